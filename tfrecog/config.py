@@ -1,0 +1,198 @@
+"""Every dataclass of an experiment: the defaults are the papers', and each leaf is one flag.
+
+A leaf's flag is named by its path from `Experiment`: `--optim.learning_rate=0.02`. Durations are in epochs, image sizes
+in pixels, fractions in [0, 1].
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the records are, and what happens to an image on its way into a batch."""
+
+    records: Annotated[str, "Folder with dataset.json and the TFRecord shards."] = ""
+    train_split: Annotated[str, "Split to train on."] = "train"
+    eval_split: Annotated[str, "Split to evaluate on."] = "val"
+    batch_size: Annotated[int, "Training images in a step, over all replicas together."] = 16
+    eval_batch_size: Annotated[int, "Evaluation images in a step, over all replicas together."] = 8
+    short_side: Annotated[
+        tuple[int, ...], "Training: the short side is resized to one of these (multi-scale)."
+    ] = (800,)
+    eval_short_side: Annotated[int, "Evaluation: the short side is resized to this."] = 800
+    long_side: Annotated[int, "The long side never exceeds this."] = 1333
+    scale_jitter: Annotated[
+        tuple[float, ...],
+        "Training: range of a random extra scale; what grows past the canvas is cropped. 1,1: off.",
+    ] = (1.0, 1.0)
+    aspect_ratios: Annotated[
+        tuple[float, ...],
+        "Long side / short side of the static shapes, each in landscape and portrait; an image goes into the "
+        "smallest that holds it, and a batch has one shape.",
+    ] = (1.36, 1.67)
+    flip: Annotated[float, "Training: probability of a horizontal flip."] = 0.5
+    photometric: Annotated[
+        float, "Training: strength of brightness, contrast, saturation and hue jitter. 0: off."
+    ] = 0.0
+    max_instances: Annotated[int, "Ground-truth slots an image; more are reported and left out."] = 100
+    mask_size: Annotated[int, "Side of the square that holds a ground-truth mask, in its box."] = 112
+    skip_empty: Annotated[bool, "Training: leave out images without a single (non-crowd) box."] = True
+    workers: Annotated[int, "Images prepared at once. 0: as many as tf.data finds useful."] = 0
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A ResNet (He et al. 2015)."""
+
+    name: Annotated[Literal["resnet18", "resnet34", "resnet50", "resnet101"], "Which ResNet."] = "resnet50"
+    norm: Annotated[
+        Literal["frozen", "batch", "sync_batch", "group"],
+        "Normalisation: frozen batch norm, batch norm of each replica, over all replicas, or group norm.",
+    ] = "frozen"
+    norm_epsilon: Annotated[float, "Added to the variance."] = 1e-5
+    width: Annotated[int, "Channels of the first stage; 64 in the paper."] = 64
+    frozen_stages: Annotated[int, "Stages that do not learn: 0 none, 1 the stem, 2 the stem and res2, ..."] = 2
+    weights: Annotated[str, "Checkpoint (file or run directory) to start the detector from."] = ""
+
+
+@dataclass(frozen=True)
+class FpnConfig:
+    """Feature pyramid network (Lin et al. 2017)."""
+
+    channels: Annotated[int, "Channels of every level."] = 256
+    norm: Annotated[Literal["none", "batch", "sync_batch", "group"], "Normalisation after each convolution."] = "none"
+
+
+@dataclass(frozen=True)
+class ProposalConfig:
+    """Proposals kept by the RPN (Ren et al. 2015, section 3.3)."""
+
+    per_level: Annotated[int, "Best anchors of each level before suppression."] = 2000
+    total: Annotated[int, "Proposals of an image after suppression."] = 2000
+
+
+@dataclass(frozen=True)
+class RpnConfig:
+    """Region proposal network (Ren et al. 2015); conventions of torchvision."""
+
+    anchor_sizes: Annotated[tuple[int, ...], "Side of the square anchor of each level, finest first."] = (
+        32, 64, 128, 256, 512,
+    )  # fmt: skip
+    anchor_ratios: Annotated[tuple[float, ...], "Height / width of the anchors of a cell."] = (0.5, 1.0, 2.0)
+    channels: Annotated[int, "Channels of the 3x3 convolution. 0: as many as the features have."] = 0
+    positive_iou: Annotated[float, "An anchor with at least this IoU is an object."] = 0.7
+    negative_iou: Annotated[float, "An anchor with less than this IoU is background."] = 0.3
+    samples: Annotated[int, "Anchors of an image in the loss."] = 256
+    positive_fraction: Annotated[float, "At most this share of them are objects."] = 0.5
+    nms_iou: Annotated[float, "Suppression threshold, within a level."] = 0.7
+    min_size: Annotated[float, "Proposals with a shorter side than this are dropped (pixels)."] = 1e-3
+    smooth_l1_beta: Annotated[float, "Where the box loss turns from square to linear."] = 1 / 9
+    train: ProposalConfig = field(default_factory=ProposalConfig)
+    infer: ProposalConfig = field(default_factory=lambda: ProposalConfig(1000, 1000))
+
+
+@dataclass(frozen=True)
+class BoxConfig:
+    """Box branch (Girshick 2015; Lin et al. 2017, section 5.2)."""
+
+    pool: Annotated[Literal["roi_align", "roi_pool"], "How the features of a roi are pooled."] = "roi_align"
+    aligned: Annotated[bool, "RoIAlign shifts by half a cell (detectron2's aligned); torchvision's weights do not."] = False
+    size: Annotated[int, "Side of the pooled region."] = 7
+    pool_samples: Annotated[int, "RoIAlign samples a bin along each axis."] = 2
+    trunk: Annotated[int, "Units of the two fully connected layers."] = 1024
+    samples: Annotated[int, "Rois of an image in the loss."] = 512
+    positive_fraction: Annotated[float, "At most this share of them are objects."] = 0.25
+    positive_iou: Annotated[float, "A roi with at least this IoU is an object; others are background."] = 0.5
+    delta_scale: Annotated[tuple[float, ...], "Factors of the deltas dy, dx, dh, dw."] = (10.0, 10.0, 5.0, 5.0)
+    smooth_l1_beta: Annotated[float, "Where the box loss turns from square to linear."] = 1 / 9
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Mask branch (He et al. 2017, section 3)."""
+
+    size: Annotated[int, "Side of the pooled region; masks have twice this side."] = 14
+    pool_samples: Annotated[int, "RoIAlign samples a bin along each axis."] = 2
+    channels: Annotated[int, "Channels of the convolutions."] = 256
+    layers: Annotated[int, "How many 3x3 convolutions."] = 4
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """From scores to detections."""
+
+    min_score: Annotated[float, "Detections with a lower score are dropped."] = 0.05
+    nms_iou: Annotated[float, "Suppression threshold, within a class."] = 0.5
+    max_detections: Annotated[int, "Detections of an image."] = 100
+    min_size: Annotated[float, "Detections with a shorter side than this are dropped (pixels)."] = 1e-2
+    mask_threshold: Annotated[float, "A pixel above this probability belongs to the mask."] = 0.5
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Faster and Mask R-CNN."""
+
+    masks: Annotated[bool, "Predict masks: Mask R-CNN instead of Faster R-CNN."] = False
+    neck: Annotated[Literal["fpn", "c4"], "FPN, or the single stride-16 map with res5 as the trunk."] = "fpn"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    fpn: FpnConfig = field(default_factory=FpnConfig)
+    rpn: RpnConfig = field(default_factory=RpnConfig)
+    box: BoxConfig = field(default_factory=BoxConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """SGD as the field means it: u = m u + g + decay w; w = w - rate u."""
+
+    learning_rate: Annotated[float, "Learning rate for a batch of `base_batch_size` images."] = 0.02
+    base_batch_size: Annotated[int, "Batch size that the learning rate was chosen for."] = 16
+    scaling: Annotated[
+        Literal["linear", "sqrt", "none"], "How the rate follows the batch size (Goyal et al. 2017, section 2.1)."
+    ] = "linear"
+    momentum: Annotated[float, "Share of the last update that is kept."] = 0.9
+    nesterov: Annotated[bool, "Nesterov's momentum."] = False
+    weight_decay: Annotated[float, "L2 penalty on kernels."] = 1e-4
+    decay_biases: Annotated[bool, "Weight decay on biases too."] = True
+    decay_norm: Annotated[bool, "Weight decay on the gain and shift of normalisation too."] = False
+    clip_norm: Annotated[float, "Largest norm of the whole gradient, after the all-reduce. 0: no clipping."] = 0.0
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Learning rate over time, in epochs."""
+
+    epochs: Annotated[float, "Length of training."] = 12.0
+    warmup_epochs: Annotated[float, "Linear warmup."] = 0.136
+    warmup_factor: Annotated[float, "The warmup starts at this share of the learning rate."] = 0.001
+    drop_epochs: Annotated[tuple[float, ...], "The rate is multiplied by `drop_factor` at these epochs."] = (8.0, 11.0)
+    drop_factor: Annotated[float, "See `drop_epochs`."] = 0.1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a run is run."""
+
+    seed: Annotated[int, "Seed of the weights, of the data order and of the sampling."] = 0
+    replicas: Annotated[int, "Devices to train on. 0: every GPU, or the CPU."] = 0
+    deterministic: Annotated[bool, "Bit-for-bit repeatable on a GPU too; slower there."] = False
+    evaluate_epochs: Annotated[float, "Evaluate every so many epochs, and at the end. 0: never."] = 1.0
+    checkpoint_epochs: Annotated[float, "Save a checkpoint every so many epochs."] = 1.0
+    keep_checkpoints: Annotated[int, "How many of the latest checkpoints are kept, beside the best."] = 2
+    log_steps: Annotated[int, "Print and write a summary every so many steps."] = 20
+    summary_images: Annotated[int, "Pictures of predictions in TensorBoard after each evaluation."] = 4
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides a run."""
+
+    task: Annotated[Literal["detection"], "What is learned."] = "detection"
+    workdir: Annotated[str, "Folder of the run: checkpoints, metrics, TensorBoard events."] = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
