@@ -1,0 +1,118 @@
+"""Pictures of instances: what must be seen is there, and nothing else changed."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfrecog import draw
+
+GREY = np.full((120, 160, 3), 128, np.uint8)
+BOX = np.array([[40.0, 50.0, 80.0, 110.0]])
+
+
+def changed(picture, image=GREY):
+    return np.any(picture != image, axis=-1)
+
+
+def test_a_box_is_outlined_in_the_colour_of_its_class_on_its_own_pixels():
+    picture = draw.instances(GREY, BOX, [3], names=["a", "b", "c"])
+    # Continuous [40, 80] covers pixel rows 40..79, [50, 110] pixel columns 50..109.
+    for y, x in [(79, 50), (79, 109), (60, 50), (60, 109), (40, 109)]:
+        assert tuple(picture[y, x]) == draw.colour(3)
+    assert not changed(picture)[41:79, 51:109].any(), "the inside of a box is not touched"
+    assert not changed(picture)[80:].any() and not changed(picture)[:, 110:].any()
+
+
+def test_a_mask_tints_its_own_pixels_only_and_run_lengths_draw_the_same():
+    mask = np.zeros((120, 160), bool)
+    mask[45:75, 60:100] = True
+    column_major = mask.T.reshape(-1)
+    changes = np.flatnonzero(np.diff(column_major.astype(int))) + 1
+    runs = np.diff(np.r_[0, changes, column_major.size])
+    without = draw.instances(GREY, BOX, [1])
+    dense = draw.instances(GREY, BOX, [1], masks=[mask])
+    assert np.array_equal(changed(dense, without), mask)
+    np.testing.assert_array_equal(draw.instances(GREY, BOX, [1], masks=[runs]), dense)
+
+
+def test_the_middle_of_a_mask_is_a_blend_and_its_outline_is_the_colour():
+    mask = np.zeros((120, 160), bool)
+    mask[45:75, 60:100] = True
+    picture = draw.instances(GREY, BOX, [1], masks=[mask])
+    blend = np.round(0.6 * 128 + 0.4 * np.array(draw.colour(1)))
+    np.testing.assert_array_equal(picture[60, 80], blend)
+    assert tuple(picture[74, 80]) == draw.colour(1)
+
+
+def test_padding_is_not_drawn():
+    picture = draw.instances(GREY, np.zeros([5, 4]), [0] * 5, np.zeros(5))
+    np.testing.assert_array_equal(picture, GREY)
+
+
+def test_no_instances_leave_the_image_as_it_is():
+    picture = draw.instances(GREY, np.zeros([0, 4]), np.zeros(0, int), np.zeros(0), [], np.zeros([0, 17, 3]))
+    np.testing.assert_array_equal(picture, GREY)
+
+
+def test_a_tiny_image_is_enlarged_by_a_whole_factor_and_its_box_with_it():
+    picture = draw.instances(GREY[:30, :40], np.array([[10.0, 10.0, 20.0, 30.0]]), [1], min_side=100)
+    assert picture.shape == (120, 160, 3)  # 30 · 4 is the first multiple of 30 that reaches 100.
+    assert tuple(picture[79, 119]) == draw.colour(1)
+    assert not changed(picture, np.full_like(picture, 128))[80:, :].any()
+
+
+def test_the_label_is_written_inside_the_image_wherever_the_box_is():
+    # The box spans the whole image, so there is no room above it: text must be found inside.
+    picture = draw.instances(GREY, np.array([[0.0, 0.0, 120.0, 160.0]]), [1], [0.5], names=["person"])
+    assert changed(picture)[2:12, 2:30].all()
+
+
+def test_labels_of_boxes_at_one_place_do_not_cover_each_other():
+    boxes = np.repeat(BOX, 2, axis=0)
+    one = changed(draw.instances(GREY, BOX, [1], names=["cat", "dog"])).sum()
+    two = changed(draw.instances(GREY, boxes, [1, 2], names=["cat", "dog"])).sum()
+    assert two > one + 100  # The second label has an area of its own (at least 10 x 10).
+
+
+def test_only_labelled_keypoints_and_the_bones_between_them_are_drawn():
+    keypoints = np.array([[[50.5, 60.5, 2], [50.5, 100.5, 1], [70.5, 60.5, 0]]])
+    without = draw.instances(GREY, BOX, [1])
+    drawn = changed(draw.instances(GREY, BOX, [1], keypoints=keypoints, skeleton=[(0, 1), (0, 2)]), without)
+    assert drawn[50, 60:101].sum() > 35, "the bone between two labelled keypoints"
+    assert not drawn[56:].any(), "neither the unlabelled keypoint nor its bone"
+
+
+def test_a_class_without_a_name_is_its_number():
+    np.testing.assert_array_equal(
+        draw.instances(GREY, BOX, [7]), draw.instances(GREY, BOX, [7], names=[""] * 6 + ["7"])
+    )
+
+
+def test_neighbouring_classes_have_colours_that_differ():
+    colours = np.array([draw.colour(label) for label in range(1, 11)], float)
+    distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 1000 * np.eye(10)
+    assert distance.min() > 60
+
+
+def test_every_picture_of_a_sheet_is_on_it_and_sizes_may_differ():
+    sizes = [(40, 60), (60, 40), (50, 50)]
+    pictures = [np.full((*size, 3), (10 * i, 200, 100), np.uint8) for i, size in enumerate(sizes)]
+    page = draw.sheet(pictures, columns=2, captions=["one", "two", "a caption far too long for a narrow cell"])
+    assert page.dtype == np.uint8 and page.ndim == 3
+    for picture in pictures:
+        assert (page == picture[0, 0]).all(-1).sum() == picture.shape[0] * picture.shape[1]
+
+
+def test_large_pictures_are_reduced_to_the_cell():
+    page = draw.sheet([np.zeros((1000, 2000, 3), np.uint8)], cell=100)
+    assert (page == 0).all(-1).sum() == 50 * 100
+
+
+def test_an_empty_sheet_is_an_error():
+    with pytest.raises(ValueError, match="at least one picture"):
+        draw.sheet([])
+
+
+def test_the_picture_can_be_saved(tmp_path):
+    Image.fromarray(draw.instances(GREY, BOX, [1], [0.9])).save(tmp_path / "seen.png")
+    assert np.asarray(Image.open(tmp_path / "seen.png")).shape == GREY.shape

@@ -1,0 +1,177 @@
+"""Pictures of instances, ground truth or detections, and contact sheets of pictures (Pillow)."""
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MASK_OPACITY = 0.4
+
+
+def instances(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray | None = None,
+    masks: Sequence[np.ndarray] | None = None,
+    keypoints: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    *,
+    skeleton: Sequence[tuple[int, int]] = (),
+    min_side: int = 0,
+) -> np.ndarray:
+    """Picture uint8 [H, W, 3] of `image` [H, W, 3] with its instances drawn on it.
+
+    Args:
+        boxes: [n, 4] y1, x1, y2, x2 in pixels.
+        labels: [n], in 1..K; the padding label 0 is not drawn.
+        scores: [n] in [0, 1], printed as a percentage.
+        masks: of each instance, either bool [H, W] or its run lengths [runs] (column-major, zeros first).
+        keypoints: [n, J, 3] y, x, visibility; 0 is not drawn, 1 (hidden) is a ring, 2 a dot.
+        names: class names; `names[0]` is that of label 1. A class without a name is printed as its number.
+        skeleton: pairs of keypoints (from 0) to join.
+        min_side: an image with a shorter side than this is enlarged by a whole factor, so that text is legible;
+            the picture is then larger than the image.
+    """
+    image, boxes, labels = np.asarray(image, np.uint8), np.asarray(boxes, float), np.asarray(labels, int)
+    height, width = image.shape[:2]
+    factor = max(1, -(-min_side // max(1, min(height, width))))
+    line = max(1, round(min(height, width) * factor / 240))
+    # Large instances first: what is small would be hidden under them.
+    extents = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) if len(boxes) else np.zeros(0)
+    order = [i for i in np.argsort(-extents, kind="stable") if labels[i] > 0]
+
+    pixels = image.repeat(factor, 0).repeat(factor, 1)
+    if masks is not None:
+        pixels = pixels.copy()
+        for i in order:
+            mask = _dense(masks[i], height, width).repeat(factor, 0).repeat(factor, 1)
+            _shade(pixels, mask, colour(labels[i], i), line)
+
+    picture = Image.fromarray(pixels)
+    canvas = ImageDraw.Draw(picture)
+    for i in order:
+        top, left, bottom, right = np.round(boxes[i] * factor)
+        # A box [0, W] ends between pixels W - 1 and W: its last pixel is W - 1.
+        corners = (left, top, max(left, right - 1), max(top, bottom - 1))
+        canvas.rectangle(corners, outline=colour(labels[i], i), width=line)
+    if keypoints is not None:
+        for i in order:
+            _draw_keypoints(canvas, np.asarray(keypoints[i], float), skeleton, colour(labels[i], i), factor, line)
+    font = ImageFont.load_default(min(28, max(10, round(min(picture.size) / 36))))
+    taken: list[tuple[float, ...]] = []
+    for i in order[::-1]:
+        name = names[labels[i] - 1] if labels[i] <= len(names) else str(labels[i])
+        text = name if scores is None else f"{name} {scores[i]:.0%}"
+        taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), font, picture.size, taken))
+    return np.asarray(picture)
+
+
+def sheet(
+    images: Sequence[np.ndarray], columns: int = 4, captions: Sequence[str] | None = None, cell: int = 0
+) -> np.ndarray:
+    """Contact sheet uint8 [H, W, 3] of pictures uint8 [h, w, 3] of any sizes, each in a column of width `cell`.
+
+    Pictures are made smaller to fit, never larger except by a whole factor. `cell` 0: the longest side of them all,
+    at most 640.
+    """
+    if not len(images):
+        raise ValueError("a contact sheet needs at least one picture")
+    cell = cell or min(640, max(max(image.shape[:2]) for image in images))
+    font = ImageFont.load_default(min(24, max(10, cell // 24)))
+    gap = max(2, cell // 64)
+    caption_height = 0 if captions is None else round(sum(font.getmetrics()) * 1.2)
+    columns = min(columns, len(images))
+    pictures = [_fitted(Image.fromarray(image), cell) for image in images]
+    heights = [max(picture.height for picture in pictures[i : i + columns]) for i in range(0, len(images), columns)]
+    tops = [gap + sum(heights[:row]) + row * (gap + caption_height) for row in range(len(heights))]
+    page_height = tops[-1] + heights[-1] + caption_height + gap
+    page = Image.new("RGB", (columns * (cell + gap) + gap, page_height), "white")
+    canvas = ImageDraw.Draw(page)
+    for i, picture in enumerate(pictures):
+        row, column = divmod(i, columns)
+        y, x = tops[row], gap + column * (cell + gap)
+        page.paste(picture, (x, y + heights[row] - picture.height))  # On its caption.
+        if captions is not None:
+            canvas.text((x, y + heights[row]), _shortened(captions[i], font, cell), "black", font)
+    return np.asarray(page)
+
+
+def colour(label: int, instance: int = 0) -> tuple[int, int, int]:
+    """RGB of a class: hues a golden section apart, and three shades for neighbours of one class."""
+    hue = (int(label) * 0.61803398875) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.65, 1.0)[instance % 3], (1.0, 1.0, 0.75)[instance % 3])
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _dense(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """bool [H, W] of a mask that is that already, or of its run lengths."""
+    mask = np.asarray(mask)
+    if mask.ndim == 2:
+        return mask.astype(bool)
+    return np.repeat(np.arange(len(mask)) % 2 == 1, mask).reshape(width, height).T
+
+
+def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line: int) -> None:
+    """Tints the pixels of a mask and draws its outline, `line` pixels wide, inside it."""
+    inside = mask
+    for _ in range(line):
+        padded = np.pad(inside, 1)
+        inside = inside & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    tint = (1 - MASK_OPACITY) * pixels[mask] + MASK_OPACITY * np.array(rgb)
+    pixels[mask] = np.round(tint).astype(np.uint8)
+    pixels[mask & ~inside] = rgb
+
+
+def _fitted(picture: Image.Image, cell: int) -> Image.Image:
+    """The picture, smaller or a whole factor larger, so that its longer side is at most `cell`."""
+    scale = cell / max(picture.size)
+    if scale >= 2:
+        return picture.resize((picture.width * int(scale), picture.height * int(scale)), Image.Resampling.NEAREST)
+    if scale < 1:
+        return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
+    return picture
+
+
+def _draw_keypoints(canvas, keypoints, skeleton, rgb, factor, line) -> None:
+    y, x, visibility = keypoints[:, 0] * factor, keypoints[:, 1] * factor, keypoints[:, 2]
+    for a, b in skeleton:
+        if visibility[a] > 0 and visibility[b] > 0:
+            canvas.line((x[a], y[a], x[b], y[b]), fill=rgb, width=line)
+    radius = 1.5 * line
+    for j in np.flatnonzero(visibility > 0):
+        disc = (x[j] - radius, y[j] - radius, x[j] + radius, y[j] + radius)
+        canvas.ellipse(disc, fill="white" if visibility[j] > 1 else None, outline=rgb, width=line)
+
+
+def _draw_label(canvas, text, box, rgb, font, size, taken) -> tuple[float, ...]:
+    """Writes a text at a box, at the first place that no other label has; returns the rectangle it covers."""
+    margin = max(1, font.size // 8)
+    width, height = font.getlength(text) + 2 * margin, font.size + 2 * margin
+    y1, x1, y2, x2 = box
+    places = [(y1 - height, x1), (y1, x1), (y2, x1), (y2 - height, x1), (y1 - height, x2 - width), (y1, x2)]
+    rectangles = []
+    for y, x in places:
+        x, y = min(max(0, x), max(0, size[0] - width)), min(max(0, y), max(0, size[1] - height))
+        rectangles.append((round(x), round(y), round(x + width), round(y + height)))
+    spot = min(rectangles, key=lambda rectangle: sum(_overlap(rectangle, other) for other in taken))
+    canvas.rectangle(spot, fill=rgb)
+    # Rec. 601 luma: black text on light colours, white on dark ones.
+    ink = "black" if 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 128 else "white"
+    canvas.text(((spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2), text, ink, font, anchor="mm")
+    return spot
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Area that two rectangles (x1, y1, x2, y2) share."""
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def _shortened(text: str, font, width: int) -> str:
+    """The text, or as much of its start as fits into `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
