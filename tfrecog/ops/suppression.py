@@ -1,0 +1,43 @@
+"""Non-maximum suppression: of boxes that overlap, the best one stays."""
+
+import tensorflow as tf
+
+
+def nms(boxes, scores, iou, max_out):
+    """Indices [max_out] int32 of the boxes that stay, best score first, and valid [max_out] bool.
+
+    Greedy: a box [R, 4] goes if its IoU with a better box that stays is above `iou`. A score of -inf marks padding.
+    Of equal scores the lower index goes first. Slots left over have index 0.
+    """
+    indices, count = tf.raw_ops.NonMaxSuppressionV4(
+        boxes=boxes,
+        scores=scores,
+        max_output_size=max_out,
+        iou_threshold=tf.cast(iou, tf.float32),
+        score_threshold=tf.float32.min,  # Candidates lie strictly above it; -inf does not.
+        pad_to_max_output_size=True,
+    )
+    valid = tf.range(max_out) < count
+    return tf.where(valid, tf.ensure_shape(indices, [max_out]), 0), valid
+
+
+def nms_by_group(boxes, scores, groups, iou, max_out):
+    """As `nms`, but boxes [R, 4] suppress only boxes of their own group [R] (a class or a pyramid level).
+
+    The best `max_out` of all groups together stay, best score first.
+    """
+    return nms(boxes + _apart(boxes, scores, groups), scores, iou, max_out)
+
+
+def _apart(boxes, scores, groups):
+    """Shifts [R, 4] that bring boxes of different groups out of each other's reach.
+
+    Groups lie on a square grid, not in a line: the coordinates of 90 classes grow tenfold instead of ninetyfold, and
+    float32 keeps the places after the point that the overlaps need.
+    """
+    finite = tf.where((scores > tf.float32.min)[:, None], boxes, 0.0)
+    step = tf.math.ceil(tf.maximum(tf.reduce_max(tf.abs(finite)), 0)) * 2 + 1  # 1 if there are no boxes.
+    side = tf.math.ceil(tf.sqrt(tf.cast(tf.maximum(tf.reduce_max(groups), 0) + 1, tf.float32)))
+    side = tf.cast(side, groups.dtype)
+    shift = step * tf.cast(tf.stack([groups // side, groups % side], axis=-1), boxes.dtype)
+    return tf.concat([shift, shift], axis=-1)
