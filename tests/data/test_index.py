@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrecog.data import index, info, records
+
+
+def record(i):
+    n = i % 3
+    return records.Record(
+        encoded=bytes(50 * i), format="jpeg", height=10 + i, width=20 + i, filename=f"{i}.jpg", source_id=str(i),
+        boxes=np.tile(np.float32([0, 0, 5, 5]), [n, 1]), labels=np.ones(n, np.int64), names=["a"] * n,
+        crowd=np.arange(n) == 1, areas=np.ones(n, np.float32), ids=np.arange(n),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two shards of four records, written by TensorFlow."""
+    shards = ("train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord")
+    for s, shard in enumerate(shards):
+        with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
+            for i in range(4):
+                writer.write(records.encode(record(4 * s + i)))
+    split = info.Split(images=8, instances=6, crowd=2, shards=shards)
+    info.save(tmp_path, info.DatasetInfo((info.Category("a", 1),), {"train": split}))
+    return tmp_path
+
+
+def test_every_record_is_read_as_tensorflow_reads_it(folder):
+    made = index.load(folder, "train")
+    theirs = [r.numpy() for r in tf.data.TFRecordDataset([str(folder / shard) for shard in made.shards])]
+    assert [index.read(folder, made, i) for i in range(len(made))] == theirs
+
+
+def test_the_index_knows_sizes_and_boxes_that_are_not_crowd(folder):
+    made = index.load(folder, "train")
+    assert list(made.height) == list(range(10, 18)) and list(made.width) == list(range(20, 28))
+    assert list(made.instances) == [0, 1, 1, 0, 1, 1, 0, 1]  # i % 3 boxes, of which the second is crowd
+
+
+def test_the_index_is_kept_and_read_back(folder):
+    made = index.load(folder, "train")
+    assert index.path_of(folder, "train").exists()
+    kept = index._saved(index.path_of(folder, "train"))
+    assert kept.shards == made.shards and kept.sizes == made.sizes
+    for column in index._COLUMNS:
+        np.testing.assert_array_equal(getattr(kept, column), getattr(made, column))
+
+
+def test_a_stale_index_is_made_again(folder):
+    shard = folder / index.load(folder, "train").shards[1]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        writer.write(records.encode(record(99)))
+    made = index.load(folder, "train")
+    assert len(made) == 5
+    assert records.decode(index.read(folder, made, 4)).filename == "99.jpg"
+
+
+def test_a_folder_that_cannot_be_written_still_has_an_index(folder, monkeypatch):
+    def refuse(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(index, "save", refuse)
+    assert len(index.load(folder, "train")) == 8
+    assert not index.path_of(folder, "train").exists()
+
+
+@pytest.mark.parametrize("byte", [0, 9, 40, -1], ids=["length", "length's checksum", "record", "record's checksum"])
+def test_one_flipped_bit_is_an_error_that_says_where_and_what_to_do(folder, byte):
+    made = index.load(folder, "train")
+    shard = folder / made.shards[1]
+    end = made.offset[6] + index.HEADER + made.length[6] + index.FOOTER
+    position = made.offset[6] + byte if byte >= 0 else end + byte
+    data = bytearray(shard.read_bytes())
+    data[position] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(
+        index.CorruptRecord, match=rf"train-00001-of-00002\.tfrecord, record 2 \(byte {made.offset[6]}\)"
+    ) as e:
+        index.read(folder, made, 6)
+    assert f"Delete {shard} and run its pipeline again" in str(e.value)
+    index.read(folder, made, 5)  # its neighbours are fine
+    index.read(folder, made, 7)
+
+
+def test_a_shard_that_is_cut_short_is_an_error_not_fewer_images(folder):
+    shard = folder / "train-00001-of-00002.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-3])
+    with pytest.raises(index.CorruptRecord, match="cut short"):
+        index.load(folder, "train")
+
+
+def test_a_missing_shard_and_an_unknown_split_are_named(folder):
+    with pytest.raises(ValueError, match=r"no split 'val'; it has \['train'\]"):
+        index.load(folder, "val")
+    (folder / "train-00000-of-00002.tfrecord").unlink()
+    with pytest.raises(FileNotFoundError, match="train-00000-of-00002"):
+        index.load(folder, "train")

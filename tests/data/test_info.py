@@ -1,0 +1,88 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tfrecog.data import info, records
+
+DATASET = info.DatasetInfo(
+    categories=(info.Category("person", 1), info.Category("kite", 38)),
+    splits={"train": info.Split(images=2, instances=5, crowd=1, shards=("train-00000-of-00001.tfrecord",))},
+    keypoints=("nose", "left ear", "right ear"),
+    flip_pairs=((1, 2),),
+    skeleton=((0, 1), (0, 2)),
+    masks=True,
+)
+VAL = info.Split(images=1, instances=1, crowd=0, shards=("val-00000-of-00001.tfrecord",))
+
+
+def test_load_inverts_save(tmp_path):
+    info.save(tmp_path, DATASET)
+    assert info.load(tmp_path) == DATASET
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]  # no drafts are left
+
+
+def test_a_label_is_one_more_than_the_position_of_its_category():
+    assert DATASET.label_of(38) == 2
+    assert DATASET.num_classes == 2
+    assert DATASET.names[DATASET.label_of(38) - 1] == "kite"
+    with pytest.raises(KeyError):
+        DATASET.label_of(2)
+
+
+def test_a_missing_file_says_which_commands_make_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"dataset\.json is missing.*python -m pipelines\.coco"):
+        info.load(tmp_path)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"dataset\.json is not a valid"):
+        info.load(tmp_path)
+
+
+def test_a_second_split_joins_the_first(tmp_path):
+    info.save(tmp_path, DATASET)
+    info.save(tmp_path, dataclasses.replace(DATASET, splits={"val": VAL}))
+    assert info.load(tmp_path).splits == DATASET.splits | {"val": VAL}
+
+
+def test_a_second_split_with_other_categories_is_refused(tmp_path):
+    info.save(tmp_path, DATASET)
+    other = dataclasses.replace(DATASET, categories=DATASET.categories[::-1], splits={"val": VAL})
+    with pytest.raises(ValueError, match="other categories"):
+        info.save(tmp_path, other)
+    assert info.load(tmp_path) == DATASET
+
+
+def test_a_rebuilt_split_may_have_other_categories(tmp_path):
+    info.save(tmp_path, DATASET)
+    other = dataclasses.replace(DATASET, categories=DATASET.categories[::-1])
+    info.save(tmp_path, other)
+    assert info.load(tmp_path) == other
+
+
+def record(labels, names):
+    n = len(labels)
+    return records.Record(
+        b"", "jpeg", 4, 4, "a.jpg", "1", np.zeros([n, 4], np.float32), np.array(labels), names, np.zeros(n, bool),
+        np.zeros(n, np.float32), np.arange(n),
+    )  # fmt: skip
+
+
+def test_foreign_labels_become_contiguous(tmp_path):
+    categories = (info.Category("person", 1, record_label=1), info.Category("kite", 38, record_label=38))
+    info.save(tmp_path, dataclasses.replace(DATASET, categories=categories))
+    loaded = info.load(tmp_path)
+    assert json.loads((tmp_path / "dataset.json").read_text())["categories"][1]["record_label"] == 38
+    assert list(loaded.relabel(record([38, 1, 38], ["", "", ""])).labels) == [2, 1, 2]
+
+
+def test_records_without_labels_go_by_the_class_name():
+    assert list(DATASET.relabel(record([0, 0], ["kite", "person"])).labels) == [2, 1]
+
+
+def test_an_unknown_label_names_the_record():
+    with pytest.raises(ValueError, match=r"'a\.jpg': object 1 has label 3 \('boat'\)"):
+        DATASET.relabel(record([1, 3], ["person", "boat"]))

@@ -1,0 +1,161 @@
+"""Where each record of a split lies, so that any image is one read away and the order is ours to choose.
+
+A TFRecord file is a row of frames: length (8 bytes, little-endian), its checksum (4), the record, its checksum (4).
+"""
+
+import os
+import struct
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from tfrecog.data import info
+from tfrecog.data.example import Example
+
+HEADER = 12  # bytes of a frame before the record
+FOOTER = 4
+_COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
+_COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32}
+
+
+class CorruptRecord(ValueError):
+    """A record that cannot be read: the message names shard, record, byte and remedy."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """One row a record, in the order of the shards."""
+
+    shards: tuple[str, ...]  # file names in the folder
+    sizes: tuple[int, ...]  # bytes of each shard
+    shard: np.ndarray  # [n] position in `shards`
+    offset: np.ndarray  # [n] where the frame starts, bytes
+    length: np.ndarray  # [n] of the record alone, bytes
+    height: np.ndarray  # [n] pixels
+    width: np.ndarray  # [n] pixels
+    instances: np.ndarray  # [n] boxes that are not crowd
+
+    def __len__(self):
+        return len(self.offset)
+
+    def place(self, i):
+        """Words for record i: its shard, its number in it and its byte offset."""
+        number = int(np.sum(self.shard[:i] == self.shard[i]))
+        return f"{self.shards[self.shard[i]]}, record {number} (byte {self.offset[i]})"
+
+
+def path_of(folder, split):
+    """Path of the index file of a split."""
+    return Path(folder) / f"{split}.index.npz"
+
+
+def save(folder, split, index):
+    """Writes the index beside its shards, whole or not at all."""
+    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=f".{split}.index.")
+    columns = {name: getattr(index, name).astype(dtype) for name, dtype in _COLUMNS.items()}
+    with os.fdopen(descriptor, "wb") as file:
+        np.savez_compressed(
+            file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
+        )
+    os.chmod(draft, 0o644)
+    os.replace(draft, path_of(folder, split))
+
+
+def load(folder, split):
+    """Index of a split; made by a scan of the shards, and saved if the folder permits, where it is missing or stale."""
+    splits = info.load(folder).splits
+    if split not in splits:
+        raise ValueError(f"{folder} has no split {split!r}; it has {sorted(splits)}")
+    shards = splits[split].shards
+    paths = [Path(folder) / name for name in shards]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, such as {missing[0]}; build them again")
+    index = _saved(path_of(folder, split))
+    if index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths):
+        return index
+    index = scan(folder, shards)
+    try:
+        save(folder, split, index)
+    except OSError as error:
+        logging.warning("The index of %s/%s is not kept, and made again next time: %s", folder, split, error)
+    return index
+
+
+def scan(folder, shards):
+    """Index of the shards (file names in the folder), by reading all of them."""
+    rows, sizes = [], []
+    for position, name in enumerate(tqdm(shards, desc=f"index {folder}", unit="shard", leave=False)):
+        path = Path(folder) / name
+        sizes.append(path.stat().st_size)
+        rows += [(position, offset, len(record), *_facts(record, name)) for offset, record in _frames(path)]
+    columns = np.array(rows, np.int64).reshape(-1, len(_COLUMNS)).T
+    named = {name: column.astype(dtype) for (name, dtype), column in zip(_COLUMNS.items(), columns, strict=True)}
+    return Index(shards=tuple(shards), sizes=tuple(sizes), **named)
+
+
+def read(folder, index, i):
+    """Bytes of record i, checked against their checksum; CorruptRecord names where and what to do."""
+    name, length = index.shards[index.shard[i]], int(index.length[i])
+    with open(os.path.join(folder, name), "rb", buffering=0) as file:
+        frame = os.pread(file.fileno(), HEADER + length + FOOTER, int(index.offset[i]))
+    record = frame[HEADER:-FOOTER]
+    if len(frame) != HEADER + length + FOOTER or not _intact(frame[:HEADER], record, frame[-FOOTER:]):
+        raise CorruptRecord(
+            f"{index.place(i)} is damaged: its checksum does not fit. "
+            f"Delete {os.path.join(folder, name)} and run its pipeline again, which builds missing shards only."
+        )
+    return record
+
+
+def masked_crc(data):
+    """Checksum of a TFRecord frame: crc32c, rotated and shifted as the format asks."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _intact(header, record, footer):
+    length, length_crc = struct.unpack("<QI", header)
+    (record_crc,) = struct.unpack("<I", footer)
+    return length == len(record) and length_crc == masked_crc(header[:8]) and record_crc == masked_crc(record)
+
+
+def _frames(path):
+    """Yields offset and bytes of each record of a TFRecord file."""
+    size, offset = path.stat().st_size, 0
+    with open(path, "rb") as file:
+        while offset < size:
+            header = file.read(HEADER)
+            length = struct.unpack("<QI", header)[0] if len(header) == HEADER else size
+            record = file.read(length) if length <= size - offset - HEADER - FOOTER else b""
+            if len(header) < HEADER or not _intact(header, record, file.read(FOOTER)):
+                raise CorruptRecord(
+                    f"{path} is damaged or cut short at byte {offset}. Delete it and run its pipeline again."
+                )
+            yield offset, record
+            offset += HEADER + length + FOOTER
+
+
+def _facts(record, shard):
+    """Height, width and number of boxes that are not crowd."""
+    features = Example.FromString(record).features.feature
+    height, width = (features[f"image/{side}"].int64_list.value[:1] for side in ("height", "width"))
+    if not height or not width:
+        raise ValueError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
+    boxes = len(features["image/object/bbox/ymin"].float_list.value)
+    return height[0], width[0], boxes - sum(map(bool, features["image/object/is_crowd"].int64_list.value))
+
+
+def _saved(path):
+    try:
+        with np.load(path) as columns:
+            lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
+            return Index(**lists, **{name: columns[name] for name in _COLUMNS})
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,151 @@
+"""dataset.json: what the records of a folder hold, apart from the images."""
+
+import dataclasses
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+FILE = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Category:
+    """A class; its label is 1 + its position in `DatasetInfo.categories`."""
+
+    name: str
+    id: int  # in the source, such as COCO's 1..90
+    record_label: int | None = None  # class/label in the records, where it is not the label (foreign records)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Counts and TFRecord files (names in the folder) of a part of the data."""
+
+    images: int
+    instances: int  # without crowd
+    crowd: int
+    shards: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Categories and splits of a dataset; joints by name, and by position in pairs."""
+
+    categories: tuple[Category, ...]
+    splits: dict[str, Split]
+    keypoints: tuple[str, ...] = ()
+    flip_pairs: tuple[tuple[int, int], ...] = ()  # left and right joints, which change places in a mirror
+    skeleton: tuple[tuple[int, int], ...] = ()
+    masks: bool = False
+
+    @property
+    def num_classes(self):
+        """K, without the background."""
+        return len(self.categories)
+
+    @property
+    def names(self):
+        """Class names [K]; that of label l is names[l - 1]."""
+        return tuple(category.name for category in self.categories)
+
+    def label_of(self, category_id):
+        """Label 1..K of the source's category id; KeyError if there is none."""
+        return self._label_of_id[category_id]
+
+    @cached_property
+    def _label_of_id(self):
+        return {category.id: label for label, category in enumerate(self.categories, 1)}
+
+    @cached_property
+    def label_of_record_label(self):
+        """Label 1..K by the class/label of the records."""
+        return {
+            label if category.record_label is None else category.record_label: label
+            for label, category in enumerate(self.categories, 1)
+        }
+
+    def relabel(self, record):
+        """The Record with labels 1..K in place of its own; by class name where it has no labels (0)."""
+        by_name = {name: label for label, name in enumerate(self.names, 1)}
+        labels = np.array(record.labels, np.int64)
+        for i, (label, name) in enumerate(zip(labels, record.names, strict=True)):
+            known = self.label_of_record_label.get(int(label)) or (by_name.get(name) if label == 0 else None)
+            if known is None:
+                raise ValueError(
+                    f"record of {record.filename!r}: object {i} has label {label} ({name!r}), "
+                    f"which no category of {FILE} has; add it there (record_label), or build the records again"
+                )
+            labels[i] = known
+        return dataclasses.replace(record, labels=labels)
+
+
+def load(folder):
+    """DatasetInfo of a folder of records; FileNotFoundError or ValueError say what to do."""
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. `python -m pipelines.coco` writes it with the records of COCO-style annotations, "
+            "`python -m pipelines.scenes` with synthetic ones, and `python -m pipelines.adopt` for TFRecords of the "
+            "TensorFlow Object Detection API or Model Garden."
+        )
+    try:
+        return _from_json(json.loads(path.read_text()))
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
+
+
+def save(folder, info):
+    """Writes dataset.json, whole or not at all; splits that it has already stay, unless `info` has them too."""
+    folder = Path(folder)
+    path = folder / FILE
+    if path.exists():
+        old = load(folder)
+        kept = {name: split for name, split in old.splits.items() if name not in info.splits}
+        if kept:
+            _check_same(path, old, info)
+            info = dataclasses.replace(info, splits=kept | info.splits, masks=old.masks and info.masks)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(_to_json(info), file, indent=1)
+        file.write("\n")
+    os.chmod(draft, 0o644)
+    os.replace(draft, path)
+
+
+def _check_same(path, old, new):
+    for what in ("categories", "keypoints"):
+        before, now = getattr(old, what), getattr(new, what)
+        if before != now:
+            only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
+            raise ValueError(
+                f"{path} has splits {sorted(old.splits)} with other {what}: only there {only[0][:5]}, only here "
+                f"{only[1][:5]} (or in another order). The splits of a folder share their {what}; use another folder."
+            )
+
+
+def _to_json(info):
+    tree = dataclasses.asdict(info)
+    for category in tree["categories"]:
+        if category["record_label"] is None:
+            del category["record_label"]
+    return tree
+
+
+def _from_json(tree):
+    def pairs(key):
+        return tuple((int(a), int(b)) for a, b in tree.get(key, ()))
+
+    return DatasetInfo(
+        categories=tuple(Category(**category) for category in tree["categories"]),
+        splits={name: Split(**{**split, "shards": tuple(split["shards"])}) for name, split in tree["splits"].items()},
+        keypoints=tuple(tree.get("keypoints", ())),
+        flip_pairs=pairs("flip_pairs"),
+        skeleton=pairs("skeleton"),
+        masks=bool(tree.get("masks", False)),
+    )
