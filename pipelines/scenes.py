@@ -1,0 +1,282 @@
+"""Makes synthetic scenes with exact boxes, masks and keypoints: a dataset to start with, nothing to download.
+
+  python -m pipelines.scenes --count=500 --split=train --out=data/scenes
+  python -m pipelines.scenes --count=100 --split=val --out=data/scenes
+
+Discs, squares, triangles, stars, rings and crosses of any colour, pattern, turn and size lie on a patterned background
+and hide parts of one another. Masks hold the pixels whose centre is visible; boxes are tight around them. Keypoints are
+the topmost, leftmost, bottommost and rightmost pixel of each whole object: visibility 2 seen, 1 hidden by another object,
+0 outside the image. The same seed makes the same bytes; another split is made of other images.
+"""
+
+import dataclasses
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from pipelines import command, shards
+from tfrecog.data import info, records
+
+CLASSES = ("disc", "square", "triangle", "star", "ring", "cross")
+KEYPOINTS = ("top", "left", "bottom", "right")
+INFO = info.DatasetInfo(
+    categories=tuple(info.Category(name, label) for label, name in enumerate(CLASSES, 1)),
+    splits={},
+    keypoints=KEYPOINTS,
+    flip_pairs=((1, 3),),
+    skeleton=((0, 1), (1, 2), (2, 3), (3, 0)),
+    masks=True,
+)
+# An object is not drawn if it, or one below it, would show less than this share of itself.
+MIN_VISIBLE = 0.5
+MIN_CONTRAST = 80.0  # between the mean colours of an object and of what is around it, of 441
+MIN_SIDE = 10  # pixels, of the box around the visible part
+_SUPERSAMPLING = 3  # odd, so that one of the samples is the pixel's centre
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Options of a set of scenes."""
+
+    seed: int = 0
+    height: int = 128
+    width: int = 160
+    portrait: float = 0.0  # share of the images that are turned
+    min_objects: int = 1
+    max_objects: int = 6
+    format: str = "jpeg"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image to make."""
+
+    name: str
+    split: str
+    number: int
+    options: Scenes
+
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+def build(out: str, split: str, count: int, options: Scenes | None = None, *, shard_count: int = 0, jobs: int = 0):
+    """Writes `count` scenes as a split of the dataset in `out`; returns what `shards.build` does."""
+    options = options or Scenes()
+    extension = {"jpeg": "jpg", "png": "png"}[options.format]
+    items = [Scene(f"{split}-{number:06d}.{extension}", split, number, options) for number in range(count)]
+    size = count * options.height * options.width * (1 if options.format == "jpeg" else 3)
+    return shards.build(shards.Source(items, make, INFO, size), out, split, shards=shard_count, jobs=jobs)
+
+
+def make(scene: Scene) -> tuple[records.Record, list]:
+    """The record of a scene; there are no problems."""
+    options = scene.options
+    # The split's name is part of the seed: train and val share no image.
+    rng = np.random.default_rng([options.seed, scene.number, *scene.split.encode()])
+    height, width = options.height, options.width
+    if rng.random() < options.portrait:
+        height, width = width, height
+    image = pattern(rng, height, width, *colours(rng))
+    objects = draw(rng, image, int(rng.integers(options.min_objects, options.max_objects + 1)))
+    encoded = io.BytesIO()
+    picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+    picture.save(encoded, options.format, **({"quality": 92} if options.format == "jpeg" else {}))
+    labels = np.array([label for label, _, _ in objects], np.int64)
+    masks = [mask for _, mask, _ in objects]
+    record = records.Record(
+        encoded=encoded.getvalue(),
+        format=options.format,
+        height=height,
+        width=width,
+        filename=scene.name,
+        source_id=str(scene.number + 1),
+        boxes=np.array([tight_box(mask) for mask in masks], np.float32).reshape(-1, 4),
+        labels=labels,
+        names=[CLASSES[label - 1] for label in labels],
+        crowd=np.zeros(len(labels), bool),
+        areas=np.array([mask.sum() for mask in masks], np.float32),
+        ids=scene.number * 100 + np.arange(len(labels), dtype=np.int64) + 1,
+        masks=[records.to_runs(mask) for mask in masks],
+        keypoints=np.array([points for _, _, points in objects], np.float32).reshape(-1, len(KEYPOINTS), 3),
+    )
+    return record, []
+
+
+def draw(rng: np.random.Generator, image: np.ndarray, count: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Draws up to `count` objects on the image [H, W, 3]; returns label, visible mask and keypoints of each."""
+    height, width = image.shape[:2]
+    objects = []  # label, visible mask [H, W], pixels of the whole object, extreme pixels of the whole object
+    for _ in range(count):
+        for _ in range(20):  # places tried
+            label = int(rng.integers(len(CLASSES))) + 1
+            radius = np.exp(rng.uniform(np.log(9), np.log(max(0.26 * min(height, width), 10))))
+            centre = rng.uniform([0, 0], [height, width])
+            window, cover, whole = shape(rng, CLASSES[label - 1], centre, radius)
+            inside, seen = _cut(window, whole, height, width)
+            others = [mask & ~seen for _, mask, _, _ in objects]
+            totals = [total for _, _, total, _ in objects]
+            if all(map(_shows_enough, [*others, seen], [*totals, whole.sum()])):
+                break
+        else:
+            continue
+        _paint(rng, image, window, cover, inside)
+        objects = [(*a[:1], mask, *a[2:]) for a, mask in zip(objects, others, strict=True)]
+        objects.append((label, seen, whole.sum(), extremes(whole) + window[:2]))
+    return [(label, mask, keypoints(points, mask)) for label, mask, _, points in objects]
+
+
+def shape(rng: np.random.Generator, name: str, centre: np.ndarray, radius: float):
+    """A turned and slightly stretched shape: its window (y1, x1, y2, x2), coverage and mask in the window.
+
+    The window may reach out of the image. The mask is the pixels whose centre is in the shape; the coverage, in [0, 1],
+    smooths the picture's edges.
+    """
+    low = np.floor(centre - radius * 1.2).astype(int)
+    high = np.ceil(centre + radius * 1.2).astype(int)
+    sides = (high - low) * _SUPERSAMPLING
+    y, x = ((np.arange(n) + 0.5) / _SUPERSAMPLING + start for n, start in zip(sides, low, strict=True))
+    dy, dx = (y - centre[0])[:, None] / radius, (x - centre[1])[None, :] / radius
+    turn, stretch = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.15, 0.15))
+    u = (np.cos(turn) * dx + np.sin(turn) * dy) * stretch
+    v = (np.cos(turn) * dy - np.sin(turn) * dx) / stretch
+    fine = inside(name, u, v).reshape(sides[0] // _SUPERSAMPLING, _SUPERSAMPLING, -1, _SUPERSAMPLING)
+    middle = _SUPERSAMPLING // 2
+    return (*low, *high), fine.mean(axis=(1, 3), dtype=np.float32), fine[:, middle, :, middle]
+
+
+def inside(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Whether points (u right, v down) are in the shape of about radius 1 around the origin."""
+    if name == "disc":
+        return u * u + v * v <= 0.9
+    if name == "ring":
+        squared = u * u + v * v
+        return (squared >= 0.3) & (squared <= 1)
+    if name == "square":
+        return np.maximum(abs(u), abs(v)) <= 0.8
+    if name == "cross":
+        return (np.minimum(abs(u), abs(v)) <= 0.3) & (np.maximum(abs(u), abs(v)) <= 1)
+    if name == "triangle":  # three half planes at distance 0.5
+        return np.maximum(v, abs(u) * np.sqrt(0.75) - v / 2) <= 0.5
+    # Star: folded into the wedge between a tip (radius 1) and the next notch (radius 0.45), below the edge between them.
+    angle = abs((np.arctan2(u, -v) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
+    distance = np.hypot(u, v)
+    along, across = distance * np.cos(angle), distance * np.sin(angle)
+    notch = 0.45 * np.array([np.cos(np.pi / 5), np.sin(np.pi / 5)])
+    return (along - 1) * notch[1] - across * (notch[0] - 1) <= 0
+
+
+def extremes(mask: np.ndarray) -> np.ndarray:
+    """Row and column [4, 2] of the topmost, leftmost, bottommost and rightmost pixel; the middle one if there are more."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+
+    def middle(line):
+        ones = np.flatnonzero(line)
+        return ones[len(ones) // 2]
+
+    top, bottom, left, right = rows[0], rows[-1], columns[0], columns[-1]
+    points = (top, middle(mask[top])), (middle(mask[:, left]), left)
+    return np.array([*points, (bottom, middle(mask[bottom])), (middle(mask[:, right]), right)])
+
+
+def keypoints(pixels: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Keypoints [4, 3] (y, x, visibility) of the pixels [4, 2] of an object with mask `visible` [H, W]."""
+    within = np.all((pixels >= 0) & (pixels < visible.shape), axis=1)
+    seen = visible[tuple(np.where(within[:, None], pixels, 0).T)]
+    visibility = np.where(within, 1 + seen, 0)
+    return np.column_stack([np.where(within[:, None], pixels + 0.5, 0), visibility])
+
+
+def tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Box (y1, x1, y2, x2) around the pixels of a mask that has some."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+
+
+def colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two colours [3] that are not far from each other."""
+    base = rng.uniform(20, 235, 3)
+    return base, np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
+
+
+def pattern(rng: np.random.Generator, height: int, width: int, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Image [H, W, 3] float32 that mixes two colours: flat, gradient, stripes, checks or blobs, and some noise."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    turn, period = rng.uniform(0, 2 * np.pi), rng.uniform(5, 24)
+    along = np.cos(turn) * x + np.sin(turn) * y
+    across = np.cos(turn) * y - np.sin(turn) * x
+    kind = rng.integers(5)
+    if kind == 0:
+        share = np.zeros_like(y)
+    elif kind == 1:
+        share = (along - along.min()) / (np.ptp(along) + 1e-6)
+    elif kind == 2:
+        share = 0.5 + 0.5 * np.sin(2 * np.pi * along / period)
+    elif kind == 3:
+        share = (np.floor(along / period) + np.floor(across / period)) % 2
+    else:
+        coarse = rng.uniform(0, 255, (max(2, height // 12), max(2, width // 12))).astype(np.uint8)
+        share = np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC), np.float32) / 255
+    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(0, 8))
+    return one.astype(np.float32) + share[..., None] * (two - one).astype(np.float32) + noise
+
+
+def _cut(window: tuple, whole: np.ndarray, height: int, width: int) -> tuple[tuple, np.ndarray]:
+    """The part of the window in the image, and the object's mask [H, W] there."""
+    y1, x1, y2, x2 = window
+    inside_image = max(y1, 0), max(x1, 0), min(y2, height), min(x2, width)
+    top, left, bottom, right = inside_image
+    mask = np.zeros((height, width), bool)
+    mask[top:bottom, left:right] = whole[top - y1 : bottom - y1, left - x1 : right - x1]
+    return inside_image, mask
+
+
+def _shows_enough(visible: np.ndarray, total: int) -> bool:
+    if visible.sum() < MIN_VISIBLE * total:
+        return False
+    y1, x1, y2, x2 = tight_box(visible)
+    return y2 - y1 >= MIN_SIDE and x2 - x1 >= MIN_SIDE
+
+
+def _paint(rng: np.random.Generator, image: np.ndarray, window: tuple, cover: np.ndarray, inside_image: tuple) -> None:
+    """Blends a patterned object into the image, in colours that stand out from what is there."""
+    top, left, bottom, right = inside_image
+    around = image[top:bottom, left:right]
+    cover = cover[top - window[0] : bottom - window[0], left - window[1] : right - window[1], None]
+    ground = around.mean(axis=(0, 1))
+    one, two = colours(rng)
+    while np.linalg.norm((one + two) / 2 - ground) < MIN_CONTRAST:
+        one, two = colours(rng)
+    image[top:bottom, left:right] = around + cover * (pattern(rng, *around.shape[:2], one, two) - around)
+
+
+def main() -> None:
+    values = flags.FLAGS
+    names = [field.name for field in dataclasses.fields(Scenes)]
+    options = Scenes(**{name: values[name].value for name in names})
+    built = build(values.out, values.split, values.count, options, shard_count=values.shards, jobs=values.jobs)
+    made = built.split
+    print(f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} objects, {len(made.shards)} shards")
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    default = Scenes()
+    flags.DEFINE_integer("count", 500, "Number of images.", lower_bound=1)
+    flags.DEFINE_integer("seed", default.seed, "Another seed makes other scenes.", lower_bound=0)
+    flags.DEFINE_integer("height", default.height, "Height of the images, pixels.", lower_bound=48)
+    flags.DEFINE_integer("width", default.width, "Width of the images, pixels.", lower_bound=48)
+    flags.DEFINE_float("portrait", default.portrait, "Share of the images with height and width swapped.", 0.0, 1.0)
+    flags.DEFINE_integer("min_objects", default.min_objects, "Fewest objects tried in an image.", lower_bound=0)
+    flags.DEFINE_integer("max_objects", default.max_objects, "Most objects in an image.", 0, 99)
+    flags.DEFINE_enum("format", default.format, ["jpeg", "png"], "How the images are encoded.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)
