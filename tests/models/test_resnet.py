@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrecog.config import BackboneConfig, FpnConfig
+from tfrecog.models.conv import Conv
+from tfrecog.models.fpn import Fpn
+from tfrecog.models.resnet import ResNet
+
+
+def count(weights):
+    return sum(int(np.prod(w.shape)) for w in weights)
+
+
+# Published parameter counts of the classifiers, less their last layer (512 or 2048 inputs, 1000 outputs, biases).
+@pytest.mark.parametrize(
+    ("name", "published", "last"),
+    [
+        ("resnet18", 11_689_512, 512),
+        ("resnet34", 21_797_672, 512),
+        ("resnet50", 25_557_032, 2048),
+        ("resnet101", 44_549_160, 2048),
+    ],
+)
+def test_a_resnet_has_the_published_number_of_parameters(name, published, last):
+    backbone = ResNet(BackboneConfig(name=name, norm="batch", frozen_stages=0))
+    backbone(tf.zeros([1, 32, 32, 3]))
+    assert count(backbone.trainable_variables) == published - 1000 * (last + 1)
+
+
+def test_level_k_has_stride_two_to_the_k():
+    features = ResNet(BackboneConfig(name="resnet18", width=8))(tf.zeros([2, 64, 96, 3]))
+    assert {level: tuple(x.shape) for level, x in features.items()} == {
+        2: (2, 16, 24, 8),
+        3: (2, 8, 12, 16),
+        4: (2, 4, 6, 32),
+        5: (2, 2, 3, 64),
+    }
+
+
+def test_frozen_stages_have_nothing_to_learn_and_keep_their_statistics():
+    backbone = ResNet(BackboneConfig(name="resnet18", width=8, norm="batch", frozen_stages=2))
+    backbone(tf.zeros([1, 32, 32, 3]))
+    trainable = {w.path for w in backbone.trainable_variables}
+    assert not [path for path in trainable if "stem" in path or "res2" in path]
+    assert [path for path in trainable if "res3" in path]
+    before = {w.path: w.numpy() for w in backbone.non_trainable_variables}
+    backbone(tf.random.stateless_normal([2, 32, 32, 3], (1, 2)) + 3, training=True)
+    moved = {w.path for w in backbone.non_trainable_variables if np.any(before[w.path] != w.numpy())}
+    assert moved and not [path for path in moved if "stem" in path or "res2" in path]
+
+
+def test_folding_batch_norm_into_the_kernel_changes_nothing():
+    conv = Conv(6, 3, 2, norm="batch", relu=True, name="conv")
+    x = tf.random.stateless_normal([2, 9, 8, 4], (3, 4))
+    conv(x)
+    for weight, seed in zip(
+        (conv.norm.gamma, conv.norm.beta, conv.norm.moving_mean, conv.norm.moving_variance), range(4), strict=True
+    ):
+        weight.assign(tf.random.stateless_uniform(weight.shape, (seed, 0), 0.5, 2.0))
+    plain = tf.nn.relu(conv.norm(conv._convolve(x, tf.convert_to_tensor(conv.kernel)), training=False))
+    np.testing.assert_allclose(conv(x), plain, atol=1e-5)
+
+
+def test_a_strided_convolution_is_centred_on_even_cells():
+    # PyTorch pads one zero on each side, so the first output sees cells -1, 0 and 1; "SAME" would see 0, 1 and 2.
+    conv = Conv(1, 3, 2, name="conv")
+    ramp = tf.reshape(tf.range(8.0), [1, 1, 8, 1]) * tf.ones([1, 8, 1, 1])
+    conv(ramp)
+    conv.kernel.assign(tf.reshape([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]], [3, 3, 1, 1]))
+    np.testing.assert_array_equal(conv(ramp)[0, 0, :, 0], [0, 2, 4, 6])
+
+
+def test_the_pyramid_adds_the_upsampled_level_above():
+    fpn = Fpn(FpnConfig(channels=1), (2, 3), extra=1)
+    features = {
+        2: tf.random.stateless_normal([1, 4, 6, 1], (1, 1)),
+        3: tf.random.stateless_normal([1, 2, 3, 1], (2, 2)),
+    }
+    fpn(features)
+    for conv in fpn.lateral:
+        conv.kernel.assign(tf.ones([1, 1, 1, 1]))
+    for conv in fpn.output_convs:
+        conv.kernel.assign(tf.reshape([0.0, 0, 0, 0, 1, 0, 0, 0, 0], [3, 3, 1, 1]))
+    pyramid = fpn(features)
+    c2, c3 = features[2].numpy()[0, ..., 0], features[3].numpy()[0, ..., 0]
+    np.testing.assert_allclose(pyramid[3][0, ..., 0], c3, atol=1e-6)
+    np.testing.assert_allclose(pyramid[2][0, ..., 0], c2 + np.kron(c3, np.ones((2, 2))), atol=1e-6)
+    np.testing.assert_allclose(pyramid[4][0, ..., 0], c3[::2, ::2], atol=1e-6)

@@ -1,0 +1,56 @@
+import numpy as np
+import tensorflow as tf
+
+from tfrecog import losses
+
+
+def test_smooth_l1_is_square_below_beta_and_linear_above():
+    # At beta both branches give beta / 2; 0.5 * 0.1² / 0.5 = 0.01; 2 - 0.25 = 1.75.
+    np.testing.assert_allclose(
+        losses.smooth_l1(tf.constant([0.0, 0.1, 0.5, -2.0]), 0.5), [0, 0.01, 0.25, 1.75], atol=1e-7
+    )
+
+
+def test_an_undecided_mask_costs_ln_2():
+    total, count = losses.mask_loss(tf.zeros([1, 3, 4, 4, 2]), tf.ones([1, 3, 4, 4]), tf.constant([[1, 2, 0]]))
+    np.testing.assert_allclose([total, count], [2 * np.log(2), 2], rtol=1e-6)
+
+
+def test_only_the_mask_of_its_own_class_learns():
+    logits = tf.random.stateless_normal([1, 2, 2, 2, 3], (1, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total, _ = losses.mask_loss(logits, tf.ones([1, 2, 2, 2]), tf.constant([[2, 0]]))
+    moved = np.abs(tape.gradient(total, logits).numpy()).sum(axis=(2, 3)) > 0
+    np.testing.assert_array_equal(moved, [[[False, True, False], [False, False, False]]])
+
+
+def test_an_undecided_classifier_costs_ln_of_the_classes():
+    total, count = losses.class_loss(
+        tf.zeros([2, 3, 5]),
+        tf.constant([[0, 4, -1], [1, -1, -1]]),
+        tf.constant([[True, True, False], [True, False, False]]),
+    )
+    np.testing.assert_allclose([total, count], [3 * np.log(5), 3], rtol=1e-6)
+
+
+def test_objectness_counts_only_what_was_sampled():
+    total, count = losses.objectness_loss(tf.zeros([1, 4]), tf.constant([[1, 0, -1, -1]]))
+    np.testing.assert_allclose([total, count], [2 * np.log(2), 2], rtol=1e-6)
+
+
+def test_the_box_loss_is_divided_by_all_samples():
+    # Errors of 1 in four coordinates of one positive, beta 1: 4 * 0.5; the other is background but is counted.
+    total, count = losses.box_loss(
+        tf.ones([2, 4]), tf.zeros([2, 4]), tf.constant([True, False]), tf.constant([True, True]), 1.0
+    )
+    np.testing.assert_allclose([total, count], [2.0, 2.0])
+
+
+def test_nothing_to_learn_from_has_no_loss_and_a_finite_gradient():
+    logits = tf.zeros([1, 2, 4, 4, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total, count = losses.mask_loss(logits, tf.zeros([1, 2, 4, 4]), tf.zeros([1, 2], tf.int32))
+    assert float(total) == 0 and float(count) == 0
+    np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros([1, 2, 4, 4, 3]))

@@ -1,0 +1,66 @@
+"""Losses. Each is a pair (total, count), both scalars: the loss is total / count.
+
+Pairs, because the count belongs to the whole batch: summed over replicas before the division, it makes the update the
+same for any number of replicas. With nothing to learn from, the total is 0 and so is its gradient.
+"""
+
+import tensorflow as tf
+
+
+def objectness_loss(logits, state):
+    """Binary cross entropy of sampled anchors (Ren et al. 2015, section 3.1.2), of logits [...].
+
+    Args:
+        logits: [...].
+        state: [...], 1 an object, 0 background, -1 not sampled.
+    """
+    sampled = state >= 0
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(state == 1, logits.dtype), logits)
+    return total_where(sampled, cross_entropy), count_where(sampled)
+
+
+def box_loss(deltas, targets, positive, sampled, beta):
+    """Smooth L1 of the positives' deltas [..., 4], divided by the number of all samples (Girshick 2015, section 2.3).
+
+    Args:
+        targets: [..., 4].
+        positive: [...] bool, whose deltas count.
+        sampled: [...] bool, what is divided by.
+        beta: where the square turns into a line.
+    """
+    return total_where(positive, tf.reduce_sum(smooth_l1(deltas - targets, beta), axis=-1)), count_where(sampled)
+
+
+def class_loss(logits, labels, sampled):
+    """Cross entropy of class logits [..., K + 1] with labels [...] in 0..K, where sampled [...]."""
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
+    return total_where(sampled, cross_entropy), count_where(sampled)
+
+
+def mask_loss(logits, targets, labels):
+    """Binary cross entropy of each mask of its own class (He et al. 2017, section 3).
+
+    Args:
+        logits: [..., S, S, K], a mask for each class.
+        targets: [..., S, S], in [0, 1].
+        labels: [...], in 1..K; 0 is padding, which adds nothing.
+    """
+    own_class = tf.gather(logits, tf.maximum(labels - 1, 0), axis=-1, batch_dims=len(labels.shape))
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, own_class)
+    return total_where(labels > 0, tf.reduce_mean(cross_entropy, axis=[-2, -1])), count_where(labels > 0)
+
+
+def smooth_l1(error, beta):
+    """Square below `beta`, line above, joined smoothly: 0.5 e² / beta, or |e| - beta / 2 (Girshick 2015, equation 3)."""
+    size = tf.abs(error)
+    return tf.where(size < beta, 0.5 * size**2 / beta, size - 0.5 * beta)
+
+
+def total_where(condition, values):
+    """Sum of values [...] where condition [...]."""
+    return tf.reduce_sum(tf.where(condition, values, 0.0))
+
+
+def count_where(condition):
+    """How often condition [...] holds."""
+    return tf.reduce_sum(tf.cast(condition, tf.float32))

@@ -1,0 +1,93 @@
+"""A convolution with its normalisation and ReLU: the brick of every network here."""
+
+import keras
+import tensorflow as tf
+
+NORMS = ("none", "frozen", "batch", "sync_batch", "group")
+
+
+class Conv(keras.layers.Layer):
+    """Convolution, normalisation, ReLU: [B, H, W, C] to [B, H / stride, W / stride, filters].
+
+    Pads `size // 2` zeros on every side, as PyTorch does: TensorFlow's "SAME" shifts a strided convolution by a pixel on
+    even sizes, which published weights do not forgive. Batch norm that runs on its moving statistics (frozen, or at
+    inference) is folded into the kernel, so it costs no pass over the features.
+
+    Args:
+        norm: "none" (then there is a bias), "frozen", "batch", "sync_batch" or "group" (32 groups; Wu and He 2018).
+        zero_gamma: start with gamma at 0, so that a residual block starts as the identity (Goyal et al. 2017, 5.1).
+        initializer: of the kernel.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        size: int = 1,
+        stride: int = 1,
+        *,
+        norm: str = "none",
+        epsilon: float = 1e-5,
+        relu: bool = False,
+        zero_gamma: bool = False,
+        initializer: keras.initializers.Initializer | None = None,
+        name: str,
+    ):
+        super().__init__(name=name)
+        if norm not in NORMS:
+            raise ValueError(f"norm: {norm!r} is none of {', '.join(NORMS)}")
+        self.filters, self.size, self.stride, self.relu = filters, size, stride, relu
+        # He et al. 2015, over the outputs, as torchvision initialises its ResNets.
+        self.initializer = initializer or keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+        self.norm = None
+        gamma = "zeros" if zero_gamma else "ones"
+        if norm == "group":
+            groups = next(g for g in range(min(32, filters), 0, -1) if filters % g == 0)
+            self.norm = keras.layers.GroupNormalization(groups, epsilon=epsilon, gamma_initializer=gamma, name="norm")
+        elif norm != "none":
+            self.norm = keras.layers.BatchNormalization(
+                momentum=0.9,
+                epsilon=epsilon,
+                gamma_initializer=gamma,
+                synchronized=norm == "sync_batch",
+                trainable=norm != "frozen",
+                name="norm",
+            )
+
+    def build(self, input_shape):
+        shape = (self.size, self.size, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.initializer)
+        if self.norm is None:
+            self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        else:
+            self.norm.build((None, None, None, self.filters))
+
+    def call(self, x, training=False):
+        kernel, norm = tf.convert_to_tensor(self.kernel), self.norm
+        if norm is None:
+            x = self._convolve(x, kernel) + tf.convert_to_tensor(self.bias)
+        elif isinstance(norm, keras.layers.GroupNormalization) or (training and norm.trainable):
+            x = norm(self._convolve(x, kernel), training=training)
+        else:
+            gain, shift = _as_affine(norm)
+            x = tf.nn.bias_add(self._convolve(x, kernel * gain), shift)
+        return tf.nn.relu(x) if self.relu else x
+
+    def _convolve(self, x, kernel):
+        pad = self.size // 2
+        if self.stride == 1 or pad == 0:
+            return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID")
+        return tf.nn.conv2d(x, kernel, self.stride, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+
+
+class Dense(keras.layers.Dense):
+    """A fully connected layer with PyTorch's default initialisation: uniform within 1 / sqrt(inputs)."""
+
+    def __init__(self, units: int, **options):
+        options.setdefault("kernel_initializer", keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform"))
+        super().__init__(units, **options)
+
+
+def _as_affine(norm: keras.layers.BatchNormalization):
+    """Gain [C] and shift [C] that a batch norm on its moving statistics amounts to."""
+    gain = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+    return gain, norm.beta - norm.moving_mean * gain

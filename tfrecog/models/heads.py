@@ -1,0 +1,77 @@
+"""What the R-CNN family does with the pooled features of a roi: trunks, the box predictor, the mask head."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog.config import MaskConfig
+from tfrecog.models.conv import Conv, Dense
+from tfrecog.models.resnet import Stage
+
+
+class TwoDense(keras.layers.Layer):
+    """Two fully connected layers: [B, R, S, S, C] to [B, R, units] (Lin et al. 2017, section 5.2)."""
+
+    def __init__(self, units: int, name: str = "trunk"):
+        super().__init__(name=name)
+        self.dense = [Dense(units, activation="relu", name="dense1"), Dense(units, activation="relu", name="dense2")]
+
+    def call(self, pooled, training=False):
+        x = tf.reshape(pooled, [*_leading(pooled), int(pooled.shape[2] * pooled.shape[3] * pooled.shape[4])])
+        for dense in self.dense:
+            x = dense(x)
+        return x
+
+
+class Res5(keras.layers.Layer):
+    """The last stage of a ResNet on every roi: [B, R, S, S, C] to [B, R, S / 2, S / 2, C'] (He et al. 2017, figure 4)."""
+
+    def __init__(self, res5: Stage, name: str = "trunk"):
+        super().__init__(name=name)
+        self.res5 = res5
+
+    def call(self, pooled, training=False):
+        flat = tf.reshape(pooled, [-1, *pooled.shape[2:]])
+        x = self.res5(flat, training=training)
+        return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
+
+
+class BoxPredictor(keras.layers.Layer):
+    """Class logits [B, R, K + 1], background first, and deltas [B, R, K, 4] of trunk outputs (Girshick 2015)."""
+
+    def __init__(self, num_classes: int, name: str = "box"):
+        super().__init__(name=name)
+        normal = keras.initializers.RandomNormal
+        self.num_classes = num_classes
+        self.logits = keras.layers.Dense(num_classes + 1, kernel_initializer=normal(stddev=0.01), name="logits")
+        self.deltas = keras.layers.Dense(4 * num_classes, kernel_initializer=normal(stddev=0.001), name="deltas")
+
+    def call(self, x):
+        if len(x.shape) == 5:  # C4: global average pooling of res5.
+            x = tf.reduce_mean(x, axis=[2, 3])
+        return self.logits(x), tf.reshape(self.deltas(x), [*_leading(x), self.num_classes, 4])
+
+
+class MaskHead(keras.layers.Layer):
+    """Convolutions, a deconvolution, and a mask for each class: [B, R, S, S, C] to logits [B, R, 2 S, 2 S, K]."""
+
+    def __init__(self, config: MaskConfig, num_classes: int, layers: int, name: str = "mask"):
+        super().__init__(name=name)
+        self.convs = [Conv(config.channels, 3, relu=True, name=f"conv{i + 1}") for i in range(layers)]
+        he = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+        # Kernel 2, stride 2: no two inputs meet in an output, so it is a 1x1 convolution to four pixels.
+        self.deconv = keras.layers.Conv2DTranspose(
+            config.channels, 2, 2, activation="relu", kernel_initializer=he, name="deconv"
+        )
+        self.logits = Conv(num_classes, 1, name="logits")
+
+    def call(self, pooled):
+        x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
+        for conv in self.convs:
+            x = conv(x)
+        x = self.logits(self.deconv(x))
+        return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
+
+
+def _leading(x) -> list:
+    """The first two dimensions, static where known."""
+    return [tf.shape(x)[i] if x.shape[i] is None else x.shape[i] for i in (0, 1)]

@@ -1,0 +1,157 @@
+"""Faster R-CNN and Mask R-CNN: features, rois, pool, trunk, predict (Ren et al. 2015, He et al. 2017)."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog.config import DetectorConfig, ProposalConfig
+from tfrecog.models import rpn
+from tfrecog.models.fpn import Fpn
+from tfrecog.models.heads import BoxPredictor, MaskHead, Res5, TwoDense
+from tfrecog.models.resnet import ResNet, stage
+from tfrecog.ops import boxes, regions, suppression
+
+# Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class Detector(keras.Model):
+    """A two-stage detector of `num_classes` classes; `call` is inference.
+
+    Its steps are methods that training calls too: `extract`, `propose`, `box_outputs`, `mask_logits`.
+    """
+
+    def __init__(self, config: DetectorConfig, num_classes: int, name: str = "detector"):
+        super().__init__(name=name)
+        self.config, self.num_classes = config, num_classes
+        on_pyramid = config.neck == "fpn"
+        cell = len(config.rpn.anchor_ratios) * (1 if on_pyramid else len(config.rpn.anchor_sizes))
+        if on_pyramid:
+            levels = tuple(range(2, 2 + min(4, len(config.rpn.anchor_sizes))))
+            extra = len(config.rpn.anchor_sizes) - len(levels)
+            self.backbone = ResNet(config.backbone, last=levels[-1])
+            self.neck = Fpn(config.fpn, levels, extra)
+            self.trunk = TwoDense(config.box.trunk)
+            self.pooled_levels = levels
+        else:
+            levels = (4,)
+            self.backbone = ResNet(config.backbone, last=4)
+            self.neck = None
+            self.trunk = Res5(stage(config.backbone, 5))
+            self.pooled_levels = levels
+        channels = config.fpn.channels if on_pyramid else 1024
+        self.rpn = rpn.RpnHead(config.rpn, channels, cell)
+        self.box = BoxPredictor(num_classes)
+        # On C4, res5 is the mask branch's convolutions as well (He et al. 2017, figure 4, left).
+        self.mask = (
+            MaskHead(config.mask, num_classes, config.mask.layers if on_pyramid else 0) if config.masks else None
+        )
+
+    def extract(self, image, size, training=False):
+        """Features {level: [B, h, w, C]} of images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid."""
+        features = self.backbone(normalize(image, size), training=training)
+        return {4: features[4]} if self.neck is None else self.neck(features, training=training)
+
+    def propose(self, features, canvas, size, limits: ProposalConfig):
+        """Proposals [B, limits.total, 4] and valid [B, limits.total], and the RPN's outputs they come from.
+
+        The outputs are objectness logits [B, A], deltas [B, A, 4] and the anchors [A, 4] of each level, in a list.
+        """
+        logits, deltas = self.rpn(features)
+        levels = rpn.level_anchors(features, canvas, self.config.rpn)
+        steady = tf.stop_gradient((logits, deltas))  # Proposals are constants to the second stage.
+        rois, valid = per_image(
+            lambda logits, deltas, size: rpn.propose(logits, deltas, levels, size, self.config.rpn, limits),
+            (*steady, size),
+            (tf.float32, tf.bool),
+        )
+        return rois, valid, (logits, deltas, levels)
+
+    def box_outputs(self, features, rois, training=False):
+        """Class logits [B, R, K + 1] and deltas [B, R, K, 4] of rois [B, R, 4]."""
+        box = self.config.box
+        return self.box(self.trunk(self._pool(features, rois, box.size, box.pool_samples), training=training))
+
+    def mask_logits(self, features, rois, training=False):
+        """Mask logits [B, R, 2 S, 2 S, K] of rois [B, R, 4]."""
+        mask = self.config.mask
+        pooled = self._pool(features, rois, mask.size, mask.pool_samples)
+        return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled)
+
+    def call(self, image, size):
+        """Detections in images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid.
+
+        Returns:
+            boxes [B, D, 4] in pixels of `image`, labels [B, D] (0: empty slot), scores [B, D], by falling score, and
+            masks [B, D, 2 S, 2 S] in [0, 1], each in its box.
+        """
+        features = self.extract(image, size)
+        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
+        rois, valid, _ = self.propose(features, canvas, size, self.config.rpn.infer)
+        logits, deltas = self.box_outputs(features, rois)
+        found = per_image(
+            lambda *one: detect(*one, self.config),
+            (logits, deltas, rois, valid, size),
+            (tf.float32, tf.int32, tf.float32),
+        )
+        detections = dict(zip(("boxes", "labels", "scores"), found, strict=True))
+        if self.mask is not None:
+            detections["masks"] = self._masks(features, detections["boxes"], detections["labels"])
+        return detections
+
+    def _masks(self, features, found, labels):
+        """Probabilities [B, D, 2 S, 2 S] of each detection's own class; only as many slots are computed as are filled."""
+        used = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
+        logits = self.mask_logits(features, found[:, :used])
+        own = tf.gather(logits, tf.maximum(labels[:, :used] - 1, 0), axis=-1, batch_dims=2)
+        masks = tf.sigmoid(own) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
+        slots = found.shape[1]
+        return tf.ensure_shape(tf.pad(masks, [[0, 0], [0, slots - used], [0, 0], [0, 0]]), [None, slots, None, None])
+
+    def _pool(self, features, rois, size, samples):
+        pooled = {level: features[level] for level in self.pooled_levels}
+        box = self.config.box
+        return regions.multilevel(pooled, rois, size=size, samples=samples, aligned=box.aligned, op=box.pool)
+
+
+def normalize(image, size):
+    """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1; the padding outside size [B, 2] becomes 0."""
+    x = (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
+    rows = tf.sequence_mask(size[:, 0], tf.shape(image)[1])
+    columns = tf.sequence_mask(size[:, 1], tf.shape(image)[2])
+    return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], x, 0.0)
+
+
+def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
+    """Detections of one image: boxes [D, 4], labels [D], scores [D] by falling score; empty slots are zeros.
+
+    Args:
+        logits: [R, K + 1].
+        deltas: [R, K, 4].
+        rois: [R, 4].
+        valid: [R].
+        size: [2], height and width of the image in its canvas.
+    """
+    output = config.output
+    scores = tf.nn.softmax(logits)[:, 1:]
+    moved = boxes.clip(boxes.decode(deltas, rois[:, None], config.box.delta_scale), size)
+    keep = valid[:, None] & (scores > output.min_score) & boxes.long_enough(moved, output.min_size)
+    where = tf.where(keep)
+    # One empty candidate, so that there is always one.
+    candidates = tf.pad(tf.gather_nd(moved, where), [[0, 1], [0, 0]])
+    labels = tf.pad(tf.cast(where[:, 1], tf.int32) + 1, [[0, 1]])
+    scores = tf.pad(tf.gather_nd(scores, where), [[0, 1]], constant_values=-float("inf"))
+    index, found = suppression.nms_by_group(candidates, scores, labels, output.nms_iou, output.max_detections)
+    return (
+        tf.where(found[:, None], tf.gather(candidates, index), 0.0),
+        tf.where(found, tf.gather(labels, index), 0),
+        tf.where(found, tf.gather(scores, index), 0.0),
+    )
+
+
+def per_image(function, batch: tuple, dtypes: tuple) -> tuple:
+    """`function` of each image's tensors, its results stacked; side by side where the batch size is known."""
+    if batch[0].shape[0] is None:
+        return tf.map_fn(lambda one: function(*one), batch, fn_output_signature=dtypes)
+    results = [function(*(x[i] for x in batch)) for i in range(batch[0].shape[0])]
+    return tuple(tf.stack(x) for x in zip(*results, strict=True))

@@ -1,0 +1,90 @@
+"""ResNet (He et al. 2015), with the stride in the 3x3 convolution as in torchvision."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog.config import BackboneConfig
+from tfrecog.models.conv import Conv
+
+# Blocks of res2..res5, and whether a block is a bottleneck (table 1).
+BLOCKS = {
+    "resnet18": ((2, 2, 2, 2), False),
+    "resnet34": ((3, 4, 6, 3), False),
+    "resnet50": ((3, 4, 6, 3), True),
+    "resnet101": ((3, 4, 23, 3), True),
+}
+
+
+class Block(keras.layers.Layer):
+    """Two 3x3 convolutions, or 1x1, 3x3 and 1x1 with four times the channels, beside a shortcut (figure 5)."""
+
+    def __init__(self, channels: int, stride: int, bottleneck: bool, project: bool, norm: dict, name: str):
+        super().__init__(name=name)
+        if bottleneck:
+            self.convs = [
+                Conv(channels, 1, relu=True, **norm, name="conv1"),
+                Conv(channels, 3, stride, relu=True, **norm, name="conv2"),
+                Conv(4 * channels, 1, **norm, name="conv3"),
+            ]
+        else:
+            self.convs = [
+                Conv(channels, 3, stride, relu=True, **norm, name="conv1"),
+                Conv(channels, 3, **norm, name="conv2"),
+            ]
+        out = self.convs[-1].filters
+        self.shortcut = Conv(out, 1, stride, **norm, name="shortcut") if project else None
+
+    def call(self, x, training=False):
+        y = x
+        for conv in self.convs:
+            y = conv(y, training=training)
+        return tf.nn.relu(y + (x if self.shortcut is None else self.shortcut(x, training=training)))
+
+
+class Stage(keras.layers.Layer):
+    """A row of blocks of one resolution."""
+
+    def __init__(self, blocks: int, channels: int, stride: int, bottleneck: bool, project: bool, norm: dict, name: str):
+        super().__init__(name=name)
+        self.blocks = [
+            Block(channels, stride if i == 0 else 1, bottleneck, project and i == 0, norm, name=f"block{i + 1}")
+            for i in range(blocks)
+        ]
+
+    def call(self, x, training=False):
+        for block in self.blocks:
+            x = block(x, training=training)
+        return x
+
+
+class ResNet(keras.layers.Layer):
+    """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]} for the levels 2 to `last`.
+
+    The first `config.frozen_stages` stages do not learn, and their batch norm runs on its moving statistics.
+    """
+
+    def __init__(self, config: BackboneConfig, last: int = 5, name: str = "backbone"):
+        super().__init__(name=name)
+        norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
+        self.stem = Conv(config.width, 7, 2, relu=True, **norm, name="stem")
+        self.stages = [stage(config, level) for level in range(2, last + 1)]
+        for frozen in [self.stem, *self.stages][: config.frozen_stages]:
+            frozen.trainable = False
+
+    def call(self, image, training=False):
+        x = self.stem(image, training=training)
+        # Zeros are the smallest values after a ReLU, so padding with them changes no maximum.
+        x = tf.nn.max_pool2d(x, 3, 2, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        features = {}
+        for level, layer in enumerate(self.stages, start=2):
+            x = features[level] = layer(x, training=training)
+        return features
+
+
+def stage(config: BackboneConfig, level: int) -> Stage:
+    """The stage res`level`, of level 2 to 5."""
+    blocks, bottleneck = BLOCKS[config.name]
+    channels, stride = config.width * 2 ** (level - 2), 1 if level == 2 else 2
+    norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
+    project = bottleneck or stride > 1
+    return Stage(blocks[level - 2], channels, stride, bottleneck, project, norm, name=f"res{level}")

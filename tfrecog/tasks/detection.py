@@ -1,0 +1,120 @@
+"""Object detection and instance segmentation: where records, detector and losses meet."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog import losses
+from tfrecog.config import Experiment
+from tfrecog.data.info import DatasetInfo
+from tfrecog.models.rcnn import Detector, per_image
+from tfrecog.ops import boxes, masks, matching
+
+
+class Detection:
+    """The task that `--task=detection` names."""
+
+    def __init__(self, experiment: Experiment, info: DatasetInfo):
+        self.experiment, self.config, self.info = experiment, experiment.detector, info
+        if self.config.masks and not info.masks:
+            raise ValueError(
+                f"{experiment.data.records} holds no masks, which --detector.masks needs: build the records with "
+                "masks, or set --nodetector.masks for boxes alone"
+            )
+
+    @property
+    def name(self) -> str:
+        """For people: `Mask R-CNN, ResNet-50-FPN`."""
+        backbone = self.config.backbone.name.replace("resnet", "ResNet-")
+        return f"{'Mask' if self.config.masks else 'Faster'} R-CNN, {backbone}-{self.config.neck.upper()}"
+
+    def build(self) -> Detector:
+        """A new detector with its variables."""
+        keras.utils.set_random_seed(self.experiment.train.seed)
+        model = Detector(self.config, self.info.num_classes)
+        image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
+        features = model.extract(image, tf.constant([[64, 64]]))
+        model.rpn(features)
+        model.box_outputs(features, rois)
+        if self.config.masks:
+            model.mask_logits(features, rois)
+        model.built = True
+        return model
+
+    def predict(self, model: Detector, batch: dict) -> dict:
+        """Detections of `Detector.call`; boxes are in pixels of the resized image."""
+        return model(batch["image"], batch["size"])
+
+    def losses(self, model: Detector, batch: dict) -> dict:
+        """Loss terms, each a pair (total, count), of a batch [B, ...] (see `tfrecog.losses`)."""
+        image, size, seed = batch["image"], batch["size"], batch["seed"]
+        truth = _Truth(batch)
+        features = model.extract(image, size, training=True)
+        rois, valid, (logits, deltas, levels) = model.propose(features, image.shape[1:3], size, self.config.rpn.train)
+        terms = self._rpn_losses(logits, deltas, tf.concat(levels, 0), truth, seed)
+
+        rois, labels, gt = self._sample_rois(rois, valid, truth, seed)
+        class_logits, box_deltas = model.box_outputs(features, rois, training=True)
+        own_deltas = tf.gather(box_deltas, tf.maximum(labels - 1, 0), axis=2, batch_dims=2)
+        targets = boxes.encode(tf.gather(truth.boxes, gt, batch_dims=1), rois, self.config.box.delta_scale)
+        sampled, positive = labels >= 0, labels > 0
+        terms["class_loss"] = losses.class_loss(class_logits, labels, sampled)
+        terms["box_loss"] = losses.box_loss(own_deltas, targets, positive, sampled, self.config.box.smooth_l1_beta)
+
+        if self.config.masks:
+            # Positives come first, and are never more than this.
+            most = max(1, int(self.config.box.samples * self.config.box.positive_fraction))
+            rois, labels, gt = rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
+            mask_logits = model.mask_logits(features, rois, training=True)
+            (targets,) = per_image(
+                lambda *one: (masks.targets(*one, size=2 * self.config.mask.size),),
+                (batch["masks"], batch["mask_boxes"], rois, gt),
+                (tf.float32,),
+            )
+            terms["mask_loss"] = losses.mask_loss(mask_logits, targets, labels)
+        return terms
+
+    def _rpn_losses(self, logits, deltas, anchors, truth, seed):
+        rpn = self.config.rpn
+
+        def sample(gt_boxes, labels, seed):
+            iou = boxes.pairwise_iou(gt_boxes, anchors)
+            gt, state = matching.match(iou, labels, rpn.positive_iou, rpn.negative_iou, low_quality=True)
+            index, state = matching.sample(state, rpn.samples, rpn.positive_fraction, seed)
+            return index, state, tf.gather(gt, index)
+
+        index, state, gt = per_image(sample, (truth.boxes, truth.labels, seed), (tf.int32,) * 3)
+        targets = boxes.encode(tf.gather(truth.boxes, gt, batch_dims=1), tf.gather(anchors, index), (1.0,) * 4)
+        return {
+            "objectness_loss": losses.objectness_loss(tf.gather(logits, index, batch_dims=1), state),
+            "rpn_box_loss": losses.box_loss(
+                tf.gather(deltas, index, batch_dims=1), targets, state == 1, state >= 0, rpn.smooth_l1_beta
+            ),
+        }
+
+    def _sample_rois(self, rois, valid, truth, seed):
+        """Rois [B, R, 4] to learn from, their labels [B, R] (0 background, -1 empty slot) and instances [B, R].
+
+        The ground-truth boxes are rois too, so that the second stage sees positives from the first step on.
+        """
+        box = self.config.box
+
+        def sample(rois, valid, gt_boxes, gt_labels, seed):
+            candidates = tf.concat([rois, gt_boxes], 0)
+            iou = boxes.pairwise_iou(gt_boxes, candidates)
+            gt, state = matching.match(iou, gt_labels, box.positive_iou, box.positive_iou, low_quality=False)
+            state = tf.where(tf.concat([valid, gt_labels > 0], 0), state, -1)
+            # Another draw than the anchors'.
+            index, state = matching.sample(state, box.samples, box.positive_fraction, seed + 1)
+            gt = tf.gather(gt, index)
+            return tf.gather(candidates, index), tf.where(state == 1, tf.gather(gt_labels, gt), state), gt
+
+        return per_image(sample, (rois, valid, truth.boxes, truth.labels, seed), (tf.float32, tf.int32, tf.int32))
+
+
+class _Truth:
+    """Ground-truth boxes [B, n, 4] and labels [B, n] of a batch, with only as many slots as its fullest image fills."""
+
+    def __init__(self, batch):
+        filled = tf.reduce_sum(tf.cast(batch["labels"] > 0, tf.int32), axis=1)
+        slots = tf.maximum(tf.reduce_max(filled), 1)
+        self.boxes, self.labels = batch["boxes"][:, :slots], batch["labels"][:, :slots]
