@@ -31,9 +31,9 @@ INFO = info.DatasetInfo(
     masks=True,
 )
 # An object is not drawn if it, or one below it, would show less than this share of itself.
-MIN_VISIBLE = 0.5
+MIN_VISIBLE = 0.6
 MIN_CONTRAST = 80.0  # between the mean colours of an object and of what is around it, of 441
-MIN_SIDE = 10  # pixels, of the box around the visible part
+MIN_SIDE = 12  # pixels, of the box around the visible part
 _SUPERSAMPLING = 3  # odd, so that one of the samples is the pixel's centre
 
 
@@ -113,7 +113,7 @@ def draw(rng: np.random.Generator, image: np.ndarray, count: int) -> list[tuple[
     for _ in range(count):
         for _ in range(20):  # places tried
             label = int(rng.integers(len(CLASSES))) + 1
-            radius = np.exp(rng.uniform(np.log(9), np.log(max(0.26 * min(height, width), 10))))
+            radius = np.exp(rng.uniform(np.log(11), np.log(max(0.26 * min(height, width), 12))))
             centre = rng.uniform([0, 0], [height, width])
             window, cover, whole = shape(rng, CLASSES[label - 1], centre, radius)
             inside, seen = _cut(window, whole, height, width)
