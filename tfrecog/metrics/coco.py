@@ -1,0 +1,212 @@
+"""COCO's average precision and recall for boxes and masks, computed by pycocotools' COCOeval."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import mask as pycocotools
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tfrecog.metrics import rle
+
+# COCOeval.stats, in its order: precision over IoU 0.50:0.95, at 0.50 and 0.75, and of small (area < 32²), medium and
+# large (> 96²) objects; recall with at most 1, 10 and 100 detections an image, and of the three sizes.
+NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+NOTHING_TO_MEASURE = -1.0  # COCO's value where there is no object of that size or class.
+
+
+class Evaluator:
+    """Collects ground truth and detections, image by image and in any order, and compares them.
+
+    Every image counts whose ground truth was added, with or without objects or detections. An image's key is any
+    sortable value that no other image has; where scores tie, images count in the order of their keys.
+    """
+
+    def __init__(self, categories: Sequence, masks: bool = False):
+        """`categories` [K] have a `name` and the `id` of the source; with `masks`, mask numbers are computed too."""
+        self.categories, self.masks = tuple(categories), masks
+        self._truth: dict = {}
+        self._detections: dict = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images, instances (without crowd), crowd regions and detections were added."""
+        crowd = sum(int(np.sum(truth["crowd"])) for truth in self._truth.values())
+        return {
+            "images": len(self._truth),
+            "instances": sum(len(truth["labels"]) for truth in self._truth.values()) - crowd,
+            "crowd": crowd,
+            "detections": sum(len(detections["labels"]) for detections in self._detections.values()),
+        }
+
+    def add_ground_truth(self, key, record) -> None:
+        """Adds the objects of a `records.Record`: its boxes, labels, crowd, areas and, if asked for, masks."""
+        if key in self._truth:
+            raise ValueError(f"image {key} occurs twice in the ground truth")
+        masks = None
+        if self.masks:
+            if record.masks is None:
+                raise ValueError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
+            masks = [rle.compress(runs, record.height, record.width) for runs in record.masks]
+        self._truth[key] = {
+            "boxes": np.asarray(record.boxes, float).reshape(-1, 4),
+            "labels": np.asarray(record.labels, int),
+            "crowd": np.asarray(record.crowd, bool),
+            "areas": np.asarray(record.areas, float),
+            "masks": masks,
+            "size": (int(record.height), int(record.width)),
+        }
+
+    def add(self, key, boxes, labels, scores, masks=None) -> None:
+        """Adds the detections of an image.
+
+        Args:
+            key: of the image, whose ground truth may be added before or after.
+            boxes: [n, 4], in pixels of the original image.
+            labels: [n], in 1..K.
+            scores: [n].
+            masks: [n] compressed run lengths, as pycocotools encodes them; needed if the evaluator has masks.
+        """
+        if key in self._detections:
+            raise ValueError(f"detections of image {key} were added twice")
+        if self.masks and masks is None:
+            raise ValueError("an evaluator of masks needs the mask of every detection")
+        self._detections[key] = {
+            "boxes": np.asarray(boxes, float).reshape(-1, 4),
+            "labels": np.asarray(labels, int).reshape(-1),
+            "scores": np.asarray(scores, float).reshape(-1),
+            "masks": masks,
+        }
+
+    def summarize(self) -> tuple[dict[str, float], list[dict]]:
+        """The twelve numbers by name, `box_AP` … and `mask_AP` …, and a table with a row for each class.
+
+        A row has name, id, instances (without crowd), box_AP, box_AP50 and, with masks, mask_AP, mask_AP50. A number
+        is -1 where there is nothing to measure, such as the AP of a class without objects.
+        """
+        strangers = [key for key in self._detections if key not in self._truth]
+        if strangers:
+            raise ValueError(f"{len(strangers)} images with detections have no ground truth, such as {strangers[0]}")
+        if not self._truth:
+            raise ValueError("there is no image to evaluate on")
+        labels = np.concatenate([truth["labels"][~truth["crowd"]] for truth in self._truth.values()])
+        table = [
+            {"name": category.name, "id": category.id, "instances": int(np.sum(labels == label))}
+            for label, category in enumerate(self.categories, 1)
+        ]
+        numbers = {}
+        for kind in ("box", "mask") if self.masks else ("box",):
+            measured = self._measure(kind)
+            numbers |= {f"{kind}_{name}": float(value) for name, value in zip(NUMBERS, measured.stats, strict=True)}
+            # [IoU thresholds, recalls, classes]: of objects of any size, with at most 100 detections an image.
+            precision = measured.eval["precision"][..., 0, -1]
+            for label, row in enumerate(table, 1):
+                row[f"{kind}_AP"] = _mean(precision[:, :, label - 1])
+                row[f"{kind}_AP50"] = _mean(precision[0, :, label - 1])
+        return numbers, table
+
+    def _measure(self, kind: str) -> COCOeval:
+        # Images, categories and annotations are numbered here from 1: pycocotools takes an annotation with id 0 for
+        # "not matched", and ids of the source may be missing or double.
+        keys = sorted(self._truth)
+        images, truth, detections = [], [], []
+        for image_id, key in enumerate(keys, 1):
+            height, width = self._truth[key]["size"]
+            images.append({"id": image_id, "height": height, "width": width})
+            for annotation in _annotations(self._truth[key], image_id, kind):
+                truth.append(annotation | {"id": len(truth) + 1})
+            if key in self._detections:
+                for annotation in _annotations(self._detections[key], image_id, kind):
+                    detections.append(annotation | {"id": len(detections) + 1})
+        frame = {"images": images, "categories": [{"id": label} for label in range(1, len(self.categories) + 1)]}
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress.
+            evaluation = COCOeval(
+                _coco(frame | {"annotations": truth}),
+                _coco(frame | {"annotations": detections}),
+                {"box": "bbox", "mask": "segm"}[kind],
+            )
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return evaluation
+
+
+def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=None) -> list[dict]:
+    """Detections of an image in COCO's results format, with the category ids of the source.
+
+    Args:
+        boxes: [n, 4] y1, x1, y2, x2 in pixels of the original image; written as x, y, width, height.
+        labels: [n], in 1..K.
+        scores: [n].
+        masks: [n] compressed run lengths; `counts` is written as ASCII text.
+    """
+    rows = []
+    # Nine digits tell any two float32 scores apart, so no ties arise that the evaluation did not see.
+    for i, box in enumerate(to_xywh(boxes)):
+        row = {"image_id": image_id, "category_id": categories[labels[i] - 1].id}
+        row |= {"bbox": [round(side, 3) for side in box.tolist()], "score": float(f"{scores[i]:.9g}")}
+        if masks is not None:
+            row["segmentation"] = {"size": list(map(int, masks[i]["size"])), "counts": masks[i]["counts"].decode()}
+        rows.append(row)
+    return rows
+
+
+def to_xywh(boxes) -> np.ndarray:
+    """COCO's x, y, width, height [n, 4] of boxes [n, 4]."""
+    y1, x1, y2, x2 = np.asarray(boxes, float).reshape(-1, 4).T
+    return np.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
+
+
+def text_of(numbers: dict[str, float], table: Sequence[dict]) -> str:
+    """The numbers for people, in percent: the averages, and a line for each class that has objects."""
+    kinds = [kind for kind in ("box", "mask") if f"{kind}_AP" in numbers]
+    lines = ["      " + "".join(f"{name:>7}" for name in NUMBERS)]
+    for kind in kinds:
+        lines.append(f"{kind:<6}" + "".join(f"{_percent(numbers[f'{kind}_{name}']):>7}" for name in NUMBERS))
+    columns = [f"{kind}_{name}" for kind in kinds for name in ("AP", "AP50")]
+    width = max([len(row["name"]) for row in table] + [5])
+    lines += ["", f"{'class':<{width}}{'objects':>9}" + "".join(f"{column:>11}" for column in columns)]
+    for row in table:
+        if row["instances"]:
+            percents = "".join(f"{_percent(row[column]):>11}" for column in columns)
+            lines.append(f"{row['name']:<{width}}{row['instances']:>9}{percents}")
+    without = sum(row["instances"] == 0 for row in table)
+    return "\n".join(lines + ([f"({without} more classes have no objects here)"] if without else []))
+
+
+def _annotations(image: dict, image_id: int, kind: str):
+    """Yields COCO annotations of the ground truth or of the detections of an image."""
+    boxes = to_xywh(image["boxes"])
+    for i, label in enumerate(image["labels"].tolist()):
+        annotation = {"image_id": image_id, "category_id": label}
+        if kind == "box":
+            annotation["bbox"] = boxes[i].tolist()
+        else:
+            annotation["segmentation"] = image["masks"][i]
+        if "scores" in image:
+            # A detection's area is that of its box or of its mask: it decides whether a detection that matches
+            # nothing counts among the small, medium or large ones.
+            area = boxes[i, 2] * boxes[i, 3] if kind == "box" else pycocotools.area(image["masks"][i])
+            annotation |= {"score": float(image["scores"][i]), "area": float(area), "iscrowd": 0}
+        else:
+            annotation |= {"area": float(image["areas"][i]), "iscrowd": int(image["crowd"][i])}
+        yield annotation
+
+
+def _coco(dataset: dict) -> COCO:
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
+
+
+def _mean(precision: np.ndarray) -> float:
+    """Mean over the measured entries of COCOeval's precision, which are not -1."""
+    measured = precision[precision > -1]
+    return float(measured.mean()) if measured.size else NOTHING_TO_MEASURE
+
+
+def _percent(value: float) -> str:
+    return "–" if value == NOTHING_TO_MEASURE else f"{100 * value:.1f}"

@@ -1,0 +1,53 @@
+"""Masks of an image as COCO run lengths, without the image: memory and time go with the object, not with the photo."""
+
+import numpy as np
+from pycocotools import mask as rle
+
+
+def paste(masks, boxes, height, width, threshold=0.5):
+    """Compressed run lengths [D] of masks [D, S, S] (probabilities) in boxes [D, 4] of an image.
+
+    The rule of `ops.masks.paste`, which is torchvision's `paste_masks_in_image`, on the pixels of each box alone.
+    """
+    masks = np.pad(np.asarray(masks, np.float32), [(0, 0), (1, 1), (1, 1)])
+    boxes, size = np.asarray(boxes, np.float32).reshape(-1, 4), masks.shape[1]
+    half = (boxes[:, 2:] - boxes[:, :2]) * np.float32(0.5) * np.float32(size / (size - 2))
+    centre = (boxes[:, 2:] + boxes[:, :2]) * np.float32(0.5)
+    start, end = (centre - half).astype(int), (centre + half).astype(int)
+    extent = np.maximum(end - start + 1, 1)
+    pasted = []
+    for mask, (y, x), (rows, columns) in zip(masks, start, extent, strict=True):
+        top, left, bottom, right = max(y, 0), max(x, 0), min(y + rows, height), min(x + columns, width)
+        across = _interpolation(np.arange(top, bottom) - y, rows, size)
+        down = _interpolation(np.arange(left, right) - x, columns, size)
+        pasted.append(compress(runs_of(across @ mask @ down.T > threshold, top, left, height, width), height, width))
+    return pasted
+
+
+def runs_of(crop, top, left, height, width):
+    """Run lengths (column-major, zeros first) of a mask [height, width] that is `crop` from (top, left) on, else 0."""
+    flips = np.diff(np.pad(crop.T.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
+    column, row = np.nonzero(flips)
+    at = (left + column) * height + top + row
+    # A run to the bottom of a column that goes on at the top of the next has two flips in one place: it is one run.
+    double = at[1:] == at[:-1]
+    at = at[~(np.r_[double, False] | np.r_[False, double])] if len(at) else at
+    runs = np.diff(np.r_[0, at, height * width])
+    return runs[:-1] if runs[-1] == 0 and len(runs) > 1 else runs
+
+
+def compress(runs, height, width):
+    """Compressed run lengths {"size", "counts"} of run lengths [runs] of a mask of the whole image."""
+    return rle.frPyObjects({"size": [int(height), int(width)], "counts": np.asarray(runs).tolist()}, height, width)
+
+
+def decompress(compressed):
+    """Mask bool [H, W] of compressed run lengths."""
+    return rle.decode(compressed).astype(bool)
+
+
+def _interpolation(pixel, extent, cells):
+    """Weights [p, cells] with which pixels [p] read `cells` stretched to `extent` pixels."""
+    at = (pixel.astype(np.float32) + np.float32(0.5)) * np.float32(cells / extent) - np.float32(0.5)
+    at = np.clip(at, 0, cells - 1)
+    return np.maximum(1 - np.abs(at[:, None] - np.arange(cells, dtype=np.float32)), 0)
