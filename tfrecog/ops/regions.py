@@ -2,25 +2,25 @@
 
 import tensorflow as tf
 
+from tfrecog.ops import bilinear
 from tfrecog.ops import boxes as box_ops
 
 
 def roi_align(features, boxes, *, size, stride=1.0, samples=2, aligned=True, lowering="auto"):
-    """Features [B, R, S, S, C] of boxes [B, R, 4]: bilinear samples of a map [B, H, W, C], averaged in S x S bins."""
-    boxes = tf.stop_gradient(boxes)
-    batch, rois = tf.shape(boxes)[0], tf.shape(boxes)[1]
-    owner = tf.repeat(tf.range(batch), rois)
-    start, extent = _roi(tf.reshape(boxes, [-1, 4]), stride, aligned)
-    step = extent / (size * samples)
-    first = start + 0.5 * step
-    last = first + (size * samples - 1) * step
-    padded = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    scale = tf.cast(tf.shape(padded)[1:3] - 1, tf.float32)
-    crops = tf.image.crop_and_resize(
-        padded, tf.concat([(first + 1) / scale, (last + 1) / scale], -1), owner, [size * samples] * 2
-    )
-    pooled = tf.nn.avg_pool2d(crops, samples, samples, "VALID") if samples > 1 else crops
-    return tf.reshape(pooled, [batch, rois, size, size, features.shape[-1]])
+    """Features [B, R, S, S, C] of boxes [B, R, 4]: a map [B, H, W, C] read at samples² points in each of S² bins.
+
+    A sample beyond the map's border cells is 0, so that an empty box outside costs nothing; boxes get no gradient.
+
+    Args:
+        boxes: in image pixels; padding (all zeros) is fine.
+        size: S.
+        stride: pixels from one cell of the map to the next.
+        samples: points along each side of a bin.
+        aligned: True places pixel centres at half-integers, as everywhere in this library; False repeats the half-cell
+            offset of early implementations, for weights trained with it.
+        lowering: "sparse", "gather" or "crop_and_resize" (see `bilinear`); "auto" takes what suits this machine.
+    """
+    return _align([features], [1 / stride], boxes, None, size, samples, aligned, lowering)
 
 
 def level_of(boxes, lowest, highest):
@@ -30,18 +30,67 @@ def level_of(boxes, lowest, highest):
     return tf.cast(tf.clip_by_value(level, lowest, highest), tf.int32)
 
 
-def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align"):
-    """Features [B, R, S, S, C] of boxes [B, R, 4], each from the level of the pyramid {level: map} that suits it."""
-    level = level_of(boxes, min(features), max(features))
-    out = 0
-    for k, feature in features.items():
-        pooled = roi_align(feature, boxes, size=size, stride=float(2**k), samples=samples, aligned=aligned)
-        out += tf.where((level == k)[..., None, None, None], pooled, 0)
-    return out
+def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align", lowering="auto"):
+    """Features [B, R, S, S, C] of boxes [B, R, 4], each from the level of the pyramid {level: map} that suits it.
+
+    The map of level k has stride 2**k. `op` is "roi_align" or "roi_pool".
+    """
+    levels = sorted(features)
+    if levels != list(range(levels[0], levels[-1] + 1)):
+        raise ValueError(f"A pyramid has every level between its lowest and its highest; got {levels}.")
+    boxes = tf.stop_gradient(boxes)
+    choice = level_of(boxes, levels[0], levels[-1]) - levels[0]
+    maps, scales = [features[k] for k in levels], [2.0**-k for k in levels]
+    return _align(maps, scales, boxes, choice, size, samples, aligned, lowering)
 
 
-def _roi(boxes, stride, aligned):
-    """Start and extent, both [..., 2], of boxes [..., 4] in cells of a map."""
-    cells = boxes / stride - (0.5 if aligned else 0.0)
-    extent = cells[..., 2:] - cells[..., :2]
-    return cells[..., :2], extent if aligned else tf.maximum(extent, 1.0)
+def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):
+    """RoIAlign [B, R, S, S, C] of boxes [B, R, 4], each from maps[choice [B, R]]."""
+    if lowering == "auto":
+        lowering = _suitable()
+    boxes = tf.stop_gradient(boxes)
+    batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
+    dtype, channels = maps[0].dtype, maps[0].shape[-1]
+    maps = [tf.cast(m, tf.float32) for m in maps]
+    owner = tf.repeat(tf.range(batch), rois)
+    flat_boxes = tf.reshape(boxes, [-1, 4])
+    choice = tf.zeros_like(owner) if choice is None else tf.reshape(choice, [-1])
+    if lowering == "crop_and_resize":
+        out = _crop_each(maps, scales, flat_boxes, owner, choice, size=size, samples=samples, aligned=aligned)
+    elif lowering in ("sparse", "gather"):
+        flat, *where = _flatten(maps, scales, owner, choice)
+        cells, weights = bilinear.stencil(flat_boxes, *where, size=size, samples=samples, aligned=aligned)
+        out = getattr(bilinear, lowering)(flat, cells, weights)
+    else:
+        raise ValueError(f'lowering must be "auto", "sparse", "gather" or "crop_and_resize", not "{lowering}".')
+    return tf.cast(tf.reshape(out, [batch, rois, size, size, channels]), dtype)
+
+
+def _suitable():
+    """The lowering for this machine: crop_and_resize on GPU, but its gradient there is not deterministic."""
+    if not tf.config.list_logical_devices("GPU"):
+        return "sparse"
+    return "gather" if tf.config.experimental.is_op_determinism_enabled() else "crop_and_resize"
+
+
+def _flatten(maps, scales, owner, choice):
+    """All cells of all maps [cells, C], and of each box: scale, height, width and first cell of its map, all [n]."""
+    shapes = tf.stack([tf.shape(m)[:3] for m in maps])
+    cells = tf.reduce_prod(shapes, axis=1)
+    height, width = tf.gather(shapes[:, 1], choice), tf.gather(shapes[:, 2], choice)
+    base = tf.gather(tf.cumsum(cells, exclusive=True), choice) + owner * height * width
+    rows = [tf.reshape(m, [-1, m.shape[-1]]) for m in maps]
+    flat = rows[0] if len(rows) == 1 else tf.concat(rows, axis=0)
+    return flat, tf.gather(tf.constant(scales, tf.float32), choice), height, width, base
+
+
+def _crop_each(maps, scales, boxes, owner, choice, **shape):
+    """RoIAlign [n, S, S, C] map by map, put back in the order of the boxes."""
+    if len(maps) == 1:
+        return bilinear.crop(maps[0], boxes, owner, scales[0], **shape)
+    order = [tf.where(choice == i)[:, 0] for i in range(len(maps))]
+    crops = [
+        bilinear.crop(m, tf.gather(boxes, i), tf.gather(owner, i), scale, **shape)
+        for m, scale, i in zip(maps, scales, order, strict=True)
+    ]
+    return tf.gather(tf.concat(crops, axis=0), tf.math.invert_permutation(tf.concat(order, axis=0)))
