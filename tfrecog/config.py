@@ -18,9 +18,9 @@ class DataConfig:
     eval_split: Annotated[str, "Split to evaluate on."] = "val"
     batch_size: Annotated[int, "Training images in a step, over all replicas together."] = 16
     eval_batch_size: Annotated[int, "Evaluation images in a step, over all replicas together."] = 8
-    short_side: Annotated[
-        tuple[int, ...], "Training: the short side is resized to one of these (multi-scale)."
-    ] = (800,)
+    short_side: Annotated[tuple[int, ...], "Training: the short side is resized to one of these (multi-scale)."] = (
+        800,
+    )
     eval_short_side: Annotated[int, "Evaluation: the short side is resized to this."] = 800
     long_side: Annotated[int, "The long side never exceeds this."] = 1333
     scale_jitter: Annotated[
@@ -33,9 +33,9 @@ class DataConfig:
         "smallest that holds it, and a batch has one shape.",
     ] = (1.36, 1.67)
     flip: Annotated[float, "Training: probability of a horizontal flip."] = 0.5
-    photometric: Annotated[
-        float, "Training: strength of brightness, contrast, saturation and hue jitter. 0: off."
-    ] = 0.0
+    photometric: Annotated[float, "Training: strength of brightness, contrast, saturation and hue jitter. 0: off."] = (
+        0.0
+    )
     max_instances: Annotated[int, "Ground-truth slots an image; more are reported and left out."] = 100
     mask_size: Annotated[int, "Side of the square that holds a ground-truth mask, in its box."] = 112
     skip_empty: Annotated[bool, "Training: leave out images without a single (non-crowd) box."] = True
@@ -101,7 +101,9 @@ class BoxConfig:
     """Box branch (Girshick 2015; Lin et al. 2017, section 5.2)."""
 
     pool: Annotated[Literal["roi_align", "roi_pool"], "How the features of a roi are pooled."] = "roi_align"
-    aligned: Annotated[bool, "RoIAlign shifts by half a cell (detectron2's aligned); torchvision's weights do not."] = False
+    aligned: Annotated[bool, "RoIAlign shifts by half a cell (detectron2's aligned); torchvision's weights do not."] = (
+        False
+    )
     size: Annotated[int, "Side of the pooled region."] = 7
     pool_samples: Annotated[int, "RoIAlign samples a bin along each axis."] = 2
     trunk: Annotated[int, "Units of the two fully connected layers."] = 1024
@@ -275,7 +277,8 @@ def check(experiment: Experiment) -> None:
             wrong.append(f"{shown}: every number must be more than 0")
     if rpn.negative_iou > rpn.positive_iou:
         wrong.append(
-            f"--detector.rpn.negative_iou={rpn.negative_iou}: must not exceed --detector.rpn.positive_iou={rpn.positive_iou}"
+            f"--detector.rpn.negative_iou={rpn.negative_iou}: "
+            f"must not exceed --detector.rpn.positive_iou={rpn.positive_iou}"
         )
     drops = schedule.drop_epochs
     if list(drops) != sorted(set(drops)) or not all(0 <= drop < math.inf for drop in drops):

@@ -1,7 +1,7 @@
 """Stochastic gradient descent as the field's recipes mean it.
 
-u = momentum · u + g + decay · w;  w = w − rate · u. Keras' SGD has the rate inside u and decays weights past the momentum:
-with it the published recipes train something else when the rate changes (Goyal et al. 2017, section 3, remark 2).
+u = momentum · u + g + decay · w;  w = w − rate · u. Keras' SGD has the rate inside u, and its decay skips the momentum:
+with it the published recipes train something else (Goyal et al. 2017, section 3, remarks 1 and 2).
 """
 
 from collections.abc import Sequence

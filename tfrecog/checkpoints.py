@@ -1,0 +1,240 @@
+"""Checkpoints of a run: WORKDIR/checkpoints/step-00000120/, a tf.train.Checkpoint keyed by the variables' paths.
+
+A checkpoint is written under another name and renamed when it is whole, so a folder step-* is never half a checkpoint.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrecog.optimizer import SGD
+
+FOLDER, BEST, PREFIX = "checkpoints", "best.json", "variables"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written, read, or given to this model; the message says what to do."""
+
+
+def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD, keep: int) -> Path:
+    """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`."""
+    folder = Path(workdir) / FOLDER
+    final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
+    checkpoint = tf.train.Checkpoint(
+        model=_by_path(model.variables, model.variables),
+        momenta=_by_path(optimizer.variables, optimizer.momenta),
+        step=tf.Variable(step, dtype=tf.int64),
+    )
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        checkpoint.write(str(draft / PREFIX))
+        for part in draft.iterdir():
+            _flush_to_disk(part)
+        shutil.rmtree(final, ignore_errors=True)
+        draft.rename(final)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        older = latest(workdir)
+        raise CheckpointError(
+            f"could not write the checkpoint of step {step} to {folder}: {_reason(error)}\n"
+            + (f"{older} is whole and stays. " if older else "There is no older one. ")
+            + "Make room, or make the folder writable; the same command then continues the run."
+        ) from error
+    _prune(workdir, keep)
+    return final
+
+
+def restore(path: str | Path, model: keras.Model, optimizer: SGD | None = None) -> int:
+    """Gives a model, and its optimizer, all that the checkpoint at `path` has; returns its step.
+
+    Raises CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
+    """
+    reader, saved = _open(path)
+    wanted = {f"model/{path}": v for path, v in _by_path(model.variables, model.variables).items()}
+    if optimizer:
+        wanted |= {f"momenta/{path}": v for path, v in _by_path(optimizer.variables, optimizer.momenta).items()}
+    sections = ("model/", "momenta/") if optimizer else ("model/",)
+    missing, surplus, reshaped = _compare(wanted, {k: v for k, v in saved.items() if k.startswith(sections)})
+    if missing or surplus or reshaped:
+        raise CheckpointError(
+            f"{path} is of another model.\n{_listing(missing, surplus, reshaped)}"
+            "Use the flags that it was trained with (--flagfile=RUN/experiment.flags), or another --workdir for a new "
+            "run. To start a new run from the weights that fit: "
+            f"--detector.backbone.weights={path} --detector.backbone.skip_mismatched"
+        )
+    _assign(path, reader, wanted, saved)
+    return int(_tensor(path, reader, saved["step"][0]))
+
+
+def load_weights(source: str | Path, model: keras.Model, skip_mismatched: bool = False) -> str:
+    """Starts a model from the weights of a run's folder or of one checkpoint; returns a report for people.
+
+    `skip_mismatched` leaves variables as they are that are missing in the checkpoint or have another shape there.
+    """
+    path = find(source)
+    reader, saved = _open(path)
+    wanted = {f"model/{path}": v for path, v in _by_path(model.variables, model.variables).items()}
+    missing, surplus, reshaped = _compare(wanted, {k: v for k, v in saved.items() if k.startswith("model/")})
+    listing = _listing(missing, surplus, reshaped)
+    if listing and not skip_mismatched:
+        raise CheckpointError(
+            f"{path} is of another model.\n{listing}To start from what fits and leave the rest as it is initialised, "
+            "add --detector.backbone.skip_mismatched"
+        )
+    fitting = {key: variable for key, variable in wanted.items() if key not in missing and key not in reshaped}
+    if not fitting:
+        raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")
+    _assign(path, reader, fitting, saved)
+    return f"{len(fitting)} of {len(wanted)} variables start from {path}\n{listing}".rstrip()
+
+
+def steps(workdir: str | Path) -> list[int]:
+    """Steps of which a run has a checkpoint, in order."""
+    names = [part.name for part in (Path(workdir) / FOLDER).glob("step-*")]
+    return sorted(int(name[5:]) for name in names if re.fullmatch(r"step-\d+", name))
+
+
+def latest(workdir: str | Path) -> Path | None:
+    """Path of a run's latest checkpoint."""
+    known = steps(workdir)
+    return _path(workdir, known[-1]) if known else None
+
+
+def best(workdir: str | Path) -> Path | None:
+    """Path of a run's best checkpoint by `mark_if_best`."""
+    note = _best(workdir)
+    return _path(workdir, note["step"]) if note and _path(workdir, note["step"]).is_dir() else None
+
+
+def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
+    """Notes the checkpoint of `step` as the best if its AP is (of masks, if there are); the best is never pruned."""
+    by = next((name for name in ("mask_AP", "box_AP") if np.isfinite(metrics.get(name, np.nan))), None)
+    note = _best(workdir)
+    if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
+        return False
+    draft = Path(workdir) / FOLDER / f".{BEST}"
+    draft.write_text(
+        json.dumps({"step": step, "by": by, "metrics": {k: float(v) for k, v in metrics.items()}}, indent=1)
+    )
+    draft.replace(draft.with_name(BEST))
+    return True
+
+
+def find(source: str | Path) -> Path:
+    """Returns the checkpoint at `source`; of a run's folder, the best or else the latest."""
+    path = Path(source)
+    if path.name.startswith(f"{PREFIX}."):
+        path = path.parent
+    if (path / f"{PREFIX}.index").is_file():
+        return path
+    found = best(path) or latest(path)
+    if found is None:
+        raise CheckpointError(
+            f"no checkpoint at {source}: give the --workdir of a run, or one of its checkpoints/step-*"
+        )
+    return found
+
+
+def _best(workdir):
+    path = Path(workdir) / FOLDER / BEST
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _path(workdir, step):
+    return Path(workdir) / FOLDER / f"step-{step:08d}"
+
+
+def _prune(workdir, keep):
+    note = _best(workdir)
+    for step in steps(workdir)[:-keep]:
+        if not note or step != note["step"]:
+            # Renamed first: a removal that is cut short leaves no half of a checkpoint under its name.
+            rubbish = _path(workdir, step).with_name(f".draft-{step:08d}")
+            shutil.rmtree(rubbish, ignore_errors=True)
+            _path(workdir, step).rename(rubbish)
+            shutil.rmtree(rubbish, ignore_errors=True)
+
+
+def _by_path(variables: Iterable[keras.Variable], values: Iterable) -> dict[str, tf.Variable]:
+    """Keras' path of each variable → its value, or what stands for it."""
+    named = {}
+    for variable, value in zip(variables, values, strict=True):
+        if variable.path in named:
+            raise CheckpointError(f"two variables have the path {variable.path!r}: give their layers different names")
+        named[variable.path] = value.value if isinstance(value, keras.Variable) else value
+    return named
+
+
+def _open(path):
+    """A reader, and key as `model/...` → (key in the file, shape)."""
+    try:
+        reader = tf.train.load_checkpoint(str(Path(path) / PREFIX))
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise CheckpointError(_damaged(path, error)) from error
+    saved = {}
+    for key, shape in reader.get_variable_to_shape_map().items():
+        # TensorFlow writes / as .S and . as .. within a name.
+        name = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+        saved[re.sub(r"\.(S|\.)", lambda match: "/" if match[1] == "S" else ".", name)] = (key, shape)
+    return reader, saved
+
+
+def _tensor(path, reader, key):
+    try:
+        return reader.get_tensor(key)
+    except (RuntimeError, tf.errors.OpError) as error:
+        raise CheckpointError(_damaged(path, error)) from error
+
+
+def _assign(path, reader, wanted, saved):
+    values = {key: _tensor(path, reader, saved[key][0]) for key in wanted}  # All are read before any changes.
+    for key, variable in wanted.items():
+        variable.assign(tf.cast(values[key], variable.dtype))
+
+
+def _compare(wanted, saved):
+    missing = {key: list(variable.shape) for key, variable in wanted.items() if key not in saved}
+    surplus = {key: shape for key, (_, shape) in saved.items() if key not in wanted}
+    reshaped = {
+        key: f"{saved[key][1]} there, {list(variable.shape)} in this model"
+        for key, variable in wanted.items()
+        if key in saved and list(variable.shape) != saved[key][1]
+    }
+    return missing, surplus, reshaped
+
+
+def _listing(missing, surplus, reshaped, most=10):
+    lines = []
+    for title, entries in (("Missing there", missing), ("Only there", surplus), ("Of another shape", reshaped)):
+        entries = {k: v for k, v in entries.items() if k.startswith("model/")} or entries  # momenta repeat the names
+        shown = [f"  {key.removeprefix('model/')}: {what}\n" for key, what in list(entries.items())[:most]]
+        more = [f"  ... and {len(entries) - most} more\n"] if len(entries) > most else []
+        lines += [f"{title}, {len(entries)}:\n", *shown, *more] if entries else []
+    return "".join(lines)
+
+
+def _damaged(path, error):
+    return (
+        f"the checkpoint {path} cannot be read: {_reason(error)}\n"
+        "If it is damaged, delete its folder: the same command then continues from the checkpoint before it."
+    )
+
+
+def _reason(error):
+    return str(getattr(error, "message", None) or error).splitlines()[0]
+
+
+def _flush_to_disk(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

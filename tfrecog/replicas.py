@@ -1,0 +1,37 @@
+"""Devices to train on: every GPU, or logical CPUs."""
+
+import tensorflow as tf
+
+
+def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
+    """A MirroredStrategy of so many GPUs, or of logical CPUs where there is no GPU. 0: every GPU, or one CPU."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        if replicas > len(gpus):
+            raise ValueError(f"--train.replicas={replicas}: this machine has {len(gpus)} GPUs; use 0 for all of them")
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas or len(gpus))])
+    replicas = replicas or 1
+    _make_logical_cpus(replicas)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+def share(strategy: tf.distribute.Strategy, batch: dict) -> dict:
+    """Splits each tensor [B, ...] of a batch into equal parts, one a replica; shapes stay static."""
+    count = strategy.num_replicas_in_sync
+    parts = {name: tf.split(value, count) for name, value in batch.items()}
+    return {
+        name: strategy.experimental_distribute_values_from_function(
+            lambda context, part=part: part[context.replica_id_in_sync_group]
+        )
+        for name, part in parts.items()
+    }
+
+
+def _make_logical_cpus(count):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) >= count:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError as error:
+        raise ValueError(f"--train.replicas={count}: TensorFlow has already begun with fewer CPU devices") from error

@@ -1,0 +1,103 @@
+"""What a person sees of a run: the line or bar on the screen, and TensorBoard."""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+
+class Progress:
+    """Shows and records a run; a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(
+        self, workdir: str | Path, start: int, total: int, steps_per_epoch: int, batch_size: int, log_steps: int
+    ):
+        self.total, self.steps_per_epoch, self.batch_size, self.log_steps = (
+            total,
+            steps_per_epoch,
+            batch_size,
+            log_steps,
+        )
+        self.writer = tf.summary.create_file_writer(str(workdir))
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
+        self.window = []
+        self.clock = None
+
+    def step(self, done: int, terms: dict[str, float]) -> None:
+        """After each step: its loss terms, and `learning_rate` and `gradient_norm`."""
+        self.window.append(terms)
+        if self.bar is not None:
+            self.bar.update()
+        # The first step traces the graph: it says nothing of the speed, so that the clock starts after it.
+        if self.clock is None:
+            self.clock = [done, time.perf_counter()]
+        if done % self.log_steps == 0 or done == self.total:
+            self._log(done)
+
+    def pause(self) -> None:
+        """Before work that is no training, which the speed leaves out."""
+        self.clock = None
+
+    def metrics(self, done: int, metrics: dict[str, float]) -> None:
+        """After an evaluation."""
+        numbers = {
+            name: float(value) for name, value in metrics.items() if isinstance(value, (int, float, np.floating))
+        }
+        with self.writer.as_default(step=done):
+            for name, value in numbers.items():
+                tf.summary.scalar(f"evaluation/{name}", value)
+        self.writer.flush()
+        shown = [
+            name for name in ("box_AP", "box_AP50", "box_AP75", "mask_AP", "mask_AP50", "mask_AP75") if name in numbers
+        ]
+        figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
+        self.say(f"evaluated at step {done} (epoch {done / self.steps_per_epoch:.2f}): {figures}")
+
+    def pictures(self, done: int, pictures: list[np.ndarray]) -> None:
+        """Pictures of predictions, uint8 [H, W, 3] each."""
+        with self.writer.as_default(step=done):
+            for i, picture in enumerate(pictures):
+                tf.summary.image(f"predictions/{i}", picture[None])
+        self.writer.flush()
+
+    def say(self, line: str) -> None:
+        """A line for people, above the bar."""
+        tqdm.write(line) if self.bar is not None else print(line, flush=True)
+
+    def close(self) -> None:
+        """Ends the bar and writes the last events."""
+        self.writer.close()
+        if self.bar is not None:
+            self.bar.close()
+
+    def _log(self, done):
+        means = {name: float(np.mean([terms[name] for terms in self.window])) for name in self.window[0]}
+        rate = means["learning_rate"] = self.window[-1]["learning_rate"]
+        self.window = []
+        then, now = self.clock, time.perf_counter()
+        speed = (done - then[0]) / (now - then[1]) if done > then[0] else None
+        self.clock = [done, now]
+
+        with self.writer.as_default(step=done):
+            for name, value in means.items():
+                tf.summary.scalar(f"training/{name}", value)
+            if speed:
+                tf.summary.scalar("training/images_per_second", speed * self.batch_size)
+        losses = {
+            name: value for name, value in means.items() if name not in ("loss", "learning_rate", "gradient_norm")
+        }
+        text = f"loss {means['loss']:.4f} ({', '.join(f'{name} {value:.4f}' for name, value in losses.items())})"
+        text += f"  lr {rate:.3g}"
+        if speed:
+            text += f"  {speed * self.batch_size:.2f} images/s"
+        if self.bar is not None:
+            self.bar.set_description_str(f"epoch {done / self.steps_per_epoch:.2f}", refresh=False)
+            self.bar.set_postfix_str(text)
+            return
+        left = f"  ETA {tqdm.format_interval((self.total - done) / speed)}" if speed else ""
+        print(f"step {done}/{self.total}  epoch {done / self.steps_per_epoch:.2f}  {text}{left}", flush=True)

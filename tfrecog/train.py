@@ -1,0 +1,341 @@
+"""Training: python -m tfrecog.train --flagfile=configs/coco/mask_rcnn_r50_fpn.flags --data.records=DATA --workdir=RUN
+
+The same command, or --flagfile=RUN/experiment.flags, continues a run that was stopped in whatever way.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrecog import checkpoints, config, flagged, replicas, runs, schedules, summaries, tasks
+from tfrecog.config import Experiment
+from tfrecog.data import index, info, read
+from tfrecog.optimizer import SGD
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the loop needs of a data set."""
+
+    steps_per_epoch: int
+    batches: Callable[[int, int], Iterable[dict]]  # (first step, total steps) → one global batch for each step
+    description: str = ""
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss term or the gradient is infinite or not a number; the weights have stayed as they were."""
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM came; a checkpoint has been saved."""
+
+    def __init__(self, signal_number: int):
+        super().__init__(signal_number)
+        self.exit_status = 128 + signal_number
+
+
+def run(task: Any, experiment: Experiment, data: Data, evaluate: Callable | None = None) -> dict[str, float]:
+    """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
+
+    Args:
+        task: has `build()` → model, and `losses(model, batch)` → name: (total, count) of one replica's share; a loss
+            term is the total over all replicas / the count over all replicas.
+        experiment: the whole of it, with a workdir.
+        data: global batches, as a function of the step.
+        evaluate: (model, strategy, step) → metrics.
+    """
+    strategy = replicas.strategy(experiment.train.replicas)
+    _check_divisible(experiment.data.batch_size, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        model = task.build()
+        optimizer = SGD(model.trainable_variables, experiment.optim)
+    rate = schedules.learning_rate(
+        experiment.optim, experiment.schedule, experiment.data.batch_size, data.steps_per_epoch
+    )
+    total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
+    workdir, options = experiment.workdir, experiment.train
+    print(_banner(task, model, experiment, data, strategy), flush=True)
+    start = _starting_point(experiment, model, optimizer)
+    if start:
+        print(f"continuing from the checkpoint of step {start} of {total} in {workdir}", flush=True)
+
+    step_function = train_step(task, model, optimizer, rate, strategy)
+    progress = summaries.Progress(
+        workdir, start, total, data.steps_per_epoch, experiment.data.batch_size, options.log_steps
+    )
+    saved, metrics = start, {}
+
+    def save(done):
+        nonlocal saved
+        if done != saved:
+            checkpoints.save(workdir, done, model, optimizer, options.keep_checkpoints)
+            saved = done
+
+    def measure(done):
+        save(done)  # First, so that nothing is lost whatever happens in the evaluation.
+        with interruption.at_once():
+            metrics.update(evaluate(model, strategy, done))
+        progress.metrics(done, metrics)
+        if checkpoints.mark_if_best(workdir, done, metrics):
+            progress.say(f"the best so far: {checkpoints.best(workdir)}")
+
+    evaluating = evaluate is not None and options.evaluate_epochs > 0
+    with _Interruption() as interruption:
+        try:
+            batches = iter(data.batches(start, total)) if start < total else iter(())
+            for done in range(start + 1, total + 1):
+                batch = next(batches)
+                terms = step_function(replicas.share(strategy, batch), tf.constant(done - 1, tf.int64))
+                terms = {name: float(value) for name, value in terms.items()}
+                _check_finite(done, terms, batch, saved, workdir)
+                progress.step(done, terms)
+                if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or interruption.came:
+                    progress.pause()
+                    save(done)
+                interruption.check()
+                if evaluating and done < total and _due(done, options.evaluate_epochs, data.steps_per_epoch):
+                    progress.pause()
+                    measure(done)
+            if evaluating:
+                measure(max(start, total))
+        finally:
+            progress.close()
+    print(f"finished {max(start, total)} steps; the run is in {workdir}", flush=True)
+    return metrics
+
+
+def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, strategy: tf.distribute.Strategy):
+    """Returns (shares of a batch, step [] int64) → `loss`, its terms, `learning_rate` and `gradient_norm`, all [].
+
+    It is traced once for each shape of batch, so that all shapes are static.
+    """
+    weights = [variable.value for variable in optimizer.variables]
+
+    def on_replica(batch, step):
+        replica, add = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
+        with tf.GradientTape() as tape:
+            terms = task.losses(model, batch)
+            totals = tf.stack([tf.cast(total, tf.float32) for total, _ in terms.values()])
+            counts = tf.stack([tf.cast(count, tf.float32) for _, count in terms.values()])
+            # Counts of the whole batch: an example weighs the same on every replica, however they are spread.
+            shares = totals / tf.maximum(replica.all_reduce(add, tf.stop_gradient(counts)), 1.0)
+            loss = tf.reduce_sum(shares)
+        gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
+        means = replica.all_reduce(add, shares)
+        finite = tf.reduce_all(tf.math.is_finite(means))
+        norm = optimizer.apply(gradients, rate(step), valid=finite)
+        named = dict(zip(terms, tf.unstack(means), strict=True))
+        return {"loss": tf.reduce_sum(means), **named, "learning_rate": rate(step), "gradient_norm": norm}
+
+    @tf.function(reduce_retracing=False)
+    def on_all(batch, step):
+        return strategy.run(on_replica, args=(batch, step))
+
+    def first(batch, step):
+        outcome = on_all(batch, step)  # The same on every replica.
+        return {name: strategy.experimental_local_results(value)[0] for name, value in outcome.items()}
+
+    return first
+
+
+class _Interruption:
+    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
+
+    came: int | None = None
+
+    def __enter__(self):
+        self._immediate = False
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        if self._immediate:
+            raise Stopped(number)
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = number
+        print("\nstopping after this step (once more: at once, without a checkpoint) ...", file=sys.stderr, flush=True)
+
+    def check(self):
+        if self.came:
+            raise Stopped(self.came)
+
+    def at_once(self):
+        """A context in which there is nothing to wait for."""
+        return _Immediate(self)
+
+
+class _Immediate:
+    def __init__(self, interruption):
+        self.interruption = interruption
+
+    def __enter__(self):
+        self.interruption._immediate = True
+
+    def __exit__(self, *_):
+        self.interruption._immediate = False
+
+
+def _starting_point(experiment, model, optimizer):
+    """Restores the run, or starts it from other weights, and returns how many steps are done."""
+    latest = checkpoints.latest(experiment.workdir)
+    if latest:
+        return checkpoints.restore(latest, model, optimizer)
+    backbone = experiment.detector.backbone
+    if backbone.weights:
+        print(checkpoints.load_weights(backbone.weights, model, backbone.skip_mismatched), flush=True)
+    return 0
+
+
+def _due(done, epochs, steps_per_epoch):
+    """Whether step `done` is the nearest to a multiple of so many epochs; never for 0 epochs."""
+    if epochs <= 0:
+        return False
+    multiple = int(done / steps_per_epoch / epochs + 0.5)
+    return multiple > 0 and any(
+        max(1, schedules.steps(m * epochs, steps_per_epoch)) == done
+        for m in (multiple - 1, multiple, multiple + 1)
+        if m > 0
+    )
+
+
+def _check_divisible(batch_size, count):
+    if batch_size % count:
+        raise ValueError(
+            f"--data.batch_size={batch_size} does not divide into {count} equal replicas; the nearest that do: "
+            f"{max(count, batch_size // count * count)} and {(batch_size // count + 1) * count}"
+        )
+
+
+def _check_finite(done, terms, batch, saved, workdir):
+    wrong = {name: value for name, value in terms.items() if not np.isfinite(value)}
+    if not wrong:
+        return
+    images = (
+        f"Image ids of the batch: {', '.join(map(str, np.asarray(batch['image_id'])))}. " if "image_id" in batch else ""
+    )
+    raise NonFiniteLoss(
+        f"step {done}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; learning rate "
+        f"{terms['learning_rate']:.3g}.\n{images}The weights were not changed by this step; the checkpoint of step "
+        f"{saved} in {workdir} stays.\n"
+        "Usual causes: the learning rate is too high (lower --optim.learning_rate, lengthen --schedule.warmup_epochs, "
+        "or bound the gradient with --optim.clip_norm=10), or a bad annotation (python -m pipelines.check)."
+    )
+
+
+def _banner(task, model, experiment, data, strategy):
+    """What is about to be trained, on what, and how."""
+    batch, count = experiment.data.batch_size, strategy.num_replicas_in_sync
+    weights = {True: 0, False: 0}
+    for variable in model.variables:
+        weights[variable.trainable] += int(np.prod(variable.shape))
+    optim, schedule = experiment.optim, experiment.schedule
+    peak = schedules.peak(optim, batch)
+    drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
+    warmup = schedules.steps(schedule.warmup_epochs, data.steps_per_epoch)
+    total = schedules.total_steps(schedule, data.steps_per_epoch)
+    lines = [
+        f"model     {getattr(task, 'name', type(task).__name__)}: {weights[True]:,} parameters learn, "
+        f"{weights[False]:,} are fixed",
+        *([f"data      {data.description}"] if data.description else []),
+        f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} "
+        f"({strategy.extended.worker_devices[0].split('device:')[-1].split(':')[0]})",
+        f"rate      {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
+        f"scaling {optim.scaling}; warmup over {warmup} steps from {peak * schedule.warmup_factor:g}; "
+        f"times {schedule.drop_factor:g} at epochs {drops}",
+        f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
+        f"run       {experiment.workdir}",
+    ]
+    return "\n".join(lines)
+
+
+def _data(experiment, dataset):
+    """The records of an experiment as `Data`."""
+    data, options = experiment.data, experiment.train
+    train_index = index.load(data.records, data.train_split)
+    parts = [(data.train_split, "train")]
+    if options.evaluate_epochs > 0:
+        parts.append((data.eval_split, "evaluate"))
+        if data.eval_split not in dataset.splits:
+            raise ValueError(
+                f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
+                "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
+            )
+    described = [
+        f"{purpose} on {name}: {dataset.splits[name].images:,} images, {dataset.splits[name].instances:,} instances"
+        for name, purpose in parts
+    ]
+
+    def batches(start, total):
+        masks = experiment.detector.masks
+        return read.training(data, dataset, train_index, masks=masks, seed=options.seed, start_step=start, steps=total)
+
+    return Data(
+        steps_per_epoch=read.steps_per_epoch(train_index, data),
+        batches=batches,
+        description=f"{data.records}, {dataset.num_classes} classes; {'; '.join(described)}",
+    )
+
+
+def _prepare(experiment):
+    """Returns the resolved experiment, its task and its data; raises ValueError or OSError for what a user can mend."""
+    config.check(experiment)
+    for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
+        if not value:
+            raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
+    experiment = runs.resolve(experiment)
+    dataset = info.load(experiment.data.records)
+    task = tasks.build(experiment, dataset)
+    data = _data(experiment, dataset)
+    # Before TensorFlow's devices begin: wrong numbers of replicas should leave no run behind.
+    _check_divisible(experiment.data.batch_size, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
+    runs.begin(experiment, dataset)
+    return experiment, task, data
+
+
+def main() -> int:
+    """Trains as the command line says; returns the exit status."""
+    experiment = flagged.parse(Experiment())
+    try:
+        experiment, task, data = _prepare(experiment)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
+        # On a CPU always: gradients of crop_and_resize are else summed in whatever order the threads arrive.
+        tf.config.experimental.enable_op_determinism()
+
+    def evaluate(model, strategy, step):
+        from tfrecog import evaluate
+
+        checkpoint = checkpoints.latest(experiment.workdir)
+        return evaluate.evaluate(
+            task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
+        )
+
+    try:
+        run(task, experiment, data, evaluate)
+    except (checkpoints.CheckpointError, NonFiniteLoss) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")
+        return stopped.exit_status
+    except KeyboardInterrupt:
+        print("\nstopped at once; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
