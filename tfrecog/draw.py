@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tfrecog.data import records
+
 MASK_OPACITY = 0.4
 
 
@@ -110,7 +112,7 @@ def _dense(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.ndim == 2:
         return mask.astype(bool)
-    return np.repeat(np.arange(len(mask)) % 2 == 1, mask).reshape(width, height).T
+    return records.from_runs(mask, height, width)
 
 
 def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line: int) -> None:

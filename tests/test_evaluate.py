@@ -1,0 +1,246 @@
+"""Evaluation from records to numbers: a model that knows the truth must get AP 1 through the whole path."""
+
+import contextlib
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tfrecog import evaluate
+from tfrecog.config import DataConfig, DetectorConfig, Experiment
+from tfrecog.data import index, info, records
+from tfrecog.metrics import coco
+
+CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
+# Landscape and portrait, larger and smaller than what they are resized to; 7 images, which no batch of 2..4 divides.
+SIZES = [(60, 80), (90, 50), (64, 64), (120, 200), (33, 47), (200, 90), (61, 83)]
+SLOTS = 6
+
+
+def scene(row, height, width):
+    """A Record: noise with two or three rectangles as objects; row 2 is empty, and row 3 has a crowd too."""
+    rng = np.random.default_rng(row)
+    n = 0 if row == 2 else 3
+    corner = rng.integers(0, [height // 2, width // 2], [n, 2])
+    boxes = np.concatenate([corner, corner + rng.integers(15, [height // 2, width // 2], [n, 2])], -1)
+    masks = np.zeros([n, height, width], bool)
+    for mask, (y1, x1, y2, x2) in zip(masks, boxes, strict=True):
+        mask[y1:y2, x1:x2] = True
+    labels = rng.integers(1, 3, n)
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, [height, width, 3], np.uint8)).save(file, "PNG")
+    return records.Record(
+        encoded=file.getvalue(),
+        format="png",
+        height=height,
+        width=width,
+        filename=f"{row}.png",
+        source_id=str(1000 + 7 * row),
+        boxes=boxes.astype(np.float32).reshape(-1, 4),
+        labels=labels,
+        names=[CATEGORIES[label - 1].name for label in labels],
+        crowd=np.array([row == 3 and i == 0 for i in range(n)], bool),
+        areas=masks.sum((1, 2)).astype(np.float32),
+        ids=np.arange(n),
+        masks=[records.to_runs(mask) for mask in masks],
+    )
+
+
+SCENES = [scene(row, *size) for row, size in enumerate(SIZES)]
+
+
+def write_records(folder, scenes, split="val"):
+    """A folder of records in two shards, as the pipelines make it."""
+    shards = (f"{split}-00000-of-00002.tfrecord", f"{split}-00001-of-00002.tfrecord")
+    for shard, part in zip(shards, (scenes[:4], scenes[4:]), strict=True):
+        with tf.io.TFRecordWriter(str(folder / shard)) as writer:
+            for record in part:
+                writer.write(records.encode(record))
+    crowd = int(sum(record.crowd.sum() for record in scenes))
+    instances = sum(len(record.labels) for record in scenes) - crowd
+    info.save(
+        folder, info.DatasetInfo(CATEGORIES, {split: info.Split(len(scenes), instances, crowd, shards)}, masks=True)
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_records(tmp_path_factory.mktemp("records"), SCENES)
+
+
+@pytest.fixture
+def experiment(folder):
+    data = DataConfig(records=str(folder), eval_batch_size=3, eval_short_side=64, long_side=128)
+    return Experiment(data=data, detector=DetectorConfig(masks=True))
+
+
+class Oracle:
+    """A task whose model sees what is in the records: `scenes[row]`, without crowd, in pixels of the resized image."""
+
+    def __init__(self, scenes=SCENES):
+        self.boxes = np.zeros([len(scenes), SLOTS, 4], np.float32)
+        self.labels = np.zeros([len(scenes), SLOTS], np.int32)
+        for row, record in enumerate(scenes):
+            kept = np.flatnonzero(~record.crowd)
+            self.boxes[row, : len(kept)], self.labels[row, : len(kept)] = record.boxes[kept], record.labels[kept]
+
+    def predict(self, model, batch):
+        rows = batch["record"]
+        labels = tf.gather(self.labels, rows)
+        return {
+            "boxes": tf.gather(self.boxes, rows) * tf.tile(batch["scale"], [1, 2])[:, None],
+            "labels": labels,
+            "scores": tf.where(labels > 0, 0.9, 0.0),
+            "masks": tf.ones([*labels.shape, 28, 28]),
+        }
+
+
+class Blind(Oracle):
+    """A task whose model finds nothing."""
+
+    def predict(self, model, batch):
+        found = super().predict(model, batch)
+        return found | {"labels": tf.zeros_like(found["labels"])}
+
+
+def strategies():
+    one = tf.distribute.OneDeviceStrategy("CPU:0")
+    return [one, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])]
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size, replicas):
+    data = dataclasses.replace(experiment.data, eval_batch_size=batch_size)
+    experiment = dataclasses.replace(experiment, data=data)
+    numbers = evaluate.evaluate(Oracle(), None, experiment, strategies()[replicas - 1], tmp_path)
+    assert set(numbers) == {f"{kind}_{name}" for kind in ("box", "mask") for name in coco.NUMBERS}
+    assert numbers["box_AP"] == pytest.approx(1) and numbers["box_AR100"] == pytest.approx(1)
+    # A pasted square of ones may be off by part of a pixel at each edge, of 15 pixels or more: IoU over 0.75.
+    assert numbers["mask_AP75"] == pytest.approx(1)
+    written = json.loads((tmp_path / evaluate.METRICS).read_text())
+    assert (written["images"], written["instances"], written["crowd"], written["detections"]) == (7, 17, 1, 17)
+
+
+def test_what_the_model_sees_is_written_once_with_the_ids_and_pixels_of_the_source(experiment, tmp_path, two_replicas):
+    evaluate.evaluate(Oracle(), None, experiment, two_replicas, tmp_path)
+    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    expected = [
+        (int(record.source_id), CATEGORIES[label - 1].id, *box.tolist())
+        for record in SCENES
+        for box, label, crowd in zip(coco.to_xywh(record.boxes), record.labels, record.crowd, strict=True)
+        if not crowd
+    ]
+    got = [(row["image_id"], row["category_id"], *row["bbox"]) for row in rows]
+    np.testing.assert_allclose(sorted(got), sorted(expected), atol=2e-3)
+
+
+def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, tmp_path, two_replicas):
+    class Shaken(Oracle):
+        def __init__(self):
+            super().__init__()
+            rng = np.random.default_rng(5)
+            self.boxes += np.where(self.labels[..., None] > 0, rng.normal(0, 2, self.boxes.shape), 0)
+
+    numbers = evaluate.evaluate(Shaken(), None, experiment, two_replicas, tmp_path)
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": int(r.source_id), "height": r.height, "width": r.width} for r in SCENES],
+        "categories": [{"id": category.id, "name": category.name} for category in CATEGORIES],
+        "annotations": [
+            {"image_id": int(r.source_id), "category_id": CATEGORIES[r.labels[i] - 1].id, "bbox": box.tolist(),
+             "area": float(r.areas[i]), "iscrowd": int(r.crowd[i]),
+             "segmentation": {"size": [r.height, r.width], "counts": r.masks[i].tolist()}}
+            for r in SCENES for i, box in enumerate(coco.to_xywh(r.boxes))
+        ],
+    }  # fmt: skip
+    for number, annotation in enumerate(truth.dataset["annotations"], 1):
+        annotation["id"] = number
+    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        for name, kind, drop in [("box", "bbox", "segmentation"), ("mask", "segm", "bbox")]:
+            detections = truth.loadRes([{key: row[key] for key in row if key != drop} for row in rows])
+            reference = COCOeval(truth, detections, kind)
+            reference.evaluate(), reference.accumulate(), reference.summarize()
+            got = [numbers[f"{name}_{number}"] for number in coco.NUMBERS]
+            np.testing.assert_allclose(got, reference.stats, atol=1e-12)
+            assert 0 < got[0] < 1, "shaken boxes are neither perfect nor useless"
+
+
+def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):
+    numbers = evaluate.evaluate(Blind(), None, experiment, strategies()[0], tmp_path)
+    assert numbers["box_AP"] == numbers["mask_AP"] == 0
+    assert json.loads((tmp_path / evaluate.DETECTIONS).read_text()) == []
+
+
+def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
+    class Outside(Oracle):
+        def __init__(self):
+            super().__init__()
+            self.boxes = np.where(self.labels[..., None] > 0, np.float32([-50, -60, 900, 950]), 0)
+
+    evaluate.evaluate(Outside(), None, experiment, strategies()[0], tmp_path)
+    sizes = {int(record.source_id): (record.width, record.height) for record in SCENES}
+    for row in json.loads((tmp_path / evaluate.DETECTIONS).read_text()):
+        assert row["bbox"] == [0, 0, *sizes[row["image_id"]]]
+
+
+def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, tmp_path):
+    evaluate.evaluate(Oracle(), None, experiment, strategies()[0], tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    class Broken(Oracle):
+        def predict(self, model, batch):
+            found = super().predict(model, batch)
+            return found | {"labels": tf.where(found["labels"] > 0, 99, 0)}  # No such class.
+
+    with pytest.raises(IndexError):
+        evaluate.evaluate(Broken(), None, experiment, strategies()[0], tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_boxes_alone_are_evaluated_where_the_detector_has_no_masks(experiment, tmp_path):
+    class Boxes(Oracle):
+        def predict(self, model, batch):
+            return {name: value for name, value in super().predict(model, batch).items() if name != "masks"}
+
+    experiment = dataclasses.replace(experiment, detector=DetectorConfig(masks=False))
+    numbers = evaluate.evaluate(Boxes(), None, experiment, strategies()[0], tmp_path)
+    assert numbers["box_AP"] == pytest.approx(1) and not any(name.startswith("mask") for name in numbers)
+    assert "segmentation" not in (tmp_path / evaluate.DETECTIONS).read_text()
+
+
+def test_without_a_folder_nothing_is_written(experiment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert evaluate.evaluate(Oracle(), None, experiment, strategies()[0])["box_AP"] == pytest.approx(1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_with_the_same_source_id_are_different_images(experiment, tmp_path):
+    scenes = [dataclasses.replace(record, source_id="0") for record in SCENES]
+    data = dataclasses.replace(experiment.data, records=str(write_records(tmp_path, scenes)))
+    experiment = dataclasses.replace(experiment, data=data)
+    numbers = evaluate.evaluate(Oracle(scenes), None, experiment, strategies()[0])
+    assert numbers["box_AP"] == pytest.approx(1)
+
+
+def test_a_run_without_a_checkpoint_is_a_clear_error(experiment, tmp_path):
+    run = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    evaluation = evaluate.Evaluation(**run | {"workdir": str(tmp_path)})
+    with pytest.raises(SystemExit, match=r"no latest checkpoint in .*--workdir"):
+        evaluate.main(evaluation)
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_the_index_of_the_test_data_has_every_size(folder):
+    where = index.load(folder, "val")
+    np.testing.assert_array_equal(np.stack([where.height, where.width], -1), SIZES)

@@ -1,0 +1,253 @@
+"""Evaluates a run: `python -m tfrecog.evaluate --flagfile=RUN/experiment.flags` writes metrics.json and detections.json.
+
+Every image of the split counts once, whatever the batch size and the number of replicas.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfrecog import checkpoints, flagged, replicas, tasks
+from tfrecog.config import Experiment
+from tfrecog.data import index, info, read, records
+from tfrecog.metrics import coco, rle
+
+CHECKPOINT = (
+    "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP on the evaluation "
+    "split, which flatters a little), or the path of a checkpoint or of another run."
+)
+METRICS, DETECTIONS = "metrics.json", "detections.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation(Experiment):
+    """The flags of a run and of its evaluation."""
+
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
+    out: Annotated[str, "Folder for metrics.json and detections.json. Empty: the run's."] = ""
+
+
+def evaluate(
+    task,
+    model,
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    out: str | Path | None = None,
+    *,
+    step: int | None = None,
+    checkpoint: str | Path | None = None,
+    show: bool = False,
+) -> dict[str, float]:
+    """COCO's numbers by name (`box_AP`, `mask_AP50`, …) of a model on `experiment.data.eval_split`.
+
+    Args:
+        out: folder for metrics.json (the numbers, a row for each class, what was evaluated) and detections.json (COCO's
+            results format, with the ids of the source). None: nothing is written.
+        step: of the model's training, for metrics.json.
+        checkpoint: where the model's weights are from, for metrics.json.
+        show: prints the numbers and a line for each class.
+    """
+    folder, split = experiment.data.records, experiment.data.eval_split
+    dataset, where = info.load(folder), index.load(folder, split)
+    if not len(where):
+        raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
+    # Each replica gets as many slots; the last batch is filled up, and what fills it is not valid.
+    share = -(-experiment.data.eval_batch_size // strategy.num_replicas_in_sync)
+    data = dataclasses.replace(experiment.data, eval_batch_size=share * strategy.num_replicas_in_sync)
+    evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks)
+    with _results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
+        batches = read.evaluation(data, dataset, where)
+        for found in detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
+            key = (found.image_id, found.record)
+            truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
+            evaluator.add_ground_truth(key, truth)
+            evaluator.add(key, found.boxes, found.labels, found.scores, found.masks)
+            write(coco.results(found.image_id, dataset.categories, *found.instances))
+            progress.update()
+    numbers, table = evaluator.summarize()
+    report = {
+        "metrics": numbers,
+        "classes": table,
+        "records": str(folder),
+        "split": split,
+        "step": step,
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        **evaluator.counts,
+        "tfrecog": _version(),
+    }
+    if out:
+        with _written_whole(Path(out) / METRICS) as file:
+            json.dump(report, file, indent=1)
+            file.write("\n")
+    if show:
+        print(coco.text_of(numbers, table))
+    return numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """What a model sees in an image, in pixels of the original image; best first."""
+
+    image_id: int
+    record: int  # row of the index, or of the list of images
+    size: tuple[int, int]  # height, width
+    boxes: np.ndarray  # float64 [n, 4], to the thousandth of a pixel
+    labels: np.ndarray  # int32 [n], 1..K
+    scores: np.ndarray  # float32 [n]
+    masks: list[dict] | None  # [n] compressed run lengths
+
+    @property
+    def instances(self):
+        """Boxes, labels, scores and masks."""
+        return self.boxes, self.labels, self.scores, self.masks
+
+
+def detections(task, model, strategy, batches: tf.data.Dataset, mask_threshold: float) -> Iterator[Detections]:
+    """Yields the detections in each valid image of `batches` [B, …], whose B is a multiple of the replicas."""
+    predict = _predictor(task, model, strategy)
+    for batch in batches:
+        outputs = {
+            name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+            for name, value in predict(replicas.share(strategy, batch)).items()
+        }
+        facts = {name: batch[name].numpy() for name in ("image_id", "record", "original_size", "scale")}
+        for i in np.flatnonzero(batch["valid"].numpy()):
+            yield _in_original(
+                {name: value[i] for name, value in outputs.items()},
+                {name: value[i] for name, value in facts.items()},
+                mask_threshold,
+            )
+
+
+@functools.lru_cache(maxsize=2)  # So that the evaluations during a training share one trace for each shape.
+def _predictor(task, model, strategy):
+    @tf.function
+    def predict(batch):
+        return strategy.run(functools.partial(task.predict, model), (batch,))
+
+    return predict
+
+
+def _in_original(output: dict, image: dict, mask_threshold: float) -> Detections:
+    """The filled slots of one image's output, moved from the resized to the original image; masks as run lengths."""
+    filled = output["labels"] > 0
+    height, width = map(int, image["original_size"])
+    boxes = output["boxes"][filled] / np.tile(image["scale"], 2)
+    boxes = np.clip(boxes, 0, np.array([height, width, height, width]))
+    masks = rle.paste(output["masks"][filled], boxes, height, width, mask_threshold) if "masks" in output else None
+    return Detections(
+        image_id=int(image["image_id"]),
+        record=int(image["record"]),
+        size=(height, width),
+        # Rounded as in the file, so that the file gives the same numbers to whoever evaluates it.
+        boxes=np.round(boxes.astype(float), 3),
+        labels=output["labels"][filled],
+        scores=output["scores"][filled],
+        masks=masks,
+    )
+
+
+@contextlib.contextmanager
+def _results_file(out):
+    """A function that appends rows to the JSON list OUT/detections.json, which appears when it is whole."""
+    if not out:
+        yield lambda rows: None
+        return
+    with _written_whole(Path(out) / DETECTIONS) as file:
+        separator = "[\n"
+
+        def write(rows):
+            nonlocal separator
+            for row in rows:
+                file.write(separator + json.dumps(row))
+                separator = ",\n"
+
+        yield write
+        file.write("\n]\n" if separator == ",\n" else "[]\n")
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path):
+    """A text file that gets its name when all of it is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            yield file
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise
+
+
+def _progress(total: int, what: str) -> tqdm:
+    """Images done, images a second, and how long it will take; a line a minute where nobody watches."""
+    return tqdm(total=total, desc=what, unit=" images", mininterval=0.5 if sys.stderr.isatty() else 60)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tfrecog")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def restore(experiment: Experiment, checkpoint: str):
+    """Task, model with the weights of a run's checkpoint, and strategy; also the checkpoint's path and step.
+
+    `checkpoint` is `latest`, `best`, or a path.
+    """
+    choose = {"latest": checkpoints.latest, "best": checkpoints.best}
+    path = choose[checkpoint](experiment.workdir) if checkpoint in choose else checkpoints.find(checkpoint)
+    if path is None:
+        raise checkpoints.CheckpointError(
+            f"there is no {checkpoint} checkpoint in {experiment.workdir or 'the current folder'}: give the "
+            "experiment.flags of a run that has saved one, its folder with --workdir if it has moved, or --checkpoint"
+        )
+    strategy = replicas.strategy(experiment.train.replicas)
+    task = tasks.build(experiment, dataset_of(experiment))
+    with strategy.scope():
+        model = task.build()
+    step = checkpoints.restore(path, model)
+    return task, model, strategy, path, step
+
+
+def dataset_of(experiment: Experiment) -> info.DatasetInfo:
+    """What a run was trained on: its folder notes it, so the records need not be at hand."""
+    noted = (Path(experiment.workdir) / info.FILE).is_file()
+    return info.load(experiment.workdir if noted else experiment.data.records)
+
+
+def main(evaluation: Evaluation) -> None:
+    """Evaluates and prints; what the user can mend ends the program with a message."""
+    out = evaluation.out or evaluation.workdir
+    try:
+        trained, now = dataset_of(evaluation).names, info.load(evaluation.data.records).names
+        if trained != now:
+            raise ValueError(
+                f"the run was trained on {len(trained)} classes ({', '.join(trained[:3])}, …), and the records in "
+                f"{evaluation.data.records} have {len(now)} ({', '.join(now[:3])}, …), or in another order"
+            )
+        task, model, strategy, path, step = restore(evaluation, evaluation.checkpoint)
+        print(f"Evaluating {path} on {evaluation.data.eval_split} of {evaluation.data.records}", flush=True)
+        evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
+    except (OSError, ValueError, checkpoints.CheckpointError) as error:
+        sys.exit(f"error: {error}")
+    print(f"Wrote {Path(out) / METRICS} and {Path(out) / DETECTIONS}")
+
+
+if __name__ == "__main__":
+    main(flagged.parse(Evaluation()))
