@@ -1,0 +1,71 @@
+"""The checks of an experiment's values, and the flagfiles in configs/."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tfrecog import config, flagged
+from tfrecog.config import Experiment
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FLAGFILES = sorted((REPOSITORY / "configs").rglob("*.flags"))
+
+
+def changed(flag, value):
+    """An Experiment with one leaf changed."""
+
+    def change(node, names):
+        name, *rest = names
+        return replace(node, **{name: change(getattr(node, name), rest) if rest else value})
+
+    return change(Experiment(), flag.split("."))
+
+
+def test_the_defaults_pass():
+    config.check(Experiment())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("data.batch_size", 0),
+        ("data.flip", 1.5),
+        ("data.short_side", ()),
+        ("data.short_side", (800, -1)),
+        ("data.scale_jitter", (1.0,)),
+        ("detector.rpn.positive_iou", float("nan")),
+        ("detector.rpn.negative_iou", 0.9),
+        ("detector.box.delta_scale", (10.0, 10.0)),
+        ("optim.learning_rate", float("inf")),
+        ("optim.learning_rate", -0.1),
+        ("optim.weight_decay", -1e-4),
+        ("schedule.epochs", 0.0),
+        ("schedule.drop_epochs", (11.0, 8.0)),
+        ("train.replicas", -1),
+        ("train.log_steps", 0),
+    ],
+)
+def test_a_value_that_cannot_work_is_answered_with_the_name_of_its_flag(flag, value):
+    with pytest.raises(ValueError, match=rf"--{flag}="):
+        config.check(changed(flag, value))
+
+
+def test_all_wrong_values_are_named_at_once():
+    wrong = replace(changed("data.flip", 2.0), schedule=replace(Experiment().schedule, epochs=-1.0))
+    with pytest.raises(ValueError, match=r"(?s)data\.flip.*schedule\.epochs"):
+        config.check(wrong)
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_flagfile_of_the_repository_is_valid(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # From anywhere.
+    config.check(flagged.load(Experiment(), path))
+
+
+def test_the_mask_recipe_is_the_faster_recipe_with_masks():
+    faster, mask = (
+        flagged.load(Experiment(), REPOSITORY / f"configs/coco/{name}_rcnn_r50_fpn.flags")
+        for name in ("faster", "mask")
+    )
+    assert flagged.differences(faster, mask) == {"detector.masks": (False, True)}

@@ -1,0 +1,102 @@
+"""Flags and flagfiles."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import pytest
+from absl import flags
+
+from tfrecog import flagged
+
+
+@dataclass(frozen=True)
+class Rate:
+    value: Annotated[float, "How fast."] = 0.02
+    drops: Annotated[tuple[float, ...], "When it drops."] = (8.0, 11.0)
+    kind: Annotated[Literal["linear", "none"], "How it scales."] = "linear"
+
+
+@dataclass(frozen=True)
+class Whole:
+    name: Annotated[str, "What it is called."] = ""
+    on: Annotated[bool, "Whether."] = True
+    rate: Rate = field(default_factory=Rate)
+
+
+def read(*arguments):
+    values = flags.FlagValues()
+    flagged.define(Whole(), values)
+    values(flagged.expand(["program", *arguments]))
+    return flagged.read(Whole(), values)
+
+
+def test_a_flag_sets_the_leaf_of_its_path():
+    assert read("--rate.value=0.1", "--noon", "--rate.drops=1,2.5") == Whole("", False, Rate(0.1, (1.0, 2.5)))
+
+
+def test_an_empty_tuple_can_be_given():
+    assert read("--rate.drops=").rate.drops == ()
+
+
+def test_a_misspelt_flag_is_answered_with_the_right_one():
+    with pytest.raises(flags.UnrecognizedFlagError, match=r"Did you mean: rate\.value"):
+        read("--rate.valu=0.1")
+
+
+@pytest.mark.parametrize(
+    ("argument", "flag"),
+    [("--rate.value=fast", "rate.value"), ("--rate.drops=1,x", "rate.drops"), ("--rate.kind=cubic", "rate.kind")],
+)
+def test_a_wrong_value_is_answered_with_the_name_of_its_flag(argument, flag):
+    with pytest.raises(flags.IllegalFlagValueError, match=flag.replace(".", r"\.")):
+        read(argument)
+
+
+def test_a_wrong_flag_ends_a_program_with_a_message(capsys):
+    with pytest.raises(SystemExit, match="Unknown command line flag 'nonsense.flag'"):
+        flagged.parse(Rate(), ["program", "--nonsense.flag=1"])
+
+
+def test_dumps_writes_what_load_reads(tmp_path):
+    config = Whole("a b = # c", False, Rate(1 / 9, (), "none"))
+    (tmp_path / "x.flags").write_text("# a comment\n" + flagged.dumps(config))
+    assert flagged.load(Whole(), tmp_path / "x.flags") == config
+
+
+def test_the_last_setting_wins_over_parents(tmp_path):
+    (tmp_path / "parent.flags").write_text("--rate.value=1\n--name=parent\n")
+    (tmp_path / "child.flags").write_text(f"--flagfile={tmp_path}/parent.flags\n--rate.value=2\n")
+    assert read(f"--flagfile={tmp_path}/child.flags").rate.value == 2
+    assert read(f"--flagfile={tmp_path}/child.flags", "--rate.value=3") == Whole("parent", True, Rate(3.0))
+
+
+def test_a_parent_is_found_from_any_directory(tmp_path, monkeypatch):
+    (tmp_path / "parent.flags").write_text("--rate.value=1\n")
+    (tmp_path / "child.flags").write_text("--flagfile=parent.flags\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert read("--flagfile=../child.flags").rate.value == 1
+
+
+def test_a_flagfile_that_includes_itself_is_an_error(tmp_path):
+    (tmp_path / "loop.flags").write_text(f"--flagfile={tmp_path}/loop.flags\n")
+    with pytest.raises(flags.Error, match="includes itself"):
+        read(f"--flagfile={tmp_path}/loop.flags")
+
+
+def test_a_missing_flagfile_is_an_error_that_says_where_it_looked(tmp_path):
+    with pytest.raises(flags.Error, match="no flagfile 'nowhere.flags'"):
+        read("--flagfile=nowhere.flags")
+
+
+def test_a_leaf_without_a_meaning_is_refused():
+    @dataclass(frozen=True)
+    class Bare:
+        number: int = 1
+
+    with pytest.raises(TypeError, match="number: say what it means"):
+        flagged.define(Bare(), flags.FlagValues())
+
+
+def test_differences_are_the_leaves_that_differ():
+    assert flagged.differences(Whole(), Whole(rate=Rate(0.1))) == {"rate.value": (0.02, 0.1)}
