@@ -1,4 +1,4 @@
-"""Raw datasets → TFRecord shards, an index and dataset.json. Each module here is a command, except the parts they share."""
+"""Raw datasets → TFRecord shards, an index and dataset.json. Commands, and the parts they share."""
 
 import os
 

@@ -11,7 +11,7 @@ from pipelines.problems import Refused
 
 def define_output_flags() -> None:
     """Defines the flags of the commands that build a split."""
-    flags.DEFINE_string("out", None, "Folder of the dataset: shards, index, dataset.json. Made if missing.", required=True)
+    flags.DEFINE_string("out", None, "Folder of the dataset; made if missing.", required=True)
     flags.DEFINE_string("split", None, "Name of the split, such as train or val.", required=True)
     flags.DEFINE_integer("shards", 0, "Number of files. 0: by size, about 128 MB each.", lower_bound=0)
     flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)

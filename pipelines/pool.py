@@ -11,8 +11,8 @@ from pipelines import command
 from pipelines.problems import Refused
 
 
-def run(work: Callable[[Any, Callable], None], tasks: Sequence, *, jobs: int, progress: Callable[[int], Any]) -> None:
-    """Calls `work(task, at)` for each task; `at(name)` says what it does next, and counts as one step of progress.
+def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, progress: Callable[[int], Any]) -> list:
+    """Results of `work(task, at)` for each task; `at(name)` says what it does next, and counts as a step of progress.
 
     Raises:
         OSError: what `work` raised, such as a full disk.
@@ -20,13 +20,11 @@ def run(work: Callable[[Any, Callable], None], tasks: Sequence, *, jobs: int, pr
     """
     jobs = min(jobs or command.cores(), len(tasks))
     if jobs <= 1:
-        for task in tasks:
-            _alone(work, task, progress)
-        return
+        return [_alone(work, task, progress) for task in tasks]
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads
     context.set_forkserver_preload(["pipelines.shards"])
-    workers = {}
-    waiting = list(reversed(tasks))
+    workers, results = {}, {}
+    waiting = list(enumerate(tasks))[::-1]
     try:
         for _ in range(jobs):
             ours, theirs = context.Pipe()
@@ -37,7 +35,7 @@ def run(work: Callable[[Any, Callable], None], tasks: Sequence, *, jobs: int, pr
             ours.send(waiting.pop())
         while workers:
             for connection in wait(list(workers)):
-                _hear(connection, workers, waiting, progress)
+                _hear(connection, workers, waiting, results, progress)
     except BaseException:
         for process, _ in workers.values():
             process.terminate()
@@ -45,9 +43,10 @@ def run(work: Callable[[Any, Callable], None], tasks: Sequence, *, jobs: int, pr
     finally:
         for process, _ in workers.values():
             process.join()
+    return [results[number] for number in range(len(tasks))]
 
 
-def _alone(work: Callable, task: Any, progress: Callable) -> None:
+def _alone(work: Callable, task: Any, progress: Callable) -> Any:
     last = "its start"
 
     def at(name: str) -> None:
@@ -56,14 +55,14 @@ def _alone(work: Callable, task: Any, progress: Callable) -> None:
         progress(1)
 
     try:
-        work(task, at)
-    except OSError:
+        return work(task, at)
+    except (OSError, Refused):
         raise
     except Exception as error:
         raise Refused(_failure(last, traceback.format_exc())) from error
 
 
-def _hear(connection, workers: dict, waiting: list, progress: Callable) -> None:
+def _hear(connection, workers: dict, waiting: list, results: dict, progress: Callable) -> None:
     """Acts on one message of a worker."""
     process, last = workers[connection]
     try:
@@ -77,14 +76,19 @@ def _hear(connection, workers: dict, waiting: list, progress: Callable) -> None:
     if kind == "at":
         workers[connection][1] = what
         progress(1)
-    elif kind == "done" and waiting:
-        connection.send(waiting.pop())
     elif kind == "done":
-        connection.close()
-        process.join()
-        del workers[connection]
+        number, result = what
+        results[number] = result
+        if waiting:
+            connection.send(waiting.pop())
+        else:
+            connection.close()
+            process.join()
+            del workers[connection]
     elif kind == "OSError":
         raise OSError(*what)
+    elif kind == "refused":
+        raise Refused(what)
     else:
         raise Refused(_failure(last, what))
 
@@ -94,17 +98,19 @@ def _serve(work: Callable, connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers.
     try:
         while True:
-            task = connection.recv()
+            number, task = connection.recv()
             try:
-                work(task, lambda name: connection.send(("at", name)))
+                result = work(task, lambda name: connection.send(("at", name)))
             except (BrokenPipeError, ConnectionResetError):
                 return
             except OSError as error:
                 connection.send(("OSError", (error.errno, error.strerror, error.filename)))
+            except Refused as refused:
+                connection.send(("refused", str(refused)))
             except Exception:
                 connection.send(("failure", traceback.format_exc()))
             else:
-                connection.send(("done", None))
+                connection.send(("done", (number, result)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

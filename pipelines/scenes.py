@@ -5,8 +5,8 @@
 
 Discs, squares, triangles, stars, rings and crosses of any colour, pattern, turn and size lie on a patterned background
 and hide parts of one another. Masks hold the pixels whose centre is visible; boxes are tight around them. Keypoints are
-the topmost, leftmost, bottommost and rightmost pixel of each whole object: visibility 2 seen, 1 hidden by another object,
-0 outside the image. The same seed makes the same bytes; another split is made of other images.
+the topmost, leftmost, bottommost and rightmost pixel of each whole object: visibility 2 seen, 1 hidden by another
+object, 0 outside the image. The same seed makes the same bytes; another split is made of other images.
 """
 
 import dataclasses
@@ -161,7 +161,7 @@ def inside(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return (np.minimum(abs(u), abs(v)) <= 0.3) & (np.maximum(abs(u), abs(v)) <= 1)
     if name == "triangle":  # three half planes at distance 0.5
         return np.maximum(v, abs(u) * np.sqrt(0.75) - v / 2) <= 0.5
-    # Star: folded into the wedge between a tip (radius 1) and the next notch (radius 0.45), below the edge between them.
+    # Star: folded into the wedge between a tip (radius 1) and a notch (radius 0.45), within the edge between them.
     angle = abs((np.arctan2(u, -v) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
     distance = np.hypot(u, v)
     along, across = distance * np.cos(angle), distance * np.sin(angle)
@@ -170,7 +170,7 @@ def inside(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def extremes(mask: np.ndarray) -> np.ndarray:
-    """Row and column [4, 2] of the topmost, leftmost, bottommost and rightmost pixel; the middle one if there are more."""
+    """Row and column [4, 2] of the topmost, leftmost, bottommost and rightmost pixel; the middle one of several."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
 
     def middle(line):
@@ -259,7 +259,8 @@ def main() -> None:
     options = Scenes(**{name: values[name].value for name in names})
     built = build(values.out, values.split, values.count, options, shard_count=values.shards, jobs=values.jobs)
     made = built.split
-    print(f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} objects, {len(made.shards)} shards")
+    counts = f"{made.images:,} images and {made.instances:,} objects in {len(made.shards)} shards"
+    print(f"{values.out}: {values.split} has {counts}")
 
 
 def define_flags() -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -48,6 +49,7 @@ class Source:
     bytes: int  # about what the shards will take together
     problems: list[Problem] = dataclasses.field(default_factory=list)  # found before the records
     png_masks: bool = False
+    options: str = ""  # part of every fingerprint: what else decides the records
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             found = source.problems + [Problem(**fields) for task in tasks for fields in task.note()["problems"]]
             if strict and found:
                 shutil.rmtree(folder)
-                raise Refused(f"--strict, and there are {len(found):,} problems:\n{problems.table(found)}\nNothing is written.")
+                with contextlib.suppress(OSError):
+                    os.rmdir(out)  # if it was made for this
+                listed = problems.table(found)
+                raise Refused(f"--strict, and there are {len(found):,} problems:\n{listed}\nNothing is written.")
             made = _publish(tasks, source, out, split, found)
     return Built(made, found, len(tasks) - len(waiting))
 
@@ -107,7 +112,8 @@ class Task:
                 note = json.load(file)
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        sizes = [os.path.getsize(path) for path in (self.draft, os.path.join(self.out, self.name)) if os.path.exists(path)]
+        places = self.draft, os.path.join(self.out, self.name)
+        sizes = [os.path.getsize(path) for path in places if os.path.exists(path)]
         return note if note["fingerprint"] == self.fingerprint and sizes[:1] == [note["bytes"]] else None
 
 
@@ -119,9 +125,9 @@ def _count(source: Source) -> int:
 def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
     count = min(count, len(source.items))
     bounds = [len(source.items) * k // count for k in range(count + 1)]
-    common = repr((_VERSION, source.info.keypoints, source.png_masks))
+    common = repr((_VERSION, source.info.categories, source.info.keypoints, source.png_masks, source.options))
     tasks = []
-    for k, (first, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for k, (first, end) in enumerate(itertools.pairwise(bounds)):
         items = source.items[first:end]
         digest = hashlib.sha256("\n".join([common, *(item.fingerprint() for item in items)]).encode()).hexdigest()
         name = f"{split}-{k:05d}-of-{count:05d}.tfrecord"
@@ -219,8 +225,8 @@ def _refuse_other_categories(out: str, split: str, new: info.DatasetInfo) -> Non
             missing = [str(part) for part in before if part not in now][:5]
             added = [str(part) for part in now if part not in before][:5]
             raise Refused(
-                f"{os.path.join(out, info.FILE)} has the splits {sorted(existing.splits)} with other {what}: only there "
-                f"{missing}, only here {added} (or in another order). All splits of a folder share them: "
+                f"{os.path.join(out, info.FILE)} has the splits {sorted(existing.splits)} with other {what}: "
+                f"only there {missing}, only here {added} (or in another order). All splits of a folder share them: "
                 f"make the JSON files agree, or give another --out."
             )
 
@@ -258,4 +264,4 @@ def _explained(out: str):
         where = error.filename or out
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise Refused(f"cannot write to {out}: {reason}. {_ROOM}") from error
-        raise Refused(f"cannot write {where}: {reason}. Check the folder's permissions, or give another --out.") from error
+        raise Refused(f"cannot write {where}: {reason}. Check its permissions, or give another --out.") from error

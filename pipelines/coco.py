@@ -1,0 +1,162 @@
+"""Builds a split of a dataset from images and COCO JSON: instances or person_keypoints, of COCO or in its format.
+
+  python -m pipelines.coco --images=coco/train2017 --annotations=coco/annotations/instances_train2017.json \
+      --split=train --out=data/coco
+  python -m pipelines.check --data=data/coco
+
+Images are copied byte by byte, and decoded once to see that they can be. Masks may be polygons and run lengths,
+compressed or not; crowds are kept. Categories become labels 1..K in the order of their ids; all splits of a folder
+share them.
+
+What is wrong with an image or an annotation is reported with its ids and a remedy: it is left out, and the rest is
+written. All of it is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was
+when the same command is run again.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from absl import flags
+
+from pipelines import annotations, coco_json, command, images, problems, shards
+from pipelines.problems import Problem, Refused
+from tfrecog.data import info, records
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the JSON and its annotations."""
+
+    name: str
+    path: str
+    image_id: str
+    size: tuple[int, int] | None  # height, width, where the JSON has them
+    annotations: list[dict]
+
+    def fingerprint(self) -> str:
+        try:
+            state = os.stat(self.path)
+            file = (state.st_size, state.st_mtime_ns)
+        except OSError:
+            file = ()
+        return repr((self, file))
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes records of pictures; goes to the worker processes."""
+
+    info: info.DatasetInfo
+    masks: bool
+
+    def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
+        image, found = images.read(picture.path, picture.name, picture.image_id, picture.size)
+        if image is None:
+            return None, found
+        size = image.height, image.width
+        joints = len(self.info.keypoints)
+        reader = annotations.Reader(picture.name, picture.image_id, size, masks=self.masks, joints=joints)
+        read = [reader.read(a, self.info.label_of(a["category_id"])) for a in picture.annotations]
+        instances = [instance for instance in read if instance is not None]
+        keypoints = (
+            np.array([one.keypoints for one in instances], np.float32).reshape(-1, joints, 3) if joints else None
+        )
+        record = records.Record(
+            encoded=image.data,
+            format=image.format,
+            height=image.height,
+            width=image.width,
+            filename=picture.name,
+            source_id=picture.image_id,
+            boxes=np.array([one.box for one in instances], np.float32).reshape(-1, 4),
+            labels=np.array([one.label for one in instances], np.int64),
+            names=[self.info.names[one.label - 1] for one in instances],
+            crowd=np.array([one.crowd for one in instances], bool),
+            areas=np.array([one.area for one in instances], np.float32),
+            ids=np.array([one.id for one in instances], np.int64),
+            masks=[one.mask for one in instances] if self.masks else None,
+            keypoints=keypoints,
+        )
+        return record, found + reader.problems
+
+
+def build(
+    images_folder: str,
+    json_file: str,
+    out: str,
+    split: str,
+    *,
+    masks: bool = True,
+    png_masks: bool = False,
+    strict: bool = False,
+    shard_count: int = 0,
+    jobs: int = 0,
+) -> shards.Built:
+    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+    if not os.path.isdir(images_folder):
+        raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
+    tree = coco_json.load(json_file)
+    facts = coco_json.dataset_info(json_file, tree, masks=masks)
+    found: list[Problem] = []
+    of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
+    pictures = list(_pictures(images_folder, tree, of_image))
+    total = sum(os.path.getsize(picture.path) for picture in pictures if os.path.exists(picture.path))
+    maker = Maker(facts, masks)
+    source = shards.Source(pictures, maker, facts, total, found, png_masks, options=repr(maker))
+    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+
+
+def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
+    for image in tree["images"]:
+        if image["id"] not in of_image:  # a duplicate, reported
+            continue
+        name = image["file_name"]
+        path = os.path.join(folder, name)
+        if not os.path.exists(path) and os.path.exists(os.path.join(folder, os.path.basename(name))):
+            path = os.path.join(folder, os.path.basename(name))
+        height, width = image.get("height"), image.get("width")
+        size = (height, width) if height and width else None
+        yield Picture(name, path, str(image["id"]), size, of_image.pop(image["id"]))
+
+
+def main() -> int:
+    values = flags.FLAGS
+    built = build(
+        values.images,
+        values.annotations,
+        values.out,
+        values.split,
+        masks=values.masks,
+        png_masks=values.png_masks,
+        strict=values.strict,
+        shard_count=values.shards,
+        jobs=values.jobs,
+    )
+    made = built.split
+    if built.problems:
+        report = os.path.join(values.out, f"{values.split}.report.jsonl")
+        print(f"{len(built.problems):,} problems; all of them are in {report}:\n{problems.table(built.problems)}")
+    kept = f", {built.kept} of them there before" if built.kept else ""
+    print(
+        f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances and "
+        f"{made.crowd:,} crowds in {len(made.shards)} shards{kept}"
+    )
+    return 0
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    flags.DEFINE_string("images", None, "Folder of the images.", required=True)
+    flags.DEFINE_string("annotations", None, "COCO JSON file.", required=True)
+    flags.DEFINE_boolean("masks", True, "Write masks; an annotation without one is skipped.")
+    flags.DEFINE_boolean("png_masks", False, "Write each mask as a PNG too, for readers such as Model Garden's.")
+    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)

@@ -1,0 +1,88 @@
+"""Image files into records: their bytes, converted only where TensorFlow cannot decode them; decoded once to see."""
+
+import io
+import os
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pipelines.problems import Problem
+
+_JPEG_MODES = ("L", "RGB")
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap height and width
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image that tf.io can decode."""
+
+    data: bytes
+    format: str  # "jpeg" or "png"
+    height: int
+    width: int
+
+
+def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None = None):
+    """The image of a file, or None, and the problems [Problem] with it.
+
+    Args:
+        path: the file.
+        name: what to call it.
+        image_id: for the problems.
+        size: (height, width) that the annotations are for, if they say so.
+    """
+
+    def problem(kind, what, remedy):
+        return Problem(kind, name, what, remedy, image_id)
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        what = f"{path}: {os.strerror(error.errno) if error.errno else error}"
+        remedy = "Put the file there, or take the image out of the JSON."
+        return None, [problem("image file cannot be read", what, remedy)]
+    replace = "Download or copy the file again, or take the image out of the JSON."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
+            image = Image.open(io.BytesIO(data))
+            image.load()
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    except Image.DecompressionBombError as error:
+        return None, [problem("image is too large", str(error), "Make it smaller, and its annotations with it.")]
+    except Exception as error:  # Pillow's decoders raise many kinds.
+        kind = "image file is empty" if not data else "image cannot be decoded"
+        return None, [problem(kind, str(error) or type(error).__name__, replace)]
+
+    found, width, height = [], *image.size
+    turned = orientation in (5, 6, 7, 8) and size == (width, height) and width != height
+    if turned:
+        image = ImageOps.exif_transpose(image)
+        what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
+        found.append(problem("image converted", what, "It is turned and stored as PNG; nothing needs to be done."))
+        width, height = image.size
+    elif size and size != (height, width):
+        what = f"the JSON says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
+        remedy = "The image is skipped: correct the JSON, or use the file that was annotated."
+        return None, [problem("size in the JSON disagrees with the file", what, remedy)]
+    modes = {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(image.format or "", ())
+    if turned or image.mode not in modes:
+        if not turned:
+            what = f"{image.format} image of mode {image.mode}, which training cannot decode"
+            found.append(problem("image converted", what, "It is stored as an RGB PNG; nothing needs to be done."))
+        return Encoded(_png(image), "png", height, width), found
+    return Encoded(data, "jpeg" if image.format == "JPEG" else "png", height, width), found
+
+
+def _png(image: Image.Image) -> bytes:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):  # Pillow would clip what is brighter than 255.
+        values = np.asarray(image, np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        image = Image.fromarray(np.clip(np.rint(values * (255 / top)), 0, 255).astype(np.uint8))
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "PNG")
+    return file.getvalue()
