@@ -94,7 +94,7 @@ def scan(folder, shards):
     for position, name in enumerate(tqdm(shards, desc=f"index {folder}", unit="shard", leave=False)):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
-        rows += [(position, offset, len(record), *_facts(record, name)) for offset, record in _frames(path)]
+        rows += [(position, offset, len(record), *_facts(record, name)) for offset, record in frames(path)]
     columns = np.array(rows, np.int64).reshape(-1, len(_COLUMNS)).T
     named = {name: column.astype(dtype) for (name, dtype), column in zip(_COLUMNS.items(), columns, strict=True)}
     return Index(shards=tuple(shards), sizes=tuple(sizes), **named)
@@ -126,7 +126,7 @@ def _intact(header, record, footer):
     return length == len(record) and length_crc == masked_crc(header[:8]) and record_crc == masked_crc(record)
 
 
-def _frames(path):
+def frames(path):
     """Yields offset and bytes of each record of a TFRecord file."""
     size, offset = path.stat().st_size, 0
     with open(path, "rb") as file:
