@@ -9,8 +9,8 @@ NORMS = ("none", "frozen", "batch", "sync_batch", "group")
 class Conv(keras.layers.Layer):
     """Convolution, normalisation, ReLU: [B, H, W, C] to [B, H / stride, W / stride, filters].
 
-    Pads `size // 2` zeros on every side, as PyTorch does: TensorFlow's "SAME" shifts a strided convolution by a pixel on
-    even sizes, which published weights do not forgive. Batch norm that runs on its moving statistics (frozen, or at
+    Pads `size // 2` zeros on every side, as PyTorch does: TensorFlow's "SAME" shifts a strided convolution by a pixel
+    on even sizes, which published weights do not forgive. Batch norm that runs on its moving statistics (frozen, or at
     inference) is folded into the kernel, so it costs no pass over the features.
 
     Args:

@@ -34,6 +34,11 @@ class Fpn(keras.layers.Layer):
         return dict(sorted(pyramid.items()))
 
 
+@tf.custom_gradient
 def _twice(x):
     """Nearest-neighbour upsampling: [B, H, W, C] to [B, 2 H, 2 W, C]."""
-    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+
+    def gradient(upstream):
+        return 4.0 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")  # The sum over each 2x2; far faster than Sum's.
+
+    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2), gradient

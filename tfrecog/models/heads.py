@@ -23,7 +23,7 @@ class TwoDense(keras.layers.Layer):
 
 
 class Res5(keras.layers.Layer):
-    """The last stage of a ResNet on every roi: [B, R, S, S, C] to [B, R, S / 2, S / 2, C'] (He et al. 2017, figure 4)."""
+    """The last stage of a ResNet on every roi: [B, R, S, S, C] to [B, R, S / 2, S / 2, C'] (He et al. 2016)."""
 
     def __init__(self, res5: Stage, name: str = "trunk"):
         super().__init__(name=name)

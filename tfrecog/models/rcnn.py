@@ -59,7 +59,7 @@ class Detector(keras.Model):
         """
         logits, deltas = self.rpn(features)
         levels = rpn.level_anchors(features, canvas, self.config.rpn)
-        steady = tf.stop_gradient((logits, deltas))  # Proposals are constants to the second stage.
+        steady = tf.stop_gradient(logits), tf.stop_gradient(deltas)  # Proposals are constants to the second stage.
         rois, valid = per_image(
             lambda logits, deltas, size: rpn.propose(logits, deltas, levels, size, self.config.rpn, limits),
             (*steady, size),
@@ -100,7 +100,7 @@ class Detector(keras.Model):
         return detections
 
     def _masks(self, features, found, labels):
-        """Probabilities [B, D, 2 S, 2 S] of each detection's own class; only as many slots are computed as are filled."""
+        """Probabilities [B, D, 2 S, 2 S] of each detection's own class; empty slots cost nothing."""
         used = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
         logits = self.mask_logits(features, found[:, :used])
         own = tf.gather(logits, tf.maximum(labels[:, :used] - 1, 0), axis=-1, batch_dims=2)

@@ -35,19 +35,18 @@ def level_anchors(features: dict, canvas, config: RpnConfig) -> list:
     """Anchors [A, 4] of each level of `features` {level: [B, h, w, C]}, on a canvas of (height, width) pixels."""
     levels = sorted(features)
     # One size a level on a pyramid, all sizes on a single map (C4).
-    sizes = [(size,) for size in config.anchor_sizes] if len(levels) > 1 else [config.anchor_sizes]
+    sizes = config.anchor_sizes if len(levels) > 1 else [config.anchor_sizes]
     if len(sizes) != len(levels):
         raise ValueError(
             f"--detector.rpn.anchor_sizes names {len(sizes)} sizes for the {len(levels)} levels {levels}; give one each"
         )
     result = []
     for level, level_sizes in zip(levels, sizes, strict=True):
-        cells = [anchors.cell(size, config.anchor_ratios) for size in level_sizes]
         height, width = features[level].shape[1:3]
         if height is None or width is None:
             height, width = tf.unstack(tf.shape(features[level])[1:3])
         stride = (canvas[0] // height, canvas[1] // width)
-        result.append(anchors.grid(tf.concat(cells, 0), (height, width), stride))
+        result.append(anchors.grid(anchors.cell(level_sizes, config.anchor_ratios), (height, width), stride))
     return result
 
 

@@ -61,8 +61,8 @@ class Detection:
         terms["box_loss"] = losses.box_loss(own_deltas, targets, positive, sampled, self.config.box.smooth_l1_beta)
 
         if self.config.masks:
-            # Positives come first, and are never more than this.
-            most = max(1, int(self.config.box.samples * self.config.box.positive_fraction))
+            # Positives come first; the mask branch is the dearest, so it sees no more slots than they fill.
+            most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)), 1)
             rois, labels, gt = rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
             mask_logits = model.mask_logits(features, rois, training=True)
             (targets,) = per_image(
