@@ -1,4 +1,4 @@
-"""Evaluates a run: `python -m tfrecog.evaluate --flagfile=RUN/experiment.flags` writes metrics.json and detections.json.
+"""Evaluates a run: `python -m tfrecog.evaluate --flagfile=RUN/experiment.flags` writes its metrics and detections.
 
 Every image of the split counts once, whatever the batch size and the number of replicas.
 """
@@ -67,7 +67,7 @@ def evaluate(
     share = -(-experiment.data.eval_batch_size // strategy.num_replicas_in_sync)
     data = dataclasses.replace(experiment.data, eval_batch_size=share * strategy.num_replicas_in_sync)
     evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks)
-    with _results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
+    with results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
         batches = read.evaluation(data, dataset, where)
         for found in detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
             key = (found.image_id, found.record)
@@ -88,7 +88,7 @@ def evaluate(
         "tfrecog": _version(),
     }
     if out:
-        with _written_whole(Path(out) / METRICS) as file:
+        with written_whole(Path(out) / METRICS) as file:
             json.dump(report, file, indent=1)
             file.write("\n")
     if show:
@@ -160,12 +160,12 @@ def _in_original(output: dict, image: dict, mask_threshold: float) -> Detections
 
 
 @contextlib.contextmanager
-def _results_file(out):
+def results_file(out):
     """A function that appends rows to the JSON list OUT/detections.json, which appears when it is whole."""
     if not out:
         yield lambda rows: None
         return
-    with _written_whole(Path(out) / DETECTIONS) as file:
+    with written_whole(Path(out) / DETECTIONS) as file:
         separator = "[\n"
 
         def write(rows):
@@ -179,7 +179,7 @@ def _results_file(out):
 
 
 @contextlib.contextmanager
-def _written_whole(path: Path):
+def written_whole(path: Path):
     """A text file that gets its name when all of it is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

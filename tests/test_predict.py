@@ -1,0 +1,183 @@
+"""Prediction on a person's own pictures: what is found is in their pixels, and a bad file does not stop the rest."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfrecog import evaluate, predict
+from tfrecog.config import DataConfig, DetectorConfig
+from tfrecog.data import info
+
+CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
+RED = (220, 20, 20)
+
+
+class RedFinder:
+    """A task whose model finds the one red rectangle of a picture, as a dog with score 0.8, in the resized frame."""
+
+    info = SimpleNamespace(categories=CATEGORIES)
+
+    def predict(self, model, batch):
+        image = batch["image"]
+        red = (image[..., 0] > 150) & (image[..., 1] < 100)
+        rows, columns = tf.reduce_any(red, 2), tf.reduce_any(red, 1)
+
+        def span(line):
+            at = tf.where(line[0])[:, 0]
+            return tf.cast(tf.reduce_min(at), tf.float32), tf.cast(tf.reduce_max(at) + 1, tf.float32)
+
+        (y1, y2), (x1, x2) = span(rows), span(columns)
+        empty = tf.zeros([3, 4])
+        return {
+            "boxes": tf.concat([[[y1, x1, y2, x2]], empty], 0)[None],
+            "labels": tf.constant([[2, 0, 0, 0]]),
+            "scores": tf.constant([[0.8, 0, 0, 0]]),
+            "masks": tf.ones([1, 4, 28, 28]),
+        }
+
+
+def save_picture(path, height, width, box, **options):
+    pixels = np.full([height, width, 3], 240, np.uint8)
+    y1, x1, y2, x2 = box
+    pixels[y1:y2, x1:x2] = RED
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def strategy():
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+@pytest.fixture
+def prediction(tmp_path):
+    return predict.Prediction(
+        data=DataConfig(eval_short_side=128, long_side=256),
+        detector=DetectorConfig(masks=True),
+        out=str(tmp_path / "seen"),
+    )
+
+
+def rows_of(prediction):
+    return json.loads((predict.Path(prediction.out) / evaluate.DETECTIONS).read_text())
+
+
+def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, prediction, strategy):
+    boxes = {(100, 200): (20, 40, 60, 100), (300, 150): (30, 30, 250, 120), (64, 64): (8, 16, 40, 48)}
+    paths = [save_picture(tmp_path / f"{number}.png", *size, box) for number, (size, box) in enumerate(boxes.items())]
+    assert predict.predict(RedFinder(), None, strategy, prediction, paths) == {}
+    rows = rows_of(prediction)
+    assert [row["file_name"] for row in rows] == [str(path) for path in paths]
+    for row, (size, (y1, x1, y2, x2)) in zip(rows, boxes.items(), strict=True):
+        # Resizing blurs an edge by about a pixel of the coarser image.
+        np.testing.assert_allclose(row["bbox"], [x1, y1, x2 - x1, y2 - y1], atol=2.5)
+        assert row["category_id"] == 3 and row["category_name"] == "dog" and row["score"] == pytest.approx(0.8)
+        assert row["segmentation"]["size"] == list(size)
+
+
+def test_each_picture_is_drawn_with_what_was_found_in_it(tmp_path, prediction, strategy):
+    path = save_picture(tmp_path / "photo.png", 500, 600, (100, 100, 300, 400))
+    predict.predict(RedFinder(), None, strategy, prediction, [path])
+    drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
+    assert drawn.shape == (500, 600, 3)
+    before = np.asarray(Image.open(path), int)
+    changed = np.abs(drawn - before).max(-1) > 40
+    assert changed[150:250, 150:350].mean() > 0.9, "the mask tints the object"
+    assert changed[320:, 420:].mean() < 0.01, "what is not found stays as it is"
+
+
+def test_a_photo_that_its_camera_marked_as_turned_is_seen_upright(tmp_path, prediction, strategy):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: to be turned clockwise by a quarter.
+    path = save_picture(tmp_path / "turned.jpg", 100, 200, (0, 0, 30, 60), exif=exif, quality=95)
+    predict.predict(RedFinder(), None, strategy, prediction, [path])
+    (row,) = rows_of(prediction)
+    # Turned clockwise, the left top corner of 30 x 60 (h x w) is the right top corner of 60 x 30 in 200 x 100.
+    np.testing.assert_allclose(row["bbox"], [70, 0, 30, 60], atol=2.5)
+    assert row["segmentation"]["size"] == [200, 100]
+
+
+def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path, prediction, strategy):
+    good = save_picture(tmp_path / "good.png", 100, 100, (10, 10, 60, 60))
+    text = tmp_path / "notes.jpg"
+    text.write_text("not an image")
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(save_picture(tmp_path / "whole.jpg", 200, 200, (10, 10, 60, 60)).read_bytes()[:800])
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    broken = predict.predict(RedFinder(), None, strategy, prediction, [text, good, cut, empty])
+    assert set(broken) == {text, cut, empty} and all(broken.values())
+    assert [row["file_name"] for row in rows_of(prediction)] == [str(good)]
+    assert [path.name for path in (tmp_path / "seen").glob("*.jpg")] == ["good.jpg"]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
+def test_pictures_of_every_colour_mode_are_rgb(tmp_path, mode):
+    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+    if mode == "I;16":
+        Image.fromarray(np.full([20, 30], 0xCCCC, np.uint16)).save(path)
+    else:
+        Image.new("RGB", (30, 20), (204, 204, 204)).convert(mode).save(path)
+    pixels = predict.load(path)
+    assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
+    if mode != "1":  # Two colours only: grey is dithered.
+        np.testing.assert_allclose(pixels, 204, atol=3)  # 204 is in the palette of mode P.
+
+
+def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch):
+    for name in ("b.jpg", "a.PNG", "sub/c.jpg", "with, comma.jpg"):
+        save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    names = lambda images: [str(path) for path in predict.find(images)]  # noqa: E731
+    assert names("*.jpg") == ["b.jpg", "with, comma.jpg"]
+    assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg", "with, comma.jpg"]
+    assert names(".") == ["a.PNG", "b.jpg", "with, comma.jpg"]
+    assert names("sub,b.jpg, sub/*") == ["sub/c.jpg", "b.jpg"]
+    assert names("with, comma.jpg") == ["with, comma.jpg"]
+
+
+@pytest.mark.parametrize(
+    "images, message", [("nothing/*.png", "no file is named"), ("empty", "has no file that ends in"), ("", "--images=")]
+)
+def test_nothing_to_see_is_a_clear_error(tmp_path, monkeypatch, images, message):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=message):
+        predict.find(images)
+
+
+def test_two_images_never_share_a_picture(tmp_path):
+    paths = [tmp_path / name for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg", "b/2.png")]
+    pictures = predict.picture_paths(paths, tmp_path / "seen")
+    assert [str(path.relative_to(tmp_path / "seen")) for path in pictures] == [
+        "a/1.jpg", "b/1.jpg", "b/2.jpg.jpg", "b/2.png.jpg",
+    ]  # fmt: skip
+
+
+def test_a_photo_is_never_overwritten(tmp_path):
+    path = save_picture(tmp_path / "a.jpg", 10, 10, (0, 0, 5, 5))
+    with pytest.raises(ValueError, match="is one of the images"):
+        predict.picture_paths([path], tmp_path)
+
+
+def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, strategy, monkeypatch):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    monkeypatch.setattr(evaluate, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
+    with pytest.raises(SystemExit, match="not one of 1 files"):
+        predict.main(dataclasses.replace(prediction, images=str(tmp_path / "notes.jpg")))
+
+
+def test_the_command_says_what_was_done_and_what_was_not(tmp_path, prediction, strategy, monkeypatch, capsys):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    save_picture(tmp_path / "good.png", 100, 100, (10, 10, 60, 60))
+    monkeypatch.setattr(evaluate, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
+    predict.main(dataclasses.replace(prediction, images=str(tmp_path)))
+    printed = capsys.readouterr()
+    assert "1 of 2 images done" in printed.out and "notes.jpg" in printed.err
