@@ -1,0 +1,256 @@
+"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: adds dataset.json and an index.
+
+  python -m pipelines.adopt --records='records/coco_train-*' --split=train --out=data/coco \
+      --annotations=instances_train2017.json
+  python -m pipelines.adopt --records='records/pets_val.record*' --split=val --out=data/pets --label_map=pets.pbtxt
+
+The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Category names come
+from the COCO JSON, from the label map, or, without either, from the class names in the records. Every record is read
+and its checksum verified.
+"""
+
+import dataclasses
+import glob
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from pipelines import coco_json, command, pool
+from pipelines.problems import Refused
+from tfrecog.data import index, info, records
+from tfrecog.data.example import Example
+
+
+@dataclass
+class Shard:
+    """What a file of records holds."""
+
+    rows: list[tuple[int, ...]] = field(default_factory=list)  # offset, length, height, width, instances, crowd
+    labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
+    with_masks: int = 0  # records
+    joints: set[int] = field(default_factory=set)
+    joint_names: tuple[str, ...] = ()
+
+
+def read(path: str, at) -> Shard:
+    """Reads a file of records; runs in the worker processes."""
+    at(path)
+    with open(path, "rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            raise Refused(f"{path} is compressed with gzip, and records are read by their place: run `gunzip` on it")
+    shard = Shard()
+    try:
+        for number, (offset, payload) in enumerate(index.frames(Path(path))):
+            try:
+                record = records.decode(payload)
+            except Exception as error:  # Anything can be in a foreign record.
+                raise Refused(
+                    f"{path}, record {number} (byte {offset}) is not a detection record: {error!r}. Records of the "
+                    "Object Detection API and Model Garden have image/encoded, image/height, image/width and "
+                    "image/object/bbox/*"
+                ) from error
+            instances = int((~record.crowd).sum())
+            crowd = len(record.crowd) - instances
+            shard.rows.append((offset, len(payload), record.height, record.width, instances, crowd))
+            shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
+            shard.with_masks += record.masks is not None or not len(record.labels)
+            if record.keypoints is not None and len(record.labels):
+                joints = record.keypoints.shape[1]
+                shard.joints.add(joints)
+                shard.joint_names = shard.joint_names or _joint_names(payload, joints)
+    except index.CorruptRecord as error:
+        raise Refused(f"{error} If it is not a TFRecord file at all, correct --records.") from error
+    return shard
+
+
+def _joint_names(payload: bytes, joints: int) -> tuple[str, ...]:
+    text = Example.FromString(payload).features.feature["image/object/keypoint/text"].bytes_list.value
+    return tuple(name.decode() for name in text[:joints])
+
+
+def adopt(
+    pattern: str, out: str, split: str, *, annotations: str = "", label_map: str = "", jobs: int = 0
+) -> info.DatasetInfo:
+    """Writes dataset.json and the index of a split made of the files of a glob pattern; the dataset as it is then."""
+    paths = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
+    if not paths:
+        raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
+    named = _categories(annotations, label_map)  # before the work, so that a mistake costs no time
+    with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
+        shards = pool.run(read, paths, jobs=jobs, progress=bar.update)
+    labels = set().union(*(shard.labels for shard in shards))
+    named = named or info.DatasetInfo(_categories_of_records(labels), {})
+    names = _joints(named, shards)
+    images = sum(len(shard.rows) for shard in shards)
+    facts = dataclasses.replace(
+        named,
+        keypoints=names,
+        flip_pairs=coco_json.flip_pairs(list(names)),
+        skeleton=named.skeleton if names == named.keypoints else (),
+        masks=all(shard.with_masks == len(shard.rows) for shard in shards),
+    )
+    _refuse_unknown_labels(facts, labels)
+    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 7)
+    if not images:
+        raise Refused(f"the files of {pattern!r} have no record")
+    try:
+        files = _link(paths, out, split)
+        made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 6].sum()), shards=files)
+        info.save(out, dataclasses.replace(facts, splits={split: made}))
+        columns = dict(zip(["shard", "offset", "length", "height", "width", "instances"], rows.T, strict=False))
+        sizes = tuple(os.path.getsize(path) for path in paths)
+        index.save(out, split, index.Index(shards=files, sizes=sizes, **columns))
+    except OSError as error:
+        raise Refused(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from error
+    except ValueError as error:  # other categories than those of the splits in OUT
+        raise Refused(str(error)) from error
+    return info.load(out)
+
+
+def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
+    """Names in `out` of the files: their own if they are there, else of new symbolic links."""
+    os.makedirs(out, exist_ok=True)
+    files = []
+    for k, path in enumerate(paths):
+        path = os.path.abspath(path)
+        if os.path.dirname(path) == os.path.abspath(out):
+            files.append(os.path.basename(path))
+            continue
+        name = f"{split}-{k:05d}-of-{len(paths):05d}.tfrecord"
+        link = os.path.join(out, name)
+        if os.path.lexists(link) and not os.path.islink(link):
+            raise Refused(f"{link} is a file already, of another build; give another --out, or delete it")
+        try:
+            os.symlink(path, link + ".tmp")
+        except OSError:  # a file system without links
+            files.append(path)
+            continue
+        os.replace(link + ".tmp", link)
+        files.append(name)
+    return tuple(files)
+
+
+def _categories(annotations: str, label_map: str) -> info.DatasetInfo | None:
+    if annotations and label_map:
+        raise Refused("give --annotations or --label_map, not both")
+    if annotations:
+        facts = coco_json.dataset_info(annotations, coco_json.load(annotations), masks=False)
+        return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
+    if label_map:
+        return info.DatasetInfo(_with_record_labels(read_label_map(label_map)), {})
+    return None
+
+
+def read_label_map(path: str) -> tuple[info.Category, ...]:
+    """Categories of an Object Detection API label map, by id; display names before names."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"cannot read the label map {path}: {error}") from error
+    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    categories = []
+    for item in re.findall(r"item\s*:?\s*\{((?:[^{}\"']|\"[^\"]*\"|'[^']*'|\{[^{}]*\})*)\}", text):
+        number = re.search(r"\bid\s*:\s*(\d+)", item)
+        names = [re.search(rf"\b{key}\s*:\s*(?:\"([^\"]*)\"|'([^']*)')", item) for key in ("display_name", "name")]
+        found = next((match for match in names if match), None)
+        if not number or not found:
+            raise Refused(f"{path}: an item has no id or no name: {item.strip()!r}")
+        if int(number[1]) > 0:  # 0 is the background, which some maps list
+            categories.append(info.Category(found[1] or found[2] or "", int(number[1])))
+    if not categories:
+        raise Refused(f"{path} has no items; a label map is a list of: item {{ id: 1 name: 'cat' }}")
+    if len({category.id for category in categories}) < len(categories):
+        raise Refused(f"{path}: two items have the same id")
+    return tuple(sorted(categories, key=lambda category: category.id))
+
+
+def _categories_of_records(labels: set[tuple[int, str]]) -> tuple[info.Category, ...]:
+    """Categories by the labels that occur, or in alphabetical order where the records have names alone."""
+    if not labels:
+        raise Refused("the records have no object; give the categories with --annotations or --label_map")
+    if all(label == 0 for label, _ in labels):
+        return tuple(info.Category(name, number) for number, (_, name) in enumerate(sorted(labels), 1))
+    by_label: dict[int, str] = {}
+    for label, name in sorted(labels):
+        if by_label.setdefault(label, name or str(label)) != (name or str(label)):
+            raise Refused(
+                f"label {label} is called {by_label[label]!r} in one record and {name!r} in another; "
+                "give the categories with --annotations or --label_map"
+            )
+    return _with_record_labels(tuple(info.Category(name, label) for label, name in sorted(by_label.items())))
+
+
+def _with_record_labels(categories: tuple[info.Category, ...]) -> tuple[info.Category, ...]:
+    """The categories with their ids as the records' labels, where those are not 1..K."""
+    if all(category.id == label for label, category in enumerate(categories, 1)):
+        return categories
+    return tuple(dataclasses.replace(category, record_label=category.id) for category in categories)
+
+
+def _refuse_unknown_labels(facts: info.DatasetInfo, labels: set[tuple[int, str]]) -> None:
+    known = facts.label_of_record_label
+    unknown = [(label, name) for label, name in sorted(labels) if label not in known]
+    unknown = [(label, name) for label, name in unknown if label or name not in facts.names]
+    if unknown:
+        shown = ", ".join(f"{label} ({name!r})" for label, name in unknown[:5])
+        raise Refused(
+            f"the records have {len(unknown)} labels that no category has, such as {shown}; are --annotations or "
+            "--label_map those that the records were made with?"
+        )
+    for label, name in sorted(labels):
+        own = facts.names[known[label] - 1] if label in known else name
+        if name in facts.names and name != own:
+            raise Refused(
+                f"label {label} is {own!r} in the categories and {name!r} in the records; are --annotations or "
+                "--label_map those that the records were made with?"
+            )
+
+
+def _joints(named: info.DatasetInfo, shards: list[Shard]) -> tuple[str, ...]:
+    counts = set().union(*(shard.joints for shard in shards))
+    if len(counts) > 1:
+        raise Refused(f"objects have different numbers of keypoints: {sorted(counts)}; one list for all is supported")
+    if not counts:
+        return ()
+    joints = counts.pop()
+    if len(named.keypoints) == joints:
+        return named.keypoints
+    names = next((shard.joint_names for shard in shards if shard.joint_names), ())
+    return names if len(names) == joints else tuple(f"keypoint_{j}" for j in range(1, joints + 1))
+
+
+def main() -> None:
+    values = flags.FLAGS
+    facts = adopt(
+        values.records,
+        values.out,
+        values.split,
+        annotations=values.annotations,
+        label_map=values.label_map,
+        jobs=values.jobs,
+    )
+    made = facts.splits[values.split]
+    print(
+        f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
+        f"of {facts.num_classes} classes, {'with' if facts.masks else 'without'} masks, {len(facts.keypoints)} keypoints"
+    )
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    flags.DEFINE_string("records", None, "Files of records: a glob pattern in quotes.", required=True)
+    flags.DEFINE_string("split", None, "Name of the split, such as train or val.", required=True)
+    flags.DEFINE_string("out", None, "Folder of the dataset; made if missing.", required=True)
+    flags.DEFINE_string("annotations", "", "COCO JSON that the records were made from, for the categories.")
+    flags.DEFINE_string("label_map", "", "Label map (pbtxt) that the records were made with.")
+    flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)
