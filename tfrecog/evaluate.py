@@ -65,10 +65,9 @@ def evaluate(
         raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
     # Each replica gets as many slots; the last batch is filled up, and what fills it is not valid.
     share = -(-experiment.data.eval_batch_size // strategy.num_replicas_in_sync)
-    data = dataclasses.replace(experiment.data, eval_batch_size=share * strategy.num_replicas_in_sync)
     evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks)
     with results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
-        batches = read.evaluation(data, dataset, where)
+        batches = read.evaluation(experiment.data, dataset, where, share * strategy.num_replicas_in_sync)
         for found in detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
             key = (found.image_id, found.record)
             truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from tfrecog import checkpoints, draw, evaluate, flagged
-from tfrecog.config import Experiment
-from tfrecog.data import read
+from tfrecog.config import DataConfig, Experiment
+from tfrecog.data import image
 from tfrecog.metrics import coco, rle
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -61,8 +62,8 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
 
     threshold = prediction.detector.output.mask_threshold
     with evaluate.results_file(out) as write:
-        for number, image in legible():
-            batch = read.image(image, prediction.data)
+        for number, picture in legible():
+            batch = batch_of(picture, prediction.data)
             (found,) = evaluate.detections(task, model, strategy, [batch], threshold)
             rows = coco.results(number, categories, *found.instances)
             write(
@@ -71,7 +72,7 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
             )
             masks = None if found.masks is None else [rle.decompress(mask) for mask in found.masks]
             seen = draw.instances(
-                image, found.boxes, found.labels, found.scores, masks, names=names, min_side=prediction.draw_side
+                picture, found.boxes, found.labels, found.scores, masks, names=names, min_side=prediction.draw_side
             )
             pictures[number].parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(seen).save(pictures[number], quality=92)
@@ -85,6 +86,25 @@ def load(path: Path) -> np.ndarray:
         if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255.
             picture = Image.fromarray((np.asarray(picture) / 256).clip(0, 255).astype(np.uint8))
         return np.asarray(picture.convert("RGB"))
+
+
+def batch_of(picture: np.ndarray, data: DataConfig) -> dict:
+    """A batch of one picture [H, W, 3], resized and padded as for evaluation."""
+    original = tf.constant(picture.shape[:2])
+    size = image.target_size(original, data.eval_short_side, data.long_side)
+    canvases = image.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
+    canvas = canvases[image.canvas_of(size, canvases)]
+    batch = {
+        "image": image.pad(image.resize(picture, size), canvas),
+        "size": size,
+        "original_size": original,
+        "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
+        "record": tf.constant(0, tf.int64),
+        "image_id": tf.constant(0, tf.int64),
+        "seed": tf.zeros([2], tf.int32),
+        "valid": tf.constant(True),
+    }
+    return {name: value[None] for name, value in batch.items()}
 
 
 def find(images: str) -> list[Path]:
