@@ -53,7 +53,7 @@ def test_a_wrong_value_is_answered_with_the_name_of_its_flag(argument, flag):
 
 
 def test_a_wrong_flag_ends_a_program_with_a_message(capsys):
-    with pytest.raises(SystemExit, match="Unknown command line flag 'nonsense.flag'"):
+    with pytest.raises(SystemExit, match=r"Unknown command line flag 'nonsense\.flag'"):
         flagged.parse(Rate(), ["program", "--nonsense.flag=1"])
 
 
@@ -85,7 +85,7 @@ def test_a_flagfile_that_includes_itself_is_an_error(tmp_path):
 
 
 def test_a_missing_flagfile_is_an_error_that_says_where_it_looked(tmp_path):
-    with pytest.raises(flags.Error, match="no flagfile 'nowhere.flags'"):
+    with pytest.raises(flags.Error, match=r"no flagfile 'nowhere\.flags'"):
         read("--flagfile=nowhere.flags")
 
 

@@ -24,7 +24,7 @@ def test_the_rate_drops_at_the_first_step_of_each_drop_epoch():
 
 
 def test_the_warmup_grows_by_the_same_amount_at_every_step():
-    # Goyal et al. 2017, 2.2: constant increments, so that the peak is reached after the warmup; half an epoch of 20 is 10.
+    # Goyal et al. 2017, 2.2: constant increments, so that the peak is reached after the warmup, here 10 steps.
     schedule = replace(PLAIN, warmup_epochs=0.5, warmup_factor=0.1)
     got = rates(OptimConfig(), schedule, 16, 20, 12)
     assert got[0] == pytest.approx(0.1 * 0.02)

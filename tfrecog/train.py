@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfrecog import checkpoints, config, flagged, replicas, runs, schedules, summaries, tasks
 from tfrecog.config import Experiment
-from tfrecog.data import index, info, read
+from tfrecog.data import index, info
 from tfrecog.optimizer import SGD
 
 
@@ -261,6 +261,8 @@ def _banner(task, model, experiment, data, strategy):
 
 def _data(experiment, dataset):
     """The records of an experiment as `Data`."""
+    from tfrecog.data import read
+
     data, options = experiment.data, experiment.train
     train_index = index.load(data.records, data.train_split)
     parts = [(data.train_split, "train")]

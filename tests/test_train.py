@@ -1,0 +1,225 @@
+"""The training loop, on a task of a few numbers."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tfrecog import checkpoints, flagged, runs, schedules, train
+from tfrecog.config import Experiment
+from tfrecog.data.info import Category, DatasetInfo, Split
+
+INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
+
+
+def weights(workdir):
+    """All that the latest checkpoint holds."""
+    reader = tf.train.load_checkpoint(str(checkpoints.latest(workdir) / "variables"))
+    names = [name for name in reader.get_variable_to_shape_map() if not name.startswith("_")]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def assert_same(one, other, **tolerance):
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], err_msg=name, **tolerance or {"rtol": 0, "atol": 0})
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Workdir of a run that nothing has disturbed."""
+    workdir = tmp_path_factory.mktemp("straight")
+    train.run(tiny.Task(), tiny.experiment(workdir), tiny.data())
+    return workdir
+
+
+def test_the_weights_are_those_of_the_recipe(straight):
+    # The same twelve steps in NumPy-like eager mode, one device, term by term: total / count, clipped, then SGD.
+    config, model = tiny.experiment(straight), tiny.Task().build()
+    rate = schedules.learning_rate(config.optim, config.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
+    momenta = [np.zeros(v.shape, np.float32) for v in model.trainable_variables]
+    for step in range(12):
+        with tf.GradientTape() as tape:
+            terms = tiny.Task().losses(model, tiny.batch(step)).values()
+            loss = sum(total / tf.maximum(count, 1.0) for total, count in terms)
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        norm = np.sqrt(sum(np.sum(np.square(g)) for g in gradients))
+        for variable, u, g in zip(model.trainable_variables, momenta, gradients, strict=True):
+            u[...] = 0.9 * u + g * min(1, 0.5 / norm) + 1e-4 * variable.numpy()
+            variable.assign(variable - float(rate(step)) * u)
+    saved = weights(straight)
+    assert saved["step/.ATTRIBUTES/VARIABLE_VALUE"] == 12
+    for variable in model.variables:
+        key = f"model/{variable.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
+        np.testing.assert_allclose(saved[key], variable.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_two_replicas_train_as_one(straight, tmp_path):
+    train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
+    assert_same(weights(tmp_path), weights(straight), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_path, signal_number, capsys):
+    data = tiny.data(before=lambda step: step == 4 and os.kill(os.getpid(), signal_number))
+    with pytest.raises(train.Stopped) as stopped:
+        train.run(tiny.Task(), tiny.experiment(tmp_path), data)
+    assert stopped.value.exit_status == 128 + signal_number
+    assert checkpoints.steps(tmp_path)[-1] == 5  # The step that was begun is finished: of index 4, the fifth.
+    train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
+    assert "continuing from the checkpoint of step 5 of 12" in capsys.readouterr().out
+    assert_same(weights(tmp_path), weights(straight))
+
+
+def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(tmp_path):
+    def start(workdir, kill_at):
+        root = Path(__file__).resolve().parent.parent
+        command = [sys.executable, str(root / "tests" / "tiny.py"), str(workdir), str(kill_at)]
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        return subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False).returncode
+
+    assert start(tmp_path / "straight", -1) == 0
+    assert start(tmp_path / "killed", 7) == -signal.SIGKILL
+    assert checkpoints.steps(tmp_path / "killed")[-1] == 6  # every two steps
+    assert start(tmp_path / "killed", -1) == 0
+    assert_same(weights(tmp_path / "killed"), weights(tmp_path / "straight"))
+
+
+def test_a_longer_training_continues_a_finished_one(straight, tmp_path):
+    short = tiny.experiment(tmp_path)
+    train.run(tiny.Task(), replace(short, schedule=replace(short.schedule, epochs=1.5)), tiny.data())
+    assert checkpoints.steps(tmp_path)[-1] == 6
+    train.run(tiny.Task(), short, tiny.data())
+    assert_same(weights(tmp_path), weights(straight))
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path):
+    def spoil(step, batch):
+        return {**batch, "y": batch["y"] * np.float32("nan")} if step == 7 else batch
+
+    with pytest.raises(train.NonFiniteLoss) as error:
+        train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data(change=spoil))
+    message = str(error.value)
+    assert "step 8: loss is nan, square is nan, mean is nan" in message
+    assert "7000, 7001" in message  # ids of the images of that batch
+    assert "learning rate 0.2" in message and "--optim.clip_norm" in message
+    assert checkpoints.steps(tmp_path)[-1] == 6
+    assert all(np.isfinite(value).all() for value in weights(tmp_path).values())
+
+
+def test_a_batch_that_does_not_divide_is_an_error_that_names_the_flag(tmp_path):
+    base = tiny.experiment(tmp_path, replicas=2)
+    with pytest.raises(ValueError, match=r"--data\.batch_size=7 does not divide into 2 equal replicas.* 6 and 8"):
+        train.run(tiny.Task(), replace(base, data=replace(base.data, batch_size=7)), tiny.data())
+
+
+def test_evaluation_comes_every_so_many_epochs_and_at_the_end_and_keeps_the_best(tmp_path):
+    seen = {}
+
+    def evaluate(model, strategy, step):
+        assert checkpoints.steps(tmp_path)[-1] == step  # It is saved before, whatever happens in the evaluation.
+        seen[step] = {5: 0.1, 10: 0.4, 12: 0.3}[step]
+        return {"box_AP": seen[step]}
+
+    experiment = tiny.experiment(tmp_path, evaluate_epochs=1.25, checkpoint_epochs=0.5, keep_checkpoints=1)
+    metrics = train.run(tiny.Task(), experiment, tiny.data(), evaluate)
+    assert seen == {5: 0.1, 10: 0.4, 12: 0.3}
+    assert metrics == {"box_AP": 0.3}
+    assert checkpoints.steps(tmp_path) == [10, 12]
+
+
+def test_a_finished_run_trains_no_further(straight, tmp_path):
+    before = weights(straight)
+
+    def fail(step):
+        raise AssertionError(f"step {step} was asked for")
+
+    train.run(tiny.Task(), tiny.experiment(straight), tiny.data(before=fail))
+    assert_same(weights(straight), before)
+
+
+@pytest.mark.parametrize("epochs", [0.25, 0.4, 1.0, 2.5])
+def test_each_multiple_of_the_interval_is_due_once(epochs):
+    due = [step for step in range(1, 101) if train._due(step, epochs, 10)]
+    assert due == [s for s in (schedules.steps(m * epochs, 10) for m in range(1, 41)) if s <= 100]
+
+
+def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
+    # By hand: 3·5 + 5 + 5·1 + 1 = 26 weights; the rate for 8 images as chosen for 8; warmup half of 4 steps.
+    train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
+    out = capsys.readouterr().out
+    assert "tiny: 26 parameters learn, 0 are fixed" in out
+    assert "8 images: 4 on each of 2 replicas (CPU)" in out
+    assert (
+        "0.2 at its peak: 0.2 for 8 images, scaling linear; warmup over 2 steps from 0.0002; times 0.1 at epochs 2"
+        in out
+    )
+    assert "3 epochs of 4 steps = 12 steps" in out
+
+
+def test_tensorboard_gets_every_loss_term_and_the_rate(straight):
+    tags = set()
+    for record in tf.data.TFRecordDataset([str(path) for path in straight.glob("events.out.tfevents.*")]):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        tags |= {value.tag for value in event.summary.value}
+    assert {"training/loss", "training/square", "training/mean", "training/learning_rate"} <= tags
+    assert {"training/gradient_norm", "training/images_per_second"} <= tags
+
+
+def begun(tmp_path):
+    """A resolved experiment whose workdir has a checkpoint."""
+    experiment = runs.resolve(replace(tiny.experiment(tmp_path), data=replace(Experiment().data, records="records")))
+    runs.begin(experiment, INFO)
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
+    return experiment
+
+
+def test_experiment_flags_give_the_experiment_back(tmp_path):
+    experiment = begun(tmp_path)
+    assert flagged.load(Experiment(), tmp_path / "experiment.flags") == experiment
+    assert Path(experiment.data.records).is_absolute()
+
+
+def test_other_flags_in_the_workdir_of_a_run_are_listed_with_both_values(tmp_path):
+    experiment = begun(tmp_path)
+    other = replace(experiment, optim=replace(experiment.optim, learning_rate=0.5, momentum=0.8))
+    with pytest.raises(ValueError) as error:
+        runs.begin(other, INFO)
+    assert "--optim.learning_rate: 0.2 there, 0.5 now" in str(error.value)
+    assert "--optim.momentum: 0.9 there, 0.8 now" in str(error.value)
+    assert "another --workdir" in str(error.value)
+    assert flagged.load(Experiment(), tmp_path / "experiment.flags") == experiment
+
+
+def test_harmless_flags_may_differ(tmp_path):
+    experiment = begun(tmp_path)
+    other = replace(experiment, train=replace(experiment.train, log_steps=1, replicas=2))
+    runs.begin(other, INFO)
+    assert flagged.load(Experiment(), tmp_path / "experiment.flags") == other
+
+
+def test_the_records_may_move_but_not_change(tmp_path):
+    experiment = begun(tmp_path)
+    moved = replace(experiment, data=replace(experiment.data, records="/elsewhere"))
+    runs.begin(moved, INFO)
+    with pytest.raises(ValueError, match=r"--data\.records: /elsewhere there"):
+        runs.begin(experiment, replace(INFO, categories=(Category("dog", 1),)))
+
+
+def test_flags_may_change_before_the_first_checkpoint(tmp_path):
+    experiment = tiny.experiment(tmp_path)
+    runs.begin(experiment, INFO)
+    runs.begin(replace(experiment, optim=replace(experiment.optim, learning_rate=0.5)), INFO)
+
+
+def test_a_workdir_that_cannot_be_made_is_an_error_that_names_the_flag(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"--workdir=.*cannot write there"):
+        runs.begin(tiny.experiment(tmp_path / "file" / "run"), INFO)

@@ -1,0 +1,81 @@
+"""A task and data of a few numbers, for tests of the training loop; as a program, one run that can kill itself.
+
+python tests/tiny.py WORKDIR KILL_AT: trains 12 steps; the batch of step KILL_AT kills it (SIGKILL).
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrecog import train
+from tfrecog.config import Experiment
+
+BATCH, STEPS_PER_EPOCH = 8, 4
+
+
+class Task:
+    """Regression and a penalty, whose counts differ from replica to replica."""
+
+    name = "tiny"
+
+    def build(self):
+        keras.utils.set_random_seed(0)
+        return keras.Sequential(
+            [
+                keras.Input((3,), name="x"),
+                keras.layers.Dense(5, activation="tanh", name="hidden"),
+                keras.layers.Dense(1, name="out"),
+            ],
+            name="tiny",
+        )
+
+    def losses(self, model, batch):
+        error = tf.square(model(batch["x"])[:, 0] - batch["y"])
+        return {
+            "square": (tf.reduce_sum(error * batch["weight"]), tf.reduce_sum(batch["weight"])),
+            "mean": (0.1 * tf.reduce_sum(error), tf.cast(tf.shape(error)[0], tf.float32)),
+        }
+
+
+def batch(step):
+    """The global batch of a step, a function of the step alone."""
+    random = np.random.default_rng(step)
+    x = random.normal(size=(BATCH, 3)).astype(np.float32)
+    weight = (random.random(BATCH) < np.linspace(0.1, 1, BATCH)).astype(np.float32)  # sparse in the first replica
+    facts = {"x": x, "y": np.sin(x.sum(1)), "weight": weight, "image_id": np.arange(BATCH) + 1000 * step}
+    return {name: tf.constant(value) for name, value in facts.items()}
+
+
+def data(before=lambda step: None, change=lambda step, batch: batch):
+    """Data that calls `before` each step, and that `change` may spoil."""
+
+    def batches(start, total):
+        for step in range(start, total):
+            before(step)
+            yield change(step, batch(step))
+
+    return train.Data(STEPS_PER_EPOCH, batches)
+
+
+def experiment(workdir, **options):
+    """12 steps in 3 epochs, with a warmup, a drop, momentum, decay and clipping."""
+    base = Experiment(workdir=str(workdir))
+    return replace(
+        base,
+        data=replace(base.data, batch_size=BATCH),
+        optim=replace(base.optim, learning_rate=0.2, base_batch_size=BATCH, clip_norm=0.5),
+        schedule=replace(base.schedule, epochs=3.0, warmup_epochs=0.5, drop_epochs=(2.0,)),
+        train=replace(base.train, **{"evaluate_epochs": 0.0, "checkpoint_epochs": 0.5, "replicas": 1, **options}),
+    )
+
+
+if __name__ == "__main__":
+    workdir, kill_at = Path(sys.argv[1]), int(sys.argv[2])
+    tf.config.experimental.enable_op_determinism()
+    train.run(Task(), experiment(workdir), data(lambda step: step == kill_at and os.kill(os.getpid(), signal.SIGKILL)))
