@@ -1,8 +1,10 @@
 """Features of regions: RoIAlign (Mask R-CNN, section 3) and RoIPool (Fast R-CNN, section 2.1)."""
 
+import functools
+
 import tensorflow as tf
 
-from tfrecog.ops import bilinear
+from tfrecog.ops import bilinear, maximum
 from tfrecog.ops import boxes as box_ops
 
 
@@ -23,6 +25,14 @@ def roi_align(features, boxes, *, size, stride=1.0, samples=2, aligned=True, low
     return _align([features], [1 / stride], boxes, None, size, samples, aligned, lowering)
 
 
+def roi_pool(features, boxes, *, size, stride=1.0):
+    """Features [B, R, S, S, C] of boxes [B, R, 4]: the maximum of a map [B, H, W, C] in each of S² bins.
+
+    Boxes are rounded to whole cells; a bin that holds none is 0. The gradient goes to the first maximum by row.
+    """
+    return _pool([features], [1 / stride], boxes, None, size)
+
+
 def level_of(boxes, lowest, highest):
     """Pyramid level [...] int32 whose features suit boxes [..., 4]: level 4 at 224 pixels (FPN, equation 1)."""
     side = tf.sqrt(tf.maximum(box_ops.area(boxes), 0))
@@ -41,6 +51,8 @@ def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align"
     boxes = tf.stop_gradient(boxes)
     choice = level_of(boxes, levels[0], levels[-1]) - levels[0]
     maps, scales = [features[k] for k in levels], [2.0**-k for k in levels]
+    if op == "roi_pool":
+        return _pool(maps, scales, boxes, choice, size)
     return _align(maps, scales, boxes, choice, size, samples, aligned, lowering)
 
 
@@ -49,21 +61,27 @@ def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):
     if lowering == "auto":
         lowering = _suitable()
     boxes = tf.stop_gradient(boxes)
-    batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
-    dtype, channels = maps[0].dtype, maps[0].shape[-1]
+    dtype = maps[0].dtype
     maps = [tf.cast(m, tf.float32) for m in maps]
-    owner = tf.repeat(tf.range(batch), rois)
-    flat_boxes = tf.reshape(boxes, [-1, 4])
-    choice = tf.zeros_like(owner) if choice is None else tf.reshape(choice, [-1])
+    flat_boxes, owner, choice = _flat(boxes, choice)
     if lowering == "crop_and_resize":
-        out = _crop_each(maps, scales, flat_boxes, owner, choice, size=size, samples=samples, aligned=aligned)
+        crop = functools.partial(bilinear.crop, size=size, samples=samples, aligned=aligned)
+        out = _each(crop, maps, scales, flat_boxes, owner, choice)
     elif lowering in ("sparse", "gather"):
         flat, *where = _flatten(maps, scales, owner, choice)
         cells, weights = bilinear.stencil(flat_boxes, *where, size=size, samples=samples, aligned=aligned)
         out = getattr(bilinear, lowering)(flat, cells, weights)
     else:
         raise ValueError(f'lowering must be "auto", "sparse", "gather" or "crop_and_resize", not "{lowering}".')
-    return tf.cast(tf.reshape(out, [batch, rois, size, size, channels]), dtype)
+    return tf.cast(_by_image(out, boxes, size), dtype)
+
+
+def _pool(maps, scales, boxes, choice, size):
+    """RoIPool [B, R, S, S, C] of boxes [B, R, 4], each from maps[choice [B, R]]."""
+    boxes = tf.stop_gradient(boxes)
+    pool = functools.partial(maximum.pool, size=size)
+    out = _each(pool, [tf.cast(m, tf.float32) for m in maps], scales, *_flat(boxes, choice))
+    return tf.cast(_by_image(out, boxes, size), maps[0].dtype)
 
 
 def _suitable():
@@ -71,6 +89,18 @@ def _suitable():
     if not tf.config.list_logical_devices("GPU"):
         return "sparse"
     return "gather" if tf.config.experimental.is_op_determinism_enabled() else "crop_and_resize"
+
+
+def _flat(boxes, choice):
+    """Boxes [B, R, 4] of all images in one list [n, 4], the image of each [n] and its choice of map [n]."""
+    owner = tf.repeat(tf.range(tf.shape(boxes)[0]), tf.shape(boxes)[1])
+    return tf.reshape(boxes, [-1, 4]), owner, tf.zeros_like(owner) if choice is None else tf.reshape(choice, [-1])
+
+
+def _by_image(out, boxes, size):
+    """[n, ...] back to [B, R, S, S, C]."""
+    batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
+    return tf.reshape(out, [batch, rois, size, size, out.shape[-1]])
 
 
 def _flatten(maps, scales, owner, choice):
@@ -84,13 +114,14 @@ def _flatten(maps, scales, owner, choice):
     return flat, tf.gather(tf.constant(scales, tf.float32), choice), height, width, base
 
 
-def _crop_each(maps, scales, boxes, owner, choice, **shape):
-    """RoIAlign [n, S, S, C] map by map, put back in the order of the boxes."""
+def _each(op, maps, scales, boxes, owner, choice):
+    """The regions [n, S, S, C] that op(map, boxes, owner, scale) reads, map by map, in the order of the boxes."""
     if len(maps) == 1:
-        return bilinear.crop(maps[0], boxes, owner, scales[0], **shape)
+        return op(maps[0], boxes, owner, scales[0])
     order = [tf.where(choice == i)[:, 0] for i in range(len(maps))]
-    crops = [
-        bilinear.crop(m, tf.gather(boxes, i), tf.gather(owner, i), scale, **shape)
-        for m, scale, i in zip(maps, scales, order, strict=True)
+    regions = [
+        op(m, tf.gather(boxes, i), tf.gather(owner, i), scale) for m, scale, i in zip(maps, scales, order, strict=True)
     ]
-    return tf.gather(tf.concat(crops, axis=0), tf.math.invert_permutation(tf.concat(order, axis=0)))
+    return tf.gather(
+        tf.concat(regions, axis=0), tf.cast(tf.math.invert_permutation(tf.concat(order, axis=0)), tf.int32)
+    )
