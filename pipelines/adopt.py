@@ -237,7 +237,7 @@ def main() -> None:
     made = facts.splits[values.split]
     print(
         f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
-        f"of {facts.num_classes} classes, {'with' if facts.masks else 'without'} masks, {len(facts.keypoints)} keypoints"
+        f"of {facts.num_classes} classes, with{'' if facts.masks else 'out'} masks, {len(facts.keypoints)} keypoints"
     )
 
 

@@ -1,0 +1,310 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from pipelines import check, coco, coco_json
+from pipelines.problems import Refused
+from tfrecog.data import info, records
+
+SQUARE = np.zeros((40, 60), bool)
+SQUARE[10:20, 20:30] = True
+
+
+@pytest.fixture(scope="module")
+def built(real_coco, tmp_path_factory):
+    """The real images with both sets of annotations, each in a folder of its own."""
+    folders = {}
+    for name in ("instances", "person_keypoints"):
+        folders[name] = tmp_path_factory.mktemp(name)
+        images, annotations = str(real_coco / "images"), str(real_coco / f"{name}.json")
+        made = coco.build(images, annotations, str(folders[name]), "val", shard_count=3, jobs=1)
+        assert not made.problems
+    return folders
+
+
+@pytest.mark.parametrize("name", ["instances", "person_keypoints"])
+def test_real_records_agree_with_the_json_in_everything(built, real_coco, read_all, name):
+    tree = COCO(str(real_coco / f"{name}.json"))
+    facts, read = info.load(built[name]), read_all(built[name], "val")
+    assert sorted(int(record.source_id) for record in read) == sorted(tree.getImgIds())
+    for record in read:
+        image = tree.imgs[int(record.source_id)]
+        assert record.encoded == (real_coco / "images" / image["file_name"]).read_bytes()
+        assert (record.height, record.width, record.filename) == (image["height"], image["width"], image["file_name"])
+        annotations = tree.loadAnns(tree.getAnnIds(image["id"]))
+        assert record.ids.tolist() == [annotation["id"] for annotation in annotations]
+        for i, annotation in enumerate(annotations):
+            x, y, w, h = annotation["bbox"]
+            expected = np.clip([y, x, y + h, x + w], 0, [image["height"], image["width"]] * 2)
+            np.testing.assert_allclose(record.boxes[i], expected, atol=1e-3)
+            np.testing.assert_allclose(record.areas[i], annotation["area"], rtol=1e-6)
+            assert record.crowd[i] == annotation["iscrowd"]
+            assert facts.categories[record.labels[i] - 1].id == annotation["category_id"]
+            assert record.names[i] == tree.cats[annotation["category_id"]]["name"]
+            mask = records.from_runs(record.masks[i], record.height, record.width)
+            np.testing.assert_array_equal(mask, tree.annToMask(annotation))
+
+
+@pytest.mark.parametrize("name", ["instances", "person_keypoints"])
+def test_check_counts_what_the_json_holds(built, real_coco, name):
+    tree = json.loads((real_coco / f"{name}.json").read_text())
+    facts = check.check(str(built[name]), "val", jobs=1)
+    own = [annotation for annotation in tree["annotations"] if not annotation["iscrowd"]]
+    assert (facts.images, facts.instances) == (len(tree["images"]), len(own))
+    assert facts.crowd == len(tree["annotations"]) - len(own) == {"instances": 3, "person_keypoints": 2}[name]
+    assert facts.empty == len(tree["images"]) - len({annotation["image_id"] for annotation in own})
+    for label, category in enumerate(sorted(tree["categories"], key=lambda category: category["id"]), 1):
+        assert facts.classes[label] == sum(annotation["category_id"] == category["id"] for annotation in own)
+    areas = [annotation["area"] for annotation in own]
+    assert facts.sizes["small"] == sum(area < 1024 for area in areas)
+    assert facts.sizes["large"] == sum(area >= 9216 for area in areas)
+    assert facts.keypoints == sum(annotation.get("num_keypoints", 0) for annotation in own)
+    assert facts.damage == []
+
+
+def test_keypoints_are_at_the_centres_of_cocos_pixels(built, real_coco, read_all):
+    tree = COCO(str(real_coco / "person_keypoints.json"))
+    seen = 0
+    for record in read_all(built["person_keypoints"], "val"):
+        for number, points in zip(record.ids.tolist(), record.keypoints, strict=True):
+            x, y, visibility = np.array(tree.anns[number]["keypoints"]).reshape(-1, 3).T
+            np.testing.assert_array_equal(points[:, 2], visibility)
+            on = visibility > 0
+            np.testing.assert_allclose(points[on, :2], np.column_stack([y, x])[on] + 0.5, atol=1e-3)
+            assert not points[~on].any()
+            seen += on.sum()
+    assert seen == 303
+
+
+def test_left_and_right_joints_are_flip_pairs(built):
+    facts = info.load(built["person_keypoints"])
+    order = list(range(17))
+    for a, b in facts.flip_pairs:
+        order[a], order[b] = b, a
+    # The permutation of a mirrored COCO person: nose, then right before left.
+    assert order == [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+    assert facts.skeleton[0] == (15, 13)  # COCO's [16, 14] counts from 1
+    assert coco_json.flip_pairs(["Left", "tail", "Right"]) == ((0, 2),)
+
+
+def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path, read_all):
+    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    facts = info.load(tmp_path / "out")
+    assert facts.names == ("ant", "cat")
+    assert facts.label_of(7) == 2
+    assert [record.labels.tolist() for record in read_all(tmp_path / "out", "train")] == [[2], [2]]
+
+
+def test_the_three_forms_of_a_mask_are_one(small_coco, tmp_path, read_all):
+    counts = records.to_runs(SQUARE).tolist()
+    packed = coco_mask.frPyObjects({"size": [40, 60], "counts": counts}, 40, 60)["counts"].decode()
+    for number, form in enumerate([counts, packed], 30):
+        mask = {"size": [40, 60], "counts": form}
+        small_coco.tree["annotations"].append(small_coco.square(number, 1, segmentation=mask, bbox=[20, 10, 9, 10]))
+    assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
+    record = read_all(tmp_path / "out", "train")[0]
+    for runs in record.masks:
+        np.testing.assert_array_equal(records.from_runs(runs, 40, 60), SQUARE)
+
+
+NAN = float("nan")
+BAD = {
+    "zero area": ({"bbox": [20, 10, 0, 10]}, "box without area", False),
+    "negative side": ({"bbox": [20, 10, -3, 10]}, "box with a negative side", False),
+    "NaN": ({"bbox": [20, NAN, 3, 10]}, "box is not four finite numbers", False),
+    "three numbers": ({"bbox": [20, 10, 3]}, "box is not four finite numbers", False),
+    "text": ({"bbox": ["20", 10, 3, 4]}, "box is not four finite numbers", False),
+    "outside": ({"bbox": [70, 10, 5, 5]}, "box outside the image", False),
+    "partly outside": ({"bbox": [50, 10, 15, 10]}, "box partly outside the image", True),
+    "two points": ({"segmentation": [[1, 1, 5, 5]]}, "polygon with fewer than three points", False),
+    "odd polygon": ({"segmentation": [[1, 1, 5, 5, 7, 8, 9]]}, "polygon with fewer than three points", False),
+    "NaN in a polygon": ({"segmentation": [[1, 1, 5, NAN, 7, 8]]}, "segmentation is no polygon", False),
+    "far polygon": ({"segmentation": [[1, 1, 5, 1e9, 7, 8]]}, "polygon far outside the image", False),
+    "no mask": ({"segmentation": []}, "no mask", False),
+    "empty mask": ({"segmentation": [[50, 30, 50.1, 30, 50, 30.1]]}, "mask without a pixel", True),
+    "short runs": ({"segmentation": {"size": [40, 60], "counts": [5, 5]}}, "broken run lengths", False),
+    "broken string": ({"segmentation": {"size": [40, 60], "counts": "ab!"}}, "broken run lengths", False),
+    "other size": ({"segmentation": {"size": [60, 40], "counts": [2400]}}, "run lengths of another image size", False),
+    "area": ({"area": -1}, "area is not a positive number", True),
+    "unknown category": ({"category_id": 4}, "unknown category", False),
+    "category is a list": ({"category_id": [7]}, "unknown category", False),
+    "unknown image": ({"image_id": 99}, "annotation of an unknown image", False),
+    "the same id": ({"id": 20, "bbox": [21, 10, 9, 10]}, "duplicate annotation id", True),
+    "no number as id": ({"id": "x"}, "duplicate annotation id", True),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path, read_all, case):
+    changes, kind, kept = BAD[case]
+    bad = small_coco.square(31, 1) | changes
+    small_coco.tree["annotations"].append(bad)
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [problem.kind for problem in built.problems] == [kind]
+    problem = built.problems[0]
+    assert problem.image_id == str(bad["image_id"])
+    assert problem.annotation_id == (bad["id"] if bad["id"] != "x" else None)
+    assert problem.file == (str(small_coco.json) if bad["image_id"] == 99 else "1.png")
+    assert problem.what and problem.remedy.endswith(".")
+    first, second = read_all(tmp_path / "out", "train")
+    assert len(first.ids) == 1 + kept and second.ids.tolist() == [20]
+    assert len({*first.ids.tolist(), *second.ids.tolist()}) == 2 + kept
+    (line,) = (tmp_path / "out" / "train.report.jsonl").read_text().splitlines()
+    assert json.loads(line)["kind"] == kind
+    assert built.split.instances == 2 + kept
+    with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
+        coco.build(*small_coco.write(), str(tmp_path / "strict"), "train", jobs=1, strict=True)
+    assert not (tmp_path / "strict").exists()
+
+
+def test_a_box_beyond_the_border_is_cut_there(small_coco, tmp_path, read_all):
+    small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=[50, 30, 15, 20])]
+    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
+
+
+def test_a_box_a_pixel_too_far_is_cut_without_a_word(small_coco, tmp_path, read_all):
+    small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=[50, 30, 10.9, 10.4])]
+    assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
+    np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
+
+
+def test_the_good_polygons_of_an_instance_stay(small_coco, tmp_path, read_all):
+    segmentation = [*small_coco.square(1, 1)["segmentation"], [1, 1, 2, 2]]
+    small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=segmentation)]
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [problem.kind for problem in built.problems] == ["polygon with fewer than three points"]
+    (runs,) = read_all(tmp_path / "out", "train")[0].masks
+    np.testing.assert_array_equal(records.from_runs(runs, 40, 60), SQUARE)
+
+
+def test_without_masks_a_bad_segmentation_does_not_matter(small_coco, tmp_path, read_all):
+    small_coco.tree["annotations"][0]["segmentation"] = []
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", masks=False, jobs=1)
+    assert not built.problems
+    assert not info.load(tmp_path / "out").masks
+    assert read_all(tmp_path / "out", "train")[0].masks is None
+
+
+def test_broken_keypoints_leave_the_instance_without_any(small_coco, tmp_path, read_all):
+    for category in small_coco.tree["categories"]:
+        category["keypoints"] = ["left_eye", "right_eye"]
+    first, second = small_coco.tree["annotations"]
+    first["keypoints"] = [25, 15, 2, 26, 15, 3]
+    second["keypoints"] = [25, 15, 2, 90, 15, 1]
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [problem.kind for problem in built.problems] == ["broken keypoints", "keypoint outside the image"]
+    one, two = read_all(tmp_path / "out", "train")
+    np.testing.assert_array_equal(one.keypoints, np.zeros((1, 2, 3)))
+    np.testing.assert_array_equal(two.keypoints, [[[15.5, 25.5, 2], [0, 0, 0]]])
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-800])
+
+
+def _swap_size(path):
+    Image.new("RGB", (40, 60)).save(path)
+
+
+IMAGES = {
+    "missing": (lambda path: path.unlink(), "image file cannot be read"),
+    "empty": (lambda path: path.write_bytes(b""), "image file is empty"),
+    "text": (lambda path: path.write_text("<html>404</html>"), "image cannot be decoded"),
+    "cut off": (_cut, "image cannot be decoded"),
+    "another size": (_swap_size, "size in the JSON disagrees with the file"),
+}
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_a_bad_image_is_named_and_left_out(small_coco, tmp_path, read_all, case):
+    spoil, kind = IMAGES[case]
+    spoil(small_coco.images / "1.png")
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [(problem.kind, problem.file, problem.image_id) for problem in built.problems] == [(kind, "1.png", "1")]
+    assert [record.source_id for record in read_all(tmp_path / "out", "train")] == ["2"]
+    assert built.split.images == 1
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "I;16", "webp"])
+def test_an_odd_image_is_converted_to_what_tensorflow_decodes(small_coco, tmp_path, read_all, mode):
+    import tensorflow as tf
+
+    name = {"CMYK": "1.jpg", "I;16": "1.png", "webp": "1.webp"}[mode]
+    (small_coco.images / "1.png").unlink()
+    small_coco.tree["images"][0]["file_name"] = name
+    if mode == "I;16":
+        Image.fromarray(np.full((40, 60), 257 * 100, np.uint16)).save(small_coco.images / name)
+    else:
+        grey = Image.new("RGB", (60, 40), (100, 100, 100))
+        grey.convert("CMYK" if mode == "CMYK" else "RGB").save(small_coco.images / name, quality=95)
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [problem.kind for problem in built.problems] == ["image converted"]
+    record = read_all(tmp_path / "out", "train")[0]
+    image = tf.io.decode_png(record.encoded, channels=3).numpy()
+    assert record.format == "png" and image.shape == (40, 60, 3)
+    assert abs(image.astype(int) - 100).max() <= 2  # the codecs' own loss
+
+
+def test_an_image_turned_by_its_exif_data_is_stored_as_it_was_annotated(small_coco, tmp_path, read_all):
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:10, :10] = 255  # a white corner at the top left of the 40 x 60 image that people see
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn by 90 degrees clockwise to see it"
+    Image.fromarray(np.rot90(upright)).save(small_coco.images / "1.png", exif=exif)
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [problem.kind for problem in built.problems] == ["image converted"]
+    record = read_all(tmp_path / "out", "train")[0]
+    import tensorflow as tf
+
+    np.testing.assert_array_equal(tf.io.decode_png(record.encoded, channels=3), upright)
+
+
+def test_the_second_image_with_an_id_is_left_out(small_coco, tmp_path, read_all):
+    small_coco.tree["images"].append({"id": 1, "file_name": "2.png", "height": 40, "width": 60})
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [(problem.kind, problem.file) for problem in built.problems] == [("duplicate image id", "2.png")]
+    assert [record.filename for record in read_all(tmp_path / "out", "train")] == ["1.png", "2.png"]
+
+
+def test_an_annotation_given_twice_is_written_once(small_coco, tmp_path, read_all):
+    small_coco.tree["annotations"].append(small_coco.tree["annotations"][0])
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [problem.kind for problem in built.problems] == ["annotation given twice"]
+    assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10]
+
+
+def test_broken_json_is_named_with_line_and_column(small_coco, tmp_path):
+    small_coco.json.write_text('{"images": [],\n "annotations": [}')
+    with pytest.raises(Refused, match=r"instances.json, line 2, column 18"):
+        coco.build(str(small_coco.images), str(small_coco.json), str(tmp_path / "out"), "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tree: tree.pop("categories"), "no list 'categories'"),
+        (lambda tree: tree["images"][1].pop("file_name"), r"images\[1\] needs 'file_name'"),
+        (lambda tree: tree["images"][0].update(id=math.nan), r"images\[0\] needs 'id'"),
+        (lambda tree: tree["categories"].append({"id": 7, "name": "dog"}), "two categories have the id 7"),
+        (lambda tree: tree["images"].clear(), "no images"),
+    ],
+)
+def test_a_file_that_is_not_cocos_is_refused(small_coco, tmp_path, change, message):
+    change(small_coco.tree)
+    with pytest.raises(Refused, match=message):
+        coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+
+
+def test_a_second_split_has_the_categories_of_the_first(small_coco, tmp_path):
+    out = str(tmp_path / "out")
+    coco.build(*small_coco.write(), out, "train", jobs=1)
+    small_coco.tree["categories"][0]["name"] = "lion"
+    with pytest.raises(Refused, match=r"(?s)splits \['train'\] with other categories.*lion"):
+        coco.build(*small_coco.write(), out, "val", jobs=1)
+    assert set(info.load(out).splits) == {"train"}
