@@ -1,0 +1,265 @@
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfrecog.config import DataConfig
+from tfrecog.data import index, info, read, records
+
+SIZES = [(40, 60), (60, 40), (50, 50), (41, 60), (48, 64), (30, 90), (64, 48), (44, 52), (40, 61)]
+
+
+def encoded(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def record(i):
+    """Dark picture i with a bright L in its first box, which is that box's mask; then a crowd, then an empty box."""
+    height, width = SIZES[i % len(SIZES)]
+    y, x = 6 + i % 3, 8 + i % 5
+    mask = np.zeros([height, width], bool)
+    mask[y : y + 20, x : x + 8] = True
+    mask[y + 12 : y + 20, x : x + 24] = True
+    return records.Record(
+        encoded=encoded(np.where(mask[..., None], [250, 200, 220], [10, 20, 30]).astype(np.uint8)),
+        format="png", height=height, width=width, filename=f"{i}.png", source_id=str(1000 + i),
+        boxes=np.float32([[y, x, y + 20, x + 24], [0, 0, height, width], [5, 5, 5, 9]]),
+        labels=np.array([2, 1, 1]), names=["L", "crowd", "crowd"], crowd=np.array([False, True, False]),
+        areas=np.float32([mask.sum(), height * width, 0]), ids=np.arange(3) + 10 * i,
+        masks=[records.to_runs(mask)] * 3,
+        # The corner of the L and the end of its foot; left and right.
+        keypoints=np.float32([[[y + 16, x + 4, 2], [y + 16, x + 20, 1]], [[0, 0, 0]] * 2, [[0, 0, 0]] * 2]),
+    )  # fmt: skip
+
+
+def write(folder, made, per_shard=4, **facts):
+    shards = []
+    for first in range(0, len(made), per_shard):
+        shards.append(f"train-{first // per_shard:05d}.tfrecord")
+        with tf.io.TFRecordWriter(str(folder / shards[-1])) as writer:
+            for one in made[first : first + per_shard]:
+                writer.write(records.encode(one))
+    categories = (info.Category("crowd", 7), info.Category("L", 9))
+    split = info.Split(images=len(made), instances=len(made), crowd=len(made), shards=tuple(shards))
+    facts = {"categories": categories, "keypoints": ("left", "right"), "flip_pairs": ((0, 1),), "masks": True} | facts
+    info.save(folder, info.DatasetInfo(splits={"train": split}, **facts))
+    return info.load(folder), index.load(folder, "train")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    config = DataConfig(
+        records=str(folder), batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120,
+        max_instances=3, mask_size=14, workers=2,
+    )  # fmt: skip
+    return config, *write(folder, [record(i) for i in range(9)])
+
+
+def train(dataset, start, steps, seed=0, **changes):
+    config, facts, rows = dataset
+    config = dataclasses.replace(config, **changes)
+    return list(
+        read.training(
+            config, facts, rows, masks=True, keypoints=True, seed=seed, start_step=start, steps=steps
+        ).as_numpy_iterator()
+    )
+
+
+AUGMENTED = {"scale_jitter": (0.5, 2.0), "photometric": 1.0}
+
+
+def assert_equal_batches(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        assert a.keys() == b.keys()
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
+def test_a_run_that_starts_later_gets_the_same_batches_to_the_bit(dataset):
+    straight = train(dataset, 0, 15, **AUGMENTED)
+    assert_equal_batches(straight[8:], train(dataset, 8, 15, **AUGMENTED))
+
+
+def test_the_seed_decides_the_batches(dataset):
+    one, same, other = (train(dataset, 0, 6, seed=seed, **AUGMENTED) for seed in (1, 1, 2))
+    assert_equal_batches(one, same)
+    assert any(not np.array_equal(a["record"], b["record"]) for a, b in zip(one, other, strict=True))
+
+
+def test_every_image_has_its_turn_in_every_epoch_in_another_order(dataset):
+    config, _, rows = dataset
+    steps = read.steps_per_epoch(rows, config)
+    made = train(dataset, 0, 3 * steps)
+    epochs = [[tuple(batch["record"]) for batch in made[e * steps : (e + 1) * steps]] for e in range(3)]
+    for epoch in epochs:
+        assert set(np.ravel(epoch)) == set(range(9))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_an_image_is_augmented_anew_in_every_epoch(dataset):
+    steps = read.steps_per_epoch(dataset[2], dataset[0])
+    made = train(dataset, 0, 2 * steps)
+    seeds = {(int(r), tuple(s)) for batch in made for r, s in zip(batch["record"], batch["seed"], strict=True)}
+    assert len(seeds) == 2 * 9  # one of each image and epoch
+
+
+@pytest.mark.parametrize("changes", [{"flip": 0.0}, {"flip": 1.0}, {"scale_jitter": (0.6, 2.0)}])
+def test_pixels_masks_boxes_and_joints_move_together(dataset, changes):
+    """The L is bright in the picture, so its mask must be where the picture is bright, and its joints inside."""
+    joints_seen = 0
+    for batch in train(dataset, 0, 12, **changes):
+        for b in range(2):
+            picture, n = batch["image"][b].mean(-1), int((batch["labels"][b] > 0).sum())
+            assert n <= 1  # neither the crowd nor the empty box
+            for i in range(n):
+                assert batch["labels"][b, i] == 2
+                y1, x1, y2, x2 = batch["mask_boxes"][b, i]
+                centres = (np.arange(14) + 0.5) / 14
+                y, x = np.meshgrid(y1 + (y2 - y1) * centres, x1 + (x2 - x1) * centres, indexing="ij")
+                height, width = batch["size"][b]
+                inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+                bright = picture[y[inside].astype(int), x[inside].astype(int)] > 120
+                # Cells on the L's edge may fall either way after resizing.
+                assert np.mean(bright == batch["masks"][b, i][inside]) > 0.9
+                box = batch["boxes"][b, i]
+                np.testing.assert_allclose(box, np.clip(batch["mask_boxes"][b, i], 0, [height, width] * 2), atol=1e-4)
+                for joint in batch["keypoints"][b, i]:
+                    if joint[2]:
+                        joints_seen += 1
+                        assert picture[int(joint[0]), int(joint[1])] > 120
+    assert joints_seen > 20
+
+
+def test_a_mirror_swaps_left_and_right_joints(dataset):
+    for batch in train(dataset, 0, 4, flip=1.0):
+        left, right = batch["keypoints"][:, 0, 0], batch["keypoints"][:, 0, 1]
+        # Unflipped, the left joint is left of the right one and surely visible (2); still so after mirror and swap, but
+        # the visibilities have changed places.
+        assert np.all(left[:, 1] < right[:, 1])
+        assert left[:, 2].tolist() == [1, 1] and right[:, 2].tolist() == [2, 2]
+
+
+def test_batches_have_the_stated_shapes(dataset):
+    for batch in train(dataset, 0, 6, **AUGMENTED):
+        height, width = batch["image"].shape[1:3]
+        assert height % 32 == 0 and width % 32 == 0
+        assert batch["image"].dtype == np.float32 and batch["masks"].dtype == np.uint8
+        assert batch["labels"].dtype == np.int32 and batch["image_id"].dtype == np.int64
+        shapes = {key: value.shape for key, value in batch.items() if key != "image"}
+        assert shapes == {
+            "size": (2, 2), "original_size": (2, 2), "scale": (2, 2), "record": (2,), "image_id": (2,), "seed": (2, 2),
+            "valid": (2,), "boxes": (2, 3, 4), "labels": (2, 3), "masks": (2, 3, 14, 14), "mask_boxes": (2, 3, 4),
+            "keypoints": (2, 3, 2, 3),
+        }  # fmt: skip
+        for picture, (h, w) in zip(batch["image"], batch["size"], strict=True):
+            assert picture[:h, :w].min() > 0 or AUGMENTED["photometric"]
+            assert not picture[h:].any() and not picture[:, w:].any()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 16])
+def test_evaluation_shows_every_image_exactly_once(dataset, batch_size):
+    config, facts, rows = dataset
+    seen = []
+    for batch in read.evaluation(config, facts, rows, batch_size).as_numpy_iterator():
+        assert batch["image"].shape[0] == batch_size
+        seen += batch["record"][batch["valid"]].tolist()
+        np.testing.assert_array_equal(batch["image_id"], 1000 + batch["record"])
+        np.testing.assert_array_equal(batch["original_size"], [SIZES[i] for i in batch["record"]])
+        np.testing.assert_allclose(batch["scale"], batch["size"] / batch["original_size"], rtol=1e-6)
+    assert sorted(seen) == list(range(9))
+
+
+def test_image_files_are_read_like_records(dataset, tmp_path):
+    config, facts, rows = dataset
+    paths = []
+    for i in range(9):
+        paths.append(tmp_path / f"{i}.png")
+        paths[-1].write_bytes(record(i).encoded)
+    files = list(read.images(paths, config, 2).as_numpy_iterator())
+    records_too = list(read.evaluation(config, facts, rows, 2).as_numpy_iterator())
+    for one, other in zip(files, records_too, strict=True):
+        for key in ("image", "size", "original_size", "scale", "record", "valid"):
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_a_file_that_is_no_image_is_named(dataset, tmp_path):
+    path = tmp_path / "notes.jpg"
+    path.write_text("not an image")
+    with pytest.raises(ValueError, match=r"notes\.jpg is not an image"):
+        read.images([path], dataset[0], 1)
+
+
+def test_an_image_that_cannot_be_decoded_names_shard_record_file_and_remedy(dataset, tmp_path):
+    bad = record(5)
+    bad.encoded = bad.encoded[:60]
+    config = dataclasses.replace(dataset[0], records=str(tmp_path))
+    facts, rows = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
+    expected = r"train-00001\.tfrecord, record 1 \(byte \d+\): image '5\.png' cannot be decoded(.|\n)*delete .*pipeline"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
+        list(read.evaluation(config, facts, rows))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
+        list(read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=9))
+
+
+def test_a_size_that_is_not_the_images_is_an_error(dataset, tmp_path):
+    bad = dataclasses.replace(record(0), encoded=record(1).encoded)
+    facts, rows = write(tmp_path, [bad])
+    config = dataclasses.replace(dataset[0], records=str(tmp_path))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"'0\.png' is \(60, 40\) pixels.*not \(40, 60\)"):
+        list(read.evaluation(config, facts, rows))
+
+
+def test_a_label_that_no_category_has_names_the_record(dataset, tmp_path):
+    bad = dataclasses.replace(record(0), labels=np.array([3, 1, 1]))
+    facts, rows = write(tmp_path, [bad])
+    config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"record of 0\.png has labels .* dataset\.json has: 3"):
+        list(read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1))
+
+
+@pytest.mark.parametrize(("in_records", "names"), [([38, 1, 1], ["", "", ""]), ([0, 0, 0], ["L", "crowd", "crowd"])])
+def test_foreign_labels_and_bare_class_names_become_contiguous_labels(dataset, tmp_path, in_records, names):
+    foreign = dataclasses.replace(record(0), labels=np.array(in_records), names=names)
+    categories = (info.Category("crowd", 7, record_label=1), info.Category("L", 9, record_label=38))
+    facts, rows = write(tmp_path, [foreign], categories=categories)
+    config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
+    (batch,) = read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1)
+    assert batch["labels"].numpy().tolist() == [[2, 0, 0]]
+
+
+def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tmp_path):
+    empty = dataclasses.replace(record(3), crowd=np.array([True] * 3))
+    facts, rows = write(tmp_path, [record(0), empty])
+    for skip, seen in ((True, {0}), (False, {0, 1})):
+        config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, skip_empty=skip)
+        made = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=4).as_numpy_iterator()
+        assert {int(batch["record"][0]) for batch in made} == seen
+
+
+def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path, caplog):
+    many = record(0)
+    many = dataclasses.replace(many, crowd=np.array([False] * 3), boxes=many.boxes[[0, 0, 0]])
+    facts, rows = write(tmp_path, [many])
+    config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, max_instances=2)
+    messages = []
+    patch = pytest.MonkeyPatch()
+    patch.setattr(read.logging, "warning", lambda message, *values: messages.append(message % values))
+    with patch.context():
+        (batch,) = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)
+    patch.undo()
+    assert batch["labels"].numpy().tolist() == [[2, 1]]
+    assert "1 images have more than max_instances=2 objects (up to 3)" in messages[0]
+    assert "train-00000.tfrecord, record 0" in messages[0]
+
+
+def test_masks_that_the_dataset_lacks_are_refused_at_once(dataset):
+    config, facts, rows = dataset
+    with pytest.raises(ValueError, match="has no masks to train on"):
+        read.training(config, dataclasses.replace(facts, masks=False), rows, masks=True, seed=0, start_step=0, steps=1)

@@ -1,0 +1,80 @@
+"""Images: decoding, the size they are resized to, the static shapes they are padded to, and photometric noise."""
+
+import tensorflow as tf
+
+STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
+
+
+def decode(encoded):
+    """Image [H, W, 3] uint8 of a JPEG, PNG, GIF (first frame) or BMP."""
+    # The accurate transform gives libjpeg's own pixels, as Pillow and torchvision do. TensorFlow's default is off by up
+    # to 19 of 255, and not even faster: libjpeg-turbo has SIMD code for the accurate one.
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def target_size(size, short, long):
+    """Size [..., 2] int32 of images of a size [..., 2] resized to a short side `short`, but a long side of at most `long`."""
+    # torchvision's rounding, to the bit: the factor in single precision, the product in double, the floor of that.
+    side = tf.cast(size, tf.float32)
+    short, long = tf.cast(short, tf.float32), tf.cast(long, tf.float32)
+    factor = tf.minimum(short / tf.reduce_min(side, -1), long / tf.reduce_max(side, -1))
+    resized = tf.floor(tf.cast(size, tf.float64) * tf.cast(factor, tf.float64)[..., None])
+    return tf.maximum(tf.cast(resized, tf.int32), 1)
+
+
+def canvases(short, long, aspect_ratios):
+    """Static shapes [c, 2] int32, smallest first: each aspect ratio both ways round, and one that holds every image."""
+
+    def up(side):
+        return -int(-side // STRIDE) * STRIDE
+
+    shapes = {(up(short), up(min(short * ratio, long))) for ratio in aspect_ratios} | {
+        (up(short), up(max(short, long)))
+    }
+    shapes |= {(width, height) for height, width in shapes}
+    return tf.constant(sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape)), tf.int32)
+
+
+def canvas_of(size, shapes):
+    """Position [...] int32 of the first of the shapes [c, 2] that holds a size [..., 2]; some shape must."""
+    fits = tf.reduce_all(size[..., None, :] <= shapes, axis=-1)
+    tf.debugging.assert_equal(tf.reduce_any(fits, axis=-1), True, "a resized image fits in no canvas")
+    return tf.argmax(fits, axis=-1, output_type=tf.int32)
+
+
+def resize(image, size):
+    """Image [h, w, 3] float32 of a size [2]: bilinear, half-pixel centres, no antialiasing."""
+    # The kernel is twice as fast from float32 as from uint8, the conversion included.
+    image = tf.cast(image, tf.float32)[None]
+    return tf.raw_ops.ResizeBilinear(images=image, size=size, half_pixel_centers=True)[0]
+
+
+def pad(image, canvas):
+    """Image [h, w, 3] with zeros at the bottom and right, to canvas [2]."""
+    below, right = tf.unstack(canvas - tf.shape(image)[:2])
+    return tf.pad(image, [[0, below], [0, right], [0, 0]])
+
+
+def photometric(image, seed, strength):
+    """Image [H, W, 3] float32 in 0..255 with random brightness, contrast, saturation and hue (SSD, Liu et al. 2016).
+
+    Each happens half of the time. Strength 1 reaches as far as torchvision's RandomPhotometricDistort: an eighth in
+    brightness, half in contrast and saturation, a twentieth of the circle in hue.
+    """
+    happens = tf.random.stateless_uniform([4], _fold(seed, 0)) < 0.5
+    by = tf.where(happens, tf.random.stateless_uniform([4], _fold(seed, 1), -strength, strength), 0)
+    image = tf.cast(image, tf.float32) * (1 + by[0] / 8)
+    image = tf.image.adjust_contrast(image, 1 + by[1] / 2)
+    image = tf.clip_by_value(image, 0, 255) / 255
+    image = tf.image.adjust_saturation(image, tf.maximum(1 + by[2] / 2, 0))
+    image = tf.image.adjust_hue(image, by[3] / 20)
+    return tf.clip_by_value(image, 0, 1) * 255
+
+
+def _fold(seed, purpose):
+    return tf.random.fold_in(seed, purpose)

@@ -1,0 +1,242 @@
+"""From records to batches: `training`, `evaluation`, and `images` for pictures that are not in records.
+
+A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
+image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
+seed [B, 2], valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in `max_instances` slots.
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from PIL import Image
+
+from tfrecog.data import image, instances, order
+from tfrecog.data import index as indices
+from tfrecog.data.parse import parse
+
+
+def steps_per_epoch(index, config):
+    """Training batches that show every image at least once."""
+    return _training_groups(config, index).steps(config.batch_size)
+
+
+def training(config, info, index, *, masks, keypoints=False, seed, start_step, steps):
+    """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
+    if (masks and not info.masks) or (keypoints and not info.keypoints):
+        raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
+    groups = _training_groups(config, index)
+    per_epoch = groups.steps(config.batch_size)
+    batches_of = order.shuffled(groups, config.batch_size, seed)
+    _report_crowded(config, index)
+
+    def batch_of(step):
+        epoch, position = divmod(int(step), per_epoch)
+        rows, canvases = batches_of(epoch)
+        return rows[position].astype(np.int64), canvases[position].astype(np.int32), np.int32(epoch)
+
+    def batch(step):
+        rows, canvas, epoch = tf.numpy_function(batch_of, [step], [tf.int64, tf.int32, tf.int32])
+        rows = tf.ensure_shape(rows, [config.batch_size])
+        return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), tf.broadcast_to(epoch, [config.batch_size])
+
+    def example(row, canvas, epoch):
+        serialized = _read(config.records, index, row)
+        record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
+        example_seed = tf.random.fold_in(tf.random.fold_in(tf.stack([seed, 0]), epoch), tf.cast(row, tf.int32))
+        picture = _decode(config.records, index, row, record)
+        objects = _objects(record, info, masks, keypoints)
+        return _facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
+
+    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
+    return _prepare(dataset, example, config, config.batch_size)
+
+
+def evaluation(config, info, index, batch_size=None):
+    """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
+    batch_size = batch_size or config.eval_batch_size
+    sizes = np.stack([index.height, index.width], axis=-1)
+
+    def load(row):
+        record = parse(_read(config.records, index, row), masks=False, keypoints=0, mask_size=0)
+        return _decode(config.records, index, row, record), _facts(record, row, tf.zeros([2], tf.int32))
+
+    return _in_turn(config, sizes, load, batch_size)
+
+
+def images(paths, config, batch):
+    """Dataset of image files like `evaluation`; `record` is the position in `paths`."""
+    names = [str(path) for path in paths]
+    sizes = np.array([_size_of(name) for name in names], np.int32).reshape(-1, 2)
+
+    def picture_of(row, encoded):
+        try:
+            return image.decode(encoded)
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(f"{names[int(row)]} cannot be decoded: {error.message}") from None
+
+    def load(row):
+        name = tf.constant(names)[row]
+        picture = tf.py_function(picture_of, [row, tf.io.read_file(name)], tf.uint8)
+        size = tf.constant(sizes)[row]
+        record = {"height": size[0], "width": size[1], "source_id": ""}
+        return tf.ensure_shape(picture, [None, None, 3]), _facts(record, row, tf.zeros([2], tf.int32))
+
+    return _in_turn(config, sizes, load, batch)
+
+
+def _training_groups(config, index):
+    rows = np.flatnonzero(index.instances > 0) if config.skip_empty else np.arange(len(index))
+    if not len(rows):
+        raise ValueError(f"{config.records}: the split has no image{' with a box' * config.skip_empty} to train on")
+    sizes = np.stack([index.height, index.width], axis=-1)[rows]
+    return order.group(sizes, rows, max(config.short_side), config.long_side, config.aspect_ratios)
+
+
+def _report_crowded(config, index):
+    crowded = np.flatnonzero(index.instances > config.max_instances)
+    if len(crowded):
+        logging.warning(
+            "%d images have more than max_instances=%d objects (up to %d); what is more is left out. The first are: %s",
+            len(crowded),
+            config.max_instances,
+            index.instances[crowded].max(),
+            "; ".join(index.place(row) for row in crowded[:5]),
+        )
+
+
+def _in_turn(config, sizes, load, batch_size):
+    """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture and facts."""
+    rows = np.arange(len(sizes))
+    groups = order.group(sizes, rows, config.eval_short_side, config.long_side, config.aspect_ratios)
+    rows, canvases, valid = order.in_turn(groups, batch_size)
+
+    def example(row, canvas, valid):
+        picture, facts = load(row)
+        size = image.target_size(facts["original_size"], config.eval_short_side, config.long_side)
+        return facts | _sized(image.resize(picture, size), facts["original_size"], size, canvas) | {"valid": valid}
+
+    flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
+    return _prepare(tf.data.Dataset.from_tensor_slices(flat), example, config, batch_size)
+
+
+def _prepare(dataset, example, config, batch_size):
+    workers = config.workers or tf.data.AUTOTUNE
+    dataset = dataset.map(example, num_parallel_calls=workers, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2)
+    options = tf.data.Options()
+    # Images are the parallelism; threads within one would only compete.
+    options.threading.max_intra_op_parallelism = 1
+    options.threading.private_threadpool_size = config.workers or os.cpu_count()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options)
+
+
+def _read(folder, index, row):
+    serialized = tf.numpy_function(lambda i: indices.read(folder, index, i), [row], tf.string)
+    return tf.ensure_shape(serialized, [])
+
+
+def _decode(folder, index, row, record):
+    """Picture [H, W, 3] uint8 of a record; ValueError names shard, record, file and remedy."""
+
+    # Python only to name the culprit: decoding itself runs without the interpreter's lock.
+    def decode(encoded, row, filename, height, width):
+        try:
+            picture = image.decode(encoded)
+            size, stated = tuple(picture.shape[:2]), (int(height), int(width))
+            problem = None if size == stated else f"is {size} pixels (height, width), not {stated} as its record says"
+        except tf.errors.InvalidArgumentError as error:
+            problem = f"cannot be decoded ({error.message})"
+        if problem:
+            shard = os.path.join(folder, index.shards[index.shard[int(row)]])
+            raise ValueError(
+                f"{index.place(int(row))}: image {filename.numpy().decode()!r} {problem}. Repair or remove it in the "
+                f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
+            )
+        return picture
+
+    inputs = [record["encoded"], row, record["filename"], record["height"], record["width"]]
+    return tf.ensure_shape(tf.py_function(decode, inputs, tf.uint8), [None, None, 3])
+
+
+def _facts(record, row, seed):
+    source_id = tf.convert_to_tensor(record["source_id"])
+    numeric = tf.strings.regex_full_match(source_id, "[0-9]{1,18}")
+    return {
+        "original_size": tf.stack([record["height"], record["width"]]),
+        "record": row,
+        "image_id": tf.cond(numeric, lambda: tf.strings.to_number(source_id, tf.int64), lambda: row),
+        "seed": seed,
+        "valid": tf.constant(True),
+    }
+
+
+def _objects(record, info, masks, keypoints):
+    """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes."""
+    objects = {"boxes": record["boxes"], "labels": _labels(record, info)}
+    if masks:
+        objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
+    if keypoints:
+        objects["keypoints"] = record["keypoints"]
+    return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]))
+
+
+def _labels(record, info):
+    """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
+    known = sorted(info.label_of_record_label.items())
+    by_number = tf.equal(record["labels"][:, None], [number for number, _ in known])
+    by_name = tf.equal(record["names"][:, None], list(info.names)) & (record["labels"] == 0)[:, None]
+    labels = tf.where(
+        tf.reduce_any(by_number, axis=1),
+        tf.gather([label for _, label in known], tf.argmax(by_number, axis=1)),
+        tf.where(tf.reduce_any(by_name, axis=1), tf.argmax(by_name, axis=1, output_type=tf.int32) + 1, 0),
+    )
+    unknown = tf.strings.reduce_join(tf.strings.as_string(record["labels"][labels == 0]), separator=", ")
+    message = ["record of ", record["filename"], " has labels that no category of dataset.json has: ", unknown]
+    with tf.control_dependencies([tf.Assert(tf.reduce_all(labels > 0), [tf.strings.join(message)])]):
+        return tf.identity(labels)
+
+
+def _augmented(config, info, picture, objects, canvas, seed):
+    """Image and instances after photometric noise, flip, choice of scale and crop."""
+    original = tf.shape(picture)[:2]
+    if config.photometric:
+        picture = image.photometric(picture, tf.random.fold_in(seed, 0), config.photometric)
+    if config.flip:
+        flipped = tf.random.stateless_uniform([], tf.random.fold_in(seed, 1)) < config.flip
+        width = tf.cast(original[1], tf.float32)
+        picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
+        objects = tf.cond(flipped, lambda: instances.flip(objects, width, info.flip_pairs), lambda: objects)
+    short = tf.random.stateless_uniform([], tf.random.fold_in(seed, 2), 0, len(config.short_side), tf.int32)
+    size = image.target_size(original, tf.gather(config.short_side, short), config.long_side)
+    low, high = config.scale_jitter
+    if (low, high) != (1.0, 1.0):
+        jitter = tf.random.stateless_uniform([], tf.random.fold_in(seed, 3), low, high)
+        size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
+    picture = image.resize(picture, size)
+    objects = instances.scale(objects, tf.cast(size, tf.float32) / tf.cast(original, tf.float32))
+    window = tf.minimum(size, canvas)
+    if high > 1:
+        share = tf.random.stateless_uniform([2], tf.random.fold_in(seed, 4))
+        offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
+        picture = tf.slice(picture, tf.concat([offset, [0]], axis=0), tf.concat([window, [3]], axis=0))
+        objects = instances.crop(objects, offset, window)
+    return _sized(picture, original, size, canvas) | instances.pad(objects, config.max_instances)
+
+
+def _sized(picture, original, size, canvas):
+    return {
+        "image": image.pad(picture, canvas),
+        "size": tf.shape(picture)[:2],
+        "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
+    }
+
+
+def _size_of(path):
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except OSError as error:
+        raise ValueError(f"{path} is not an image that can be read: {error}") from error
