@@ -13,8 +13,19 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tfrecog import evaluate
-from tfrecog.config import DataConfig, DetectorConfig, Experiment
+from tfrecog import checkpoints, evaluate, optimizer, tasks
+from tfrecog.config import (
+    BackboneConfig,
+    BoxConfig,
+    DataConfig,
+    DetectorConfig,
+    Experiment,
+    FpnConfig,
+    MaskConfig,
+    OutputConfig,
+    ProposalConfig,
+    RpnConfig,
+)
 from tfrecog.data import index, info, records
 from tfrecog.metrics import coco
 
@@ -244,3 +255,55 @@ def test_a_run_without_a_checkpoint_is_a_clear_error(experiment, tmp_path):
 def test_the_index_of_the_test_data_has_every_size(folder):
     where = index.load(folder, "val")
     np.testing.assert_array_equal(np.stack([where.height, where.width], -1), SIZES)
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    """The flags of a tiny Mask R-CNN, with one checkpoint of its first weights, of step 7."""
+    workdir = tmp_path_factory.mktemp("run")
+    backbone = BackboneConfig(name="resnet18", norm="group", width=8)
+    rpn = RpnConfig(anchor_sizes=(8, 16, 32, 64, 128), infer=ProposalConfig(50, 20))
+    detector = DetectorConfig(
+        masks=True, backbone=backbone, fpn=FpnConfig(channels=16), rpn=rpn, box=BoxConfig(trunk=16),
+        mask=MaskConfig(channels=8, layers=1), output=OutputConfig(min_score=0.2, max_detections=5),
+    )  # fmt: skip
+    # One square canvas, so that the model is traced once.
+    data = DataConfig(records=str(folder), eval_batch_size=4, eval_short_side=96, long_side=96)
+    experiment = Experiment(workdir=str(workdir), data=data, detector=detector)
+    model = tasks.build(experiment, info.load(folder)).build()
+    checkpoints.save(workdir, 7, model, optimizer.SGD(model.trainable_variables, experiment.optim), keep=1)
+    return {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+
+
+def test_a_checkpoint_is_evaluated_from_the_flags_of_its_run(run, tmp_path, capsys):
+    evaluate.main(evaluate.Evaluation(**run, out=str(tmp_path)))
+    written = json.loads((tmp_path / evaluate.METRICS).read_text())
+    assert written["step"] == 7 and written["images"] == 7
+    assert 0 <= written["metrics"]["box_AP"] < 0.5 and written["metrics"]["mask_APl"] == -1
+    assert written["detections"] == len(json.loads((tmp_path / evaluate.DETECTIONS).read_text()))
+    assert [row["name"] for row in written["classes"]] == ["cat", "dog"]
+    assert "cat" in capsys.readouterr().out
+
+
+def test_a_checkpoint_sees_the_same_on_two_replicas(run, tmp_path):
+    both = []
+    for replicas in (1, 2):
+        train = dataclasses.replace(run["train"], replicas=replicas)
+        evaluate.main(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)))
+        both.append(json.loads((tmp_path / evaluate.DETECTIONS).read_text()))
+    one, two = (sorted(rows, key=lambda row: (row["image_id"], -row["score"])) for rows in both)
+    assert len(one) == len(two) > 0, "the fresh model must see something for this to be a test"
+    for a, b in zip(one, two, strict=True):
+        assert (a["image_id"], a["category_id"]) == (b["image_id"], b["category_id"])
+        np.testing.assert_allclose(a["bbox"], b["bbox"], atol=0.01)
+        assert a["score"] == pytest.approx(b["score"], abs=1e-4)
+
+
+def test_records_with_other_classes_than_the_run_are_refused(run, tmp_path):
+    dataset = info.load(run["data"].records)
+    info.save(run["workdir"], dataset)
+    other = dataclasses.replace(dataset, categories=dataset.categories[::-1])
+    info.save(tmp_path, other)
+    data = dataclasses.replace(run["data"], records=str(tmp_path))
+    with pytest.raises(SystemExit, match="trained on 2 classes"):
+        evaluate.main(evaluate.Evaluation(**run | {"data": data}))

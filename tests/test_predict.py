@@ -11,7 +11,7 @@ from PIL import Image
 
 from tfrecog import evaluate, predict
 from tfrecog.config import DataConfig, DetectorConfig
-from tfrecog.data import info
+from tfrecog.data import index, info, read, records
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 RED = (220, 20, 20)
@@ -181,3 +181,24 @@ def test_the_command_says_what_was_done_and_what_was_not(tmp_path, prediction, s
     predict.main(dataclasses.replace(prediction, images=str(tmp_path)))
     printed = capsys.readouterr()
     assert "1 of 2 images done" in printed.out and "notes.jpg" in printed.err
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix):
+    path = tmp_path / f"noise.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, [70, 90, 3], np.uint8)).save(path)
+    shard = "val-00000-of-00001.tfrecord"
+    record = records.Record(
+        path.read_bytes(), suffix, 70, 90, path.name, "0", np.zeros([0, 4], np.float32), np.zeros(0, np.int64), [],
+        np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.int64),
+    )  # fmt: skip
+    with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
+        writer.write(records.encode(record))
+    dataset = info.DatasetInfo(CATEGORIES, {"val": info.Split(1, 0, 0, (shard,))})
+    info.save(tmp_path, dataset)
+    data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256)
+    (expected,) = read.evaluation(data, dataset, index.load(tmp_path, "val"), 1)
+    got = predict.batch_of(predict.load(path), data)
+    assert got.keys() == expected.keys()
+    for name in got:
+        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
