@@ -40,6 +40,15 @@ def test_resized_sizes_are_those_of_torchvision():
     assert [tuple(size) for size in got.numpy()] == list(TORCHVISION.values())
 
 
+def test_resized_sizes_round_like_python():
+    # torchvision computes int(side * min(short / min(size), long / max(size))) in Python's doubles. For some sides that
+    # is a pixel short, as in int(97 * (800 / 97)) = 799.
+    sides = np.arange(1, 2001)
+    expected = [int(side * min(800 / side, 1333 / side)) for side in sides.tolist()]
+    assert set(expected) == {799, 800}
+    np.testing.assert_array_equal(image.target_size(np.stack([sides, sides], -1), 800, 1333)[:, 0], expected)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 800), st.floats(1, 2))
 def test_every_image_has_a_canvas_that_holds_it(height, width, short, ratio):

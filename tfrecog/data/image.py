@@ -18,13 +18,12 @@ def decode(encoded):
 
 
 def target_size(size, short, long):
-    """Size [..., 2] int32 of images of a size [..., 2] resized to a short side `short`, but a long side of at most `long`."""
-    # torchvision's rounding, to the bit: the factor in single precision, the product in double, the floor of that.
-    side = tf.cast(size, tf.float32)
-    short, long = tf.cast(short, tf.float32), tf.cast(long, tf.float32)
+    """Size [..., 2] int32 after resizing images of a size [..., 2] to a short side, the long one at most `long`."""
+    # Double precision and the floor, in torchvision's order: some images come out a pixel short of `short`, as there.
+    side = tf.cast(size, tf.float64)
+    short, long = tf.cast(short, tf.float64), tf.cast(long, tf.float64)
     factor = tf.minimum(short / tf.reduce_min(side, -1), long / tf.reduce_max(side, -1))
-    resized = tf.floor(tf.cast(size, tf.float64) * tf.cast(factor, tf.float64)[..., None])
-    return tf.maximum(tf.cast(resized, tf.int32), 1)
+    return tf.maximum(tf.cast(tf.floor(side * factor[..., None]), tf.int32), 1)
 
 
 def canvases(short, long, aspect_ratios):
