@@ -1,0 +1,180 @@
+import dataclasses
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import check, coco, scenes, suspicions
+from tfrecog.data import index, info, records
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    scenes.build(str(folder), "train", 12, scenes.Scenes(height=64, width=80), shard_count=2, jobs=1)
+    return folder
+
+
+@pytest.fixture
+def folder(built, tmp_path):
+    """A copy of a good dataset, to be spoiled."""
+    return Path(shutil.copytree(built, tmp_path / "data"))
+
+
+def _check(folder):
+    return check.check(str(folder), "train", jobs=1)
+
+
+def _flip(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("part", ["length", "record", "checksum"])
+def test_a_flipped_bit_is_found_and_its_shard_named(folder, part):
+    places = index.load(folder, "train")
+    offset, length = int(places.offset[8]), int(places.length[8])
+    name = places.shards[places.shard[8]]
+    _flip(
+        folder / name, {"length": offset, "record": offset + 12 + length // 2, "checksum": offset + 12 + length}[part]
+    )
+    (message,) = _check(folder).damage
+    assert name in message and f"byte {offset}" in message and "run its pipeline again" in message
+
+
+def test_a_shard_cut_short_is_named(folder):
+    name = info.load(folder).splits["train"].shards[1]
+    (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+    (message,) = _check(folder).damage
+    assert name in message and "cut short" in message
+
+
+def test_a_shard_cut_between_records_disagrees_with_the_counts(folder):
+    places = index.load(folder, "train")
+    name = places.shards[1]
+    (folder / name).write_bytes((folder / name).read_bytes()[: places.offset[-1]])
+    damage = _check(folder).damage
+    assert damage[0].startswith("dataset.json says 12 images, the records have 11")
+
+
+def test_a_missing_shard_is_named(folder):
+    name = info.load(folder).splits["train"].shards[0]
+    (folder / name).unlink()
+    (message,) = _check(folder).damage
+    assert name in message and "No such file" in message
+
+
+def test_wrong_counts_in_dataset_json_are_found(folder):
+    facts = info.load(folder)
+    split = dataclasses.replace(facts.splits["train"], instances=1)
+    info.save(folder, dataclasses.replace(facts, splits={"train": split}))
+    (message,) = _check(folder).damage
+    assert message.startswith("dataset.json says 1 instances")
+
+
+def test_an_image_that_cannot_be_decoded_is_found(folder, monkeypatch):
+    record = scenes.make(scenes.Scene("a.jpg", "train", 0, scenes.Scenes()))[0]
+    record.encoded = record.encoded[:-1000]
+    facts = check.Facts()
+    reader = check.ShardReader(str(folder), scenes.INFO, 100, decode=True)
+    reader._read(records.encode(record), "shard, record 0", facts)
+    assert "a.jpg: its image cannot be decoded" in facts.damage[0]
+
+
+def test_stray_files_are_named(folder):
+    (folder / "train-00009-of-00010.tfrecord").write_bytes(b"")
+    (folder / ".train.build" / "train-00000-of-00002.tfrecord.77.tmp").write_bytes(b"")
+    assert check.stray_files(str(folder), info.load(folder)) == [
+        "train-00009-of-00010.tfrecord",
+        ".train.build/train-00000-of-00002.tfrecord.77.tmp",
+    ]
+
+
+def _record(boxes, masks=None, **changes):
+    n = len(boxes)
+    boxes = np.array(boxes, np.float32).reshape(n, 4)
+    columns = {"labels": np.ones(n, np.int64), "names": ["cat"] * n, "crowd": np.zeros(n, bool)}
+    columns |= {"areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), "ids": np.arange(n) + 70}
+    columns |= {"masks": None if masks is None else [records.to_runs(mask) for mask in masks]}
+    return records.Record(b"", "png", 40, 60, "cat.png", "9", boxes, **(columns | changes))
+
+
+def _filled(y1, x1, y2, x2):
+    mask = np.zeros((40, 60), bool)
+    mask[y1:y2, x1:x2] = True
+    return mask
+
+
+GOOD = [10, 10, 30, 30]
+SUSPICIOUS = {
+    "mask does not fit the box": _record([GOOD], [_filled(10, 10, 30, 36)], areas=np.array([520.0])),
+    "empty mask": _record([GOOD], [_filled(0, 0, 0, 0)]),
+    "area disagrees with the mask": _record([GOOD], [_filled(10, 10, 30, 30)], areas=np.array([900.0])),
+    "tiny box": _record([[10, 10, 10.5, 30]]),
+    "box without area": _record([[10, 10, 10, 30]]),
+    "box outside the image": _record([[10, 10, 50, 30]]),
+    "box is not finite": _record([[10, 10, np.nan, 30]]),
+    "object twice": _record([GOOD, [10, 10, 30, 30.5]]),
+    "many instances": _record([GOOD, [0, 0, 5, 5], [3, 10, 9, 20]]),
+    "keypoint outside the image": _record([GOOD], keypoints=np.array([[[50, 5, 2.0]]])),
+}
+
+
+@pytest.mark.parametrize("kind", SUSPICIOUS)
+def test_a_suspicious_annotation_is_named(kind):
+    found = suspicions.of_record(SUSPICIOUS[kind], joints=1, max_instances=2)
+    assert [problem.kind for problem in found] == [kind]
+    number = {"many instances": None, "object twice": 71}.get(kind, 70)
+    assert (found[0].file, found[0].image_id, found[0].annotation_id) == ("cat.png", "9", number)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        _record([GOOD], [_filled(10, 10, 30, 30)]),
+        _record([GOOD], [_filled(12, 8, 31, 30)]),  # polygons are off by a pixel or two
+        _record([GOOD, GOOD], labels=np.array([1, 2])),  # a rider and a ridden may share a box
+        _record([GOOD, GOOD], crowd=np.array([False, True])),
+        _record([]),
+    ],
+)
+def test_ordinary_annotations_are_not_suspicious(record):
+    assert suspicions.of_record(record, joints=0, max_instances=2) == []
+
+
+def test_the_command_prints_counts_and_draws_a_sheet(folder, tmp_path):
+    arguments = [f"--data={folder}", f"--out={tmp_path / 'sheet.png'}", "--jobs=1"]
+    run = _command(*arguments)
+    assert run.returncode == 0, run.stderr
+    instances = info.load(folder).splits["train"].instances
+    assert "12 images" in run.stdout and f"{instances} instances" in run.stdout and "nothing is damaged" in run.stdout
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape[2] == 3 and len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
+
+
+def test_the_command_fails_where_something_is_damaged(folder):
+    name = info.load(folder).splits["train"].shards[1]
+    _flip(folder / name, 500)
+    run = _command(f"--data={folder}", "--jobs=1")
+    assert run.returncode == 1
+    assert f"{name} is damaged" in run.stdout and "Traceback" not in run.stderr
+
+
+def test_warnings_alone_do_not_fail(small_coco, tmp_path):
+    small_coco.tree["annotations"].append(small_coco.square(99, 1))
+    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
+    assert run.returncode == 0
+    assert "1.png, image 1, annotation 99: the same class and nearly the same box as annotation 10" in run.stdout
+
+
+def _command(*arguments):
+    command = [sys.executable, "-m", "pipelines.check", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)

@@ -1,0 +1,46 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _run(module, *arguments):
+    command = [sys.executable, "-m", f"pipelines.{module}", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_a_misspelt_flag_is_answered_with_the_right_one():
+    run = _run("scenes", "--cuont=3", "--split=train", "--out=x")
+    assert run.returncode == 1 and "Did you mean: count" in run.stderr
+
+
+def test_a_missing_flag_is_named():
+    run = _run("coco", "--images=x", "--split=train", "--out=x")
+    assert run.returncode == 1 and "--annotations" in run.stderr
+
+
+def test_a_word_that_is_no_flag_is_refused():
+    run = _run("check", "--data=x", "stray")
+    assert run.returncode == 1 and "unexpected argument 'stray'" in run.stdout + run.stderr
+
+
+def test_a_mistake_is_one_line_without_a_traceback(tmp_path):
+    run = _run("check", f"--data={tmp_path}")
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: ") and "dataset.json is missing" in run.stderr
+    assert "Traceback" not in run.stderr and run.stdout == ""
+
+
+@pytest.mark.parametrize("module", ["coco", "scenes", "check", "adopt"])
+def test_help_shows_an_example_and_every_flag(module):
+    run = _run(module, "--help")
+    assert f"python -m pipelines.{module}" in run.stdout and "--jobs" in run.stdout
+
+
+def test_the_commands_leave_tensorflow_alone():
+    code = "import sys; from pipelines import adopt, check, coco, scenes; print('tensorflow' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("False\n", "")

@@ -1,0 +1,97 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import check, scenes
+from tfrecog.data import records
+
+RECORDS = [scenes.make(scenes.Scene(f"{n}.jpg", "train", n, scenes.Scenes()))[0] for n in range(40)]
+
+
+def _masks(record):
+    return np.array([records.from_runs(runs, record.height, record.width) for runs in record.masks])
+
+
+def test_boxes_are_tight_around_the_masks_and_areas_count_their_pixels():
+    for record in RECORDS:
+        for mask, box, area in zip(_masks(record), record.boxes, record.areas, strict=True):
+            y, x = np.nonzero(mask)
+            assert box.tolist() == [y.min(), x.min(), y.max() + 1, x.max() + 1]
+            assert area == len(y)
+
+
+def test_a_pixel_belongs_to_one_object_at_most():
+    assert max(_masks(record).sum(axis=0).max() for record in RECORDS if len(record.masks)) == 1
+
+
+def test_a_keypoint_is_seen_where_its_pixel_belongs_to_the_object():
+    seen = {0: 0, 1: 0, 2: 0}
+    for record in RECORDS:
+        masks = _masks(record)
+        for mask, points in zip(masks, record.keypoints, strict=True):
+            for y, x, visibility in points:
+                seen[int(visibility)] += 1
+                if visibility:
+                    # What hides a keypoint is another object.
+                    assert mask[int(y), int(x)] == (visibility == 2)
+                    assert visibility == 2 or masks[:, int(y), int(x)].sum() == 1
+    assert min(seen.values()) > 0
+
+
+def test_keypoints_of_a_whole_object_touch_its_box():
+    whole = 0
+    for record in RECORDS:
+        for box, points in zip(record.boxes, record.keypoints, strict=True):
+            if (points[:, 2] == 2).all():
+                (top, _), (_, left), (bottom, _), (_, right) = points[:, :2]
+                np.testing.assert_array_equal(box, [top - 0.5, left - 0.5, bottom + 0.5, right + 0.5])
+                whole += 1
+    assert whole > 20
+
+
+def test_objects_have_the_areas_of_their_shapes():
+    # Disc 0.9 pi, ring 0.7 pi, square 1.6^2, a cross of two 2 x 0.6 bars, a triangle of inradius 1/2, ten triangles.
+    star = 5 * 0.45 * np.sin(np.pi / 5)
+    areas = {"disc": 0.9 * np.pi, "ring": 0.7 * np.pi, "square": 2.56, "cross": 2.4 - 0.36}
+    areas |= {"triangle": 3 * np.sqrt(3) / 4, "star": star}
+    v, u = (np.mgrid[0:1000, 0:1000] + 0.5) / 1000 * 2.4 - 1.2
+    for name in scenes.CLASSES:
+        assert scenes.inside(name, u, v).mean() * 2.4**2 == pytest.approx(areas[name], rel=2e-3), name
+
+
+def test_the_mask_is_where_the_object_was_painted(monkeypatch):
+    # A black object on a white ground: a pixel of the mask has some black and another some white, and the black adds up
+    # to the mask's area, since the blur of the edge takes inside what it gives outside.
+    monkeypatch.setattr(scenes, "pattern", lambda rng, h, w, one, two: np.zeros((h, w, 3), np.float32) + one)
+    monkeypatch.setattr(scenes, "colours", lambda rng: (np.zeros(3), np.zeros(3)))
+    for seed in range(20):
+        image = np.full((64, 80, 3), 255, np.float32)
+        ((_, mask, _),) = scenes.draw(np.random.default_rng(seed), image, 1)
+        dark = 1 - image[..., 0] / 255
+        assert (dark[mask] > 0).all() and (dark[~mask] < 1).all()
+        assert dark.sum() == pytest.approx(mask.sum(), rel=0.05)
+
+
+def test_every_class_and_every_size_occurs():
+    labels = np.concatenate([record.labels for record in RECORDS])
+    assert set(labels) == {1, 2, 3, 4, 5, 6}
+    sides = np.concatenate([np.sqrt(record.areas) for record in RECORDS])
+    assert sides.min() < 16 and sides.max() > 45
+
+
+def test_the_image_is_the_one_the_record_describes():
+    options = scenes.Scenes(height=64, width=96, portrait=0.5, format="png")
+    made = [scenes.make(scenes.Scene(f"{n}.png", "train", n, options))[0] for n in range(12)]
+    assert {(record.height, record.width) for record in made} == {(64, 96), (96, 64)}
+    for record in made:
+        image = Image.open(io.BytesIO(record.encoded))
+        assert (image.format, image.size) == ("PNG", (record.width, record.height))
+
+
+def test_check_finds_nothing_wrong_with_scenes(tmp_path):
+    built = scenes.build(str(tmp_path), "train", 40, scenes.Scenes(), jobs=1)
+    facts = check.check(str(tmp_path), "train", jobs=1)
+    assert facts.damage == [] and facts.suspicious == []
+    assert facts.instances == built.split.instances == sum(len(record.labels) for record in RECORDS)

@@ -1,0 +1,202 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines import pool, scenes, shards
+from pipelines.problems import Refused
+from tfrecog.data import index, info
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = scenes.Scenes(height=64, width=80, max_objects=2)
+
+
+def _scenes(out, *, count=12, split="train", options=SMALL, **changes):
+    return scenes.build(str(out), split, count, options, **({"shard_count": 3, "jobs": 1} | changes))
+
+
+def test_tensorflow_reads_the_records_in_their_order(tmp_path, read_all):
+    import tensorflow as tf  # not above: worker processes import this file, for `Fatal`
+
+    made = _scenes(tmp_path).split
+    paths = [str(tmp_path / name) for name in made.shards]
+    payloads = [bytes(payload) for payload in tf.data.TFRecordDataset(paths).as_numpy_iterator()]
+    places = index.load(tmp_path, "train")
+    assert payloads == [index.read(tmp_path, places, i) for i in range(12)]
+    assert [record.filename for record in read_all(tmp_path, "train")] == [f"train-{n:06d}.jpg" for n in range(12)]
+    names = [tf.train.Example.FromString(p).features.feature["image/filename"].bytes_list.value[0] for p in payloads]
+    assert names[11] == b"train-000011.jpg"
+
+
+def test_the_saved_index_is_that_of_a_scan(tmp_path):
+    made = _scenes(tmp_path).split
+    saved, scanned = index.load(tmp_path, "train"), index.scan(tmp_path, made.shards)
+    for column in ("shard", "offset", "length", "height", "width", "instances"):
+        assert getattr(saved, column).tolist() == getattr(scanned, column).tolist()
+    assert (saved.shards, saved.sizes) == (scanned.shards, scanned.sizes)
+
+
+def test_a_seed_gives_the_same_bytes_with_one_and_two_processes(tmp_path, contents):
+    _scenes(tmp_path / "one", jobs=1)
+    _scenes(tmp_path / "two", jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_another_seed_and_another_split_give_other_images(tmp_path, read_all):
+    _scenes(tmp_path / "0")
+    _scenes(tmp_path / "0", split="val")
+    _scenes(tmp_path / "1", options=scenes.Scenes(seed=1, height=64, width=80))
+    images = [
+        record.encoded
+        for folder, split in (("0", "train"), ("0", "val"), ("1", "train"))
+        for record in read_all(tmp_path / folder, split)
+    ]
+    assert len(images) == len(set(images)) == 36
+
+
+def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, contents):
+    arguments = ["--count=120", "--split=train", "--shards=6", "--jobs=2"]
+    command = [sys.executable, "-m", "pipelines.scenes", f"--out={tmp_path / 'killed'}", *arguments]
+    process = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.DEVNULL)
+    work = tmp_path / "killed" / ".train.build"
+    limit = time.monotonic() + 60
+    while not list(work.glob("*.json")) and time.monotonic() < limit:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / info.FILE).exists() and not list((tmp_path / "killed").glob("*.tfrecord"))
+    (work / "train-00005-of-00006.tfrecord.1.tmp").write_bytes(b"left by a kill")
+
+    built = _scenes(tmp_path / "killed", count=120, options=scenes.Scenes(), shard_count=6)
+    whole = _scenes(tmp_path / "whole", count=120, options=scenes.Scenes(), shard_count=6)
+    assert 1 <= built.kept < 6 and whole.kept == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert not list(work.glob("*.tmp"))
+
+
+def test_only_a_deleted_shard_is_built_again(tmp_path, contents):
+    made = _scenes(tmp_path).split
+    before = contents(tmp_path)
+    (tmp_path / made.shards[1]).unlink()
+    assert _scenes(tmp_path).kept == 2
+    assert contents(tmp_path) == before
+    assert _scenes(tmp_path).kept == 3
+
+
+def test_other_options_build_every_shard_again(tmp_path):
+    _scenes(tmp_path)
+    assert _scenes(tmp_path, options=scenes.Scenes(seed=1, height=64, width=80, max_objects=2)).kept == 0
+
+
+def test_fewer_shards_leave_none_of_the_earlier_build(tmp_path):
+    _scenes(tmp_path, shard_count=3)
+    made = _scenes(tmp_path, shard_count=2).split
+    assert sorted(path.name for path in tmp_path.glob("*.tfrecord")) == sorted(made.shards)
+    assert info.load(tmp_path).splits["train"].shards == made.shards
+
+
+def test_the_number_of_shards_follows_the_size_and_not_the_machine():
+    def count(images, size):
+        return shards._count(shards.Source([None] * images, None, None, size))
+
+    assert count(16, 1e6) == 1
+    assert count(500, 5e6) == 7  # a few for a few processes
+    assert count(118_287, 19 * 2**30) == 152  # 128 MB each
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_done(tmp_path):
+    limit = 60_000  # bytes of a file, less than a shard needs
+
+    arguments = ["--count=60", "--split=train", "--shards=2", f"--out={tmp_path}"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pipelines.scenes", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert run.returncode == 1
+    assert f"error: cannot write to {tmp_path}: File too large" in run.stderr
+    assert "the same command goes on" in run.stderr and "Traceback" not in run.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+
+
+def test_a_disk_too_small_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda path: shards.shutil._ntuple_diskusage(1, 1, 1000))
+    with pytest.raises(Refused, match="free, and the shards need about"):
+        _scenes(tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "out").write_text("not a folder")
+    with pytest.raises(Refused, match=r"cannot write .*out.*give another --out"):
+        _scenes(tmp_path / "out")
+
+
+def test_a_folder_without_permission_is_named(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(Refused, match="Permission denied"):
+        _scenes(tmp_path / "out")
+
+
+def test_two_builds_of_a_split_do_not_meet(tmp_path):
+    import fcntl
+
+    (tmp_path / ".train.build").mkdir()
+    with open(tmp_path / ".train.build" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Refused, match="another process is building 'train'"):
+            _scenes(tmp_path)
+    assert _scenes(tmp_path).split.images == 12
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """Work that ends its process, or fails, at one name."""
+
+    how: str
+
+    def __call__(self, names, at):
+        for name in names:
+            at(name)
+            if name == "the culprit" and self.how == "dies":
+                os._exit(3)
+            if name == "the culprit":
+                raise ZeroDivisionError
+        return len(names)
+
+
+@pytest.mark.parametrize(
+    ("how", "jobs", "words"),
+    [
+        ("dies", 2, r"exit status 3\) at the culprit"),
+        ("fails", 2, "the culprit.*ZeroDivisionError"),
+        ("fails", 1, "the culprit.*ZeroDivisionError"),
+    ],
+)
+def test_a_failing_worker_is_reported_with_its_record(how, jobs, words):
+    tasks = [["a", "b"], ["c", "the culprit", "d"], ["e"]]
+    with pytest.raises(Refused, match=f"(?s){words}"):
+        pool.run(Fatal(how), tasks, jobs=jobs, progress=lambda steps: None)
+
+
+def test_results_come_in_the_order_of_the_tasks():
+    steps = []
+    assert pool.run(Fatal("never"), [["a"], ["b", "c"], ["d", "e", "f"]], jobs=2, progress=steps.append) == [1, 2, 3]
+    assert sum(steps) == 6
+
+
+def test_a_note_of_other_bytes_is_not_believed(tmp_path):
+    _scenes(tmp_path)
+    note = next((tmp_path / ".train.build").glob("*00000*.json"))
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"bytes": 1}))
+    assert _scenes(tmp_path).kept == 2
