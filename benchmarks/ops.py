@@ -1,4 +1,4 @@
-"""Times the region, suppression and mask operations, beside torchvision's where PEER_PYTHON names an interpreter with it.
+"""Times region, suppression and mask operations, beside torchvision's if PEER_PYTHON names an interpreter that has it.
 
     PEER_PYTHON=/path/to/python python -m benchmarks.ops [--repeats 7] [--json ops.json] [CASE ...]
 

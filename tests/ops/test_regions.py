@@ -1,0 +1,239 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrecog.ops import regions
+
+LOWERINGS = ("sparse", "gather", "crop_and_resize")
+
+
+def with_gradient(op, features, upstream):
+    """op(features) and the gradient of sum(op(features) * upstream) with respect to the features."""
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        out = op(features)
+    return out.numpy(), tape.gradient(out, features, tf.constant(upstream)).numpy()
+
+
+def assert_close(actual, expected):
+    """Equal but for 1e-5 of the largest value."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def some_boxes(rng, count, low=-40, high=160):
+    return np.sort(rng.uniform(low, high, (1, count, 2, 2)), axis=2).reshape(1, count, 4).astype(np.float32)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_roi_align_of_a_ramp_is_the_ramp_at_the_bin_centres(lowering):
+    ramp = tf.reshape(tf.range(25.0), [1, 5, 5, 1])  # cell (y, x) holds 5 y + x
+    got = regions.roi_align(ramp, tf.constant([[[1.0, 1, 3, 3]]]), size=4, lowering=lowering)
+    centres = 1 + (np.arange(4) + 0.5) / 2 - 0.5  # bin centres, in cells
+    np.testing.assert_allclose(got[0, 0, ..., 0], 5 * centres[:, None] + centres, atol=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize(("aligned", "samples"), list(itertools.product((0, 1), (1, 2, 4))))
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, aligned, samples, compiled):
+    def op(features):
+        return regions.roi_align(
+            features,
+            tf.constant(torchvision["boxes"][:, keep]),
+            size=3,
+            stride=4.0,
+            samples=samples,
+            aligned=bool(aligned),
+            lowering=lowering,
+        )
+
+    keep = np.arange(torchvision["boxes"].shape[1])
+    if lowering == "crop_and_resize":
+        # The value jumps to 0 at the border, and this lowering may place a sample that lies exactly there beyond it.
+        keep = keep[8:]
+    features, upstream = tf.constant(torchvision["features"]), torchvision["upstream"][:, keep]
+    name = f"roi_align_{aligned}_{samples}"
+    value, gradient = with_gradient(tf.function(op) if compiled else op, features, upstream)
+    assert_close(value, torchvision[name][:, keep])
+    if len(keep) == torchvision["boxes"].shape[1]:
+        assert_close(gradient, torchvision[f"{name}_gradient"])
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+def test_roi_pool_and_its_gradient_are_torchvisions(torchvision, compiled):
+    def op(features):
+        return regions.roi_pool(features, tf.constant(torchvision["boxes"]), size=3, stride=4.0)
+
+    features = tf.constant(torchvision["features"])
+    value, gradient = with_gradient(tf.function(op) if compiled else op, features, torchvision["upstream"])
+    np.testing.assert_array_equal(value, torchvision["roi_pool"])
+    assert_close(gradient, torchvision["roi_pool_gradient"])
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_pyramid_is_pooled_as_torchvision_pools_it(torchvision, lowering):
+    maps = {k: tf.constant(torchvision[f"pyramid_map{k}"]) for k in (4, 5, 6)}
+    got = regions.multilevel(maps, torchvision["pyramid_boxes"][None], size=3, aligned=False, lowering=lowering)
+    assert_close(got[0].numpy(), torchvision["pyramid"])
+
+
+def test_levels_are_torchvisions(torchvision):
+    np.testing.assert_array_equal(regions.level_of(torchvision["level_boxes"], 2, 5), torchvision["levels"])
+
+
+def test_the_lowerings_agree_on_a_large_map():
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=(1, 100, 152, 4)).astype(np.float32))
+    boxes, upstream = some_boxes(rng, 50, -50, 1300), rng.normal(size=(1, 50, 7, 7, 4)).astype(np.float32)
+    results = [
+        with_gradient(
+            lambda f, lowering=lowering: regions.roi_align(f, boxes, size=7, stride=8.0, lowering=lowering),
+            features,
+            upstream,
+        )
+        for lowering in LOWERINGS
+    ]
+    for value, gradient in results[1:]:
+        assert_close(value, results[0][0])
+        assert_close(gradient, results[0][1])
+
+
+@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
+def test_a_pyramid_equals_its_levels_one_by_one(op):
+    rng = np.random.default_rng(0)
+    maps = {k: tf.constant(rng.normal(size=(2, 256 >> k, 192 >> k, 3)).astype(np.float32)) for k in (2, 3, 4, 5)}
+    boxes = tf.constant(np.concatenate([some_boxes(rng, 30, 0, s) for s in (300, 900)]))
+    upstream = rng.normal(size=(2, 30, 7, 7, 3)).astype(np.float32)
+    level = regions.level_of(boxes, 2, 5)
+
+    def one_by_one(maps):
+        pooled = [getattr(regions, op)(m, boxes, size=7, stride=2.0**k) for k, m in maps.items()]
+        return sum(tf.where((level == k)[..., None, None, None], p, 0) for k, p in zip(maps, pooled, strict=True))
+
+    def together(maps):
+        return regions.multilevel(maps, boxes, size=7, op=op)
+
+    assert set(level.numpy().ravel()) == {2, 3, 4, 5}
+    answers = []
+    for pool in (one_by_one, together):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            out = pool(maps)
+        answers.append([out, *tape.gradient(out, maps, tf.constant(upstream)).values()])
+    for expected, actual in zip(*answers, strict=True):
+        assert_close(actual.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("op", [*LOWERINGS, "roi_pool"])
+def test_padding_and_boxes_without_extent_are_finite_in_value_and_gradient(op):
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=(1, 6, 5, 2)).astype(np.float32))
+    boxes = tf.constant([[[0.0, 0, 0, 0], [3, 3, 3, 3], [-9, -9, -9, -9], [9, 9, 3, 3], [1e6, 1e6, 2e6, 2e6]]])
+
+    def pool(features):
+        if op == "roi_pool":
+            return regions.roi_pool(features, boxes, size=2)
+        return regions.roi_align(features, boxes, size=2, lowering=op)
+
+    value, gradient = with_gradient(pool, features, np.ones((1, 5, 2, 2, 2), np.float32))
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(value[0, 4], 0)  # far outside
+
+
+@pytest.mark.parametrize("op", ["sparse", "gather", "roi_pool"])
+def test_boxes_that_are_not_numbers_read_nothing_outside_the_map(op):
+    boxes = tf.constant([[[np.nan, 0, 4, 4], [0, 0, np.inf, 4], [np.nan] * 4]], tf.float32)
+    features = tf.ones([1, 4, 4, 1])
+    if op == "roi_pool":
+        got = regions.roi_pool(features, boxes, size=2)
+    else:
+        got = regions.roi_align(features, boxes, size=2, lowering=op)
+    assert set(got.numpy().ravel()) <= {0.0, 0.5, 1.0}
+
+
+@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
+def test_sizes_may_be_known_only_at_run_time(op):
+    rng = np.random.default_rng(0)
+    unknown = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, 4])]
+    pool = tf.function(lambda f, b: getattr(regions, op)(f, b, size=2, stride=4.0), input_signature=unknown)
+    for images, rois in ((1, 5), (2, 9), (1, 0)):
+        features = tf.constant(rng.normal(size=(images, 8, 9, 3)).astype(np.float32))
+        boxes = tf.constant(np.repeat(some_boxes(rng, rois, -5, 40), images, axis=0))
+        got = pool(features, boxes)
+        assert got.shape == (images, rois, 2, 2, 3)
+        np.testing.assert_allclose(got, getattr(regions, op)(features, boxes, size=2, stride=4.0), atol=1e-5)
+
+
+def test_each_image_is_read_in_its_own_features():
+    features = tf.reshape(tf.constant([1.0, 2, 3]), [3, 1, 1, 1]) * tf.ones([3, 4, 4, 1])
+    boxes = tf.tile(tf.constant([[[0.0, 0, 4, 4], [1, 1, 3, 3]]]), [3, 1, 1])
+    for got in (
+        *(regions.roi_align(features, boxes, size=2, lowering=lowering) for lowering in LOWERINGS),
+        regions.roi_pool(features, boxes, size=2),
+    ):
+        np.testing.assert_allclose(got.numpy().max(axis=(1, 2, 3, 4)), [1, 2, 3], rtol=1e-6)
+        np.testing.assert_allclose(got.numpy().min(axis=(1, 2, 3, 4)), [1, 2, 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
+def test_results_repeat_bit_for_bit(op):
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=(1, 64, 64, 64)).astype(np.float32))
+    boxes = tf.constant(some_boxes(rng, 200, 0, 256))
+    upstream = rng.normal(size=(1, 200, 7, 7, 64)).astype(np.float32)
+    pool = tf.function(lambda f: getattr(regions, op)(f, boxes, size=7, stride=4.0))
+    value, gradient = with_gradient(pool, features, upstream)
+    for _ in range(9):
+        again = with_gradient(pool, features, upstream)
+        np.testing.assert_array_equal(again[0], value)
+        np.testing.assert_array_equal(again[1], gradient)
+
+
+def test_half_precision_features_stay_half_precision():
+    features = tf.cast(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), tf.bfloat16)
+    boxes = tf.constant([[[0.0, 0, 4, 4]]])
+    aligned = regions.roi_align(features, boxes, size=4, samples=1)
+    pooled = regions.roi_pool(features, tf.constant([[[0.0, 0, 3, 3]]]), size=4)
+    for got in (aligned, pooled):
+        assert got.dtype == tf.bfloat16
+        np.testing.assert_array_equal(tf.cast(got[0, 0, ..., 0], tf.float32), np.arange(16).reshape(4, 4))
+
+
+def test_boxes_get_no_gradient():
+    boxes = tf.constant([[[0.0, 0, 3, 3]]])
+    with tf.GradientTape() as tape:
+        tape.watch(boxes)
+        out = regions.roi_align(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), boxes, size=2)
+    assert tape.gradient(out, boxes) is None
+
+
+def test_the_gather_lowering_compiles_with_xla():
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=(1, 8, 9, 3)).astype(np.float32))
+    boxes, upstream = tf.constant(some_boxes(rng, 6, -5, 40)), rng.normal(size=(1, 6, 2, 2, 3)).astype(np.float32)
+
+    def op(features):
+        return regions.roi_align(features, boxes, size=2, stride=4.0, lowering="gather")
+
+    def both(features):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            out = op(features)
+        return out, tape.gradient(out, features, tf.constant(upstream))
+
+    compiled = tf.function(both, jit_compile=True)(features)
+    for actual, expected in zip(compiled, with_gradient(op, features, upstream), strict=True):
+        assert_close(actual.numpy(), expected)
+
+
+def test_a_missing_level_is_an_error():
+    with pytest.raises(ValueError, match="every level"):
+        regions.multilevel({2: tf.ones([1, 4, 4, 1]), 4: tf.ones([1, 1, 1, 1])}, tf.zeros([1, 1, 4]), size=2)
+
+
+def test_an_unknown_lowering_is_an_error():
+    with pytest.raises(ValueError, match="lowering must be"):
+        regions.roi_align(tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, lowering="magic")
