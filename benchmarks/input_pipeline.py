@@ -3,7 +3,7 @@
     PEER_PYTHON=/path/to/python python benchmarks/input_pipeline.py --images=DIR --annotations=FILE
 
 decodes, flips, resizes (short side 800, long side at most 1333) and gives boxes and masks of COCO images, in batches.
-The peer (peer_input.py) does the same with a DataLoader of as many workers, but leaves padding to its model: its batches
+The peer (peer_input.py) does so with a DataLoader of as many workers, but leaves padding to its model: its batches
 are lists. Both run on the same cores, in turns, and the medians count.
 """
 
@@ -25,16 +25,17 @@ ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO annotations of them
 COPIES = flags.DEFINE_integer("copies", 12, "Times each image is in an epoch.", lower_bound=1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images in a batch.", lower_bound=1)
 WORKERS = flags.DEFINE_integer("workers", 2, "Workers, and cores for both.", lower_bound=1)
+MASKS = flags.DEFINE_bool("masks", True, "Masks too, not boxes alone.")
 ROUNDS = flags.DEFINE_integer("rounds", 7, "Epochs that are timed.", lower_bound=1)
 JSON = flags.DEFINE_string("json", None, "File for the results.")
 
 HERE = Path(__file__).resolve().parent
 
 
-def compare(images, annotations, *, copies=12, batch_size=4, workers=2, rounds=7, peer_python=None):
+def compare(images, annotations, *, copies=12, batch_size=4, workers=2, masks=True, rounds=7, peer_python=None):
     """Results as a dict: name → images_per_second (median), epochs, peak_mib; and ratio, where there is a peer."""
     settings = {"images": str(images), "annotations": str(annotations), "copies": copies, "batch_size": batch_size}
-    settings |= {"workers": workers, "short": 800, "long": 1333}
+    settings |= {"workers": workers, "masks": masks, "short": 800, "long": 1333}
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:workers])
     children = {"tfrecog": Child([sys.executable, __file__, "--serve"], settings)}
@@ -136,7 +137,7 @@ def serve():
             workers=settings["workers"],
         )
         steps = read.steps_per_epoch(index, config)
-        dataset = read.training(config, info, index, masks=True, seed=0, start_step=0, steps=steps)
+        dataset = read.training(config, info, index, masks=settings["masks"], seed=0, start_step=0, steps=steps)
         for _ in sys.stdin:
             start, images = time.perf_counter(), 0
             for batch in dataset:
@@ -213,6 +214,7 @@ def main(_):
         copies=COPIES.value,
         batch_size=BATCH_SIZE.value,
         workers=WORKERS.value,
+        masks=MASKS.value,
         rounds=ROUNDS.value,
         peer_python=os.environ.get("PEER_PYTHON"),
     )

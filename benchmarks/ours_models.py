@@ -30,9 +30,7 @@ def inputs(height, width, count):
 
 
 def main():
-    info = DatasetInfo(
-        categories=tuple(Category(str(i), i) for i in range(1, 91)), splits={}, masks=True
-    )
+    info = DatasetInfo(categories=tuple(Category(str(i), i) for i in range(1, 91)), splits={}, masks=True)
     experiment = Experiment(detector=DetectorConfig(masks=True), optim=OptimConfig(learning_rate=1e-4))
     task = Detection(experiment, info)
     model = task.build()

@@ -20,16 +20,16 @@ from torchvision.transforms import v2
 
 
 class Coco(torch.utils.data.Dataset):
-    """Images with boxes, labels and masks, `copies` times over."""
+    """Images with boxes, labels and, if asked for, masks, `copies` times over."""
 
-    def __init__(self, images, annotations, copies, short, long):
+    def __init__(self, images, annotations, copies, short, long, masks):
         tree = json.loads(Path(annotations).read_text())
         objects = defaultdict(list)
         for one in tree["annotations"]:
             if not one.get("iscrowd"):
                 objects[one["image_id"]].append(one)
         self.images = [one for one in tree["images"] if objects[one["id"]]] * copies
-        self.folder, self.objects = Path(images), objects
+        self.folder, self.objects, self.masks = Path(images), objects, masks
         self.transform = v2.Compose(
             [
                 v2.RandomHorizontalFlip(0.5),
@@ -46,21 +46,22 @@ class Coco(torch.utils.data.Dataset):
         image, objects = self.images[i], self.objects[self.images[i]["id"]]
         size = image["height"], image["width"]
         pixels = decode_jpeg(read_file(str(self.folder / image["file_name"])), mode=ImageReadMode.RGB)
-        masks = [
-            coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(one["segmentation"], *size))) for one in objects
-        ]
         boxes = tv_tensors.BoundingBoxes([one["bbox"] for one in objects], format="XYWH", canvas_size=size)
         target = {
             "boxes": v2.functional.convert_bounding_box_format(boxes, new_format="XYXY"),
             "labels": torch.tensor([one["category_id"] for one in objects]),
-            "masks": tv_tensors.Mask(torch.from_numpy(np.stack(masks))),
         }
+        if self.masks:
+            masks = [
+                coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(one["segmentation"], *size))) for one in objects
+            ]
+            target["masks"] = tv_tensors.Mask(torch.from_numpy(np.stack(masks)))
         return self.transform(tv_tensors.Image(pixels), target)
 
 
 def main():
     settings = json.loads(sys.stdin.readline())
-    names = ("images", "annotations", "copies", "short", "long")
+    names = ("images", "annotations", "copies", "short", "long", "masks")
     loader = torch.utils.data.DataLoader(
         Coco(*(settings[name] for name in names)),
         batch_size=settings["batch_size"],

@@ -1,4 +1,4 @@
-"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: adds dataset.json and an index.
+r"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: adds dataset.json and an index.
 
   python -m pipelines.adopt --records='records/coco_train-*' --split=train --out=data/coco \
       --annotations=instances_train2017.json

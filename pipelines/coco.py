@@ -1,4 +1,4 @@
-"""Builds a split of a dataset from images and COCO JSON: instances or person_keypoints, of COCO or in its format.
+r"""Builds a split of a dataset from images and COCO JSON: instances or person_keypoints, of COCO or in its format.
 
   python -m pipelines.coco --images=coco/train2017 --annotations=coco/annotations/instances_train2017.json \
       --split=train --out=data/coco

@@ -36,8 +36,9 @@ def run(main: Callable[[], int | None]) -> None:
         except KeyboardInterrupt:
             print("\ninterrupted; the same command goes on from here", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # e.g. `... | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
 
-    app.run(guarded)
+    try:
+        app.run(guarded)
+    except BrokenPipeError:  # e.g. `... --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

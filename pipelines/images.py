@@ -69,13 +69,14 @@ def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None 
         what = f"the JSON says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
         remedy = "The image is skipped: correct the JSON, or use the file that was annotated."
         return None, [problem("size in the JSON disagrees with the file", what, remedy)]
-    modes = {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(image.format or "", ())
+    kind = "JPEG" if image.format == "MPO" else image.format  # MPO: a JPEG with another one behind it
+    modes = {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(kind or "", ())
     if turned or image.mode not in modes:
         if not turned:
             what = f"{image.format} image of mode {image.mode}, which training cannot decode"
             found.append(problem("image converted", what, "It is stored as an RGB PNG; nothing needs to be done."))
         return Encoded(_png(image), "png", height, width), found
-    return Encoded(data, "jpeg" if image.format == "JPEG" else "png", height, width), found
+    return Encoded(data, "jpeg" if kind == "JPEG" else "png", height, width), found
 
 
 def _png(image: Image.Image) -> bytes:

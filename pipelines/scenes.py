@@ -68,7 +68,7 @@ def build(out: str, split: str, count: int, options: Scenes | None = None, *, sh
     options = options or Scenes()
     extension = {"jpeg": "jpg", "png": "png"}[options.format]
     items = [Scene(f"{split}-{number:06d}.{extension}", split, number, options) for number in range(count)]
-    size = count * options.height * options.width * (1 if options.format == "jpeg" else 3)
+    size = count * options.height * options.width // 4  # bytes, at least
     return shards.build(shards.Source(items, make, INFO, size), out, split, shards=shard_count, jobs=jobs)
 
 

@@ -46,7 +46,7 @@ class Source:
     items: Sequence[Item]  # in the order of the records
     make: Callable[[Any], tuple[records.Record | None, list[Problem]]]  # picklable; None: the image is left out
     info: info.DatasetInfo  # without splits
-    bytes: int  # about what the shards will take together
+    bytes: int  # that the shards will take together, about and at least
     problems: list[Problem] = dataclasses.field(default_factory=list)  # found before the records
     png_masks: bool = False
     options: str = ""  # part of every fingerprint: what else decides the records
@@ -76,6 +76,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
         with open(os.path.join(folder, "lock"), "w") as lock:
             _lock(lock, out, split)
             _remove_temporaries(folder)
+            _remove_temporaries(out, f".{split}.index.", f"{split}.report.jsonl.")
             tasks = _tasks(source, out, split, shards or _count(source))
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
@@ -238,9 +239,10 @@ def _lock(file, out: str, split: str) -> None:
         raise Refused(f"another process is building {split!r} in {out}; wait for it, or end it") from error
 
 
-def _remove_temporaries(folder: str) -> None:
+def _remove_temporaries(folder: str, *prefixes: str) -> None:
+    """Removes what a kill left: in the build folder by its ending, elsewhere by its beginning."""
     for name in os.listdir(folder):
-        if name.endswith(".tmp"):
+        if name.startswith(prefixes) if prefixes else name.endswith(".tmp"):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, name))
 
@@ -248,7 +250,7 @@ def _remove_temporaries(folder: str) -> None:
 def _refuse_full_disk(out: str, needed: int) -> None:
     free = shutil.disk_usage(out).free
     if needed > free:
-        raise Refused(f"{out} has {free / 1e9:.2f} GB free, and the shards need about {needed / 1e9:.2f} GB. {_ROOM}")
+        raise Refused(f"{out} has {free / 1e6:,.1f} MB free, and the shards need about {needed / 1e6:,.1f} MB. {_ROOM}")
 
 
 _ROOM = "Free some space, or give another --out; the same command goes on from the finished shards."

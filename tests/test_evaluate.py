@@ -268,7 +268,7 @@ def run(folder, tmp_path_factory):
         mask=MaskConfig(channels=8, layers=1), output=OutputConfig(min_score=0.2, max_detections=5),
     )  # fmt: skip
     # One square canvas, so that the model is traced once.
-    data = DataConfig(records=str(folder), eval_batch_size=4, eval_short_side=96, long_side=96)
+    data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=96, long_side=96)
     experiment = Experiment(workdir=str(workdir), data=data, detector=detector)
     model = tasks.build(experiment, info.load(folder)).build()
     checkpoints.save(workdir, 7, model, optimizer.SGD(model.trainable_variables, experiment.optim), keep=1)

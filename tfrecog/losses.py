@@ -51,7 +51,7 @@ def mask_loss(logits, targets, labels):
 
 
 def smooth_l1(error, beta):
-    """Square below `beta`, line above, joined smoothly: 0.5 e² / beta, or |e| - beta / 2 (Girshick 2015, equation 3)."""
+    """Square below `beta`, line above, joined smoothly: 0.5 e² / beta, or |e| - beta / 2 (Girshick 2015, eq. 3)."""
     size = tf.abs(error)
     return tf.where(size < beta, 0.5 * size**2 / beta, size - 0.5 * beta)
 

@@ -25,17 +25,21 @@ class Progress:
         self.bar = None
         if sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
-        self.window = []
+        self.window, self.seconds = [], []
         self.clock = None
 
-    def step(self, done: int, terms: dict[str, float]) -> None:
-        """After each step: its loss terms, and `learning_rate` and `gradient_norm`."""
+    def step(self, done: int, terms: dict[str, float], timed: bool = True) -> None:
+        """After each step: its loss terms, `learning_rate` and `gradient_norm`.
+
+        Not `timed`: the step traced the graph of a new shape, which says nothing of the speed.
+        """
         self.window.append(terms)
         if self.bar is not None:
             self.bar.update()
-        # The first step traces the graph: it says nothing of the speed, so that the clock starts after it.
-        if self.clock is None:
-            self.clock = [done, time.perf_counter()]
+        now = time.perf_counter()
+        if timed and self.clock is not None:
+            self.seconds.append(now - self.clock)
+        self.clock = now
         if done % self.log_steps == 0 or done == self.total:
             self._log(done)
 
@@ -78,10 +82,8 @@ class Progress:
     def _log(self, done):
         means = {name: float(np.mean([terms[name] for terms in self.window])) for name in self.window[0]}
         rate = means["learning_rate"] = self.window[-1]["learning_rate"]
-        self.window = []
-        then, now = self.clock, time.perf_counter()
-        speed = (done - then[0]) / (now - then[1]) if done > then[0] else None
-        self.clock = [done, now]
+        speed = 1 / float(np.mean(self.seconds)) if self.seconds else None
+        self.window, self.seconds = [], []
 
         with self.writer.as_default(step=done):
             for name, value in means.items():

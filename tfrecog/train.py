@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfrecog import checkpoints, config, flagged, replicas, runs, schedules, summaries, tasks
 from tfrecog.config import Experiment
-from tfrecog.data import index, info
+from tfrecog.data import index, info, read
 from tfrecog.optimizer import SGD
 
 
@@ -40,7 +40,13 @@ class Stopped(Exception):
         self.exit_status = 128 + signal_number
 
 
-def run(task: Any, experiment: Experiment, data: Data, evaluate: Callable | None = None) -> dict[str, float]:
+def run(
+    task: Any,
+    experiment: Experiment,
+    data: Data,
+    evaluate: Callable | None = None,
+    pictures: Callable | None = None,
+) -> dict[str, float]:
     """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
 
     Args:
@@ -49,6 +55,7 @@ def run(task: Any, experiment: Experiment, data: Data, evaluate: Callable | None
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
         evaluate: (model, strategy, step) → metrics.
+        pictures: (model, strategy) → pictures of predictions, for TensorBoard after each evaluation.
     """
     strategy = replicas.strategy(experiment.train.replicas)
     _check_divisible(experiment.data.batch_size, strategy.num_replicas_in_sync)
@@ -81,6 +88,7 @@ def run(task: Any, experiment: Experiment, data: Data, evaluate: Callable | None
         save(done)  # First, so that nothing is lost whatever happens in the evaluation.
         with interruption.at_once():
             metrics.update(evaluate(model, strategy, done))
+            progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else [])
         progress.metrics(done, metrics)
         if checkpoints.mark_if_best(workdir, done, metrics):
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
@@ -91,10 +99,10 @@ def run(task: Any, experiment: Experiment, data: Data, evaluate: Callable | None
             batches = iter(data.batches(start, total)) if start < total else iter(())
             for done in range(start + 1, total + 1):
                 batch = next(batches)
-                terms = step_function(replicas.share(strategy, batch), tf.constant(done - 1, tf.int64))
+                terms, traced = step_function(replicas.share(strategy, batch), tf.constant(done - 1, tf.int64))
                 terms = {name: float(value) for name, value in terms.items()}
                 _check_finite(done, terms, batch, saved, workdir)
-                progress.step(done, terms)
+                progress.step(done, terms, timed=not traced)
                 if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or interruption.came:
                     progress.pause()
                     save(done)
@@ -111,9 +119,10 @@ def run(task: Any, experiment: Experiment, data: Data, evaluate: Callable | None
 
 
 def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, strategy: tf.distribute.Strategy):
-    """Returns (shares of a batch, step [] int64) → `loss`, its terms, `learning_rate` and `gradient_norm`, all [].
+    """Returns a function: shares of a batch, step [] int64 → terms, traced.
 
-    It is traced once for each shape of batch, so that all shapes are static.
+    The terms, all [], are `loss`, those of the task, `learning_rate` and `gradient_norm`. A graph is traced (a bool says
+    so) once for each shape of batch, so that all shapes are static.
     """
     weights = [variable.value for variable in optimizer.variables]
 
@@ -133,15 +142,21 @@ def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, st
         named = dict(zip(terms, tf.unstack(means), strict=True))
         return {"loss": tf.reduce_sum(means), **named, "learning_rate": rate(step), "gradient_norm": norm}
 
+    traced = 0
+
     @tf.function(reduce_retracing=False)
     def on_all(batch, step):
+        nonlocal traced
+        traced += 1  # Python runs this while it traces only.
         return strategy.run(on_replica, args=(batch, step))
 
-    def first(batch, step):
+    def step(batch, step):
+        nonlocal traced
+        traced = 0
         outcome = on_all(batch, step)  # The same on every replica.
-        return {name: strategy.experimental_local_results(value)[0] for name, value in outcome.items()}
+        return {name: strategy.experimental_local_results(value)[0] for name, value in outcome.items()}, traced > 0
 
-    return first
+    return step
 
 
 class _Interruption:
@@ -261,8 +276,6 @@ def _banner(task, model, experiment, data, strategy):
 
 def _data(experiment, dataset):
     """The records of an experiment as `Data`."""
-    from tfrecog.data import read
-
     data, options = experiment.data, experiment.train
     train_index = index.load(data.records, data.train_split)
     parts = [(data.train_split, "train")]
@@ -325,8 +338,13 @@ def main() -> int:
             task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
         )
 
+    def pictures(model, strategy):
+        from tfrecog import pictures
+
+        return pictures.predictions(task, model, experiment, strategy, experiment.train.summary_images)
+
     try:
-        run(task, experiment, data, evaluate)
+        run(task, experiment, data, evaluate, pictures)
     except (checkpoints.CheckpointError, NonFiniteLoss) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -243,17 +243,14 @@ def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tm
         assert {int(batch["record"][0]) for batch in made} == seen
 
 
-def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path, caplog):
+def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path, monkeypatch):
     many = record(0)
     many = dataclasses.replace(many, crowd=np.array([False] * 3), boxes=many.boxes[[0, 0, 0]])
     facts, rows = write(tmp_path, [many])
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, max_instances=2)
     messages = []
-    patch = pytest.MonkeyPatch()
-    patch.setattr(read.logging, "warning", lambda message, *values: messages.append(message % values))
-    with patch.context():
-        (batch,) = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)
-    patch.undo()
+    monkeypatch.setattr(read.logging, "warning", lambda message, *values: messages.append(message % values))
+    (batch,) = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)
     assert batch["labels"].numpy().tolist() == [[2, 1]]
     assert "1 images have more than max_instances=2 objects (up to 3)" in messages[0]
     assert "train-00000.tfrecord, record 0" in messages[0]
@@ -263,3 +260,13 @@ def test_masks_that_the_dataset_lacks_are_refused_at_once(dataset):
     config, facts, rows = dataset
     with pytest.raises(ValueError, match="has no masks to train on"):
         read.training(config, dataclasses.replace(facts, masks=False), rows, masks=True, seed=0, start_step=0, steps=1)
+
+
+def test_replicas_share_each_batch_between_them(dataset, two_replicas):
+    config, facts, rows = dataset
+    made = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=3)
+    shared = two_replicas.experimental_distribute_dataset(made)
+    for whole, parts in zip(made, shared, strict=True):
+        for key, values in whole.items():
+            np.testing.assert_array_equal(tf.concat(two_replicas.experimental_local_results(parts[key]), 0), values)
+        assert [len(part) for part in two_replicas.experimental_local_results(parts["image"])] == [1, 1]

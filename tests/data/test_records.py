@@ -201,6 +201,52 @@ def test_the_record_carries_the_hash_of_its_image():
     assert features["image/key/sha256"].bytes_list.value[0].decode() == hashlib.sha256(b"not looked at").hexdigest()
 
 
+def test_a_record_of_the_object_detection_api_is_read():
+    """As its COCO script writes keypoints: J an object, zeros for an object without any; masks as PNGs; class by name."""
+    masks = np.zeros([2, 10, 20], np.uint8)
+    masks[0, 2:6, 4:14] = 1
+    masks[1, 5, 5] = 255  # other tools write 255
+    pngs = []
+    for mask in masks:
+        file = io.BytesIO()
+        Image.fromarray(mask).save(file, "PNG")
+        pngs.append(file.getvalue())
+
+    def ints(*values):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    def floats(*values):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+    def texts(*values):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    features = {
+        "image/height": ints(10), "image/width": ints(20), "image/filename": texts(b"7.jpg"),
+        "image/source_id": texts(b"7"), "image/key/sha256": texts(b"-"), "image/encoded": texts(jpeg(10, 20)),
+        "image/format": texts(b"jpeg"), "image/object/bbox/xmin": floats(0.2, 0.25),
+        "image/object/bbox/xmax": floats(0.7, 0.3), "image/object/bbox/ymin": floats(0.2, 0.5),
+        "image/object/bbox/ymax": floats(0.6, 0.6), "image/object/class/text": texts(b"person", b"kite"),
+        "image/object/mask": texts(*pngs), "image/object/keypoint/x": floats(0.2, 0.5, 0, 0, 0, 0),
+        "image/object/keypoint/y": floats(0.3, 0.2, 0, 0, 0, 0),
+        "image/object/keypoint/visibility": ints(2, 1, 0, 0, 0, 0), "image/object/keypoint/num": ints(2, 0),
+        "image/object/keypoint/text": texts(*[b"nose", b"eye", b"ear"] * 2),
+    }  # fmt: skip
+    serialized = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    got = records.decode(serialized)
+    assert got.boxes.tolist() == [[2, 4, 6, 14], [5, 5, 6, 6]]
+    assert got.names == ["person", "kite"] and got.labels.tolist() == [0, 0]
+    assert got.areas.tolist() == [40, 1] and got.ids.tolist() == [-1, -1] and not got.crowd.any()
+    for runs, mask in zip(got.masks, masks, strict=True):
+        np.testing.assert_array_equal(records.from_runs(runs, 10, 20), mask > 0)
+    # Pixels 4 and 10 across, 3 and 2 down; their centres are half a pixel further.
+    assert got.keypoints.tolist() == [[[3.5, 4.5, 2], [2.5, 10.5, 1], [0, 0, 0]], [[0, 0, 0]] * 3]
+    parsed = parse_with_everything(serialized)
+    np.testing.assert_array_equal(parsed["keypoints"], got.keypoints)
+    np.testing.assert_array_equal(parsed["boxes"], got.boxes)
+    np.testing.assert_array_equal(parsed["masks"], np.ones([2, 7, 7]))  # both masks fill their boxes
+
+
 # Keys and types that Model Garden's TfExampleDecoder asks for (official/vision/dataloaders/tf_example_decoder.py).
 MODEL_GARDEN = {
     "image/encoded": tf.io.FixedLenFeature((), tf.string),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
@@ -11,6 +11,7 @@ from tfrecog.data import records
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.booleans())
 
 
+@settings(deadline=None)
 @given(masks)
 def test_area_and_box_are_those_of_the_pixels(mask):
     counts = records.to_runs(mask)
@@ -20,6 +21,7 @@ def test_area_and_box_are_those_of_the_pixels(mask):
     assert runs.box(counts, mask.shape[0]) == expected
 
 
+@settings(deadline=None)
 @given(masks)
 def test_cocos_compressed_string_gives_the_run_lengths(mask):
     text = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]

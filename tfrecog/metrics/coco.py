@@ -98,16 +98,15 @@ class Evaluator:
         ]
         numbers = {}
         for kind in ("box", "mask") if self.masks else ("box",):
-            measured = self._measure(kind)
-            numbers |= {f"{kind}_{name}": float(value) for name, value in zip(NUMBERS, measured.stats, strict=True)}
-            # [IoU thresholds, recalls, classes]: of objects of any size, with at most 100 detections an image.
-            precision = measured.eval["precision"][..., 0, -1]
+            stats, precision = self._measure(kind)
+            numbers |= {f"{kind}_{name}": float(value) for name, value in zip(NUMBERS, stats, strict=True)}
             for label, row in enumerate(table, 1):
                 row[f"{kind}_AP"] = _mean(precision[:, :, label - 1])
                 row[f"{kind}_AP50"] = _mean(precision[0, :, label - 1])
         return numbers, table
 
-    def _measure(self, kind: str) -> COCOeval:
+    def _measure(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """The twelve numbers, and precision [IoU thresholds, recalls, K] of any size with at most 100 detections."""
         # Images, categories and annotations are numbered here from 1: pycocotools takes an annotation with id 0 for
         # "not matched", and ids of the source may be missing or double.
         keys = sorted(self._truth)
@@ -130,7 +129,7 @@ class Evaluator:
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        return evaluation
+        return evaluation.stats, evaluation.eval["precision"][..., 0, -1]
 
 
 def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=None) -> list[dict]:
