@@ -202,7 +202,7 @@ def test_the_record_carries_the_hash_of_its_image():
 
 
 def test_a_record_of_the_object_detection_api_is_read():
-    """As its COCO script writes keypoints: J an object, zeros for an object without any; masks as PNGs; class by name."""
+    """As its COCO script writes: J keypoints an object, zeros where it has none; masks as PNGs; class by name alone."""
     masks = np.zeros([2, 10, 20], np.uint8)
     masks[0, 2:6, 4:14] = 1
     masks[1, 5, 5] = 255  # other tools write 255
