@@ -44,3 +44,17 @@ def test_the_commands_leave_tensorflow_alone():
     code = "import sys; from pipelines import adopt, check, coco, scenes; print('tensorflow' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("False\n", "")
+
+
+def test_the_coco_command_sums_up_its_problems(small_coco, tmp_path):
+    small_coco.tree["annotations"] += [small_coco.square(number, 1, bbox=[9, 9, 0, 5]) for number in range(50, 55)]
+    images, annotations = small_coco.write()
+    arguments = [f"--images={images}", f"--annotations={annotations}", "--split=train", "--jobs=1"]
+    run = _run("coco", *arguments, f"--out={tmp_path / 'out'}")
+    assert run.returncode == 0, run.stderr
+    assert "5 problems" in run.stdout and "5  box without area" in run.stdout and "... and 2 more" in run.stdout
+    assert "1.png, image 1, annotation 50: bbox (x, y, width, height) is [9, 9, 0, 5]" in run.stdout
+    assert "2 images, 2 instances and 0 crowds" in run.stdout
+    assert len((tmp_path / "out" / "train.report.jsonl").read_text().splitlines()) == 5
+    run = _run("coco", *arguments, "--strict", f"--out={tmp_path / 'strict'}")
+    assert run.returncode == 1 and "5  box without area" in run.stderr and not (tmp_path / "strict").exists()
