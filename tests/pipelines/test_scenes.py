@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import check, scenes
+from pipelines import check, scenes, shapes
 from tfrecog.data import records
 
 RECORDS = [scenes.make(scenes.Scene(f"{n}.jpg", "train", n, scenes.Scenes()))[0] for n in range(40)]
@@ -58,7 +58,7 @@ def test_objects_have_the_areas_of_their_shapes():
     areas |= {"triangle": 3 * np.sqrt(3) / 4, "star": star}
     v, u = (np.mgrid[0:1000, 0:1000] + 0.5) / 1000 * 2.4 - 1.2
     for name in scenes.CLASSES:
-        assert scenes.inside(name, u, v).mean() * 2.4**2 == pytest.approx(areas[name], rel=2e-3), name
+        assert shapes.inside(name, u, v).mean() * 2.4**2 == pytest.approx(areas[name], rel=2e-3), name
 
 
 def test_the_mask_is_where_the_object_was_painted(monkeypatch):

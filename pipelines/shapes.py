@@ -1,0 +1,59 @@
+"""The shapes of synthetic scenes: exact masks, smooth coverage, extreme pixels."""
+
+import numpy as np
+
+NAMES = ("disc", "square", "triangle", "star", "ring", "cross")
+_SUPERSAMPLING = 3  # odd, so that one of the samples is the pixel's centre
+
+
+def draw(rng: np.random.Generator, name: str, centre: np.ndarray, radius: float):
+    """A turned and slightly stretched shape: its window (y1, x1, y2, x2), coverage and mask in the window.
+
+    The window may reach out of the image. The mask is the pixels whose centre is in the shape; the coverage, in [0, 1],
+    smooths the picture's edges.
+    """
+    low = np.floor(centre - radius * 1.2).astype(int)
+    high = np.ceil(centre + radius * 1.2).astype(int)
+    sides = (high - low) * _SUPERSAMPLING
+    y, x = ((np.arange(n) + 0.5) / _SUPERSAMPLING + start for n, start in zip(sides, low, strict=True))
+    dy, dx = (y - centre[0])[:, None] / radius, (x - centre[1])[None, :] / radius
+    turn, stretch = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.15, 0.15))
+    u = (np.cos(turn) * dx + np.sin(turn) * dy) * stretch
+    v = (np.cos(turn) * dy - np.sin(turn) * dx) / stretch
+    fine = inside(name, u, v).reshape(sides[0] // _SUPERSAMPLING, _SUPERSAMPLING, -1, _SUPERSAMPLING)
+    middle = _SUPERSAMPLING // 2
+    return (*low, *high), fine.mean(axis=(1, 3), dtype=np.float32), fine[:, middle, :, middle]
+
+
+def inside(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Whether points (u right, v down) are in the shape of about radius 1 around the origin."""
+    if name == "disc":
+        return u * u + v * v <= 0.9
+    if name == "ring":
+        squared = u * u + v * v
+        return (squared >= 0.3) & (squared <= 1)
+    if name == "square":
+        return np.maximum(abs(u), abs(v)) <= 0.8
+    if name == "cross":
+        return (np.minimum(abs(u), abs(v)) <= 0.3) & (np.maximum(abs(u), abs(v)) <= 1)
+    if name == "triangle":  # three half planes at distance 0.5
+        return np.maximum(v, abs(u) * np.sqrt(0.75) - v / 2) <= 0.5
+    # Star: folded into the wedge between a tip (radius 1) and a notch (radius 0.45), within the edge between them.
+    angle = abs((np.arctan2(u, -v) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
+    distance = np.hypot(u, v)
+    along, across = distance * np.cos(angle), distance * np.sin(angle)
+    notch = 0.45 * np.array([np.cos(np.pi / 5), np.sin(np.pi / 5)])
+    return (along - 1) * notch[1] - across * (notch[0] - 1) <= 0
+
+
+def extremes(mask: np.ndarray) -> np.ndarray:
+    """Row and column [4, 2] of the topmost, leftmost, bottommost and rightmost pixel; the middle one of several."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+
+    def middle(line):
+        ones = np.flatnonzero(line)
+        return ones[len(ones) // 2]
+
+    top, bottom, left, right = rows[0], rows[-1], columns[0], columns[-1]
+    points = (top, middle(mask[top])), (middle(mask[:, left]), left)
+    return np.array([*points, (bottom, middle(mask[bottom])), (middle(mask[:, right]), right)])
