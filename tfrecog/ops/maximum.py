@@ -16,7 +16,7 @@ def bins(boxes, scale, length, size):
 
     The integer bins of Fast R-CNN: ends of the box rounded to cells, the last one included.
     """
-    cells = _round(boxes * scale)
+    cells = _round(tf.where(tf.math.is_finite(boxes), boxes, 0.0) * scale)
     start = cells[:, :2, None]
     # float64 makes the quotient the same correctly rounded float32, whether divided or multiplied by 1 / size.
     extent = tf.maximum(cells[:, 2:, None] - start + 1, 1)
