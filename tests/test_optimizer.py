@@ -39,7 +39,7 @@ def test_the_velocity_does_not_contain_the_rate():
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_the_sequence_is_that_of_torch(nesterov):
-    # torch.optim.SGD: g += decay · w; u = g at first, then momentum · u + g; the step: u, or (Nesterov) g + momentum · u.
+    # torch.optim.SGD: g += decay · w; u = g at first, then momentum · u + g; step: u, or (Nesterov) g + momentum · u.
     random = np.random.default_rng(0)
     w, u = random.normal(size=5), np.zeros(5)
     gradients, rates, want = random.normal(size=(20, 5)), np.r_[np.full(10, 0.1), np.full(10, 0.01)], []

@@ -121,7 +121,7 @@ def run(
 def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, strategy: tf.distribute.Strategy):
     """Returns a function: shares of a batch, step [] int64 → terms, traced.
 
-    The terms, all [], are `loss`, those of the task, `learning_rate` and `gradient_norm`. A graph is traced (a bool says
+    The terms, all [], are `loss`, the task's, `learning_rate` and `gradient_norm`. A graph is traced (a bool says
     so) once for each shape of batch, so that all shapes are static.
     """
     weights = [variable.value for variable in optimizer.variables]
@@ -321,14 +321,14 @@ def _prepare(experiment):
 def main() -> int:
     """Trains as the command line says; returns the exit status."""
     experiment = flagged.parse(Experiment())
+    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
+        # On a CPU always: some sums are else taken in whatever order the threads arrive. Before anything runs.
+        tf.config.experimental.enable_op_determinism()
     try:
         experiment, task, data = _prepare(experiment)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
-        # On a CPU always: gradients of crop_and_resize are else summed in whatever order the threads arrive.
-        tf.config.experimental.enable_op_determinism()
 
     def evaluate(model, strategy, step):
         from tfrecog import evaluate

@@ -1,0 +1,47 @@
+"""Pictures of what a model in training sees, for TensorBoard."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecog import draw, evaluate
+from tfrecog.config import Experiment
+from tfrecog.data import image, index, info, read, records
+from tfrecog.metrics import rle
+
+MIN_SCORE = 0.5
+
+
+def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int) -> list[np.ndarray]:
+    """Pictures uint8 [H, W, 3] of `count` images of the evaluation split: ground truth left, detections right."""
+    data, masks = experiment.data, experiment.detector.masks
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    share = -(-data.eval_batch_size // strategy.num_replicas_in_sync)
+    data = dataclasses.replace(data, eval_batch_size=share * strategy.num_replicas_in_sync)
+    batches = read.evaluation(data, dataset, where).take(-(-count // data.eval_batch_size))
+    pictures = []
+    for found in evaluate.detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
+        if len(pictures) == count:
+            break
+        truth = dataset.relabel(records.decode(index.read(data.records, where, found.record)))
+        picture = image.decode(truth.encoded).numpy()
+        real = ~truth.crowd
+        want = draw.instances(
+            picture,
+            truth.boxes[real],
+            truth.labels[real],
+            masks=[truth.masks[i] for i in np.flatnonzero(real)] if masks and truth.masks is not None else None,
+            names=dataset.names,
+        )
+        sure = np.flatnonzero(found.scores >= MIN_SCORE)
+        got = draw.instances(
+            picture,
+            found.boxes[sure],
+            found.labels[sure],
+            found.scores[sure],
+            [rle.decompress(found.masks[i]) for i in sure] if found.masks is not None else None,
+            names=dataset.names,
+        )
+        pictures.append(np.concatenate([want, got], axis=1))
+    return pictures
