@@ -256,3 +256,43 @@ def test_a_missing_level_is_an_error():
 def test_an_unknown_lowering_is_an_error():
     with pytest.raises(ValueError, match="lowering must be"):
         regions.roi_align(tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, lowering="magic")
+
+
+def test_two_replicas_have_the_gradients_of_one(two_replicas):
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=(2, 16, 16, 8)).astype(np.float32))
+    boxes = tf.constant(np.concatenate([some_boxes(rng, 20), some_boxes(rng, 20)]))
+
+    def gradient(features, boxes):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            loss = tf.reduce_sum(tf.square(regions.roi_align(features, boxes, size=3, stride=4.0)))
+            loss += tf.reduce_sum(tf.square(regions.roi_pool(features, boxes, size=3, stride=4.0)))
+        return tape.gradient(loss, features)
+
+    def share(context):
+        i = context.replica_id_in_sync_group
+        return features[i : i + 1], boxes[i : i + 1]
+
+    values = two_replicas.experimental_distribute_values_from_function(share)
+    shares = two_replicas.experimental_local_results(tf.function(lambda: two_replicas.run(gradient, values))())
+    assert_close(tf.concat(shares, axis=0).numpy(), gradient(features, boxes).numpy())
+
+
+def test_the_gather_lowering_runs_in_tensorflow_lite_with_builtins_only():
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    rng = np.random.default_rng(0)
+    features = {k: rng.normal(size=(1, 64 >> k, 96 >> k, 3)).astype(np.float32) for k in (2, 3)}
+    boxes = some_boxes(rng, 6, 0, 300)
+
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec(features[2].shape), tf.TensorSpec(features[3].shape)])
+        def pool(self, fine, coarse):
+            return regions.multilevel({2: fine, 3: coarse}, tf.constant(boxes), size=2, lowering="gather")
+
+    module = Module()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.pool.get_concrete_function()], module)
+    interpreter = litert.Interpreter(model_content=converter.convert())
+    run = interpreter.get_signature_runner()
+    (got,) = run(fine=features[2], coarse=features[3]).values()
+    assert_close(got, regions.multilevel(features, boxes, size=2, lowering="sparse").numpy())
