@@ -1,0 +1,57 @@
+# The commands a person types. Each makes the environment in .venv if it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+QUICKSTART ?= quickstart
+START := $(shell date +%s)
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help setup quickstart test check bench clean
+
+help:
+	@echo "make setup       the environment, in $(VENV)"
+	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (about 10 minutes)"
+	@echo "make test        all tests"
+	@echo "make check       formatting, lint, types, direction of imports"
+	@echo "make bench       speed; PEER_PYTHON=... names an interpreter with torchvision to compare with"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "tfrecog needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "could not make $(VENV); on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+quickstart: $(READY)
+	$(BIN)/python -m pipelines.scenes --count=1000 --split=train --out=$(QUICKSTART)/data
+	$(BIN)/python -m pipelines.scenes --count=200 --split=val --out=$(QUICKSTART)/data
+	$(BIN)/python -m pipelines.check --data=$(QUICKSTART)/data --out=$(QUICKSTART)/data.png
+	$(BIN)/python -m tfrecog.train --flagfile=configs/scenes/mask_rcnn_r18_fpn.flags \
+		--data.records=$(QUICKSTART)/data --workdir=$(QUICKSTART)/run
+	$(BIN)/python -m tfrecog.evaluate --flagfile=$(QUICKSTART)/run/experiment.flags
+	$(BIN)/python -m pipelines.extract --data=$(QUICKSTART)/data --split=val --count=12 --out=$(QUICKSTART)/photos
+	$(BIN)/python -m tfrecog.predict --flagfile=$(QUICKSTART)/run/experiment.flags \
+		--images='$(QUICKSTART)/photos/*.jpg' --out=$(QUICKSTART)/seen
+	@echo "the data: $(QUICKSTART)/data-val.png   what the model sees: $(QUICKSTART)/seen/"
+	@echo "the training: $(BIN)/tensorboard --logdir=$(QUICKSTART)/run"
+	@$(BIN)/python -c "import json, time; m = json.load(open('$(QUICKSTART)/run/metrics.json')); \
+		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(QUICKSTART)

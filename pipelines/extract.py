@@ -1,0 +1,105 @@
+"""Turns records back into image files and COCO-style annotations: the inverse of pipelines.coco.
+
+  python -m pipelines.extract --data=DATA --split=val --out=PHOTOS [--count=12]
+
+Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, with masks as run lengths.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from pipelines import command
+from pipelines.problems import Refused
+from tfrecog.data import index, info, records
+from tfrecog.data.records import Record
+
+
+def extract(data: str, split: str, out: str, count: int = 0) -> int:
+    """Writes the first `count` images (0: all) of a split and their annotations; returns how many."""
+    try:
+        dataset, rows = info.load(data), index.load(data, split)
+    except (OSError, ValueError) as error:
+        raise Refused(str(error)) from error
+    images, annotations, taken = [], [], set()
+    total = min(count or len(rows), len(rows))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
+        record = dataset.relabel(records.decode(index.read(data, rows, row)))
+        # Base names only, so that no record writes outside `out`; two images of one name get their row's number too.
+        name = Path(record.filename or f"{row:012d}.{record.format}").name
+        name = f"{row:012d}-{name}" if name in taken else name
+        taken.add(name)
+        _write(Path(out) / name, record.encoded)
+        image_id = int(record.source_id) if record.source_id.isdecimal() else row
+        images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
+        annotations += _annotations(record, dataset, image_id)
+    for number, annotation in enumerate(annotations, 1):
+        annotation["id"] = number
+    tree = {"images": images, "annotations": annotations, "categories": _categories(dataset)}
+    _write(Path(out) / "instances.json", json.dumps(tree).encode())
+    return total
+
+
+def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> list[dict]:
+    """COCO annotations of a record: boxes [x, y, width, height], keypoints as pixel indices."""
+    found = []
+    for i, (y1, x1, y2, x2) in enumerate(np.round(record.boxes.astype(float), 3).tolist()):
+        annotation = {
+            "image_id": image_id,
+            "category_id": dataset.categories[int(record.labels[i]) - 1].id,
+            "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
+            "area": round(float(record.areas[i]), 3),
+            "iscrowd": int(record.crowd[i]),
+        }
+        if record.masks is not None:
+            annotation["segmentation"] = {"size": [record.height, record.width], "counts": record.masks[i].tolist()}
+        if record.keypoints is not None:
+            y, x, visibility = record.keypoints[i].T.astype(float)
+            seen = visibility > 0
+            points = np.stack([np.where(seen, x - 0.5, 0), np.where(seen, y - 0.5, 0), visibility], axis=-1)
+            annotation |= {"keypoints": np.round(points, 3).ravel().tolist(), "num_keypoints": int(seen.sum())}
+        found.append(annotation)
+    return found
+
+
+def _categories(dataset: info.DatasetInfo) -> list[dict]:
+    """COCO categories, with joints and bones (from 1) where the dataset has them."""
+    pose = {}
+    if dataset.keypoints:
+        pose = {"keypoints": list(dataset.keypoints), "skeleton": [[a + 1, b + 1] for a, b in dataset.skeleton]}
+    return [{"id": category.id, "name": category.name, **pose} for category in dataset.categories]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise Refused(f"{path} cannot be written: {error.strerror}; make room, or name another --out") from error
+
+
+def main() -> None:
+    values = flags.FLAGS
+    written = extract(values.data, values.split, values.out, values.count)
+    print(f"{values.out}: {written:,} images and instances.json")
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    flags.DEFINE_string("data", None, "Folder with dataset.json and the shards.", required=True)
+    flags.DEFINE_string("split", "val", "Which split.")
+    flags.DEFINE_string("out", None, "Folder of the images and of instances.json.", required=True)
+    flags.DEFINE_integer("count", 0, "How many images, from the first on. 0: all.", lower_bound=0)
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)

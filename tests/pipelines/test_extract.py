@@ -1,0 +1,36 @@
+import json
+
+import numpy as np
+
+from pipelines import coco, extract, scenes
+from tfrecog.data import index, info, records
+
+
+def all_records(folder, split):
+    rows = index.load(folder, split)
+    return [records.decode(index.read(folder, rows, row)) for row in range(len(rows))]
+
+
+def test_coco_inverts_extract(tmp_path):
+    scenes.build(str(tmp_path / "a"), "val", 6, scenes.Scenes(seed=3), jobs=1)
+    assert extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files")) == 6
+    coco.build(str(tmp_path / "files"), str(tmp_path / "files/instances.json"), str(tmp_path / "b"), "val", jobs=1)
+    before, after = all_records(tmp_path / "a", "val"), all_records(tmp_path / "b", "val")
+    assert [category.name for category in info.load(tmp_path / "b").categories] == list(scenes.CLASSES)
+    assert sorted(r.filename for r in before) == sorted(r.filename for r in after)
+    there = {record.filename: record for record in after}
+    for record in before:
+        again = there[record.filename]
+        assert again.encoded == record.encoded and again.names == record.names
+        np.testing.assert_allclose(again.boxes, record.boxes, atol=1e-3)
+        np.testing.assert_allclose(again.keypoints, record.keypoints, atol=1e-3)
+        assert all(np.array_equal(a, b) for a, b in zip(again.masks, record.masks, strict=True))
+
+
+def test_count_takes_the_first(tmp_path):
+    scenes.build(str(tmp_path / "a"), "val", 3, scenes.Scenes(seed=3), jobs=1)
+    extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"), count=2)
+    tree = json.loads((tmp_path / "files/instances.json").read_text())
+    assert len(tree["images"]) == 2
+    assert {annotation["image_id"] for annotation in tree["annotations"]} <= {image["id"] for image in tree["images"]}
+    assert len(list((tmp_path / "files").glob("*.jpg"))) == 2
