@@ -17,6 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
@@ -70,7 +71,7 @@ class Child:
     """A process that measures an epoch when asked, and the memory of it and its own children."""
 
     def __init__(self, command, settings):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process: Any = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.peak_mib, self.versions = 0, ""
         self._say(json.dumps(settings))
         threading.Thread(target=self._watch, daemon=True).start()
@@ -196,7 +197,7 @@ def build_records(folder, images, annotations, copies):
 
 def table(results):
     """Results as lines of text."""
-    rows = [("", "images/s", "slowest", "fastest", "peak MiB", "")]
+    rows: list[tuple[str, ...]] = [("", "images/s", "slowest", "fastest", "peak MiB", "")]
     for name, row in results.items():
         if name not in ("settings", "ratio"):
             rates = [row["images_per_second"], min(row["epochs"]), max(row["epochs"])]

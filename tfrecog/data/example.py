@@ -3,6 +3,8 @@
 The wire format is that of tensorflow/core/example/{example,feature}.proto; either side reads what the other wrote.
 """
 
+from typing import Any
+
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -45,4 +47,4 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 
 _pool = descriptor_pool.DescriptorPool()
 _pool.Add(_file())
-Example = message_factory.GetMessageClass(_pool.FindMessageTypeByName("tfrecog.Example"))
+Example: Any = message_factory.GetMessageClass(_pool.FindMessageTypeByName("tfrecog.Example"))

@@ -1,5 +1,7 @@
 """Images: decoding, the size they are resized to, the static shapes they are padded to, and photometric noise."""
 
+from typing import Any
+
 import tensorflow as tf
 
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
@@ -65,8 +67,8 @@ def photometric(image, seed, strength):
     Each happens half of the time. Strength 1 reaches as far as torchvision's RandomPhotometricDistort: an eighth in
     brightness, half in contrast and saturation, a twentieth of the circle in hue.
     """
-    happens = tf.random.stateless_uniform([4], _fold(seed, 0)) < 0.5
-    by = tf.where(happens, tf.random.stateless_uniform([4], _fold(seed, 1), -strength, strength), 0)
+    happens = tf.random.stateless_uniform([4], fold(seed, 0)) < 0.5
+    by = tf.where(happens, tf.random.stateless_uniform([4], fold(seed, 1), -strength, strength), 0)
     image = tf.cast(image, tf.float32) * (1 + by[0] / 8)
     image = tf.image.adjust_contrast(image, 1 + by[1] / 2)
     image = tf.clip_by_value(image, 0, 255) / 255
@@ -75,5 +77,6 @@ def photometric(image, seed, strength):
     return tf.clip_by_value(image, 0, 1) * 255
 
 
-def _fold(seed, purpose):
+def fold(seed, purpose) -> Any:
+    """Another seed [2] from a seed [2], for a purpose (an integer)."""
     return tf.random.fold_in(seed, purpose)

@@ -44,7 +44,7 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
     def example(row, canvas, epoch):
         serialized = _read(config.records, index, row)
         record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
-        example_seed = tf.random.fold_in(tf.random.fold_in(tf.stack([seed, 0]), epoch), tf.cast(row, tf.int32))
+        example_seed = image.fold(image.fold(tf.stack([seed, 0]), epoch), tf.cast(row, tf.int32))
         picture = _decode(config.records, index, row, record)
         objects = _objects(record, info, masks, keypoints)
         return _facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
@@ -143,6 +143,7 @@ def _decode(folder, index, row, record):
 
     # Python only to name the culprit: decoding itself runs without the interpreter's lock.
     def decode(encoded, row, filename, height, width):
+        picture = None
         try:
             picture = image.decode(encoded)
             size, stated = tuple(picture.shape[:2]), (int(height), int(width))
@@ -203,23 +204,23 @@ def _augmented(config, info, picture, objects, canvas, seed):
     """Image and instances after photometric noise, flip, choice of scale and crop."""
     original = tf.shape(picture)[:2]
     if config.photometric:
-        picture = image.photometric(picture, tf.random.fold_in(seed, 0), config.photometric)
+        picture = image.photometric(picture, image.fold(seed, 0), config.photometric)
     if config.flip:
-        flipped = tf.random.stateless_uniform([], tf.random.fold_in(seed, 1)) < config.flip
+        flipped = tf.random.stateless_uniform([], image.fold(seed, 1)) < config.flip
         width = tf.cast(original[1], tf.float32)
         picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
         objects = tf.cond(flipped, lambda: instances.flip(objects, width, info.flip_pairs), lambda: objects)
-    short = tf.random.stateless_uniform([], tf.random.fold_in(seed, 2), 0, len(config.short_side), tf.int32)
+    short = tf.random.stateless_uniform([], image.fold(seed, 2), 0, len(config.short_side), tf.int32)
     size = image.target_size(original, tf.gather(config.short_side, short), config.long_side)
     low, high = config.scale_jitter
     if (low, high) != (1.0, 1.0):
-        jitter = tf.random.stateless_uniform([], tf.random.fold_in(seed, 3), low, high)
+        jitter = tf.random.stateless_uniform([], image.fold(seed, 3), low, high)
         size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
     picture = image.resize(picture, size)
     objects = instances.scale(objects, tf.cast(size, tf.float32) / tf.cast(original, tf.float32))
     window = tf.minimum(size, canvas)
     if high > 1:
-        share = tf.random.stateless_uniform([2], tf.random.fold_in(seed, 4))
+        share = tf.random.stateless_uniform([2], image.fold(seed, 4))
         offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
         picture = tf.slice(picture, tf.concat([offset, [0]], axis=0), tf.concat([window, [3]], axis=0))
         objects = instances.crop(objects, offset, window)
