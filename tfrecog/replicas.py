@@ -10,9 +10,22 @@ def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
         if replicas > len(gpus):
             raise ValueError(f"--train.replicas={replicas}: this machine has {len(gpus)} GPUs; use 0 for all of them")
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas or len(gpus))])
-    replicas = replicas or 1
-    _make_logical_cpus(replicas)
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    reserve(replicas)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas or 1)])
+
+
+def reserve(replicas: int) -> None:
+    """Makes so many logical CPUs where there is no GPU; possible only before TensorFlow's first operation."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if (
+        tf.config.list_physical_devices("GPU")
+        or len(tf.config.get_logical_device_configuration(cpu) or [0]) >= replicas
+    ):
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    except RuntimeError as error:
+        raise ValueError(f"--train.replicas={replicas}: TensorFlow has already begun with fewer CPU devices") from error
 
 
 def share(strategy: tf.distribute.Strategy, batch: dict) -> dict:
@@ -25,13 +38,3 @@ def share(strategy: tf.distribute.Strategy, batch: dict) -> dict:
         )
         for name, part in parts.items()
     }
-
-
-def _make_logical_cpus(count):
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    if len(tf.config.get_logical_device_configuration(cpu) or [None]) >= count:
-        return
-    try:
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-    except RuntimeError as error:
-        raise ValueError(f"--train.replicas={count}: TensorFlow has already begun with fewer CPU devices") from error

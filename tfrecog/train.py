@@ -304,7 +304,6 @@ def _data(experiment, dataset):
 
 def _prepare(experiment):
     """Returns the resolved experiment, its task and its data; raises ValueError or OSError for what a user can mend."""
-    config.check(experiment)
     for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
         if not value:
             raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
@@ -312,7 +311,7 @@ def _prepare(experiment):
     dataset = info.load(experiment.data.records)
     task = tasks.build(experiment, dataset)
     data = _data(experiment, dataset)
-    # Before TensorFlow's devices begin: wrong numbers of replicas should leave no run behind.
+    # Here too, so that a wrong number of replicas leaves no run behind.
     _check_divisible(experiment.data.batch_size, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
     runs.begin(experiment, dataset)
     return experiment, task, data
@@ -321,10 +320,13 @@ def _prepare(experiment):
 def main() -> int:
     """Trains as the command line says; returns the exit status."""
     experiment = flagged.parse(Experiment())
-    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
-        # On a CPU always: some sums are else taken in whatever order the threads arrive. Before anything runs.
-        tf.config.experimental.enable_op_determinism()
     try:
+        config.check(experiment)
+        # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
+        replicas.reserve(experiment.train.replicas)
+        if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
+            # On a CPU always: some sums are else taken in whatever order the threads arrive.
+            tf.config.experimental.enable_op_determinism()
         experiment, task, data = _prepare(experiment)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
