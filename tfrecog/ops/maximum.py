@@ -62,11 +62,11 @@ def pool(features, boxes, owner, scale, *, size):
         )
 
         def gradient(upstream):
-            upstream = tf.where(full, tf.reshape(upstream, [-1, channels]), 0.0)
             upstream = tf.transpose(tf.reshape(upstream, [-1, channels // group, group]), [1, 0, 2])
 
             def to_channels(inputs):
-                return _add_at(*inputs, cells)
+                upstream, index = inputs
+                return _add_at(tf.where(full, upstream, 0.0), index, cells)
 
             out = tf.map_fn(
                 to_channels, (upstream, index), parallel_iterations=_in_parallel(), fn_output_signature=tf.float32
@@ -88,7 +88,9 @@ def _channels_at_once(features):
     """Size of the groups of channels: a power of two that divides C, smaller for larger maps."""
     channels, cells = features.shape[-1], features.shape[:3].num_elements() or 2**14
     group = 1
-    while channels % (group * 2) == 0 and cells * group * 2 * 8 * 25 <= TABLE_BYTES and group < 64:
+    while (
+        channels % (group * 2) == 0 and cells * group * 2 * 8 * 25 <= TABLE_BYTES and group < 16
+    ):  # 16: rows of two cache lines.
         group *= 2
     return group
 
