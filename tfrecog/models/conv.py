@@ -64,7 +64,7 @@ class Conv(keras.layers.Layer):
     def call(self, x, training=False):
         kernel, norm = tf.convert_to_tensor(self.kernel), self.norm
         if norm is None:
-            x = self._convolve(x, kernel) + tf.convert_to_tensor(self.bias)
+            x = tf.nn.bias_add(self._convolve(x, kernel), tf.convert_to_tensor(self.bias))
         elif isinstance(norm, keras.layers.GroupNormalization) or (training and norm.trainable):
             x = norm(self._convolve(x, kernel), training=training)
         else:
