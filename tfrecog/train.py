@@ -128,14 +128,19 @@ def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, st
 
     def on_replica(batch, step):
         replica, add = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
-        with tf.GradientTape() as tape:
-            terms = task.losses(model, batch)
-            totals = tf.stack([tf.cast(total, tf.float32) for total, _ in terms.values()])
-            counts = tf.stack([tf.cast(count, tf.float32) for _, count in terms.values()])
-            # Counts of the whole batch: an example weighs the same on every replica, however they are spread.
-            shares = totals / tf.maximum(replica.all_reduce(add, tf.stop_gradient(counts)), 1.0)
-            loss = tf.reduce_sum(shares)
-        gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
+        terms = task.losses(model, batch)
+        totals = tf.stack([tf.cast(total, tf.float32) for total, _ in terms.values()])
+        counts = tf.stack([tf.cast(count, tf.float32) for _, count in terms.values()])
+        # Counts of the whole batch: an example weighs the same on every replica, however they are spread.
+        shares = totals / tf.maximum(replica.all_reduce(add, tf.stop_gradient(counts)), 1.0)
+        # Where gradients meet they are added two by two, in a fixed order. GradientTape would use one AddN of them all,
+        # whose order of summation depends on which of its inputs is free to be overwritten: on the threads.
+        gradients = tf.gradients(
+            tf.reduce_sum(shares),
+            weights,
+            unconnected_gradients="zero",
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
         means = replica.all_reduce(add, shares)
         finite = tf.reduce_all(tf.math.is_finite(means))
         norm = optimizer.apply(gradients, rate(step), valid=finite)
@@ -327,6 +332,8 @@ def main() -> int:
         if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
             # On a CPU always: some sums are else taken in whatever order the threads arrive.
             tf.config.experimental.enable_op_determinism()
+            # It would join additions, two by two, into one AddN: see `train_step`.
+            tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
         experiment, task, data = _prepare(experiment)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
