@@ -88,9 +88,8 @@ def _channels_at_once(features):
     """Size of the groups of channels: a power of two that divides C, smaller for larger maps."""
     channels, cells = features.shape[-1], features.shape[:3].num_elements() or 2**14
     group = 1
-    while (
-        channels % (group * 2) == 0 and cells * group * 2 * 8 * 25 <= TABLE_BYTES and group < 16
-    ):  # 16: rows of two cache lines.
+    # At most 16: the values of all bins then stay in the cache.
+    while group < 16 and channels % (group * 2) == 0 and cells * group * 2 * 8 * 25 <= TABLE_BYTES:
         group *= 2
     return group
 
