@@ -42,13 +42,13 @@ def commands():
 @functools.cache
 def flags_of(module):
     """Names of the flags that a command of ours takes."""
-    tree = {"tfrecog.train": "Experiment", "tfrecog.evaluate": "Evaluation", "tfrecog.predict": "Prediction"}.get(module)
-    if tree:
-        config = Experiment() if tree == "Experiment" else getattr(importlib.import_module(module), tree)()
-        return {"flagfile", "help", *(leaf.path for leaf in flagged.leaves(config))}
+    if module.startswith("tfrecog."):
+        program = importlib.import_module(module)
+        own = [getattr(program, name) for name in ("Evaluation", "Prediction") if hasattr(program, name)]
+        return {"flagfile", "help", *(leaf.path for leaf in flagged.leaves((own or [Experiment])[0]()))}
     command = [sys.executable, "-m", module, "--help"]
     text = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120).stdout
-    names = re.findall(r"^ +--(?:\[no\])?([\w.]+)", text, re.MULTILINE)
+    names = re.findall(r"^ +--(?:\[no\])?([\w.]+):", text, re.MULTILINE)
     assert names, f"{' '.join(command)} tells of no flags"
     return {"help", *names}
 
