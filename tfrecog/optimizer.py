@@ -35,7 +35,9 @@ class SGD:
             [], the norm of the summed gradient, before clipping.
         """
         replica = tf.distribute.get_replica_context()
-        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [tf.convert_to_tensor(g) for g in gradients])
+        # The all-reduce asks where a gradient lies, which not every one that `tf.gradients` makes can say.
+        gradients = [tf.identity(tf.convert_to_tensor(gradient)) for gradient in gradients]
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         norm = tf.linalg.global_norm(gradients)
         if self.config.clip_norm > 0:
             # After the all-reduce: the norm is that of the whole batch's gradient, whatever the number of replicas.
