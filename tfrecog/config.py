@@ -39,6 +39,9 @@ class DataConfig:
     max_instances: Annotated[int, "Ground-truth slots an image; more are reported and left out."] = 100
     mask_size: Annotated[int, "Side of the square that holds a ground-truth mask, in its box."] = 112
     skip_empty: Annotated[bool, "Training: leave out images without a single (non-crowd) box."] = True
+    skip_damaged: Annotated[
+        bool, "Training: go on without a damaged record or image, naming each. Off: stop at the first."
+    ] = True
     workers: Annotated[int, "Images prepared at once. 0: as many as tf.data finds useful."] = 0
 
 

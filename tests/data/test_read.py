@@ -176,26 +176,6 @@ def test_evaluation_shows_every_image_exactly_once(dataset, batch_size):
     assert sorted(seen) == list(range(9))
 
 
-def test_image_files_are_read_like_records(dataset, tmp_path):
-    config, facts, rows = dataset
-    paths = []
-    for i in range(9):
-        paths.append(tmp_path / f"{i}.png")
-        paths[-1].write_bytes(record(i).encoded)
-    files = list(read.images(paths, config, 2).as_numpy_iterator())
-    records_too = list(read.evaluation(config, facts, rows, 2).as_numpy_iterator())
-    for one, other in zip(files, records_too, strict=True):
-        for key in ("image", "size", "original_size", "scale", "record", "valid"):
-            np.testing.assert_array_equal(one[key], other[key])
-
-
-def test_a_file_that_is_no_image_is_named(dataset, tmp_path):
-    path = tmp_path / "notes.jpg"
-    path.write_text("not an image")
-    with pytest.raises(ValueError, match=r"notes\.jpg is not an image"):
-        read.images([path], dataset[0], 1)
-
-
 def test_an_image_that_cannot_be_decoded_names_shard_record_file_and_remedy(dataset, tmp_path):
     bad = record(5)
     bad.encoded = bad.encoded[:60]
@@ -204,8 +184,30 @@ def test_an_image_that_cannot_be_decoded_names_shard_record_file_and_remedy(data
     expected = r"train-00001\.tfrecord, record 1 \(byte \d+\): image '5\.png' cannot be decoded(.|\n)*delete .*pipeline"
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
         list(read.evaluation(config, facts, rows))
+    config = dataclasses.replace(config, skip_damaged=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
         list(read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=9))
+
+
+def test_training_goes_on_without_damaged_records_and_names_each_once(dataset, tmp_path, caplog):
+    bad = record(5)
+    bad.encoded = bad.encoded[:60]
+    facts, rows = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
+    shard = tmp_path / rows.shards[rows.shard[2]]
+    content = bytearray(shard.read_bytes())
+    content[rows.offset[2] + 100] ^= 1
+    shard.write_bytes(content)
+    config = dataclasses.replace(dataset[0], records=str(tmp_path), photometric=0, scale_jitter=(1.0, 1.0))
+    steps = 2 * read.steps_per_epoch(rows, config)
+    seen = set()
+    for batch in read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=steps).as_numpy_iterator():
+        for i, row in enumerate(batch["record"].tolist()):
+            seen.add(row)
+            assert (batch["labels"][i].max() == 0) == (batch["image"][i].max() == 0) == (row in (2, 5))
+    assert {2, 5} <= seen
+    messages = [r.getMessage() for r in caplog.records if "Going on without it" in r.getMessage()]
+    assert len(messages) == 2
+    assert any("checksum" in m for m in messages) and any("'5.png' cannot be decoded" in m for m in messages)
 
 
 def test_a_size_that_is_not_the_images_is_an_error(dataset, tmp_path):

@@ -1,4 +1,4 @@
-"""From records to batches: `training`, `evaluation`, and `images` for pictures that are not in records.
+"""From records to batches, for `training` and for `evaluation`.
 
 A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
 image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
@@ -10,9 +10,8 @@ import os
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from PIL import Image
 
-from tfrecog.data import image, instances, order
+from tfrecog.data import image, instances, order, records
 from tfrecog.data import index as indices
 from tfrecog.data.parse import parse
 
@@ -30,6 +29,7 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
     per_epoch = groups.steps(config.batch_size)
     batches_of = order.shuffled(groups, config.batch_size, seed)
     _report_crowded(config, index)
+    damaged = _Damaged() if config.skip_damaged else None
 
     def batch_of(step):
         epoch, position = divmod(int(step), per_epoch)
@@ -42,11 +42,11 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
         return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), tf.broadcast_to(epoch, [config.batch_size])
 
     def example(row, canvas, epoch):
-        serialized = _read(config.records, index, row)
+        serialized = _read(config.records, index, row, damaged)
         record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
         example_seed = image.fold(image.fold(tf.stack([seed, 0]), epoch), tf.cast(row, tf.int32))
-        picture = _decode(config.records, index, row, record)
-        objects = _objects(record, info, masks, keypoints)
+        picture, sound = _decode(config.records, index, row, record, damaged)
+        objects = _objects(record, info, masks, keypoints, sound)
         return _facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
 
     dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
@@ -60,30 +60,10 @@ def evaluation(config, info, index, batch_size=None):
 
     def load(row):
         record = parse(_read(config.records, index, row), masks=False, keypoints=0, mask_size=0)
-        return _decode(config.records, index, row, record), _facts(record, row, tf.zeros([2], tf.int32))
+        picture, _ = _decode(config.records, index, row, record)
+        return picture, _facts(record, row, tf.zeros([2], tf.int32))
 
     return _in_turn(config, sizes, load, batch_size)
-
-
-def images(paths, config, batch):
-    """Dataset of image files like `evaluation`; `record` is the position in `paths`."""
-    names = [str(path) for path in paths]
-    sizes = np.array([_size_of(name) for name in names], np.int32).reshape(-1, 2)
-
-    def picture_of(row, encoded):
-        try:
-            return image.decode(encoded)
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(f"{names[int(row)]} cannot be decoded: {error.message}") from None
-
-    def load(row):
-        name = tf.constant(names)[row]
-        picture = tf.py_function(picture_of, [row, tf.io.read_file(name)], tf.uint8)
-        size = tf.constant(sizes)[row]
-        record = {"height": size[0], "width": size[1], "source_id": ""}
-        return tf.ensure_shape(picture, [None, None, 3]), _facts(record, row, tf.zeros([2], tf.int32))
-
-    return _in_turn(config, sizes, load, batch)
 
 
 def _training_groups(config, index):
@@ -133,33 +113,63 @@ def _prepare(dataset, example, config, batch_size):
     return dataset.with_options(options)
 
 
-def _read(folder, index, row):
-    serialized = tf.numpy_function(lambda i: indices.read(folder, index, i), [row], tf.string)
-    return tf.ensure_shape(serialized, [])
+class _Damaged:
+    """Names each damaged record once, and counts them."""
+
+    def __init__(self):
+        self.rows = set()
+
+    def report(self, row, problem):
+        if row not in self.rows:
+            self.rows.add(row)
+            logging.error("%s Going on without it; damaged so far: %d.", problem, len(self.rows))
 
 
-def _decode(folder, index, row, record):
-    """Picture [H, W, 3] uint8 of a record; ValueError names shard, record, file and remedy."""
+def _read(folder, index, row, damaged=None):
+    """Serialized record; with `damaged`, a black image without annotations stands in for one that cannot be read."""
+
+    def read(row):
+        try:
+            return indices.read(folder, index, row)
+        except indices.CorruptRecord as problem:
+            if damaged is None:
+                raise
+            damaged.report(int(row), str(problem))
+            return records.encode(records.blank(int(index.height[row]), int(index.width[row])))
+
+    return tf.ensure_shape(tf.numpy_function(read, [row], tf.string), [])
+
+
+def _decode(folder, index, row, record, damaged=None):
+    """Picture [H, W, 3] uint8 of a record, and whether it is sound [].
+
+    A ValueError names shard, record, file and remedy; with `damaged` it is reported there, and the picture is black.
+    """
 
     # Python only to name the culprit: decoding itself runs without the interpreter's lock.
     def decode(encoded, row, filename, height, width):
-        picture = None
+        stated = int(height), int(width)
         try:
             picture = image.decode(encoded)
-            size, stated = tuple(picture.shape[:2]), (int(height), int(width))
+            size = tuple(picture.shape[:2])
             problem = None if size == stated else f"is {size} pixels (height, width), not {stated} as its record says"
         except tf.errors.InvalidArgumentError as error:
             problem = f"cannot be decoded ({error.message})"
-        if problem:
-            shard = os.path.join(folder, index.shards[index.shard[int(row)]])
-            raise ValueError(
-                f"{index.place(int(row))}: image {filename.numpy().decode()!r} {problem}. Repair or remove it in the "
-                f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
-            )
-        return picture
+        if problem is None:
+            return picture, True
+        shard = os.path.join(folder, index.shards[index.shard[int(row)]])
+        problem = (
+            f"{index.place(int(row))}: image {filename.numpy().decode()!r} {problem}. Repair or remove it in the "
+            f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
+        )
+        if damaged is None:
+            raise ValueError(problem)
+        damaged.report(int(row), problem)
+        return tf.zeros([*stated, 3], tf.uint8), False
 
     inputs = [record["encoded"], row, record["filename"], record["height"], record["width"]]
-    return tf.ensure_shape(tf.py_function(decode, inputs, tf.uint8), [None, None, 3])
+    picture, sound = tf.py_function(decode, inputs, (tf.uint8, tf.bool))
+    return tf.ensure_shape(picture, [None, None, 3]), tf.ensure_shape(sound, [])
 
 
 def _facts(record, row, seed):
@@ -174,14 +184,14 @@ def _facts(record, row, seed):
     }
 
 
-def _objects(record, info, masks, keypoints):
-    """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes."""
+def _objects(record, info, masks, keypoints, usable):
+    """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes; none if not `usable`."""
     objects = {"boxes": record["boxes"], "labels": _labels(record, info)}
     if masks:
         objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
     if keypoints:
         objects["keypoints"] = record["keypoints"]
-    return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]))
+    return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]) & usable)
 
 
 def _labels(record, info):
@@ -233,11 +243,3 @@ def _sized(picture, original, size, canvas):
         "size": tf.shape(picture)[:2],
         "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
     }
-
-
-def _size_of(path):
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except OSError as error:
-        raise ValueError(f"{path} is not an image that can be read: {error}") from error

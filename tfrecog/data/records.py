@@ -41,6 +41,28 @@ class Record:
     keypoints: np.ndarray | None = None  # float32 [n, J, 3]: y, x, visibility; zeros where visibility is 0
 
 
+def blank(height, width):
+    """Record of a black image without annotations, to stand in for one that cannot be read."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "PNG")
+    none = np.zeros([0], np.int64)
+    return Record(
+        encoded=file.getvalue(),
+        format="png",
+        height=height,
+        width=width,
+        filename="",
+        source_id="",
+        boxes=np.zeros([0, 4], np.float32),
+        labels=none,
+        names=[],
+        crowd=none.astype(bool),
+        areas=none.astype(np.float32),
+        ids=none,
+        masks=[],
+    )
+
+
 def to_runs(mask):
     """Run lengths [r] int64 of mask [H, W]: down the columns, starting with the zeros (COCO's "counts")."""
     flat = np.asarray(mask, bool).ravel(order="F")
