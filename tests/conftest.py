@@ -18,7 +18,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def two_replicas():
     """A MirroredStrategy of two CPU replicas."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    from tfrecog import replicas
+
+    return replicas.strategy(2)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ PLAIN = OptimConfig(momentum=0.9, weight_decay=0.0, clip_norm=0.0)
 
 def trajectory(config, start, gradients, rates, strategy=None, name="kernel"):
     """Values of one variable after each of a sequence of steps; gradients[step][replica]."""
-    strategy = strategy or tf.distribute.MirroredStrategy(["CPU:0"])
+    strategy = strategy or replicas.strategy(1)
     with strategy.scope():
         variable = keras.Variable(np.float32(start), name=name)
         optimizer = SGD([variable], config)

@@ -1,8 +1,11 @@
 """Devices to train on: every GPU, or logical CPUs."""
 
+import functools
+
 import tensorflow as tf
 
 
+@functools.cache  # Two strategies of the same devices would get into each other's collective operations.
 def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
     """A MirroredStrategy of so many GPUs, or of logical CPUs where there is no GPU. 0: every GPU, or one CPU."""
     gpus = tf.config.list_physical_devices("GPU")
