@@ -25,22 +25,20 @@ class Detector(keras.Model):
         super().__init__(name=name)
         self.config, self.num_classes = config, num_classes
         on_pyramid = config.neck == "fpn"
-        cell = len(config.rpn.anchor_ratios) * (1 if on_pyramid else len(config.rpn.anchor_sizes))
+        sizes, ratios = len(config.rpn.anchor_sizes), len(config.rpn.anchor_ratios)
         if on_pyramid:
-            levels = tuple(range(2, 2 + min(4, len(config.rpn.anchor_sizes))))
-            extra = len(config.rpn.anchor_sizes) - len(levels)
-            self.backbone = ResNet(config.backbone, last=levels[-1])
-            self.neck = Fpn(config.fpn, levels, extra)
+            self.pooled_levels = tuple(range(2, 2 + min(4, sizes)))
+            self.backbone = ResNet(config.backbone, last=self.pooled_levels[-1])
+            self.neck = Fpn(config.fpn, self.pooled_levels, extra=sizes - len(self.pooled_levels))
             self.trunk = TwoDense(config.box.trunk)
-            self.pooled_levels = levels
+            channels, anchors_per_cell = config.fpn.channels, ratios
         else:
-            levels = (4,)
+            self.pooled_levels = (4,)
             self.backbone = ResNet(config.backbone, last=4)
             self.neck = None
             self.trunk = Res5(stage(config.backbone, 5))
-            self.pooled_levels = levels
-        channels = config.fpn.channels if on_pyramid else 1024
-        self.rpn = rpn.RpnHead(config.rpn, channels, cell)
+            channels, anchors_per_cell = self.backbone.channels[4], ratios * sizes
+        self.rpn = rpn.RpnHead(config.rpn, channels, anchors_per_cell)
         self.box = BoxPredictor(num_classes)
         # On C4, res5 is the mask branch's convolutions as well (He et al. 2017, figure 4, left).
         self.mask = (

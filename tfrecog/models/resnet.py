@@ -50,6 +50,7 @@ class Stage(keras.layers.Layer):
             Block(channels, stride if i == 0 else 1, bottleneck, project and i == 0, norm, name=f"block{i + 1}")
             for i in range(blocks)
         ]
+        self.channels = self.blocks[-1].convs[-1].filters
 
     def call(self, x, training=False):
         for block in self.blocks:
@@ -68,6 +69,7 @@ class ResNet(keras.layers.Layer):
         norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
         self.stem = Conv(config.width, 7, 2, relu=True, **norm, name="stem")
         self.stages = [stage(config, level) for level in range(2, last + 1)]
+        self.channels = {level: layer.channels for level, layer in enumerate(self.stages, start=2)}
         for frozen in [self.stem, *self.stages][: config.frozen_stages]:
             frozen.trainable = False
 

@@ -66,7 +66,7 @@ class Detection:
             rois, labels, gt = rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
             mask_logits = model.mask_logits(features, rois, training=True)
             (targets,) = per_image(
-                lambda *one: (masks.targets(*one, size=2 * self.config.mask.size),),
+                lambda *one: (masks.targets(*one, size=mask_logits.shape[2]),),
                 (batch["masks"], batch["mask_boxes"], rois, gt),
                 (tf.float32,),
             )
