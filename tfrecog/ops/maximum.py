@@ -1,14 +1,16 @@
 """RoIPool as range maxima: the maximum of any rectangle of cells is that of four overlapping power-of-two windows.
 
-A table holds, for all heights 2^i and widths 2^j in use, the maximum of the window at each cell (a sparse table). A
-bin of any size then costs four look-ups. Each value carries the number of its cell in bits that float64 has and float32
-does not need, so one maximum finds both; of equal values the first cell by row wins.
+Windows of 2^i by 2^j cells are made from one another, each by one maximum of two of half its size, and each gives the
+bins it suits their values before the next is made (a sparse table of which one entry is kept at a time). The forward
+pass needs values alone; the backward pass finds their cells with the same maxima of numbers that hold both.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
-INDEX = 2**29 - 1  # The bits of a float64 mantissa below those of a float32.
-TABLE_BYTES = 2**27  # Channels are taken in groups whose table is about this large.
+INDEX = 2**29 - 1  # The bits of a float64 that a float32 does not need.
+GROUP_BYTES = 2**22  # Channels are taken in groups of which a map is about this large, to stay near the processor.
 
 
 def bins(boxes, scale, length, size):
@@ -32,50 +34,119 @@ def pool(features, boxes, owner, scale, *, size):
     """RoIPool [n, S, S, C] of boxes [n, 4] in images owner [n] of features [B, H, W, C]; an empty bin is 0."""
     shape, channels = tf.shape(features), features.shape[-1]
     cells = shape[0] * shape[1] * shape[2]
-    first, end = bins(boxes, scale, shape[1:3], size)
-    full = tf.reshape((end > first)[:, 0, :, None] & (end > first)[:, 1, None, :], [-1, 1])
-    first = tf.minimum(first, shape[1:3, None] - 1)  # An empty bin reads some cell, and is set to 0 below.
-    extent = tf.cast(tf.maximum(end - first, 1), tf.float32)
-    level = tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
-    last = tf.maximum(end - tf.bitwise.left_shift(1, level), first)
-    count = tf.maximum(tf.reduce_max(level, axis=[0, 2]) + 1, 1)
-    window = level[:, 1, None, :] * count[0] + level[:, 0, :, None]
-    base = window * cells + (owner * shape[1] * shape[2])[:, None, None]
-    corners = [
-        tf.reshape(base + y[:, :, None] * shape[2] + x[:, None, :], [-1])
-        for y in (first[:, 0], last[:, 0])
-        for x in (first[:, 1], last[:, 1])
-    ]
-    group = _channels_at_once(features)
+    lookup = _lookup(*bins(boxes, scale, shape[1:3], size), owner, shape)
+    total = tf.size(lookup.order)
+
+    def grouped(rows, group):
+        return tf.transpose(tf.reshape(rows, [-1, channels // group, group]), [1, 0, 2])
+
+    def each(function, inputs, dtype):
+        return tf.map_fn(function, inputs, parallel_iterations=_in_parallel(), fn_output_signature=dtype)
 
     @tf.custom_gradient
     def maxima(features):
-        def of_channels(part):
-            rows = tf.reshape(_table(_pack(part), count), [-1, group])
-            a, b, c, d = (tf.gather(rows, corner) for corner in corners)
-            value, index = _unpack(tf.maximum(tf.maximum(a, b), tf.maximum(c, d)))
-            return tf.where(full, value, 0.0), index
+        group = _channels_at_once(features)
 
-        parts = tf.transpose(tf.reshape(features, [*tf.unstack(shape[:3]), -1, group]), [3, 0, 1, 2, 4])
-        value, index = tf.map_fn(
-            of_channels, parts, parallel_iterations=_in_parallel(), fn_output_signature=(tf.float32, tf.int32)
-        )
+        def values(part):
+            found = _maxima(part, lookup)
+            return tf.concat([found, tf.zeros([total - tf.shape(found)[0], group])], axis=0)
+
+        value = tf.reshape(each(values, grouped(features, group), tf.float32), [-1, group])
+        place = tf.math.invert_permutation(lookup.order)[:, None] + tf.range(channels // group) * total
+        value = tf.reshape(tf.gather(value, place), [-1, size, size, channels])
 
         def gradient(upstream):
-            upstream = tf.transpose(tf.reshape(upstream, [-1, channels // group, group]), [1, 0, 2])
+            group = _channels_at_once(features, 8)
+            order = lookup.order[: lookup.start[-1]]
 
-            def to_channels(inputs):
-                upstream, index = inputs
-                return _add_at(tf.where(full, upstream, 0.0), index, cells)
+            def to_cells(inputs):
+                part, upstream = inputs
+                position = _position(_maxima(_numbered(part), lookup))
+                return _add_at(tf.gather(upstream, order), position, cells)
 
-            out = tf.map_fn(
-                to_channels, (upstream, index), parallel_iterations=_in_parallel(), fn_output_signature=tf.float32
-            )
+            out = each(to_cells, (grouped(features, group), grouped(upstream, group)), tf.float32)
             return tf.reshape(tf.transpose(out, [1, 0, 2]), shape)
 
-        return tf.reshape(tf.transpose(value, [1, 0, 2]), [-1, size, size, channels]), gradient
+        return value, gradient
 
     return maxima(features)
+
+
+class _Lookup(NamedTuple):
+    """Where the maxima of bins are found, the bins sorted by the windows that cover them, empty ones last."""
+
+    order: tf.Tensor  # [bins], the number of each bin
+    corner: tf.Tensor  # [4, bins], the first cell of each of its windows
+    start: tf.Tensor  # [I * J * 2 + 1], first of the bins of windows (i, j) that need one, then of those that need four
+    widest: tf.Tensor  # [I], the largest j in use with each i
+    width: tf.Tensor  # W
+
+
+def _lookup(first, end, owner, shape):
+    """The _Lookup of bins from `first` to `end` [n, 2, S], in images owner [n] of a map of shape [B, H, W, C]."""
+    full = (end > first)[:, 0, :, None] & (end > first)[:, 1, None, :]
+    extent = tf.cast(tf.maximum(end - first, 1), tf.float32)
+    level = tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
+    last = end - tf.bitwise.left_shift(1, level)
+    count = tf.maximum(tf.reduce_max(level, axis=[0, 2]) + 1, 1)
+    overlap = (last > first)[:, 0, :, None] | (last > first)[:, 1, None, :]
+    kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 2 + tf.cast(overlap, tf.int32)
+    kinds = count[0] * count[1] * 2
+    kind = tf.reshape(tf.where(full, kind, kinds), [-1])
+    order = tf.argsort(kind, stable=True)
+    base = (owner * shape[1] * shape[2])[:, None, None]
+    corners = [base + y[:, 0, :, None] * shape[2] + x[:, 1, None, :] for y in (first, last) for x in (first, last)]
+    members = tf.math.bincount(kind, minlength=kinds + 1, maxlength=kinds + 1)
+    used = tf.reduce_any(tf.reshape(members[:kinds], [count[0], count[1], 2]) > 0, axis=2)
+    return _Lookup(
+        order=order,
+        corner=tf.gather(tf.reshape(tf.stack(corners), [4, -1]), order, axis=1),
+        start=tf.cumsum(members, exclusive=True),
+        widest=tf.reduce_max(tf.where(used, tf.range(count[1]), 0), axis=1),
+        width=shape[2],
+    )
+
+
+def _maxima(cells, lookup):
+    """Maxima [bins, c] of the bins that are not empty, in the order of `lookup`, of a map's cells [B * H * W, c]."""
+    columns = tf.shape(lookup.start)[0] // 2 // tf.shape(lookup.widest)[0]
+
+    def read(window, i, j, out):
+        kind = 2 * (i * columns + j)
+        one, four, end = (lookup.start[kind + k] for k in range(3))
+        a, b, c, d = (tf.gather(window, lookup.corner[k, four:end]) for k in range(4))
+        out = out.write(out.size(), tf.gather(window, lookup.corner[0, one:four]))
+        return out.write(out.size(), tf.maximum(tf.maximum(a, b), tf.maximum(c, d)))
+
+    def widths(i, window, out):
+        def wider(j, window, out):
+            window = _doubled(window, tf.bitwise.left_shift(1, j - 1))
+            return j + 1, window, read(window, i, j, out)
+
+        return _while(lambda j, *_: j <= lookup.widest[i], wider, window, read(window, i, 0, out))
+
+    def higher(i, window, out):
+        window = _doubled(window, tf.bitwise.left_shift(1, i - 1) * lookup.width)
+        return i + 1, window, widths(i, window, out)
+
+    pieces = tf.TensorArray(
+        cells.dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, cells.shape[1]]
+    )
+    return _while(lambda i, *_: i < tf.size(lookup.widest), higher, cells, widths(0, cells, pieces)).concat()
+
+
+def _while(condition, body, window, out):
+    """The last `out` of a loop from 1 on, in which the window grows and so its table shrinks."""
+    unknown = (tf.TensorShape([]), tf.TensorShape([None, window.shape[1]]), tf.TensorShape(None))
+    return tf.while_loop(condition, body, (1, window, out), shape_invariants=unknown, parallel_iterations=1)[-1]
+
+
+def _doubled(window, distance):
+    """Maxima of windows twice the size: each with the one `distance` cells on. The last ones reach out and are cut.
+
+    So do windows over the end of a row, into the next; no bin asks for them.
+    """
+    return tf.maximum(window[:-distance], window[distance:])
 
 
 def _round(x):
@@ -84,12 +155,12 @@ def _round(x):
     return tf.sign(x) * (whole + tf.cast(tf.abs(x) - whole >= 0.5, x.dtype))
 
 
-def _channels_at_once(features):
+def _channels_at_once(features, itemsize=4):
     """Size of the groups of channels: a power of two that divides C, smaller for larger maps."""
     channels, cells = features.shape[-1], features.shape[:3].num_elements() or 2**14
     group = 1
-    # At most 16: the values of all bins then stay in the cache.
-    while group < 16 and channels % (group * 2) == 0 and cells * group * 2 * 8 * 25 <= TABLE_BYTES:
+    # At least 64 bytes, a line of the cache, without which slices are copied.
+    while channels % (group * 2) == 0 and group * 2 * itemsize <= max(64, GROUP_BYTES // cells):
         group *= 2
     return group
 
@@ -99,45 +170,19 @@ def _in_parallel():
     return 1 if tf.executing_eagerly() else 2
 
 
-def _pack(part):
-    """Values [B, H, W, c] with their own positions in the low bits, float64."""
+def _numbered(part):
+    """Positive float64 numbers [cells, c] in the order of the float32 values, and of equal ones the first largest."""
+    bits = tf.bitcast(part + 0.0, tf.int32)  # + 0.0 makes -0 a 0.
+    # Below zero a larger pattern of bits is a smaller number.
+    rank = tf.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
     index = tf.reshape(tf.range(tf.size(part, out_type=tf.int64)), tf.shape(part))
-    # Zero has no mantissa to carry an index; the smaller number here becomes 0 again in float32.
-    wide = tf.where(part == 0, tf.constant(2.0**-300, tf.float64), tf.cast(part, tf.float64))
-    # The lower index must make the larger number: larger in size above zero, smaller in size below.
-    low = tf.where(wide > 0, INDEX - index, index)
-    return tf.bitcast(tf.bitwise.bitwise_or(tf.bitcast(wide, tf.int64), low), tf.float64)
+    # Rank in the upper bits, index in the lower; 2^60 makes it positive, 2^52 a normal number.
+    return tf.bitcast(tf.cast(rank, tf.int64) * (INDEX + 1) + (2**60 + 2**52 + INDEX - index), tf.float64)
 
 
-def _unpack(packed):
-    """The float32 values and int32 positions in `packed`."""
-    bits = tf.bitcast(packed, tf.int64)
-    low = tf.cast(tf.bitwise.bitwise_and(bits, INDEX), tf.int32)
-    value = tf.cast(tf.bitcast(tf.bitwise.bitwise_and(bits, ~INDEX), tf.float64), tf.float32)
-    return value, tf.where(packed > 0, INDEX - low, low)
-
-
-def _table(cells, count):
-    """Maxima [j, i, B, H, W, c] of windows 2^i by 2^j cells that start at each cell of [B, H, W, c]; i, j < count.
-
-    Windows that reach beyond the map are cut.
-    """
-
-    def doubled(axis):
-        def step(i, window, out):
-            size = tf.shape(window)[axis]
-            ahead = tf.minimum(tf.range(size) + tf.bitwise.left_shift(1, i), size - 1)
-            return i + 1, tf.maximum(window, tf.gather(window, ahead, axis=axis)), out.write(i, window)
-
-        return step
-
-    def along(window, axis, count):
-        out = tf.TensorArray(window.dtype, size=count, element_shape=window.shape)
-        *_, out = tf.while_loop(lambda i, *_: i < count, doubled(axis), (0, window, out), parallel_iterations=1)
-        return out.stack()
-
-    high = along(cells, 1, count[0])
-    return along(high, 3, count[1])
+def _position(number):
+    """Where in the map's cells [cells, c] a result of `_numbered` was, int64."""
+    return INDEX - tf.bitwise.bitwise_and(tf.bitcast(number, tf.int64), INDEX)
 
 
 def _add_at(upstream, index, cells):
