@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrecog import config, flagged
+from tfrecog import flagged, limits
 from tfrecog.config import Experiment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -23,7 +23,7 @@ def changed(flag, value):
 
 
 def test_the_defaults_pass():
-    config.check(Experiment())
+    limits.check(Experiment())
 
 
 @pytest.mark.parametrize(
@@ -34,33 +34,48 @@ def test_the_defaults_pass():
         ("data.short_side", ()),
         ("data.short_side", (800, -1)),
         ("data.scale_jitter", (1.0,)),
+        ("data.scale_jitter", (2.0, 0.5)),
+        ("detector.backbone.frozen_stages", 6),
+        ("detector.backbone.frozen_stages", -1),
+        ("detector.fpn.channels", 0),
+        ("detector.rpn.channels", -1),
+        ("detector.rpn.train.per_level", 0),
+        ("detector.rpn.infer.total", 0),
         ("detector.rpn.positive_iou", float("nan")),
         ("detector.rpn.negative_iou", 0.9),
         ("detector.box.delta_scale", (10.0, 10.0)),
+        ("detector.box.pool_samples", 0),
+        ("detector.box.trunk", -5),
+        ("detector.mask.size", 0),
+        ("detector.mask.channels", 0),
+        ("detector.mask.layers", -1),
+        ("detector.output.min_size", -1.0),
         ("optim.learning_rate", float("inf")),
         ("optim.learning_rate", -0.1),
         ("optim.weight_decay", -1e-4),
         ("schedule.epochs", 0.0),
         ("schedule.drop_epochs", (11.0, 8.0)),
         ("train.replicas", -1),
+        ("train.seed", -1),
+        ("train.seed", 2**31),
         ("train.log_steps", 0),
     ],
 )
 def test_a_value_that_cannot_work_is_answered_with_the_name_of_its_flag(flag, value):
     with pytest.raises(ValueError, match=rf"--{flag}="):
-        config.check(changed(flag, value))
+        limits.check(changed(flag, value))
 
 
 def test_all_wrong_values_are_named_at_once():
     wrong = replace(changed("data.flip", 2.0), schedule=replace(Experiment().schedule, epochs=-1.0))
     with pytest.raises(ValueError, match=r"(?s)data\.flip.*schedule\.epochs"):
-        config.check(wrong)
+        limits.check(wrong)
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_flagfile_of_the_repository_is_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # From anywhere.
-    config.check(flagged.load(Experiment(), path))
+    limits.check(flagged.load(Experiment(), path))
 
 
 def test_the_mask_recipe_is_the_faster_recipe_with_masks():

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrecog import atomic
 from tfrecog.optimizer import SGD
 
 FOLDER, BEST, PREFIX = "checkpoints", "best.json", "variables"
@@ -33,7 +34,8 @@ def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD, kee
         step=tf.Variable(step, dtype=tf.int64),
     )
     try:
-        shutil.rmtree(draft, ignore_errors=True)
+        for rubbish in folder.glob(".draft-*"):  # of a process that was killed
+            shutil.rmtree(rubbish, ignore_errors=True)
         draft.mkdir(parents=True)
         checkpoint.write(str(draft / PREFIX))
         for part in draft.iterdir():
@@ -68,7 +70,7 @@ def restore(path: str | Path, model: keras.Model, optimizer: SGD | None = None) 
             f"{path} is of another model.\n{_listing(missing, surplus, reshaped)}"
             "Use the flags that it was trained with (--flagfile=RUN/experiment.flags), or another --workdir for a new "
             "run. To start a new run from the weights that fit: "
-            f"--detector.backbone.weights={path} --detector.backbone.skip_mismatched"
+            f"--train.start_from={path} --train.skip_mismatched"
         )
     _assign(path, reader, wanted, saved)
     return int(_tensor(path, reader, saved["step"][0]))
@@ -87,7 +89,7 @@ def load_weights(source: str | Path, model: keras.Model, skip_mismatched: bool =
     if listing and not skip_mismatched:
         raise CheckpointError(
             f"{path} is of another model.\n{listing}To start from what fits and leave the rest as it is initialised, "
-            "add --detector.backbone.skip_mismatched"
+            "add --train.skip_mismatched"
         )
     fitting = {key: variable for key, variable in wanted.items() if key not in missing and key not in reshaped}
     if not fitting:
@@ -120,11 +122,8 @@ def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> b
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
         return False
-    draft = Path(workdir) / FOLDER / f".{BEST}"
-    draft.write_text(
-        json.dumps({"step": step, "by": by, "metrics": {k: float(v) for k, v in metrics.items()}}, indent=1)
-    )
-    draft.replace(draft.with_name(BEST))
+    with atomic.write(Path(workdir) / FOLDER / BEST) as file:
+        json.dump({"step": step, "by": by, "metrics": {k: float(v) for k, v in metrics.items()}}, file, indent=1)
     return True
 
 

@@ -4,7 +4,6 @@ A leaf's flag is named by its path from `Experiment`: `--optim.learning_rate=0.0
 in pixels, fractions in [0, 1].
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -52,15 +51,12 @@ class BackboneConfig:
     name: Annotated[Literal["resnet18", "resnet34", "resnet50", "resnet101"], "Which ResNet."] = "resnet50"
     norm: Annotated[
         Literal["frozen", "batch", "sync_batch", "group"],
-        "Normalisation: frozen batch norm, batch norm of each replica, over all replicas, or group norm.",
+        "Normalisation: frozen batch norm (for weights that have learned), batch norm of each replica, over all "
+        "replicas, or group norm.",
     ] = "frozen"
     norm_epsilon: Annotated[float, "Added to the variance."] = 1e-5
     width: Annotated[int, "Channels of the first stage; 64 in the paper."] = 64
     frozen_stages: Annotated[int, "Stages that do not learn: 0 none, 1 the stem, 2 the stem and res2, ..."] = 2
-    weights: Annotated[str, "Checkpoint (file or run directory) to start the detector from."] = ""
-    skip_mismatched: Annotated[
-        bool, "Of `weights`, leave out with a report what has another name or shape (the heads of other classes)."
-    ] = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +180,14 @@ class ScheduleConfig:
 class TrainConfig:
     """How a run is run."""
 
+    start_from: Annotated[
+        str,
+        "Weights of a new run: the folder of another run (its best checkpoint, or else its latest) or a checkpoint.",
+    ] = ""
+    skip_mismatched: Annotated[
+        bool,
+        "Of `start_from`, leave out with a list what has another name or shape, as the heads of other classes have.",
+    ] = False
     seed: Annotated[int, "Seed of the weights, of the data order and of the sampling."] = 0
     replicas: Annotated[int, "Devices to train on. 0: every GPU, or the CPU."] = 0
     deterministic: Annotated[bool, "Bit-for-bit repeatable on a GPU too; slower there."] = False
@@ -205,86 +209,3 @@ class Experiment:
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-def check(experiment: Experiment) -> None:
-    """Raises a ValueError that names the flag of every value that cannot work."""
-    data, detector, optim, schedule, train = (
-        experiment.data, experiment.detector, experiment.optim, experiment.schedule, experiment.train,
-    )  # fmt: skip
-    rpn, box, output = detector.rpn, detector.box, detector.output
-    fractions = {
-        "data.flip": data.flip,
-        "detector.rpn.positive_iou": rpn.positive_iou,
-        "detector.rpn.negative_iou": rpn.negative_iou,
-        "detector.rpn.positive_fraction": rpn.positive_fraction,
-        "detector.rpn.nms_iou": rpn.nms_iou,
-        "detector.box.positive_iou": box.positive_iou,
-        "detector.box.positive_fraction": box.positive_fraction,
-        "detector.output.min_score": output.min_score,
-        "detector.output.nms_iou": output.nms_iou,
-        "detector.output.mask_threshold": output.mask_threshold,
-        "optim.momentum": optim.momentum,
-        "schedule.warmup_factor": schedule.warmup_factor,
-    }
-    above_0 = {
-        "data.batch_size": data.batch_size,
-        "data.eval_batch_size": data.eval_batch_size,
-        "data.eval_short_side": data.eval_short_side,
-        "data.long_side": data.long_side,
-        "data.max_instances": data.max_instances,
-        "data.mask_size": data.mask_size,
-        "detector.backbone.width": detector.backbone.width,
-        "detector.rpn.samples": rpn.samples,
-        "detector.box.samples": box.samples,
-        "detector.box.size": box.size,
-        "detector.output.max_detections": output.max_detections,
-        "optim.learning_rate": optim.learning_rate,
-        "optim.base_batch_size": optim.base_batch_size,
-        "schedule.epochs": schedule.epochs,
-        "schedule.drop_factor": schedule.drop_factor,
-        "train.keep_checkpoints": train.keep_checkpoints,
-        "train.log_steps": train.log_steps,
-    }
-    from_0 = {
-        "data.photometric": data.photometric,
-        "data.workers": data.workers,
-        "detector.rpn.smooth_l1_beta": rpn.smooth_l1_beta,
-        "detector.box.smooth_l1_beta": box.smooth_l1_beta,
-        "optim.weight_decay": optim.weight_decay,
-        "optim.clip_norm": optim.clip_norm,
-        "schedule.warmup_epochs": schedule.warmup_epochs,
-        "train.replicas": train.replicas,
-        "train.evaluate_epochs": train.evaluate_epochs,
-        "train.checkpoint_epochs": train.checkpoint_epochs,
-        "train.summary_images": train.summary_images,
-    }
-    # Written so that NaN fails too.
-    wrong = [f"--{flag}={value}: must be between 0 and 1" for flag, value in fractions.items() if not 0 <= value <= 1]
-    wrong += [f"--{flag}={value}: must be more than 0" for flag, value in above_0.items() if not 0 < value < math.inf]
-    wrong += [f"--{flag}={value}: must not be negative" for flag, value in from_0.items() if not 0 <= value < math.inf]
-
-    lists = {
-        "data.short_side": (data.short_side, None),
-        "data.scale_jitter": (data.scale_jitter, 2),
-        "data.aspect_ratios": (data.aspect_ratios, None),
-        "detector.rpn.anchor_sizes": (rpn.anchor_sizes, None),
-        "detector.rpn.anchor_ratios": (rpn.anchor_ratios, None),
-        "detector.box.delta_scale": (box.delta_scale, 4),
-    }
-    for flag, (values, length) in lists.items():
-        shown = f"--{flag}={','.join(map(str, values))}"
-        if not values or (length and len(values) != length):
-            wrong.append(f"{shown}: needs {length or 'at least one'} comma separated number{'s' * (length != 1)}")
-        elif not all(0 < value < math.inf for value in values):
-            wrong.append(f"{shown}: every number must be more than 0")
-    if rpn.negative_iou > rpn.positive_iou:
-        wrong.append(
-            f"--detector.rpn.negative_iou={rpn.negative_iou}: "
-            f"must not exceed --detector.rpn.positive_iou={rpn.positive_iou}"
-        )
-    drops = schedule.drop_epochs
-    if list(drops) != sorted(set(drops)) or not all(0 <= drop < math.inf for drop in drops):
-        wrong.append(f"--schedule.drop_epochs={','.join(map(str, drops))}: must be increasing, from 0")
-    if wrong:
-        raise ValueError("\n".join(wrong))

@@ -1,0 +1,94 @@
+"""What the values of an experiment may be."""
+
+import math
+
+from tfrecog import flagged
+from tfrecog.config import Experiment
+
+_FRACTIONS = {
+    "data.flip",
+    "detector.rpn.positive_iou",
+    "detector.rpn.negative_iou",
+    "detector.rpn.positive_fraction",
+    "detector.rpn.nms_iou",
+    "detector.box.positive_iou",
+    "detector.box.positive_fraction",
+    "detector.output.min_score",
+    "detector.output.nms_iou",
+    "detector.output.mask_threshold",
+    "optim.momentum",
+    "schedule.warmup_factor",
+    "min_score",  # of a prediction
+}
+# 0 is off, none or the default. All other numbers must be more than 0.
+_FROM_0 = {
+    "data.photometric",
+    "data.workers",
+    "detector.backbone.frozen_stages",
+    "detector.rpn.channels",
+    "detector.rpn.min_size",
+    "detector.rpn.smooth_l1_beta",
+    "detector.box.smooth_l1_beta",
+    "detector.mask.layers",
+    "detector.output.min_size",
+    "optim.weight_decay",
+    "optim.clip_norm",
+    "schedule.warmup_epochs",
+    "schedule.drop_epochs",
+    "train.seed",
+    "train.replicas",
+    "train.evaluate_epochs",
+    "train.checkpoint_epochs",
+    "train.summary_images",
+    "draw_side",  # of a prediction
+}
+_LENGTHS = {"data.scale_jitter": 2, "detector.box.delta_scale": 4}
+_MAY_BE_EMPTY = {"schedule.drop_epochs"}
+
+
+def check(experiment: Experiment) -> None:
+    """Raises a ValueError that names the flag of every value that cannot work."""
+    values = {leaf.path: leaf.value for leaf in flagged.leaves(experiment)}
+    wrong = {flag: reason for flag, value in values.items() if (reason := _reason(flag, value))}
+    if not wrong:
+        wrong = _contradictions(values)
+    if wrong:
+        raise ValueError("\n".join(f"--{flag}={_shown(values[flag])}: {reason}" for flag, reason in wrong.items()))
+
+
+def _reason(flag, value):
+    """Why a flag cannot have a value; empty if it can. Written so that NaN fails too."""
+    if isinstance(value, bool | str):
+        return ""
+    numbers = value if isinstance(value, tuple) else (value,)
+    length = _LENGTHS.get(flag)
+    if (length and len(numbers) != length) or not (numbers or flag in _MAY_BE_EMPTY):
+        return f"needs {length or 'at least one'} comma separated number{'s' * bool(length)}"
+    if flag in _FRACTIONS:
+        return "" if all(0 <= number <= 1 for number in numbers) else "must be between 0 and 1"
+    if flag in _FROM_0:
+        return "" if all(0 <= number < math.inf for number in numbers) else "must not be negative"
+    return "" if all(0 < number < math.inf for number in numbers) else "must be more than 0"
+
+
+def _contradictions(values):
+    """Flags whose value is possible, but not beside the others or with the sizes of the library → why."""
+    wrong = {}
+    if values["detector.backbone.frozen_stages"] > 5:
+        wrong["detector.backbone.frozen_stages"] = "there are 5, the stem and res2 to res5"
+    if values["train.seed"] >= 2**31:
+        wrong["train.seed"] = f"must be less than {2**31}"
+    low, high = values["data.scale_jitter"]
+    if low > high:
+        wrong["data.scale_jitter"] = "the smaller number comes first"
+    positive = values["detector.rpn.positive_iou"]
+    if values["detector.rpn.negative_iou"] > positive:
+        wrong["detector.rpn.negative_iou"] = f"must not exceed --detector.rpn.positive_iou={positive}"
+    drops = values["schedule.drop_epochs"]
+    if list(drops) != sorted(set(drops)):
+        wrong["schedule.drop_epochs"] = "must be increasing, from 0"
+    return wrong
+
+
+def _shown(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
