@@ -5,7 +5,6 @@ A TFRecord file is a row of frames: length (8 bytes, little-endian), its checksu
 
 import os
 import struct
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from tfrecog import atomic
 from tfrecog.data import info
 from tfrecog.data.example import Example
 
@@ -57,14 +57,11 @@ def path_of(folder, split):
 
 def save(folder, split, index):
     """Writes the index beside its shards, whole or not at all."""
-    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=f".{split}.index.")
     columns = {name: getattr(index, name).astype(dtype) for name, dtype in _COLUMNS.items()}
-    with os.fdopen(descriptor, "wb") as file:
+    with atomic.write(path_of(folder, split), "wb") as file:
         np.savez_compressed(
             file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
         )
-    os.chmod(draft, 0o644)
-    os.replace(draft, path_of(folder, split))
 
 
 def load(folder, split):

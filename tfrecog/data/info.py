@@ -2,15 +2,19 @@
 
 import dataclasses
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from tfrecog import atomic
+
 FILE = "dataset.json"
+
+
+class UnknownLabel(ValueError):
+    """A record has a label that no category has."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class DatasetInfo:
         for i, (label, name) in enumerate(zip(labels, record.names, strict=True)):
             known = self.label_of_record_label.get(int(label)) or (by_name.get(name) if label == 0 else None)
             if known is None:
-                raise ValueError(
+                raise UnknownLabel(
                     f"record of {record.filename!r}: object {i} has label {label} ({name!r}), "
                     f"which no category of {FILE} has; add it there (record_label), or build the records again"
                 )
@@ -109,13 +113,9 @@ def save(folder, info):
         if kept:
             _check_same(path, old, info)
             info = dataclasses.replace(info, splits=kept | info.splits, masks=old.masks and info.masks)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
-    with os.fdopen(descriptor, "w") as file:
+    with atomic.write(path) as file:
         json.dump(_to_json(info), file, indent=1)
         file.write("\n")
-    os.chmod(draft, 0o644)
-    os.replace(draft, path)
 
 
 def _check_same(path, old, new):

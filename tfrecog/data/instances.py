@@ -6,6 +6,8 @@ that the mask square spans) and keypoints [n, J, 3]. A mask never changes its pi
 
 import tensorflow as tf
 
+from tfrecog.ops import boxes
+
 
 def select(instances, keep):
     """Instances where keep [n] is true."""
@@ -26,8 +28,7 @@ def flip(instances, width, flip_pairs=()):
     """Instances of an image of a width, mirrored left to right; joints of flip_pairs change places."""
     out = dict(instances)
     for name in _boxes(instances):
-        y1, x1, y2, x2 = tf.unstack(instances[name], axis=-1)
-        out[name] = tf.stack([y1, width - x2, y2, width - x1], axis=-1)
+        out[name] = boxes.flip(instances[name], width)
     if "masks" in instances:
         out["masks"] = tf.reverse(instances["masks"], axis=[2])
     if "keypoints" in instances:
