@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tfrecog import checkpoints, evaluate, optimizer, tasks
+from tfrecog import checkpoints, evaluate, optimizer, replicas, tasks
 from tfrecog.config import (
     BackboneConfig,
     BoxConfig,
@@ -122,17 +122,12 @@ class Blind(Oracle):
         return found | {"labels": tf.zeros_like(found["labels"])}
 
 
-def strategies():
-    one = tf.distribute.OneDeviceStrategy("CPU:0")
-    return [one, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])]
-
-
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size, replicas):
+def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size, count):
     data = dataclasses.replace(experiment.data, eval_batch_size=batch_size)
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(), None, experiment, strategies()[replicas - 1], tmp_path)
+    numbers = evaluate.evaluate(Oracle(), None, experiment, replicas.strategy(count), tmp_path)
     assert set(numbers) == {f"{kind}_{name}" for kind in ("box", "mask") for name in coco.NUMBERS}
     assert numbers["box_AP"] == pytest.approx(1) and numbers["box_AR100"] == pytest.approx(1)
     # A pasted square of ones may be off by part of a pixel at each edge, of 15 pixels or more: IoU over 0.75.
@@ -188,7 +183,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
 
 
 def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):
-    numbers = evaluate.evaluate(Blind(), None, experiment, strategies()[0], tmp_path)
+    numbers = evaluate.evaluate(Blind(), None, experiment, replicas.strategy(1), tmp_path)
     assert numbers["box_AP"] == numbers["mask_AP"] == 0
     assert json.loads((tmp_path / evaluate.DETECTIONS).read_text()) == []
 
@@ -199,14 +194,14 @@ def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
             super().__init__()
             self.boxes = np.where(self.labels[..., None] > 0, np.float32([-50, -60, 900, 950]), 0)
 
-    evaluate.evaluate(Outside(), None, experiment, strategies()[0], tmp_path)
+    evaluate.evaluate(Outside(), None, experiment, replicas.strategy(1), tmp_path)
     sizes = {int(record.source_id): (record.width, record.height) for record in SCENES}
     for row in json.loads((tmp_path / evaluate.DETECTIONS).read_text()):
         assert row["bbox"] == [0, 0, *sizes[row["image_id"]]]
 
 
 def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, tmp_path):
-    evaluate.evaluate(Oracle(), None, experiment, strategies()[0], tmp_path)
+    evaluate.evaluate(Oracle(), None, experiment, replicas.strategy(1), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     class Broken(Oracle):
@@ -215,7 +210,7 @@ def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, t
             return found | {"labels": tf.where(found["labels"] > 0, 99, 0)}  # No such class.
 
     with pytest.raises(IndexError):
-        evaluate.evaluate(Broken(), None, experiment, strategies()[0], tmp_path)
+        evaluate.evaluate(Broken(), None, experiment, replicas.strategy(1), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -225,14 +220,14 @@ def test_boxes_alone_are_evaluated_where_the_detector_has_no_masks(experiment, t
             return {name: value for name, value in super().predict(model, batch).items() if name != "masks"}
 
     experiment = dataclasses.replace(experiment, detector=DetectorConfig(masks=False))
-    numbers = evaluate.evaluate(Boxes(), None, experiment, strategies()[0], tmp_path)
+    numbers = evaluate.evaluate(Boxes(), None, experiment, replicas.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1) and not any(name.startswith("mask") for name in numbers)
     assert "segmentation" not in (tmp_path / evaluate.DETECTIONS).read_text()
 
 
 def test_without_a_folder_nothing_is_written(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert evaluate.evaluate(Oracle(), None, experiment, strategies()[0])["box_AP"] == pytest.approx(1)
+    assert evaluate.evaluate(Oracle(), None, experiment, replicas.strategy(1))["box_AP"] == pytest.approx(1)
     assert not list(tmp_path.iterdir())
 
 
@@ -240,7 +235,7 @@ def test_records_with_the_same_source_id_are_different_images(experiment, tmp_pa
     scenes = [dataclasses.replace(record, source_id="0") for record in SCENES]
     data = dataclasses.replace(experiment.data, records=str(write_records(tmp_path, scenes)))
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(scenes), None, experiment, strategies()[0])
+    numbers = evaluate.evaluate(Oracle(scenes), None, experiment, replicas.strategy(1))
     assert numbers["box_AP"] == pytest.approx(1)
 
 
@@ -287,8 +282,8 @@ def test_a_checkpoint_is_evaluated_from_the_flags_of_its_run(run, tmp_path, caps
 
 def test_a_checkpoint_sees_the_same_on_two_replicas(run, tmp_path):
     both = []
-    for replicas in (1, 2):
-        train = dataclasses.replace(run["train"], replicas=replicas)
+    for count in (1, 2):
+        train = dataclasses.replace(run["train"], replicas=count)
         evaluate.main(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)))
         both.append(json.loads((tmp_path / evaluate.DETECTIONS).read_text()))
     one, two = (sorted(rows, key=lambda row: (row["image_id"], -row["score"])) for rows in both)

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tfrecog import checkpoints, flagged, runs, schedules, train
+from tfrecog import banner, checkpoints, flagged, interruption, replicas, runs, schedules, train
 from tfrecog.config import Experiment
+from tfrecog.data import read
 from tfrecog.data.info import Category, DatasetInfo, Split
 
 INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
@@ -69,7 +70,7 @@ def test_two_replicas_train_as_one(straight, tmp_path):
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_path, signal_number, capsys):
     data = tiny.data(before=lambda step: step == 4 and os.kill(os.getpid(), signal_number))
-    with pytest.raises(train.Stopped) as stopped:
+    with pytest.raises(interruption.Stopped) as stopped:
         train.run(tiny.Task(), tiny.experiment(tmp_path), data)
     assert stopped.value.exit_status == 128 + signal_number
     assert checkpoints.steps(tmp_path)[-1] == 5  # The step that was begun is finished: of index 4, the fifth.
@@ -217,6 +218,58 @@ def test_flags_may_change_before_the_first_checkpoint(tmp_path):
     experiment = tiny.experiment(tmp_path)
     runs.begin(experiment, INFO)
     runs.begin(replace(experiment, optim=replace(experiment.optim, learning_rate=0.5)), INFO)
+
+
+def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tmp_path):
+    scratch = tiny.experiment(tmp_path / "run")
+    for change, flag in ({"norm": "frozen"}, "norm=frozen"), ({"frozen_stages": 1}, "frozen_stages=1"):
+        backbone = replace(scratch.detector.backbone, **change)
+        frozen = replace(scratch, detector=replace(scratch.detector, backbone=backbone))
+        with pytest.raises(ValueError, match=rf"--detector\.backbone\.{flag}: .*--train\.start_from"):
+            runs.begin(frozen, INFO)
+        assert not (tmp_path / "run").exists()
+    (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    runs.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO)
+
+
+def test_weights_to_start_from_that_are_not_there_are_an_error_before_anything_is_written(tmp_path):
+    experiment = tiny.experiment(tmp_path / "run", start_from=str(tmp_path / "nowhere"))
+    with pytest.raises(checkpoints.CheckpointError, match="no checkpoint at"):
+        runs.begin(experiment, INFO)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_process_at_a_time_trains_in_a_workdir(tmp_path):
+    experiment = tiny.experiment(tmp_path)
+    with runs.begin(experiment, INFO), pytest.raises(ValueError, match="another process is training in"):
+        runs.begin(experiment, INFO)
+    runs.begin(experiment, INFO)
+
+
+def test_records_with_other_images_than_the_run_was_begun_with_are_refused(tmp_path):
+    experiment = begun(tmp_path)
+    more = replace(INFO, splits={"train": Split(3, 3, 0, ("a",))})
+    with pytest.raises(ValueError, match=r"other images in 'train' \(2 then, 3 now\).*--train\.start_from"):
+        runs.begin(experiment, more)
+    runs.begin(experiment, replace(INFO, splits=INFO.splits | {"val": Split(1, 1, 0, ("b",))}))
+
+
+def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(tmp_path):
+    def fail(step):
+        if step == 7:
+            raise read.InputError("shard-00000, record 3: broken")
+
+    with pytest.raises(read.InputError, match="record 3"):
+        train.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data(before=fail))
+    assert checkpoints.steps(tmp_path)[-1] == 7
+
+
+@pytest.mark.parametrize(("images", "told"), [(16, False), (10, True)])
+def test_the_banner_tells_of_images_that_come_twice_in_an_epoch(tmp_path, images, told):
+    strategy = replicas.strategy(1)
+    data = replace(tiny.data(), steps_per_epoch=2, images=images)  # of 8: 16 are shown
+    text = banner.text(tiny.Task(), tiny.Task().build(), tiny.experiment(tmp_path), data, strategy)
+    assert ("shows 16 images for 10" in text) == told
 
 
 def test_a_workdir_that_cannot_be_made_is_an_error_that_names_the_flag(tmp_path):

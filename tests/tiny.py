@@ -69,6 +69,7 @@ def experiment(workdir, **options):
     return replace(
         base,
         data=replace(base.data, batch_size=BATCH),
+        detector=replace(base.detector, backbone=replace(base.detector.backbone, norm="group", frozen_stages=0)),
         optim=replace(base.optim, learning_rate=0.2, base_batch_size=BATCH, clip_norm=0.5),
         schedule=replace(base.schedule, epochs=3.0, warmup_epochs=0.5, drop_epochs=(2.0,)),
         train=replace(base.train, **{"evaluate_epochs": 0.0, "checkpoint_epochs": 0.5, "replicas": 1, **options}),

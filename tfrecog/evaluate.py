@@ -6,11 +6,8 @@ Every image of the split counts once, whatever the batch size and the number of 
 import contextlib
 import dataclasses
 import functools
-import importlib.metadata
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +16,15 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfrecog import checkpoints, flagged, replicas, tasks
+from tfrecog import atomic, checkpoints, flagged, interruption, limits, replicas, runs, tasks
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, read, records
 from tfrecog.metrics import coco, rle
 
 CHECKPOINT = (
     "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP on the evaluation "
-    "split, which flatters a little), or the path of a checkpoint or of another run."
+    "split, which flatters a little), or a path: a checkpoint (RUN/checkpoints/step-00000120), or the folder of a run, "
+    "of which it is the best, or else the latest."
 )
 METRICS, DETECTIONS = "metrics.json", "detections.json"
 
@@ -84,10 +82,10 @@ def evaluate(
         "step": step,
         "checkpoint": str(checkpoint) if checkpoint else None,
         **evaluator.counts,
-        "tfrecog": _version(),
+        "tfrecog": runs.version(),
     }
     if out:
-        with written_whole(Path(out) / METRICS) as file:
+        with atomic.write(Path(out) / METRICS) as file:
             json.dump(report, file, indent=1)
             file.write("\n")
     if show:
@@ -116,7 +114,7 @@ class Detections:
 def detections(task, model, strategy, batches: tf.data.Dataset, mask_threshold: float) -> Iterator[Detections]:
     """Yields the detections in each valid image of `batches` [B, …], whose B is a multiple of the replicas."""
     predict = _predictor(task, model, strategy)
-    for batch in batches:
+    for batch in read.in_words(batches):
         outputs = {
             name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
             for name, value in predict(replicas.share(strategy, batch)).items()
@@ -164,7 +162,7 @@ def results_file(out):
     if not out:
         yield lambda rows: None
         return
-    with written_whole(Path(out) / DETECTIONS) as file:
+    with atomic.write(Path(out) / DETECTIONS) as file:
         separator = "[\n"
 
         def write(rows):
@@ -177,31 +175,9 @@ def results_file(out):
         file.write("\n]\n" if separator == ",\n" else "[]\n")
 
 
-@contextlib.contextmanager
-def written_whole(path: Path):
-    """A text file that gets its name when all of it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            yield file
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
-
-
 def _progress(total: int, what: str) -> tqdm:
     """Images done, images a second, and how long it will take; a line a minute where nobody watches."""
     return tqdm(total=total, desc=what, unit=" images", mininterval=0.5 if sys.stderr.isatty() else 60)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("tfrecog")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def restore(experiment: Experiment, checkpoint: str):
@@ -234,6 +210,7 @@ def main(evaluation: Evaluation) -> None:
     """Evaluates and prints; what the user can mend ends the program with a message."""
     out = evaluation.out or evaluation.workdir
     try:
+        limits.check(evaluation)
         trained, now = dataset_of(evaluation).names, info.load(evaluation.data.records).names
         if trained != now:
             raise ValueError(
@@ -249,4 +226,5 @@ def main(evaluation: Evaluation) -> None:
 
 
 if __name__ == "__main__":
-    main(flagged.parse(Evaluation()))
+    with interruption.told():
+        main(flagged.parse(Evaluation()))

@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from tfrecog import checkpoints, draw, evaluate, flagged
+from tfrecog import checkpoints, draw, evaluate, flagged, interruption, limits
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.metrics import coco, rle
@@ -156,6 +156,7 @@ def main(prediction: Prediction) -> None:
     train = dataclasses.replace(prediction.train, replicas=1)
     prediction = dataclasses.replace(prediction, detector=detector, train=train)
     try:
+        limits.check(prediction)
         paths = find(prediction.images)
         picture_paths(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
@@ -172,4 +173,5 @@ def main(prediction: Prediction) -> None:
 
 
 if __name__ == "__main__":
-    main(flagged.parse(Prediction()))
+    with interruption.told():
+        main(flagged.parse(Prediction()))

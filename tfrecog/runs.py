@@ -1,17 +1,18 @@
 """The folder of a run: WORKDIR/experiment.flags reproduces it, and says whether a new command continues it."""
 
 import dataclasses
-import os
+import fcntl
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from absl import flags
 
-from tfrecog import checkpoints, flagged
+from tfrecog import atomic, checkpoints, flagged
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
 
-FLAGFILE = "experiment.flags"
+FLAGFILE, LOCK = "experiment.flags", ".lock"
 
 # What a run may be continued with another value of: it changes neither the model nor the steps already taken.
 MAY_DIFFER = {
@@ -19,6 +20,7 @@ MAY_DIFFER = {
     "data.eval_split",
     "data.eval_batch_size",
     "data.eval_short_side",
+    "data.skip_damaged",
     "data.workers",
     "detector.rpn.infer.per_level",
     "detector.rpn.infer.total",
@@ -45,39 +47,73 @@ def resolve(experiment: Experiment) -> Experiment:
         return str(Path(path).expanduser().resolve()) if path else path
 
     data = dataclasses.replace(experiment.data, records=absolute(experiment.data.records))
-    backbone = experiment.detector.backbone
-    backbone = dataclasses.replace(backbone, weights=absolute(backbone.weights))
-    detector = dataclasses.replace(experiment.detector, backbone=backbone)
-    return dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, detector=detector)
+    train = dataclasses.replace(experiment.train, start_from=absolute(experiment.train.start_from))
+    return dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train)
 
 
-def begin(experiment: Experiment, info: dataset.DatasetInfo) -> None:
-    """Notes a resolved experiment in its workdir; raises ValueError if the run there is another."""
+def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
+    """Notes a resolved experiment in its workdir; raises ValueError if it cannot run there, and then changes nothing.
+
+    Returns the claim on the workdir: until it is closed, no other process trains there.
+    """
     workdir = Path(experiment.workdir)
-    if checkpoints.latest(workdir) and (workdir / FLAGFILE).is_file():
+    if not checkpoints.latest(workdir):
+        _check_start(experiment)
+    elif (workdir / FLAGFILE).is_file():
         _check_same(workdir, experiment, info)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        draft = workdir / f".{FLAGFILE}"
-        draft.write_text(_text(experiment))
-        os.replace(draft, workdir / FLAGFILE)
+        claim = _claim(workdir)
+        with atomic.write(workdir / FLAGFILE) as file:
+            file.write(_text(experiment))
         (workdir / dataset.FILE).unlink(missing_ok=True)
         dataset.save(workdir, info)  # So that later commands know the classes where the records are not at hand.
     except OSError as error:
         raise ValueError(
-            f"--workdir={workdir}: cannot write there ({error.strerror}); choose a folder that can be written to"
+            f"--workdir={workdir}: cannot write there ({error.strerror}); choose a folder that can be written to, and "
+            "has room"
         ) from error
+    return claim
+
+
+def _claim(workdir):
+    claim = open(workdir / LOCK, "w")  # noqa: SIM115  It stays open as long as the training runs.
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        claim.close()
+        raise ValueError(
+            f"another process is training in {workdir}: wait for it, end it, or choose another --workdir"
+        ) from error
+    return claim
+
+
+def _check_start(experiment):
+    """What is frozen must have learned before, in the weights that a new run starts from."""
+    if experiment.train.start_from:
+        checkpoints.find(experiment.train.start_from)
+        return
+    backbone = experiment.detector.backbone
+    frozen = [f"--detector.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
+    frozen += [f"--detector.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
+    if frozen:
+        raise ValueError(
+            f"{' and '.join(frozen)}: what is frozen must have learned before, and this run starts from random "
+            "weights. Name others with --train.start_from=RUN, or train from scratch with "
+            "--detector.backbone.norm=group --detector.backbone.frozen_stages=0"
+        )
 
 
 def _text(experiment):
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras"))
     return (
-        f"# Written by tfrecog {_version()} ({versions}). To reproduce or continue this run:\n"
+        f"# Written by tfrecog {version()} ({versions}). To reproduce or continue this run:\n"
         f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + flagged.dumps(experiment)
     )
 
 
-def _version():
+def version() -> str:
+    """Of this library."""
     try:
         return metadata.version("tfrecog")
     except metadata.PackageNotFoundError:
@@ -102,6 +138,28 @@ def _check_same(workdir, experiment, info):
             f"Start a new run with another --workdir, or continue this one with its own values:\n"
             f"  python -m tfrecog.train --flagfile={workdir / FLAGFILE}"
         )
+    _check_same_records(workdir, experiment, info)
+
+
+def _check_same_records(workdir, experiment, info):
+    """The steps already taken, and the epoch that they are part of, are of the records as they were."""
+    if not (workdir / dataset.FILE).is_file():
+        return
+    split, before = experiment.data.train_split, dataset.load(workdir)
+    for what, old, new in (
+        ("classes", before.names, info.names),
+        ("images", *(records.splits[split].images if split in records.splits else 0 for records in (before, info))),
+    ):
+        if old != new:
+            raise ValueError(
+                f"the records in {experiment.data.records} are not those that {workdir} was begun with: other {what} "
+                f"in {split!r} ({_short(old)} then, {_short(new)} now). Start a new run with another --workdir, from "
+                f"these weights if you like: --train.start_from={workdir}"
+            )
+
+
+def _short(value):
+    return f"{len(value)}: {', '.join(value[:5])}" if isinstance(value, tuple) else value
 
 
 def _shown(value):

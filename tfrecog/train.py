@@ -3,7 +3,6 @@
 The same command, or --flagfile=RUN/experiment.flags, continues a run that was stopped in whatever way.
 """
 
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,9 +12,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, config, flagged, replicas, runs, schedules, summaries, tasks
+# All of them now: a command of days must not load a module in the middle that has changed since it began.
+from tfrecog import (
+    banner,
+    checkpoints,
+    evaluate,
+    flagged,
+    limits,
+    pictures,
+    replicas,
+    runs,
+    schedules,
+    summaries,
+    tasks,
+)
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, read
+from tfrecog.interruption import Interruption, Stopped
 from tfrecog.optimizer import SGD
 
 
@@ -26,18 +39,11 @@ class Data:
     steps_per_epoch: int
     batches: Callable[[int, int], Iterable[dict]]  # (first step, total steps) → one global batch for each step
     description: str = ""
+    images: int = 0  # in an epoch, each counted once
 
 
 class NonFiniteLoss(RuntimeError):
     """A loss term or the gradient is infinite or not a number; the weights have stayed as they were."""
-
-
-class Stopped(Exception):
-    """SIGINT or SIGTERM came; a checkpoint has been saved."""
-
-    def __init__(self, signal_number: int):
-        super().__init__(signal_number)
-        self.exit_status = 128 + signal_number
 
 
 def run(
@@ -67,7 +73,7 @@ def run(
     )
     total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
     workdir, options = experiment.workdir, experiment.train
-    print(_banner(task, model, experiment, data, strategy), flush=True)
+    print(banner.text(task, model, experiment, data, strategy), flush=True)
     start = _starting_point(experiment, model, optimizer)
     if start:
         print(f"continuing from the checkpoint of step {start} of {total} in {workdir}", flush=True)
@@ -94,11 +100,15 @@ def run(
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
 
     evaluating = evaluate is not None and options.evaluate_epochs > 0
-    with _Interruption() as interruption:
+    with Interruption() as interruption:
         try:
             batches = iter(data.batches(start, total)) if start < total else iter(())
             for done in range(start + 1, total + 1):
-                batch = next(batches)
+                try:
+                    batch = next(batches)
+                except read.InputError:
+                    save(done - 1)  # The steps before it are good.
+                    raise
                 terms, traced = step_function(replicas.share(strategy, batch), tf.constant(done - 1, tf.int64))
                 terms = {name: float(value) for name, value in terms.items()}
                 _check_finite(done, terms, batch, saved, workdir)
@@ -164,56 +174,14 @@ def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, st
     return step
 
 
-class _Interruption:
-    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
-
-    came: int | None = None
-
-    def __enter__(self):
-        self._immediate = False
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, _):
-        if self._immediate:
-            raise Stopped(number)
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = number
-        print("\nstopping after this step (once more: at once, without a checkpoint) ...", file=sys.stderr, flush=True)
-
-    def check(self):
-        if self.came:
-            raise Stopped(self.came)
-
-    def at_once(self):
-        """A context in which there is nothing to wait for."""
-        return _Immediate(self)
-
-
-class _Immediate:
-    def __init__(self, interruption):
-        self.interruption = interruption
-
-    def __enter__(self):
-        self.interruption._immediate = True
-
-    def __exit__(self, *_):
-        self.interruption._immediate = False
-
-
 def _starting_point(experiment, model, optimizer):
     """Restores the run, or starts it from other weights, and returns how many steps are done."""
     latest = checkpoints.latest(experiment.workdir)
     if latest:
         return checkpoints.restore(latest, model, optimizer)
-    backbone = experiment.detector.backbone
-    if backbone.weights:
-        print(checkpoints.load_weights(backbone.weights, model, backbone.skip_mismatched), flush=True)
+    options = experiment.train
+    if options.start_from:
+        print(checkpoints.load_weights(options.start_from, model, options.skip_mismatched), flush=True)
     return 0
 
 
@@ -253,32 +221,6 @@ def _check_finite(done, terms, batch, saved, workdir):
     )
 
 
-def _banner(task, model, experiment, data, strategy):
-    """What is about to be trained, on what, and how."""
-    batch, count = experiment.data.batch_size, strategy.num_replicas_in_sync
-    weights = {True: 0, False: 0}
-    for variable in model.variables:
-        weights[variable.trainable] += int(np.prod(variable.shape))
-    optim, schedule = experiment.optim, experiment.schedule
-    peak = schedules.peak(optim, batch)
-    drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
-    warmup = schedules.steps(schedule.warmup_epochs, data.steps_per_epoch)
-    total = schedules.total_steps(schedule, data.steps_per_epoch)
-    lines = [
-        f"model     {getattr(task, 'name', type(task).__name__)}: {weights[True]:,} parameters learn, "
-        f"{weights[False]:,} are fixed",
-        *([f"data      {data.description}"] if data.description else []),
-        f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} "
-        f"({strategy.extended.worker_devices[0].split('device:')[-1].split(':')[0]})",
-        f"rate      {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
-        f"scaling {optim.scaling}; warmup over {warmup} steps from {peak * schedule.warmup_factor:g}; "
-        f"times {schedule.drop_factor:g} at epochs {drops}",
-        f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
-        f"run       {experiment.workdir}",
-    ]
-    return "\n".join(lines)
-
-
 def _data(experiment, dataset):
     """The records of an experiment as `Data`."""
     data, options = experiment.data, experiment.train
@@ -291,6 +233,7 @@ def _data(experiment, dataset):
                 f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
                 "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
             )
+        index.load(data.records, data.eval_split)  # What is wrong with it shows now, and not after an epoch.
     described = [
         f"{purpose} on {name}: {dataset.splits[name].images:,} images, {dataset.splits[name].instances:,} instances"
         for name, purpose in parts
@@ -298,64 +241,73 @@ def _data(experiment, dataset):
 
     def batches(start, total):
         masks = experiment.detector.masks
-        return read.training(data, dataset, train_index, masks=masks, seed=options.seed, start_step=start, steps=total)
+        return read.in_words(
+            read.training(data, dataset, train_index, masks=masks, seed=options.seed, start_step=start, steps=total)
+        )
 
     return Data(
         steps_per_epoch=read.steps_per_epoch(train_index, data),
         batches=batches,
         description=f"{data.records}, {dataset.num_classes} classes; {'; '.join(described)}",
+        images=len(read.training_rows(train_index, data)),
     )
 
 
 def _prepare(experiment):
-    """Returns the resolved experiment, its task and its data; raises ValueError or OSError for what a user can mend."""
+    """Returns the resolved experiment, its task, its data and the claim on its workdir.
+
+    Raises ValueError, OSError or CheckpointError for what a user can mend; then nothing is left behind.
+    """
+    limits.check(experiment)
     for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
         if not value:
             raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
+    # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
+    replicas.reserve(experiment.train.replicas)
+    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
+        # On a CPU always: some sums are else taken in whatever order the threads arrive.
+        tf.config.experimental.enable_op_determinism()
+        # It would join additions, two by two, into one AddN: see `train_step`.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     experiment = runs.resolve(experiment)
     dataset = info.load(experiment.data.records)
     task = tasks.build(experiment, dataset)
     data = _data(experiment, dataset)
     # Here too, so that a wrong number of replicas leaves no run behind.
     _check_divisible(experiment.data.batch_size, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
-    runs.begin(experiment, dataset)
-    return experiment, task, data
+    return experiment, task, data, runs.begin(experiment, dataset)
 
 
 def main() -> int:
     """Trains as the command line says; returns the exit status."""
     experiment = flagged.parse(Experiment())
     try:
-        config.check(experiment)
-        # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
-        replicas.reserve(experiment.train.replicas)
-        if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
-            # On a CPU always: some sums are else taken in whatever order the threads arrive.
-            tf.config.experimental.enable_op_determinism()
-            # It would join additions, two by two, into one AddN: see `train_step`.
-            tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-        experiment, task, data = _prepare(experiment)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        try:
+            experiment, task, data, claim = _prepare(experiment)
+        except (ValueError, OSError, checkpoints.CheckpointError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
 
-    def evaluate(model, strategy, step):
-        from tfrecog import evaluate
+        def measure(model, strategy, step):
+            checkpoint = checkpoints.latest(experiment.workdir)
+            return evaluate.evaluate(
+                task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
+            )
 
-        checkpoint = checkpoints.latest(experiment.workdir)
-        return evaluate.evaluate(
-            task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
+        def draw(model, strategy):
+            return pictures.predictions(task, model, experiment, strategy, experiment.train.summary_images)
+
+        with claim:
+            run(task, experiment, data, measure, draw)
+    except (checkpoints.CheckpointError, NonFiniteLoss, read.InputError, info.UnknownLabel, OSError) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    except tf.errors.ResourceExhaustedError as error:
+        print(
+            f"\nerror: out of memory: {str(error.message).splitlines()[0]}\nUse a smaller --data.batch_size (the "
+            "learning rate follows), --data.short_side or --data.long_side, or more devices.",
+            file=sys.stderr,
         )
-
-    def pictures(model, strategy):
-        from tfrecog import pictures
-
-        return pictures.predictions(task, model, experiment, strategy, experiment.train.summary_images)
-
-    try:
-        run(task, experiment, data, evaluate, pictures)
-    except (checkpoints.CheckpointError, NonFiniteLoss) as error:
-        print(f"\n{error}", file=sys.stderr)
         return 1
     except Stopped as stopped:
         print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")

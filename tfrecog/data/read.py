@@ -6,6 +6,8 @@ seed [B, 2], valid [B], and in training boxes, labels, masks, mask_boxes and key
 """
 
 import os
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -16,9 +18,32 @@ from tfrecog.data import index as indices
 from tfrecog.data.parse import parse
 
 
+class InputError(ValueError):
+    """A batch cannot be made; the message names the record and what to do."""
+
+
+def in_words(batches: Iterable[dict]) -> Iterator[dict]:
+    """The batches of a dataset; an error in one is an InputError with our own words, without TensorFlow's around."""
+    batches = iter(batches)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.OutOfRangeError) as error:
+            words = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
+            raise InputError(re.sub(r"^(\{\{function_node .*?\}\} )?(\w+: )?", "", words, count=1).strip()) from error
+        yield batch
+
+
 def steps_per_epoch(index, config):
     """Training batches that show every image at least once."""
     return _training_groups(config, index).steps(config.batch_size)
+
+
+def training_rows(index, config):
+    """Rows of the index that are trained on."""
+    return np.flatnonzero(index.instances > 0) if config.skip_empty else np.arange(len(index))
 
 
 def training(config, info, index, *, masks, keypoints=False, seed, start_step, steps):
@@ -46,7 +71,7 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
         record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
         example_seed = image.fold(image.fold(tf.stack([seed, 0]), epoch), tf.cast(row, tf.int32))
         picture, sound = _decode(config.records, index, row, record, damaged)
-        objects = _objects(record, info, masks, keypoints, sound)
+        objects = _objects(record, row, info, index, masks, keypoints, sound)
         return _facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
 
     dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
@@ -67,7 +92,7 @@ def evaluation(config, info, index, batch_size=None):
 
 
 def _training_groups(config, index):
-    rows = np.flatnonzero(index.instances > 0) if config.skip_empty else np.arange(len(index))
+    rows = training_rows(index, config)
     if not len(rows):
         raise ValueError(f"{config.records}: the split has no image{' with a box' * config.skip_empty} to train on")
     sizes = np.stack([index.height, index.width], axis=-1)[rows]
@@ -184,9 +209,9 @@ def _facts(record, row, seed):
     }
 
 
-def _objects(record, info, masks, keypoints, usable):
+def _objects(record, row, info, index, masks, keypoints, usable):
     """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes; none if not `usable`."""
-    objects = {"boxes": record["boxes"], "labels": _labels(record, info)}
+    objects = {"boxes": record["boxes"], "labels": _labels(record, row, info, index)}
     if masks:
         objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
     if keypoints:
@@ -194,7 +219,7 @@ def _objects(record, info, masks, keypoints, usable):
     return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]) & usable)
 
 
-def _labels(record, info):
+def _labels(record, row, info, index):
     """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
     known = sorted(info.label_of_record_label.items())
     by_number = tf.equal(record["labels"][:, None], [number for number, _ in known])
@@ -204,10 +229,20 @@ def _labels(record, info):
         tf.gather([label for _, label in known], tf.argmax(by_number, axis=1)),
         tf.where(tf.reduce_any(by_name, axis=1), tf.argmax(by_name, axis=1, output_type=tf.int32) + 1, 0),
     )
-    unknown = tf.strings.reduce_join(tf.strings.as_string(record["labels"][labels == 0]), separator=", ")
-    message = ["record of ", record["filename"], " has labels that no category of dataset.json has: ", unknown]
-    with tf.control_dependencies([tf.Assert(tf.reduce_all(labels > 0), [tf.strings.join(message)])]):
-        return tf.identity(labels)
+
+    def refuse(row, filename, labels):
+        raise ValueError(
+            f"{index.place(int(row))}: image {filename.decode()!r} has objects of the labels "
+            f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
+            "records again."
+        )
+
+    inputs = [row, record["filename"], record["labels"][labels == 0]]
+    return tf.cond(
+        tf.reduce_all(labels > 0),
+        lambda: labels,
+        lambda: tf.ensure_shape(tf.numpy_function(refuse, inputs, tf.int32), [None]),
+    )
 
 
 def _augmented(config, info, picture, objects, canvas, seed):

@@ -1,0 +1,41 @@
+"""What a training is about to do, for people to read before it does."""
+
+import numpy as np
+
+from tfrecog import schedules
+
+# Above this share of images that come twice in an epoch, the reader is told.
+REPEATED = 0.1
+
+
+def text(task, model, experiment, data, strategy) -> str:
+    """A line for each of model, data, batch, rate, length and run."""
+    batch, count = experiment.data.batch_size, strategy.num_replicas_in_sync
+    weights = {True: 0, False: 0}
+    for variable in model.variables:
+        weights[variable.trainable] += int(np.prod(variable.shape))
+    optim, schedule = experiment.optim, experiment.schedule
+    peak = schedules.peak(optim, batch)
+    drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
+    warmup = schedules.steps(schedule.warmup_epochs, data.steps_per_epoch)
+    total = schedules.total_steps(schedule, data.steps_per_epoch)
+    shown = data.steps_per_epoch * batch
+    lines = [
+        f"model     {getattr(task, 'name', type(task).__name__)}: {weights[True]:,} parameters learn, "
+        f"{weights[False]:,} are fixed",
+        *([f"data      {data.description}"] if data.description else []),
+        f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} "
+        f"({strategy.extended.worker_devices[0].split('device:')[-1].split(':')[0]})",
+        f"rate      {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
+        f"scaling {optim.scaling}; warmup over {warmup} steps from {peak * schedule.warmup_factor:g}; "
+        f"times {schedule.drop_factor:g} at epochs {drops}",
+        f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
+        f"run       {experiment.workdir}",
+    ]
+    if data.images and shown > (1 + REPEATED) * data.images:
+        lines.insert(
+            -1,
+            f"          an epoch shows {shown:,} images for {data.images:,}: batches hold images of one shape, and are "
+            "filled up with some again; a smaller --data.batch_size repeats fewer",
+        )
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""SIGINT and SIGTERM, which end a command where nothing is lost, and leave nothing half written."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM came."""
+
+    def __init__(self, signal_number: int):
+        super().__init__(signal_number)
+        self.exit_status = 128 + signal_number
+
+
+class Interruption:
+    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
+
+    came: int | None = None
+
+    def __enter__(self):
+        self._immediate = False
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self):
+        """Raises Stopped if a signal came."""
+        if self.came:
+            raise Stopped(self.came)
+
+    @contextlib.contextmanager
+    def at_once(self):
+        """A context in which there is nothing to wait for."""
+        self._immediate = True
+        try:
+            yield
+        finally:
+            self._immediate = False
+
+    def _note(self, number, _):
+        if self._immediate:
+            raise Stopped(number)
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = number
+        # Not print: the signal may come in the middle of one.
+        os.write(2, b"\nstopping after this step (once more: at once, without a checkpoint) ...\n")
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """A context that SIGINT and SIGTERM leave, cleaning up on the way, with a line and their exit status."""
+
+    def stop(number, _):
+        raise Stopped(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        yield
+    except Stopped as stopped:
+        print("\nstopped; nothing is left half written", file=sys.stderr)
+        sys.exit(stopped.exit_status)
