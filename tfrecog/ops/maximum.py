@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-INDEX = 2**29 - 1  # The bits of a float64 that a float32 does not need.
+POSITION = 2**29 - 1  # The bits of a float64 that a float32 leaves for a position.
 GROUP_BYTES = 2**22  # Channels are taken in groups of which a map is about this large, to stay near the processor.
 
 
@@ -37,35 +37,36 @@ def pool(features, boxes, owner, scale, *, size):
     lookup = _lookup(*bins(boxes, scale, shape[1:3], size), owner, shape)
     total = tf.size(lookup.order)
 
-    def grouped(rows, group):
-        return tf.transpose(tf.reshape(rows, [-1, channels // group, group]), [1, 0, 2])
-
-    def each(function, inputs, dtype):
-        return tf.map_fn(function, inputs, parallel_iterations=_in_parallel(), fn_output_signature=dtype)
+    def by_group(function, features, group):
+        """[groups, ...] float32 of function(number of the group, its features [B * H * W, group])."""
+        parts = tf.transpose(tf.reshape(features, [cells, -1, group]), [1, 0, 2])
+        inputs = tf.range(channels // group), parts
+        return tf.map_fn(
+            lambda each: function(*each), inputs, parallel_iterations=_in_parallel(), fn_output_signature=tf.float32
+        )
 
     @tf.custom_gradient
     def maxima(features):
         group = _channels_at_once(features)
 
-        def values(part):
-            found = _maxima(part, lookup)
+        def values(_, part):
+            found = _extremes(tf.maximum, part, lookup)
             return tf.concat([found, tf.zeros([total - tf.shape(found)[0], group])], axis=0)
 
-        value = tf.reshape(each(values, grouped(features, group), tf.float32), [-1, group])
+        value = tf.reshape(by_group(values, features, group), [-1, group])
         place = tf.math.invert_permutation(lookup.order)[:, None] + tf.range(channels // group) * total
         value = tf.reshape(tf.gather(value, place), [-1, size, size, channels])
 
         def gradient(upstream):
             group = _channels_at_once(features, 8)
-            order = lookup.order[: lookup.start[-1]]
+            upstream = tf.reshape(upstream, [-1, group])
+            full = lookup.order[: lookup.start[-1]] * (channels // group)
 
-            def to_cells(inputs):
-                part, upstream = inputs
-                position = _position(_maxima(_numbered(part), lookup))
-                return _add_at(tf.gather(upstream, order), position, cells)
+            def to_cells(number, part):
+                position = _position(_extremes(tf.minimum, _numbered(part), lookup))
+                return _add_at(tf.gather(upstream, full + number), position, cells)
 
-            out = each(to_cells, (grouped(features, group), grouped(upstream, group)), tf.float32)
-            return tf.reshape(tf.transpose(out, [1, 0, 2]), shape)
+            return tf.reshape(tf.transpose(by_group(to_cells, features, group), [1, 0, 2]), shape)
 
         return value, gradient
 
@@ -107,8 +108,11 @@ def _lookup(first, end, owner, shape):
     )
 
 
-def _maxima(cells, lookup):
-    """Maxima [bins, c] of the bins that are not empty, in the order of `lookup`, of a map's cells [B * H * W, c]."""
+def _extremes(larger, cells, lookup):
+    """`larger` [bins, c] of the cells [B * H * W, c] in each bin that is not empty, in the order of `lookup`.
+
+    `larger` is tf.maximum, or tf.minimum.
+    """
     columns = tf.shape(lookup.start)[0] // 2 // tf.shape(lookup.widest)[0]
 
     def read(window, i, j, out):
@@ -116,37 +120,32 @@ def _maxima(cells, lookup):
         one, four, end = (lookup.start[kind + k] for k in range(3))
         a, b, c, d = (tf.gather(window, lookup.corner[k, four:end]) for k in range(4))
         out = out.write(out.size(), tf.gather(window, lookup.corner[0, one:four]))
-        return out.write(out.size(), tf.maximum(tf.maximum(a, b), tf.maximum(c, d)))
+        return out.write(out.size(), larger(larger(a, b), larger(c, d)))
+
+    def doubled(window, distance):
+        # Windows over the end of a row reach into the next, those at the end of the map are cut; no bin asks for them.
+        return larger(window[:-distance], window[distance:])
 
     def widths(i, window, out):
         def wider(j, window, out):
-            window = _doubled(window, tf.bitwise.left_shift(1, j - 1))
+            window = doubled(window, tf.bitwise.left_shift(1, j - 1))
             return j + 1, window, read(window, i, j, out)
 
         return _while(lambda j, *_: j <= lookup.widest[i], wider, window, read(window, i, 0, out))
 
     def higher(i, window, out):
-        window = _doubled(window, tf.bitwise.left_shift(1, i - 1) * lookup.width)
+        window = doubled(window, tf.bitwise.left_shift(1, i - 1) * lookup.width)
         return i + 1, window, widths(i, window, out)
 
-    pieces = tf.TensorArray(
-        cells.dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, cells.shape[1]]
-    )
-    return _while(lambda i, *_: i < tf.size(lookup.widest), higher, cells, widths(0, cells, pieces)).concat()
+    shape = [None, cells.shape[1]]
+    out = tf.TensorArray(cells.dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=shape)
+    return _while(lambda i, *_: i < tf.size(lookup.widest), higher, cells, widths(0, cells, out)).concat()
 
 
 def _while(condition, body, window, out):
     """The last `out` of a loop from 1 on, in which the window grows and so its table shrinks."""
     unknown = (tf.TensorShape([]), tf.TensorShape([None, window.shape[1]]), tf.TensorShape(None))
     return tf.while_loop(condition, body, (1, window, out), shape_invariants=unknown, parallel_iterations=1)[-1]
-
-
-def _doubled(window, distance):
-    """Maxima of windows twice the size: each with the one `distance` cells on. The last ones reach out and are cut.
-
-    So do windows over the end of a row, into the next; no bin asks for them.
-    """
-    return tf.maximum(window[:-distance], window[distance:])
 
 
 def _round(x):
@@ -171,18 +170,18 @@ def _in_parallel():
 
 
 def _numbered(part):
-    """Positive float64 numbers [cells, c] in the order of the float32 values, and of equal ones the first largest."""
+    """Float64 numbers [cells, c], the smaller the larger the float32 value, or if equal the lower its position."""
     bits = tf.bitcast(part + 0.0, tf.int32)  # + 0.0 makes -0 a 0.
-    # Below zero a larger pattern of bits is a smaller number.
-    rank = tf.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    index = tf.reshape(tf.range(tf.size(part, out_type=tf.int64)), tf.shape(part))
-    # Rank in the upper bits, index in the lower; 2^60 makes it positive, 2^52 a normal number.
-    return tf.bitcast(tf.cast(rank, tf.int64) * (INDEX + 1) + (2**60 + 2**52 + INDEX - index), tf.float64)
+    # As whole numbers the bits rise with the value above zero, and fall below.
+    rank = tf.cast(tf.where(bits < 0, bits ^ 0x7FFFFFFF, bits), tf.int64)
+    position = tf.reshape(tf.range(tf.size(part, out_type=tf.int64)), tf.shape(part))
+    # Positive float64 numbers are in the order of their bits: 2^52 makes them normal ones.
+    return tf.bitcast((2**31 - 1 - rank) * (POSITION + 1) + 2**52 + position, tf.float64)
 
 
 def _position(number):
-    """Where in the map's cells [cells, c] a result of `_numbered` was, int64."""
-    return INDEX - tf.bitwise.bitwise_and(tf.bitcast(number, tf.int64), INDEX)
+    """Where in the cells [cells, c] a number of `_numbered` was, int64."""
+    return tf.bitwise.bitwise_and(tf.bitcast(number, tf.int64), POSITION)
 
 
 def _add_at(upstream, index, cells):
