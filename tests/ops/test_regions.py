@@ -72,6 +72,37 @@ def test_roi_pool_and_its_gradient_are_torchvisions(torchvision, compiled):
     assert_close(gradient, torchvision["roi_pool_gradient"])
 
 
+def roi_pool_slowly(features, boxes, upstream, size):
+    """RoIPool of a map [H, W, C] at stride 1 bin by bin, and its gradient: NumPy's argmax takes the first by row."""
+    value, gradient = np.zeros([len(boxes), size, size, features.shape[2]]), np.zeros(features.shape)
+    for n, box in enumerate(boxes.astype(int)):  # whole numbers
+        step = (box[2:] - box[:2] + 1) / size
+        for i, j in np.ndindex(size, size):
+            first = np.clip(np.floor(step * (i, j)).astype(int) + box[:2], 0, features.shape[:2])
+            end = np.clip(np.ceil(step * (i + 1, j + 1)).astype(int) + box[:2], 0, features.shape[:2])
+            cells = features[first[0] : end[0], first[1] : end[1]]
+            if cells.size:
+                y, x = np.unravel_index(cells.reshape(-1, cells.shape[2]).argmax(axis=0), cells.shape[:2])
+                value[n, i, j] = cells[y, x, range(cells.shape[2])]
+                np.add.at(gradient, (first[0] + y, first[1] + x, range(cells.shape[2])), upstream[n, i, j])
+    return value, gradient
+
+
+def test_of_equal_values_the_first_by_row_gets_the_gradient_of_roi_pool():
+    rng = np.random.default_rng(0)
+    # -0.0 equals 0.0; whole upstream values make sums exact in any order.
+    features = rng.choice(np.float32([-2, -0.0, 0, 1e-30, 3]), (40, 53, 4), p=[0.5, 0.2, 0.2, 0.09, 0.01])
+    corner = rng.integers(-8, 45, (60, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(0, 40, (60, 2))], axis=1).astype(np.float32)
+    upstream = rng.integers(-9, 9, (60, 4, 4, 4)).astype(np.float32)
+    value, gradient = with_gradient(
+        lambda features: regions.roi_pool(features, boxes[None], size=4), tf.constant(features[None]), upstream[None]
+    )
+    expected_value, expected_gradient = roi_pool_slowly(features, boxes, upstream, 4)
+    np.testing.assert_array_equal(value[0], expected_value)
+    np.testing.assert_array_equal(gradient[0], expected_gradient)
+
+
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_a_pyramid_is_pooled_as_torchvision_pools_it(torchvision, lowering):
     maps = {k: tf.constant(torchvision[f"pyramid_map{k}"]) for k in (4, 5, 6)}
