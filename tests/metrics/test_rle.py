@@ -23,6 +23,7 @@ def test_runs_of_a_crop_are_the_runs_of_the_whole_mask(crop, top, left, below, r
     whole = np.pad(crop, [(top, below), (left, right)])
     runs = rle.runs_of(crop, top, left, *whole.shape)
     assert runs.sum() == whole.size
+    assert (runs[1:] > 0).all()
     assert rle.compress(runs, *whole.shape) == pycocotools.encode(np.asfortranarray(whole.astype(np.uint8)))
     np.testing.assert_array_equal(rle.decompress(rle.compress(runs, *whole.shape)), whole)
 
@@ -33,7 +34,7 @@ def test_pasting_into_runs_is_pasting_into_the_image(threshold):
     masks = rng.random([40, 28, 28]).astype(np.float32)
     corner = rng.uniform(-5, 70, [40, 2])
     boxes = np.concatenate([corner, corner + rng.uniform(0, 60, [40, 2])], -1).astype(np.float32)
-    boxes[0] = [0, 0, 80, 100]  # The whole image: runs go on from column to column.
+    boxes[0] = [-20, -20, 100, 120]  # The whole image: runs go on from column to column.
     boxes[1] = [200, 200, 210, 210]  # Outside.
     boxes[2] = [10, 10, 10, 10]  # Empty.
     masks[0] = 1
@@ -41,6 +42,8 @@ def test_pasting_into_runs_is_pasting_into_the_image(threshold):
     runs = rle.paste(masks, boxes, 80, 100, threshold)
     got = np.stack([rle.decompress(run) for run in runs])
     np.testing.assert_array_equal(got[:3], dense[:3])
+    assert dense[0].all()
+    assert not dense[1].any()
     # Interpolation sums in another order: a pixel whose value is the threshold to the last bit may differ.
     assert np.mean(got != dense) < 1e-5
 

@@ -1,53 +1,23 @@
 import numpy as np
+import pytest
 import tensorflow as tf
-from pycocotools import mask as coco_mask
 
+from tfrecog.metrics import rle
 from tfrecog.ops import masks
 
 
-def drawn(runs, height, width):
-    """A mask [height, width] bool from COCO run lengths."""
-    values = np.repeat(np.arange(len(runs)) % 2, runs)
-    return values.reshape(width, height).T.astype(bool)
+def pasted_as_runs(probabilities, boxes, height, width):
+    return np.stack([rle.decompress(runs) for runs in rle.paste(probabilities, boxes, height, width)])
 
 
-def blobs(rng, count, size):
-    """Probabilities [count, size, size] of noisy blobs, and boxes [count, 4] in and about a 90 x 70 image."""
-    boxes = np.sort(rng.uniform(-30, 110, (count, 2, 2)), axis=1).reshape(count, 4).astype(np.float32)
-    return rng.uniform(size=(count, size, size)).astype(np.float32), boxes
-
-
-def test_pasted_masks_are_torchvisions_but_for_pixels_at_the_threshold(torchvision):
+@pytest.mark.parametrize("paste", [masks.paste, pasted_as_runs])
+def test_pasted_masks_are_torchvisions_but_for_pixels_at_the_threshold(torchvision, paste):
     expected = np.unpackbits(torchvision["pasted"])[: 10 * 40 * 60].reshape(10, 40, 60).astype(bool)
     close = np.unpackbits(torchvision["close"])[: 10 * 40 * 60].reshape(10, 40, 60).astype(bool)
-    got = masks.paste(torchvision["paste_masks"], torchvision["paste_boxes"], 40, 60).numpy()
+    got = np.asarray(paste(torchvision["paste_masks"], torchvision["paste_boxes"], 40, 60))
     np.testing.assert_array_equal(got | close, expected | close)
     assert close.mean() < 0.01
     assert expected.any(axis=(1, 2)).sum() > 5
-
-
-def test_runs_draw_what_paste_draws():
-    probabilities, boxes = blobs(np.random.default_rng(0), 40, 9)
-    boxes[0], boxes[1] = [-20, -20, 100, 80], [500, 500, 600, 600]  # all of the image; nothing of it
-    probabilities[0] = 1
-    pasted = tf.function(masks.paste)(probabilities, boxes, 90, 70).numpy()
-    runs = masks.paste_into_runs(probabilities, boxes, 90, 70)
-    different = sum((drawn(r, 90, 70) != p).sum() for r, p in zip(runs, pasted, strict=True))
-    assert different <= 2  # a tie may round either way
-    np.testing.assert_array_equal(runs[0], [0, 90 * 70])
-    np.testing.assert_array_equal(runs[1], [90 * 70])
-
-
-def test_runs_are_those_of_pycocotools():
-    probabilities, boxes = blobs(np.random.default_rng(1), 40, 9)
-    boxes[:10] = [-20, 5, 100, 60]  # full height, so that runs go on from one column to the next
-    for runs in masks.paste_into_runs(probabilities, boxes, 90, 70):
-        expected = coco_mask.encode(np.asfortranarray(drawn(runs, 90, 70), dtype=np.uint8))
-        assert (
-            coco_mask.frPyObjects({"counts": runs.tolist(), "size": [90, 70]}, 90, 70)["counts"] == expected["counts"]
-        )
-        assert runs.sum() == 90 * 70
-        assert (runs[1:] > 0).all()
 
 
 def test_the_target_of_a_roi_that_is_the_box_is_the_mask():

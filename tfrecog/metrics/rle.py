@@ -20,14 +20,17 @@ def paste(masks, boxes, height, width, threshold=0.5):
         top, left, bottom, right = max(y, 0), max(x, 0), min(y + rows, height), min(x + columns, width)
         across = _interpolation(np.arange(top, bottom) - y, rows, size)
         down = _interpolation(np.arange(left, right) - x, columns, size)
-        pasted.append(compress(runs_of(across @ mask @ down.T > threshold, top, left, height, width), height, width))
+        on = (down @ mask.T @ across.T > threshold).T  # Columns lie in one piece, as run lengths want them.
+        pasted.append(compress(runs_of(on, top, left, height, width), height, width))
     return pasted
 
 
 def runs_of(crop, top, left, height, width):
     """Run lengths (column-major, zeros first) of a mask [height, width] that is `crop` from (top, left) on, else 0."""
-    flips = np.diff(np.pad(crop.T.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
-    column, row = np.nonzero(flips)
+    rows, columns = crop.shape
+    line = np.zeros(1 + columns * (rows + 1), bool)  # All columns, a zero before each and one after the last.
+    line[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
+    column, row = np.divmod(np.flatnonzero(line[1:] != line[:-1]), rows + 1)
     at = (left + column) * height + top + row
     # A run to the bottom of a column that goes on at the top of the next has two flips in one place: it is one run.
     double = at[1:] == at[:-1]

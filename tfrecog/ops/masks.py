@@ -1,6 +1,5 @@
 """Masks between three frames: the square of an instance, the roi of a network, the image."""
 
-import numpy as np
 import tensorflow as tf
 
 
@@ -69,47 +68,3 @@ def _hat(at, cells):
     """Weights [..., cells] of linear interpolation at positions `at` [...], held constant beyond the outer centres."""
     at = tf.clip_by_value(at, 0.0, tf.cast(cells - 1, tf.float32))
     return tf.maximum(1 - tf.abs(at[..., None] - tf.range(cells, dtype=tf.float32)), 0.0)
-
-
-def paste_into_runs(masks, boxes, height, width, threshold=0.5):
-    """COCO run lengths (list of D int arrays, column by column, zeros first) of the masks that `paste` draws.
-
-    NumPy, one detection at a time and only inside its box: for evaluation, where D images of full size would be made
-    only to be compressed again.
-    """
-    masks, boxes = np.asarray(masks, np.float32), np.asarray(boxes, np.float32)
-    size = masks.shape[1] + 2
-    masks = np.pad(masks, [[0, 0], [1, 1], [1, 1]])
-    half = (boxes[:, 2:] - boxes[:, :2]) * np.float32(0.5) * np.float32(size / (size - 2))
-    centre = (boxes[:, 2:] + boxes[:, :2]) * np.float32(0.5)
-    start, end = (centre - half).astype(np.int64), (centre + half).astype(np.int64)
-    extent = np.maximum(end - start + 1, 1)
-    first = np.clip(start, 0, [height, width])
-    stop = np.clip(start + extent, first, [height, width])
-    runs = []
-    for mask, start_, extent_, first_, stop_ in zip(masks, start, extent, first, stop, strict=True):
-        rows, columns = (
-            _interpolation_numpy(np.arange(first_[i], stop_[i]) - start_[i], extent_[i], size) for i in (0, 1)
-        )
-        on = columns @ mask.T @ rows.T > threshold  # [width, height] of the window: columns are contiguous
-        runs.append(_run_lengths(on, first_[0], first_[1], height, width))
-    return runs
-
-
-def _interpolation_numpy(pixel, extent, cells):
-    """As `_interpolation`, for pixels inside."""
-    at = (pixel.astype(np.float32) + np.float32(0.5)) * np.float32(cells / extent) - np.float32(0.5)
-    at = np.clip(at, 0, cells - 1)
-    return np.maximum(1 - np.abs(at[:, None] - np.arange(cells, dtype=np.float32)), 0)
-
-
-def _run_lengths(on, top, left, height, width):
-    """Run lengths in an image of the window on [w, h] (transposed) that starts at (top, left)."""
-    edges = np.diff(np.pad(on, [[0, 0], [1, 1]]).astype(np.int8), axis=1)  # +1 where a run starts, -1 after its end
-    column, row = np.nonzero(edges)
-    position = (column + left) * height + row + top
-    # A run that reaches the bottom goes on at the top of the next column: its end and the next start are one position.
-    joined = np.flatnonzero(position[1:] == position[:-1])
-    position = np.delete(position, np.concatenate([joined, joined + 1]))
-    runs = np.diff(position, prepend=0, append=height * width)
-    return runs[:-1] if len(runs) > 1 and runs[-1] == 0 else runs
