@@ -144,6 +144,19 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_no_half_one(tmp_path):
     assert checkpoints.restore(old, *parts) == 1
 
 
+def test_a_disk_without_room_for_all_checkpoints_is_an_error_before_the_first_step(tmp_path, monkeypatch):
+    parts = network(hidden=100)
+    # 4 x 100 + 100 (hidden), 4 x 100 (norm), 100 x 2 + 2 (class); momenta without the two moving statistics; float32.
+    size = 4 * (1102 + 902)
+    room = shutil.disk_usage(tmp_path)._replace(free=4 * size - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+    checkpoints.check_room(tmp_path, *parts, keep=1)
+    with pytest.raises(checkpoints.CheckpointError, match=r"MB free.*--train\.keep_checkpoints"):
+        checkpoints.check_room(tmp_path, *parts, keep=2)
+    checkpoints.save(tmp_path, 1, *parts, keep=2)
+    checkpoints.check_room(tmp_path, *parts, keep=2)
+
+
 def test_a_write_cut_short_is_not_read(tmp_path):
     # What a kill leaves behind: files of a checkpoint under the name of a draft.
     path = checkpoints.save(tmp_path, 1, *network(), keep=1)

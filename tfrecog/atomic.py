@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import IO
 
 
+class CannotWrite(OSError):
+    """The system's reason, with the name of the file and what to do."""
+
+    def __str__(self):
+        return f"cannot write {self.filename}: {self.strerror}. Make room, or choose a folder that can be written to."
+
+
 @contextlib.contextmanager
 def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
-    """A file that gets its name when all of it is written and on the disk; an OSError says which file it was."""
+    """A file that gets its name when all of it is written and on the disk; CannotWrite if that fails."""
     path = Path(path)
     draft = None
     try:
@@ -25,9 +32,8 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     except BaseException as error:
         if draft:
             Path(draft).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename != str(path):
-            # The system names the draft, or nothing.
-            raise OSError(error.errno, f"cannot write it: {os.strerror(error.errno)}", str(path)) from error
+        if isinstance(error, OSError) and error.errno:  # The system names the draft, or nothing.
+            raise CannotWrite(error.errno, os.strerror(error.errno), str(path)) from error
         raise
 
 

@@ -54,6 +54,20 @@ def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD, kee
     return final
 
 
+def check_room(workdir: str | Path, model: keras.Model, optimizer: SGD, keep: int) -> None:
+    """Raises CheckpointError if the disk has no room for those that a run will keep: now, and not after an epoch."""
+    values = [*(variable.value for variable in model.variables), *optimizer.momenta]
+    size = sum(int(np.prod(value.shape)) * value.dtype.size for value in values)
+    # Those kept, the best, and one that is being written; some may be there already.
+    needed = size * max(1, keep + 2 - len(steps(workdir)))
+    free = shutil.disk_usage(workdir).free
+    if free < needed:
+        raise CheckpointError(
+            f"{workdir} has {free / 1e6:,.0f} MB free, and the checkpoints need {needed / 1e6:,.0f} MB "
+            f"({size / 1e6:,.0f} MB each). Make room, choose another --workdir, or keep fewer: --train.keep_checkpoints=1"
+        )
+
+
 def restore(path: str | Path, model: keras.Model, optimizer: SGD | None = None) -> int:
     """Gives a model, and its optimizer, all that the checkpoint at `path` has; returns its step.
 
@@ -228,7 +242,8 @@ def _damaged(path, error):
 
 
 def _reason(error):
-    return str(getattr(error, "message", None) or error).splitlines()[0]
+    text = re.sub(r"^\{\{function_node .*?\}\} ", "", str(getattr(error, "message", None) or error))
+    return text.splitlines()[0]
 
 
 def _flush_to_disk(path):

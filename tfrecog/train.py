@@ -74,6 +74,7 @@ def run(
     total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
     workdir, options = experiment.workdir, experiment.train
     print(banner.text(task, model, experiment, data, strategy), flush=True)
+    checkpoints.check_room(workdir, model, optimizer, options.keep_checkpoints)
     start = _starting_point(experiment, model, optimizer)
     if start:
         print(f"continuing from the checkpoint of step {start} of {total} in {workdir}", flush=True)

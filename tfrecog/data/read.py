@@ -31,8 +31,9 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
         except StopIteration:
             return
         except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.OutOfRangeError) as error:
-            words = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
-            raise InputError(re.sub(r"^(\{\{function_node .*?\}\} )?(\w+: )?", "", words, count=1).strip()) from error
+            text = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
+            ours = re.search(r"\b(?:ValueError|CorruptRecord): (.*)", text, re.DOTALL)
+            raise InputError((ours[1] if ours else text).strip()) from error
         yield batch
 
 

@@ -1,0 +1,35 @@
+"""A file is there whole, or what was there before is."""
+
+import resource
+
+import pytest
+
+from tfrecog import atomic
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one_and_no_draft(tmp_path):
+    path = tmp_path / "note.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic.write(path) as file:
+        file.write("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [part.name for part in tmp_path.iterdir()] == ["note.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write .*file/note\.json: .*choose a folder"):
+        with atomic.write(tmp_path / "file" / "note.json"):
+            pass
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    path, limits = tmp_path / "note.json", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # A write past this fails, as on a full disk.
+    try:
+        with pytest.raises(atomic.CannotWrite, match=r"cannot write .*note\.json"), atomic.write(path) as file:
+            file.write("x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
