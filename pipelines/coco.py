@@ -39,7 +39,7 @@ class Picture:
         try:
             state = os.stat(self.path)
             file = (state.st_size, state.st_mtime_ns)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name with a NUL
             file = ()
         return repr((self, file))
 
@@ -99,6 +99,8 @@ def build(
         raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
     tree = coco_json.load(json_file)
     facts = coco_json.dataset_info(json_file, tree, masks=masks)
+    if not tree["images"]:
+        raise Refused(f"{json_file} has no images: nothing is written")
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
     pictures = list(_pictures(images_folder, tree, of_image))

@@ -21,6 +21,8 @@ def load(path: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
         raise Refused(f"{where}: broken JSON: {error.msg}. If the file is cut off, download it again.") from error
+    except RecursionError as error:
+        raise Refused(f"{path} is not in COCO's format: its lists are nested too deep") from error
     if not isinstance(tree, dict):
         raise Refused(f"{path} is not in COCO's format: it holds a {type(tree).__name__}, not an object")
     for key in ("images", "annotations", "categories"):
@@ -33,7 +35,8 @@ def load(path: str) -> dict[str, Any]:
     for key, kinds in needed.items():
         for number, entry in enumerate(tree[key]):
             for name, kind in kinds.items():
-                if not isinstance(entry.get(name), kind):
+                value = entry.get(name)
+                if not isinstance(value, kind) or (name == "id" and not isinstance(value, str) and not _is_id(value)):
                     raise Refused(f"{path}: {key}[{number}] needs {name!r}, and has {entry.get(name)!r}")
     return tree
 
@@ -108,7 +111,9 @@ def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: 
             continue
         if not _is_id(number) or number in seen:
             if number is not None:
-                what = "another one has this id" if _is_id(number) else f"the id {number!r} is no whole number"
+                what = (
+                    "another one has this id" if _is_id(number) else f"the id {number!r} is no whole number of 64 bits"
+                )
                 report("duplicate annotation id", what, f"It is kept under the id {unused}: give each its own id.")
             annotation["id"], number, unused = unused, unused, unused + 1
         seen[number] = annotation
@@ -117,4 +122,5 @@ def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: 
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether it is a whole number that a record can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.problems import Problem
 
@@ -41,8 +41,8 @@ def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None 
     try:
         with open(path, "rb") as file:
             data = file.read()
-    except OSError as error:
-        what = f"{path}: {os.strerror(error.errno) if error.errno else error}"
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        what = f"{path}: {getattr(error, 'strerror', None) or error}"
         remedy = "Put the file there, or take the image out of the JSON."
         return None, [problem("image file cannot be read", what, remedy)]
     replace = "Download or copy the file again, or take the image out of the JSON."
@@ -56,7 +56,10 @@ def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None 
         return None, [problem("image is too large", str(error), "Make it smaller, and its annotations with it.")]
     except Exception as error:  # Pillow's decoders raise many kinds.
         kind = "image file is empty" if not data else "image cannot be decoded"
-        return None, [problem(kind, str(error) or type(error).__name__, replace)]
+        what = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # Pillow's words name an object in memory.
+            what = f"{path}: {len(data)} bytes that are no image of a known format"
+        return None, [problem(kind, what, replace)]
 
     found, width, height = [], *image.size
     turned = orientation in (5, 6, 7, 8) and size == (width, height) and width != height
