@@ -1,35 +1,38 @@
-"""The peer of `input_pipeline.py`: torchvision's own way of feeding Mask R-CNN. Run by the interpreter in PEER_PYTHON.
+"""The peer's side of input.py: torchvision's own way of feeding Mask R-CNN. Run by the interpreter PEER_PYTHON.
+
+python peer_input.py IMAGES ANNOTATIONS.json
 
 COCO annotations, `decode_jpeg`, masks as `pycocotools` draws them, transforms v2 (flip, resize, float), a DataLoader.
-Reads settings as JSON from the first line of the standard input; measures an epoch for every further line.
 """
 
+import itertools
 import json
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from pycocotools import mask as coco_mask
+from sides import CORES, serve
 from torchvision import tv_tensors
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
+IMAGES = 128  # of a run
+
 
 class Coco(torch.utils.data.Dataset):
-    """Images with boxes, labels and, if asked for, masks, `copies` times over."""
+    """`count` images with boxes, labels and masks: those of a folder, over and over."""
 
-    def __init__(self, images, annotations, copies, short, long, masks):
+    def __init__(self, images, annotations, count, short=800, long=1333):
         tree = json.loads(Path(annotations).read_text())
         objects = defaultdict(list)
         for one in tree["annotations"]:
             if not one.get("iscrowd"):
                 objects[one["image_id"]].append(one)
-        self.images = [one for one in tree["images"] if objects[one["id"]]] * copies
-        self.folder, self.objects, self.masks = Path(images), objects, masks
+        self.images = list(itertools.islice(itertools.cycle(i for i in tree["images"] if objects[i["id"]]), count))
+        self.folder, self.objects = Path(images), objects
         self.transform = v2.Compose(
             [
                 v2.RandomHorizontalFlip(0.5),
@@ -51,31 +54,25 @@ class Coco(torch.utils.data.Dataset):
             "boxes": v2.functional.convert_bounding_box_format(boxes, new_format="XYXY"),
             "labels": torch.tensor([one["category_id"] for one in objects]),
         }
-        if self.masks:
-            masks = [
-                coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(one["segmentation"], *size))) for one in objects
-            ]
-            target["masks"] = tv_tensors.Mask(torch.from_numpy(np.stack(masks)))
+        target["masks"] = tv_tensors.Mask(torch.from_numpy(np.stack([self.mask(one, *size) for one in objects])))
         return self.transform(tv_tensors.Image(pixels), target)
+
+    @staticmethod
+    def mask(annotation, height, width):
+        runs = coco_mask.frPyObjects(annotation["segmentation"], height, width)
+        return coco_mask.decode(runs if isinstance(runs, dict) else coco_mask.merge(runs))
 
 
 def main():
-    settings = json.loads(sys.stdin.readline())
-    names = ("images", "annotations", "copies", "short", "long", "masks")
     loader = torch.utils.data.DataLoader(
-        Coco(*(settings[name] for name in names)),
-        batch_size=settings["batch_size"],
+        Coco(*sys.argv[1:], IMAGES),
+        batch_size=4,
         shuffle=True,
-        num_workers=settings["workers"],
+        num_workers=CORES,
         collate_fn=lambda batch: tuple(zip(*batch, strict=True)),
         persistent_workers=True,
     )
-    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
-    for _ in sys.stdin:
-        start, images = time.perf_counter(), 0
-        for batch, _ in loader:
-            images += len(batch)
-        print(json.dumps({"images": images, "seconds": time.perf_counter() - start, "versions": versions}), flush=True)
+    serve({"input, one image": lambda: sum(len(images) for images, _ in loader)})
 
 
 if __name__ == "__main__":

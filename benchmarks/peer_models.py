@@ -1,19 +1,19 @@
 """The peer's side of models.py: torchvision's maskrcnn_resnet50_fpn. Run by the interpreter PEER_PYTHON.
 
-python peer_models.py weights FILE   writes the seeded random weights that both sides use
-python peer_models.py FILE           answers cases on standard input
+python peer_models.py weights FOLDER   writes weights.npz: seeded random weights that both sides use
+python peer_models.py FOLDER           answers cases, with inputs.npz and weights.npz of the folder
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
+from sides import serve
 from torchvision.models import resnet50
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.ops.misc import FrozenBatchNorm2d
-
-from sides import serve
 
 
 def new():
@@ -38,41 +38,34 @@ def make_weights(path):
     np.savez(path, **{name: value.numpy() for name, value in state.items()})
 
 
-def inputs(height, width, count):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (count, height // 8, width // 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.float32)
-    truth = []
-    for _ in range(count):
-        corner = rng.uniform(0, [height * 0.6, width * 0.6], (8, 2))
-        size = rng.uniform(20, [height * 0.4, width * 0.4], (8, 2))
-        boxes = np.concatenate([corner, corner + size], 1).astype(np.float32)
-        truth.append((boxes, rng.integers(1, 91, 8)))
-    return images, truth
+def targets(inputs):
+    """The objects of the two pictures in torchvision's words; their masks fill their boxes."""
+    found = []
+    for boxes, labels in zip(inputs["boxes"], inputs["labels"], strict=True):
+        masks = np.zeros((len(boxes), 480, 640), np.uint8)
+        for mask, (y1, x1, y2, x2) in zip(masks, boxes.astype(int), strict=True):
+            mask[y1:y2, x1:x2] = 1
+        found.append(
+            {
+                "boxes": torch.from_numpy(boxes[:, [1, 0, 3, 2]]),
+                "labels": torch.from_numpy(labels).long(),
+                "masks": torch.from_numpy(masks),
+            }
+        )
+    return found
 
 
 def main():
     if sys.argv[1] == "weights":
-        make_weights(sys.argv[2])
+        make_weights(Path(sys.argv[2], "weights.npz"))
         return
     torch.set_num_threads(2)
+    folder = Path(sys.argv[1])
+    inputs = dict(np.load(folder / "inputs.npz"))
     model = new()
-    model.load_state_dict({name: torch.from_numpy(np.asarray(v)) for name, v in np.load(sys.argv[1]).items()})
-    image = torch.from_numpy(inputs(800, 1216, 1)[0]).permute(0, 3, 1, 2) / 255
-    pictures, truth = inputs(480, 640, 2)
-    pictures = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
-    targets = []
-    for boxes, labels in truth:
-        y1, x1, y2, x2 = boxes.T
-        masks = np.zeros((len(boxes), 480, 640), np.uint8)
-        for mask, box in zip(masks, boxes.round().astype(int), strict=True):
-            mask[box[0] : box[2], box[1] : box[3]] = 1
-        targets.append(
-            {
-                "boxes": torch.from_numpy(np.stack([x1, y1, x2, y2], 1)),
-                "labels": torch.from_numpy(labels),
-                "masks": torch.from_numpy(masks),
-            }
-        )
+    model.load_state_dict({n: torch.from_numpy(np.asarray(v)) for n, v in np.load(folder / "weights.npz").items()})
+    image, pictures = (torch.from_numpy(inputs[name]).permute(0, 3, 1, 2) / 255 for name in ("image", "pictures"))
+    objects = targets(inputs)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-4, 0.9, weight_decay=1e-4)
 
     def infer():
@@ -84,16 +77,16 @@ def main():
         model.train()
         # The pictures are used at their own size, as on our side: the resize is the input pipeline's there.
         model.transform.min_size, model.transform.max_size = (480,), 640
-        loss = sum(model(list(pictures), targets).values())
+        loss = sum(model(list(pictures), objects).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
     def save():
         [found] = infer()
-        np.savez(sys.argv[1] + ".found.npz", **{k: v.numpy() for k, v in found.items() if k != "masks"})
+        np.savez(folder / "peer.npz", **{name: found[name].numpy() for name in ("boxes", "labels", "scores")})
 
-    serve({"Mask R-CNN R50-FPN, 1 image 800x1216": infer, "training step, 2 images 480x640": train, "save": save})
+    serve({"inference, 1 image 800x1216": infer, "training step, 2 images 480x640": train, "save detections": save})
 
 
 if __name__ == "__main__":

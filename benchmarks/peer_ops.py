@@ -1,15 +1,10 @@
-"""The peer's side of `benchmarks/ops.py`: torchvision's operations, one timed run for each line on standard input.
+"""The peer's side of ops.py: torchvision's operations. Run by PEER_PYTHON: python peer_ops.py CASE ARRAYS.npz"""
 
-Run by an interpreter that has torch and torchvision: python peer_ops.py CASE ARRAYS.npz
-"""
-
-import json
-import resource
 import sys
-import time
 
 import numpy as np
 import torch
+from sides import serve
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign, batched_nms, roi_align, roi_pool
 
@@ -85,17 +80,6 @@ def case(name, arrays):
     return {"rpn_nms": rpn_nms, "class_nms": class_nms, "paste": paste, "paste_to_runs": paste_to_runs}[op](arrays)
 
 
-def serve(name, path):
-    with np.load(path) as arrays:
-        run = case(name, tensors(arrays))
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run()
-        seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": seconds, "peak_mb": peak / 1024, "added_mb": (peak - idle) / 1024}), flush=True)
-
-
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    with np.load(sys.argv[2]) as stored:
+        serve({sys.argv[1]: case(sys.argv[1], tensors(stored))})

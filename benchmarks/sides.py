@@ -1,7 +1,8 @@
 """Two programs measured side by side: they take turns, each in a process of its own, so each peak of memory is its own.
 
-A side is a script that calls `serve(cases)`; the measuring program starts it with `Side` and asks it to run a case. The
-order of the turns alternates, so that a machine that slows down slows both.
+A side is a script that calls `serve(cases)`; a measuring program starts both as `Sides` and asks for cases. The order
+of the turns alternates, so that a machine that slows down slows both. The peer's scripts import this file too, so it
+needs the standard library alone.
 """
 
 import json
@@ -10,18 +11,26 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
 PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
+CORES = 2  # Both sides run on so many.
+HEADER = f"{'':34} {'ours':>10} {'peer':>10} {'ratio':>6} {'bar':>6} {'':5} {'MB ours':>8} {'MB peer':>8}"
 
 
 def serve(cases: dict[str, Callable[[], object]]) -> None:
-    """Answers each line `name` on standard input with one run of `cases[name]()`: its seconds and the peak so far."""
+    """Answers each line `name` on standard input with one run of `cases[name]()`: its seconds and the peak so far.
+
+    A case that returns a whole number has done so many things, and the seconds are those of one.
+    """
     for line in sys.stdin:
         start = time.perf_counter()
-        cases[line.strip()]()
-        seconds = time.perf_counter() - start
+        done = cases[line.strip()]()
+        seconds = (time.perf_counter() - start) / (done if isinstance(done, int) else 1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print("answer " + json.dumps({"seconds": seconds, "peak_mb": peak}), flush=True)
 
@@ -29,23 +38,33 @@ def serve(cases: dict[str, Callable[[], object]]) -> None:
 class Side:
     """A running side; `run(case)` gives the seconds of one run."""
 
-    def __init__(self, python: str, script: str, *arguments: str):
+    def __init__(self, python: str, script: str, *arguments: str, family: bool = False):
         self.process = subprocess.Popen(
-            [python, script, *arguments],
+            [python, str(HERE / script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if not os.environ.get("BENCH_DEBUG") else None,
+            stderr=None if os.environ.get("BENCH_DEBUG") else subprocess.DEVNULL,
             text=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:CORES])
         self.peak_mb = 0.0
+        self.family = family
+        if family:
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def run(self, case: str) -> float:
-        self.process.stdin.write(case + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(case + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # It has ended; there is no answer to read.
         for line in self.process.stdout:
             if line.startswith("answer "):
                 answer = json.loads(line[len("answer ") :])
-                self.peak_mb = answer["peak_mb"]
+                if not self.family:
+                    self.peak_mb = answer["peak_mb"]
                 return answer["seconds"]
         raise RuntimeError(f"{self.process.args} ended without an answer; set BENCH_DEBUG=1 to see what it says")
 
@@ -53,35 +72,89 @@ class Side:
         self.process.stdin.close()
         self.process.wait()
 
-
-def compare(case: str, ours: tuple[str, ...], peer: tuple[str, ...], runs: int = 7, warmups: int = 2) -> dict:
-    """Medians of `runs` alternating runs of `case` by the script and arguments `ours` and, with PEER_PYTHON, `peer`."""
-    sides = {"ours": Side(sys.executable, *ours)}
-    if PEER_PYTHON:
-        sides["peer"] = Side(PEER_PYTHON, *peer)
-    seconds = {name: [] for name in sides}
-    for turn in range(warmups + runs):
-        for name in sides if turn % 2 else reversed(sides):
-            took = sides[name].run(case)
-            if turn >= warmups:
-                seconds[name].append(took)
-    row = {"case": case}
-    for name, side in sides.items():
-        row |= {f"{name}_seconds": statistics.median(seconds[name]), f"{name}_peak_mb": round(side.peak_mb)}
-        side.close()
-    if PEER_PYTHON:
-        row["ratio"] = row["ours_seconds"] / row["peer_seconds"]
-    return row
+    def _watch(self):
+        """Peak of the process and its workers together."""
+        while self.process.poll() is None:
+            self.peak_mb = max(self.peak_mb, sum(map(_proportional_mb, _family(self.process.pid))))
+            time.sleep(0.25)
 
 
-def table(rows: list[dict]) -> str:
-    """The rows of `compare` for people."""
-    lines = [f"{'':44} {'ours':>10} {'peer':>10} {'ratio':>7} {'MB ours':>9} {'MB peer':>9}"]
-    for row in rows:
-        ours, peer = row["ours_seconds"], row.get("peer_seconds")
-        lines.append(
-            f"{row['case']:44} {ours * 1e3:8.1f}ms "
-            + (f"{peer * 1e3:8.1f}ms {row['ratio']:7.2f} " if peer else f"{'-':>10} {'-':>7} ")
-            + f"{row['ours_peak_mb']:9.0f} {row.get('peer_peak_mb', '-'):>9}"
-        )
-    return "\n".join(lines)
+class Sides:
+    """Ours, and with PEER_PYTHON the peer's, for as long as a `with` lasts.
+
+    Args:
+        ours: script in this folder and its arguments.
+        peer: the same.
+        family: the sides have worker processes, whose memory counts.
+    """
+
+    def __init__(self, ours: tuple[str, ...], peer: tuple[str, ...], family: bool = False):
+        self.sides = {"ours": Side(sys.executable, *ours, family=family)}
+        if PEER_PYTHON:
+            self.sides["peer"] = Side(PEER_PYTHON, *peer, family=family)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for side in self.sides.values():
+            side.close()
+
+    def run(self, case: str) -> None:
+        """One run on each side."""
+        for side in self.sides.values():
+            side.run(case)
+
+    def compare(self, case: str, runs: int, bar: float | None = None, warmups: int = 2) -> dict:
+        """Row of alternating runs of a case: medians, all seconds, peaks, ratio ours / peer and whether it is ≤ bar."""
+        seconds = {name: [] for name in self.sides}
+        for turn in range(warmups + runs):
+            for name in self.sides if turn % 2 else reversed(self.sides):
+                took = self.sides[name].run(case)
+                if turn >= warmups:
+                    seconds[name].append(took)
+        row = {"case": case, "bar": bar}
+        for name, side in self.sides.items():
+            median = statistics.median(seconds[name])
+            row[name] = {"median_seconds": median, "seconds": seconds[name], "peak_mb": round(side.peak_mb)}
+        if "peer" in row:
+            row["ratio"] = row["ours"]["median_seconds"] / row["peer"]["median_seconds"]
+            if bar is not None:
+                row["verdict"] = "ok" if row["ratio"] <= bar else "short"
+        print(line(row), flush=True)
+        return row
+
+
+def line(row: dict) -> str:
+    """A row of `Sides.compare` under HEADER."""
+    ours, peer = row["ours"], row.get("peer")
+    bar = "" if row["bar"] is None else f"≤ {row['bar']:.2f}"
+    cells = [
+        f"{row['case']:34}",
+        f"{ours['median_seconds'] * 1e3:8.1f}ms",
+        f"{peer['median_seconds'] * 1e3:8.1f}ms" if peer else f"{'-':>10}",
+        f"{row['ratio']:6.2f}" if peer else f"{'-':>6}",
+        f"{bar:>6}",
+        f"{row.get('verdict', ''):5}",
+        f"{ours['peak_mb']:8}",
+        f"{peer['peak_mb']:8}" if peer else f"{'-':>8}",
+    ]
+    return " ".join(cells)
+
+
+def _family(pid):
+    """Process ids of a process and its descendants."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        children = []
+    return [pid, *(descendant for child in children for descendant in _family(child))]
+
+
+def _proportional_mb(pid):
+    """Proportional set size: pages shared by n processes count as 1 / n in each."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(rollup.split("\nPss:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return 0.0

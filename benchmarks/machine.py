@@ -1,0 +1,61 @@
+"""What a measurement was made on."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import sides
+
+OURS, PEERS = ("tensorflow", "keras", "numpy"), ("torch", "torchvision", "numpy")
+VERSIONS = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+
+
+def facts():
+    """Processor, cores, memory, load, versions of both sides, commit and time, as a dict."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "cores_used": min(sides.CORES, os.cpu_count() or sides.CORES),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_before": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "ours": _versions(sys.executable, OURS),
+        "peer": _versions(sides.PEER_PYTHON, PEERS) if sides.PEER_PYTHON else None,
+        "commit": _commit(),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((text.partition(":")[2].strip() for text in lines if text.startswith("model name")), platform.machine())
+
+
+def _versions(python, packages):
+    try:
+        found = subprocess.run([python, "-c", VERSIONS, *packages], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(
+            f"error: {python} does not run with {', '.join(packages)}; set PEER_PYTHON to one that does"
+        ) from error
+    return json.loads(found.stdout)
+
+
+def _commit():
+    """Hash of the commit, with + if files differ from it; empty outside a repository."""
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=sides.HERE, capture_output=True, text=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except OSError:
+        return ""
