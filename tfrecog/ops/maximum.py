@@ -78,7 +78,7 @@ class _Lookup(NamedTuple):
 
     order: tf.Tensor  # [bins], the number of each bin
     corner: tf.Tensor  # [4, bins], the first cell of each of its windows
-    start: tf.Tensor  # [I * J * 2 + 1], first of the bins of windows (i, j) that need one, then of those that need four
+    start: tf.Tensor  # [I * J * 3 + 1], first of the bins of windows (i, j) that need one of them, or two, or four
     widest: tf.Tensor  # [I], the largest j in use with each i
     width: tf.Tensor  # W
 
@@ -90,15 +90,15 @@ def _lookup(first, end, owner, shape):
     level = tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
     last = end - tf.bitwise.left_shift(1, level)
     count = tf.maximum(tf.reduce_max(level, axis=[0, 2]) + 1, 1)
-    overlap = (last > first)[:, 0, :, None] | (last > first)[:, 1, None, :]
-    kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 2 + tf.cast(overlap, tf.int32)
-    kinds = count[0] * count[1] * 2
+    beyond = tf.cast(last > first, tf.int32)
+    kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 3 + beyond[:, 0, :, None] + beyond[:, 1, None, :]
+    kinds = count[0] * count[1] * 3
     kind = tf.reshape(tf.where(full, kind, kinds), [-1])
     order = tf.argsort(kind, stable=True)
     base = (owner * shape[1] * shape[2])[:, None, None]
     corners = [base + y[:, 0, :, None] * shape[2] + x[:, 1, None, :] for y in (first, last) for x in (first, last)]
     members = tf.math.bincount(kind, minlength=kinds + 1, maxlength=kinds + 1)
-    used = tf.reduce_any(tf.reshape(members[:kinds], [count[0], count[1], 2]) > 0, axis=2)
+    used = tf.reduce_any(tf.reshape(members[:kinds], [count[0], count[1], 3]) > 0, axis=2)
     return _Lookup(
         order=order,
         corner=tf.gather(tf.reshape(tf.stack(corners), [4, -1]), order, axis=1),
@@ -113,13 +113,19 @@ def _extremes(larger, cells, lookup):
 
     `larger` is tf.maximum, or tf.minimum.
     """
-    columns = tf.shape(lookup.start)[0] // 2 // tf.shape(lookup.widest)[0]
+    columns = tf.shape(lookup.start)[0] // 3 // tf.shape(lookup.widest)[0]
 
     def read(window, i, j, out):
-        kind = 2 * (i * columns + j)
-        one, four, end = (lookup.start[kind + k] for k in range(3))
-        a, b, c, d = (tf.gather(window, lookup.corner[k, four:end]) for k in range(4))
-        out = out.write(out.size(), tf.gather(window, lookup.corner[0, one:four]))
+        kind = 3 * (i * columns + j)
+        one, two, four, end = (lookup.start[kind + k] for k in range(4))
+
+        def at(corner, start, end):
+            return tf.gather(window, lookup.corner[corner, start:end])
+
+        out = out.write(out.size(), at(0, one, two))
+        # Two windows are the first and the last, side by side or one above the other.
+        out = out.write(out.size(), larger(at(0, two, four), at(3, two, four)))
+        a, b, c, d = (at(corner, four, end) for corner in range(4))
         return out.write(out.size(), larger(larger(a, b), larger(c, d)))
 
     def doubled(window, distance):
