@@ -1,6 +1,7 @@
 """The real entry point, python -m tfrecog.train, on synthetic scenes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import scenes
 from tfrecog import checkpoints
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SCRATCH = ("--detector.backbone.norm=group", "--detector.backbone.frozen_stages=0")
 
 
 def start(*arguments):
@@ -32,92 +35,124 @@ def finish(process):
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    """Records of eight scenes of one shape."""
+def records(tmp_path_factory):
+    """Records of eight scenes of one shape, and of two to evaluate on."""
     folder = tmp_path_factory.mktemp("scenes")
     for split, count in (("train", 8), ("val", 2)):
-        status, output = finish(
-            start("pipelines.scenes", f"--count={count}", f"--split={split}", f"--out={folder}", "--jobs=1")
-        )
-        assert status == 0, output
+        scenes.build(str(folder), split, count, jobs=1)
     return folder
 
 
-def train(scenes, workdir, *more):
+def train(records, workdir, *more):
+    """The process of a run of four steps, with a checkpoint of each."""
     return start(
         "tfrecog.train",
         "--flagfile=configs/smoke/mask_rcnn.flags",
-        f"--data.records={scenes}",
+        f"--data.records={records}",
         f"--workdir={workdir}",
-        "--schedule.epochs=3",
+        "--data.short_side=96",
+        "--data.long_side=96",
+        "--detector.rpn.anchor_sizes=16,32,64",
+        "--schedule.epochs=2",
         "--train.log_steps=1",
         "--train.evaluate_epochs=0",
+        "--train.checkpoint_epochs=0.5",
+        "--train.keep_checkpoints=9",
         *more,
     )
 
 
-def weights(workdir):
-    reader = tf.train.load_checkpoint(str(checkpoints.latest(workdir) / "variables"))
+def weights(checkpoint):
+    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not name.startswith("_")}
 
 
 @pytest.fixture(scope="module")
-def straight(scenes, tmp_path_factory):
-    """Workdir of a run of six steps that nothing has disturbed."""
-    workdir = tmp_path_factory.mktemp("straight")
-    status, output = finish(train(scenes, workdir))
-    assert status == 0, output
-    return workdir
-
-
-def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(scenes, straight, tmp_path):
-    process = train(scenes, tmp_path)
-    for line in process.stdout:
-        if line.startswith("step 3/6"):
-            process.send_signal(signal.SIGKILL)
+def ended(records, tmp_path_factory):
+    """Workdirs of a run that nothing disturbs, of one that is killed, and of a first step on two replicas."""
+    workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "two")}
+    # Side by side: most of it is Python that loads modules and traces, on one core each.
+    straight = train(records, workdirs["straight"])
+    two = train(records, workdirs["two"], "--train.replicas=2", "--schedule.epochs=0.5")
+    killed = train(records, workdirs["killed"])
+    for line in killed.stdout:
+        if line.startswith("step 3/4"):
+            killed.send_signal(signal.SIGKILL)
             break
-    finish(process)
-    assert checkpoints.steps(tmp_path)[-1] < 6
+    finish(killed)
+    for process, message in ((straight, "4 on each of 1 replica"), (two, "2 on each of 2 replica")):
+        status, output = finish(process)
+        assert status == 0 and message in output, output
+    return workdirs
+
+
+def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(ended):
+    killed = ended["killed"]
+    assert checkpoints.steps(killed)[-1] < 4
     # The flagfile that the run has written is all that it takes.
-    status, output = finish(start("tfrecog.train", f"--flagfile={tmp_path}/experiment.flags"))
+    status, output = finish(start("tfrecog.train", f"--flagfile={killed}/experiment.flags"))
     assert status == 0, output
-    one, other = weights(tmp_path), weights(straight)
+    assert "continuing from the checkpoint of step" in output
+    one, other = weights(checkpoints.latest(killed)), weights(checkpoints.latest(ended["straight"]))
+    assert one["step/.ATTRIBUTES/VARIABLE_VALUE"] == 4
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def test_two_replicas_take_the_step_of_one(scenes, tmp_path):
+def test_two_replicas_take_the_step_of_one(ended):
     # One step: rounding then moves a proposal over a threshold here or there, and the two runs choose other samples.
-    for replicas in (1, 2):
-        workdir = tmp_path / str(replicas)
-        status, output = finish(train(scenes, workdir, f"--train.replicas={replicas}", "--schedule.epochs=0.5"))
-        assert status == 0, output
-        assert f"{4 // replicas} on each of {replicas} replica" in output
-    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    one, two = (weights(ended[name] / "checkpoints" / "step-00000001") for name in ("straight", "two"))
     assert one["step/.ATTRIBUTES/VARIABLE_VALUE"] == 1
+    assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--optim.learning_rat=1"], "Did you mean: optim.learning_rate"),
-        (["--optim.learning_rate=fast"], "optim.learning_rate"),
-        (["--data.flip=2", "--workdir=x"], "--data.flip=2.0: must be between 0 and 1"),
-        (["--workdir=x"], "--data.records is missing"),
-        (["--workdir=x", "--data.records=/nowhere"], "/nowhere/dataset.json is missing"),
-        (["--workdir={tmp}", "--data.records={scenes}", "--data.train_split=trian"], "trian"),
-        (["--workdir={tmp}", "--data.records={scenes}", "--data.eval_split=test"], "--train.evaluate_epochs=0"),
-        (["--workdir={tmp}", "--data.records={scenes}", "--train.replicas=3"], "does not divide into 3"),
-        (["--workdir={scenes}/dataset.json/x", "--data.records={scenes}"], "cannot write there"),
-    ],
-)
-def test_a_mistake_is_answered_with_a_message_and_no_traceback(scenes, tmp_path, arguments, message):
-    places = {"tmp": tmp_path / "run", "scenes": scenes}
-    status, output = finish(start("tfrecog.train", *(argument.format(**places) for argument in arguments)))
-    assert status != 0
-    assert message in output
-    assert "Traceback" not in output
-    assert not (tmp_path / "run" / "experiment.flags").exists()
+MISTAKES = [
+    (["--optim.learning_rat=1"], "Did you mean: optim.learning_rate"),
+    (["--optim.learning_rate=fast"], "optim.learning_rate"),
+    (["--flagfile=nowhere.flags"], "no flagfile 'nowhere.flags'"),
+    (["--data.flip=2", "--workdir=x"], "--data.flip=2.0: must be between 0 and 1"),
+    (["--workdir=x"], "--data.records is missing"),
+    (["--workdir=x", "--data.records=/nowhere"], "/nowhere/dataset.json is missing"),
+    (["--workdir={tmp}", "--data.records={records}", "--data.train_split=trian"], "trian"),
+    (["--workdir={tmp}", "--data.records={records}", "--data.eval_split=test"], "--train.evaluate_epochs=0"),
+    (["--workdir={tmp}", "--data.records={records}", "--train.replicas=3"], "does not divide into 3"),
+    (["--workdir={tmp}", "--data.records={records}"], "--train.start_from"),  # Batch norm is frozen by default.
+    (["--workdir={tmp}", "--data.records={records}", "--train.start_from=/nowhere"], "no checkpoint at /nowhere"),
+    (["--workdir={records}/dataset.json/x", "--data.records={records}", *SCRATCH], "cannot write there"),
+]
+
+# Runs a command for each line of arguments; the modules, which take seconds, are loaded once.
+EACH = """
+import os, sys
+from tfrecog import train
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        sys.argv = ["train", *line.split()]
+        try:
+            status = train.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else print(end.code) or 1
+        sys.stdout.flush()
+        os._exit(status)
+    print("exit status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_a_mistake_is_answered_with_a_message_and_no_traceback(records, tmp_path):
+    places = {"tmp": tmp_path / "run", "records": records}
+    lines = "\n".join(" ".join(argument.format(**places) for argument in arguments) for arguments, _ in MISTAKES)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", EACH], input=lines, env=environment, cwd="/", text=True, timeout=200,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
+    )  # fmt: skip
+    answers = re.split(r"exit status (-?\d+)\n", done.stdout)
+    for (arguments, message), answer, status in zip(MISTAKES, answers[::2], answers[1::2], strict=False):
+        assert status in ("1", "2"), (arguments, answer)
+        assert message in answer and "Traceback" not in answer, (arguments, answer)
+    assert len(answers) == 2 * len(MISTAKES) + 1
+    assert not (tmp_path / "run").exists()
