@@ -1,8 +1,13 @@
 """Object recognition in TensorFlow and Keras: Faster R-CNN, Mask R-CNN and what led to them."""
 
 import os
+import signal
 import sys
 import tempfile
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A command of ours, whose modules load for seconds: until `interruption.listen`, Ctrl-C just ends it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _import_tensorflow_quietly() -> None:

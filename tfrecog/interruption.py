@@ -15,6 +15,12 @@ class Stopped(Exception):
         self.exit_status = 128 + signal_number
 
 
+def listen() -> None:
+    """From here on SIGINT is a KeyboardInterrupt again, which it is not while the modules of a command load."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Interruption:
     """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
 

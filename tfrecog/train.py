@@ -18,6 +18,7 @@ from tfrecog import (
     checkpoints,
     evaluate,
     flagged,
+    interruption,
     limits,
     pictures,
     replicas,
@@ -28,7 +29,6 @@ from tfrecog import (
 )
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, read
-from tfrecog.interruption import Interruption, Stopped
 from tfrecog.optimizer import SGD
 
 
@@ -93,7 +93,7 @@ def run(
 
     def measure(done):
         save(done)  # First, so that nothing is lost whatever happens in the evaluation.
-        with interruption.at_once():
+        with signals.at_once():
             metrics.update(evaluate(model, strategy, done))
             progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else [])
         progress.metrics(done, metrics)
@@ -101,7 +101,7 @@ def run(
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
 
     evaluating = evaluate is not None and options.evaluate_epochs > 0
-    with Interruption() as interruption:
+    with interruption.Interruption() as signals:
         try:
             batches = iter(data.batches(start, total)) if start < total else iter(())
             for done in range(start + 1, total + 1):
@@ -114,10 +114,10 @@ def run(
                 terms = {name: float(value) for name, value in terms.items()}
                 _check_finite(done, terms, batch, saved, workdir)
                 progress.step(done, terms, timed=not traced)
-                if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or interruption.came:
+                if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or signals.came:
                     progress.pause()
                     save(done)
-                interruption.check()
+                signals.check()
                 if evaluating and done < total and _due(done, options.evaluate_epochs, data.steps_per_epoch):
                     progress.pause()
                     measure(done)
@@ -283,6 +283,7 @@ def main() -> int:
     """Trains as the command line says; returns the exit status."""
     experiment = flagged.parse(Experiment())
     try:
+        interruption.listen()
         try:
             experiment, task, data, claim = _prepare(experiment)
         except (ValueError, OSError, checkpoints.CheckpointError) as error:
@@ -310,7 +311,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    except Stopped as stopped:
+    except interruption.Stopped as stopped:
         print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")
         return stopped.exit_status
     except KeyboardInterrupt:
