@@ -1,7 +1,6 @@
 """Image files into records: their bytes, converted only where TensorFlow cannot decode them; decoded once to see."""
 
 import io
-import os
 import warnings
 from dataclasses import dataclass
 

@@ -19,9 +19,9 @@ def test_a_file_that_is_not_finished_leaves_the_old_one_and_no_draft(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"cannot write .*file/note\.json: .*choose a folder"):
-        with atomic.write(tmp_path / "file" / "note.json"):
-            pass
+    expected = r"cannot write .*file/note\.json: .*choose a folder"
+    with pytest.raises(OSError, match=expected), atomic.write(tmp_path / "file" / "note.json"):
+        pass
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):

@@ -61,6 +61,12 @@ def test_a_tiny_image_is_enlarged_by_a_whole_factor_and_its_box_with_it():
     assert not changed(picture, np.full_like(picture, 128))[80:, :].any()
 
 
+def test_a_thin_image_is_not_enlarged_to_a_giant():
+    # 100 times would make 100 x 16000; the long side may be ten times 100, so it is 6 times.
+    picture = draw.instances(GREY[:1], np.zeros([0, 4]), np.zeros(0, int), min_side=100)
+    assert picture.shape == (6, 960, 3)
+
+
 def test_the_label_is_written_inside_the_image_wherever_the_box_is():
     # The box spans the whole image, so there is no room above it: text must be found inside.
     picture = draw.instances(GREY, np.array([[0.0, 0.0, 120.0, 160.0]]), [1], [0.5], names=["person"])

@@ -64,7 +64,8 @@ def check_room(workdir: str | Path, model: keras.Model, optimizer: SGD, keep: in
     if free < needed:
         raise CheckpointError(
             f"{workdir} has {free / 1e6:,.0f} MB free, and the checkpoints need {needed / 1e6:,.0f} MB "
-            f"({size / 1e6:,.0f} MB each). Make room, choose another --workdir, or keep fewer: --train.keep_checkpoints=1"
+            f"({size / 1e6:,.0f} MB each). Make room, choose another --workdir, or keep fewer: "
+            "--train.keep_checkpoints=1"
         )
 
 

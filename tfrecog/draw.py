@@ -34,11 +34,11 @@ def instances(
         names: class names; `names[0]` is that of label 1. A class without a name is printed as its number.
         skeleton: pairs of keypoints (from 0) to join.
         min_side: an image with a shorter side than this is enlarged by a whole factor, so that text is legible;
-            the picture is then larger than the image.
+            the picture is then larger than the image, but its long side never exceeds ten times `min_side` for it.
     """
     image, boxes, labels = np.asarray(image, np.uint8), np.asarray(boxes, float), np.asarray(labels, int)
     height, width = image.shape[:2]
-    factor = max(1, -(-min_side // max(1, min(height, width))))
+    factor = max(1, min(-(-min_side // max(1, min(height, width))), 10 * min_side // max(1, height, width)))
     line = max(1, round(min(height, width) * factor / 240))
     # Large instances first: what is small would be hidden under them.
     extents = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) if len(boxes) else np.zeros(0)

@@ -16,12 +16,13 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from tfrecog import checkpoints, draw, evaluate, flagged, interruption, limits
+from tfrecog import atomic, checkpoints, draw, evaluate, flagged, interruption, limits
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.metrics import coco, rle
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+LARGEST = 65500  # side of a JPEG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +75,10 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
             seen = draw.instances(
                 picture, found.boxes, found.labels, found.scores, masks, names=names, min_side=prediction.draw_side
             )
-            pictures[number].parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(seen).save(pictures[number], quality=92)
+            drawn = Image.fromarray(seen)
+            drawn.thumbnail((LARGEST, LARGEST))
+            with atomic.write(pictures[number], "wb") as file:
+                drawn.save(file, "JPEG", quality=92)
     return broken
 
 
