@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pipelines import command, pool, problems, suspicions
 from pipelines.problems import Problem, Refused
-from tfrecog import draw
+from tfrecog import atomic, draw
 from tfrecog.data import index, info, records
 
 # COCO's bounds of small and medium objects, square pixels.
@@ -179,7 +179,7 @@ def stray_files(folder: str, facts_of: info.DatasetInfo) -> list[str]:
     found = [name for name in sorted(os.listdir(folder)) if ".tfrecord" in name and name not in known]
     found += [
         os.path.relpath(path, folder)
-        for pattern in ("*.tfrecord", "*.tmp")
+        for pattern in ("*.tfrecord", ".*.tfrecord.*")
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), ".*.build", pattern)))
     ]
     return found
@@ -221,9 +221,8 @@ def contact_sheet(folder: str, split: str, path: str, count: int = 12) -> None:
         show = functools.partial(draw.instances, skeleton=facts_of.skeleton, min_side=300)
         pictures.append(show(image, record.boxes, record.labels, None, record.masks, record.keypoints, facts_of.names))
         captions.append(record.filename)
-    sheet = io.BytesIO()
-    Image.fromarray(draw.sheet(pictures, captions=captions)).save(sheet, "PNG")
-    problems.write_atomically(path, sheet.getvalue())
+    with atomic.write(path, "wb") as file:
+        Image.fromarray(draw.sheet(pictures, captions=captions)).save(file, "PNG")
 
 
 def main() -> int:

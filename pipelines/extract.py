@@ -6,7 +6,6 @@ Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, w
 """
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from pipelines import command
 from pipelines.problems import Refused
+from tfrecog import atomic
 from tfrecog.data import index, info, records
 from tfrecog.data.records import Record
 
@@ -27,7 +27,6 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
         raise Refused(str(error)) from error
     images, annotations, taken = [], [], set()
     total = min(count or len(rows), len(rows))
-    Path(out).mkdir(parents=True, exist_ok=True)
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
         record = dataset.relabel(records.decode(index.read(data, rows, row)))
         # Base names only, so that no record writes outside `out`; two images of one name get their row's number too.
@@ -76,14 +75,11 @@ def _categories(dataset: info.DatasetInfo) -> list[dict]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.part")
     try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise Refused(f"{path} cannot be written: {error.strerror}; make room, or name another --out") from error
+        with atomic.write(path, "wb") as file:
+            file.write(content)
+    except atomic.CannotWrite as error:
+        raise Refused(str(error)) from error
 
 
 def main() -> None:

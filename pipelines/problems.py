@@ -1,9 +1,10 @@
 """What is wrong with a dataset: each problem says where it is, what it is, and what to do."""
 
 import json
-import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass
+
+from tfrecog import atomic
 
 
 class Refused(Exception):
@@ -43,20 +44,5 @@ def table(problems: list[Problem], first: int = 3) -> str:
 
 def save(path: str, problems: list[Problem]) -> None:
     """Writes one JSON object a line, all or nothing."""
-    text = "".join(json.dumps(asdict(problem), ensure_ascii=False) + "\n" for problem in problems)
-    write_atomically(path, text.encode())
-
-
-def write_atomically(path: str, content: bytes) -> None:
-    """A reader sees the whole content or what was there before, also after a loss of power."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+    with atomic.write(path) as file:
+        file.writelines(json.dumps(asdict(problem), ensure_ascii=False) + "\n" for problem in problems)

@@ -1,6 +1,6 @@
 """Records → shards, index and dataset.json: the only writer.
 
-A shard is written under a temporary name in `OUT/.SPLIT.build/`, synced, renamed there, and noted with a fingerprint of
+A shard is written to `OUT/.SPLIT.build/`, whole or not at all, and noted with a fingerprint of
 what it was made from. When all are there they move to OUT, and index and dataset.json follow. So a reader never meets
 half a split, a killed build goes on where it was, and a deleted shard is the only one built again.
 """
@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from pipelines import pool, problems
 from pipelines.problems import Problem, Refused
+from tfrecog import atomic
 from tfrecog.data import index, info, records
 
 SHARD_BYTES = 128 * 2**20
@@ -72,11 +73,14 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
         raise Refused("there is nothing to write: no images")
     with _explained(out):
         os.makedirs(folder, exist_ok=True)
-        _refuse_other_categories(out, split, source.info)
+        try:  # Says before hours of work what `info.save` would say after them.
+            info.check_same(out, dataclasses.replace(source.info, splits={split: info.Split(0, 0, 0, ())}))
+        except ValueError as error:
+            raise Refused(f"{error} Or make the sources agree.") from error
         with open(os.path.join(folder, "lock"), "w") as lock:
             _lock(lock, out, split)
             _remove_temporaries(folder)
-            _remove_temporaries(out, f".{split}.index.", f"{split}.report.jsonl.")
+            _remove_temporaries(out, f".{split}.index.npz.", f".{split}.report.jsonl.")
             tasks = _tasks(source, out, split, shards or _count(source))
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
@@ -158,8 +162,7 @@ class Writer:
     def __call__(self, task: Task, at: Callable[[str], None]) -> None:
         """Writes the shard and its note; calls `at` with the name of each item before it is made."""
         rows, found = [], []
-        temporary = f"{task.draft}.{os.getpid()}.tmp"
-        with open(temporary, "wb") as file:
+        with atomic.write(task.draft, "wb") as file:
             for item in task.items:
                 at(item.name)
                 record, its_problems = self.make(item)
@@ -174,13 +177,11 @@ class Writer:
                 file.write(header + struct.pack("<I", index.masked_crc(header)))
                 file.write(payload)
                 file.write(struct.pack("<I", index.masked_crc(payload)))
-            file.flush()
-            os.fsync(file.fileno())
             size = file.tell()
-        os.replace(temporary, task.draft)
         note = {"fingerprint": task.fingerprint, "bytes": size, "rows": rows}
         note["problems"] = [dataclasses.asdict(problem) for problem in found]
-        problems.write_atomically(task.draft + ".json", json.dumps(note).encode())
+        with atomic.write(task.draft + ".json") as file:
+            json.dump(note, file)
 
 
 def _publish(tasks: list[Task], source: Source, out: str, split: str, found: list[Problem]) -> info.Split:
@@ -215,23 +216,6 @@ def _has(out: str, split: str) -> bool:
     return existing is not None and split in existing.splits
 
 
-def _refuse_other_categories(out: str, split: str, new: info.DatasetInfo) -> None:
-    """Says before hours of work what `info.save` would say after them."""
-    existing = _existing(out)
-    if existing is None or not set(existing.splits) - {split}:
-        return
-    for what in ("categories", "keypoints"):
-        before, now = getattr(existing, what), getattr(new, what)
-        if before != now:
-            missing = [str(part) for part in before if part not in now][:5]
-            added = [str(part) for part in now if part not in before][:5]
-            raise Refused(
-                f"{os.path.join(out, info.FILE)} has the splits {sorted(existing.splits)} with other {what}: "
-                f"only there {missing}, only here {added} (or in another order). All splits of a folder share them: "
-                f"make the JSON files agree, or give another --out."
-            )
-
-
 def _lock(file, out: str, split: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,9 +224,9 @@ def _lock(file, out: str, split: str) -> None:
 
 
 def _remove_temporaries(folder: str, *prefixes: str) -> None:
-    """Removes what a kill left: in the build folder by its ending, elsewhere by its beginning."""
+    """Removes the unfinished files that a kill left."""
     for name in os.listdir(folder):
-        if name.startswith(prefixes) if prefixes else name.endswith(".tmp"):
+        if name.startswith(prefixes or "."):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, name))
 

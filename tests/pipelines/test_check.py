@@ -90,10 +90,10 @@ def test_an_image_that_cannot_be_decoded_is_found(folder, monkeypatch):
 
 def test_stray_files_are_named(folder):
     (folder / "train-00009-of-00010.tfrecord").write_bytes(b"")
-    (folder / ".train.build" / "train-00000-of-00002.tfrecord.77.tmp").write_bytes(b"")
+    (folder / ".train.build" / ".train-00000-of-00002.tfrecord.77").write_bytes(b"")
     assert check.stray_files(str(folder), info.load(folder)) == [
         "train-00009-of-00010.tfrecord",
-        ".train.build/train-00000-of-00002.tfrecord.77.tmp",
+        ".train.build/.train-00000-of-00002.tfrecord.77",
     ]
 
 

@@ -105,28 +105,47 @@ def load(folder):
 
 def save(folder, info):
     """Writes dataset.json, whole or not at all; splits that it has already stay, unless `info` has them too."""
-    folder = Path(folder)
-    path = folder / FILE
-    if path.exists():
-        old = load(folder)
-        kept = {name: split for name, split in old.splits.items() if name not in info.splits}
-        if kept:
-            _check_same(path, old, info)
-            info = dataclasses.replace(info, splits=kept | info.splits, masks=old.masks and info.masks)
-    with atomic.write(path) as file:
-        json.dump(_to_json(info), file, indent=1)
-        file.write("\n")
+    old = check_same(folder, info)
+    if old:
+        info = dataclasses.replace(info, splits=old.splits | info.splits, masks=old.masks and info.masks)
+    _write(folder, info)
 
 
-def _check_same(path, old, new):
+def check_same(folder, info):
+    """The DatasetInfo there of splits that `info` has not, None without; ValueError if their categories are others."""
+    path = Path(folder) / FILE
+    old = load(folder) if path.exists() else None
+    if old is None or not set(old.splits) - set(info.splits):
+        return None
     for what in ("categories", "keypoints"):
-        before, now = getattr(old, what), getattr(new, what)
+        before, now = getattr(old, what), getattr(info, what)
         if before != now:
             only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
             raise ValueError(
                 f"{path} has splits {sorted(old.splits)} with other {what}: only there {only[0][:5]}, only here "
                 f"{only[1][:5]} (or in another order). The splits of a folder share their {what}; use another folder."
             )
+    return old
+
+
+def forget(folder, split):
+    """Takes a split out of dataset.json; returns it, None if there is none. Its files stay."""
+    path = Path(folder) / FILE
+    old = load(folder) if path.exists() else None
+    if old is None or split not in old.splits:
+        return None
+    kept = {name: one for name, one in old.splits.items() if name != split}
+    if kept:
+        _write(folder, dataclasses.replace(old, splits=kept))
+    else:
+        path.unlink()
+    return old.splits[split]
+
+
+def _write(folder, info):
+    with atomic.write(Path(folder) / FILE) as file:
+        json.dump(_to_json(info), file, indent=1)
+        file.write("\n")
 
 
 def _to_json(info):
