@@ -63,7 +63,7 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
         return rows[position].astype(np.int64), canvases[position].astype(np.int32), np.int32(epoch)
 
     def batch(step):
-        rows, canvas, epoch = tf.numpy_function(batch_of, [step], [tf.int64, tf.int32, tf.int32])
+        rows, canvas, epoch = _python(batch_of, [step], [tf.int64, tf.int32, tf.int32])
         rows = tf.ensure_shape(rows, [config.batch_size])
         return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), tf.broadcast_to(epoch, [config.batch_size])
 
@@ -134,9 +134,23 @@ def _prepare(dataset, example, config, batch_size):
     options = tf.data.Options()
     # Images are the parallelism; threads within one would only compete.
     options.threading.max_intra_op_parallelism = 1
-    options.threading.private_threadpool_size = config.workers or os.cpu_count()
+    options.threading.private_threadpool_size = config.workers or _cores()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)
+
+
+def _cores():
+    """Cores this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _python(function, inputs, kinds):
+    """A Python function of arrays in a graph.
+
+    Declared to be without state, which it is but for its reports: with deterministic operations, tf.data would call
+    a function with state for one image after the other.
+    """
+    return tf.numpy_function(function, inputs, kinds, stateful=False)
 
 
 class _Damaged:
@@ -163,7 +177,7 @@ def _read(folder, index, row, damaged=None):
             damaged.report(int(row), str(problem))
             return records.encode(records.blank(int(index.height[row]), int(index.width[row])))
 
-    return tf.ensure_shape(tf.numpy_function(read, [row], tf.string), [])
+    return tf.ensure_shape(_python(read, [row], tf.string), [])
 
 
 def _decode(folder, index, row, record, damaged=None):
@@ -176,25 +190,26 @@ def _decode(folder, index, row, record, damaged=None):
     def decode(encoded, row, filename, height, width):
         stated = int(height), int(width)
         try:
-            picture = image.decode(encoded)
+            with tf.device("CPU:0"):
+                picture = image.decode(encoded)
             size = tuple(picture.shape[:2])
             problem = None if size == stated else f"is {size} pixels (height, width), not {stated} as its record says"
         except tf.errors.InvalidArgumentError as error:
             problem = f"cannot be decoded ({error.message})"
         if problem is None:
-            return picture, True
+            return picture.numpy(), True
         shard = os.path.join(folder, index.shards[index.shard[int(row)]])
         problem = (
-            f"{index.place(int(row))}: image {filename.numpy().decode()!r} {problem}. Repair or remove it in the "
+            f"{index.place(int(row))}: image {filename.decode()!r} {problem}. Repair or remove it in the "
             f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
         )
         if damaged is None:
             raise ValueError(problem)
         damaged.report(int(row), problem)
-        return tf.zeros([*stated, 3], tf.uint8), False
+        return np.zeros([*stated, 3], np.uint8), False
 
     inputs = [record["encoded"], row, record["filename"], record["height"], record["width"]]
-    picture, sound = tf.py_function(decode, inputs, (tf.uint8, tf.bool))
+    picture, sound = _python(decode, inputs, (tf.uint8, tf.bool))
     return tf.ensure_shape(picture, [None, None, 3]), tf.ensure_shape(sound, [])
 
 
