@@ -190,30 +190,33 @@ def _publish(tasks: list[Task], source: Source, out: str, split: str, found: lis
     rows = np.array([[k, *row] for k, note in enumerate(notes) for row in note["rows"]], np.int64).reshape(-1, 7)
     if not len(rows):
         raise Refused(f"no image could be used:\n{problems.table(found)}")
-    for task in tasks:
-        if os.path.exists(task.draft):
-            os.replace(task.draft, os.path.join(out, task.name))
     names = tuple(task.name for task in tasks)
+    drafts = [task for task in tasks if os.path.exists(task.draft)]
+    stale = set(_shards_of(out, split)) - set(names)
+    if any(os.path.lexists(os.path.join(out, task.name)) for task in drafts):
+        # Between two renames the folder holds shards of two builds, which a kill must not leave as a split.
+        info.forget(out, split)
+        index.path_of(out, split).unlink(missing_ok=True)
+    for task in drafts:
+        os.replace(task.draft, os.path.join(out, task.name))
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
     columns = dict(zip(["shard", "offset", "length", "height", "width", "instances"], rows.T, strict=False))
     index.save(out, split, index.Index(shards=names, sizes=tuple(note["bytes"] for note in notes), **columns))
     made = info.Split(images=len(rows), instances=int(rows[:, 5].sum()), crowd=int(rows[:, 6].sum()), shards=names)
-    stale = set(_existing(out).splits[split].shards) - set(names) if _has(out, split) else set()
     info.save(out, dataclasses.replace(source.info, splits={split: made}))
     for name in stale:  # of an earlier build of this split into another number of shards
-        for path in (os.path.join(out, name), os.path.join(tasks[0].folder, name + ".json")):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(path)
+        path, note = os.path.join(out, name), os.path.join(tasks[0].folder, name + ".json")
+        if os.path.islink(path) or os.path.exists(note):  # An adopted file is not ours to remove.
+            for one in (path, note):
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(one)
     return made
 
 
-def _existing(out: str) -> info.DatasetInfo | None:
-    return info.load(out) if os.path.exists(os.path.join(out, info.FILE)) else None
-
-
-def _has(out: str, split: str) -> bool:
-    existing = _existing(out)
-    return existing is not None and split in existing.splits
+def _shards_of(out: str, split: str) -> tuple[str, ...]:
+    """Names of the shards of an earlier build."""
+    splits = info.load(out).splits if os.path.exists(os.path.join(out, info.FILE)) else {}
+    return splits[split].shards if split in splits else ()
 
 
 def _lock(file, out: str, split: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import pool, scenes, shards
+from pipelines import adopt, pool, scenes, shards
 from pipelines.problems import Refused
 from tfrecog.data import index, info
 
@@ -88,6 +88,46 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, contents):
     assert 4 <= built.kept < 6 and whole.kept == 0
     assert contents(killed) == contents(tmp_path / "whole")
     assert not list(killed.glob(".train.build/.*"))
+
+
+KILLED_IN_A_REBUILD = """
+import os, signal, sys
+from pipelines import scenes
+replace = os.replace
+def replace_or_die(source, target):
+    if target == os.path.join(sys.argv[1], "train-00001-of-00003.tfrecord"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+os.replace = replace_or_die
+scenes.build(sys.argv[1], "train", 12, scenes.Scenes(seed=1), shard_count=3, jobs=1)
+"""
+
+
+def test_a_rebuild_killed_between_two_shards_leaves_no_split_of_both(tmp_path, contents):
+    _scenes(tmp_path / "data", split="val")
+    old = _scenes(tmp_path / "data").split
+    script = [sys.executable, "-c", KILLED_IN_A_REBUILD, tmp_path / "data"]
+    killed = subprocess.run(script, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in (tmp_path / "data").glob("train*.tfrecord")) == list(old.shards)
+    assert list(info.load(tmp_path / "data").splits) == ["val"]
+    with pytest.raises(ValueError, match="no split 'train'"):
+        index.load(tmp_path / "data", "train")
+
+    built = _scenes(tmp_path / "data", options=scenes.Scenes(seed=1))
+    _scenes(tmp_path / "whole", split="val")
+    _scenes(tmp_path / "whole", options=scenes.Scenes(seed=1))
+    assert built.kept == 3 and contents(tmp_path / "data") == contents(tmp_path / "whole")
+
+
+def test_a_rebuild_leaves_adopted_files_alone(tmp_path):
+    _scenes(tmp_path / "made", shard_count=1)
+    (tmp_path / "data").mkdir()
+    mine = (tmp_path / "made" / "train-00000-of-00001.tfrecord").rename(tmp_path / "data" / "mine.tfrecord")
+    before = mine.read_bytes()
+    adopt.adopt(str(mine), str(tmp_path / "data"), "train", jobs=1)
+    _scenes(tmp_path / "data")
+    assert mine.read_bytes() == before
 
 
 def test_only_a_deleted_shard_is_built_again(tmp_path, contents):
