@@ -9,10 +9,10 @@ from the COCO JSON, from the label map, or, without either, from the class names
 and its checksum verified.
 """
 
+import contextlib
 import dataclasses
 import glob
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from pipelines import coco_json, command, pool
+from pipelines import coco_json, command, label_maps, pool
 from pipelines.problems import Refused
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
@@ -98,9 +98,11 @@ def adopt(
     rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 7)
     if not images:
         raise Refused(f"the files of {pattern!r} have no record")
+    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 6].sum()), shards=())
     try:
+        info.check_same(out, dataclasses.replace(facts, splits={split: made}))
         files = _link(paths, out, split)
-        made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 6].sum()), shards=files)
+        made = dataclasses.replace(made, shards=files)
         info.save(out, dataclasses.replace(facts, splits={split: made}))
         columns = dict(zip(["shard", "offset", "length", "height", "width", "instances"], rows.T, strict=False))
         sizes = tuple(os.path.getsize(path) for path in paths)
@@ -115,16 +117,22 @@ def adopt(
 def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
     """Names in `out` of the files: their own if they are there, else of new symbolic links."""
     os.makedirs(out, exist_ok=True)
+    links = [os.path.join(out, f"{split}-{k:05d}-of-{len(paths):05d}.tfrecord") for k in range(len(paths))]
+    outside = [os.path.dirname(os.path.abspath(path)) != os.path.abspath(out) for path in paths]
+    there = [link for link, needed in zip(links, outside, strict=True) if needed and os.path.lexists(link)]
+    for link in there:
+        if not os.path.islink(link):
+            raise Refused(f"{link} is a file already, of another build; give another --out, or delete it")
+    if there:  # Some of the old links and some of the new ones must not pass for a split, if this is killed.
+        info.forget(out, split)
     files = []
-    for k, path in enumerate(paths):
-        path = os.path.abspath(path)
-        if os.path.dirname(path) == os.path.abspath(out):
+    for path, link, needed in zip(map(os.path.abspath, paths), links, outside, strict=True):
+        name = os.path.basename(link)
+        if not needed:
             files.append(os.path.basename(path))
             continue
-        name = f"{split}-{k:05d}-of-{len(paths):05d}.tfrecord"
-        link = os.path.join(out, name)
-        if os.path.lexists(link) and not os.path.islink(link):
-            raise Refused(f"{link} is a file already, of another build; give another --out, or delete it")
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(link + ".tmp")  # left by a kill
         try:
             os.symlink(path, link + ".tmp")
         except OSError:  # a file system without links
@@ -142,31 +150,8 @@ def _categories(annotations: str, label_map: str) -> info.DatasetInfo | None:
         facts = coco_json.dataset_info(annotations, coco_json.load(annotations), masks=False)
         return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
     if label_map:
-        return info.DatasetInfo(_with_record_labels(read_label_map(label_map)), {})
+        return info.DatasetInfo(_with_record_labels(label_maps.read(label_map)), {})
     return None
-
-
-def read_label_map(path: str) -> tuple[info.Category, ...]:
-    """Categories of an Object Detection API label map, by id; display names before names."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"cannot read the label map {path}: {error}") from error
-    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
-    categories = []
-    for item in re.findall(r"item\s*:?\s*\{((?:[^{}\"']|\"[^\"]*\"|'[^']*'|\{[^{}]*\})*)\}", text):
-        number = re.search(r"\bid\s*:\s*(\d+)", item)
-        names = [re.search(rf"\b{key}\s*:\s*(?:\"([^\"]*)\"|'([^']*)')", item) for key in ("display_name", "name")]
-        found = next((match for match in names if match), None)
-        if not number or not found:
-            raise Refused(f"{path}: an item has no id or no name: {item.strip()!r}")
-        if int(number[1]) > 0:  # 0 is the background, which some maps list
-            categories.append(info.Category(found[1] or found[2] or "", int(number[1])))
-    if not categories:
-        raise Refused(f"{path} has no items; a label map is a list of: item {{ id: 1 name: 'cat' }}")
-    if len({category.id for category in categories}) < len(categories):
-        raise Refused(f"{path}: two items have the same id")
-    return tuple(sorted(categories, key=lambda category: category.id))
 
 
 def _categories_of_records(labels: set[tuple[int, str]]) -> tuple[info.Category, ...]:
