@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+LOWEST = -1e38  # A candidate's score is above it. (TensorFlow's GPU kernel takes the lowest float32 for "no threshold".)
+
 
 def nms(boxes, scores, iou, max_out):
     """Indices [max_out] int32 of the boxes that stay, best score first, and valid [max_out] bool.
@@ -14,7 +16,7 @@ def nms(boxes, scores, iou, max_out):
         scores=scores,
         max_output_size=max_out,
         iou_threshold=tf.cast(iou, tf.float32),
-        score_threshold=tf.float32.min,  # Candidates lie strictly above it; -inf does not.
+        score_threshold=LOWEST,
         pad_to_max_output_size=True,
     )
     valid = tf.range(max_out) < count
@@ -35,7 +37,7 @@ def _apart(boxes, scores, groups):
     Groups lie on a square grid, not in a line: the coordinates of 90 classes grow tenfold instead of ninetyfold, and
     float32 keeps the places after the point that the overlaps need.
     """
-    finite = tf.where((scores > tf.float32.min)[:, None], boxes, 0.0)
+    finite = tf.where((scores > LOWEST)[:, None], boxes, 0.0)
     step = tf.math.ceil(tf.maximum(tf.reduce_max(tf.abs(finite)), 0)) * 2 + 1  # 1 if there are no boxes.
     side = tf.math.ceil(tf.sqrt(tf.cast(tf.maximum(tf.reduce_max(groups), 0) + 1, tf.float32)))
     side = tf.cast(side, groups.dtype)
