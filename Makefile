@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 quickstart: $(READY)
-	$(BIN)/python -m pipelines.scenes --count=1000 --split=train --out=$(QUICKSTART)/data
+	$(BIN)/python -m pipelines.scenes --count=2000 --split=train --out=$(QUICKSTART)/data
 	$(BIN)/python -m pipelines.scenes --count=200 --split=val --out=$(QUICKSTART)/data
 	$(BIN)/python -m pipelines.check --data=$(QUICKSTART)/data --out=$(QUICKSTART)/data.png
 	$(BIN)/python -m tfrecog.train --flagfile=configs/scenes/mask_rcnn_r18_fpn.flags \
