@@ -71,6 +71,8 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
     folder = os.path.join(out, f".{split}.build")
     if not source.items:
         raise Refused("there is nothing to write: no images")
+    if strict:
+        _refuse(source.problems)  # before any image is read
     with _explained(out):
         os.makedirs(folder, exist_ok=True)
         try:  # Says before hours of work what `info.save` would say after them.
@@ -82,16 +84,15 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             _remove_temporaries(folder)
             _remove_temporaries(out, f".{split}.index.npz.", f".{split}.report.jsonl.")
             tasks = _tasks(source, out, split, shards or _count(source))
+            for task in tasks:
+                task.forget_other_draft()
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
             _run(waiting, tasks, source, jobs)
             found = source.problems + [Problem(**fields) for task in tasks for fields in task.note()["problems"]]
             if strict and found:
-                shutil.rmtree(folder)
-                with contextlib.suppress(OSError):
-                    os.rmdir(out)  # if it was made for this
-                listed = problems.table(found)
-                raise Refused(f"--strict, and there are {len(found):,} problems:\n{listed}\nNothing is written.")
+                _remove_drafts(tasks, out)
+                _refuse(found)
             made = _publish(tasks, source, out, split, found)
     return Built(made, found, len(tasks) - len(waiting))
 
@@ -110,16 +111,59 @@ class Task:
     def draft(self) -> str:
         return os.path.join(self.folder, self.name)
 
+    @property
+    def draft_note(self) -> str:
+        return self.draft + ".json"
+
+    @property
+    def place(self) -> str:
+        return os.path.join(self.out, self.name)
+
+    @property
+    def place_note(self) -> str:
+        """Stays when a later build of other things begins, and fails."""
+        return self.draft + ".done.json"
+
     def note(self) -> dict | None:
         """What was noted of the finished shard; None if it is missing or was made from something else."""
-        try:
-            with open(self.draft + ".json") as file:
-                note = json.load(file)
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        places = self.draft, os.path.join(self.out, self.name)
-        sizes = [os.path.getsize(path) for path in places if os.path.exists(path)]
-        return note if note["fingerprint"] == self.fingerprint and sizes[:1] == [note["bytes"]] else None
+        # A kill while a shard is published leaves it at its place with the draft's note.
+        for path, places in ((self.draft_note, (self.draft, self.place)), (self.place_note, (self.place,))):
+            note = _read_note(path)
+            sizes = [os.path.getsize(place) for place in places if os.path.exists(place)]
+            if note and note["fingerprint"] == self.fingerprint and sizes[:1] == [note["bytes"]]:
+                return note
+        return None
+
+    def forget_other_draft(self) -> None:
+        """Removes what an unfinished build of something else left under this name."""
+        note = _read_note(self.draft_note)
+        if not note or note["fingerprint"] != self.fingerprint:
+            self.remove_draft()
+
+    def remove_draft(self) -> None:
+        for path in (self.draft_note, self.draft):  # A draft without its note is never believed.
+            _remove(path)
+
+    def publish(self) -> None:
+        """Moves the shard to its place; a kill on the way leaves no note of another shard than the one there."""
+        if os.path.exists(self.draft):
+            _remove(self.place_note)
+            os.replace(self.draft, self.place)
+        if os.path.exists(self.draft_note):
+            os.replace(self.draft_note, self.place_note)
+
+
+def _read_note(path: str) -> dict | None:
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
 
 
 def _count(source: Source) -> int:
@@ -180,7 +224,7 @@ class Writer:
             size = file.tell()
         note = {"fingerprint": task.fingerprint, "bytes": size, "rows": rows}
         note["problems"] = [dataclasses.asdict(problem) for problem in found]
-        with atomic.write(task.draft + ".json") as file:
+        with atomic.write(task.draft_note) as file:
             json.dump(note, file)
 
 
@@ -193,24 +237,41 @@ def _publish(tasks: list[Task], source: Source, out: str, split: str, found: lis
     names = tuple(task.name for task in tasks)
     drafts = [task for task in tasks if os.path.exists(task.draft)]
     stale = set(_shards_of(out, split)) - set(names)
-    if any(os.path.lexists(os.path.join(out, task.name)) for task in drafts):
+    if any(os.path.lexists(task.place) for task in drafts):
         # Between two renames the folder holds shards of two builds, which a kill must not leave as a split.
         info.forget(out, split)
         index.path_of(out, split).unlink(missing_ok=True)
-    for task in drafts:
-        os.replace(task.draft, os.path.join(out, task.name))
+    for task in tasks:
+        task.publish()
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
     columns = dict(zip(["shard", "offset", "length", "height", "width", "instances"], rows.T, strict=False))
     index.save(out, split, index.Index(shards=names, sizes=tuple(note["bytes"] for note in notes), **columns))
     made = info.Split(images=len(rows), instances=int(rows[:, 5].sum()), crowd=int(rows[:, 6].sum()), shards=names)
     info.save(out, dataclasses.replace(source.info, splits={split: made}))
     for name in stale:  # of an earlier build of this split into another number of shards
-        path, note = os.path.join(out, name), os.path.join(tasks[0].folder, name + ".json")
-        if os.path.islink(path) or os.path.exists(note):  # An adopted file is not ours to remove.
-            for one in (path, note):
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(one)
+        earlier = dataclasses.replace(tasks[0], name=name)
+        if os.path.islink(earlier.place) or os.path.exists(earlier.place_note):  # An adopted file is not ours.
+            _remove(earlier.place)
+            _remove(earlier.place_note)
     return made
+
+
+def _refuse(found: list[Problem]) -> None:
+    if found:
+        listed = problems.table(found)
+        raise Refused(f"--strict, and there are {len(found):,} problems:\n{listed}\nNothing is written.")
+
+
+def _remove_drafts(tasks: list[Task], out: str) -> None:
+    """Removes what this build made, and the folders if they were made for it; an earlier build stays as it was."""
+    for task in tasks:
+        task.remove_draft()
+    folder = tasks[0].folder
+    if os.listdir(folder) == ["lock"]:
+        os.remove(os.path.join(folder, "lock"))
+        os.rmdir(folder)
+        with contextlib.suppress(OSError):
+            os.rmdir(out)
 
 
 def _shards_of(out: str, split: str) -> tuple[str, ...]:
@@ -230,8 +291,7 @@ def _remove_temporaries(folder: str, *prefixes: str) -> None:
     """Removes the unfinished files that a kill left."""
     for name in os.listdir(folder):
         if name.startswith(prefixes or "."):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(folder, name))
+            _remove(os.path.join(folder, name))
 
 
 def _refuse_full_disk(out: str, needed: int) -> None:

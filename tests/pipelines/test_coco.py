@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 
@@ -160,6 +161,28 @@ def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path,
     with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
         coco.build(*small_coco.write(), str(tmp_path / "strict"), "train", jobs=1, strict=True)
     assert not (tmp_path / "strict").exists()
+
+
+def test_strict_refuses_a_problem_of_the_json_before_it_reads_an_image(small_coco, tmp_path):
+    small_coco.tree["annotations"].append(small_coco.square(99, 1, category_id=8))
+    folder, json_file = small_coco.write()
+    (small_coco.images / "1.png").unlink()  # which would be a problem too
+    with pytest.raises(Refused, match="there are 1 problems") as refused:
+        coco.build(folder, json_file, str(tmp_path / "out"), "train", jobs=1, strict=True)
+    assert "annotation 99" in str(refused.value) and not (tmp_path / "out").exists()
+
+
+def test_a_strict_build_that_fails_leaves_the_earlier_one_as_it_was(small_coco, tmp_path, contents):
+    out = tmp_path / "out"
+    options = {"jobs": 1, "shard_count": 2}
+    coco.build(*small_coco.write(), str(out), "train", **options)
+    before, good = contents(out), copy.deepcopy(small_coco.tree)
+    small_coco.tree["annotations"][0]["bbox"] = [20, 10, 0, 10]
+    with pytest.raises(Refused, match="box without area"):
+        coco.build(*small_coco.write(), str(out), "train", **options, strict=True)
+    assert contents(out) == before
+    small_coco.tree = good
+    assert coco.build(*small_coco.write(), str(out), "train", **options).kept == 2
 
 
 def test_a_box_beyond_the_border_is_cut_there(small_coco, tmp_path, read_all):

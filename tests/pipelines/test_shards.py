@@ -244,6 +244,16 @@ def test_results_come_in_the_order_of_the_tasks():
     assert sum(steps) == 6
 
 
+def test_a_draft_of_other_options_is_not_published(tmp_path, contents):
+    _scenes(tmp_path / "whole")
+    _scenes(tmp_path / "data")
+    work = tmp_path / "data" / ".train.build"
+    for part in ("", ".json"):  # what a killed build with other options leaves
+        (work / f"train-00000-of-00003.tfrecord{part}").write_text('{"fingerprint": "other", "bytes": 2}')
+    assert _scenes(tmp_path / "data").kept == 3
+    assert contents(tmp_path / "data") == contents(tmp_path / "whole")
+
+
 def test_a_note_of_other_bytes_is_not_believed(tmp_path):
     _scenes(tmp_path)
     note = next((tmp_path / ".train.build").glob("*00000*.json"))
