@@ -94,7 +94,7 @@ def run(
     def measure(done):
         save(done)  # First, so that nothing is lost whatever happens in the evaluation.
         with signals.at_once():
-            metrics.update(evaluate(model, strategy, done))
+            metrics.update(evaluate(model, strategy, done) if evaluate else {})
             progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else [])
         progress.metrics(done, metrics)
         if checkpoints.mark_if_best(workdir, done, metrics):
