@@ -14,6 +14,7 @@ when the same command is run again.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -104,6 +105,7 @@ def build(
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
     pictures = list(_pictures(images_folder, tree, of_image))
+    del tree, of_image  # The pictures hold what is needed of it.
     total = sum(os.path.getsize(picture.path) for picture in pictures if os.path.exists(picture.path))
     maker = Maker(facts, masks)
     source = shards.Source(pictures, maker, facts, total, found, png_masks, options=repr(maker))
@@ -125,6 +127,7 @@ def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
 
 def main() -> int:
     values = flags.FLAGS
+    print(f"reading {values.annotations}", file=sys.stderr)
     built = build(
         values.images,
         values.annotations,

@@ -176,11 +176,15 @@ def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
     bounds = [len(source.items) * k // count for k in range(count + 1)]
     common = repr((_VERSION, source.info.categories, source.info.keypoints, source.png_masks, source.options))
     tasks = []
-    for k, (first, end) in enumerate(itertools.pairwise(bounds)):
-        items = source.items[first:end]
-        digest = hashlib.sha256("\n".join([common, *(item.fingerprint() for item in items)]).encode()).hexdigest()
-        name = f"{split}-{k:05d}-of-{count:05d}.tfrecord"
-        tasks.append(Task(name, out, os.path.join(out, f".{split}.build"), items, digest))
+    with tqdm(total=len(source.items), unit="image", desc="comparing with what is there", leave=False, delay=1) as bar:
+        for k, (first, end) in enumerate(itertools.pairwise(bounds)):
+            items = source.items[first:end]
+            digest = hashlib.sha256(common.encode())
+            for item in items:  # one by one: all fingerprints of COCO together take as much memory as its JSON
+                digest.update(b"\n" + item.fingerprint().encode())
+                bar.update()
+            name = f"{split}-{k:05d}-of-{count:05d}.tfrecord"
+            tasks.append(Task(name, out, os.path.join(out, f".{split}.build"), items, digest.hexdigest()))
     return tasks
 
 
