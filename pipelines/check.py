@@ -7,77 +7,20 @@ Each record is read with its checksum and its image is decoded. The exit status 
 counts disagree with dataset.json; suspicious annotations are warnings.
 """
 
-import dataclasses
-import functools
 import glob
 import io
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import command, pool, problems, suspicions
+from pipelines import command, contact_sheet, pool, problems, suspicions
+from pipelines.facts import Facts
 from pipelines.problems import Problem, Refused
-from tfrecog import atomic, draw
 from tfrecog.data import index, info, records
-
-# COCO's bounds of small and medium objects, square pixels.
-SMALL, MEDIUM = 32**2, 96**2
-
-
-@dataclass
-class Facts:
-    """What a shard holds, or several together."""
-
-    images: int = 0
-    empty: int = 0  # images without an instance
-    instances: int = 0
-    crowd: int = 0
-    masks: int = 0
-    keypoints: int = 0  # visible or hidden ones of instances
-    classes: Counter = field(default_factory=Counter)  # instances by label
-    sizes: Counter = field(default_factory=Counter)
-    most: int = 0  # instances in an image
-    heights: list[int] = field(default_factory=list)  # least, most
-    widths: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    source_ids: list[str] = field(default_factory=list)
-    suspicious: list[Problem] = field(default_factory=list)
-    damage: list[str] = field(default_factory=list)
-
-    def add(self, record: records.Record) -> None:
-        instances = ~record.crowd
-        count = int(instances.sum())
-        self.images += 1
-        self.empty += count == 0
-        self.instances += count
-        self.crowd += len(record.crowd) - count
-        self.masks += len(record.masks or [])
-        if record.keypoints is not None:
-            self.keypoints += int((record.keypoints[instances, :, 2] > 0).sum())
-        self.classes.update(record.labels[instances].tolist())
-        areas = record.areas[instances]
-        small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())
-        self.sizes.update(small=small, medium=medium, large=count - small - medium)
-        self.most = max(self.most, count)
-        self.heights = [min([*self.heights, record.height]), max([*self.heights, record.height])]
-        self.widths = [min([*self.widths, record.width]), max([*self.widths, record.width])]
-        self.source_ids.append(record.source_id)
-
-    def merge(self, other: "Facts") -> None:
-        for one in dataclasses.fields(self):
-            mine, theirs = getattr(self, one.name), getattr(other, one.name)
-            if one.name in ("heights", "widths"):
-                both = mine + theirs
-                setattr(self, one.name, [min(both), max(both)] if both else [])
-            elif one.name == "most":
-                self.most = max(mine, theirs)
-            else:
-                setattr(self, one.name, mine + theirs)
 
 
 @dataclass(frozen=True)
@@ -185,46 +128,6 @@ def stray_files(folder: str, facts_of: info.DatasetInfo) -> list[str]:
     return found
 
 
-def table(facts: Facts, names: tuple[str, ...]) -> str:
-    """What is in a split, for people."""
-    per_image = facts.instances / max(facts.images, 1)
-    lines = [
-        f"  {facts.images:,} images, {facts.empty:,} of them without an instance"
-        + (f"; {_range(facts.heights)} high, {_range(facts.widths)} wide" if facts.images else ""),
-        f"  {facts.instances:,} instances ({per_image:.1f} an image, at most {facts.most}) and {facts.crowd:,} crowds; "
-        f"{facts.masks:,} masks, {facts.keypoints:,} keypoints",
-        "  instances by size (COCO's bounds): "
-        + ", ".join(f"{facts.sizes[s]:,} {s}" for s in ("small", "medium", "large")),
-    ]
-    cells = [f"{name} {facts.classes[label]:,}" for label, name in enumerate(names, 1)]
-    width = max(map(len, cells)) + 3
-    columns = max(1, 116 // width)
-    lines += [
-        "  " + "".join(cell.ljust(width) for cell in cells[i : i + columns]).rstrip()
-        for i in range(0, len(cells), columns)
-    ]
-    return "\n".join(lines)
-
-
-def _range(bounds: list[int]) -> str:
-    return str(bounds[0]) if bounds[0] == bounds[1] else f"{bounds[0]} to {bounds[1]}"
-
-
-def contact_sheet(folder: str, split: str, path: str, count: int = 12) -> None:
-    """Writes a picture of records from all over the split, those with instances first."""
-    facts_of, places = info.load(folder), index.load(folder, split)
-    rows = np.flatnonzero(places.instances) if np.any(places.instances) else np.arange(len(places))
-    pictures, captions = [], []
-    for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)):
-        record = facts_of.relabel(records.decode(index.read(folder, places, rows[i])))
-        image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
-        show = functools.partial(draw.instances, skeleton=facts_of.skeleton, min_side=300)
-        pictures.append(show(image, record.boxes, record.labels, None, record.masks, record.keypoints, facts_of.names))
-        captions.append(record.filename)
-    with atomic.write(path, "wb") as file:
-        Image.fromarray(draw.sheet(pictures, captions=captions)).save(file, "PNG")
-
-
 def main() -> int:
     values = flags.FLAGS
     try:
@@ -236,7 +139,7 @@ def main() -> int:
     damage = 0
     for split in [values.split] if values.split else facts_of.splits:
         facts = check(values.data, split, max_instances=values.max_instances, decode=values.decode, jobs=values.jobs)
-        print(f"{split}:\n{table(facts, facts_of.names)}")
+        print(f"{split}:\n{facts.table(facts_of.names)}")
         if facts.suspicious:
             print(f"  {len(facts.suspicious):,} suspicious:\n{problems.table(facts.suspicious, values.show)}")
         for line in facts.damage:
@@ -245,7 +148,7 @@ def main() -> int:
         if values.out and not facts.damage:
             root, extension = os.path.splitext(values.out)
             path = values.out if values.split or len(facts_of.splits) == 1 else f"{root}-{split}{extension}"
-            contact_sheet(values.data, split, path)
+            contact_sheet.write(values.data, split, path)
             print(f"  pictures: {path}")
     for name in stray_files(values.data, facts_of):
         print(f"stray file, no part of the dataset: {os.path.join(values.data, name)}; delete it, or finish its build")

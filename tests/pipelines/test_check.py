@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines import check, coco, scenes, suspicions
+from pipelines.facts import Facts
 from tfrecog.data import index, info, records
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,7 +83,7 @@ def test_wrong_counts_in_dataset_json_are_found(folder):
 def test_an_image_that_cannot_be_decoded_is_found(folder, monkeypatch):
     record = scenes.make(scenes.Scene("a.jpg", "train", 0, scenes.Scenes()))[0]
     record.encoded = record.encoded[:-1000]
-    facts = check.Facts()
+    facts = Facts()
     reader = check.ShardReader(str(folder), scenes.INFO, 100, decode=True)
     reader._read(records.encode(record), "shard, record 0", facts)
     assert "a.jpg: its image cannot be decoded" in facts.damage[0]
