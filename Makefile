@@ -36,7 +36,7 @@ quickstart: $(READY)
 	$(BIN)/python -m pipelines.extract --data=$(QUICKSTART)/data --split=val --count=12 --out=$(QUICKSTART)/photos
 	$(BIN)/python -m tfrecog.predict --flagfile=$(QUICKSTART)/run/experiment.flags \
 		--images='$(QUICKSTART)/photos/*.jpg' --out=$(QUICKSTART)/seen
-	@echo "the data: $(QUICKSTART)/data-val.png   what the model sees: $(QUICKSTART)/seen/"
+	@echo "the data: $(QUICKSTART)/data.png   what the model sees: $(QUICKSTART)/seen/"
 	@echo "the training: $(BIN)/tensorboard --logdir=$(QUICKSTART)/run"
 	@$(BIN)/python -c "import json, time; m = json.load(open('$(QUICKSTART)/run/metrics.json'))['metrics']; \
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pipelines import command, contact_sheet, pool, problems, suspicions
 from pipelines.facts import Facts
 from pipelines.problems import Problem, Refused
+from tfrecog import atomic
 from tfrecog.data import index, info, records
 
 
@@ -136,7 +137,7 @@ def main() -> int:
         raise Refused(str(error)) from error
     if values.split and values.split not in facts_of.splits:
         raise Refused(f"{values.data} has no split {values.split!r}; it has {', '.join(facts_of.splits)}")
-    damage = 0
+    damage, whole = 0, []
     for split in [values.split] if values.split else facts_of.splits:
         facts = check(values.data, split, max_instances=values.max_instances, decode=values.decode, jobs=values.jobs)
         print(f"{split}:\n{facts.table(facts_of.names)}")
@@ -145,11 +146,13 @@ def main() -> int:
         for line in facts.damage:
             print(f"  DAMAGED: {line}")
         damage += len(facts.damage)
-        if values.out and not facts.damage:
-            root, extension = os.path.splitext(values.out)
-            path = values.out if values.split or len(facts_of.splits) == 1 else f"{root}-{split}{extension}"
-            contact_sheet.write(values.data, split, path)
-            print(f"  pictures: {path}")
+        whole += [] if facts.damage else [split]
+    if values.out and whole:
+        try:
+            contact_sheet.write(values.data, whole, values.out)
+        except atomic.CannotWrite as error:
+            raise Refused(str(error)) from error
+        print(f"pictures of {', '.join(whole)}: {values.out}")
     for name in stray_files(values.data, facts_of):
         print(f"stray file, no part of the dataset: {os.path.join(values.data, name)}; delete it, or finish its build")
     print(f"{damage:,} damaged; see above for what to do" if damage else "nothing is damaged")
@@ -160,7 +163,9 @@ def define_flags() -> None:
     """Defines the command line."""
     flags.DEFINE_string("data", None, "Folder with dataset.json.", required=True)
     flags.DEFINE_string("split", "", "Only this split. Empty: all.")
-    flags.DEFINE_string("out", "", "Write a picture (PNG) of some records here, with their annotations drawn.")
+    flags.DEFINE_string(
+        "out", "", "Write a picture (PNG) of some records of each split here, annotations drawn."
+    )
     flags.DEFINE_integer("max_instances", 100, "Report images with more; training leaves the rest out.", lower_bound=1)
     flags.DEFINE_boolean("decode", True, "Decode every image; without, a check is faster.")
     flags.DEFINE_integer("show", 10, "How many suspicious annotations of a kind are listed.", lower_bound=0)

@@ -150,7 +150,7 @@ def test_ordinary_annotations_are_not_suspicious(record):
     assert suspicions.of_record(record, joints=0, max_instances=2) == []
 
 
-def test_the_command_prints_counts_and_draws_a_sheet(folder, tmp_path):
+def test_the_command_prints_counts_and_draws_one_sheet_of_all_splits(folder, tmp_path):
     arguments = [f"--data={folder}", f"--out={tmp_path / 'sheet.png'}", "--jobs=1"]
     run = _command(*arguments)
     assert run.returncode == 0, run.stderr
@@ -158,6 +158,12 @@ def test_the_command_prints_counts_and_draws_a_sheet(folder, tmp_path):
     assert "12 images" in run.stdout and f"{instances} instances" in run.stdout and "nothing is damaged" in run.stdout
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape[2] == 3 and len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
+    scenes.build(str(folder), "val", 12, scenes.Scenes(height=64, width=80), shard_count=1, jobs=1)
+    run = _command(*arguments)
+    assert run.returncode == 0 and f"pictures of train, val: {tmp_path / 'sheet.png'}" in run.stdout
+    # A row of the sheet holds four pictures: twelve of val make three rows more.
+    assert 1.9 * sheet.shape[0] < np.asarray(Image.open(tmp_path / "sheet.png")).shape[0] < 2.1 * sheet.shape[0]
+    assert [path.name for path in tmp_path.glob("*.png")] == ["sheet.png"]
 
 
 def test_the_command_fails_where_something_is_damaged(folder):
