@@ -99,10 +99,6 @@ class RpnConfig:
 class BoxConfig:
     """Box branch (Girshick 2015; Lin et al. 2017, section 5.2)."""
 
-    pool: Annotated[Literal["roi_align", "roi_pool"], "How the features of a roi are pooled."] = "roi_align"
-    aligned: Annotated[bool, "RoIAlign shifts by half a cell (detectron2's aligned); torchvision's weights do not."] = (
-        False
-    )
     size: Annotated[int, "Side of the pooled region."] = 7
     pool_samples: Annotated[int, "RoIAlign samples a bin along each axis."] = 2
     trunk: Annotated[int, "Units of the two fully connected layers."] = 1024
@@ -140,6 +136,12 @@ class DetectorConfig:
 
     masks: Annotated[bool, "Predict masks: Mask R-CNN instead of Faster R-CNN."] = False
     neck: Annotated[Literal["fpn", "c4"], "FPN, or the single stride-16 map with res5 as the trunk."] = "fpn"
+    pool: Annotated[Literal["roi_align", "roi_pool"], "How the features of a roi are pooled, for boxes and masks."] = (
+        "roi_align"
+    )
+    aligned: Annotated[bool, "RoIAlign shifts by half a cell (detectron2's aligned); torchvision's weights do not."] = (
+        False
+    )
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     fpn: FpnConfig = field(default_factory=FpnConfig)
     rpn: RpnConfig = field(default_factory=RpnConfig)

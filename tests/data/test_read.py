@@ -103,11 +103,13 @@ def test_every_image_has_its_turn_in_every_epoch_in_another_order(dataset):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_an_image_is_augmented_anew_in_every_epoch(dataset):
-    steps = read.steps_per_epoch(dataset[2], dataset[0])
-    made = train(dataset, 0, 2 * steps)
-    seeds = {(int(r), tuple(s)) for batch in made for r, s in zip(batch["record"], batch["seed"], strict=True)}
-    assert len(seeds) == 2 * 9  # one of each image and epoch
+def test_an_image_is_augmented_anew_whenever_it_is_shown(dataset):
+    config, _, rows = dataset
+    steps = 2 * read.steps_per_epoch(rows, config)
+    made = train(dataset, 0, steps)
+    # Some images fill up a batch, so there are more showings than images.
+    assert steps * config.batch_size > 2 * 9
+    assert len({tuple(seed) for batch in made for seed in batch["seed"]}) == steps * config.batch_size
 
 
 @pytest.mark.parametrize("changes", [{"flip": 0.0}, {"flip": 1.0}, {"scale_jitter": (0.6, 2.0)}])
@@ -159,7 +161,7 @@ def test_batches_have_the_stated_shapes(dataset):
             "keypoints": (2, 3, 2, 3),
         }  # fmt: skip
         for picture, (h, w) in zip(batch["image"], batch["size"], strict=True):
-            assert picture[:h, :w].min() > 0 or AUGMENTED["photometric"]
+            assert picture[:h, :w].any()
             assert not picture[h:].any() and not picture[:, w:].any()
 
 

@@ -2,7 +2,7 @@
 
 A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
 image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
-seed [B, 2], valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in `max_instances` slots.
+seed [B, 2] of its randomness, valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in `max_instances` slots.
 """
 
 import os
@@ -60,17 +60,18 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
     def batch_of(step):
         epoch, position = divmod(int(step), per_epoch)
         rows, canvases = batches_of(epoch)
-        return rows[position].astype(np.int64), canvases[position].astype(np.int32), np.int32(epoch)
+        return rows[position].astype(np.int64), canvases[position].astype(np.int32)
 
     def batch(step):
-        rows, canvas, epoch = _python(batch_of, [step], [tf.int64, tf.int32, tf.int32])
+        rows, canvas = _python(batch_of, [step], [tf.int64, tf.int32])
         rows = tf.ensure_shape(rows, [config.batch_size])
-        return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), tf.broadcast_to(epoch, [config.batch_size])
+        # Of the place and not of the record: one that fills up a batch is augmented differently from its first showing.
+        seeds = tf.stack([image.fold(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), i) for i in range(config.batch_size)])
+        return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), seeds
 
-    def example(row, canvas, epoch):
+    def example(row, canvas, example_seed):
         serialized = _read(config.records, index, row, damaged)
         record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
-        example_seed = image.fold(image.fold(tf.stack([seed, 0]), epoch), tf.cast(row, tf.int32))
         picture, sound = _decode(config.records, index, row, record, damaged)
         objects = _objects(record, row, info, index, masks, keypoints, sound)
         return _facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)

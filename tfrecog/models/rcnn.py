@@ -108,8 +108,8 @@ class Detector(keras.Model):
 
     def _pool(self, features, rois, size, samples):
         pooled = {level: features[level] for level in self.pooled_levels}
-        box = self.config.box
-        return regions.multilevel(pooled, rois, size=size, samples=samples, aligned=box.aligned, op=box.pool)
+        config = self.config
+        return regions.multilevel(pooled, rois, size=size, samples=samples, aligned=config.aligned, op=config.pool)
 
 
 def normalize(image, size):
