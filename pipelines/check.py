@@ -3,7 +3,8 @@
   python -m pipelines.check --data=data/coco
   python -m pipelines.check --data=data/coco --split=val --out=sheet.png
 
-Each record is read with its checksum and its image is decoded. The exit status is 1 where something is damaged or the
+Each record is read with its checksum and its image is decoded. DATA/SPLIT.check.jsonl names every suspicious annotation
+with file, image id and annotation id. The exit status is 1 where something is damaged or the
 counts disagree with dataset.json; suspicious annotations are warnings.
 """
 
@@ -129,6 +130,17 @@ def stray_files(folder: str, facts_of: info.DatasetInfo) -> list[str]:
     return found
 
 
+def list_suspicious(folder: str, split: str, suspicious: list[Problem], show: int) -> str:
+    """Writes all of them to a file beside the records; their table for people, with all where no file can be."""
+    path = os.path.join(folder, f"{split}.check.jsonl")
+    try:
+        problems.save(path, suspicious)
+        where = f"all of them are in {path}"
+    except atomic.CannotWrite as error:
+        show, where = len(suspicious), f"{path} cannot be written ({error.strerror}), so here are all of them"
+    return f"  {len(suspicious):,} suspicious; {where}:\n{problems.table(suspicious, show)}" if suspicious else ""
+
+
 def main() -> int:
     values = flags.FLAGS
     try:
@@ -141,8 +153,8 @@ def main() -> int:
     for split in [values.split] if values.split else facts_of.splits:
         facts = check(values.data, split, max_instances=values.max_instances, decode=values.decode, jobs=values.jobs)
         print(f"{split}:\n{facts.table(facts_of.names)}")
-        if facts.suspicious:
-            print(f"  {len(facts.suspicious):,} suspicious:\n{problems.table(facts.suspicious, values.show)}")
+        listed = list_suspicious(values.data, split, facts.suspicious, values.show)
+        print(listed, end="\n" if listed else "")
         for line in facts.damage:
             print(f"  DAMAGED: {line}")
         damage += len(facts.damage)
@@ -163,12 +175,10 @@ def define_flags() -> None:
     """Defines the command line."""
     flags.DEFINE_string("data", None, "Folder with dataset.json.", required=True)
     flags.DEFINE_string("split", "", "Only this split. Empty: all.")
-    flags.DEFINE_string(
-        "out", "", "Write a picture (PNG) of some records of each split here, annotations drawn."
-    )
+    flags.DEFINE_string("out", "", "Write a picture (PNG) of some records of each split here, annotations drawn.")
     flags.DEFINE_integer("max_instances", 100, "Report images with more; training leaves the rest out.", lower_bound=1)
     flags.DEFINE_boolean("decode", True, "Decode every image; without, a check is faster.")
-    flags.DEFINE_integer("show", 10, "How many suspicious annotations of a kind are listed.", lower_bound=0)
+    flags.DEFINE_integer("show", 10, "How many suspicious annotations of a kind are printed.", lower_bound=0)
     flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)
 
 

@@ -2,6 +2,9 @@
 
 import copy
 import json
+import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +47,20 @@ class SmallCoco:
 @pytest.fixture
 def small_coco(tmp_path):
     return SmallCoco(tmp_path / "raw")
+
+
+@pytest.fixture
+def unwritable():
+    """A folder that this process may read and not write; root becomes another user for the test."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:  # not in tmp_path, where another user could not even look
+        os.chmod(folder, 0o555)
+        if user == 0:
+            os.seteuid(65534)  # nobody
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(user)
 
 
 @pytest.fixture(scope="session")

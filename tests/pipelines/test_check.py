@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pipelines import check, coco, scenes, suspicions
 from pipelines.facts import Facts
+from pipelines.problems import Problem
 from tfrecog.data import index, info, records
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -180,6 +182,24 @@ def test_warnings_alone_do_not_fail(small_coco, tmp_path):
     run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
     assert run.returncode == 0
     assert "1.png, image 1, annotation 99: the same class and nearly the same box as annotation 10" in run.stdout
+
+
+def test_every_suspicious_annotation_is_in_a_file_that_the_output_names(small_coco, tmp_path):
+    small_coco.tree["annotations"] += [small_coco.square(50 + k, 1, bbox=[2 * k, 2, 0.5, 9]) for k in range(25)]
+    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1, masks=False)
+    run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
+    path = tmp_path / "out" / "train.check.jsonl"
+    assert f"25 suspicious; all of them are in {path}" in run.stdout and "... and 15 more" in run.stdout
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {(line["file"], line["image_id"]) for line in lines} == {("1.png", "1")}
+    assert sorted(line["annotation_id"] for line in lines) == list(range(50, 75))
+
+
+def test_all_suspicious_annotations_are_printed_where_no_file_can_be_written(unwritable):
+    found = [Problem("tiny box", "a.png", "too small", "Look at it.", "1", number) for number in range(25)]
+    text = check.list_suspicious(str(unwritable), "train", found, show=10)
+    assert "train.check.jsonl cannot be written (Permission denied)" in text
+    assert all(f"annotation {number}:" in text for number in range(25))
 
 
 def _command(*arguments):
