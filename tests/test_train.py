@@ -276,3 +276,20 @@ def test_a_workdir_that_cannot_be_made_is_an_error_that_names_the_flag(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"--workdir=.*cannot write there"):
         runs.begin(tiny.experiment(tmp_path / "file" / "run"), INFO)
+
+
+def test_a_signal_between_the_save_and_the_stop_waits_for_the_next_step(tmp_path, monkeypatch):
+    class Late(interruption.Interruption):
+        """A signal that comes right after the first time that anyone has looked."""
+
+        asked = 0
+
+        @property
+        def came(self):
+            self.asked += 1
+            return signal.SIGTERM if self.asked > 1 else None
+
+    monkeypatch.setattr(interruption, "Interruption", Late)
+    with pytest.raises(interruption.Stopped):
+        train.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data())
+    assert checkpoints.steps(tmp_path) == [2]

@@ -42,9 +42,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def at_once(self):
-        """A context in which there is nothing to wait for."""
+        """A context in which there is nothing to wait for; neither for what came before it."""
         self._immediate = True
         try:
+            self.check()
             yield
         finally:
             self._immediate = False

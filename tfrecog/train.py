@@ -6,6 +6,7 @@ The same command, or --flagfile=RUN/experiment.flags, continues a run that was s
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -74,6 +75,7 @@ def run(
     total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
     workdir, options = experiment.workdir, experiment.train
     print(banner.text(task, model, experiment, data, strategy), flush=True)
+    Path(workdir).mkdir(parents=True, exist_ok=True)
     checkpoints.check_room(workdir, model, optimizer, options.keep_checkpoints)
     start = _starting_point(experiment, model, optimizer)
     if start:
@@ -114,10 +116,12 @@ def run(
                 terms = {name: float(value) for name, value in terms.items()}
                 _check_finite(done, terms, batch, saved, workdir)
                 progress.step(done, terms, timed=not traced)
-                if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or signals.came:
+                stop = signals.came is not None  # Read once: a signal from here on waits for the next step.
+                if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or stop:
                     progress.pause()
                     save(done)
-                signals.check()
+                if stop:
+                    signals.check()
                 if evaluating and done < total and _due(done, options.evaluate_epochs, data.steps_per_epoch):
                     progress.pause()
                     measure(done)
