@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrecog import replicas
 from tfrecog.config import BackboneConfig, FpnConfig
 from tfrecog.models.conv import Conv
 from tfrecog.models.fpn import Fpn
@@ -87,3 +89,27 @@ def test_the_pyramid_adds_the_upsampled_level_above():
     np.testing.assert_allclose(pyramid[3][0, ..., 0], c3, atol=1e-6)
     np.testing.assert_allclose(pyramid[2][0, ..., 0], c2 + np.kron(c3, np.ones((2, 2))), atol=1e-6)
     np.testing.assert_allclose(pyramid[4][0, ..., 0], c3[::2, ::2], atol=1e-6)
+
+
+def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas):
+    # Two halves of a batch with other means: statistics of the whole differ from those of either half.
+    whole = tf.random.stateless_normal([4, 6, 6, 3], (1, 2)) + tf.reshape([0.0, 0, 3, 3], [4, 1, 1, 1])
+
+    def outputs(norm):
+        with two_replicas.scope():
+            conv = Conv(5, 3, norm=norm, initializer=keras.initializers.RandomNormal(seed=1), name="conv")
+            conv.build([None, None, None, 3])
+        if norm == "batch":
+            return conv(whole, training=True), conv
+        shares = replicas.share(two_replicas, {"x": whole})
+
+        @tf.function
+        def both():
+            return two_replicas.run(lambda share: conv(share["x"], training=True), (shares,))
+
+        return tf.concat(two_replicas.experimental_local_results(both()), axis=0), conv
+
+    (alone, of_one), (together, of_two) = outputs("batch"), outputs("sync_batch")
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(of_two.norm.moving_mean.numpy(), of_one.norm.moving_mean.numpy(), atol=1e-6)
+    np.testing.assert_allclose(of_two.norm.moving_variance.numpy(), of_one.norm.moving_variance.numpy(), atol=1e-5)
