@@ -25,8 +25,8 @@ def two_replicas():
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Folder of the real data sets, which are not part of the repository."""
-    folder = REPOSITORY.parent / "shared" / "data"
+    """Folder of the real data sets, which are not part of the repository: TFRECOG_TEST_DATA, or one beside it."""
+    folder = Path(os.environ.get("TFRECOG_TEST_DATA") or REPOSITORY / "../shared/data").resolve()
     if not folder.is_dir():
-        pytest.skip(f"the real data sets are not at {folder}")
+        pytest.skip(f"the real data sets are not at {folder}; TFRECOG_TEST_DATA names their folder")
     return folder
