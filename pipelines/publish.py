@@ -86,9 +86,10 @@ def _remove(path: str) -> None:
         os.remove(path)
 
 
-def publish(tasks: list[Task], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]) -> info.Split:
+def publish(
+    tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]
+) -> info.Split:
     """Moves the shards to `out`; then report, index and, last, dataset.json."""
-    notes = [task.note() for task in tasks]
     rows = np.array([[k, *row] for k, note in enumerate(notes) for row in note["rows"]], np.int64).reshape(-1, 7)
     if not len(rows):
         raise Refused(f"no image could be used:\n{problems.table(found)}")

@@ -90,11 +90,14 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
             _run(waiting, tasks, source, jobs)
-            found = source.problems + [Problem(**fields) for task in tasks for fields in task.note()["problems"]]
+            notes = [note for task in tasks if (note := task.note())]
+            if len(notes) < len(tasks):
+                raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")
+            found = source.problems + [Problem(**fields) for note in notes for fields in note["problems"]]
             if strict and found:
                 publish.remove_drafts(tasks, out)
                 _refuse(found)
-            made = publish.publish(tasks, source.info, out, split, found)
+            made = publish.publish(tasks, notes, source.info, out, split, found)
     return Built(made, found, len(tasks) - len(waiting))
 
 
