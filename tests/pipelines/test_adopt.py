@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from pipelines import adopt, check
 from pipelines.problems import Refused
-from tfrecog.data import index
+from tfrecog.data import index, info
 
 LABEL_MAP = """
 # Classes of the field
@@ -114,6 +115,31 @@ def test_files_that_are_no_records_are_refused(tmp_path):
         adopt.adopt(str(tmp_path / "*.png"), str(tmp_path / "out"), "val", jobs=1)
     with pytest.raises(Refused, match="no file matches"):
         adopt.adopt(str(tmp_path / "*.record"), str(tmp_path / "out"), "val", jobs=1)
+
+
+def test_adopting_again_leaves_no_mixture_when_it_fails_between_two_links(tmp_path, monkeypatch):
+    old = _write(tmp_path / "old", [_example(1, "cat")], [_example(1, "cat")])
+    new = _write(tmp_path / "new", [_example(1, "dog")], [_example(1, "dog")])
+    out = tmp_path / "out"
+    adopt.adopt(old, str(out), "val", jobs=1)
+    adopt.adopt(old, str(out), "train", jobs=1)
+    with pytest.raises(Refused, match="other categories"):
+        adopt.adopt(new, str(out), "val", jobs=1)
+    assert (out / "val-00000-of-00002.tfrecord").resolve().parent == tmp_path / "old"
+
+    replace = adopt.os.replace
+
+    def fail_at_the_second(source, target):
+        if str(target).endswith("val-00001-of-00002.tfrecord"):
+            raise OSError(errno.EIO, "Input/output error", target)
+        replace(source, target)
+
+    monkeypatch.setattr(adopt.os, "replace", fail_at_the_second)
+    with pytest.raises(Refused, match="Input/output error"):
+        adopt.adopt(old, str(out), "val", jobs=1)
+    assert list(info.load(out).splits) == ["train"]
+    monkeypatch.undo()
+    assert adopt.adopt(old, str(out), "val", jobs=1).splits["val"].images == 2
 
 
 def test_compressed_records_are_refused_with_the_remedy(tmp_path):

@@ -1,8 +1,10 @@
 import json
 
 import numpy as np
+import pytest
 
 from pipelines import coco, extract, scenes
+from pipelines.problems import Refused
 from tfrecog.data import index, info, records
 
 
@@ -34,3 +36,10 @@ def test_count_takes_the_first(tmp_path):
     assert len(tree["images"]) == 2
     assert {annotation["image_id"] for annotation in tree["annotations"]} <= {image["id"] for image in tree["images"]}
     assert len(list((tmp_path / "files").glob("*.jpg"))) == 2
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    scenes.build(str(tmp_path / "a"), "val", 1, scenes.Scenes(seed=3), jobs=1)
+    (tmp_path / "files").write_text("not a folder")
+    with pytest.raises(Refused, match=r"cannot write .*files/.*choose a folder"):
+        extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
