@@ -17,6 +17,16 @@ def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas or 1)])
 
 
+def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
+    """The `strategy` of so many replicas, or with a line that says so of as many as there are here."""
+    try:
+        return strategy(replicas)
+    except ValueError:
+        here = len(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("CPU"))
+        print(f"--train.replicas={replicas}: there are {here} devices here, which see the same in more time", flush=True)
+        return strategy(here)
+
+
 def reserve(replicas: int) -> None:
     """Makes so many logical CPUs where there is no GPU; possible only before TensorFlow's first operation."""
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -34,7 +44,8 @@ def reserve(replicas: int) -> None:
 def share(strategy: tf.distribute.Strategy, batch: dict) -> dict:
     """Splits each tensor [B, ...] of a batch into equal parts, one a replica; shapes stay static."""
     count = strategy.num_replicas_in_sync
-    parts = {name: tf.split(value, count) for name, value in batch.items()}
+    with tf.device("CPU:0"):  # Where the batch is: eagerly, a split would else copy all of it to the first GPU.
+        parts = {name: tf.split(value, count) for name, value in batch.items()}
     return {
         name: strategy.experimental_distribute_values_from_function(
             lambda context, part=part: part[context.replica_id_in_sync_group]
