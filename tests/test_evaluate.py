@@ -302,3 +302,19 @@ def test_records_with_other_classes_than_the_run_are_refused(run, tmp_path):
     data = dataclasses.replace(run["data"], records=str(tmp_path))
     with pytest.raises(SystemExit, match="trained on 2 classes"):
         evaluate.main(evaluate.Evaluation(**run | {"data": data}))
+
+
+def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\na stack trace")
+
+    monkeypatch.setattr(evaluate, "evaluate", fail)
+    with pytest.raises(SystemExit, match=r"out of memory: OOM when allocating\nUse a smaller --data\.eval_batch_size"):
+        evaluate.main(evaluate.Evaluation(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))
+
+
+def test_a_machine_of_fewer_devices_than_the_run_had_evaluates_with_what_it_has(run, tmp_path, capsys):
+    train = dataclasses.replace(run["train"], replicas=5)  # The tests have two devices.
+    *_, strategy, _, _ = evaluate.restore(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)), "latest")
+    assert strategy.num_replicas_in_sync == 2
+    assert "--train.replicas=5: there are 2 devices here" in capsys.readouterr().out

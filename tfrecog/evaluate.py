@@ -192,12 +192,17 @@ def restore(experiment: Experiment, checkpoint: str):
             f"there is no {checkpoint} checkpoint in {experiment.workdir or 'the current folder'}: give the "
             "experiment.flags of a run that has saved one, its folder with --workdir if it has moved, or --checkpoint"
         )
-    strategy = replicas.strategy(experiment.train.replicas)
+    strategy = replicas.at_most(experiment.train.replicas)
     task = tasks.build(experiment, dataset_of(experiment))
     with strategy.scope():
         model = task.build()
     step = checkpoints.restore(path, model)
     return task, model, strategy, path, step
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """The first line of what TensorFlow says."""
+    return str(error.message).partition("\n")[0]
 
 
 def dataset_of(experiment: Experiment) -> info.DatasetInfo:
@@ -222,6 +227,11 @@ def main(evaluation: Evaluation) -> None:
         evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
+    except tf.errors.ResourceExhaustedError as error:
+        sys.exit(
+            f"error: out of memory: {reason(error)}\nUse a smaller --data.eval_batch_size, --data.eval_short_side or "
+            "--data.long_side; the first changes no number."
+        )
     print(f"Wrote {Path(out) / METRICS} and {Path(out) / DETECTIONS}")
 
 

@@ -167,6 +167,10 @@ def main(prediction: Prediction) -> None:
         broken = predict(task, model, strategy, prediction, paths)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
+    except tf.errors.ResourceExhaustedError as error:
+        sys.exit(
+            f"error: out of memory: {evaluate.reason(error)}\nUse a smaller --data.eval_short_side or --data.long_side."
+        )
     for path, reason in broken.items():
         print(f"not read: {path}: {reason}", file=sys.stderr)
     done = len(paths) - len(broken)
