@@ -72,6 +72,19 @@ def test_all_wrong_values_are_named_at_once():
         limits.check(wrong)
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("detector.backbone.norm_epsilon", 0.0),  # of torchvision's first weights
+        ("detector.rpn.channels", 0),
+        ("optim.clip_norm", 0.0),
+        ("schedule.drop_epochs", ()),
+    ],
+)
+def test_zero_is_allowed_where_it_has_a_meaning(flag, value):
+    limits.check(changed(flag, value))
+
+
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_flagfile_of_the_repository_is_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # From anywhere.

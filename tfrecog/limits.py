@@ -25,6 +25,7 @@ _FROM_0 = {
     "data.photometric",
     "data.workers",
     "detector.backbone.frozen_stages",
+    "detector.backbone.norm_epsilon",
     "detector.rpn.channels",
     "detector.rpn.min_size",
     "detector.rpn.smooth_l1_beta",
