@@ -1,6 +1,10 @@
 """Flags and flagfiles."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -21,6 +25,14 @@ class Whole:
     name: Annotated[str, "What it is called."] = ""
     on: Annotated[bool, "Whether."] = True
     rate: Rate = field(default_factory=Rate)
+
+
+def test_a_flagfile_is_utf_8_in_every_locale(tmp_path):
+    (tmp_path / "a.flags").write_bytes("--name=Größe 象\n".encode())
+    program = "import sys; from tests.test_flagged import read; assert ascii(read(sys.argv[1]).name) == sys.argv[2]"
+    command = [sys.executable, "-c", program, f"--flagfile={tmp_path}/a.flags", ascii("Größe 象")]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(command, env=environment, cwd=Path(__file__).parent.parent, check=True, timeout=60)
 
 
 def read(*arguments):

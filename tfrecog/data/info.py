@@ -98,7 +98,7 @@ def load(folder):
             "TensorFlow Object Detection API or Model Garden."
         )
     try:
-        return _from_json(json.loads(path.read_text()))
+        return _from_json(json.loads(path.read_text(encoding="utf-8")))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
 
