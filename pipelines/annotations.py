@@ -61,7 +61,7 @@ class Reader:
         self.problems.append(Problem(kind, self.file, what, remedy, self.image_id, annotation["id"]))
 
     def _box(self, annotation: dict) -> tuple[float, float, float, float]:
-        box = annotation.get("bbox")
+        box: Any = annotation.get("bbox")
         if not _are_numbers(box, 4):
             raise Unusable("box is not four finite numbers", f"bbox is {_short(box)}", _SKIP)
         x, y, w, h = box

@@ -30,7 +30,7 @@ def of_record(record: Record, joints: int, max_instances: int) -> list[Problem]:
         for kind, what in _of_box(record, i):
             report(kind, what, i)
         if record.masks is not None:
-            for kind, what in _of_mask(record, i):
+            for kind, what in _of_mask(record, record.masks[i], i):
                 report(kind, what, i)
     if record.keypoints is not None:
         if len(record.labels) and record.keypoints.shape[1] != joints:
@@ -59,9 +59,8 @@ def _of_box(record: Record, i: int) -> Iterator[tuple[str, str]]:
         yield "tiny box", text
 
 
-def _of_mask(record: Record, i: int) -> Iterator[tuple[str, str]]:
+def _of_mask(record: Record, mask: np.ndarray, i: int) -> Iterator[tuple[str, str]]:
     """Compares with the box and the area; a polygon's corners may be off the pixels by one or two."""
-    mask = record.masks[i]
     pixels = runs.area(mask)
     if not pixels:
         yield "empty mask", "its mask has no pixel"
