@@ -317,4 +317,4 @@ def test_a_machine_of_fewer_devices_than_the_run_had_evaluates_with_what_it_has(
     train = dataclasses.replace(run["train"], replicas=5)  # The tests have two devices.
     *_, strategy, _, _ = evaluate.restore(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)), "latest")
     assert strategy.num_replicas_in_sync == 2
-    assert "--train.replicas=5: there are 2 devices here" in capsys.readouterr().out
+    assert "--train.replicas=5: 2 devices here" in capsys.readouterr().out

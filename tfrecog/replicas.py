@@ -22,9 +22,9 @@ def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
     try:
         return strategy(replicas)
     except ValueError:
-        here = len(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("CPU"))
-        print(f"--train.replicas={replicas}: there are {here} devices here, which see the same in more time", flush=True)
-        return strategy(here)
+        count = len(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("CPU"))
+        print(f"--train.replicas={replicas}: {count} devices here, which see the same in more time", flush=True)
+        return strategy(count)
 
 
 def reserve(replicas: int) -> None:
