@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfrecog import atomic
 from tfrecog.optimizer import SGD
 
-FOLDER, BEST, PREFIX = "checkpoints", "best.json", "variables"
+FOLDER, BEST, METRICS, PREFIX = "checkpoints", "best.json", "metrics.json", "variables"
 
 
 class CheckpointError(RuntimeError):
@@ -142,6 +142,17 @@ def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> b
     return True
 
 
+def note_metrics(workdir: str | Path, step: int, metrics: dict[str, float]) -> None:
+    """Notes in the checkpoint of `step` that it has been evaluated."""
+    with atomic.write(_path(workdir, step) / METRICS) as file:
+        json.dump({name: float(value) for name, value in metrics.items()}, file, indent=1)
+
+
+def evaluated(workdir: str | Path, step: int) -> bool:
+    """Whether `note_metrics` was called for the checkpoint of `step`."""
+    return (_path(workdir, step) / METRICS).is_file()
+
+
 def find(source: str | Path) -> Path:
     """Returns the checkpoint at `source`; of a run's folder, the best or else the latest."""
     path = Path(source)
@@ -159,7 +170,7 @@ def find(source: str | Path) -> Path:
 
 def _best(workdir):
     path = Path(workdir) / FOLDER / BEST
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _path(workdir, step):

@@ -21,6 +21,7 @@ class Progress:
             batch_size,
             log_steps,
         )
+        _mark_restart(workdir, start)
         self.writer = tf.summary.create_file_writer(str(workdir))
         self.bar = None
         if sys.stderr.isatty():
@@ -103,3 +104,12 @@ class Progress:
             return
         left = f"  ETA {tqdm.format_interval((self.total - done) / speed)}" if speed else ""
         print(f"step {done}/{self.total}  epoch {done / self.steps_per_epoch:.2f}  {text}{left}", flush=True)
+
+
+def _mark_restart(workdir, start):
+    """Has TensorBoard drop the later steps of a run that was killed: they come again."""
+    with tf.Graph().as_default():  # The writer of whole events is of graphs, and has a file of its own.
+        writer = tf.compat.v1.summary.FileWriter(str(workdir))
+        session_log = tf.compat.v1.SessionLog
+        writer.add_session_log(session_log(status=session_log.START), start + 1)
+        writer.close()

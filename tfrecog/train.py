@@ -101,10 +101,14 @@ def run(
         progress.metrics(done, metrics)
         if checkpoints.mark_if_best(workdir, done, metrics):
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
+        checkpoints.note_metrics(workdir, done, metrics)
 
     evaluating = evaluate is not None and options.evaluate_epochs > 0
     with interruption.Interruption() as signals:
         try:
+            due = evaluating and start < total and _due(start, options.evaluate_epochs, data.steps_per_epoch)
+            if due and not checkpoints.evaluated(workdir, start):  # The run was stopped before it, or in its middle.
+                measure(start)
             batches = iter(data.batches(start, total)) if start < total else iter(())
             for done in range(start + 1, total + 1):
                 try:
@@ -310,7 +314,7 @@ def main() -> int:
         return 1
     except tf.errors.ResourceExhaustedError as error:
         print(
-            f"\nerror: out of memory: {str(error.message).splitlines()[0]}\nUse a smaller --data.batch_size (the "
+            f"\nerror: out of memory: {evaluate.reason(error)}\nUse a smaller --data.batch_size (the "
             "learning rate follows), --data.short_side or --data.long_side, or more devices.",
             file=sys.stderr,
         )
