@@ -66,7 +66,7 @@ def test_with_torchvisions_weights_the_detector_sees_what_torchvision_sees(task,
     order = _pairs(boxes, labels, reference["boxes"], reference["labels"])
     np.testing.assert_array_equal(labels[order], reference["labels"])
     np.testing.assert_allclose(boxes[order], reference["boxes"], atol=5e-2)
-    np.testing.assert_allclose(masks[order][:, ::4, ::4], reference["masks"], atol=1e-3)
+    np.testing.assert_allclose(masks[order][:, ::4, ::4], reference["masks"], atol=1e-2)
 
 
 def test_what_does_not_fit_is_listed(model, state):
