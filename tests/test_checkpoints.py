@@ -86,6 +86,7 @@ def test_the_best_is_chosen_by_mask_ap_where_there_are_masks(tmp_path):
 def test_an_undefined_ap_is_never_the_best(tmp_path):
     checkpoints.save(tmp_path, 1, *network(), keep=2)
     assert not checkpoints.mark_if_best(tmp_path, 1, {"box_AP": float("nan")})
+    assert not checkpoints.mark_if_best(tmp_path, 1, {"box_AP": -1.0, "mask_AP": -1.0})  # COCO's, without objects
     assert checkpoints.best(tmp_path) is None
 
 

@@ -133,7 +133,8 @@ def best(workdir: str | Path) -> Path | None:
 
 def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
     """Notes the checkpoint of `step` as the best if its AP is (of masks, if there are); the best is never pruned."""
-    by = next((name for name in ("mask_AP", "box_AP") if np.isfinite(metrics.get(name, np.nan))), None)
+    # Without objects AP is undefined: -1, or NaN.
+    by = next((name for name in ("mask_AP", "box_AP") if metrics.get(name, -1) >= 0), None)
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
         return False
