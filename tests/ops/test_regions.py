@@ -88,16 +88,23 @@ def roi_pool_slowly(features, boxes, upstream, size):
     return value, gradient
 
 
-def test_of_equal_values_the_first_by_row_gets_the_gradient_of_roi_pool():
+@pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
+def test_of_equal_values_the_first_by_row_gets_the_gradient_of_roi_pool(eager):
     rng = np.random.default_rng(0)
     # -0.0 equals 0.0; whole upstream values make sums exact in any order.
     features = rng.choice(np.float32([-2, -0.0, 0, 1e-30, 3]), (40, 53, 4), p=[0.5, 0.2, 0.2, 0.09, 0.01])
     corner = rng.integers(-8, 45, (60, 2))
     boxes = np.concatenate([corner, corner + rng.integers(0, 40, (60, 2))], axis=1).astype(np.float32)
     upstream = rng.integers(-9, 9, (60, 4, 4, 4)).astype(np.float32)
-    value, gradient = with_gradient(
-        lambda features: regions.roi_pool(features, boxes[None], size=4), tf.constant(features[None]), upstream[None]
-    )
+
+    def pooled(features):
+        out = regions.roi_pool(features, boxes[None], size=4)
+        return out, tf.gradients(out, features, upstream[None])[0]
+
+    def pooled_eagerly(features):
+        return with_gradient(lambda x: regions.roi_pool(x, boxes[None], size=4), features, upstream[None])
+
+    value, gradient = (pooled_eagerly if eager else tf.function(pooled))(tf.constant(features[None]))
     expected_value, expected_gradient = roi_pool_slowly(features, boxes, upstream, 4)
     np.testing.assert_array_equal(value[0], expected_value)
     np.testing.assert_array_equal(gradient[0], expected_gradient)

@@ -2,7 +2,8 @@
 
 A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
 image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
-seed [B, 2] of its randomness, valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in `max_instances` slots.
+seed [B, 2] of its randomness, valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in
+`max_instances` slots.
 """
 
 import os
@@ -66,7 +67,8 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
         rows, canvas = _python(batch_of, [step], [tf.int64, tf.int32])
         rows = tf.ensure_shape(rows, [config.batch_size])
         # Of the place and not of the record: one that fills up a batch is augmented differently from its first showing.
-        seeds = tf.stack([image.fold(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), i) for i in range(config.batch_size)])
+        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
+        seeds = tf.stack([image.fold(of_step, place) for place in range(config.batch_size)])
         return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), seeds
 
     def example(row, canvas, example_seed):

@@ -177,7 +177,8 @@ def _in_parallel():
 
 def _numbered(part):
     """Float64 numbers [cells, c], the smaller the larger the float32 value, or if equal the lower its position."""
-    bits = tf.bitcast(part + 0.0, tf.int32)  # + 0.0 makes -0 a 0.
+    # -0 becomes 0. (Adding 0 would do so too, but TensorFlow's optimizer takes such an addition out of a graph.)
+    bits = tf.bitcast(tf.where(part == 0, 0.0, part), tf.int32)
     # As whole numbers the bits rise with the value above zero, and fall below.
     rank = tf.cast(tf.where(bits < 0, bits ^ 0x7FFFFFFF, bits), tf.int64)
     position = tf.reshape(tf.range(tf.size(part, out_type=tf.int64)), tf.shape(part))

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-LOWEST = -1e38  # A candidate's score is above it. (TensorFlow's GPU kernel takes the lowest float32 for "no threshold".)
+# A candidate's score is above it. (TensorFlow's GPU kernel takes the lowest float32 of all for "no threshold".)
+LOWEST = -1e38
 
 
 def nms(boxes, scores, iou, max_out):
