@@ -14,8 +14,7 @@ from benchmarks import input as input_pipeline
 from benchmarks import machine, models, ops, sides
 
 NO_PEER = """Ours alone. To compare, make an environment for the peer and name its interpreter:
-  python -m venv peer && peer/bin/pip install torch torchvision pycocotools --extra-index-url \\
-      https://download.pytorch.org/whl/cpu
+  python -m venv peer && peer/bin/pip install torch torchvision pycocotools
   PEER_PYTHON=peer/bin/python python -m benchmarks"""
 
 
