@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
-	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (about 10 minutes)"
+	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (about 11 minutes on two cores)"
 	@echo "make test        all tests"
 	@echo "make check       formatting, lint, types, direction of imports"
 	@echo "make bench       speed; PEER_PYTHON=... names an interpreter with torchvision to compare with"

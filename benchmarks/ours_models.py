@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from sides import serve
 
+from tfrecog import replicas, train
 from tfrecog.config import DetectorConfig, Experiment, OptimConfig
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.optimizer import SGD
@@ -37,25 +38,24 @@ def main():
     info = DatasetInfo(categories=tuple(Category(str(i), i) for i in range(1, 91)), splits={}, masks=True)
     experiment = Experiment(detector=DetectorConfig(masks=True), optim=OptimConfig(learning_rate=1e-4))
     task = Detection(experiment, info)
-    model = task.build()
+    # As `tfrecog.train` sets a CPU up: runs repeat to the bit.
+    tf.config.experimental.enable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    strategy = replicas.strategy(1)
+    with strategy.scope():
+        model = task.build()
+        optimizer = SGD(model.trainable_variables, experiment.optim)
     if (folder / "weights.npz").exists():
         torchvision.load(model, dict(np.load(folder / "weights.npz")))
     image = tf.constant(inputs["image"])
     batch = training_batch(inputs)
-    variables = model.trainable_variables
-    optimizer = SGD(variables, experiment.optim)
 
     @tf.function
     def infer():
         return task.predict(model, {"image": image, "size": tf.constant([[800, 1216]])})
 
-    @tf.function
-    def train(batch):
-        with tf.GradientTape() as tape:
-            terms = task.losses(model, batch)
-            loss = tf.add_n([total / tf.maximum(count, 1.0) for total, count in terms.values()])
-        optimizer.apply(tape.gradient(loss, variables), 1e-4)
-        return loss
+    shares = replicas.share(strategy, batch)
+    update = train.train_step(task, model, optimizer, lambda step: tf.constant(1e-4), strategy)
 
     def wait(x):
         tf.nest.map_structure(lambda t: t.numpy(), x)
@@ -68,7 +68,7 @@ def main():
     serve(
         {
             "inference, 1 image 800x1216": lambda: wait(infer()),
-            "training step, 2 images 480x640": lambda: wait(train(batch)),
+            "training step, 2 images 480x640": lambda: wait(update(shares, tf.constant(0, tf.int64))[0]),
             "save detections": save,
         }
     )
