@@ -89,5 +89,7 @@ class Dense(keras.layers.Dense):
 
 def _as_affine(norm: keras.layers.BatchNormalization):
     """Gain [C] and shift [C] that a batch norm on its moving statistics amounts to."""
-    gain = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-    return gain, norm.beta - norm.moving_mean * gain
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    gamma, beta, mean, variance = (tf.convert_to_tensor(getattr(norm, name)) for name in names)
+    gain = gamma * tf.math.rsqrt(variance + norm.epsilon)
+    return gain, beta - mean * gain

@@ -72,6 +72,8 @@ class Detector(keras.Model):
 
     def mask_logits(self, features, rois, training=False):
         """Mask logits [B, R, 2 S, 2 S, K] of rois [B, R, 4]."""
+        if self.mask is None:
+            raise ValueError("this detector was built without masks (--detector.masks)")
         mask = self.config.mask
         pooled = self._pool(features, rois, mask.size, mask.pool_samples)
         return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled)
