@@ -44,7 +44,7 @@ def test_the_defaults_pass():
         ("detector.rpn.positive_iou", float("nan")),
         ("detector.rpn.negative_iou", 0.9),
         ("detector.box.delta_scale", (10.0, 10.0)),
-        ("detector.box.pool_samples", 0),
+        ("detector.box.size", 0),
         ("detector.box.trunk", -5),
         ("detector.mask.size", 0),
         ("detector.mask.channels", 0),

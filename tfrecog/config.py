@@ -7,6 +7,8 @@ in pixels, fractions in [0, 1].
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+Norm = Literal["none", "frozen", "batch", "sync_batch", "group"]
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -22,6 +24,14 @@ class DataConfig:
     )
     eval_short_side: Annotated[int, "Evaluation: the short side is resized to this."] = 800
     long_side: Annotated[int, "The long side never exceeds this."] = 1333
+    resize: Annotated[
+        Literal["bilinear", "pillow"],
+        "How an image is resized: from four pixels (torchvision), or by Pillow's filter, which averages when it "
+        "shrinks (detectron2; classifiers).",
+    ] = "bilinear"
+    size_rounding: Annotated[
+        Literal["floor", "nearest"], "How a resized side becomes whole pixels: torchvision's rule or detectron2's."
+    ] = "floor"
     scale_jitter: Annotated[
         tuple[float, ...],
         "Training: range of a random extra scale; what grows past the canvas is cropped. 1,1: off.",
@@ -31,6 +41,11 @@ class DataConfig:
         "Long side / short side of the static shapes, each in landscape and portrait; an image goes into the "
         "smallest that holds it, and a batch has one shape.",
     ] = (1.36, 1.67)
+    tight: Annotated[
+        bool,
+        "Evaluation and prediction: pad an image to the next multiple of 32 only, as published weights were measured "
+        "(with --data.eval_batch_size=1).",
+    ] = False
     flip: Annotated[float, "Training: probability of a horizontal flip."] = 0.5
     photometric: Annotated[float, "Training: strength of brightness, contrast, saturation and hue jitter. 0: off."] = (
         0.0
@@ -38,6 +53,9 @@ class DataConfig:
     max_instances: Annotated[int, "Ground-truth slots an image; more are reported and left out."] = 100
     mask_size: Annotated[int, "Side of the square that holds a ground-truth mask, in its box."] = 112
     skip_empty: Annotated[bool, "Training: leave out images without a single (non-crowd) box."] = True
+    min_keypoints: Annotated[
+        int, "Training of keypoints: leave out images that have fewer labelled keypoints, over all their instances."
+    ] = 1
     skip_damaged: Annotated[
         bool, "Training: go on without a damaged record or image, naming each. Off: stop at the first."
     ] = True
@@ -46,16 +64,31 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """A ResNet (He et al. 2015)."""
+    """The network under the detector: a ResNet (He et al. 2015), MobileNetV3, or one of keras.applications."""
 
-    name: Annotated[Literal["resnet18", "resnet34", "resnet50", "resnet101"], "Which ResNet."] = "resnet50"
+    name: Annotated[
+        Literal[
+            "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "mobilenet_v3_large",
+            "keras_resnet50", "keras_resnet101", "keras_vgg16", "keras_mobilenet_v2", "keras_mobilenet_v3_small",
+            "keras_mobilenet_v3_large", "keras_efficientnet_v2_b0",
+        ],
+        "Which network; those without keras_ are torchvision's.",
+    ] = "resnet50"  # fmt: skip
+    weights: Annotated[
+        str,
+        "Weights of a keras_ network: `imagenet` (Keras downloads them into its cache), or a weights file (.h5). "
+        "Empty: random.",
+    ] = ""
     norm: Annotated[
         Literal["frozen", "batch", "sync_batch", "group"],
         "Normalisation: frozen batch norm (for weights that have learned), batch norm of each replica, over all "
         "replicas, or group norm.",
     ] = "frozen"
     norm_epsilon: Annotated[float, "Added to the variance."] = 1e-5
-    width: Annotated[int, "Channels of the first stage; 64 in the paper."] = 64
+    width: Annotated[int, "Channels of a ResNet's first stage; 64 in the paper."] = 64
+    stride_in_1x1: Annotated[
+        bool, "A bottleneck's stride is in its first 1x1 convolution (the paper, detectron2) and not in the 3x3."
+    ] = False
     frozen_stages: Annotated[int, "Stages that do not learn: 0 none, 1 the stem, 2 the stem and res2, ..."] = 2
 
 
@@ -64,7 +97,7 @@ class FpnConfig:
     """Feature pyramid network (Lin et al. 2017)."""
 
     channels: Annotated[int, "Channels of every level."] = 256
-    norm: Annotated[Literal["none", "batch", "sync_batch", "group"], "Normalisation after each convolution."] = "none"
+    norm: Annotated[Norm, "Normalisation after each convolution."] = "none"
 
 
 @dataclass(frozen=True)
@@ -83,16 +116,28 @@ class RpnConfig:
         32, 64, 128, 256, 512,
     )  # fmt: skip
     anchor_ratios: Annotated[tuple[float, ...], "Height / width of the anchors of a cell."] = (0.5, 1.0, 2.0)
-    channels: Annotated[int, "Channels of the 3x3 convolution. 0: as many as the features have."] = 0
+    every_size: Annotated[bool, "Every level of a pyramid has anchors of all sizes, and not of its own alone."] = False
+    anchor_rule: Annotated[
+        Literal["torchvision", "detectron2"],
+        "Anchors in whole pixels at strides that the canvas gives, or real ones at strides of powers of two.",
+    ] = "torchvision"
+    convs: Annotated[int, "How many 3x3 convolutions."] = 1
+    channels: Annotated[int, "Channels of the 3x3 convolutions. 0: as many as the features have."] = 0
     positive_iou: Annotated[float, "An anchor with at least this IoU is an object."] = 0.7
     negative_iou: Annotated[float, "An anchor with less than this IoU is background."] = 0.3
     samples: Annotated[int, "Anchors of an image in the loss."] = 256
     positive_fraction: Annotated[float, "At most this share of them are objects."] = 0.5
     nms_iou: Annotated[float, "Suppression threshold, within a level."] = 0.7
     min_size: Annotated[float, "Proposals with a shorter side than this are dropped (pixels)."] = 1e-3
+    min_score: Annotated[float, "Proposals with a lower objectness (a probability) are dropped."] = 0.0
     smooth_l1_beta: Annotated[float, "Where the box loss turns from square to linear."] = 1 / 9
     train: ProposalConfig = field(default_factory=ProposalConfig)
     infer: ProposalConfig = field(default_factory=lambda: ProposalConfig(1000, 1000))
+
+
+POOL_SAMPLES = (
+    "RoIAlign samples a bin along each axis. 0: as many as the bin has cells, rounded up (detectron2's weights)."
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +145,12 @@ class BoxConfig:
     """Box branch (Girshick 2015; Lin et al. 2017, section 5.2)."""
 
     size: Annotated[int, "Side of the pooled region."] = 7
-    pool_samples: Annotated[int, "RoIAlign samples a bin along each axis."] = 2
-    trunk: Annotated[int, "Units of the two fully connected layers."] = 1024
+    pool_samples: Annotated[int, POOL_SAMPLES] = 2
+    convs: Annotated[int, "3x3 convolutions before the fully connected layers."] = 0
+    channels: Annotated[int, "Channels of those convolutions."] = 256
+    norm: Annotated[Norm, "Normalisation after each of those convolutions."] = "none"
+    layers: Annotated[int, "How many fully connected layers."] = 2
+    trunk: Annotated[int, "Units of the fully connected layers."] = 1024
     samples: Annotated[int, "Rois of an image in the loss."] = 512
     positive_fraction: Annotated[float, "At most this share of them are objects."] = 0.25
     positive_iou: Annotated[float, "A roi with at least this IoU is an object; others are background."] = 0.5
@@ -114,9 +163,32 @@ class MaskConfig:
     """Mask branch (He et al. 2017, section 3)."""
 
     size: Annotated[int, "Side of the pooled region; masks have twice this side."] = 14
-    pool_samples: Annotated[int, "RoIAlign samples a bin along each axis."] = 2
+    pool_samples: Annotated[int, POOL_SAMPLES] = 2
     channels: Annotated[int, "Channels of the convolutions."] = 256
     layers: Annotated[int, "How many 3x3 convolutions."] = 4
+    norm: Annotated[Norm, "Normalisation after each of them."] = "none"
+
+
+@dataclass(frozen=True)
+class KeypointConfig:
+    """Keypoint branch (He et al. 2017, section 5)."""
+
+    size: Annotated[int, "Side of the pooled region; heat maps have four times this side."] = 14
+    pool_samples: Annotated[int, POOL_SAMPLES] = 2
+    channels: Annotated[int, "Channels of the convolutions."] = 512
+    layers: Annotated[int, "How many 3x3 convolutions."] = 8
+    min_visible: Annotated[int, "Instances with fewer labelled keypoints do not train the branch."] = 1
+    normalize: Annotated[
+        Literal["visible", "slots"],
+        "The loss is divided by the number of visible keypoints, or by that of all keypoints the batch has room for "
+        "(box.samples * box.positive_fraction * keypoints of each image).",
+    ] = "visible"
+    loss_weight: Annotated[float, "Factor of the loss; 4 goes well with `slots`."] = 1.0
+    pixel_index: Annotated[
+        bool,
+        "The branch speaks of pixel indices (torchvision's weights) and not of pixel centres, half a pixel of the "
+        "original image farther.",
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -128,13 +200,18 @@ class OutputConfig:
     max_detections: Annotated[int, "Detections of an image."] = 100
     min_size: Annotated[float, "Detections with a shorter side than this are dropped (pixels)."] = 1e-2
     mask_threshold: Annotated[float, "A pixel above this probability belongs to the mask."] = 0.5
+    paste: Annotated[
+        Literal["torchvision", "detectron2"],
+        "How a mask gets into the image: stretched over whole pixels, or read at pixel centres.",
+    ] = "torchvision"
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Faster and Mask R-CNN."""
+    """Faster, Mask and Keypoint R-CNN."""
 
     masks: Annotated[bool, "Predict masks: Mask R-CNN instead of Faster R-CNN."] = False
+    keypoints: Annotated[bool, "Predict keypoints: Keypoint R-CNN, with masks too if both are set."] = False
     neck: Annotated[Literal["fpn", "c4"], "FPN, or the single stride-16 map with res5 as the trunk."] = "fpn"
     pool: Annotated[Literal["roi_align", "roi_pool"], "How the features of a roi are pooled, for boxes and masks."] = (
         "roi_align"
@@ -147,6 +224,7 @@ class DetectorConfig:
     rpn: RpnConfig = field(default_factory=RpnConfig)
     box: BoxConfig = field(default_factory=BoxConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
+    keypoint: KeypointConfig = field(default_factory=KeypointConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
 

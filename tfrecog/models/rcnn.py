@@ -4,15 +4,11 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import DetectorConfig, ProposalConfig
-from tfrecog.models import rpn
+from tfrecog.models import backbone, rpn
 from tfrecog.models.fpn import Fpn
 from tfrecog.models.heads import BoxPredictor, MaskHead, Res5, TwoDense
-from tfrecog.models.resnet import ResNet, stage
+from tfrecog.models.resnet import stage
 from tfrecog.ops import boxes, regions, suppression
-
-# Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 class Detector(keras.Model):
@@ -28,13 +24,13 @@ class Detector(keras.Model):
         sizes, ratios = len(config.rpn.anchor_sizes), len(config.rpn.anchor_ratios)
         if on_pyramid:
             self.pooled_levels = tuple(range(2, 2 + min(4, sizes)))
-            self.backbone = ResNet(config.backbone, last=self.pooled_levels[-1])
+            self.backbone = backbone.build(config.backbone, last=self.pooled_levels[-1])
             self.neck = Fpn(config.fpn, self.pooled_levels, extra=sizes - len(self.pooled_levels))
             self.trunk = TwoDense(config.box.trunk)
             channels, anchors_per_cell = config.fpn.channels, ratios
         else:
             self.pooled_levels = (4,)
-            self.backbone = ResNet(config.backbone, last=4)
+            self.backbone = backbone.build(config.backbone, last=4)
             self.neck = None
             self.trunk = Res5(stage(config.backbone, 5))
             channels, anchors_per_cell = self.backbone.channels[4], ratios * sizes
@@ -47,7 +43,7 @@ class Detector(keras.Model):
 
     def extract(self, image, size, training=False):
         """Features {level: [B, h, w, C]} of images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid."""
-        features = self.backbone(normalize(image, size), training=training)
+        features = self.backbone(zero_padding(self.backbone.normalize(image), size), training=training)
         return {4: features[4]} if self.neck is None else self.neck(features, training=training)
 
     def propose(self, features, canvas, size, limits: ProposalConfig):
@@ -114,12 +110,11 @@ class Detector(keras.Model):
         return regions.multilevel(pooled, rois, size=size, samples=samples, aligned=config.aligned, op=config.pool)
 
 
-def normalize(image, size):
-    """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1; the padding outside size [B, 2] becomes 0."""
-    x = (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
+def zero_padding(image, size):
+    """Images [B, H, W, 3] with 0 outside size [B, 2]."""
     rows = tf.sequence_mask(size[:, 0], tf.shape(image)[1])
     columns = tf.sequence_mask(size[:, 1], tf.shape(image)[2])
-    return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], x, 0.0)
+    return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], image, 0.0)
 
 
 def detect(logits, deltas, rois, valid, size, config: DetectorConfig):

@@ -6,6 +6,10 @@ import tensorflow as tf
 from tfrecog.config import BackboneConfig
 from tfrecog.models.conv import Conv
 
+# Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
 # Blocks of res2..res5, and whether a block is a bottleneck (table 1).
 BLOCKS = {
     "resnet18": ((2, 2, 2, 2), False),
@@ -70,8 +74,13 @@ class ResNet(keras.layers.Layer):
         self.stem = Conv(config.width, 7, 2, relu=True, **norm, name="stem")
         self.stages = [stage(config, level) for level in range(2, last + 1)]
         self.channels = {level: layer.channels for level, layer in enumerate(self.stages, start=2)}
+        self.strides = {level: 2**level for level in self.channels}
         for frozen in [self.stem, *self.stages][: config.frozen_stages]:
             frozen.trainable = False
+
+    def normalize(self, image):
+        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
+        return normalize(image)
 
     def call(self, image, training=False):
         x = self.stem(image, training=training)
@@ -81,6 +90,11 @@ class ResNet(keras.layers.Layer):
         for level, layer in enumerate(self.stages, start=2):
             x = features[level] = layer(x, training=training)
         return features
+
+
+def normalize(image):
+    """RGB images [..., 3] in 0..255 to mean 0 and deviation 1 over ImageNet."""
+    return (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
 
 
 def stage(config: BackboneConfig, level: int) -> Stage:
