@@ -229,6 +229,32 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True)
+class ClassifierConfig:
+    """A network that names the class of a whole image, in torchvision's form."""
+
+    name: Annotated[
+        Literal[
+            "alexnet", "vgg16", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+            "resnext50_32x4d", "mobilenet_v3_large",
+        ],
+        "Which network.",
+    ] = "resnet50"  # fmt: skip
+    crop: Annotated[
+        int, "Evaluation and prediction: side of the square cut from the middle of the resized image (pixels)."
+    ] = 224
+    norm: Annotated[
+        Literal["frozen", "batch", "sync_batch", "group"],
+        "Normalisation, as of a detector's backbone; AlexNet and VGG16 without _bn have none.",
+    ] = "batch"
+    norm_epsilon: Annotated[float, "Added to the variance; MobileNetV3 has 1e-3."] = 1e-5
+    dropout: Annotated[
+        float,
+        "Training: share of the units that are dropped before the fully connected layers of AlexNet and VGG (0.5) and "
+        "before the last of MobileNetV3 (0.2). ResNets drop none.",
+    ] = 0.5
+
+
+@dataclass(frozen=True)
 class OptimConfig:
     """SGD as the field means it: u = m u + g + decay w; w = w - rate u."""
 
@@ -282,10 +308,11 @@ class TrainConfig:
 class Experiment:
     """Everything that decides a run."""
 
-    task: Annotated[Literal["detection"], "What is learned."] = "detection"
+    task: Annotated[Literal["detection", "classification"], "What is learned."] = "detection"
     workdir: Annotated[str, "Folder of the run: checkpoints, metrics, TensorBoard events."] = ""
     data: DataConfig = field(default_factory=DataConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -17,6 +17,7 @@ _FRACTIONS = {
     "detector.output.min_score",
     "detector.output.nms_iou",
     "detector.output.mask_threshold",
+    "classifier.dropout",
     "optim.momentum",
     "schedule.warmup_factor",
     "min_score",  # of a prediction
@@ -42,6 +43,7 @@ _FROM_0 = {
     "detector.keypoint.min_visible",
     "detector.keypoint.loss_weight",
     "detector.output.min_size",
+    "classifier.norm_epsilon",
     "optim.weight_decay",
     "optim.clip_norm",
     "schedule.warmup_epochs",
@@ -54,6 +56,8 @@ _FROM_0 = {
     "draw_side",  # of a prediction
 }
 _LENGTHS = {"data.scale_jitter": 2, "detector.box.delta_scale": 4}
+# Of the networks whose poolings leave nothing of smaller images.
+_SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
 _MAY_BE_EMPTY = {"schedule.drop_epochs"}
 
 
@@ -89,6 +93,9 @@ def _contradictions(values):
         wrong["detector.backbone.frozen_stages"] = "there are 5, the stem and res2 to res5"
     if values["train.seed"] >= 2**31:
         wrong["train.seed"] = f"must be less than {2**31}"
+    least = _SMALLEST_CROP.get(values["classifier.name"], 1)
+    if values["classifier.crop"] < least:
+        wrong["classifier.crop"] = f"{values['classifier.name']} needs at least {least} pixels, or its last map is empty"
     low, high = values["data.scale_jitter"]
     if low > high:
         wrong["data.scale_jitter"] = "the smaller number comes first"
