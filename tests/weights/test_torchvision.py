@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_listed(model, state):
     broken["roi_heads.box_head.fc7.bias"] = np.zeros([7])
     with pytest.raises(ValueError) as error:
         torchvision.arrays(model, broken)
-    for part in ("missing rpn.head.cls_logits.bias", "left over surplus.weight (2, 3)", "fc7.bias gives (7,)"):
+    for part in ("missing rpn.head.cls_logits.bias", "left over surplus.weight (2, 3)", "fc7.bias (7,) gives (7,)"):
         assert part in str(error.value)
 
 

@@ -6,6 +6,7 @@ Its kernels are [out, in, h, w], its boxes x first, and its box and mask predict
 import numpy as np
 
 from tfrecog.models.rcnn import Detector
+from tfrecog.weights import tensors
 
 _BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
@@ -16,29 +17,14 @@ def arrays(model: Detector, state: dict[str, np.ndarray]) -> dict[str, np.ndarra
     Raises:
         ValueError: tensors are missing, left over, or of another shape; all are listed.
     """
-    values, problems, used = {}, [], set()
-    for variable in model.variables:
-        name = _name(variable.path)
-        if name not in state:
-            problems.append(f"missing {name} for {variable.path} {tuple(variable.shape)}")
-            continue
-        used.add(name)
-        value = _convert(variable.path, np.asarray(state[name]), model.config.box.size)
-        if value.shape != tuple(variable.shape):
-            problems.append(f"{name} gives {value.shape}, but {variable.path} is {tuple(variable.shape)}")
-        values[variable.path] = value
-    surplus = [name for name in state if name not in used and not name.endswith("num_batches_tracked")]
-    problems += [f"left over {name} {tuple(state[name].shape)}" for name in surplus]
-    if problems:
-        raise ValueError("the weights do not fit the model:\n  " + "\n  ".join(problems))
-    return values
+    return tensors.match(
+        model.variables, state, _name, lambda path, value: _convert(path, value, model.config.box.size)
+    )
 
 
 def load(model: Detector, state: dict[str, np.ndarray]) -> None:
     """Assigns a torchvision state dict to `model`; see `arrays`."""
-    values = arrays(model, state)
-    for variable in model.variables:
-        variable.assign(values[variable.path])
+    tensors.assign(model.variables, arrays(model, state))
 
 
 def _name(path: str) -> str:
