@@ -12,6 +12,7 @@ DATASET = info.DatasetInfo(
     keypoints=("nose", "left ear", "right ear"),
     flip_pairs=((1, 2),),
     skeleton=((0, 1), (0, 2)),
+    keypoint_sigmas=(0.026, 0.035, 0.035),
     masks=True,
 )
 VAL = info.Split(images=1, instances=1, crowd=0, shards=("val-00000-of-00001.tfrecord",))
@@ -61,6 +62,38 @@ def test_a_rebuilt_split_may_have_other_categories(tmp_path):
     other = dataclasses.replace(DATASET, categories=DATASET.categories[::-1])
     info.save(tmp_path, other)
     assert info.load(tmp_path) == other
+
+
+def edited(folder, **changes):
+    """dataset.json with other entries; None takes one out."""
+    path = folder / "dataset.json"
+    tree = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in tree.items() if value is not None}))
+
+
+def test_files_from_before_the_sigmas_load_and_get_them_with_the_next_split(tmp_path):
+    info.save(tmp_path, DATASET)
+    edited(tmp_path, keypoint_sigmas=None)
+    assert info.load(tmp_path).keypoint_sigmas == ()
+    info.save(tmp_path, dataclasses.replace(DATASET, splits={"val": VAL}))
+    assert info.load(tmp_path).keypoint_sigmas == DATASET.keypoint_sigmas
+    info.save(tmp_path, dataclasses.replace(DATASET, splits={"test": VAL}, keypoint_sigmas=()))
+    assert info.load(tmp_path).keypoint_sigmas == DATASET.keypoint_sigmas
+
+
+def test_splits_share_their_sigmas(tmp_path):
+    info.save(tmp_path, DATASET)
+    other = dataclasses.replace(DATASET, splits={"val": VAL}, keypoint_sigmas=(0.026, 0.035, 0.05))
+    with pytest.raises(ValueError, match=r"other keypoint_sigmas: .* only here \['0.05'\]"):
+        info.save(tmp_path, other)
+
+
+@pytest.mark.parametrize("sigmas", [[0.05, 0.05], [0.05, 0.05, 0], [0.05, 0.05, "wide"], 0.05])
+def test_sigmas_that_are_not_a_positive_number_for_each_keypoint_are_refused(tmp_path, sigmas):
+    info.save(tmp_path, DATASET)
+    edited(tmp_path, keypoint_sigmas=sigmas)
+    with pytest.raises(ValueError, match=r"dataset\.json is not a valid"):
+        info.load(tmp_path)
 
 
 def record(labels, names):

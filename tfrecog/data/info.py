@@ -45,6 +45,7 @@ class DatasetInfo:
     keypoints: tuple[str, ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] = ()  # left and right joints, which change places in a mirror
     skeleton: tuple[tuple[int, int], ...] = ()
+    keypoint_sigmas: tuple[float, ...] = ()  # of each joint, for OKS: deviation / sqrt(area); () in files before it
     masks: bool = False
 
     @property
@@ -99,7 +100,7 @@ def load(folder):
         )
     try:
         return _from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no number
         raise ValueError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
 
 
@@ -107,7 +108,12 @@ def save(folder, info):
     """Writes dataset.json, whole or not at all; splits that it has already stay, unless `info` has them too."""
     old = check_same(folder, info)
     if old:
-        info = dataclasses.replace(info, splits=old.splits | info.splits, masks=old.masks and info.masks)
+        info = dataclasses.replace(
+            info,
+            splits=old.splits | info.splits,
+            masks=old.masks and info.masks,
+            keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
+        )
     _write(folder, info)
 
 
@@ -117,9 +123,9 @@ def check_same(folder, info):
     old = load(folder) if path.exists() else None
     if old is None or not set(old.splits) - set(info.splits):
         return None
-    for what in ("categories", "keypoints"):
+    for what in ("categories", "keypoints", "keypoint_sigmas"):
         before, now = getattr(old, what), getattr(info, what)
-        if before != now:
+        if before != now and not (what == "keypoint_sigmas" and not (before and now)):  # Older files have none.
             only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
             raise ValueError(
                 f"{path} has splits {sorted(old.splits)} with other {what}: only there {only[0][:5]}, only here "
@@ -160,11 +166,15 @@ def _from_json(tree):
     def pairs(key):
         return tuple((int(a), int(b)) for a, b in tree.get(key, ()))
 
+    keypoints, sigmas = tuple(tree.get("keypoints", ())), tuple(map(float, tree.get("keypoint_sigmas", ())))
+    if sigmas and (len(sigmas) != len(keypoints) or not all(0 < sigma < float("inf") for sigma in sigmas)):
+        raise ValueError(f"keypoint_sigmas are not {len(keypoints)} positive numbers, one for each keypoint: {sigmas}")
     return DatasetInfo(
         categories=tuple(Category(**category) for category in tree["categories"]),
         splits={name: Split(**{**split, "shards": tuple(split["shards"])}) for name, split in tree["splits"].items()},
-        keypoints=tuple(tree.get("keypoints", ())),
+        keypoints=keypoints,
         flip_pairs=pairs("flip_pairs"),
         skeleton=pairs("skeleton"),
+        keypoint_sigmas=sigmas,
         masks=bool(tree.get("masks", False)),
     )
