@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import evaluate, predict
+from tfrecog import evaluate, photos, predict
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import index, info, read, records
 
@@ -124,7 +124,7 @@ def test_pictures_of_every_colour_mode_are_rgb(tmp_path, mode):
         Image.fromarray(np.full([20, 30], 0xCCCC, np.uint16)).save(path)
     else:
         Image.new("RGB", (30, 20), (204, 204, 204)).convert(mode).save(path)
-    pixels = predict.load(path)
+    pixels = photos.load(path)
     assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
     if mode != "1":  # Two colours only: grey is dithered.
         np.testing.assert_allclose(pixels, 204, atol=3)  # 204 is in the palette of mode P.
@@ -135,7 +135,7 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
         save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
     (tmp_path / "notes.txt").touch()
     monkeypatch.chdir(tmp_path)
-    names = lambda images: [str(path) for path in predict.find(images)]  # noqa: E731
+    names = lambda images: [str(path) for path in photos.find(images)]  # noqa: E731
     assert names("*.jpg") == ["b.jpg", "with, comma.jpg"]
     assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg", "with, comma.jpg"]
     assert names(".") == ["a.PNG", "b.jpg", "with, comma.jpg"]
@@ -150,12 +150,12 @@ def test_nothing_to_see_is_a_clear_error(tmp_path, monkeypatch, images, message)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
-        predict.find(images)
+        photos.find(images)
 
 
 def test_two_images_never_share_a_picture(tmp_path):
     paths = [tmp_path / name for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg", "b/2.png")]
-    pictures = predict.picture_paths(paths, tmp_path / "seen")
+    pictures = photos.picture_paths(paths, tmp_path / "seen")
     assert [str(path.relative_to(tmp_path / "seen")) for path in pictures] == [
         "a/1.jpg", "b/1.jpg", "b/2.jpg.jpg", "b/2.png.jpg",
     ]  # fmt: skip
@@ -164,7 +164,7 @@ def test_two_images_never_share_a_picture(tmp_path):
 def test_a_photo_is_never_overwritten(tmp_path):
     path = save_picture(tmp_path / "a.jpg", 10, 10, (0, 0, 5, 5))
     with pytest.raises(ValueError, match="is one of the images"):
-        predict.picture_paths([path], tmp_path)
+        photos.picture_paths([path], tmp_path)
 
 
 def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, strategy, monkeypatch):
@@ -198,7 +198,7 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix)
     info.save(tmp_path, dataset)
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256)
     (expected,) = read.evaluation(data, dataset, index.load(tmp_path, "val"), 1)
-    got = predict.batch_of(predict.load(path), data)
+    got = predict.batch_of(photos.load(path), data)
     assert got.keys() == expected.keys()
     for name in got:
         np.testing.assert_array_equal(got[name], expected[name], err_msg=name)

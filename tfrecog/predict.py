@@ -4,25 +4,17 @@ python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg
 """
 
 import dataclasses
-import glob
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from tfrecog import atomic, checkpoints, draw, evaluate, flagged, interruption, limits
+from tfrecog import checkpoints, draw, evaluate, flagged, interruption, limits, photos
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.metrics import coco, rle
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-LARGEST = 65500  # side of a JPEG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +42,12 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
         The files that could not be read, with the reason.
     """
     out, categories = Path(prediction.out), task.info.categories
-    pictures = picture_paths(paths, out)
+    pictures = photos.picture_paths(paths, out)
     names = [category.name for category in categories]
-    broken = {}
-
-    def legible() -> Iterator[tuple[int, np.ndarray]]:
-        for number, path in enumerate(tqdm(paths, desc="predict", unit=" images")):
-            try:
-                yield number, load(path)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                broken[path] = str(error) or type(error).__name__
-
+    broken: dict[Path, str] = {}
     threshold = prediction.detector.output.mask_threshold
     with evaluate.results_file(out) as write:
-        for number, picture in legible():
+        for number, picture in photos.legible(paths, broken):
             batch = batch_of(picture, prediction.data)
             (found,) = evaluate.detections(task, model, strategy, [batch], threshold)
             rows = coco.results(number, categories, *found.instances)
@@ -75,20 +59,8 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
             seen = draw.instances(
                 picture, found.boxes, found.labels, found.scores, masks, names=names, min_side=prediction.draw_side
             )
-            drawn = Image.fromarray(seen)
-            drawn.thumbnail((LARGEST, LARGEST))
-            with atomic.write(pictures[number], "wb") as file:
-                drawn.save(file, "JPEG", quality=92)
+            photos.save(seen, pictures[number])
     return broken
-
-
-def load(path: Path) -> np.ndarray:
-    """Image uint8 [H, W, 3] of a file, upright; OSError if it is none or is damaged."""
-    with Image.open(path) as picture:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255.
-            picture = Image.fromarray((np.asarray(picture) / 256).clip(0, 255).astype(np.uint8))
-        return np.asarray(picture.convert("RGB"))
 
 
 def batch_of(picture: np.ndarray, data: DataConfig) -> dict:
@@ -110,46 +82,6 @@ def batch_of(picture: np.ndarray, data: DataConfig) -> dict:
     return {name: value[None] for name, value in batch.items()}
 
 
-def find(images: str) -> list[Path]:
-    """Files that a pattern, a folder, a file, or several of these with commas between them name, each once."""
-    parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
-    paths: dict[Path, None] = {}
-    for part in parts:
-        part = os.path.expanduser(part)
-        if os.path.isdir(part):
-            found = [path for path in sorted(Path(part).iterdir()) if path.suffix.lower() in SUFFIXES]
-            missing = f"the folder {part} has no file that ends in {', '.join(sorted(SUFFIXES))}"
-        else:
-            names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
-            found = [Path(name) for name in names if os.path.isfile(name)]
-            missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
-        if not found:
-            raise FileNotFoundError(f"--images: {missing}")
-        paths |= dict.fromkeys(found)
-    if not paths:
-        raise FileNotFoundError("--images: name the pictures, as in --images='photos/*.jpg'")
-    return list(paths)
-
-
-def picture_paths(paths: list[Path], out: Path) -> list[Path]:
-    """Where the picture of each image goes: its place below the folder that all have in common, as a JPEG."""
-    common = os.path.commonpath([path.resolve().parent for path in paths])
-    below = [path.resolve().relative_to(common) for path in paths]
-    plain = [path.with_suffix(".jpg") for path in below]
-    # a.png and a.jpg would be one picture, so they become a.png.jpg and a.jpg.jpg.
-    pictures = [
-        out / (path.with_name(path.name + ".jpg") if plain.count(short) > 1 else short)
-        for path, short in zip(below, plain, strict=True)
-    ]
-    images = {path.resolve() for path in paths}
-    overwritten = next((picture for picture in pictures if picture.resolve() in images), None)
-    if overwritten:
-        raise ValueError(
-            f"--out={out}: {overwritten} is one of the images and would be overwritten; choose another folder"
-        )
-    return pictures
-
-
 def main(prediction: Prediction) -> None:
     """Predicts and reports; what the user can mend ends the program with a message."""
     if not prediction.out:
@@ -160,8 +92,8 @@ def main(prediction: Prediction) -> None:
     prediction = dataclasses.replace(prediction, detector=detector, train=train)
     try:
         limits.check(prediction)
-        paths = find(prediction.images)
-        picture_paths(paths, Path(prediction.out))
+        paths = photos.find(prediction.images)
+        photos.picture_paths(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
         print(f"Predicting with {path}", flush=True)
         broken = predict(task, model, strategy, prediction, paths)
