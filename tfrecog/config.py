@@ -247,11 +247,6 @@ class ClassifierConfig:
         "Normalisation, as of a detector's backbone; AlexNet and VGG16 without _bn have none.",
     ] = "batch"
     norm_epsilon: Annotated[float, "Added to the variance; MobileNetV3 has 1e-3."] = 1e-5
-    dropout: Annotated[
-        float,
-        "Training: share of the units that are dropped before the fully connected layers of AlexNet and VGG (0.5) and "
-        "before the last of MobileNetV3 (0.2). ResNets drop none.",
-    ] = 0.5
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ _FRACTIONS = {
     "detector.output.min_score",
     "detector.output.nms_iou",
     "detector.output.mask_threshold",
-    "classifier.dropout",
     "optim.momentum",
     "schedule.warmup_factor",
     "min_score",  # of a prediction
@@ -95,7 +94,7 @@ def _contradictions(values):
         wrong["train.seed"] = f"must be less than {2**31}"
     least = _SMALLEST_CROP.get(values["classifier.name"], 1)
     if values["classifier.crop"] < least:
-        wrong["classifier.crop"] = f"{values['classifier.name']} needs at least {least} pixels, or its last map is empty"
+        wrong["classifier.crop"] = f"{values['classifier.name']} needs at least {least} pixels"
     low, high = values["data.scale_jitter"]
     if low > high:
         wrong["data.scale_jitter"] = "the smaller number comes first"
