@@ -1,0 +1,34 @@
+"""AlexNet (Krizhevsky et al. 2012), in one piece and without local normalisation (Krizhevsky 2014), as torchvision's.
+
+The layers have the paper's names: conv1 to conv5 here, and fc6 to fc8 in the classifier.
+"""
+
+import keras
+import tensorflow as tf
+
+from tfrecog.models.conv import Conv
+from tfrecog.models.resnet import normalize
+
+
+class AlexNet(keras.layers.Layer):
+    """[B, H, W, 3] to {4: conv5 [B, h, w, 256]}, whose cells are 16 pixels apart."""
+
+    def __init__(self, name: str = "backbone"):
+        super().__init__(name=name)
+        # Only 2 zeros around the image, fewer than half a kernel: 224 pixels give 55 cells.
+        self.conv1 = keras.layers.Conv2D(64, 11, 4, activation="relu", name="conv1")
+        self.conv2 = Conv(192, 5, relu=True, name="conv2")
+        self.conv3 = Conv(384, 3, relu=True, name="conv3")
+        self.conv4 = Conv(256, 3, relu=True, name="conv4")
+        self.conv5 = Conv(256, 3, relu=True, name="conv5")
+        self.channels, self.strides = {4: 256}, {4: 16}
+
+    def normalize(self, image):
+        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
+        return normalize(image)
+
+    def call(self, image, training=False):
+        x = self.conv1(tf.pad(image, [[0, 0], [2, 2], [2, 2], [0, 0]]))
+        x = self.conv2(tf.nn.max_pool2d(x, 3, 2, "VALID"))
+        x = self.conv3(tf.nn.max_pool2d(x, 3, 2, "VALID"))
+        return {4: self.conv5(self.conv4(x))}

@@ -1,0 +1,44 @@
+"""VGG16 (Simonyan and Zisserman 2015, configuration D), the convolutions; fc6 to fc8 are in the classifier."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog.models.conv import Conv
+from tfrecog.models.resnet import normalize
+
+# Convolutions and channels of conv1..conv5 (table 1, D).
+BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
+
+class Vgg16(keras.layers.Layer):
+    """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]}: conv1 is level 0, conv5 level 4; sizes rounded down.
+
+    Args:
+        norm: as of `conv.Conv`; "none" in the paper.
+    """
+
+    def __init__(self, norm: str = "none", epsilon: float = 1e-5, name: str = "backbone"):
+        super().__init__(name=name)
+        self.blocks = [
+            [
+                Conv(channels, 3, norm=norm, epsilon=epsilon, relu=True, name=f"conv{block}_{i + 1}")
+                for i in range(convs)
+            ]
+            for block, (convs, channels) in enumerate(BLOCKS, start=1)
+        ]
+        self.channels = {level: channels for level, (_, channels) in enumerate(BLOCKS)}
+        self.strides = {level: 2**level for level in self.channels}
+
+    def normalize(self, image):
+        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
+        return normalize(image)
+
+    def call(self, image, training=False):
+        x, features = image, {}
+        for level, block in enumerate(self.blocks):
+            if level:
+                x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+            for conv in block:
+                x = conv(x, training=training)
+            features[level] = x
+        return features
