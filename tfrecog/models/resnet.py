@@ -1,4 +1,4 @@
-"""ResNet (He et al. 2015), with the stride in the 3x3 convolution as in torchvision."""
+"""ResNet (He et al. 2015) and ResNeXt (Xie et al. 2017), as torchvision and detectron2 have them."""
 
 import keras
 import tensorflow as tf
@@ -10,24 +10,49 @@ from tfrecog.models.conv import Conv
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
-# Blocks of res2..res5, and whether a block is a bottleneck (table 1).
+# Blocks of res2..res5, and whether a block is a bottleneck (table 1 of both papers).
 BLOCKS = {
     "resnet18": ((2, 2, 2, 2), False),
     "resnet34": ((3, 4, 6, 3), False),
     "resnet50": ((3, 4, 6, 3), True),
     "resnet101": ((3, 4, 23, 3), True),
+    "resnet152": ((3, 8, 36, 3), True),
+    "resnext50_32x4d": ((3, 4, 6, 3), True),
 }
+# Groups of a bottleneck's 3x3 convolution, which is twice as wide where there are several.
+GROUPS = {"resnext50_32x4d": 32}
 
 
 class Block(keras.layers.Layer):
-    """Two 3x3 convolutions, or 1x1, 3x3 and 1x1 with four times the channels, beside a shortcut (figure 5)."""
+    """Two 3x3 convolutions, or 1x1, 3x3 and 1x1 with four times the channels, beside a shortcut (figure 5).
 
-    def __init__(self, channels: int, stride: int, bottleneck: bool, project: bool, norm: dict, name: str):
+    Args:
+        channels: of the 3x3 convolutions, before ResNeXt's widening.
+        bottleneck: the second of these forms.
+        project: the shortcut is a 1x1 convolution.
+        groups: of a bottleneck's 3x3 convolution.
+        stride_in_1x1: a bottleneck's stride is in its first convolution.
+        norm: `norm` and `epsilon` of every convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        stride: int,
+        bottleneck: bool,
+        project: bool,
+        norm: dict,
+        name: str,
+        groups: int = 1,
+        stride_in_1x1: bool = False,
+    ):
         super().__init__(name=name)
         if bottleneck:
+            first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+            width = channels if groups == 1 else 2 * channels
             self.convs = [
-                Conv(channels, 1, relu=True, **norm, name="conv1"),
-                Conv(channels, 3, stride, relu=True, **norm, name="conv2"),
+                Conv(width, 1, first, relu=True, **norm, name="conv1"),
+                Conv(width, 3, second, groups=groups, relu=True, **norm, name="conv2"),
                 Conv(4 * channels, 1, **norm, name="conv3"),
             ]
         else:
@@ -46,12 +71,13 @@ class Block(keras.layers.Layer):
 
 
 class Stage(keras.layers.Layer):
-    """A row of blocks of one resolution."""
+    """A row of blocks of one resolution; the first has the stride and, where it is needed, the projection."""
 
-    def __init__(self, blocks: int, channels: int, stride: int, bottleneck: bool, project: bool, norm: dict, name: str):
+    def __init__(self, blocks: int, channels: int, stride: int, bottleneck: bool, name: str, **options):
         super().__init__(name=name)
+        project = bottleneck or stride > 1
         self.blocks = [
-            Block(channels, stride if i == 0 else 1, bottleneck, project and i == 0, norm, name=f"block{i + 1}")
+            Block(channels, stride if i == 0 else 1, bottleneck, project and i == 0, name=f"block{i + 1}", **options)
             for i in range(blocks)
         ]
         self.channels = self.blocks[-1].convs[-1].filters
@@ -100,7 +126,13 @@ def normalize(image):
 def stage(config: BackboneConfig, level: int) -> Stage:
     """The stage res`level`, of level 2 to 5."""
     blocks, bottleneck = BLOCKS[config.name]
-    channels, stride = config.width * 2 ** (level - 2), 1 if level == 2 else 2
-    norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
-    project = bottleneck or stride > 1
-    return Stage(blocks[level - 2], channels, stride, bottleneck, project, norm, name=f"res{level}")
+    return Stage(
+        blocks[level - 2],
+        config.width * 2 ** (level - 2),
+        1 if level == 2 else 2,
+        bottleneck,
+        name=f"res{level}",
+        groups=GROUPS.get(config.name, 1),
+        stride_in_1x1=config.stride_in_1x1,
+        norm={"norm": config.norm, "epsilon": config.norm_epsilon},
+    )
