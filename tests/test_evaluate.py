@@ -33,6 +33,7 @@ CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 # Landscape and portrait, larger and smaller than what they are resized to; 7 images, which no batch of 2..4 divides.
 SIZES = [(60, 80), (90, 50), (64, 64), (120, 200), (33, 47), (200, 90), (61, 83)]
 SLOTS = 6
+SIGMAS = (0.02, 0.05, 0.1)
 
 
 def scene(row, height, width):
@@ -45,6 +46,10 @@ def scene(row, height, width):
     for mask, (y1, x1, y2, x2) in zip(masks, boxes, strict=True):
         mask[y1:y2, x1:x2] = True
     labels = rng.integers(1, 3, n)
+    # Pixels of the object: COCO's indices, so that the continuous ones end in a half. A joint in four is not labelled.
+    visibility = rng.integers(0, 4, [n, 3, 1]).clip(0, 2)
+    points = corner[:, None] + rng.integers(0, 15, [n, 3, 2]) + 0.5
+    keypoints = np.where(visibility > 0, np.concatenate([points, visibility], -1), 0)
     file = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, [height, width, 3], np.uint8)).save(file, "PNG")
     return records.Record(
@@ -61,6 +66,7 @@ def scene(row, height, width):
         areas=masks.sum((1, 2)).astype(np.float32),
         ids=np.arange(n),
         masks=[records.to_runs(mask) for mask in masks],
+        keypoints=keypoints.astype(np.float32),
     )
 
 
@@ -76,9 +82,9 @@ def write_records(folder, scenes, split="val"):
                 writer.write(records.encode(record))
     crowd = int(sum(record.crowd.sum() for record in scenes))
     instances = sum(len(record.labels) for record in scenes) - crowd
-    info.save(
-        folder, info.DatasetInfo(CATEGORIES, {split: info.Split(len(scenes), instances, crowd, shards)}, masks=True)
-    )
+    joints = {"keypoints": ("a", "b", "c"), "keypoint_sigmas": SIGMAS}
+    splits = {split: info.Split(len(scenes), instances, crowd, shards)}
+    info.save(folder, info.DatasetInfo(CATEGORIES, splits, masks=True, **joints))
     return folder
 
 
@@ -91,6 +97,11 @@ def folder(tmp_path_factory):
 def experiment(folder):
     data = DataConfig(records=str(folder), eval_batch_size=3, eval_short_side=64, long_side=128)
     return Experiment(data=data, detector=DetectorConfig(masks=True))
+
+
+@pytest.fixture
+def posed(experiment):
+    return dataclasses.replace(experiment, detector=DetectorConfig(keypoints=True))
 
 
 class Oracle:
@@ -112,6 +123,24 @@ class Oracle:
             "scores": tf.where(labels > 0, 0.9, 0.0),
             "masks": tf.ones([*labels.shape, 28, 28]),
         }
+
+
+class Posed(Oracle):
+    """A task whose model sees boxes and keypoints; those that are not labelled too, in the middle of the box."""
+
+    def __init__(self, scenes=SCENES):
+        super().__init__(scenes)
+        middle = (self.boxes[..., :2] + self.boxes[..., 2:]) / 2
+        self.keypoints = np.repeat(np.pad(middle, [(0, 0), (0, 0), (0, 1)])[:, :, None], 3, axis=2)
+        for row, record in enumerate(scenes):
+            kept = record.keypoints[~record.crowd]
+            self.keypoints[row, : len(kept)] = np.where(kept[..., 2:] > 0, kept, self.keypoints[row, : len(kept)])
+
+    def predict(self, model, batch):
+        found = super().predict(model, batch)
+        del found["masks"]
+        points, scores = tf.split(tf.gather(self.keypoints, batch["record"]), [2, 1], axis=-1)
+        return found | {"keypoints": tf.concat([points * batch["scale"][:, None, None], scores], -1)}
 
 
 class Blind(Oracle):
@@ -180,6 +209,73 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
             got = [numbers[f"{name}_{number}"] for number in coco.NUMBERS]
             np.testing.assert_allclose(got, reference.stats, atol=1e-12)
             assert 0 < got[0] < 1, "shaken boxes are neither perfect nor useless"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_model_that_knows_the_keypoints_has_keypoint_ap_1(posed, tmp_path, count):
+    numbers = evaluate.evaluate(Posed(), None, posed, replicas.strategy(count), tmp_path)
+    assert numbers["keypoint_AP"] == numbers["box_AP"] == pytest.approx(1)
+    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    seen = {tuple(row["bbox"]): np.reshape(row["keypoints"], [3, 3]) for row in rows}
+    for record in SCENES:
+        boxes = np.round(coco.to_xywh(record.boxes), 3)
+        for box, points, crowd in zip(boxes.tolist(), record.keypoints, record.crowd, strict=True):
+            if not crowd:
+                labelled = points[:, 2] > 0
+                expected = points[labelled][:, [1, 0]] - 0.5  # COCO's pixel indices, which are whole numbers here
+                near = min(seen, key=lambda other: np.abs(np.subtract(other, box)).sum())
+                np.testing.assert_allclose(seen[near][labelled, :2], expected, atol=2e-3)
+    assert {score for row in rows for score in row["keypoint_scores"]} == {0, 1, 2}, "scores are not scaled"
+
+
+def test_the_written_keypoints_give_plain_pycocotools_the_same_numbers(posed, tmp_path, two_replicas):
+    class Shaken(Posed):
+        def __init__(self):
+            super().__init__()
+            self.keypoints[..., :2] += np.random.default_rng(5).normal(0, 1.5, [*self.keypoints.shape[:3], 2])
+
+    numbers = evaluate.evaluate(Shaken(), None, posed, two_replicas, tmp_path)
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": int(r.source_id), "height": r.height, "width": r.width} for r in SCENES],
+        "categories": [{"id": category.id, "name": category.name} for category in CATEGORIES],
+        "annotations": [
+            {"image_id": int(r.source_id), "category_id": CATEGORIES[r.labels[i] - 1].id, "bbox": box.tolist(),
+             "area": float(r.areas[i]), "iscrowd": int(r.crowd[i]), "num_keypoints": int((points[:, 2] > 0).sum()),
+             "keypoints": np.where(points[:, 2:] > 0, points[:, [1, 0, 2]] - [0.5, 0.5, 0], 0).ravel().tolist()}
+            for r in SCENES for i, (box, points) in enumerate(zip(coco.to_xywh(r.boxes), r.keypoints, strict=True))
+        ],
+    }  # fmt: skip
+    for number, annotation in enumerate(truth.dataset["annotations"], 1):
+        annotation["id"] = number
+    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        detections = truth.loadRes([{key: row[key] for key in row if key != "bbox"} for row in rows])
+        reference = COCOeval(truth, detections, "keypoints")
+        reference.params.kpt_oks_sigmas = np.array(SIGMAS)
+        reference.evaluate(), reference.accumulate(), reference.summarize()
+    got = [numbers[f"keypoint_{number}"] for number in coco.KEYPOINT_NUMBERS]
+    np.testing.assert_allclose(got, reference.stats, atol=1e-12)
+    assert 0 < got[0] < 1, "shaken keypoints are neither perfect nor useless"
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ({"keypoint_sigmas": ()}, r'dataset\.json has no keypoint_sigmas.*"keypoint_sigmas": \[0.05, 0.05, 0.05\]'),
+        (
+            {"keypoint_sigmas": (), "keypoints": ()},
+            r"dataset\.json has no keypoints, which --detector\.keypoints needs",
+        ),
+    ],
+)
+def test_what_the_evaluation_of_keypoints_needs_is_named_before_any_image_is_read(posed, tmp_path, missing, message):
+    dataset = dataclasses.replace(info.load(write_records(tmp_path, SCENES)), **missing)
+    info.save(tmp_path, dataset)
+    data = dataclasses.replace(posed.data, records=str(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        evaluate.evaluate(None, None, dataclasses.replace(posed, data=data), replicas.strategy(1))
 
 
 def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):

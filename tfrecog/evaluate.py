@@ -48,7 +48,7 @@ def evaluate(
     checkpoint: str | Path | None = None,
     show: bool = False,
 ) -> dict[str, float]:
-    """COCO's numbers by name (`box_AP`, `mask_AP50`, …) of a model on `experiment.data.eval_split`.
+    """COCO's numbers by name (`box_AP`, `mask_AP50`, `keypoint_AP`, …) of a model on `experiment.data.eval_split`.
 
     Args:
         out: folder for metrics.json (the numbers, a row for each class, what was evaluated) and detections.json (COCO's
@@ -63,14 +63,15 @@ def evaluate(
         raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
     # Each replica gets as many slots; the last batch is filled up, and what fills it is not valid.
     share = -(-experiment.data.eval_batch_size // strategy.num_replicas_in_sync)
-    evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks)
+    sigmas = info.sigmas(folder) if experiment.detector.keypoints else ()
+    evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
     with results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
         batches = read.evaluation(experiment.data, dataset, where, share * strategy.num_replicas_in_sync)
         for found in detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
             key = (found.image_id, found.record)
             truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
             evaluator.add_ground_truth(key, truth)
-            evaluator.add(key, found.boxes, found.labels, found.scores, found.masks)
+            evaluator.add(key, *found.instances)
             write(coco.results(found.image_id, dataset.categories, *found.instances))
             progress.update()
     numbers, table = evaluator.summarize()
@@ -104,11 +105,12 @@ class Detections:
     labels: np.ndarray  # int32 [n], 1..K
     scores: np.ndarray  # float32 [n]
     masks: list[dict] | None  # [n] compressed run lengths
+    keypoints: np.ndarray | None = None  # float64 [n, J, 3]: y, x to the thousandth of a pixel, score
 
     @property
     def instances(self):
-        """Boxes, labels, scores and masks."""
-        return self.boxes, self.labels, self.scores, self.masks
+        """Boxes, labels, scores, masks and keypoints."""
+        return self.boxes, self.labels, self.scores, self.masks, self.keypoints
 
 
 def detections(task, model, strategy, batches: tf.data.Dataset, mask_threshold: float) -> Iterator[Detections]:
@@ -144,6 +146,10 @@ def _in_original(output: dict, image: dict, mask_threshold: float) -> Detections
     boxes = output["boxes"][filled] / np.tile(image["scale"], 2)
     boxes = np.clip(boxes, 0, np.array([height, width, height, width]))
     masks = rle.paste(output["masks"][filled], boxes, height, width, mask_threshold) if "masks" in output else None
+    keypoints = None
+    if "keypoints" in output:
+        keypoints = output["keypoints"][filled].astype(float)
+        keypoints[..., :2] = np.round(keypoints[..., :2] / image["scale"], 3)
     return Detections(
         image_id=int(image["image_id"]),
         record=int(image["record"]),
@@ -153,6 +159,7 @@ def _in_original(output: dict, image: dict, mask_threshold: float) -> Detections
         labels=output["labels"][filled],
         scores=output["scores"][filled],
         masks=masks,
+        keypoints=keypoints,
     )
 
 

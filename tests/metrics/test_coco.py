@@ -12,6 +12,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tfrecog.data import coco_person
 from tfrecog.metrics import coco
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
@@ -29,6 +30,7 @@ class Truth:
     crowd: np.ndarray = None
     areas: np.ndarray = None
     masks: list | None = field(default=None)
+    keypoints: np.ndarray = None
 
     def __post_init__(self):
         self.boxes = np.asarray(self.boxes, np.float32).reshape(-1, 4)
@@ -148,6 +150,75 @@ def test_the_order_in_which_images_come_does_not_matter():
     assert numbers_of(truth, found) == numbers_of(*backwards)
 
 
+SIGMAS = (0.05, 0.1)
+# Two keypoints, of which OKS is the mean; y, x, visibility.
+JOINTS = np.array([[[20.5, 20.5, 2], [40.5, 40.5, 1]]])
+
+
+def keypoint_numbers(moved, sigmas=SIGMAS, **truth):
+    """Numbers of a detection of SQUARE whose keypoints are those of the truth, moved by [J, 2] (y, x) pixels."""
+    record = Truth([SQUARE], [1], **{"keypoints": JOINTS, **truth})
+    keypoints = JOINTS + np.pad(np.asarray(moved, float).reshape(1, -1, 2), [(0, 0), (0, 0), (0, 1)])
+    return numbers_of({1: record}, {1: ([SQUARE], [1], [0.9], None, keypoints)}, sigmas=sigmas)
+
+
+def test_exact_keypoints_have_ap_1_beside_their_boxes():
+    numbers, table = keypoint_numbers([[0, 0], [0, 0]])
+    assert set(numbers) == {f"box_{name}" for name in coco.NUMBERS} | {f"keypoint_{n}" for n in coco.KEYPOINT_NUMBERS}
+    assert numbers["keypoint_AP"] == numbers["keypoint_APm"] == pytest.approx(1)  # 40 x 40 is medium
+    assert numbers["keypoint_APl"] == coco.NOTHING_TO_MEASURE
+    assert table[0]["keypoint_AP"] == pytest.approx(1) and table[1]["keypoint_AP"] == coco.NOTHING_TO_MEASURE
+
+
+@pytest.mark.parametrize(("joint", "sigma"), [(0, 0.05), (1, 0.1)])
+def test_a_keypoint_off_by_two_sigmas_of_the_side_counts_exp_of_minus_a_half(joint, sigma):
+    # The area is 40 x 40, so the distance 2 sigma 40 makes exp(-1/2) = 0.607. The other keypoint counts 1, so
+    # OKS is 0.803: a hit at 0.50 ... 0.80, seven of the ten thresholds. With the other sigma they are others.
+    moved = np.zeros([2, 2])
+    moved[joint] = 2 * sigma * 40 * np.array([0.6, 0.8])
+    numbers, _ = keypoint_numbers(moved)
+    assert numbers["keypoint_AP"] == pytest.approx(0.7)
+    assert keypoint_numbers(moved, sigmas=SIGMAS[::-1])[0]["keypoint_AP"] != pytest.approx(0.7)
+
+
+def test_an_unlabelled_keypoint_does_not_count():
+    unlabelled = JOINTS * [[[1], [0]]]
+    assert keypoint_numbers([[0, 0], [30, 30]], keypoints=unlabelled)[0]["keypoint_AP"] == pytest.approx(1)
+    assert keypoint_numbers([[30, 30], [0, 0]], keypoints=unlabelled)[0]["keypoint_AP"] == 0
+
+
+def test_objects_without_keypoints_and_crowds_are_neither_hits_nor_misses():
+    beside = [10.0, 60.0, 50.0, 100.0]
+    for crowd in ([False, False], [False, True]):
+        keypoints = np.concatenate([JOINTS, 0 * JOINTS])
+        truth = {1: Truth([SQUARE, beside], [1, 1], crowd=crowd, keypoints=keypoints)}
+        found = ([beside, SQUARE], [1, 1], [0.9, 0.8], None, np.concatenate([JOINTS + np.array([0, 50, 0]), JOINTS]))
+        numbers, _ = numbers_of(truth, {1: found}, sigmas=SIGMAS)
+        assert numbers["keypoint_AP"] == pytest.approx(1)
+
+
+def test_keypoints_are_written_as_pixel_indices_with_their_scores_beside_them():
+    keypoints = np.array([[[20.5, 30.5, 7.25], [-0.25, 41.0, -3.5]]])
+    (row,) = coco.results(5, CATEGORIES, [SQUARE], [2], [0.5], None, keypoints)
+    assert row["keypoints"] == [30, 20, 1, 40.5, -0.75, 1]
+    assert row["keypoint_scores"] == [7.25, -3.5]
+
+
+def test_the_report_has_the_numbers_of_keypoints_under_names_of_their_own():
+    text = coco.text_of(*keypoint_numbers([[0, 0], [0, 0]])).splitlines()
+    assert text[0].split() == list(coco.NUMBERS) and text[3].split() == list(coco.KEYPOINT_NUMBERS)
+    assert text[4].split()[:2] == ["keypoint", "100.0"]
+
+
+@pytest.mark.parametrize("missing", ["no keypoints", "3 keypoints", "keypoints of every detection"])
+def test_keypoints_that_are_missing_are_an_error(missing):
+    evaluator = coco.Evaluator(CATEGORIES, sigmas=SIGMAS)
+    with pytest.raises(ValueError, match=missing):
+        keypoints = {"no keypoints": None, "3 keypoints": np.zeros([1, 3, 3])}.get(missing, JOINTS)
+        evaluator.add_ground_truth(7, Truth([SQUARE], [1], keypoints=keypoints))
+        evaluator.add(7, [SQUARE], [1], [0.9])
+
+
 @pytest.mark.parametrize("missing", ["ground truth", "mask", "masks"])
 def test_what_cannot_be_measured_is_an_error(missing):
     evaluator = coco.Evaluator(CATEGORIES, masks=missing != "ground truth")
@@ -211,9 +282,9 @@ def perturbed_coco(shared_data, tmp_path_factory):
 
 
 def pycocotools_stats(truth, detections, kind):
-    """COCOeval's twelve numbers as its users get them; a mask's area is that of its pixels."""
-    drop = {"bbox": "segmentation", "segm": "bbox"}[kind]
-    detections = [{key: value for key, value in row.items() if key != drop} for row in detections]
+    """COCOeval's numbers as its users get them; a detection's area is that of the kind."""
+    drop = {"bbox", "segmentation", "keypoints"} - {{"segm": "segmentation"}.get(kind, kind)}
+    detections = [{key: value for key, value in row.items() if key not in drop} for row in detections]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(truth, truth.loadRes(json.loads(json.dumps(detections))), kind)
         evaluation.evaluate()
@@ -266,3 +337,60 @@ def test_real_annotations_give_the_numbers_of_plain_pycocotools(perturbed_coco):
 def to_corners(xywh):
     x, y, width, height = xywh
     return [y, x, y + height, x + width]
+
+
+@pytest.fixture(scope="module")
+def shaken_people(shared_data):
+    """COCO's people with keypoints, and detections made of their shaken keypoints, some of other places."""
+    path = shared_data / "coco_ccby_instances_keypoints" / "person_keypoints.json"
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(path))
+    rng, found = np.random.default_rng(4), {image["id"]: [] for image in truth.dataset["images"]}
+    for annotation in truth.dataset["annotations"]:
+        x, y, visibility = np.array(annotation["keypoints"], float).reshape(-1, 3).T
+        left, top, width, height = annotation["bbox"]
+        nowhere = rng.uniform([left, top], [left + width, top + height], [len(x), 2])
+        points = np.where(visibility[:, None] > 0, np.stack([x, y], -1), nowhere)
+        for _ in range(rng.integers(0, 4)):
+            shift = rng.normal(0, 0.04 * np.sqrt(annotation["area"]), points.shape)
+            found[annotation["image_id"]].append((points + shift, float(rng.integers(1, 50) / 50)))
+    return truth, found
+
+
+def test_real_keypoints_give_the_numbers_of_plain_pycocotools(shaken_people):
+    truth, found = shaken_people
+    (person,) = truth.dataset["categories"]
+    evaluator = coco.Evaluator([SimpleNamespace(**person)], sigmas=coco_person.SIGMAS)
+    written, plain = [], []
+    for image in truth.dataset["images"]:
+        annotations = truth.loadAnns(truth.getAnnIds(image["id"]))
+        xyv = np.array([annotation["keypoints"] for annotation in annotations], float).reshape(-1, 17, 3)
+        # As a record has them: y and x continuous, half a pixel more than COCO's indices.
+        keypoints = np.where(xyv[..., 2:] > 0, xyv[..., [1, 0, 2]] + [0.5, 0.5, 0], 0)
+        evaluator.add_ground_truth(image["id"], Truth(
+            [to_corners(annotation["bbox"]) for annotation in annotations], [1] * len(annotations),
+            height=image["height"], width=image["width"], keypoints=keypoints,
+            crowd=np.array([annotation["iscrowd"] for annotation in annotations], bool),
+            areas=np.array([annotation["area"] for annotation in annotations], np.float32),
+        ))  # fmt: skip
+        people = found[image["id"]]
+        points = np.array([np.round(points[:, ::-1] + 0.5, 3) for points, _ in people]).reshape(-1, 17, 2)
+        scores = [score for _, score in people]
+        boxes = np.concatenate([points.min(1), points.max(1)], -1)
+        detections = boxes, [1] * len(people), scores, None, np.pad(points, [(0, 0), (0, 0), (0, 1)])
+        evaluator.add(image["id"], *detections)
+        written += coco.results(image["id"], [SimpleNamespace(**person)], *detections)
+        plain += [
+            {"image_id": image["id"], "category_id": 1, "score": score,
+             "keypoints": np.column_stack([np.round(points, 3), np.ones(17)]).ravel().tolist()}
+            for points, score in people
+        ]  # fmt: skip
+    numbers, table = evaluator.summarize()
+    expected = pycocotools_stats(truth, plain, "keypoints")
+    assert 0.2 < expected.stats[0] < 0.9, "the detections are neither perfect nor useless"
+    assert min(expected.stats) > 0, "people of both sizes are found"
+    got = [numbers[f"keypoint_{name}"] for name in coco.KEYPOINT_NUMBERS]
+    np.testing.assert_allclose(got, expected.stats, rtol=0, atol=1e-12)
+    assert table[0]["keypoint_AP"] == pytest.approx(expected.stats[0], abs=1e-12)
+    # What is written gives the same numbers to whoever evaluates the file.
+    np.testing.assert_allclose(pycocotools_stats(truth, written, "keypoints").stats, expected.stats, atol=1e-12)

@@ -1,4 +1,4 @@
-"""COCO's average precision and recall for boxes and masks, computed by pycocotools' COCOeval."""
+"""COCO's average precision and recall for boxes, masks and keypoints, computed by pycocotools' COCOeval."""
 
 import contextlib
 import io
@@ -14,6 +14,10 @@ from tfrecog.metrics import rle
 # COCOeval.stats, in its order: precision over IoU 0.50:0.95, at 0.50 and 0.75, and of small (area < 32²), medium and
 # large (> 96²) objects; recall with at most 1, 10 and 100 detections an image, and of the three sizes.
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+# Of keypoints, with object keypoint similarity (OKS) in place of IoU and at most 20 detections an image; small objects
+# have no numbers of their own. Objects without a labelled keypoint are neither hits nor misses.
+KEYPOINT_NUMBERS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
+NUMBERS_OF = {"box": NUMBERS, "mask": NUMBERS, "keypoint": KEYPOINT_NUMBERS}
 NOTHING_TO_MEASURE = -1.0  # COCO's value where there is no object of that size or class.
 
 
@@ -24,9 +28,17 @@ class Evaluator:
     sortable value that no other image has; where scores tie, images count in the order of their keys.
     """
 
-    def __init__(self, categories: Sequence, masks: bool = False):
-        """`categories` [K] have a `name` and the `id` of the source; with `masks`, mask numbers are computed too."""
-        self.categories, self.masks = tuple(categories), masks
+    def __init__(self, categories: Sequence, masks: bool = False, sigmas: Sequence[float] = ()):
+        """Computes the numbers of boxes, with `masks` those of masks and with `sigmas` those of keypoints too.
+
+        Args:
+            categories: [K], with the `name` and the `id` of the source.
+            masks: whether ground truth and detections have masks.
+            sigmas: [J], how exactly each keypoint can be marked: a distance d counts exp(-d² / (2 (2 sigma)² area)) in
+                the similarity (OKS), which is the mean over the labelled keypoints of an object.
+        """
+        self.categories, self.masks, self.sigmas = tuple(categories), masks, np.asarray(sigmas, float)
+        self.kinds = ("box", *["mask"] * masks, *["keypoint"] * bool(len(self.sigmas)))
         self._truth: dict = {}
         self._detections: dict = {}
 
@@ -42,7 +54,7 @@ class Evaluator:
         }
 
     def add_ground_truth(self, key, record) -> None:
-        """Adds the objects of a `records.Record`: its boxes, labels, crowd, areas and, if asked for, masks."""
+        """Adds the objects of a `records.Record`: boxes, labels, crowd, areas and the masks and keypoints asked for."""
         if key in self._truth:
             raise ValueError(f"image {key} occurs twice in the ground truth")
         masks = None
@@ -50,16 +62,27 @@ class Evaluator:
             if record.masks is None:
                 raise ValueError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
             masks = [rle.compress(runs, record.height, record.width) for runs in record.masks]
+        keypoints = None
+        if "keypoint" in self.kinds:
+            joints = len(self.sigmas)
+            if len(record.labels) and (record.keypoints is None or record.keypoints.shape[1] != joints):
+                has = "no" if record.keypoints is None else record.keypoints.shape[1]
+                raise ValueError(
+                    f"{record.filename!r} has {has} keypoints an object, so the AP of {joints} keypoints cannot be "
+                    "measured; rebuild with keypoints"
+                )
+            keypoints = np.zeros([0, joints, 3]) if record.keypoints is None else np.asarray(record.keypoints, float)
         self._truth[key] = {
             "boxes": np.asarray(record.boxes, float).reshape(-1, 4),
             "labels": np.asarray(record.labels, int),
             "crowd": np.asarray(record.crowd, bool),
             "areas": np.asarray(record.areas, float),
             "masks": masks,
+            "keypoints": keypoints,
             "size": (int(record.height), int(record.width)),
         }
 
-    def add(self, key, boxes, labels, scores, masks=None) -> None:
+    def add(self, key, boxes, labels, scores, masks=None, keypoints=None) -> None:
         """Adds the detections of an image.
 
         Args:
@@ -68,22 +91,28 @@ class Evaluator:
             labels: [n], in 1..K.
             scores: [n].
             masks: [n] compressed run lengths, as pycocotools encodes them; needed if the evaluator has masks.
+            keypoints: [n, J, 3] y, x, score, in continuous pixels; needed if the evaluator has keypoints.
         """
         if key in self._detections:
             raise ValueError(f"detections of image {key} were added twice")
         if self.masks and masks is None:
             raise ValueError("an evaluator of masks needs the mask of every detection")
+        if "keypoint" in self.kinds:
+            if keypoints is None:
+                raise ValueError("an evaluator of keypoints needs the keypoints of every detection")
+            keypoints = np.asarray(keypoints, float).reshape(-1, len(self.sigmas), 3)
         self._detections[key] = {
             "boxes": np.asarray(boxes, float).reshape(-1, 4),
             "labels": np.asarray(labels, int).reshape(-1),
             "scores": np.asarray(scores, float).reshape(-1),
             "masks": masks,
+            "keypoints": keypoints,
         }
 
     def summarize(self) -> tuple[dict[str, float], list[dict]]:
-        """The twelve numbers by name, `box_AP` … and `mask_AP` …, and a table with a row for each class.
+        """The numbers by name, `box_AP` …, `mask_AP` …, `keypoint_AP` …, and a table with a row for each class.
 
-        A row has name, id, instances (without crowd), box_AP, box_AP50 and, with masks, mask_AP, mask_AP50. A number
+        A row has name, id, instances (without crowd), and AP and AP50 of each kind, such as box_AP, box_AP50. A number
         is -1 where there is nothing to measure, such as the AP of a class without objects.
         """
         strangers = [key for key in self._detections if key not in self._truth]
@@ -97,16 +126,17 @@ class Evaluator:
             for label, category in enumerate(self.categories, 1)
         ]
         numbers = {}
-        for kind in ("box", "mask") if self.masks else ("box",):
+        for kind in self.kinds:
             stats, precision = self._measure(kind)
-            numbers |= {f"{kind}_{name}": float(value) for name, value in zip(NUMBERS, stats, strict=True)}
+            names = NUMBERS_OF[kind]
+            numbers |= {f"{kind}_{name}": float(value) for name, value in zip(names, stats, strict=True)}
             for label, row in enumerate(table, 1):
                 row[f"{kind}_AP"] = _mean(precision[:, :, label - 1])
                 row[f"{kind}_AP50"] = _mean(precision[0, :, label - 1])
         return numbers, table
 
     def _measure(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
-        """The twelve numbers, and precision [IoU thresholds, recalls, K] of any size with at most 100 detections."""
+        """A kind's numbers, and precision [IoU thresholds, recalls, K] of any size with as many detections as count."""
         # Images, categories and annotations are numbered here from 1: pycocotools takes an annotation with id 0 for
         # "not matched", and ids of the source may be missing or double.
         keys = sorted(self._truth)
@@ -124,22 +154,28 @@ class Evaluator:
             evaluation = COCOeval(
                 _coco(frame | {"annotations": truth}),
                 _coco(frame | {"annotations": detections}),
-                {"box": "bbox", "mask": "segm"}[kind],
+                {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}[kind],
             )
+            if kind == "keypoint":
+                evaluation.params.kpt_oks_sigmas = self.sigmas
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
         return evaluation.stats, evaluation.eval["precision"][..., 0, -1]
 
 
-def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=None) -> list[dict]:
+def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=None, keypoints=None) -> list[dict]:
     """Detections of an image in COCO's results format, with the category ids of the source.
+
+    pycocotools' loadRes takes a detection's area from the first that a row has of bbox, segmentation and keypoints. The
+    numbers here are those of a kind's own area: keep one of the three to get them from the file.
 
     Args:
         boxes: [n, 4] y1, x1, y2, x2 in pixels of the original image; written as x, y, width, height.
         labels: [n], in 1..K.
         scores: [n].
         masks: [n] compressed run lengths; `counts` is written as ASCII text.
+        keypoints: [n, J, 3] y, x, score; written as x, y, 1 of each in pixel indices, and the scores by themselves.
     """
     rows = []
     # Nine digits tell any two float32 scores apart, so no ties arise that the evaluation did not see.
@@ -148,6 +184,9 @@ def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=No
         row |= {"bbox": [round(side, 3) for side in box.tolist()], "score": float(f"{scores[i]:.9g}")}
         if masks is not None:
             row["segmentation"] = {"size": list(map(int, masks[i]["size"])), "counts": masks[i]["counts"].decode()}
+        if keypoints is not None:
+            row["keypoints"] = np.round(_to_xyv(keypoints[i]), 3).ravel().tolist()
+            row["keypoint_scores"] = [float(f"{score:.9g}") for score in keypoints[i][:, 2]]
         rows.append(row)
     return rows
 
@@ -160,19 +199,27 @@ def to_xywh(boxes) -> np.ndarray:
 
 def text_of(numbers: dict[str, float], table: Sequence[dict]) -> str:
     """The numbers for people, in percent: the averages, and a line for each class that has objects."""
-    kinds = [kind for kind in ("box", "mask") if f"{kind}_AP" in numbers]
-    lines = ["      " + "".join(f"{name:>7}" for name in NUMBERS)]
-    for kind in kinds:
-        lines.append(f"{kind:<6}" + "".join(f"{_percent(numbers[f'{kind}_{name}']):>7}" for name in NUMBERS))
+    kinds = [kind for kind in NUMBERS_OF if f"{kind}_AP" in numbers]
+    lines: list[str] = []
+    for i, kind in enumerate(kinds):
+        names = NUMBERS_OF[kind]
+        if not i or names != NUMBERS_OF[kinds[i - 1]]:
+            lines += [*[""] * bool(i), " " * 8 + "".join(f"{name:>7}" for name in names)]
+        lines.append(f"{kind:<8}" + "".join(f"{_percent(numbers[f'{kind}_{name}']):>7}" for name in names))
     columns = [f"{kind}_{name}" for kind in kinds for name in ("AP", "AP50")]
     width = max([len(row["name"]) for row in table] + [5])
-    lines += ["", f"{'class':<{width}}{'objects':>9}" + "".join(f"{column:>11}" for column in columns)]
+    lines += ["", f"{'class':<{width}}{'objects':>9}" + "".join(f"{column:>15}" for column in columns)]
     for row in table:
         if row["instances"]:
-            percents = "".join(f"{_percent(row[column]):>11}" for column in columns)
+            percents = "".join(f"{_percent(row[column]):>15}" for column in columns)
             lines.append(f"{row['name']:<{width}}{row['instances']:>9}{percents}")
     without = sum(row["instances"] == 0 for row in table)
     return "\n".join(lines + ([f"({without} more classes have no objects here)"] if without else []))
+
+
+def _to_xyv(keypoints: np.ndarray) -> np.ndarray:
+    """COCO's x, y, visibility [J, 3] of keypoints [J, 3]: of pixel indices, and 1 for each of a detection."""
+    return np.stack([keypoints[:, 1] - 0.5, keypoints[:, 0] - 0.5, np.ones(len(keypoints))], axis=-1)
 
 
 def _annotations(image: dict, image_id: int, kind: str):
@@ -180,17 +227,30 @@ def _annotations(image: dict, image_id: int, kind: str):
     boxes = to_xywh(image["boxes"])
     for i, label in enumerate(image["labels"].tolist()):
         annotation = {"image_id": image_id, "category_id": label}
-        if kind == "box":
-            annotation["bbox"] = boxes[i].tolist()
-        else:
+        if kind == "mask":
             annotation["segmentation"] = image["masks"][i]
+        else:
+            annotation["bbox"] = boxes[i].tolist()
         if "scores" in image:
-            # A detection's area is that of its box or of its mask: it decides whether a detection that matches
-            # nothing counts among the small, medium or large ones.
-            area = boxes[i, 2] * boxes[i, 3] if kind == "box" else pycocotools.area(image["masks"][i])
+            # A detection's area is that of its box, of its mask or of the rectangle around its keypoints: it decides
+            # whether a detection that matches nothing counts among the small, medium or large ones.
+            if kind == "box":
+                area = boxes[i, 2] * boxes[i, 3]
+            elif kind == "mask":
+                area = pycocotools.area(image["masks"][i])
+            else:
+                keypoints = _to_xyv(image["keypoints"][i])
+                annotation["keypoints"] = keypoints.ravel().tolist()
+                area = np.prod(np.ptp(keypoints[:, :2], axis=0))
             annotation |= {"score": float(image["scores"][i]), "area": float(area), "iscrowd": 0}
         else:
             annotation |= {"area": float(image["areas"][i]), "iscrowd": int(image["crowd"][i])}
+            if kind == "keypoint":
+                visibility = image["keypoints"][i][:, 2:]
+                keypoints = np.where(visibility > 0, _to_xyv(image["keypoints"][i]), 0)
+                keypoints[:, 2:] = visibility
+                labelled = int(np.sum(visibility > 0))
+                annotation |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": labelled}
         yield annotation
 
 
