@@ -27,7 +27,7 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(draft, 0o666 & ~_umask())
+        os.chmod(draft, 0o666 & ~umask())
         os.replace(draft, path)
     except BaseException as error:
         if draft:
@@ -37,7 +37,8 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         raise
 
 
-def _umask():
+def umask() -> int:
+    """The permissions that this process takes from the files it makes."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -24,13 +24,16 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be written, read, or given to this model; the message says what to do."""
 
 
-def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD, keep: int) -> Path:
-    """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`."""
+def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD | None, keep: int) -> Path:
+    """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`.
+
+    Without an optimizer there are only weights, to evaluate or to start from.
+    """
     folder = Path(workdir) / FOLDER
     final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
     checkpoint = tf.train.Checkpoint(
         model=_by_path(model.variables, model.variables),
-        momenta=_by_path(optimizer.variables, optimizer.momenta),
+        momenta=_by_path(optimizer.variables, optimizer.momenta) if optimizer else {},
         step=tf.Variable(step, dtype=tf.int64),
     )
     try:

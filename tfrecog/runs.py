@@ -13,6 +13,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
 
 FLAGFILE, LOCK = "experiment.flags", ".lock"
+IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
 
 # What a run may be continued with another value of: it changes neither the model nor the steps already taken.
 MAY_DIFFER = {
@@ -59,6 +60,12 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
     Returns the claim on the workdir: until it is closed, no other process trains there.
     """
     workdir = Path(experiment.workdir)
+    if (workdir / IMPORTED).is_file():
+        raise ValueError(
+            f"--workdir={workdir} holds imported weights, which stay as they are. To train on from them, name another "
+            f"folder and start from this one: --workdir=RUN --train.start_from={workdir} (for other classes with "
+            "--train.skip_mismatched); configs/finetune/ has recipes"
+        )
     if not checkpoints.latest(workdir):
         _check_start(experiment)
     elif (workdir / FLAGFILE).is_file():

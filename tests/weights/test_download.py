@@ -1,0 +1,113 @@
+"""Downloads from a real server on this machine."""
+
+import functools
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+from tfrecog.weights import download
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves one file: /ranges/ with support of Range, /whole/ without, /short/ breaks off in the middle."""
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        kind, name = self.path.strip("/").split("/")
+        if name == "gone.pth":
+            self.send_error(404)
+            return
+        start = int(self.headers["Range"][6:-1]) if kind == "ranges" and self.headers["Range"] else 0
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        self.wfile.write(CONTENT[start : 1_500_000 if kind == "short" else None])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def address(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFRECOG_CACHE", str(tmp_path / "cache"))
+    server.asked.clear()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def test_a_file_is_downloaded_once(server, address, cache):
+    first = download.fetch(f"{address}/ranges/a.pth", SHA256[:8])
+    assert first == cache / "a.pth" and first.read_bytes() == CONTENT
+    assert download.fetch(f"{address}/ranges/a.pth", SHA256[:8]) == first
+    assert len(server.asked) == 1
+    assert [path.name for path in cache.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("ranges", "bytes=1500000-"), ("whole", "bytes=1500000-")])
+def test_a_download_that_broke_off_goes_on(server, address, cache, kind, asked):
+    with pytest.raises(download.DownloadError, match=r"broke off after 1,500,000 of 3,000,000"):
+        download.fetch(f"{address}/short/a.pth", SHA256[:8])
+    assert not (cache / "a.pth").exists()
+    assert download.fetch(f"{address}/{kind}/a.pth", SHA256[:8]).read_bytes() == CONTENT
+    assert server.asked[-1] == (f"/{kind}/a.pth", asked)
+
+
+def test_a_part_that_is_already_whole_is_taken(address, cache):
+    cache.mkdir()
+    (cache / "a.pth.part").write_bytes(CONTENT)
+    assert download.fetch(f"{address}/ranges/a.pth", SHA256).read_bytes() == CONTENT
+
+
+def test_another_file_than_the_hash_says_is_deleted(address, cache):
+    with pytest.raises(download.DownloadError, match=r"should have 00000000…; it is deleted.*--weights=FILE"):
+        download.fetch(f"{address}/ranges/a.pth", "00000000")
+    assert not list(cache.iterdir())
+
+
+def test_a_cached_file_that_was_changed_is_deleted(address, cache):
+    path = download.fetch(f"{address}/ranges/a.pth", SHA256[:8])
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(download.DownloadError, match="deleted"):
+        download.fetch(f"{address}/ranges/a.pth", SHA256[:8])
+    assert download.fetch(f"{address}/ranges/a.pth", SHA256[:8]).read_bytes() == CONTENT
+
+
+def test_a_missing_file_and_a_missing_network_say_what_to_do(address, cache):
+    by_hand = f"in a browser, put the file at {cache}/gone.pth.*--weights=FILE"
+    with pytest.raises(download.DownloadError, match=rf"404 Not Found.*{by_hand}"):
+        download.fetch(f"{address}/ranges/gone.pth", SHA256)
+    with pytest.raises(download.DownloadError, match=rf"no network\?.*{by_hand}"):
+        download.fetch("http://127.0.0.1:9/gone.pth", SHA256)  # The discard port, where nobody listens.
+
+
+def test_two_at_once_download_one_file(server, address):
+    fetch = functools.partial(download.fetch, f"{address}/ranges/a.pth", SHA256)
+    threads = [threading.Thread(target=fetch) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fetch().read_bytes() == CONTENT and len(server.asked) == 1

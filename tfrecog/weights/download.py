@@ -1,0 +1,124 @@
+"""Published files, downloaded once into a cache and checked by their SHA-256."""
+
+import fcntl
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+_PIECE = 1 << 20  # bytes
+_PATIENCE = 30  # seconds without a byte
+
+
+class DownloadError(RuntimeError):
+    """A file cannot be had; the message says how to get it by hand."""
+
+
+def folder() -> Path:
+    """The cache: the folder that TFRECOG_CACHE names, or ~/.cache/tfrecog/weights."""
+    return Path(os.environ.get("TFRECOG_CACHE") or "~/.cache/tfrecog/weights").expanduser()
+
+
+def fetch(url: str, sha256: str) -> Path:
+    """Path of the file at `url` in the cache, downloaded if it is not there.
+
+    A download that breaks off goes on where it was with the next call. `sha256` may be the first digits alone.
+
+    Raises:
+        DownloadError: no network, no such file, or another one than `sha256` says.
+        OSError: the cache cannot be written.
+    """
+    path = folder() / url.rpartition("/")[2]
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        with _alone(part) as file:
+            if not path.is_file():  # Another process may have had it while this one waited.
+                _download(url, file, path)
+                _check(part, sha256, url, path)
+                part.replace(path)
+    _check(path, sha256, url, path)
+    return path
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[IO[bytes]]:
+    """The unfinished file, to which one process at a time adds."""
+    with open(part, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _download(url, file, path):
+    start = file.seek(0, os.SEEK_END)
+    request = urllib.request.Request(url, headers={"User-Agent": "tfrecog"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+            if answer.status != 206 and start:  # All of it comes again.
+                file.truncate(0)
+                start = 0
+            length = answer.headers.get("Content-Length")
+            total = start + int(length) if length else None
+            print(f"downloading {url} to {path}", flush=True)
+            with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=path.name, mininterval=0.5) as bar:
+                while piece := answer.read(_PIECE):
+                    _write(file, piece, path)
+                    bar.update(len(piece))
+        file.flush()
+        os.fsync(file.fileno())
+        done = file.tell()
+        if total is not None and done < total:
+            raise DownloadError(
+                f"the download of {url} broke off after {done:,} of {total:,} bytes. The same command goes on from "
+                f"there. {_by_hand(url, path)}"
+            )
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # There is nothing beyond what is here.
+            return
+        raise DownloadError(f"{url}: the server says {error.code} {error.reason}. {_by_hand(url, path)}") from error
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(f"cannot download {url} ({reason}): no network? {_by_hand(url, path)}") from error
+
+
+def _write(file, piece, path):
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise DownloadError(
+            f"cannot write {path} ({error.strerror}): make room, or name another folder with the environment variable "
+            "TFRECOG_CACHE"
+        ) from error
+
+
+def _check(path, sha256, url, final):
+    """DownloadError, and no file, if it is not what it should be."""
+    if not path.stat().st_size:
+        found = "an empty file"
+    else:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest.startswith(sha256):
+            return
+        found = f"a file with the SHA-256 {digest[: max(8, len(sha256))]}…"
+    path.unlink()
+    raise DownloadError(
+        f"{path} was {found}, and should have {sha256}…; it is deleted. It was damaged on the way, or is another file "
+        f"by now: try again. {_by_hand(url, final)}"
+    )
+
+
+def _by_hand(url, path):
+    return (
+        f"By hand: open {url} in a browser, put the file at {path}, and give the same command; or name the file with "
+        "--weights=FILE."
+    )

@@ -1,0 +1,209 @@
+"""Makes a run of a published file of weights: experiment.flags, dataset.json and a checkpoint, as training leaves them.
+
+`main` is the command of every library whose weights are read: it needs their list and their layout.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from tfrecog import atomic, checkpoints, flagged, runs, tasks
+from tfrecog.data import info as dataset
+from tfrecog.weights import download, files
+from tfrecog.weights.published import Published
+
+# Ends of the names of a classifying layer's bias, and how many of its outputs are no class.
+_CLASS_BIASES = (
+    ("box_predictor.cls_score.bias", 1),
+    ("fc.bias", 0),
+    ("classifier.6.bias", 0),
+    ("classifier.3.bias", 0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """What is imported, and where to."""
+
+    model: Annotated[str, "Which network the weights are of. Empty: the list."] = ""
+    weights: Annotated[
+        str,
+        "File of weights: torch's .pth, .safetensors, or detectron2's .pkl. Empty: the published file, from the cache "
+        "(~/.cache/tfrecog/weights, or the folder that the environment variable TFRECOG_CACHE names) or its address.",
+    ] = ""
+    classes: Annotated[
+        str,
+        "Text file with the class names that the weights were trained on, one a line, in the order of their outputs; "
+        "needed where they are not those of the published file.",
+    ] = ""
+    out: Annotated[str, "Folder of the run to make, as in --out=weights/maskrcnn_resnet50_fpn."] = ""
+
+
+Arrays = Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def main(models: Mapping[str, Published], arrays_of: Arrays, prog: str) -> None:
+    """Imports as the command line says; what the user can mend ends the program with a message.
+
+    Args:
+        models: by the name that --model takes.
+        arrays_of: (model, state dict) → value of each variable by path; ValueError if they do not fit.
+        prog: how the command is called, as in `python -m tfrecog.weights.torchvision`.
+    """
+    options = flagged.parse(Import())
+    try:
+        make_run(options, models, arrays_of, prog)
+    except (OSError, ValueError, download.DownloadError, checkpoints.CheckpointError) as error:
+        sys.exit(f"error: {error}")
+
+
+def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays, prog: str) -> Path:
+    """Makes the run's folder, whole or not at all, and returns it; ValueError or OSError say what to do."""
+    published = _chosen(options.model, models, prog)
+    out = _free(options.out, prog, options.model)
+    path = Path(options.weights).expanduser() if options.weights else download.fetch(published.url, published.sha256)
+    state = files.read(path, print)
+    print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
+    sha256 = _sha256(path)
+    genuine = sha256.startswith(published.sha256)
+    published = _with_classes(published, state, path, options)
+
+    experiment = dataclasses.replace(published.experiment, workdir=str(out))
+    model = tasks.build(experiment, published.info).build()
+    try:
+        values = arrays_of(model, state)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not of --model={options.model}: {error}\nThe list of models: {prog} (without flags)"
+        ) from error
+    for variable in model.variables:
+        variable.assign(values[variable.path])
+
+    note = {
+        "model": options.model,
+        "file": path.name,
+        "sha256": sha256,
+        "url": published.url if genuine else None,
+        "published_figures": published.figures if genuine else None,
+        "source": published.source if genuine else None,
+        "tfrecog": runs.version(),
+    }
+    _write(out, experiment, published.info, model, note)
+    print(_report(options, published, out, genuine))
+    return out
+
+
+def listing(models: Mapping[str, Published]) -> str:
+    """A line for each model: its name and what its publisher measured."""
+    width = max(map(len, models), default=0)
+    return "\n".join(f"  {name:<{width}}  {published.figures_text()}" for name, published in models.items())
+
+
+def num_classes(state: Mapping[str, np.ndarray]) -> int | None:
+    """How many classes the weights tell apart, without the background; None if no tensor shows it."""
+    for end, background in _CLASS_BIASES:
+        for name, value in state.items():
+            if name == end or name.endswith(f".{end}"):
+                return len(value) - background
+    return None
+
+
+def _chosen(name, models, prog):
+    if name in models:
+        return models[name]
+    wanted = f"--model={name}: there is no such model" if name else "--model: choose one"
+    raise ValueError(
+        f"{wanted}. With the publisher's figures (percent):\n{listing(models)}\n"
+        f"As in: {prog} --model={next(iter(models), 'NAME')} --out=weights/{next(iter(models), 'NAME')}"
+    )
+
+
+def _free(folder, prog, model):
+    if not folder:
+        raise ValueError(f"--out: name a folder for the run, as in {prog} --model={model} --out=weights/{model}")
+    out = Path(folder).expanduser().resolve()
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"--out={folder}: the folder is not empty; delete it, or choose another")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out={folder} is a file; choose a folder")
+    return out
+
+
+def _with_classes(published, state, path, options):
+    """`published` with the number of classes that the tensors have, and with the user's names."""
+    count, expected = num_classes(state), published.info.num_classes
+    if not options.classes:
+        if count in (None, expected):
+            return published
+        raise ValueError(
+            f"{path} was trained on {count} classes, and the published {options.model} on {expected}: give the "
+            f"{count} names with --classes=FILE, one a line, in the order of the outputs (without the background)"
+        )
+    lines = Path(options.classes).expanduser().read_text(encoding="utf-8").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    if count is not None and len(names) != count:
+        raise ValueError(
+            f"--classes={options.classes} has {len(names)} names, and {path} was trained on {count} classes (the "
+            "background is not one)"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"--classes={options.classes} has {twice[0]!r} twice; classes need different names")
+    if tuple(names) == published.info.names:
+        return published
+    categories = tuple(dataset.Category(name, number) for number, name in enumerate(names, 1))
+    return published.of_classes(dataclasses.replace(published.info, categories=categories))
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(out, experiment, info, model, note):
+    """The folder of the run, under another name until it is whole."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise ValueError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error
+    try:
+        checkpoints.save(draft, 0, model, None, keep=1)
+        dataset.save(draft, info)
+        with atomic.write(draft / runs.IMPORTED) as file:
+            json.dump(note, file, indent=1)
+            file.write("\n")
+        with atomic.write(draft / runs.FLAGFILE) as file:
+            file.write(f"# Imported by tfrecog {runs.version()}: {note['model']} from {note['file']}.\n")
+            file.write(flagged.dumps(experiment))
+        draft.chmod(0o777 & ~atomic.umask())
+        draft.replace(out)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _report(options, published, out, genuine):
+    flags, folder = f"--flagfile={out / runs.FLAGFILE}", options.out.rstrip("/")
+    if genuine and published.figures:
+        lines = [f"Published, not measured here: {published.figures_text()} ({published.source})."]
+    else:
+        lines = ["This is not the published file (its SHA-256 is another), so there are no published figures of it."]
+    lines += [f"Wrote {folder}. To go on:"]
+    if published.experiment.task == "detection":
+        lines += [f"  python -m tfrecog.evaluate {flags} --data.records=RECORDS --data.eval_split=val"]
+    lines += [f"  python -m tfrecog.predict {flags} --images='photos/*.jpg' --out=SEEN"]
+    if published.experiment.task == "detection":
+        lines += [
+            "  python -m tfrecog.train --flagfile=configs/finetune/RECIPE.flags --data.records=RECORDS --workdir=RUN "
+            f"--train.start_from={folder}"
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+"""What is known of a published file of weights."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from tfrecog.config import Experiment
+from tfrecog.data.info import DatasetInfo
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file of weights, the experiment that its numbers fit, and what its publisher measured."""
+
+    url: str
+    sha256: str  # the first digits, at least
+    experiment: Experiment
+    info: DatasetInfo  # what it was trained on
+    figures: dict[str, float]  # the publisher's, in percent
+    source: str  # where the publisher says so
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return self.url.rpartition("/")[2]
+
+    def figures_text(self) -> str:
+        """As `box AP 37.9, mask AP 34.6`."""
+        return ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
+
+    def of_classes(self, info: DatasetInfo) -> "Published":
+        """The same network with other classes, which no one has published figures of."""
+        return dataclasses.replace(self, info=info, figures={})
