@@ -9,6 +9,7 @@ from tfrecog.config import BackboneConfig, ClassifierConfig
 from tfrecog.models import backbone
 from tfrecog.models.alexnet import AlexNet
 from tfrecog.models.conv import Dense
+from tfrecog.models.mobilenet_v3 import hard_swish
 from tfrecog.models.vgg import Vgg16
 from tfrecog.ops import pooling
 
@@ -19,13 +20,21 @@ class Classifier(keras.Model):
     The backbone has the name, and so its variables the paths, that it has in a detector: one starts from the other.
 
     Args:
+        config: what it was built from.
         pool: turns the backbone's last map into the input of the first fully connected layer.
         dense: fully connected layers, the last with an output for each class.
     """
 
-    def __init__(self, backbone: keras.layers.Layer, pool: Callable, dense: list, name: str = "classifier"):
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        backbone: keras.layers.Layer,
+        pool: Callable,
+        dense: list,
+        name: str = "classifier",
+    ):
         super().__init__(name=name)
-        self.backbone, self.pool, self.dense = backbone, pool, dense
+        self.config, self.backbone, self.pool, self.dense = config, backbone, pool, dense
 
     def logits(self, image, training=False):
         """As `call`; but a layer that is first called here has a path without the classifier's name in it."""
@@ -43,15 +52,19 @@ class Classifier(keras.Model):
 def build(config: ClassifierConfig, num_classes: int) -> Classifier:
     """The network that `config.name` names, with torchvision's shapes; its variables come with the first image."""
     if config.name == "alexnet":
-        return Classifier(AlexNet(), _after_conv5(3, 6), _three_dense(num_classes))
+        return Classifier(config, AlexNet(), _after_conv5(3, 6), _three_dense(num_classes))
     if config.name in ("vgg16", "vgg16_bn"):
         norm = config.norm if config.name == "vgg16_bn" else "none"
-        return Classifier(Vgg16(norm, config.norm_epsilon), _after_conv5(2, 7), _three_dense(num_classes))
+        return Classifier(config, Vgg16(norm, config.norm_epsilon), _after_conv5(2, 7), _three_dense(num_classes))
     section = BackboneConfig(name=config.name, norm=config.norm, norm_epsilon=config.norm_epsilon, frozen_stages=0)
     dense = [Dense(num_classes, name="fc")]
     if config.name == "mobilenet_v3_large":  # The last but one layer comes after the pooling (Howard et al. 2019, 5.1).
-        dense.insert(0, Dense(1280, activation="hard_silu", name="hidden"))
-    return Classifier(backbone.build(section), lambda x: tf.reduce_mean(x, axis=[1, 2], keepdims=True), dense)
+        dense.insert(0, Dense(1280, activation=hard_swish, name="hidden"))
+    return Classifier(config, backbone.build(section), _global_average, dense)
+
+
+def _global_average(x):
+    return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
 
 
 def _after_conv5(window, size):
