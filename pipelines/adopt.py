@@ -30,7 +30,8 @@ from tfrecog.data.example import Example
 class Shard:
     """What a file of records holds."""
 
-    rows: list[tuple[int, ...]] = field(default_factory=list)  # offset, length, height, width, instances, crowd
+    # offset, length, height, width, instances, their labelled keypoints, crowd
+    rows: list[tuple[int, ...]] = field(default_factory=list)
     labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
     with_masks: int = 0  # records
     joints: set[int] = field(default_factory=set)
@@ -55,8 +56,8 @@ def read(path: str, at) -> Shard:
                     "image/object/bbox/*"
                 ) from error
             instances = int((~record.crowd).sum())
-            crowd = len(record.crowd) - instances
-            shard.rows.append((offset, len(payload), record.height, record.width, instances, crowd))
+            crowd, labelled = len(record.crowd) - instances, record.labelled_keypoints
+            shard.rows.append((offset, len(payload), record.height, record.width, instances, labelled, crowd))
             shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
             shard.with_masks += record.masks is not None or not len(record.labels)
             if record.keypoints is not None and len(record.labels):
@@ -95,16 +96,16 @@ def adopt(
         masks=all(shard.with_masks == len(shard.rows) for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)
-    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 7)
+    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 8)
     if not images:
         raise Refused(f"the files of {pattern!r} have no record")
-    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 6].sum()), shards=())
+    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 7].sum()), shards=())
     try:
         info.check_same(out, dataclasses.replace(facts, splits={split: made}))
         files = _link(paths, out, split)
         made = dataclasses.replace(made, shards=files)
         info.save(out, dataclasses.replace(facts, splits={split: made}))
-        columns = dict(zip(["shard", "offset", "length", "height", "width", "instances"], rows.T, strict=False))
+        columns = dict(zip(index.COLUMNS, rows.T, strict=False))  # The last is the number of crowds.
         sizes = tuple(os.path.getsize(path) for path in paths)
         index.save(out, split, index.Index(shards=files, sizes=sizes, **columns))
     except OSError as error:

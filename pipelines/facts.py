@@ -39,8 +39,7 @@ class Facts:
         self.instances += count
         self.crowd += len(record.crowd) - count
         self.masks += len(record.masks or [])
-        if record.keypoints is not None:
-            self.keypoints += int((record.keypoints[instances, :, 2] > 0).sum())
+        self.keypoints += record.labelled_keypoints
         self.classes.update(record.labels[instances].tolist())
         areas = record.areas[instances]
         small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())

@@ -233,7 +233,7 @@ def _check_finite(done, terms, batch, saved, workdir):
 def _data(experiment, dataset):
     """The records of an experiment as `Data`."""
     data, options = experiment.data, experiment.train
-    train_index = index.load(data.records, data.train_split)
+    train_index, keypoints = index.load(data.records, data.train_split), experiment.detector.keypoints
     parts = [(data.train_split, "train")]
     if options.evaluate_epochs > 0:
         parts.append((data.eval_split, "evaluate"))
@@ -249,16 +249,16 @@ def _data(experiment, dataset):
     ]
 
     def batches(start, total):
-        masks = experiment.detector.masks
+        annotations = {"masks": experiment.detector.masks, "keypoints": keypoints}
         return read.in_words(
-            read.training(data, dataset, train_index, masks=masks, seed=options.seed, start_step=start, steps=total)
+            read.training(data, dataset, train_index, **annotations, seed=options.seed, start_step=start, steps=total)
         )
 
     return Data(
-        steps_per_epoch=read.steps_per_epoch(train_index, data),
+        steps_per_epoch=read.steps_per_epoch(train_index, data, keypoints),
         batches=batches,
         description=f"{data.records}, {dataset.num_classes} classes; {'; '.join(described)}",
-        images=len(read.training_rows(train_index, data)),
+        images=len(read.training_rows(train_index, data, keypoints)),
     )
 
 

@@ -44,7 +44,7 @@ def test_the_index_is_kept_and_read_back(folder):
     assert index.path_of(folder, "train").exists()
     kept = index._saved(index.path_of(folder, "train"))
     assert kept.shards == made.shards and kept.sizes == made.sizes
-    for column in index._COLUMNS:
+    for column in index.COLUMNS:
         np.testing.assert_array_equal(getattr(kept, column), getattr(made, column))
 
 

@@ -20,8 +20,8 @@ from tfrecog.data.example import Example
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
-_COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
-_COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32}
+COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
+COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32, "keypoints": np.int32}
 
 
 class CorruptRecord(ValueError):
@@ -40,6 +40,7 @@ class Index:
     height: np.ndarray  # [n] pixels
     width: np.ndarray  # [n] pixels
     instances: np.ndarray  # [n] boxes that are not crowd
+    keypoints: np.ndarray  # [n] labelled ones of those
 
     def __len__(self):
         return len(self.offset)
@@ -57,7 +58,7 @@ def path_of(folder, split):
 
 def save(folder, split, index):
     """Writes the index beside its shards, whole or not at all."""
-    columns = {name: getattr(index, name).astype(dtype) for name, dtype in _COLUMNS.items()}
+    columns = {name: getattr(index, name).astype(dtype) for name, dtype in COLUMNS.items()}
     with atomic.write(path_of(folder, split), "wb") as file:
         np.savez_compressed(
             file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
@@ -92,8 +93,8 @@ def scan(folder, shards):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
         rows += [(position, offset, len(record), *_facts(record, name)) for offset, record in frames(path)]
-    columns = np.array(rows, np.int64).reshape(-1, len(_COLUMNS)).T
-    named = {name: column.astype(dtype) for (name, dtype), column in zip(_COLUMNS.items(), columns, strict=True)}
+    columns = np.array(rows, np.int64).reshape(-1, len(COLUMNS)).T
+    named = {name: column.astype(dtype) for (name, dtype), column in zip(COLUMNS.items(), columns, strict=True)}
     return Index(shards=tuple(shards), sizes=tuple(sizes), **named)
 
 
@@ -140,19 +141,23 @@ def frames(path):
 
 
 def _facts(record, shard):
-    """Height, width and number of boxes that are not crowd."""
+    """Height, width, number of boxes that are not crowd, and of their labelled keypoints."""
     features = Example.FromString(record).features.feature
     height, width = (features[f"image/{side}"].int64_list.value[:1] for side in ("height", "width"))
     if not height or not width:
         raise ValueError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
     boxes = len(features["image/object/bbox/ymin"].float_list.value)
-    return height[0], width[0], boxes - sum(map(bool, features["image/object/is_crowd"].int64_list.value))
+    crowd = np.array([*features["image/object/is_crowd"].int64_list.value, *[0] * boxes][:boxes], bool)
+    visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
+    joints = len(visibility) // max(boxes, 1)
+    labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
+    return height[0], width[0], int(np.sum(~crowd)), int(np.sum(labelled[~crowd]))
 
 
 def _saved(path):
     try:
         with np.load(path) as columns:
             lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
-            return Index(**lists, **{name: columns[name] for name in _COLUMNS})
+            return Index(**lists, **{name: columns[name] for name in COLUMNS})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None

@@ -38,21 +38,24 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
         yield batch
 
 
-def steps_per_epoch(index, config):
+def steps_per_epoch(index, config, keypoints=False):
     """Training batches that show every image at least once."""
-    return _training_groups(config, index).steps(config.batch_size)
+    return _training_groups(config, index, keypoints).steps(config.batch_size)
 
 
-def training_rows(index, config):
-    """Rows of the index that are trained on."""
-    return np.flatnonzero(index.instances > 0) if config.skip_empty else np.arange(len(index))
+def training_rows(index, config, keypoints=False):
+    """Rows of the index that are trained on; of keypoints, those with enough of them."""
+    enough = index.instances >= config.skip_empty
+    if keypoints:
+        enough &= index.keypoints >= config.min_keypoints
+    return np.flatnonzero(enough)
 
 
 def training(config, info, index, *, masks, keypoints=False, seed, start_step, steps):
     """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
     if (masks and not info.masks) or (keypoints and not info.keypoints):
         raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
-    groups = _training_groups(config, index)
+    groups = _training_groups(config, index, keypoints)
     per_epoch = groups.steps(config.batch_size)
     batches_of = order.shuffled(groups, config.batch_size, seed)
     _report_crowded(config, index)
@@ -95,10 +98,13 @@ def evaluation(config, info, index, batch_size=None):
     return _in_turn(config, sizes, load, batch_size)
 
 
-def _training_groups(config, index):
-    rows = training_rows(index, config)
+def _training_groups(config, index, keypoints):
+    rows = training_rows(index, config, keypoints)
     if not len(rows):
-        raise ValueError(f"{config.records}: the split has no image{' with a box' * config.skip_empty} to train on")
+        needed = " with a box" * config.skip_empty
+        if keypoints and len(training_rows(index, config)):
+            needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
+        raise ValueError(f"{config.records}: the split has no image{needed} to train on")
     sizes = np.stack([index.height, index.width], axis=-1)[rows]
     return order.group(sizes, rows, max(config.short_side), config.long_side, config.aspect_ratios)
 

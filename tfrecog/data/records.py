@@ -40,6 +40,11 @@ class Record:
     masks: list[np.ndarray] | None = None  # [n] int64 run lengths of the full-size mask
     keypoints: np.ndarray | None = None  # float32 [n, J, 3]: y, x, visibility; zeros where visibility is 0
 
+    @property
+    def labelled_keypoints(self):
+        """How many keypoints of instances that are not crowd are visible or hidden."""
+        return 0 if self.keypoints is None else int(np.sum(self.keypoints[~self.crowd, :, 2] > 0))
+
 
 def blank(height, width):
     """Record of a black image without annotations, to stand in for one that cannot be read."""
