@@ -50,6 +50,27 @@ def mask_loss(logits, targets, labels):
     return total_where(labels > 0, tf.reduce_mean(cross_entropy, axis=[-2, -1])), count_where(labels > 0)
 
 
+def keypoint_loss(logits, index, valid, room=None):
+    """Softmax cross entropy over the S² cells of each visible keypoint's heat map (He et al. 2017, section 5).
+
+    By default the count is that of visible keypoints. It is taken over all images and all replicas, so each keypoint
+    weighs the same: in a mean for each GPU and then over the GPUs, those of an image with few people weigh more, and
+    the loss changes with how the images are spread. `room` divides by a constant instead, so an image with few visible
+    keypoints moves the weights little; the loss is then small, and wants a larger weight.
+
+    Args:
+        logits: [..., S, S, J].
+        index: [..., J] int32, the cell of each keypoint in 0..S² - 1, row by row.
+        valid: [..., J] bool, which of them count.
+        room: the count in place of that of the valid ones.
+    """
+    size, joints = logits.shape[-2:]
+    maps = tf.linalg.matrix_transpose(tf.reshape(logits, [-1, size * size, joints]))
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(index, [-1, joints]), maps)
+    total = total_where(tf.reshape(valid, [-1, joints]), cross_entropy)
+    return total, count_where(valid) if room is None else tf.cast(room, tf.float32)
+
+
 def smooth_l1(error, beta):
     """Square below `beta`, line above, joined smoothly: 0.5 e² / beta, or |e| - beta / 2 (Girshick 2015, eq. 3)."""
     size = tf.abs(error)

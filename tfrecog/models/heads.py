@@ -1,9 +1,9 @@
-"""What the R-CNN family does with the pooled features of a roi: trunks, the box predictor, the mask head."""
+"""What the R-CNN family does with the pooled features of a roi: trunks, box predictor, mask and keypoint heads."""
 
 import keras
 import tensorflow as tf
 
-from tfrecog.config import MaskConfig
+from tfrecog.config import KeypointConfig, MaskConfig
 from tfrecog.models.conv import Conv, Dense
 from tfrecog.models.resnet import Stage
 
@@ -69,6 +69,30 @@ class MaskHead(keras.layers.Layer):
         for conv in self.convs:
             x = conv(x)
         x = self.logits(self.deconv(x))
+        return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
+
+
+class KeypointHead(keras.layers.Layer):
+    """Convolutions, a deconvolution and a bilinear x2: [B, R, S, S, C] to heat maps (logits) [B, R, 4 S, 4 S, J].
+
+    (He et al. 2017, section 5.)
+    """
+
+    def __init__(self, config: KeypointConfig, num_keypoints: int, name: str = "keypoint"):
+        super().__init__(name=name)
+        self.convs = [Conv(config.channels, 3, relu=True, name=f"conv{i + 1}") for i in range(config.layers)]
+        he = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+        # Kernel 4, stride 2: "same" cuts one row or column on each side, which makes 2 S of them (PyTorch's padding=1).
+        self.deconv = keras.layers.Conv2DTranspose(
+            num_keypoints, 4, 2, padding="same", kernel_initializer=he, name="deconv"
+        )
+
+    def call(self, pooled):
+        x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
+        for conv in self.convs:
+            x = conv(x)
+        x = self.deconv(x)
+        x = tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "bilinear")
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 
 

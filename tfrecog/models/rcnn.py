@@ -1,4 +1,4 @@
-"""Faster R-CNN and Mask R-CNN: features, rois, pool, trunk, predict (Ren et al. 2015, He et al. 2017)."""
+"""Faster, Mask and Keypoint R-CNN: features, rois, pool, trunk, predict (Ren et al. 2015, He et al. 2017)."""
 
 import keras
 import tensorflow as tf
@@ -6,18 +6,19 @@ import tensorflow as tf
 from tfrecog.config import DetectorConfig, ProposalConfig
 from tfrecog.models import backbone, rpn
 from tfrecog.models.fpn import Fpn
-from tfrecog.models.heads import BoxPredictor, MaskHead, Res5, TwoDense
+from tfrecog.models.heads import BoxPredictor, KeypointHead, MaskHead, Res5, TwoDense
 from tfrecog.models.resnet import stage
-from tfrecog.ops import boxes, regions, suppression
+from tfrecog.ops import boxes, keypoints, regions, suppression
 
 
 class Detector(keras.Model):
-    """A two-stage detector of `num_classes` classes; `call` is inference.
+    """A two-stage detector of `num_classes` classes, and of `num_keypoints` joints; `call` is inference.
 
-    Its steps are methods that training calls too: `extract`, `propose`, `box_outputs`, `mask_logits`.
+    Its steps are methods that training calls too: `extract`, `propose`, `box_outputs`, `mask_logits`,
+    `keypoint_logits`.
     """
 
-    def __init__(self, config: DetectorConfig, num_classes: int, name: str = "detector"):
+    def __init__(self, config: DetectorConfig, num_classes: int, num_keypoints: int = 0, name: str = "detector"):
         super().__init__(name=name)
         self.config, self.num_classes = config, num_classes
         on_pyramid = config.neck == "fpn"
@@ -40,6 +41,7 @@ class Detector(keras.Model):
         self.mask = (
             MaskHead(config.mask, num_classes, config.mask.layers if on_pyramid else 0) if config.masks else None
         )
+        self.keypoint = KeypointHead(config.keypoint, num_keypoints) if config.keypoints else None
 
     def extract(self, image, size, training=False):
         """Features {level: [B, h, w, C]} of images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid."""
@@ -74,12 +76,20 @@ class Detector(keras.Model):
         pooled = self._pool(features, rois, mask.size, mask.pool_samples)
         return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled)
 
+    def keypoint_logits(self, features, rois):
+        """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]."""
+        if self.keypoint is None:
+            raise ValueError("this detector was built without keypoints (--detector.keypoints)")
+        # On C4 too it reads the features themselves: its convolutions are its own.
+        return self.keypoint(self._pool(features, rois, self.config.keypoint.size, self.config.keypoint.pool_samples))
+
     def call(self, image, size):
         """Detections in images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid.
 
         Returns:
-            boxes [B, D, 4] in pixels of `image`, labels [B, D] (0: empty slot), scores [B, D], by falling score, and
-            masks [B, D, 2 S, 2 S] in [0, 1], each in its box.
+            boxes [B, D, 4] in pixels of `image`, labels [B, D] (0: empty slot), scores [B, D], by falling score,
+            masks [B, D, 2 S, 2 S] in [0, 1], each in its box, and
+            keypoints [B, D, J, 3]: y, x in pixels of `image`, and the logit of the peak they were read from.
         """
         features = self.extract(image, size)
         canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
@@ -93,21 +103,38 @@ class Detector(keras.Model):
         detections = dict(zip(("boxes", "labels", "scores"), found, strict=True))
         if self.mask is not None:
             detections["masks"] = self._masks(features, detections["boxes"], detections["labels"])
+        if self.keypoint is not None:
+            detections["keypoints"] = self._keypoints(features, detections["boxes"], detections["labels"])
         return detections
 
     def _masks(self, features, found, labels):
         """Probabilities [B, D, 2 S, 2 S] of each detection's own class; empty slots cost nothing."""
-        used = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
+        used = _most(labels)
         logits = self.mask_logits(features, found[:, :used])
         own = tf.gather(logits, tf.maximum(labels[:, :used] - 1, 0), axis=-1, batch_dims=2)
         masks = tf.sigmoid(own) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
         slots = found.shape[1]
         return tf.ensure_shape(tf.pad(masks, [[0, 0], [0, slots - used], [0, 0], [0, 0]]), [None, slots, None, None])
 
+    def _keypoints(self, features, found, labels):
+        """Keypoints [B, D, J, 3] of each detection; empty slots cost nothing."""
+        used, slots = _most(labels), found.shape[1]
+        logits = self.keypoint_logits(features, found[:, :used])
+        size, joints = logits.shape[3:]
+        decoded = keypoints.decode(tf.reshape(logits, [-1, size, size, joints]), tf.reshape(found[:, :used], [-1, 4]))
+        decoded = tf.reshape(decoded, [-1, used, joints, 3]) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
+        decoded = tf.pad(decoded, [[0, 0], [0, slots - used], [0, 0], [0, 0]])
+        return tf.ensure_shape(decoded, [None, slots, joints, 3])
+
     def _pool(self, features, rois, size, samples):
         pooled = {level: features[level] for level in self.pooled_levels}
         config = self.config
         return regions.multilevel(pooled, rois, size=size, samples=samples, aligned=config.aligned, op=config.pool)
+
+
+def _most(labels):
+    """Slots that the image with the most detections fills, of labels [B, D]; at least 1."""
+    return tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
 
 
 def zero_padding(image, size):

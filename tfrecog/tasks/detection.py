@@ -1,4 +1,4 @@
-"""Object detection and instance segmentation: where records, detector and losses meet."""
+"""Object detection, instance segmentation and pose: where records, detector and losses meet."""
 
 import keras
 import tensorflow as tf
@@ -7,7 +7,7 @@ from tfrecog import losses
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
 from tfrecog.models.rcnn import Detector, per_image
-from tfrecog.ops import boxes, masks, matching
+from tfrecog.ops import boxes, keypoints, masks, matching
 
 
 class Detection:
@@ -20,29 +20,41 @@ class Detection:
                 f"{experiment.data.records} holds no masks, which --detector.masks needs: build the records with "
                 "masks, or set --nodetector.masks for boxes alone"
             )
+        if self.config.keypoints and not info.keypoints:
+            raise ValueError(
+                f"{experiment.data.records} holds no keypoints, which --detector.keypoints needs: build the records "
+                "with keypoints (of COCO: person_keypoints_*.json), or set --nodetector.keypoints"
+            )
 
     @property
     def name(self) -> str:
         """For people: `Mask R-CNN, ResNet-50-FPN`."""
         backbone = self.config.backbone.name.replace("resnet", "ResNet-")
-        return f"{'Mask' if self.config.masks else 'Faster'} R-CNN, {backbone}-{self.config.neck.upper()}"
+        branches = ["Mask"] * self.config.masks + ["Keypoint"] * self.config.keypoints
+        return f"{' and '.join(branches) or 'Faster'} R-CNN, {backbone}-{self.config.neck.upper()}"
 
     def build(self) -> Detector:
         """A new detector with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
-        model = Detector(self.config, self.info.num_classes)
+        model = Detector(self.config, self.info.num_classes, len(self.info.keypoints))
         image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
         features = model.extract(image, tf.constant([[64, 64]]))
         model.rpn(features)
         model.box_outputs(features, rois)
         if self.config.masks:
             model.mask_logits(features, rois)
+        if self.config.keypoints:
+            model.keypoint_logits(features, rois)
         model.built = True
         return model
 
     def predict(self, model: Detector, batch: dict) -> dict:
-        """Detections of `Detector.call`; boxes are in pixels of the resized image."""
-        return model(batch["image"], batch["size"])
+        """Detections of `Detector.call`; boxes and keypoints are in pixels of the resized image."""
+        found = model(batch["image"], batch["size"])
+        if self.config.keypoints:
+            shift = self._index_shift(batch) * tf.cast(found["labels"] > 0, tf.float32)[..., None, None]
+            found["keypoints"] += tf.pad(shift, [[0, 0], [0, 0], [0, 0], [0, 1]])
+        return found
 
     def losses(self, model: Detector, batch: dict) -> dict:
         """Loss terms, each a pair (total, count), of a batch [B, ...] (see `tfrecog.losses`)."""
@@ -60,10 +72,10 @@ class Detection:
         terms["class_loss"] = losses.class_loss(class_logits, labels, sampled)
         terms["box_loss"] = losses.box_loss(own_deltas, targets, positive, sampled, self.config.box.smooth_l1_beta)
 
+        # Positives come first; mask and keypoint branches are the dearest, so they see no more slots than they fill.
+        most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)), 1)
+        rois, labels, gt = rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
         if self.config.masks:
-            # Positives come first; the mask branch is the dearest, so it sees no more slots than they fill.
-            most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)), 1)
-            rois, labels, gt = rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
             mask_logits = model.mask_logits(features, rois, training=True)
             (targets,) = per_image(
                 lambda *one: (masks.targets(*one, size=mask_logits.shape[2]),),
@@ -71,7 +83,30 @@ class Detection:
                 (tf.float32,),
             )
             terms["mask_loss"] = losses.mask_loss(mask_logits, targets, labels)
+        if self.config.keypoints:
+            terms["keypoint_loss"] = self._keypoint_loss(model.keypoint_logits(features, rois), batch, rois, labels, gt)
         return terms
+
+    def _keypoint_loss(self, logits, batch, rois, labels, gt):
+        """Loss of the heat maps [B, R, S, S, J] of rois [B, R, 4] that stand for instances gt [B, R]."""
+        config, size = self.config.keypoint, logits.shape[2]
+        points, visibility = tf.split(batch["keypoints"], [2, 1], axis=-1)
+        truth = tf.concat([points - self._index_shift(batch), visibility], axis=-1)
+        index, valid = per_image(
+            lambda *one: keypoints.targets(*one, size=size), (truth, rois, gt), (tf.int32, tf.bool)
+        )
+        labelled = tf.reduce_sum(tf.cast(visibility[..., 0] > 0, tf.int32), axis=-1)
+        enough = (labels > 0) & (tf.gather(labelled, gt, batch_dims=1) >= config.min_visible)
+        room = None
+        if config.normalize == "slots":
+            positives = int(self.config.box.samples * self.config.box.positive_fraction)
+            room = tf.shape(labels)[0] * positives * logits.shape[-1]
+        total, count = losses.keypoint_loss(logits, index, valid & enough[..., None], room)
+        return config.loss_weight * total, count
+
+    def _index_shift(self, batch):
+        """What a keypoint's y and x are more than what the branch says of them, [B, 1, 1, 2] pixels."""
+        return 0.5 * batch["scale"][:, None, None] if self.config.keypoint.pixel_index else tf.zeros([1, 1, 1, 2])
 
     def _rpn_losses(self, logits, deltas, anchors, truth, seed):
         rpn = self.config.rpn

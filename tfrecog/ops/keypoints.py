@@ -1,0 +1,75 @@
+"""Keypoints between two frames: the heat map of a roi and the image (He et al. 2017, section 5)."""
+
+import tensorflow as tf
+
+# Keys' cubic (1981): of the curves that pass through the samples, the one PyTorch's bicubic resize takes.
+_CUBIC = -0.75
+
+
+def targets(keypoints, rois, gt, size):
+    """Cells of an S x S heat map that hold the keypoints of instances gt [R], as seen in rois [R, 4].
+
+    A keypoint on the roi's lower or right edge belongs to the last cell.
+
+    Args:
+        keypoints: [N, J, 3]: y, x in pixels, visibility (0: not labelled).
+        rois: [R, 4].
+        gt: [R] int32, which instance each roi stands for.
+        size: S.
+
+    Returns:
+        index [R, J] int32 in 0..S² - 1, row by row, and valid [R, J] bool: labelled and inside the roi. The index of
+        what is not valid is 0.
+    """
+    own = tf.gather(keypoints, gt)
+    points, start, end = own[..., :2], rois[:, None, :2], rois[:, None, 2:]
+    cell = tf.cast(tf.floor((points - start) * tf.math.divide_no_nan(float(size), end - start)), tf.int32)
+    cell = tf.where(points == end, size - 1, cell)
+    inside = tf.reduce_all((points >= start) & (points <= end) & (cell < size), axis=-1)
+    valid = inside & (own[..., 2] > 0) & tf.reduce_all(end > start, axis=-1)
+    return tf.where(valid, cell[..., 0] * size + cell[..., 1], 0), valid
+
+
+def decode(logits, boxes):
+    """Keypoints [D, J, 3] of heat maps [D, S, S, J] in boxes [D, 4]: y, x in pixels, and the peak's logit.
+
+    The rule of torchvision's `heatmaps_to_keypoints`: the map is stretched over the box, whose sides are rounded up to
+    whole cells of at most a pixel, and the keypoint is the centre of the highest cell, the first of equal ones.
+    """
+
+    def one(inputs):
+        maps, start, side = inputs
+        cells = tf.math.ceil(side)
+        rows, columns = (_cubic(tf.cast(n, tf.int32), maps.shape[0]) for n in tf.unstack(cells))
+        stretched = tf.matmul(rows @ tf.transpose(maps, [2, 0, 1]), columns, transpose_b=True)
+        flat = tf.reshape(stretched, [maps.shape[2], -1])
+        peak = tf.argmax(flat, axis=1, output_type=tf.int32)
+        width = tf.shape(columns)[0]
+        cell = tf.cast(tf.stack([peak // width, peak % width], axis=-1), tf.float32)
+        return tf.concat([start + (cell + 0.5) * (side / cells), tf.reduce_max(flat, axis=1)[:, None]], axis=-1)
+
+    start, side = boxes[:, :2], tf.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+    return tf.map_fn(
+        one,
+        (tf.cast(logits, tf.float32), start, side),
+        fn_output_signature=tf.TensorSpec([logits.shape[-1], 3], tf.float32),
+    )
+
+
+def _cubic(length, cells):
+    """Weights [length, cells] of cubic interpolation of cells stretched to a length, the border cells held outside."""
+    at = (tf.range(length, dtype=tf.float32) + 0.5) * (cells / tf.cast(length, tf.float32)) - 0.5
+    before = tf.floor(at)
+    weights = 0.0
+    for tap in range(-1, 3):
+        cell = tf.clip_by_value(tf.cast(before, tf.int32) + tap, 0, cells - 1)
+        weights += tf.one_hot(cell, cells) * _cubic_weight(tf.abs(at - before - tap))[:, None]
+    return weights
+
+
+def _cubic_weight(distance):
+    """Weight of a sample at a distance in [0, 2]."""
+    a = _CUBIC
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return tf.where(distance <= 1, near, far)
