@@ -8,14 +8,19 @@ Images are copied byte by byte, and decoded once to see that they can be. Masks 
 compressed or not; crowds are kept. Categories become labels 1..K in the order of their ids; all splits of a folder
 share them.
 
+How exactly keypoints can be marked, which their AP (OKS) needs, goes into dataset.json: COCO's sigmas for COCO's
+person, --keypoint_sigmas for others, or 0.05 for each. Keypoints named left... and right... change places in a mirror.
+
 What is wrong with an image or an annotation is reported with its ids and a remedy: it is left out, and the rest is
 written. All of it is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was
 when the same command is run again.
 """
 
+import dataclasses
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +28,7 @@ from absl import flags
 
 from pipelines import annotations, coco_json, command, images, problems, shards
 from pipelines.problems import Problem, Refused
-from tfrecog.data import info, records
+from tfrecog.data import coco_person, info, records
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ def build(
     split: str,
     *,
     masks: bool = True,
+    sigmas: Sequence[float] = (),
     png_masks: bool = False,
     strict: bool = False,
     shard_count: int = 0,
@@ -99,7 +105,7 @@ def build(
     if not os.path.isdir(images_folder):
         raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
     tree = coco_json.load(json_file)
-    facts = coco_json.dataset_info(json_file, tree, masks=masks)
+    facts = coco_json.dataset_info(json_file, tree, masks=masks, sigmas=sigmas)
     if not tree["images"]:
         raise Refused(f"{json_file} has no images: nothing is written")
     found: list[Problem] = []
@@ -107,7 +113,8 @@ def build(
     pictures = list(_pictures(images_folder, tree, of_image))
     del tree, of_image  # The pictures hold what is needed of it.
     total = sum(os.path.getsize(picture.path) for picture in pictures if os.path.exists(picture.path))
-    maker = Maker(facts, masks)
+    # No record depends on the sigmas, so other ones build nothing again.
+    maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), masks)
     source = shards.Source(pictures, maker, facts, total, found, png_masks, options=repr(maker))
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
@@ -134,6 +141,7 @@ def main() -> int:
         values.out,
         values.split,
         masks=values.masks,
+        sigmas=_numbers(values.keypoint_sigmas),
         png_masks=values.png_masks,
         strict=values.strict,
         shard_count=values.shards,
@@ -148,7 +156,24 @@ def main() -> int:
         f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances and "
         f"{made.crowd:,} crowds in {len(made.shards)} shards{kept}"
     )
+    keypoints = info.load(values.out).keypoints
+    if keypoints and not values.keypoint_sigmas and tuple(keypoints) != coco_person.KEYPOINTS:
+        print(
+            f"note: the sigma of each of the {len(keypoints)} keypoints is {info.DEFAULT_SIGMA}, as those of COCO's "
+            "person do not apply; if you know better ones, run the same command again with --keypoint_sigmas=..."
+        )
     return 0
+
+
+def _numbers(texts: list[str]) -> tuple[float, ...]:
+    """The positive numbers of a flag."""
+    try:
+        numbers = tuple(map(float, texts))
+    except ValueError:
+        numbers = (0.0,)
+    if not all(0 < number < math.inf for number in numbers):
+        raise Refused(f"--keypoint_sigmas={','.join(texts)}: give positive numbers with commas between them, 0.05,0.07")
+    return numbers
 
 
 def define_flags() -> None:
@@ -158,6 +183,11 @@ def define_flags() -> None:
     flags.DEFINE_string("images", None, "Folder of the images.", required=True)
     flags.DEFINE_string("annotations", None, "COCO JSON file.", required=True)
     flags.DEFINE_boolean("masks", True, "Write masks; an annotation without one is skipped.")
+    flags.DEFINE_list(
+        "keypoint_sigmas",
+        [],
+        "How exactly each keypoint can be marked, in the order of the JSON: standard deviation / sqrt(area).",
+    )
     flags.DEFINE_boolean("png_masks", False, "Write each mask as a PNG too, for readers such as Model Garden's.")
     flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
 

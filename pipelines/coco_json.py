@@ -1,6 +1,7 @@
 """The parts of a COCO JSON file, checked before any image is read."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.problems import Problem, Refused
@@ -41,8 +42,11 @@ def load(path: str) -> dict[str, Any]:
     return tree
 
 
-def dataset_info(path: str, tree: dict, *, masks: bool) -> info.DatasetInfo:
-    """Categories in the order of their ids, and the keypoints, which all categories that have some must share."""
+def dataset_info(path: str, tree: dict, *, masks: bool, sigmas: Sequence[float] = ()) -> info.DatasetInfo:
+    """Categories in the order of their ids, and the keypoints, which all categories that have some must share.
+
+    `sigmas` are those of the keypoints (see `info.DatasetInfo`); without, COCO's for COCO's person, else a usual one.
+    """
     categories = sorted(tree["categories"], key=lambda category: category["id"])
     for what in ("id", "name"):
         values = [category[what] for category in categories]
@@ -56,6 +60,11 @@ def dataset_info(path: str, tree: dict, *, masks: bool) -> info.DatasetInfo:
     other = next((name for name, names in lists.items() if names != keypoints), None)
     if other is not None:
         raise Refused(f"{path}: {next(iter(lists))} and {other} have other keypoints; one list for all is supported")
+    if sigmas and len(sigmas) != len(keypoints):
+        raise Refused(
+            f"--keypoint_sigmas has {len(sigmas)} numbers, and {path} has {len(keypoints)} keypoints: "
+            f"{', '.join(keypoints) or 'none'}. Give one for each."
+        )
     skeleton = next((category.get("skeleton") or [] for category in categories if category.get("keypoints")), [])
     return info.DatasetInfo(
         categories=tuple(info.Category(category["name"], category["id"]) for category in categories),
@@ -63,6 +72,7 @@ def dataset_info(path: str, tree: dict, *, masks: bool) -> info.DatasetInfo:
         keypoints=tuple(keypoints),
         flip_pairs=flip_pairs(keypoints),
         skeleton=tuple((a - 1, b - 1) for a, b in skeleton),
+        keypoint_sigmas=tuple(sigmas) or info.default_sigmas(keypoints),
         masks=masks,
     )
 

@@ -2,7 +2,8 @@
 
   python -m pipelines.extract --data=DATA --split=val --out=PHOTOS [--count=12]
 
-Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, with masks as run lengths.
+Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, with masks as run lengths and keypoints
+as pixel indices. COCO's JSON has no place for sigmas: `pipelines.coco --keypoint_sigmas` takes them.
 """
 
 import json

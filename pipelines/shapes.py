@@ -47,13 +47,21 @@ def inside(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def extremes(mask: np.ndarray) -> np.ndarray:
-    """Row and column [4, 2] of the topmost, leftmost, bottommost and rightmost pixel; the middle one of several."""
+    """Row and column [4, 2] of the topmost, leftmost, bottommost and rightmost pixel.
+
+    Of several pixels in a line it is the middle, a half where they are even: then the mirror image of the point is the
+    point of the mirror image, as training by flipped images takes for granted. Of several lines, such as two tips of a
+    star, it is the one nearest to the centre of mass.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-
-    def middle(line):
-        ones = np.flatnonzero(line)
-        return ones[len(ones) // 2]
-
+    y, x = np.nonzero(mask)
     top, bottom, left, right = rows[0], rows[-1], columns[0], columns[-1]
-    points = (top, middle(mask[top])), (middle(mask[:, left]), left)
-    return np.array([*points, (bottom, middle(mask[bottom])), (middle(mask[:, right]), right)])
+    points = (top, _middle(mask[top], x.mean())), (_middle(mask[:, left], y.mean()), left)
+    return np.array([*points, (bottom, _middle(mask[bottom], x.mean())), (_middle(mask[:, right], y.mean()), right)])
+
+
+def _middle(line: np.ndarray, centre: float) -> float:
+    """Middle of the run of ones in a line that is nearest to a place."""
+    ends = np.flatnonzero(np.diff(np.pad(line.astype(int), 1))).reshape(-1, 2)  # first one, and one after the last
+    middles = (ends.sum(axis=1) - 1) / 2
+    return middles[np.argmin(abs(middles - centre))]

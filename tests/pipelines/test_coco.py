@@ -1,6 +1,10 @@
 import copy
+import functools
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from pycocotools.coco import COCO
 
 from pipelines import check, coco, coco_json
 from pipelines.problems import Refused
-from tfrecog.data import info, records
+from tfrecog.data import coco_person, info, records
 
 SQUARE = np.zeros((40, 60), bool)
 SQUARE[10:20, 20:30] = True
@@ -91,6 +95,46 @@ def test_left_and_right_joints_are_flip_pairs(built):
     assert order == [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     assert facts.skeleton[0] == (15, 13)  # COCO's [16, 14] counts from 1
     assert coco_json.flip_pairs(["Left", "tail", "Right"]) == ((0, 2),)
+
+
+def test_cocos_person_has_cocos_sigmas(built):
+    assert info.load(built["person_keypoints"]).keypoint_sigmas == coco_person.SIGMAS
+    assert info.load(built["instances"]).keypoint_sigmas == ()
+
+
+def posed(small_coco, names=("left_ear", "tail", "right_ear")):
+    """The small dataset with keypoints; those of the second image are not labelled."""
+    small_coco.tree["categories"][0] |= {"keypoints": list(names), "skeleton": [[1, 2]]}
+    for annotation, visibility in zip(small_coco.tree["annotations"], (2, 0), strict=True):
+        annotation["keypoints"] = [22, 12, visibility] * len(names)
+    return small_coco
+
+
+def test_sigmas_are_those_of_the_flag_or_a_usual_one(small_coco, tmp_path, capsys):
+    out, arguments = str(tmp_path / "out"), posed(small_coco).write()
+    coco.build(*arguments, out, "train", jobs=1)
+    assert info.load(out).keypoint_sigmas == (info.DEFAULT_SIGMA,) * 3
+    again = coco.build(*arguments, out, "train", jobs=1, sigmas=(0.02, 0.05, 0.02))
+    assert info.load(out).keypoint_sigmas == (0.02, 0.05, 0.02)
+    assert again.kept == len(again.split.shards), "no record depends on them"
+
+
+@pytest.mark.parametrize("sigmas", [(0.05,), (0.05,) * 4])
+def test_as_many_sigmas_as_keypoints_are_needed(small_coco, tmp_path, sigmas):
+    with pytest.raises(Refused, match=rf"{len(sigmas)} numbers, and .*json has 3 keypoints: left_ear, tail, right_ear"):
+        coco.build(*posed(small_coco).write(), str(tmp_path / "out"), "train", sigmas=sigmas)
+
+
+def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp_path):
+    images, annotations = posed(small_coco).write()
+    command = [sys.executable, "-m", "pipelines.coco", f"--images={images}", f"--annotations={annotations}"]
+    command += ["--split=train", f"--out={tmp_path / 'out'}", "--jobs=1"]
+    run = functools.partial(subprocess.run, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True)
+    assert "the sigma of each of the 3 keypoints is 0.05" in run(command).stdout
+    assert "the sigma of" not in run([*command, "--keypoint_sigmas=0.02,0.05,0.02"]).stdout
+    assert info.load(tmp_path / "out").keypoint_sigmas == (0.02, 0.05, 0.02)
+    wrong = run([*command, "--keypoint_sigmas=0.02,small,0.02"])
+    assert wrong.returncode == 1 and "give positive numbers" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path, read_all):

@@ -34,10 +34,46 @@ def test_a_keypoint_is_seen_where_its_pixel_belongs_to_the_object():
             for y, x, visibility in points:
                 seen[int(visibility)] += 1
                 if visibility:
+                    # A point on the line between two pixels has both.
+                    pixels = {(int(row), int(column)) for row in (y, np.ceil(y - 1)) for column in (x, np.ceil(x - 1))}
+                    assert all(mask[pixel] for pixel in pixels) == (visibility == 2)
                     # What hides a keypoint is another object.
-                    assert mask[int(y), int(x)] == (visibility == 2)
-                    assert visibility == 2 or masks[:, int(y), int(x)].sum() == 1
+                    assert all(masks[:, row, column].sum() == 1 for row, column in pixels)
     assert min(seen.values()) > 0
+
+
+def test_the_extreme_point_is_the_middle_of_a_flat_edge_even_between_two_pixels():
+    mask = np.zeros((9, 12), bool)
+    mask[2:7, 3:9] = True  # 5 rows and 6 columns
+    assert shapes.extremes(mask).tolist() == [[2, 5.5], [4, 3], [6, 5.5], [4, 8]]
+
+
+def test_of_two_tips_at_one_height_the_extreme_point_is_on_one_of_them_and_not_between():
+    mask = np.zeros((9, 12), bool)
+    mask[4:8, 1:11] = True
+    mask[2:8, 2], mask[2:8, 6:8] = True, True
+    assert shapes.extremes(mask)[0].tolist() == [2, 6.5], "the tip nearer to the centre of mass"
+
+
+def test_the_mirror_image_of_the_extreme_points_is_that_of_the_mirrored_object():
+    # Training flips images: a point must not move because, say, the first of tied pixels became the last.
+    ties = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        *_, mask = shapes.draw(rng, shapes.NAMES[seed % 6], rng.uniform(40, 50, 2), rng.uniform(11, 33))
+        points, mirrored = shapes.extremes(mask), shapes.extremes(mask[:, ::-1])
+        # The index i becomes W - 1 - i, and left and right change places.
+        np.testing.assert_allclose(mirrored, points[[0, 3, 2, 1]] * [1, -1] + [0, mask.shape[1] - 1])
+        ties += np.sum(points % 1 > 0)
+    assert ties > 300, "the middle of an even number of pixels is common"
+
+
+def test_the_sigmas_leave_a_typical_object_three_pixels():
+    sides = np.sqrt(np.concatenate([record.areas for record in RECORDS]))
+    assert np.median(sides) == pytest.approx(26, abs=2)
+    off = 2 * scenes.SIGMA * np.sqrt(-2 * np.log(0.75)) * 26
+    similarity = np.exp(-(off**2) / (2 * (2 * scenes.SIGMA) ** 2 * 26**2))  # OKS of pycocotools
+    assert similarity == pytest.approx(0.75) and off == pytest.approx(2.8, abs=0.05)
 
 
 def test_keypoints_of_a_whole_object_touch_its_box():

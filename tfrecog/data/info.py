@@ -151,14 +151,20 @@ def check_same(folder, info):
     old = load(folder) if path.exists() else None
     if old is None or not set(old.splits) - set(info.splits):
         return None
-    for what in ("categories", "keypoints", "keypoint_sigmas"):
+    for what in ("categories", "keypoints"):
         before, now = getattr(old, what), getattr(info, what)
-        if before != now and not (what == "keypoint_sigmas" and not (before and now)):  # Older files have none.
+        if before != now:
             only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
             raise ValueError(
                 f"{path} has splits {sorted(old.splits)} with other {what}: only there {only[0][:5]}, only here "
                 f"{only[1][:5]} (or in another order). The splits of a folder share their {what}; use another folder."
             )
+    before, now = old.keypoint_sigmas, info.keypoint_sigmas
+    if before and now and before != now:  # Older files have none.
+        raise ValueError(
+            f"{path} has splits {sorted(old.splits)} with the keypoint_sigmas {list(before)}, not {list(now)}. The "
+            "splits of a folder share them: give the same here, or correct those in the file first."
+        )
     return old
 
 
