@@ -93,6 +93,7 @@ def adopt(
         keypoints=names,
         flip_pairs=coco_json.flip_pairs(list(names)),
         skeleton=named.skeleton if names == named.keypoints else (),
+        keypoint_sigmas=info.default_sigmas(names),
         masks=all(shard.with_masks == len(shard.rows) for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)

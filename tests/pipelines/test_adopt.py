@@ -86,6 +86,7 @@ def test_without_help_the_names_in_the_records_count(tmp_path, read_all):
     facts = adopt.adopt(pattern, str(tmp_path / "out"), "val", jobs=1)
     assert facts.names == ("cat", "dog")
     assert facts.keypoints == ("left_ear", "right_ear") and facts.flip_pairs == ((0, 1),)
+    assert facts.keypoint_sigmas == (info.DEFAULT_SIGMA,) * 2
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "val")] == [[2], [1]]
 
 
