@@ -49,13 +49,38 @@ def test_resized_sizes_round_like_python():
     np.testing.assert_array_equal(image.target_size(np.stack([sides, sides], -1), 800, 1333)[:, 0], expected)
 
 
+def detectron2_size(height, width, short, long):
+    """detectron2's rule (ResizeShortestEdge) in Python's doubles: the short side, then the limit, then rounding."""
+    factor = short / min(height, width)
+    new = (short, factor * width) if height < width else (factor * height, short)
+    if max(new) > long:
+        new = tuple(side * (long / max(new)) for side in new)
+    return [int(side + 0.5) for side in new]
+
+
+def test_sizes_that_are_rounded_to_the_nearest_are_detectron2s():
+    sizes = np.random.default_rng(0).integers(20, 3000, [3000, 2])
+    sizes[: len(TORCHVISION)] = list(TORCHVISION)
+    got = image.target_size(sizes, 800, 1333, "nearest").numpy()
+    expected = [detectron2_size(*size, 800, 1333) for size in sizes.tolist()]
+    np.testing.assert_array_equal(got, expected)
+    assert got[:2].tolist() == [[800, 1067], [800, 1199]]  # 1066.67 and 1199.06
+    different = np.any(got != image.target_size(sizes, 800, 1333), axis=-1)
+    assert 0.3 < different.mean() < 0.8, "half of the fractions are more than a half"
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 800), st.floats(1, 2))
-def test_every_image_has_a_canvas_that_holds_it(height, width, short, ratio):
+@given(
+    st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 800), st.floats(1, 2),
+    st.sampled_from(["floor", "nearest"]),
+)  # fmt: skip
+def test_every_image_has_a_canvas_that_holds_it(height, width, short, ratio, rounding):
     shapes = image.canvases(short, int(short * ratio), (1.36,))
     assert np.all(shapes.numpy() % 32 == 0)
-    size = image.target_size(np.array([height, width]), short, int(short * ratio))
+    size = image.target_size(np.array([height, width]), short, int(short * ratio), rounding)
     assert np.all(size <= shapes[image.canvas_of(size, shapes)])
+    tight = image.tight_canvas(size).numpy()
+    assert np.all(tight % 32 == 0) and np.all(size <= tight) and np.all(tight < size.numpy() + 32)
 
 
 def test_an_image_goes_into_the_smallest_canvas():
@@ -83,6 +108,18 @@ def bilinear(picture, height, width):
 def test_resize_is_bilinear_at_half_pixel_centres(size):
     picture = np.random.default_rng(0).integers(0, 256, [7, 11, 3], np.uint8)
     np.testing.assert_allclose(image.resize(picture, size), bilinear(picture, *size), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(23, 9), (3, 5), (7, 11)])
+def test_pillows_resize_is_pillows_in_a_graph_too(size):
+    picture = np.random.default_rng(0).integers(0, 256, [7, 11, 3], np.uint8)
+    expected = np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(image.resize(picture, size, "pillow"), expected)
+    dataset = tf.data.Dataset.from_tensors(picture).map(lambda picture: image.resize(picture, size, "pillow"))
+    assert dataset.element_spec.shape.as_list() == [None, None, 3] and dataset.element_spec.dtype == tf.float32
+    np.testing.assert_array_equal(next(iter(dataset)), expected)
+    # After photometric noise an image has fractions, which Pillow has not.
+    np.testing.assert_array_equal(image.resize(picture + tf.constant(0.3), size, "pillow"), expected)
 
 
 def test_padding_is_at_the_bottom_and_right():

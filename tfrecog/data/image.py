@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
 
@@ -19,13 +21,22 @@ def decode(encoded):
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def target_size(size, short, long):
-    """Size [..., 2] int32 after resizing images of a size [..., 2] to a short side, the long one at most `long`."""
-    # Double precision and the floor, in torchvision's order: some images come out a pixel short of `short`, as there.
+def target_size(size, short, long, rounding="floor"):
+    """Size [..., 2] int32 after resizing images of a size [..., 2] to a short side, the long one at most `long`.
+
+    `rounding` is torchvision's, `floor`, or detectron2's, `nearest`.
+    """
     side = tf.cast(size, tf.float64)
     short, long = tf.cast(short, tf.float64), tf.cast(long, tf.float64)
-    factor = tf.minimum(short / tf.reduce_min(side, -1), long / tf.reduce_max(side, -1))
-    return tf.maximum(tf.cast(tf.floor(side * factor[..., None]), tf.int32), 1)
+    # Double precision and the operations in the libraries' own order, which a side that comes out whole depends on.
+    if rounding == "nearest":
+        side = side * (short / tf.reduce_min(side, -1))[..., None]
+        excess = tf.reduce_max(side, -1)
+        side = tf.where((excess > long)[..., None], side * (long / excess)[..., None], side) + 0.5
+    else:  # Some images come out a pixel short of `short`, as there.
+        factor = tf.minimum(short / tf.reduce_min(side, -1), long / tf.reduce_max(side, -1))
+        side = side * factor[..., None]
+    return tf.maximum(tf.cast(tf.floor(side), tf.int32), 1)
 
 
 def canvases(short, long, aspect_ratios):
@@ -48,11 +59,30 @@ def canvas_of(size, shapes):
     return tf.argmax(fits, axis=-1, output_type=tf.int32)
 
 
-def resize(image, size):
-    """Image [h, w, 3] float32 of a size [2]: bilinear, half-pixel centres, no antialiasing."""
+def tight_canvas(size):
+    """The least canvas [..., 2] int32 that holds an image of a size [..., 2]: its sides, up to multiples of 32."""
+    return -(-tf.cast(size, tf.int32) // STRIDE) * STRIDE
+
+
+def resize(image, size, by="bilinear"):
+    """Image [h, w, 3] float32 of a size [2], read at half-pixel centres.
+
+    `bilinear` reads four pixels for each (no antialiasing). `pillow` is Pillow's bilinear filter, which averages over
+    as many as become one, and rounds to whole numbers.
+    """
+    if by == "pillow":
+        whole = image if image.dtype == tf.uint8 else tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+        # Without state: see `read._python`.
+        return tf.ensure_shape(tf.numpy_function(_pillow, [whole, size], tf.float32, stateful=False), [None, None, 3])
     # The kernel is twice as fast from float32 as from uint8, the conversion included.
     image = tf.cast(image, tf.float32)[None]
     return tf.raw_ops.ResizeBilinear(images=image, size=size, half_pixel_centers=True)[0]
+
+
+def _pillow(image, size):
+    height, width = map(int, size)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float32)
 
 
 def pad(image, canvas):

@@ -20,12 +20,17 @@ class Groups:
         return sum(-(-len(rows) // batch_size) for rows in self.rows)
 
 
-def group(sizes, rows, short, long, aspect_ratios):
-    """Groups of the rows [n] of images of sizes [n, 2], by the smallest canvas that holds the resized image."""
-    shapes = image.canvases(short, long, aspect_ratios)
-    position = image.canvas_of(image.target_size(sizes, short, long), shapes).numpy()
+def group(sizes, rows, shapes):
+    """Groups of the rows [n] of resized images of sizes [n, 2], by the first of the canvases [c, 2] that holds them."""
+    position = image.canvas_of(sizes, shapes).numpy()
     used = np.unique(position)
-    return Groups(shapes.numpy()[used], tuple(rows[position == canvas] for canvas in used))
+    return Groups(np.asarray(shapes)[used], tuple(rows[position == canvas] for canvas in used))
+
+
+def group_tightly(sizes, rows):
+    """Groups of the rows [n] of resized images of sizes [n, 2], by the least canvas that holds each."""
+    canvases, group_of = np.unique(image.tight_canvas(sizes).numpy(), axis=0, return_inverse=True)
+    return Groups(canvases, tuple(rows[group_of.ravel() == group] for group in range(len(canvases))))
 
 
 def in_turn(groups, batch_size):

@@ -106,7 +106,9 @@ def _training_groups(config, index, keypoints):
             needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
         raise ValueError(f"{config.records}: the split has no image{needed} to train on")
     sizes = np.stack([index.height, index.width], axis=-1)[rows]
-    return order.group(sizes, rows, max(config.short_side), config.long_side, config.aspect_ratios)
+    short, long = max(config.short_side), config.long_side
+    resized = image.target_size(sizes, short, long, config.size_rounding)
+    return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
 
 
 def _report_crowded(config, index):
@@ -124,13 +126,19 @@ def _report_crowded(config, index):
 def _in_turn(config, sizes, load, batch_size):
     """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture and facts."""
     rows = np.arange(len(sizes))
-    groups = order.group(sizes, rows, config.eval_short_side, config.long_side, config.aspect_ratios)
+    short, long = config.eval_short_side, config.long_side
+    resized = image.target_size(sizes, short, long, config.size_rounding)
+    if config.tight:
+        groups = order.group_tightly(resized, rows)
+    else:
+        groups = order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
     rows, canvases, valid = order.in_turn(groups, batch_size)
 
     def example(row, canvas, valid):
         picture, facts = load(row)
-        size = image.target_size(facts["original_size"], config.eval_short_side, config.long_side)
-        return facts | _sized(image.resize(picture, size), facts["original_size"], size, canvas) | {"valid": valid}
+        size = image.target_size(facts["original_size"], short, long, config.size_rounding)
+        picture = image.resize(picture, size, config.resize)
+        return facts | _sized(picture, facts["original_size"], size, canvas) | {"valid": valid}
 
     flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
     return _prepare(tf.data.Dataset.from_tensor_slices(flat), example, config, batch_size)
@@ -281,12 +289,12 @@ def _augmented(config, info, picture, objects, canvas, seed):
         picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
         objects = tf.cond(flipped, lambda: instances.flip(objects, width, info.flip_pairs), lambda: objects)
     short = tf.random.stateless_uniform([], image.fold(seed, 2), 0, len(config.short_side), tf.int32)
-    size = image.target_size(original, tf.gather(config.short_side, short), config.long_side)
+    size = image.target_size(original, tf.gather(config.short_side, short), config.long_side, config.size_rounding)
     low, high = config.scale_jitter
     if (low, high) != (1.0, 1.0):
         jitter = tf.random.stateless_uniform([], image.fold(seed, 3), low, high)
         size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
-    picture = image.resize(picture, size)
+    picture = image.resize(picture, size, config.resize)
     objects = instances.scale(objects, tf.cast(size, tf.float32) / tf.cast(original, tf.float32))
     window = tf.minimum(size, canvas)
     if high > 1:
