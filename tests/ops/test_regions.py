@@ -7,6 +7,14 @@ import tensorflow as tf
 from tfrecog.ops import regions
 
 LOWERINGS = ("sparse", "gather", "crop_and_resize")
+# RoIAlign with as many samples as a bin has cells has two of them.
+ADAPTIVE = ("sparse", "gather")
+NO_SAMPLES = [(lowering, 0) for lowering in ADAPTIVE]
+OPS = [
+    ("roi_align", {}),
+    ("roi_pool", {}),
+    *(("roi_align", {"samples": 0, "lowering": lowering}) for lowering in ADAPTIVE),
+]
 
 
 def with_gradient(op, features, upstream):
@@ -59,6 +67,62 @@ def test_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, alig
     assert_close(value, torchvision[name][:, keep])
     if len(keep) == torchvision["boxes"].shape[1]:
         assert_close(gradient, torchvision[f"{name}_gradient"])
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("aligned", [0, 1])
+@pytest.mark.parametrize("lowering", ADAPTIVE)
+def test_adaptive_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, aligned, compiled):
+    def op(features):
+        boxes = tf.constant(torchvision["boxes"])
+        return regions.roi_align(
+            features, boxes, size=3, stride=4.0, samples=0, aligned=bool(aligned), lowering=lowering
+        )
+
+    features, name = tf.constant(torchvision["features"]), f"roi_align_{aligned}_0"
+    value, gradient = with_gradient(tf.function(op) if compiled else op, features, torchvision["upstream"])
+    assert_close(value, torchvision[name])
+    assert_close(gradient, torchvision[f"{name}_gradient"])
+
+
+def adaptive_slowly(features, box, size):
+    """RoIAlign [S, S] of a map [H, W] at stride 1, aligned, sample by sample: outside it is 0, within half a cell of
+    the border the border's value."""
+    start, extent = box[:2] - 0.5, box[2:] - box[:2]
+    count = np.ceil(extent / size).astype(int)
+    padded = np.pad(features, 1, mode="edge")
+    value = np.zeros([size, size])
+    for i, j in np.ndindex(size, size):
+        for sample in np.ndindex(*count):
+            at = start + extent / size * ((i, j) + (np.array(sample) + 0.5) / count)
+            if (at >= -1).all() and (at <= features.shape).all():
+                at = np.clip(at, 0, np.array(features.shape) - 1)
+                low, fraction = np.floor(at).astype(int) + 1, at % 1
+                cells = padded[low[0] : low[0] + 2, low[1] : low[1] + 2]
+                value[i, j] += np.array([1 - fraction[0], fraction[0]]) @ cells @ [1 - fraction[1], fraction[1]]
+    return value / max(count.prod(), 1)
+
+
+@pytest.mark.parametrize("lowering", ADAPTIVE)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+def test_adaptive_roi_align_takes_a_sample_more_only_where_a_bin_is_longer_than_so_many_cells(compiled, lowering):
+    # In float32, 21 * (1 / 7) is above 3, and 3 and 4 samples read different values off noise.
+    features = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    boxes = np.float32([[1, 2, 1 + h, 2 + w] for h, w in ((7, 7), (21, 42), (56, 3), (42.1, 20.9), (0, 9), (0.2, 60))])
+    pool = regions.roi_align
+
+    def op(boxes):
+        return pool(features[None, ..., None], boxes[None], size=7, samples=0, lowering=lowering)
+
+    got = (tf.function(op) if compiled else op)(tf.constant(boxes))[0, ..., 0].numpy()
+    np.testing.assert_allclose(got, [adaptive_slowly(features, box, 7) for box in boxes], atol=1e-5)
+    assert np.abs(got[:4]).max(axis=(1, 2)).min() > 0.1
+    np.testing.assert_array_equal(got[4], 0)  # A box without extent has no samples.
+
+
+def test_crop_and_resize_has_no_adaptive_sampling():
+    with pytest.raises(ValueError, match="samples all bins alike"):
+        regions.roi_align(tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, samples=0, lowering="crop_and_resize")
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
@@ -142,8 +206,8 @@ def test_the_lowerings_agree(lowering, height, width):
     assert_close(second[1], first[1])
 
 
-@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
-def test_a_pyramid_equals_its_levels_one_by_one(op):
+@pytest.mark.parametrize(("op", "options"), OPS)
+def test_a_pyramid_equals_its_levels_one_by_one(op, options):
     rng = np.random.default_rng(0)
     maps = {k: tf.constant(rng.normal(size=(2, 256 >> k, 192 >> k, 3)).astype(np.float32)) for k in (2, 3, 4, 5)}
     boxes = tf.constant(np.concatenate([some_boxes(rng, 30, 0, s) for s in (300, 900)]))
@@ -151,11 +215,11 @@ def test_a_pyramid_equals_its_levels_one_by_one(op):
     level = regions.level_of(boxes, 2, 5)
 
     def one_by_one(maps):
-        pooled = [getattr(regions, op)(m, boxes, size=7, stride=2.0**k) for k, m in maps.items()]
+        pooled = [getattr(regions, op)(m, boxes, size=7, stride=2.0**k, **options) for k, m in maps.items()]
         return sum(tf.where((level == k)[..., None, None, None], p, 0) for k, p in zip(maps, pooled, strict=True))
 
     def together(maps):
-        return regions.multilevel(maps, boxes, size=7, op=op)
+        return regions.multilevel(maps, boxes, size=7, op=op, **options)
 
     assert set(level.numpy().ravel()) == {2, 3, 4, 5}
     answers = []
@@ -168,8 +232,8 @@ def test_a_pyramid_equals_its_levels_one_by_one(op):
         assert_close(actual.numpy(), expected.numpy())
 
 
-@pytest.mark.parametrize("op", [*LOWERINGS, "roi_pool"])
-def test_padding_and_boxes_without_extent_are_finite_in_value_and_gradient(op):
+@pytest.mark.parametrize(("op", "samples"), [*itertools.product(LOWERINGS, [2]), ("roi_pool", 0), *NO_SAMPLES])
+def test_padding_and_boxes_without_extent_are_finite_in_value_and_gradient(op, samples):
     rng = np.random.default_rng(0)
     features = tf.constant(rng.normal(size=(1, 6, 5, 2)).astype(np.float32))
     boxes = tf.constant([[[0.0, 0, 0, 0], [3, 3, 3, 3], [-9, -9, -9, -9], [9, 9, 3, 3], [1e6, 1e6, 2e6, 2e6]]])
@@ -177,7 +241,7 @@ def test_padding_and_boxes_without_extent_are_finite_in_value_and_gradient(op):
     def pool(features):
         if op == "roi_pool":
             return regions.roi_pool(features, boxes, size=2)
-        return regions.roi_align(features, boxes, size=2, lowering=op)
+        return regions.roi_align(features, boxes, size=2, samples=samples, lowering=op)
 
     value, gradient = with_gradient(pool, features, np.ones((1, 5, 2, 2, 2), np.float32))
     assert np.isfinite(value).all()
@@ -185,38 +249,38 @@ def test_padding_and_boxes_without_extent_are_finite_in_value_and_gradient(op):
     np.testing.assert_array_equal(value[0, 4], 0)  # far outside
 
 
-@pytest.mark.parametrize("op", ["sparse", "gather", "roi_pool"])
-def test_boxes_that_are_not_numbers_read_nothing_outside_the_map(op):
+@pytest.mark.parametrize(("op", "samples"), [("sparse", 2), ("gather", 2), ("roi_pool", 0), *NO_SAMPLES])
+def test_boxes_that_are_not_numbers_read_nothing_outside_the_map(op, samples):
     boxes = tf.constant([[[np.nan, 0, 4, 4], [0, 0, np.inf, 4], [np.nan] * 4]], tf.float32)
     features = tf.ones([1, 4, 4, 1])
     if op == "roi_pool":
         got = regions.roi_pool(features, boxes, size=2)
     else:
-        got = regions.roi_align(features, boxes, size=2, lowering=op)
+        got = regions.roi_align(features, boxes, size=2, samples=samples, lowering=op)
     assert set(got.numpy().ravel()) <= {0.0, 0.5, 1.0}
 
 
-@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
-def test_sizes_may_be_known_only_at_run_time(op):
+@pytest.mark.parametrize(("op", "options"), OPS)
+def test_sizes_may_be_known_only_at_run_time(op, options):
     rng = np.random.default_rng(0)
     unknown = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, 4])]
-    pool = tf.function(lambda f, b: getattr(regions, op)(f, b, size=2, stride=4.0), input_signature=unknown)
+    pool = tf.function(lambda f, b: getattr(regions, op)(f, b, size=2, stride=4.0, **options), input_signature=unknown)
     for images, rois in ((1, 5), (2, 9), (1, 0)):
         features = tf.constant(rng.normal(size=(images, 8, 9, 3)).astype(np.float32))
         boxes = tf.constant(np.repeat(some_boxes(rng, rois, -5, 40), images, axis=0))
         got = pool(features, boxes)
         assert got.shape == (images, rois, 2, 2, 3)
-        np.testing.assert_allclose(got, getattr(regions, op)(features, boxes, size=2, stride=4.0), atol=1e-5)
+        np.testing.assert_allclose(got, getattr(regions, op)(features, boxes, size=2, stride=4.0, **options), atol=1e-5)
 
 
-@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
-def test_no_boxes_at_all_give_no_regions_and_no_gradient(op):
+@pytest.mark.parametrize(("op", "options"), OPS)
+def test_no_boxes_at_all_give_no_regions_and_no_gradient(op, options):
     @tf.function(input_signature=[tf.TensorSpec([1, None, 4])])
     def pool(boxes):
         features = tf.ones([1, 8, 9, 3])
         with tf.GradientTape() as tape:
             tape.watch(features)
-            out = getattr(regions, op)(features, boxes, size=2, stride=4.0)
+            out = getattr(regions, op)(features, boxes, size=2, stride=4.0, **options)
         return out, tape.gradient(out, features)
 
     out, gradient = pool(tf.zeros([1, 0, 4]))
@@ -235,13 +299,13 @@ def test_each_image_is_read_in_its_own_features():
         np.testing.assert_allclose(got.numpy().min(axis=(1, 2, 3, 4)), [1, 2, 3], rtol=1e-6)
 
 
-@pytest.mark.parametrize("op", ["roi_align", "roi_pool"])
-def test_results_repeat_bit_for_bit(op):
+@pytest.mark.parametrize(("op", "options"), OPS)
+def test_results_repeat_bit_for_bit(op, options):
     rng = np.random.default_rng(0)
     features = tf.constant(rng.normal(size=(1, 64, 64, 64)).astype(np.float32))
     boxes = tf.constant(some_boxes(rng, 200, 0, 256))
     upstream = rng.normal(size=(1, 200, 7, 7, 64)).astype(np.float32)
-    pool = tf.function(lambda f: getattr(regions, op)(f, boxes, size=7, stride=4.0))
+    pool = tf.function(lambda f: getattr(regions, op)(f, boxes, size=7, stride=4.0, **options))
     value, gradient = with_gradient(pool, features, upstream)
     for _ in range(9):
         again = with_gradient(pool, features, upstream)

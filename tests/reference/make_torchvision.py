@@ -61,8 +61,8 @@ def regions(rng):
         out[f"{name}_gradient"] = x.grad.numpy().transpose(0, 2, 3, 1)
 
     for aligned in (0, 1):
-        for samples in (1, 2, 4):
-            record(f"roi_align_{aligned}_{samples}", roi_align(x, rois, SIZE, 1 / STRIDE, samples, bool(aligned)))
+        for samples in (1, 2, 4, 0):  # 0: as many as a bin has cells, which torchvision calls -1.
+            record(f"roi_align_{aligned}_{samples}", roi_align(x, rois, SIZE, 1 / STRIDE, samples or -1, bool(aligned)))
     record("roi_pool", roi_pool(x, rois, SIZE, 1 / STRIDE))
 
     maps = {k: rng.normal(size=(1, 512 >> k, 384 >> k, 2)).astype(np.float32) for k in (4, 5, 6)}

@@ -66,20 +66,27 @@ def _axis(start, extent, length, size, samples):
 def sparse(flat, cells, weights):
     """Weighted sums [bins, C] of rows of flat [cells, C], over taps [bins, T], as a sparse matrix product."""
     bins, taps = tf.shape(cells)[0], cells.shape[1]
+    rows = tf.repeat(tf.range(bins), taps)
+    return product(flat, rows, tf.reshape(cells, [-1]), tf.reshape(weights, [-1]), bins, cells.shape[0])
+
+
+def product(flat, rows, cells, weights, bins, static_bins=None):
+    """Sums [bins, C] of rows of flat [cells, C]: row cells[t] with weight weights[t] adds to sum rows[t], for all t.
+
+    `rows` does not fall. `static_bins` is the number of bins, where it is known before run time.
+    """
     at_least_one = tf.maximum(bins, 1)  # TensorFlow 2.21 divides by the number of rows, and dies of none.
-    rows = tf.repeat(tf.range(tf.cast(bins, tf.int64)), taps)
-    indices = tf.stack([rows, tf.cast(tf.reshape(cells, [-1]), tf.int64)], axis=1)
-    values = tf.reshape(weights, [-1])
+    indices = tf.stack([tf.cast(rows, tf.int64), tf.cast(cells, tf.int64)], axis=1)
 
     def matrix(flat):
         shape = tf.cast(tf.stack([at_least_one, tf.shape(flat)[0]]), tf.int64)
-        return tf.raw_ops.SparseTensorToCSRSparseMatrix(indices=indices, values=values, dense_shape=shape)
+        return tf.raw_ops.SparseTensorToCSRSparseMatrix(indices=indices, values=weights, dense_shape=shape)
 
     @tf.custom_gradient
-    def product(flat):
+    def multiply(flat):
         def gradient(upstream):
             given = upstream
-            if not cells.shape[0]:
+            if not static_bins:
                 given = tf.cond(bins > 0, lambda: upstream, lambda: tf.zeros([1, flat.shape[1]]))
             # A sparse matrix may not pass from one tf.function to another, so the forward pass's is not kept.
             # Transposing costs a counting sort; multiplying with `transpose_a` instead is three times slower.
@@ -88,7 +95,7 @@ def sparse(flat, cells, weights):
 
         return tf.raw_ops.SparseMatrixMatMul(a=matrix(flat), b=flat)[:bins], gradient
 
-    return tf.ensure_shape(product(flat), [cells.shape[0], flat.shape[1]])
+    return tf.ensure_shape(multiply(flat), [static_bins, flat.shape[1]])
 
 
 def gather(flat, cells, weights):

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from tfrecog.ops import bilinear, maximum
+from tfrecog.ops import adaptive, bilinear, maximum
 from tfrecog.ops import boxes as box_ops
 
 
@@ -17,10 +17,11 @@ def roi_align(features, boxes, *, size, stride=1.0, samples=2, aligned=True, low
         boxes: in image pixels; padding (all zeros) is fine.
         size: S.
         stride: pixels from one cell of the map to the next.
-        samples: points along each side of a bin.
+        samples: points along each side of a bin; 0: along each of its axes as many as it has cells, rounded up.
         aligned: True places pixel centres at half-integers, as everywhere in this library; False repeats the half-cell
             offset of early implementations, for weights trained with it.
-        lowering: "sparse", "gather" or "crop_and_resize" (see `bilinear`); "auto" takes what suits this machine.
+        lowering: "sparse", "gather" or "crop_and_resize" (see `bilinear`); "auto" takes what suits this machine. With 0
+            samples there is no crop_and_resize, and "gather" loops at run time, so XLA and TensorFlow Lite lack it.
     """
     return _align([features], [1 / stride], boxes, None, size, samples, aligned, lowering)
 
@@ -59,18 +60,26 @@ def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align"
 def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):
     """RoIAlign [B, R, S, S, C] of boxes [B, R, 4], each from maps[choice [B, R]]."""
     if lowering == "auto":
-        lowering = _suitable()
+        lowering = _suitable(samples)
     boxes = tf.stop_gradient(boxes)
     dtype = maps[0].dtype
     maps = [tf.cast(m, tf.float32) for m in maps]
     flat_boxes, owner, choice = _flat(boxes, choice)
     if lowering == "crop_and_resize":
+        if not samples:
+            raise ValueError(
+                'crop_and_resize samples all bins alike; with 0 samples the lowering is "sparse" or "gather"'
+            )
         crop = functools.partial(bilinear.crop, size=size, samples=samples, aligned=aligned)
         out = _each(crop, maps, scales, flat_boxes, owner, choice)
     elif lowering in ("sparse", "gather"):
         flat, *where = _flatten(maps, scales, owner, choice)
-        cells, weights = bilinear.stencil(flat_boxes, *where, size=size, samples=samples, aligned=aligned)
-        out = getattr(bilinear, lowering)(flat, cells, weights)
+        if samples:
+            cells, weights = bilinear.stencil(flat_boxes, *where, size=size, samples=samples, aligned=aligned)
+            out = getattr(bilinear, lowering)(flat, cells, weights)
+        else:
+            stencil = adaptive.stencil(flat_boxes, *where, size=size, aligned=aligned)
+            out = getattr(adaptive, lowering)(flat, stencil)
     else:
         raise ValueError(f'lowering must be "auto", "sparse", "gather" or "crop_and_resize", not "{lowering}".')
     return tf.cast(_by_image(out, boxes, size), dtype)
@@ -84,11 +93,12 @@ def _pool(maps, scales, boxes, choice, size):
     return tf.cast(_by_image(out, boxes, size), maps[0].dtype)
 
 
-def _suitable():
+def _suitable(samples):
     """The lowering for this machine: crop_and_resize on GPU, but its gradient there is not deterministic."""
     if not tf.config.list_logical_devices("GPU"):
         return "sparse"
-    return "gather" if tf.config.experimental.is_op_determinism_enabled() else "crop_and_resize"
+    deterministic = tf.config.experimental.is_op_determinism_enabled()
+    return "gather" if deterministic or not samples else "crop_and_resize"
 
 
 def _flat(boxes, choice):
