@@ -117,7 +117,10 @@ def test_every_positive_anchor_moved_by_its_target_lies_on_its_instance():
 
     task, batch = task_of(SMALL), batch_of()
     anchors = tf.concat(
-        rcnn.rpn.level_anchors({k: tf.zeros([1, 64 >> k, 96 >> k, 1]) for k in (2, 3, 4)}, (64, 96), SMALL.rpn), 0
+        rcnn.rpn.level_anchors(
+            {k: tf.zeros([1, 64 >> k, 96 >> k, 1]) for k in (2, 3, 4)}, (64, 96), SMALL.rpn, {2: 4, 3: 8, 4: 16}
+        ),
+        0,
     )
     gt, state = matching.match(
         boxes.pairwise_iou(batch["boxes"][0], anchors), batch["labels"][0], 0.7, 0.3, low_quality=True

@@ -3,20 +3,29 @@
 import keras
 import tensorflow as tf
 
-from tfrecog.config import KeypointConfig, MaskConfig
+from tfrecog.config import BoxConfig, KeypointConfig, MaskConfig
 from tfrecog.models.conv import Conv, Dense
 from tfrecog.models.resnet import Stage
 
 
-class TwoDense(keras.layers.Layer):
-    """Two fully connected layers: [B, R, S, S, C] to [B, R, units] (Lin et al. 2017, section 5.2)."""
+class DenseTrunk(keras.layers.Layer):
+    """3x3 convolutions, then fully connected layers: [B, R, S, S, C] to [B, R, units] (Lin et al. 2017, section 5.2).
 
-    def __init__(self, units: int, name: str = "trunk"):
+    Two dense layers and no convolution in the paper; Wu and He 2018 have four convolutions and one dense layer.
+    """
+
+    def __init__(self, config: BoxConfig, name: str = "trunk"):
         super().__init__(name=name)
-        self.dense = [Dense(units, activation="relu", name="dense1"), Dense(units, activation="relu", name="dense2")]
+        self.convs = [
+            Conv(config.channels, 3, norm=config.norm, relu=True, name=f"conv{i + 1}") for i in range(config.convs)
+        ]
+        self.dense = [Dense(config.trunk, activation="relu", name=f"dense{i + 1}") for i in range(config.layers)]
 
     def call(self, pooled, training=False):
-        x = tf.reshape(pooled, [*_leading(pooled), int(pooled.shape[2] * pooled.shape[3] * pooled.shape[4])])
+        x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
+        for conv in self.convs:
+            x = conv(x, training=training)
+        x = tf.reshape(x, [*_leading(pooled), int(x.shape[1] * x.shape[2] * x.shape[3])])
         for dense in self.dense:
             x = dense(x)
         return x
@@ -56,7 +65,7 @@ class MaskHead(keras.layers.Layer):
 
     def __init__(self, config: MaskConfig, num_classes: int, layers: int, name: str = "mask"):
         super().__init__(name=name)
-        self.convs = [Conv(config.channels, 3, relu=True, name=f"conv{i + 1}") for i in range(layers)]
+        self.convs = [Conv(config.channels, 3, norm=config.norm, relu=True, name=f"conv{i + 1}") for i in range(layers)]
         he = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
         # Kernel 2, stride 2: no two inputs meet in an output, so it is a 1x1 convolution to four pixels.
         self.deconv = keras.layers.Conv2DTranspose(
@@ -64,10 +73,10 @@ class MaskHead(keras.layers.Layer):
         )
         self.logits = Conv(num_classes, 1, name="logits")
 
-    def call(self, pooled):
+    def call(self, pooled, training=False):
         x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         for conv in self.convs:
-            x = conv(x)
+            x = conv(x, training=training)
         x = self.logits(self.deconv(x))
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 

@@ -4,10 +4,9 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import DetectorConfig, ProposalConfig
-from tfrecog.models import backbone, rpn
+from tfrecog.models import backbone, resnet, rpn
 from tfrecog.models.fpn import Fpn
-from tfrecog.models.heads import BoxPredictor, KeypointHead, MaskHead, Res5, TwoDense
-from tfrecog.models.resnet import stage
+from tfrecog.models.heads import BoxPredictor, DenseTrunk, KeypointHead, MaskHead, Res5
 from tfrecog.ops import boxes, keypoints, regions, suppression
 
 
@@ -24,16 +23,32 @@ class Detector(keras.Model):
         on_pyramid = config.neck == "fpn"
         sizes, ratios = len(config.rpn.anchor_sizes), len(config.rpn.anchor_ratios)
         if on_pyramid:
-            self.pooled_levels = tuple(range(2, 2 + min(4, sizes)))
-            self.backbone = backbone.build(config.backbone, last=self.pooled_levels[-1])
-            self.neck = Fpn(config.fpn, self.pooled_levels, extra=sizes - len(self.pooled_levels))
-            self.trunk = TwoDense(config.box.trunk)
-            channels, anchors_per_cell = config.fpn.channels, ratios
+            every = config.rpn.every_size
+            self.backbone = backbone.build(config.backbone, last=5 if every else 1 + min(4, sizes))
+            extra = 1 if every else sizes - len(self.backbone.strides)
+            if extra < 0:
+                raise ValueError(
+                    f"--detector.rpn.anchor_sizes names {sizes} sizes for the {len(self.backbone.strides)} levels of "
+                    f"{config.backbone.name}; give one each, and one more for the level above, or set "
+                    "--detector.rpn.every_size"
+                )
+            self.neck = Fpn(config.fpn, dict(self.backbone.strides), extra)
+            self.strides = dict(self.neck.strides)
+            # Equation 1 knows one level of each stride; MobileNetV3's second map of stride 32 is for the RPN alone.
+            self.pooled_levels = tuple(level for level, stride in self.backbone.strides.items() if stride == 2**level)
+            self.trunk = DenseTrunk(config.box)
+            channels, anchors_per_cell = config.fpn.channels, ratios * (sizes if every else 1)
         else:
+            if config.backbone.name not in resnet.BLOCKS:
+                raise ValueError(
+                    f"--detector.neck=c4 needs the res5 of a ResNet as its trunk, which {config.backbone.name} does "
+                    "not have; choose --detector.neck=fpn or another --detector.backbone.name"
+                )
             self.pooled_levels = (4,)
             self.backbone = backbone.build(config.backbone, last=4)
             self.neck = None
-            self.trunk = Res5(stage(config.backbone, 5))
+            self.strides = {4: 16}
+            self.trunk = Res5(resnet.stage(config.backbone, 5))
             channels, anchors_per_cell = self.backbone.channels[4], ratios * sizes
         self.rpn = rpn.RpnHead(config.rpn, channels, anchors_per_cell)
         self.box = BoxPredictor(num_classes)
@@ -54,7 +69,7 @@ class Detector(keras.Model):
         The outputs are objectness logits [B, A], deltas [B, A, 4] and the anchors [A, 4] of each level, in a list.
         """
         logits, deltas = self.rpn(features)
-        levels = rpn.level_anchors(features, canvas, self.config.rpn)
+        levels = rpn.level_anchors(features, canvas, self.config.rpn, self.strides)
         steady = tf.stop_gradient(logits), tf.stop_gradient(deltas)  # Proposals are constants to the second stage.
         rois, valid = per_image(
             lambda logits, deltas, size: rpn.propose(logits, deltas, levels, size, self.config.rpn, limits),
@@ -74,7 +89,7 @@ class Detector(keras.Model):
             raise ValueError("this detector was built without masks (--detector.masks)")
         mask = self.config.mask
         pooled = self._pool(features, rois, mask.size, mask.pool_samples)
-        return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled)
+        return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled, training=training)
 
     def keypoint_logits(self, features, rois):
         """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]."""

@@ -17,25 +17,36 @@ class RpnHead(keras.layers.Layer):
     def __init__(self, config: RpnConfig, channels: int, anchors_per_cell: int, name: str = "rpn"):
         super().__init__(name=name)
         small = keras.initializers.RandomNormal(stddev=0.01)
-        self.conv = Conv(config.channels or channels, 3, relu=True, initializer=small, name="conv")
+        self.convs = [
+            Conv(config.channels or channels, 3, relu=True, initializer=small, name=f"conv{i + 1}" if i else "conv")
+            for i in range(config.convs)
+        ]
         self.objectness = Conv(anchors_per_cell, 1, initializer=small, name="objectness")
         self.deltas = Conv(4 * anchors_per_cell, 1, initializer=small, name="deltas")
 
     def call(self, features):
         logits, deltas = [], []
         for level in sorted(features):
-            x = self.conv(features[level])
+            x = features[level]
+            for conv in self.convs:
+                x = conv(x)
             batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
             logits.append(tf.reshape(self.objectness(x), [batch, -1]))
             deltas.append(tf.reshape(self.deltas(x), [batch, -1, 4]))
         return tf.concat(logits, 1), tf.concat(deltas, 1)
 
 
-def level_anchors(features: dict, canvas, config: RpnConfig) -> list:
-    """Anchors [A, 4] of each level of `features` {level: [B, h, w, C]}, on a canvas of (height, width) pixels."""
+def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, int]) -> list:
+    """Anchors [A, 4] of each level of `features` {level: [B, h, w, C]}, on a canvas of (height, width) pixels.
+
+    `strides` are {level: pixels from cell to cell}. torchvision takes the ratio of the canvas and the map instead,
+    rounded down, which is another where the map's side is odd a level below.
+    """
     levels = sorted(features)
+    exact = config.anchor_rule == "detectron2"
     # One size a level on a pyramid, all sizes on a single map (C4).
-    sizes = config.anchor_sizes if len(levels) > 1 else [config.anchor_sizes]
+    together = config.every_size or len(levels) == 1
+    sizes = [config.anchor_sizes] * len(levels) if together else config.anchor_sizes
     if len(sizes) != len(levels):
         raise ValueError(
             f"--detector.rpn.anchor_sizes names {len(sizes)} sizes for the {len(levels)} levels {levels}; give one each"
@@ -45,8 +56,9 @@ def level_anchors(features: dict, canvas, config: RpnConfig) -> list:
         height, width = features[level].shape[1:3]
         if height is None or width is None:
             height, width = tf.unstack(tf.shape(features[level])[1:3])
-        stride = (canvas[0] // height, canvas[1] // width)
-        result.append(anchors.grid(anchors.cell(level_sizes, config.anchor_ratios), (height, width), stride))
+        stride = (strides[level],) * 2 if exact else (canvas[0] // height, canvas[1] // width)
+        cell = anchors.cell(level_sizes, config.anchor_ratios, rounded=not exact)
+        result.append(anchors.grid(cell, (height, width), stride))
     return result
 
 
@@ -72,6 +84,9 @@ def propose(logits, deltas, levels: list, size, config: RpnConfig, limits: Propo
         start += count
     candidates = boxes.clip(tf.concat(moved, 0), size)
     scores, groups = tf.concat(scores, 0), tf.concat(groups, 0)
-    scores = tf.where(boxes.long_enough(candidates, config.min_size), scores, -float("inf"))
+    keep = boxes.long_enough(candidates, config.min_size)
+    if config.min_score > 0:
+        keep &= tf.sigmoid(scores) >= config.min_score
+    scores = tf.where(keep, scores, -float("inf"))
     index, valid = suppression.nms_by_group(candidates, scores, groups, config.nms_iou, limits.total)
     return tf.where(valid[:, None], tf.gather(candidates, index), 0.0), valid
