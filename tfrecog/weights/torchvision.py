@@ -1,69 +1,111 @@
-"""torchvision's parameter names and layouts for our detectors on a ResNet-FPN.
+"""torchvision's parameter names and layouts for our detectors on a feature pyramid.
 
 Its kernels are [out, in, h, w], its boxes x first, and its box and mask predictors have outputs for the background.
 """
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 
+from tfrecog.models import resnet
 from tfrecog.models.rcnn import Detector
-from tfrecog.weights import tensors
+from tfrecog.weights import tensors, torchvision_backbones
+from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN
 
-_BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+# What published files of 2019 call tensors that have other names since torchvision 0.13.
+RENAMED = (
+    (r"backbone\.fpn\.(inner|layer)_blocks\.(\d+)\.(weight|bias)", r"backbone.fpn.\1_blocks.\2.0.\3"),
+    (r"rpn\.head\.conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
+    (
+        r"roi_heads\.mask_head\.mask_fcn(\d+)\.(weight|bias)",
+        lambda found: f"roi_heads.mask_head.{int(found[1]) - 1}.0.{found[2]}",
+    ),
+)
+
+_BODIES = {
+    **dict.fromkeys(resnet.BLOCKS, torchvision_backbones.resnet),
+    "mobilenet_v3_large": torchvision_backbones.mobilenet_v3_large,
+}
 
 
-def arrays(model: Detector, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def arrays(model: Detector, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Values of `model`'s variables by path, from a torchvision state dict of NumPy arrays.
 
     Raises:
         ValueError: tensors are missing, left over, or of another shape; all are listed.
     """
     return tensors.match(
-        model.variables, state, _name, lambda path, value: _convert(path, value, model.config.box.size)
+        model.variables,
+        {_present_name(name): value for name, value in state.items()},
+        lambda path: _name(path, model),
+        lambda path, value: _convert(path, value, model.config.box.size),
     )
 
 
-def load(model: Detector, state: dict[str, np.ndarray]) -> None:
+def load(model: Detector, state: Mapping[str, np.ndarray]) -> None:
     """Assigns a torchvision state dict to `model`; see `arrays`."""
     tensors.assign(model.variables, arrays(model, state))
 
 
-def _name(path: str) -> str:
+def _present_name(name: str) -> str:
+    for old, new in RENAMED:
+        if re.fullmatch(old, name):
+            return re.sub(old, new, name)
+    return name
+
+
+def _name(path: str, model: Detector) -> str:
     """torchvision's name of the variable at `path`."""
     *layers, leaf = path.split("/")
-    match layers:
-        case ["backbone", "stem", *norm]:
-            return f"backbone.body.bn1.{_BATCH_NORM[leaf]}" if norm else "backbone.body.conv1.weight"
-        case ["backbone", stage, block, conv, *norm]:
-            stem = f"backbone.body.layer{int(stage[3:]) - 1}.{int(block[5:]) - 1}."
-            if conv == "shortcut":
-                return stem + (f"downsample.1.{_BATCH_NORM[leaf]}" if norm else "downsample.0.weight")
-            return stem + (f"bn{conv[4:]}.{_BATCH_NORM[leaf]}" if norm else f"{conv}.weight")
-        case ["fpn", conv]:
-            blocks = "inner_blocks" if conv.startswith("lateral") else "layer_blocks"
-            return f"backbone.fpn.{blocks}.{int(conv[-1]) - 2}.0.{_plain(leaf)}"
-        case ["rpn", "conv"]:
-            return f"rpn.head.conv.0.0.{_plain(leaf)}"
-        case ["rpn", branch]:
-            return f"rpn.head.{'cls_logits' if branch == 'objectness' else 'bbox_pred'}.{_plain(leaf)}"
-        case ["trunk", dense]:
-            return f"roi_heads.box_head.fc{int(dense[5:]) + 5}.{_plain(leaf)}"
-        case ["box", branch]:
-            return f"roi_heads.box_predictor.{'cls_score' if branch == 'logits' else 'bbox_pred'}.{_plain(leaf)}"
-        case ["mask", "deconv"]:
-            return f"roi_heads.mask_predictor.conv5_mask.{_plain(leaf)}"
-        case ["mask", "logits"]:
-            return f"roi_heads.mask_predictor.mask_fcn_logits.{_plain(leaf)}"
-        case ["mask", conv]:
-            return f"roi_heads.mask_head.{int(conv[4:]) - 1}.0.{_plain(leaf)}"
-    raise ValueError(f"torchvision has no counterpart of {path}")
+    config = model.config
+    try:
+        match layers:
+            case ["backbone", *rest]:
+                return "backbone.body." + _BODIES[config.backbone.name]("/".join([*rest, leaf]))
+            case ["fpn", conv, *norm] if model.neck is not None:
+                blocks = "inner_blocks" if conv.startswith("lateral") else "layer_blocks"
+                return f"backbone.fpn.{blocks}.{int(conv[-1]) - model.neck.levels[0]}.{_in_pair(norm, leaf)}"
+            case ["rpn", "objectness"]:
+                return f"rpn.head.cls_logits.{PLAIN[leaf]}"
+            case ["rpn", "deltas"]:
+                return f"rpn.head.bbox_pred.{PLAIN[leaf]}"
+            case ["rpn", conv]:
+                return f"rpn.head.conv.{int(conv[4:] or 1) - 1}.0.{PLAIN[leaf]}"
+            case ["trunk", layer, *norm] if layer.startswith("conv"):
+                return f"roi_heads.box_head.{int(layer[4:]) - 1}.{_in_pair(norm, leaf)}"
+            case ["trunk", dense] if dense.startswith("dense"):
+                number = int(dense[5:])
+                # Behind convolutions and a flattening, a dense layer and its ReLU have numbers in one row.
+                layer = config.box.convs + 2 * number - 1 if config.box.convs else f"fc{number + 5}"
+                return f"roi_heads.box_head.{layer}.{PLAIN[leaf]}"
+            case ["box", branch]:
+                return f"roi_heads.box_predictor.{'cls_score' if branch == 'logits' else 'bbox_pred'}.{PLAIN[leaf]}"
+            case ["mask", "deconv"]:
+                return f"roi_heads.mask_predictor.conv5_mask.{PLAIN[leaf]}"
+            case ["mask", "logits"]:
+                return f"roi_heads.mask_predictor.mask_fcn_logits.{PLAIN[leaf]}"
+            case ["mask", conv, *norm]:
+                return f"roi_heads.mask_head.{int(conv[4:]) - 1}.{_in_pair(norm, leaf)}"
+            case ["keypoint", "deconv"]:
+                return f"roi_heads.keypoint_predictor.kps_score_lowres.{PLAIN[leaf]}"
+            case ["keypoint", conv]:  # A ReLU follows each.
+                return f"roi_heads.keypoint_head.{2 * int(conv[4:]) - 2}.{PLAIN[leaf]}"
+    except (KeyError, ValueError):
+        pass  # What follows says more.
+    raise ValueError(
+        f"torchvision has no counterpart of {path} of this detector (--detector.neck={config.neck}, "
+        f"--detector.backbone.name={config.backbone.name}, --detector.backbone.norm={config.backbone.norm})"
+    )
 
 
-def _plain(leaf: str) -> str:
-    return {"kernel": "weight", "bias": "bias"}[leaf]
+def _in_pair(norm: list[str], leaf: str) -> str:
+    """Name in a pair of a convolution, number 0, and its normalisation, number 1; `norm` is empty for the first."""
+    return f"1.{BATCH_NORM[leaf]}" if norm else f"0.{PLAIN[leaf]}"
 
 
 def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
-    """`value` in our layout."""
+    """`value` in our layout; `size` is the side of the regions that the trunk gets."""
     if path.startswith(("rpn/deltas", "box/deltas")):
         value = value.reshape(-1, 4, *value.shape[1:])[:, [1, 0, 3, 2]]  # x first to y first.
         value = (value[1:] if path.startswith("box") else value).reshape(-1, *value.shape[2:])
@@ -72,6 +114,19 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
     if path == "trunk/dense1/kernel":  # Flattened [C, S, S] to flattened [S, S, C].
         channels = value.shape[1] // size**2
         value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
-    if path == "mask/deconv/kernel":  # [in, out, h, w] to [h, w, out, in].
-        return value.transpose(2, 3, 1, 0)
-    return {4: lambda: value.transpose(2, 3, 1, 0), 2: lambda: value.T}.get(value.ndim, lambda: value)()
+    # A deconvolution's [in, out, h, w] becomes [h, w, out, in], as it should.
+    return torchvision_backbones.kernel(value)
+
+
+def main() -> None:
+    """Makes a run of a file that torchvision publishes."""
+    from tfrecog.weights import importer, torchvision_classifiers, torchvision_models  # They need this file.
+
+    def arrays_of(model, state):
+        return (arrays if isinstance(model, Detector) else torchvision_classifiers.arrays)(model, state)
+
+    importer.main(torchvision_models.MODELS, arrays_of, "python -m tfrecog.weights.torchvision")
+
+
+if __name__ == "__main__":
+    main()
