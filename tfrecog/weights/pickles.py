@@ -86,6 +86,12 @@ def _scalar(dtype, data):
     return array
 
 
+def _from_buffer(data, dtype, shape, order):
+    array = Array()
+    array.shape, array.dtype, array.fortran, array.data = shape, dtype, order == "F", data
+    return array
+
+
 def _tensor(storage, offset, size, stride, *_):
     if not isinstance(storage, Storage):
         raise ValueError("a tensor without a storage")
@@ -129,6 +135,7 @@ _ALLOWED |= {(module, name): kind for module in ("builtins", "__builtin__") for 
 for _module in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_module}.multiarray", "_reconstruct"] = Array
     _ALLOWED[f"{_module}.multiarray", "scalar"] = _scalar
+    _ALLOWED[f"{_module}.numeric", "_frombuffer"] = _from_buffer
 _ALLOWED |= {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype}
 
 
