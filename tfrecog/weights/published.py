@@ -25,7 +25,7 @@ class Published:
 
     def figures_text(self) -> str:
         """As `box AP 37.9, mask AP 34.6`."""
-        return ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
+        return ", ".join(f"{name} {value}" for name, value in self.figures.items())
 
     def of_classes(self, info: DatasetInfo) -> "Published":
         """The same network with other classes, which no one has published figures of."""
