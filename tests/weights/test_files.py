@@ -189,6 +189,7 @@ def test_damage_is_never_another_kind_of_error(kind, tmp_path):
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (b"GIF89a" + bytes(100), r"not a file of weights.*\.safetensors"),
         (pickle.dumps([1, 2, 3]), "holds a list and no weights"),
+        (b"\x80\x02]q\x00h\x00a.", "damaged"),  # A list that holds itself.
         (pickle.dumps({"a": {"b": 1}}), 'holds a dict of "a" and no weights'),
         (pickle.dumps({"a": np.ones(2), "step": 3}), '"step" are not tensors'),
     ],

@@ -150,13 +150,13 @@ def _read_legacy(path):
         values = {}
         for key in keys:
             count = int.from_bytes(file.read(8), "little")
-            if key not in wanted:
-                raise ValueError(f"storage {key} belongs to no tensor")
+            if key not in wanted or count != wanted[key].count:
+                raise ValueError(f"storage {key} has another size than the pickle says")
             kind = _KINDS[wanted[key].kind]
-            data = file.read(count * _width(kind))
-            if count != wanted[key].count or len(data) != count * _width(kind):
+            length = count * _width(kind)
+            if length > path.stat().st_size - file.tell():
                 raise ValueError(f"it ends within storage {key}")
-            values[key] = _array(data, kind, order)
+            values[key] = _array(file.read(length), kind, order)
     return _resolve(content, lambda storage: values[storage.key])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 # What a damaged pickle makes the reader stumble over.
 DAMAGE = (
     pickle.UnpicklingError, EOFError, struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OverflowError, MemoryError,
+    OverflowError, MemoryError, RecursionError,
 )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ _ALLOWED |= {("torch", f"{kind}Storage"): kind for kind in (
     "Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool",
 )}  # fmt: skip
 _ALLOWED |= {(module, name): kind for module in ("builtins", "__builtin__") for name, kind in {
-    "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict, "bytearray": bytearray,
+    "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict,
 }.items()}  # fmt: skip
 for _module in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_module}.multiarray", "_reconstruct"] = Array
