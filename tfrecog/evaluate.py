@@ -17,7 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfrecog import atomic, checkpoints, flagged, interruption, limits, replicas, runs, tasks
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import index, info, read, records
 from tfrecog.metrics import coco, rle
 
@@ -67,7 +67,7 @@ def evaluate(
     evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
     with results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
         batches = read.evaluation(experiment.data, dataset, where, share * strategy.num_replicas_in_sync)
-        for found in detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
+        for found in detections(task, model, strategy, batches, experiment.detector.output):
             key = (found.image_id, found.record)
             truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
             evaluator.add_ground_truth(key, truth)
@@ -113,7 +113,7 @@ class Detections:
         return self.boxes, self.labels, self.scores, self.masks, self.keypoints
 
 
-def detections(task, model, strategy, batches: tf.data.Dataset, mask_threshold: float) -> Iterator[Detections]:
+def detections(task, model, strategy, batches: tf.data.Dataset, output: OutputConfig) -> Iterator[Detections]:
     """Yields the detections in each valid image of `batches` [B, …], whose B is a multiple of the replicas."""
     predict = _predictor(task, model, strategy)
     for batch in read.in_words(batches):
@@ -126,7 +126,7 @@ def detections(task, model, strategy, batches: tf.data.Dataset, mask_threshold: 
             yield _in_original(
                 {name: value[i] for name, value in outputs.items()},
                 {name: value[i] for name, value in facts.items()},
-                mask_threshold,
+                output,
             )
 
 
@@ -139,13 +139,15 @@ def _predictor(task, model, strategy):
     return predict
 
 
-def _in_original(output: dict, image: dict, mask_threshold: float) -> Detections:
+def _in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
     """The filled slots of one image's output, moved from the resized to the original image; masks as run lengths."""
     filled = output["labels"] > 0
     height, width = map(int, image["original_size"])
     boxes = output["boxes"][filled] / np.tile(image["scale"], 2)
     boxes = np.clip(boxes, 0, np.array([height, width, height, width]))
-    masks = rle.paste(output["masks"][filled], boxes, height, width, mask_threshold) if "masks" in output else None
+    masks = None
+    if "masks" in output:
+        masks = rle.paste(output["masks"][filled], boxes, height, width, config.mask_threshold, config.paste)
     keypoints = None
     if "keypoints" in output:
         keypoints = output["keypoints"][filled].astype(float)

@@ -21,7 +21,7 @@ def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Str
     data = dataclasses.replace(data, eval_batch_size=share * strategy.num_replicas_in_sync)
     batches = read.evaluation(data, dataset, where).take(-(-count // data.eval_batch_size))
     pictures = []
-    for found in evaluate.detections(task, model, strategy, batches, experiment.detector.output.mask_threshold):
+    for found in evaluate.detections(task, model, strategy, batches, experiment.detector.output):
         if len(pictures) == count:
             break
         truth = dataset.relabel(records.decode(index.read(data.records, where, found.record)))

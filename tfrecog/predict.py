@@ -45,11 +45,11 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
     pictures = photos.picture_paths(paths, out)
     names = [category.name for category in categories]
     broken: dict[Path, str] = {}
-    threshold = prediction.detector.output.mask_threshold
+    output = prediction.detector.output
     with evaluate.results_file(out) as write:
         for number, picture in photos.legible(paths, broken):
             batch = batch_of(picture, prediction.data)
-            (found,) = evaluate.detections(task, model, strategy, [batch], threshold)
+            (found,) = evaluate.detections(task, model, strategy, [batch], output)
             rows = coco.results(number, categories, *found.instances)
             write(
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}

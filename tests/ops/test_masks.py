@@ -6,8 +6,8 @@ from tfrecog.metrics import rle
 from tfrecog.ops import masks
 
 
-def pasted_as_runs(probabilities, boxes, height, width):
-    return np.stack([rle.decompress(runs) for runs in rle.paste(probabilities, boxes, height, width)])
+def pasted_as_runs(*inputs):
+    return np.stack([rle.decompress(runs) for runs in rle.paste(*inputs)])
 
 
 @pytest.mark.parametrize("paste", [masks.paste, pasted_as_runs])
@@ -18,6 +18,31 @@ def test_pasted_masks_are_torchvisions_but_for_pixels_at_the_threshold(torchvisi
     np.testing.assert_array_equal(got | close, expected | close)
     assert close.mean() < 0.01
     assert expected.any(axis=(1, 2)).sum() > 5
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.2])
+@pytest.mark.parametrize("paste", [masks.paste, pasted_as_runs])
+def test_masks_read_at_pixel_centres_are_grid_samples_but_for_pixels_at_the_threshold(torchvision, paste, threshold):
+    expected, close = (
+        np.unpackbits(torchvision[f"{name}_{threshold}"])[: 10 * 40 * 60].reshape(10, 40, 60).astype(bool)
+        for name in ("centres", "centres_close")
+    )
+    boxes = torchvision["paste_boxes"]
+    got = np.asarray(paste(torchvision["paste_masks"], boxes, 40, 60, threshold, "detectron2"))
+    np.testing.assert_array_equal(got | close, expected | close)
+    assert close.mean() < 0.01
+    assert expected.any(axis=(1, 2)).sum() > 5
+    assert not got[0].any()  # An empty box.
+
+
+@pytest.mark.parametrize("paste", [masks.paste, pasted_as_runs])
+def test_a_full_mask_read_at_pixel_centres_covers_just_its_box(paste):
+    boxes = np.float32([[2, 3, 9, 12], [2.4, 3, 9.6, 12], [2.6, 3, 9.4, 12]])  # pixel 2 has its centre at 2.5
+    pasted = np.asarray(paste(np.ones([3, 28, 28], np.float32), boxes, 20, 20, 0.5, "detectron2"))
+    for mask, (top, bottom) in zip(pasted, [(2, 9), (2, 10), (3, 9)], strict=True):
+        expected = np.zeros([20, 20], bool)
+        expected[top:bottom, 3:12] = True
+        np.testing.assert_array_equal(mask, expected)
 
 
 def test_the_target_of_a_roi_that_is_the_box_is_the_mask():

@@ -144,8 +144,23 @@ def masks(rng):
     boxes[:, :2], boxes[:, 2:] = np.minimum(boxes[:, :2], 38), np.maximum(boxes[:, 2:], 1)  # torchvision: not outside
     boxes[0], boxes[1], boxes[2] = [10, 10, 10, 10], [-30, -30, 1, 1], [-5, -5, 45, 65]
     pasted = paste_masks_in_image(torch.tensor(probabilities)[:, None], torch.tensor(swap(boxes)), (40, 60))[:, 0]
-    on, close = (pasted > 0.5).numpy(), (abs(pasted - 0.5) < 1e-5).numpy()
-    return {"paste_masks": probabilities, "paste_boxes": boxes, "pasted": np.packbits(on), "close": np.packbits(close)}
+    out = {"paste_masks": probabilities, "paste_boxes": boxes}
+    out |= {"pasted": np.packbits(pasted > 0.5), "close": np.packbits(abs(pasted - 0.5) < 1e-5)}
+    for threshold in (0.5, 0.2):
+        read = read_at_centres(torch.tensor(probabilities), torch.tensor(boxes), 40, 60)
+        out[f"centres_{threshold}"] = np.packbits(read >= threshold)
+        out[f"centres_close_{threshold}"] = np.packbits(abs(read - threshold) < 1e-5)
+    return out
+
+
+def read_at_centres(probabilities, boxes, height, width):
+    """detectron2's way into the image: pixel centres in the frame of the box, -1 to 1, are read by grid_sample."""
+    start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    y = 2 * (torch.arange(height) + 0.5 - start[:, :1]) / extent[:, :1] - 1
+    x = 2 * (torch.arange(width) + 0.5 - start[:, 1:]) / extent[:, 1:] - 1
+    grid = torch.stack([x[:, None].expand(-1, height, -1), y[..., None].expand(-1, -1, width)], -1)
+    read = torch.nn.functional.grid_sample(probabilities[:, None], grid, align_corners=False)[:, 0]
+    return torch.where((extent > 0).all(1)[:, None, None], read, 0)
 
 
 def make(path, seed=0):

@@ -24,12 +24,25 @@ def targets(masks, mask_boxes, rois, gt, size):
     return tf.cast(soft >= 0.5, tf.float32)
 
 
-def paste(masks, boxes, height, width, threshold=0.5):
+def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision"):
     """Masks [D, height, width] bool in the image, of masks [D, S, S] (probabilities) in boxes [D, 4].
 
-    The rule of torchvision's `paste_masks_in_image`: the mask gets a border of zeros, the box grows with it and is
-    cut to whole pixels, and a pixel is on where the interpolated mask is above the threshold.
+    Args:
+        rule: "torchvision": the mask gets a border of zeros, the box grows with it and is cut to whole pixels, and a
+            pixel is on where the interpolated mask is above the threshold. "detectron2": the box stays as it is, and a
+            pixel is on where the mask, read at its centre, is at least the threshold; beyond the mask there are zeros.
     """
+    shape = tf.TensorSpec([height, width] if isinstance(height, int) and isinstance(width, int) else [None, None], bool)
+    if rule == "detectron2":
+
+        def one_at_centres(inputs):
+            mask, box = inputs
+            rows = _at_centres(box[0], box[2], height, mask.shape[0])
+            columns = _at_centres(box[1], box[3], width, mask.shape[1])
+            return tf.matmul(rows @ mask, columns, transpose_b=True) >= threshold
+
+        return tf.map_fn(one_at_centres, (masks, boxes), fn_output_signature=shape)
+
     size = masks.shape[1] + 2
     masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1]])
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * (size / (size - 2))
@@ -43,8 +56,15 @@ def paste(masks, boxes, height, width, threshold=0.5):
         columns = _interpolation(start[1], extent[1], width, size)
         return tf.matmul(rows @ mask, columns, transpose_b=True) > threshold
 
-    shape = tf.TensorSpec([height, width] if isinstance(height, int) and isinstance(width, int) else [None, None], bool)
     return tf.map_fn(one, (masks, start, extent), fn_output_signature=shape)
+
+
+def _at_centres(start, end, length, cells):
+    """Weights [length, cells] with which pixel centres read cells that span [start, end], with zeros beyond them."""
+    centre = tf.range(length, dtype=tf.float32) + 0.5
+    share = tf.where(end > start, (centre - start) / (end - start), -1.0)  # -1 is beyond: an empty box shows nothing.
+    at = share * tf.cast(cells, tf.float32) - 0.5
+    return tf.maximum(1 - tf.abs(at[:, None] - tf.range(cells, dtype=tf.float32)), 0.0)
 
 
 def _interpolation(start, extent, length, cells):
