@@ -26,6 +26,7 @@ def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndar
     for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)):
         record = facts_of.relabel(records.decode(index.read(folder, places, rows[i])))
         image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
-        show = functools.partial(draw.instances, skeleton=facts_of.skeleton, min_side=300)
+        body = {"skeleton": facts_of.skeleton, "flip_pairs": facts_of.flip_pairs}
+        show = functools.partial(draw.instances, **body, min_side=300)
         picture = show(image, record.boxes, record.labels, None, record.masks, record.keypoints, facts_of.names)
         yield f"{split}/{record.filename}", picture

@@ -75,11 +75,12 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
     assert checkpoints.find(tmp_path) == checkpoints.best(tmp_path)
 
 
-def test_the_best_is_chosen_by_mask_ap_where_there_are_masks(tmp_path):
+@pytest.mark.parametrize("kind", ["mask", "keypoint"])
+def test_the_best_is_chosen_by_mask_or_keypoint_ap_where_there_are_any(tmp_path, kind):
     parts = network()
-    for step, box, mask in [(1, 0.5, 0.1), (2, 0.4, 0.2)]:
+    for step, box, ap in [(1, 0.5, 0.1), (2, 0.4, 0.2)]:
         checkpoints.save(tmp_path, step, *parts, keep=2)
-        checkpoints.mark_if_best(tmp_path, step, {"box_AP": box, "mask_AP": mask})
+        checkpoints.mark_if_best(tmp_path, step, {"box_AP": box, f"{kind}_AP": ap})
     assert checkpoints.best(tmp_path).name == "step-00000002"
 
 

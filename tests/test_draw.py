@@ -88,6 +88,51 @@ def test_only_labelled_keypoints_and_the_bones_between_them_are_drawn():
     assert not drawn[56:].any(), "neither the unlabelled keypoint nor its bone"
 
 
+BODY = {"skeleton": [(0, 1), (1, 3), (2, 3), (3, 4)], "flip_pairs": [(1, 2)]}  # head, left, right, hip, foot
+JOINTS = np.array([[[45.5, 80.5, 2], [55.5, 60.5, 2], [55.5, 100.5, 2], [65.5, 80.5, 2], [75.5, 80.5, 2]]])
+
+
+def where(picture, rgb):
+    """Rows and columns [n, 2] of the pixels of a colour."""
+    return np.argwhere((picture == rgb).all(-1))
+
+
+def test_the_left_and_the_right_of_a_body_have_colours_of_their_own():
+    picture = draw.instances(GREY, BOX, [1], keypoints=JOINTS, **BODY)
+    left, right = where(picture, draw.LEFT), where(picture, draw.RIGHT)
+    # Lines and dots are a few pixels wide. Bones: head-left and left-hip, but of the right only right-hip.
+    assert len(left) > 30 and left[:, 1].max() <= 82 and left[:, 0].min() < 50
+    assert len(right) > 15 and right[:, 1].min() >= 78 and right[:, 0].min() > 50
+    assert tuple(picture[70, 80]) == draw.colour(1), "the bone from hip to foot is of neither side"
+
+
+def test_a_mirrored_body_has_its_left_on_the_other_side():
+    from tfrecog.data import instances
+
+    objects = {"boxes": np.float32(BOX), "keypoints": np.float32(JOINTS)}
+    mirrored = instances.flip(objects, 160.0, BODY["flip_pairs"])["keypoints"].numpy()
+    picture = draw.instances(GREY[:, ::-1], BOX, [1], keypoints=mirrored, **BODY)
+    # The limb that was at the left of the picture (x 60) is at its right (x 100), and is a right limb now.
+    assert (picture[53:58, 97:102] == draw.RIGHT).all(-1).any()
+    assert where(picture, draw.RIGHT)[:, 1].min() >= 78 and where(picture, draw.LEFT)[:, 1].max() <= 82
+
+
+def test_a_keypoint_is_drawn_around_its_place_at_any_factor():
+    # Continuous 50.5 is the centre of pixel 50; enlarged four times it is 202, between the pixels 201 and 202.
+    keypoints = np.array([[[50.5, 60.5, 2]]])
+    for side, centre in ((0, 50), (480, 201.5)):
+        without, picture = (draw.instances(GREY, BOX, [1], keypoints=k, min_side=side) for k in (None, keypoints))
+        y, x = np.argwhere(changed(picture, without)).mean(axis=0)
+        factor = picture.shape[1] // 160
+        assert y == pytest.approx(centre, abs=0.5) and x == pytest.approx(centre + 10 * factor, abs=0.5)
+
+
+def test_keypoints_that_a_model_is_not_sure_of_are_not_drawn():
+    score = draw.MIN_KEYPOINT_SCORE
+    found = np.array([[[50.5, 60.5, score], [50.5, 100.5, score - 0.01]]])
+    assert draw.sure_keypoints(found).tolist() == [[[50.5, 60.5, 2], [50.5, 100.5, 0]]]
+
+
 def test_a_class_without_a_name_is_its_number():
     np.testing.assert_array_equal(
         draw.instances(GREY, BOX, [7]), draw.instances(GREY, BOX, [7], names=[""] * 6 + ["7"])

@@ -135,9 +135,9 @@ def best(workdir: str | Path) -> Path | None:
 
 
 def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
-    """Notes the checkpoint of `step` as the best if its AP is (of masks, if there are); the best is never pruned."""
+    """Notes the checkpoint of `step` as the best if its AP is (of keypoints or masks, if there are); never pruned."""
     # Without objects AP is undefined: -1, or NaN.
-    by = next((name for name in ("mask_AP", "box_AP") if metrics.get(name, -1) >= 0), None)
+    by = next((name for name in ("keypoint_AP", "mask_AP", "box_AP") if metrics.get(name, -1) >= 0), None)
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
         return False

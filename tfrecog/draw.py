@@ -9,6 +9,11 @@ from PIL import Image, ImageDraw, ImageFont
 from tfrecog.data import records
 
 MASK_OPACITY = 0.4
+# Bones and joints of a body's own left and right; others have the colour of the instance.
+LEFT, RIGHT = (0, 230, 100), (255, 120, 0)
+# Keypoints of detections with a lower score, the height of the heat map's peak (a logit), are not drawn: Detectron's
+# choice. A peak stands out from cells around 0 by e^2, and a joint that is not in the picture stays below.
+MIN_KEYPOINT_SCORE = 2.0
 
 
 def instances(
@@ -21,6 +26,7 @@ def instances(
     names: Sequence[str] = (),
     *,
     skeleton: Sequence[tuple[int, int]] = (),
+    flip_pairs: Sequence[tuple[int, int]] = (),
     min_side: int = 0,
 ) -> np.ndarray:
     """Picture uint8 [H, W, 3] of `image` [H, W, 3] with its instances drawn on it.
@@ -33,6 +39,7 @@ def instances(
         keypoints: [n, J, 3] y, x, visibility; 0 is not drawn, 1 (hidden) is a ring, 2 a dot.
         names: class names; `names[0]` is that of label 1. A class without a name is printed as its number.
         skeleton: pairs of keypoints (from 0) to join.
+        flip_pairs: pairs of a left and a right keypoint; they and their bones are green (left) and orange (right).
         min_side: an image with a shorter side than this is enlarged by a whole factor, so that text is legible;
             the picture is then larger than the image, but its long side never exceeds ten times `min_side` for it.
     """
@@ -59,8 +66,10 @@ def instances(
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
         canvas.rectangle(corners, outline=colour(labels[i], i), width=line)
     if keypoints is not None:
+        sides = {left: LEFT for left, _ in flip_pairs} | {right: RIGHT for _, right in flip_pairs}
         for i in order:
-            _draw_keypoints(canvas, np.asarray(keypoints[i], float), skeleton, colour(labels[i], i), factor, line)
+            points = np.asarray(keypoints[i], float) * [factor, factor, 1]
+            _draw_keypoints(canvas, points, skeleton, sides, colour(labels[i], i), line)
     font = ImageFont.load_default(min(28, max(10, round(min(picture.size) / 36))))
     taken: list[tuple[float, ...]] = []
     for i in order[::-1]:
@@ -68,6 +77,12 @@ def instances(
         text = name if scores is None else f"{name} {scores[i]:.0%}"
         taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), font, picture.size, taken))
     return np.asarray(picture)
+
+
+def sure_keypoints(keypoints: np.ndarray) -> np.ndarray:
+    """Keypoints [n, J, 3] to draw, visible (2) or not (0), of those of detections [n, J, 3] y, x, score."""
+    visibility = np.where(keypoints[..., 2:] >= MIN_KEYPOINT_SCORE, 2, 0)
+    return np.concatenate([keypoints[..., :2], visibility], axis=-1)
 
 
 def sheet(
@@ -136,15 +151,17 @@ def _fitted(picture: Image.Image, cell: int) -> Image.Image:
     return picture
 
 
-def _draw_keypoints(canvas, keypoints, skeleton, rgb, factor, line) -> None:
-    y, x, visibility = keypoints[:, 0] * factor, keypoints[:, 1] * factor, keypoints[:, 2]
+def _draw_keypoints(canvas, keypoints, skeleton, sides, rgb, line) -> None:
+    """Draws keypoints [J, 3]; `sides` has the colours of those on the left and on the right."""
+    y, x, visibility = keypoints.T - np.array([[0.5], [0.5], [0]])  # Pillow draws at the indices of pixels.
     for a, b in skeleton:
         if visibility[a] > 0 and visibility[b] > 0:
-            canvas.line((x[a], y[a], x[b], y[b]), fill=rgb, width=line)
+            ends = {sides.get(a, rgb), sides.get(b, rgb)} - {rgb}
+            canvas.line((x[a], y[a], x[b], y[b]), fill=ends.pop() if len(ends) == 1 else rgb, width=line)
     radius = 1.5 * line
     for j in np.flatnonzero(visibility > 0):
         disc = (x[j] - radius, y[j] - radius, x[j] + radius, y[j] + radius)
-        canvas.ellipse(disc, fill="white" if visibility[j] > 1 else None, outline=rgb, width=line)
+        canvas.ellipse(disc, fill="white" if visibility[j] > 1 else None, outline=sides.get(j, rgb), width=line)
 
 
 def _draw_label(canvas, text, box, rgb, font, size, taken) -> tuple[float, ...]:

@@ -57,9 +57,8 @@ class Progress:
             for name, value in numbers.items():
                 tf.summary.scalar(f"evaluation/{name}", value)
         self.writer.flush()
-        shown = [
-            name for name in ("box_AP", "box_AP50", "box_AP75", "mask_AP", "mask_AP50", "mask_AP75") if name in numbers
-        ]
+        names = [f"{kind}_{name}" for kind in ("box", "mask", "keypoint") for name in ("AP", "AP50", "AP75")]
+        shown = [name for name in names if name in numbers]
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
         self.say(f"evaluated at step {done} (epoch {done / self.steps_per_epoch:.2f}): {figures}")
 
