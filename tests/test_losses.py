@@ -25,6 +25,33 @@ def test_only_the_mask_of_its_own_class_learns():
     np.testing.assert_array_equal(moved, [[[False, True, False], [False, False, False]]])
 
 
+def test_an_undecided_heat_map_costs_ln_of_its_cells():
+    index, valid = tf.constant([[[3, 0], [15, 2]]]), tf.constant([[[True, False], [True, True]]])
+    total, count = losses.keypoint_loss(tf.zeros([1, 2, 4, 4, 2]), index, valid)
+    np.testing.assert_allclose([total, count], [3 * np.log(16), 3], rtol=1e-6)
+
+
+def test_a_heat_map_with_all_its_weight_on_the_keypoint_costs_nothing():
+    index, valid = tf.constant([[6, 9]]), tf.constant([[True, True]])
+    logits = 100 * tf.reshape(tf.one_hot(index, 16, axis=1), [1, 4, 4, 2])
+    assert float(losses.keypoint_loss(logits, index, valid)[0]) < 1e-6
+    assert float(losses.keypoint_loss(tf.transpose(logits, [0, 2, 1, 3]), index, valid)[0]) > 100  # y and x exchanged
+
+
+def test_each_visible_keypoint_weighs_the_same_or_each_image():
+    # Two images, of one and of three keypoints, each with an undecided map: the mean over keypoints is ln 16 whatever
+    # their number; divided by the room for four, the poorer image has a third of the other's share.
+    logits, index = tf.zeros([1, 3, 4, 4, 1]), tf.zeros([1, 3, 1], tf.int32)
+    shares = {room: [] for room in (None, 4)}
+    for visible in (1, 3):
+        valid = tf.reshape(tf.range(3) < visible, [1, 3, 1])
+        for room, costs in shares.items():
+            total, count = losses.keypoint_loss(logits, index, valid, room)
+            costs.append(float(total / count) / np.log(16))
+    np.testing.assert_allclose(shares[None], [1, 1], rtol=1e-6)
+    np.testing.assert_allclose(shares[4], [0.25, 0.75], rtol=1e-6)
+
+
 def test_an_undecided_classifier_costs_ln_of_the_classes():
     total, count = losses.class_loss(
         tf.zeros([2, 3, 5]),
@@ -52,5 +79,11 @@ def test_nothing_to_learn_from_has_no_loss_and_a_finite_gradient():
     with tf.GradientTape() as tape:
         tape.watch(logits)
         total, count = losses.mask_loss(logits, tf.zeros([1, 2, 4, 4]), tf.zeros([1, 2], tf.int32))
+    assert float(total) == 0 and float(count) == 0
+    np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros([1, 2, 4, 4, 3]))
+    nowhere = tf.zeros([1, 2, 3], tf.int32), tf.zeros([1, 2, 3], tf.bool)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total, count = losses.keypoint_loss(logits, *nowhere)
     assert float(total) == 0 and float(count) == 0
     np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros([1, 2, 4, 4, 3]))

@@ -11,6 +11,7 @@ def record(i):
         encoded=bytes(50 * i), format="jpeg", height=10 + i, width=20 + i, filename=f"{i}.jpg", source_id=str(i),
         boxes=np.tile(np.float32([0, 0, 5, 5]), [n, 1]), labels=np.ones(n, np.int64), names=["a"] * n,
         crowd=np.arange(n) == 1, areas=np.ones(n, np.float32), ids=np.arange(n),
+        keypoints=np.tile(np.float32([[1, 1, 2], [2, 2, 1], [0, 0, 0]]), [n, 1, 1]),
     )  # fmt: skip
 
 
@@ -37,6 +38,36 @@ def test_the_index_knows_sizes_and_boxes_that_are_not_crowd(folder):
     made = index.load(folder, "train")
     assert list(made.height) == list(range(10, 18)) and list(made.width) == list(range(20, 28))
     assert list(made.instances) == [0, 1, 1, 0, 1, 1, 0, 1]  # i % 3 boxes, of which the second is crowd
+    assert list(made.keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # of three, one seen and one hidden
+
+
+def test_an_index_of_an_older_version_is_made_again(folder):
+    path = index.path_of(folder, "train")
+    index.load(folder, "train")
+    with np.load(path) as columns:
+        older = {name: values for name, values in columns.items() if name != "keypoints"}
+    np.savez(path, **older)
+    assert list(index.load(folder, "train").keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
+
+
+def test_records_of_whatever_shape_are_counted(folder):
+    # Without is_crowd or keypoints, and with keypoints that do not divide among the boxes.
+    def serialized(**more):
+        lists = {"image/height": [10], "image/width": [20], **more}
+        feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for name, v in lists.items()}
+        feature["image/object/bbox/ymin"] = tf.train.Feature(float_list=tf.train.FloatList(value=[0, 0]))
+        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+    visibility = "image/object/keypoint/visibility"
+    assert index._facts(serialized(), "x") == (10, 20, 2, 0)
+    assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3)
+    assert index._facts(serialized(**{visibility: [2, 0, 1, 1], "image/object/is_crowd": [0, 1]}), "x") == (
+        10,
+        20,
+        1,
+        1,
+    )
+    assert index._facts(serialized(**{visibility: [2]}), "x") == (10, 20, 2, 0)
 
 
 def test_the_index_is_kept_and_read_back(folder):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipelines import scenes
 from tfrecog.config import DataConfig
 from tfrecog.data import index, info, read, records
 
@@ -146,6 +147,43 @@ def test_a_mirror_swaps_left_and_right_joints(dataset):
         # the visibilities have changed places.
         assert np.all(left[:, 1] < right[:, 1])
         assert left[:, 2].tolist() == [1, 1] and right[:, 2].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_the_left_point_of_a_scenes_object_is_its_leftmost_in_a_mirror_too(tmp_path, flip):
+    scenes.build(str(tmp_path), "train", 8, scenes.Scenes(max_objects=2), jobs=1)
+    facts, rows = info.load(tmp_path), index.load(tmp_path, "train")
+    config = DataConfig(
+        records=str(tmp_path), batch_size=4, short_side=(160,), long_side=256, mask_size=7, max_instances=4, flip=flip
+    )
+    seen = 0
+    for batch in read.training(config, facts, rows, masks=False, keypoints=True, seed=0, start_step=0, steps=2):
+        for box, points in zip(batch["boxes"].numpy().reshape(-1, 4), batch["keypoints"].numpy().reshape(-1, 4, 3)):
+            top, left, bottom, right = points
+            ends = top[0], left[1], bottom[0], right[1]
+            for end, edge, inwards, point in zip(ends, box, (1, 1, -1, -1), points):
+                if point[2] == 2:  # Half a pixel from the edge, in a picture that is enlarged by 1.25 (or a bit less).
+                    assert abs(end - edge - inwards * 0.625) < 0.1, (box, points)
+                    seen += 1
+    assert seen > 20
+
+
+def test_images_with_too_few_labelled_keypoints_are_left_out_only_where_keypoints_are_trained(dataset, tmp_path):
+    bare = dataclasses.replace(record(3), keypoints=np.zeros_like(record(3).keypoints))
+    facts, rows = write(tmp_path, [record(0), bare])  # with 2 and with 0 labelled keypoints
+    config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
+
+    def seen(least, keypoints):
+        changed = dataclasses.replace(config, min_keypoints=least)
+        facts_of_run = {"masks": False, "keypoints": keypoints, "seed": 0, "start_step": 0, "steps": 4}
+        made = read.training(changed, facts, rows, **facts_of_run).as_numpy_iterator()
+        assert read.steps_per_epoch(rows, changed, keypoints) == len(read.training_rows(rows, changed, keypoints))
+        return {int(batch["record"][0]) for batch in made}
+
+    assert seen(0, True) == seen(1, False) == {0, 1}
+    assert seen(1, True) == seen(2, True) == {0}
+    with pytest.raises(ValueError, match="no image with --data.min_keypoints=3 labelled keypoints"):
+        seen(3, True)
 
 
 def test_batches_have_the_stated_shapes(dataset):
