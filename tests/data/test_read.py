@@ -158,10 +158,11 @@ def test_the_left_point_of_a_scenes_object_is_its_leftmost_in_a_mirror_too(tmp_p
     )
     seen = 0
     for batch in read.training(config, facts, rows, masks=False, keypoints=True, seed=0, start_step=0, steps=2):
-        for box, points in zip(batch["boxes"].numpy().reshape(-1, 4), batch["keypoints"].numpy().reshape(-1, 4, 3)):
+        boxes, keypoints = batch["boxes"].numpy().reshape(-1, 4), batch["keypoints"].numpy().reshape(-1, 4, 3)
+        for box, points in zip(boxes, keypoints, strict=True):
             top, left, bottom, right = points
             ends = top[0], left[1], bottom[0], right[1]
-            for end, edge, inwards, point in zip(ends, box, (1, 1, -1, -1), points):
+            for end, edge, inwards, point in zip(ends, box, (1, 1, -1, -1), points, strict=True):
                 if point[2] == 2:  # Half a pixel from the edge, in a picture that is enlarged by 1.25 (or a bit less).
                     assert abs(end - edge - inwards * 0.625) < 0.1, (box, points)
                     seen += 1
@@ -182,7 +183,7 @@ def test_images_with_too_few_labelled_keypoints_are_left_out_only_where_keypoint
 
     assert seen(0, True) == seen(1, False) == {0, 1}
     assert seen(1, True) == seen(2, True) == {0}
-    with pytest.raises(ValueError, match="no image with --data.min_keypoints=3 labelled keypoints"):
+    with pytest.raises(ValueError, match=r"no image with --data\.min_keypoints=3 labelled keypoints"):
         seen(3, True)
 
 
