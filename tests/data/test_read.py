@@ -270,6 +270,15 @@ def test_a_label_that_no_category_has_names_the_record(dataset, tmp_path):
         list(batches)
 
 
+def test_masks_that_dataset_json_promises_and_a_record_lacks_are_an_error_in_our_own_words(tmp_path):
+    facts, rows = write(tmp_path, [dataclasses.replace(record(3), masks=None)])
+    config = DataConfig(records=str(tmp_path), batch_size=1)
+    with pytest.raises(read.InputError) as error:
+        list(read.in_words(read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)))
+    remedy = "build the records with masks, or set --nodetector.masks"
+    assert str(error.value) == f"not every instance has a mask in the record of 3.png: {remedy}"
+
+
 @pytest.mark.parametrize(("in_records", "names"), [([38, 1, 1], ["", "", ""]), ([0, 0, 0], ["L", "crowd", "crowd"])])
 def test_foreign_labels_and_bare_class_names_become_contiguous_labels(dataset, tmp_path, in_records, names):
     foreign = dataclasses.replace(record(0), labels=np.array(in_records), names=names)

@@ -118,7 +118,8 @@ def _sample_runs(counts, runs, y, x, height, width):
 
 def _sample_pngs(pngs, y, x, filename):
     """Masks [n, M, M] uint8 at rows y and columns x of full-size PNGs [n]."""
-    message = tf.strings.join(["masks are asked for, but not every instance has one in the record of ", filename])
+    remedy = ": build the records with masks, or set --nodetector.masks"
+    message = tf.strings.join(["not every instance has a mask in the record of ", filename, remedy])
     has_all = tf.Assert(tf.equal(tf.size(pngs), tf.shape(y)[0]), [message])
 
     def sample(arguments):
