@@ -225,6 +225,7 @@ def main(evaluation: Evaluation) -> None:
     out = evaluation.out or evaluation.workdir
     try:
         limits.check(evaluation)
+        tasks.check_learns(evaluation)
         trained, now = dataset_of(evaluation).names, info.load(evaluation.data.records).names
         if trained != now:
             raise ValueError(

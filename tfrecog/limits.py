@@ -95,6 +95,9 @@ def _contradictions(values):
     least = _SMALLEST_CROP.get(values["classifier.name"], 1)
     if values["classifier.crop"] < least:
         wrong["classifier.crop"] = f"{values['classifier.name']} needs at least {least} pixels"
+    short = values["data.eval_short_side"]
+    if values["task"] == "classification" and values["classifier.crop"] > short:
+        wrong["classifier.crop"] = f"must not exceed --data.eval_short_side={short}, of which it is cut"
     low, high = values["data.scale_jitter"]
     if low > high:
         wrong["data.scale_jitter"] = "the smaller number comes first"

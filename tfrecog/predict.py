@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, draw, evaluate, flagged, interruption, limits, photos
+from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, photos
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.metrics import coco, rle
@@ -28,7 +28,9 @@ class Prediction(Experiment):
         "with commas between them. A photo that its camera marked as turned (EXIF) is turned upright first, and boxes "
         "are those of the upright photo.",
     ] = ""
-    out: Annotated[str, "Folder for detections.json and a picture (JPEG) of each image with its detections."] = ""
+    out: Annotated[
+        str, "Folder for detections.json (predictions.json of a classifier) and a picture (JPEG) of each image."
+    ] = ""
     min_score: Annotated[float, "Detections with a lower score are left out."] = 0.5
     draw_side: Annotated[
         int, "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never."
@@ -96,7 +98,12 @@ def main(prediction: Prediction) -> None:
         photos.picture_paths(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
         print(f"Predicting with {path}", flush=True)
-        broken = predict(task, model, strategy, prediction, paths)
+        if prediction.task == "classification":
+            results, side = classify.PREDICTIONS, prediction.draw_side
+            broken = classify.predict(task, model, prediction, paths, Path(prediction.out), side)
+        else:
+            results = evaluate.DETECTIONS
+            broken = predict(task, model, strategy, prediction, paths)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
     except tf.errors.ResourceExhaustedError as error:
@@ -108,7 +115,7 @@ def main(prediction: Prediction) -> None:
     done = len(paths) - len(broken)
     if not done:
         sys.exit(f"error: not one of {len(paths)} files could be read as an image")
-    print(f"{done} of {len(paths)} images done: pictures and detections.json are in {prediction.out}")
+    print(f"{done} of {len(paths)} images done: pictures and {results} are in {prediction.out}")
 
 
 if __name__ == "__main__":

@@ -268,6 +268,7 @@ def _prepare(experiment):
     Raises ValueError, OSError or CheckpointError for what a user can mend; then nothing is left behind.
     """
     limits.check(experiment)
+    tasks.check_learns(experiment)
     for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
         if not value:
             raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
