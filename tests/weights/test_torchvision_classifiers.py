@@ -1,0 +1,162 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfrecog import checkpoints, classify, limits, photos, tasks
+from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
+from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.models.classifier import Classifier
+from tfrecog.weights import imagenet, torchvision_classifiers
+
+REFERENCE = Path(__file__).resolve().parent.parent / "reference"
+NETWORKS = [name for name in torchvision_classifiers.EXPERIMENTS if not name.endswith("_v2")]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """What torchvision's classifiers see; see reference/make_torchvision_classifiers.py."""
+    return dict(np.load(REFERENCE / "torchvision_classifiers.npz"))
+
+
+@pytest.fixture(scope="module")
+def shapes(reference):
+    """{network: {tensor: shape}}"""
+    return json.loads(str(reference["shapes"]))
+
+
+@pytest.fixture(scope="module")
+def rule():
+    spec = importlib.util.spec_from_file_location("seeded_classifiers", REFERENCE / "seeded_classifiers.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def zeros(monkeypatch):
+    """Models start from zeros: a hundred million random numbers take their time."""
+    for name in ("VarianceScaling", "RandomNormal"):
+        monkeypatch.setattr(keras.initializers, name, lambda *_, **__: keras.initializers.Zeros())
+
+
+def build(name) -> Classifier:
+    task = tasks.build(torchvision_classifiers.EXPERIMENTS[name], imagenet.classes())
+    return task.build()
+
+
+def seeded(rule, shapes, scale=1.0):
+    last = list(shapes)[-1].rpartition(".")[0]
+    return rule.state(shapes, {f"{last}.weight", f"{last}.bias"}, scale)
+
+
+def logits(model, name, path):
+    """Logits [K] of a picture file, as `predict` reads it."""
+    experiment = torchvision_classifiers.EXPERIMENTS[name]
+    return model(classify.input_of(photos.load(path), experiment.data, experiment.classifier.crop)[None])[0].numpy()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_tensor_of_a_classifier_has_one_variable_and_every_variable_one_tensor(name, shapes, zeros):
+    model = build(name)
+    state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes[name].items()}
+    values = torchvision_classifiers.arrays(model, state)  # Raises if one is left over.
+    assert set(values) == {variable.path for variable in model.variables}
+    # A bias before a batch norm is one with its mean: of VGG16's 64 to 512 channels, 4224 in sum.
+    moved = 4224 if name == "vgg16_bn" else 0
+    assert sum(v.size for v in values.values()) == sum(v.size for v in state.values()) - moved
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "mobilenet_v3_large"])
+def test_a_picture_file_gives_torchvisions_logits(name, reference, shapes, rule, zeros, tmp_path):
+    Image.fromarray(rule.picture()).save(tmp_path / "picture.png")
+    model = build(name)
+    state = seeded(rule, shapes[name], float(reference[f"{name}_scale"]))
+    values = torchvision_classifiers.arrays(model, state)
+    for variable in model.variables:
+        variable.assign(values[variable.path])
+    expected = reference[name]
+    assert expected.std() == pytest.approx(4, rel=1e-3), "classes differ clearly"
+    np.testing.assert_allclose(logits(model, name, tmp_path / "picture.png"), expected, atol=1e-4 * expected.max())
+    if name == "resnet18":  # As if it had second weights, of which pictures are made less small.
+        expected = reference["resnet18_v2"]
+        got = logits(model, "resnet50_v2", tmp_path / "picture.png")
+        np.testing.assert_allclose(got, expected, atol=1e-4 * expected.max())
+
+
+def test_what_does_not_fit_a_classifier_is_listed(shapes, rule):
+    state = seeded(rule, shapes["resnet18"])
+    del state["layer3.1.bn2.running_var"]
+    state["surplus"] = np.zeros([2, 3])
+    state["fc.weight"] = np.zeros([7, 512])
+    with pytest.raises(ValueError) as error:
+        torchvision_classifiers.arrays(build("resnet18"), state)
+    for part in ("missing layer3.1.bn2.running_var", "left over surplus (2, 3)", "fc.weight (7, 512)"):
+        assert part in str(error.value)
+
+
+def test_another_networks_file_is_refused(shapes, zeros):
+    state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes["resnet34"].items()}
+    with pytest.raises(ValueError, match=r"left over layer1\.2"):
+        torchvision_classifiers.arrays(build("resnet18"), state)
+    with pytest.raises(ValueError, match=r"missing features\.0\.bias"):
+        torchvision_classifiers.arrays(build("vgg16_bn"), state)
+
+
+def test_the_classes_are_imagenets():
+    names = imagenet.classes().names
+    assert len(names) == len(set(names)) == 1000
+    # Facts of ILSVRC 2012: dogs from 151 to 268, the first and the last class.
+    assert names[0] == "tench" and names[151] == "Chihuahua" and names[268] == "Mexican hairless"
+    assert names[999] == "toilet tissue"
+
+
+@pytest.mark.parametrize("name", torchvision_classifiers.EXPERIMENTS)
+def test_the_settings_of_published_classifiers_are_valid(name):
+    experiment = torchvision_classifiers.EXPERIMENTS[name]
+    limits.check(experiment)
+    assert experiment.data.eval_short_side == (232 if name.endswith("_v2") else 256)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v3_large"])
+def test_a_detector_starts_from_a_classifiers_backbone(name, tmp_path):
+    classifier = build(name)
+    for variable in classifier.variables:
+        variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
+    checkpoints.save(tmp_path, 0, classifier, None, keep=1)
+    detector = Experiment(detector=DetectorConfig(backbone=BackboneConfig(name=name)))
+    model = tasks.build(detector, DatasetInfo((Category("cat", 1),), {})).build()
+    report = checkpoints.load_weights(tmp_path, model, skip_mismatched=True)
+    own = {variable.path: variable for variable in classifier.variables}
+    backbone = [variable for variable in model.variables if variable.path.startswith("backbone/")]
+    assert len(backbone) == len([path for path in own if path.startswith("backbone/")]) > 200
+    for variable in backbone:
+        np.testing.assert_array_equal(variable.numpy(), own[variable.path].numpy())
+    assert f"{len(backbone)} of {len(model.variables)} variables start" in report
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "resnet50_v2", "mobilenet_v3_large_v2"])
+def test_photos_give_the_logits_of_the_torchvision_that_is_installed(name, shapes, rule, zeros, shared_data, tmp_path):
+    peer = os.environ.get("PEER_PYTHON")
+    if not peer:
+        pytest.skip("PEER_PYTHON names no interpreter that has torchvision")
+    found = sorted(shared_data.rglob("*.jpg"))
+    paths = [found[i] for i in (0, len(found) // 2, len(found) - 1)]
+    network, resize = name.removesuffix("_v2"), torchvision_classifiers.EXPERIMENTS[name].data.eval_short_side
+    program = REFERENCE / "make_torchvision_classifiers.py"
+    command = [peer, str(program), "--live", network, str(resize), str(tmp_path / "live.npz"), *map(str, paths)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    live = dict(np.load(tmp_path / "live.npz"))
+    model = build(name)
+    values = torchvision_classifiers.arrays(model, seeded(rule, shapes[network], float(live["scale"])))
+    for variable in model.variables:
+        variable.assign(values[variable.path])
+    for path, expected in zip(paths, live["logits"], strict=True):
+        np.testing.assert_allclose(logits(model, name, path), expected, atol=1e-4 * np.abs(expected).max())
