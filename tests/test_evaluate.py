@@ -28,6 +28,7 @@ from tfrecog.config import (
 )
 from tfrecog.data import index, info, records
 from tfrecog.metrics import coco
+from tfrecog.tasks import relabelled
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 # Landscape and portrait, larger and smaller than what they are resized to; 7 images, which no batch of 2..4 divides.
@@ -390,14 +391,43 @@ def test_a_checkpoint_sees_the_same_on_two_replicas(run, tmp_path):
         assert a["score"] == pytest.approx(b["score"], abs=1e-4)
 
 
-def test_records_with_other_classes_than_the_run_are_refused(run, tmp_path):
+def test_records_with_classes_that_the_run_does_not_know_are_refused(run, tmp_path):
     dataset = info.load(run["data"].records)
     info.save(run["workdir"], dataset)
-    other = dataclasses.replace(dataset, categories=dataset.categories[::-1])
+    other = dataclasses.replace(dataset, categories=(*dataset.categories, info.Category("emu", 5)))
     info.save(tmp_path, other)
     data = dataclasses.replace(run["data"], records=str(tmp_path))
-    with pytest.raises(SystemExit, match="trained on 2 classes"):
+    with pytest.raises(SystemExit, match=r"1 classes that the run was not trained on: emu. It knows 2: cat, dog"):
         evaluate.main(evaluate.Evaluation(**run | {"data": data}))
+
+
+def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experiment, tmp_path):
+    class Wider(Oracle):
+        """Knows the records' cat (1) and dog (2) as 3 and 1, and sees an ostrich (2) over everything else."""
+
+        info = info.DatasetInfo(
+            tuple(info.Category(name, 50 + i) for i, name in enumerate(("dog", "ostrich", "cat"))), {}
+        )
+
+        def predict(self, model, batch):
+            found = super().predict(model, batch)
+            return found | {"labels": tf.gather([2, 3, 1], found["labels"]), "scores": found["scores"] + 0.05}
+
+    task = relabelled.Relabelled(Wider(), ("cat", "dog"))
+    numbers = evaluate.evaluate(task, None, experiment, replicas.strategy(1), tmp_path)
+    assert numbers["box_AP"] == pytest.approx(1)
+    written = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    assert {row["category_id"] for row in written} == {17, 3}, "the ids are those of the records"
+    assert len(written) == sum(int((~record.crowd).sum()) for record in SCENES)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experiment, tmp_path, batch_size):
+    data = dataclasses.replace(experiment.data, tight=True, eval_batch_size=batch_size)
+    tight = dataclasses.replace(experiment, data=data)
+    numbers = evaluate.evaluate(Oracle(), None, tight, replicas.strategy(1), tmp_path)
+    assert numbers["box_AP"] == pytest.approx(1)
+    assert json.loads((tmp_path / evaluate.METRICS).read_text())["images"] == len(SCENES)
 
 
 def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from tfrecog import atomic, checkpoints, flagged, interruption, limits, replicas
 from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import index, info, read, records
 from tfrecog.metrics import coco, rle
+from tfrecog.tasks import relabelled
 
 CHECKPOINT = (
     "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP on the evaluation "
@@ -67,7 +68,8 @@ def evaluate(
     evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
     with results_file(out) as write, _progress(len(where), f"evaluate {split}") as progress:
         batches = read.evaluation(experiment.data, dataset, where, share * strategy.num_replicas_in_sync)
-        for found in detections(task, model, strategy, batches, experiment.detector.output):
+        output, tight = experiment.detector.output, experiment.data.tight
+        for found in detections(task, model, strategy, batches, output, any_size=tight):
             key = (found.image_id, found.record)
             truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
             evaluator.add_ground_truth(key, truth)
@@ -113,9 +115,14 @@ class Detections:
         return self.boxes, self.labels, self.scores, self.masks, self.keypoints
 
 
-def detections(task, model, strategy, batches: tf.data.Dataset, output: OutputConfig) -> Iterator[Detections]:
-    """Yields the detections in each valid image of `batches` [B, …], whose B is a multiple of the replicas."""
-    predict = _predictor(task, model, strategy)
+def detections(
+    task, model, strategy, batches: Iterable[dict], output: OutputConfig, *, any_size: bool = False
+) -> Iterator[Detections]:
+    """Yields the detections in each valid image of `batches` [B, …], whose B is a multiple of the replicas.
+
+    With `any_size` one graph serves canvases of all sizes, where there are too many for one each.
+    """
+    predict = _predictor(task, model, strategy, any_size)
     for batch in read.in_words(batches):
         outputs = {
             name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
@@ -131,8 +138,9 @@ def detections(task, model, strategy, batches: tf.data.Dataset, output: OutputCo
 
 
 @functools.lru_cache(maxsize=2)  # So that the evaluations during a training share one trace for each shape.
-def _predictor(task, model, strategy):
-    @tf.function
+def _predictor(task, model, strategy, any_size):
+    # Height and width become unknown when a second one comes: after three traces there are no more.
+    @tf.function(reduce_retracing=any_size)
     def predict(batch):
         return strategy.run(functools.partial(task.predict, model), (batch,))
 
@@ -226,13 +234,14 @@ def main(evaluation: Evaluation) -> None:
     try:
         limits.check(evaluation)
         tasks.check_learns(evaluation)
+        if not evaluation.data.records:
+            raise ValueError("--data.records is missing: the folder of the records to evaluate on")
         trained, now = dataset_of(evaluation).names, info.load(evaluation.data.records).names
-        if trained != now:
-            raise ValueError(
-                f"the run was trained on {len(trained)} classes ({', '.join(trained[:3])}, …), and the records in "
-                f"{evaluation.data.records} have {len(now)} ({', '.join(now[:3])}, …), or in another order"
-            )
+        relabelled.label_of(trained, now)  # Before the weights are read.
         task, model, strategy, path, step = restore(evaluation, evaluation.checkpoint)
+        if trained != now:
+            task = relabelled.Relabelled(task, now)
+            print(f"The run knows {len(trained)} classes; those of the records, {len(now)}, are found by name")
         print(f"Evaluating {path} on {evaluation.data.eval_split} of {evaluation.data.records}", flush=True)
         evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:

@@ -1,6 +1,7 @@
 """Pictures of what a model in training sees, for TensorBoard."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -15,33 +16,37 @@ MIN_SCORE = 0.5
 
 def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int) -> list[np.ndarray]:
     """Pictures uint8 [H, W, 3] of `count` images of the evaluation split: ground truth left, detections right."""
-    data, masks = experiment.data, experiment.detector.masks
+    data, detector = experiment.data, experiment.detector
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     share = -(-data.eval_batch_size // strategy.num_replicas_in_sync)
     data = dataclasses.replace(data, eval_batch_size=share * strategy.num_replicas_in_sync)
     batches = read.evaluation(data, dataset, where).take(-(-count // data.eval_batch_size))
+    show = functools.partial(draw.instances, skeleton=dataset.skeleton, flip_pairs=dataset.flip_pairs)
     pictures = []
-    for found in evaluate.detections(task, model, strategy, batches, experiment.detector.output):
+    for found in evaluate.detections(task, model, strategy, batches, detector.output, any_size=data.tight):
         if len(pictures) == count:
             break
         truth = dataset.relabel(records.decode(index.read(data.records, where, found.record)))
         picture = image.decode(truth.encoded).numpy()
         real = ~truth.crowd
-        want = draw.instances(
+        want = show(
             picture,
             truth.boxes[real],
             truth.labels[real],
-            masks=[truth.masks[i] for i in np.flatnonzero(real)] if masks and truth.masks is not None else None,
-            names=dataset.names,
+            None,
+            [truth.masks[i] for i in np.flatnonzero(real)] if detector.masks and truth.masks is not None else None,
+            truth.keypoints[real] if detector.keypoints and truth.keypoints is not None else None,
+            dataset.names,
         )
         sure = np.flatnonzero(found.scores >= MIN_SCORE)
-        got = draw.instances(
+        got = show(
             picture,
             found.boxes[sure],
             found.labels[sure],
             found.scores[sure],
             [rle.decompress(found.masks[i]) for i in sure] if found.masks is not None else None,
-            names=dataset.names,
+            draw.sure_keypoints(found.keypoints[sure]) if found.keypoints is not None else None,
+            dataset.names,
         )
         pictures.append(np.concatenate([want, got], axis=1))
     return pictures

@@ -51,16 +51,18 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
     with evaluate.results_file(out) as write:
         for number, picture in photos.legible(paths, broken):
             batch = batch_of(picture, prediction.data)
-            (found,) = evaluate.detections(task, model, strategy, [batch], output)
+            (found,) = evaluate.detections(task, model, strategy, [batch], output, any_size=prediction.data.tight)
             rows = coco.results(number, categories, *found.instances)
             write(
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
                 for row, label in zip(rows, found.labels, strict=True)
             )
             masks = None if found.masks is None else [rle.decompress(mask) for mask in found.masks]
+            keypoints = None if found.keypoints is None else draw.sure_keypoints(found.keypoints)
             seen = draw.instances(
-                picture, found.boxes, found.labels, found.scores, masks, names=names, min_side=prediction.draw_side
-            )
+                picture, found.boxes, found.labels, found.scores, masks, keypoints, names,
+                skeleton=task.info.skeleton, flip_pairs=task.info.flip_pairs, min_side=prediction.draw_side,
+            )  # fmt: skip
             photos.save(seen, pictures[number])
     return broken
 
@@ -68,11 +70,14 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
 def batch_of(picture: np.ndarray, data: DataConfig) -> dict:
     """A batch of one picture [H, W, 3], resized and padded as for evaluation."""
     original = tf.constant(picture.shape[:2])
-    size = image.target_size(original, data.eval_short_side, data.long_side)
-    canvases = image.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
-    canvas = canvases[image.canvas_of(size, canvases)]
+    size = image.target_size(original, data.eval_short_side, data.long_side, data.size_rounding)
+    if data.tight:
+        canvas = image.tight_canvas(size)
+    else:
+        canvases = image.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
+        canvas = canvases[image.canvas_of(size, canvases)]
     batch = {
-        "image": image.pad(image.resize(picture, size), canvas),
+        "image": image.pad(image.resize(picture, size, data.resize), canvas),
         "size": size,
         "original_size": original,
         "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
