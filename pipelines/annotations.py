@@ -164,6 +164,10 @@ class Reader:
             count = int(np.sum((visibility > 0) & ~inside))
             what, remedy = f"{count} visible keypoints are outside", "They are kept as not labelled; correct the JSON."
             self._report(annotation, "keypoint outside the image", what, remedy)
+        stated, labelled = annotation.get("num_keypoints"), int(np.sum(visibility > 0))
+        if stated is not None and stated != labelled:
+            what = f"num_keypoints is {_short(stated)}, and {labelled} keypoints are labelled (visibility 1 or 2)"
+            self._report(annotation, "num_keypoints disagrees", what, "Those labelled are used; correct the JSON.")
         visibility = np.where(inside, visibility, 0)
         points = np.column_stack([np.clip(y, 0, height), np.clip(x, 0, width), visibility])
         return np.where(visibility[:, None] > 0, points, 0).astype(np.float32)

@@ -33,6 +33,7 @@ class ShardReader:
     info: info.DatasetInfo
     max_instances: int
     decode: bool
+    min_keypoints: int = 1
 
     def __call__(self, name: str, at) -> Facts:
         facts = Facts()
@@ -60,7 +61,7 @@ class ShardReader:
         except ValueError as error:
             facts.damage.append(f"{place}: {error}")
             return
-        facts.add(record)
+        facts.add(record, self.min_keypoints)
         if self.decode:
             damage = _image_damage(record)
             if damage:
@@ -79,11 +80,13 @@ def _image_damage(record: records.Record) -> str:
     return ""
 
 
-def check(folder: str, split: str, *, max_instances: int = 100, decode: bool = True, jobs: int = 0) -> Facts:
+def check(
+    folder: str, split: str, *, max_instances: int = 100, min_keypoints: int = 1, decode: bool = True, jobs: int = 0
+) -> Facts:
     """Facts of a split; `damage` and `suspicious` hold what is wrong with it."""
     facts_of = info.load(folder)
     shards = facts_of.splits[split].shards
-    reader = ShardReader(folder, facts_of, max_instances, decode)
+    reader = ShardReader(folder, facts_of, max_instances, decode, min_keypoints)
     with tqdm(total=len(shards), unit="shard", desc=f"checking {split}", leave=False) as bar:
         parts = pool.run(reader, shards, jobs=jobs, progress=bar.update)
     facts = Facts()
@@ -151,8 +154,15 @@ def main() -> int:
         raise Refused(f"{values.data} has no split {values.split!r}; it has {', '.join(facts_of.splits)}")
     damage, whole = 0, []
     for split in [values.split] if values.split else facts_of.splits:
-        facts = check(values.data, split, max_instances=values.max_instances, decode=values.decode, jobs=values.jobs)
-        print(f"{split}:\n{facts.table(facts_of.names)}")
+        facts = check(
+            values.data,
+            split,
+            max_instances=values.max_instances,
+            min_keypoints=values.min_keypoints,
+            decode=values.decode,
+            jobs=values.jobs,
+        )
+        print(f"{split}:\n{facts.table(facts_of.names, facts_of.keypoints, values.min_keypoints)}")
         listed = list_suspicious(values.data, split, facts.suspicious, values.show)
         print(listed, end="\n" if listed else "")
         for line in facts.damage:
@@ -161,10 +171,12 @@ def main() -> int:
         whole += [] if facts.damage else [split]
     if values.out and whole:
         try:
-            contact_sheet.write(values.data, whole, values.out)
+            undrawn = contact_sheet.write(values.data, whole, values.out)
         except atomic.CannotWrite as error:
             raise Refused(str(error)) from error
         print(f"pictures of {', '.join(whole)}: {values.out}")
+        for left_out in undrawn:
+            print(f"  without {left_out}")
     for name in stray_files(values.data, facts_of):
         print(f"stray file, no part of the dataset: {os.path.join(values.data, name)}; delete it, or finish its build")
     print(f"{damage:,} damaged; see above for what to do" if damage else "nothing is damaged")
@@ -177,6 +189,7 @@ def define_flags() -> None:
     flags.DEFINE_string("split", "", "Only this split. Empty: all.")
     flags.DEFINE_string("out", "", "Write a picture (PNG) of some records of each split here, annotations drawn.")
     flags.DEFINE_integer("max_instances", 100, "Report images with more; training leaves the rest out.", lower_bound=1)
+    flags.DEFINE_integer("min_keypoints", 1, "Count images that train keypoints with as many or more.", lower_bound=0)
     flags.DEFINE_boolean("decode", True, "Decode every image; without, a check is faster.")
     flags.DEFINE_integer("show", 10, "How many suspicious annotations of a kind are printed.", lower_bound=0)
     flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)

@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.problems import Problem, Refused
 from tfrecog.data import info
 
-_USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints")
+_USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
 
 
 def load(path: str) -> dict[str, Any]:

@@ -7,26 +7,51 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from pipelines.problems import Refused
 from tfrecog import atomic, draw
 from tfrecog.data import index, info, records
 
 
-def write(folder: str, splits: list[str], path: str, count: int = 12) -> None:
-    """Writes one picture of `count` records of each split, captioned with split and file."""
-    samples = [sample for split in splits for sample in _samples(folder, split, count)]
-    captions, pictures = zip(*samples, strict=True)
+def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[str]:
+    """Writes one picture of `count` records of each split, captioned with split and file.
+
+    Returns:
+        The records that could not be drawn, as their image cannot be decoded, with the reason; they are left out. There
+        is no picture if there is nothing to draw.
+    """
+    drawn: list[tuple[str, np.ndarray]] = []
+    undrawn: list[str] = []
+    for split in splits:
+        for caption, picture, reason in _samples(folder, split, count):
+            if picture is None:
+                undrawn.append(f"{caption}: {reason}")
+            else:
+                drawn.append((caption, picture))
+    if not drawn:
+        raise Refused(f"{path}: nothing could be drawn; without {'; '.join(undrawn) or 'a record'}")
+    captions, pictures = zip(*drawn, strict=True)
     with atomic.write(path, "wb") as file:
         Image.fromarray(draw.sheet(pictures, captions=captions)).save(file, "PNG")
+    return undrawn
 
 
-def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Caption and picture of records from all over the split, those with instances first."""
+def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndarray | None, str]]:
+    """Caption, picture (or None and why) of records from all over the split, those with instances first."""
     facts_of, places = info.load(folder), index.load(folder, split)
     rows = np.flatnonzero(places.instances) if np.any(places.instances) else np.arange(len(places))
+    body = {"skeleton": facts_of.skeleton, "flip_pairs": facts_of.flip_pairs}
+    show = functools.partial(draw.instances, **body, min_side=300)
     for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)):
         record = facts_of.relabel(records.decode(index.read(folder, places, rows[i])))
-        image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
-        body = {"skeleton": facts_of.skeleton, "flip_pairs": facts_of.flip_pairs}
-        show = functools.partial(draw.instances, **body, min_side=300)
+        caption = f"{split}/{record.filename}"
+        try:
+            image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
+        except Exception as error:  # Pillow has many for what is no image.
+            yield caption, None, f"its image cannot be decoded ({error})"
+            continue
+        size, stated = image.shape[:2], (record.height, record.width)
+        if size != stated:
+            yield caption, None, f"its image is {size}, not {stated} (height, width) as its record says"
+            continue
         picture = show(image, record.boxes, record.labels, None, record.masks, record.keypoints, facts_of.names)
-        yield f"{split}/{record.filename}", picture
+        yield caption, picture, ""

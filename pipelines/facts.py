@@ -21,6 +21,9 @@ class Facts:
     crowd: int = 0
     masks: int = 0
     keypoints: int = 0  # visible or hidden ones of instances
+    posed: int = 0  # instances with such a keypoint
+    trained: int = 0  # images with enough of them to train on
+    joints: Counter = field(default_factory=Counter)  # keypoints of instances by joint (from 0) and visibility
     classes: Counter = field(default_factory=Counter)  # instances by label
     sizes: Counter = field(default_factory=Counter)
     most: int = 0  # instances in an image
@@ -31,7 +34,7 @@ class Facts:
     suspicious: list[Problem] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
-    def add(self, record: records.Record) -> None:
+    def add(self, record: records.Record, min_keypoints: int = 1) -> None:
         instances = ~record.crowd
         count = int(instances.sum())
         self.images += 1
@@ -40,6 +43,12 @@ class Facts:
         self.crowd += len(record.crowd) - count
         self.masks += len(record.masks or [])
         self.keypoints += record.labelled_keypoints
+        if record.keypoints is not None and count:
+            visibility = record.keypoints[instances, :, 2].astype(int)
+            self.posed += int((visibility > 0).any(axis=1).sum())
+            self.trained += record.labelled_keypoints >= min_keypoints
+            for joint, column in enumerate(visibility.T):
+                self.joints.update((joint, value) for value in column.tolist())
         self.classes.update(record.labels[instances].tolist())
         areas = record.areas[instances]
         small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())
@@ -60,7 +69,7 @@ class Facts:
             else:
                 setattr(self, one.name, mine + theirs)
 
-    def table(self, names: tuple[str, ...]) -> str:
+    def table(self, names: tuple[str, ...], joints: tuple[str, ...] = (), min_keypoints: int = 1) -> str:
         """What is in a split, for people."""
         per_image = self.instances / max(self.images, 1)
         lines = [
@@ -70,15 +79,27 @@ class Facts:
             f"; {self.masks:,} masks, {self.keypoints:,} keypoints",
             "  instances by size (COCO's bounds): "
             + ", ".join(f"{self.sizes[s]:,} {s}" for s in ("small", "medium", "large")),
+            *_columns([f"{name} {self.classes[label]:,}" for label, name in enumerate(names, 1)]),
         ]
-        cells = [f"{name} {self.classes[label]:,}" for label, name in enumerate(names, 1)]
-        width = max(map(len, cells)) + 3
-        columns = max(1, 116 // width)
-        lines += [
-            "  " + "".join(cell.ljust(width) for cell in cells[i : i + columns]).rstrip()
-            for i in range(0, len(cells), columns)
-        ]
+        if joints:
+            seen, hidden = (sum(self.joints[j, v] for j in range(len(joints))) for v in (2, 1))
+            lines += [
+                f"  {self.posed:,} instances have keypoints: {seen:,} visible and {hidden:,} hidden ones; "
+                f"{self.trained:,} images have at least {min_keypoints} (--data.min_keypoints)",
+                "  keypoints by joint, visible + hidden:",
+                *_columns([f"{name} {self.joints[j, 2]:,} + {self.joints[j, 1]:,}" for j, name in enumerate(joints)]),
+            ]
         return "\n".join(lines)
+
+
+def _columns(cells: list[str]) -> list[str]:
+    """Lines of cells below one another."""
+    width = max(map(len, cells)) + 3
+    columns = max(1, 116 // width)
+    return [
+        "  " + "".join(cell.ljust(width) for cell in cells[i : i + columns]).rstrip()
+        for i in range(0, len(cells), columns)
+    ]
 
 
 def _range(bounds: list[int]) -> str:

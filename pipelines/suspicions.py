@@ -10,6 +10,7 @@ from tfrecog.data.records import Record
 
 TINY = 1.0  # pixels, the shorter side of a box
 DUPLICATE_IOU = 0.95
+FAR = 0.5  # of the longer side of the box; people's hands are often outside of boxes drawn around what is visible
 _CORRECT = "Correct the annotation and build again."
 
 
@@ -37,9 +38,12 @@ def of_record(record: Record, joints: int, max_instances: int) -> list[Problem]:
             report("keypoints", f"{record.keypoints.shape[1]} keypoints an object, dataset.json has {joints}")
         for i, points in enumerate(record.keypoints):
             y, x, visible = points[:, 0], points[:, 1], points[:, 2] > 0
-            outside = visible & ((y < 0) | (x < 0) | (y > record.height) | (x > record.width))
+            outside = visible & ~((y >= 0) & (x >= 0) & (y <= record.height) & (x <= record.width))
             if outside.any():
                 report("keypoint outside the image", f"{outside.sum()} of them", i)
+            far = visible & ~outside & _far(points, record.boxes[i])
+            if far.any():
+                report("keypoint far from the box", f"{far.sum()} of them, such as number {far.argmax() + 1}", i)
     for i, j in _duplicates(record):
         what = f"the same class and nearly the same box as annotation {record.ids[i]}"
         report("object twice", what, j, "Remove one of the two and build again.")
@@ -74,6 +78,12 @@ def _of_mask(record: Record, mask: np.ndarray, i: int) -> Iterator[tuple[str, st
     # The rasterised outline adds or takes up to half a pixel all along the edge.
     if abs(area - pixels) > 0.25 * max(area, pixels) + 0.5 * sides.sum():
         yield "area disagrees with the mask", f"area {area:g}, the mask has {pixels:,} pixels"
+
+
+def _far(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Whether keypoints [J, 3] are farther outside a box than `FAR` of its longer side."""
+    beyond = np.maximum(box[:2] - points[:, :2], points[:, :2] - box[2:]).max(axis=1)
+    return beyond > FAR * (box[2:] - box[:2]).max()
 
 
 def _duplicates(record: Record) -> Iterator[tuple[int, int]]:

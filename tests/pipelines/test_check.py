@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from pipelines import check, coco, scenes, suspicions
@@ -106,7 +107,8 @@ def _record(boxes, masks=None, **changes):
     columns = {"labels": np.ones(n, np.int64), "names": ["cat"] * n, "crowd": np.zeros(n, bool)}
     columns |= {"areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), "ids": np.arange(n) + 70}
     columns |= {"masks": None if masks is None else [records.to_runs(mask) for mask in masks]}
-    return records.Record(b"", "png", 40, 60, "cat.png", "9", boxes, **(columns | changes))
+    facts = {"encoded": b"", "format": "png", "height": 40, "width": 60, "filename": "cat.png", "source_id": "9"}
+    return records.Record(**(facts | {"boxes": boxes} | columns | changes))
 
 
 def _filled(y1, x1, y2, x2):
@@ -127,6 +129,8 @@ SUSPICIOUS = {
     "object twice": _record([GOOD, [10, 10, 30, 30.5]]),
     "many instances": _record([GOOD, [0, 0, 5, 5], [3, 10, 9, 20]]),
     "keypoint outside the image": _record([GOOD], keypoints=np.array([[[50, 5, 2.0]]])),
+    # The box ends at 30 and is 20 wide: up to 40 is half of that.
+    "keypoint far from the box": _record([GOOD], keypoints=np.array([[[20, 40.5, 1.0]]])),
 }
 
 
@@ -145,11 +149,59 @@ def test_a_suspicious_annotation_is_named(kind):
         _record([GOOD], [_filled(12, 8, 31, 30)]),  # polygons are off by a pixel or two
         _record([GOOD, GOOD], labels=np.array([1, 2])),  # a rider and a ridden may share a box
         _record([GOOD, GOOD], crowd=np.array([False, True])),
+        _record([GOOD], keypoints=np.array([[[20, 39.5, 1.0]]])),  # a hand outside of the box
+        _record([GOOD], keypoints=np.array([[[0, 0, 0.0]]])),  # not labelled, which is not at the corner
         _record([]),
     ],
 )
 def test_ordinary_annotations_are_not_suspicious(record):
-    assert suspicions.of_record(record, joints=0, max_instances=2) == []
+    joints = 0 if record.keypoints is None else 1
+    assert suspicions.of_record(record, joints=joints, max_instances=2) == []
+
+
+def test_keypoints_are_counted_by_joint_and_visibility_without_those_of_crowds():
+    points = np.array([[[15, 15, 2], [20, 20, 1]], [[0, 0, 0], [20, 20, 2]], [[0, 0, 0]] * 2, [[15, 15, 2]] * 2], float)
+    facts = Facts()
+    for least in (1, 3, 4):
+        facts.add(_record([GOOD] * 4, crowd=np.array([False] * 3 + [True]), keypoints=points), min_keypoints=least)
+    facts.add(_record([]))
+    # Each image: two instances with keypoints, joint 0 visible once, joint 1 visible and hidden once.
+    assert (facts.posed, facts.keypoints, facts.trained) == (6, 9, 2)
+    assert facts.joints == {(0, 2): 3, (0, 0): 6, (1, 1): 3, (1, 2): 3, (1, 0): 3}
+    text = facts.table(("cat",), ("nose", "tail"), 3)
+    assert "6 instances have keypoints: 6 visible and 3 hidden ones; 2 images have at least 3" in text
+    assert text.splitlines()[-1].split("   ") == ["  nose 3 + 0", "tail 3 + 3"]
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_of_the_pictures_with_a_note(folder, tmp_path):
+    record = _record([GOOD], encoded=b"no image", filename="broken.jpg", names=["disc"])
+    _rewrite(folder, 3, record)
+    run = _command(f"--data={folder}", "--nodecode", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
+    assert "without train/broken.jpg: its image cannot be decoded" in run.stdout and "Traceback" not in run.stderr
+    assert np.asarray(Image.open(tmp_path / "sheet.png")).shape[2] == 3
+
+
+def test_where_no_image_can_be_decoded_there_is_an_error_and_no_picture(folder, tmp_path):
+    for row in range(12):
+        _rewrite(folder, row, _record([GOOD], encoded=b"no image", filename=f"{row}.jpg", names=["disc"]))
+    run = _command(f"--data={folder}", "--nodecode", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
+    assert run.returncode == 1 and "nothing could be drawn" in run.stderr and "Traceback" not in run.stderr
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def _rewrite(folder, row, record):
+    """Puts another record in the place of one; the index is made again."""
+    places, facts = index.load(folder, "train"), info.load(folder)
+    payloads = [index.read(folder, places, i) for i in range(len(places))]
+    payloads[row] = records.encode(record)
+    for shard, name in enumerate(places.shards):
+        with tf.io.TFRecordWriter(str(folder / name)) as writer:
+            for i in np.flatnonzero(places.shard == shard):
+                writer.write(payloads[i])
+    index.path_of(folder, "train").unlink()
+    counts = [int((~records.decode(payload).crowd).sum()) for payload in payloads]
+    split = dataclasses.replace(facts.splits["train"], instances=sum(counts))
+    info.save(folder, dataclasses.replace(facts, splits={"train": split}))
 
 
 def test_the_command_prints_counts_and_draws_one_sheet_of_all_splits(folder, tmp_path):

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_check_counts_what_the_json_holds(built, real_coco, name):
     assert facts.sizes["small"] == sum(area < 1024 for area in areas)
     assert facts.sizes["large"] == sum(area >= 9216 for area in areas)
     assert facts.keypoints == sum(annotation.get("num_keypoints", 0) for annotation in own)
+    numbers = [annotation.get("num_keypoints", 0) for annotation in own]
+    assert facts.posed == sum(number > 0 for number in numbers) == {"instances": 0, "person_keypoints": 31}[name]
+    of_image = Counter()
+    for annotation, number in zip(own, numbers, strict=True):
+        of_image[annotation["image_id"]] += number
+    assert check.check(str(built[name]), "val", min_keypoints=10, jobs=1).trained == sum(
+        number >= 10 for number in of_image.values()
+    )
+    for joint in range(17):
+        for visibility in (1, 2):
+            given = [annotation["keypoints"][3 * joint + 2] for annotation in own if "keypoints" in annotation]
+            assert facts.joints[joint, visibility] == given.count(visibility)
+    assert [problem for problem in facts.suspicious if problem.kind.startswith("keypoint")] == []
     assert facts.damage == []
 
 
@@ -135,6 +149,16 @@ def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp
     assert info.load(tmp_path / "out").keypoint_sigmas == (0.02, 0.05, 0.02)
     wrong = run([*command, "--keypoint_sigmas=0.02,small,0.02"])
     assert wrong.returncode == 1 and "give positive numbers" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_a_wrong_number_of_keypoints_is_reported(small_coco, tmp_path, read_all):
+    first, second = posed(small_coco).tree["annotations"]
+    first["num_keypoints"], second["num_keypoints"] = 2, 0
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    (problem,) = built.problems
+    assert (problem.kind, problem.annotation_id) == ("num_keypoints disagrees", 10)
+    assert "num_keypoints is 2, and 3 keypoints are labelled" in problem.what
+    assert (read_all(tmp_path / "out", "train")[0].keypoints[0, :, 2] == 2).all()
 
 
 def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path, read_all):
