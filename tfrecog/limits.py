@@ -3,7 +3,7 @@
 import math
 
 from tfrecog import flagged
-from tfrecog.config import Experiment
+from tfrecog.config import BackboneConfig, Experiment
 
 _FRACTIONS = {
     "data.flip",
@@ -107,6 +107,27 @@ def _contradictions(values):
     drops = values["schedule.drop_epochs"]
     if list(drops) != sorted(set(drops)):
         wrong["schedule.drop_epochs"] = "must be increasing, from 0"
+    wrong |= _of_keras_networks(values)
+    return wrong
+
+
+def _of_keras_networks(values):
+    """What a backbone of keras.applications cannot do, and what no other can."""
+    name, weights = values["detector.backbone.name"], "detector.backbone.weights"
+    if not name.startswith("keras_"):
+        reason = f"only keras_ networks read it, and --detector.backbone.name={name}; for others: --train.start_from"
+        return {weights: reason} if values[weights] else {}
+    default = BackboneConfig()
+    fixed = {field: getattr(default, field) for field in ("norm_epsilon", "width", "stride_in_1x1")}
+    wrong = {
+        f"detector.backbone.{field}": f"{name} does not read it, for Keras has fixed it; leave it at {value}"
+        for field, value in fixed.items()
+        if values[f"detector.backbone.{field}"] != value
+    }
+    if values["detector.backbone.norm"] == "group":
+        wrong["detector.backbone.norm"] = f"{name} has batch norm: choose frozen, batch or sync_batch"
+    if values["detector.neck"] == "c4":
+        wrong["detector.neck"] = f"its trunk is the res5 of a ResNet of this library; with {name} choose fpn"
     return wrong
 
 

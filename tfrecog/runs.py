@@ -11,6 +11,7 @@ from absl import flags
 from tfrecog import atomic, checkpoints, flagged
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
+from tfrecog.weights import keras_applications
 
 FLAGFILE, LOCK = "experiment.flags", ".lock"
 IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
@@ -51,7 +52,11 @@ def resolve(experiment: Experiment) -> Experiment:
 
     data = dataclasses.replace(experiment.data, records=absolute(experiment.data.records))
     train = dataclasses.replace(experiment.train, start_from=absolute(experiment.train.start_from))
-    return dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train)
+    backbone, workdir = experiment.detector.backbone, absolute(experiment.workdir)
+    if backbone.weights != keras_applications.IMAGENET:
+        backbone = dataclasses.replace(backbone, weights=absolute(backbone.weights))
+    detector = dataclasses.replace(experiment.detector, backbone=backbone)
+    return dataclasses.replace(experiment, workdir=workdir, data=data, detector=detector, train=train)
 
 
 def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
@@ -99,18 +104,29 @@ def _claim(workdir):
 
 def _check_start(experiment):
     """What is frozen must have learned before, in the weights that a new run starts from."""
+    backbone = experiment.detector.backbone
     if experiment.train.start_from:
         checkpoints.find(experiment.train.start_from)
+    if reads_backbone_weights(experiment):
+        keras_applications.find(backbone)
+    if experiment.train.start_from or backbone.weights:
         return
-    backbone = experiment.detector.backbone
     frozen = [f"--detector.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
     frozen += [f"--detector.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
     if frozen:
+        of_keras = backbone.name.startswith("keras_")
         raise ValueError(
             f"{' and '.join(frozen)}: what is frozen must have learned before, and this run starts from random "
-            "weights. Name others with --train.start_from=RUN, or train from scratch with "
-            "--detector.backbone.norm=group --detector.backbone.frozen_stages=0"
+            f"weights. Name others with --train.start_from=RUN{' or ' * of_keras}"
+            f"{'--detector.backbone.weights=imagenet' * of_keras}, or train from scratch with "
+            f"--detector.backbone.norm={'batch' if of_keras else 'group'} --detector.backbone.frozen_stages=0"
         )
+
+
+def reads_backbone_weights(experiment: Experiment) -> bool:
+    """Whether a new run reads --detector.backbone.weights: where --train.start_from does not give it every weight."""
+    options = experiment.train
+    return bool(experiment.detector.backbone.weights) and (not options.start_from or options.skip_mismatched)
 
 
 def _text(experiment):

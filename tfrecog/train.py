@@ -31,6 +31,7 @@ from tfrecog import (
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, read
 from tfrecog.optimizer import SGD
+from tfrecog.weights import keras_applications
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,9 @@ def _starting_point(experiment, model, optimizer):
     latest = checkpoints.latest(experiment.workdir)
     if latest:
         return checkpoints.restore(latest, model, optimizer)
-    options = experiment.train
+    options, backbone = experiment.train, experiment.detector.backbone
+    if runs.reads_backbone_weights(experiment):
+        print(keras_applications.load(model.backbone, keras_applications.find(backbone)), flush=True)
     if options.start_from:
         print(checkpoints.load_weights(options.start_from, model, options.skip_mismatched), flush=True)
     return 0

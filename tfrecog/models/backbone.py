@@ -3,13 +3,19 @@
 import keras
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models import resnet
+from tfrecog.models import keras_backbone, mobilenet_v3, resnet
 
 
 def build(config: BackboneConfig, last: int = 5) -> keras.layers.Layer:
-    """The backbone that `config.name` names, up to the level `last`.
+    """The backbone that `config.name` names, up to the level `last` where it has levels to leave out.
 
     It turns normalised images [B, H, W, 3] into {level: [B, h, w, C]}. Its `channels` and `strides` are
     {level: C} and {level: pixels from cell to cell}; `normalize` turns images in 0..255 into what it expects.
     """
-    return resnet.ResNet(config, last)
+    if config.name in resnet.BLOCKS:
+        return resnet.ResNet(config, last)
+    if config.name == "mobilenet_v3_large":
+        return mobilenet_v3.MobileNetV3(config)
+    if config.name in keras_backbone.NETWORKS:
+        return keras_backbone.KerasBackbone(config, last)
+    raise ValueError(f"--detector.backbone.name={config.name} is not a network that this version can build")

@@ -1,0 +1,350 @@
+"""Backbones of keras.applications, against keras.applications itself."""
+
+import urllib.error
+from dataclasses import replace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.applications import resnet
+from PIL import Image
+
+from tfrecog import checkpoints, limits, replicas
+from tfrecog.config import BackboneConfig, Experiment
+from tfrecog.models import backbone as backbones
+from tfrecog.models.keras_backbone import NETWORKS, STANDARD, KerasBackbone
+from tfrecog.weights import keras_applications
+
+A = keras.applications
+# Keras' module with the network's own preprocessing, and the channels of levels 2 to 5 in the papers' tables: ResNet's
+# table 1, VGG's table 1 (D), MobileNetV2's table 2, MobileNetV3's tables 2 (small) and 1 (large), and EfficientNetV2-B0
+# as its authors' code scales it (blocks of 32, 48 and 112 channels, and 1280 before the pooling).
+ORIGINALS = {
+    "keras_resnet50": (A.resnet, (256, 512, 1024, 2048)),
+    "keras_vgg16": (A.vgg16, (256, 512, 512, 512)),
+    "keras_mobilenet_v2": (A.mobilenet_v2, (24, 32, 96, 1280)),
+    "keras_mobilenet_v3_small": (A.mobilenet_v3, (16, 24, 48, 576)),
+    "keras_mobilenet_v3_large": (A.mobilenet_v3, (24, 40, 112, 960)),
+    "keras_efficientnet_v2_b0": (A.efficientnet_v2, (32, 48, 112, 1280)),
+}
+SMALL = "keras_mobilenet_v3_small"
+
+
+def config(name=SMALL, norm="batch", frozen_stages=0, **more):
+    return BackboneConfig(name=name, norm=norm, frozen_stages=frozen_stages, **more)
+
+
+def scramble(model, seed=0):
+    """Weights under which every variable matters: no statistic is 0 or 1, and the image reaches the last layer."""
+    random = np.random.default_rng(seed)
+    for variable in model.weights:
+        shape = variable.shape
+        if variable.name == "kernel" and len(shape) == 4:
+            inputs = np.prod(shape[:2] if shape[3] == 1 else shape[:3])  # A depthwise kernel has one input.
+            # Less than He's 2: no chaos, which would enlarge rounding. More than 1: the image is seen at every level.
+            variable.assign(random.standard_normal(shape, np.float32) * np.sqrt(1.5 / inputs, dtype=np.float32))
+        elif variable.name in ("gamma", "moving_variance"):
+            variable.assign(random.uniform(0.5, 1.5, shape))
+        elif variable.name in ("beta", "bias", "moving_mean"):
+            variable.assign(random.normal(0, 0.1, shape))
+
+
+def as_published(model, path):
+    """Saves in the layout that Keras publishes: that of a whole model, without what is around the weights."""
+    whole = path.with_suffix(".whole.h5")
+    model.save(whole)
+    with h5py.File(whole) as source, h5py.File(path, "w") as target:
+        for name in source["model_weights"]:
+            source.copy(f"model_weights/{name}", target)
+        for name, value in source["model_weights"].attrs.items():
+            target.attrs[name] = value
+    whole.unlink()
+    return path
+
+
+def variables(backbone):
+    return {variable.path: variable.numpy() for variable in backbone.variables}
+
+
+@pytest.fixture(scope="module", params=ORIGINALS)
+def original(request, tmp_path_factory):
+    """A network of Keras', its weights in a file, and what it asked the network for."""
+    path = tmp_path_factory.mktemp("original") / f"{request.param}.h5"
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras.src.utils.file_utils.get_file", lambda *args, **options: asked.append((args, options)))
+        patch.setattr(keras.Model, "load_weights", lambda *args, **options: None)
+        model = NETWORKS[request.param].make(include_top=False, weights="imagenet", input_shape=(None, None, 3))
+    scramble(model)
+    yield request.param, model, as_published(model, path), asked
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The smallest network with its classifier, and all the files that Keras could write of it, by their name."""
+    folder = tmp_path_factory.mktemp("small")
+    whole = A.MobileNetV3Small(weights=None, classes=7)
+    scramble(whole)
+    # The classifier hangs on the last layer that the other model has.
+    body = keras.Model(whole.input, whole.get_layer("conv_1_bn").output)
+    files = {
+        "published": as_published(body, folder / "published.h5"),
+        "published_with_classifier": as_published(whole, folder / "published_with_classifier.h5"),
+    }
+    for name, model in (("body", body), ("with_classifier", whole)):
+        files[name] = folder / f"{name}.weights.h5"
+        model.save_weights(files[name])
+    files["whole_model"] = folder / "whole_model.h5"
+    whole.save(files["whole_model"])
+    return whole, files
+
+
+@pytest.fixture(scope="module")
+def photo(shared_data):
+    """A real photo, RGB [1, 64, 96, 3] in 0..255."""
+    path = min(shared_data.glob("coco_ccby_instances_keypoints/images/*.jpg"))
+    return np.asarray(Image.open(path).convert("RGB").resize((96, 64)), np.float32)[None]
+
+
+def test_the_features_are_those_of_keras_with_its_own_preprocessing(original, photo):
+    name, model, file, _ = original
+    module, channels = ORIGINALS[name]
+    outputs = [*(model.get_layer(layer).output for layer in NETWORKS[name].ends[1:]), model.output]
+    expected = keras.Model(model.input, outputs)(module.preprocess_input(photo.copy()), training=False)
+
+    backbone = backbones.build(config(name))
+    keras_applications.load(backbone, file)
+    features = backbone(backbone.normalize(tf.constant(photo)))
+    assert {level: tuple(x.shape) for level, x in features.items()} == {
+        level: (1, 64 // 2**level, 96 // 2**level, width) for level, width in zip((2, 3, 4, 5), channels, strict=True)
+    }
+    assert backbone.channels == dict(zip((2, 3, 4, 5), channels, strict=True))
+    assert backbone.strides == {2: 4, 3: 8, 4: 16, 5: 32}
+    other = backbone((tf.constant(photo) / 255.0) if backbone.pixels is STANDARD else STANDARD.normalize(photo))
+    for level, right in zip(features, expected, strict=True):
+        scale = np.abs(right).max()
+        np.testing.assert_allclose(features[level], right, rtol=0, atol=1e-5 * scale)
+        assert np.abs(other[level] - right).max() > 1e-2 * scale  # Another preprocessing would be noticed.
+
+
+def test_the_weights_of_imagenet_are_the_file_that_keras_asks_for(original, monkeypatch):
+    name, _, file, asked = original
+    ((theirs, their_options),) = asked
+    ours = []
+
+    def get_file(*args, **options):
+        ours.append((args, options))
+        return str(file)
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    assert keras_applications.find(config(name, weights="imagenet")) == file
+    assert ours == [(theirs, {"file_hash": None, **their_options})]
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("keras_resnet50", A.resnet), ("keras_vgg16", A.vgg16), ("keras_mobilenet_v2", A.mobilenet_v2)]
+)
+def test_pixels_are_prepared_as_keras_does_it_outside_of_the_network(name, module):
+    image = np.random.default_rng(0).uniform(0, 255, [2, 5, 4, 3]).astype(np.float32)
+    expected = module.preprocess_input(image.copy())
+    np.testing.assert_allclose(NETWORKS[name].pixels.normalize(tf.constant(image)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["published", "published_with_classifier", "body", "with_classifier", "whole_model"])
+def test_every_layout_of_a_file_gives_the_same_weights(small, layout):
+    whole, files = small
+    backbone = KerasBackbone(config())
+    report = keras_applications.load(backbone, keras_applications.find(config(weights=str(files[layout]))))
+    assert str(files[layout]) in report
+    expected = {variable.path: variable.numpy() for variable in whole.weights}
+    found = variables(backbone)
+    assert len(found) == len(expected) - 4  # Two layers of the classifier, with kernel and bias.
+    for path, value in found.items():
+        np.testing.assert_array_equal(value, expected[path.removeprefix("backbone/")], err_msg=path)
+
+
+def test_names_too_long_for_hdf5_are_read_in_parts(small, tmp_path):
+    # As Keras writes them, of networks with very many layers: layer_names0, layer_names1, ...
+    _, files = small
+    path = tmp_path / "parts.h5"
+    path.write_bytes(files["published"].read_bytes())
+    with h5py.File(path, "r+") as file:
+        names = file.attrs["layer_names"]
+        del file.attrs["layer_names"]
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:20], names[20:]
+    whole, parts = KerasBackbone(config()), KerasBackbone(config())
+    keras_applications.load(whole, files["published"])
+    keras_applications.load(parts, path)
+    for a, b in zip(whole.weights, parts.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_weights_of_another_network_are_refused_and_nothing_changes(small):
+    _, files = small
+    backbone = KerasBackbone(config("keras_mobilenet_v2"))
+    before = variables(backbone)
+    for layout in ("published", "body"):
+        with pytest.raises(
+            checkpoints.CheckpointError,
+            match=rf"{files[layout]} is not of keras_mobilenet_v2: (it has 86|the layer 'Conv1')",
+        ):
+            keras_applications.load(backbone, files[layout])
+    assert all(np.array_equal(before[path], value) for path, value in variables(backbone).items())
+
+
+def test_a_file_that_ends_too_early_in_the_network_is_refused(small, tmp_path):
+    _, files = small
+    path = tmp_path / "short.h5"
+    path.write_bytes(files["published"].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["layer_names"] = file.attrs["layer_names"][:-2]
+    with pytest.raises(checkpoints.CheckpointError, match=r"it has .* layers with weights"):
+        keras_applications.load(KerasBackbone(config()), path)
+
+
+def test_a_file_that_is_missing_or_damaged_is_named(small, tmp_path):
+    _, files = small
+    missing, text, half, empty = (tmp_path / f"{name}.h5" for name in ("missing", "text", "half", "empty"))
+    text.write_text("not HDF5")
+    half.write_bytes(files["body"].read_bytes()[:100_000])
+    h5py.File(empty, "w").close()
+    for path, reason in ((missing, "there is no such file"), (text, "cannot be read"), (half, "truncated")):
+        with pytest.raises(checkpoints.CheckpointError, match=rf"(?s){path}.*{reason}"):
+            keras_applications.find(config(weights=str(path)))
+    with pytest.raises(checkpoints.CheckpointError, match=rf"{empty} cannot be read.*no layers"):
+        keras_applications.load(KerasBackbone(config()), empty)
+
+
+def test_without_a_network_the_message_says_which_file_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
+    def offline(*args):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    url, _ = keras_applications.PUBLISHED[SMALL]
+    with pytest.raises(checkpoints.CheckpointError) as caught:
+        keras_applications.find(config(weights="imagenet"))
+    told = str(caught.value)
+    assert "Name or service not known" in told and f"{keras_applications.SITE}{url}" in told
+    assert f"{tmp_path}/models/{url.partition('/')[2]}" in told and "--detector.backbone.weights=" in told
+
+
+@pytest.fixture(scope="module")
+def efficient():
+    """The network that Keras gives dropout, twice."""
+    return [KerasBackbone(config("keras_efficientnet_v2_b0", norm="frozen")) for _ in range(2)]
+
+
+def test_a_second_network_in_a_process_has_the_same_names(efficient):
+    # Keras numbers what has no name over a whole process; a checkpoint's keys must not hang on that.
+    for first, second in (efficient, [KerasBackbone(config()) for _ in range(2)]):
+        paths = [variable.path for variable in first.variables]
+        assert paths == [variable.path for variable in second.variables]
+        assert len(set(paths)) == len(paths) and all(path.startswith("backbone/") for path in paths)
+
+
+def test_training_is_repeatable_because_nothing_is_dropped_at_random(efficient):
+    image = tf.random.stateless_normal([2, 64, 64, 3], (1, 2))
+    for level, x in efficient[0](image).items():
+        np.testing.assert_array_equal(x, efficient[0](image, training=True)[level])
+
+
+def test_resnet101_is_resnet50_with_17_more_blocks_of_level_4():
+    # Table 1 of the paper: 23 blocks and not 6. A block has 3 convolutions, each with a bias and 4 of its batch norm.
+    deep, plain = KerasBackbone(config("keras_resnet101")), KerasBackbone(config("keras_resnet50"))
+    assert deep.channels == plain.channels
+    more = {variable.path for variable in deep.variables} - {variable.path for variable in plain.variables}
+    assert len(more) == 17 * 3 * 6 and all(path.startswith("backbone/conv4_block") for path in more)
+    below_5 = {layer.name for layer in keras.Model(deep.network.input, deep.network.outputs[2]).layers}
+    assert "conv4_block23_out" in below_5 and not [name for name in below_5 if name.startswith("conv5")]
+    assert keras_applications.PUBLISHED["keras_resnet101"][1] == resnet.WEIGHTS_HASHES["resnet101"][1]
+
+
+def test_a_network_of_fewer_levels_is_the_beginning_of_the_whole_one(small):
+    _, files = small
+    whole, part = KerasBackbone(config()), KerasBackbone(config(), last=4)
+    for backbone in (whole, part):
+        keras_applications.load(backbone, files["published"])
+    image = tf.random.stateless_normal([1, 64, 64, 3], (1, 2))
+    features = part(image)
+    assert list(features) == [2, 3, 4] and len(part.weights) < len(whole.weights)
+    for level, x in features.items():
+        np.testing.assert_array_equal(x, whole(image)[level])
+
+
+def moves(backbone):
+    """Paths of the variables that training would change: by their gradient, and as statistics of a batch."""
+    before = variables(backbone)
+    image = tf.random.stateless_normal([2, 64, 64, 3], (1, 2)) + 1
+    with tf.GradientTape() as tape:
+        loss = tf.add_n([tf.reduce_mean(tf.square(x)) for x in backbone(image, training=True).values()])
+    gradients = tape.gradient(loss, backbone.trainable_variables)
+    assert all(gradient is not None for gradient in gradients)
+    statistics = {path for path, value in variables(backbone).items() if np.any(value != before[path])}
+    return {variable.path.removeprefix("backbone/") for variable in backbone.trainable_variables}, {
+        path.removeprefix("backbone/") for path in statistics
+    }
+
+
+def test_frozen_stages_have_nothing_to_learn_and_keep_their_statistics():
+    # Level 2 of MobileNetV3-Small is its first block, level 3 the blocks 1 and 2.
+    learned, statistics = moves(KerasBackbone(config(frozen_stages=2)))
+    frozen = ("conv/", "conv_bn/", "expanded_conv_depthwise", "expanded_conv_squeeze", "expanded_conv_project")
+    assert not [path for path in learned | statistics if path.startswith(frozen)]
+    assert {"expanded_conv_1_expand/kernel", "expanded_conv_1_expand_bn/gamma", "conv_1/kernel"} <= learned
+    assert {"expanded_conv_1_expand_bn/moving_mean", "conv_1_bn/moving_variance"} == statistics & {
+        "expanded_conv_1_expand_bn/moving_mean", "conv_1_bn/moving_variance", "conv_bn/moving_mean"
+    }  # fmt: skip
+
+
+def test_all_five_stages_frozen_leave_nothing_to_learn():
+    backbone = KerasBackbone(config(frozen_stages=5))
+    assert backbone.trainable_variables == []
+
+
+def test_frozen_batch_norm_learns_no_gain_and_keeps_its_statistics():
+    learned, statistics = moves(KerasBackbone(config(norm="frozen")))
+    assert "conv/kernel" in learned and not [path for path in learned if path.endswith(("gamma", "beta"))]
+    assert not statistics
+
+
+def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas, small):
+    # Two halves of a batch with other means: statistics of the whole differ from those of either half.
+    whole = tf.random.stateless_normal([4, 32, 32, 3], (1, 2)) + tf.reshape([0.0, 0, 3, 3], [4, 1, 1, 1])
+    alone = KerasBackbone(config())
+    with two_replicas.scope():
+        together = KerasBackbone(config(norm="sync_batch"))
+    for backbone in (alone, together):
+        keras_applications.load(backbone, small[1]["published"])
+    expected = alone(whole, training=True)
+    shares = replicas.share(two_replicas, {"x": whole})
+
+    @tf.function(input_signature=None)
+    def both():
+        return two_replicas.run(lambda share: together(share["x"], training=True)[3], (shares,))
+
+    found = tf.concat(two_replicas.experimental_local_results(both()), axis=0)
+    np.testing.assert_allclose(found, expected[3], atol=1e-4)
+    for a, b in zip(alone.weights, together.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-4, err_msg=a.path)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "neck", "flag"),
+    [
+        (config(norm="group"), "fpn", "detector.backbone.norm=group"),
+        (config(width=32), "fpn", "detector.backbone.width=32"),
+        (config(norm_epsilon=1e-3), "fpn", "detector.backbone.norm_epsilon=0.001"),
+        (config(stride_in_1x1=True), "fpn", "detector.backbone.stride_in_1x1=True"),
+        (config(), "c4", "detector.neck=c4"),
+        (config("resnet50", weights="imagenet"), "fpn", "detector.backbone.weights=imagenet"),
+    ],
+)
+def test_what_a_network_of_keras_does_not_read_is_refused(backbone, neck, flag):
+    experiment = Experiment()
+    limits.check(replace(experiment, detector=replace(experiment.detector, backbone=config())))
+    with pytest.raises(ValueError, match=f"^--{flag}: .*[a-z]"):
+        limits.check(replace(experiment, detector=replace(experiment.detector, backbone=backbone, neck=neck)))

@@ -1,0 +1,133 @@
+"""Runs whose backbone starts from a weights file of Keras', in this process."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tfrecog import checkpoints, runs, train
+from tfrecog.config import BackboneConfig, Experiment
+from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.models.keras_backbone import KerasBackbone
+
+INFO = DatasetInfo((Category("thing", 1),), splits={})
+
+
+class Task:
+    """Has features grow to 1; their backbone is all that learns."""
+
+    name = "features"
+
+    def __init__(self, experiment):
+        self.config = experiment.detector.backbone
+
+    def build(self):
+        keras.utils.set_random_seed(0)
+        model = keras.Model(name="detector")
+        model.backbone = KerasBackbone(self.config, last=3)
+        model.backbone(tf.zeros([1, 32, 32, 3]))
+        model.built = True
+        return model
+
+    def losses(self, model, batch):
+        image = 40 * batch["x"][:, None, None] + tf.zeros([1, 32, 32, 3])
+        features = model.backbone(model.backbone.normalize(image), training=True)
+        error = tf.reduce_mean(tf.square(features[3] - 1), axis=[1, 2, 3])
+        return {"features": (tf.reduce_sum(error), tf.cast(tf.shape(error)[0], tf.float32))}
+
+
+def experiment(workdir, weights, epochs=1.0, **options) -> Experiment:
+    """Four steps; the stem and level 2 are frozen, and so is batch norm."""
+    base = tiny.experiment(workdir, **options)
+    backbone = BackboneConfig("keras_mobilenet_v3_small", weights=str(weights))
+    return replace(
+        base,
+        detector=replace(base.detector, backbone=backbone),
+        optim=replace(base.optim, learning_rate=0.02),
+        schedule=replace(base.schedule, epochs=epochs),
+    )
+
+
+def run(config):
+    train.run(Task(config), config, tiny.data())
+
+
+def saved(workdir):
+    """The variables of the latest checkpoint, by their path."""
+    reader = tf.train.load_checkpoint(str(checkpoints.latest(workdir) / "variables"))
+    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+    return {
+        name.removeprefix("model/").removesuffix(suffix).replace(".S", "/"): reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("model/")
+    }
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Keras' network, its weights file, and a run of four steps from them."""
+    folder = tmp_path_factory.mktemp("run")
+    keras.utils.set_random_seed(7)
+    model = keras.applications.MobileNetV3Small(include_top=False, weights=None)
+    model.save_weights(folder / "original.weights.h5")
+    run(experiment(folder / "straight", folder / "original.weights.h5"))
+    return model, folder / "original.weights.h5", folder / "straight"
+
+
+def test_a_run_starts_from_the_file_and_what_is_frozen_stays_so(original):
+    model, _, straight = original
+    before, after = {variable.path: variable.numpy() for variable in model.variables}, saved(straight)
+    changed = {path for path, value in after.items() if np.any(value != before[path.removeprefix("backbone/")])}
+    assert "backbone/expanded_conv_1_expand/kernel" in changed
+    assert all(path.startswith(("backbone/expanded_conv_1_", "backbone/expanded_conv_2_")) for path in changed)
+    assert not [path for path in changed if "_bn/" in path]
+
+
+def test_a_run_goes_on_without_the_file_and_ends_like_one_that_was_not_stopped(original, tmp_path):
+    _, file, straight = original
+    moving = tmp_path / "moving.weights.h5"
+    moving.write_bytes(file.read_bytes())
+    run(experiment(tmp_path / "run", moving, epochs=0.5))
+    moving.unlink()
+    continued = experiment(tmp_path / "run", moving)
+    runs.begin(continued, INFO).close()
+    run(continued)
+    expected, found = saved(straight), saved(tmp_path / "run")
+    assert checkpoints.latest(tmp_path / "run").name == "step-00000004" and found.keys() == expected.keys()
+    for path, value in found.items():
+        np.testing.assert_allclose(value, expected[path], atol=1e-6, err_msg=path)
+
+
+def test_a_new_run_without_the_file_leaves_nothing_behind(tmp_path):
+    missing = runs.resolve(experiment(tmp_path / "run", tmp_path / "missing.h5"))
+    with pytest.raises(checkpoints.CheckpointError, match=r"missing\.h5: there is no such file"):
+        runs.begin(missing, INFO)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_weights_to_start_from_take_the_place_of_the_file(original, tmp_path):
+    _, file, straight = original
+    workdir = tmp_path / "run"
+    run(experiment(workdir, tmp_path / "missing.h5", epochs=0.25, start_from=str(straight), log_steps=1))
+    assert checkpoints.latest(workdir).name == "step-00000001"
+    # But where they may lack something, that comes from the file.
+    with pytest.raises(checkpoints.CheckpointError, match=r"missing\.h5"):
+        run(experiment(tmp_path / "other", tmp_path / "missing.h5", start_from=str(straight), skip_mismatched=True))
+    partly = experiment(tmp_path / "partly", file, epochs=0.25, start_from=str(straight), skip_mismatched=True)
+    runs.begin(partly, INFO).close()
+    run(partly)
+
+
+def test_the_name_of_the_file_is_made_absolute_and_imagenet_stays_a_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for weights, resolved in (("own.h5", str(Path("own.h5").resolve())), ("imagenet", "imagenet"), ("", "")):
+        assert runs.resolve(experiment("run", weights)).detector.backbone.weights == resolved
+
+
+def test_random_weights_cannot_be_frozen_and_the_message_names_the_ways_out(tmp_path):
+    with pytest.raises(ValueError, match=r"random weights.*weights=imagenet.*norm=batch .*frozen_stages=0"):
+        runs.begin(experiment(tmp_path / "run", ""), INFO)
