@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import evaluate, photos, predict
+from tfrecog import draw, evaluate, photos, predict
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import index, info, read, records
 
@@ -20,7 +19,7 @@ RED = (220, 20, 20)
 class RedFinder:
     """A task whose model finds the one red rectangle of a picture, as a dog with score 0.8, in the resized frame."""
 
-    info = SimpleNamespace(categories=CATEGORIES)
+    info = info.DatasetInfo(CATEGORIES, {}, keypoints=("left", "right"), flip_pairs=((0, 1),), skeleton=((0, 1),))
 
     def predict(self, model, batch):
         image = batch["image"]
@@ -66,6 +65,34 @@ def prediction(tmp_path):
 
 def rows_of(prediction):
     return json.loads((predict.Path(prediction.out) / evaluate.DETECTIONS).read_text())
+
+
+class CornerFinder(RedFinder):
+    """Its keypoints are the lower corners of the rectangle, with scores around the one from which they are drawn."""
+
+    def __init__(self, *above):
+        self.scores = [draw.MIN_KEYPOINT_SCORE + one for one in above]
+
+    def predict(self, model, batch):
+        found = super().predict(model, batch)
+        _, x1, y2, x2 = tf.unstack(found["boxes"], axis=-1)
+        corners = [tf.stack([y2, x, tf.fill(tf.shape(x), s)], -1) for x, s in zip((x1, x2), self.scores, strict=True)]
+        return found | {"keypoints": tf.stack(corners, axis=2)}
+
+
+@pytest.mark.parametrize("above", [(1.0, -1.0), (-1.0, 1.0)])
+def test_keypoints_are_written_and_the_sure_ones_drawn(tmp_path, prediction, strategy, above):
+    path = save_picture(tmp_path / "a.png", 720, 960, (160, 200, 400, 640))
+    task, prediction = CornerFinder(*above), dataclasses.replace(prediction, draw_side=0)
+    predict.predict(task, None, strategy, prediction, [path])
+    (row,) = rows_of(prediction)
+    # As COCO has them: x, y in pixel indices, half a pixel less than the corners; resizing by 5.6 blurs them.
+    np.testing.assert_allclose(row["keypoints"], [199.5, 399.5, 1, 639.5, 399.5, 1], atol=6)
+    assert row["keypoint_scores"] == task.scores
+    x, y = map(round, row["keypoints"][:2])
+    around = np.asarray(Image.open(tmp_path / "seen" / "a.jpg"))[y - 6 : y + 7, x - 6 : x + 7].astype(int)
+    green = abs(around - draw.LEFT).max(axis=-1) < 60  # JPEG changes colours a little.
+    assert green.any() == (above[0] > 0)
 
 
 def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, prediction, strategy):
@@ -183,8 +210,11 @@ def test_the_command_says_what_was_done_and_what_was_not(tmp_path, prediction, s
     assert "1 of 2 images done" in printed.out and "notes.jpg" in printed.err
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [("png", {}), ("jpg", {}), ("png", {"tight": True, "resize": "pillow", "size_rounding": "nearest"})],
+)
+def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix, options):
     path = tmp_path / f"noise.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, [70, 90, 3], np.uint8)).save(path)
     shard = "val-00000-of-00001.tfrecord"
@@ -196,9 +226,12 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix)
         writer.write(records.encode(record))
     dataset = info.DatasetInfo(CATEGORIES, {"val": info.Split(1, 0, 0, (shard,))})
     info.save(tmp_path, dataset)
-    data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256)
+    data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
     (expected,) = read.evaluation(data, dataset, index.load(tmp_path, "val"), 1)
     got = predict.batch_of(photos.load(path), data)
     assert got.keys() == expected.keys()
     for name in got:
         np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+    # 90 * 128 / 70 = 164.57 pixels wide; the canvases are 1.36 and 1.67 times as wide as high, or just wide enough.
+    width, canvas = (165, (128, 192)) if options else (164, (128, 192))
+    assert got["size"].numpy().tolist() == [[128, width]] and got["image"].shape[1:3] == canvas
