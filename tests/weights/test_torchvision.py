@@ -1,51 +1,122 @@
-import dataclasses
-import importlib.util
+"""torchvision's detectors, given the same weights, see here what they see there."""
+
 import json
-from pathlib import Path
+import re
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from PIL import Image
 
-from tfrecog.config import DetectorConfig, Experiment, OutputConfig
-from tfrecog.data.info import Category, DatasetInfo
+from tests import sides
+from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
+from tfrecog.models.conv import Conv
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import torchvision
+from tfrecog.weights import coco, torchvision
+from tfrecog.weights.torchvision_detectors import EXPERIMENTS
 
-REFERENCE = Path(__file__).resolve().parent.parent / "reference"
-
-
-@pytest.fixture(scope="module")
-def reference():
-    """What torchvision's Mask R-CNN sees; see reference/make_torchvision_detector.py."""
-    return dict(np.load(REFERENCE / "torchvision_detector.npz"))
+PUBLISHED = [name for name in EXPERIMENTS if not name.endswith("legacy")]
+STORED = [name for name in PUBLISHED if (sides.REFERENCE / f"torchvision_{name}.npz").exists()]
+MASK_RCNN = "maskrcnn_resnet50_fpn"
 
 
 @pytest.fixture(scope="module")
 def rule():
-    spec = importlib.util.spec_from_file_location("seeded_weights", REFERENCE / "seeded_weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return sides.seeded_weights()
 
 
 @pytest.fixture(scope="module")
-def state(reference, rule):
-    return rule.state(json.loads(str(reference["shapes"])))
+def mask_rcnn(rule):
+    """Task, model and state dict of a Mask R-CNN whose reference is stored."""
+    state = rule.state(json.loads(str(sides.reference_of(MASK_RCNN)["shapes"])))
+    return *sides.build(MASK_RCNN, sides.small(MASK_RCNN), state), state
 
 
-@pytest.fixture(scope="module")
-def task():
-    info = DatasetInfo(tuple(Category(str(i), i) for i in range(1, 91)), splits={}, masks=True)
-    return Detection(Experiment(detector=DetectorConfig(masks=True, output=OutputConfig(min_score=0.12))), info)
+@pytest.mark.parametrize("name", STORED)
+def test_with_torchvisions_weights_a_detector_sees_what_torchvision_sees(name, rule, request):
+    reference = sides.reference_of(name)
+    if name == MASK_RCNN:
+        task, model, _ = request.getfixturevalue("mask_rcnn")
+    else:
+        task, model = sides.build(name, sides.small(name), rule.state(json.loads(str(reference["shapes"]))))
+    assert len(reference["labels"]) == 20 and np.ptp(reference["scores"]) > 0.1  # It is decided.
+    print(name, sides.compare(sides.sees(task, model, rule.image()), reference))
 
 
-@pytest.fixture(scope="module")
-def model(task):
-    return task.build()
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_at_full_size_a_detector_sees_in_a_photo_what_torchvision_sees(name, rule, shared_data, tmp_path):
+    photo = sorted((shared_data / "coco_ccby_instances_keypoints/images").glob("*.jpg"))[0]
+    script = sides.REFERENCE / "make_torchvision_detectors.py"
+    subprocess.run([sides.peer_python(), script, f"--picture={photo}", f"--out={tmp_path}", name], check=True)
+    reference = sides.reference_of(name, tmp_path)
+    task, model = sides.build(name, EXPERIMENTS[name], rule.state(json.loads(str(reference["shapes"]))))
+    assert len(reference["labels"]) > 20
+    print(name, sides.compare(sides.sees(task, model, np.array(Image.open(photo).convert("RGB"))), reference))
 
 
-def test_every_tensor_has_one_variable_and_every_variable_one_tensor(model, state):
+def an_epsilon(model, picture, state):
+    set_epsilon(model, 1e-5)
+    return picture
+
+
+def swapped_channels(model, picture, state):
+    return picture[..., ::-1]
+
+
+def boxes_x_first(model, picture, state):
+    torchvision.load(model, state | x_first("roi_heads.box_predictor.bbox_pred", state))
+    return picture
+
+
+def anchors_x_first(model, picture, state):
+    torchvision.load(model, state | x_first("rpn.head.bbox_pred", state))
+    return picture
+
+
+def aligned_regions(model, picture, state):
+    model.config = replace(model.config, aligned=True)
+    return picture
+
+
+def unrounded_anchors(model, picture, state):
+    model.config = replace(model.config, rpn=replace(model.config.rpn, anchor_rule="detectron2"))
+    return picture
+
+
+def set_epsilon(model, epsilon):
+    for layer in model.backbone._flatten_layers():
+        if isinstance(layer, Conv):
+            layer.norm.epsilon = epsilon
+
+
+def x_first(layer, state):
+    """The tensors of a layer with the rows of dy and dx, and of dh and dw, exchanged."""
+    tensors = {name: value for name, value in state.items() if name.startswith(layer)}
+    return {
+        name: value.reshape(-1, 4, *value.shape[1:])[:, [1, 0, 3, 2]].reshape(value.shape)
+        for name, value in tensors.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", [an_epsilon, swapped_channels, boxes_x_first, anchors_x_first, aligned_regions, unrounded_anchors]
+)
+def test_a_wrong_rule_is_noticed(wrong, mask_rcnn, rule):
+    task, model, state = mask_rcnn
+    config = model.config
+    try:
+        seen = sides.sees(task, model, wrong(model, rule.image(), state))
+    finally:
+        model.config = config
+        set_epsilon(model, config.backbone.norm_epsilon)
+        torchvision.load(model, state)
+    with pytest.raises(AssertionError):
+        sides.compare(seen, sides.reference_of(MASK_RCNN))
+
+
+def test_every_tensor_has_one_variable_and_every_variable_one_tensor(mask_rcnn):
+    _, model, state = mask_rcnn
     values = torchvision.arrays(model, state)  # Raises if one is left over.
     assert set(values) == {variable.path for variable in model.variables}
     # The background's box (4 of 1024 numbers and a bias) and mask (256 and a bias) have no place here.
@@ -53,42 +124,50 @@ def test_every_tensor_has_one_variable_and_every_variable_one_tensor(model, stat
     assert sum(v.size for v in values.values()) == sum(v.size for v in state.values()) - dropped
 
 
-def test_with_torchvisions_weights_the_detector_sees_what_torchvision_sees(task, model, state, reference, rule):
-    torchvision.load(model, state)
-    found = task.predict(model, {"image": tf.constant(rule.image())[None], "size": tf.constant([[128, 160]])})
-    boxes, labels, scores, masks = (found[name][0].numpy() for name in ("boxes", "labels", "scores", "masks"))
-    count = len(reference["scores"])
-    assert 50 < count == (labels > 0).sum()
-    boxes, labels, scores, masks = boxes[:count], labels[:count], scores[:count], masks[:count]
-    # Rounding of 1e-7 grows through fifty random layers; a wrong rule anywhere changes far more than this.
-    np.testing.assert_allclose(scores, reference["scores"], rtol=1e-3)
-    # Where scores are equal to rounding, neighbours may change places: compare each with the nearest of its label.
-    order = _pairs(boxes, labels, reference["boxes"], reference["labels"])
-    np.testing.assert_array_equal(labels[order], reference["labels"])
-    np.testing.assert_allclose(boxes[order], reference["boxes"], atol=5e-2)
-    np.testing.assert_allclose(masks[order][:, ::4, ::4], reference["masks"], atol=1e-2)
+def test_the_names_of_old_and_of_new_files_are_read(mask_rcnn):
+    _, model, old = mask_rcnn
+    new = {}
+    for name, value in old.items():
+        name = re.sub(r"(inner_blocks|layer_blocks)\.(\d)\.", r"\1.\2.0.", name)
+        name = name.replace("rpn.head.conv.", "rpn.head.conv.0.0.")
+        new[re.sub(r"mask_fcn(\d)", lambda found: f"{int(found[1]) - 1}.0", name)] = value
+    assert "roi_heads.mask_head.0.0.weight" in new and "roi_heads.mask_head.mask_fcn1.weight" in old
+    assert "rpn.head.conv.0.0.bias" in new and "backbone.fpn.layer_blocks.3.0.bias" in new
+    expected = torchvision.arrays(model, old)
+    for path, value in torchvision.arrays(model, new).items():
+        np.testing.assert_array_equal(value, expected[path])
 
 
-def test_what_does_not_fit_is_listed(model, state):
+def test_the_file_of_faster_rcnn_lacks_nothing_but_the_masks(mask_rcnn):
+    _, model, state = mask_rcnn
+    with pytest.raises(ValueError) as error:
+        torchvision.arrays(model, {name: value for name, value in state.items() if "mask" not in name})
+    problems = str(error.value).splitlines()[1:]
+    # Four convolutions, a deconvolution and the last one, each with a bias.
+    assert len(problems) == 12 and all(line.split()[:1] == ["missing"] and "mask" in line for line in problems)
+
+
+def test_what_does_not_fit_is_listed(mask_rcnn):
+    _, model, state = mask_rcnn
     broken = dict(state)
     del broken["rpn.head.cls_logits.bias"]
     broken["surplus.weight"] = np.zeros([2, 3])
     broken["roi_heads.box_head.fc7.bias"] = np.zeros([7])
+    broken["roi_heads.box_head.fc6.weight"] = np.zeros([1024, 100])
     with pytest.raises(ValueError) as error:
         torchvision.arrays(model, broken)
-    for part in ("missing rpn.head.cls_logits.bias", "left over surplus.weight (2, 3)", "fc7.bias (7,) gives (7,)"):
+    for part in (
+        "missing rpn.head.cls_logits.bias for rpn/objectness/bias (3,)",
+        "left over surplus.weight (2, 3)",
+        "fc7.bias (7,) gives (7,), but trunk/dense2/bias is (1024,)",
+        "fc6.weight (1024, 100) gives (1024, 100), but trunk/dense1/kernel is (12544, 1024)",
+    ):
         assert part in str(error.value)
 
 
-def test_a_detector_that_torchvision_does_not_have_is_refused(state):
-    info = DatasetInfo((Category("a", 1),), splits={}, masks=True)
-    group = dataclasses.replace(DetectorConfig().backbone, name="resnet18", norm="group", width=8, frozen_stages=0)
-    model = Detection(Experiment(detector=dataclasses.replace(DetectorConfig(), backbone=group)), info).build()
-    with pytest.raises(ValueError, match="gives"):
+def test_a_detector_that_torchvision_does_not_have_is_refused(mask_rcnn):
+    *_, state = mask_rcnn
+    config = DetectorConfig(backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0))
+    model = Detection(Experiment(detector=config), coco.instances(coco.PERSON)).build()
+    with pytest.raises(ValueError, match=r"no counterpart of backbone/stem/norm|gives"):
         torchvision.arrays(model, state)
-
-
-def _pairs(boxes, labels, other_boxes, other_labels):
-    """For each of the others the position of the nearest box of its label."""
-    distance = np.abs(boxes[None] - other_boxes[:, None]).max(axis=-1)
-    return np.argmin(np.where(labels[None] == other_labels[:, None], distance, np.inf), axis=1)

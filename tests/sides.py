@@ -1,0 +1,164 @@
+"""What a detector sees and computes on the way, here and at torchvision, and how the two are compared.
+
+tests/reference/make_torchvision_detectors.py is the other side. The weights are those of seeded_weights.py there, which
+make a network decided, so that a wrong rule tells.
+"""
+
+import importlib.util
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrecog import predict
+from tfrecog.models.rcnn import Detector
+from tfrecog.tasks.detection import Detection
+from tfrecog.weights import coco, torchvision
+from tfrecog.weights.torchvision_detectors import EXPERIMENTS
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+
+# What is promised, in pixels, logits and probabilities.
+TOLERANCES = {
+    "objectness": 1e-3,
+    "deltas": 1e-4,
+    "proposals": 1e-2,
+    "class_logits": 1e-3,
+    "box_deltas": 1e-3,
+    "boxes": 1e-2,
+    "scores": 1e-4,
+    "masks": 1e-3,
+    "keypoints": 5e-2,
+    "keypoint_scores": 5e-3,
+}
+# As in make_torchvision_detectors.py.
+EVERY = {"objectness": 4, "deltas": 16, "class_logits": 5, "box_deltas": 20}
+EVERY_OF_MASK = 2
+
+
+def seeded_weights():
+    """The module of that name in the reference folder."""
+    spec = importlib.util.spec_from_file_location("seeded_weights", REFERENCE / "seeded_weights.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def reference_of(name, folder=REFERENCE):
+    """What torchvision's model of that name sees."""
+    return dict(np.load(Path(folder) / f"torchvision_{name}.npz"))
+
+
+def peer_python():
+    """An interpreter that has torchvision, or the test is skipped."""
+    python = os.environ.get("PEER_PYTHON") or (importlib.util.find_spec("torchvision") and sys.executable)
+    if not python:
+        pytest.skip("torchvision is not installed here, nor does PEER_PYTHON name an interpreter that has it")
+    return python
+
+
+def small(name):
+    """The experiment of a published model, with the settings of the stored reference."""
+    experiment = EXPERIMENTS[name]
+    detector = experiment.detector
+    if "320" not in name:
+        experiment = replace(experiment, data=replace(experiment.data, eval_short_side=128, long_side=200))
+    infer = replace(detector.rpn.infer, total=100)
+    output = replace(detector.output, max_detections=20)
+    return replace(experiment, detector=replace(detector, rpn=replace(detector.rpn, infer=infer), output=output))
+
+
+def build(name, experiment, state):
+    """A task and its model with the weights of a torchvision state dict."""
+    task = Detection(experiment, coco.people() if name.startswith("keypoint") else coco.instances(coco.BY_ID))
+    with pytest.MonkeyPatch.context() as patch:  # Random weights would be drawn for nothing.
+        for initializer in (keras.initializers.VarianceScaling, keras.initializers.RandomNormal):
+            patch.setattr(initializer, "__call__", lambda self, shape, dtype=None: tf.zeros(shape, dtype))
+        model = task.build()
+    torchvision.load(model, state)
+    return task, model
+
+
+def sees(task, model, picture):
+    """What `model` sees in a picture uint8 [H, W, 3], and what it computes on the way, named as in the reference."""
+    kept = {}
+
+    def keep(method):
+        original = getattr(Detector, method)
+
+        def kept_method(self, *args, **options):
+            kept[method] = original(self, *args, **options)
+            return kept[method]
+
+        return kept_method
+
+    batch = predict.batch_of(picture, task.experiment.data)
+    with pytest.MonkeyPatch.context() as patch:
+        for method in ("propose", "box_outputs"):
+            patch.setattr(Detector, method, keep(method))
+        found = {name: value[0].numpy() for name, value in task.predict(model, batch).items()}
+    rois, valid, (objectness, deltas, _) = kept["propose"]
+    class_logits, box_deltas = kept["box_outputs"]
+    valid, filled, scale = valid[0].numpy(), found["labels"] > 0, batch["scale"][0].numpy()
+    seen = {
+        "objectness": objectness[0].numpy(),
+        "deltas": deltas[0].numpy(),
+        "proposals": rois[0].numpy()[valid],
+        "class_logits": class_logits[0].numpy()[valid],
+        "box_deltas": box_deltas[0].numpy()[valid],
+        "boxes": found["boxes"][filled] / np.tile(scale, 2),
+        "labels": found["labels"][filled],
+        "scores": found["scores"][filled],
+    }
+    if "masks" in found:
+        seen["masks"] = found["masks"][filled][:, ::EVERY_OF_MASK, ::EVERY_OF_MASK]
+    if "keypoints" in found:
+        seen["keypoints"] = found["keypoints"][filled][..., :2] / scale - 0.5  # To the indices that torchvision gives.
+        seen["keypoint_scores"] = found["keypoints"][filled][..., 2]
+    return seen
+
+
+def compare(seen, reference):
+    """The largest differences by name; AssertionError if one is more than promised, or the order is another.
+
+    Where scores are equal but for rounding, neighbours may change places. So each detection and proposal is compared
+    with the nearest one (of its label); as they come by falling score on both sides, the order follows from the scores.
+    """
+    proposals = _nearest(seen["proposals"], reference["proposals"])
+    found = _nearest(_with_labels(seen), _with_labels(reference))
+    order = dict.fromkeys(("proposals", "class_logits", "box_deltas"), proposals)
+    order |= dict.fromkeys(("objectness", "deltas"), slice(None))
+    seen = {name: value[order.get(name, found)][:: EVERY.get(name, 1)] for name, value in seen.items()}
+    if "keypoints" in seen:  # Two cells of a heat map may be equal but for rounding as well.
+        decided = reference["keypoint_leads"] > 1e-2
+        assert decided.mean() > 0.9
+        seen["keypoints"] = np.where(decided[..., None], seen["keypoints"], reference["keypoints"])
+    np.testing.assert_array_equal(seen["labels"], reference["labels"])
+    differences = {}
+    for name, tolerance in TOLERANCES.items():
+        assert (name in seen) == (name in reference)
+        if name in seen:
+            np.testing.assert_allclose(seen[name], reference[name], rtol=0, atol=tolerance, err_msg=name)
+            differences[name] = float(np.abs(seen[name] - reference[name]).max())
+    return differences
+
+
+def _nearest(values, others):
+    """For each row of the others [n, k] the nearest of `values` [n, k] that is not taken yet."""
+    assert len(values) == len(others)
+    taken, result = np.zeros(len(values), bool), []
+    for other in others:
+        distance = np.where(taken, np.inf, np.abs(values - other).max(axis=1))
+        result.append(distance.argmin())
+        taken[result[-1]] = True
+    return result
+
+
+def _with_labels(found):
+    """Boxes and labels [n, 5] such that no two of different labels are near."""
+    return np.concatenate([found["boxes"], 1e5 * found["labels"][:, None]], axis=1)
