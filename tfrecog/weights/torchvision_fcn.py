@@ -1,0 +1,44 @@
+"""torchvision's names and layouts for a fully convolutional network (Long et al. 2015) on a dilated ResNet.
+
+Ours has, beside the ResNet `backbone`, a `head` with `conv` (3x3, with its norm) and `logits` (1x1), and as `aux` the
+same again on res4, which helps training alone. Class 0 is the background on both sides.
+"""
+
+import keras
+import numpy as np
+
+from tfrecog.weights import tensors, torchvision_backbones
+
+_HEADS = {"head": "classifier", "aux": "aux_classifier"}
+
+
+def arrays(model: keras.Model, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Values of `model`'s variables by path, from a torchvision state dict of NumPy arrays.
+
+    A model without `aux` leaves its tensors out.
+
+    Raises:
+        ValueError: tensors are missing, left over, or of another shape; all are listed.
+    """
+    has_aux = any(variable.path.startswith("aux/") for variable in model.variables)
+
+    def ignored(name):
+        return name.endswith("num_batches_tracked") or (name.startswith("aux_classifier.") and not has_aux)
+
+    return tensors.match(
+        model.variables, state, _name, lambda _, value: torchvision_backbones.kernel(value), ignored=ignored
+    )
+
+
+def _name(path: str) -> str:
+    """torchvision's name of the variable at `path`."""
+    match path.split("/"):
+        case ["backbone", *inner]:
+            return f"backbone.{torchvision_backbones.resnet('/'.join(inner))}"
+        case ["head" | "aux" as head, "conv", "kernel"]:
+            return f"{_HEADS[head]}.0.weight"
+        case ["head" | "aux" as head, "conv", "norm", leaf]:
+            return f"{_HEADS[head]}.1.{torchvision_backbones.BATCH_NORM[leaf]}"
+        case ["head" | "aux" as head, "logits", leaf]:
+            return f"{_HEADS[head]}.4.{torchvision_backbones.PLAIN[leaf]}"
+    raise ValueError(f"torchvision's FCN has no counterpart of {path}")
