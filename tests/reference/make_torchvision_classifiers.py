@@ -1,7 +1,7 @@
 """Writes torchvision_classifiers.npz: names and shapes of torchvision's tensors, and its logits with seeded weights.
 
     python tests/reference/make_torchvision_classifiers.py [OUT.npz]
-    python tests/reference/make_torchvision_classifiers.py --live NETWORK RESIZE OUT.npz PICTURE...
+    python tests/reference/make_torchvision_classifiers.py --live OUT.npz PICTURE...
 
 Run by an interpreter that has torch and torchvision (torch 2.12.0, torchvision 0.27.0 made the stored file). The
 picture goes through the transforms that torchvision has for its first weights, and for ResNet-18 also through those of
@@ -53,17 +53,12 @@ def logits(model, paths, resize=256):
         return torch.cat([model(transform(Image.open(path).convert("RGB"))[None]) for path in paths]).numpy()
 
 
-def heads(shapes):
-    """Names of the last layer's tensors."""
-    last = list(shapes)[-1].rpartition(".")[0]
-    return {f"{last}.weight", f"{last}.bias"}
-
-
 def scale_for(model, shapes, paths):
     """Loads seeded weights; returns the factor of the head with which logits have a standard deviation of 4."""
-    load(model, seeded_classifiers.state(shapes, heads(shapes)))
+    state = seeded_classifiers.state(shapes)
+    load(model, state)
     scale = float(np.float32(4 / logits(model, paths).std()))
-    load(model, seeded_classifiers.state(shapes, heads(shapes), scale))
+    load(model, seeded_classifiers.with_head(state, scale))
     return scale
 
 
@@ -83,11 +78,14 @@ def main():
     np.savez_compressed(out, shapes=json.dumps(shapes), **found)
 
 
-def live(name, resize, out, *paths):
-    """Writes the logits of pictures, and the factor of the head."""
-    model, shapes = build(name)
-    scale = scale_for(model, shapes, paths)
-    np.savez(out, scale=scale, logits=logits(model, paths, int(resize)))
+def live(out, *paths):
+    """Writes the logits of pictures, by every network, with the transforms of first and of second weights."""
+    found = {}
+    for name in NAMES:
+        model, shapes = build(name)
+        found[f"{name}_scale"] = scale_for(model, shapes, paths)
+        found[name], found[f"{name}_v2"] = logits(model, paths), logits(model, paths, 232)
+    np.savez(out, **found)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,18 @@ import zlib
 import numpy as np
 
 
-def state(shapes, heads, scale=1.0):
+def state(shapes):
     """State dict {name: float32 array} for {name: shape}.
 
     Activations stay like a trained network's, and differ enough that a wrong order, stride or epsilon shows.
-
-    Args:
-        heads: names of the tensors of the last layer, which are multiplied by `scale`.
     """
-    return {
-        name: _tensor(name, tuple(shape)) * np.float32(scale if name in heads else 1) for name, shape in shapes.items()
-    }
+    return {name: _tensor(name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def with_head(state, scale):
+    """The state with the tensors of the last layer, which are the last two, times `scale`."""
+    head = list(state)[-2:]
+    return state | {name: state[name] * np.float32(scale) for name in head}
 
 
 def _tensor(name, shape):
