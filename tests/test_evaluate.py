@@ -430,6 +430,28 @@ def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experim
     assert json.loads((tmp_path / evaluate.METRICS).read_text())["images"] == len(SCENES)
 
 
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (
+            {"keypoints": ("b", "a", "c")},
+            r"trained on 3 keypoints \(a, b, c\), and the records in .* have 3 \(b, a, c\)",
+        ),
+        ({"keypoint_sigmas": ()}, "has no keypoint_sigmas"),
+    ],
+)
+def test_records_with_other_keypoints_than_the_run_are_refused_before_the_weights_are_read(
+    run, tmp_path, there, message, monkeypatch
+):
+    monkeypatch.setattr(evaluate, "restore", None)
+    dataset = info.load(run["data"].records)
+    info.save(run["workdir"], dataset)
+    info.save(tmp_path, dataclasses.replace(dataset, **there))
+    data, detector = (dataclasses.replace(run["data"], records=str(tmp_path)), DetectorConfig(keypoints=True))
+    with pytest.raises(SystemExit, match=message):
+        evaluate.main(evaluate.Evaluation(**run | {"data": data, "detector": detector}))
+
+
 def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\na stack trace")

@@ -228,6 +228,17 @@ def dataset_of(experiment: Experiment) -> info.DatasetInfo:
     return info.load(experiment.workdir if noted else experiment.data.records)
 
 
+def _check_keypoints(trained: tuple[str, ...], folder: str) -> None:
+    """ValueError if the records in a folder do not have the keypoints that were trained, or not their sigmas."""
+    info.sigmas(folder)
+    now = info.load(folder).keypoints
+    if now != trained:
+        raise ValueError(
+            f"the run was trained on {len(trained)} keypoints ({', '.join(trained)}), and the records in {folder} have "
+            f"{len(now)} ({', '.join(now)}), or in another order; evaluate on records of those"
+        )
+
+
 def main(evaluation: Evaluation) -> None:
     """Evaluates and prints; what the user can mend ends the program with a message."""
     out = evaluation.out or evaluation.workdir
@@ -238,6 +249,8 @@ def main(evaluation: Evaluation) -> None:
             raise ValueError("--data.records is missing: the folder of the records to evaluate on")
         trained, now = dataset_of(evaluation).names, info.load(evaluation.data.records).names
         relabelled.label_of(trained, now)  # Before the weights are read.
+        if evaluation.detector.keypoints:
+            _check_keypoints(dataset_of(evaluation).keypoints, evaluation.data.records)
         task, model, strategy, path, step = restore(evaluation, evaluation.checkpoint)
         if trained != now:
             task = relabelled.Relabelled(task, now)

@@ -245,7 +245,10 @@ def _data(experiment, dataset):
                 f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
                 "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
             )
-        index.load(data.records, data.eval_split)  # What is wrong with it shows now, and not after an epoch.
+        # What is wrong with it shows now, and not after an epoch.
+        index.load(data.records, data.eval_split)
+        if keypoints:
+            info.sigmas(data.records)
     described = [
         f"{purpose} on {name}: {dataset.splits[name].images:,} images, {dataset.splits[name].instances:,} instances"
         for name, purpose in parts

@@ -210,11 +210,17 @@ def test_the_report_has_the_numbers_of_keypoints_under_names_of_their_own():
     assert text[4].split()[:2] == ["keypoint", "100.0"]
 
 
-@pytest.mark.parametrize("missing", ["no keypoints", "3 keypoints", "keypoints of every detection"])
-def test_keypoints_that_are_missing_are_an_error(missing):
+def test_a_record_without_keypoints_has_none_that_are_labelled():
+    truth = {1: Truth([SQUARE], [1], keypoints=JOINTS), 2: Truth([SQUARE], [1]), 3: Truth([], [])}
+    found = {key: ([SQUARE], [1], [0.9], None, JOINTS) for key in (1, 2)}
+    assert numbers_of(truth, found, sigmas=SIGMAS)[0]["keypoint_AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("wrong", ["3 keypoints", "keypoints of every detection"])
+def test_keypoints_that_cannot_be_compared_are_an_error(wrong):
     evaluator = coco.Evaluator(CATEGORIES, sigmas=SIGMAS)
-    with pytest.raises(ValueError, match=missing):
-        keypoints = {"no keypoints": None, "3 keypoints": np.zeros([1, 3, 3])}.get(missing, JOINTS)
+    with pytest.raises(ValueError, match=wrong):
+        keypoints = np.zeros([1, 3, 3]) if wrong == "3 keypoints" else JOINTS
         evaluator.add_ground_truth(7, Truth([SQUARE], [1], keypoints=keypoints))
         evaluator.add(7, [SQUARE], [1], [0.9])
 

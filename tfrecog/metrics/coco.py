@@ -64,14 +64,14 @@ class Evaluator:
             masks = [rle.compress(runs, record.height, record.width) for runs in record.masks]
         keypoints = None
         if "keypoint" in self.kinds:
-            joints = len(self.sigmas)
-            if len(record.labels) and (record.keypoints is None or record.keypoints.shape[1] != joints):
-                has = "no" if record.keypoints is None else record.keypoints.shape[1]
+            shape = len(record.labels), len(self.sigmas), 3
+            # Without any, none is labelled, as for training.
+            keypoints = np.zeros(shape) if record.keypoints is None else np.asarray(record.keypoints, float)
+            if len(record.labels) and keypoints.shape != shape:
                 raise ValueError(
-                    f"{record.filename!r} has {has} keypoints an object, so the AP of {joints} keypoints cannot be "
-                    "measured; rebuild with keypoints"
+                    f"{record.filename!r} has {keypoints.shape[1]} keypoints an object, and there are {shape[1]} "
+                    "sigmas; build the records again"
                 )
-            keypoints = np.zeros([0, joints, 3]) if record.keypoints is None else np.asarray(record.keypoints, float)
         self._truth[key] = {
             "boxes": np.asarray(record.boxes, float).reshape(-1, 4),
             "labels": np.asarray(record.labels, int),
