@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tfrecog import atomic, checkpoints, flagged, interruption, limits, replicas, runs, tasks
 from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import index, info, read, records
-from tfrecog.metrics import coco, rle
+from tfrecog.metrics import coco, coco_table, rle
 from tfrecog.tasks import relabelled
 
 CHECKPOINT = (
@@ -92,7 +92,7 @@ def evaluate(
             json.dump(report, file, indent=1)
             file.write("\n")
     if show:
-        print(coco.text_of(numbers, table))
+        print(coco_table.text_of(numbers, table))
     return numbers
 
 

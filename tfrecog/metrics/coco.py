@@ -197,26 +197,6 @@ def to_xywh(boxes) -> np.ndarray:
     return np.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
 
 
-def text_of(numbers: dict[str, float], table: Sequence[dict]) -> str:
-    """The numbers for people, in percent: the averages, and a line for each class that has objects."""
-    kinds = [kind for kind in NUMBERS_OF if f"{kind}_AP" in numbers]
-    lines: list[str] = []
-    for i, kind in enumerate(kinds):
-        names = NUMBERS_OF[kind]
-        if not i or names != NUMBERS_OF[kinds[i - 1]]:
-            lines += [*[""] * bool(i), " " * 8 + "".join(f"{name:>7}" for name in names)]
-        lines.append(f"{kind:<8}" + "".join(f"{_percent(numbers[f'{kind}_{name}']):>7}" for name in names))
-    columns = [f"{kind}_{name}" for kind in kinds for name in ("AP", "AP50")]
-    width = max([len(row["name"]) for row in table] + [5])
-    lines += ["", f"{'class':<{width}}{'objects':>9}" + "".join(f"{column:>15}" for column in columns)]
-    for row in table:
-        if row["instances"]:
-            percents = "".join(f"{_percent(row[column]):>15}" for column in columns)
-            lines.append(f"{row['name']:<{width}}{row['instances']:>9}{percents}")
-    without = sum(row["instances"] == 0 for row in table)
-    return "\n".join(lines + ([f"({without} more classes have no objects here)"] if without else []))
-
-
 def _to_xyv(keypoints: np.ndarray) -> np.ndarray:
     """COCO's x, y, visibility [J, 3] of keypoints [J, 3]: of pixel indices, and 1 for each of a detection."""
     return np.stack([keypoints[:, 1] - 0.5, keypoints[:, 0] - 0.5, np.ones(len(keypoints))], axis=-1)
@@ -265,7 +245,3 @@ def _mean(precision: np.ndarray) -> float:
     """Mean over the measured entries of COCOeval's precision, which are not -1."""
     measured = precision[precision > -1]
     return float(measured.mean()) if measured.size else NOTHING_TO_MEASURE
-
-
-def _percent(value: float) -> str:
-    return "–" if value == NOTHING_TO_MEASURE else f"{100 * value:.1f}"
