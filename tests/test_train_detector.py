@@ -1,5 +1,6 @@
 """The real entry point, python -m tfrecog.train, on synthetic scenes."""
 
+import json
 import os
 import random
 import re
@@ -121,6 +122,32 @@ def test_two_replicas_take_the_step_of_one(ended):
         np.testing.assert_allclose(two[name] - before, update, rtol=0, atol=tolerance, err_msg=name)
         learned += np.abs(update).max() > 100 * tolerance
     assert learned > len(model.trainable_variables) / 2  # Else all of this would be of roundings.
+
+
+def test_keypoints_are_trained_evaluated_and_drawn(records, tmp_path):
+    status, output = finish(
+        start(
+            "-m",
+            "tfrecog.train",
+            "--flagfile=configs/smoke/keypoint_rcnn.flags",
+            f"--data.records={records}",
+            f"--workdir={tmp_path}",
+            "--data.short_side=96",
+            "--data.eval_short_side=96",
+            "--data.long_side=96",
+            "--data.min_keypoints=4",
+            "--detector.rpn.anchor_sizes=16,32,64",
+            "--schedule.epochs=1",
+            "--train.summary_images=1",
+        )
+    )
+    assert status == 0, output
+    assert "Keypoint R-CNN, ResNet-18-FPN" in output
+    totals = [float(loss) for loss in re.findall(r"keypoint_loss ([0-9.]+)", output)]
+    assert totals and abs(totals[0] - np.log(56 * 56)) < 3  # A new branch knows nothing.
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert {"box_AP", "keypoint_AP"} <= set(metrics)
+    assert all("keypoints" in row for row in json.loads((tmp_path / "detections.json").read_text()))
 
 
 MISTAKES = [
