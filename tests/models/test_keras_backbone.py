@@ -291,13 +291,11 @@ def moves(backbone):
 
 def test_frozen_stages_have_nothing_to_learn_and_keep_their_statistics():
     # Level 2 of MobileNetV3-Small is its first block, level 3 the blocks 1 and 2.
-    learned, statistics = moves(KerasBackbone(config(frozen_stages=2)))
+    learned, statistics = moves(KerasBackbone(config(frozen_stages=2), last=3))
     frozen = ("conv/", "conv_bn/", "expanded_conv_depthwise", "expanded_conv_squeeze", "expanded_conv_project")
     assert not [path for path in learned | statistics if path.startswith(frozen)]
-    assert {"expanded_conv_1_expand/kernel", "expanded_conv_1_expand_bn/gamma", "conv_1/kernel"} <= learned
-    assert {"expanded_conv_1_expand_bn/moving_mean", "conv_1_bn/moving_variance"} == statistics & {
-        "expanded_conv_1_expand_bn/moving_mean", "conv_1_bn/moving_variance", "conv_bn/moving_mean"
-    }  # fmt: skip
+    assert {"expanded_conv_1_expand/kernel", "expanded_conv_1_expand_bn/gamma"} <= learned
+    assert {"expanded_conv_1_expand_bn/moving_mean", "expanded_conv_2_project_bn/moving_variance"} <= statistics
 
 
 def test_all_five_stages_frozen_leave_nothing_to_learn():
@@ -306,7 +304,7 @@ def test_all_five_stages_frozen_leave_nothing_to_learn():
 
 
 def test_frozen_batch_norm_learns_no_gain_and_keeps_its_statistics():
-    learned, statistics = moves(KerasBackbone(config(norm="frozen")))
+    learned, statistics = moves(KerasBackbone(config(norm="frozen"), last=3))
     assert "conv/kernel" in learned and not [path for path in learned if path.endswith(("gamma", "beta"))]
     assert not statistics
 
@@ -314,15 +312,15 @@ def test_frozen_batch_norm_learns_no_gain_and_keeps_its_statistics():
 def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas, small):
     # Two halves of a batch with other means: statistics of the whole differ from those of either half.
     whole = tf.random.stateless_normal([4, 32, 32, 3], (1, 2)) + tf.reshape([0.0, 0, 3, 3], [4, 1, 1, 1])
-    alone = KerasBackbone(config())
+    alone = KerasBackbone(config(), last=3)
     with two_replicas.scope():
-        together = KerasBackbone(config(norm="sync_batch"))
+        together = KerasBackbone(config(norm="sync_batch"), last=3)
     for backbone in (alone, together):
         keras_applications.load(backbone, small[1]["published"])
     expected = alone(whole, training=True)
     shares = replicas.share(two_replicas, {"x": whole})
 
-    @tf.function(input_signature=None)
+    @tf.function
     def both():
         return two_replicas.run(lambda share: together(share["x"], training=True)[3], (shares,))
 
