@@ -78,9 +78,10 @@ class Conv(keras.layers.Layer):
     def _convolve(self, x, kernel):
         pad = self.size // 2
         if self.groups == self.filters == x.shape[-1]:  # TensorFlow has a faster operation for a depthwise one.
-            padding = [[0, 0], [pad, pad], [pad, pad], [0, 0]]
+            # Not by explicit padding: with a bias behind it, TensorFlow 2.21 ends the process when it makes a graph.
+            padded = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
             strides = [1, self.stride, self.stride, 1]
-            return tf.nn.depthwise_conv2d(x, tf.transpose(kernel, [0, 1, 3, 2]), strides, padding)
+            return tf.nn.depthwise_conv2d(padded, tf.transpose(kernel, [0, 1, 3, 2]), strides, "VALID")
         if self.stride == 1 or pad == 0:
             return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID")
         return tf.nn.conv2d(x, kernel, self.stride, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
