@@ -6,13 +6,14 @@ r"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: add
 
 The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Category names come
 from the COCO JSON, from the label map, or, without either, from the class names in the records. Every record is read
-and its checksum verified.
+and its checksum verified. How exactly keypoints can be marked, which their AP needs, is as in pipelines.coco.
 """
 
 import contextlib
 import dataclasses
 import glob
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from pipelines import coco_json, command, label_maps, pool
+from pipelines import coco_json, command, label_maps, pool, sigmas
 from pipelines.problems import Refused
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
@@ -75,7 +76,14 @@ def _joint_names(payload: bytes, joints: int) -> tuple[str, ...]:
 
 
 def adopt(
-    pattern: str, out: str, split: str, *, annotations: str = "", label_map: str = "", jobs: int = 0
+    pattern: str,
+    out: str,
+    split: str,
+    *,
+    annotations: str = "",
+    label_map: str = "",
+    keypoint_sigmas: Sequence[float] = (),
+    jobs: int = 0,
 ) -> info.DatasetInfo:
     """Writes dataset.json and the index of a split made of the files of a glob pattern; the dataset as it is then."""
     paths = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
@@ -93,7 +101,7 @@ def adopt(
         keypoints=names,
         flip_pairs=coco_json.flip_pairs(list(names)),
         skeleton=named.skeleton if names == named.keypoints else (),
-        keypoint_sigmas=info.default_sigmas(names),
+        keypoint_sigmas=sigmas.chosen(keypoint_sigmas, names, pattern),
         masks=all(shard.with_masks == len(shard.rows) for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)
@@ -219,6 +227,7 @@ def main() -> None:
         values.split,
         annotations=values.annotations,
         label_map=values.label_map,
+        keypoint_sigmas=sigmas.of_flag(values.keypoint_sigmas),
         jobs=values.jobs,
     )
     made = facts.splits[values.split]
@@ -226,6 +235,7 @@ def main() -> None:
         f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
         f"of {facts.num_classes} classes, with{'' if facts.masks else 'out'} masks, {len(facts.keypoints)} keypoints"
     )
+    sigmas.note(values.out, values.keypoint_sigmas)
 
 
 def define_flags() -> None:
@@ -235,6 +245,8 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "Folder of the dataset; made if missing.", required=True)
     flags.DEFINE_string("annotations", "", "COCO JSON that the records were made from, for the categories.")
     flags.DEFINE_string("label_map", "", "Label map (pbtxt) that the records were made with.")
+    sigmas.define_flag()
+    flags.adopt_module_key_flags(sigmas)
     flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)
 
 

@@ -17,7 +17,6 @@ when the same command is run again.
 """
 
 import dataclasses
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from absl import flags
 
-from pipelines import annotations, coco_json, command, images, problems, shards
+from pipelines import annotations, coco_json, command, images, problems, shards, sigmas
 from pipelines.problems import Problem, Refused
-from tfrecog.data import coco_person, info, records
+from tfrecog.data import info, records
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def build(
     split: str,
     *,
     masks: bool = True,
-    sigmas: Sequence[float] = (),
+    keypoint_sigmas: Sequence[float] = (),
     png_masks: bool = False,
     strict: bool = False,
     shard_count: int = 0,
@@ -105,7 +104,7 @@ def build(
     if not os.path.isdir(images_folder):
         raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
     tree = coco_json.load(json_file)
-    facts = coco_json.dataset_info(json_file, tree, masks=masks, sigmas=sigmas)
+    facts = coco_json.dataset_info(json_file, tree, masks=masks, sigmas=keypoint_sigmas)
     if not tree["images"]:
         raise Refused(f"{json_file} has no images: nothing is written")
     found: list[Problem] = []
@@ -141,7 +140,7 @@ def main() -> int:
         values.out,
         values.split,
         masks=values.masks,
-        sigmas=_numbers(values.keypoint_sigmas),
+        keypoint_sigmas=sigmas.of_flag(values.keypoint_sigmas),
         png_masks=values.png_masks,
         strict=values.strict,
         shard_count=values.shards,
@@ -156,24 +155,8 @@ def main() -> int:
         f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances and "
         f"{made.crowd:,} crowds in {len(made.shards)} shards{kept}"
     )
-    keypoints = info.load(values.out).keypoints
-    if keypoints and not values.keypoint_sigmas and tuple(keypoints) != coco_person.KEYPOINTS:
-        print(
-            f"note: the sigma of each of the {len(keypoints)} keypoints is {info.DEFAULT_SIGMA}, as those of COCO's "
-            "person do not apply; if you know better ones, run the same command again with --keypoint_sigmas=..."
-        )
+    sigmas.note(values.out, values.keypoint_sigmas)
     return 0
-
-
-def _numbers(texts: list[str]) -> tuple[float, ...]:
-    """The positive numbers of a flag."""
-    try:
-        numbers = tuple(map(float, texts))
-    except ValueError:
-        numbers = (0.0,)
-    if not all(0 < number < math.inf for number in numbers):
-        raise Refused(f"--keypoint_sigmas={','.join(texts)}: give positive numbers with commas between them, 0.05,0.07")
-    return numbers
 
 
 def define_flags() -> None:
@@ -183,11 +166,8 @@ def define_flags() -> None:
     flags.DEFINE_string("images", None, "Folder of the images.", required=True)
     flags.DEFINE_string("annotations", None, "COCO JSON file.", required=True)
     flags.DEFINE_boolean("masks", True, "Write masks; an annotation without one is skipped.")
-    flags.DEFINE_list(
-        "keypoint_sigmas",
-        [],
-        "How exactly each keypoint can be marked, in the order of the JSON: standard deviation / sqrt(area).",
-    )
+    sigmas.define_flag()
+    flags.adopt_module_key_flags(sigmas)
     flags.DEFINE_boolean("png_masks", False, "Write each mask as a PNG too, for readers such as Model Garden's.")
     flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
 

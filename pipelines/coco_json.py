@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.problems import Problem, Refused
+from pipelines.sigmas import chosen
 from tfrecog.data import info
 
 _USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
@@ -60,11 +61,6 @@ def dataset_info(path: str, tree: dict, *, masks: bool, sigmas: Sequence[float] 
     other = next((name for name, names in lists.items() if names != keypoints), None)
     if other is not None:
         raise Refused(f"{path}: {next(iter(lists))} and {other} have other keypoints; one list for all is supported")
-    if sigmas and len(sigmas) != len(keypoints):
-        raise Refused(
-            f"--keypoint_sigmas has {len(sigmas)} numbers, and {path} has {len(keypoints)} keypoints: "
-            f"{', '.join(keypoints) or 'none'}. Give one for each."
-        )
     skeleton = next((category.get("skeleton") or [] for category in categories if category.get("keypoints")), [])
     return info.DatasetInfo(
         categories=tuple(info.Category(category["name"], category["id"]) for category in categories),
@@ -72,7 +68,7 @@ def dataset_info(path: str, tree: dict, *, masks: bool, sigmas: Sequence[float] 
         keypoints=tuple(keypoints),
         flip_pairs=flip_pairs(keypoints),
         skeleton=tuple((a - 1, b - 1) for a, b in skeleton),
-        keypoint_sigmas=tuple(sigmas) or info.default_sigmas(keypoints),
+        keypoint_sigmas=chosen(sigmas, keypoints, path),
         masks=masks,
     )
 

@@ -87,6 +87,8 @@ def test_without_help_the_names_in_the_records_count(tmp_path, read_all):
     assert facts.names == ("cat", "dog")
     assert facts.keypoints == ("left_ear", "right_ear") and facts.flip_pairs == ((0, 1),)
     assert facts.keypoint_sigmas == (info.DEFAULT_SIGMA,) * 2
+    again = adopt.adopt(pattern, str(tmp_path / "out"), "val", keypoint_sigmas=(0.02, 0.03), jobs=1)
+    assert again.keypoint_sigmas == (0.02, 0.03)
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "val")] == [[2], [1]]
 
 

@@ -128,7 +128,7 @@ def test_sigmas_are_those_of_the_flag_or_a_usual_one(small_coco, tmp_path, capsy
     out, arguments = str(tmp_path / "out"), posed(small_coco).write()
     coco.build(*arguments, out, "train", jobs=1)
     assert info.load(out).keypoint_sigmas == (info.DEFAULT_SIGMA,) * 3
-    again = coco.build(*arguments, out, "train", jobs=1, sigmas=(0.02, 0.05, 0.02))
+    again = coco.build(*arguments, out, "train", jobs=1, keypoint_sigmas=(0.02, 0.05, 0.02))
     assert info.load(out).keypoint_sigmas == (0.02, 0.05, 0.02)
     assert again.kept == len(again.split.shards), "no record depends on them"
 
@@ -136,7 +136,7 @@ def test_sigmas_are_those_of_the_flag_or_a_usual_one(small_coco, tmp_path, capsy
 @pytest.mark.parametrize("sigmas", [(0.05,), (0.05,) * 4])
 def test_as_many_sigmas_as_keypoints_are_needed(small_coco, tmp_path, sigmas):
     with pytest.raises(Refused, match=rf"{len(sigmas)} numbers, and .*json has 3 keypoints: left_ear, tail, right_ear"):
-        coco.build(*posed(small_coco).write(), str(tmp_path / "out"), "train", sigmas=sigmas)
+        coco.build(*posed(small_coco).write(), str(tmp_path / "out"), "train", keypoint_sigmas=sigmas)
 
 
 def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp_path):
