@@ -18,16 +18,16 @@ from tfrecog.models.keras_backbone import NETWORKS, STANDARD, KerasBackbone
 from tfrecog.weights import keras_applications
 
 A = keras.applications
-# Keras' module with the network's own preprocessing, and the channels of levels 2 to 5 in the papers' tables: ResNet's
-# table 1, VGG's table 1 (D), MobileNetV2's table 2, MobileNetV3's tables 2 (small) and 1 (large), and EfficientNetV2-B0
-# as its authors' code scales it (blocks of 32, 48 and 112 channels, and 1280 before the pooling).
+# Keras' module with the network's own preprocessing; then, by the tables of the papers (ResNet 1, VGG 1 D, MobileNetV2
+# 2, MobileNetV3 2 and 1, EfficientNetV2-B0 as its authors' code scales table 4), channels of the levels 2 to 5, and how
+# many convolutions lie below the ends of the levels 1 to 4. A block of a MobileNet has three, squeeze-excitation two.
 ORIGINALS = {
-    "keras_resnet50": (A.resnet, (256, 512, 1024, 2048)),
-    "keras_vgg16": (A.vgg16, (256, 512, 512, 512)),
-    "keras_mobilenet_v2": (A.mobilenet_v2, (24, 32, 96, 1280)),
-    "keras_mobilenet_v3_small": (A.mobilenet_v3, (16, 24, 48, 576)),
-    "keras_mobilenet_v3_large": (A.mobilenet_v3, (24, 40, 112, 960)),
-    "keras_efficientnet_v2_b0": (A.efficientnet_v2, (32, 48, 112, 1280)),
+    "keras_resnet50": (A.resnet, (256, 512, 1024, 2048), (1, 1 + 10, 11 + 13, 24 + 19)),
+    "keras_vgg16": (A.vgg16, (256, 512, 512, 512), (2 + 2, 4 + 3, 7 + 3, 10 + 3)),
+    "keras_mobilenet_v2": (A.mobilenet_v2, (24, 32, 96, 1280), (1 + 2, 3 + 6, 9 + 9, 18 + 21)),
+    "keras_mobilenet_v3_small": (A.mobilenet_v3, (16, 24, 48, 576), (1, 1 + 4, 5 + 6, 11 + 25)),
+    "keras_mobilenet_v3_large": (A.mobilenet_v3, (24, 40, 112, 960), (1 + 2, 3 + 6, 9 + 15, 24 + 12 + 10)),
+    "keras_efficientnet_v2_b0": (A.efficientnet_v2, (32, 48, 112, 1280), (1 + 1, 2 + 4, 6 + 4, 10 + 15 + 25)),
 }
 SMALL = "keras_mobilenet_v3_small"
 
@@ -111,7 +111,7 @@ def photo(shared_data):
 
 def test_the_features_are_those_of_keras_with_its_own_preprocessing(original, photo):
     name, model, file, _ = original
-    module, channels = ORIGINALS[name]
+    module, channels, _ = ORIGINALS[name]
     outputs = [*(model.get_layer(layer).output for layer in NETWORKS[name].ends[1:]), model.output]
     expected = keras.Model(model.input, outputs)(module.preprocess_input(photo.copy()), training=False)
 
@@ -128,6 +128,17 @@ def test_the_features_are_those_of_keras_with_its_own_preprocessing(original, ph
         scale = np.abs(right).max()
         np.testing.assert_allclose(features[level], right, rtol=0, atol=1e-5 * scale)
         assert np.abs(other[level] - right).max() > 1e-2 * scale  # Another preprocessing would be noticed.
+
+
+def convolutions(inputs, output):
+    """How many lie between two tensors of a network."""
+    return sum("Conv2D" in type(layer).__name__ for layer in keras.Model(inputs, output).layers)
+
+
+def test_a_level_ends_with_the_last_block_of_its_resolution(original):
+    name, model, _, _ = original
+    ends = [model.get_layer(layer).output for layer in NETWORKS[name].ends]
+    assert tuple(convolutions(model.input, end) for end in ends) == ORIGINALS[name][2]
 
 
 def test_the_weights_of_imagenet_are_the_file_that_keras_asks_for(original, monkeypatch):
@@ -258,8 +269,7 @@ def test_resnet101_is_resnet50_with_17_more_blocks_of_level_4():
     assert deep.channels == plain.channels
     more = {variable.path for variable in deep.variables} - {variable.path for variable in plain.variables}
     assert len(more) == 17 * 3 * 6 and all(path.startswith("backbone/conv4_block") for path in more)
-    below_5 = {layer.name for layer in keras.Model(deep.network.input, deep.network.outputs[2]).layers}
-    assert "conv4_block23_out" in below_5 and not [name for name in below_5 if name.startswith("conv5")]
+    assert convolutions(deep.network.input, deep.network.outputs[2]) == 24 + 3 * 23 + 1
     assert keras_applications.PUBLISHED["keras_resnet101"][1] == resnet.WEIGHTS_HASHES["resnet101"][1]
 
 
