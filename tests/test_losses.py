@@ -11,6 +11,15 @@ def test_smooth_l1_is_square_below_beta_and_linear_above():
     )
 
 
+def test_smooth_l1_with_a_beta_of_0_is_the_absolute_error_with_finite_gradients():
+    error = tf.constant([0.0, 0.1, -2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(error)
+        loss = losses.smooth_l1(error, 0.0)
+    np.testing.assert_array_equal(loss, np.float32([0, 0.1, 2]))
+    np.testing.assert_array_equal(tape.gradient(loss, error), [0, 1, -1])
+
+
 def test_an_undecided_mask_costs_ln_2():
     total, count = losses.mask_loss(tf.zeros([1, 3, 4, 4, 2]), tf.ones([1, 3, 4, 4]), tf.constant([[1, 2, 0]]))
     np.testing.assert_allclose([total, count], [2 * np.log(2), 2], rtol=1e-6)

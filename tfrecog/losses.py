@@ -72,8 +72,13 @@ def keypoint_loss(logits, index, valid, room=None):
 
 
 def smooth_l1(error, beta):
-    """Square below `beta`, line above, joined smoothly: 0.5 e² / beta, or |e| - beta / 2 (Girshick 2015, eq. 3)."""
+    """Square below `beta`, line above, joined smoothly: 0.5 e² / beta, or |e| - beta / 2 (Girshick 2015, eq. 3).
+
+    With a beta of 0 it is the line alone.
+    """
     size = tf.abs(error)
+    if not beta:  # The square would be 0 / 0, whose gradient no tf.where keeps out.
+        return size
     return tf.where(size < beta, 0.5 * size**2 / beta, size - 0.5 * beta)
 
 
