@@ -87,6 +87,13 @@ def test_another_file_than_the_hash_says_is_deleted(address, cache):
     assert not list(cache.iterdir())
 
 
+def test_a_file_may_be_known_by_its_md5(address, cache):
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    assert download.fetch(f"{address}/ranges/a.pkl", md5[:6], "md5").read_bytes() == CONTENT
+    with pytest.raises(download.DownloadError, match="a file with the MD5"):
+        download.fetch(f"{address}/ranges/b.pkl", SHA256[:6], "md5")
+
+
 def test_a_cached_file_that_was_changed_is_deleted(address, cache):
     path = download.fetch(f"{address}/ranges/a.pth", SHA256[:8])
     path.write_bytes(CONTENT[:-1])

@@ -1,4 +1,4 @@
-"""Published files, downloaded once into a cache and checked by their SHA-256."""
+"""Published files, downloaded once into a cache and checked by their digest."""
 
 import fcntl
 import hashlib
@@ -26,13 +26,13 @@ def folder() -> Path:
     return Path(os.environ.get("TFRECOG_CACHE") or "~/.cache/tfrecog/weights").expanduser()
 
 
-def fetch(url: str, sha256: str) -> Path:
+def fetch(url: str, digest: str, algorithm: str = "sha256") -> Path:
     """Path of the file at `url` in the cache, downloaded if it is not there.
 
-    A download that breaks off goes on where it was with the next call. `sha256` may be the first digits alone.
+    A download that breaks off goes on where it was with the next call. `digest` may be the first digits alone.
 
     Raises:
-        DownloadError: no network, no such file, or another one than `sha256` says.
+        DownloadError: no network, no such file, or another one than `digest` says.
         OSError: the cache cannot be written.
     """
     path = folder() / url.rpartition("/")[2]
@@ -42,9 +42,9 @@ def fetch(url: str, sha256: str) -> Path:
         with _alone(part) as file:
             if not path.is_file():  # Another process may have had it while this one waited.
                 _download(url, file, path)
-                _check(part, sha256, url, path)
+                _check(part, digest, algorithm, url, path)
                 part.replace(path)
-    _check(path, sha256, url, path)
+    _check(path, digest, algorithm, url, path)
     return path
 
 
@@ -100,19 +100,20 @@ def _write(file, piece, path):
         ) from error
 
 
-def _check(path, sha256, url, final):
+def _check(path, wanted, algorithm, url, final):
     """DownloadError, and no file, if it is not what it should be."""
     if not path.stat().st_size:
         found = "an empty file"
     else:
         with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest.startswith(sha256):
+            digest = hashlib.file_digest(file, algorithm).hexdigest()
+        if digest.startswith(wanted):
             return
-        found = f"a file with the SHA-256 {digest[: max(8, len(sha256))]}…"
+        name = "SHA-256" if algorithm == "sha256" else algorithm.upper()
+        found = f"a file with the {name} {digest[: max(8, len(wanted))]}…"
     path.unlink()
     raise DownloadError(
-        f"{path} was {found}, and should have {sha256}…; it is deleted. It was damaged on the way, or is another file "
+        f"{path} was {found}, and should have {wanted}…; it is deleted. It was damaged on the way, or is another file "
         f"by now: try again. {_by_hand(url, final)}"
     )
 

@@ -69,11 +69,10 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     """Makes the run's folder, whole or not at all, and returns it; ValueError or OSError say what to do."""
     published = _chosen(options.model, models, prog)
     out = _free(options.out, prog, options.model)
-    path = Path(options.weights).expanduser() if options.weights else download.fetch(published.url, published.sha256)
+    path = Path(options.weights).expanduser() if options.weights else _download(published)
     state = files.read(path, print)
     print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
-    sha256 = _sha256(path)
-    genuine = sha256.startswith(published.sha256)
+    genuine = _digest(path, published.algorithm).startswith(published.digest)
     published = _with_classes(published, state, path, options)
 
     experiment = dataclasses.replace(published.experiment, workdir=str(out))
@@ -90,7 +89,7 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     note = {
         "model": options.model,
         "file": path.name,
-        "sha256": sha256,
+        "sha256": _digest(path, "sha256"),
         "url": published.url if genuine else None,
         "published_figures": published.figures if genuine else None,
         "source": published.source if genuine else None,
@@ -163,9 +162,13 @@ def _with_classes(published, state, path, options):
     return published.of_classes(dataclasses.replace(published.info, categories=categories))
 
 
-def _sha256(path):
+def _download(published):
+    return download.fetch(published.url, published.digest, published.algorithm)
+
+
+def _digest(path, algorithm):
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _write(out, experiment, info, model, note):
@@ -196,7 +199,7 @@ def _report(options, published, out, genuine):
     if genuine and published.figures:
         lines = [f"Published, not measured here: {published.figures_text()} ({published.source})."]
     else:
-        lines = ["This is not the published file (its SHA-256 is another), so there are no published figures of it."]
+        lines = ["This is not the published file (its digest is another), so there are no published figures of it."]
     lines += [f"Wrote {folder}. To go on:"]
     if published.experiment.task == "detection":
         lines += [f"  python -m tfrecog.evaluate {flags} --data.records=RECORDS --data.eval_split=val"]

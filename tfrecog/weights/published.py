@@ -12,11 +12,12 @@ class Published:
     """A file of weights, the experiment that its numbers fit, and what its publisher measured."""
 
     url: str
-    sha256: str  # the first digits, at least
+    digest: str  # the first digits, at least
     experiment: Experiment
     info: DatasetInfo  # what it was trained on
     figures: dict[str, float]  # the publisher's, in percent
     source: str  # where the publisher says so
+    algorithm: str = "sha256"  # of the digest
 
     @property
     def file(self) -> str:
