@@ -1,0 +1,246 @@
+"""detectron2's weights see here what they see by detectron2's rules.
+
+Compared: from a `.pkl` of seeded weights in detectron2's names and layouts, and a picture, to boxes, scores, masks and
+keypoints in the picture, of Mask and Keypoint R-CNN R50-FPN, with a reading of detectron2's rules in NumPy
+(reference/make_detectron2.py, made from its source); of R101, the names and shapes of its tensors.
+
+Not compared: detectron2 itself, which cannot be installed here, and the zoo's own files, which were never seen here;
+their names, shapes and left-over tensors are those of detectron2's modules and checkpointer. Of the rules, the picture
+does not try the pyramid's level 5 (tests/ops/test_regions.py does, with torchvision's RoIAlign, which is detectron2's)
+and more than a hundred detections.
+"""
+
+import contextlib
+import importlib.util
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import sides
+from tfrecog import evaluate, predict, tasks
+from tfrecog.metrics import coco, rle
+from tfrecog.models.conv import Conv
+from tfrecog.models.resnet import Block
+from tfrecog.weights import detectron2, files, importer, tensors
+from tfrecog.weights.detectron2_models import MODELS
+
+NAMES = {"mask": "mask_rcnn_R_50_FPN_3x", "keypoint": "keypoint_rcnn_R_50_FPN_3x"}
+# As in make_detectron2.py.
+SHORT, LONG, SCORES, PASTED = 256, 416, {"mask": 0.5, "keypoint": 0.98}, 6
+COMMAND = "python -m tfrecog.weights.detectron2"
+
+
+@pytest.fixture(scope="module")
+def rule():
+    spec = importlib.util.spec_from_file_location("seeded_detectron2", sides.REFERENCE / "seeded_detectron2.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def zeros():
+    """Initial weights, which are about to be replaced: drawing them takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        for initializer in (keras.initializers.VarianceScaling, keras.initializers.RandomNormal):
+            patch.setattr(initializer, "__call__", lambda self, shape, dtype=None: tf.zeros(shape, dtype))
+        yield
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return dict(np.load(sides.REFERENCE / "detectron2.npz"))
+
+
+def shapes_of(rule, name):
+    info = MODELS[name].info
+    joints = len(info.keypoints) if name.startswith("keypoint") else 0
+    return rule.shapes(int(name.split("_")[3]), info.num_classes, masks=name.startswith("mask"), joints=joints)
+
+
+def experiment_of(case, **changes):
+    """The published experiment with the sizes and the threshold of the reference."""
+    published = MODELS[NAMES[case]].experiment
+    output = replace(published.detector.output, min_score=SCORES[case])
+    data = replace(published.data, eval_short_side=SHORT, long_side=LONG)
+    return replace(published, data=data, detector=replace(published.detector, output=output), **changes)
+
+
+@pytest.fixture(scope="module")
+def mask_rcnn(rule, tmp_path_factory):
+    """Task, model and strategy of a run that the importer made of a file, and a batch of one picture."""
+    folder = tmp_path_factory.mktemp("mask")
+    file, out = folder / "weights.pkl", folder / "run"
+    rule.write(file, rule.state(shapes_of(rule, NAMES["mask"])) | rule.leftovers())
+    importer.make_run(importer.Import(NAMES["mask"], str(file), "", str(out)), MODELS, detectron2.arrays, COMMAND)
+    experiment = experiment_of("mask", workdir=str(out))
+    task, model, strategy, *_ = evaluate.restore(experiment, "latest")
+    shutil.rmtree(folder)  # They are large.
+    return task, model, strategy, predict.batch_of(rule.image(), experiment.data)
+
+
+@pytest.fixture(scope="module")
+def keypoint_rcnn(rule, tmp_path_factory):
+    """The same of a file alone."""
+    file = tmp_path_factory.mktemp("keypoint") / "weights.pkl"
+    rule.write(file, rule.state(shapes_of(rule, NAMES["keypoint"])))
+    experiment = experiment_of("keypoint")
+    task = tasks.build(experiment, MODELS[NAMES["keypoint"]].info)
+    model = task.build()
+    tensors.assign(model.variables, detectron2.arrays(model, files.read(file)))
+    file.unlink()
+    return task, model, tf.distribute.get_strategy(), predict.batch_of(rule.image(), experiment.data)
+
+
+def assert_boxes(found, reference, case, batch):
+    np.testing.assert_array_equal(batch["size"][0], reference[f"{case}_size"])
+    assert 20 < len(found.labels) < 100
+    np.testing.assert_array_equal(found.labels, reference[f"{case}_labels"] + 1)
+    np.testing.assert_allclose(found.boxes, reference[f"{case}_boxes"][:, [1, 0, 3, 2]], rtol=0, atol=0.01)
+    np.testing.assert_allclose(found.scores, reference[f"{case}_scores"], rtol=0, atol=1e-4)
+
+
+def test_mask_rcnn_sees_what_detectron2s_rules_see(mask_rcnn, reference):
+    task, model, strategy, batch = mask_rcnn
+    (found,) = evaluate.detections(task, model, strategy, [batch], model.config.output)
+    assert_boxes(found, reference, "mask", batch)
+    assert found.masks is not None
+    pasted = np.stack([rle.decompress(mask) for mask in found.masks[:PASTED]])
+    expected = np.unpackbits(reference["mask_pasted"])[: pasted.size].reshape(pasted.shape).astype(bool)
+    assert (pasted != expected).sum() <= 1e-3 * expected.sum()  # Pixels at one half, as random masks have them.
+
+
+def test_keypoint_rcnn_sees_what_detectron2s_rules_see(keypoint_rcnn, reference):
+    task, model, strategy, batch = keypoint_rcnn
+    (found,) = evaluate.detections(task, model, strategy, [batch], model.config.output)
+    assert_boxes(found, reference, "keypoint", batch)
+    assert found.keypoints is not None
+    expected = reference["keypoint_keypoints"]
+    np.testing.assert_allclose(found.keypoints[..., :2], expected[..., [1, 0]], rtol=0, atol=0.05)
+    np.testing.assert_allclose(found.keypoints[..., 2], expected[..., 2], rtol=1e-3)
+    # In a file of results a keypoint is the index of a pixel, so detectron2 takes half a pixel off there.
+    row = coco.results(1, task.info.categories, *found.instances)[0]
+    points = np.reshape(row["keypoints"], [-1, 3])[:, :2]
+    np.testing.assert_allclose(points, expected[0, :, :2] - 0.5, rtol=0, atol=0.05)
+
+
+@contextlib.contextmanager
+def other_config(model, **changes):
+    before, model.config = model.config, replace(model.config, **changes)
+    yield
+    model.config = before
+
+
+@contextlib.contextmanager
+def other_attribute(layers, name, change):
+    before = [getattr(layer, name) for layer in layers]
+    for layer, value in zip(layers, before, strict=True):
+        setattr(layer, name, change(value))
+    yield
+    for layer, value in zip(layers, before, strict=True):
+        setattr(layer, name, value)
+
+
+@contextlib.contextmanager
+def other_values(variable, change):
+    before = variable.numpy()
+    variable.assign(change(before))
+    yield
+    variable.assign(before)
+
+
+@contextlib.contextmanager
+def stride_in_the_3x3(model):
+    blocks = [block for block in layers_of(model, Block) if block.convs[0].stride == 2]
+    assert len(blocks) == 3
+    with (
+        other_attribute([block.convs[0] for block in blocks], "stride", lambda _: 1),
+        other_attribute([block.convs[1] for block in blocks], "stride", lambda _: 2),
+    ):
+        yield
+
+
+def layers_of(model, kind):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+
+
+def rules(model):
+    """Each of detectron2's rules that torchvision or we have otherwise, broken."""
+    config = model.config
+    norms = [conv.norm for conv in layers_of(model, Conv) if conv.norm is not None]
+    return {
+        "nothing": contextlib.nullcontext(),
+        "RGB": other_values(model.backbone.stem.kernel, lambda kernel: kernel[:, :, ::-1]),
+        "stride in the 3x3": stride_in_the_3x3(model),
+        "not aligned": other_config(model, aligned=False),
+        "two samples": other_config(model, box=replace(config.box, pool_samples=2)),
+        "rounded anchors": other_config(model, rpn=replace(config.rpn, anchor_rule="torchvision")),
+        "no epsilon": other_attribute(norms, "epsilon", lambda _: 0.0),
+        "background first": other_values(model.box.logits.kernel, lambda kernel: np.roll(kernel, -1, axis=1)),
+    }
+
+
+def test_every_rule_that_is_broken_is_noticed(mask_rcnn, reference):
+    task, model, _, batch = mask_rcnn
+    expected = reference["mask_boxes"][:, [1, 0, 3, 2]] * np.tile(batch["scale"][0], 2)
+    labels = reference["mask_labels"] + 1
+    farthest = {}
+    for name, broken in rules(model).items():
+        with broken:
+            found = {key: value[0].numpy() for key, value in task.predict(model, batch).items()}
+        distance = np.abs(found["boxes"] - expected[:, None]).max(axis=-1)
+        distance = np.where(found["labels"] == labels[:, None], distance, np.inf).min(axis=1)
+        farthest[name] = distance.max()
+        if name == "nothing":
+            masks = found["masks"][: len(labels)]
+            np.testing.assert_allclose(masks[:, ::3, ::3], reference["mask_masks"], rtol=0, atol=1e-3)
+    assert farthest.pop("nothing") < 0.01
+    assert {name: value for name, value in farthest.items() if not value > 0.1} == {}
+
+
+def test_every_tensor_of_a_deeper_network_has_one_variable_and_every_variable_one_tensor(rule):
+    name = "keypoint_rcnn_R_101_FPN_3x"
+    published = MODELS[name]
+    state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes_of(rule, name).items()}
+    model = tasks.build(published.experiment, published.info).build()
+    values = detectron2.arrays(model, state | rule.leftovers())
+    assert sum(value.size for value in values.values()) == sum(value.size for value in state.values())
+
+
+def test_batch_norm_without_statistics_has_mean_0_and_variance_1(mask_rcnn, rule):
+    _, model, *_ = mask_rcnn
+    state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes_of(rule, NAMES["mask"]).items()}
+    state = {key: value for key, value in state.items() if ".running_" not in key}
+    values = detectron2.arrays(model, state)
+    assert (values["backbone/stem/norm/moving_mean"] == 0).all()
+    assert (values["backbone/stem/norm/moving_variance"] == 1).all()
+
+
+def test_what_does_not_fit_is_listed(mask_rcnn, rule):
+    _, model, *_ = mask_rcnn
+    state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes_of(rule, NAMES["mask"]).items()}
+    del state["backbone.fpn_lateral3.bias"]
+    state |= {"sem_seg_head.p2.weight": np.zeros([2, 3]), "roi_heads.box_head.fc2.bias": np.zeros(7)}
+    with pytest.raises(ValueError) as error:
+        detectron2.arrays(model, state)
+    for part in ("missing backbone.fpn_lateral3.bias", "left over sem_seg_head.p2.weight (2, 3)", "fc2.bias (7,)"):
+        assert part in str(error.value)
+    deviations = {"pixel_std": np.float32([57.375, 57.12, 58.395])}  # A ResNeXt-101's.
+    with pytest.raises(ValueError, match="other backbones are not supported"):
+        detectron2.arrays(model, deviations)
+
+
+def test_of_a_file_of_the_zoo_only_the_weights_are_read(tmp_path, rule):
+    rule.write(tmp_path / "a.pkl", {"b.weight": np.float32([1, 2])})
+    assert {name: value.tolist() for name, value in files.read(tmp_path / "a.pkl").items()} == {"b.weight": [1, 2]}
+
+
+def test_files_are_named_by_their_md5():
+    for name, published in MODELS.items():
+        assert published.algorithm == "md5"
+        assert published.url.endswith(f"/{name}/{published.url.split('/')[-2]}/model_final_{published.digest}.pkl")
+        assert len(published.digest) == 6
