@@ -12,6 +12,7 @@ import pytest
 
 from tfrecog import flagged
 from tfrecog.config import Experiment
+from tfrecog.weights.importer import Import
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -42,6 +43,8 @@ def commands():
 @functools.cache
 def flags_of(module):
     """Names of the flags that a command of ours takes."""
+    if module.startswith("tfrecog.weights."):
+        return {"help", *(leaf.path for leaf in flagged.leaves(Import()))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
         own = [getattr(program, name) for name in ("Evaluation", "Prediction") if hasattr(program, name)]
