@@ -8,7 +8,7 @@ import numpy as np
 def state(shapes):
     """State dict {name: float32 array} for {name: shape}.
 
-    Activations stay like a trained network's, and differ enough that a wrong order, stride or epsilon shows.
+    Activations stay like a trained network's and depend on the picture, so that a wrong order, crop or epsilon shows.
     """
     return {name: _tensor(name, tuple(shape)) for name, shape in shapes.items()}
 
@@ -28,7 +28,7 @@ def _tensor(name, shape):
     elif len(shape) == 1:
         # Batch norm divides by the deviation of the channel, which its gain makes good, so that sizes stay; the gain is
         # small at the end of a bottleneck, so that sums over fifty of them do not explode.
-        gain = rng.uniform(0.1, 0.3, shape) if "bn3" in name else rng.uniform(0.6, 1.0, shape)
+        gain = rng.uniform(0.1, 0.3, shape) if "bn3" in name else rng.uniform(0.7, 1.1, shape)
         value = gain * np.sqrt(_tensor(name.removesuffix("weight") + "running_var", shape))
     else:
         value = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))

@@ -160,4 +160,3 @@ def test_photos_give_the_logits_of_the_torchvision_that_is_installed(name, shape
         if weights in torchvision_classifiers.EXPERIMENTS:
             got = np.stack([logits(model, weights, path) for path in paths])
             np.testing.assert_allclose(got, expected[weights], atol=1e-4 * np.abs(expected[weights]).max())
-            print(weights, np.abs(got - expected[weights]).max() / np.abs(expected[weights]).max())
