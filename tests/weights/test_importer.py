@@ -170,12 +170,18 @@ def test_training_on_other_classes_starts_from_all_but_the_last_layers(run):
 
 
 @pytest.mark.parametrize(
-    ("end", "outputs", "classes"),
-    [("roi_heads.box_predictor.cls_score.bias", 91, 90), ("fc.bias", 1000, 1000), ("classifier.6.bias", 10, 10)],
+    ("task", "name", "outputs", "classes"),
+    [
+        ("detection", "roi_heads.box_predictor.cls_score.bias", 91, 90),
+        ("classification", "fc.bias", 1000, 1000),
+        ("classification", "classifier.6.bias", 10, 10),
+    ],
 )
-def test_the_number_of_classes_is_read_from_the_tensors(end, outputs, classes):
-    assert importer.num_classes({"box_head.fc.bias.x": np.ones(3), end: np.ones(outputs)}) == classes
-    assert importer.num_classes({"a": np.ones(3)}) is None
+def test_the_number_of_classes_is_read_from_the_tensors(task, name, outputs, classes):
+    state = {"box_head.fc.bias.x": np.ones(3), "rpn.head.cls_logits.bias": np.ones(3), name: np.ones(outputs)}
+    assert importer.num_classes(state, task) == classes
+    # A classifier's file given for a detector is of another architecture, and not of other classes.
+    assert importer.num_classes(state, {"detection": "classification"}.get(task, "detection")) is None
 
 
 def test_cocos_categories_are_the_eighty_of_its_files():

@@ -20,13 +20,11 @@ from tfrecog.data import info as dataset
 from tfrecog.weights import download, files
 from tfrecog.weights.published import Published
 
-# Ends of the names of a classifying layer's bias, and how many of its outputs are no class.
-_CLASS_BIASES = (
-    ("box_predictor.cls_score.bias", 1),
-    ("fc.bias", 0),
-    ("classifier.6.bias", 0),
-    ("classifier.3.bias", 0),
-)
+# By task the names that end a classifying layer's bias, and how many of its outputs are no class.
+_CLASS_BIASES = {
+    "detection": (("box_predictor.cls_score.bias",), 1),
+    "classification": (("fc.bias", "classifier.6.bias", "classifier.3.bias"), 0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +104,12 @@ def listing(models: Mapping[str, Published]) -> str:
     return "\n".join(f"  {name:<{width}}  {published.figures_text()}" for name, published in models.items())
 
 
-def num_classes(state: Mapping[str, np.ndarray]) -> int | None:
-    """How many classes the weights tell apart, without the background; None if no tensor shows it."""
-    for end, background in _CLASS_BIASES:
+def num_classes(state: Mapping[str, np.ndarray], task: str) -> int | None:
+    """How many classes the weights of a task tell apart, without the background; None if no tensor shows it."""
+    ends, background = _CLASS_BIASES[task]
+    for end in ends:
         for name, value in state.items():
-            if name == end or name.endswith(f".{end}"):
+            if f".{name}".endswith(f".{end}"):
                 return len(value) - background
     return None
 
@@ -138,7 +137,7 @@ def _free(folder, prog, model):
 
 def _with_classes(published, state, path, options):
     """`published` with the number of classes that the tensors have, and with the user's names."""
-    count, expected = num_classes(state), published.info.num_classes
+    count, expected = num_classes(state, published.experiment.task), published.info.num_classes
     if not options.classes:
         if count in (None, expected):
             return published
