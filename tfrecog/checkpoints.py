@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import keras
@@ -94,14 +94,22 @@ def restore(path: str | Path, model: keras.Model, optimizer: SGD | None = None) 
     return int(_tensor(path, reader, saved["step"][0]))
 
 
-def load_weights(source: str | Path, model: keras.Model, skip_mismatched: bool = False) -> str:
+def load_weights(
+    source: str | Path, model: keras.Model, skip_mismatched: bool = False, learned: Collection[str] = ()
+) -> str:
     """Starts a model from the weights of a run's folder or of one checkpoint; returns a report for people.
 
-    `skip_mismatched` leaves variables as they are that are missing in the checkpoint or have another shape there.
+    `skip_mismatched` leaves variables as they are that are missing in the checkpoint or have another shape there. What
+    is frozen may not be among them, unless it has `learned` (paths of variables) elsewhere.
     """
     path = find(source)
     reader, saved = _open(path)
     wanted = {f"model/{path}": v for path, v in _by_path(model.variables, model.variables).items()}
+    # The last stage of a network, which on a single map is the trunk of the detector.
+    for key in [key for key in wanted if key.startswith("model/trunk/res5/") and key not in saved]:
+        elsewhere = key.replace("trunk", "backbone", 1)
+        if elsewhere in saved and elsewhere not in wanted:
+            saved[key] = saved.pop(elsewhere)
     missing, surplus, reshaped = _compare(wanted, {k: v for k, v in saved.items() if k.startswith("model/")})
     listing = _listing(missing, surplus, reshaped)
     if listing and not skip_mismatched:
@@ -110,6 +118,20 @@ def load_weights(source: str | Path, model: keras.Model, skip_mismatched: bool =
             "add --train.skip_mismatched"
         )
     fitting = {key: variable for key, variable in wanted.items() if key not in missing and key not in reshaped}
+    ignorant = [
+        variable.path
+        for variable in model.variables
+        if not variable.trainable
+        and variable.name in ("kernel", "bias", "gamma", "beta")
+        and f"model/{variable.path}" not in fitting
+        and variable.path not in learned
+    ]
+    if ignorant:
+        raise CheckpointError(
+            f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: what is frozen must "
+            f"have learned before.\n{listing}Start from weights of the same network, or let it learn: "
+            "--detector.backbone.norm=group --detector.backbone.frozen_stages=0"
+        )
     if not fitting:
         raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")
     _assign(path, reader, fitting, saved)
@@ -166,8 +188,11 @@ def find(source: str | Path) -> Path:
         return path
     found = best(path) or latest(path)
     if found is None:
+        name = path.name if path.parent.name == "weights" else "NAME"
         raise CheckpointError(
-            f"no checkpoint at {source}: give the --workdir of a run, or one of its checkpoints/step-*"
+            f"no checkpoint at {source}: give the --workdir of a run, or one of its checkpoints/step-*. Published "
+            f"weights become a run by an import:\n  python -m tfrecog.weights.torchvision --model={name} "
+            f"--out=weights/{name}\nWithout flags it lists the models."
         )
     return found
 

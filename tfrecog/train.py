@@ -190,10 +190,12 @@ def _starting_point(experiment, model, optimizer):
     if latest:
         return checkpoints.restore(latest, model, optimizer)
     options, backbone = experiment.train, experiment.detector.backbone
+    learned = []
     if runs.reads_backbone_weights(experiment):
         print(keras_applications.load(model.backbone, keras_applications.find(backbone)), flush=True)
+        learned = [variable.path for variable in model.backbone.variables]
     if options.start_from:
-        print(checkpoints.load_weights(options.start_from, model, options.skip_mismatched), flush=True)
+        print(checkpoints.load_weights(options.start_from, model, options.skip_mismatched, learned), flush=True)
     return 0
 
 
