@@ -9,6 +9,18 @@ from tfrecog.data.info import DatasetInfo
 from tfrecog.models.rcnn import Detector, per_image
 from tfrecog.ops import boxes, keypoints, masks, matching
 
+_NAMES = {
+    "resnext50_32x4d": "ResNeXt-50",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "keras_resnet50": "Keras' ResNet-50",
+    "keras_resnet101": "Keras' ResNet-101",
+    "keras_vgg16": "Keras' VGG-16",
+    "keras_mobilenet_v2": "Keras' MobileNetV2",
+    "keras_mobilenet_v3_small": "Keras' MobileNetV3-Small",
+    "keras_mobilenet_v3_large": "Keras' MobileNetV3-Large",
+    "keras_efficientnet_v2_b0": "Keras' EfficientNetV2-B0",
+}
+
 
 class Detection:
     """The task that `--task=detection` names."""
@@ -29,7 +41,7 @@ class Detection:
     @property
     def name(self) -> str:
         """For people: `Mask R-CNN, ResNet-50-FPN`."""
-        backbone = self.config.backbone.name.replace("resnet", "ResNet-")
+        backbone = _NAMES.get(self.config.backbone.name, self.config.backbone.name.replace("resnet", "ResNet-"))
         branches = ["Mask"] * self.config.masks + ["Keypoint"] * self.config.keypoints
         return f"{' and '.join(branches) or 'Faster'} R-CNN, {backbone}-{self.config.neck.upper()}"
 
