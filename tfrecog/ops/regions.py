@@ -35,7 +35,10 @@ def roi_pool(features, boxes, *, size, stride=1.0):
 
 
 def level_of(boxes, lowest, highest):
-    """Pyramid level [...] int32 whose features suit boxes [..., 4]: level 4 at 224 pixels (FPN, equation 1)."""
+    """Pyramid level [...] int32 whose features suit boxes [..., 4]: level 4 at 224 pixels (FPN, equation 1).
+
+    A side less than a millionth short of a level's reaches it, as in torchvision; detectron2 is stricter by that much.
+    """
     side = tf.sqrt(tf.maximum(box_ops.area(boxes), 0))
     level = tf.floor(4 + tf.math.log(side / 224) / tf.math.log(2.0) + 1e-6)
     return tf.cast(tf.clip_by_value(level, lowest, highest), tf.int32)
