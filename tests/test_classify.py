@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import checkpoints, classify, evaluate, flagged, predict, runs, tasks, train
+from tfrecog import checkpoints, classify, evaluate, flagged, limits, predict, runs, tasks, train
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info
 
@@ -85,6 +86,13 @@ def test_the_resized_long_side_is_rounded_down():
     picture = np.random.default_rng(0).integers(0, 255, [100, 151, 3]).astype(np.uint8)
     resized = np.asarray(Image.fromarray(picture).resize((96, 64), Image.Resampling.BILINEAR))  # 151 * 0.64 = 96.64
     np.testing.assert_array_equal(classify.input_of(picture, EXPERIMENT.data, 48), resized[8:56, 24:72])
+
+
+@pytest.mark.parametrize("name, crop, reason", [("alexnet", 62, "at least 63"), ("resnet18", 65, "must not exceed")])
+def test_a_crop_that_cannot_be_is_refused(name, crop, reason):
+    experiment = replace(EXPERIMENT, classifier=ClassifierConfig(name=name, crop=crop))
+    with pytest.raises(ValueError, match=f"--classifier.crop={crop}: .*{reason}"):
+        limits.check(experiment)
 
 
 def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):

@@ -82,6 +82,9 @@ def test_a_picture_file_gives_torchvisions_logits(name, reference, shapes, rule,
     expected = reference[name]
     assert expected.std() == pytest.approx(4, rel=1e-3), "classes differ clearly"
     np.testing.assert_allclose(logits(model, name, tmp_path / "picture.png"), expected, atol=1e-4 * expected.max())
+    Image.fromarray(rule.picture()[..., ::-1]).save(tmp_path / "bgr.png")
+    off = np.abs(logits(model, name, tmp_path / "bgr.png") - expected).max()
+    assert off > 1e-2 * expected.max(), "the comparison is sharp: blue for red is a hundred times too much"
     if name == "resnet18":  # As if it had second weights, of which pictures are made less small.
         expected = reference["resnet18_v2"]
         got = logits(model, "resnet50_v2", tmp_path / "picture.png")
