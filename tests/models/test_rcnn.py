@@ -55,9 +55,28 @@ def test_padding_is_zero_after_normalisation():
     assert not got[3:].any() and not got[:, 2:].any()
 
 
-@pytest.mark.parametrize("neck", ["fpn", "c4"])
-def test_every_weight_of_a_detector_learns(neck):
-    task = task_of(dataclasses.replace(SMALL, neck=neck))
+NORMALISED = dataclasses.replace(
+    SMALL,
+    backbone=BackboneConfig(name="resnet18", norm="batch", width=8, frozen_stages=0),
+    fpn=FpnConfig(channels=16, norm="batch"),
+    rpn=dataclasses.replace(SMALL.rpn, convs=2, channels=16),
+    box=BoxConfig(trunk=16, samples=16, convs=2, channels=16, norm="batch", layers=1),
+    mask=MaskConfig(channels=8, layers=1, norm="batch"),
+)
+MOBILE = dataclasses.replace(
+    SMALL,
+    backbone=BackboneConfig(name="mobilenet_v3_large", norm="batch", frozen_stages=0),
+    rpn=dataclasses.replace(SMALL.rpn, every_size=True),
+)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [SMALL, dataclasses.replace(SMALL, neck="c4"), NORMALISED, MOBILE],
+    ids=["fpn", "c4", "normalised", "mobile"],
+)
+def test_every_weight_of_a_detector_learns(detector):
+    task = task_of(detector)
     model = task.build()
     with tf.GradientTape() as tape:
         terms = task.losses(model, batch_of())
@@ -81,6 +100,18 @@ def test_detections_are_padded_sorted_and_inside_the_image(neck):
     empty = found["labels"] == 0
     for name in ("boxes", "scores", "masks"):
         assert not found[name][empty].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"neck": "c4"}, "neck=c4 needs the res5 of a ResNet"),
+        ({"rpn": RpnConfig(anchor_sizes=(32,))}, "1 sizes for the 2 levels"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_neck_is_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        rcnn.Detector(dataclasses.replace(MOBILE, **change), 3)
 
 
 def test_an_image_without_instances_has_finite_losses_and_gradients():

@@ -7,7 +7,7 @@ from tfrecog import replicas
 from tfrecog.config import BackboneConfig, FpnConfig
 from tfrecog.models.conv import Conv
 from tfrecog.models.fpn import Fpn
-from tfrecog.models.resnet import ResNet
+from tfrecog.models.resnet import Block, ResNet
 
 
 def count(weights):
@@ -22,9 +22,14 @@ def count(weights):
         ("resnet34", 21_797_672, 512),
         ("resnet50", 25_557_032, 2048),
         ("resnet101", 44_549_160, 2048),
+        ("resnet152", 60_192_808, 2048),
+        ("resnext50_32x4d", 25_028_904, 2048),
     ],
 )
-def test_a_resnet_has_the_published_number_of_parameters(name, published, last):
+def test_a_resnet_has_the_published_number_of_parameters(name, published, last, monkeypatch):
+    # Zeros: random weights would be drawn for nothing.
+    zeros = lambda self, shape, dtype=None: tf.zeros(shape, dtype)  # noqa: E731
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
     backbone = ResNet(BackboneConfig(name=name, norm="batch", frozen_stages=0))
     backbone(tf.zeros([1, 32, 32, 3]))
     assert count(backbone.trainable_variables) == published - 1000 * (last + 1)
@@ -71,6 +76,47 @@ def test_a_strided_convolution_is_centred_on_even_cells():
     conv(ramp)
     conv.kernel.assign(tf.reshape([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]], [3, 3, 1, 1]))
     np.testing.assert_array_equal(conv(ramp)[0, 0, :, 0], [0, 2, 4, 6])
+
+
+@pytest.mark.parametrize("groups", [2, 6])
+def test_an_output_of_a_grouped_convolution_sees_its_own_group_alone(groups):
+    conv = Conv(6, 3, 2, groups=groups, name="conv")
+    x = tf.random.stateless_normal([2, 8, 10, 6], (5, 6))
+    conv(x)
+    conv.bias.assign(tf.range(6.0))
+    inputs, kernels = tf.split(x, groups, axis=-1), tf.split(conv.kernel, groups, axis=-1)
+    assert conv.kernel.shape == (3, 3, 6 // groups, 6)
+    alone = [tf.nn.conv2d(a, b, 2, [[0, 0], [1, 1], [1, 1], [0, 0]]) for a, b in zip(inputs, kernels, strict=True)]
+    np.testing.assert_allclose(conv(x), tf.concat(alone, axis=-1) + tf.range(6.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("in_1x1", [False, True])
+def test_with_its_stride_in_the_1x1_a_bottleneck_sees_every_second_cell_alone(in_1x1):
+    # A 1x1 convolution of stride 2 reads the even cells; a 3x3 one reads those between as well.
+    block = Block(4, 2, bottleneck=True, project=True, norm={}, name="block", stride_in_1x1=in_1x1)
+    x = tf.random.stateless_normal([1, 8, 8, 3], (1, 2))
+    even = tf.cast((tf.range(8) % 2 == 0)[:, None] & (tf.range(8) % 2 == 0), tf.float32)[None, ..., None]
+    assert block(x).shape == (1, 4, 4, 16)
+    assert np.array_equal(block(x), block(x * even)) == in_1x1
+
+
+def test_a_level_of_the_same_stride_is_added_as_it_is():
+    fpn = Fpn(FpnConfig(channels=1), {5: 32, 6: 32}, extra=1)
+    features = {level: tf.random.stateless_normal([1, 2, 3, 1], (level, 1)) for level in (5, 6)}
+    fpn(features)
+    for conv in fpn.lateral:
+        conv.kernel.assign(tf.ones([1, 1, 1, 1]))
+    for conv in fpn.output_convs:
+        conv.kernel.assign(tf.reshape([0.0, 0, 0, 0, 1, 0, 0, 0, 0], [3, 3, 1, 1]))
+    pyramid = fpn(features)
+    np.testing.assert_allclose(pyramid[6], features[6], atol=1e-6)
+    np.testing.assert_allclose(pyramid[5], features[5] + features[6], atol=1e-6)
+    assert fpn.strides == {5: 32, 6: 32, 7: 64} and pyramid[7].shape == (1, 1, 2, 1)
+
+
+def test_a_pyramid_whose_levels_do_not_double_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        Fpn(FpnConfig(), {2: 4, 4: 16})
 
 
 def test_the_pyramid_adds_the_upsampled_level_above():
