@@ -50,7 +50,7 @@ def _tensor(name, shape, before_norm):
     elif name.endswith("bias"):
         value = rng.normal(0, 0.1, shape)
     elif len(shape) == 1:  # The gain of batch norm.
-        value = np.full(shape, 0.2 if "bn3" in name else 0.85 if ".block." in name else 1.0)
+        value = np.full(shape, 0.2 if "bn3" in name else 0.87 if ".block." in name else 1.0)
     else:
         value = _kernel(name, shape, rng) * (_SMALL if before_norm else 1)
     return value.astype(np.float32)
