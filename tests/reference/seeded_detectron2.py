@@ -88,7 +88,7 @@ def leftovers():
 def write(path, state):
     """Writes a file as detectron2's model zoo has them."""
     with open(path, "wb") as file:
-        pickle.dump({"model": state, "__author__": "Detectron2 Model Zoo"}, file, protocol=2)
+        pickle.dump({"model": state, "__author__": "Detectron2 Model Zoo"}, file, protocol=3)
 
 
 def image(height=300, width=517):

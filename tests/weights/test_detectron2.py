@@ -180,7 +180,6 @@ def rules(model):
         "two samples": other_config(model, box=replace(config.box, pool_samples=2)),
         "rounded anchors": other_config(model, rpn=replace(config.rpn, anchor_rule="torchvision")),
         "no epsilon": other_attribute(norms, "epsilon", lambda _: 0.0),
-        "background first": other_values(model.box.logits.kernel, lambda kernel: np.roll(kernel, -1, axis=1)),
     }
 
 
