@@ -31,7 +31,11 @@ _CLASS_BIASES = {
 class Import:
     """What is imported, and where to."""
 
-    model: Annotated[str, "Which network the weights are of. Empty: the list."] = ""
+    model: Annotated[
+        str,
+        "Which network the weights are of, by its publisher's name; _v2 is the second version of one, and _legacy an "
+        "older file. Empty: the list, with the publisher's figures.",
+    ] = ""
     weights: Annotated[
         str,
         "File of weights: torch's .pth, .safetensors, or detectron2's .pkl. Empty: the published file, from the cache "
