@@ -69,6 +69,20 @@ def test_folding_batch_norm_into_the_kernel_changes_nothing():
     np.testing.assert_allclose(conv(x), plain, atol=1e-5)
 
 
+@pytest.mark.parametrize("variance", [0.0, 5.6e-45])  # The second is what 0.9 v is rounded back to.
+def test_without_an_epsilon_a_dead_channel_is_its_shift(variance):
+    conv = Conv(2, 3, norm="frozen", epsilon=0.0, name="conv")
+    x = tf.random.stateless_normal([1, 4, 4, 3], (3, 4))
+    conv(x)
+    kernel = conv.kernel.numpy()
+    conv.kernel.assign(np.where(np.arange(2) == 0, 1e-30, kernel))
+    conv.norm.moving_variance.assign([variance, 4.0])
+    conv.norm.beta.assign([0.5, 0.25])
+    dead, alive = tf.unstack(conv(x), axis=-1)
+    np.testing.assert_array_equal(dead, 0.5 * np.ones([1, 4, 4]))
+    np.testing.assert_allclose(alive, tf.nn.conv2d(x, kernel, 1, "SAME")[..., 1] / 2 + 0.25, atol=1e-5)
+
+
 def test_a_strided_convolution_is_centred_on_even_cells():
     # PyTorch pads one zero on each side, so the first output sees cells -1, 0 and 1; "SAME" would see 0, 1 and 2.
     conv = Conv(1, 3, 2, name="conv")

@@ -53,7 +53,18 @@ def _tensor(name, shape, before_norm):
         value = np.full(shape, 0.2 if "bn3" in name else 0.87 if ".block." in name else 1.0)
     else:
         value = _kernel(name, shape, rng) * (_SMALL if before_norm else 1)
-    return value.astype(np.float32)
+    return _with_a_dead_channel(name, value.astype(np.float32))
+
+
+def _with_a_dead_channel(name, value):
+    """The stem's first channel sees next to nothing, and its variance has shrunk as far as repeated decay makes it."""
+    if name == "backbone.body.conv1.weight":
+        value[0] *= 1e-30
+    if name == "backbone.body.bn1.running_mean":
+        value[0] = 0
+    if name == "backbone.body.bn1.running_var":
+        value[0] = 5.6e-45
+    return value
 
 
 def _kernel(name, shape, rng):

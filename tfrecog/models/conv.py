@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+_LEAST = 1.1754944e-38  # The smallest float32 that TensorFlow does not take for 0.
 NORMS = ("none", "frozen", "batch", "sync_batch", "group")
 
 
@@ -77,7 +78,7 @@ class Conv(keras.layers.Layer):
 
     def _convolve(self, x, kernel):
         pad = self.size // 2
-        if self.groups == self.filters == x.shape[-1]:  # TensorFlow has a faster operation for a depthwise one.
+        if 1 < self.groups == self.filters == x.shape[-1]:  # TensorFlow has a faster operation for a depthwise one.
             # Not by explicit padding: with a bias behind it, TensorFlow 2.21 ends the process when it makes a graph.
             padded = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
             strides = [1, self.stride, self.stride, 1]
@@ -96,8 +97,14 @@ class Dense(keras.layers.Dense):
 
 
 def _as_affine(norm: keras.layers.BatchNormalization):
-    """Gain [C] and shift [C] that a batch norm on its moving statistics amounts to."""
+    """Gain [C] and shift [C] that a batch norm on its moving statistics amounts to.
+
+    Weights may have dead channels, whose variance has shrunk to almost nothing, which TensorFlow takes for 0. With no
+    epsilon, such a channel is its shift.
+    """
     names = ("gamma", "beta", "moving_mean", "moving_variance")
     gamma, beta, mean, variance = (tf.convert_to_tensor(getattr(norm, name)) for name in names)
-    gain = gamma * tf.math.rsqrt(variance + norm.epsilon)
+    variance += norm.epsilon
+    alive = variance >= _LEAST
+    gain = tf.where(alive, gamma * tf.math.rsqrt(tf.where(alive, variance, 1.0)), 0.0)
     return gain, beta - mean * gain
