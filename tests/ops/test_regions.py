@@ -108,7 +108,8 @@ def adaptive_slowly(features, box, size):
 def test_adaptive_roi_align_takes_a_sample_more_only_where_a_bin_is_longer_than_so_many_cells(compiled, lowering):
     # In float32, 21 * (1 / 7) is above 3, and 3 and 4 samples read different values off noise.
     features = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
-    boxes = np.float32([[1, 2, 1 + h, 2 + w] for h, w in ((7, 7), (21, 42), (56, 3), (42.1, 20.9), (0, 9), (0.2, 60))])
+    sides = ((7, 7), (21, 42), (56, 3), (42.1, 20.9), (0, 9), (0.2, 60))
+    boxes = np.array([[1, 2, 1 + h, 2 + w] for h, w in sides], np.float32)
     pool = regions.roi_align
 
     def op(boxes):
