@@ -39,8 +39,8 @@ class RpnHead(keras.layers.Layer):
 def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, int]) -> list:
     """Anchors [A, 4] of each level of `features` {level: [B, h, w, C]}, on a canvas of (height, width) pixels.
 
-    `strides` are {level: pixels from cell to cell}, for detectron2's rule. torchvision divides the canvas by the map and
-    rounds down, which is less where an odd side was halved: 800 pixels on the 13 cells of P6 are 61, and not 64.
+    `strides` are {level: pixels from cell to cell}, for detectron2's rule. torchvision divides the canvas by the map
+    and rounds down, which is less where an odd side was halved: 800 pixels on the 13 cells of P6 are 61, and not 64.
     """
     levels = sorted(features)
     exact = config.anchor_rule == "detectron2"
