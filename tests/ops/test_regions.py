@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config as framework
 
 from tfrecog.ops import regions
 
@@ -15,6 +16,14 @@ OPS = [
     ("roi_pool", {}),
     *(("roi_align", {"samples": 0, "lowering": lowering}) for lowering in ADAPTIVE),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deterministic():
+    """As training on a CPU: without it, TensorFlow's gradient of crop_and_resize loses a sum now and then there."""
+    tf.config.experimental.enable_op_determinism()
+    yield
+    framework.disable_op_determinism()
 
 
 def with_gradient(op, features, upstream):
