@@ -45,8 +45,8 @@ _DATA = DataConfig(
     resize="pillow",
     size_rounding="nearest",
 )
-# detectron2 drops empty boxes alone, and a side below this is an empty one's but for rounding. It drops detections after
-# it has chosen the best hundred; here it is before, so that an empty one takes no other's place.
+# detectron2 drops empty boxes alone, and a side below this is an empty one's but for rounding. It drops detections
+# after it has chosen the best hundred; here it is before, so that an empty one takes no other's place.
 _NOT_EMPTY = 1e-6
 _DETECTOR = DetectorConfig(
     aligned=True,
