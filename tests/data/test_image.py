@@ -69,6 +69,27 @@ def test_sizes_that_are_rounded_to_the_nearest_are_detectron2s():
     assert 0.3 < different.mean() < 0.8, "half of the fractions are more than a half"
 
 
+@pytest.mark.parametrize(("short", "long"), [(800, 1333), (640, 1333), (320, 640), (333, 500)])
+def test_every_size_of_usual_images_is_detectron2s_to_the_pixel(short, long):
+    height, width = (sides.ravel().astype(float) for sides in np.mgrid[100:641, 100:641])
+    # The same rule as above, for all at once: the shorter side is `short` itself and is not computed.
+    factor = short / np.minimum(height, width)
+    new = np.where(height < width, [np.full_like(height, short), factor * width], [factor * height, 0 * width + short])
+    longest = new.max(0)
+    expected = (np.where(longest > long, new * (long / longest), new) + 0.5).astype(int).T
+    got = image.target_size(np.stack([height, width], -1).astype(int), short, long, "nearest").numpy()
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((624, 312), (1333, 666)), ((604, 302), (1333, 666)), ((530, 265), (1333, 666)), ((151, 302), (666, 1333))],
+)
+def test_a_side_that_comes_out_near_a_half_is_rounded_as_in_detectron2(size, expected):
+    assert tuple(detectron2_size(*size, 800, 1333)) == expected
+    assert tuple(image.target_size(size, 800, 1333, "nearest").numpy()) == expected
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 800), st.floats(1, 2),

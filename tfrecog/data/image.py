@@ -28,9 +28,13 @@ def target_size(size, short, long, rounding="floor"):
     """
     side = tf.cast(size, tf.float64)
     short, long = tf.cast(short, tf.float64), tf.cast(long, tf.float64)
-    # Double precision and the operations in the libraries' own order, which a side that comes out whole depends on.
+    # Double precision, and each library's own operations in its own order: a side that comes out whole, or a half,
+    # depends on the last bit. detectron2 does not compute the shorter side, which is `short` exactly; of a square, it
+    # computes the height.
     if rounding == "nearest":
-        side = side * (short / tf.reduce_min(side, -1))[..., None]
+        factor = short / tf.reduce_min(side, -1)
+        given = tf.stack([side[..., 0] < side[..., 1], side[..., 0] >= side[..., 1]], axis=-1)
+        side = tf.where(given, short[..., None], side * factor[..., None])
         excess = tf.reduce_max(side, -1)
         side = tf.where((excess > long)[..., None], side * (long / excess)[..., None], side) + 0.5
     else:  # Some images come out a pixel short of `short`, as there.
