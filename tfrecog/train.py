@@ -238,7 +238,8 @@ def _check_finite(done, terms, batch, saved, workdir):
 def _data(experiment, dataset):
     """The records of an experiment as `Data`."""
     data, options = experiment.data, experiment.train
-    train_index, keypoints = index.load(data.records, data.train_split), experiment.detector.keypoints
+    keypoints = experiment.detector.keypoints
+    train_index = index.load(data.records, data.train_split, keypoints)
     parts = [(data.train_split, "train")]
     if options.evaluate_epochs > 0:
         parts.append((data.eval_split, "evaluate"))

@@ -41,13 +41,18 @@ def test_the_index_knows_sizes_and_boxes_that_are_not_crowd(folder):
     assert list(made.keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # of three, one seen and one hidden
 
 
-def test_an_index_of_an_older_version_is_made_again(folder):
+def test_an_index_of_an_older_version_serves_until_keypoints_are_needed(folder, monkeypatch):
     path = index.path_of(folder, "train")
-    index.load(folder, "train")
+    made = index.load(folder, "train")
     with np.load(path) as columns:
         older = {name: values for name, values in columns.items() if name != "keypoints"}
     np.savez(path, **older)
-    assert list(index.load(folder, "train").keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "scan", lambda *_: pytest.fail("all shards are read"))
+        kept = index.load(folder, "train")
+    assert kept.keypoints is None and list(kept.offset) == list(made.offset)
+    assert list(index.load(folder, "train", keypoints=True).keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
+    assert list(index.load(folder, "train").keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # It has been saved.
 
 
 def test_records_of_whatever_shape_are_counted(folder):

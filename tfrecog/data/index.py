@@ -22,6 +22,7 @@ HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
 COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32, "keypoints": np.int32}
+YOUNGER = {"keypoints"}  # columns that older indices lack
 
 
 class CorruptRecord(ValueError):
@@ -40,7 +41,7 @@ class Index:
     height: np.ndarray  # [n] pixels
     width: np.ndarray  # [n] pixels
     instances: np.ndarray  # [n] boxes that are not crowd
-    keypoints: np.ndarray  # [n] labelled ones of those
+    keypoints: np.ndarray | None  # [n] labelled ones of those; None in an index that is older than this column
 
     def __len__(self):
         return len(self.offset)
@@ -65,8 +66,11 @@ def save(folder, split, index):
         )
 
 
-def load(folder, split):
-    """Index of a split; made by a scan of the shards, and saved if the folder permits, where it is missing or stale."""
+def load(folder, split, keypoints=False):
+    """Index of a split; made by a scan of the shards, and saved if the folder permits, where it is missing or stale.
+
+    With `keypoints` it has that column: where it is older than that, it is made again, and otherwise it serves.
+    """
     splits = info.load(folder).splits
     if split not in splits:
         raise ValueError(f"{folder} has no split {split!r}; it has {sorted(splits)}")
@@ -76,7 +80,8 @@ def load(folder, split):
     if missing:
         raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, such as {missing[0]}; build them again")
     index = _saved(path_of(folder, split))
-    if index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths):
+    fresh = index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths)
+    if fresh and not (keypoints and index.keypoints is None):
         return index
     index = scan(folder, shards)
     try:
@@ -158,6 +163,7 @@ def _saved(path):
     try:
         with np.load(path) as columns:
             lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
-            return Index(**lists, **{name: columns[name] for name in COLUMNS})
+            absent = {name: None for name in YOUNGER if name not in columns}
+            return Index(**lists, **absent, **{name: columns[name] for name in COLUMNS if name not in absent})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
