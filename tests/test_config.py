@@ -12,14 +12,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FLAGFILES = sorted((REPOSITORY / "configs").rglob("*.flags"))
 
 
-def changed(flag, value):
-    """An Experiment with one leaf changed."""
+def changed(flag, value, base=None):
+    """An Experiment, or `base`, with one leaf changed."""
 
     def change(node, names):
         name, *rest = names
         return replace(node, **{name: change(getattr(node, name), rest) if rest else value})
 
-    return change(Experiment(), flag.split("."))
+    return change(base or Experiment(), flag.split("."))
 
 
 def test_the_defaults_pass():
@@ -64,6 +64,35 @@ def test_the_defaults_pass():
 def test_a_value_that_cannot_work_is_answered_with_the_name_of_its_flag(flag, value):
     with pytest.raises(ValueError, match=rf"--{flag}="):
         limits.check(changed(flag, value))
+
+
+@pytest.mark.parametrize(("name", "most"), [("mobilenet_v3_large", 6), ("resnet50", 5), ("keras_mobilenet_v2", 5)])
+def test_as_many_stages_can_be_frozen_as_the_network_has(name, most):
+    base = changed("detector.backbone.name", name)
+    limits.check(changed("detector.backbone.frozen_stages", most, base))
+    with pytest.raises(ValueError, match=rf"--detector\.backbone\.frozen_stages={most + 1}: .* {most}, "):
+        limits.check(changed("detector.backbone.frozen_stages", most + 1, base))
+
+
+@pytest.mark.parametrize(
+    ("of", "choice", "flag", "value"),
+    [
+        ("backbone.name", "mobilenet_v3_large", "backbone.width", 32),
+        ("backbone.name", "mobilenet_v3_large", "backbone.stride_in_1x1", True),
+        ("backbone.name", "resnet18", "backbone.stride_in_1x1", True),
+        ("backbone.name", "resnet34", "backbone.stride_in_1x1", True),
+        ("pool", "roi_pool", "box.pool_samples", 0),
+        ("pool", "roi_pool", "mask.pool_samples", 3),
+        ("pool", "roi_pool", "keypoint.pool_samples", 1),
+        ("pool", "roi_pool", "aligned", True),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(of, choice, flag, value):
+    base = changed(f"detector.{of}", choice)
+    limits.check(base)
+    limits.check(changed(f"detector.{flag}", value))
+    with pytest.raises(ValueError, match=rf"--detector\.{flag}={value}: .*{choice}.*leave it at"):
+        limits.check(changed(f"detector.{flag}", value, base))
 
 
 def test_all_wrong_values_are_named_at_once():

@@ -3,7 +3,7 @@
 import math
 
 from tfrecog import flagged
-from tfrecog.config import BackboneConfig, Experiment
+from tfrecog.config import BackboneConfig, BoxConfig, Experiment, KeypointConfig, MaskConfig
 
 _FRACTIONS = {
     "data.flip",
@@ -88,8 +88,7 @@ def _reason(flag, value):
 def _contradictions(values):
     """Flags whose value is possible, but not beside the others or with the sizes of the library → why."""
     wrong = {}
-    if values["detector.backbone.frozen_stages"] > 5:
-        wrong["detector.backbone.frozen_stages"] = "there are 5, the stem and res2 to res5"
+    wrong |= _of_frozen_stages(values)
     if values["train.seed"] >= 2**31:
         wrong["train.seed"] = f"must be less than {2**31}"
     least = _SMALLEST_CROP.get(values["classifier.name"], 1)
@@ -107,7 +106,35 @@ def _contradictions(values):
     drops = values["schedule.drop_epochs"]
     if list(drops) != sorted(set(drops)):
         wrong["schedule.drop_epochs"] = "must be increasing, from 0"
-    wrong |= _of_keras_networks(values)
+    wrong |= _not_read(values) | _of_keras_networks(values)
+    return wrong
+
+
+def _of_frozen_stages(values):
+    """How many stages a network has."""
+    stages, name = values["detector.backbone.frozen_stages"], values["detector.backbone.name"]
+    if name == "mobilenet_v3_large":
+        return {"detector.backbone.frozen_stages": f"{name} has 6, from the stem on"} if stages > 6 else {}
+    what = "the levels 1 to 5" if name.startswith("keras_") else "the stem and res2 to res5"
+    return {"detector.backbone.frozen_stages": f"there are 5, {what}"} if stages > 5 else {}
+
+
+def _not_read(values):
+    """Settings that would change nothing beside the others, so that nobody takes them for what was run."""
+    name, wrong = values["detector.backbone.name"], {}
+    if name == "mobilenet_v3_large" and values["detector.backbone.width"] != BackboneConfig().width:
+        wrong["detector.backbone.width"] = f"{name} does not read it; leave it at {BackboneConfig().width}"
+    if name in ("resnet18", "resnet34", "mobilenet_v3_large") and values["detector.backbone.stride_in_1x1"]:
+        wrong["detector.backbone.stride_in_1x1"] = (
+            f"{name} has no bottleneck of a ResNet, which alone reads it; leave it at false"
+        )
+    if values["detector.pool"] == "roi_pool":
+        reason = "--detector.pool=roi_pool takes the maximum and no samples; leave it at"
+        for branch, default in (("box", BoxConfig()), ("mask", MaskConfig()), ("keypoint", KeypointConfig())):
+            if values[f"detector.{branch}.pool_samples"] != default.pool_samples:
+                wrong[f"detector.{branch}.pool_samples"] = f"{reason} {default.pool_samples}"
+        if values["detector.aligned"]:
+            wrong["detector.aligned"] = f"{reason} false"
     return wrong
 
 
