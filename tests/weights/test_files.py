@@ -2,6 +2,9 @@
 
 import io
 import pickle
+import resource
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tfrecog.weights import files
+from tfrecog.weights import files, pickles
 
 FOLDER = Path(__file__).resolve().parent.parent / "reference" / "weights"
 
@@ -136,6 +139,33 @@ def test_what_is_beside_the_list_is_refused_too(tmp_path, way):
         files.read(path)
 
 
+# What a pickle may push: {"__defaults__": (), "items": (), "_call": ()} as a state, and as the state of slots.
+STATE = b"}(X\x0c\0\0\0__defaults__)X\x05\0\0\0items)X\x05\0\0\0_call)u"
+BUILDS = {"attributes": STATE, "slots": b"N" + STATE + b"\x86", "fields": b"](K\x01K\x02K\x03K\x04e"}
+
+
+def attributes(thing):
+    names = [name for name in dir(thing) if name in ("__defaults__", "_call") or not name.startswith("__")]
+    return {name: getattr(thing, name) for name in names}
+
+
+@pytest.mark.parametrize("way", BUILDS)
+@pytest.mark.parametrize("place", [*pickles.ALLOWED, "storage", "tensor"], ids=str)
+def test_no_pickle_changes_what_outlives_it(place, way):
+    if isinstance(place, tuple):
+        thing, pushed = pickles.ALLOWED[place], b"c%s\n%s\n" % tuple(name.encode() for name in place)
+    else:
+        storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x08tQ"
+        tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00))\x89NtR"
+        thing, pushed = None, {"storage": storage, "tensor": tensor}[place]
+        # As it is, so that a mistake above is no success.
+        assert pickles.Reader(io.BytesIO(b"\x80\x02" + pushed + b".")).load()
+    before = attributes(thing)
+    with pytest.raises(pickles.DAMAGE):
+        pickles.Reader(io.BytesIO(b"\x80\x02" + pushed + BUILDS[way] + b"b.")).load()
+    assert attributes(thing) == before
+
+
 @pytest.mark.parametrize("kind", ["zip", "legacy"])
 def test_a_pickled_module_is_refused_with_advice(kind):
     with pytest.raises(files.WeightsError, match=r"asks for torch\.nn\.modules\.linear\.Linear.*state_dict\(\)"):
@@ -190,6 +220,8 @@ def test_damage_is_never_another_kind_of_error(kind, tmp_path):
         (b"GIF89a" + bytes(100), r"not a file of weights.*\.safetensors"),
         (pickle.dumps([1, 2, 3]), "holds a list and no weights"),
         (b"\x80\x02]q\x00h\x00a.", "damaged"),  # A list that holds itself.
+        (pickle.dumps({}), "holds an empty dict and no weights"),
+        (b"\x02\0\0\0\0\0\0\0{}", "holds an empty dict and no weights"),
         (pickle.dumps({"a": {"b": 1}}), 'holds a dict of "a" and no weights'),
         (pickle.dumps({"a": np.ones(2), "step": 3}), '"step" are not tensors'),
     ],
@@ -225,3 +257,90 @@ def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
             file.writestr(name, data.replace(sizes, b"K\x05K\x06\x86", 1) if name == "zip/data.pkl" else data)
     with pytest.raises(files.WeightsError, match="larger than its storage"):
         files.read(path)
+
+
+def zipped(path, members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in members.items():
+            file.writestr(f"weights/{name}", data)
+
+
+def tensors_of_a_storage(count, names):
+    """The pickle of a state dict of views, each of the first number of storage 0."""
+    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuJ%stQ"
+    view = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage % count.to_bytes(4, "little")
+        + b"K\x00K\x01\x85K\x01\x85\x89NtR"
+    )
+    return b"\x80\x02}" + b"".join(b"X%s%ss" % (len(n).to_bytes(4, "little") + n, view) for n in names) + b"."
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_compressed_archive_is_refused_with_advice(tmp_path, compression):
+    path = tmp_path / "weights.pth"
+    zipped(path, {"data.pkl": tensors_of_a_storage(1000, [b"w"]), "data/0": bytes(4000)}, compression)
+    data = path.read_bytes()
+    start = data.index(b"weights/data/0") + len(b"weights/data/0")
+    path.write_bytes(data[:start] + b"\xff\xff" + data[start + 2 :])  # And its stream is damaged.
+    with pytest.raises(files.WeightsError, match=f"{path} is a compressed zip archive.*zip -0"):
+        files.read(path)
+
+
+def test_a_storage_of_many_tensors_is_read_once(tmp_path, monkeypatch):
+    path, reads = tmp_path / "weights.pth", []
+    names = [b"a", b"b", b"c"]
+    zipped(path, {"data.pkl": tensors_of_a_storage(4, names), "data/0": np.float32([7, 0, 0, 0]).tobytes()})
+    read = zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *args: reads.append(args[1]) or read(*args))
+    got = files.read(path)
+    assert [float(got[name][0]) for name in "abc"] == [7, 7, 7]
+    assert len([name for name in reads if "data/0" in getattr(name, "filename", name)]) == 1
+
+
+def in_each_other(start, twice, depth=60):
+    """Something that holds one thing twice, which holds one thing twice…: 2**depth paths."""
+    levels = (b"h%ch%c%sq%c" % (level, level, twice, level + 1) for level in range(depth))
+    return b"\x80\x02" + start + b"q\x00" + b"".join(b"0" + level.replace(b"h", b"(h", 1) for level in levels)
+
+
+ENDLESS = {
+    "lists": (in_each_other(b"]", b"l") + b"}X\x01\0\0\0ah<s.", "no weights by name"),
+    "tuples": (in_each_other(b")", b"t") + b"}X\x01\0\0\0ah<s.", "no weights by name"),
+    "a key": (in_each_other(b")", b"t") + b"}h<K\x01s.", "other keys than names"),
+    "a key among others": (in_each_other(b")", b"t") + b"}(h<K\x01u.", "other keys than names"),
+    "a key of a dict with items": (in_each_other(b")", b"t") + b"cbuiltins\ndict\n]h<K\x01\x86a\x85R.", "other keys"),
+    "part of a set": (in_each_other(b")", b"t") + b"\x8f(h<\x90.", "other keys than names"),
+    "a storage's name": (in_each_other(b")", b"t") + b"(X\x07\0\0\0storageX\x05\0\0\0Floath<NK\x01tQ.", "unknown kind"),
+    "what to remember": (b"\x80\x02Nr\0\0\0\x70.", "no weights by name"),
+    "a length": (b"\x80\x05\x96\0\0\0\0\x01\0\0\0.", "damaged or cut short"),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_small_file_takes_neither_for_ever_nor_all_memory(tmp_path, what):
+    path = tmp_path / "weights.pkl"
+    content, words = ENDLESS[what]
+    path.write_bytes(content)
+    # In a process of its own, since a step in C cannot be ended otherwise.
+    code = (
+        f"from tfrecog.weights import files\ntry: files.read({str(path)!r})\nexcept files.WeightsError as e: print(e)"
+    )
+    limit = (3 << 30, 3 << 30)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: [resource.setrlimit(kind, limit) for kind in (resource.RLIMIT_AS,)],
+        check=False,
+    )
+    assert str(path) in result.stdout and words in result.stdout, result
+
+
+def test_a_folder_is_not_a_file_and_those_in_it_are_named(tmp_path):
+    with pytest.raises(files.WeightsError, match=rf"{tmp_path} is a folder; name a file$"):
+        files.read(tmp_path)
+    (tmp_path / "model.pth").touch()
+    with pytest.raises(files.WeightsError, match=r'is a folder; name a file in it, such as "model\.pth"'):
+        files.read(tmp_path)

@@ -6,32 +6,21 @@ carry is needed or run.
 
 import json
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors
 
-from tfrecog.weights import pickles
-from tfrecog.weights.pickles import Array, Refused, Storage, View
+from tfrecog.weights import pickles, torch_files
+from tfrecog.weights.pickles import Refused
+from tfrecog.weights.torch_files import AGAIN, EXPECTED, WeightsError
 
-_LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # torch's magic number, pickled
 _NESTED = ("model", "state_dict", "model_state_dict", "model_state")
-_KINDS = {
-    "Double": "f8", "Float": "f4", "Half": "f2", "BFloat16": "bf", "Long": "i8", "Int": "i4", "Short": "i2",
-    "Char": "i1", "Byte": "u1", "Bool": "b1",
-}  # fmt: skip
 _SAFE_KINDS = {
     "F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bf", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
     "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "b1",
 }  # fmt: skip
-_AGAIN = "Delete it and download it again."
-
-
-class WeightsError(ValueError):
-    """A file of weights cannot be read; the message names it and says what to do."""
 
 
 def read(path: str | Path, say: Callable[[str], None] = lambda line: None) -> dict[str, np.ndarray]:
@@ -57,21 +46,24 @@ def read(path: str | Path, say: Callable[[str], None] = lambda line: None) -> di
         if isinstance(error, WeightsError):
             raise
         reason = str(error) or type(error).__name__
-        raise WeightsError(f"{path} is damaged or cut short ({reason}). {_AGAIN}") from error
+        raise WeightsError(f"{path} is damaged or cut short ({reason}). {AGAIN}") from error
     return state
 
 
 def _content(path):
     """What a file holds, tensors as arrays, by its format."""
+    if path.is_dir():
+        inside = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".pth", ".safetensors", ".pkl"))
+        raise WeightsError(f"{path} is a folder; name a file{f' in it, such as {_few(inside)}' if inside else ''}")
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(512)
     if not size:
-        raise WeightsError(f"{path} is empty. {_AGAIN}")
+        raise WeightsError(f"{path} is empty. {AGAIN}")
     if start.startswith(b"PK"):
-        return _read_zip(path)
-    if start.startswith(_LEGACY):
-        return _read_legacy(path)
+        return torch_files.read_zip(path)
+    if start.startswith(torch_files.MAGIC):
+        return torch_files.read_legacy(path)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
         return _read_safetensors(path)
     text = start.lstrip().lower()
@@ -86,132 +78,28 @@ def _content(path):
             "repository."
         )
     if start.startswith(b"\x89HDF"):
-        raise WeightsError(f"{path} is an HDF5 file, as Keras writes. {_EXPECTED}")
+        raise WeightsError(f"{path} is an HDF5 file, as Keras writes. {EXPECTED}")
     if start.startswith(b"\x80") or path.suffix == ".pkl":
         with open(path, "rb") as file:
-            return _resolve(pickles.Reader(file).load(), _no_storage)
-    raise WeightsError(f"{path} is not a file of weights. {_EXPECTED}")
-
-
-_EXPECTED = "Expected: torch's .pth (saved with torch.save), .safetensors, or detectron2's .pkl."
-
-
-def _read_safetensors(path):
-    try:
-        parts = safetensors.deserialize(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is damaged or cut short ({error}). {_AGAIN}") from error
-    state = {}
-    for name, part in parts:
-        if part["dtype"] not in _SAFE_KINDS:
-            raise WeightsError(f"{path}: {name} has numbers of the kind {part['dtype']}, which is not supported")
-        state[name] = _array(part["data"], _SAFE_KINDS[part["dtype"]]).reshape(part["shape"])
-    return state
-
-
-def _read_zip(path):
-    """torch 1.6 and later: a zip archive of one pickle, and a member for each storage."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            top = next((name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")), None)
-            if top is None:
-                raise WeightsError(f"{path} is a zip archive without torch's data.pkl in it. {_EXPECTED}")
-            if any(name.startswith(f"{top}code/") for name in names):
-                raise WeightsError(
-                    f"{path} is a TorchScript program and not weights. Save them where it can be opened: "
-                    "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
-                )
-            swap = f"{top}byteorder" in names and archive.read(f"{top}byteorder") == b"big"
-            order = ">" if swap else "<"
-
-            def load(storage: Storage) -> np.ndarray:
-                kind, member = _KINDS[storage.kind], archive.getinfo(f"{top}data/{storage.key}")
-                if member.file_size != storage.count * _width(kind):
-                    raise ValueError(f"storage {storage.key} has another size than the pickle says")
-                return _array(archive.read(member), kind, order)
-
-            with archive.open(f"{top}data.pkl") as file:
-                return _resolve(pickles.Reader(file).load(), load)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, OSError) as error:
-        raise WeightsError(f"{path} is damaged or cut short ({error}). {_AGAIN}") from error
-
-
-def _read_legacy(path):
-    """torch before 1.6: magic number, version, facts of the machine, pickle, keys of the storages, and their bytes."""
-    with open(path, "rb") as file:
-        _magic, version, machine, content, keys = (pickles.Reader(file).load() for _ in range(5))
-        if version != 1001:
-            raise WeightsError(f"{path} has version {version} of torch's old format; only 1001 is known")
-        order = "<" if machine.get("little_endian", True) else ">"
-        wanted = {storage.key: storage for storage in _storages(content)}
-        if set(wanted) - set(keys):
-            raise ValueError("storages are missing")
-        values = {}
-        for key in keys:
-            count = int.from_bytes(file.read(8), "little")
-            if key not in wanted or count != wanted[key].count:
-                raise ValueError(f"storage {key} has another size than the pickle says")
-            kind = _KINDS[wanted[key].kind]
-            length = count * _width(kind)
-            if length > path.stat().st_size - file.tell():
-                raise ValueError(f"it ends within storage {key}")
-            values[key] = _array(file.read(length), kind, order)
-    return _resolve(content, lambda storage: values[storage.key])
-
-
-def _width(kind):
-    return 2 if kind == "bf" else np.dtype(kind).itemsize
-
-
-def _array(data, kind, order="<"):
-    """Numbers [n] of bytes; those of bfloat16 are the upper halves of float32."""
-    if kind == "bf":
-        return (np.frombuffer(data, f"{order}u2").astype(np.uint32) << 16).view(np.float32)
-    return np.frombuffer(data, order + kind).astype(kind, copy=False)
+            return torch_files.resolve(pickles.Reader(file).load(), _no_storage)
+    raise WeightsError(f"{path} is not a file of weights. {EXPECTED}")
 
 
 def _no_storage(storage):
     raise ValueError("a torch tensor outside a file of torch")
 
 
-def _storages(content):
-    """The storages of all tensors in nested dicts, lists and tuples."""
-    if isinstance(content, View):
-        yield content.storage
-    elif isinstance(content, Storage):
-        yield content
-    elif isinstance(content, Mapping):
-        for value in content.values():
-            yield from _storages(value)
-    elif isinstance(content, list | tuple):
-        for value in content:
-            yield from _storages(value)
-
-
-def _resolve(content: Any, load: Callable[[Storage], np.ndarray]) -> Any:
-    """`content` with arrays in place of tensors and of pickled arrays."""
-    if isinstance(content, View):
-        return _strided(load(content.storage), content)
-    if isinstance(content, Array):
-        return content.value()
-    if isinstance(content, Mapping):
-        return {key: _resolve(value, load) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_resolve(value, load) for value in content]
-    return content
-
-
-def _strided(numbers, view):
-    sides = list(zip(view.size, view.stride, strict=True))
-    if min([view.offset, *view.size, *view.stride]) < 0:
-        raise ValueError("a tensor with a negative size or stride")
-    if 0 in view.size:
-        return np.zeros(view.size, numbers.dtype)
-    if view.offset + sum((side - 1) * stride for side, stride in sides) >= len(numbers):
-        raise ValueError("a tensor that is larger than its storage")
-    steps = [stride * numbers.itemsize for stride in view.stride]
-    return np.lib.stride_tricks.as_strided(numbers[view.offset :], view.size, steps, writeable=False)
+def _read_safetensors(path):
+    try:
+        parts = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or cut short ({error}). {AGAIN}") from error
+    state = {}
+    for name, part in parts:
+        if part["dtype"] not in _SAFE_KINDS:
+            raise WeightsError(f"{path}: {name} has numbers of the kind {part['dtype']}, which is not supported")
+        state[name] = torch_files.array(part["data"], _SAFE_KINDS[part["dtype"]]).reshape(part["shape"])
+    return state
 
 
 def _state(path, content, say):
@@ -221,7 +109,9 @@ def _state(path, content, say):
         say(f"{path} is a checkpoint: the weights are its {nested!r}, and the rest of it is left alone")
         content = content[nested]
     if not _is_state(content):
-        found = f"a dict of {_few(content)}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        found = f"a {type(content).__name__}"
+        if isinstance(content, Mapping):
+            found = f"a dict of {_few(content)}" if content else "an empty dict"
         raise WeightsError(
             f"{path} holds {found} and no weights by name. Save them with torch.save(model.state_dict(), 'weights.pth')"
         )

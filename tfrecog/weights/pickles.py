@@ -1,13 +1,13 @@
 """Pickles of weights, read without running what they ask for.
 
 A pickle is a program: it names functions and has them called. Here a name that is not in the short list below ends the
-reading, and every name in the list stands for a function of this file, which only notes shapes and bytes. Nothing of
-the file's own choice is ever imported or called.
+reading, and every name in the list stands for something of this file, which only notes shapes and bytes. Nothing of
+the file's own choice is ever imported or called, and nothing outlives the reading but what it returns.
 """
 
-import collections
 import pickle
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 # What a damaged pickle makes the reader stumble over.
 DAMAGE = (
     pickle.UnpicklingError, EOFError, struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OverflowError, MemoryError, RecursionError,
+    OverflowError, MemoryError, RecursionError, AssertionError,
 )  # fmt: skip
 
 
@@ -28,23 +28,48 @@ class Refused(Exception):
         self.wanted = wanted
 
 
-@dataclass(frozen=True)
-class Storage:
+class Fixed:
+    """A thing that a pickle may hold, but not change (BUILD, which would set any attribute, asks `__setstate__`)."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        raise ValueError(f"a pickle that changes a {type(self).__name__.lower()}")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage(Fixed):
     """A torch storage: `count` numbers of a kind such as `Float`, kept in the file under `key`."""
 
     kind: str
     key: str
     count: int
 
+    __setstate__ = Fixed.__setstate__  # else dataclass() writes one that sets the fields
 
-@dataclass(frozen=True)
-class View:
+
+@dataclass(frozen=True, slots=True)
+class View(Fixed):
     """A torch tensor: numbers of a storage from `offset` on, with strides, all counted in numbers."""
 
     storage: Storage
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
+
+    __setstate__ = Fixed.__setstate__
+
+
+class Function(Fixed):
+    """A function that a pickle may call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable):
+        self._call = call
+
+    def __call__(self, *arguments):
+        return self._call(*arguments)
 
 
 class Array:
@@ -76,8 +101,10 @@ class Dtype:
     def value(self) -> np.dtype:
         """The real one; ValueError if it is not a number."""
         if not isinstance(self.name, str) or self.name[:1] not in "biuf" or not self.name[1:].isdigit():
-            raise ValueError(f"an array of {self.name!r}, not of numbers")
-        return np.dtype({">": ">", "<": "<", "|": "|", "=": "="}[self.order] + self.name)
+            raise ValueError("an array of something else than numbers")
+        if not isinstance(self.order, str) or self.order not in "<>|=":
+            raise ValueError("an array whose bytes have an unknown order")
+        return np.dtype(self.order + self.name)
 
 
 def _scalar(dtype, data):
@@ -98,6 +125,20 @@ def _tensor(storage, offset, size, stride, *_):
     return View(storage, int(offset), tuple(map(int, size)), tuple(map(int, stride)))
 
 
+class Dict(dict):
+    """Any kind of dict; what is noted beside its items, such as torch's versions of layers, is not looked at."""
+
+    __slots__ = ()
+
+    def __init__(self, items=()):
+        pairs = [(key, value) for key, value in (items.items() if isinstance(items, dict) else items)]
+        _check_keys(key for key, _ in pairs)
+        super().__init__(pairs)
+
+    def __setstate__(self, state):
+        pass
+
+
 class Settings:
     """Whatever a training script noted beside the weights; not looked at."""
 
@@ -110,52 +151,89 @@ class Settings:
 
 def _encode(text, encoding="latin1"):
     if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes written as {encoding!r}")
+        raise ValueError("bytes written as other text than Latin-1")
     return text.encode("latin1")  # Python 2's pickles write bytes as such text.
 
 
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("collections", "Counter"): collections.Counter,
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-    ("torch.nn.parameter", "Parameter"): lambda tensor, *_: tensor,
-    ("torch", "Size"): lambda size=(): tuple(size),
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): Dict,
+    ("collections", "Counter"): Dict,
+    ("torch._utils", "_rebuild_tensor"): Function(_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Function(lambda tensor, *_: tensor),
+    ("torch.nn.parameter", "Parameter"): Function(lambda tensor, *_: tensor),
+    ("torch", "Size"): Function(lambda size=(): tuple(size)),
     ("torch", "device"): Settings,
     ("argparse", "Namespace"): Settings,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): Function(_encode),
 }
-_ALLOWED |= {("torch", f"{kind}Storage"): kind for kind in (
+ALLOWED |= {("torch", f"{kind}Storage"): kind for kind in (
     "Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool",
 )}  # fmt: skip
-_ALLOWED |= {(module, name): kind for module in ("builtins", "__builtin__") for name, kind in {
-    "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict,
+ALLOWED |= {(module, name): kind for module in ("builtins", "__builtin__") for name, kind in {
+    "set": Settings, "frozenset": Settings, "list": list, "tuple": tuple, "dict": Dict,
 }.items()}  # fmt: skip
 for _module in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_module}.multiarray", "_reconstruct"] = Array
-    _ALLOWED[f"{_module}.multiarray", "scalar"] = _scalar
-    _ALLOWED[f"{_module}.numeric", "_frombuffer"] = _from_buffer
-_ALLOWED |= {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype}
+    ALLOWED[f"{_module}.multiarray", "_reconstruct"] = Array
+    ALLOWED[f"{_module}.multiarray", "scalar"] = Function(_scalar)
+    ALLOWED[f"{_module}.numeric", "_frombuffer"] = Function(_from_buffer)
+ALLOWED |= {("numpy", "ndarray"): Array, ("numpy", "dtype"): Dtype}
 
 
-class Reader(pickle.Unpickler):
-    """Reads pickles from a file one after the other; Refused if one names what is not in the list."""
+def _check_keys(keys):
+    """Tuples in tuples, each twice in the next, would take for ever to hash."""
+    simple = str | bytes | int | float | None
+    for key in keys:
+        if not all(isinstance(part, simple) for part in (key if isinstance(key, tuple) else (key,))):
+            raise ValueError("a dict or set with other keys than names and numbers")
+
+
+def _with_keys(opcode, where):
+    """The step of an opcode that puts what is at `where` on the stack into a dict or a set."""
+    step = pickle._Unpickler.dispatch[opcode[0]]
+
+    def checked(reader):
+        _check_keys(reader.stack[where])
+        step(reader)
+
+    return checked
+
+
+def _load_bytearray(reader):
+    (length,) = struct.unpack("<Q", reader.read(8))
+    reader.append(bytearray(reader.read(length)))  # And not bytearray(length), which fills whatever memory it says.
+
+
+class Reader(pickle._Unpickler):
+    """Reads pickles from a file one after the other; Refused if one names what is not in the list.
+
+    It is Python's own reader in Python, and not the one in C, whose table of what to remember takes the memory that a
+    damaged index says, and whose steps cannot be checked.
+    """
+
+    dispatch = pickle._Unpickler.dispatch | {
+        pickle.SETITEM[0]: _with_keys(pickle.SETITEM, slice(-2, -1)),
+        pickle.SETITEMS[0]: _with_keys(pickle.SETITEMS, slice(None, None, 2)),
+        pickle.DICT[0]: _with_keys(pickle.DICT, slice(None, None, 2)),
+        pickle.ADDITEMS[0]: _with_keys(pickle.ADDITEMS, slice(None)),
+        pickle.FROZENSET[0]: _with_keys(pickle.FROZENSET, slice(None)),
+        pickle.BYTEARRAY8[0]: _load_bytearray,
+    }
 
     def __init__(self, file: IO[bytes]):
         super().__init__(file, encoding="latin1")
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _ALLOWED[module, name]
+            return ALLOWED[module, name]
         except KeyError:
             raise Refused(f"{module}.{name}") from None
 
     def persistent_load(self, pid: Any) -> Storage:
         """torch's reference to numbers that lie outside the pickle."""
         if pid[0] != "storage":
-            raise Refused(f"a pickled {pid[0]}")
+            raise Refused("something kept beside it" if not isinstance(pid[0], str) else f"a pickled {pid[0]}")
         _, kind, key, _, count, *view = pid
-        if not isinstance(kind, str) or (view and view[0] is not None):
+        if not isinstance(kind, str) or not isinstance(key, str | int) or (view and view[0] is not None):
             raise ValueError("a storage of an unknown kind")
         return Storage(kind, str(key), int(count))
