@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import http.server
+import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,7 +17,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves one file: /ranges/ with support of Range, /whole/ without, /short/ breaks off in the middle."""
+    """Serves one file: /ranges/ with support of Range, /whole/ without, /short/ breaks off in the middle.
+
+    /other/ sends all of it where a part was asked for, and calls it a part; /slow/ waits, and then sends other bytes.
+    """
 
     def do_GET(self):
         self.server.asked.append((self.path, self.headers.get("Range")))
@@ -23,14 +28,22 @@ class Server(http.server.BaseHTTPRequestHandler):
         if name == "gone.pth":
             self.send_error(404)
             return
-        start = int(self.headers["Range"][6:-1]) if kind == "ranges" and self.headers["Range"] else 0
+        asked = self.headers["Range"]
+        start = int(asked[6:-1]) if kind == "ranges" and asked else 0
         if start >= len(CONTENT):
             self.send_error(416)
             return
-        self.send_response(206 if start else 200)
+        part = start or (kind == "other" and asked)
+        self.send_response(206 if part else 200)
+        if part:
+            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
-        self.wfile.write(CONTENT[start : 1_500_000 if kind == "short" else None])
+        if kind == "slow":
+            time.sleep(0.5)
+            self.wfile.write(bytes(len(CONTENT)))
+        else:
+            self.wfile.write(CONTENT[start : 1_500_000 if kind == "short" else None])
 
     def log_message(self, *_):
         pass
@@ -73,6 +86,13 @@ def test_a_download_that_broke_off_goes_on(server, address, cache, kind, asked):
     assert not (cache / "a.pth").exists()
     assert download.fetch(f"{address}/{kind}/a.pth", SHA256[:8]).read_bytes() == CONTENT
     assert server.asked[-1] == (f"/{kind}/a.pth", asked)
+
+
+def test_another_part_than_was_asked_for_is_not_added(server, address, cache):
+    with pytest.raises(download.DownloadError, match="broke off"):
+        download.fetch(f"{address}/short/a.pth", SHA256[:8])
+    assert download.fetch(f"{address}/other/a.pth", SHA256[:8]).read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, "bytes=1500000-", None]
 
 
 def test_a_part_that_is_already_whole_is_taken(address, cache):
@@ -118,3 +138,27 @@ def test_two_at_once_download_one_file(server, address):
     for thread in threads:
         thread.join()
     assert fetch().read_bytes() == CONTENT and len(server.asked) == 1
+
+
+def test_who_waited_for_a_wrong_file_gets_the_message_of_it_too(server, address, cache):
+    messages = []
+
+    def fetch():
+        try:
+            download.fetch(f"{address}/slow/a.pth", SHA256)
+        except Exception as error:
+            messages.append(f"{type(error).__name__}: {error}")
+
+    threads = [threading.Thread(target=fetch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(messages) == 2 and all(re.match("DownloadError: .* it is deleted", text) for text in messages), messages
+    assert len(server.asked) == 2 and not list(cache.iterdir())
+
+
+def test_a_cache_that_is_no_folder_says_what_to_do(address, cache):
+    cache.touch()
+    with pytest.raises(download.DownloadError, match=rf"cannot write to the cache {cache} .*TFRECOG_CACHE"):
+        download.fetch(f"{address}/ranges/a.pth", SHA256)

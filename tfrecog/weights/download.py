@@ -32,15 +32,13 @@ def fetch(url: str, digest: str, algorithm: str = "sha256") -> Path:
     A download that breaks off goes on where it was with the next call. `digest` may be the first digits alone.
 
     Raises:
-        DownloadError: no network, no such file, or another one than `digest` says.
-        OSError: the cache cannot be written.
+        DownloadError: no network, no such file, or another one than `digest` says; or the cache cannot be written.
     """
     path = folder() / url.rpartition("/")[2]
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.part")
+    while not path.is_file():
         with _alone(part) as file:
-            if not path.is_file():  # Another process may have had it while this one waited.
+            if _is_at(file, part):  # Else another process has finished or deleted it while this one waited.
                 _download(url, file, path)
                 _check(part, digest, algorithm, url, path)
                 part.replace(path)
@@ -51,9 +49,25 @@ def fetch(url: str, digest: str, algorithm: str = "sha256") -> Path:
 @contextmanager
 def _alone(part: Path) -> Iterator[IO[bytes]]:
     """The unfinished file, to which one process at a time adds."""
-    with open(part, "ab") as file:
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        file = open(part, "ab")  # noqa: SIM115  The errors of what is done with it are others.
+    except OSError as error:
+        raise DownloadError(
+            f"cannot write to the cache {part.parent} ({error.strerror}): name another folder with the environment "
+            "variable TFRECOG_CACHE"
+        ) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
+
+
+def _is_at(file, path):
+    """Whether `path` is still the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _download(url, file, path):
@@ -63,7 +77,11 @@ def _download(url, file, path):
         request.add_header("Range", f"bytes={start}-")
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-            if answer.status != 206 and start:  # All of it comes again.
+            given = answer.headers.get("Content-Range", "") if answer.status == 206 else None
+            if start and given is not None and not given.startswith(f"bytes {start}-"):
+                file.truncate(0)  # Another part than was asked for: now all of it is.
+                return _download(url, file, path)
+            if start and given is None:  # All of it comes again.
                 file.truncate(0)
                 start = 0
             length = answer.headers.get("Content-Length")
