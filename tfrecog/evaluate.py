@@ -19,7 +19,8 @@ from tqdm import tqdm
 from tfrecog import atomic, checkpoints, flagged, interruption, limits, replicas, runs, tasks
 from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import index, info, read, records
-from tfrecog.metrics import coco, coco_table, rle
+from tfrecog.detected import Detections, in_original
+from tfrecog.metrics import coco, coco_table
 from tfrecog.tasks import relabelled
 
 CHECKPOINT = (
@@ -96,25 +97,6 @@ def evaluate(
     return numbers
 
 
-@dataclasses.dataclass(frozen=True)
-class Detections:
-    """What a model sees in an image, in pixels of the original image; best first."""
-
-    image_id: int
-    record: int  # row of the index, or of the list of images
-    size: tuple[int, int]  # height, width
-    boxes: np.ndarray  # float64 [n, 4], to the thousandth of a pixel
-    labels: np.ndarray  # int32 [n], 1..K
-    scores: np.ndarray  # float32 [n]
-    masks: list[dict] | None  # [n] compressed run lengths
-    keypoints: np.ndarray | None = None  # float64 [n, J, 3]: y, x to the thousandth of a pixel, score
-
-    @property
-    def instances(self):
-        """Boxes, labels, scores, masks and keypoints."""
-        return self.boxes, self.labels, self.scores, self.masks, self.keypoints
-
-
 def detections(
     task, model, strategy, batches: Iterable[dict], output: OutputConfig, *, any_size: bool = False
 ) -> Iterator[Detections]:
@@ -130,7 +112,7 @@ def detections(
         }
         facts = {name: batch[name].numpy() for name in ("image_id", "record", "original_size", "scale")}
         for i in np.flatnonzero(batch["valid"].numpy()):
-            yield _in_original(
+            yield in_original(
                 {name: value[i] for name, value in outputs.items()},
                 {name: value[i] for name, value in facts.items()},
                 output,
@@ -145,32 +127,6 @@ def _predictor(task, model, strategy, any_size):
         return strategy.run(functools.partial(task.predict, model), (batch,))
 
     return predict
-
-
-def _in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
-    """The filled slots of one image's output, moved from the resized to the original image; masks as run lengths."""
-    filled = output["labels"] > 0
-    height, width = map(int, image["original_size"])
-    boxes = output["boxes"][filled] / np.tile(image["scale"], 2)
-    boxes = np.clip(boxes, 0, np.array([height, width, height, width]))
-    masks = None
-    if "masks" in output:
-        masks = rle.paste(output["masks"][filled], boxes, height, width, config.mask_threshold, config.paste)
-    keypoints = None
-    if "keypoints" in output:
-        keypoints = output["keypoints"][filled].astype(float)
-        keypoints[..., :2] = np.round(keypoints[..., :2] / image["scale"], 3)
-    return Detections(
-        image_id=int(image["image_id"]),
-        record=int(image["record"]),
-        size=(height, width),
-        # Rounded as in the file, so that the file gives the same numbers to whoever evaluates it.
-        boxes=np.round(boxes.astype(float), 3),
-        labels=output["labels"][filled],
-        scores=output["scores"][filled],
-        masks=masks,
-        keypoints=keypoints,
-    )
 
 
 @contextlib.contextmanager
