@@ -1,19 +1,24 @@
 """From a file of weights to a run: what `python -m tfrecog.weights.torchvision` makes of it."""
 
 import dataclasses
+import functools
 import hashlib
+import http.server
 import json
+import shlex
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from absl import flags
 
-from tfrecog import checkpoints, evaluate, flagged, runs
+from tfrecog import checkpoints, evaluate, flagged, limits, runs
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import coco, importer, torchvision_models
+from tfrecog.weights import coco, detectron2_models, download, importer, torchvision_models
 from tfrecog.weights.importer import Import
 from tfrecog.weights.published import Published
 
@@ -122,6 +127,84 @@ def test_other_classes_need_their_names(files, tmp_path):
     assert info.load(made).names == ("red cell", "white cell") and info.load(made).masks
 
 
+@pytest.mark.parametrize(
+    ("content", "words"), [("é".encode("utf-16"), "not a text in UTF-8"), (b"\xef\xbb\xbfa\r\nb\r\n", None)]
+)
+def test_names_in_another_encoding_are_refused_and_those_with_a_byte_order_mark_are_read(
+    files, tmp_path, content, words
+):
+    names, out = tmp_path / "classes.txt", tmp_path / "run"
+    names.write_bytes(content)
+    options = Import(model="small", weights=str(files / "2.safetensors"), out=str(out), classes=str(names))
+    if words is None:
+        assert info.load(make(options)).names == ("a", "b")
+        return
+    with pytest.raises(ValueError, match=rf"--classes={names} is {words}"):
+        make(options)
+
+
+def test_another_architecture_with_another_number_of_classes_is_called_another_architecture(tmp_path):
+    state = weights_of(2)
+    del state["mask/deconv/kernel"]
+    path = tmp_path / "other.safetensors"
+    safetensors.numpy.save_file(state, path)
+    with pytest.raises(ValueError, match=r"other\.safetensors is not of --model=small.*mask/deconv") as error:
+        make(Import(model="small", weights=str(path), out=str(tmp_path / "run")))
+    assert "--classes" not in str(error.value)
+
+
+def test_a_bias_that_counts_no_classes_is_of_another_architecture(tmp_path):
+    for shape in [(), (0,), (1,)]:
+        assert importer.num_classes({BIAS: np.zeros(shape)}, "detection") is None
+    path = tmp_path / "other.safetensors"
+    safetensors.numpy.save_file(weights_of(3) | {BIAS: np.zeros((), np.float32)}, path)
+    with pytest.raises(ValueError, match=rf"is not of --model=small.*{BIAS}"):
+        make(Import(model="small", weights=str(path), out=str(tmp_path / "run")))
+
+
+@pytest.fixture
+def site(files, tmp_path, monkeypatch):
+    """A site that publishes the weights of 3 classes, and an empty cache."""
+    monkeypatch.setenv("TFRECOG_CACHE", str(tmp_path / "cache"))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(files)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    digest = hashlib.sha256((files / "3.safetensors").read_bytes()).hexdigest()
+    yield dataclasses.replace(
+        SMALL_MODEL, url=f"http://127.0.0.1:{server.server_port}/3.safetensors", digest=digest[:8]
+    )
+    server.shutdown()
+    server.server_close()
+
+
+def test_without_a_file_the_published_one_is_downloaded_once(site, files, tmp_path, capsys):
+    out = make(Import(model="small", out=str(tmp_path / "run")), {"small": site})
+    assert (tmp_path / "cache" / "3.safetensors").read_bytes() == (files / "3.safetensors").read_bytes()
+    note = json.loads((out / runs.IMPORTED).read_text())
+    assert (note["url"], note["file"], note["published_figures"]) == (site.url, "3.safetensors", {"box AP": 12.5})
+    said = capsys.readouterr().out
+    assert f"downloading {site.url}" in said and "Published, not measured here" in said
+    offline = dataclasses.replace(site, url="http://127.0.0.1:9/3.safetensors")
+    make(Import(model="small", out=str(tmp_path / "again")), {"small": offline})  # From the cache.
+    assert "downloading" not in capsys.readouterr().out
+
+
+def test_without_a_file_and_a_network_it_is_said_how_to_get_it_by_hand(site, tmp_path, monkeypatch):
+    offline = dataclasses.replace(site, url="http://127.0.0.1:9/3.safetensors")  # Where nobody listens.
+    by_hand = rf"cannot download {offline.url} .*put the file at {tmp_path}/cache/3\.safetensors.*--weights=FILE"
+    with pytest.raises(download.DownloadError, match=by_hand):
+        make(Import(model="small", out=str(tmp_path / "run")), {"small": offline})
+    assert not (tmp_path / "run").exists()
+    options = Import(model="small", out=str(tmp_path / "run"))
+    monkeypatch.setattr(flagged, "parse", lambda _: options)
+    with pytest.raises(SystemExit, match=rf"error: {by_hand}"):  # And the command ends with it.
+        importer.main({"small": offline}, arrays_of, "import")
+
+
 def test_a_folder_that_is_not_empty_stays(run, files):
     before = (run / runs.FLAGFILE).read_bytes()
     with pytest.raises(ValueError, match="the folder is not empty"):
@@ -156,6 +239,55 @@ def test_a_run_that_was_imported_is_not_trained_but_started_from(run, tmp_path):
         runs.begin(experiment, TRAINED)
     start = dataclasses.replace(experiment.train, start_from=str(run))
     runs.begin(dataclasses.replace(experiment, workdir=str(tmp_path / "new"), train=start), TRAINED).close()
+
+
+def commanded(command):
+    """The experiment that a command of training runs."""
+    values = flags.FlagValues()
+    flagged.define(Experiment(), values)
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "tfrecog.train"]
+    values(flagged.expand(words[2:]))
+    return flagged.read(Experiment(), values)
+
+
+PUBLISHED = {
+    name: published
+    for models in (torchvision_models.MODELS, detectron2_models.MODELS)
+    for name, published in models.items()
+    if published.experiment.task == "detection"
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_command_that_is_given_to_train_on_keeps_the_architecture_and_the_rules_of_the_weights(name, tmp_path):
+    published = PUBLISHED[name].experiment
+    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(dataclasses.replace(published, workdir=str(tmp_path))))
+    command = importer.training(published, str(tmp_path))
+    experiment = commanded(command)
+    assert experiment.detector == published.detector
+    assert (experiment.data.resize, experiment.data.size_rounding) == (
+        published.data.resize, published.data.size_rounding,
+    )  # fmt: skip
+    assert experiment.train.start_from == str(tmp_path) and experiment.train.skip_mismatched
+    assert (experiment.workdir, experiment.data.records) == ("RUN", "RECORDS")
+    assert (experiment.data.batch_size, experiment.data.eval_batch_size, experiment.data.tight) == (4, 4, False)
+    assert (experiment.optim.learning_rate, experiment.optim.base_batch_size) == (0.01, 16)
+    assert (experiment.schedule.epochs, experiment.schedule.drop_epochs) == (12, (8, 11))
+    limits.check(experiment)
+    recipes = {"keypointrcnn_resnet50_fpn": "keypoint_rcnn_r50_fpn", "maskrcnn_resnet50_fpn": "mask_rcnn_r50_fpn"}
+    if name in recipes:
+        assert f"--flagfile=configs/finetune/{recipes[name]}.flags" in command
+    if name in detectron2_models.MODELS or name.endswith(("_v2", "_legacy")):
+        assert "configs/finetune" not in command
+
+
+def test_the_command_that_is_given_to_train_on_begins_a_new_run(run, tmp_path):
+    command = importer.training(SMALL_MODEL.experiment, str(run))
+    experiment = runs.resolve(dataclasses.replace(commanded(command), workdir=str(tmp_path / "RUN")))
+    runs.begin(experiment, dataclasses.replace(TRAINED, categories=TRAINED.categories[:1])).close()
+    written = flagged.load(Experiment(), tmp_path / "RUN" / runs.FLAGFILE)
+    assert written == experiment and written.detector == SMALL
 
 
 def test_training_on_other_classes_starts_from_all_but_the_last_layers(run):

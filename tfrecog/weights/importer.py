@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from absl import flags
 
 from tfrecog import atomic, checkpoints, flagged, runs, tasks
+from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
-from tfrecog.weights import download, files
+from tfrecog.weights import download, files, tensors
 from tfrecog.weights.published import Published
+
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
+_RECIPES = Path("configs/finetune")
 
 # By task the names that end a classifying layer's bias, and how many of its outputs are no class.
 _CLASS_BIASES = {
@@ -75,18 +80,20 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     state = files.read(path, print)
     print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
     genuine = _digest(path, published.algorithm).startswith(published.digest)
-    published = _with_classes(published, state, path, options)
 
+    count = num_classes(state, published.experiment.task) or published.info.num_classes
+    numbered = published if count == published.info.num_classes else _of_names(published, map(str, range(count)))
     experiment = dataclasses.replace(published.experiment, workdir=str(out))
-    model = tasks.build(experiment, published.info).build()
+    model = tasks.build(experiment, numbered.info).build()
     try:
         values = arrays_of(model, state)
     except ValueError as error:
         raise ValueError(
             f"{path} is not of --model={options.model}: {error}\nThe list of models: {prog} (without flags)"
         ) from error
-    for variable in model.variables:
-        variable.assign(values[variable.path])
+    # Names are asked for where all else fits: a file of another network has another number of classes too.
+    published = _with_classes(published, count, path, options)
+    tensors.assign(model.variables, values)
 
     note = {
         "model": options.model,
@@ -109,12 +116,12 @@ def listing(models: Mapping[str, Published]) -> str:
 
 
 def num_classes(state: Mapping[str, np.ndarray], task: str) -> int | None:
-    """How many classes the weights of a task tell apart, without the background; None if no tensor shows it."""
+    """How many classes the weights of a task tell apart, without the background; None if no tensor shows one."""
     ends, background = _CLASS_BIASES[task]
     for end in ends:
         for name, value in state.items():
             if f".{name}".endswith(f".{end}"):
-                return len(value) - background
+                return max(0, np.size(value) - background) or None
     return None
 
 
@@ -139,19 +146,22 @@ def _free(folder, prog, model):
     return out
 
 
-def _with_classes(published, state, path, options):
-    """`published` with the number of classes that the tensors have, and with the user's names."""
-    count, expected = num_classes(state, published.experiment.task), published.info.num_classes
+def _with_classes(published, count, path, options):
+    """`published` with the user's names of the `count` classes that the tensors have."""
+    expected = published.info.num_classes
     if not options.classes:
-        if count in (None, expected):
+        if count == expected:
             return published
         raise ValueError(
             f"{path} was trained on {count} classes, and the published {options.model} on {expected}: give the "
             f"{count} names with --classes=FILE, one a line, in the order of the outputs (without the background)"
         )
-    lines = Path(options.classes).expanduser().read_text(encoding="utf-8").splitlines()
+    try:
+        lines = Path(options.classes).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--classes={options.classes} is not a text in UTF-8; save it as one") from error
     names = [line.strip() for line in lines if line.strip()]
-    if count is not None and len(names) != count:
+    if len(names) != count:
         raise ValueError(
             f"--classes={options.classes} has {len(names)} names, and {path} was trained on {count} classes (the "
             "background is not one)"
@@ -159,8 +169,10 @@ def _with_classes(published, state, path, options):
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"--classes={options.classes} has {twice[0]!r} twice; classes need different names")
-    if tuple(names) == published.info.names:
-        return published
+    return published if tuple(names) == published.info.names else _of_names(published, names)
+
+
+def _of_names(published, names):
     categories = tuple(dataset.Category(name, number) for number, name in enumerate(names, 1))
     return published.of_classes(dataclasses.replace(published.info, categories=categories))
 
@@ -198,18 +210,46 @@ def _write(out, experiment, info, model, note):
 
 
 def _report(options, published, out, genuine):
-    flags, folder = f"--flagfile={out / runs.FLAGFILE}", options.out.rstrip("/")
+    flagfile, folder = f"--flagfile={out / runs.FLAGFILE}", options.out.rstrip("/")
     if genuine and published.figures:
         lines = [f"Published, not measured here: {published.figures_text()} ({published.source})."]
     else:
         lines = ["This is not the published file (its digest is another), so there are no published figures of it."]
     lines += [f"Wrote {folder}. To go on:"]
     if published.experiment.task == "detection":
-        lines += [f"  python -m tfrecog.evaluate {flags} --data.records=RECORDS --data.eval_split=val"]
-    lines += [f"  python -m tfrecog.predict {flags} --images='photos/*.jpg' --out=SEEN"]
+        lines += [f"  python -m tfrecog.evaluate {flagfile} --data.records=RECORDS --data.eval_split=val"]
+    lines += [f"  python -m tfrecog.predict {flagfile} --images='photos/*.jpg' --out=SEEN"]
     if published.experiment.task == "detection":
-        lines += [
-            "  python -m tfrecog.train --flagfile=configs/finetune/RECIPE.flags --data.records=RECORDS --workdir=RUN "
-            f"--train.start_from={folder}"
-        ]
+        lines += [f"  {training(published.experiment, folder)}"]
     return "\n".join(lines)
+
+
+def training(experiment: Experiment, folder: str) -> str:
+    """The command that trains on from weights of `experiment`, imported to `folder`, on one's own classes.
+
+    It names the recipe that has their architecture and conventions. Where none does, or several do, it is the imported
+    run's own flags, with a batch that a small machine has room for, as in the recipes.
+    """
+    fitting = [path.name for path in (_REPOSITORY / _RECIPES).glob("*.flags") if _fits(path, experiment)]
+    if len(fitting) == 1:
+        settings = [f"--flagfile={_RECIPES / fitting[0]}", f"--train.start_from={folder}"]
+    else:
+        settings = [
+            f"--flagfile={folder}/{runs.FLAGFILE}",
+            f"--train.start_from={folder}",
+            "--train.skip_mismatched",
+            "--data.batch_size=4",
+            "--data.eval_batch_size=4",
+            "--data.tight=false",
+            "--optim.learning_rate=0.01",
+            "--schedule.epochs=12",
+            "--schedule.warmup_epochs=0.5",
+        ]
+    return " ".join(["python -m tfrecog.train", *settings, "--data.records=RECORDS", "--workdir=RUN"])
+
+
+def _fits(recipe, experiment):
+    try:
+        return flagged.load(Experiment(), recipe).detector == experiment.detector
+    except flags.Error:  # One of the user's own, of another version.
+        return False

@@ -19,11 +19,6 @@ class Published:
     source: str  # where the publisher says so
     algorithm: str = "sha256"  # of the digest
 
-    @property
-    def file(self) -> str:
-        """Name of the file."""
-        return self.url.rpartition("/")[2]
-
     def figures_text(self) -> str:
         """As `box AP 37.9, mask AP 34.6`."""
         return ", ".join(f"{name} {value}" for name, value in self.figures.items())
