@@ -111,42 +111,6 @@ def test_missing_and_surplus_variables_are_named(tmp_path):
         checkpoints.restore(path, model)
 
 
-def test_weights_of_other_classes_are_left_out_only_if_that_is_asked_for(tmp_path):
-    saved = network(classes=2, seed=1)
-    checkpoints.save(tmp_path, 7, *saved, keep=1)
-    model, optimizer = network(classes=5, seed=2)
-    before = numbers(model, optimizer)
-    with pytest.raises(checkpoints.CheckpointError, match="skip_mismatched"):
-        checkpoints.load_weights(tmp_path, model)
-    report = checkpoints.load_weights(tmp_path, model, skip_mismatched=True)
-    assert "6 of 8 variables start from" in report  # all but the kernel and the bias of 5 classes
-    assert "net/class/kernel: [3, 2] there, [3, 5] in this model" in report
-    for variable, there, old in zip(model.variables, saved[0].variables, before, strict=False):
-        want = old if "class" in variable.path else there.numpy()
-        np.testing.assert_array_equal(variable.numpy(), want)
-
-
-def test_what_is_frozen_may_not_be_left_out_unless_it_has_learned_elsewhere(tmp_path):
-    checkpoints.save(tmp_path, 7, *network(classes=2, seed=1), keep=1)
-    model, _ = network(classes=5, seed=2)
-    model.get_layer("class").trainable = False
-    before = [variable.numpy() for variable in model.variables]
-    with pytest.raises(checkpoints.CheckpointError, match=r"lacks 2 variables that this run freezes.*net/class/kernel"):
-        checkpoints.load_weights(tmp_path, model, skip_mismatched=True)
-    assert_same(before, [variable.numpy() for variable in model.variables])
-    learned = [variable.path for variable in model.get_layer("class").variables]
-    assert "6 of 8" in checkpoints.load_weights(tmp_path, model, skip_mismatched=True, learned=learned)
-
-
-def test_on_a_single_map_the_last_stage_of_a_network_becomes_the_trunk(tmp_path):
-    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="res5")], name="backbone")
-    network.variables[0].assign(tf.random.stateless_normal([4, 3], (1, 2)))
-    checkpoints.save(tmp_path, 7, network, None, keep=1)
-    detector = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="res5")], name="trunk")
-    assert "2 of 2 variables" in checkpoints.load_weights(tmp_path, detector)
-    assert_same([v.numpy() for v in detector.variables], [v.numpy() for v in network.variables])
-
-
 def test_a_folder_without_a_checkpoint_is_an_error_that_says_what_to_give(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="no checkpoint at"):
         checkpoints.find(tmp_path)

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from tests import tiny
 from tfrecog import banner, checkpoints, flagged, interruption, replicas, runs, schedules, train
-from tfrecog.config import Experiment
+from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data import read
 from tfrecog.data.info import Category, DatasetInfo, Split
 
@@ -236,6 +236,39 @@ def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tm
         assert not (tmp_path / "run").exists()
     (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
     runs.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO)
+
+
+@pytest.mark.parametrize(
+    ("section", "more"), [("fpn", {}), ("box", {"convs": 1}), ("mask", {}), ("mask", {"layers": 0})]
+)
+@pytest.mark.parametrize("weights", ["", "imagenet"])
+def test_frozen_norms_behind_a_random_backbone_or_a_learned_one_are_refused_too(
+    tmp_path, section, more, weights, monkeypatch
+):
+    monkeypatch.setattr(runs.keras_applications, "find", lambda backbone: None)
+    scratch = tiny.experiment(tmp_path / "run")
+    detector = replace(scratch.detector, masks=True)
+    if weights:
+        detector = replace(detector, backbone=BackboneConfig("keras_mobilenet_v2", weights=weights))
+    heads = replace(getattr(detector, section), norm="frozen", **more)
+    frozen = replace(scratch, detector=replace(detector, **{section: heads}))
+    if more.get("layers") == 0:  # Nothing is there to be frozen.
+        runs.begin(frozen, INFO).close()
+        return
+    with pytest.raises(ValueError, match=rf"--detector\.{section}\.norm=frozen: .*--detector\.{section}\.norm=group$"):
+        runs.begin(frozen, INFO)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    runs.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO).close()
+
+
+@pytest.mark.parametrize("weights", ["", "imagenet"])
+def test_a_classifier_is_refused_before_the_weights_of_a_detectors_backbone_are_looked_for(weights):
+    backbone = BackboneConfig("keras_mobilenet_v2", weights=weights)
+    classifier = replace(Experiment(task="classification"), detector=DetectorConfig(backbone=backbone))
+    assert not runs.reads_backbone_weights(classifier)
+    with pytest.raises(ValueError, match="classifiers cannot be trained"):
+        train._prepare(classifier)
 
 
 def test_weights_to_start_from_that_are_not_there_are_an_error_before_anything_is_written(tmp_path):

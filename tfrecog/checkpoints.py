@@ -7,21 +7,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import atomic
+from tfrecog import atomic, stored
 from tfrecog.optimizer import SGD
+from tfrecog.stored import PREFIX, CheckpointError
 
-FOLDER, BEST, METRICS, PREFIX = "checkpoints", "best.json", "metrics.json", "variables"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written, read, or given to this model; the message says what to do."""
+FOLDER, BEST, METRICS = "checkpoints", "best.json", "metrics.json"
 
 
 def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD | None, keep: int) -> Path:
@@ -32,8 +28,8 @@ def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD | No
     folder = Path(workdir) / FOLDER
     final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
     checkpoint = tf.train.Checkpoint(
-        model=_by_path(model.variables, model.variables),
-        momenta=_by_path(optimizer.variables, optimizer.momenta) if optimizer else {},
+        model=stored.by_path(model.variables, model.variables),
+        momenta=stored.by_path(optimizer.variables, optimizer.momenta) if optimizer else {},
         step=tf.Variable(step, dtype=tf.int64),
     )
     try:
@@ -49,7 +45,7 @@ def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD | No
         shutil.rmtree(draft, ignore_errors=True)
         older = latest(workdir)
         raise CheckpointError(
-            f"could not write the checkpoint of step {step} to {folder}: {_reason(error)}\n"
+            f"could not write the checkpoint of step {step} to {folder}: {stored.reason(error)}\n"
             + (f"{older} is whole and stays. " if older else "There is no older one. ")
             + "Make room, or make the folder writable; the same command then continues the run."
         ) from error
@@ -77,65 +73,20 @@ def restore(path: str | Path, model: keras.Model, optimizer: SGD | None = None) 
 
     Raises CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
     """
-    reader, saved = _open(path)
-    wanted = {f"model/{path}": v for path, v in _by_path(model.variables, model.variables).items()}
+    there, wanted = stored.read(path), stored.of_model(model)
     if optimizer:
-        wanted |= {f"momenta/{path}": v for path, v in _by_path(optimizer.variables, optimizer.momenta).items()}
+        wanted |= {f"momenta/{path}": v for path, v in stored.by_path(optimizer.variables, optimizer.momenta).items()}
     sections = ("model/", "momenta/") if optimizer else ("model/",)
-    missing, surplus, reshaped = _compare(wanted, {k: v for k, v in saved.items() if k.startswith(sections)})
-    if missing or surplus or reshaped:
+    differences = stored.compare(wanted, {k: v for k, v in there.keys.items() if k.startswith(sections)})
+    if any(differences):
         raise CheckpointError(
-            f"{path} is of another model.\n{_listing(missing, surplus, reshaped)}"
+            f"{path} is of another model.\n{stored.listing(*differences)}"
             "Use the flags that it was trained with (--flagfile=RUN/experiment.flags), or another --workdir for a new "
             "run. To start a new run from the weights that fit: "
             f"--train.start_from={path} --train.skip_mismatched"
         )
-    _assign(path, reader, wanted, saved)
-    return int(_tensor(path, reader, saved["step"][0]))
-
-
-def load_weights(
-    source: str | Path, model: keras.Model, skip_mismatched: bool = False, learned: Collection[str] = ()
-) -> str:
-    """Starts a model from the weights of a run's folder or of one checkpoint; returns a report for people.
-
-    `skip_mismatched` leaves variables as they are that are missing in the checkpoint or have another shape there. What
-    is frozen may not be among them, unless it has `learned` (paths of variables) elsewhere.
-    """
-    path = find(source)
-    reader, saved = _open(path)
-    wanted = {f"model/{path}": v for path, v in _by_path(model.variables, model.variables).items()}
-    # The last stage of a network, which on a single map is the trunk of the detector.
-    for key in [key for key in wanted if key.startswith("model/trunk/res5/") and key not in saved]:
-        elsewhere = key.replace("trunk", "backbone", 1)
-        if elsewhere in saved and elsewhere not in wanted:
-            saved[key] = saved.pop(elsewhere)
-    missing, surplus, reshaped = _compare(wanted, {k: v for k, v in saved.items() if k.startswith("model/")})
-    listing = _listing(missing, surplus, reshaped)
-    if listing and not skip_mismatched:
-        raise CheckpointError(
-            f"{path} is of another model.\n{listing}To start from what fits and leave the rest as it is initialised, "
-            "add --train.skip_mismatched"
-        )
-    fitting = {key: variable for key, variable in wanted.items() if key not in missing and key not in reshaped}
-    ignorant = [
-        variable.path
-        for variable in model.variables
-        if not variable.trainable
-        and variable.name in ("kernel", "bias", "gamma", "beta")
-        and f"model/{variable.path}" not in fitting
-        and variable.path not in learned
-    ]
-    if ignorant:
-        raise CheckpointError(
-            f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: what is frozen must "
-            f"have learned before.\n{listing}Start from weights of the same network, or let it learn: "
-            "--detector.backbone.norm=group --detector.backbone.frozen_stages=0"
-        )
-    if not fitting:
-        raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")
-    _assign(path, reader, fitting, saved)
-    return f"{len(fitting)} of {len(wanted)} variables start from {path}\n{listing}".rstrip()
+    there.assign(wanted)
+    return int(there.value("step"))
 
 
 def steps(workdir: str | Path) -> list[int]:
@@ -215,76 +166,6 @@ def _prune(workdir, keep):
             shutil.rmtree(rubbish, ignore_errors=True)
             _path(workdir, step).rename(rubbish)
             shutil.rmtree(rubbish, ignore_errors=True)
-
-
-def _by_path(variables: Iterable[keras.Variable], values: Iterable) -> dict[str, tf.Variable]:
-    """Keras' path of each variable → its value, or what stands for it."""
-    named = {}
-    for variable, value in zip(variables, values, strict=True):
-        if variable.path in named:
-            raise CheckpointError(f"two variables have the path {variable.path!r}: give their layers different names")
-        named[variable.path] = value.value if isinstance(value, keras.Variable) else value
-    return named
-
-
-def _open(path):
-    """A reader, and key as `model/...` → (key in the file, shape)."""
-    try:
-        reader = tf.train.load_checkpoint(str(Path(path) / PREFIX))
-    except (ValueError, OSError, tf.errors.OpError) as error:
-        raise CheckpointError(_damaged(path, error)) from error
-    saved = {}
-    for key, shape in reader.get_variable_to_shape_map().items():
-        # TensorFlow writes / as .S and . as .. within a name.
-        name = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
-        saved[re.sub(r"\.(S|\.)", lambda match: "/" if match[1] == "S" else ".", name)] = (key, shape)
-    return reader, saved
-
-
-def _tensor(path, reader, key):
-    try:
-        return reader.get_tensor(key)
-    except (RuntimeError, tf.errors.OpError) as error:
-        raise CheckpointError(_damaged(path, error)) from error
-
-
-def _assign(path, reader, wanted, saved):
-    values = {key: _tensor(path, reader, saved[key][0]) for key in wanted}  # All are read before any changes.
-    for key, variable in wanted.items():
-        variable.assign(tf.cast(values[key], variable.dtype))
-
-
-def _compare(wanted, saved):
-    missing = {key: list(variable.shape) for key, variable in wanted.items() if key not in saved}
-    surplus = {key: shape for key, (_, shape) in saved.items() if key not in wanted}
-    reshaped = {
-        key: f"{saved[key][1]} there, {list(variable.shape)} in this model"
-        for key, variable in wanted.items()
-        if key in saved and list(variable.shape) != saved[key][1]
-    }
-    return missing, surplus, reshaped
-
-
-def _listing(missing, surplus, reshaped, most=10):
-    lines = []
-    for title, entries in (("Missing there", missing), ("Only there", surplus), ("Of another shape", reshaped)):
-        entries = {k: v for k, v in entries.items() if k.startswith("model/")} or entries  # momenta repeat the names
-        shown = [f"  {key.removeprefix('model/')}: {what}\n" for key, what in list(entries.items())[:most]]
-        more = [f"  ... and {len(entries) - most} more\n"] if len(entries) > most else []
-        lines += [f"{title}, {len(entries)}:\n", *shown, *more] if entries else []
-    return "".join(lines)
-
-
-def _damaged(path, error):
-    return (
-        f"the checkpoint {path} cannot be read: {_reason(error)}\n"
-        "If it is damaged, delete its folder: the same command then continues from the checkpoint before it."
-    )
-
-
-def _reason(error):
-    text = re.sub(r"^\{\{function_node .*?\}\} ", "", str(getattr(error, "message", None) or error))
-    return text.splitlines()[0]
 
 
 def _flush_to_disk(path):

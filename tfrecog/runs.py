@@ -109,23 +109,38 @@ def _check_start(experiment):
         checkpoints.find(experiment.train.start_from)
     if reads_backbone_weights(experiment):
         keras_applications.find(backbone)
-    if experiment.train.start_from or backbone.weights:
-        return
-    frozen = [f"--detector.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
-    frozen += [f"--detector.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
-    if frozen:
-        of_keras = backbone.name.startswith("keras_")
+    if experiment.train.start_from:
+        return  # Whether all that is frozen is there shows when the weights are read.
+    frozen, instead, of_keras = [], [], backbone.name.startswith("keras_")
+    if not backbone.weights:
+        frozen += [f"--detector.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
+        frozen += [f"--detector.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
+        norm = "batch" if of_keras else "group"
+        instead += [f"--detector.backbone.norm={norm} --detector.backbone.frozen_stages=0"] * bool(frozen)
+    file = " or --detector.backbone.weights=imagenet" * (of_keras and bool(frozen))
+    heads = _frozen_heads(experiment.detector)
+    if frozen or heads:
+        frozen += [f"--detector.{head}.norm=frozen" for head in heads]
+        instead += [f"--detector.{head}.norm=group" for head in heads]
         raise ValueError(
-            f"{' and '.join(frozen)}: what is frozen must have learned before, and this run starts from random "
-            f"weights. Name others with --train.start_from=RUN{' or ' * of_keras}"
-            f"{'--detector.backbone.weights=imagenet' * of_keras}, or train from scratch with "
-            f"--detector.backbone.norm={'batch' if of_keras else 'group'} --detector.backbone.frozen_stages=0"
+            f"{' and '.join(frozen)}: what is frozen must have learned before, and this run starts it from random "
+            f"weights. Name others with --train.start_from=RUN{file}, or train from scratch with {' '.join(instead)}"
         )
+
+
+def _frozen_heads(detector):
+    """Sections of a detector behind the backbone that have frozen norms."""
+    if detector.neck != "fpn":
+        return []  # The single map has no pyramid, and its heads are the last stage of the backbone.
+    present = {"fpn": True, "box": detector.box.convs > 0, "mask": detector.masks and detector.mask.layers > 0}
+    return [name for name, there in present.items() if there and getattr(detector, name).norm == "frozen"]
 
 
 def reads_backbone_weights(experiment: Experiment) -> bool:
     """Whether a new run reads --detector.backbone.weights: where --train.start_from does not give it every weight."""
     options = experiment.train
+    if experiment.task != "detection":
+        return False
     return bool(experiment.detector.backbone.weights) and (not options.start_from or options.skip_mismatched)
 
 
@@ -155,15 +170,17 @@ def _check_same(workdir, experiment, info):
     if "data.records" in changed and (workdir / dataset.FILE).is_file() and dataset.load(workdir) == info:
         del changed["data.records"]  # The same records in another place.
     if changed:
-        listing = "\n".join(
-            f"  --{flag}: {_shown(old)} there, {_shown(new)} now" for flag, (old, new) in changed.items()
-        )
         raise ValueError(
-            f"{workdir} holds a run with other flags:\n{listing}\n"
+            f"{workdir} holds a run with other flags:\n{listing(changed)}\n"
             f"Start a new run with another --workdir, or continue this one with its own values:\n"
             f"  python -m tfrecog.train --flagfile={workdir / FLAGFILE}"
         )
     _check_same_records(workdir, experiment, info)
+
+
+def listing(differences: dict[str, tuple]) -> str:
+    """Lines for people of flag → the value in another run, the value now."""
+    return "\n".join(f"  --{flag}: {_shown(old)} there, {_shown(new)} now" for flag, (old, new) in differences.items())
 
 
 def _check_same_records(workdir, experiment, info):

@@ -27,6 +27,7 @@ from tfrecog import (
     schedules,
     summaries,
     tasks,
+    warm_start,
 )
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, read
@@ -195,7 +196,8 @@ def _starting_point(experiment, model, optimizer):
         print(keras_applications.load(model.backbone, keras_applications.find(backbone)), flush=True)
         learned = [variable.path for variable in model.backbone.variables]
     if options.start_from:
-        print(checkpoints.load_weights(options.start_from, model, options.skip_mismatched, learned), flush=True)
+        report = warm_start.load_weights(options.start_from, model, options.skip_mismatched, learned, experiment)
+        print(report, flush=True)
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfrecog import checkpoints, classify, limits, photos, tasks
+from tfrecog import checkpoints, classify, limits, photos, tasks, warm_start
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.models.classifier import Classifier
@@ -133,7 +133,7 @@ def test_a_detector_starts_from_a_classifiers_backbone(name, tmp_path):
     checkpoints.save(tmp_path, 0, classifier, None, keep=1)
     detector = Experiment(detector=DetectorConfig(backbone=BackboneConfig(name=name)))
     model = tasks.build(detector, DatasetInfo((Category("cat", 1),), {})).build()
-    report = checkpoints.load_weights(tmp_path, model, skip_mismatched=True)
+    report = warm_start.load_weights(tmp_path, model, skip_mismatched=True)
     own = {variable.path: variable for variable in classifier.variables}
     backbone = [variable for variable in model.variables if variable.path.startswith("backbone/")]
     assert len(backbone) == len([path for path in own if path.startswith("backbone/")]) > 200

@@ -1,0 +1,195 @@
+"""A new run starts from what fits of other weights, and hears of what does not, names and rules alike."""
+
+import contextlib
+import types
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.test_checkpoints import assert_same, network, numbers
+from tests.test_config import changed
+from tfrecog import checkpoints, flagged, runs, warm_start
+from tfrecog.config import ClassifierConfig, Experiment
+from tfrecog.weights import detectron2_models
+
+RECIPE = Path(__file__).resolve().parent.parent / "configs" / "finetune" / "mask_rcnn_r50_fpn.flags"
+# A variable of each part of a detector.
+PARTS = (
+    "backbone/stem/kernel", "fpn/lateral2/kernel", "rpn/conv/kernel", "rpn/objectness/kernel", "rpn/deltas/kernel",
+    "trunk/dense1/kernel", "box/logits/kernel", "box/deltas/kernel", "mask/conv1/kernel", "mask/logits/kernel",
+    "keypoint/conv1/kernel", "keypoint/deconv/kernel",
+)  # fmt: skip
+
+
+def stand_in(*paths, fixed=()):
+    """What has variables of such paths, as a model has; those that begin as one of `fixed` do not learn."""
+    variables = []
+    for path in paths:
+        *layers, name = path.split("/")
+        with contextlib.ExitStack() as scopes:
+            for layer in layers:
+                scopes.enter_context(keras.name_scope(layer))
+            statistic = name.startswith("moving_")
+            variable = keras.Variable(np.ones(2), name=name, trainable=not statistic and not path.startswith(fixed))
+        assert variable.path == path
+        variables.append(variable)
+    learning = [variable for variable in variables if variable.trainable]
+    return types.SimpleNamespace(variables=variables, trainable_variables=learning)
+
+
+def finished(folder, experiment, *paths, imported=True):
+    """A run of an experiment, with a checkpoint of such variables."""
+    checkpoints.save(folder, 0, stand_in(*paths), None, keep=1)
+    (folder / runs.FLAGFILE).write_text(flagged.dumps(experiment))
+    if imported:
+        (folder / runs.IMPORTED).write_text("{}")
+    return folder
+
+
+def begin(source, experiment, *paths):
+    """The report of a new run that starts from `source`."""
+    return warm_start.load_weights(source, stand_in(*paths), skip_mismatched=True, experiment=experiment)
+
+
+def test_weights_of_other_classes_are_left_out_only_if_that_is_asked_for(tmp_path):
+    saved = network(classes=2, seed=1)
+    checkpoints.save(tmp_path, 7, *saved, keep=1)
+    model, optimizer = network(classes=5, seed=2)
+    before = numbers(model, optimizer)
+    with pytest.raises(checkpoints.CheckpointError, match="skip_mismatched"):
+        warm_start.load_weights(tmp_path, model)
+    report = warm_start.load_weights(tmp_path, model, skip_mismatched=True)
+    assert "6 of 8 variables start from" in report  # all but the kernel and the bias of 5 classes
+    assert "net/class/kernel: [3, 2] there, [3, 5] in this model" in report
+    for variable, there, old in zip(model.variables, saved[0].variables, before, strict=False):
+        want = old if "class" in variable.path else there.numpy()
+        np.testing.assert_array_equal(variable.numpy(), want)
+
+
+def test_what_is_frozen_may_not_be_left_out_unless_it_has_learned_elsewhere(tmp_path):
+    checkpoints.save(tmp_path, 7, *network(classes=2, seed=1), keep=1)
+    model, _ = network(classes=5, seed=2)
+    model.get_layer("class").trainable = False
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(checkpoints.CheckpointError, match=r"lacks 2 variables that this run freezes.*net/class/kernel"):
+        warm_start.load_weights(tmp_path, model, skip_mismatched=True)
+    assert_same(before, [variable.numpy() for variable in model.variables])
+    learned = [variable.path for variable in model.get_layer("class").variables]
+    assert "6 of 8" in warm_start.load_weights(tmp_path, model, skip_mismatched=True, learned=learned)
+
+
+def test_on_a_single_map_the_last_stage_of_a_network_becomes_the_trunk(tmp_path):
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="res5")], name="backbone")
+    network.variables[0].assign(tf.random.stateless_normal([4, 3], (1, 2)))
+    checkpoints.save(tmp_path, 7, network, None, keep=1)
+    detector = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="res5")], name="trunk")
+    assert "2 of 2 variables" in warm_start.load_weights(tmp_path, detector)
+    assert_same([v.numpy() for v in detector.variables], [v.numpy() for v in network.variables])
+
+
+def test_moving_statistics_are_frozen_where_their_norm_is(tmp_path):
+    norm = [f"fpn/lateral2/norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")]
+    checkpoints.save(tmp_path, 0, stand_in("backbone/stem/kernel", *norm[:2]), None, keep=1)  # as of group norm
+    frozen = stand_in("backbone/stem/kernel", *norm, fixed=("fpn/lateral2/norm/",))
+    with pytest.raises(checkpoints.CheckpointError, match=r"lacks 2 .*norm/moving_mean.*(?s:.*)--detector\.fpn\.norm"):
+        warm_start.load_weights(tmp_path, frozen, skip_mismatched=True)
+    learned = warm_start.load_weights(tmp_path, frozen, skip_mismatched=True, learned=norm)
+    assert "3 of 5 variables" in learned
+    learning = stand_in("backbone/stem/kernel", *norm)  # They follow the batches.
+    assert "3 of 5 variables" in warm_start.load_weights(tmp_path, learning, skip_mismatched=True)
+
+
+def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp_path):
+    theirs = detectron2_models.experiment("mask_rcnn_R_50_FPN_3x")
+    ours = flagged.load(Experiment(), RECIPE)
+    paths = [path for path in PARTS if not path.startswith("keypoint/")]
+    source, model = finished(tmp_path / "theirs", theirs, *paths), stand_in(*paths)
+    model.variables[0].assign([3, 4])
+    with pytest.raises(checkpoints.CheckpointError) as error:
+        warm_start.load_weights(source, model, skip_mismatched=True, experiment=ours)
+    told = {line.strip().partition(":")[0] for line in str(error.value).splitlines() if line.startswith("  --")}
+    assert told == {
+        "--detector.aligned", "--detector.backbone.norm_epsilon", "--detector.backbone.stride_in_1x1",
+        "--detector.rpn.anchor_rule", "--detector.box.pool_samples", "--detector.mask.pool_samples",
+    }  # fmt: skip
+    assert "--detector.aligned: True there, False now" in str(error.value)
+    assert f"--flagfile={source / runs.FLAGFILE}" in str(error.value)
+    np.testing.assert_array_equal(model.variables[0], [3, 4])  # Nothing has changed.
+    # With its own flags, and with others for the new run that no weight hangs on.
+    assert "warning" not in begin(source, changed("optim.learning_rate", 0.5, theirs), *paths)
+
+
+def test_whoever_names_the_checkpoint_of_published_weights_is_warned_alone(tmp_path):
+    theirs = detectron2_models.experiment("mask_rcnn_R_50_FPN_3x")
+    source = finished(tmp_path, theirs, *PARTS)
+    report = begin(checkpoints.latest(source), flagged.load(Experiment(), RECIPE), *PARTS)
+    assert "12 of 12 variables" in report and "warning" in report
+    assert "--detector.aligned: True there, False now" in report
+
+
+def test_from_a_run_of_ones_own_other_rules_are_a_warning(tmp_path):
+    source = finished(tmp_path, changed("detector.aligned", True), *PARTS, imported=False)
+    report = begin(source, Experiment(), *PARTS)
+    assert "warning" in report and "  --detector.aligned: True there, False now" in report
+    assert "warning" not in begin(source, changed("detector.aligned", True), *PARTS)
+
+
+@pytest.mark.parametrize("flag", [flag for _, names in warm_start._RULES for flag in names])
+def test_every_rule_is_a_flag(flag):
+    assert flag in {leaf.path for leaf in flagged.leaves(Experiment())}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "depend"),
+    [
+        ("detector.backbone.norm_epsilon", 0.5, {"backbone/stem/kernel"}),
+        ("detector.rpn.anchor_ratios", (1.0, 2.0, 3.0), {"rpn/objectness/kernel", "rpn/deltas/kernel"}),
+        ("detector.pool", "roi_pool", {path for path in PARTS if path.startswith(("trunk", "mask", "keypoint"))}),
+        ("detector.box.pool_samples", 0, {"trunk/dense1/kernel"}),
+        ("detector.box.delta_scale", (1.0, 1.0, 1.0, 1.0), {"box/deltas/kernel"}),
+        ("detector.mask.size", 28, {"mask/conv1/kernel", "mask/logits/kernel"}),
+        ("detector.keypoint.pool_samples", 0, {"keypoint/conv1/kernel", "keypoint/deconv/kernel"}),
+        ("detector.keypoint.pixel_index", True, {"keypoint/deconv/kernel"}),
+    ],
+)
+def test_a_rule_concerns_the_variables_that_depend_on_it_alone(flag, value, depend, tmp_path):
+    source = finished(tmp_path, Experiment(), *PARTS)
+    for path in PARTS:
+        try:
+            report = begin(source, changed(flag, value), path)
+            assert "warning" not in report and path not in depend, path
+        except checkpoints.CheckpointError as error:
+            assert f"--{flag}: " in str(error) and path in depend, path
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "path"),
+    [
+        ("data.resize", "pillow", "backbone/stem/kernel"),
+        ("data.size_rounding", "nearest", "backbone/stem/kernel"),
+        ("detector.output.paste", "detectron2", "mask/conv1/kernel"),
+    ],
+)
+def test_what_weights_depend_on_a_little_is_a_warning(flag, value, path, tmp_path):
+    report = begin(finished(tmp_path, Experiment(), path), changed(flag, value), path)
+    assert "warning" in report and f"  --{flag}: " in report
+
+
+def test_of_a_classifier_the_backbone_is_compared_and_nothing_else(tmp_path):
+    classifier = Experiment(task="classification", classifier=ClassifierConfig(norm_epsilon=1e-3))
+    classifier = changed("data.resize", "pillow", changed("detector.aligned", True, classifier))
+    source, backbone = finished(tmp_path, classifier, "backbone/stem/kernel"), PARTS[0]
+    assert "warning" not in begin(source, changed("detector.backbone.norm_epsilon", 1e-3), *PARTS)
+    report = begin(source, Experiment(), backbone)  # torchvision's own MobileNet detectors have another epsilon.
+    assert "  --detector.backbone.norm_epsilon: 0.001 there, 1e-05 now" in report and "aligned" not in report
+    with pytest.raises(checkpoints.CheckpointError, match=r"stride_in_1x1: False there, True now"):
+        begin(source, changed("detector.backbone.stride_in_1x1", True), backbone)
+
+
+def test_flags_of_another_version_are_not_compared_and_said_so(tmp_path):
+    source = finished(tmp_path, Experiment(), PARTS[0])
+    (source / runs.FLAGFILE).write_text("--detector.of_the_future=1\n")
+    assert "not of this version" in begin(source, Experiment(), PARTS[0])
