@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 from absl import flags
 
-from tfrecog import checkpoints, evaluate, flagged, limits, runs
+from tfrecog import checkpoints, evaluate, flagged, limits, runs, warm_start
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
 from tfrecog.tasks.detection import Detection
@@ -293,7 +293,7 @@ def test_the_command_that_is_given_to_train_on_begins_a_new_run(run, tmp_path):
 def test_training_on_other_classes_starts_from_all_but_the_last_layers(run):
     other = info.DatasetInfo((info.Category("fox", 1),), {}, masks=True)
     model = Detection(Experiment(detector=SMALL), other).build()
-    report = checkpoints.load_weights(run, model, skip_mismatched=True)
+    report = warm_start.load_weights(run, model, skip_mismatched=True)
     assert f"{len(model.variables) - 6} of {len(model.variables)} variables start from" in report
     state, names = weights_of(3), published_names(model)
     for variable in model.variables:
