@@ -175,6 +175,11 @@ class KeypointConfig:
 
     size: Annotated[int, "Side of the pooled region; heat maps have four times this side."] = 14
     pool_samples: Annotated[int, POOL_SAMPLES] = 2
+    margin: Annotated[
+        float,
+        "Share of a roi's sides that the branch sees beyond it on each side; 0 in the paper. For keypoints on an "
+        "object's outline, which a roi cuts off when it is a little small.",
+    ] = 0.0
     channels: Annotated[int, "Channels of the convolutions."] = 512
     layers: Annotated[int, "How many 3x3 convolutions."] = 8
     min_visible: Annotated[int, "Instances with fewer labelled keypoints do not train the branch."] = 1

@@ -82,3 +82,8 @@ def test_flip_mirrors_and_its_own_inverse_undoes_it():
     box = tf.constant([[1.0, 2, 3, 5]])
     np.testing.assert_array_equal(boxes.flip(box, 10), [[1, 5, 3, 8]])
     np.testing.assert_array_equal(boxes.flip(boxes.flip(box, 10), 10), box)
+
+
+def test_grow_reaches_beyond_each_side_and_leaves_padding_empty():
+    got = boxes.grow(tf.constant([[10.0, 20, 30, 60], [0, 0, 0, 0]]), 0.1)
+    np.testing.assert_allclose(got, [[8, 16, 32, 64], [0, 0, 0, 0]], rtol=1e-6)

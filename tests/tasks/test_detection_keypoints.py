@@ -137,6 +137,16 @@ def test_predicted_keypoints_lie_in_their_boxes(model):
     assert np.abs(points - points.mean(axis=1, keepdims=True)).max() > 1  # not all the same
 
 
+@pytest.mark.parametrize(("margin", "seen"), [(0.0, 2), (0.25, 3)])
+def test_a_margin_shows_the_branch_what_a_roi_cuts_off(margin, seen):
+    task, batch = with_keypoint(margin=margin), batch_of(images=1, labelled=((2, 2, 2), (0, 0, 0)))
+    roi = BOXES[:1].copy()
+    roi[0, 2] = POINTS[0, :, 0].max() - 0.5  # Half a pixel too short for the lowest keypoint.
+    task._sample_rois = lambda *_: (tf.constant(roi[None]), tf.constant([[1]]), tf.constant([[0]]))
+    _, count = task.losses(task.build(), batch)["keypoint_loss"]
+    assert float(count) == seen
+
+
 def test_instances_with_too_few_labelled_keypoints_do_not_train_the_branch():
     assert [assigned(with_keypoint(min_visible=least), batch_of())[1] for least in (0, 1, 2, 3, 4)] == [8, 8, 6, 6, 0]
 

@@ -92,11 +92,17 @@ class Detector(keras.Model):
         return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled, training=training)
 
     def keypoint_logits(self, features, rois):
-        """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]."""
+        """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]; they span `keypoint_spans(rois)`."""
         if self.keypoint is None:
             raise ValueError("this detector was built without keypoints (--detector.keypoints)")
+        config = self.config.keypoint
         # On C4 too it reads the features themselves: its convolutions are its own.
-        return self.keypoint(self._pool(features, rois, self.config.keypoint.size, self.config.keypoint.pool_samples))
+        return self.keypoint(self._pool(features, self.keypoint_spans(rois), config.size, config.pool_samples))
+
+    def keypoint_spans(self, rois):
+        """Boxes [B, R, 4] that the heat maps of rois [B, R, 4] span: the rois, and a margin where one is asked for."""
+        margin = self.config.keypoint.margin
+        return boxes.grow(rois, margin) if margin else rois
 
     def call(self, image, size):
         """Detections in images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid.
@@ -134,9 +140,9 @@ class Detector(keras.Model):
     def _keypoints(self, features, found, labels):
         """Keypoints [B, D, J, 3] of each detection; empty slots cost nothing."""
         used, slots = _most(labels), found.shape[1]
-        logits = self.keypoint_logits(features, found[:, :used])
+        logits, spans = self.keypoint_logits(features, found[:, :used]), self.keypoint_spans(found[:, :used])
         size, joints = logits.shape[3:]
-        decoded = keypoints.decode(tf.reshape(logits, [-1, size, size, joints]), tf.reshape(found[:, :used], [-1, 4]))
+        decoded = keypoints.decode(tf.reshape(logits, [-1, size, size, joints]), tf.reshape(spans, [-1, 4]))
         decoded = tf.reshape(decoded, [-1, used, joints, 3]) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
         decoded = tf.pad(decoded, [[0, 0], [0, slots - used], [0, 0], [0, 0]])
         return tf.ensure_shape(decoded, [None, slots, joints, 3])

@@ -59,6 +59,12 @@ def long_enough(boxes, min_size):
     return tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= min_size, axis=-1)
 
 
+def grow(boxes, share):
+    """Boxes [..., 4] that reach beyond boxes [..., 4] by a share of their sides, above, below, left and right."""
+    more = (boxes[..., 2:] - boxes[..., :2]) * share
+    return boxes + tf.concat([-more, more], axis=-1)
+
+
 def flip(boxes, width):
     """Boxes [..., 4] mirrored left to right in an image `width` pixels wide."""
     y1, x1, y2, x2 = tf.unstack(boxes, axis=-1)

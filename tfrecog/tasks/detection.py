@@ -96,7 +96,8 @@ class Detection:
             )
             terms["mask_loss"] = losses.mask_loss(mask_logits, targets, labels)
         if self.config.keypoints:
-            terms["keypoint_loss"] = self._keypoint_loss(model.keypoint_logits(features, rois), batch, rois, labels, gt)
+            logits, spans = model.keypoint_logits(features, rois), model.keypoint_spans(rois)
+            terms["keypoint_loss"] = self._keypoint_loss(logits, batch, spans, labels, gt)
         return terms
 
     def _keypoint_loss(self, logits, batch, rois, labels, gt):
