@@ -39,6 +39,7 @@ _FROM_0 = {
     "detector.mask.layers",
     "detector.keypoint.pool_samples",
     "detector.keypoint.layers",
+    "detector.keypoint.margin",
     "detector.keypoint.min_visible",
     "detector.keypoint.loss_weight",
     "detector.output.min_size",
