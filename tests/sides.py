@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfrecog import predict
 from tfrecog.models.rcnn import Detector
-from tfrecog.ops import boxes
+from tfrecog.ops import boxes, suppression
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import coco, torchvision
 from tfrecog.weights.torchvision_detectors import EXPERIMENTS
@@ -87,8 +87,11 @@ def build(name, experiment, state):
 
 
 def sees(task, model, picture):
-    """What `model` sees in a picture uint8 [H, W, 3], and what it computes on the way, named as in the reference."""
-    kept = {}
+    """What `model` sees in a picture uint8 [H, W, 3], and what it computes on the way, named as in the reference.
+
+    The reference lacks proposal_scores (logits), which say in what order proposals come.
+    """
+    kept, thinned = {}, []
 
     def keep(method):
         original = getattr(Detector, method)
@@ -99,18 +102,25 @@ def sees(task, model, picture):
 
         return kept_method
 
+    def keep_scores(candidates, scores, *options, original=suppression.nms_by_group):
+        thinned.append((scores, *original(candidates, scores, *options)))
+        return thinned[-1][1:]
+
     batch = predict.batch_of(picture, task.experiment.data)
     with pytest.MonkeyPatch.context() as patch:
         for method in ("propose", "box_outputs"):
             patch.setattr(Detector, method, keep(method))
+        patch.setattr(suppression, "nms_by_group", keep_scores)
         found = {name: value[0].numpy() for name, value in task.predict(model, batch).items()}
     rois, valid, (objectness, deltas, _) = kept["propose"]
     class_logits, box_deltas = kept["box_outputs"]
+    (scores, chosen, _), *_ = thinned  # Proposals are thinned first.
     valid, filled, scale = valid[0].numpy(), found["labels"] > 0, batch["scale"][0].numpy()
     seen = {
         "objectness": objectness[0].numpy(),
         "deltas": deltas[0].numpy(),
         "proposals": rois[0].numpy()[valid],
+        "proposal_scores": tf.gather(scores, chosen).numpy()[valid],
         "class_logits": class_logits[0].numpy()[valid],
         "box_deltas": box_deltas[0].numpy()[valid],
         "boxes": found["boxes"][filled] / np.tile(scale, 2),
@@ -129,20 +139,25 @@ def compare(seen, reference):
     """The largest differences by name; AssertionError if one is more than promised, or the order is another.
 
     Where scores are equal but for rounding, neighbours may change places. So each detection and proposal is compared
-    with the nearest one (of its label); as they come by falling score on both sides, the order follows from the scores.
+    with the nearest one (of its label), and our scores must fall, to the tolerance, in the order of both sides.
     A detection that one side alone has must be a tie too: see `_decided`.
     """
+    assert len(seen["labels"]) and len(reference["labels"])
     sides = [{name: side[name] for name in side if name in OF_DETECTIONS} for side in (seen, reference)]
     seen, reference = (side | _decided(*pair) for side, pair in ((seen, sides), (reference, sides[::-1])))
     proposals = _nearest(seen["proposals"], reference["proposals"])
-    found = _nearest(_with_labels(seen), _with_labels(reference))
+    found = nearest_of_label(seen, reference)
+    # torchvision sorts sigmoids, which float32 has in steps of 2**-24 near one: up to so many logits are a tie there.
+    steps = 2**-23 * np.exp(seen["proposal_scores"])
+    for order in (slice(None), proposals):
+        assert_fall(seen["proposal_scores"][order], TOLERANCES["objectness"] + steps[order][:-1])
+    for scores in (seen["scores"], seen["scores"][found], reference["scores"]):
+        assert_fall(scores)
     order = dict.fromkeys(("proposals", "class_logits", "box_deltas"), proposals)
     order |= dict.fromkeys(("objectness", "deltas"), slice(None))
     seen = {name: value[order.get(name, found)][:: EVERY.get(name, 1)] for name, value in seen.items()}
-    if "keypoints" in seen:  # Two cells of a heat map may be equal but for rounding as well.
-        decided = reference["keypoint_leads"] > 1e-2
-        assert decided.mean() > 0.9
-        seen["keypoints"] = np.where(decided[..., None], seen["keypoints"], reference["keypoints"])
+    if "keypoints" in seen:
+        seen["keypoints"] = decided_keypoints(seen["keypoints"], reference["keypoints"], reference["keypoint_leads"])
     np.testing.assert_array_equal(seen["labels"], reference["labels"])
     differences = {}
     for name, tolerance in TOLERANCES.items():
@@ -151,6 +166,27 @@ def compare(seen, reference):
             np.testing.assert_allclose(seen[name], reference[name], rtol=0, atol=tolerance, err_msg=name)
             differences[name] = float(np.abs(seen[name] - reference[name]).max())
     return differences
+
+
+def assert_fall(scores, tie=TOLERANCES["scores"]):
+    """Scores [n] fall, but for ties: rises of at most `tie`."""
+    rises = np.diff(scores)
+    assert (rises <= tie).all(), f"the order is another: the largest rise is {rises.max():.2g}, after {rises.argmax()}"
+
+
+def nearest_of_label(found, others):
+    """For each of the other detections the place of the nearest one of its label; both hold boxes and labels."""
+    return _nearest(_with_labels(found), _with_labels(others))
+
+
+def decided_keypoints(keypoints, reference, leads):
+    """Keypoints [n, J, 2], but the reference's where the lead of its highest cell, `leads` [n, J], is rounding alone.
+
+    Two cells of a heat map may be equal but for rounding, far apart from each other.
+    """
+    decided = leads > 1e-2
+    assert decided.mean() > 0.9
+    return np.where(decided[..., None], keypoints, reference)
 
 
 def _decided(found, others):

@@ -1,5 +1,6 @@
 """torchvision's detectors, given the same weights, see here what they see there."""
 
+import functools
 import json
 import re
 import subprocess
@@ -7,11 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests import sides
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.models.conv import Conv
+from tfrecog.models.rcnn import Detector
+from tfrecog.ops import anchors, keypoints
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import coco, torchvision
 from tfrecog.weights.torchvision_detectors import EXPERIMENTS
@@ -27,21 +31,47 @@ def rule():
 
 
 @pytest.fixture(scope="module")
-def mask_rcnn(rule):
-    """Task, model and state dict of a Mask R-CNN whose reference is stored."""
-    state = rule.state(json.loads(str(sides.reference_of(MASK_RCNN)["shapes"])))
-    return *sides.build(MASK_RCNN, sides.small(MASK_RCNN), state), state
+def built(rule):
+    """{name: task, model and state dict} of the models whose reference is stored, each made when it is asked for."""
+
+    @functools.cache
+    def build(name):
+        state = rule.state(json.loads(str(sides.reference_of(name)["shapes"])))
+        return *sides.build(name, sides.small(name), state), state
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def seen(built, rule):
+    """{name: what such a model sees}, and what its network computed, for `as_computed`."""
+    return functools.cache(lambda name: kept(*built(name)[:2], rule.image()))
+
+
+@pytest.fixture(scope="module")
+def mask_rcnn(built):
+    return built(MASK_RCNN)
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_with_torchvisions_weights_a_detector_sees_what_torchvision_sees(name, rule, request):
+def test_with_torchvisions_weights_a_detector_sees_what_torchvision_sees(name, seen):
     reference = sides.reference_of(name)
-    if name == MASK_RCNN:
-        task, model, _ = request.getfixturevalue("mask_rcnn")
-    else:
-        task, model = sides.build(name, sides.small(name), rule.state(json.loads(str(reference["shapes"]))))
     assert len(reference["labels"]) == 20 and np.ptp(reference["scores"]) > 0.1  # It is decided.
-    print(name, sides.compare(sides.sees(task, model, rule.image()), reference))
+    print(name, sides.compare(seen(name)[0], reference))
+
+
+@pytest.mark.parametrize("what", [("boxes", "labels", "scores", "masks"), ("proposals", "class_logits", "box_deltas")])
+def test_another_order_is_noticed(what, seen):
+    found = seen(MASK_RCNN)[0]
+    sides.compare(found, reference := sides.reference_of(MASK_RCNN))
+    turned = {name: value[::-1] if name in what else value for name, value in found.items()}
+    with pytest.raises(AssertionError, match="the order is another"):
+        sides.compare(turned, reference)
+    turned = {
+        name: np.concatenate([value[4::-1], value[5:]]) if name in what else value for name, value in found.items()
+    }
+    with pytest.raises(AssertionError, match="the order is another"):
+        sides.compare(turned, reference)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -113,6 +143,110 @@ def test_a_wrong_rule_is_noticed(wrong, mask_rcnn, rule):
         torchvision.load(model, state)
     with pytest.raises(AssertionError):
         sides.compare(seen, sides.reference_of(MASK_RCNN))
+
+
+# What takes the time; a rule of a later step needs none of it anew.
+NETWORK = ("extract", "propose", "box_outputs", "keypoint_logits")
+
+
+def kept(task, model, picture):
+    """What `model` sees, and {method: result} of the methods of NETWORK."""
+    results = {}
+
+    def keep(name, original):
+        def method(self, *args, **options):
+            results[name] = original(self, *args, **options)
+            return results[name]
+
+        return method
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in NETWORK:
+            patch.setattr(Detector, name, keep(name, getattr(Detector, name)))
+        return sides.sees(task, model, picture), results
+
+
+def as_computed(patch, results, *names):
+    """Lets methods of Detector give what they gave before."""
+    for name in names:
+        patch.setattr(Detector, name, lambda self, *args, result=results[name], **options: result)
+
+
+def joints_in_another_order(patch, results):
+    as_computed(patch, results | {"keypoint_logits": results["keypoint_logits"][..., ::-1]}, "keypoint_logits")
+
+
+def no_half_pixel(patch, results):
+    patch.setattr(Detection, "_index_shift", lambda self, batch: tf.zeros([1, 1, 1, 2]))
+
+
+def heat_maps_x_first(patch, results):
+    decode = keypoints.decode
+    patch.setattr(keypoints, "decode", lambda maps, boxes: decode(tf.transpose(maps, [0, 2, 1, 3]), boxes))
+
+
+def corners_of_cells(patch, results):
+    def decode(maps, boxes, original=keypoints.decode):
+        side = tf.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+        return original(maps, boxes) - tf.pad(0.5 * side / tf.math.ceil(side), [[0, 0], [0, 1]])[:, None]
+
+    patch.setattr(keypoints, "decode", decode)
+
+
+def keypoints_x_first(patch, results):
+    decode = keypoints.decode
+    patch.setattr(keypoints, "decode", lambda maps, boxes: tf.gather(decode(maps, boxes), [1, 0, 2], axis=-1))
+
+
+@pytest.mark.parametrize(
+    "wrong", [joints_in_another_order, no_half_pixel, heat_maps_x_first, corners_of_cells, keypoints_x_first]
+)
+def test_a_wrong_rule_of_keypoints_is_noticed(wrong, built, seen, rule, monkeypatch):
+    name = "keypointrcnn_resnet50_fpn"
+    (task, model, _), (intact, results) = built(name), seen(name)
+    as_computed(monkeypatch, results, "extract", "box_outputs", "keypoint_logits")
+    wrong(monkeypatch, results)
+    found = sides.sees(task, model, rule.image())
+    for key in ("proposals", "boxes", "scores"):
+        np.testing.assert_array_equal(found[key], intact[key])
+    with pytest.raises(AssertionError, match="keypoint"):
+        sides.compare(found, sides.reference_of(name))
+
+
+def shapes_before_sizes(patch, model, results):
+    def cell(sizes, ratios, rounded, original=anchors.cell):
+        made = np.reshape(original(sizes, ratios, rounded=rounded), [len(ratios), len(sizes), 4])
+        return np.reshape(made.transpose(1, 0, 2), [-1, 4])
+
+    patch.setattr(anchors, "cell", cell)
+
+
+def regions_of_the_second_map(patch, model, results):
+    def pool(self, features, *args, original=Detector._pool):
+        return original(self, features | {5: features[6]}, *args)
+
+    patch.setattr(Detector, "_pool", pool)
+
+
+def keras_epsilon(patch, model, results):
+    patch.undo()
+    for conv in model.backbone._flatten_layers():
+        if isinstance(conv, Conv) and conv.norm is not None:
+            patch.setattr(conv.norm, "epsilon", 1e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [shapes_before_sizes, regions_of_the_second_map, keras_epsilon],
+)
+def test_a_wrong_rule_of_mobilenets_detector_is_noticed(wrong, built, seen, rule, monkeypatch):
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    (task, model, _), (_, results) = built(name), seen(name)
+    as_computed(monkeypatch, results, "extract")
+    sides.compare(sides.sees(task, model, rule.image()), reference := sides.reference_of(name))
+    wrong(monkeypatch, model, results)
+    with pytest.raises(AssertionError):
+        sides.compare(sides.sees(task, model, rule.image()), reference)
 
 
 def test_every_tensor_has_one_variable_and_every_variable_one_tensor(mask_rcnn):
