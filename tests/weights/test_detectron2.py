@@ -236,10 +236,3 @@ def test_what_does_not_fit_is_listed(mask_rcnn, rule):
 def test_of_a_file_of_the_zoo_only_the_weights_are_read(tmp_path, rule):
     rule.write(tmp_path / "a.pkl", {"b.weight": np.float32([1, 2])})
     assert {name: value.tolist() for name, value in files.read(tmp_path / "a.pkl").items()} == {"b.weight": [1, 2]}
-
-
-def test_files_are_named_by_their_md5():
-    for name, published in MODELS.items():
-        assert published.algorithm == "md5"
-        assert published.url.endswith(f"/{name}/{published.url.split('/')[-2]}/model_final_{published.digest}.pkl")
-        assert len(published.digest) == 6
