@@ -152,6 +152,7 @@ def test_every_rule_is_a_flag(flag):
         ("detector.box.delta_scale", (1.0, 1.0, 1.0, 1.0), {"box/deltas/kernel"}),
         ("detector.mask.size", 28, {"mask/conv1/kernel", "mask/logits/kernel"}),
         ("detector.keypoint.pool_samples", 0, {"keypoint/conv1/kernel", "keypoint/deconv/kernel"}),
+        ("detector.keypoint.margin", 0.25, {"keypoint/conv1/kernel", "keypoint/deconv/kernel"}),
         ("detector.keypoint.pixel_index", True, {"keypoint/deconv/kernel"}),
     ],
 )

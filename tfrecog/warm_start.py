@@ -23,7 +23,10 @@ _RULES = (
     (("trunk/",), (*_POOLED, "detector.box.size", "detector.box.pool_samples")),
     (("box/deltas/",), ("detector.box.delta_scale",)),
     (("mask/",), (*_POOLED, "detector.mask.size", "detector.mask.pool_samples")),
-    (("keypoint/",), (*_POOLED, "detector.keypoint.size", "detector.keypoint.pool_samples")),
+    (
+        ("keypoint/",),
+        (*_POOLED, *(f"detector.keypoint.{field}" for field in ("size", "pool_samples", "margin"))),
+    ),
     (("keypoint/deconv/",), ("detector.keypoint.pixel_index",)),
 )
 # Those that weights depend on a little.
