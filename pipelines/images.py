@@ -67,6 +67,12 @@ def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None 
         what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
         found.append(problem("image converted", what, "It is turned and stored as PNG; nothing needs to be done."))
         width, height = image.size
+    elif orientation != 1 and (orientation in (2, 3, 4) or width == height) and orientation <= 8:
+        what = f"its EXIF data turn or mirror it (orientation {orientation}), and its size does not tell of which image"
+        remedy = (
+            "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
+        )
+        found.append(problem("image may be annotated turned", what, remedy))
     elif size and size != (height, width):
         what = f"the JSON says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
         remedy = "The image is skipped: correct the JSON, or use the file that was annotated."

@@ -356,6 +356,15 @@ def test_an_image_turned_by_its_exif_data_is_stored_as_it_was_annotated(small_co
     np.testing.assert_array_equal(tf.io.decode_png(record.encoded, channels=3), upright)
 
 
+def test_an_image_whose_size_does_not_tell_whether_it_was_annotated_turned_is_kept_and_named(small_coco, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: as high and as wide either way
+    Image.new("RGB", (60, 40)).save(small_coco.images / "1.png", exif=exif)
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert [(problem.kind, problem.file) for problem in built.problems] == [("image may be annotated turned", "1.png")]
+    assert built.split.images == 2
+
+
 def test_the_second_image_with_an_id_is_left_out(small_coco, tmp_path, read_all):
     small_coco.tree["images"].append({"id": 1, "file_name": "2.png", "height": 40, "width": 60})
     built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
