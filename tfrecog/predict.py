@@ -4,6 +4,7 @@ python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg
 """
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -109,6 +110,8 @@ def main(prediction: Prediction) -> None:
         else:
             results = evaluate.DETECTIONS
             broken = predict(task, model, strategy, prediction, paths)
+            found = len(json.loads((Path(prediction.out) / results).read_text(encoding="utf-8")))
+            print(f"{found} detections with a score of at least {prediction.min_score:g} (--min_score)")
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
     except tf.errors.ResourceExhaustedError as error:

@@ -228,10 +228,10 @@ def _check_finite(done, terms, batch, saved, workdir):
     images = (
         f"Image ids of the batch: {', '.join(map(str, np.asarray(batch['image_id'])))}. " if "image_id" in batch else ""
     )
+    stays = f"the checkpoint of step {saved} in {workdir} stays" if saved else "there is no checkpoint yet"
     raise NonFiniteLoss(
         f"step {done}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; learning rate "
-        f"{terms['learning_rate']:.3g}.\n{images}The weights were not changed by this step; the checkpoint of step "
-        f"{saved} in {workdir} stays.\n"
+        f"{terms['learning_rate']:.3g}.\n{images}The weights were not changed by this step; {stays}.\n"
         "Usual causes: the learning rate is too high (lower --optim.learning_rate, lengthen --schedule.warmup_epochs, "
         "or bound the gradient with --optim.clip_norm=10), or a bad annotation (python -m pipelines.check)."
     )

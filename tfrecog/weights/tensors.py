@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+_MOST = 20  # lines of a kind: of a file of another network nothing fits, and nobody reads hundreds
+
 
 def match(
     variables: Iterable,
@@ -21,13 +23,14 @@ def match(
         ignored: whether a tensor of that name may be left over.
 
     Raises:
-        ValueError: tensors are missing, left over, or of another shape; all are listed with their shapes.
+        ValueError: tensors are missing, left over, or of another shape; listed with their shapes, `_MOST` of a kind.
     """
-    values, problems, used = {}, [], set()
+    values, used = {}, set()
+    missing, misshapen = [], []
     for variable in variables:
         name, shape = name_of(variable.path), tuple(variable.shape)
         if name not in state:
-            problems.append(f"missing {name} for {variable.path} {shape}")
+            missing.append(f"missing {name} for {variable.path} {shape}")
             continue
         used.add(name)
         published = np.asarray(state[name])
@@ -36,12 +39,15 @@ def match(
         except (ValueError, IndexError):  # A layout that needs a certain shape was given another.
             value = published
         if value.shape != shape:
-            problems.append(f"{name} {published.shape} gives {value.shape}, but {variable.path} is {shape}")
+            misshapen.append(f"{name} {published.shape} gives {value.shape}, but {variable.path} is {shape}")
         values[variable.path] = value
     surplus = [name for name in state if name not in used and not ignored(name)]
-    problems += [f"left over {name} {tuple(np.shape(state[name]))}" for name in surplus]
-    if problems:
-        raise ValueError("the weights do not fit the model:\n  " + "\n  ".join(problems))
+    surplus = [f"left over {name} {tuple(np.shape(state[name]))}" for name in surplus]
+    kinds = {"missing": missing, "of another shape": misshapen, "left over": surplus}
+    if any(kinds.values()):
+        lines = [line for problems in kinds.values() for line in problems[:_MOST]]
+        counts = ", ".join(f"{len(problems)} {kind}" for kind, problems in kinds.items() if problems)
+        raise ValueError("the weights do not fit the model:\n  " + "\n  ".join(lines) + f"\nIn all: {counts}.")
     return values
 
 
