@@ -24,6 +24,7 @@ from tests import sides
 from tfrecog import evaluate, predict, tasks
 from tfrecog.metrics import coco, rle
 from tfrecog.models.conv import Conv
+from tfrecog.models.rcnn import Detector
 from tfrecog.models.resnet import Block
 from tfrecog.weights import detectron2, files, importer, tensors
 from tfrecog.weights.detectron2_models import MODELS
@@ -183,12 +184,19 @@ def rules(model):
     }
 
 
-def test_every_rule_that_is_broken_is_noticed(mask_rcnn, reference):
+OF_THE_BACKBONE = {"RGB", "stride in the 3x3", "no epsilon"}
+
+
+def test_every_rule_that_is_broken_is_noticed(mask_rcnn, reference, monkeypatch):
     task, model, _, batch = mask_rcnn
     expected = reference["mask_boxes"][:, [1, 0, 3, 2]] * np.tile(batch["scale"][0], 2)
     labels = reference["mask_labels"] + 1
+    features, extract = model.extract(batch["image"], batch["size"]), Detector.extract
     farthest = {}
     for name, broken in rules(model).items():
+        # The features take most of the time, and other rules leave them as they are.
+        computed = extract if name in OF_THE_BACKBONE else lambda *_: features
+        monkeypatch.setattr(Detector, "extract", computed)
         with broken:
             found = {key: value[0].numpy() for key, value in task.predict(model, batch).items()}
         distance = np.abs(found["boxes"] - expected[:, None]).max(axis=-1)
