@@ -1,0 +1,82 @@
+"""From a file of weights to a detector of other classes: the commands that a person gives, and nothing between.
+
+The weights are seeded, in the names of torchvision's file; the images are synthetic scenes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from pipelines import scenes
+from tests import sides
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
+SMALL = ("--data.eval_short_side=96", "--data.long_side=128", "--data.eval_batch_size=2")
+
+
+def run(*command):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", *map(str, command)]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder with data, the imported run and one that continued from it for two steps, and what training printed."""
+    folder = tmp_path_factory.mktemp("finetune")
+    for split, count in (("train", 4), ("val", 2)):
+        scenes.build(str(folder / "data"), split, count, jobs=1)
+    shapes = json.loads(str(sides.reference_of(NAME)["shapes"]))
+    safetensors.numpy.save_file(sides.seeded_weights().state(shapes), folder / "weights.safetensors")
+    run(
+        "tfrecog.weights.torchvision", f"--model={NAME}", f"--weights={folder / 'weights.safetensors'}",
+        f"--out={folder / 'imported'}",
+    )  # fmt: skip
+    printed = run(
+        "tfrecog.train", "--flagfile=configs/finetune/faster_rcnn_mobilenet_v3_320_fpn.flags",
+        f"--train.start_from={folder / 'imported'}", f"--data.records={folder / 'data'}",
+        f"--workdir={folder / 'run'}", "--data.short_side=96", *SMALL, "--data.batch_size=2", "--schedule.epochs=1",
+        "--schedule.warmup_epochs=0", "--schedule.drop_epochs=", "--train.evaluate_epochs=0", "--train.log_steps=1",
+    )  # fmt: skip
+    return folder, printed
+
+
+def values(workdir):
+    """{variable: value} of a run's latest checkpoint."""
+    latest = sorted((workdir / "checkpoints").iterdir())[-1]
+    reader = tf.train.load_checkpoint(str(latest / "variables"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    return {name.split("/")[1].replace(".S", "/"): reader.get_tensor(name) for name in names}
+
+
+def test_all_but_the_last_layers_start_from_the_file_and_the_first_stages_stay(trained):
+    folder, printed = trained
+    before, after = values(folder / "imported"), values(folder / "run")
+    others = {name for name in before if before[name].shape != after[name].shape}
+    assert others == {f"box/{layer}/{leaf}" for layer in ("logits", "deltas") for leaf in ("kernel", "bias")}
+    assert f"{len(before) - 4} of {len(before)} variables start from" in printed
+    same = {name for name in before.keys() - others if np.array_equal(before[name], after[name])}
+    assert "backbone/stem/kernel" in same and "trunk/dense1/kernel" not in same
+    assert after["box/logits/bias"].shape == (len(scenes.CLASSES) + 1,)
+
+
+def test_what_was_trained_is_evaluated_and_predicts_its_own_classes(trained):
+    folder, _ = trained
+    flags = f"--flagfile={folder / 'run' / 'experiment.flags'}"
+    run("tfrecog.evaluate", flags)
+    metrics = json.loads((folder / "run" / "metrics.json").read_text())["metrics"]
+    assert 0 <= metrics["box_AP"] <= 1
+    run("pipelines.extract", f"--data={folder / 'data'}", "--split=val", "--count=2", f"--out={folder / 'photos'}")
+    run("tfrecog.predict", flags, f"--images={folder / 'photos'}/*.jpg", f"--out={folder / 'seen'}", "--min_score=0.01")
+    rows = json.loads((folder / "seen" / "detections.json").read_text())
+    assert rows and {row["category_id"] for row in rows} <= set(range(1, len(scenes.CLASSES) + 1))
