@@ -10,6 +10,7 @@ Boxes and deltas are stored y first. Of the larger arrays every n-th entry is st
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import re
@@ -77,16 +78,8 @@ def sees(model, picture):
     model.roi_heads.box_predictor.register_forward_hook(keep("box"))
     if model.roi_heads.has_mask():
         model.roi_heads.mask_predictor.register_forward_hook(keep("mask"))
-    read_keypoints = roi_heads.heatmaps_to_keypoints
-
-    def kept_keypoints(maps, rois):
-        kept["maps"] = maps, rois
-        return read_keypoints(maps, rois)
-
-    roi_heads.heatmaps_to_keypoints = kept_keypoints
-    with torch.inference_mode():
+    with torch.inference_mode(), kept_maps() as maps:
         [found] = model([torch.from_numpy(picture).permute(2, 0, 1) / 255])
-    roi_heads.heatmaps_to_keypoints = read_keypoints
     objectness, deltas = concat_box_prediction_layers(*kept["head"])
     class_logits, box_deltas = kept["box"]
     seen = {
@@ -105,9 +98,25 @@ def sees(model, picture):
     if model.roi_heads.has_keypoint():
         seen["keypoints"] = found["keypoints"][..., [1, 0]]
         seen["keypoint_scores"] = found["keypoints_scores"]
-        seen["keypoint_leads"] = leads(*kept["maps"])
+        seen["keypoint_leads"] = leads(*maps[0])
     seen = {key: value.numpy() for key, value in seen.items()}
     return seen | {key: seen[key][:: EVERY[key]] for key in ("objectness", "deltas", "class_logits", "box_deltas")}
+
+
+@contextlib.contextmanager
+def kept_maps():
+    """A list, to which each model that sees a picture adds its heat maps and their boxes, for `leads`."""
+    original, kept = roi_heads.heatmaps_to_keypoints, []
+
+    def read(maps, rois):
+        kept.append((maps, rois))
+        return original(maps, rois)
+
+    roi_heads.heatmaps_to_keypoints = read
+    try:
+        yield kept
+    finally:
+        roi_heads.heatmaps_to_keypoints = original
 
 
 def leads(maps, rois):

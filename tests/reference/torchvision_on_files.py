@@ -4,7 +4,7 @@
 
 Run by an interpreter that has torch and torchvision. Writes FOLDER/weights.pth, under the names and in the format of
 the published file, and FOLDER/seen.npz: of picture i boxes_i (x first), labels_i, scores_i, masks_i (bits of whole
-pixels, in rows) and keypoints_i.
+pixels, in rows), keypoints_i and keypoint_leads_i (see make_torchvision_detectors.py).
 """
 
 import pathlib
@@ -27,13 +27,14 @@ def main():
     model, seen = detectors.build(name, shapes), {}
     for i, picture in enumerate(pictures):
         pixels = torch.from_numpy(np.array(Image.open(picture).convert("RGB"))).permute(2, 0, 1)
-        with torch.inference_mode():
+        with torch.inference_mode(), detectors.kept_maps() as maps:
             [found] = model([pixels / 255])
         seen |= {f"{key}_{i}": found[key].numpy() for key in ("boxes", "labels", "scores")}
         if "masks" in found:
             seen[f"masks_{i}"] = np.packbits(found["masks"][:, 0].numpy() > 0.5, axis=-1)
         if "keypoints" in found:
             seen[f"keypoints_{i}"] = found["keypoints"].numpy()
+            seen[f"keypoint_leads_{i}"] = detectors.leads(*maps[0]).numpy()
     np.savez_compressed(folder / "seen.npz", **seen)
 
 
