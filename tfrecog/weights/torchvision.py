@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfrecog import interruption
 from tfrecog.models import resnet
 from tfrecog.models.rcnn import Detector
 from tfrecog.weights import tensors, torchvision_backbones
@@ -129,4 +130,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with interruption.told():
+        main()
