@@ -276,9 +276,10 @@ def test_the_file_of_faster_rcnn_lacks_nothing_but_the_masks(mask_rcnn):
     _, model, state = mask_rcnn
     with pytest.raises(ValueError) as error:
         torchvision.arrays(model, {name: value for name, value in state.items() if "mask" not in name})
-    problems = str(error.value).splitlines()[1:]
+    *problems, counts = str(error.value).splitlines()[1:]
     # Four convolutions, a deconvolution and the last one, each with a bias.
     assert len(problems) == 12 and all(line.split()[:1] == ["missing"] and "mask" in line for line in problems)
+    assert counts == "In all: 12 missing."
 
 
 def test_what_does_not_fit_is_listed(mask_rcnn):
