@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from tfrecog import atomic, photos
+from tfrecog import atomic, draw, photos
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 
@@ -65,7 +65,7 @@ def written_on(picture: np.ndarray, lines: list[str], min_side: int = 0) -> np.n
     A picture with a shorter side than `min_side` is enlarged by a whole factor, to ten times `min_side` at most.
     """
     height, width = picture.shape[:2]
-    factor = max(1, min(-(-min_side // min(height, width)), 10 * min_side // max(height, width)))
+    factor = draw.enlargement(height, width, min_side)
     drawn = Image.fromarray(picture.repeat(factor, 0).repeat(factor, 1))
     canvas = ImageDraw.Draw(drawn, "RGBA")
     y = margin = max(2, min(drawn.size) // 100)

@@ -45,7 +45,7 @@ def instances(
     """
     image, boxes, labels = np.asarray(image, np.uint8), np.asarray(boxes, float), np.asarray(labels, int)
     height, width = image.shape[:2]
-    factor = max(1, min(-(-min_side // max(1, min(height, width))), 10 * min_side // max(1, height, width)))
+    factor = enlargement(height, width, min_side)
     line = max(1, round(min(height, width) * factor / 240))
     # Large instances first: what is small would be hidden under them.
     extents = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) if len(boxes) else np.zeros(0)
@@ -77,6 +77,11 @@ def instances(
         text = name if scores is None else f"{name} {scores[i]:.0%}"
         taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), font, picture.size, taken))
     return np.asarray(picture)
+
+
+def enlargement(height: int, width: int, min_side: int) -> int:
+    """Whole factor that makes both sides at least `min_side`, but the longer one no more than ten times it."""
+    return max(1, min(-(-min_side // max(1, min(height, width))), 10 * min_side // max(1, height, width)))
 
 
 def sure_keypoints(keypoints: np.ndarray) -> np.ndarray:

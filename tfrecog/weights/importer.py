@@ -79,7 +79,8 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     path = Path(options.weights).expanduser() if options.weights else _download(published)
     state = files.read(path, print)
     print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
-    genuine = _digest(path, published.algorithm).startswith(published.digest)
+    digests = {algorithm: _digest(path, algorithm) for algorithm in {published.algorithm, "sha256"}}
+    genuine = digests[published.algorithm].startswith(published.digest)
 
     count = num_classes(state, published.experiment.task) or published.info.num_classes
     numbered = published if count == published.info.num_classes else _of_names(published, map(str, range(count)))
@@ -98,7 +99,7 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     note = {
         "model": options.model,
         "file": path.name,
-        "sha256": _digest(path, "sha256"),
+        "sha256": digests["sha256"],
         "url": published.url if genuine else None,
         "published_figures": published.figures if genuine else None,
         "source": published.source if genuine else None,

@@ -34,7 +34,7 @@ def arrays(model: Detector, state: Mapping[str, np.ndarray]) -> dict[str, np.nda
     """Values of `model`'s variables by path, from a torchvision state dict of NumPy arrays.
 
     Raises:
-        ValueError: tensors are missing, left over, or of another shape; all are listed.
+        ValueError: tensors are missing, left over, or of another shape; see `tensors.match`.
     """
     return tensors.match(
         model.variables,
