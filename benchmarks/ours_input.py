@@ -6,7 +6,7 @@ import tensorflow as tf
 from sides import CORES, serve
 
 from tfrecog.config import DataConfig
-from tfrecog.data import index, info, read
+from tfrecog.data import detection, index, info
 
 IMAGES = 128  # of a run, at least
 
@@ -18,7 +18,7 @@ def main():
     config = DataConfig(records=records, batch_size=4, short_side=(800,), long_side=1333, workers=CORES)
     rows = index.load(records, "train")
     steps = -(-IMAGES // 4)
-    dataset = read.training(config, info.load(records), rows, masks=True, seed=0, start_step=0, steps=steps)
+    dataset = detection.training(config, info.load(records), rows, masks=True, seed=0, start_step=0, steps=steps)
     serve({"input, one image": lambda: sum(batch["image"].shape[0] for batch in dataset)})
 
 

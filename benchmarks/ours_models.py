@@ -10,7 +10,7 @@ from sides import serve
 from tfrecog import replicas, train
 from tfrecog.config import DetectorConfig, Experiment, OptimConfig
 from tfrecog.data.info import Category, DatasetInfo
-from tfrecog.optimizer import SGD
+from tfrecog.optimizer import Optimizer
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import torchvision
 
@@ -44,7 +44,7 @@ def main():
     strategy = replicas.strategy(1)
     with strategy.scope():
         model = task.build()
-        optimizer = SGD(model.trainable_variables, experiment.optim)
+        optimizer = Optimizer(model.trainable_variables, experiment.optim)
     if (folder / "weights.npz").exists():
         torchvision.load(model, dict(np.load(folder / "weights.npz")))
     image = tf.constant(inputs["image"])

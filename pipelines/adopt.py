@@ -31,7 +31,7 @@ from tfrecog.data.example import Example
 class Shard:
     """What a file of records holds."""
 
-    # offset, length, height, width, instances, their labelled keypoints, crowd
+    # offset, length, height, width, instances, their labelled keypoints, label, crowd
     rows: list[tuple[int, ...]] = field(default_factory=list)
     labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
     with_masks: int = 0  # records
@@ -58,7 +58,8 @@ def read(path: str, at) -> Shard:
                 ) from error
             instances = int((~record.crowd).sum())
             crowd, labelled = len(record.crowd) - instances, record.labelled_keypoints
-            shard.rows.append((offset, len(payload), record.height, record.width, instances, labelled, crowd))
+            counts = instances, labelled, record.label, crowd
+            shard.rows.append((offset, len(payload), record.height, record.width, *counts))
             shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
             shard.with_masks += record.masks is not None or not len(record.labels)
             if record.keypoints is not None and len(record.labels):
@@ -105,10 +106,10 @@ def adopt(
         masks=all(shard.with_masks == len(shard.rows) for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)
-    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 8)
+    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 9)
     if not images:
         raise Refused(f"the files of {pattern!r} have no record")
-    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 7].sum()), shards=())
+    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 8].sum()), shards=())
     try:
         info.check_same(out, dataclasses.replace(facts, splits={split: made}))
         files = _link(paths, out, split)

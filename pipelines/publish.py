@@ -90,7 +90,7 @@ def publish(
     tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]
 ) -> info.Split:
     """Moves the shards to `out`; then report, index and, last, dataset.json."""
-    rows = np.array([[k, *row] for k, note in enumerate(notes) for row in note["rows"]], np.int64).reshape(-1, 8)
+    rows = np.array([[k, *row] for k, note in enumerate(notes) for row in note["rows"]], np.int64).reshape(-1, 9)
     if not len(rows):
         raise Refused(f"no image could be used:\n{problems.table(found)}")
     names = tuple(task.name for task in tasks)
@@ -105,7 +105,7 @@ def publish(
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
     columns = dict(zip(index.COLUMNS, rows.T, strict=False))  # The last is the number of crowds.
     index.save(out, split, index.Index(shards=names, sizes=tuple(note["bytes"] for note in notes), **columns))
-    made = info.Split(images=len(rows), instances=int(rows[:, 5].sum()), crowd=int(rows[:, 7].sum()), shards=names)
+    made = info.Split(images=len(rows), instances=int(rows[:, 5].sum()), crowd=int(rows[:, 8].sum()), shards=names)
     info.save(out, dataclasses.replace(facts, splits={split: made}))
     for name in stale:  # of an earlier build of this split into another number of shards
         earlier = dataclasses.replace(tasks[0], name=name)

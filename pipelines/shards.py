@@ -29,7 +29,7 @@ from tfrecog import atomic
 from tfrecog.data import index, info, records
 
 SHARD_BYTES = 128 * 2**20
-_VERSION = 2  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
+_VERSION = 3  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
 
 
 class Item(Protocol):
@@ -154,8 +154,9 @@ class Writer:
                     continue
                 payload = records.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
                 instances = int(np.sum(~record.crowd))
-                crowd, labelled = len(record.crowd) - instances, record.labelled_keypoints
-                rows.append([file.tell(), len(payload), record.height, record.width, instances, labelled, crowd])
+                crowd, sides = len(record.crowd) - instances, [record.height, record.width]
+                counts = [instances, record.labelled_keypoints, record.label, crowd]
+                rows.append([file.tell(), len(payload), *sides, *counts])
                 header = struct.pack("<Q", len(payload))
                 file.write(header + struct.pack("<I", index.masked_crc(header)))
                 file.write(payload)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrecog import checkpoints
 from tfrecog.config import OptimConfig
-from tfrecog.optimizer import SGD
+from tfrecog.optimizer import Optimizer
 
 
 def network(classes=2, hidden=3, seed=0):
@@ -23,15 +23,18 @@ def network(classes=2, hidden=3, seed=0):
         keras.layers.Dense(classes, name="class"),
     ]
     model = keras.Sequential(layers, name="net")
-    optimizer = SGD(model.trainable_variables, OptimConfig())
+    optimizer = Optimizer(model.trainable_variables, OptimConfig())
     random = np.random.default_rng(seed)
-    for variable in [*(v.value for v in model.variables), *optimizer.momenta]:
+    for variable in [*(v.value for v in model.variables), *(s for slot in optimizer.slots.values() for s in slot)]:
         variable.assign(random.normal(size=variable.shape))
     return model, optimizer
 
 
 def numbers(model, optimizer):
-    return [v.numpy().copy() for v in [*(v.value for v in model.variables), *optimizer.momenta]]
+    return [
+        v.numpy().copy()
+        for v in [*(v.value for v in model.variables), *(s for slot in optimizer.slots.values() for s in slot)]
+    ]
 
 
 def assert_same(one, other):
@@ -180,4 +183,4 @@ def test_layers_of_one_name_are_refused(tmp_path):
 
     model = Twins()
     with pytest.raises(checkpoints.CheckpointError, match="different names"):
-        checkpoints.save(tmp_path, 1, model, SGD([], OptimConfig()), keep=1)
+        checkpoints.save(tmp_path, 1, model, Optimizer([], OptimConfig()), keep=1)

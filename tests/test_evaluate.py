@@ -27,6 +27,7 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data import index, info, records
+from tfrecog.evaluations.detection import DETECTIONS
 from tfrecog.metrics import coco
 from tfrecog.tasks import relabelled
 
@@ -168,7 +169,7 @@ def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size,
 
 def test_what_the_model_sees_is_written_once_with_the_ids_and_pixels_of_the_source(experiment, tmp_path, two_replicas):
     evaluate.evaluate(Oracle(), None, experiment, two_replicas, tmp_path)
-    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    rows = json.loads((tmp_path / DETECTIONS).read_text())
     expected = [
         (int(record.source_id), CATEGORIES[label - 1].id, *box.tolist())
         for record in SCENES
@@ -200,7 +201,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
     }  # fmt: skip
     for number, annotation in enumerate(truth.dataset["annotations"], 1):
         annotation["id"] = number
-    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    rows = json.loads((tmp_path / DETECTIONS).read_text())
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         for name, kind, drop in [("box", "bbox", "segmentation"), ("mask", "segm", "bbox")]:
@@ -216,7 +217,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
 def test_a_model_that_knows_the_keypoints_has_keypoint_ap_1(posed, tmp_path, count):
     numbers = evaluate.evaluate(Posed(), None, posed, replicas.strategy(count), tmp_path)
     assert numbers["keypoint_AP"] == numbers["box_AP"] == pytest.approx(1)
-    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    rows = json.loads((tmp_path / DETECTIONS).read_text())
     seen = {tuple(row["bbox"]): np.reshape(row["keypoints"], [3, 3]) for row in rows}
     for record in SCENES:
         boxes = np.round(coco.to_xywh(record.boxes), 3)
@@ -249,7 +250,7 @@ def test_the_written_keypoints_give_plain_pycocotools_the_same_numbers(posed, tm
     }  # fmt: skip
     for number, annotation in enumerate(truth.dataset["annotations"], 1):
         annotation["id"] = number
-    rows = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    rows = json.loads((tmp_path / DETECTIONS).read_text())
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         detections = truth.loadRes([{key: row[key] for key in row if key != "bbox"} for row in rows])
@@ -282,7 +283,7 @@ def test_what_the_evaluation_of_keypoints_needs_is_named_before_any_image_is_rea
 def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):
     numbers = evaluate.evaluate(Blind(), None, experiment, replicas.strategy(1), tmp_path)
     assert numbers["box_AP"] == numbers["mask_AP"] == 0
-    assert json.loads((tmp_path / evaluate.DETECTIONS).read_text()) == []
+    assert json.loads((tmp_path / DETECTIONS).read_text()) == []
 
 
 def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
@@ -293,7 +294,7 @@ def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
 
     evaluate.evaluate(Outside(), None, experiment, replicas.strategy(1), tmp_path)
     sizes = {int(record.source_id): (record.width, record.height) for record in SCENES}
-    for row in json.loads((tmp_path / evaluate.DETECTIONS).read_text()):
+    for row in json.loads((tmp_path / DETECTIONS).read_text()):
         assert row["bbox"] == [0, 0, *sizes[row["image_id"]]]
 
 
@@ -319,7 +320,7 @@ def test_boxes_alone_are_evaluated_where_the_detector_has_no_masks(experiment, t
     experiment = dataclasses.replace(experiment, detector=DetectorConfig(masks=False))
     numbers = evaluate.evaluate(Boxes(), None, experiment, replicas.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1) and not any(name.startswith("mask") for name in numbers)
-    assert "segmentation" not in (tmp_path / evaluate.DETECTIONS).read_text()
+    assert "segmentation" not in (tmp_path / DETECTIONS).read_text()
 
 
 def test_without_a_folder_nothing_is_written(experiment, tmp_path, monkeypatch):
@@ -363,7 +364,7 @@ def run(folder, tmp_path_factory):
     data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=96, long_side=96)
     experiment = Experiment(workdir=str(workdir), data=data, detector=detector)
     model = tasks.build(experiment, info.load(folder)).build()
-    checkpoints.save(workdir, 7, model, optimizer.SGD(model.trainable_variables, experiment.optim), keep=1)
+    checkpoints.save(workdir, 7, model, optimizer.Optimizer(model.trainable_variables, experiment.optim), keep=1)
     return {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
 
 
@@ -372,7 +373,7 @@ def test_a_checkpoint_is_evaluated_from_the_flags_of_its_run(run, tmp_path, caps
     written = json.loads((tmp_path / evaluate.METRICS).read_text())
     assert written["step"] == 7 and written["images"] == 7
     assert 0 <= written["metrics"]["box_AP"] < 0.5 and written["metrics"]["mask_APl"] == -1
-    assert written["detections"] == len(json.loads((tmp_path / evaluate.DETECTIONS).read_text()))
+    assert written["detections"] == len(json.loads((tmp_path / DETECTIONS).read_text()))
     assert [row["name"] for row in written["classes"]] == ["cat", "dog"]
     assert "cat" in capsys.readouterr().out
 
@@ -382,7 +383,7 @@ def test_a_checkpoint_sees_the_same_on_two_replicas(run, tmp_path):
     for count in (1, 2):
         train = dataclasses.replace(run["train"], replicas=count)
         evaluate.main(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)))
-        both.append(json.loads((tmp_path / evaluate.DETECTIONS).read_text()))
+        both.append(json.loads((tmp_path / DETECTIONS).read_text()))
     one, two = (sorted(rows, key=lambda row: (row["image_id"], -row["score"])) for rows in both)
     assert len(one) == len(two) > 0, "the fresh model must see something for this to be a test"
     for a, b in zip(one, two, strict=True):
@@ -416,7 +417,7 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
     task = relabelled.Relabelled(Wider(), ("cat", "dog"))
     numbers = evaluate.evaluate(task, None, experiment, replicas.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
-    written = json.loads((tmp_path / evaluate.DETECTIONS).read_text())
+    written = json.loads((tmp_path / DETECTIONS).read_text())
     assert {row["category_id"] for row in written} == {17, 3}, "the ids are those of the records"
     assert len(written) == sum(int((~record.crowd).sum()) for record in SCENES)
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfrecog import replicas
 from tfrecog.config import OptimConfig
-from tfrecog.optimizer import SGD, decays
+from tfrecog.optimizer import Optimizer, decays
 
 PLAIN = OptimConfig(momentum=0.9, weight_decay=0.0, clip_norm=0.0)
 
@@ -17,16 +17,16 @@ def trajectory(config, start, gradients, rates, strategy=None, name="kernel"):
     strategy = strategy or replicas.strategy(1)
     with strategy.scope():
         variable = keras.Variable(np.float32(start), name=name)
-        optimizer = SGD([variable], config)
+        optimizer = Optimizer([variable], config)
 
     @tf.function
-    def step(gradient, rate):
-        strategy.run(lambda g: optimizer.apply([tf.reshape(g, np.shape(start))], rate), args=(gradient,))
+    def step(gradient, rate, count):
+        strategy.run(lambda g: optimizer.apply([tf.reshape(g, np.shape(start))], rate, count), args=(gradient,))
 
     values = []
-    for gradient, rate in zip(gradients, rates, strict=True):
+    for count, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
         batch = {"gradient": tf.constant(np.stack(gradient), tf.float32)}
-        step(replicas.share(strategy, batch)["gradient"], tf.constant(rate, tf.float32))
+        step(replicas.share(strategy, batch)["gradient"], tf.constant(rate, tf.float32), tf.constant(count, tf.int64))
         values.append(variable.numpy())
     return np.array(values)
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from tfrecog import draw, evaluate, photos, predict
 from tfrecog.config import DataConfig, DetectorConfig
-from tfrecog.data import index, info, read, records
+from tfrecog.data import detection, index, info, records
+from tfrecog.evaluations.detection import DETECTIONS
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 RED = (220, 20, 20)
@@ -64,7 +65,7 @@ def prediction(tmp_path):
 
 
 def rows_of(prediction):
-    return json.loads((predict.Path(prediction.out) / evaluate.DETECTIONS).read_text())
+    return json.loads((predict.Path(prediction.out) / DETECTIONS).read_text())
 
 
 class CornerFinder(RedFinder):
@@ -227,7 +228,7 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     dataset = info.DatasetInfo(CATEGORIES, {"val": info.Split(1, 0, 0, (shard,))})
     info.save(tmp_path, dataset)
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
-    (expected,) = read.evaluation(data, dataset, index.load(tmp_path, "val"), 1)
+    (expected,) = detection.evaluation(data, dataset, index.load(tmp_path, "val"), 1)
     got = predict.batch_of(photos.load(path), data)
     assert got.keys() == expected.keys()
     for name in got:

@@ -35,7 +35,7 @@ def test_the_warmup_grows_by_the_same_amount_at_every_step():
 def test_detectron2s_schedule_is_reproduced():
     # 90,000 steps of 16 images, drops at 60,000 and 80,000, warmup of 1,000 from 0.001; its formula at step s < 1000:
     # base · (0.001 · (1 - s/1000) + s/1000). An epoch of 1,000 steps makes its numbers whole.
-    schedule = ScheduleConfig(90.0, 1.0, 0.001, (60.0, 80.0), 0.1)
+    schedule = ScheduleConfig(epochs=90.0, warmup_epochs=1.0, warmup_factor=0.001, drop_epochs=(60.0, 80.0))
     rate = schedules.learning_rate(OptimConfig(), schedule, 16, 1000)
     want = {0: 2e-5, 500: 0.02 * (0.0005 + 0.5), 1000: 0.02, 59_999: 0.02, 60_000: 2e-3, 79_999: 2e-3, 80_000: 2e-4}
     for step, value in want.items():

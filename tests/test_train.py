@@ -165,8 +165,8 @@ def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
     assert "tiny: 26 parameters learn, 0 are fixed" in out
     assert "8 images: 4 on each of 2 replicas (CPU)" in out
     assert (
-        "0.2 at its peak: 0.2 for 8 images, scaling linear; warmup over 2 steps from 0.0002; times 0.1 at epochs 2"
-        in out
+        "sgd, 0.2 at its peak: 0.2 for 8 images, scaling linear; gradual warmup over 2 steps from 0.0002; "
+        "times 0.1 at epochs 2" in out
     )
     assert "3 epochs of 4 steps = 12 steps" in out
 

@@ -16,8 +16,6 @@ def text(task, model, experiment, data, strategy) -> str:
         weights[variable.trainable] += int(np.prod(variable.shape))
     optim, schedule = experiment.optim, experiment.schedule
     peak = schedules.peak(optim, batch)
-    drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
-    warmup = schedules.steps(schedule.warmup_epochs, data.steps_per_epoch)
     total = schedules.total_steps(schedule, data.steps_per_epoch)
     shown = data.steps_per_epoch * batch
     lines = [
@@ -26,9 +24,8 @@ def text(task, model, experiment, data, strategy) -> str:
         *([f"data      {data.description}"] if data.description else []),
         f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} "
         f"({strategy.extended.worker_devices[0].split('device:')[-1].split(':')[0]})",
-        f"rate      {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
-        f"scaling {optim.scaling}; warmup over {warmup} steps from {peak * schedule.warmup_factor:g}; "
-        f"times {schedule.drop_factor:g} at epochs {drops}",
+        f"rate      {optim.name}, {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
+        f"scaling {optim.scaling}; {_warmup(experiment, data)}; {_shape(schedule)}",
         f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
         f"run       {experiment.workdir}",
     ]
@@ -39,3 +36,19 @@ def text(task, model, experiment, data, strategy) -> str:
             "filled up with some again; a smaller --data.batch_size repeats fewer",
         )
     return "\n".join(lines)
+
+
+def _warmup(experiment, data):
+    schedule = experiment.schedule
+    count = 0 if schedule.warmup == "none" else schedules.steps(schedule.warmup_epochs, data.steps_per_epoch)
+    if not count:
+        return "no warmup"
+    start = schedules.start(experiment.optim, schedule, experiment.data.batch_size)
+    return f"{schedule.warmup} warmup over {count} steps {'at' if schedule.warmup == 'constant' else 'from'} {start:g}"
+
+
+def _shape(schedule):
+    if schedule.shape != "steps":
+        return {"cosine": "then half a cosine down to 0", "constant": "then no change"}[schedule.shape]
+    drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
+    return f"times {schedule.drop_factor:g} at epochs {drops}"

@@ -14,22 +14,23 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog import atomic, stored
-from tfrecog.optimizer import SGD
+from tfrecog.optimizer import Optimizer
 from tfrecog.stored import PREFIX, CheckpointError
 
 FOLDER, BEST, METRICS = "checkpoints", "best.json", "metrics.json"
 
 
-def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD | None, keep: int) -> Path:
+def save(workdir: str | Path, step: int, model: keras.Model, optimizer: Optimizer | None, keep: int) -> Path:
     """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`.
 
     Without an optimizer there are only weights, to evaluate or to start from.
     """
     folder = Path(workdir) / FOLDER
     final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
+    slots = optimizer.slots if optimizer else {}
     checkpoint = tf.train.Checkpoint(
         model=stored.by_path(model.variables, model.variables),
-        momenta=stored.by_path(optimizer.variables, optimizer.momenta) if optimizer else {},
+        **({name: stored.by_path(optimizer.variables, slot) for name, slot in slots.items()} or {"momenta": {}}),
         step=tf.Variable(step, dtype=tf.int64),
     )
     try:
@@ -53,9 +54,10 @@ def save(workdir: str | Path, step: int, model: keras.Model, optimizer: SGD | No
     return final
 
 
-def check_room(workdir: str | Path, model: keras.Model, optimizer: SGD, keep: int) -> None:
+def check_room(workdir: str | Path, model: keras.Model, optimizer: Optimizer, keep: int) -> None:
     """Raises CheckpointError if the disk has no room for those that a run will keep: now, and not after an epoch."""
-    values = [*(variable.value for variable in model.variables), *optimizer.momenta]
+    values = [variable.value for variable in model.variables]
+    values += [value for slot in optimizer.slots.values() for value in slot]
     size = sum(int(np.prod(value.shape)) * value.dtype.size for value in values)
     # Those kept, the best, and one that is being written; some may be there already.
     needed = size * max(1, keep + 2 - len(steps(workdir)))
@@ -68,16 +70,17 @@ def check_room(workdir: str | Path, model: keras.Model, optimizer: SGD, keep: in
         )
 
 
-def restore(path: str | Path, model: keras.Model, optimizer: SGD | None = None) -> int:
+def restore(path: str | Path, model: keras.Model, optimizer: Optimizer | None = None) -> int:
     """Gives a model, and its optimizer, all that the checkpoint at `path` has; returns its step.
 
     Raises CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
     """
     there, wanted = stored.read(path), stored.of_model(model)
-    if optimizer:
-        wanted |= {f"momenta/{path}": v for path, v in stored.by_path(optimizer.variables, optimizer.momenta).items()}
-    sections = ("model/", "momenta/") if optimizer else ("model/",)
-    differences = stored.compare(wanted, {k: v for k, v in there.keys.items() if k.startswith(sections)})
+    sections = ["model/"]
+    for name, slot in (optimizer.slots if optimizer else {}).items():
+        wanted |= {f"{name}/{path}": value for path, value in stored.by_path(optimizer.variables, slot).items()}
+        sections.append(f"{name}/")
+    differences = stored.compare(wanted, {k: v for k, v in there.keys.items() if k.startswith(tuple(sections))})
     if any(differences):
         raise CheckpointError(
             f"{path} is of another model.\n{stored.listing(*differences)}"
@@ -108,9 +111,10 @@ def best(workdir: str | Path) -> Path | None:
 
 
 def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
-    """Notes the checkpoint of `step` as the best if its AP is (of keypoints or masks, if there are); never pruned."""
+    """Notes the checkpoint of `step` as the best if its AP (of keypoints or masks, if there are) or top-1 is; never
+    pruned."""
     # Without objects AP is undefined: -1, or NaN.
-    by = next((name for name in ("keypoint_AP", "mask_AP", "box_AP") if metrics.get(name, -1) >= 0), None)
+    by = next((name for name in ("keypoint_AP", "mask_AP", "box_AP", "top1") if metrics.get(name, -1) >= 0), None)
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
         return False

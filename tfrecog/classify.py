@@ -26,7 +26,7 @@ def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, m
     Returns:
         The files that could not be read, with the reason.
     """
-    probabilities_of = tf.function(lambda batch: task.predict(model, {"image": batch}))
+    probabilities_of = tf.function(lambda batch: task.predict(model, {"image": batch})["probabilities"])
     pictures, broken, rows = photos.picture_paths(paths, out), {}, []
     for number, picture in photos.legible(paths, broken):
         seen = input_of(picture, experiment.data, experiment.classifier.crop)
@@ -50,13 +50,7 @@ def input_of(picture: np.ndarray, data: DataConfig, crop: int) -> np.ndarray:
 
     Its short side becomes `data.eval_short_side` pixels, the long one as many as torchvision's transforms give it.
     """
-    height, width = picture.shape[:2]
-    short, least = data.eval_short_side, min(height, width)
-    size = height * short // least, width * short // least
-    resized = image.resize(picture, tf.constant(size), data.resize).numpy()
-    # Python rounds a half to the even number, and so does the rule that published figures were measured with.
-    top, left = (round((side - crop) / 2) for side in size)
-    return resized[top : top + crop, left : left + crop]
+    return image.middle(picture, data.eval_short_side, crop, data.resize).numpy()
 
 
 def written_on(picture: np.ndarray, lines: list[str], min_side: int = 0) -> np.ndarray:

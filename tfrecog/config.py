@@ -63,6 +63,30 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """What a classifier sees of a picture while it learns; `data.flip` and `data.resize` count too."""
+
+    crop: Annotated[
+        Literal["inception", "scale", "centre", "whole"],
+        "Part of the picture that is resized to `classifier.crop`: a random area and shape (Szegedy et al. 2015), a "
+        "random square after the short side was resized to a random one of data.short_side (He et al. 2015), the "
+        "middle as in evaluation, or all of it, whatever its shape.",
+    ] = "inception"
+    area: Annotated[tuple[float, ...], "`inception`: range of the crop's share of the area."] = (0.08, 1.0)
+    aspect: Annotated[tuple[float, ...], "`inception`: range of the crop's width / height."] = (3 / 4, 4 / 3)
+    shift: Annotated[int, "Moves the crop by up to so many of its pixels each way; what was outside is 0."] = 0
+    jitter: Annotated[
+        tuple[float, ...], "Strength of brightness, contrast and saturation jitter, in random order. 0,0,0: off."
+    ] = (0.0, 0.0, 0.0)
+    lighting: Annotated[
+        float, "Deviation of the noise along the principal colours of ImageNet; 0.1 in Krizhevsky et al. 2012. 0: off."
+    ] = 0.0
+    layers: Annotated[int, "RandAugment (Cubuk et al. 2020): operations an image. 0: off."] = 0
+    magnitude: Annotated[float, "RandAugment: their strength, 0 to 30."] = 9.0
+    mixup: Annotated[float, "Mixup (Zhang et al. 2018): alpha of the beta distribution. 0: off."] = 0.0
+
+
+@dataclass(frozen=True)
 class BackboneConfig:
     """The network under the detector: a ResNet (He et al. 2015), MobileNetV3, or one of keras.applications."""
 
@@ -240,9 +264,9 @@ class ClassifierConfig:
     name: Annotated[
         Literal[
             "alexnet", "vgg16", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-            "resnext50_32x4d", "mobilenet_v3_large",
+            "resnext50_32x4d", "mobilenet_v3_large", "lecun1989", "lenet5", "lenet_modern",
         ],
-        "Which network.",
+        "Which network: one of torchvision's, or of the digits' (LeCun et al. 1989; 1998; a modern one).",
     ] = "resnet50"  # fmt: skip
     crop: Annotated[
         int, "Evaluation and prediction: side of the square cut from the middle of the resized image (pixels)."
@@ -252,12 +276,29 @@ class ClassifierConfig:
         "Normalisation, as of a detector's backbone; AlexNet and VGG16 without _bn have none.",
     ] = "batch"
     norm_epsilon: Annotated[float, "Added to the variance; MobileNetV3 has 1e-3."] = 1e-5
+    zero_gamma: Annotated[
+        bool, "A residual block starts as the identity: the gain of its last norm is 0 (Goyal et al. 2017, 5.1)."
+    ] = False
+    dropout: Annotated[
+        float, "Share of the units before each fully connected layer but the last that rest: AlexNet, VGG16, LeNets."
+    ] = 0.0
+    loss: Annotated[
+        Literal["cross_entropy", "squared_error"],
+        "Softmax cross entropy, or the mean squared error of the outputs from targets of -1 and 1 (LeCun et al. 1989).",
+    ] = "cross_entropy"
+    label_smoothing: Annotated[
+        float, "Share of the target that is spread over all classes (Szegedy et al. 2016, section 7)."
+    ] = 0.0
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """SGD as the field means it: u = m u + g + decay w; w = w - rate u."""
+    """How a gradient changes the weights; SGD as the field means it: u = m u + g + decay w; w = w - rate u."""
 
+    name: Annotated[
+        Literal["sgd", "lars", "adamw", "lamb"],
+        "SGD with momentum, LARS (You et al. 2017), AdamW (Loshchilov and Hutter 2019), LAMB (You et al. 2020).",
+    ] = "sgd"
     learning_rate: Annotated[float, "Learning rate for a batch of `base_batch_size` images."] = 0.02
     base_batch_size: Annotated[int, "Batch size that the learning rate was chosen for."] = 16
     scaling: Annotated[
@@ -265,10 +306,25 @@ class OptimConfig:
     ] = "linear"
     momentum: Annotated[float, "Share of the last update that is kept."] = 0.9
     nesterov: Annotated[bool, "Nesterov's momentum."] = False
+    momentum_correction: Annotated[
+        bool,
+        "A changed rate acts at once on the whole update (Goyal et al. 2017, section 3). Off: the rate is inside the "
+        "momentum, v = m v + rate (g + decay w), as in many libraries.",
+    ] = True
+    beta2: Annotated[float, "AdamW, LAMB: share of the last second moment that is kept; `momentum` is their beta1."] = (
+        0.999
+    )
+    epsilon: Annotated[float, "AdamW, LAMB: added to the root of the second moment."] = 1e-8
+    trust: Annotated[float, "LARS: the update's norm is this share of the weight's, times the rate."] = 0.001
     weight_decay: Annotated[float, "L2 penalty on kernels."] = 1e-4
     decay_biases: Annotated[bool, "Weight decay on biases too."] = True
     decay_norm: Annotated[bool, "Weight decay on the gain and shift of normalisation too."] = False
     clip_norm: Annotated[float, "Largest norm of the whole gradient, after the all-reduce. 0: no clipping."] = 0.0
+    ema: Annotated[
+        float,
+        "Decay, a step, of a moving average of the weights, which evaluation and prediction then use, such as 0.9999. "
+        "0: none.",
+    ] = 0.0
 
 
 @dataclass(frozen=True)
@@ -276,8 +332,22 @@ class ScheduleConfig:
     """Learning rate over time, in epochs."""
 
     epochs: Annotated[float, "Length of training."] = 12.0
-    warmup_epochs: Annotated[float, "Linear warmup."] = 0.136
-    warmup_factor: Annotated[float, "The warmup starts at this share of the learning rate."] = 0.001
+    warmup: Annotated[
+        Literal["gradual", "constant", "none"],
+        "The rate grows by the same amount at every step, stays at its start and then jumps, or is there at once "
+        "(Goyal et al. 2017, section 2.2).",
+    ] = "gradual"
+    warmup_epochs: Annotated[float, "Length of the warmup."] = 0.136
+    warmup_from: Annotated[
+        Literal["factor", "base"],
+        "The warmup starts at `warmup_factor` of the rate, or at optim.learning_rate as it is before it is scaled.",
+    ] = "factor"
+    warmup_factor: Annotated[float, "See `warmup_from`."] = 0.001
+    shape: Annotated[
+        Literal["steps", "cosine", "constant"],
+        "After the warmup: drops at `drop_epochs`, half a cosine down to 0 at the end (Loshchilov and Hutter 2017), or "
+        "no change.",
+    ] = "steps"
     drop_epochs: Annotated[tuple[float, ...], "The rate is multiplied by `drop_factor` at these epochs."] = (8.0, 11.0)
     drop_factor: Annotated[float, "See `drop_epochs`."] = 0.1
 
@@ -297,6 +367,19 @@ class TrainConfig:
     seed: Annotated[int, "Seed of the weights, of the data order and of the sampling."] = 0
     replicas: Annotated[int, "Devices to train on. 0: every GPU, or the CPU."] = 0
     deterministic: Annotated[bool, "Bit-for-bit repeatable on a GPU too; slower there."] = False
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        "What the network computes in; weights, losses and their sums are float32. float16 scales the loss, and halves "
+        "the scale when a gradient overflows (Micikevicius et al. 2018).",
+    ] = "float32"
+    jit_compile: Annotated[bool, "Compile the network and its gradient by XLA; not for detectors."] = False
+    accumulation: Annotated[
+        int, "The batch is worked through in so many parts, whose gradients are added: less memory, the same update."
+    ] = 1
+    steps_per_call: Annotated[int, "Steps that a device takes without coming back to Python."] = 1
+    profile_steps: Annotated[
+        tuple[int, ...], "First and last step of a profile for TensorBoard, such as 10,15. Empty: none."
+    ] = ()
     evaluate_epochs: Annotated[float, "Evaluate every so many epochs, and at the end. 0: never."] = 1.0
     checkpoint_epochs: Annotated[float, "Save a checkpoint every so many epochs."] = 1.0
     keep_checkpoints: Annotated[int, "How many of the latest checkpoints are kept, beside the best."] = 2
@@ -311,6 +394,7 @@ class Experiment:
     task: Annotated[Literal["detection", "classification"], "What is learned."] = "detection"
     workdir: Annotated[str, "Folder of the run: checkpoints, metrics, TensorBoard events."] = ""
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)

@@ -7,6 +7,11 @@ from tfrecog.config import BackboneConfig, BoxConfig, Experiment, KeypointConfig
 
 _FRACTIONS = {
     "data.flip",
+    "augment.area",
+    "classifier.dropout",
+    "classifier.label_smoothing",
+    "optim.beta2",
+    "optim.ema",
     "detector.rpn.positive_iou",
     "detector.rpn.negative_iou",
     "detector.rpn.positive_fraction",
@@ -43,6 +48,12 @@ _FROM_0 = {
     "detector.keypoint.min_visible",
     "detector.keypoint.loss_weight",
     "detector.output.min_size",
+    "augment.shift",
+    "augment.jitter",
+    "augment.lighting",
+    "augment.layers",
+    "augment.magnitude",
+    "augment.mixup",
     "classifier.norm_epsilon",
     "optim.weight_decay",
     "optim.clip_norm",
@@ -56,9 +67,10 @@ _FROM_0 = {
     "draw_side",  # of a prediction
 }
 _LENGTHS = {"data.scale_jitter": 2, "detector.box.delta_scale": 4}
+_LENGTHS |= {"augment.area": 2, "augment.aspect": 2, "augment.jitter": 3}
 # Of the networks whose poolings leave nothing of smaller images.
 _SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
-_MAY_BE_EMPTY = {"schedule.drop_epochs"}
+_MAY_BE_EMPTY = {"schedule.drop_epochs", "train.profile_steps"}
 
 
 def check(experiment: Experiment) -> None:

@@ -90,3 +90,10 @@ def total_where(condition, values):
 def count_where(condition):
     """How often condition [...] holds."""
     return tf.reduce_sum(tf.cast(condition, tf.float32))
+
+
+def image_loss(logits, labels):
+    """Softmax cross entropy of images: logits [B, K], labels [B] in 1..K; 0 does not count. (total, count)."""
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels - 1, 0), logits)
+    counts = tf.cast(labels > 0, tf.float32)
+    return tf.reduce_sum(cross_entropy * counts), tf.reduce_sum(counts)

@@ -6,9 +6,10 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import draw, evaluate
+from tfrecog import draw, inference
 from tfrecog.config import Experiment
-from tfrecog.data import image, index, info, read, records
+from tfrecog.data import detection, image, index, info, records
+from tfrecog.evaluations.detection import detections
 from tfrecog.metrics import rle
 
 MIN_SCORE = 0.5
@@ -18,12 +19,11 @@ def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Str
     """Pictures uint8 [H, W, 3] of `count` images of the evaluation split: ground truth left, detections right."""
     data, detector = experiment.data, experiment.detector
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
-    share = -(-data.eval_batch_size // strategy.num_replicas_in_sync)
-    data = dataclasses.replace(data, eval_batch_size=share * strategy.num_replicas_in_sync)
-    batches = read.evaluation(data, dataset, where).take(-(-count // data.eval_batch_size))
+    data = dataclasses.replace(data, eval_batch_size=inference.batch_size(data.eval_batch_size, strategy))
+    batches = detection.evaluation(data, dataset, where).take(-(-count // data.eval_batch_size))
     show = functools.partial(draw.instances, skeleton=dataset.skeleton, flip_pairs=dataset.flip_pairs)
     pictures = []
-    for found in evaluate.detections(task, model, strategy, batches, detector.output, any_size=data.tight):
+    for found in detections(task, model, strategy, batches, detector.output, any_size=data.tight):
         if len(pictures) == count:
             break
         truth = dataset.relabel(records.decode(index.read(data.records, where, found.record)))
@@ -50,3 +50,8 @@ def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Str
         )
         pictures.append(np.concatenate([want, got], axis=1))
     return pictures
+
+
+def classified(task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int) -> list[np.ndarray]:
+    """Pictures uint8 [H, W, 3] of what a classifier sees and says."""
+    return []

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, photos
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
+from tfrecog.evaluations import detection
 from tfrecog.metrics import coco, rle
 
 
@@ -49,10 +50,10 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
     names = [category.name for category in categories]
     broken: dict[Path, str] = {}
     output = prediction.detector.output
-    with evaluate.results_file(out) as write:
+    with detection.results_file(out) as write:
         for number, picture in photos.legible(paths, broken):
             batch = batch_of(picture, prediction.data)
-            (found,) = evaluate.detections(task, model, strategy, [batch], output, any_size=prediction.data.tight)
+            (found,) = detection.detections(task, model, strategy, [batch], output, any_size=prediction.data.tight)
             rows = coco.results(number, categories, *found.instances)
             write(
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
@@ -108,7 +109,7 @@ def main(prediction: Prediction) -> None:
             results, side = classify.PREDICTIONS, prediction.draw_side
             broken = classify.predict(task, model, prediction, paths, Path(prediction.out), side)
         else:
-            results = evaluate.DETECTIONS
+            results = detection.DETECTIONS
             broken = predict(task, model, strategy, prediction, paths)
             found = len(json.loads((Path(prediction.out) / results).read_text(encoding="utf-8")))
             print(f"{found} detections with a score of at least {prediction.min_score:g} (--min_score)")

@@ -1,5 +1,6 @@
 """The learning rate as a function of the step."""
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -23,22 +24,39 @@ def total_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int:
     return max(1, steps(schedule.epochs, steps_per_epoch))
 
 
+def start(optim: OptimConfig, schedule: ScheduleConfig, batch_size: int) -> float:
+    """Learning rate that the warmup starts from: a share of the peak, or the rate of the base batch size."""
+    return optim.learning_rate if schedule.warmup_from == "base" else schedule.warmup_factor * peak(optim, batch_size)
+
+
 def learning_rate(
     optim: OptimConfig, schedule: ScheduleConfig, batch_size: int, steps_per_epoch: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns step [] int64, counted from 0 → learning rate [] float32 of that step's update.
 
-    The warmup starts at `warmup_factor` of the peak and grows by the same amount at every step (Goyal et al. 2017,
-    section 2.2); the rate is multiplied by `drop_factor` from the first step of each of `drop_epochs`.
+    A gradual warmup grows by the same amount at every step until the peak, a constant one stays at its start (Goyal et
+    al. 2017, section 2.2). Then the rate is multiplied by `drop_factor` from the first step of each of `drop_epochs`,
+    or falls to 0 at the end along half a cosine that begins with the training.
     """
-    warmup = steps(schedule.warmup_epochs, steps_per_epoch)
-    drops = tf.constant([steps(epoch, steps_per_epoch) for epoch in schedule.drop_epochs], tf.int64)
-    rates = [peak(optim, batch_size) * schedule.drop_factor**drop for drop in range(len(schedule.drop_epochs) + 1)]
+    highest, lowest = peak(optim, batch_size), start(optim, schedule, batch_size)
+    warmup = 0 if schedule.warmup == "none" else steps(schedule.warmup_epochs, steps_per_epoch)
+    total = total_steps(schedule, steps_per_epoch)
+    epochs = schedule.drop_epochs if schedule.shape == "steps" else ()
+    drops = tf.constant([steps(epoch, steps_per_epoch) for epoch in epochs], tf.int64)
+    factors = [schedule.drop_factor**drop for drop in range(len(epochs) + 1)]
 
     def rate(step: tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.int64)
-        done = tf.minimum(tf.cast(step, tf.float32) / max(warmup, 1), 1.0) if warmup else tf.constant(1.0)
-        warm = schedule.warmup_factor + (1 - schedule.warmup_factor) * done
-        return warm * tf.gather(tf.constant(rates, tf.float32), tf.math.count_nonzero(step >= drops))
+        # Double precision: the steps of a million-step training differ in the seventh digit.
+        done = tf.cast(step, tf.float64)
+        level = tf.constant(highest, tf.float64)
+        if warmup and schedule.warmup == "gradual":
+            level = lowest + (highest - lowest) * tf.minimum(done / warmup, 1.0)
+        elif warmup:
+            level = tf.where(step < warmup, tf.constant(lowest, tf.float64), level)
+        if schedule.shape == "cosine":
+            level *= 0.5 * (1 + tf.cos(math.pi * tf.minimum(done / total, 1.0)))
+        factor = tf.gather(tf.constant(factors, tf.float64), tf.math.count_nonzero(step >= drops))
+        return tf.cast(level * factor, tf.float32)
 
     return rate

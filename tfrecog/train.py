@@ -4,8 +4,7 @@ The same command, or --flagfile=RUN/experiment.flags, continues a run that was s
 """
 
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,10 @@ from tfrecog import (
     warm_start,
 )
 from tfrecog.config import Experiment
-from tfrecog.data import index, info, read
-from tfrecog.optimizer import SGD
+from tfrecog.data import info, read
+from tfrecog.data.batches import Data
+from tfrecog.optimizer import Optimizer
 from tfrecog.weights import keras_applications
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the loop needs of a data set."""
-
-    steps_per_epoch: int
-    batches: Callable[[int, int], Iterable[dict]]  # (first step, total steps) → one global batch for each step
-    description: str = ""
-    images: int = 0  # in an epoch, each counted once
 
 
 class NonFiniteLoss(RuntimeError):
@@ -70,7 +60,7 @@ def run(
     _check_divisible(experiment.data.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
         model = task.build()
-        optimizer = SGD(model.trainable_variables, experiment.optim)
+        optimizer = Optimizer(model.trainable_variables, experiment.optim)
     rate = schedules.learning_rate(
         experiment.optim, experiment.schedule, experiment.data.batch_size, data.steps_per_epoch
     )
@@ -139,7 +129,7 @@ def run(
     return metrics
 
 
-def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, strategy: tf.distribute.Strategy):
+def train_step(task: Any, model: keras.Model, optimizer: Optimizer, rate: Callable, strategy: tf.distribute.Strategy):
     """Returns a function: shares of a batch, step [] int64 → terms, traced.
 
     The terms, all [], are `loss`, the task's, `learning_rate` and `gradient_norm`. A graph is traced (a bool says
@@ -164,7 +154,7 @@ def train_step(task: Any, model: keras.Model, optimizer: SGD, rate: Callable, st
         )
         means = replica.all_reduce(add, shares)
         finite = tf.reduce_all(tf.math.is_finite(means))
-        norm = optimizer.apply(gradients, rate(step), valid=finite)
+        norm = optimizer.apply(gradients, rate(step), step, valid=finite)
         named = dict(zip(terms, tf.unstack(means), strict=True))
         return {"loss": tf.reduce_sum(means), **named, "learning_rate": rate(step), "gradient_norm": norm}
 
@@ -237,49 +227,12 @@ def _check_finite(done, terms, batch, saved, workdir):
     )
 
 
-def _data(experiment, dataset):
-    """The records of an experiment as `Data`."""
-    data, options = experiment.data, experiment.train
-    keypoints = experiment.detector.keypoints
-    train_index = index.load(data.records, data.train_split, keypoints)
-    parts = [(data.train_split, "train")]
-    if options.evaluate_epochs > 0:
-        parts.append((data.eval_split, "evaluate"))
-        if data.eval_split not in dataset.splits:
-            raise ValueError(
-                f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
-                "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
-            )
-        # What is wrong with it shows now, and not after an epoch.
-        index.load(data.records, data.eval_split)
-        if keypoints:
-            info.sigmas(data.records)
-    described = [
-        f"{purpose} on {name}: {dataset.splits[name].images:,} images, {dataset.splits[name].instances:,} instances"
-        for name, purpose in parts
-    ]
-
-    def batches(start, total):
-        annotations = {"masks": experiment.detector.masks, "keypoints": keypoints}
-        return read.in_words(
-            read.training(data, dataset, train_index, **annotations, seed=options.seed, start_step=start, steps=total)
-        )
-
-    return Data(
-        steps_per_epoch=read.steps_per_epoch(train_index, data, keypoints),
-        batches=batches,
-        description=f"{data.records}, {dataset.num_classes} classes; {'; '.join(described)}",
-        images=len(read.training_rows(train_index, data, keypoints)),
-    )
-
-
 def _prepare(experiment):
     """Returns the resolved experiment, its task, its data and the claim on its workdir.
 
     Raises ValueError, OSError or CheckpointError for what a user can mend; then nothing is left behind.
     """
     limits.check(experiment)
-    tasks.check_learns(experiment)
     for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
         if not value:
             raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
@@ -293,7 +246,7 @@ def _prepare(experiment):
     experiment = runs.resolve(experiment)
     dataset = info.load(experiment.data.records)
     task = tasks.build(experiment, dataset)
-    data = _data(experiment, dataset)
+    data = task.data()
     # Here too, so that a wrong number of replicas leaves no run behind.
     _check_divisible(experiment.data.batch_size, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
     return experiment, task, data, runs.begin(experiment, dataset)
@@ -317,7 +270,8 @@ def main() -> int:
             )
 
         def draw(model, strategy):
-            return pictures.predictions(task, model, experiment, strategy, experiment.train.summary_images)
+            of = {"detection": pictures.predictions, "classification": pictures.classified}[experiment.task]
+            return of(task, model, experiment, strategy, experiment.train.summary_images)
 
         with claim:
             run(task, experiment, data, measure, draw)

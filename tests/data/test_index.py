@@ -51,7 +51,7 @@ def test_an_index_of_an_older_version_serves_until_keypoints_are_needed(folder, 
         patch.setattr(index, "scan", lambda *_: pytest.fail("all shards are read"))
         kept = index.load(folder, "train")
     assert kept.keypoints is None and list(kept.offset) == list(made.offset)
-    assert list(index.load(folder, "train", keypoints=True).keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
+    assert list(index.load(folder, "train", ["keypoints"]).keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
     assert list(index.load(folder, "train").keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # It has been saved.
 
 
@@ -64,7 +64,7 @@ def test_records_of_whatever_shape_are_counted(folder):
         return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
     visibility = "image/object/keypoint/visibility"
-    assert index._facts(serialized(), "x") == (10, 20, 2, 0)
+    assert index._facts(serialized(), "x") == (10, 20, 2, 0, 0)
     assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3)
     assert index._facts(serialized(**{visibility: [2, 0, 1, 1], "image/object/is_crowd": [0, 1]}), "x") == (
         10,

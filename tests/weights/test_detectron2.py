@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tests import sides
 from tfrecog import evaluate, predict, tasks
+from tfrecog.evaluations import detection
 from tfrecog.metrics import coco, rle
 from tfrecog.models.conv import Conv
 from tfrecog.models.rcnn import Detector
@@ -107,7 +108,7 @@ def assert_boxes(found, reference, case, batch):
 
 def test_mask_rcnn_sees_what_detectron2s_rules_see(mask_rcnn, reference):
     task, model, strategy, batch = mask_rcnn
-    (found,) = evaluate.detections(task, model, strategy, [batch], model.config.output)
+    (found,) = detection.detections(task, model, strategy, [batch], model.config.output)
     assert_boxes(found, reference, "mask", batch)
     assert found.masks is not None
     pasted = np.stack([rle.decompress(mask) for mask in found.masks[:PASTED]])
@@ -117,7 +118,7 @@ def test_mask_rcnn_sees_what_detectron2s_rules_see(mask_rcnn, reference):
 
 def test_keypoint_rcnn_sees_what_detectron2s_rules_see(keypoint_rcnn, reference):
     task, model, strategy, batch = keypoint_rcnn
-    (found,) = evaluate.detections(task, model, strategy, [batch], model.config.output)
+    (found,) = detection.detections(task, model, strategy, [batch], model.config.output)
     assert_boxes(found, reference, "keypoint", batch)
     assert found.keypoints is not None
     expected = reference["keypoint_keypoints"]

@@ -76,7 +76,7 @@ def resize(image, size, by="bilinear"):
     """
     if by == "pillow":
         whole = image if image.dtype == tf.uint8 else tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
-        # Without state: see `read._python`.
+        # Without state: see `read.python`.
         return tf.ensure_shape(tf.numpy_function(_pillow, [whole, size], tf.float32, stateful=False), [None, None, 3])
     # The kernel is twice as fast from float32 as from uint8, the conversion included.
     image = tf.cast(image, tf.float32)[None]
@@ -87,6 +87,19 @@ def _pillow(image, size):
     height, width = map(int, size)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.float32)
+
+
+def middle(image, short, crop, by="bilinear"):
+    """The square [crop, crop, 3] float32 in the middle of an image [H, W, 3] whose short side is resized to `short`.
+
+    The long side becomes as long as torchvision's transforms make it.
+    """
+    size = tf.shape(image)[:2]
+    resized = size * short // tf.reduce_min(size)
+    # A half is rounded to the even number, as by the rule that published figures were measured with.
+    offset = tf.cast(tf.round((tf.cast(resized, tf.float32) - crop) / 2), tf.int32)
+    picture = resize(image, resized, by)
+    return tf.ensure_shape(picture[offset[0] : offset[0] + crop, offset[1] : offset[1] + crop], [crop, crop, 3])
 
 
 def pad(image, canvas):

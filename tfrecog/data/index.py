@@ -21,8 +21,8 @@ from tfrecog.data.example import Example
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
-COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32, "keypoints": np.int32}
-YOUNGER = {"keypoints"}  # columns that older indices lack
+COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32, "keypoints": np.int32, "label": np.int32}
+YOUNGER = {"keypoints", "label"}  # columns that older indices lack
 
 
 class CorruptRecord(ValueError):
@@ -42,6 +42,7 @@ class Index:
     width: np.ndarray  # [n] pixels
     instances: np.ndarray  # [n] boxes that are not crowd
     keypoints: np.ndarray | None  # [n] labelled ones of those; None in an index that is older than this column
+    label: np.ndarray | None = None  # [n] class/label of the whole image, 0 without; None as above
 
     def __len__(self):
         return len(self.offset)
@@ -66,10 +67,10 @@ def save(folder, split, index):
         )
 
 
-def load(folder, split, keypoints=False):
+def load(folder, split, needs=()):
     """Index of a split; made by a scan of the shards, and saved if the folder permits, where it is missing or stale.
 
-    With `keypoints` it has that column: where it is older than that, it is made again, and otherwise it serves.
+    It has the columns that `needs` names: where it is older than one of those, it is made again; otherwise it serves.
     """
     splits = info.load(folder).splits
     if split not in splits:
@@ -81,7 +82,7 @@ def load(folder, split, keypoints=False):
         raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, such as {missing[0]}; build them again")
     index = _saved(path_of(folder, split))
     fresh = index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths)
-    if fresh and not (keypoints and index.keypoints is None):
+    if fresh and all(getattr(index, column) is not None for column in needs):
         return index
     index = scan(folder, shards)
     try:
@@ -146,7 +147,7 @@ def frames(path):
 
 
 def _facts(record, shard):
-    """Height, width, number of boxes that are not crowd, and of their labelled keypoints."""
+    """Height, width, number of boxes that are not crowd, and of their labelled keypoints, label of the image."""
     features = Example.FromString(record).features.feature
     height, width = (features[f"image/{side}"].int64_list.value[:1] for side in ("height", "width"))
     if not height or not width:
@@ -156,7 +157,8 @@ def _facts(record, shard):
     visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
     joints = len(visibility) // max(boxes, 1)
     labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
-    return height[0], width[0], int(np.sum(~crowd)), int(np.sum(labelled[~crowd]))
+    label = next(iter(features["image/class/label"].int64_list.value), 0)
+    return height[0], width[0], int(np.sum(~crowd)), int(np.sum(labelled[~crowd])), label
 
 
 def _saved(path):

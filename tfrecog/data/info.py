@@ -28,6 +28,7 @@ class Category:
     name: str
     id: int  # in the source, such as COCO's 1..90
     record_label: int | None = None  # class/label in the records, where it is not the label (foreign records)
+    key: str = ""  # what the source calls it, where that is no name for people, such as n01440764 of ImageNet
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class DatasetInfo:
     skeleton: tuple[tuple[int, int], ...] = ()
     keypoint_sigmas: tuple[float, ...] = ()  # of each joint, for OKS: deviation / sqrt(area); () in files before it
     masks: bool = False
+    image_labels: bool = False  # each image as a whole has a class
 
     @property
     def num_classes(self):
@@ -140,6 +142,7 @@ def save(folder, info):
             info,
             splits=old.splits | info.splits,
             masks=old.masks and info.masks,
+            image_labels=old.image_labels and info.image_labels,
             keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
         )
     _write(folder, info)
@@ -193,6 +196,8 @@ def _to_json(info):
     for category in tree["categories"]:
         if category["record_label"] is None:
             del category["record_label"]
+        if not category["key"]:
+            del category["key"]
     return tree
 
 
@@ -211,4 +216,5 @@ def _from_json(tree):
         skeleton=pairs("skeleton"),
         keypoint_sigmas=sigmas,
         masks=bool(tree.get("masks", False)),
+        image_labels=bool(tree.get("image_labels", False)),
     )

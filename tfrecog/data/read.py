@@ -1,10 +1,4 @@
-"""From records to batches, for `training` and for `evaluation`.
-
-A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
-image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
-seed [B, 2] of its randomness, valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in
-`max_instances` slots.
-"""
+"""What all readers of records have in common: one record, its picture, batches of them, and errors in words."""
 
 import os
 import re
@@ -14,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfrecog.data import image, instances, order, records
+from tfrecog.data import image, records
 from tfrecog.data import index as indices
-from tfrecog.data.parse import parse
 
 
 class InputError(ValueError):
@@ -40,113 +33,8 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
         yield batch
 
 
-def steps_per_epoch(index, config, keypoints=False):
-    """Training batches that show every image at least once."""
-    return _training_groups(config, index, keypoints).steps(config.batch_size)
-
-
-def training_rows(index, config, keypoints=False):
-    """Rows of the index that are trained on; of keypoints, those with enough of them."""
-    enough = index.instances >= config.skip_empty
-    if keypoints:
-        enough &= index.keypoints >= config.min_keypoints
-    return np.flatnonzero(enough)
-
-
-def training(config, info, index, *, masks, keypoints=False, seed, start_step, steps):
-    """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
-    if (masks and not info.masks) or (keypoints and not info.keypoints):
-        raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
-    groups = _training_groups(config, index, keypoints)
-    per_epoch = groups.steps(config.batch_size)
-    batches_of = order.shuffled(groups, config.batch_size, seed)
-    _report_crowded(config, index)
-    damaged = _Damaged() if config.skip_damaged else None
-
-    def batch_of(step):
-        epoch, position = divmod(int(step), per_epoch)
-        rows, canvases = batches_of(epoch)
-        return rows[position].astype(np.int64), canvases[position].astype(np.int32)
-
-    def batch(step):
-        rows, canvas = _python(batch_of, [step], [tf.int64, tf.int32])
-        rows = tf.ensure_shape(rows, [config.batch_size])
-        # Of the place and not of the record: one that fills up a batch is augmented differently from its first showing.
-        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
-        seeds = tf.stack([image.fold(of_step, place) for place in range(config.batch_size)])
-        return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), seeds
-
-    def example(row, canvas, example_seed):
-        serialized = _read(config.records, index, row, damaged)
-        record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
-        picture, sound = _decode(config.records, index, row, record, damaged)
-        objects = _objects(record, row, info, index, masks, keypoints, sound)
-        return _facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
-
-    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
-    return _prepare(dataset, example, config, config.batch_size)
-
-
-def evaluation(config, info, index, batch_size=None):
-    """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
-    batch_size = batch_size or config.eval_batch_size
-    sizes = np.stack([index.height, index.width], axis=-1)
-
-    def load(row):
-        record = parse(_read(config.records, index, row), masks=False, keypoints=0, mask_size=0)
-        picture, _ = _decode(config.records, index, row, record)
-        return picture, _facts(record, row, tf.zeros([2], tf.int32))
-
-    return _in_turn(config, sizes, load, batch_size)
-
-
-def _training_groups(config, index, keypoints):
-    rows = training_rows(index, config, keypoints)
-    if not len(rows):
-        needed = " with a box" * config.skip_empty
-        if keypoints and len(training_rows(index, config)):
-            needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
-        raise ValueError(f"{config.records}: the split has no image{needed} to train on")
-    sizes = np.stack([index.height, index.width], axis=-1)[rows]
-    short, long = max(config.short_side), config.long_side
-    resized = image.target_size(sizes, short, long, config.size_rounding)
-    return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
-
-
-def _report_crowded(config, index):
-    crowded = np.flatnonzero(index.instances > config.max_instances)
-    if len(crowded):
-        logging.warning(
-            "%d images have more than max_instances=%d objects (up to %d); what is more is left out. The first are: %s",
-            len(crowded),
-            config.max_instances,
-            index.instances[crowded].max(),
-            "; ".join(index.place(row) for row in crowded[:5]),
-        )
-
-
-def _in_turn(config, sizes, load, batch_size):
-    """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture and facts."""
-    rows = np.arange(len(sizes))
-    short, long = config.eval_short_side, config.long_side
-    resized = image.target_size(sizes, short, long, config.size_rounding)
-    if config.tight:
-        groups = order.group_tightly(resized, rows)
-    else:
-        groups = order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
-    rows, canvases, valid = order.in_turn(groups, batch_size)
-
-    def example(row, canvas, valid):
-        picture, facts = load(row)
-        size = image.target_size(facts["original_size"], short, long, config.size_rounding)
-        picture = image.resize(picture, size, config.resize)
-        return facts | _sized(picture, facts["original_size"], size, canvas) | {"valid": valid}
-
-    flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
-    return _prepare(tf.data.Dataset.from_tensor_slices(flat), example, config, batch_size)
-
-
-def _prepare(dataset, example, config, batch_size):
+def prepare(dataset, example, config, batch_size):
+    """Dataset of batches of what `example` makes of the elements of a dataset, on all cores, in order."""
     workers = config.workers or tf.data.AUTOTUNE
     dataset = dataset.map(example, num_parallel_calls=workers, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2)
@@ -163,7 +51,7 @@ def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _python(function, inputs, kinds):
+def python(function, inputs, kinds):
     """A Python function of arrays in a graph.
 
     Declared to be without state, which it is but for its reports: with deterministic operations, tf.data would call
@@ -172,7 +60,7 @@ def _python(function, inputs, kinds):
     return tf.numpy_function(function, inputs, kinds, stateful=False)
 
 
-class _Damaged:
+class Damaged:
     """Names each damaged record once, and counts them."""
 
     def __init__(self):
@@ -184,7 +72,7 @@ class _Damaged:
             logging.error("%s Going on without it; damaged so far: %d.", problem, len(self.rows))
 
 
-def _read(folder, index, row, damaged=None):
+def serialized(folder, index, row, damaged=None):
     """Serialized record; with `damaged`, a black image without annotations stands in for one that cannot be read."""
 
     def read(row):
@@ -196,10 +84,10 @@ def _read(folder, index, row, damaged=None):
             damaged.report(int(row), str(problem))
             return records.encode(records.blank(int(index.height[row]), int(index.width[row])))
 
-    return tf.ensure_shape(_python(read, [row], tf.string), [])
+    return tf.ensure_shape(python(read, [row], tf.string), [])
 
 
-def _decode(folder, index, row, record, damaged=None):
+def picture_of(folder, index, row, record, damaged=None):
     """Picture [H, W, 3] uint8 of a record, and whether it is sound [].
 
     A ValueError names shard, record, file and remedy; with `damaged` it is reported there, and the picture is black.
@@ -228,11 +116,12 @@ def _decode(folder, index, row, record, damaged=None):
         return np.zeros([*stated, 3], np.uint8), False
 
     inputs = [record["encoded"], row, record["filename"], record["height"], record["width"]]
-    picture, sound = _python(decode, inputs, (tf.uint8, tf.bool))
+    picture, sound = python(decode, inputs, (tf.uint8, tf.bool))
     return tf.ensure_shape(picture, [None, None, 3]), tf.ensure_shape(sound, [])
 
 
-def _facts(record, row, seed):
+def facts(record, row, seed):
+    """What a batch says of an image apart from its pixels and annotations."""
     source_id = tf.convert_to_tensor(record["source_id"])
     numeric = tf.strings.regex_full_match(source_id, "[0-9]{1,18}")
     return {
@@ -241,75 +130,4 @@ def _facts(record, row, seed):
         "image_id": tf.cond(numeric, lambda: tf.strings.to_number(source_id, tf.int64), lambda: row),
         "seed": seed,
         "valid": tf.constant(True),
-    }
-
-
-def _objects(record, row, info, index, masks, keypoints, usable):
-    """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes; none if not `usable`."""
-    objects = {"boxes": record["boxes"], "labels": _labels(record, row, info, index)}
-    if masks:
-        objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
-    if keypoints:
-        objects["keypoints"] = record["keypoints"]
-    return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]) & usable)
-
-
-def _labels(record, row, info, index):
-    """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
-    known = sorted(info.label_of_record_label.items())
-    by_number = tf.equal(record["labels"][:, None], [number for number, _ in known])
-    by_name = tf.equal(record["names"][:, None], list(info.names)) & (record["labels"] == 0)[:, None]
-    labels = tf.where(
-        tf.reduce_any(by_number, axis=1),
-        tf.gather([label for _, label in known], tf.argmax(by_number, axis=1)),
-        tf.where(tf.reduce_any(by_name, axis=1), tf.argmax(by_name, axis=1, output_type=tf.int32) + 1, 0),
-    )
-
-    def refuse(row, filename, labels):
-        raise ValueError(
-            f"{index.place(int(row))}: image {filename.decode()!r} has objects of the labels "
-            f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
-            "records again."
-        )
-
-    inputs = [row, record["filename"], record["labels"][labels == 0]]
-    return tf.cond(
-        tf.reduce_all(labels > 0),
-        lambda: labels,
-        lambda: tf.ensure_shape(tf.numpy_function(refuse, inputs, tf.int32), [None]),
-    )
-
-
-def _augmented(config, info, picture, objects, canvas, seed):
-    """Image and instances after photometric noise, flip, choice of scale and crop."""
-    original = tf.shape(picture)[:2]
-    if config.photometric:
-        picture = image.photometric(picture, image.fold(seed, 0), config.photometric)
-    if config.flip:
-        flipped = tf.random.stateless_uniform([], image.fold(seed, 1)) < config.flip
-        width = tf.cast(original[1], tf.float32)
-        picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
-        objects = tf.cond(flipped, lambda: instances.flip(objects, width, info.flip_pairs), lambda: objects)
-    short = tf.random.stateless_uniform([], image.fold(seed, 2), 0, len(config.short_side), tf.int32)
-    size = image.target_size(original, tf.gather(config.short_side, short), config.long_side, config.size_rounding)
-    low, high = config.scale_jitter
-    if (low, high) != (1.0, 1.0):
-        jitter = tf.random.stateless_uniform([], image.fold(seed, 3), low, high)
-        size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
-    picture = image.resize(picture, size, config.resize)
-    objects = instances.scale(objects, tf.cast(size, tf.float32) / tf.cast(original, tf.float32))
-    window = tf.minimum(size, canvas)
-    if high > 1:
-        share = tf.random.stateless_uniform([2], image.fold(seed, 4))
-        offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
-        picture = tf.slice(picture, tf.concat([offset, [0]], axis=0), tf.concat([window, [3]], axis=0))
-        objects = instances.crop(objects, offset, window)
-    return _sized(picture, original, size, canvas) | instances.pad(objects, config.max_instances)
-
-
-def _sized(picture, original, size, canvas):
-    return {
-        "image": image.pad(picture, canvas),
-        "size": tf.shape(picture)[:2],
-        "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
     }

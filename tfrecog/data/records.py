@@ -39,6 +39,8 @@ class Record:
     ids: np.ndarray  # int64 [n], annotation ids of the source, -1 unknown
     masks: list[np.ndarray] | None = None  # [n] int64 run lengths of the full-size mask
     keypoints: np.ndarray | None = None  # float32 [n, J, 3]: y, x, visibility; zeros where visibility is 0
+    label: int = 0  # of the whole image, 1..K; 0: it has none
+    class_name: str = ""  # of the whole image
 
     @property
     def labelled_keypoints(self):
@@ -108,6 +110,9 @@ def encode(record, *, png_masks=False, keypoint_names=()):
     texts("image/filename", [record.filename])
     texts("image/source_id", [record.source_id])
     texts("image/key/sha256", [hashlib.sha256(record.encoded).hexdigest()])
+    if record.label:
+        ints("image/class/label", [record.label])
+        texts("image/class/text", [record.class_name])
     for key, column in zip(BOX, fractions.T, strict=True):
         floats(key, column)
     ints("image/object/class/label", record.labels)
@@ -168,6 +173,8 @@ def decode(serialized):
         width=width,
         filename=string("image/filename"),
         source_id=string("image/source_id"),
+        label=int(next(iter(values("image/class/label", "int64_list", np.int64)), 0)),
+        class_name=string("image/class/text"),
         boxes=boxes,
         labels=column("image/object/class/label", "int64_list", np.int64, 0),
         names=strings("image/object/class/text") or [""] * n,

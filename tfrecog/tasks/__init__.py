@@ -10,13 +10,3 @@ def build(experiment: Experiment, info: DatasetInfo):
     from tfrecog.tasks.detection import Detection
 
     return {"detection": Detection, "classification": Classification}[experiment.task](experiment, info)
-
-
-def check_learns(experiment: Experiment) -> None:
-    """Raises ValueError for a task that has no training and no evaluation yet."""
-    if experiment.task == "classification":
-        raise ValueError(
-            "--task=classification: classifiers cannot be trained or evaluated yet. A classifier's run can be shown "
-            "pictures (python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg' --out=SEEN), "
-            "and a detector can start from its backbone (--train.start_from=RUN --train.skip_mismatched)"
-        )

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from tfrecog import losses
 from tfrecog.config import Experiment
+from tfrecog.data import detection, index, info, read
+from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.models.rcnn import Detector, per_image
 from tfrecog.ops import boxes, keypoints, masks, matching
@@ -25,14 +27,14 @@ _NAMES = {
 class Detection:
     """The task that `--task=detection` names."""
 
-    def __init__(self, experiment: Experiment, info: DatasetInfo):
-        self.experiment, self.config, self.info = experiment, experiment.detector, info
-        if self.config.masks and not info.masks:
+    def __init__(self, experiment: Experiment, dataset: DatasetInfo):
+        self.experiment, self.config, self.info = experiment, experiment.detector, dataset
+        if self.config.masks and not dataset.masks:
             raise ValueError(
                 f"{experiment.data.records} holds no masks, which --detector.masks needs: build the records with "
                 "masks, or set --nodetector.masks for boxes alone"
             )
-        if self.config.keypoints and not info.keypoints:
+        if self.config.keypoints and not dataset.keypoints:
             raise ValueError(
                 f"{experiment.data.records} holds no keypoints, which --detector.keypoints needs: build the records "
                 "with keypoints (of COCO: person_keypoints_*.json), or set --nodetector.keypoints"
@@ -44,6 +46,30 @@ class Detection:
         backbone = _NAMES.get(self.config.backbone.name, self.config.backbone.name.replace("resnet", "ResNet-"))
         branches = ["Mask"] * self.config.masks + ["Keypoint"] * self.config.keypoints
         return f"{' and '.join(branches) or 'Faster'} R-CNN, {backbone}-{self.config.neck.upper()}"
+
+    def data(self) -> Data:
+        """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
+        experiment, dataset, keypoints = self.experiment, self.info, self.config.keypoints
+        data, seed = experiment.data, experiment.train.seed
+        train_index = index.load(data.records, data.train_split, ["keypoints"] * keypoints)
+        check_eval_split(experiment, dataset)
+        if experiment.train.evaluate_epochs > 0:
+            # What is wrong with it shows now, and not after an epoch.
+            index.load(data.records, data.eval_split)
+            if keypoints:
+                info.sigmas(data.records)
+        asked = {"masks": self.config.masks, "keypoints": keypoints, "seed": seed}
+
+        def batches(start, total):
+            made = detection.training(data, dataset, train_index, **asked, start_step=start, steps=total)
+            return read.in_words(made)
+
+        return Data(
+            steps_per_epoch=detection.steps_per_epoch(train_index, data, keypoints),
+            batches=batches,
+            description=describe(experiment, dataset, "instances"),
+            images=len(detection.training_rows(train_index, data, keypoints)),
+        )
 
     def build(self) -> Detector:
         """A new detector with its variables."""

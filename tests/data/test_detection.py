@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines import scenes
 from tfrecog.config import DataConfig
-from tfrecog.data import index, info, read, records
+from tfrecog.data import detection, index, info, read, records
 
 SIZES = [(40, 60), (60, 40), (50, 50), (41, 60), (48, 64), (30, 90), (64, 48), (44, 52), (40, 61)]
 
@@ -66,7 +66,7 @@ def train(dataset, start, steps, seed=0, **changes):
     config, facts, rows = dataset
     config = dataclasses.replace(config, **changes)
     return list(
-        read.training(
+        detection.training(
             config, facts, rows, masks=True, keypoints=True, seed=seed, start_step=start, steps=steps
         ).as_numpy_iterator()
     )
@@ -96,7 +96,7 @@ def test_the_seed_decides_the_batches(dataset):
 
 def test_every_image_has_its_turn_in_every_epoch_in_another_order(dataset):
     config, _, rows = dataset
-    steps = read.steps_per_epoch(rows, config)
+    steps = detection.steps_per_epoch(rows, config)
     made = train(dataset, 0, 3 * steps)
     epochs = [[tuple(batch["record"]) for batch in made[e * steps : (e + 1) * steps]] for e in range(3)]
     for epoch in epochs:
@@ -106,7 +106,7 @@ def test_every_image_has_its_turn_in_every_epoch_in_another_order(dataset):
 
 def test_an_image_is_augmented_anew_whenever_it_is_shown(dataset):
     config, _, rows = dataset
-    steps = 2 * read.steps_per_epoch(rows, config)
+    steps = 2 * detection.steps_per_epoch(rows, config)
     made = train(dataset, 0, steps)
     # Some images fill up a batch, so there are more showings than images.
     assert steps * config.batch_size > 2 * 9
@@ -157,7 +157,7 @@ def test_the_left_point_of_a_scenes_object_is_its_leftmost_in_a_mirror_too(tmp_p
         records=str(tmp_path), batch_size=4, short_side=(160,), long_side=256, mask_size=7, max_instances=4, flip=flip
     )
     seen = 0
-    for batch in read.training(config, facts, rows, masks=False, keypoints=True, seed=0, start_step=0, steps=2):
+    for batch in detection.training(config, facts, rows, masks=False, keypoints=True, seed=0, start_step=0, steps=2):
         boxes, keypoints = batch["boxes"].numpy().reshape(-1, 4), batch["keypoints"].numpy().reshape(-1, 4, 3)
         for box, points in zip(boxes, keypoints, strict=True):
             top, left, bottom, right = points
@@ -177,8 +177,10 @@ def test_images_with_too_few_labelled_keypoints_are_left_out_only_where_keypoint
     def seen(least, keypoints):
         changed = dataclasses.replace(config, min_keypoints=least)
         facts_of_run = {"masks": False, "keypoints": keypoints, "seed": 0, "start_step": 0, "steps": 4}
-        made = read.training(changed, facts, rows, **facts_of_run).as_numpy_iterator()
-        assert read.steps_per_epoch(rows, changed, keypoints) == len(read.training_rows(rows, changed, keypoints))
+        made = detection.training(changed, facts, rows, **facts_of_run).as_numpy_iterator()
+        assert detection.steps_per_epoch(rows, changed, keypoints) == len(
+            detection.training_rows(rows, changed, keypoints)
+        )
         return {int(batch["record"][0]) for batch in made}
 
     assert seen(0, True) == seen(1, False) == {0, 1}
@@ -208,7 +210,7 @@ def test_batches_have_the_stated_shapes(dataset):
 def test_evaluation_shows_every_image_exactly_once(dataset, batch_size):
     config, facts, rows = dataset
     seen = []
-    for batch in read.evaluation(config, facts, rows, batch_size).as_numpy_iterator():
+    for batch in detection.evaluation(config, facts, rows, batch_size).as_numpy_iterator():
         assert batch["image"].shape[0] == batch_size
         seen += batch["record"][batch["valid"]].tolist()
         np.testing.assert_array_equal(batch["image_id"], 1000 + batch["record"])
@@ -224,10 +226,10 @@ def test_an_image_that_cannot_be_decoded_names_shard_record_file_and_remedy(data
     facts, rows = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
     expected = r"train-00001\.tfrecord, record 1 \(byte \d+\): image '5\.png' cannot be decoded(.|\n)*delete .*pipeline"
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
-        list(read.evaluation(config, facts, rows))
+        list(detection.evaluation(config, facts, rows))
     config = dataclasses.replace(config, skip_damaged=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
-        list(read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=9))
+        list(detection.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=9))
 
 
 def test_training_goes_on_without_damaged_records_and_names_each_once(dataset, tmp_path, caplog):
@@ -239,9 +241,11 @@ def test_training_goes_on_without_damaged_records_and_names_each_once(dataset, t
     content[rows.offset[2] + 100] ^= 1
     shard.write_bytes(content)
     config = dataclasses.replace(dataset[0], records=str(tmp_path), photometric=0, scale_jitter=(1.0, 1.0))
-    steps = 2 * read.steps_per_epoch(rows, config)
+    steps = 2 * detection.steps_per_epoch(rows, config)
     seen = set()
-    for batch in read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=steps).as_numpy_iterator():
+    for batch in detection.training(
+        config, facts, rows, masks=True, seed=0, start_step=0, steps=steps
+    ).as_numpy_iterator():
         for i, row in enumerate(batch["record"].tolist()):
             seen.add(row)
             assert (batch["labels"][i].max() == 0) == (batch["image"][i].max() == 0) == (row in (2, 5))
@@ -256,14 +260,14 @@ def test_a_size_that_is_not_the_images_is_an_error(dataset, tmp_path):
     facts, rows = write(tmp_path, [bad])
     config = dataclasses.replace(dataset[0], records=str(tmp_path))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"'0\.png' is \(60, 40\) pixels.*not \(40, 60\)"):
-        list(read.evaluation(config, facts, rows))
+        list(detection.evaluation(config, facts, rows))
 
 
 def test_a_label_that_no_category_has_names_the_record(dataset, tmp_path):
     bad = dataclasses.replace(record(0), labels=np.array([3, 1, 1]))
     facts, rows = write(tmp_path, [bad])
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
-    batches = read.in_words(read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1))
+    batches = read.in_words(detection.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1))
     # From the first to the last letter: without what TensorFlow adds.
     expected = r"\Atrain-00000\.tfrecord, record 0 \(byte 0\): image '0\.png' has .* labels \[3\], .* again\.\Z"
     with pytest.raises(read.InputError, match=expected):
@@ -274,7 +278,7 @@ def test_masks_that_dataset_json_promises_and_a_record_lacks_are_an_error_in_our
     facts, rows = write(tmp_path, [dataclasses.replace(record(3), masks=None)])
     config = DataConfig(records=str(tmp_path), batch_size=1)
     with pytest.raises(read.InputError) as error:
-        list(read.in_words(read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)))
+        list(read.in_words(detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)))
     remedy = "build the records with masks, or set --nodetector.masks"
     assert str(error.value) == f"not every instance has a mask in the record of 3.png: {remedy}"
 
@@ -285,7 +289,7 @@ def test_foreign_labels_and_bare_class_names_become_contiguous_labels(dataset, t
     categories = (info.Category("crowd", 7, record_label=1), info.Category("L", 9, record_label=38))
     facts, rows = write(tmp_path, [foreign], categories=categories)
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
-    (batch,) = read.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1)
+    (batch,) = detection.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1)
     assert batch["labels"].numpy().tolist() == [[2, 0, 0]]
 
 
@@ -294,7 +298,7 @@ def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tm
     facts, rows = write(tmp_path, [record(0), empty])
     for skip, seen in ((True, {0}), (False, {0, 1})):
         config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, skip_empty=skip)
-        made = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=4).as_numpy_iterator()
+        made = detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=4).as_numpy_iterator()
         assert {int(batch["record"][0]) for batch in made} == seen
 
 
@@ -304,8 +308,8 @@ def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path,
     facts, rows = write(tmp_path, [many])
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, max_instances=2)
     messages = []
-    monkeypatch.setattr(read.logging, "warning", lambda message, *values: messages.append(message % values))
-    (batch,) = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)
+    monkeypatch.setattr(detection.logging, "warning", lambda message, *values: messages.append(message % values))
+    (batch,) = detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)
     assert batch["labels"].numpy().tolist() == [[2, 1]]
     assert "1 images have more than max_instances=2 objects (up to 3)" in messages[0]
     assert "train-00000.tfrecord, record 0" in messages[0]
@@ -314,12 +318,14 @@ def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path,
 def test_masks_that_the_dataset_lacks_are_refused_at_once(dataset):
     config, facts, rows = dataset
     with pytest.raises(ValueError, match="has no masks to train on"):
-        read.training(config, dataclasses.replace(facts, masks=False), rows, masks=True, seed=0, start_step=0, steps=1)
+        detection.training(
+            config, dataclasses.replace(facts, masks=False), rows, masks=True, seed=0, start_step=0, steps=1
+        )
 
 
 def test_replicas_share_each_batch_between_them(dataset, two_replicas):
     config, facts, rows = dataset
-    made = read.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=3)
+    made = detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=3)
     shared = two_replicas.experimental_distribute_dataset(made)
     for whole, parts in zip(made, shared, strict=True):
         for key, values in whole.items():

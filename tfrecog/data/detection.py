@@ -1,0 +1,191 @@
+"""Records of images with instances into batches, for `training` and for `evaluation`.
+
+A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
+image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
+seed [B, 2] of its randomness, valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in
+`max_instances` slots.
+"""
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfrecog.data import image, instances, order, read
+from tfrecog.data.parse import parse
+
+
+def steps_per_epoch(index, config, keypoints=False):
+    """Training batches that show every image at least once."""
+    return _training_groups(config, index, keypoints).steps(config.batch_size)
+
+
+def training_rows(index, config, keypoints=False):
+    """Rows of the index that are trained on; of keypoints, those with enough of them."""
+    enough = index.instances >= config.skip_empty
+    if keypoints:
+        enough &= index.keypoints >= config.min_keypoints
+    return np.flatnonzero(enough)
+
+
+def training(config, info, index, *, masks, keypoints=False, seed, start_step, steps):
+    """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
+    if (masks and not info.masks) or (keypoints and not info.keypoints):
+        raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
+    groups = _training_groups(config, index, keypoints)
+    per_epoch = groups.steps(config.batch_size)
+    batches_of = order.shuffled(groups, config.batch_size, seed)
+    _report_crowded(config, index)
+    damaged = read.Damaged() if config.skip_damaged else None
+
+    def batch_of(step):
+        epoch, position = divmod(int(step), per_epoch)
+        rows, canvases = batches_of(epoch)
+        return rows[position].astype(np.int64), canvases[position].astype(np.int32)
+
+    def batch(step):
+        rows, canvas = read.python(batch_of, [step], [tf.int64, tf.int32])
+        rows = tf.ensure_shape(rows, [config.batch_size])
+        # Of the place and not of the record: one that fills up a batch is augmented differently from its first showing.
+        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
+        seeds = tf.stack([image.fold(of_step, place) for place in range(config.batch_size)])
+        return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), seeds
+
+    def example(row, canvas, example_seed):
+        serialized = read.serialized(config.records, index, row, damaged)
+        record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
+        picture, sound = read.picture_of(config.records, index, row, record, damaged)
+        objects = _objects(record, row, info, index, masks, keypoints, sound)
+        return read.facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
+
+    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
+    return read.prepare(dataset, example, config, config.batch_size)
+
+
+def evaluation(config, info, index, batch_size=None):
+    """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
+    batch_size = batch_size or config.eval_batch_size
+    sizes = np.stack([index.height, index.width], axis=-1)
+
+    def load(row):
+        record = parse(read.serialized(config.records, index, row), masks=False, keypoints=0, mask_size=0)
+        picture, _ = read.picture_of(config.records, index, row, record)
+        return picture, read.facts(record, row, tf.zeros([2], tf.int32))
+
+    return _in_turn(config, sizes, load, batch_size)
+
+
+def _training_groups(config, index, keypoints):
+    rows = training_rows(index, config, keypoints)
+    if not len(rows):
+        needed = " with a box" * config.skip_empty
+        if keypoints and len(training_rows(index, config)):
+            needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
+        raise ValueError(f"{config.records}: the split has no image{needed} to train on")
+    sizes = np.stack([index.height, index.width], axis=-1)[rows]
+    short, long = max(config.short_side), config.long_side
+    resized = image.target_size(sizes, short, long, config.size_rounding)
+    return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
+
+
+def _report_crowded(config, index):
+    crowded = np.flatnonzero(index.instances > config.max_instances)
+    if len(crowded):
+        logging.warning(
+            "%d images have more than max_instances=%d objects (up to %d); what is more is left out. The first are: %s",
+            len(crowded),
+            config.max_instances,
+            index.instances[crowded].max(),
+            "; ".join(index.place(row) for row in crowded[:5]),
+        )
+
+
+def _in_turn(config, sizes, load, batch_size):
+    """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture and facts."""
+    rows = np.arange(len(sizes))
+    short, long = config.eval_short_side, config.long_side
+    resized = image.target_size(sizes, short, long, config.size_rounding)
+    if config.tight:
+        groups = order.group_tightly(resized, rows)
+    else:
+        groups = order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
+    rows, canvases, valid = order.in_turn(groups, batch_size)
+
+    def example(row, canvas, valid):
+        picture, facts = load(row)
+        size = image.target_size(facts["original_size"], short, long, config.size_rounding)
+        picture = image.resize(picture, size, config.resize)
+        return facts | _sized(picture, facts["original_size"], size, canvas) | {"valid": valid}
+
+    flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
+    return read.prepare(tf.data.Dataset.from_tensor_slices(flat), example, config, batch_size)
+
+
+def _objects(record, row, info, index, masks, keypoints, usable):
+    """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes; none if not `usable`."""
+    objects = {"boxes": record["boxes"], "labels": _labels(record, row, info, index)}
+    if masks:
+        objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
+    if keypoints:
+        objects["keypoints"] = record["keypoints"]
+    return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]) & usable)
+
+
+def _labels(record, row, info, index):
+    """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
+    known = sorted(info.label_of_record_label.items())
+    by_number = tf.equal(record["labels"][:, None], [number for number, _ in known])
+    by_name = tf.equal(record["names"][:, None], list(info.names)) & (record["labels"] == 0)[:, None]
+    labels = tf.where(
+        tf.reduce_any(by_number, axis=1),
+        tf.gather([label for _, label in known], tf.argmax(by_number, axis=1)),
+        tf.where(tf.reduce_any(by_name, axis=1), tf.argmax(by_name, axis=1, output_type=tf.int32) + 1, 0),
+    )
+
+    def refuse(row, filename, labels):
+        raise ValueError(
+            f"{index.place(int(row))}: image {filename.decode()!r} has objects of the labels "
+            f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
+            "records again."
+        )
+
+    inputs = [row, record["filename"], record["labels"][labels == 0]]
+    return tf.cond(
+        tf.reduce_all(labels > 0),
+        lambda: labels,
+        lambda: tf.ensure_shape(tf.numpy_function(refuse, inputs, tf.int32), [None]),
+    )
+
+
+def _augmented(config, info, picture, objects, canvas, seed):
+    """Image and instances after photometric noise, flip, choice of scale and crop."""
+    original = tf.shape(picture)[:2]
+    if config.photometric:
+        picture = image.photometric(picture, image.fold(seed, 0), config.photometric)
+    if config.flip:
+        flipped = tf.random.stateless_uniform([], image.fold(seed, 1)) < config.flip
+        width = tf.cast(original[1], tf.float32)
+        picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
+        objects = tf.cond(flipped, lambda: instances.flip(objects, width, info.flip_pairs), lambda: objects)
+    short = tf.random.stateless_uniform([], image.fold(seed, 2), 0, len(config.short_side), tf.int32)
+    size = image.target_size(original, tf.gather(config.short_side, short), config.long_side, config.size_rounding)
+    low, high = config.scale_jitter
+    if (low, high) != (1.0, 1.0):
+        jitter = tf.random.stateless_uniform([], image.fold(seed, 3), low, high)
+        size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
+    picture = image.resize(picture, size, config.resize)
+    objects = instances.scale(objects, tf.cast(size, tf.float32) / tf.cast(original, tf.float32))
+    window = tf.minimum(size, canvas)
+    if high > 1:
+        share = tf.random.stateless_uniform([2], image.fold(seed, 4))
+        offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
+        picture = tf.slice(picture, tf.concat([offset, [0]], axis=0), tf.concat([window, [3]], axis=0))
+        objects = instances.crop(objects, offset, window)
+    return _sized(picture, original, size, canvas) | instances.pad(objects, config.max_instances)
+
+
+def _sized(picture, original, size, canvas):
+    return {
+        "image": image.pad(picture, canvas),
+        "size": tf.shape(picture)[:2],
+        "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
+    }

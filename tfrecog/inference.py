@@ -1,0 +1,51 @@
+"""A model in use: what it says of each image of a data set, on all replicas."""
+
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfrecog import replicas
+from tfrecog.data import read
+
+FACTS = ("image_id", "record", "original_size", "scale")
+
+
+def each(task, model, strategy, batches: Iterable[dict], *, any_size: bool = False) -> Iterator[tuple[dict, dict]]:
+    """Yields what `task.predict` says of each valid image of `batches` [B, …], and the facts that a batch has of it.
+
+    B is a multiple of the replicas. With `any_size` one graph serves canvases of all sizes, where there are too many
+    for one each.
+    """
+    predict = _predictor(task, model, strategy, any_size)
+    for batch in read.in_words(batches):
+        outputs = {
+            name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+            for name, value in predict(replicas.share(strategy, batch)).items()
+        }
+        facts = {name: batch[name].numpy() for name in FACTS if name in batch}
+        for i in np.flatnonzero(batch["valid"].numpy()):
+            yield {name: value[i] for name, value in outputs.items()}, {name: value[i] for name, value in facts.items()}
+
+
+@functools.lru_cache(maxsize=2)  # So that the evaluations during a training share one trace for each shape.
+def _predictor(task, model, strategy, any_size):
+    # Height and width become unknown when a second one comes: after three traces there are no more.
+    @tf.function(reduce_retracing=any_size)
+    def predict(batch):
+        return strategy.run(functools.partial(task.predict, model), (batch,))
+
+    return predict
+
+
+def batch_size(wanted: int, strategy: tf.distribute.Strategy) -> int:
+    """The least batch of at least so many images that divides among the replicas; fillers are not valid."""
+    return -(-wanted // strategy.num_replicas_in_sync) * strategy.num_replicas_in_sync
+
+
+def progress(total: int, what: str) -> tqdm:
+    """Images done, images a second, and how long it will take; a line a minute where nobody watches."""
+    return tqdm(total=total, desc=what, unit=" images", mininterval=0.5 if sys.stderr.isatty() else 60)
