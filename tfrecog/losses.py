@@ -92,8 +92,37 @@ def count_where(condition):
     return tf.reduce_sum(tf.cast(condition, tf.float32))
 
 
-def image_loss(logits, labels):
-    """Softmax cross entropy of images: logits [B, K], labels [B] in 1..K; 0 does not count. (total, count)."""
-    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels - 1, 0), logits)
-    counts = tf.cast(labels > 0, tf.float32)
-    return tf.reduce_sum(cross_entropy * counts), tf.reduce_sum(counts)
+def class_targets(labels, num_classes, smoothing=0.0):
+    """Shares [B, K] of the classes in images of labels [B] in 1..K; zeros for 0.
+
+    Args:
+        smoothing: share that goes to all classes alike, the true one too (Szegedy et al. 2016, section 7).
+    """
+    known = tf.cast(labels > 0, tf.float32)[:, None]
+    return known * ((1 - smoothing) * tf.one_hot(labels - 1, num_classes) + smoothing / num_classes)
+
+
+def image_cross_entropy(logits, targets):
+    """Softmax cross entropy of logits [B, K] with shares of the classes [B, K]; an image without shares adds nothing.
+
+    It is linear in the shares: of two images mixed, it is the mean of both labels' losses (Zhang et al. 2018).
+    """
+    log_probabilities = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+    counted = tf.reduce_sum(targets, axis=-1) > 0
+    return total_where(counted, -tf.reduce_sum(targets * log_probabilities, axis=-1)), count_where(counted)
+
+
+def image_squared_error(outputs, targets):
+    """Mean over the outputs [B, K] of their squared error; an image without shares [B, K] adds nothing.
+
+    An output is to be 1 for the class of the image and -1 for the others (LeCun et al. 1989, section 5).
+    """
+    error = tf.cast(outputs, tf.float32) - (2 * targets - 1)
+    counted = tf.reduce_sum(targets, axis=-1) > 0
+    return total_where(counted, tf.reduce_mean(error**2, axis=-1)), count_where(counted)
+
+
+def hits(outputs, labels):
+    """How many of the outputs [B, K] are highest for the label [B] in 1..K, and of how many; 0 does not count."""
+    best = tf.argmax(outputs, axis=-1, output_type=tf.int32) + 1
+    return count_where((best == labels) & (labels > 0)), count_where(labels > 0)

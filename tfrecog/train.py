@@ -50,7 +50,8 @@ def run(
 
     Args:
         task: has `build()` → model, and `losses(model, batch)` → name: (total, count) of one replica's share; a loss
-            term is the total over all replicas / the count over all replicas.
+            term is the total over all replicas / the count over all replicas. Those named in its `metrics`, if it has
+            such, are shown and are no part of the loss.
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
         evaluate: (model, strategy, step) → metrics.
@@ -144,10 +145,11 @@ def train_step(task: Any, model: keras.Model, optimizer: Optimizer, rate: Callab
         counts = tf.stack([tf.cast(count, tf.float32) for _, count in terms.values()])
         # Counts of the whole batch: an example weighs the same on every replica, however they are spread.
         shares = totals / tf.maximum(replica.all_reduce(add, tf.stop_gradient(counts)), 1.0)
+        learned = tf.constant([0.0 if name in getattr(task, "metrics", ()) else 1.0 for name in terms])
         # Where gradients meet they are added two by two, in a fixed order. GradientTape would use one AddN of them all,
         # whose order of summation depends on which of its inputs is free to be overwritten: on the threads.
         gradients = tf.gradients(
-            tf.reduce_sum(shares),
+            tf.reduce_sum(shares * learned),
             weights,
             unconnected_gradients="zero",
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
@@ -156,7 +158,7 @@ def train_step(task: Any, model: keras.Model, optimizer: Optimizer, rate: Callab
         finite = tf.reduce_all(tf.math.is_finite(means))
         norm = optimizer.apply(gradients, rate(step), step, valid=finite)
         named = dict(zip(terms, tf.unstack(means), strict=True))
-        return {"loss": tf.reduce_sum(means), **named, "learning_rate": rate(step), "gradient_norm": norm}
+        return {"loss": tf.reduce_sum(means * learned), **named, "learning_rate": rate(step), "gradient_norm": norm}
 
     traced = 0
 
