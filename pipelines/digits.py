@@ -1,0 +1,163 @@
+r"""Builds a split of a dataset from images and labels in arrays: digits such as MNIST's, or anything of their form.
+
+  python -m pipelines.digits --images=train-images-idx3-ubyte.gz --labels=train-labels-idx1-ubyte.gz \
+      --split=train --out=data/digits
+  python -m pipelines.digits --npz=mnist.npz --split=train --out=data/digits
+  python -m pipelines.check --data=data/digits --out=sheet.png
+
+IDX files may be gzipped. Of an NPZ file the keys of the split are taken (x_train and y_train, or train_images and
+train_labels; val finds x_test where there is no x_val), else x and y; or those of --npz_images and --npz_labels.
+
+Images are [N, H, W], [N, H, W, 3] or rows of square images, of any size, and become PNGs of the same pixels. Values
+that are not bytes are black to white 0..1, or -1..1 if some are negative (as zip codes often come), or 0..255; the
+command says which, and whether that was exact. Labels count from 0, or from --first_label.
+"""
+
+import hashlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from pipelines import arrays, command, labelled, shards
+from pipelines.images import Encoded
+from pipelines.problems import Problem, Refused
+from tfrecog.data import info, records
+
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One image of the array."""
+
+    name: str
+    position: int
+    pixels: np.ndarray  # uint8 [H, W] or [H, W, 3]
+    label: int  # 1..K
+    class_name: str
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(np.ascontiguousarray(self.pixels)).hexdigest()
+        return repr((self.name, self.position, self.pixels.shape, self.label, self.class_name, digest))
+
+
+def make(digit: Digit) -> tuple[records.Record, list[Problem]]:
+    """The record of an image; there are no problems."""
+    file = io.BytesIO()
+    Image.fromarray(digit.pixels).save(file, "PNG")
+    image = Encoded(file.getvalue(), "png", *digit.pixels.shape[:2])
+    return labelled.record(image, digit.name, str(digit.position), digit.label, digit.class_name), []
+
+
+def build(
+    images: np.ndarray,
+    labels: np.ndarray,
+    out: str,
+    split: str,
+    *,
+    classes: Sequence[str] = DIGITS,
+    first_label: int = 0,
+    strict: bool = False,
+    shard_count: int = 0,
+    jobs: int = 0,
+) -> shards.Built:
+    """Writes images uint8 [N, H, W] or [N, H, W, 3] with labels [N] as a split; raises Refused."""
+    places = labels - first_label
+    if not first_label and (places == len(classes)).any() and not (places == 0).any():
+        raise Refused(
+            f"there are {len(classes)} classes and labels from {labels.min()} to {labels.max()}, which seem to count "
+            "from 1: say so with --first_label=1, or give the names from label 0 on with --classes=FILE"
+        )
+    items, found = [], []
+    digits = len(str(len(images) - 1))
+    for position, (pixels, label, place) in enumerate(zip(images, labels, places, strict=True)):
+        name = f"{split}-{position:0{digits}d}.png"
+        if 0 <= place < len(classes):
+            items.append(Digit(name, position, pixels, int(place) + 1, classes[place]))
+        else:
+            known = f"the classes {first_label} to {first_label + len(classes) - 1}"
+            found.append(labelled.unknown_label(name, label, known, str(position)))
+    categories = [info.Category(name, first_label + place) for place, name in enumerate(classes)]
+    size = int(images.nbytes // 4)  # bytes, at least
+    source = shards.Source(items, make, labelled.facts(categories), size, found)
+    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+
+
+def read(
+    split: str,
+    *,
+    images: str = "",
+    labels: str = "",
+    npz: str = "",
+    npz_images: str = "",
+    npz_labels: str = "",
+    bounds: str = "",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [N, H, W] or [N, H, W, 3] and labels [N] of what the command line names; raises Refused."""
+    black_white = _bounds(bounds)
+    if bool(npz) == bool(images or labels) or bool(images) != bool(labels):
+        raise Refused("give --images=IDX and --labels=IDX, or --npz=FILE")
+    if (npz_images or npz_labels) and not (npz and npz_images and npz_labels):
+        raise Refused("--npz_images and --npz_labels name the two keys of --npz: give both, and --npz=FILE")
+    if npz:
+        pixels, numbers, keys = arrays.npz(npz, split, npz_images, npz_labels)
+        images, labels = (f"{npz} ({key})" for key in keys)
+    else:
+        pixels, numbers = arrays.idx(images), arrays.idx(labels)
+    pixels, words = arrays.pictures(pixels, images, black_white)
+    print(f"{images}: {words}", file=sys.stderr)
+    return pixels, arrays.labels_of(numbers, labels, len(pixels), images)
+
+
+def _bounds(text: str) -> tuple[float, ...]:
+    try:
+        bounds = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        bounds = (0.0,)
+    if bounds and (len(bounds) != 2 or not bounds[0] < bounds[1]):
+        raise Refused(f"--range={text} is not the values of black and white, such as --range=-1,1")
+    return bounds
+
+
+def main() -> None:
+    values = flags.FLAGS
+    classes = labelled.names_of(values.classes) if values.classes else DIGITS
+    names = ("images", "labels", "npz", "npz_images", "npz_labels")
+    images, labels = read(values.split, **{name: values[name].value for name in names}, bounds=values.range)
+    built = build(
+        images,
+        labels,
+        values.out,
+        values.split,
+        classes=classes,
+        first_label=values.first_label,
+        strict=values.strict,
+        shard_count=values.shards,
+        jobs=values.jobs,
+    )
+    print(labelled.report(values.out, values.split, built, len(classes)))
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    flags.DEFINE_string("images", "", "IDX file of the images, may be gzipped.")
+    flags.DEFINE_string("labels", "", "IDX file of the labels, may be gzipped.")
+    flags.DEFINE_string("npz", "", "NPZ file of both, instead.")
+    flags.DEFINE_string("npz_images", "", "Key of the images in --npz. Empty: found by its usual names.")
+    flags.DEFINE_string("npz_labels", "", "Key of the labels in --npz.")
+    flags.DEFINE_string("range", "", "Values of black and white, such as -1,1. Empty: by type and values.")
+    flags.DEFINE_string("classes", "", "Text file with a class name a line. Empty: 0 to 9.")
+    flags.DEFINE_integer("first_label", 0, "The label of the first class.")
+    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)

@@ -1,0 +1,238 @@
+import gzip
+import io
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import arrays, digits
+from pipelines.problems import Refused
+from tfrecog.data import index, info
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (7, 5, 4), np.uint8)  # higher than wide
+LABELS = np.array([3, 1, 4, 1, 5, 9, 0], np.uint8)
+
+
+def _idx(array, kind=0x08):
+    header = bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype({0x08: ">u1", 0x0D: ">f4"}[kind]).tobytes()
+
+
+def _write(folder, images=IMAGES, labels=LABELS, kind=0x08):
+    (folder / "images.idx").write_bytes(_idx(images, kind))
+    (folder / "labels.idx").write_bytes(_idx(labels))
+    return [f"--images={folder / 'images.idx'}", f"--labels={folder / 'labels.idx'}"]
+
+
+def _command(*arguments):
+    command = [sys.executable, "-m", "pipelines.digits", *arguments, "--jobs=1"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def _pixels(record):
+    return np.asarray(Image.open(io.BytesIO(record.encoded)))
+
+
+def test_records_hold_the_pixels_and_labels_of_the_files(tmp_path, read_all):
+    run = _command(*_write(tmp_path), "--split=train", f"--out={tmp_path / 'out'}")
+    assert run.returncode == 0 and "bytes as they are" in run.stderr, run.stderr
+    assert "train has 7 images of 10 classes" in run.stdout
+    read = read_all(tmp_path / "out", "train")
+    np.testing.assert_array_equal([_pixels(record) for record in read], IMAGES)
+    assert [record.label - 1 for record in read] == LABELS.tolist()
+    assert [record.class_name for record in read] == [str(label) for label in LABELS]
+    assert [(record.format, record.height, record.width) for record in read] == [("png", 5, 4)] * 7
+    assert [record.source_id for record in read] == [str(position) for position in range(7)]
+    facts = info.load(tmp_path / "out")
+    assert facts.image_labels and [category.id for category in facts.categories] == list(range(10))
+    assert index.load(tmp_path / "out", "train").label.tolist() == (LABELS + 1).tolist()
+
+
+def test_the_real_digits_are_all_there(shared_data, tmp_path, read_all):
+    folder = shared_data / "mnist_small"
+    images = arrays.idx(str(folder / "t10k-images-idx3-ubyte.gz"))
+    labels = arrays.idx(str(folder / "t10k-labels-idx1-ubyte.gz"))
+    made = digits.build(images, labels, str(tmp_path), "val", jobs=1)
+    assert made.split.images == 500 and not made.problems
+    read = read_all(tmp_path, "val")
+    np.testing.assert_array_equal([_pixels(record) for record in read], images)
+    # The files by hand: the labels follow 8 bytes of header.
+    assert [r.label - 1 for r in read] == list(gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:])
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (IMAGES / np.float32(255), "0 (black) to 1 (white) became bytes 0 to 255 exactly"),
+        ((IMAGES / 127.5 - 1).astype(np.float32), "-1 (black) to 1 (white) became bytes 0 to 255 exactly"),
+        (IMAGES.astype(np.float64), "0 (black) to 255 (white) became bytes 0 to 255 exactly"),
+        (IMAGES.astype(np.int64), "bytes as they are"),
+        (IMAGES[..., None], "bytes as they are"),
+    ],
+)
+def test_every_way_to_write_a_byte_gives_the_byte_back(array, words):
+    pixels, said = arrays.pictures(array, "a.npz")
+    np.testing.assert_array_equal(pixels, IMAGES)
+    assert said.endswith(words)
+
+
+def test_values_between_two_levels_are_rounded_and_the_command_says_by_how_much():
+    # 0.1 is level 25.5, half a level from both neighbours.
+    assert arrays.pictures(np.array([[[0.0, 0.1, 1.0]]]), "a")[1].endswith("by rounding, by at most 0.50 of a level")
+    # 16 of 0..16 (scikit-learn's digits) is white, if one says so; nothing else tells.
+    assert arrays.pictures(np.array([[[0, 8.0, 16]]]), "a", (0, 16))[0].tolist() == [[[0, 128, 255]]]
+
+
+def test_bits_become_black_and_white():
+    assert arrays.pictures(np.array([[[0, 1]]], np.uint8), "a")[0].tolist() == [[[0, 255]]]
+    assert arrays.pictures(np.array([[[False, True]]]), "a")[0].tolist() == [[[0, 255]]]
+
+
+def test_rows_of_square_images_and_colour_are_understood():
+    np.testing.assert_array_equal(
+        arrays.pictures(np.arange(18, dtype=np.uint8).reshape(2, 9), "a")[0], np.arange(18).reshape(2, 3, 3)
+    )
+    assert arrays.pictures(np.zeros([2, 5, 4, 3], np.uint8), "a")[0].shape == (2, 5, 4, 3)
+
+
+def test_one_hot_labels_and_columns_are_numbers():
+    assert arrays.labels_of(np.eye(10)[LABELS], "a", 7, "b").tolist() == LABELS.tolist()
+    assert arrays.labels_of(LABELS[:, None].astype(float), "a", 7, "b").tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("split", "keys", "taken"),
+    [
+        ("train", ["x_train", "y_train", "x_test", "y_test"], "x_train and y_train"),
+        ("val", ["x_train", "y_train", "x_test", "y_test"], "x_test and y_test"),
+        ("val", ["train_images", "train_labels", "val_images", "val_labels"], "val_images and val_labels"),
+        ("train", ["images", "labels"], "images and labels"),
+    ],
+)
+def test_the_keys_of_the_split_are_taken(tmp_path, split, keys, taken):
+    arrays_of = {key: LABELS if key[0] == "y" or "label" in key else IMAGES for key in keys}
+    np.savez(tmp_path / "a.npz", **arrays_of)
+    images, labels, said = arrays.npz(str(tmp_path / "a.npz"), split)
+    assert " and ".join(said) == taken
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_colour_from_an_npz_with_names_of_its_own(tmp_path, read_all):
+    colour = RNG.integers(0, 256, (2, 3, 6, 3), np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", what=colour, which=[2, 1])
+    (tmp_path / "classes.txt").write_text("hen\nox\n")
+    run = _command(
+        f"--npz={tmp_path / 'a.npz'}",
+        "--npz_images=what",
+        "--npz_labels=which",
+        f"--classes={tmp_path / 'classes.txt'}",
+        "--first_label=1",
+        "--split=train",
+        f"--out={tmp_path / 'out'}",
+    )
+    assert run.returncode == 0, run.stderr
+    read = read_all(tmp_path / "out", "train")
+    np.testing.assert_array_equal([_pixels(record) for record in read], colour)
+    assert [(record.label, record.class_name) for record in read] == [(2, "ox"), (1, "hen")]
+
+
+def test_a_label_outside_the_list_is_reported_and_left_out(tmp_path, read_all):
+    labels = LABELS.copy()
+    labels[2] = 10
+    made = digits.build(IMAGES, labels, str(tmp_path / "out"), "train", jobs=1)
+    (problem,) = made.problems
+    assert "train-2.png, image 2: its label is 10; there are the classes 0 to 9" in str(problem)
+    assert [record.source_id for record in read_all(tmp_path / "out", "train")] == list("013456")
+    with pytest.raises(Refused, match="--strict, and there are 1 problems"):
+        digits.build(IMAGES, labels, str(tmp_path / "strict"), "train", jobs=1, strict=True)
+
+
+def test_labels_that_count_from_1_are_not_taken_for_labels_from_0(tmp_path):
+    with pytest.raises(Refused, match="seem to count from 1: say so with --first_label=1"):
+        digits.build(IMAGES, np.arange(1, 8), str(tmp_path), "train", classes=list("abcdefg"), jobs=1)
+
+
+def _spoil(folder, how):
+    """Arguments of `read` with one thing wrong."""
+    _write(folder)
+    images, labels = folder / "images.idx", folder / "labels.idx"
+    both = {"images": str(images), "labels": str(labels)}
+    if how == "magic":
+        images.write_bytes(b"\x89PNG" + images.read_bytes()[4:])
+    elif how == "short":
+        images.write_bytes(images.read_bytes()[:-3])
+    elif how == "long":
+        images.write_bytes(images.read_bytes() + b"!")
+    elif how == "gzip":
+        images.write_bytes(gzip.compress(images.read_bytes())[:-30])
+    elif how == "gzip damaged":
+        data = bytearray(gzip.compress(images.read_bytes(), mtime=0))
+        data[60] ^= 255
+        images.write_bytes(data)
+    elif how == "counts":
+        labels.write_bytes(_idx(LABELS[:5]))
+    elif how == "swapped":
+        return {"images": str(labels), "labels": str(images)}
+    elif how == "missing":
+        images.unlink()
+    elif how == "alone":
+        return {"images": str(images)}
+    elif how == "keys":
+        np.savez(folder / "a.npz", pictures=IMAGES)
+        return {"npz": str(folder / "a.npz")}
+    elif how == "objects":
+        np.savez(folder / "a.npz", x=np.array([{}]), y=LABELS)
+        return {"npz": str(folder / "a.npz")}
+    elif how == "no npz":
+        (folder / "a.npz").write_bytes(b"PK\x03\x04 no more")
+        return {"npz": str(folder / "a.npz")}
+    elif how == "values":
+        _write(folder, IMAGES.astype(np.float32) - 300, kind=0x0D)
+    elif how == "range":
+        return {**both, "bounds": "1"}
+    return both
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("magic", r"images\.idx is no IDX file: it starts with 89 50 4e 47"),
+        ("short", r"images\.idx is cut short: its header says 7 x 5 x 4, 156 bytes, and it has 153. Download"),
+        ("long", r"images\.idx is too long"),
+        ("gzip", r"images\.idx is cut short: the gzip stream has no end"),
+        ("gzip damaged", r"images\.idx is damaged: "),
+        ("counts", r"images\.idx has 7 images and .*labels\.idx has 5 labels"),
+        ("swapped", r"labels\.idx: images of shape \[7\].*swapped"),
+        ("missing", r"images\.idx cannot be read: No such file"),
+        ("alone", r"give --images=IDX and --labels=IDX, or --npz=FILE"),
+        ("keys", r"a\.npz has not the keys x_train and y_train, or x and y; it has pictures\. Name them with --npz_im"),
+        ("objects", r"a\.npz is no sound NPZ file of plain arrays"),
+        ("no npz", r"a\.npz is no sound NPZ file"),
+        ("values", r"images\.idx: values from -300 to -\d+, wanted -1 \(black\) to 1 \(white\); say with --range"),
+        ("range", r"--range=1 is not the values of black and white"),
+    ],
+)
+def test_what_is_wrong_with_the_input_is_said_with_its_file(tmp_path, how, message):
+    with pytest.raises(Refused, match=message):
+        digits.read("train", **_spoil(tmp_path, how))
+
+
+def test_two_classes_of_one_name_are_refused_with_their_lines(tmp_path):
+    (tmp_path / "classes.txt").write_text("one\ntwo\none\n")
+    run = _command(*_write(tmp_path), f"--classes={tmp_path / 'classes.txt'}", "--split=train", f"--out={tmp_path}/out")
+    assert run.returncode == 1 and not (tmp_path / "out").exists() and "Traceback" not in run.stderr
+    assert "classes.txt: two classes have one name, 'one', in lines 1 and 3" in run.stderr
+
+
+@pytest.mark.parametrize("size", [-1, 3])
+def test_files_of_a_gzip_and_of_any_image_size_are_read(tmp_path, size):
+    array = RNG.integers(0, 256, (2, 16, 16) if size < 0 else (2, 40, size), np.uint8)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(_idx(array)))
+    np.testing.assert_array_equal(arrays.idx(str(tmp_path / "a.gz")), array)
