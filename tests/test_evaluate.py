@@ -414,7 +414,7 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
             found = super().predict(model, batch)
             return found | {"labels": tf.gather([2, 3, 1], found["labels"]), "scores": found["scores"] + 0.05}
 
-    task = relabelled.Relabelled(Wider(), ("cat", "dog"))
+    task = relabelled.Relabelled(Wider(), CATEGORIES)
     numbers = evaluate.evaluate(task, None, experiment, replicas.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     written = json.loads((tmp_path / DETECTIONS).read_text())

@@ -96,14 +96,15 @@ def sheet(
     """Contact sheet uint8 [H, W, 3] of pictures uint8 [h, w, 3] of any sizes, each in a column of width `cell`.
 
     Pictures are made smaller to fit, never larger except by a whole factor. `cell` 0: the longest side of them all,
-    at most 640.
+    at most 640. Captions may have several lines.
     """
     if not len(images):
         raise ValueError("a contact sheet needs at least one picture")
     cell = cell or min(640, max(max(image.shape[:2]) for image in images))
     font = ImageFont.load_default(min(24, max(10, cell // 24)))
     gap = max(2, cell // 64)
-    caption_height = 0 if captions is None else round(sum(font.getmetrics()) * 1.2)
+    line = round(sum(font.getmetrics()) * 1.2)
+    caption_height = 0 if captions is None else line * max(caption.count("\n") + 1 for caption in captions)
     columns = min(columns, len(images))
     pictures = [_fitted(Image.fromarray(image), cell) for image in images]
     heights = [max(picture.height for picture in pictures[i : i + columns]) for i in range(0, len(images), columns)]
@@ -116,7 +117,8 @@ def sheet(
         y, x = tops[row], gap + column * (cell + gap)
         page.paste(picture, (x, y + heights[row] - picture.height))  # On its caption.
         if captions is not None:
-            canvas.text((x, y + heights[row]), _shortened(captions[i], font, cell), "black", font)
+            for place, text in enumerate(captions[i].split("\n")):
+                canvas.text((x, y + heights[row] + place * line), _shortened(text, font, cell), "black", font)
     return np.asarray(page)
 
 

@@ -1,4 +1,4 @@
-"""Evaluates a run: `python -m tfrecog.evaluate --flagfile=RUN/experiment.flags` writes its metrics and detections.
+"""Evaluates a run: `python -m tfrecog.evaluate --flagfile=RUN/experiment.flags` writes its metrics and predictions.
 
 Every image of the split counts once, whatever the batch size and the number of replicas.
 """
@@ -18,9 +18,9 @@ from tfrecog.evaluations.report import METRICS
 from tfrecog.tasks import relabelled
 
 CHECKPOINT = (
-    "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP on the evaluation "
-    "split, which flatters a little), or a path: a checkpoint (RUN/checkpoints/step-00000120), or the folder of a run, "
-    "of which it is the best, or else the latest."
+    "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP or top-1 on the "
+    "evaluation split, which flatters a little), or a path: a checkpoint (RUN/checkpoints/step-00000120), or the "
+    "folder of a run, of which it is the best, or else the latest."
 )
 
 
@@ -29,7 +29,7 @@ class Evaluation(Experiment):
     """The flags of a run and of its evaluation."""
 
     checkpoint: Annotated[str, CHECKPOINT] = "latest"
-    out: Annotated[str, "Folder for metrics.json and detections.json. Empty: the run's."] = ""
+    out: Annotated[str, "Folder for metrics.json and what belongs to it. Empty: the run's."] = ""
 
 
 def evaluate(
@@ -44,7 +44,9 @@ def evaluate(
 
     Args:
         out: folder for metrics.json (the numbers, a row for each class, what was evaluated) and what belongs to it: of
-            a detector detections.json (COCO's results format, with the ids of the source). None: nothing is written.
+            a detector detections.json (COCO's results format, with the ids of the source); of a classifier
+            predictions.csv (of each image the best five classes), confusion.csv and .png (how many of each class were
+            taken for which) and misclassified.jpg (the mistakes that it was surest of). None: nothing is written.
         options: `step` of the model's training and `checkpoint` that the weights are from, for metrics.json; `show`
             prints the numbers and a line for each class.
     """
@@ -101,12 +103,12 @@ def main(evaluation: Evaluation) -> None:
         limits.check(evaluation)
         if not evaluation.data.records:
             raise ValueError("--data.records is missing: the folder of the records to evaluate on")
-        trained, now = dataset_of(evaluation).names, info.load(evaluation.data.records).names
+        trained, now = dataset_of(evaluation).categories, info.load(evaluation.data.records).categories
         relabelled.label_of(trained, now)  # Before the weights are read.
         if evaluation.task == "detection" and evaluation.detector.keypoints:
             _check_keypoints(dataset_of(evaluation).keypoints, evaluation.data.records)
         task, model, strategy, path, step = restore(evaluation, evaluation.checkpoint)
-        if trained != now:
+        if [one.name for one in trained] != [one.name for one in now]:
             task = relabelled.Relabelled(task, now)
             print(f"The run knows {len(trained)} classes; those of the records, {len(now)}, are found by name")
         print(f"Evaluating {path} on {evaluation.data.eval_split} of {evaluation.data.records}", flush=True)
@@ -118,8 +120,9 @@ def main(evaluation: Evaluation) -> None:
             f"error: out of memory: {reason(error)}\nUse a smaller --data.eval_batch_size, --data.eval_short_side or "
             "--data.long_side; the first changes no number."
         )
-    beside = {"detection": detection.DETECTIONS, "classification": classification.CONFUSION}[evaluation.task]
-    print(f"Wrote {Path(out) / METRICS} and {Path(out) / beside}")
+    beside = {"detection": (detection.DETECTIONS,), "classification": classification.FILES}[evaluation.task]
+    files = [name for name in (METRICS, *beside) if (Path(out) / name).is_file()]
+    print(f"Wrote {', '.join(files[:-1])} and {files[-1]} in {out}")
 
 
 if __name__ == "__main__":

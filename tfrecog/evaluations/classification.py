@@ -1,16 +1,20 @@
-"""Evaluation of a classifier: top-1 and top-5 accuracy, a row for each class, and the confusion matrix."""
+"""Evaluation of a classifier: top-1 and top-5 accuracy, and which classes are taken for which."""
 
+import contextlib
+import csv
 from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecog import inference
+from tfrecog import atomic, inference
 from tfrecog.config import Experiment
-from tfrecog.data import classification, index, info
-from tfrecog.evaluations import report
-from tfrecog.metrics.classification import Evaluator
+from tfrecog.data import classification, index, info, records
+from tfrecog.evaluations import confusion, mistakes, report
+from tfrecog.metrics import classification_table
+from tfrecog.metrics.classification import FEW, Evaluator
 
-CONFUSION = "confusion.csv"
+PREDICTIONS = "predictions.csv"
+FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, mistakes.SHEET)
 
 
 def evaluate(
@@ -24,19 +28,54 @@ def evaluate(
     checkpoint: str | Path | None = None,
     show: bool = False,
 ) -> dict[str, float]:
-    """`top1` and `top5`; arguments as of `tfrecog.evaluate.evaluate`."""
+    """`top1`, `top5` (of more than five classes) and `error`; arguments as of `tfrecog.evaluate.evaluate`."""
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
+    if not len(where):
+        raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     labels = classification.labels_of(where, dataset, data.records)
-    evaluator = Evaluator(dataset.num_classes)
+    evaluator, worst = Evaluator(dataset.num_classes), mistakes.Mistakes()
     size = inference.batch_size(data.eval_batch_size, strategy)
     batches = classification.evaluation(data, experiment.classifier.crop, where, size)
-    with inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
+    with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
         for said, facts in inference.each(task, model, strategy, batches):
-            evaluator.add(int(labels[facts["record"]]), said["probabilities"])
+            row, probabilities = int(facts["record"]), said["probabilities"]
+            label = int(labels[row])
+            best = evaluator.add(label, probabilities)
+            if len(best) and best[0] != label:
+                worst.add(row, label, int(best[0]), probabilities)
+            if out:
+                record = records.decode(index.read(data.records, where, row))
+                guesses = [(dataset.names[one - 1], f"{probabilities[one - 1]:.6f}") for one in best]
+                right = int(len(best) > 0 and best[0] == label)
+                write([record.filename, dataset.names[label - 1], right, *sum(guesses, ())])
             progress.update()
-    numbers = evaluator.summarize()
-    report.write(out, experiment, numbers, [], step=step, checkpoint=checkpoint, images=len(where))
+    numbers, table = evaluator.summarize(), evaluator.table(dataset.names)
+    undefined = int(evaluator.undefined.sum())
+    counts = {"images": len(where)} | ({"undefined": undefined} if undefined else {})
+    if out:
+        title = f"{data.eval_split}: {len(where):,} images, error {100 * numbers['error']:.2f} %"
+        confusion.write(Path(out), evaluator.confusion, dataset.names, title)
+        worst.write(Path(out), data.records, where, dataset.names)
+    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, **counts)
     if show:
-        print(numbers)
+        print(classification_table.text_of(numbers, table, evaluator.confusion))
+    if undefined:
+        print(
+            f"{undefined:,} images count as mistakes, because what the network says of them is not a number: its "
+            "weights or its moving statistics have grown out of range"
+        )
     return numbers
+
+
+@contextlib.contextmanager
+def _table(out):
+    """A function that appends a row to OUT/predictions.csv, one an image, which appears when it is whole."""
+    if not out:
+        yield lambda row: None
+        return
+    guesses = [f"{what}_{place}" for place in range(1, FEW + 1) for what in ("class", "probability")]
+    with atomic.write(Path(out) / PREDICTIONS) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file_name", "class", "right", *guesses])
+        yield writer.writerow

@@ -1,22 +1,74 @@
-"""Top-1 and top-5 accuracy, and the confusion matrix, from the probabilities of one image after the other."""
+"""Top-1 and top-5 accuracy, and the confusion matrix, from the probabilities of one image after the other.
+
+Top-k accuracy is the share of the images whose class is among the k most probable ones (Russakovsky et al. 2015,
+section 4.1, with one class an image); of equally probable classes the first counts as the best.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
+
+FEW = 5  # Among so many classes top-5 is 1 by itself, and is left out.
 
 
 class Evaluator:
     """Counts; memory grows with the square of the number of classes, and not with that of images."""
 
     def __init__(self, num_classes: int):
-        self.confusion = np.zeros([num_classes, num_classes], np.int64)  # [true, predicted]
+        self.confusion = np.zeros([num_classes, num_classes], np.int64)  # [true, said]
         self.among_five = np.zeros(num_classes, np.int64)
+        self.undefined = np.zeros(num_classes, np.int64)  # images of each class of which nothing was said but NaN
 
-    def add(self, label: int, probabilities: np.ndarray) -> None:
-        """An image of a label in 1..K, and what was said of it, [K]. Of equal ones, the first class counts as best."""
-        best = np.argsort(-probabilities, kind="stable")[:5]
-        self.confusion[label - 1, best[0]] += 1
-        self.among_five[label - 1] += label - 1 in best
+    def add(self, label: int, probabilities: np.ndarray) -> np.ndarray:
+        """An image of a label in 1..K, and what was said of it, [K].
+
+        Returns:
+            The labels of the best five classes, best first; empty, and a mistake, where they are not numbers.
+        """
+        place = label - 1
+        if not np.isfinite(probabilities).all():
+            self.undefined[place] += 1
+            return np.zeros(0, np.int64)
+        best = np.argsort(-probabilities, kind="stable")[:FEW]
+        self.confusion[place, best[0]] += 1
+        self.among_five[place] += place in best
+        return best + 1
+
+    @property
+    def images(self) -> np.ndarray:
+        """How many of each class, [K]."""
+        return self.confusion.sum(axis=1) + self.undefined
 
     def summarize(self) -> dict[str, float]:
-        """`top1`, `top5`: shares of all images."""
-        images = max(int(self.confusion.sum()), 1)
-        return {"top1": float(np.trace(self.confusion)) / images, "top5": float(self.among_five.sum()) / images}
+        """`top1`, `top5` (of more than five classes) and `error`, 1 - top1: shares of all images; nothing of none."""
+        images, right = int(self.images.sum()), int(np.trace(self.confusion))
+        if not images:
+            return {}
+        five = {"top5": int(self.among_five.sum()) / images} if len(self.confusion) > FEW else {}
+        return {"top1": right / images, **five, "error": (images - right) / images}
+
+    def table(self, names: Sequence[str]) -> list[dict]:
+        """A row for each class: `name`, `images`, `accuracy`, `top5`, and which other it is taken for most often.
+
+        `accuracy` and `top5` are shares of its images, None without any. `taken_for` is None where it never is.
+        """
+        rows = []
+        for i, (name, images, said) in enumerate(zip(names, self.images.tolist(), self.confusion, strict=True)):
+            others = said.copy()
+            others[i] = 0
+            worst = int(others.argmax())
+            row = {"name": name, "images": images, "accuracy": int(said[i]) / images if images else None}
+            if len(names) > FEW:
+                row["top5"] = int(self.among_five[i]) / images if images else None
+            taken = bool(others[worst])
+            rows.append(row | {"taken_for": names[worst] if taken else None, "times": int(others[worst])})
+        return rows
+
+
+def worst_pairs(confusion: np.ndarray, count: int) -> list[tuple[int, int, int]]:
+    """The commonest mistakes in a matrix [true, said]: how often, place of the true class, and of the said one."""
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    flat = wrong.ravel()
+    most = np.argsort(-flat, kind="stable")[:count]
+    return [(int(flat[i]), *map(int, divmod(int(i), len(confusion)))) for i in most if flat[i]]

@@ -1,38 +1,70 @@
-"""A detector of some classes, seen as one of the classes of other records."""
+"""A model of some classes, seen as one of the classes of other records."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from tfrecog.data.info import Category
+
 
 class Relabelled:
-    """A detection task whose labels are those of other records, by class name; other classes are not detected.
+    """A task whose labels are those of other records, by class: see `label_of`.
 
-    So a detector of COCO's ninety ids is measured on records of the eighty that are used, or on records of three.
+    So a detector of COCO's ninety ids is measured on records of the eighty that are used, or on records of three, and
+    a classifier of ImageNet on records of ten of its classes.
     """
 
-    def __init__(self, task: Any, names: Sequence[str]):
-        """`names` are the classes of the records, in the order of their labels."""
+    def __init__(self, task: Any, categories: Sequence[Category]):
+        """`categories` are those of the records, in the order of their labels."""
         self._task = task
-        self._label_of = [0, *label_of(task.info.names, names)]
+        self._label_of = [0, *label_of(task.info.categories, categories)]
+        place = {label: i for i, label in enumerate(self._label_of[1:]) if label}
+        self._places = [place[label] for label in range(1, len(categories) + 1)]
 
     def predict(self, model: Any, batch: dict) -> dict:
-        """Detections of the task, where the label of a class that the records lack is 0, as of an empty slot."""
-        found = self._task.predict(model, batch)
-        return found | {"labels": tf.gather(self._label_of, found["labels"])}
+        """What the task says, in the labels of the records.
+
+        The label of a detection of a class that they lack is 0, as of an empty slot. Of a classifier's probabilities
+        [B, K] those of their classes are left, made to be 1 together: it chooses among these.
+        """
+        said = self._task.predict(model, batch)
+        if "labels" in said:
+            said = said | {"labels": tf.gather(self._label_of, said["labels"])}
+        if "probabilities" in said:
+            # A softmax can round all that is left to 0; what is not a number stays so.
+            left = tf.gather(said["probabilities"], self._places, axis=-1) + 1e-30
+            said = said | {"probabilities": left / tf.reduce_sum(left, axis=-1, keepdims=True)}
+        return said
 
 
-def label_of(trained: Sequence[str], names: Sequence[str]) -> list[int]:
-    """For each class that was trained its label among `names`, 0 if it is not there; ValueError if a name has none."""
-    unknown = [name for name in names if name not in trained]
+def label_of(trained: Sequence[Category], there: Sequence[Category]) -> list[int]:
+    """For each class that was trained its label among those of records, 0 if it is not there.
+
+    A class is the same if its name is, or its key (as n01440764 of ImageNet); so are they if the one's name is the
+    other's key. ValueError if one of the records' is none of the trained.
+    """
+    place: dict[str, int] = {}
+    for i, category in reversed(list(enumerate(trained))):
+        place |= {category.key: i} if category.key else {}
+    place |= {category.name: i for i, category in enumerate(trained)}
+    places = [place.get(category.key, place.get(category.name)) for category in there]
+    unknown = [category.name for category, known in zip(there, places, strict=True) if known is None]
     if unknown:
         raise ValueError(
             f"the records have {len(unknown)} classes that the run was not trained on: {_few(unknown)}. It knows "
-            f"{len(trained)}: {_few(trained)}. Evaluate on records of those, or fine-tune it on these first "
-            "(--train.start_from=RUN --train.skip_mismatched)"
+            f"{len(trained)}: {_few([category.name for category in trained])}. Evaluate on records of those, or "
+            "fine-tune it on these first (--train.start_from=RUN --train.skip_mismatched)"
         )
-    return [names.index(name) + 1 if name in names else 0 for name in trained]
+    times = Counter(places)
+    twice = [category.name for category, known in zip(there, places, strict=True) if times[known] > 1]
+    if twice:
+        raise ValueError(f"the records have several classes that are one to the run: {_few(twice)}; rename them")
+    labels = [0] * len(trained)
+    for label, known in enumerate(places, 1):
+        labels[known] = label
+    return labels
 
 
 def _few(names, most=10):

@@ -1,0 +1,80 @@
+"""confusion.csv and confusion.png: how many images of each class were taken for which."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from tfrecog import atomic
+from tfrecog.metrics.classification import worst_pairs
+
+TABLE, PICTURE = "confusion.csv", "confusion.png"
+MOST = 30  # classes that a picture has room for
+LETTERS = 22  # of a class name
+
+
+def write(out: Path, confusion: np.ndarray, names: tuple[str, ...], title: str) -> None:
+    """Writes both files: counts [true, said] of classes with these names.
+
+    The table has a row and a column for each class. The picture has those that are mistaken most, if there are many.
+    """
+    with atomic.write(out / TABLE) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["true \\ said", *names])
+        rows.writerows([name, *counts] for name, counts in zip(names, confusion.tolist(), strict=True))
+    with atomic.write(out / PICTURE, "wb") as file:
+        picture(confusion, names, title).savefig(file, format="png")
+
+
+def picture(confusion: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
+    """A figure of the counts [true, said]; the colour is the share of the true class."""
+    chosen = most_confused(confusion, MOST)
+    if len(chosen) < len(names):
+        title += f"\nthe {len(chosen)} of {len(names):,} classes in the commonest mistakes"
+    part, of_class = confusion[np.ix_(chosen, chosen)], confusion.sum(axis=1)[chosen]
+    share = part / np.maximum(of_class, 1)[:, None]
+    labels = [_short(names[i]) for i in chosen]
+
+    side = max(3.0, 0.36 * len(chosen))
+    margin = 0.9 + 0.085 * max(map(len, labels), default=1)
+    figure = Figure(figsize=(side + margin + 0.4, side + margin + 0.7), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    # The root, for most mistakes are few beside what is right.
+    axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    places = range(len(chosen))
+    axes.set_xticks(places, labels, rotation=90 if max(map(len, labels), default=1) > 2 else 0)
+    axes.set_yticks(places, labels)
+    axes.set_xlabel("said")
+    axes.set_ylabel("true")
+    axes.set_title(title, fontsize=10)
+    for row, column in zip(*np.nonzero(part), strict=True):
+        ink = "white" if share[row, column] > 0.4 else "black"
+        number = _brief(int(part[row, column]))
+        axes.text(column, row, number, ha="center", va="center", color=ink, fontsize=9 if len(number) < 4 else 7)
+    return figure
+
+
+def most_confused(confusion: np.ndarray, most: int) -> list[int]:
+    """Places of all classes, or of at most so many that are in the commonest mistakes, in their order."""
+    if len(confusion) <= most:
+        return list(range(len(confusion)))
+    chosen: dict[int, None] = {}
+    for _, *pair in worst_pairs(confusion, most * most):
+        if len(chosen | dict.fromkeys(pair)) <= most:
+            chosen |= dict.fromkeys(pair)
+    if not chosen:  # No mistake at all.
+        return list(range(most))
+    return sorted(chosen)
+
+
+def _short(name):
+    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
+
+
+def _brief(count):
+    """A count in at most four letters."""
+    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"

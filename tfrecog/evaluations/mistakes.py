@@ -1,0 +1,40 @@
+"""misclassified.jpg: the pictures of which a classifier was surest, and wrong."""
+
+import heapq
+from pathlib import Path
+
+import numpy as np
+
+from tfrecog import draw, photos
+from tfrecog.data import image, index, records
+
+SHEET, MOST = "misclassified.jpg", 24
+CELL, COLUMNS = 224, 6
+
+
+class Mistakes:
+    """Keeps the worst ones of a stream: those with the highest probability of a wrong class."""
+
+    def __init__(self):
+        self._worst: list[tuple] = []
+
+    def add(self, row: int, label: int, said: int, probabilities: np.ndarray) -> None:
+        """An image, row of the index, of class `label` that was taken for `said`, both in 1..K."""
+        sure, true = float(probabilities[said - 1]), float(probabilities[label - 1])
+        entry = (sure, -row, label, said, true)  # Of equal ones the first in the index stays.
+        if len(self._worst) < MOST:
+            heapq.heappush(self._worst, entry)
+        else:
+            heapq.heappushpop(self._worst, entry)
+
+    def write(self, out: Path, folder: str, where: index.Index, names: tuple[str, ...]) -> None:
+        """Writes OUT/misclassified.jpg, the worst first, each with its class and what was said; or removes it."""
+        if not self._worst:
+            (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
+            return
+        pictures, captions = [], []
+        for sure, negative, label, said, true in sorted(self._worst, reverse=True):
+            encoded = records.decode(index.read(folder, where, -negative)).encoded
+            pictures.append(image.decode(encoded).numpy())
+            captions.append(f"{names[label - 1]} {true:.0%}\nsaid {names[said - 1]} {sure:.0%}")
+        photos.save(draw.sheet(pictures, COLUMNS, captions, CELL), out / SHEET)
