@@ -72,7 +72,7 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
             "--train.skip_mismatched); configs/finetune/ has recipes"
         )
     if not checkpoints.latest(workdir):
-        _check_start(experiment)
+        check_start(experiment)
     elif (workdir / FLAGFILE).is_file():
         _check_same(workdir, experiment, info)
     try:
@@ -102,8 +102,8 @@ def _claim(workdir):
     return claim
 
 
-def _check_start(experiment):
-    """What is frozen must have learned before, in the weights that a new run starts from."""
+def check_start(experiment: Experiment) -> None:
+    """ValueError if a new run would start what is frozen from random weights: it must have learned before."""
     backbone = experiment.detector.backbone
     if experiment.train.start_from:
         checkpoints.find(experiment.train.start_from)
@@ -111,6 +111,13 @@ def _check_start(experiment):
         keras_applications.find(backbone)
     if experiment.train.start_from:
         return  # Whether all that is frozen is there shows when the weights are read.
+    if experiment.task == "classification":
+        if experiment.classifier.norm == "frozen":
+            raise ValueError(
+                "--classifier.norm=frozen: what is frozen must have learned before, and this run starts from random "
+                "weights. Name others with --train.start_from=RUN, or train from scratch with --classifier.norm=batch"
+            )
+        return
     frozen, instead, of_keras = [], [], backbone.name.startswith("keras_")
     if not backbone.weights:
         frozen += [f"--detector.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
