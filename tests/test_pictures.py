@@ -47,8 +47,8 @@ def halves(folder, task, keypoints=True):
     data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=128, long_side=160)
     experiment = Experiment(data=data, detector=DetectorConfig(keypoints=keypoints))
     made = pictures.predictions(task, None, experiment, replicas.strategy(1), COUNT)
-    assert len(made) == COUNT
-    return [np.split(picture, 2, axis=1) for picture in made]
+    assert list(made) == [f"predictions/{i}" for i in range(COUNT)]
+    return [np.split(picture, 2, axis=1) for picture in made.values()]
 
 
 def sides(picture):

@@ -106,7 +106,7 @@ def sheet(
     line = round(sum(font.getmetrics()) * 1.2)
     caption_height = 0 if captions is None else line * max(caption.count("\n") + 1 for caption in captions)
     columns = min(columns, len(images))
-    pictures = [_fitted(Image.fromarray(image), cell) for image in images]
+    pictures = [fitted(Image.fromarray(image), cell) for image in images]
     heights = [max(picture.height for picture in pictures[i : i + columns]) for i in range(0, len(images), columns)]
     tops = [gap + sum(heights[:row]) + row * (gap + caption_height) for row in range(len(heights))]
     page_height = tops[-1] + heights[-1] + caption_height + gap
@@ -148,8 +148,8 @@ def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line
     pixels[mask & ~inside] = rgb
 
 
-def _fitted(picture: Image.Image, cell: int) -> Image.Image:
-    """The picture, smaller or a whole factor larger, so that its longer side is at most `cell`."""
+def fitted(picture: Image.Image, cell: int) -> Image.Image:
+    """A picture, smaller or a whole factor larger, so that its longer side is at most `cell`."""
     scale = cell / max(picture.size)
     if scale >= 2:
         return picture.resize((picture.width * int(scale), picture.height * int(scale)), Image.Resampling.NEAREST)

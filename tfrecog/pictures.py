@@ -2,21 +2,33 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from tfrecog import draw, inference
+from tfrecog import draw, inference, photos
 from tfrecog.config import Experiment
-from tfrecog.data import detection, image, index, info, records
+from tfrecog.data import classification, detection, image, index, info, records
+from tfrecog.evaluations import confusion
 from tfrecog.evaluations.detection import detections
 from tfrecog.metrics import rle
 
 MIN_SCORE = 0.5
+CELL = 224  # side of a picture in a sheet
+RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
 
-def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int) -> list[np.ndarray]:
-    """Pictures uint8 [H, W, 3] of `count` images of the evaluation split: ground truth left, detections right."""
+def predictions(
+    task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int
+) -> dict[str, np.ndarray]:
+    """Pictures uint8 [H, W, 3] of `count` images of the evaluation split: ground truth left, detections right.
+
+    Their names are predictions/0, predictions/1, ...
+    """
     data, detector = experiment.data, experiment.detector
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     data = dataclasses.replace(data, eval_batch_size=inference.batch_size(data.eval_batch_size, strategy))
@@ -49,9 +61,95 @@ def predictions(task, model, experiment: Experiment, strategy: tf.distribute.Str
             dataset.names,
         )
         pictures.append(np.concatenate([want, got], axis=1))
-    return pictures
+    return {f"predictions/{i}": picture for i, picture in enumerate(pictures)}
 
 
-def classified(task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int) -> list[np.ndarray]:
-    """Pictures uint8 [H, W, 3] of what a classifier sees and says."""
-    return []
+def classified(
+    task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int
+) -> dict[str, np.ndarray]:
+    """Pictures uint8 [H, W, 3] by name of what a classifier sees and says.
+
+    `predictions`: what it sees of `count` images, spread over the evaluation split, in green if it is right and else in
+    red. `confusion`: of the evaluation before. `filters`: of the first layer.
+    """
+    pictures = {"predictions": _said(task, model, experiment, strategy, count)}
+    confusions = Path(experiment.workdir) / confusion.PICTURE
+    if confusions.is_file():
+        pictures["confusion"] = photos.load(confusions)
+    kernels = filters(model)
+    return pictures | ({"filters": kernels} if kernels is not None else {})
+
+
+def _said(task, model, experiment, strategy, count):
+    """A sheet of evaluation images with the frame of right or wrong, the class, and what was said."""
+    data, crop = experiment.data, experiment.classifier.crop
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
+    labels = classification.labels_of(where, dataset, data.records)
+    rows = np.unique(np.linspace(0, len(where) - 1, count).round().astype(np.int64))
+    seen = []
+    for row in rows:
+        picture = image.decode(records.decode(index.read(data.records, where, row)).encoded)
+        seen.append(image.middle(picture, data.eval_short_side, crop, data.resize))
+    fill = inference.batch_size(len(rows), strategy) - len(rows)
+    batch = {
+        "image": tf.stack([*seen, *seen[:1] * fill]),
+        "record": tf.constant([*rows, *rows[:1].repeat(fill)]),
+        "valid": tf.range(len(rows) + fill) < len(rows),
+    }
+    pictures, captions = [], []
+    for (said, facts), picture in zip(inference.each(task, model, strategy, [batch]), seen, strict=True):
+        label, probabilities = int(labels[facts["record"]]), said["probabilities"]
+        best = int(np.argmax(probabilities)) + 1
+        pictures.append(_framed(picture.numpy(), RIGHT if best == label else WRONG))
+        captions.append(f"{dataset.names[label - 1]} {probabilities[label - 1]:.0%}")
+        if best != label:
+            captions[-1] += f"\nsaid {dataset.names[best - 1]} {probabilities[best - 1]:.0%}"
+    return draw.sheet(pictures, captions=captions, cell=CELL)
+
+
+def _framed(picture, rgb, width=6):
+    picture = Image.fromarray(np.clip(np.round(picture), 0, 255).astype(np.uint8))
+    inside = np.asarray(draw.fitted(picture, CELL - 2 * width))
+    framed = np.full([inside.shape[0] + 2 * width, inside.shape[1] + 2 * width, 3], rgb, np.uint8)
+    framed[width:-width, width:-width] = inside
+    return framed
+
+
+def inputs(batch: dict, names: Sequence[str] = (), most: int = 16) -> np.ndarray:
+    """A sheet uint8 [H, W, 3] of the first training images of a batch, as they are after augmentation.
+
+    Args:
+        batch: `image` [B, H, W, 3] in 0..255; of a classifier `label` [B], and `other` and `share` [B] where it is
+            mixed of two.
+        names: class names; `names[0]` is that of label 1.
+    """
+    pictures = [np.clip(np.round(one), 0, 255).astype(np.uint8) for one in np.asarray(batch["image"][:most])]
+    captions = None
+    if "label" in batch:
+        captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]
+    if captions and "other" in batch:
+        mixed = zip(captions, np.asarray(batch["other"][:most]), np.asarray(batch["share"][:most]), strict=True)
+        captions = [f"{name} {share:.0%}\n{_name(other, names)} {1 - share:.0%}" for name, other, share in mixed]
+    return draw.sheet(pictures, captions=captions, cell=CELL)
+
+
+def _name(label, names):
+    return names[label - 1] if label else "(damaged)"
+
+
+def filters(model: keras.Model) -> np.ndarray | None:
+    """The kernels of a network's first layer side by side, uint8 [H, W, 3], each from its least weight to its largest.
+
+    In colour where they see three channels, gray where they see one; None if the first layer is something else.
+    """
+    kernel = next((v for v in model.variables if len(v.shape) > 2 and v.shape[0] == v.shape[1] > 1), None)
+    if kernel is None:
+        return None
+    weights = keras.ops.convert_to_numpy(kernel)
+    weights = weights.reshape(*weights.shape[:2], -1, weights.shape[-1])
+    if weights.shape[2] not in (1, 3):
+        return None
+    low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
+    tiles = np.round(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
+    tiles = np.broadcast_to(tiles, [*tiles.shape[:2], 3, tiles.shape[3]])
+    return draw.sheet([*np.moveaxis(tiles, 3, 0)], columns=8, cell=6 * weights.shape[0])

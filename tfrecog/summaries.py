@@ -62,11 +62,11 @@ class Progress:
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
         self.say(f"evaluated at step {done} (epoch {done / self.steps_per_epoch:.2f}): {figures}")
 
-    def pictures(self, done: int, pictures: list[np.ndarray]) -> None:
-        """Pictures of predictions, uint8 [H, W, 3] each."""
+    def pictures(self, done: int, pictures: dict[str, np.ndarray]) -> None:
+        """Pictures uint8 [H, W, 3] by name."""
         with self.writer.as_default(step=done):
-            for i, picture in enumerate(pictures):
-                tf.summary.image(f"predictions/{i}", picture[None])
+            for name, picture in pictures.items():
+                tf.summary.image(name, picture[None])
         self.writer.flush()
 
     def say(self, line: str) -> None:

@@ -32,6 +32,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import info, read
 from tfrecog.data.batches import Data
 from tfrecog.optimizer import Optimizer
+from tfrecog.pictures import inputs
 from tfrecog.weights import keras_applications
 
 
@@ -55,7 +56,7 @@ def run(
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
         evaluate: (model, strategy, step) → metrics.
-        pictures: (model, strategy) → pictures of predictions, for TensorBoard after each evaluation.
+        pictures: (model, strategy) → pictures by name, for TensorBoard after each evaluation.
     """
     strategy = replicas.strategy(experiment.train.replicas)
     _check_divisible(experiment.data.batch_size, strategy.num_replicas_in_sync)
@@ -90,7 +91,7 @@ def run(
         save(done)  # First, so that nothing is lost whatever happens in the evaluation.
         with signals.at_once():
             metrics.update(evaluate(model, strategy, done) if evaluate else {})
-            progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else [])
+            progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else {})
         progress.metrics(done, metrics)
         if checkpoints.mark_if_best(workdir, done, metrics):
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
@@ -109,6 +110,8 @@ def run(
                 except read.InputError:
                     save(done - 1)  # The steps before it are good.
                     raise
+                if done == start + 1 and options.summary_images and "image" in batch:
+                    progress.pictures(start, {"inputs": inputs(batch, task.info.names)})
                 terms, traced = step_function(replicas.share(strategy, batch), tf.constant(done - 1, tf.int64))
                 terms = {name: float(value) for name, value in terms.items()}
                 _check_finite(done, terms, batch, saved, workdir)

@@ -60,7 +60,7 @@ class Classification:
         An image of label 0 does not count. In a batch with `other` and `share` [B] each image is mixed of two, the
         first with a weight of `share`; one of label `other` 0 does not count either, and `top1` is of the heavier part.
         """
-        outputs = model.logits(batch["image"], training=True)
+        outputs = model.logits(batch["image"], training=True, seed=batch["seed"])
         loss = {"cross_entropy": losses.image_cross_entropy, "squared_error": losses.image_squared_error}
         return {
             "class_loss": loss[self.config.loss](outputs, self._targets(batch)),
