@@ -91,17 +91,21 @@ def sure_keypoints(keypoints: np.ndarray) -> np.ndarray:
 
 
 def sheet(
-    images: Sequence[np.ndarray], columns: int = 4, captions: Sequence[str] | None = None, cell: int = 0
+    images: Sequence[np.ndarray],
+    columns: int = 4,
+    captions: Sequence[str] | None = None,
+    cell: int = 0,
+    letter: int = 0,
 ) -> np.ndarray:
     """Contact sheet uint8 [H, W, 3] of pictures uint8 [h, w, 3] of any sizes, each in a column of width `cell`.
 
     Pictures are made smaller to fit, never larger except by a whole factor. `cell` 0: the longest side of them all,
-    at most 640. Captions may have several lines.
+    at most 640. Captions may have several lines, of letters `letter` pixels high; 0: a 24th of a cell.
     """
     if not len(images):
         raise ValueError("a contact sheet needs at least one picture")
     cell = cell or min(640, max(max(image.shape[:2]) for image in images))
-    font = ImageFont.load_default(min(24, max(10, cell // 24)))
+    font = ImageFont.load_default(letter or min(24, max(10, cell // 24)))
     gap = max(2, cell // 64)
     line = round(sum(font.getmetrics()) * 1.2)
     caption_height = 0 if captions is None else line * max(caption.count("\n") + 1 for caption in captions)

@@ -18,7 +18,7 @@ from tfrecog.evaluations.detection import detections
 from tfrecog.metrics import rle
 
 MIN_SCORE = 0.5
-CELL = 224  # side of a picture in a sheet
+CELL, LETTER = 224, 16  # of a sheet, pixels
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
 
@@ -104,7 +104,7 @@ def _said(task, model, experiment, strategy, count):
         captions.append(f"{dataset.names[label - 1]} {probabilities[label - 1]:.0%}")
         if best != label:
             captions[-1] += f"\nsaid {dataset.names[best - 1]} {probabilities[best - 1]:.0%}"
-    return draw.sheet(pictures, captions=captions, cell=CELL)
+    return draw.sheet(pictures, captions=captions, cell=CELL, letter=LETTER)
 
 
 def _framed(picture, rgb, width=6):
@@ -130,7 +130,7 @@ def inputs(batch: dict, names: Sequence[str] = (), most: int = 16) -> np.ndarray
     if captions and "other" in batch:
         mixed = zip(captions, np.asarray(batch["other"][:most]), np.asarray(batch["share"][:most]), strict=True)
         captions = [f"{name} {share:.0%}\n{_name(other, names)} {1 - share:.0%}" for name, other, share in mixed]
-    return draw.sheet(pictures, captions=captions, cell=CELL)
+    return draw.sheet(pictures, captions=captions, cell=CELL, letter=LETTER)
 
 
 def _name(label, names):
@@ -152,4 +152,4 @@ def filters(model: keras.Model) -> np.ndarray | None:
     low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
     tiles = np.round(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     tiles = np.broadcast_to(tiles, [*tiles.shape[:2], 3, tiles.shape[3]])
-    return draw.sheet([*np.moveaxis(tiles, 3, 0)], columns=8, cell=6 * weights.shape[0])
+    return draw.sheet([*np.moveaxis(tiles, 3, 0)], columns=8, cell=weights.shape[0] * max(1, 48 // weights.shape[0]))

@@ -9,7 +9,7 @@ from tfrecog import draw, photos
 from tfrecog.data import image, index, records
 
 SHEET, MOST = "misclassified.jpg", 24
-CELL, COLUMNS = 224, 6
+CELL, COLUMNS, LETTER = 224, 6, 16
 
 
 class Mistakes:
@@ -37,4 +37,4 @@ class Mistakes:
             encoded = records.decode(index.read(folder, where, -negative)).encoded
             pictures.append(image.decode(encoded).numpy())
             captions.append(f"{names[label - 1]} {true:.0%}\nsaid {names[said - 1]} {sure:.0%}")
-        photos.save(draw.sheet(pictures, COLUMNS, captions, CELL), out / SHEET)
+        photos.save(draw.sheet(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
