@@ -16,7 +16,8 @@ class AlexNet(keras.layers.Layer):
     def __init__(self, name: str = "backbone"):
         super().__init__(name=name)
         # Only 2 zeros around the image, fewer than half a kernel: 224 pixels give 55 cells.
-        self.conv1 = keras.layers.Conv2D(64, 11, 4, activation="relu", name="conv1")
+        # Convolutions start as in He et al. 2015: the paper's deviation of 0.01 is for its local normalisation.
+        self.conv1 = keras.layers.Conv2D(64, 11, 4, activation="relu", kernel_initializer="he_normal", name="conv1")
         self.conv2 = Conv(192, 5, relu=True, name="conv2")
         self.conv3 = Conv(384, 3, relu=True, name="conv3")
         self.conv4 = Conv(256, 3, relu=True, name="conv4")

@@ -6,12 +6,18 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig, ClassifierConfig
-from tfrecog.models import backbone
+from tfrecog.models import backbone, lenet, resnet
 from tfrecog.models.alexnet import AlexNet
 from tfrecog.models.conv import Dense
 from tfrecog.models.mobilenet_v3 import hard_swish
 from tfrecog.models.vgg import Vgg16
 from tfrecog.ops import pooling
+
+# Fully connected layers start small, so that all classes are about equally likely (Goyal et al. 2017, section 5.1; of
+# AlexNet and VGG16 their papers).
+_SMALL = 0.01
+# Sets the random numbers of dropout apart from those that the reader draws from an image's seed.
+_PURPOSE = 1000
 
 
 class Classifier(keras.Model):
@@ -33,17 +39,39 @@ class Classifier(keras.Model):
         dense: list,
         name: str = "classifier",
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # Pixels stay float32 until they are normalised.
         self.config, self.backbone, self.pool, self.dense = config, backbone, pool, dense
 
-    def logits(self, image, training=False):
-        """As `call`; but a layer that is first called here has a path without the classifier's name in it."""
+    def logits(self, image, training=False, seed=None):
+        """As `call`; but a layer that is first called here has a path without the classifier's name in it.
+
+        Args:
+            seed: [B, 2] int32, of the dropout of each image; needed where there is dropout in training.
+        """
         features = self.backbone(self.backbone.normalize(image), training=training)
         x = self.pool(features[max(features)])
         x = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
-        for dense in self.dense:
+        *hidden, last = self.dense
+        rests = self._dropout(seed) if training and hidden and self.config.dropout > 0 else [1.0] * len(hidden)
+        for dense, gain in zip(hidden, rests, strict=True):
             x = dense(x)
-        return x
+            x *= tf.cast(gain, x.dtype)
+        return tf.cast(last(x), tf.float32)
+
+    def _dropout(self, seed):
+        """Gains [B, units] of the outputs of each hidden layer: 0, or what makes up for those that rest.
+
+        An image's depend on its seed alone, and not on how a batch is spread over devices.
+        """
+        if seed is None:
+            raise ValueError("dropout needs the seed of each image")
+        units, rate = [dense.units for dense in self.dense[:-1]], self.config.dropout
+        draws = tf.map_fn(
+            lambda one: tf.random.stateless_uniform([sum(units)], tf.random.fold_in(one, _PURPOSE)),
+            seed,
+            fn_output_signature=tf.float32,
+        )
+        return tf.split(tf.where(draws < rate, 0.0, 1 / (1 - rate)), units, axis=1)
 
     def call(self, image, training=False):
         return self.logits(image, training)
@@ -51,20 +79,43 @@ class Classifier(keras.Model):
 
 def build(config: ClassifierConfig, num_classes: int) -> Classifier:
     """The network that `config.name` names, with torchvision's shapes; its variables come with the first image."""
-    if config.name == "alexnet":
+    name, norm = config.name, {"norm": config.norm, "epsilon": config.norm_epsilon}
+    if name in lenet.NETWORKS:
+        return _lenet(config, num_classes)
+    if name == "alexnet":
         return Classifier(config, AlexNet(), _after_conv5(3, 6), _three_dense(num_classes))
-    if config.name in ("vgg16", "vgg16_bn"):
-        norm = config.norm if config.name == "vgg16_bn" else "none"
-        return Classifier(config, Vgg16(norm, config.norm_epsilon), _after_conv5(2, 7), _three_dense(num_classes))
-    section = BackboneConfig(name=config.name, norm=config.norm, norm_epsilon=config.norm_epsilon, frozen_stages=0)
-    dense = [Dense(num_classes, name="fc")]
-    if config.name == "mobilenet_v3_large":  # The last but one layer comes after the pooling (Howard et al. 2019, 5.1).
-        dense.insert(0, Dense(1280, activation=hard_swish, name="hidden"))
+    if name in ("vgg16", "vgg16_bn"):
+        norm = norm if name == "vgg16_bn" else {}
+        return Classifier(config, Vgg16(**norm), _after_conv5(2, 7), _three_dense(num_classes))
+    section = BackboneConfig(name=name, norm=config.norm, norm_epsilon=config.norm_epsilon, frozen_stages=0)
+    dense = [Dense(num_classes, kernel_initializer=_normal(), name="fc")]
+    if name in resnet.BLOCKS:
+        return Classifier(config, resnet.ResNet(section, zero_gamma=config.zero_gamma), _global_average, dense)
+    # The last but one layer of MobileNetV3 comes after the pooling (Howard et al. 2019, 5.1).
+    dense.insert(0, Dense(1280, activation=hard_swish, kernel_initializer=_normal(), name="hidden"))
     return Classifier(config, backbone.build(section), _global_average, dense)
 
 
+def _lenet(config, num_classes):
+    if config.name == "lenet_modern":
+        he = keras.initializers.HeNormal()
+        dense = [Dense(128, activation="relu", kernel_initializer=he, name="fc1"), Dense(num_classes, name="fc2")]
+        return Classifier(config, lenet.LeNetModern(config.norm, config.norm_epsilon), tf.identity, dense)
+    if config.name == "lenet5":
+        units, network, outputs = {"c5": 120, "f6": 84}, lenet.LeNet5(), {"activation": None}
+    else:
+        units, network, outputs = {"h3": 30}, lenet.LeCun1989(), {"activation": lenet.squash}
+    start = {"kernel_initializer": lenet.by_fan_in()}
+    dense = [Dense(count, activation=lenet.squash, **start, name=name) for name, count in units.items()]
+    return Classifier(config, network, tf.identity, [*dense, Dense(num_classes, **outputs, **start, name="output")])
+
+
+def _normal():
+    return keras.initializers.RandomNormal(stddev=_SMALL)
+
+
 def _global_average(x):
-    return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+    return tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2], keepdims=True)
 
 
 def _after_conv5(window, size):
@@ -73,9 +124,8 @@ def _after_conv5(window, size):
 
 
 def _three_dense(num_classes):
-    normal = keras.initializers.RandomNormal(stddev=0.01)
     return [
-        Dense(4096, activation="relu", kernel_initializer=normal, name="fc6"),
-        Dense(4096, activation="relu", kernel_initializer=normal, name="fc7"),
-        Dense(num_classes, kernel_initializer=normal, name="fc8"),
+        Dense(4096, activation="relu", kernel_initializer=_normal(), name="fc6"),
+        Dense(4096, activation="relu", kernel_initializer=_normal(), name="fc7"),
+        Dense(num_classes, kernel_initializer=_normal(), name="fc8"),
     ]

@@ -33,6 +33,7 @@ class Block(keras.layers.Layer):
         groups: of a bottleneck's 3x3 convolution.
         stride_in_1x1: a bottleneck's stride is in its first convolution.
         norm: `norm` and `epsilon` of every convolution.
+        zero_gamma: it starts as the identity, or as its shortcut (Goyal et al. 2017, section 5.1).
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Block(keras.layers.Layer):
         name: str,
         groups: int = 1,
         stride_in_1x1: bool = False,
+        zero_gamma: bool = False,
     ):
         super().__init__(name=name)
         if bottleneck:
@@ -53,12 +55,12 @@ class Block(keras.layers.Layer):
             self.convs = [
                 Conv(width, 1, first, relu=True, **norm, name="conv1"),
                 Conv(width, 3, second, groups=groups, relu=True, **norm, name="conv2"),
-                Conv(4 * channels, 1, **norm, name="conv3"),
+                Conv(4 * channels, 1, zero_gamma=zero_gamma, **norm, name="conv3"),
             ]
         else:
             self.convs = [
                 Conv(channels, 3, stride, relu=True, **norm, name="conv1"),
-                Conv(channels, 3, **norm, name="conv2"),
+                Conv(channels, 3, zero_gamma=zero_gamma, **norm, name="conv2"),
             ]
         out = self.convs[-1].filters
         self.shortcut = Conv(out, 1, stride, **norm, name="shortcut") if project else None
@@ -92,13 +94,14 @@ class ResNet(keras.layers.Layer):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]} for the levels 2 to `last`.
 
     The first `config.frozen_stages` stages do not learn, and their batch norm runs on its moving statistics.
+    `zero_gamma` is as of `Block`.
     """
 
-    def __init__(self, config: BackboneConfig, last: int = 5, name: str = "backbone"):
+    def __init__(self, config: BackboneConfig, last: int = 5, name: str = "backbone", zero_gamma: bool = False):
         super().__init__(name=name)
         norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
         self.stem = Conv(config.width, 7, 2, relu=True, **norm, name="stem")
-        self.stages = [stage(config, level) for level in range(2, last + 1)]
+        self.stages = [stage(config, level, zero_gamma) for level in range(2, last + 1)]
         self.channels = {level: layer.channels for level, layer in enumerate(self.stages, start=2)}
         self.strides = {level: 2**level for level in self.channels}
         for frozen in [self.stem, *self.stages][: config.frozen_stages]:
@@ -123,7 +126,7 @@ def normalize(image):
     return (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
 
 
-def stage(config: BackboneConfig, level: int) -> Stage:
+def stage(config: BackboneConfig, level: int, zero_gamma: bool = False) -> Stage:
     """The stage res`level`, of level 2 to 5."""
     blocks, bottleneck = BLOCKS[config.name]
     return Stage(
@@ -134,5 +137,6 @@ def stage(config: BackboneConfig, level: int) -> Stage:
         name=f"res{level}",
         groups=GROUPS.get(config.name, 1),
         stride_in_1x1=config.stride_in_1x1,
+        zero_gamma=zero_gamma,
         norm={"norm": config.norm, "epsilon": config.norm_epsilon},
     )

@@ -13,6 +13,8 @@ BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 class Vgg16(keras.layers.Layer):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]}: conv1 is level 0, conv5 level 4; sizes rounded down.
 
+    Convolutions start as in He et al. 2015, which learns without the paper's start from a network of fewer layers.
+
     Args:
         norm: as of `conv.Conv`; "none" in the paper.
     """
