@@ -2,16 +2,12 @@
 
 import math
 
-from tfrecog import flagged
-from tfrecog.config import BackboneConfig, BoxConfig, Experiment, KeypointConfig, MaskConfig
+from tfrecog import flagged, unread
+from tfrecog.config import BackboneConfig, Experiment
 
 _FRACTIONS = {
     "data.flip",
     "augment.area",
-    "classifier.dropout",
-    "classifier.label_smoothing",
-    "optim.beta2",
-    "optim.ema",
     "detector.rpn.positive_iou",
     "detector.rpn.negative_iou",
     "detector.rpn.positive_fraction",
@@ -22,7 +18,6 @@ _FRACTIONS = {
     "detector.output.min_score",
     "detector.output.nms_iou",
     "detector.output.mask_threshold",
-    "optim.momentum",
     "schedule.warmup_factor",
     "min_score",  # of a prediction
 }
@@ -68,8 +63,11 @@ _FROM_0 = {
 }
 _LENGTHS = {"data.scale_jitter": 2, "detector.box.delta_scale": 4}
 _LENGTHS |= {"augment.area": 2, "augment.aspect": 2, "augment.jitter": 3}
+# At 1 nothing would be left: of the units, of the true class's share, of the news in a moving average.
+_BELOW_1 = {"classifier.dropout", "classifier.label_smoothing", "optim.beta2", "optim.ema", "optim.momentum"}
 # Of the networks whose poolings leave nothing of smaller images.
-_SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
+_SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32, "lenet5": 12, "lenet_modern": 4}
+_STRONGEST = 30  # magnitude of RandAugment
 _MAY_BE_EMPTY = {"schedule.drop_epochs", "train.profile_steps"}
 
 
@@ -91,6 +89,8 @@ def _reason(flag, value):
     length = _LENGTHS.get(flag)
     if (length and len(numbers) != length) or not (numbers or flag in _MAY_BE_EMPTY):
         return f"needs {length or 'at least one'} comma separated number{'s' * bool(length)}"
+    if flag in _BELOW_1:
+        return "" if all(0 <= number < 1 for number in numbers) else "must be at least 0 and less than 1"
     if flag in _FRACTIONS:
         return "" if all(0 <= number <= 1 for number in numbers) else "must be between 0 and 1"
     if flag in _FROM_0:
@@ -104,22 +104,49 @@ def _contradictions(values):
     wrong |= _of_frozen_stages(values)
     if values["train.seed"] >= 2**31:
         wrong["train.seed"] = f"must be less than {2**31}"
-    least = _SMALLEST_CROP.get(values["classifier.name"], 1)
-    if values["classifier.crop"] < least:
-        wrong["classifier.crop"] = f"{values['classifier.name']} needs at least {least} pixels"
-    short = values["data.eval_short_side"]
-    if values["task"] == "classification" and values["classifier.crop"] > short:
-        wrong["classifier.crop"] = f"must not exceed --data.eval_short_side={short}, of which it is cut"
-    low, high = values["data.scale_jitter"]
-    if low > high:
-        wrong["data.scale_jitter"] = "the smaller number comes first"
+    for flag in ("data.scale_jitter", "augment.area", "augment.aspect"):
+        if values[flag][0] > values[flag][1]:
+            wrong[flag] = "the smaller number comes first"
     positive = values["detector.rpn.positive_iou"]
     if values["detector.rpn.negative_iou"] > positive:
         wrong["detector.rpn.negative_iou"] = f"must not exceed --detector.rpn.positive_iou={positive}"
     drops = values["schedule.drop_epochs"]
     if list(drops) != sorted(set(drops)):
         wrong["schedule.drop_epochs"] = "must be increasing, from 0"
-    wrong |= _not_read(values) | _of_keras_networks(values)
+    return wrong | _of_classification(values) | _of_steps(values) | _of_keras_networks(values) | unread.settings(values)
+
+
+def _of_classification(values):
+    """What a classifier is shown, and of what size."""
+    if values["task"] != "classification":
+        return {}
+    wrong, name, crop, short = {}, values["classifier.name"], values["classifier.crop"], values["data.eval_short_side"]
+    if crop < _SMALLEST_CROP.get(name, 1):
+        wrong["classifier.crop"] = f"{name} needs at least {_SMALLEST_CROP[name]} pixels"
+    elif crop > short:
+        wrong["classifier.crop"] = f"must not exceed --data.eval_short_side={short}, of which it is cut"
+    if values["augment.crop"] == "scale" and min(values["data.short_side"]) < crop:
+        wrong["data.short_side"] = f"must not be less than --classifier.crop={crop}, which is cut of it"
+    if not values["augment.area"][0] or not values["augment.aspect"][0]:
+        flag = "augment.aspect" if values["augment.area"][0] else "augment.area"
+        wrong[flag] = "must be more than 0"
+    if values["augment.shift"] >= crop:
+        wrong["augment.shift"] = f"must be less than --classifier.crop={crop}, or nothing is left of the image"
+    if values["augment.magnitude"] > _STRONGEST:
+        wrong["augment.magnitude"] = f"must not exceed {_STRONGEST}"
+    return wrong
+
+
+def _of_steps(values):
+    """How steps are taken."""
+    wrong, steps = {}, values["train.profile_steps"]
+    if steps and (len(steps) != 2 or steps[0] > steps[1]):
+        wrong["train.profile_steps"] = "needs the first and the last step, as in 10,15"
+    parts, batch = values["train.accumulation"], values["data.batch_size"]
+    if batch % parts:
+        wrong["train.accumulation"] = f"does not divide --data.batch_size={batch} into equal parts"
+    if values["train.jit_compile"] and values["task"] == "detection":
+        wrong["train.jit_compile"] = "XLA has no kernels for some of a detector's operations; leave it at false"
     return wrong
 
 
@@ -130,25 +157,6 @@ def _of_frozen_stages(values):
         return {"detector.backbone.frozen_stages": f"{name} has 6, from the stem on"} if stages > 6 else {}
     what = "the levels 1 to 5" if name.startswith("keras_") else "the stem and res2 to res5"
     return {"detector.backbone.frozen_stages": f"there are 5, {what}"} if stages > 5 else {}
-
-
-def _not_read(values):
-    """Settings that would change nothing beside the others, so that nobody takes them for what was run."""
-    name, wrong = values["detector.backbone.name"], {}
-    if name == "mobilenet_v3_large" and values["detector.backbone.width"] != BackboneConfig().width:
-        wrong["detector.backbone.width"] = f"{name} does not read it; leave it at {BackboneConfig().width}"
-    if name in ("resnet18", "resnet34", "mobilenet_v3_large") and values["detector.backbone.stride_in_1x1"]:
-        wrong["detector.backbone.stride_in_1x1"] = (
-            f"{name} has no bottleneck of a ResNet, which alone reads it; leave it at false"
-        )
-    if values["detector.pool"] == "roi_pool":
-        reason = "--detector.pool=roi_pool takes the maximum and no samples; leave it at"
-        for branch, default in (("box", BoxConfig()), ("mask", MaskConfig()), ("keypoint", KeypointConfig())):
-            if values[f"detector.{branch}.pool_samples"] != default.pool_samples:
-                wrong[f"detector.{branch}.pool_samples"] = f"{reason} {default.pool_samples}"
-        if values["detector.aligned"]:
-            wrong["detector.aligned"] = f"{reason} false"
-    return wrong
 
 
 def _of_keras_networks(values):

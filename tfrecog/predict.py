@@ -95,12 +95,12 @@ def main(prediction: Prediction) -> None:
     """Predicts and reports; what the user can mend ends the program with a message."""
     if not prediction.out:
         sys.exit("error: --out: name a folder for the pictures, as in --out=SEEN")
-    output = dataclasses.replace(prediction.detector.output, min_score=prediction.min_score)
-    detector = dataclasses.replace(prediction.detector, output=output)
-    train = dataclasses.replace(prediction.train, replicas=1)
-    prediction = dataclasses.replace(prediction, detector=detector, train=train)
     try:
         limits.check(prediction)
+        output = dataclasses.replace(prediction.detector.output, min_score=prediction.min_score)
+        detector = dataclasses.replace(prediction.detector, output=output)
+        train = dataclasses.replace(prediction.train, replicas=1)
+        prediction = dataclasses.replace(prediction, detector=detector, train=train)
         paths = photos.find(prediction.images)
         photos.picture_paths(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)

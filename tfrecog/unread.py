@@ -1,0 +1,99 @@
+"""Settings that would change nothing beside the others; refused, so that nobody takes them for what was run.
+
+What only a schedule's other shape would read is not among them (the warmup's length where there is none, drops where
+there is a cosine): whoever compares schedules changes the one flag.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfrecog import flagged
+from tfrecog.config import Experiment
+
+_DEFAULTS = {leaf.path: leaf.value for leaf in flagged.leaves(Experiment())} | {"min_score": 0.5}  # of a prediction
+
+# Flags, or sections with a dot at the end, that only one task reads.
+_DETECTION = (
+    "detector.", "data.long_side", "data.size_rounding", "data.scale_jitter", "data.aspect_ratios", "data.tight",
+    "data.photometric", "data.max_instances", "data.mask_size", "data.skip_empty", "data.min_keypoints", "min_score",
+)  # fmt: skip
+_CLASSIFICATION = ("classifier.", "augment.")
+
+
+def settings(values: Mapping[str, Any]) -> dict[str, str]:
+    """Flag → why nothing reads it, of the flags of an experiment (path → value) that are not as by default."""
+    found = _of_task(values)
+    found |= _of_detectors(values) if values["task"] == "detection" else _of_classifiers(values)
+    found |= _of_training(values)
+    return {flag: reason for flag, reason in found.items() if values[flag] != _DEFAULTS[flag]}
+
+
+def _leave(flag, reason):
+    default = _DEFAULTS[flag]
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return {flag: f"{reason}; leave it at {str(shown).lower() if isinstance(default, bool) else shown}"}
+
+
+def _of_task(values):
+    """Of the other task."""
+    others = {"detection": _CLASSIFICATION, "classification": _DETECTION}[values["task"]]
+    found = {}
+    for flag in values:
+        if flag.startswith(tuple(other for other in others if other.endswith("."))) or flag in others:
+            found |= _leave(flag, f"--task={values['task']} does not read it")
+    return found
+
+
+def _of_detectors(values):
+    """Of other networks, or another pooling."""
+    name, found = values["detector.backbone.name"], {}
+    if name == "mobilenet_v3_large":
+        found |= _leave("detector.backbone.width", f"{name} does not read it")
+    if name in ("resnet18", "resnet34", "mobilenet_v3_large"):
+        reason = f"{name} has no bottleneck of a ResNet, which alone reads it"
+        found |= _leave("detector.backbone.stride_in_1x1", reason)
+    if values["detector.pool"] == "roi_pool":
+        reason = "--detector.pool=roi_pool takes the maximum and no samples"
+        for flag in ("box.pool_samples", "mask.pool_samples", "keypoint.pool_samples", "aligned"):
+            found |= _leave(f"detector.{flag}", reason)
+    return found
+
+
+def _of_classifiers(values):
+    """Of other networks, or another crop."""
+    name, crop, found = values["classifier.name"], values["augment.crop"], {}
+    residual = name.startswith("resne")
+    if not residual:
+        found |= _leave("classifier.zero_gamma", f"{name} has no residual blocks of a ResNet, which alone read it")
+    if residual:
+        found |= _leave("classifier.dropout", f"{name} has one fully connected layer, and none before it")
+    if name in ("alexnet", "vgg16", "lecun1989", "lenet5"):
+        for flag in ("classifier.norm", "classifier.norm_epsilon"):
+            found |= _leave(flag, f"{name} has no normalisation")
+    if crop != "inception":
+        for flag in ("augment.area", "augment.aspect"):
+            found |= _leave(flag, f"only --augment.crop=inception reads it, not {crop}")
+    if crop != "scale":
+        found |= _leave("data.short_side", f"a classifier reads it with --augment.crop=scale only, not {crop}")
+    if not values["augment.layers"]:
+        found |= _leave("augment.magnitude", "RandAugment is off (--augment.layers=0)")
+    return found
+
+
+def _of_training(values):
+    """Of other optimizers, or another start of the warmup."""
+    name, found = values["optim.name"], {}
+    readers = {
+        "beta2": ("adamw", "lamb"),
+        "epsilon": ("adamw", "lamb"),
+        "trust": ("lars",),
+        "nesterov": ("sgd", "lars"),
+        "momentum_correction": ("sgd", "lars"),
+    }
+    for field, optimizers in readers.items():
+        if name not in optimizers:
+            found |= _leave(f"optim.{field}", f"--optim.name={name} does not read it, but {' and '.join(optimizers)}")
+    if values["schedule.warmup_from"] == "base":
+        reason = "--schedule.warmup_from=base starts the warmup at optim.learning_rate"
+        found |= _leave("schedule.warmup_factor", reason)
+    return found
