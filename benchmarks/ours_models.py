@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from sides import serve
 
-from tfrecog import replicas, train
+from tfrecog import replicas
 from tfrecog.config import DetectorConfig, Experiment, OptimConfig
 from tfrecog.data.info import Category, DatasetInfo
-from tfrecog.optimizer import Optimizer
+from tfrecog.step import State, TrainStep
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import torchvision
 
@@ -44,7 +44,7 @@ def main():
     strategy = replicas.strategy(1)
     with strategy.scope():
         model = task.build()
-        optimizer = Optimizer(model.trainable_variables, experiment.optim)
+        state = State(model, experiment.optim, experiment.train)
     if (folder / "weights.npz").exists():
         torchvision.load(model, dict(np.load(folder / "weights.npz")))
     image = tf.constant(inputs["image"])
@@ -54,8 +54,7 @@ def main():
     def infer():
         return task.predict(model, {"image": image, "size": tf.constant([[800, 1216]])})
 
-    shares = replicas.share(strategy, batch)
-    update = train.train_step(task, model, optimizer, lambda step: tf.constant(1e-4), strategy)
+    take = TrainStep(task, model, state, lambda step: tf.constant(1e-4), strategy, experiment.train)
 
     def wait(x):
         tf.nest.map_structure(lambda t: t.numpy(), x)
@@ -68,7 +67,7 @@ def main():
     serve(
         {
             "inference, 1 image 800x1216": lambda: wait(infer()),
-            "training step, 2 images 480x640": lambda: wait(update(shares, tf.constant(0, tf.int64))[0]),
+            "training step, 2 images 480x640": lambda: take([batch], 0),
             "save detections": save,
         }
     )

@@ -8,29 +8,35 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfrecog import atomic, stored
-from tfrecog.optimizer import Optimizer
 from tfrecog.stored import PREFIX, CheckpointError
 
 FOLDER, BEST, METRICS = "checkpoints", "best.json", "metrics.json"
 
 
-def save(workdir: str | Path, step: int, model: keras.Model, optimizer: Optimizer | None, keep: int) -> Path:
+class Training(Protocol):
+    """What a training remembers beside the weights: section → key → variable."""
+
+    @property
+    def memory(self) -> dict[str, dict[str, tf.Variable]]: ...
+
+
+def save(workdir: str | Path, step: int, model: keras.Model, training: Training | None, keep: int) -> Path:
     """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`.
 
-    Without an optimizer there are only weights, to evaluate or to start from.
+    Without a training there are only weights, to evaluate or to start from.
     """
     folder = Path(workdir) / FOLDER
     final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
-    slots = optimizer.slots if optimizer else {}
     checkpoint = tf.train.Checkpoint(
         model=stored.by_path(model.variables, model.variables),
-        **({name: stored.by_path(optimizer.variables, slot) for name, slot in slots.items()} or {"momenta": {}}),
+        **(training.memory if training else {}),
         step=tf.Variable(step, dtype=tf.int64),
     )
     try:
@@ -54,10 +60,10 @@ def save(workdir: str | Path, step: int, model: keras.Model, optimizer: Optimize
     return final
 
 
-def check_room(workdir: str | Path, model: keras.Model, optimizer: Optimizer, keep: int) -> None:
+def check_room(workdir: str | Path, model: keras.Model, training: Training, keep: int) -> None:
     """Raises CheckpointError if the disk has no room for those that a run will keep: now, and not after an epoch."""
     values = [variable.value for variable in model.variables]
-    values += [value for slot in optimizer.slots.values() for value in slot]
+    values += [value for section in training.memory.values() for value in section.values()]
     size = sum(int(np.prod(value.shape)) * value.dtype.size for value in values)
     # Those kept, the best, and one that is being written; some may be there already.
     needed = size * max(1, keep + 2 - len(steps(workdir)))
@@ -70,15 +76,18 @@ def check_room(workdir: str | Path, model: keras.Model, optimizer: Optimizer, ke
         )
 
 
-def restore(path: str | Path, model: keras.Model, optimizer: Optimizer | None = None) -> int:
-    """Gives a model, and its optimizer, all that the checkpoint at `path` has; returns its step.
+def restore(path: str | Path, model: keras.Model, training: Training | None = None) -> int:
+    """Gives a model, and its training, all that the checkpoint at `path` has; returns its step.
 
-    Raises CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
+    Without a training, which goes on with the weights, the model gets their averages where there are some. Raises
+    CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
     """
     there, wanted = stored.read(path), stored.of_model(model)
     sections = ["model/"]
-    for name, slot in (optimizer.slots if optimizer else {}).items():
-        wanted |= {f"{name}/{path}": value for path, value in stored.by_path(optimizer.variables, slot).items()}
+    if training is None:
+        there = there.averaged()
+    for name, section in (training.memory if training else {}).items():
+        wanted |= {f"{name}/{key}": value for key, value in section.items()}
         sections.append(f"{name}/")
     differences = stored.compare(wanted, {k: v for k, v in there.keys.items() if k.startswith(tuple(sections))})
     if any(differences):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tensorflow as tf
 
-from tfrecog import checkpoints, flagged, interruption, limits, replicas, tasks
+from tfrecog import checkpoints, flagged, interruption, limits, memory, replicas, tasks
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.evaluations import classification, detection
@@ -74,11 +74,6 @@ def restore(experiment: Experiment, checkpoint: str):
     return task, model, strategy, path, step
 
 
-def reason(error: tf.errors.OpError) -> str:
-    """The first line of what TensorFlow says."""
-    return str(error.message).partition("\n")[0]
-
-
 def dataset_of(experiment: Experiment) -> info.DatasetInfo:
     """What a run was trained on: its folder notes it, so the records need not be at hand."""
     noted = (Path(experiment.workdir) / info.FILE).is_file()
@@ -113,13 +108,8 @@ def main(evaluation: Evaluation) -> None:
             print(f"The run knows {len(trained)} classes; those of the records, {len(now)}, are found by name")
         print(f"Evaluating {path} on {evaluation.data.eval_split} of {evaluation.data.records}", flush=True)
         evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
-    except (OSError, ValueError, checkpoints.CheckpointError) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
-    except tf.errors.ResourceExhaustedError as error:
-        sys.exit(
-            f"error: out of memory: {reason(error)}\nUse a smaller --data.eval_batch_size, --data.eval_short_side or "
-            "--data.long_side; the first changes no number."
-        )
     beside = {"detection": (detection.DETECTIONS,), "classification": classification.FILES}[evaluation.task]
     files = [name for name in (METRICS, *beside) if (Path(out) / name).is_file()]
     print(f"Wrote {', '.join(files[:-1])} and {files[-1]} in {out}")

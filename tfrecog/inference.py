@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfrecog import replicas
+from tfrecog import memory, replicas
 from tfrecog.data import read
 
 FACTS = ("image_id", "record", "original_size", "scale")
@@ -22,10 +22,13 @@ def each(task, model, strategy, batches: Iterable[dict], *, any_size: bool = Fal
     """
     predict = _predictor(task, model, strategy, any_size)
     for batch in read.in_words(batches):
-        outputs = {
-            name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
-            for name, value in predict(replicas.share(strategy, batch)).items()
-        }
+        try:
+            outputs = {
+                name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+                for name, value in predict(replicas.share(strategy, batch)).items()
+            }
+        except tf.errors.ResourceExhaustedError as error:
+            raise memory.in_use(error, batch, strategy.num_replicas_in_sync) from error
         facts = {name: batch[name].numpy() for name in FACTS if name in batch}
         for i in np.flatnonzero(batch["valid"].numpy()):
             yield {name: value[i] for name, value in outputs.items()}, {name: value[i] for name, value in facts.items()}

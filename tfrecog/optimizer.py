@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from tfrecog import stored
 from tfrecog.config import OptimConfig
 
 
@@ -29,6 +30,11 @@ class Optimizer:
             ]
             for name in names
         }
+
+    @property
+    def memory(self) -> dict[str, dict[str, tf.Variable]]:
+        """What a checkpoint keeps of it: the slots, by the paths of the variables."""
+        return {name: stored.by_path(self.variables, slot) for name, slot in self.slots.items()}
 
     def apply(
         self, gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor, valid: tf.Tensor = True

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, photos
+from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, memory, photos
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.evaluations import detection
@@ -113,11 +113,11 @@ def main(prediction: Prediction) -> None:
             broken = predict(task, model, strategy, prediction, paths)
             found = len(json.loads((Path(prediction.out) / results).read_text(encoding="utf-8")))
             print(f"{found} detections with a score of at least {prediction.min_score:g} (--min_score)")
-    except (OSError, ValueError, checkpoints.CheckpointError) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
     except tf.errors.ResourceExhaustedError as error:
         sys.exit(
-            f"error: out of memory: {evaluate.reason(error)}\nUse a smaller --data.eval_short_side or --data.long_side."
+            f"error: out of memory: {memory.reason(error)}\nUse a smaller --data.eval_short_side or --data.long_side."
         )
     for path, reason in broken.items():
         print(f"not read: {path}: {reason}", file=sys.stderr)

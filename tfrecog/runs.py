@@ -36,6 +36,10 @@ MAY_DIFFER = {
     "schedule.epochs",
     "train.replicas",
     "train.deterministic",
+    "train.jit_compile",
+    "train.accumulation",
+    "train.steps_per_call",
+    "train.profile_steps",
     "train.evaluate_epochs",
     "train.checkpoint_epochs",
     "train.keep_checkpoints",
@@ -174,6 +178,8 @@ def _check_same(workdir, experiment, info):
         raise ValueError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
     differences = flagged.differences(before, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
+    if experiment.schedule.shape == "cosine" and "schedule.epochs" in differences:
+        changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.
     if "data.records" in changed and (workdir / dataset.FILE).is_file() and dataset.load(workdir) == info:
         del changed["data.records"]  # The same records in another place.
     if changed:

@@ -1,5 +1,6 @@
 """The variables in a checkpoint's files: found by their paths, compared with a model's, given to it."""
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 PREFIX = "variables"  # of the names of the files
+AVERAGES = "averages"  # the section of `tfrecog.averages`, keyed as `model` is
 
 
 class CheckpointError(RuntimeError):
@@ -24,6 +26,11 @@ class Stored:
     path: Path
     reader: Any
     keys: Mapping[str, tuple[str, list[int]]]  # as `model/PATH` → key in the file, shape
+
+    def averaged(self) -> "Stored":
+        """The same with the averages of the weights in their place, as far as it has them."""
+        averages = {k.replace(AVERAGES, "model", 1): at for k, at in self.keys.items() if k.startswith(f"{AVERAGES}/")}
+        return dataclasses.replace(self, keys={**self.keys, **averages})
 
     def value(self, key: str) -> np.ndarray:
         """The numbers of a key."""

@@ -1,12 +1,16 @@
 """What a person sees of a run: the line or bar on the screen, and TensorBoard."""
 
+import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
+
+ACCURACIES = ("top1", "top5")  # shares of the images, and no part of a loss
 
 
 class Progress:
@@ -29,20 +33,21 @@ class Progress:
         self.window, self.seconds = [], []
         self.clock = None
 
-    def step(self, done: int, terms: dict[str, float], timed: bool = True) -> None:
-        """After each step: its loss terms, `learning_rate` and `gradient_norm`.
+    def steps(self, done: int, terms: Sequence[dict[str, float]], timed: bool = True) -> None:
+        """After each call of some steps, the last of which is `done`: the terms of each.
 
-        Not `timed`: the step traced the graph of a new shape, which says nothing of the speed.
+        Not `timed`: the call traced the graph of a new shape, which says nothing of the speed.
         """
-        self.window.append(terms)
-        if self.bar is not None:
-            self.bar.update()
         now = time.perf_counter()
         if timed and self.clock is not None:
-            self.seconds.append(now - self.clock)
+            self.seconds += [(now - self.clock) / len(terms)] * len(terms)
         self.clock = now
-        if done % self.log_steps == 0 or done == self.total:
-            self._log(done)
+        if self.bar is not None:
+            self.bar.update(len(terms))
+        for step, each in enumerate(terms, start=done - len(terms) + 1):
+            self.window.append(each)
+            if step % self.log_steps == 0 or step == self.total:
+                self._log(step)
 
     def pause(self) -> None:
         """Before work that is no training, which the speed leaves out."""
@@ -58,7 +63,7 @@ class Progress:
                 tf.summary.scalar(f"evaluation/{name}", value)
         self.writer.flush()
         names = [f"{kind}_{name}" for kind in ("box", "mask", "keypoint") for name in ("AP", "AP50", "AP75")]
-        shown = [name for name in [*names, "top1", "top5"] if name in numbers]
+        shown = [name for name in [*names, *ACCURACIES] if name in numbers]
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
         self.say(f"evaluated at step {done} (epoch {done / self.steps_per_epoch:.2f}): {figures}")
 
@@ -70,8 +75,9 @@ class Progress:
         self.writer.flush()
 
     def say(self, line: str) -> None:
-        """A line for people, above the bar."""
-        tqdm.write(line) if self.bar is not None else print(line, flush=True)
+        """A line for people, above the bar; none if it is empty."""
+        if line:
+            tqdm.write(line) if self.bar is not None else print(line, flush=True)
 
     def close(self) -> None:
         """Ends the bar and writes the last events."""
@@ -80,8 +86,9 @@ class Progress:
             self.bar.close()
 
     def _log(self, done):
-        means = {name: float(np.mean([terms[name] for terms in self.window])) for name in self.window[0]}
-        rate = means["learning_rate"] = self.window[-1]["learning_rate"]
+        means = {name: _mean([terms[name] for terms in self.window]) for name in self.window[0]}
+        last = self.window[-1]
+        means |= {name: last[name] for name in ("learning_rate", "loss_scale") if name in last}
         speed = 1 / float(np.mean(self.seconds)) if self.seconds else None
         self.window, self.seconds = [], []
 
@@ -90,11 +97,15 @@ class Progress:
                 tf.summary.scalar(f"training/{name}", value)
             if speed:
                 tf.summary.scalar("training/images_per_second", speed * self.batch_size)
-        losses = {
-            name: value for name, value in means.items() if name not in ("loss", "learning_rate", "gradient_norm")
-        }
-        text = f"loss {means['loss']:.4f} ({', '.join(f'{name} {value:.4f}' for name, value in losses.items())})"
-        text += f"  lr {rate:.3g}"
+        others = ("loss", "learning_rate", "gradient_norm", "loss_scale", *ACCURACIES)
+        losses = {name: value for name, value in means.items() if name not in others}
+        text = f"loss {means['loss']:.4f}"
+        if len(losses) > 1:
+            text += f" ({', '.join(f'{name} {value:.4f}' for name, value in losses.items())})"
+        text += "".join(f"  {name} {means[name]:.4f}" for name in ACCURACIES if name in means)
+        text += f"  lr {means['learning_rate']:.3g}"
+        if "loss_scale" in means:
+            text += f"  loss scale {means['loss_scale']:g}"
         if speed:
             text += f"  {speed * self.batch_size:.2f} images/s"
         if self.bar is not None:
@@ -103,6 +114,11 @@ class Progress:
             return
         left = f"  ETA {tqdm.format_interval((self.total - done) / speed)}" if speed else ""
         print(f"step {done}/{self.total}  epoch {done / self.steps_per_epoch:.2f}  {text}{left}", flush=True)
+
+
+def _mean(values):
+    """Of those that are finite: in float16 some gradients are not, and change nothing."""
+    return float(np.mean([value for value in values if math.isfinite(value)] or [math.nan]))
 
 
 def _mark_restart(workdir, start):

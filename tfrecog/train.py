@@ -3,12 +3,12 @@
 The same command, or --flagfile=RUN/experiment.flags, continues a run that was stopped in whatever way.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,6 +20,7 @@ from tfrecog import (
     flagged,
     interruption,
     limits,
+    memory,
     pictures,
     replicas,
     runs,
@@ -30,9 +31,10 @@ from tfrecog import (
 )
 from tfrecog.config import Experiment
 from tfrecog.data import info, read
-from tfrecog.data.batches import Data
-from tfrecog.optimizer import Optimizer
+from tfrecog.data.batches import Data, in_calls
 from tfrecog.pictures import inputs
+from tfrecog.profiling import Profile
+from tfrecog.step import State, TrainStep
 from tfrecog.weights import keras_applications
 
 
@@ -59,10 +61,10 @@ def run(
         pictures: (model, strategy) → pictures by name, for TensorBoard after each evaluation.
     """
     strategy = replicas.strategy(experiment.train.replicas)
-    _check_divisible(experiment.data.batch_size, strategy.num_replicas_in_sync)
+    _check_divisible(experiment, strategy.num_replicas_in_sync)
     with strategy.scope():
         model = task.build()
-        optimizer = Optimizer(model.trainable_variables, experiment.optim)
+        state = State(model, experiment.optim, experiment.train)
     rate = schedules.learning_rate(
         experiment.optim, experiment.schedule, experiment.data.batch_size, data.steps_per_epoch
     )
@@ -70,26 +72,30 @@ def run(
     workdir, options = experiment.workdir, experiment.train
     print(banner.text(task, model, experiment, data, strategy), flush=True)
     Path(workdir).mkdir(parents=True, exist_ok=True)
-    checkpoints.check_room(workdir, model, optimizer, options.keep_checkpoints)
-    start = _starting_point(experiment, model, optimizer)
-    if start:
-        print(f"continuing from the checkpoint of step {start} of {total} in {workdir}", flush=True)
+    checkpoints.check_room(workdir, model, state, options.keep_checkpoints)
+    start = done = saved = _starting_point(experiment, model, state)
+    if done:
+        print(f"continuing from the checkpoint of step {done} of {total} in {workdir}", flush=True)
 
-    step_function = train_step(task, model, optimizer, rate, strategy)
+    take = TrainStep(task, model, state, rate, strategy, options)
     progress = summaries.Progress(
-        workdir, start, total, data.steps_per_epoch, experiment.data.batch_size, options.log_steps
+        workdir, done, total, data.steps_per_epoch, experiment.data.batch_size, options.log_steps
     )
-    saved, metrics = start, {}
+    profile, metrics, evaluating = Profile(workdir, options.profile_steps), {}, evaluate is not None
+    evaluating &= options.evaluate_epochs > 0
 
-    def save(done):
+    def due(epochs):
+        return _due(done, epochs, data.steps_per_epoch)
+
+    def save():
         nonlocal saved
         if done != saved:
-            checkpoints.save(workdir, done, model, optimizer, options.keep_checkpoints)
+            checkpoints.save(workdir, done, model, state, options.keep_checkpoints)
             saved = done
 
-    def measure(done):
-        save(done)  # First, so that nothing is lost whatever happens in the evaluation.
-        with signals.at_once():
+    def measure():
+        save()  # First, so that nothing is lost whatever happens in the evaluation.
+        with signals.at_once(), state.averages.in_use(strategy):
             metrics.update(evaluate(model, strategy, done) if evaluate else {})
             progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else {})
         progress.metrics(done, metrics)
@@ -97,94 +103,59 @@ def run(
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
         checkpoints.note_metrics(workdir, done, metrics)
 
-    evaluating = evaluate is not None and options.evaluate_epochs > 0
+    def ends_call(step):
+        epochs = (options.checkpoint_epochs, options.evaluate_epochs)
+        return profile.ends_call(step) or any(_due(step, each, data.steps_per_epoch) for each in epochs)
+
     with interruption.Interruption() as signals:
         try:
-            due = evaluating and start < total and _due(start, options.evaluate_epochs, data.steps_per_epoch)
-            if due and not checkpoints.evaluated(workdir, start):  # The run was stopped before it, or in its middle.
-                measure(start)
-            batches = iter(data.batches(start, total)) if start < total else iter(())
-            for done in range(start + 1, total + 1):
-                try:
-                    batch = next(batches)
-                except read.InputError:
-                    save(done - 1)  # The steps before it are good.
-                    raise
-                if done == start + 1 and options.summary_images and "image" in batch:
-                    progress.pictures(start, {"inputs": inputs(batch, task.info.names)})
-                terms, traced = step_function(replicas.share(strategy, batch), tf.constant(done - 1, tf.int64))
-                terms = {name: float(value) for name, value in terms.items()}
-                _check_finite(done, terms, batch, saved, workdir)
-                progress.step(done, terms, timed=not traced)
+            missed = evaluating and done < total and due(options.evaluate_epochs)
+            if missed and not checkpoints.evaluated(workdir, done):  # It was stopped before it, or in its middle.
+                measure()
+            batches = data.batches(done, total) if done < total else ()
+            for some in in_calls(batches, done, options.steps_per_call, ends_call):
+                if done == start and options.summary_images and "image" in some[0]:
+                    progress.pictures(start, {"inputs": inputs(some[0], task.info.names)})
+                profile.before(done + 1)
+                steps, traced = _within_memory(take, some, done, experiment, strategy)
+                for terms, batch in zip(steps, some, strict=False):
+                    _check_sound(done + 1, terms, batch, saved, experiment)
+                    done += 1
+                progress.steps(done, steps, timed=not traced)
+                progress.say(profile.after(done))
                 stop = signals.came is not None  # Read once: a signal from here on waits for the next step.
-                if done == total or _due(done, options.checkpoint_epochs, data.steps_per_epoch) or stop:
+                if done == total or due(options.checkpoint_epochs) or stop:
                     progress.pause()
-                    save(done)
+                    save()
                 if stop:
                     signals.check()
-                if evaluating and done < total and _due(done, options.evaluate_epochs, data.steps_per_epoch):
+                if evaluating and done < total and due(options.evaluate_epochs):
                     progress.pause()
-                    measure(done)
+                    measure()
             if evaluating:
-                measure(max(start, total))
+                measure()
+        except read.InputError:
+            save()  # The steps before it are good.
+            raise
         finally:
+            progress.say(profile.close())
             progress.close()
-    print(f"finished {max(start, total)} steps; the run is in {workdir}", flush=True)
+    print(f"finished {done} steps; the run is in {workdir}", flush=True)
     return metrics
 
 
-def train_step(task: Any, model: keras.Model, optimizer: Optimizer, rate: Callable, strategy: tf.distribute.Strategy):
-    """Returns a function: shares of a batch, step [] int64 → terms, traced.
-
-    The terms, all [], are `loss`, the task's, `learning_rate` and `gradient_norm`. A graph is traced (a bool says
-    so) once for each shape of batch, so that all shapes are static.
-    """
-    weights = [variable.value for variable in optimizer.variables]
-
-    def on_replica(batch, step):
-        replica, add = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
-        terms = task.losses(model, batch)
-        totals = tf.stack([tf.cast(total, tf.float32) for total, _ in terms.values()])
-        counts = tf.stack([tf.cast(count, tf.float32) for _, count in terms.values()])
-        # Counts of the whole batch: an example weighs the same on every replica, however they are spread.
-        shares = totals / tf.maximum(replica.all_reduce(add, tf.stop_gradient(counts)), 1.0)
-        learned = tf.constant([0.0 if name in getattr(task, "metrics", ()) else 1.0 for name in terms])
-        # Where gradients meet they are added two by two, in a fixed order. GradientTape would use one AddN of them all,
-        # whose order of summation depends on which of its inputs is free to be overwritten: on the threads.
-        gradients = tf.gradients(
-            tf.reduce_sum(shares * learned),
-            weights,
-            unconnected_gradients="zero",
-            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
-        )
-        means = replica.all_reduce(add, shares)
-        finite = tf.reduce_all(tf.math.is_finite(means))
-        norm = optimizer.apply(gradients, rate(step), step, valid=finite)
-        named = dict(zip(terms, tf.unstack(means), strict=True))
-        return {"loss": tf.reduce_sum(means * learned), **named, "learning_rate": rate(step), "gradient_norm": norm}
-
-    traced = 0
-
-    @tf.function(reduce_retracing=False)
-    def on_all(batch, step):
-        nonlocal traced
-        traced += 1  # Python runs this while it traces only.
-        return strategy.run(on_replica, args=(batch, step))
-
-    def step(batch, step):
-        nonlocal traced
-        traced = 0
-        outcome = on_all(batch, step)  # The same on every replica.
-        return {name: strategy.experimental_local_results(value)[0] for name, value in outcome.items()}, traced > 0
-
-    return step
+def _within_memory(take, batches, done, experiment, strategy):
+    try:
+        return take(batches, done)
+    except tf.errors.ResourceExhaustedError as error:
+        raise memory.in_training(error, batches[0], experiment, strategy.num_replicas_in_sync) from error
 
 
-def _starting_point(experiment, model, optimizer):
+def _starting_point(experiment, model, state):
     """Restores the run, or starts it from other weights, and returns how many steps are done."""
     latest = checkpoints.latest(experiment.workdir)
     if latest:
-        return checkpoints.restore(latest, model, optimizer)
+        return checkpoints.restore(latest, model, state)
     options, backbone = experiment.train, experiment.detector.backbone
     learned = []
     if runs.reads_backbone_weights(experiment):
@@ -193,6 +164,7 @@ def _starting_point(experiment, model, optimizer):
     if options.start_from:
         report = warm_start.load_weights(options.start_from, model, options.skip_mismatched, learned, experiment)
         print(report, flush=True)
+    state.averages.restart()
     return 0
 
 
@@ -208,27 +180,39 @@ def _due(done, epochs, steps_per_epoch):
     )
 
 
-def _check_divisible(batch_size, count):
-    if batch_size % count:
+def _check_divisible(experiment, count):
+    size, parts = experiment.data.batch_size, experiment.train.accumulation
+    if size % (count * parts):
+        what = f"{count} equal replicas"
+        if parts > 1:
+            what = f"--train.accumulation={parts} equal parts on each of {what}"
+        unit = count * parts
         raise ValueError(
-            f"--data.batch_size={batch_size} does not divide into {count} equal replicas; the nearest that do: "
-            f"{max(count, batch_size // count * count)} and {(batch_size // count + 1) * count}"
+            f"--data.batch_size={size} does not divide into {what}; the nearest that do: "
+            f"{max(unit, size // unit * unit)} and {(size // unit + 1) * unit}"
         )
 
 
-def _check_finite(done, terms, batch, saved, workdir):
-    wrong = {name: value for name, value in terms.items() if not np.isfinite(value)}
+def _check_sound(done, terms, batch, saved, experiment):
+    """Raises NonFiniteLoss. In float16 a gradient may overflow: it is skipped, and the scale of the loss is halved."""
+    scale, workdir = terms.get("loss_scale"), experiment.workdir
+    wrong = {name: value for name, value in terms.items() if not math.isfinite(value)}
+    if scale is not None and scale >= 2:
+        wrong.pop("gradient_norm", None)
     if not wrong:
         return
     images = (
         f"Image ids of the batch: {', '.join(map(str, np.asarray(batch['image_id'])))}. " if "image_id" in batch else ""
     )
     stays = f"the checkpoint of step {saved} in {workdir} stays" if saved else "there is no checkpoint yet"
+    small = ""
+    if scale is not None:
+        small = f"Or float16's range is too small (the loss was scaled by {scale:g}): --train.precision=bfloat16.\n"
     raise NonFiniteLoss(
         f"step {done}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; learning rate "
         f"{terms['learning_rate']:.3g}.\n{images}The weights were not changed by this step; {stays}.\n"
         "Usual causes: the learning rate is too high (lower --optim.learning_rate, lengthen --schedule.warmup_epochs, "
-        "or bound the gradient with --optim.clip_norm=10), or a bad annotation (python -m pipelines.check)."
+        f"or bound the gradient with --optim.clip_norm=10), or a bad annotation (python -m pipelines.check).\n{small}"
     )
 
 
@@ -253,7 +237,7 @@ def _prepare(experiment):
     task = tasks.build(experiment, dataset)
     data = task.data()
     # Here too, so that a wrong number of replicas leaves no run behind.
-    _check_divisible(experiment.data.batch_size, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
+    _check_divisible(experiment, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
     return experiment, task, data, runs.begin(experiment, dataset)
 
 
@@ -280,15 +264,15 @@ def main() -> int:
 
         with claim:
             run(task, experiment, data, measure, draw)
-    except (checkpoints.CheckpointError, NonFiniteLoss, read.InputError, info.UnknownLabel, OSError) as error:
+    except (
+        checkpoints.CheckpointError,
+        NonFiniteLoss,
+        memory.OutOfMemory,
+        read.InputError,
+        info.UnknownLabel,
+        OSError,
+    ) as error:
         print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    except tf.errors.ResourceExhaustedError as error:
-        print(
-            f"\nerror: out of memory: {evaluate.reason(error)}\nUse a smaller --data.batch_size (the "
-            "learning rate follows), --data.short_side or --data.long_side, or more devices.",
-            file=sys.stderr,
-        )
         return 1
     except interruption.Stopped as stopped:
         print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")

@@ -54,7 +54,7 @@ def load_weights(
             differ, the report says so; for a folder of imported weights it is an error.
     """
     path = checkpoints.find(source)
-    there, wanted = stored.read(path), stored.of_model(model)
+    there, wanted = stored.read(path).averaged(), stored.of_model(model)
     keys = dict(there.keys)
     # The last stage of a network, which on a single map is the trunk of the detector.
     for key in [key for key in wanted if key.startswith("model/trunk/res5/") and key not in keys]:

@@ -1,6 +1,6 @@
 """What the train loop needs of a data set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tfrecog.config import Experiment
@@ -15,6 +15,36 @@ class Data:
     batches: Callable[[int, int], Iterable[dict]]  # (first step, total steps) → one global batch for each step
     description: str = ""
     images: int = 0  # in an epoch, each counted once
+
+
+def in_calls(batches: Iterable[dict], done: int, most: int, ends: Callable[[int], bool]) -> Iterator[list[dict]]:
+    """Yields consecutive batches of one shape, at most so many; none comes after a step that `ends` them.
+
+    `batches` are of the steps from `done` + 1 on. Where one cannot be made, those before it come first, and the error
+    then.
+    """
+    some, batches = [], iter(batches)
+    while True:
+        try:
+            batch = next(batches, None)
+        except Exception:
+            if some:
+                yield some
+            raise
+        if some and (batch is None or _shapes(batch) != _shapes(some[0])):
+            yield some
+            some = []
+        if batch is None:
+            return
+        some.append(batch)
+        done += 1
+        if len(some) == most or ends(done):
+            yield some
+            some = []
+
+
+def _shapes(batch):
+    return {name: value.shape for name, value in batch.items()}
 
 
 def check_eval_split(experiment: Experiment, dataset: DatasetInfo) -> None:

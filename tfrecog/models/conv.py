@@ -59,7 +59,8 @@ class Conv(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (self.size, self.size, input_shape[-1] // self.groups, self.filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.initializer)
+        # In float32 whatever the layer computes in: where batch norm is folded into it, it is rounded once.
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.initializer, autocast=False)
         if self.norm is None:
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
         else:
@@ -73,11 +74,11 @@ class Conv(keras.layers.Layer):
             x = norm(self._convolve(x, kernel), training=training)
         else:
             gain, shift = _as_affine(norm)
-            x = tf.nn.bias_add(self._convolve(x, kernel * gain), shift)
+            x = tf.nn.bias_add(self._convolve(x, kernel * gain), tf.cast(shift, x.dtype))
         return tf.nn.relu(x) if self.relu else x
 
     def _convolve(self, x, kernel):
-        pad = self.size // 2
+        pad, kernel = self.size // 2, tf.cast(kernel, x.dtype)
         if 1 < self.groups == self.filters == x.shape[-1]:  # TensorFlow has a faster operation for a depthwise one.
             # Not by explicit padding: with a bias behind it, TensorFlow 2.21 ends the process when it makes a graph.
             padded = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])

@@ -56,8 +56,9 @@ class BoxPredictor(keras.layers.Layer):
 
     def call(self, x):
         if len(x.shape) == 5:  # C4: global average pooling of res5.
-            x = tf.reduce_mean(x, axis=[2, 3])
-        return self.logits(x), tf.reshape(self.deltas(x), [*_leading(x), self.num_classes, 4])
+            x = tf.reduce_mean(tf.cast(x, tf.float32), axis=[2, 3])
+        logits, deltas = tf.cast(self.logits(x), tf.float32), tf.cast(self.deltas(x), tf.float32)
+        return logits, tf.reshape(deltas, [*_leading(x), self.num_classes, 4])
 
 
 class MaskHead(keras.layers.Layer):
@@ -77,7 +78,7 @@ class MaskHead(keras.layers.Layer):
         x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         for conv in self.convs:
             x = conv(x, training=training)
-        x = self.logits(self.deconv(x))
+        x = tf.cast(self.logits(self.deconv(x)), tf.float32)
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 
 
@@ -100,7 +101,7 @@ class KeypointHead(keras.layers.Layer):
         x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         for conv in self.convs:
             x = conv(x)
-        x = self.deconv(x)
+        x = tf.cast(self.deconv(x), tf.float32)
         x = tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "bilinear")
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 

@@ -37,7 +37,7 @@ class SqueezeExcite(keras.layers.Layer):
         self.excite = Conv(channels, 1, name="excite")
 
     def call(self, x):
-        means = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+        means = tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2], keepdims=True)
         return x * _hard_sigmoid(self.excite(self.squeeze(means)))
 
 

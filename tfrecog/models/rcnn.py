@@ -18,7 +18,7 @@ class Detector(keras.Model):
     """
 
     def __init__(self, config: DetectorConfig, num_classes: int, num_keypoints: int = 0, name: str = "detector"):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # Pixels stay float32 until they are normalised.
         self.config, self.num_classes = config, num_classes
         on_pyramid = config.neck == "fpn"
         sizes, ratios = len(config.rpn.anchor_sizes), len(config.rpn.anchor_ratios)

@@ -33,7 +33,7 @@ class RpnHead(keras.layers.Layer):
             batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
             logits.append(tf.reshape(self.objectness(x), [batch, -1]))
             deltas.append(tf.reshape(self.deltas(x), [batch, -1, 4]))
-        return tf.concat(logits, 1), tf.concat(deltas, 1)
+        return tf.cast(tf.concat(logits, 1), tf.float32), tf.cast(tf.concat(deltas, 1), tf.float32)
 
 
 def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, int]) -> list:

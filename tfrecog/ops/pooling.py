@@ -13,7 +13,8 @@ def adaptive_average(x, size: int):
     if x.shape[1] == x.shape[2] == size:
         return x
     height, width = (tf.shape(x)[i] if x.shape[i] is None else x.shape[i] for i in (1, 2))
-    return tf.einsum("ih,bhwc,jw->bijc", _bands(height, size), x, _bands(width, size))
+    means = tf.einsum("ih,bhwc,jw->bijc", _bands(height, size), tf.cast(x, tf.float32), _bands(width, size))
+    return tf.cast(means, x.dtype)
 
 
 def _bands(count, size):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfrecog import losses
+from tfrecog import losses, precision
 from tfrecog.config import Experiment
 from tfrecog.data import classification, index, read
 from tfrecog.data.batches import Data, check_eval_split, describe
@@ -48,7 +48,8 @@ class Classification:
     def build(self) -> classifier.Classifier:
         """A new classifier with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
-        model = classifier.build(self.config, self.info.num_classes)
+        with precision.layers(self.experiment.train.precision):
+            model = classifier.build(self.config, self.info.num_classes)
         # Of the size that it is to see: some networks accept no other.
         model.logits(tf.zeros([1, self.config.crop, self.config.crop, 3]))
         model.built = True

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfrecog import losses
+from tfrecog import losses, precision
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, info, read
 from tfrecog.data.batches import Data, check_eval_split, describe
@@ -74,7 +74,8 @@ class Detection:
     def build(self) -> Detector:
         """A new detector with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
-        model = Detector(self.config, self.info.num_classes, len(self.info.keypoints))
+        with precision.layers(self.experiment.train.precision):
+            model = Detector(self.config, self.info.num_classes, len(self.info.keypoints))
         image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
         features = model.extract(image, tf.constant([[64, 64]]))
         model.rpn(features)
