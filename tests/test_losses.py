@@ -96,3 +96,41 @@ def test_nothing_to_learn_from_has_no_loss_and_a_finite_gradient():
         total, count = losses.keypoint_loss(logits, *nowhere)
     assert float(total) == 0 and float(count) == 0
     np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros([1, 2, 4, 4, 3]))
+
+
+def test_an_undecided_classifier_costs_ln_of_its_classes_whatever_the_smoothing():
+    labels = tf.constant([3, 0, 1])
+    for smoothing in (0.0, 0.1):
+        targets = losses.class_targets(labels, 7, smoothing)
+        total, count = losses.image_cross_entropy(tf.zeros([3, 7]), targets)
+        np.testing.assert_allclose([total, count], [2 * np.log(7), 2], rtol=1e-6)
+
+
+def test_smoothing_gives_every_class_the_same_share_of_the_target():
+    logits = np.random.default_rng(0).normal(size=[2, 4])
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    want = 0.7 * -(log_p[0, 2] + log_p[1, 0]) + 0.3 * -log_p.mean(-1).sum()
+    total, _ = losses.image_cross_entropy(tf.constant(logits), losses.class_targets(tf.constant([3, 1]), 4, 0.3))
+    np.testing.assert_allclose(total, want, rtol=1e-6)
+
+
+def test_an_image_without_a_label_moves_nothing():
+    outputs, targets = tf.random.stateless_normal([2, 5], (1, 2)), losses.class_targets(tf.constant([0, 4]), 5, 0.1)
+    for loss in (losses.image_cross_entropy, losses.image_squared_error):
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            total, count = loss(outputs, targets)
+        moved = np.abs(tape.gradient(total, outputs).numpy()).sum(-1) > 0
+        np.testing.assert_array_equal(moved, [False, True])
+        assert float(count) == 1
+
+
+def test_the_squared_error_is_0_at_plus_and_minus_1_and_1_between_them():
+    targets = losses.class_targets(tf.constant([2, 1]), 3)
+    total, count = losses.image_squared_error(tf.constant([[-1.0, 1, -1], [0, 0, 0]]), targets)
+    np.testing.assert_allclose([total, count], [0 + 1, 2])
+
+
+def test_a_hit_is_the_highest_output_of_an_image_with_a_label():
+    outputs = tf.constant([[1.0, 3, 2], [5, 4, 4], [0, 1, 2], [9, 0, 0]])
+    np.testing.assert_array_equal(losses.hits(outputs, tf.constant([2, 2, 3, 0])), [2, 3])
