@@ -25,7 +25,7 @@ NAMES = (
     "alexnet", "vgg16", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
     "mobilenet_v3_large",
 )  # fmt: skip
-MEASURED = ("alexnet", "resnet18", "mobilenet_v3_large")
+MEASURED = ("alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v3_large")
 
 
 def build(name):

@@ -74,7 +74,7 @@ def test_every_tensor_of_a_classifier_has_one_variable_and_every_variable_one_te
     assert sum(v.size for v in values.values()) == sum(v.size for v in state.values()) - moved
 
 
-@pytest.mark.parametrize("name", ["alexnet", "resnet18", "mobilenet_v3_large"])
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v3_large"])
 def test_a_picture_file_gives_torchvisions_logits(name, reference, shapes, rule, zeros, tmp_path):
     Image.fromarray(rule.picture()).save(tmp_path / "picture.png")
     model = build(name)
