@@ -280,7 +280,7 @@ class ClassifierConfig:
         bool, "A residual block starts as the identity: the gain of its last norm is 0 (Goyal et al. 2017, 5.1)."
     ] = False
     dropout: Annotated[
-        float, "Share of the units before each fully connected layer but the last that rest: AlexNet, VGG16, LeNets."
+        float, "Training: share of the units of each fully connected layer but the last that rest; ResNets have none."
     ] = 0.0
     loss: Annotated[
         Literal["cross_entropy", "squared_error"],
