@@ -73,7 +73,7 @@ def run(
     print(banner.text(task, model, experiment, data, strategy), flush=True)
     Path(workdir).mkdir(parents=True, exist_ok=True)
     checkpoints.check_room(workdir, model, state, options.keep_checkpoints)
-    start = done = saved = _starting_point(experiment, model, state)
+    start = done = saved = starting_point(experiment, model, state)
     if done:
         print(f"continuing from the checkpoint of step {done} of {total} in {workdir}", flush=True)
 
@@ -151,7 +151,7 @@ def _within_memory(take, batches, done, experiment, strategy):
         raise memory.in_training(error, batches[0], experiment, strategy.num_replicas_in_sync) from error
 
 
-def _starting_point(experiment, model, state):
+def starting_point(experiment: Experiment, model: Any, state: State) -> int:
     """Restores the run, or starts it from other weights, and returns how many steps are done."""
     latest = checkpoints.latest(experiment.workdir)
     if latest:
@@ -216,7 +216,7 @@ def _check_sound(done, terms, batch, saved, experiment):
     )
 
 
-def _prepare(experiment):
+def prepare(experiment: Experiment) -> tuple:
     """Returns the resolved experiment, its task, its data and the claim on its workdir.
 
     Raises ValueError, OSError or CheckpointError for what a user can mend; then nothing is left behind.
@@ -247,7 +247,7 @@ def main() -> int:
     try:
         interruption.listen()
         try:
-            experiment, task, data, claim = _prepare(experiment)
+            experiment, task, data, claim = prepare(experiment)
         except (ValueError, OSError, checkpoints.CheckpointError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
