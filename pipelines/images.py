@@ -34,17 +34,39 @@ def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None 
         size: (height, width) that the annotations are for, if they say so.
     """
 
-    def problem(kind, what, remedy):
-        return Problem(kind, name, what, remedy, image_id)
-
     try:
         with open(path, "rb") as file:
             data = file.read()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         what = f"{path}: {getattr(error, 'strerror', None) or error}"
         remedy = "Put the file there, or take the image out of the JSON."
-        return None, [problem("image file cannot be read", what, remedy)]
+        return None, [Problem("image file cannot be read", name, what, remedy, image_id)]
     replace = "Download or copy the file again, or take the image out of the JSON."
+    return of_bytes(data, path, name, replace, image_id, size)
+
+
+def of_bytes(
+    data: bytes,
+    path: str,
+    name: str,
+    replace: str,
+    image_id: str = "",
+    size: tuple[int, int] | None = None,
+    *,
+    objects: bool = True,
+):
+    """The image of a file's bytes, or None, and the problems [Problem] with it.
+
+    Args:
+        data: the bytes.
+        path, name, image_id, size: as in `read`.
+        replace: what to do with an image that cannot be decoded.
+        objects: it has annotations with places in it, for which it matters how it is turned.
+    """
+
+    def problem(kind, what, remedy):
+        return Problem(kind, name, what, remedy, image_id)
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
@@ -67,6 +89,9 @@ def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None 
         what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
         found.append(problem("image converted", what, "It is turned and stored as PNG; nothing needs to be done."))
         width, height = image.size
+    elif 1 < orientation <= 8 and not objects:
+        what = f"its EXIF data turn or mirror it (orientation {orientation}), and training sees it as the file has it"
+        found.append(problem("image is turned", what, "If that matters, save it upright, without EXIF."))
     elif orientation != 1 and (orientation in (2, 3, 4) or width == height) and orientation <= 8:
         what = f"its EXIF data turn or mirror it (orientation {orientation}), and its size does not tell of which image"
         remedy = (

@@ -1,0 +1,192 @@
+r"""Builds a split of a dataset from images by class: ILSVRC's tars, or any tree of one folder a class.
+
+  python -m pipelines.imagenet --images=ILSVRC2012_img_train.tar --split=train --out=data/imagenet
+  python -m pipelines.imagenet --images=ILSVRC2012_img_val.tar --split=val --out=data/imagenet
+  python -m pipelines.imagenet --images=pictures --split=train --out=data/pictures
+  python -m pipelines.check --data=data/imagenet --out=sheet.png
+
+--images is a folder or a tar, and a tar in it is a folder of its name; nothing is unpacked. A class is a folder. Those
+named by WordNet ids get ILSVRC's names, and the order of the ids, which is that of torchvision's outputs.
+
+Images that lie in no classes' folders need a list, --labels: a label a line in the order of the file names, or lines
+of a name and a label (Kaggle's LOC_val_solution.csv too). A label is the class, its WordNet id, or a number that
+counts the classes: from 0 if there is a 0, or from 1. The classes of ILSVRC's validation images are known by their file
+names, so their list may be left out; whatever its numbers count, it is understood.
+
+--classes names the classes, one a line, or `n01440764 name`, sorted by id. Without it they are the folders, or those
+of the other splits in OUT, which all splits share.
+
+Images are copied byte by byte, and decoded once to see that they can be; what TensorFlow cannot decode (CMYK) becomes
+an RGB PNG. What is wrong with an image is reported with a remedy: it is left out, and the rest is written. All of it
+is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was when the same
+command is run again.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from absl import flags
+
+from pipelines import classes, command, ground_truth, images, labelled, problems, shards, trees, wordnet
+from pipelines.problems import Problem, Refused
+from pipelines.tars import File
+from tfrecog.data import info, records
+
+_AGAIN = "The image is left out: download or copy the file again, and run the same command."
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image and its class."""
+
+    name: str  # class/file
+    file: File
+    state: tuple[int, int]  # size and time of what it is in
+    label: int  # 1..K
+    class_name: str
+
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+def make(picture: Picture) -> tuple[records.Record | None, list[Problem]]:
+    """The record of an image, None if it cannot be used, and the problems with it."""
+    try:
+        data = picture.file.read()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        what = f"{picture.file.path}: {getattr(error, 'strerror', None) or error}"
+        return None, [Problem("image file cannot be read", picture.name, what, _AGAIN, picture.name)]
+    where = picture.file.path if picture.file.offset < 0 else f"{picture.file.path}, byte {picture.file.offset:,}"
+    image, found = images.of_bytes(data, where, picture.name, _AGAIN, objects=False)
+    if image is None:
+        return None, found
+    return labelled.record(image, picture.name, picture.name, picture.label, picture.class_name), found
+
+
+def build(
+    path: str,
+    out: str,
+    split: str,
+    *,
+    labels: str = "",
+    class_list: str = "",
+    strict: bool = False,
+    shard_count: int = 0,
+    jobs: int = 0,
+) -> shards.Built:
+    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+    found: list[Problem] = []
+    files, folders = trees.listing(path, found)
+    if not files:
+        those = f":\n{found[0]}" if found else f": there is no file named {', '.join(trees.EXTENSIONS)} in it"
+        raise Refused(f"{path} has no images{those}")
+    for problem in found:  # A tar is cut: said before hours of work, and again with the others after them.
+        print(f"warning: {problem}", file=sys.stderr)
+    wanted = classes.of_file(class_list, found) if class_list else classes.of_other_splits(out, split)
+    class_of, declared, before = _classes_of(path, files, folders, labels, wanted, found)
+    categories = wanted or classes.named(declared)
+    pictures = list(_pictures(files, before, class_of, categories, path, found))
+    if not pictures:
+        raise Refused(f"no image of {path} can be used:\n{problems.table(found)}")
+    total = sum(picture.state[0] if picture.file.offset < 0 else picture.file.size for picture in pictures)
+    source = shards.Source(pictures, make, labelled.facts(categories), total, found)
+    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+
+
+def _classes_of(
+    path: str, files: list[File], folders: list[str], labels: str, wanted: list[info.Category], found: list[Problem]
+) -> tuple[dict[str, str], list[str], str]:
+    """Name or WordNet id of the class of each image, all classes, and what the names of all images begin with."""
+    names = [file.name for file in files]
+    if labels:
+        class_of = ground_truth.read(labels, names, wanted, found)
+        return class_of, sorted(set(class_of.values())), ""
+    by_class, before = trees.by_class(files, folders, path)
+    known = ground_truth.of_names(names) if len(by_class) == 1 else None
+    if known:
+        return known, list(wordnet.names()), ""
+    outside = by_class.pop("", [])
+    if not by_class:
+        raise Refused(f"the images of {path} lie in no folders, one a class; say with --labels=FILE what they are of")
+    for file in outside:
+        remedy = "The image is left out: put it into the folder of its class."
+        found.append(Problem("image without label", file.name, f"it lies in no class's folder in {path}", remedy))
+    for name in (name for name, its_files in by_class.items() if not its_files):
+        remedy = f"It stays a class: put images ({', '.join(trees.EXTENSIONS)}) there, or remove the folder."
+        found.append(Problem("class without images", name, f"its folder in {path} has no image", remedy))
+    if len(by_class) == 1:
+        remedy = "Give the folder above it with --images, or with --labels=FILE what the images are of."
+        found.append(Problem("only one class", path, f"all images lie in {next(iter(by_class))!r}", remedy))
+    found += trees.alike(by_class, path)
+    return {file.name: name for name, those in by_class.items() for file in those}, list(by_class), before
+
+
+def _pictures(
+    files: list[File],
+    before: str,
+    class_of: dict[str, str],
+    categories: Sequence[info.Category],
+    path: str,
+    found: list[Problem],
+) -> Iterator[Picture]:
+    """Images with their labels, in the order of the labels; problems of classes that are not on the list."""
+    label_of, outside, states = classes.labels(categories), Counter(), {}
+    labelled_files = []
+    for file in files:
+        if file.name not in class_of:  # reported
+            continue
+        label = label_of.get(class_of[file.name], 0)
+        if label:
+            labelled_files.append((label, file))
+        else:
+            outside[class_of[file.name]] += 1
+    for name, count in outside.items():
+        what = f"{count:,} of the images of {path} are of it, and the {len(categories):,} classes are "
+        what += ", ".join(category.name for category in categories[:5]) + (" ..." if len(categories) > 5 else "")
+        remedy = "They are left out: add it to the list of --classes, or build the other splits with it too."
+        found.append(Problem("label outside the list", name, what, remedy))
+    for label, file in sorted(labelled_files, key=lambda pair: pair[0]):
+        if file.path not in states or file.offset < 0:
+            states[file.path] = _state(file.path)
+        yield Picture(file.name[len(before) :], file, states[file.path], label, categories[label - 1].name)
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a name with a NUL
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
+
+
+def main() -> None:
+    values = flags.FLAGS
+    built = build(
+        values.images,
+        values.out,
+        values.split,
+        labels=values.labels,
+        class_list=values.classes,
+        strict=values.strict,
+        shard_count=values.shards,
+        jobs=values.jobs,
+    )
+    print(labelled.report(values.out, values.split, built, info.load(values.out).num_classes))
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    flags.DEFINE_string("images", None, "Tar or folder of the images.", required=True)
+    flags.DEFINE_string("labels", "", "List of the labels of images that lie in no folders, one a class.")
+    flags.DEFINE_string("classes", "", "List of the classes: a name a line, or a WordNet id and a name.")
+    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)

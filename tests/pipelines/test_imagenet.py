@@ -1,0 +1,361 @@
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import classes, ground_truth, imagenet, tars, trees, wordnet
+from pipelines.problems import Refused
+from pipelines.tars import File
+from tfrecog.data import image, index, info
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TENCH, SPRINGER, CHURCH = "n01440764", "n02102040", "n03028079"
+RNG = np.random.default_rng(0)
+
+
+def _jpeg(mode="RGB", format="JPEG"):
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (6, 9, 3), np.uint8)).convert(mode).save(file, format)
+    return file.getvalue()
+
+
+def _tree(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+def _tar(path, files):
+    """Writes a tar of names and bytes; its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path.read_bytes()
+
+
+FILES = {f"{key}/{key}_{n}.JPEG": _jpeg() for key in (CHURCH, TENCH, SPRINGER) for n in range(2)}
+VAL = {f"ILSVRC2012_val_{number:08d}.JPEG": _jpeg() for number in (1, 2, 3)}
+
+
+def _nested(folder, files=FILES):
+    """A tar with a tar for each class, as ILSVRC's training images come."""
+    keys = list(dict.fromkeys(name.split("/")[0] for name in files))
+    inner = {
+        f"{key}.tar": _tar(folder / "inner.tar", {name.split("/")[1]: files[name] for name in files if key in name})
+        for key in keys
+    }
+    _tar(folder / "train.tar", inner)
+    return str(folder / "train.tar")
+
+
+def _build(path, out, split="train", **options):
+    return imagenet.build(str(path), str(out), split, jobs=1, **options)
+
+
+def _command(*arguments):
+    command = [sys.executable, "-m", "pipelines.imagenet", *arguments, "--jobs=1"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_the_nested_tar_is_read_in_place_and_the_labels_are_in_the_order_of_the_ids(tmp_path, read_all):
+    run = _command(f"--images={_nested(tmp_path / 'tar')}", "--split=train", f"--out={tmp_path / 'out'}")
+    assert run.returncode == 0, run.stderr
+    assert "train has 6 images of 3 classes" in run.stdout
+    read = read_all(tmp_path / "out", "train")
+    assert {record.filename: record.encoded for record in read} == FILES
+    names = {TENCH: (1, "tench"), SPRINGER: (2, "English springer"), CHURCH: (3, "church")}
+    for record in read:
+        assert (record.label, record.class_name) == names[record.filename.split("/")[0]]
+        assert (record.height, record.width, record.format, record.source_id) == (6, 9, "jpeg", record.filename)
+    categories = info.load(tmp_path / "out").categories
+    assert [(one.name, one.key, one.id) for one in categories] == [
+        ("tench", TENCH, 0),
+        ("English springer", SPRINGER, 1),
+        ("church", CHURCH, 2),
+    ]
+    assert index.load(tmp_path / "out", "train").label.tolist() == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("form", ["folder", "folder of tars", "one tar", "tar with a folder around"])
+def test_every_form_of_the_images_gives_the_same_records(tmp_path, read_all, form):
+    if form == "folder":
+        path = _tree(tmp_path / "in", FILES)
+    elif form == "folder of tars":
+        for key in (TENCH, SPRINGER, CHURCH):
+            _tar(tmp_path / "in" / f"{key}.tar", {n.split("/")[1]: FILES[n] for n in FILES if key in n})
+        path = tmp_path / "in"
+    else:
+        around = "train/" if "around" in form else "./"
+        _tar(tmp_path / "in.tar", {around + name: content for name, content in FILES.items()})
+        path = tmp_path / "in.tar"
+    assert not _build(path, tmp_path / "out").problems
+    read = read_all(tmp_path / "out", "train")
+    assert {record.filename: record.encoded for record in read} == FILES
+    assert [record.label for record in read] == [1, 1, 2, 2, 3, 3]
+
+
+def test_the_names_are_those_of_the_ids():
+    # Ten of them, as Imagenette has them (fast.ai), and the last.
+    known = {TENCH: "tench", SPRINGER: "English springer", "n02979186": "cassette player", "n03000684": "chain saw"}
+    known |= {CHURCH: "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump"}
+    known |= {"n03445777": "golf ball", "n03888257": "parachute", "n15075141": "toilet tissue"}
+    assert known.items() <= wordnet.names().items()
+    assert list(wordnet.names()) == sorted(wordnet.names()) and len(wordnet.names()) == 1000
+    # 50 validation images of each class (Russakovsky et al. 2015, table 2).
+    ids, counts = np.unique(wordnet.validation(), return_counts=True)
+    assert ids.tolist() == list(wordnet.names()) and set(counts) == {50}
+
+
+def test_validation_images_are_known_by_their_names(tmp_path, read_all):
+    _tar(tmp_path / "val.tar", VAL)
+    _build(tmp_path / "val.tar", tmp_path / "out", "val")
+    read = read_all(tmp_path / "out", "val")
+    assert {r.filename: r.class_name for r in read} == {
+        "ILSVRC2012_val_00000001.JPEG": "sea snake",
+        "ILSVRC2012_val_00000002.JPEG": "alp",
+        "ILSVRC2012_val_00000003.JPEG": "Shetland sheepdog",
+    }
+    assert info.load(tmp_path / "out").num_classes == 1000
+    # The place of the sea snake among the sorted ids is 65 from 0.
+    assert {r.label for r in read if r.class_name == "sea snake"} == {66}
+
+
+LISTS = {
+    "ids": "n03028079\nn01440764\nn03028079\n",
+    "names of classes": "church\ntench\nchurch\n",
+    "images and ids": "ILSVRC2012_val_00000002.JPEG n01440764\nILSVRC2012_val_00000003.JPEG n03028079\n"
+    "ILSVRC2012_val_00000001.JPEG n03028079\n",
+    "Kaggle's": "ImageId,PredictionString\nILSVRC2012_val_00000003,n03028079 85 1 499 272\n"
+    "ILSVRC2012_val_00000001,n03028079 1 2 3 4 n03028079 5 6 7 8\nILSVRC2012_val_00000002,n01440764 1 2 3 4\n",
+    "numbers from 1": "3\n1\n3\n",
+    "numbers from 0": "2\n0\n2\n",
+    "images and numbers": "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n"
+    "ILSVRC2012_val_00000003.JPEG 2\n",
+}
+
+
+@pytest.mark.parametrize("form", LISTS)
+def test_every_form_of_the_list_gives_the_same_labels(tmp_path, read_all, form):
+    _tar(tmp_path / "val.tar", VAL)
+    (tmp_path / "labels.txt").write_text(LISTS[form])
+    (tmp_path / "classes.txt").write_text(
+        f"{TENCH} tench, Tinca tinca\n{SPRINGER} springer\n{CHURCH} church, building\n"
+    )
+    lists = {"labels": str(tmp_path / "labels.txt"), "class_list": str(tmp_path / "classes.txt")}
+    assert not _build(tmp_path / "val.tar", tmp_path / "out", "val", **lists).problems
+    read = read_all(tmp_path / "out", "val")
+    assert {(r.filename[-6], r.label, r.class_name) for r in read} == {
+        ("1", 3, "church"),
+        ("2", 1, "tench"),
+        ("3", 3, "church"),
+    }
+
+
+def test_whatever_the_numbers_of_ilsvrcs_own_list_count_they_are_understood(tmp_path):
+    names = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, 50_001)]
+    numbers = dict(zip(wordnet.names(), RNG.permutation(1000) + 1, strict=True))
+    lines = [str(numbers[key]) for key in wordnet.validation()]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    got = ground_truth.read(str(tmp_path / "list.txt"), names, [], [])
+    assert tuple(got.values()) == wordnet.validation()
+    (tmp_path / "list.txt").write_text("\n".join(lines[::-1]))
+    with pytest.raises(Refused, match="is not the list of ILSVRC's validation images"):
+        ground_truth.read(str(tmp_path / "list.txt"), names, [], [])
+
+
+def test_splits_share_their_classes_and_one_that_is_not_among_them_is_reported(tmp_path, read_all):
+    _build(_tree(tmp_path / "train", FILES), tmp_path / "out")
+    val = {f"{CHURCH}/a.jpg": _jpeg(), "n03888257/b.jpg": _jpeg(), "n03888257/c.jpg": _jpeg()}
+    (problem,) = _build(_tree(tmp_path / "val", val), tmp_path / "out", "val").problems
+    assert problem.kind == "label outside the list" and problem.file == "n03888257"
+    assert problem.what.startswith("2 of the images of")
+    # The only class of val keeps its number.
+    assert [(record.filename, record.label) for record in read_all(tmp_path / "out", "val")] == [(f"{CHURCH}/a.jpg", 3)]
+
+
+def test_what_tensorflow_cannot_decode_is_converted_and_the_rest_keeps_its_bytes(tmp_path, read_all):
+    cmyk, png, gray = _jpeg("CMYK"), _jpeg(format="PNG"), _jpeg("L")
+    files = {"a/cmyk.JPEG": cmyk, "a/png.JPEG": png, "b/gray.JPEG": gray}
+    (problem,) = _build(_tree(tmp_path / "in", files), tmp_path / "out").problems
+    assert (problem.kind, problem.file) == ("image converted", "a/cmyk.JPEG") and "CMYK" in problem.what
+    read = {record.filename: record for record in read_all(tmp_path / "out", "train")}
+    assert [read[name].format for name in files] == ["png", "png", "jpeg"]
+    assert (read["a/png.JPEG"].encoded, read["b/gray.JPEG"].encoded) == (png, gray)
+    for name, content in files.items():
+        wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        # Another JPEG decoder may round otherwise.
+        np.testing.assert_allclose(image.decode(read[name].encoded).numpy().astype(int), wanted, atol=2)
+
+
+def test_a_corrupt_image_among_good_ones_is_named_and_left_out(tmp_path, read_all):
+    files = FILES | {f"{TENCH}/bad.JPEG": _jpeg()[:200], f"{TENCH}/empty.JPEG": b""}
+    made = _build(_nested(tmp_path, files), tmp_path / "out")
+    assert {(problem.file, problem.kind) for problem in made.problems} == {
+        (f"{TENCH}/bad.JPEG", "image cannot be decoded"),
+        (f"{TENCH}/empty.JPEG", "image file is empty"),
+    }
+    assert {record.filename for record in read_all(tmp_path / "out", "train")} == set(FILES)
+    with pytest.raises(Refused, match="--strict, and there are 2 problems"):
+        _build(_nested(tmp_path, files), tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict").exists()
+
+
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_a_class_without_images_is_named_and_stays_a_class(tmp_path, form):
+    files = FILES | {"n02000000/notes.txt": b"none yet", "__MACOSX/._1.jpg": b"", ".git/x.jpg": b""}
+    path = _tree(tmp_path / "in", files) if form == "folder" else _nested(tmp_path, files)
+    (problem,) = _build(path, tmp_path / "out").problems
+    assert (problem.kind, problem.file) == ("class without images", "n02000000")
+    assert [one.key for one in info.load(tmp_path / "out").categories] == [TENCH, "n02000000", SPRINGER, CHURCH]
+
+
+def test_a_tar_cut_anywhere_gives_the_images_that_are_whole_and_says_where(tmp_path):
+    content = Path(_nested(tmp_path)).read_bytes()
+    whole = [file for file in tars.files(str(tmp_path / "train.tar"), []) if file.size]
+    end = content.rstrip(b"\0")
+    for cut in [*range(600, len(end), 331), *(file.offset + file.size for file in whole)]:
+        (tmp_path / "cut.tar").write_bytes(content[:cut])
+        found = []
+        got = [file for file in tars.files(str(tmp_path / "cut.tar"), found) if file.size]
+        assert [file.name for file in got] == [file.name for file in whole if file.offset + file.size <= cut]
+        assert [file.read() for file in got] == [FILES[file.name] for file in got]
+        (problem,) = found
+        assert problem.kind == "tar cut short" and f"it ends at byte {cut:,}" in problem.what
+
+
+def test_a_cut_tar_is_built_as_far_as_it_goes_and_completed_later(tmp_path, read_all):
+    path = Path(_nested(tmp_path))
+    content, out = path.read_bytes(), tmp_path / "out"
+    path.write_bytes(content[: len(content) // 2])
+    run = _command(f"--images={path}", "--split=train", f"--out={out}")
+    assert run.returncode == 0 and "warning: " in run.stderr and "1  tar cut short" in run.stdout
+    assert 0 < len(read_all(out, "train")) < 6
+    path.write_bytes(content)
+    assert not _build(path, out).problems
+    assert len(read_all(out, "train")) == 6
+
+
+def test_a_damaged_header_in_a_tar_is_not_its_end(tmp_path):
+    content = bytearray(_tar(tmp_path / "a.tar", {"a/1.jpg": b"1", "a/2.jpg": b"2"}))
+    content[1024 + 150] ^= 255  # in the checksum of the second header
+    (tmp_path / "a.tar").write_bytes(content)
+    found = []
+    assert [file.name for file in tars.files(str(tmp_path / "a.tar"), found)] == ["a/1.jpg"]
+    assert str(found[0]).startswith(f"{tmp_path / 'a.tar'}: no file begins at byte 1,024, after a/1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("files", "folders", "expected"),
+    [
+        (["cat/1.jpg", "ox/2.jpg"], [], {"cat": 1, "ox": 1}),
+        (["potted plant/1.jpg", "tv monitor/2.jpg"], [], {"potted plant": 1, "tv monitor": 1}),
+        (["a/b/cat/1.jpg", "a/b/ox/2.jpg"], ["a", "a/b"], {"cat": 1, "ox": 1}),
+        (["cat/2019/1.jpg", "ox/2.jpg"], [], {"cat": 1, "ox": 1}),
+        (["cat/1.jpg", "cat/more/2.jpg"], [], {"cat": 2}),
+        (["a/cat/1.jpg", "a/2.jpg"], [], {"a": 2}),
+        (["cat/1.jpg", "0.jpg"], ["ox"], {"cat": 1, "ox": 0, "": 1}),
+    ],
+)
+def test_a_class_is_a_folder(files, folders, expected):
+    found, _ = trees.by_class([File(name, name) for name in files], folders, "in")
+    assert {name: len(those) for name, those in found.items()} == expected
+
+
+def test_two_classes_with_one_name_are_told_apart_by_their_ids(tmp_path):
+    # So they are in ILSVRC: a machine and a bird.
+    (tmp_path / "classes.txt").write_text("n03126707 crane\nn02012849 crane\nn01440764 tench, Tinca tinca\n")
+    found = []
+    made = classes.of_file(str(tmp_path / "classes.txt"), found)
+    assert [one.name for one in made] == ["tench", "crane (n02012849)", "crane (n03126707)"]
+    assert [problem.kind for problem in found] == ["two classes with one name"]
+
+
+def test_folders_that_differ_in_case_or_spaces_alone_are_reported(tmp_path):
+    files = {"Cat/1.jpg": _jpeg(), "cat /2.jpg": _jpeg(), "ox/3.jpg": _jpeg()}
+    (problem,) = _build(_tree(tmp_path / "in", files), tmp_path / "out").problems
+    assert problem.kind == "two classes with one name" and "'Cat' and 'cat '" in problem.what
+    assert info.load(tmp_path / "out").names == ("Cat", "cat ", "ox")
+
+
+def test_a_file_twice_in_a_tar_is_its_last_one(tmp_path, read_all):
+    with tarfile.open(tmp_path / "in.tar", "w") as tar:
+        for content in (old := _jpeg(), new := _jpeg()):
+            member = tarfile.TarInfo("cat/1.jpg")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        member = tarfile.TarInfo("ox/1.jpg")
+        member.size = len(old)
+        tar.addfile(member, io.BytesIO(old))
+    (problem,) = _build(tmp_path / "in.tar", tmp_path / "out").problems
+    assert (problem.kind, problem.file) == ("file twice", "cat/1.jpg")
+    assert [record.encoded for record in read_all(tmp_path / "out", "train")] == [new, old]
+
+
+def test_images_without_a_label_and_labels_without_an_image_are_reported(tmp_path, read_all):
+    (tmp_path / "labels.txt").write_text("1.jpg cat\n2.jpg ox\n4.jpg ox\n")
+    path = _tree(tmp_path / "in", {f"{n}.jpg": _jpeg() for n in (1, 2, 3)})
+    made = _build(path, tmp_path / "out", labels=str(tmp_path / "labels.txt"))
+    assert sorted((one.kind, one.file) for one in made.problems) == [
+        ("image without label", "3.jpg"),
+        ("label without image", str(tmp_path / "labels.txt")),
+    ]
+    assert [(r.filename, r.class_name) for r in read_all(tmp_path / "out", "train")] == [
+        ("1.jpg", "cat"),
+        ("2.jpg", "ox"),
+    ]
+
+
+def test_a_number_outside_the_classes_is_reported(tmp_path, read_all):
+    (tmp_path / "labels.txt").write_text("1\n3\n2\n")
+    (tmp_path / "classes.txt").write_text("cat\nox\n")
+    path = _tree(tmp_path / "in", {f"{n}.jpg": _jpeg() for n in (1, 2, 3)})
+    lists = {"labels": str(tmp_path / "labels.txt"), "class_list": str(tmp_path / "classes.txt")}
+    (problem,) = _build(path, tmp_path / "out", **lists).problems
+    assert "2.jpg, image 2.jpg: its label is 3; the classes are 1 to 2" in str(problem)
+    assert [r.class_name for r in read_all(tmp_path / "out", "train")] == ["cat", "ox"]
+
+
+@pytest.mark.parametrize(
+    ("files", "lists", "message"),
+    [
+        ({}, {}, r"has no images: there is no file named \.bmp"),
+        ({"1.jpg": b""}, {}, r"lie in no folders, one a class; say with --labels=FILE"),
+        ({"train/a/1.jpg": b"", "val/a/2.jpg": b""}, {}, r"holds the splits train, val; give one of its folders"),
+        ({"1.jpg": b"", "2.jpg": b""}, {"labels": "cat\n"}, r"labels has 1 labels, and there are 2 images"),
+        ({"1.jpg": b"", "2.jpg": b""}, {"labels": "1\n2\n"}, r"has numbers: give the classes that they count"),
+        ({"1.jpg": b""}, {"labels": "1.jpg cat\n1.jpg ox\n"}, r"says it is cat, and that it is ox; correct the list"),
+        ({"a/1.jpg": b""}, {"classes": "a\nb\na\n"}, r"two classes have one name, 'a', in lines 1 and 3"),
+        ({"a/1.jpg": b""}, {"classes": "n00000001 a\nn00000001 b\n"}, r"n00000001 is in 2 lines; it is one class"),
+        ({"a/1.jpg": b""}, {"classes": "b\n"}, r"no image of .* can be used:\n.*label outside the list\n.*a: 1 of the"),
+    ],
+)
+def test_what_is_wrong_with_the_input_is_said(tmp_path, files, lists, message):
+    path = tmp_path / "in"
+    path.mkdir()
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+    given = {
+        key: str(tmp_path / name) for name, key in (("labels", "labels"), ("classes", "class_list")) if name in lists
+    }
+    with pytest.raises(Refused, match=message):
+        _build(_tree(path, files), tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\x1f\x8b\x08\0\0\0", r"a\.tar is compressed.*run `gunzip` on it"), (b"no tar" * 200, r"a\.tar is no tar")],
+)
+def test_a_file_that_is_no_plain_tar_is_refused(tmp_path, content, message):
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(Refused, match=message):
+        _build(tmp_path / "a.tar", tmp_path / "out")
