@@ -147,6 +147,8 @@ def _of_steps(values):
         wrong["train.accumulation"] = f"does not divide --data.batch_size={batch} into equal parts"
     if values["train.jit_compile"] and values["task"] == "detection":
         wrong["train.jit_compile"] = "XLA has no kernels for some of a detector's operations; leave it at false"
+    elif values["train.jit_compile"] and values["classifier.norm"] == "sync_batch":
+        wrong["train.jit_compile"] = "--classifier.norm=sync_batch needs sums over the replicas in the middle of it"
     return wrong
 
 

@@ -1,0 +1,238 @@
+"""The same steps, however a batch is worked through: on replicas, in parts, by XLA, several steps a call."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.test_train import assert_same, weights
+from tfrecog import checkpoints, interruption, limits, train
+from tfrecog.config import ClassifierConfig, Experiment
+from tfrecog.data.batches import Data, in_calls
+from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.tasks.classification import Classification
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DIGITS = DatasetInfo(tuple(Category(str(digit), digit + 1) for digit in range(10)), {})
+SIDE = 12
+
+
+def classifier(workdir, batch_size=64, name="lenet5", **options):
+    """A classifier without batch norm, of five steps at the full rate."""
+    base = Experiment(task="classification", workdir=str(workdir))
+    options = {"evaluate_epochs": 0.0, "summary_images": 0, "replicas": 1, "log_steps": 1} | options
+    return replace(
+        base,
+        classifier=ClassifierConfig(name=name, crop=SIDE, norm="batch" if name == "lenet_modern" else "group"),
+        data=replace(base.data, batch_size=batch_size),
+        optim=replace(base.optim, learning_rate=0.1, base_batch_size=64, nesterov=True),
+        schedule=replace(base.schedule, epochs=1.0, warmup="none"),
+        train=replace(base.train, **options),
+    )
+
+
+def pictures(batch_size=64, steps=5, damaged=3):
+    """Random pictures and labels; of some the label is 0, so that parts count differently."""
+
+    def batches(start, total):
+        for step in range(start, total):
+            random = np.random.default_rng(step)
+            label = random.integers(1, 11, batch_size, np.int32)
+            label[:damaged] = 0
+            image = random.uniform(0, 255, [batch_size, SIDE, SIDE, 3]).astype(np.float32)
+            yield {
+                "image": tf.constant(image),
+                "label": tf.constant(label),
+                "seed": tf.zeros([batch_size, 2], tf.int32),
+            }
+
+    return Data(steps, batches)
+
+
+def run(experiment, data):
+    train.run(Classification(experiment, DIGITS), experiment, data)
+    return weights(experiment.workdir)
+
+
+def losses_of(printed):
+    return [line.split("loss ")[1].split()[0] for line in printed.splitlines() if line.startswith("step ")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Workdir of a run that sees the whole batch at once."""
+    workdir = tmp_path_factory.mktemp("whole")
+    run(classifier(workdir), pictures())
+    return workdir
+
+
+def test_replicas_and_parts_make_the_same_steps_and_print_the_same_loss(whole, tmp_path, capsys):
+    # Four replicas have a process of their own: their sums would meet those of two.
+    program = "import sys; from tests import test_train_parts as t; t.main(sys.argv[1])"
+    command = [sys.executable, "-c", program, str(tmp_path / "four")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    four = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ways = {"whole": {}, "two": {"replicas": 2}, "parts": {"accumulation": 4}}
+    printed = {}
+    for name, options in ways.items():
+        run(classifier(tmp_path / name, **options), pictures())
+        printed[name] = losses_of(capsys.readouterr().out)
+    out, errors = four.communicate(timeout=200)
+    assert "16 on each of 4 replicas" in out, errors
+    printed["four"] = losses_of(out)
+    assert len(printed["whole"]) == 5
+    for name, losses in printed.items():
+        assert_same(weights(tmp_path / name), weights(whole), rtol=0, atol=1e-5)
+        assert losses == printed["whole"]
+
+
+def main(workdir):
+    """Trains on four replicas."""
+    from tfrecog import replicas
+
+    replicas.reserve(4)
+    run(classifier(workdir, replicas=4), pictures())
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulation": 4, "replicas": 2}])
+def test_xla_makes_the_same_steps(whole, tmp_path, options):
+    found = run(classifier(tmp_path, jit_compile=True, **options), pictures())
+    assert_same(found, weights(whole), rtol=0, atol=1e-5)
+
+
+def test_xla_really_compiles(tmp_path):
+    experiment = classifier(tmp_path, jit_compile=True)
+    graph = graph_of(Classification(experiment, DIGITS), experiment, next(iter(pictures().batches(0, 1))))
+    inner = [function for function in graph.library.function if "_XlaMustCompile" in function.attr]
+    assert any(node.op.startswith("Conv2DBackprop") for function in inner for node in function.node_def)
+
+
+def graph_of(task, experiment, batch):
+    """The graph of a step."""
+    from tfrecog import replicas, step
+
+    strategy = replicas.strategy(experiment.train.replicas)
+    with strategy.scope():
+        model = task.build()
+        state = step.State(model, experiment.optim, experiment.train)
+    take = step.TrainStep(task, model, state, lambda _: tf.constant(0.1), strategy, experiment.train)
+    take([batch], 0)
+    (function,) = take._graphs.values()
+    return function.get_concrete_function().graph.as_graph_def()
+
+
+def test_a_detector_and_synchronised_statistics_are_refused_by_xla():
+    base = Experiment()
+    with pytest.raises(ValueError, match="train.jit_compile=True: XLA has no kernel"):
+        limits.check(replace(base, train=replace(base.train, jit_compile=True)))
+    digits = classifier("", jit_compile=True)
+    with pytest.raises(ValueError, match="train.jit_compile=True: .*sync_batch"):
+        limits.check(replace(digits, classifier=replace(digits.classifier, name="resnet18", norm="sync_batch")))
+
+
+class Counted(tiny.Task):
+    """A task whose counts depend on the network, as a detector's do."""
+
+    def losses(self, model, batch):
+        said = model(batch["x"])[:, 0]
+        near, error = tf.cast(said < 0.2, tf.float32), tf.square(said - batch["y"])
+        return {"near": (tf.reduce_sum(near * error), tf.reduce_sum(near)), "all": (tf.reduce_sum(error), len(said))}
+
+
+def test_parts_have_the_counts_of_the_whole_batch_where_these_depend_on_the_network(tmp_path):
+    ways = {"whole": {}, "parts": {"accumulation": 4}, "both": {"accumulation": 2, "replicas": 2}}
+    for name, options in ways.items():
+        train.run(Counted(), tiny.experiment(tmp_path / name, **options), tiny.data())
+        assert_same(weights(tmp_path / name), weights(tmp_path / "whole"), rtol=0, atol=1e-5)
+
+
+def test_the_pass_that_counts_leaves_no_trace_in_the_statistics_of_batch_norm(tmp_path):
+    # One step of two parts, momentum 0.5: by hand m = 0.5 · 0 + 0.5 · mean of the first four, then
+    # m = 0.5 m + 0.5 · mean of the last four. With the counting pass it would go on from 0.75 of them.
+    class Normed(Counted):
+        def build(self):
+            norm = keras.layers.BatchNormalization(momentum=0.5, name="norm")
+            return keras.Sequential([keras.Input((3,), name="x"), norm, keras.layers.Dense(1, name="out")], name="n")
+
+        def losses(self, model, batch):
+            return super().losses(lambda x: model(x, training=True), batch)
+
+    short = tiny.experiment(tmp_path, accumulation=2)
+    train.run(Normed(), replace(short, schedule=replace(short.schedule, epochs=0.25)), tiny.data())
+    x = tiny.batch(0)["x"].numpy()
+    (mean,) = (value for name, value in weights(tmp_path).items() if name.startswith("model") and "moving_mean" in name)
+    np.testing.assert_allclose(mean, 0.25 * x[:4].mean(0) + 0.5 * x[4:].mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("replicas", "parts"), [(1, 3), (2, 8)])
+def test_a_batch_that_does_not_divide_into_parts_is_an_error_that_names_the_flags(tmp_path, replicas, parts):
+    with pytest.raises(ValueError, match=rf"--data\.batch_size=8 does not divide into --train\.accumulation={parts} "):
+        train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=replicas, accumulation=parts), tiny.data())
+
+
+@pytest.fixture(scope="module")
+def singly(tmp_path_factory):
+    """Workdir of a run that comes back to Python after every step."""
+    workdir = tmp_path_factory.mktemp("singly")
+    train.run(tiny.Task(), tiny.experiment(workdir, log_steps=1), tiny.data())
+    return workdir
+
+
+@pytest.mark.parametrize("several", [3, 100])
+def test_several_steps_in_a_call_are_the_same_to_the_bit_and_in_print(singly, tmp_path, several, capsys):
+    train.run(tiny.Task(), tiny.experiment(tmp_path / "one", log_steps=1), tiny.data())
+    want = losses_of(capsys.readouterr().out)
+    experiment = tiny.experiment(tmp_path / "several", log_steps=1, steps_per_call=several, checkpoint_epochs=1.0)
+    train.run(tiny.Task(), experiment, tiny.data())
+    assert losses_of(capsys.readouterr().out) == want and len(want) == 12
+    assert_same(weights(tmp_path / "several"), weights(singly))
+    assert checkpoints.steps(tmp_path / "several") == [8, 12]  # A call ends where a checkpoint is due.
+
+
+def test_calls_end_where_they_must_and_where_the_shape_changes():
+    shapes = [2, 2, 2, 2, 3, 3, 2, 2]
+    batches = [{"x": tf.zeros([side])} for side in shapes]
+    calls = list(in_calls(batches, 10, 3, lambda step: step == 12))
+    assert [len(call) for call in calls] == [2, 2, 2, 2]
+    assert [call[0]["x"].shape[0] for call in calls] == [2, 2, 3, 2]
+
+
+def test_batches_before_one_that_cannot_be_made_are_used():
+    def broken():
+        yield from ({"x": tf.zeros([])} for _ in range(5))
+        raise ValueError("broken")
+
+    calls = in_calls(broken(), 0, 3, lambda step: False)
+    assert len(next(calls)) == 3 and len(next(calls)) == 2
+    with pytest.raises(ValueError, match="broken"):
+        next(calls)
+
+
+def test_a_loss_that_is_not_finite_ends_the_call_at_its_step(singly, tmp_path):
+    def spoil(step, batch):
+        return {**batch, "y": batch["y"] * np.float32("nan")} if step == 9 else batch
+
+    experiment = tiny.experiment(tmp_path, steps_per_call=100, checkpoint_epochs=2.0)  # Calls of 8 and 4 steps.
+    with pytest.raises(train.NonFiniteLoss, match=r"(?s)step 10: loss is nan.*9000, 9001.*step 8"):
+        train.run(tiny.Task(), experiment, tiny.data(change=spoil))
+    train.run(tiny.Task(), experiment, tiny.data())  # What was good in that call comes again.
+    assert_same(weights(tmp_path), weights(singly))
+
+
+def test_a_signal_in_a_call_of_several_steps_waits_for_its_end(singly, tmp_path):
+    experiment = tiny.experiment(tmp_path, steps_per_call=4, checkpoint_epochs=0.0)
+    with pytest.raises(interruption.Stopped):
+        train.run(
+            tiny.Task(), experiment, tiny.data(before=lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))
+        )
+    assert checkpoints.steps(tmp_path) == [8]
+    train.run(tiny.Task(), experiment, tiny.data())
+    assert_same(weights(tmp_path), weights(singly))
