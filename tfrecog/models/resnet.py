@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models.conv import Conv
+from tfrecog.models.conv import Conv, padded
 
 # Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -114,7 +114,7 @@ class ResNet(keras.layers.Layer):
     def call(self, image, training=False):
         x = self.stem(image, training=training)
         # Zeros are the smallest values after a ReLU, so padding with them changes no maximum.
-        x = tf.nn.max_pool2d(x, 3, 2, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        x = padded(tf.nn.max_pool2d, x, 3, 2, pad=1, learns=training and self.stem.trainable)
         features = {}
         for level, layer in enumerate(self.stages, start=2):
             x = features[level] = layer(x, training=training)
