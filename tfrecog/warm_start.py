@@ -123,13 +123,12 @@ def _compare_rules(source, path, experiment, paths):
     except flags.Error as error:
         return f"warning: {run / runs.FLAGFILE} is not of this version, and not compared with the flags here: {error}\n"
     rules, habits = _touched(_RULES, paths), _touched(_HABITS, paths)
-    if before.task == "classification":
-        # It has nothing of a detector but the backbone, and epsilon alone does not stay what it was in all recipes.
-        network = dataclasses.replace(
-            before.detector.backbone, norm_epsilon=before.classifier.norm_epsilon, stride_in_1x1=False
-        )
-        before = dataclasses.replace(before, detector=dataclasses.replace(before.detector, backbone=network))
+    if before.task == experiment.task == "classification":
+        rules, habits = set(), {"classifier.norm_epsilon", "data.resize"}
+    elif before.task != experiment.task:
+        # They share the backbone alone, and epsilon does not stay what it was in all recipes.
         rules, habits = {"detector.backbone.stride_in_1x1"}, {"detector.backbone.norm_epsilon"}
+        before, experiment = _with_network(before), _with_network(experiment)
     differences = flagged.differences(before, experiment)
     broken = {flag: values for flag, values in differences.items() if flag in rules}
     if broken and (run / runs.IMPORTED).is_file() and Path(source).resolve() == run.resolve():
@@ -143,6 +142,16 @@ def _compare_rules(source, path, experiment, paths):
     if not changed:
         return ""
     return f"warning: the weights of {run} learned by other rules than those of this run:\n{runs.listing(changed)}\n"
+
+
+def _with_network(experiment):
+    """The experiment with the rules of a classifier's network where a detector has those of its backbone."""
+    if experiment.task == "detection":
+        return experiment
+    network = dataclasses.replace(
+        experiment.detector.backbone, norm_epsilon=experiment.classifier.norm_epsilon, stride_in_1x1=False
+    )
+    return dataclasses.replace(experiment, detector=dataclasses.replace(experiment.detector, backbone=network))
 
 
 def _touched(rules: Iterable, paths: list[str]) -> set[str]:
