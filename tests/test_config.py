@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tfrecog import flagged, limits
+from tfrecog import flagged, limits, schedules, tasks
 from tfrecog.config import Experiment
+from tfrecog.data.info import Category, DatasetInfo
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FLAGFILES = sorted((REPOSITORY / "configs").rglob("*.flags"))
@@ -126,3 +127,26 @@ def test_the_mask_recipe_is_the_faster_recipe_with_masks():
         for name in ("faster", "mask")
     )
     assert flagged.differences(faster, mask) == {"detector.masks": (False, True)}
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_flagfile_names_a_task_that_its_records_can_have(path):
+    records = DatasetInfo(categories=(Category("dog", 1),), splits={}, masks=True, keypoints=("nose",))
+    experiment = flagged.load(Experiment(), path)
+    assert tasks.build(experiment, records).experiment == experiment
+
+
+def test_imagenet_in_an_hour_is_the_baseline_with_a_larger_batch_and_a_warmup_from_its_rate():
+    baseline, hour = (
+        flagged.load(Experiment(), REPOSITORY / f"configs/imagenet/resnet50{name}.flags") for name in ("", "_1hour")
+    )
+    assert flagged.differences(baseline, hour) == {
+        "data.batch_size": (256, 8192),
+        "train.accumulation": (1, 32),
+        "schedule.warmup": ("none", "gradual"),
+        "schedule.warmup_epochs": (0.136, 5.0),
+        "schedule.warmup_from": ("factor", "base"),
+    }
+    # 0.1 for 256 images, 32 times as much for 32 times as many (Goyal et al. 2017, section 2.1).
+    assert schedules.peak(baseline.optim, 256) == pytest.approx(0.1)
+    assert schedules.peak(hour.optim, 8192) == pytest.approx(3.2)
