@@ -1,12 +1,13 @@
-"""TensorBoard's pictures: the truth at the left, what the model sees at the right."""
+"""TensorBoard's pictures. Of a detector: the truth at the left, what the model sees at the right."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import scenes
+from pipelines import digits, scenes
 from tfrecog import draw, pictures, replicas
-from tfrecog.config import DataConfig, DetectorConfig, Experiment
+from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data import index, info, records
 
 COUNT, SLOTS = 3, 6
@@ -75,3 +76,71 @@ def test_a_detector_without_keypoints_draws_none(folder):
     task.predict = lambda model, batch: {k: v for k, v in posed(model, batch).items() if k != "keypoints"}
     for both in halves(folder, task, keypoints=False):
         assert not any(side.any() for half in both for side in sides(half))
+
+
+GRAYS = ("black", "dark", "bright")
+
+
+@pytest.fixture(scope="module")
+def grays(tmp_path_factory):
+    """Records of nine plain images of 40, 120 and 200, in this order; the last is called black."""
+    folder = tmp_path_factory.mktemp("grays")
+    labels = np.arange(9) % 3
+    images = np.broadcast_to((40 + 80 * labels)[:, None, None], [9, 20, 20]).astype(np.uint8)
+    labels[8] = 0
+    digits.build(images, labels, str(folder), "val", classes=GRAYS, jobs=1)
+    return folder
+
+
+class Eye:
+    """A task whose model knows the gray of an image."""
+
+    def predict(self, model, batch):
+        level = (tf.reduce_mean(batch["image"], axis=[1, 2, 3]) - 40) / 80
+        return {"probabilities": tf.nn.softmax(-9 * tf.abs(level[:, None] - tf.range(3.0)))}
+
+
+@pytest.mark.parametrize("replica", [1, 2])
+def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_not(grays, replica, monkeypatch):
+    sheets = []
+    monkeypatch.setattr(draw, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
+    experiment = Experiment(
+        task="classification",
+        workdir=str(grays),
+        data=DataConfig(records=str(grays), eval_short_side=16),
+        classifier=ClassifierConfig(crop=16),
+    )
+    pictures.classified(Eye(), keras.Sequential(), experiment, replicas.strategy(replica), 3)
+    ((shown, captions),) = sheets
+    # Three of nine, from the first to the last.
+    assert [round(float(picture[50:60, 50:60].mean())) for picture in shown] == [40, 120, 200]
+    assert [tuple(picture[0, 0]) for picture in shown] == [pictures.RIGHT, pictures.RIGHT, pictures.WRONG]
+    assert captions == ["black 100%", "dark 100%", "black 0%\nsaid bright 100%"]
+
+
+def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monkeypatch):
+    sheets = []
+    monkeypatch.setattr(draw, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
+    image = np.random.default_rng(0).uniform(-20, 280, [20, 8, 8, 3])
+    batch = {"image": image, "label": np.arange(20) % 4}
+    pictures.inputs(batch, GRAYS)
+    pictures.inputs(batch | {"other": np.full(20, 2), "share": np.full(20, 0.75)}, GRAYS)
+    pictures.inputs({"image": image}, GRAYS)
+    np.testing.assert_array_equal(sheets[0][0], np.clip(np.round(image[:16]), 0, 255))
+    assert sheets[0][1][:4] == ["(damaged)", *GRAYS]
+    assert sheets[1][1][3] == "bright 75%\ndark 25%"
+    assert sheets[2][1] is None
+
+
+def test_the_filters_are_the_kernels_of_the_first_layer_from_dark_to_bright():
+    def first(shape):
+        layer = keras.layers.Layer()
+        layer.add_weight(shape=shape, initializer=keras.initializers.RandomNormal(seed=1))
+        layer.built = True
+        return layer
+
+    colour = pictures.filters(first((7, 7, 3, 10)))
+    gray = pictures.filters(first((5, 5, 12)))
+    assert colour.shape[0] > 2 * 42 and len(np.unique(colour[..., 0])) > 50  # Two rows of eight and of two.
+    assert (gray.min(), gray.max()) == (0, 255) and (gray.std(axis=-1) == 0).all()
+    assert pictures.filters(first((30, 10))) is None and pictures.filters(first((3, 3, 64, 64))) is None
