@@ -1,0 +1,210 @@
+r"""Builds a split of a dataset from any builder of TensorFlow Datasets that has images with a class or with boxes.
+
+  python -m pipelines.tfds --builder=mnist --split=train --out=data/mnist
+  python -m pipelines.tfds --builder=voc/2012 --split=val --source_split=validation --out=data/voc
+  python -m pipelines.tfds --builder=/path/to/prepared/flowers/1.0.0 --split=train --source_split='train[:90%]' \
+      --out=data/flowers
+
+The builder (https://www.tensorflow.org/datasets/catalog) downloads and prepares its data in --data_dir, once; what
+cannot be downloaded, such as imagenet2012, it wants in --manual_dir. The folder of a prepared dataset serves too.
+
+Images are copied byte by byte, and decoded once to see that they can be. An image's label becomes its class; objects
+become boxes, and VOC's difficult ones crowds, which count neither in training nor in evaluation. Masks, keypoints and
+label maps are not taken.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from absl import flags
+
+from pipelines import command, images, labelled, shards
+from pipelines.problems import Problem, Refused
+from tfrecog.data import info, records
+
+_ALIASES = {"val": ("validation", "valid", "dev", "test"), "validation": ("val",)}
+_NAMES = ("image/filename", "file_name", "filename", "image_name")
+_AGAIN = "The image is left out: prepare the dataset again, into another --data_dir."
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example by its place."""
+
+    folder: str  # of the prepared dataset: name, configuration and version are in it
+    split: str  # of ours
+    source: str  # TensorFlow Datasets' name of the split, or a part of one
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}-{self.number:06d}"
+
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+class Maker:
+    """Makes records of examples; goes to the worker processes, where it reads on from the example before."""
+
+    def __init__(self, keys, facts: info.DatasetInfo):
+        self._keys, self._info = keys, facts
+        self._next: tuple[str, int] | None = None
+        self._examples: Iterator[dict] = iter(())
+
+    def __call__(self, example: Example) -> tuple[records.Record | None, list[Problem]]:
+        from pipelines import tfds_features
+
+        if self._next != (example.source, example.number):
+            self._examples = _read(example, self._keys.image)
+        content = next(self._examples)
+        self._next = (example.source, example.number + 1)
+        name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
+        source_id = str(content.get("image/id", example.number))
+        where = f"{example.folder}, {example.source}, example {example.number:,}"
+        image, found = images.of_bytes(content[self._keys.image], where, name, _AGAIN, source_id, objects=False)
+        if image is None:
+            return None, found
+        name = name if name != example.name else f"{name}.{'jpg' if image.format == 'jpeg' else 'png'}"
+        record, more = tfds_features.Reader(self._keys, self._info).record(content, image, name, source_id)
+        return record, found + more
+
+
+def _read(example: Example, image_key: str) -> Iterator[dict]:
+    """The examples from one on, with images encoded, in the order of the files."""
+    import tensorflow_datasets as tfds
+
+    rest = tfds.core.ReadInstruction(example.source, from_=example.number, unit="abs")
+    dataset = tfds.builder_from_directory(example.folder).as_dataset(
+        rest,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders={image_key: tfds.decode.SkipDecoding()},
+    )
+    return iter(tfds.as_numpy(dataset))
+
+
+def prepared(name: str, data_dir: str = "", manual_dir: str = ""):
+    """The builder of that name (or folder), its data downloaded and prepared; Refused says what to do."""
+    import tensorflow_datasets as tfds
+
+    try:
+        if os.path.isdir(name):
+            return tfds.builder_from_directory(name)
+        builder = tfds.builder(name, data_dir=data_dir or None)
+    except tfds.core.DatasetNotFoundError as error:
+        where = "https://www.tensorflow.org/datasets/catalog lists them"
+        raise Refused(f"TensorFlow Datasets has no builder {name!r} ({where}), and there is no such folder") from error
+    except (ValueError, KeyError, AssertionError, OSError) as error:
+        raise Refused(f"--builder={name} cannot be used: {_short(error)}") from error
+    if builder.is_prepared():
+        return builder
+    print(f"{builder.info.full_name} is not yet in {builder.data_path}: preparing it", file=sys.stderr)
+    try:
+        config = tfds.download.DownloadConfig(manual_dir=manual_dir or None)
+        builder.download_and_prepare(download_config=config)
+    except Exception as error:  # Each of the 1,300 builders has its own.
+        if isinstance(error, AssertionError):  # of builders that want files
+            what = "put the files that it wants into --manual_dir, and run the same command again"
+        else:
+            what = (
+                "without a network, prepare it on another machine, and give its folder as --data_dir or --builder. The "
+                "same command tries again"
+            )
+        raise Refused(f"TensorFlow Datasets cannot prepare {name}: {_short(error)}\n{what}") from error
+    return builder
+
+
+def _short(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}".strip()
+    return text if len(text) < 1000 else text[:1000] + " ..."
+
+
+def build(
+    builder_name: str,
+    out: str,
+    split: str,
+    *,
+    source_split: str = "",
+    data_dir: str = "",
+    manual_dir: str = "",
+    strict: bool = False,
+    shard_count: int = 0,
+    jobs: int = 0,
+) -> shards.Built:
+    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+    from pipelines import tfds_features
+
+    builder = prepared(builder_name, data_dir, manual_dir)
+    keys, categories = tfds_features.keys_of(builder.info)
+    source, numbers, size = _examples(builder.info, split, source_split)
+    folder = str(builder.data_path)
+    items = [Example(folder, split, source, number) for number in numbers]
+    facts = info.DatasetInfo(tuple(categories), splits={}, image_labels=bool(keys.label))
+    return shards.build(
+        shards.Source(items, Maker(keys, facts), facts, size, options=repr(keys)),
+        out,
+        split,
+        shards=shard_count,
+        jobs=jobs,
+        strict=strict,
+    )
+
+
+def _examples(builder_info, split: str, source: str) -> tuple[str, list[int], int]:
+    """Name of a split of the builder, places of the examples in it, and about how many bytes they are."""
+    there = builder_info.splits
+    if not source:
+        source = next((name for name in (split, *_ALIASES.get(split, ())) if name in there), split)
+    name = source.partition("[")[0]
+    try:
+        if name not in there:
+            raise KeyError(name)
+        parts = there[source].file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        what = f"{builder_info.full_name} has no split {source!r}"
+        raise Refused(f"{what}; it has {', '.join(there)}. Name one, or a part, with --source_split.") from error
+    whole = there[name]
+    starts, start = {}, 0
+    for path, length in zip(whole.filepaths, whole.shard_lengths, strict=True):
+        starts[os.fspath(path)] = start
+        start += length
+    numbers = []
+    for part in parts:
+        first = starts[os.fspath(part.filename)] + part.skip
+        count = whole.num_examples if part.take < 0 else part.take
+        numbers += range(first, min(first + count, starts[os.fspath(part.filename)] + part.examples_in_shard))
+    if not numbers:
+        raise Refused(f"{source!r} of {builder_info.full_name} has no example")
+    return name, numbers, int(whole.num_bytes) * len(numbers) // whole.num_examples
+
+
+def main() -> None:
+    values = flags.FLAGS
+    names = ("source_split", "data_dir", "manual_dir", "strict", "jobs")
+    options = {name: values[name].value for name in names}
+    built = build(values.builder, values.out, values.split, shard_count=values.shards, **options)
+    facts = info.load(values.out)
+    print(labelled.report(values.out, values.split, built, facts.num_classes))
+    if not facts.image_labels:
+        print(f"They have {built.split.instances:,} instances and {built.split.crowd:,} crowds or difficult ones")
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    flags.DEFINE_string("builder", None, "Name of the builder, such as mnist, or folder of its data.", required=True)
+    flags.DEFINE_string(
+        "source_split", "", "The builder's split, or a part: train[:90%]. Empty: by the name of --split."
+    )
+    flags.DEFINE_string("data_dir", "", "Where builders keep their data. Empty: ~/tensorflow_datasets.")
+    flags.DEFINE_string("manual_dir", "", "Where the files lie that a builder cannot download.")
+    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)

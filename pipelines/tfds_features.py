@@ -1,0 +1,120 @@
+"""What a TensorFlow Datasets builder's features hold that records can: an image, its class, objects with boxes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pipelines import classes, labelled
+from pipelines.images import Encoded
+from pipelines.problems import Problem, Refused
+from tfrecog.data import info, records
+from tfrecog.weights import coco
+
+SUPPORTED = "an image with a label (ClassLabel), or with a sequence of objects that have a box and a label"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where in an example to look; "" where it has none."""
+
+    image: str
+    label: str = ""  # of the whole image
+    objects: str = ""  # the sequence
+    box: str = ""  # in it
+    object_label: str = ""
+
+
+def keys_of(builder_info: tfds.core.DatasetInfo) -> tuple[Keys, list[info.Category]]:
+    """The keys of a builder's features, and its classes; Refused names what it has and what is supported."""
+    features = builder_info.features or {}
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    if not images:
+        raise Refused(_unsupported(builder_info, "no image"))
+    image = "image" if "image" in images else images[0]
+    for key, feature in features.items():
+        inner = getattr(feature, "feature", None)
+        if not isinstance(feature, tfds.features.Sequence) or not isinstance(inner, tfds.features.FeaturesDict):
+            continue
+        boxes = [name for name, one in inner.items() if isinstance(one, tfds.features.BBoxFeature)]
+        labels = [name for name, one in inner.items() if isinstance(one, tfds.features.ClassLabel)]
+        if boxes and labels:
+            label = "label" if "label" in labels else labels[0]
+            return Keys(image, objects=key, box=boxes[0], object_label=label), _categories(inner[label])
+    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    supervised = builder_info.supervised_keys or ()
+    for key in ["label", *map(str, supervised[1:2]), *(labels if len(labels) == 1 else [])]:
+        if key in labels:
+            return Keys(image, label=key), _categories(features[key])
+    raise Refused(
+        _unsupported(builder_info, "label maps, which records cannot hold" if _maps(features) else "no label")
+    )
+
+
+def _maps(features) -> bool:
+    return any(isinstance(one, tfds.features.LabeledImage) or "segmentation" in key for key, one in features.items())
+
+
+def _unsupported(builder_info: tfds.core.DatasetInfo, what: str) -> str:
+    there = ", ".join(builder_info.features)
+    return f"{builder_info.full_name} has {what}: its features are {there}. Records can be made of {SUPPORTED}."
+
+
+def _categories(feature: tfds.features.ClassLabel) -> list[info.Category]:
+    names = feature.names or [str(number) for number in range(feature.num_classes)]
+    return list(coco.IN_A_ROW) if names == list(coco.NAMES.values()) else classes.named(names)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Makes records of the examples of a builder."""
+
+    keys: Keys
+    info: info.DatasetInfo
+
+    def record(self, example: dict, image: Encoded, name: str, source_id: str):
+        """The Record of an example with encoded images, or None, and the problems [Problem] with it."""
+        if self.keys.label:
+            label = int(example[self.keys.label])
+            if not 0 <= label < self.info.num_classes:
+                remedy = "The image is left out; a split without labels, such as a test split, cannot be trained on."
+                kind = "image without label" if label == -1 else "label outside the list"
+                return None, [Problem(kind, name, f"its label is {label}", remedy, source_id)]
+            return labelled.record(image, name, source_id, label + 1, self.info.names[label]), []
+        return self._detection(example[self.keys.objects], image, name, source_id)
+
+    def _detection(self, objects: dict, image: Encoded, name: str, source_id: str):
+        found = []
+        labels = np.asarray(objects[self.keys.object_label], np.int64)
+        fractions = np.asarray(objects[self.keys.box], np.float64).reshape(-1, 4)
+        boxes = fractions * np.array([image.height, image.width] * 2)
+        boxes = np.round(boxes * records.PER_PIXEL) / records.PER_PIXEL  # float32 fractions are off by less
+        keep = np.ones(len(labels), bool)
+        for i, (y1, x1, y2, x2) in enumerate(boxes.tolist()):
+            if not (y1 < y2 and x1 < x2 and 0 <= labels[i] < self.info.num_classes):
+                what = f"object {i} of label {labels[i]} has the box (y1, x1, y2, x2) {y1:g}, {x1:g}, {y2:g}, {x2:g}"
+                found.append(Problem("object without box or class", name, what, "It is left out.", source_id))
+                keep[i] = False
+        boxes, labels = boxes[keep].astype(np.float32), labels[keep] + 1
+
+        def column(key, otherwise, dtype):
+            return np.asarray(objects[key], dtype)[keep] if key in objects else otherwise
+
+        none = np.zeros(len(labels), bool)
+        # VOC's difficult objects count for nothing in its evaluation, as crowds do in COCO's.
+        crowd = column("is_crowd", none, bool) | column("is_difficult", none, bool)
+        record = records.Record(
+            encoded=image.data,
+            format=image.format,
+            height=image.height,
+            width=image.width,
+            filename=name,
+            source_id=source_id,
+            boxes=boxes,
+            labels=labels,
+            names=[self.info.names[label - 1] for label in labels],
+            crowd=crowd,
+            areas=column("area", np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.float32),
+            ids=column("id", np.full(len(labels), -1), np.int64),
+        )
+        return record, found

@@ -1,0 +1,207 @@
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from pipelines import tfds as pipeline
+from pipelines import tfds_features
+from pipelines.problems import Refused
+from tfrecog.data import image, info
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RNG = np.random.default_rng(0)
+DIGITS = RNG.integers(0, 256, (7, 6, 5, 1), np.uint8)
+PHOTOS = RNG.integers(0, 256, (3, 40, 60, 3), np.uint8)
+
+
+class _Small(tfds.core.GeneratorBasedBuilder):
+    """What the builders of these tests share: examples in memory, nothing to download."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    MAX_SIMULTANEOUS_DOWNLOADS = 1
+
+    def _split_generators(self, _):
+        return {"train": self._generate_examples(), "validation": self._generate_examples()}
+
+
+class SmallDigits(_Small):
+    """As mnist: gray images with a label, one of them -1."""
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self):
+        for number, pixels in enumerate(DIGITS):
+            yield number, {"image": pixels, "label": number - 1}
+
+
+class SmallImagenet(_Small):
+    """As imagenet2012: classes are WordNet ids."""
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(names=["n01440764", "n03028079"]),
+            "file_name": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self):
+        for number, pixels in enumerate(PHOTOS):
+            yield number, {"image": pixels, "label": number % 2, "file_name": f"{number}.JPEG"}
+
+
+class SmallVoc(_Small):
+    """As voc and coco: objects with boxes as fractions."""
+
+    def _info(self):
+        objects = {
+            "bbox": tfds.features.BBoxFeature(),
+            "label": tfds.features.ClassLabel(names=["potted plant", "tv monitor"]),
+            "is_difficult": np.bool_,
+            "id": np.int64,
+        }
+        features = {"image": tfds.features.Image(), "image/filename": tfds.features.Text(), "image/id": np.int64}
+        features |= {"objects": tfds.features.Sequence(objects)}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self):
+        for number, pixels in enumerate(PHOTOS):
+            boxes = [(10, 15, 30, 45), (1, 2, 39, 58), (5, 5, 5, 20)][: number + 1]
+            objects = [
+                {
+                    "bbox": tfds.features.BBox(y1 / 40, x1 / 60, y2 / 40, x2 / 60),
+                    "label": place % 2,
+                    "is_difficult": place == 1,
+                    "id": 100 * number + place,
+                }
+                for place, (y1, x1, y2, x2) in enumerate(boxes)
+            ]
+            facts = {"image/filename": f"{number}.png", "image/id": 7 + number}
+            yield number, {"image": pixels, "objects": objects, **facts}
+
+
+class SmallMaps(_Small):
+    """As ade20k: a label map, and nothing of it that records can hold."""
+
+    def _info(self):
+        features = {"image": tfds.features.Image(), "segmentation_mask": tfds.features.Image(shape=(None, None, 1))}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self):
+        yield 0, {"image": PHOTOS[0], "segmentation_mask": PHOTOS[0][..., :1]}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    for builder in (SmallDigits, SmallImagenet, SmallVoc, SmallMaps):
+        builder(data_dir=folder).download_and_prepare()
+    return folder
+
+
+def _build(data_dir, name, out, split="train", **options):
+    return pipeline.build(name, str(out), split, data_dir=str(data_dir), jobs=1, **options)
+
+
+def test_images_keep_their_pixels_and_labels(data_dir, tmp_path, read_all):
+    made = _build(data_dir, "small_digits", tmp_path)
+    (problem,) = made.problems
+    assert problem.kind == "image without label" and "its label is -1" in problem.what
+    facts = info.load(tmp_path)
+    assert facts.image_labels and facts.names == tuple("0123456789")
+    read = read_all(tmp_path, "train")
+    assert sorted(record.label for record in read) == [1, 2, 3, 4, 5, 6]
+    for record in read:
+        np.testing.assert_array_equal(image.decode(record.encoded)[..., :1], DIGITS[record.label])
+        assert (
+            record.class_name == str(record.label - 1) and record.filename == f"train-{int(record.source_id):06d}.png"
+        )
+
+
+def test_the_command_reads_a_folder_of_prepared_data_without_its_builder(data_dir, tmp_path, read_all):
+    folder = data_dir / "small_imagenet/1.0.0"
+    arguments = [f"--builder={folder}", "--split=val", f"--out={tmp_path}", "--shards=2", "--jobs=1"]
+    command = [sys.executable, "-m", "pipelines.tfds", *arguments]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert run.returncode == 0 and "val has 3 images of 2 classes in 2 shards" in run.stdout, run.stderr
+    assert [(one.name, one.key) for one in info.load(tmp_path).categories] == [
+        ("tench", "n01440764"),
+        ("church", "n03028079"),
+    ]
+    for record in read_all(tmp_path, "val"):
+        number = int(record.filename.removesuffix(".JPEG"))
+        assert record.label == number % 2 + 1 and record.format == "jpeg"
+        # tfds wrote the JPEG; that it is this photo's the mean colour tells.
+        np.testing.assert_allclose(image.decode(record.encoded).numpy().mean(), PHOTOS[number].mean(), atol=1)
+
+
+def test_a_part_of_a_split_is_those_examples(data_dir, tmp_path, read_all):
+    _build(data_dir, "small_imagenet", tmp_path / "all", source_split="validation")
+    _build(data_dir, "small_imagenet", tmp_path / "some", source_split="validation[1:]")
+    every, some = read_all(tmp_path / "all", "train"), read_all(tmp_path / "some", "train")
+    assert [record.encoded for record in some] == [record.encoded for record in every[1:]]
+
+
+def test_objects_become_boxes_and_difficult_ones_crowds(data_dir, tmp_path, read_all):
+    made = _build(data_dir, "small_voc", tmp_path)
+    assert [problem.kind for problem in made.problems] == ["object without box or class"]
+    facts = info.load(tmp_path)
+    assert not facts.image_labels and facts.names == ("potted plant", "tv monitor")
+    assert (facts.splits["train"].instances, facts.splits["train"].crowd) == (3, 2)
+    for record in read_all(tmp_path, "train"):
+        number = int(record.source_id) - 7
+        np.testing.assert_array_equal(image.decode(record.encoded), PHOTOS[number])
+        assert record.boxes.tolist() == [[10, 15, 30, 45], [1, 2, 39, 58]][: number + 1]
+        assert record.areas.tolist() == [600, 2128][: number + 1]
+        assert record.names == ["potted plant", "tv monitor"][: number + 1]
+        assert record.crowd.tolist() == [False, True][: number + 1]
+        assert record.ids.tolist() == [100 * number, 100 * number + 1][: number + 1]
+
+
+def test_the_worker_processes_get_the_maker(data_dir, tmp_path):
+    facts = info.DatasetInfo((info.Category("a", 0), info.Category("b", 1)), splits={}, image_labels=True)
+    maker = pickle.loads(pickle.dumps(pipeline.Maker(tfds_features.Keys("image", "label"), facts)))
+    folder = str(data_dir / "small_imagenet/1.0.0")
+    # Wherever a shard begins, the examples are the same.
+    in_turn = [maker(pipeline.Example(folder, "train", "train", n))[0].encoded for n in (0, 1, 2)]
+    assert [maker(pipeline.Example(folder, "train", "train", n))[0].encoded for n in (2, 0, 1)] == [
+        in_turn[n] for n in (2, 0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "small_maps",
+            {},
+            r"label maps, which records cannot hold: its features are image, segmentation_mask\. Records",
+        ),
+        ("small_digits", {"source_split": "test"}, r"has no split 'test'; it has train, validation\. Name one"),
+        ("small_digits", {"source_split": "train[:0]"}, r"has no example|has no split"),
+        ("no_such_builder", {}, r"TensorFlow Datasets has no builder 'no_such_builder'"),
+        ("imagenet2012", {}, r"cannot prepare imagenet2012: .*manual_dir should contain two files"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_in_words(data_dir, tmp_path, name, options, message):
+    with pytest.raises(Refused, match=f"(?s){message}"):
+        _build(data_dir, name, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_network_the_message_says_what_to_do(tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise ConnectionError("Failed to resolve 'storage.googleapis.com'")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", offline)
+    with pytest.raises(Refused, match=r"cannot prepare mnist: ConnectionError: .*\nwithout a network, prepare it on"):
+        pipeline.build("mnist", str(tmp_path / "out"), "train", data_dir=str(tmp_path / "data"))
