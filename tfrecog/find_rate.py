@@ -34,7 +34,9 @@ class Search(Experiment):
     lowest: Annotated[float, "Rate of the first step, for the whole batch."] = 1e-5
     highest: Annotated[float, "Rate of the last step, if the loss does not run away before."] = 10.0
     steps: Annotated[int, "Steps from the one to the other; more of them are smoother."] = 100
-    smoothing: Annotated[float, "Share of the mean of the losses so far that is kept at a step; 0: no smoothing."] = 0.9
+    smoothing: Annotated[
+        float, "What a step weighs in the smoothed curve falls to this share with every step away from it."
+    ] = 0.9
     diverged: Annotated[float, "Stops when the smoothed loss is so many times the lowest so far."] = 4.0
 
 
@@ -69,24 +71,36 @@ def sweep(losses: Callable[[int], tuple[float, float]], search: Search) -> list[
     Args:
         losses: step → loss and rate of that step, which it takes.
     """
-    points, mean, lowest = [], 0.0, math.inf
+    seen, mean, lowest = [], 0.0, math.inf
     for step in tqdm(range(search.steps), unit="step", disable=None):
         loss, rate = losses(step)
         if not math.isfinite(loss):
             break
+        seen.append((rate, loss))
         mean = search.smoothing * mean + (1 - search.smoothing) * loss
-        smoothed = mean / (1 - search.smoothing ** (step + 1))  # Else the first ones would count as 0.
-        points.append(Point(rate, loss, smoothed))
-        lowest = min(lowest, smoothed)
-        if smoothed > search.diverged * lowest and step > 0:
+        so_far = mean / (1 - search.smoothing ** (step + 1))  # Else the first ones would count as 0.
+        lowest = min(lowest, so_far)
+        if so_far > search.diverged * lowest:
             break
-    return points
+    smoothed = smooth([min(loss, search.diverged * lowest) for _, loss in seen], search.smoothing)
+    return [Point(*point, value) for point, value in zip(seen, smoothed, strict=True)]
+
+
+def smooth(values: Sequence[float], share: float) -> list[float]:
+    """Means of the neighbours on both sides, whose weight falls to `share` of it with every step: they do not lag."""
+    sums = [0.0] * len(values)
+    for way in (1, -1):
+        mean = 0.0
+        for count, i in enumerate(range(len(values))[::way], 1):
+            mean = share * mean + (1 - share) * values[i]
+            sums[i] += mean / (1 - share**count)
+    return [total / 2 for total in sums]
 
 
 def suggest(points: Sequence[Point]) -> Found:
     """Reads the curve; ValueError if the loss never falls."""
     end = min(range(len(points)), key=lambda i: points[i].smoothed) if points else 0
-    # Over a tenth of the sweep, centred: what noise is left in neighbours says nothing.
+    # Over a tenth of the sweep: what is left of noise between neighbours says nothing.
     reach = max(1, len(points) // 20)
     slopes = {
         i: (points[b].smoothed - points[a].smoothed) / math.log(points[b].rate / points[a].rate)
