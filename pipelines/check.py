@@ -3,11 +3,12 @@
   python -m pipelines.check --data=data/coco
   python -m pipelines.check --data=data/coco --split=val --out=sheet.png
 
-Each record is read with its checksum and its image is decoded. DATA/SPLIT.check.jsonl names every suspicious annotation
-with file, image id and annotation id. The exit status is 1 where something is damaged or the
-counts disagree with dataset.json; suspicious annotations are warnings.
+Each record is read with its checksum and its image is decoded; images with the same bytes are found, in one split or in
+two. DATA/SPLIT.check.jsonl names every suspicious annotation with file, image id and annotation id. The exit status is
+1 where something is damaged or the counts disagree with dataset.json; suspicious annotations are warnings.
 """
 
+import dataclasses
 import glob
 import io
 import os
@@ -61,6 +62,15 @@ class ShardReader:
         except ValueError as error:
             facts.damage.append(f"{place}: {error}")
             return
+        if record.label and record.label not in self.info.label_of_record_label:
+            what = f"the image has the label {record.label} ({record.class_name!r}), which no category has"
+            facts.damage.append(f"{place}, {record.filename}: {what}; build {place.split(',')[0]} again")
+            return
+        record = dataclasses.replace(record, label=self.info.label_of_record_label.get(record.label, 0))
+        if self.info.image_labels and not record.label:
+            what = "the image has no class, and --task=classification refuses it"
+            problem = Problem("image without label", record.filename, what, "Build the split again.", record.source_id)
+            facts.suspicious.append(problem)
         facts.add(record, self.min_keypoints)
         if self.decode:
             damage = _image_damage(record)
@@ -152,7 +162,7 @@ def main() -> int:
         raise Refused(str(error)) from error
     if values.split and values.split not in facts_of.splits:
         raise Refused(f"{values.data} has no split {values.split!r}; it has {', '.join(facts_of.splits)}")
-    damage, whole = 0, []
+    damage, whole, seen = 0, [], {}
     for split in [values.split] if values.split else facts_of.splits:
         facts = check(
             values.data,
@@ -162,6 +172,7 @@ def main() -> int:
             decode=values.decode,
             jobs=values.jobs,
         )
+        facts.suspicious += suspicions.same_pictures(facts.pictures, split, facts_of.names, seen)
         print(f"{split}:\n{facts.table(facts_of.names, facts_of.keypoints, values.min_keypoints)}")
         listed = list_suspicious(values.data, split, facts.suspicious, values.show)
         print(listed, end="\n" if listed else "")

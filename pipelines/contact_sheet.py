@@ -36,14 +36,16 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
 
 
 def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndarray | None, str]]:
-    """Caption, picture (or None and why) of records from all over the split, those with instances first."""
-    facts_of, places = info.load(folder), index.load(folder, split)
-    rows = np.flatnonzero(places.instances) if np.any(places.instances) else np.arange(len(places))
+    """Caption, picture (or None and why) of records from all over the split and its classes, with instances first."""
+    facts_of, places = info.load(folder), index.load(folder, split, ["label"])
+    rows = np.flatnonzero(places.instances) if np.any(places.instances) else np.argsort(places.label, kind="stable")
     body = {"skeleton": facts_of.skeleton, "flip_pairs": facts_of.flip_pairs}
     show = functools.partial(draw.instances, **body, min_side=300)
     for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)):
         record = facts_of.relabel(records.decode(index.read(folder, places, rows[i])))
-        caption = f"{split}/{record.filename}"
+        label = facts_of.label_of_record_label.get(record.label)
+        caption = f"{facts_of.names[label - 1]}: " if label else ""
+        caption += f"{split}/{record.filename}"
         try:
             image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
         except Exception as error:  # Pillow has many for what is no image.

@@ -4,6 +4,9 @@
 
 Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, with masks as run lengths and keypoints
 as pixel indices. COCO's JSON has no place for sigmas: `pipelines.coco --keypoint_sigmas` takes them.
+
+Images with one class each are written to a folder for each class, named by its WordNet id or its name: the inverse of
+pipelines.imagenet.
 """
 
 import json
@@ -28,21 +31,43 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
         raise Refused(str(error)) from error
     images, annotations, taken = [], [], set()
     total = min(count or len(rows), len(rows))
+    in_folders = _in_folders(dataset, split)
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
         record = dataset.relabel(records.decode(index.read(data, rows, row)))
         # Base names only, so that no record writes outside `out`; two images of one name get their row's number too.
+        folder = _folder_of(record, dataset) if in_folders else ""
         name = Path(record.filename or f"{row:012d}.{record.format}").name
-        name = f"{row:012d}-{name}" if name in taken else name
-        taken.add(name)
-        _write(Path(out) / name, record.encoded)
+        name = f"{row:012d}-{name}" if (folder, name) in taken else name
+        taken.add((folder, name))
+        _write(Path(out) / folder / name, record.encoded)
+        if in_folders:
+            continue
         image_id = int(record.source_id) if record.source_id.isdecimal() else row
         images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
         annotations += _annotations(record, dataset, image_id)
+    if in_folders:
+        return total
     for number, annotation in enumerate(annotations, 1):
         annotation["id"] = number
     tree = {"images": images, "annotations": annotations, "categories": _categories(dataset)}
     _write(Path(out) / "instances.json", json.dumps(tree).encode())
     return total
+
+
+def _in_folders(dataset: info.DatasetInfo, split: str) -> bool:
+    """Whether images have a class and no objects, so that folders say all of it."""
+    one = dataset.splits[split]
+    return dataset.image_labels and not one.instances + one.crowd
+
+
+def _folder_of(record: Record, dataset: info.DatasetInfo) -> str:
+    """Folder of the class of an image, "" without; a name that is no file's becomes one."""
+    label = dataset.label_of_record_label.get(record.label)
+    if not label:
+        return ""
+    category = dataset.categories[label - 1]
+    name = (category.key or category.name).replace("/", "_")
+    return name if name.strip(".") else f"class {label}"
 
 
 def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> list[dict]:
@@ -86,7 +111,8 @@ def _write(path: Path, content: bytes) -> None:
 def main() -> None:
     values = flags.FLAGS
     written = extract(values.data, values.split, values.out, values.count)
-    print(f"{values.out}: {written:,} images and instances.json")
+    by_class = _in_folders(info.load(values.data), values.split)
+    print(f"{values.out}: {written:,} images " + ("in a folder for each class" if by_class else "and instances.json"))
 
 
 def define_flags() -> None:

@@ -1,6 +1,7 @@
 """What a split holds: counts of its records, and what is wrong with them."""
 
 import dataclasses
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from tfrecog.data import records
 
 # COCO's bounds of small and medium objects, square pixels.
 SMALL, MEDIUM = 32**2, 96**2
+MOST_CLASSES = 100  # that a table of images lists one by one
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Facts:
     trained: int = 0  # images with enough of them to train on
     joints: Counter = field(default_factory=Counter)  # keypoints of instances by joint (from 0) and visibility
     classes: Counter = field(default_factory=Counter)  # instances by label
+    labelled: Counter = field(default_factory=Counter)  # images by the label of the whole image
+    pictures: list[tuple[bytes, str, int]] = field(default_factory=list)  # digest, file and label of each image
     sizes: Counter = field(default_factory=Counter)
     most: int = 0  # instances in an image
     heights: list[int] = field(default_factory=list)  # least, most
@@ -50,6 +54,9 @@ class Facts:
             for joint, column in enumerate(visibility.T):
                 self.joints.update((joint, value) for value in column.tolist())
         self.classes.update(record.labels[instances].tolist())
+        self.labelled.update([record.label] if record.label else [])
+        digest = hashlib.sha256(record.encoded).digest()[:16]
+        self.pictures.append((digest, record.filename, record.label))
         areas = record.areas[instances]
         small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())
         self.sizes.update(small=small, medium=medium, large=count - small - medium)
@@ -72,9 +79,15 @@ class Facts:
     def table(self, names: tuple[str, ...], joints: tuple[str, ...] = (), min_keypoints: int = 1) -> str:
         """What is in a split, for people."""
         per_image = self.instances / max(self.images, 1)
+        sizes = f"; {_range(self.heights)} high, {_range(self.widths)} wide" if self.images else ""
+        if self.labelled:
+            lines = [f"  {self.images:,} images, {self.labelled.total():,} of them with a class{sizes}"]
+            lines += self._image_classes(names)
+            if not self.instances + self.crowd:
+                return "\n".join(lines)
         lines = [
-            f"  {self.images:,} images, {self.empty:,} of them without an instance"
-            + (f"; {_range(self.heights)} high, {_range(self.widths)} wide" if self.images else ""),
+            *(lines if self.labelled else []),
+            f"  {self.images:,} images, {self.empty:,} of them without an instance{sizes}",
             f"  {self.instances:,} instances ({per_image:.1f} an image, at most {self.most}) and {self.crowd:,} crowds"
             f"; {self.masks:,} masks, {self.keypoints:,} keypoints",
             "  instances by size (COCO's bounds): "
@@ -90,6 +103,24 @@ class Facts:
                 *_columns([f"{name} {self.joints[j, 2]:,} + {self.joints[j, 1]:,}" for j, name in enumerate(joints)]),
             ]
         return "\n".join(lines)
+
+    def _image_classes(self, names: tuple[str, ...]) -> list[str]:
+        """Images of each class, or of the classes with the most and the fewest."""
+        counts = [(self.labelled[label], name) for label, name in enumerate(names, 1)]
+        if len(names) <= MOST_CLASSES:
+            return _columns([f"{name} {count:,}" for count, name in counts])
+        there = sorted((pair for pair in counts if pair[0]), key=lambda pair: -pair[0])
+        missing = [name for count, name in counts if not count]
+        shown = [f"  images of {len(there):,} of {len(names):,} classes"]
+        shown += [f"  {what}: {_list(those)}" for what, those in (("most", there[:5]), ("fewest", there[:-6:-1]))]
+        if missing:
+            more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+            shown.append(f"  none of {', '.join(missing[:5])}{more}")
+        return shown
+
+
+def _list(pairs: list[tuple[int, str]]) -> str:
+    return ", ".join(f"{name} {count:,}" for count, name in pairs)
 
 
 def _columns(cells: list[str]) -> list[str]:

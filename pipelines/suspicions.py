@@ -1,6 +1,6 @@
 """Annotations of a record that are allowed but are probably mistakes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -47,6 +47,37 @@ def of_record(record: Record, joints: int, max_instances: int) -> list[Problem]:
     for i, j in _duplicates(record):
         what = f"the same class and nearly the same box as annotation {record.ids[i]}"
         report("object twice", what, j, "Remove one of the two and build again.")
+    return found
+
+
+def same_pictures(
+    pictures: Iterable[tuple[bytes, str, int]],
+    split: str,
+    names: Sequence[str],
+    seen: dict[bytes, tuple[str, str, int]],
+) -> list[Problem]:
+    """Images of a split, with their digests and labels, whose very bytes another image has; adds them to `seen`.
+
+    Args:
+        seen: split, file and label by digest, of other splits too.
+    """
+    found = []
+    for digest, file, label in pictures:
+        if digest not in seen:
+            seen[digest] = (split, file, label)
+            continue
+        other_split, other, other_label = seen[digest]
+        of = f"{other_split}/{other}" if other_split != split else other
+        classes = [names[one - 1] if one else "" for one in (other_label, label)]
+        if label != other_label and label and other_label:
+            kind, what = (
+                "same picture in two classes",
+                f"{of} has the same bytes and is of {classes[0]!r}, not {classes[1]!r}",
+            )
+        else:
+            kind = "same picture in two splits" if split != other_split else "same picture twice"
+            what = f"{of} has the same bytes"
+        found.append(Problem(kind, file, what, "Remove one of the two and build again."))
     return found
 
 

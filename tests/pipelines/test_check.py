@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import check, coco, scenes, suspicions
+from pipelines import check, coco, digits, scenes, suspicions
 from pipelines.facts import Facts
 from pipelines.problems import Problem
 from tfrecog.data import index, info, records
@@ -252,6 +252,42 @@ def test_all_suspicious_annotations_are_printed_where_no_file_can_be_written(unw
     text = check.list_suspicious(str(unwritable), "train", found, show=10)
     assert "train.check.jsonl cannot be written (Permission denied)" in text
     assert all(f"annotation {number}:" in text for number in range(25))
+
+
+def test_images_of_a_class_are_counted_and_the_same_picture_twice_is_named(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
+    images[3] = images[5] = images[1]
+    digits.build(images[:5], np.array([7, 7, 1, 1, 7]), str(tmp_path), "train", jobs=1)
+    digits.build(images[5:], np.array([7]), str(tmp_path), "val", jobs=1)
+    run = _command(f"--data={tmp_path}", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
+    assert run.returncode == 0, run.stderr
+    assert "5 images, 5 of them with a class; 8 high, 8 wide" in run.stdout
+    assert "  0 0   1 2   2 0   3 0   4 0   5 0   6 0   7 3   8 0   9 0" in run.stdout
+    assert "instances" not in run.stdout and (tmp_path / "sheet.png").exists()
+    assert "train-3.png: train-1.png has the same bytes and is of '7', not '1'" in run.stdout
+    assert "val-0.png: train/train-1.png has the same bytes" in run.stdout
+    kinds = [json.loads((tmp_path / f"{split}.check.jsonl").read_text())["kind"] for split in ("train", "val")]
+    assert kinds == ["same picture in two classes", "same picture in two splits"]
+
+
+def test_of_many_classes_the_largest_and_the_smallest_are_counted():
+    facts = Facts()
+    for label in range(1, 120):
+        facts.labelled[label] = label
+    text = facts.table(tuple(f"c{label}" for label in range(1, 122)))
+    assert "images of 119 of 121 classes" in text and "none of c120, c121" in text
+    assert "most: c119 119, c118 118, c117 117, c116 116, c115 115" in text and "fewest: c1 1, c2 2," in text
+
+
+def test_an_image_without_a_class_and_one_of_an_unknown_class_are_named(tmp_path):
+    folder = tmp_path / "data"
+    digits.build(np.arange(512, dtype=np.uint8).reshape(8, 8, 8), np.arange(8), str(folder), "train", jobs=1)
+    for row, label in ((1, 0), (2, 99)):
+        record = _record([], label=label, class_name="?", filename=f"{row}.png", encoded=b"")
+        _rewrite(folder, row, record)
+    facts = check.check(str(folder), "train", jobs=1, decode=False)
+    assert [(problem.kind, problem.file) for problem in facts.suspicious] == [("image without label", "1.png")]
+    assert "2.png: the image has the label 99 ('?'), which no category has" in facts.damage[0]
 
 
 def _command(*arguments):

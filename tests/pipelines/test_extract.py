@@ -1,9 +1,11 @@
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipelines import coco, extract, scenes
+from pipelines import coco, extract, imagenet, scenes
 from pipelines.problems import Refused
 from tfrecog.data import index, info, records
 
@@ -43,3 +45,19 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "files").write_text("not a folder")
     with pytest.raises(Refused, match=r"cannot write .*files/.*choose a folder"):
         extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
+
+
+def test_imagenet_inverts_extract(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), np.uint8)
+    for number, name in enumerate(("n01440764/1.png", "n01440764/2.png", "n03028079/1.png", "tv monitor/1.png")):
+        file = io.BytesIO()
+        Image.fromarray(pixels[number]).save(file, "PNG")
+        (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / name).write_bytes(file.getvalue())
+    imagenet.build(str(tmp_path / "files"), str(tmp_path / "a"), "val", jobs=1)
+    assert extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "again")) == 4
+    before, after = (
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (tmp_path / "files", tmp_path / "again")
+    )
+    assert before == after
