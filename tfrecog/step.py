@@ -69,22 +69,27 @@ class TrainStep:
             There are fewer than batches if one is not finite: the last of them. It has left the weights as they were.
             And whether a graph was traced, as happens once for each shape of batch.
         """
-        several = self.options.steps_per_call > 1
+        graph, traced = self.graph(batches)
+        with tf.device("CPU:0"):  # Where the batches are: on a GPU there is no room for what waits.
+            if self.options.steps_per_call > 1:
+                batch = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
+            else:
+                (batch,) = batches
+            rows = graph(batch, tf.constant(first, tf.int64)).numpy()
+        return [dict(zip(self._names, row, strict=True)) for row in rows.tolist()], traced
+
+    def graph(self, batches: Sequence[dict]) -> tuple[Any, bool]:
+        """The function of steps with batches of this shape: batch, first step → terms [steps, T]; whether it is new."""
         shapes = {name: (value.shape, value.dtype) for name, value in batches[0].items()}
         key = tuple(shapes.items())
-        traced = key not in self._graphs
-        if traced:
+        new = key not in self._graphs
+        if new:
+            several = self.options.steps_per_call > 1
             some = [None] if several else []
             specs = {name: tf.TensorSpec([*some, *shape], dtype, name) for name, (shape, dtype) in shapes.items()}
             of = self._several if several else self._single
             self._graphs[key] = tf.function(of, input_signature=[specs, tf.TensorSpec([], tf.int64)])
-        with tf.device("CPU:0"):  # Where the batches are: on a GPU there is no room for what waits.
-            if several:
-                batch = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
-            else:
-                (batch,) = batches
-            rows = self._graphs[key](batch, tf.constant(first, tf.int64)).numpy()
-        return [dict(zip(self._names, row, strict=True)) for row in rows.tolist()], traced
+        return self._graphs[key], new
 
     def _single(self, batch, step):
         """Terms [1, T] of one step."""

@@ -1,0 +1,124 @@
+"""Averaged weights: their rule, who sees them, and that a run goes on with its own."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.test_train import assert_same, weights
+from tests.test_train_precision import dying
+from tfrecog import checkpoints, train, warm_start
+from tfrecog.averages import Averages
+
+EMA = 0.6
+
+
+class Normed(tiny.Task):
+    """With batch norm, whose moving statistics are averaged too."""
+
+    def build(self):
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((3,), name="x"), keras.layers.BatchNormalization(momentum=0.5, name="norm")]
+        return keras.Sequential([*layers, keras.layers.Dense(1, name="out")], name="normed")
+
+    def losses(self, model, batch):
+        return super().losses(lambda x: model(x, training=True), batch)
+
+
+def experiment(workdir, ema=EMA, **options):
+    base = tiny.experiment(workdir, keep_checkpoints=99, **options)
+    return replace(base, optim=replace(base.optim, ema=ema))
+
+
+def section(path, name):
+    """Path of a variable → its numbers, of a section of a checkpoint."""
+    reader = tf.train.load_checkpoint(str(path / "variables"))
+    keys = [key for key in reader.get_variable_to_shape_map() if key.startswith(f"{name}/")]
+    return {key.split("/")[1].replace(".S", "/"): reader.get_tensor(key) for key in keys}
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """Workdir of a run with averages, and a checkpoint of each second step."""
+    workdir = tmp_path_factory.mktemp("averaged")
+    train.run(Normed(), experiment(workdir), tiny.data())
+    return workdir
+
+
+def test_the_average_follows_its_rule_over_all_numbers_of_the_model(tmp_path):
+    # By hand from the weights after each step: a = d a + (1 - d) w, d = min(0.6, (1 + t) / (10 + t)), from the start.
+    train.run(Normed(), experiment(tmp_path, checkpoint_epochs=0.25), tiny.data())
+    average = {v.path: v.numpy() for v in Normed().build().variables}
+    for t in range(12):
+        path = tmp_path / "checkpoints" / f"step-{t + 1:08d}"
+        decay = min(EMA, (1 + t) / (10 + t))
+        average = {name: decay * average[name] + (1 - decay) * w for name, w in section(path, "model").items()}
+        saved = section(path, "averages")
+        assert saved.keys() == average.keys() and any("moving_variance" in name for name in saved)
+        for name in saved:
+            np.testing.assert_allclose(saved[name], average[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluated(averaged, tmp_path):
+    seen = []
+
+    def evaluate(model, strategy, step):
+        want = section(checkpoints.latest(tmp_path), "averages")
+        for variable in model.variables:
+            np.testing.assert_array_equal(variable.numpy(), want[variable.path])
+        seen.append(step)
+        return {"box_AP": 0.1}
+
+    train.run(Normed(), experiment(tmp_path, evaluate_epochs=1.0, replicas=2), tiny.data(), evaluate)
+    assert seen == [4, 8, 12]
+    train.run(Normed(), experiment(tmp_path / "none", ema=0.0, replicas=2), tiny.data())
+    ours, theirs = (section(checkpoints.latest(path), "model") for path in (tmp_path, tmp_path / "none"))
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_a_run_with_an_average_goes_on_to_the_same_weights_and_average_bit_for_bit(averaged, tmp_path):
+    data = tiny.data()
+    with pytest.raises(ZeroDivisionError):
+        train.run(Normed(), experiment(tmp_path), replace(data, batches=dying(data, 7)))
+    assert checkpoints.steps(tmp_path)[-1] == 6
+    train.run(Normed(), experiment(tmp_path), data)
+    assert_same(weights(tmp_path), weights(averaged))
+
+
+def test_evaluation_and_a_new_run_start_from_the_average_and_a_resume_does_not(averaged):
+    path, task = checkpoints.latest(averaged), Normed()
+    model, average = task.build(), section(checkpoints.latest(averaged), "averages")
+    checkpoints.restore(path, model)
+    for variable in model.variables:
+        np.testing.assert_array_equal(variable.numpy(), average[variable.path])
+    other = task.build()
+    assert "6 of 6 variables start from" in warm_start.load_weights(path, other)
+    for variable in other.variables:
+        np.testing.assert_array_equal(variable.numpy(), average[variable.path])
+    resumed = task.build()
+    checkpoints.restore(path, resumed, Averages(resumed.variables, EMA))
+    for variable in resumed.variables:
+        np.testing.assert_array_equal(variable.numpy(), section(path, "model")[variable.path])
+
+
+def test_a_new_average_begins_with_the_weights_that_the_run_starts_from(averaged, tmp_path):
+    short = experiment(tmp_path, start_from=str(averaged))
+    frozen = replace(short.optim, learning_rate=1e-30)  # So that the weights stay.
+    short = replace(short, optim=frozen, schedule=replace(short.schedule, epochs=0.25))
+    train.run(Normed(), short, tiny.data())
+    start, now = section(checkpoints.latest(averaged), "averages"), section(checkpoints.latest(tmp_path), "averages")
+    np.testing.assert_allclose(now["normed/out/kernel"], start["normed/out/kernel"], rtol=1e-6)
+
+
+def test_a_step_that_changes_nothing_leaves_the_average_as_it_is():
+    variable = keras.Variable(np.float32([1.0, 2.0]), name="w")
+    averages = Averages([variable], 0.5)
+    variable.assign([3.0, 4.0])
+    averages.update(tf.constant(0), tf.constant(False))
+    np.testing.assert_array_equal(averages.values[0], [1.0, 2.0])
+    averages.update(tf.constant(0), tf.constant(True))  # d = 1 / 10
+    np.testing.assert_allclose(averages.values[0], [2.8, 3.8], rtol=1e-6)

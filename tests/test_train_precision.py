@@ -1,0 +1,190 @@
+"""Training in 16 bits: what is computed in them and what is not, and float16's scale of the loss."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.test_train import assert_same, weights
+from tests.test_train_parts import DIGITS, classifier, pictures, run
+from tfrecog import checkpoints, precision, replicas, step, train
+from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, MaskConfig, RpnConfig, TrainConfig
+from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.tasks.classification import Classification
+from tfrecog.tasks.detection import Detection
+
+KERNELS = {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}  # operations of a network's weights
+
+
+def take_step(task, experiment):
+    """What takes its steps, and its model."""
+    strategy = replicas.strategy(1)
+    with strategy.scope():
+        model = task.build()
+        state = step.State(model, experiment.optim, experiment.train)
+    return step.TrainStep(task, model, state, lambda _: tf.constant(0.01), strategy, experiment.train), model
+
+
+def kinds(take, batch):
+    """Operation → the types of number that it computes in, in the graph of a step."""
+    function, _ = take.graph([batch])
+    graph = function.get_concrete_function().graph.as_graph_def()
+    found = {}
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        if node.attr["T"].type:  # Else it is the type of what calls it.
+            found.setdefault(node.op, set()).add(tf.as_dtype(node.attr["T"].type))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_a_classifiers_network_is_in_16_bits_and_its_loss_and_weights_are_not(tmp_path, kind):
+    experiment = classifier(tmp_path, 8, "lenet_modern", precision=kind)
+    take, model = take_step(Classification(experiment, DIGITS), experiment)
+    found = kinds(take, next(iter(pictures(8).batches(0, 1))))
+    assert all(found[operation] == {tf.as_dtype(kind)} for operation in KERNELS)
+    assert found["MatMul"] == {tf.as_dtype(kind)}
+    for operation in ("LogSoftmax", "L2Loss"):
+        assert found[operation] == {tf.float32}, operation
+    assert {variable.dtype for variable in model.variables} == {"float32"}
+
+
+def detector(kind):
+    """A small detector with masks and its experiment."""
+    experiment = Experiment(
+        detector=DetectorConfig(
+            masks=True,
+            backbone=BackboneConfig(name="resnet18", norm="group", frozen_stages=0, width=8),
+            rpn=RpnConfig(anchor_sizes=(8, 16, 32, 64, 128), samples=16),
+            box=BoxConfig(trunk=16, samples=8),
+            mask=MaskConfig(layers=1, channels=8),
+        ),
+        train=TrainConfig(precision=kind),
+    )
+    return Detection(experiment, DatasetInfo((Category("cat", 1), Category("dog", 2)), {}, masks=True)), experiment
+
+
+def scene():
+    """Two images with an object each."""
+    random = np.random.default_rng(0)
+    boxes, labels = np.zeros([2, 3, 4], np.float32), np.zeros([2, 3], np.int32)
+    boxes[0, 0], boxes[1, 0], labels[:, 0] = (8, 8, 40, 48), (4, 20, 60, 60), (1, 2)
+    batch = {"image": random.uniform(0, 255, [2, 64, 64, 3]), "size": [[64, 64]] * 2, "seed": [[1, 2], [3, 4]]}
+    batch |= {"boxes": boxes, "labels": labels, "mask_boxes": boxes, "masks": np.ones([2, 3, 28, 28], np.uint8)}
+    batch = {name: tf.constant(value) for name, value in batch.items()}
+    return batch | {"image": tf.cast(batch["image"], tf.float32)}
+
+
+def test_a_detectors_networks_are_in_16_bits_and_its_boxes_and_losses_are_not():
+    task, experiment = detector("bfloat16")
+    take, _ = take_step(task, experiment)
+    found = kinds(take, scene())
+    assert all(found[operation] == {tf.bfloat16} for operation in KERNELS)
+    # RoIAlign's weights, matching, suppression, losses.
+    for operation in ("SparseMatrixMatMul", "NonMaxSuppressionV3", "SparseSoftmaxCrossEntropyWithLogits", "Exp"):
+        assert found.get(operation, {tf.float32}) == {tf.float32}, operation
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_a_classifier_learns_in_16_bits_as_in_32(tmp_path, kind):
+    want, found = (
+        run(classifier(tmp_path / name, 16, precision=name), pictures(16)) for name in ("float32", kind)
+    )
+    kernels = [name for name in want if name.startswith("model") and want[name].ndim > 1]
+    before = Classification(classifier(tmp_path), DIGITS).build().variables
+    before = {f"model/{v.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE": v.numpy() for v in before}
+    for name in kernels:
+        # The way of the weights, not the weights: rounding turns it by some percent, and an error by much more.
+        ours, exact = (side[name] - before[name] for side in (found, want))
+        cosine = np.sum(ours * exact) / np.linalg.norm(ours) / np.linalg.norm(exact)
+        assert cosine > 0.99, name
+
+
+def test_a_checkpoint_of_16_bits_serves_32(tmp_path):
+    run(classifier(tmp_path, 16, precision="bfloat16"), pictures(16))
+    model = Classification(classifier(tmp_path), DIGITS).build()
+    assert checkpoints.restore(checkpoints.latest(tmp_path), model) == 5
+
+
+def test_layers_made_elsewhere_keep_their_precision():
+    with precision.layers("bfloat16"):
+        inside = keras.layers.Dense(1)
+    assert (inside.compute_dtype, inside.variable_dtype) == ("bfloat16", "float32")
+    assert keras.layers.Dense(1).compute_dtype == "float32"
+
+
+def overflowing(at):
+    """Data whose loss at steps `at` is finite, and the norm of its gradient is not: squares pass 3.4e38."""
+
+    def change(number, batch):
+        return {**batch, "weight": batch["weight"] * (1e25 if number in at else 1)}
+
+    return tiny.data(change=change)
+
+
+class Square(tiny.Task):
+    """Its gradient is about as large as its loss."""
+
+    def losses(self, model, batch):
+        return {"square": (tiny.Task.losses(self, model, batch)["square"][0], tf.constant(4.0))}
+
+
+def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(precision, "PATIENCE", 5)
+    experiment = tiny.experiment(tmp_path, precision="float16", log_steps=1)
+    train.run(Square(), experiment, overflowing({3}))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    scales = [float(line.split("loss scale ")[1].split()[0]) for line in lines]
+    # By hand: overflow in the fourth step halves it; five good ones double it.
+    assert scales == [32768] * 4 + [16384] * 5 + [32768] * 3
+    # The same run where the update of that step is left out; a power of two times a gradient changes no bit of it.
+    task, model = Square(), Square().build()
+    exact = tiny.experiment(tmp_path / "exact")
+    strategy = replicas.strategy(1)
+    with strategy.scope():
+        model = task.build()
+        state = step.State(model, exact.optim, exact.train)
+    rate = train.schedules.learning_rate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
+    take = step.TrainStep(task, model, state, rate, strategy, exact.train)
+    for number in [0, 1, 2, *range(4, 12)]:
+        take([tiny.batch(number)], number)
+    saved = weights(tmp_path)
+    for variable in model.variables:
+        key = f"model/{variable.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
+        np.testing.assert_array_equal(saved[key], variable.numpy())
+
+
+def test_a_run_with_a_scale_goes_on_to_the_same_weights_and_scale(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "PATIENCE", 5)
+    train.run(Square(), tiny.experiment(tmp_path / "straight", precision="float16"), overflowing({3}))
+
+    killed = tiny.experiment(tmp_path / "killed", precision="float16")
+    with pytest.raises(ZeroDivisionError):
+        train.run(Square(), killed, replace(overflowing({3}), batches=dying(overflowing({3}), 7)))
+    train.run(Square(), killed, overflowing({3}))
+    assert_same(weights(tmp_path / "killed"), weights(tmp_path / "straight"))
+
+
+def dying(data, at):
+    def batches(start, total):
+        for number, batch in enumerate(data.batches(start, total), start=start):
+            if number == at:
+                raise ZeroDivisionError
+            yield batch
+
+    return batches
+
+
+def test_a_scale_that_falls_under_1_ends_the_run(tmp_path):
+    always = tiny.data(change=lambda _, batch: {**batch, "weight": batch["weight"] * 1e25})
+    long = tiny.experiment(tmp_path, precision="float16")
+    with pytest.raises(train.NonFiniteLoss, match=r"(?s)gradient_norm is .*scaled by 1\).*--train\.precision=bfloat16"):
+        train.run(Square(), replace(long, schedule=replace(long.schedule, epochs=5.0)), always)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_in_float16_too(tmp_path):
+    bad = tiny.data(change=lambda _, batch: {**batch, "y": batch["y"] * np.float32("inf")})
+    with pytest.raises(train.NonFiniteLoss, match="step 1: loss is"):
+        train.run(Square(), tiny.experiment(tmp_path, precision="float16"), bad)
