@@ -142,8 +142,9 @@ def test_of_many_classes_the_picture_has_those_in_the_commonest_mistakes():
     np.fill_diagonal(counts, 50)
     assert confusion.most_confused(counts, 3) == [5, 900], "a mistake has two classes"
     assert confusion.most_confused(counts, 4) == [5, 77, 78, 900]
-    figure = confusion.picture(counts, tuple(f"c{i}" for i in range(1000)), "title")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["c5", "c77", "c78", "c900"]
+    figure = confusion.picture(counts, tuple(f"c$_{i}$" for i in range(1000)), "title")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["c$_5$", "c$_77$", "c$_78$", "c$_900$"]
+    assert not any(label.get_parse_math() for label in figure.axes[0].get_xticklabels()), "a name is no formula"
 
 
 def test_records_of_some_classes_are_measured_among_those(tmp_path):

@@ -115,7 +115,7 @@ def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_no
     # Three of nine, from the first to the last.
     assert [round(float(picture[50:60, 50:60].mean())) for picture in shown] == [40, 120, 200]
     assert [tuple(picture[0, 0]) for picture in shown] == [pictures.RIGHT, pictures.RIGHT, pictures.WRONG]
-    assert captions == ["black 100%", "dark 100%", "black 0%\nsaid bright 100%"]
+    assert captions == ["black (100%)", "dark (100%)", "black (0%)\nsaid bright (100%)"]
 
 
 def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monkeypatch):
@@ -128,7 +128,7 @@ def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monke
     pictures.inputs({"image": image}, GRAYS)
     np.testing.assert_array_equal(sheets[0][0], np.clip(np.round(image[:16]), 0, 255))
     assert sheets[0][1][:4] == ["(damaged)", *GRAYS]
-    assert sheets[1][1][3] == "bright 75%\ndark 25%"
+    assert sheets[1][1][3] == "bright (75%)\ndark (25%)"
     assert sheets[2][1] is None
 
 

@@ -33,7 +33,7 @@ def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, m
         probabilities = probabilities_of(tf.constant(seen[None]))[0].numpy()
         best = [(task.info.categories[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:BEST]]
         rows.append({"file_name": str(paths[number]), "classes": [_row(*one) for one in best]})
-        lines = [f"{category.name} {probability:.1%}" for category, probability in best]
+        lines = [f"{category.name}: {probability:.1%}" for category, probability in best]
         photos.save(written_on(picture, lines, min_side), pictures[number])
     with atomic.write(out / PREDICTIONS) as file:
         json.dump(rows, file, indent=1)

@@ -13,12 +13,11 @@ from PIL import Image
 from tfrecog import draw, inference, photos
 from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, index, info, records
-from tfrecog.evaluations import confusion
+from tfrecog.evaluations import confusion, mistakes
 from tfrecog.evaluations.detection import detections
 from tfrecog.metrics import rle
 
 MIN_SCORE = 0.5
-CELL, LETTER = 224, 16  # of a sheet, pixels
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
 
@@ -101,15 +100,15 @@ def _said(task, model, experiment, strategy, count):
         label, probabilities = int(labels[facts["record"]]), said["probabilities"]
         best = int(np.argmax(probabilities)) + 1
         pictures.append(_framed(picture.numpy(), RIGHT if best == label else WRONG))
-        captions.append(f"{dataset.names[label - 1]} {probabilities[label - 1]:.0%}")
+        captions.append(mistakes.words(dataset.names[label - 1], probabilities[label - 1]))
         if best != label:
-            captions[-1] += f"\nsaid {dataset.names[best - 1]} {probabilities[best - 1]:.0%}"
-    return draw.sheet(pictures, captions=captions, cell=CELL, letter=LETTER)
+            captions[-1] += f"\nsaid {mistakes.words(dataset.names[best - 1], probabilities[best - 1])}"
+    return draw.sheet(pictures, captions=captions, cell=mistakes.CELL, letter=mistakes.LETTER)
 
 
 def _framed(picture, rgb, width=6):
     picture = Image.fromarray(np.clip(np.round(picture), 0, 255).astype(np.uint8))
-    inside = np.asarray(draw.fitted(picture, CELL - 2 * width))
+    inside = np.asarray(draw.fitted(picture, mistakes.CELL - 2 * width))
     framed = np.full([inside.shape[0] + 2 * width, inside.shape[1] + 2 * width, 3], rgb, np.uint8)
     framed[width:-width, width:-width] = inside
     return framed
@@ -129,8 +128,8 @@ def inputs(batch: dict, names: Sequence[str] = (), most: int = 16) -> np.ndarray
         captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]
     if captions and "other" in batch:
         mixed = zip(captions, np.asarray(batch["other"][:most]), np.asarray(batch["share"][:most]), strict=True)
-        captions = [f"{name} {share:.0%}\n{_name(other, names)} {1 - share:.0%}" for name, other, share in mixed]
-    return draw.sheet(pictures, captions=captions, cell=CELL, letter=LETTER)
+        captions = [f"{mistakes.words(name, a)}\n{mistakes.words(_name(b, names), 1 - a)}" for name, b, a in mixed]
+    return draw.sheet(pictures, captions=captions, cell=mistakes.CELL, letter=mistakes.LETTER)
 
 
 def _name(label, names):

@@ -46,11 +46,11 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str) -> Figure
     # The root, for most mistakes are few beside what is right.
     axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     places = range(len(chosen))
-    axes.set_xticks(places, labels, rotation=90 if max(map(len, labels), default=1) > 2 else 0)
-    axes.set_yticks(places, labels)
+    axes.set_xticks(places, labels, rotation=90 if max(map(len, labels), default=1) > 2 else 0, parse_math=False)
+    axes.set_yticks(places, labels, parse_math=False)
     axes.set_xlabel("said")
     axes.set_ylabel("true")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     for row, column in zip(*np.nonzero(part), strict=True):
         ink = "white" if share[row, column] > 0.4 else "black"
         number = _brief(int(part[row, column]))

@@ -10,6 +10,7 @@ from tfrecog.data import image, index, records
 
 SHEET, MOST = "misclassified.jpg", 24
 CELL, COLUMNS, LETTER = 224, 6, 16
+LONGEST = 18  # letters of a name
 
 
 class Mistakes:
@@ -36,5 +37,10 @@ class Mistakes:
         for sure, negative, label, said, true in sorted(self._worst, reverse=True):
             encoded = records.decode(index.read(folder, where, -negative)).encoded
             pictures.append(image.decode(encoded).numpy())
-            captions.append(f"{names[label - 1]} {true:.0%}\nsaid {names[said - 1]} {sure:.0%}")
+            captions.append(f"{words(names[label - 1], true)}\nsaid {words(names[said - 1], sure)}")
         photos.save(draw.sheet(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
+
+
+def words(name: str, share: float) -> str:
+    """A class and its probability, short enough for a caption of these sheets."""
+    return f"{name if len(name) <= LONGEST else name[: LONGEST - 1] + '…'} ({share:.0%})"
