@@ -1,4 +1,4 @@
-"""SGD with the field's semantics."""
+"""The rules of update: against formulas in float64, and against Keras."""
 
 import keras
 import numpy as np
@@ -110,3 +110,123 @@ def test_a_gradient_that_is_not_finite_changes_nothing(bad):
     # Neither w nor u: the third step is as if the second had not been. By hand: u = 1, then 1.9.
     got = trajectory(PLAIN, 1.0, [[1.0], [bad], [1.0]], [0.1] * 3)
     np.testing.assert_allclose(got, [0.9, 0.9, 0.71], rtol=1e-6)
+
+
+def of_keras(optimizer, start, gradients, rates):
+    """Values of one variable after each step by an optimizer of Keras; gradients[step]."""
+    variable, values = keras.Variable(np.float32(start), name="kernel"), []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        optimizer.learning_rate = rate
+        optimizer.apply([tf.constant(gradient, tf.float32)], [variable])
+        values.append(variable.numpy())
+    return np.array(values)
+
+
+def numbers(steps=12, size=5):
+    """A start [size], gradients [steps, size] and rates [steps] that fall in the middle."""
+    random = np.random.default_rng(3)
+    rates = np.r_[np.full(steps // 2, 0.1), np.full(steps - steps // 2, 0.01)]
+    return random.normal(size=size), random.normal(size=(steps, size)), rates
+
+
+KERAS = {
+    "the rate inside the momentum": (
+        {"momentum_correction": False},
+        lambda: keras.optimizers.SGD(0.1, 0.9),
+    ),
+    "the same by Nesterov": (
+        {"momentum_correction": False, "nesterov": True},
+        lambda: keras.optimizers.SGD(0.1, 0.9, nesterov=True),
+    ),
+    "AdamW": (
+        {"name": "adamw", "beta2": 0.99, "weight_decay": 0.05},
+        lambda: keras.optimizers.AdamW(0.1, 0.05, 0.9, 0.99, 1e-8),
+    ),
+    # Keras decays beside the trust ratio and the paper within it, so without decay here.
+    "LAMB": ({"name": "lamb", "beta2": 0.99}, lambda: keras.optimizers.Lamb(0.1, 0.9, 0.99, 1e-8)),
+}
+
+
+@pytest.mark.parametrize("rule", KERAS)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_sequence_is_that_of_keras_on_any_number_of_replicas(rule, count):
+    # Float32 against float32, in another order of the same operations: 1e-5.
+    options, make = KERAS[rule]
+    start, gradients, rates = numbers()
+    config = OptimConfig(**{"momentum": 0.9, "weight_decay": 0.0, **options})
+    parts = [[gradient] if count == 1 else [0.25 * gradient, 0.75 * gradient] for gradient in gradients]
+    found = trajectory(config, start, parts, rates, replicas.strategy(count))
+    np.testing.assert_allclose(found, of_keras(make(), start, gradients, rates), rtol=1e-5, atol=1e-5)
+
+
+def test_without_correction_a_rate_that_falls_leaves_the_old_one_in_the_momentum():
+    # By hand, g = 1: v = 0.1, 0.19, then 0.9 · 0.19 + 0.01 = 0.181; with correction the last step is 0.0271.
+    got = trajectory(
+        OptimConfig(momentum=0.9, weight_decay=0.0, momentum_correction=False), 1.0, [[1.0]] * 3, [0.1, 0.1, 0.01]
+    )
+    np.testing.assert_allclose(got, [0.9, 0.71, 0.529], rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_lars_moves_a_weight_by_a_share_of_its_norm(count):
+    # You et al. 2017, algorithm 1, in float64: share = trust |w| / (|g| + decay |w|); u = m u + share (g + decay w).
+    start, gradients, rates = numbers()
+    w, u, want = start.copy(), np.zeros(5), []
+    for g, rate in zip(gradients, rates, strict=True):
+        share = 0.02 * np.linalg.norm(w) / (np.linalg.norm(g) + 0.01 * np.linalg.norm(w))
+        u = 0.9 * u + share * (g + 0.01 * w)
+        w = w - rate * u
+        want.append(w)
+    config = OptimConfig(name="lars", momentum=0.9, trust=0.02, weight_decay=0.01)
+    parts = [[gradient / count] * count for gradient in gradients]
+    np.testing.assert_allclose(
+        trajectory(config, start, parts, rates, replicas.strategy(count)), want, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_lars_first_step_does_not_depend_on_the_size_of_the_gradient():
+    # Without decay: rate · trust · |w| along g, whatever |g|. By hand, |w| = 5: 0.1 · 0.02 · 5 = 0.01 along [1, 0].
+    config = OptimConfig(name="lars", trust=0.02, weight_decay=0.0)
+    for size in (1e-6, 1.0, 1e6):
+        got = trajectory(config, [3.0, 4.0], [[[size, 0.0]]], [0.1])
+        np.testing.assert_allclose(got[0], [2.99, 4.0], rtol=1e-6)
+
+
+def test_lamb_decays_within_the_trust_ratio():
+    # You et al. 2020, algorithm 2, in float64.
+    start, gradients, rates = numbers()
+    w, m, v, want = start.copy(), np.zeros(5), np.zeros(5), []
+    for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+        step = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8) + 0.05 * w
+        w = w - rate * np.linalg.norm(w) / np.linalg.norm(step) * step
+        want.append(w)
+    config = OptimConfig(name="lamb", momentum=0.9, beta2=0.99, weight_decay=0.05)
+    np.testing.assert_allclose(trajectory(config, start, gradients[:, None], rates), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lars", "lamb"])
+@pytest.mark.parametrize("variable", ["bias", "gamma", "beta"])
+def test_biases_and_norms_that_do_not_decay_are_not_scaled_by_their_norm_either(name, variable):
+    # Then LARS is SGD and LAMB is Adam: their steps do not know how large the variable is.
+    config = OptimConfig(name=name, weight_decay=0.05, decay_biases=False, decay_norm=False)
+    small, large = (
+        trajectory(config, [size, size], [[[0.3, -0.4]]] * 3, [0.1] * 3, name=variable) - size for size in (1.0, 16.0)
+    )
+    np.testing.assert_allclose(small, large, atol=1e-5)
+    kernels = [trajectory(config, [size, size], [[[0.3, -0.4]]], [0.1])[0] - size for size in (1.0, 16.0)]
+    assert np.abs(kernels[1] - kernels[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["lars", "adamw", "lamb"])
+def test_a_weight_or_a_gradient_of_zeros_makes_no_nan(name):
+    for start, gradient in (([0.0, 0.0], [1.0, 2.0]), ([1.0, 2.0], [0.0, 0.0]), ([0.0, 0.0], [0.0, 0.0])):
+        assert np.isfinite(trajectory(OptimConfig(name=name), start, [[gradient]] * 3, [0.1] * 3)).all()
+
+
+@pytest.mark.parametrize("name", ["lars", "adamw", "lamb"])
+def test_a_gradient_that_is_not_finite_changes_no_memory_of_other_rules(name):
+    # The bad step counts for none: the rest is as if it had not been, but for Adam's count of steps.
+    config = OptimConfig(name=name, momentum=0.0, weight_decay=0.0)
+    got = trajectory(config, [3.0, 4.0], [[[1.0, 0.5]], [[np.nan, 1.0]]], [0.1] * 2)
+    np.testing.assert_array_equal(got[1], got[0])

@@ -89,9 +89,7 @@ def test_a_detectors_networks_are_in_16_bits_and_its_boxes_and_losses_are_not():
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
 def test_a_classifier_learns_in_16_bits_as_in_32(tmp_path, kind):
-    want, found = (
-        run(classifier(tmp_path / name, 16, precision=name), pictures(16)) for name in ("float32", kind)
-    )
+    want, found = (run(classifier(tmp_path / name, 16, precision=name), pictures(16)) for name in ("float32", kind))
     kernels = [name for name in want if name.startswith("model") and want[name].ndim > 1]
     before = Classification(classifier(tmp_path), DIGITS).build().variables
     before = {f"model/{v.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE": v.numpy() for v in before}

@@ -1,0 +1,75 @@
+"""What a training says when memory runs out, and the profile that it records."""
+
+from dataclasses import replace
+
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.test_train_precision import dying
+from tfrecog import inference, memory, replicas, train
+from tfrecog.config import Experiment
+
+FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[16,256,200,336]\nmore")
+
+
+def advice(size=32, parts=1, count=2, **options):
+    base = Experiment(**options)
+    base = replace(base, data=replace(base.data, batch_size=size), train=replace(base.train, accumulation=parts))
+    return str(memory.in_training(FULL, {"image": tf.zeros([size, 8, 13, 3])}, base, count))
+
+
+def test_the_error_says_what_ran_out_of_memory_and_what_to_lower():
+    text = advice()
+    assert "32 images on 2 replicas: 16 at a time, of 8 x 13 pixels (OOM when allocating tensor with shape" in text
+    assert "--train.accumulation=2 works through the batch 8 at a time, and changes no result" in text
+    assert "--data.batch_size=16, and the learning rate follows" in text
+    assert "--data.short_side and --data.long_side below 800, 1333" in text
+    assert "--train.precision=bfloat16" in text
+
+
+@pytest.mark.parametrize(
+    ("size", "parts", "count", "finer"), [(32, 2, 2, 4), (12, 2, 1, 3), (9, 1, 1, 3), (4, 4, 1, 0)]
+)
+def test_the_parts_that_it_proposes_divide_the_share_of_a_replica(size, parts, count, finer):
+    assert f"--train.accumulation={finer} " in advice(size, parts, count) or not finer
+    assert finer or "--train.accumulation" not in advice(size, parts, count)
+
+
+def test_of_a_classifier_it_names_the_crop():
+    assert "--classifier.crop below 224" in advice(task="classification")
+
+
+def test_a_training_that_runs_out_of_memory_says_so(tmp_path, monkeypatch):
+    def full(self, batches, first):
+        raise FULL
+
+    monkeypatch.setattr(train.TrainStep, "__call__", full)
+    with pytest.raises(memory.OutOfMemory, match="8 images on one replica: 8 at a time"):
+        train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
+
+
+def test_an_evaluation_that_runs_out_of_memory_says_so():
+    class Full:
+        def predict(self, model, batch):
+            raise FULL
+
+    batch = {"image": tf.zeros([6, 4, 5, 3]), "valid": tf.fill([6], True)}
+    with pytest.raises(memory.OutOfMemory, match=r"(?s)6 images on one replica, of 4 x 5 .*--data\.eval_batch_size=3"):
+        list(inference.each(Full(), None, replicas.strategy(1), [batch]))
+
+
+def test_a_profile_is_there_after_its_last_step(tmp_path, capsys):
+    train.run(tiny.Task(), tiny.experiment(tmp_path, profile_steps=(3, 5), steps_per_call=4), tiny.data())
+    assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
+    assert f"the profile of the steps 3 to 5 is in {tmp_path}/plugins/profile" in capsys.readouterr().out
+
+
+def test_a_run_that_ends_within_its_profile_leaves_what_there_is(tmp_path):
+    data = tiny.data()
+    with pytest.raises(ZeroDivisionError):
+        experiment = tiny.experiment(tmp_path, profile_steps=(3, 9))
+        train.run(tiny.Task(), experiment, replace(data, batches=dying(data, 5)))
+    assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
+    tf.profiler.experimental.start(str(tmp_path / "next"))  # An error, were the first still running.
+    tf.profiler.experimental.stop(save=False)
