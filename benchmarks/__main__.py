@@ -1,6 +1,6 @@
 """Speed and peak memory, beside torchvision's if PEER_PYTHON names an interpreter that has it.
 
-  PEER_PYTHON=/path/to/python python -m benchmarks [--only=ops,models,input] [--runs=5] [--json=FILE]
+  PEER_PYTHON=/path/to/python python -m benchmarks [--only=ops,models,classifier,input] [--runs=5] [--json=FILE]
 
 Medians of alternating runs; ratio = our time / the peer's; a bar is the ratio this project wants. Peak memory is that
 of a whole process, with its libraries.
@@ -10,8 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks import classifier, machine, models, ops, sides
 from benchmarks import input as input_pipeline
-from benchmarks import machine, models, ops, sides
 
 NO_PEER = """Ours alone. To compare, make an environment for the peer and name its interpreter:
   python -m venv peer && peer/bin/pip install torch torchvision pycocotools
@@ -33,7 +33,7 @@ def main():
             print(f"  ({photos})", flush=True)
             measured = input_pipeline.measure(options.runs, options.images, options.annotations)
         else:
-            measured = {"ops": ops, "models": models}[part].measure(options.runs)
+            measured = {"ops": ops, "models": models, "classifier": classifier}[part].measure(options.runs)
         for row in measured:
             rows.append({"part": part, **row})
             write(options.json, {"machine": facts, "runs": options.runs, "images": options.images, "rows": rows})
@@ -44,6 +44,7 @@ def main():
 TITLES = {
     "ops": "1000 rois, 7x7x256, of an image of 800x1216",
     "models": "Mask R-CNN ResNet-50-FPN, the same weights",
+    "classifier": "ResNet-50 at 224x224, a training step of 16 images, the same weights",
     "input": "JPEG and COCO annotations to batches of 4, 2 workers",
 }
 
