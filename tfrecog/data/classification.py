@@ -7,8 +7,12 @@ seed [B, 2] of its randomness, valid [B], and label [B] int32 in 1..K; 0 in a re
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.data import image, order, read
-from tfrecog.data.parse import parse
+from tfrecog.data import augment as augments
+from tfrecog.data import image, order, randaugment, read
+from tfrecog.data.parse import parse, parse_image
+
+# What the parts of an image's seed are for.
+WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
 
 
 def steps_per_epoch(index, config):
@@ -36,11 +40,12 @@ def labels_of(index, info, folder):
 
 
 def training(config, augment, crop, info, index, *, seed, start_step, steps):
-    """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts.
+    """Batches of the steps start_step..steps-1, augmented; the same ones wherever it starts.
 
     Args:
         config: DataConfig.
-        augment: AugmentConfig.
+        augment: AugmentConfig. With mixup a batch also has `other` [B] int32, the label of what is mixed in, and
+            `share` [B] float32 of the first.
         crop: S.
     """
     labels = labels_of(index, info, config.records)
@@ -48,27 +53,83 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
     groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(index)),))
     batches_of = order.shuffled(groups, config.batch_size, seed)
     damaged = read.Damaged() if config.skip_damaged else None
+    careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
 
     def batch_of(step):
         epoch, position = divmod(int(step), per_epoch)
-        rows = batches_of(epoch)[0][position]
-        return rows.astype(np.int64), labels[rows]
+        rows = batches_of(epoch)[0][position].astype(np.int64)
+        serialized = np.array([read.read_or_report(config.records, index, row, damaged) for row in rows], object)
+        with_care = np.isin(rows, list(damaged.rows) if damaged else []) | (int(step) in careful)
+        return rows, labels[rows], index.height[rows], index.width[rows], with_care, serialized
 
-    def batch(step):
-        rows, its_labels = read.python(batch_of, [step], [tf.int64, tf.int32])
-        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
-        seeds = tf.stack([image.fold(of_step, place) for place in range(config.batch_size)])
-        return tf.ensure_shape(rows, [config.batch_size]), tf.ensure_shape(its_labels, [config.batch_size]), seeds
+    def facts_of(step):
+        """Of the images of a step, all but their pixels."""
+        kinds = [tf.int64, tf.int32, tf.int32, tf.int32, tf.bool, tf.string]
+        given = [tf.ensure_shape(one, [config.batch_size]) for one in read.python(batch_of, [step], kinds)]
+        record = dict(zip(("row", "label", "height", "width", "careful"), given[:-1], strict=True))
+        record |= parse_image(given[-1])
+        seeds = tf.random.split(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), config.batch_size)
+        return record, read.facts(record, record["row"], seeds)
 
-    def example(row, label, example_seed):
-        record = parse(read.serialized(config.records, index, row, damaged), masks=False, keypoints=0, mask_size=0)
-        picture, sound = read.picture_of(config.records, index, row, record, damaged)
-        seen = tf.ensure_shape(image.resize(picture, [crop, crop], config.resize), [crop, crop, 3])
-        facts = read.facts(record, row, example_seed)
-        return facts | {"image": seen, "label": tf.where(sound, label, 0)}
+    @tf.function  # So that it is traced once, however often a damaged image makes the dataset start anew.
+    def example(record, facts):
+        window = _window(record, facts["seed"], augment)
+        picture, sound = tf.cond(
+            record["careful"],
+            lambda: read.picture_of(config.records, index, record["row"], record, damaged, window),
+            lambda: (image.decode_window(record["encoded"], facts["original_size"], window), True),
+        )
+        seen = _augmented(picture, facts["seed"], config, augment, crop)
+        return facts | {"image": seen, "label": tf.where(sound, record["label"], 0)}
 
-    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
-    return read.prepare(dataset, example, config, config.batch_size)
+    def mixed(batch):
+        mixtures = zip(
+            ("image", "other", "share"),
+            augments.mixup(batch["image"], batch["label"], image.fold(batch["seed"][0], MIXUP), augment.mixup),
+            strict=True,
+        )
+        return batch | dict(mixtures)
+
+    def made(start, stop):
+        # Two at once, so that the next batch is read while this one is made.
+        dataset = tf.data.Dataset.range(start, stop).map(facts_of, num_parallel_calls=2).unbatch()
+        return read.prepare(dataset, example, config, config.batch_size, mixed if augment.mixup else None)
+
+    return read.Recovering(made, start_step, steps, careful)
+
+
+def _window(record, seed, augment):
+    """The part [4] of a picture (top, left, height, width) that is decoded."""
+    size = tf.stack([record["height"], record["width"]])
+    if augment.crop == "inception":
+        return augments.inception(size, image.fold(seed, WINDOW), augment.area, augment.aspect)
+    return tf.concat([[0, 0], size], axis=0)
+
+
+def _augmented(picture, seed, config, augment, crop):
+    """What the network sees [S, S, 3] of a picture, or of its window."""
+    by = "triangle" if config.resize == "pillow" else config.resize
+    if augment.crop == "centre":
+        picture = image.middle(picture, config.eval_short_side, crop, by)
+    elif augment.crop == "scale":
+        which = tf.random.stateless_uniform([], image.fold(seed, WINDOW), 0, len(config.short_side), tf.int32)
+        size = tf.shape(picture)[:2]
+        picture = image.resize(picture, size * tf.gather(config.short_side, which) // tf.reduce_min(size), by)
+        picture = augments.square(picture, crop, image.fold(seed, PLACE))
+    else:
+        picture = image.resize(picture, tf.constant([crop, crop]), by)
+    picture = tf.ensure_shape(picture, [crop, crop, 3])
+    if config.flip:
+        picture = augments.flip(picture, image.fold(seed, FLIP), config.flip)
+    if augment.shift:
+        picture = augments.shift(picture, image.fold(seed, SHIFT), augment.shift)
+    if augment.layers:
+        picture = randaugment.randaugment(picture, image.fold(seed, OPERATIONS), augment.layers, augment.magnitude)
+    if any(augment.jitter):
+        picture = augments.jitter(picture, image.fold(seed, JITTER), augment.jitter)
+    if augment.lighting:
+        picture = augments.lighting(picture, image.fold(seed, LIGHTING), augment.lighting)
+    return picture
 
 
 def evaluation(config, crop, index, batch_size=None):

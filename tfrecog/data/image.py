@@ -21,6 +21,30 @@ def decode(encoded):
     return tf.ensure_shape(image, [None, None, 3])
 
 
+def decode_window(encoded, size, window):
+    """Window [h, w, 3] uint8 of an image of a size [2]: the pixels of `decode`, and of a JPEG no others are computed.
+
+    Args:
+        window: [4], top, left, height, width.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the image cannot be decoded as far as the window reaches, or has another size.
+    """
+
+    def of_jpeg():
+        same = tf.debugging.assert_equal(tf.io.extract_jpeg_shape(encoded)[:2], size)
+        with tf.control_dependencies([] if same is None else [same]):  # Eagerly it has been asserted.
+            return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def of_others():
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        same = tf.debugging.assert_equal(tf.shape(image)[:2], size)
+        with tf.control_dependencies([] if same is None else [same]):
+            return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])
+
+    return tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_others), [None, None, 3])
+
+
 def target_size(size, short, long, rounding="floor"):
     """Size [..., 2] int32 after resizing images of a size [..., 2] to a short side, the long one at most `long`.
 
@@ -72,8 +96,11 @@ def resize(image, size, by="bilinear"):
     """Image [h, w, 3] float32 of a size [2], read at half-pixel centres.
 
     `bilinear` reads four pixels for each (no antialiasing). `pillow` is Pillow's bilinear filter, which averages over
-    as many as become one, and rounds to whole numbers.
+    as many as become one, and rounds to whole numbers; `triangle` is the same filter in the graph and without rounding,
+    off by at most 1 from Pillow, and faster.
     """
+    if by == "triangle":
+        return _triangle(image, size)
     if by == "pillow":
         whole = image if image.dtype == tf.uint8 else tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
         # Without state: see `read.python`.
@@ -87,6 +114,27 @@ def _pillow(image, size):
     height, width = map(int, size)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.float32)
+
+
+def _triangle(image, size):
+    """One axis after the other, as two matrices that are transposed in between.
+
+    The kernel is fast along an axis whose elements are whole rows, and slow where they are three channels.
+    """
+    image = tf.cast(image, tf.float32) if image.dtype != tf.uint8 else image
+    for side in size[0], size[1]:
+        before = tf.shape(image)
+        factor = tf.cast(side, tf.float32) / tf.cast(before[0], tf.float32)
+        rows = tf.raw_ops.ScaleAndTranslate(
+            images=tf.reshape(image, [1, before[0], 1, before[1] * 3]),
+            size=tf.stack([side, 1]),
+            scale=tf.stack([factor, 1.0]),
+            translation=tf.zeros([2]),
+            kernel_type="triangle",
+            antialias=True,
+        )
+        image = tf.transpose(tf.reshape(rows, [side, before[1], 3]), [1, 0, 2])
+    return image
 
 
 def middle(image, short, crop, by="bilinear"):

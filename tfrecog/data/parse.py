@@ -88,6 +88,14 @@ def parse(serialized, *, masks, keypoints, mask_size):
     return record
 
 
+def parse_image(serialized):
+    """encoded, filename and source_id [B] of serialized records [B], without their annotations."""
+    names = "encoded", "filename", "source_id"
+    features = {f"image/{name}": tf.io.FixedLenFeature([], tf.string, "") for name in names}
+    record = tf.io.parse_example(serialized, features)
+    return {name: record[f"image/{name}"] for name in names}
+
+
 def _to_pixels(fractions, size, shift=0.0):
     """Pixels of float32 fractions [..., d] of size [d], to the thousandth."""
     pixels = tf.cast(fractions, tf.float64) * tf.cast(size, tf.float64) + shift

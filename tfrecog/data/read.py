@@ -33,11 +33,44 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
         yield batch
 
 
-def prepare(dataset, example, config, batch_size):
-    """Dataset of batches of what `example` makes of the elements of a dataset, on all cores, in order."""
+class Recovering:
+    """The batches of the steps start..stop-1; a step at which the dataset fails is made again, with care.
+
+    Args:
+        make: function of (start, stop) to their dataset.
+        careful: set of steps, which `make` reads whenever it makes a batch. A step that fails is added. Where a careful
+            step fails too, its error is raised.
+    """
+
+    def __init__(self, make, start, stop, careful):
+        self.make, self.start, self.stop, self.careful = make, start, stop, careful
+
+    def __iter__(self):
+        step, batches = self.start, iter(self.make(self.start, self.stop))
+        while step < self.stop:
+            try:
+                batch = next(batches)
+            except tf.errors.InvalidArgumentError:
+                if step in self.careful:
+                    raise
+                self.careful.add(step)
+                batches = iter(self.make(step, self.stop))
+                continue
+            yield batch
+            step += 1
+
+
+def prepare(dataset, example, config, batch_size, of_batch=None):
+    """Dataset of batches of what `example` makes of the elements of a dataset, on all cores, in order.
+
+    `of_batch` changes a batch as a whole.
+    """
     workers = config.workers or tf.data.AUTOTUNE
     dataset = dataset.map(example, num_parallel_calls=workers, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    if of_batch:
+        dataset = dataset.map(of_batch)
+    dataset = dataset.prefetch(2)
     options = tf.data.Options()
     # Images are the parallelism; threads within one would only compete.
     options.threading.max_intra_op_parallelism = 1
@@ -76,33 +109,40 @@ def serialized(folder, index, row, damaged=None):
     """Serialized record; with `damaged`, a black image without annotations stands in for one that cannot be read."""
 
     def read(row):
-        try:
-            return indices.read(folder, index, row)
-        except indices.CorruptRecord as problem:
-            if damaged is None:
-                raise
-            damaged.report(int(row), str(problem))
-            return records.encode(records.blank(int(index.height[row]), int(index.width[row])))
+        size = int(index.height[row]), int(index.width[row])
+        return read_or_report(folder, index, row, damaged) or records.encode(records.blank(*size))
 
     return tf.ensure_shape(python(read, [row], tf.string), [])
 
 
-def picture_of(folder, index, row, record, damaged=None):
-    """Picture [H, W, 3] uint8 of a record, and whether it is sound [].
+def read_or_report(folder, index, row, damaged=None):
+    """Bytes of a record; with `damaged`, one that cannot be read is reported there, and is empty."""
+    try:
+        return indices.read(folder, index, row)
+    except indices.CorruptRecord as problem:
+        if damaged is None:
+            raise
+        damaged.report(int(row), str(problem))
+        return b""
+
+
+def picture_of(folder, index, row, record, damaged=None, window=None):
+    """Picture [H, W, 3] uint8 of a record, or a window [4] of it, and whether it is sound [].
 
     A ValueError names shard, record, file and remedy; with `damaged` it is reported there, and the picture is black.
     """
 
     # Python only to name the culprit: decoding itself runs without the interpreter's lock.
-    def decode(encoded, row, filename, height, width):
+    def decode(encoded, row, filename, height, width, *window):
         stated = int(height), int(width)
         try:
             with tf.device("CPU:0"):
+                if window:
+                    return image.decode_window(encoded, stated, window[0]).numpy(), True
                 picture = image.decode(encoded)
-            size = tuple(picture.shape[:2])
-            problem = None if size == stated else f"is {size} pixels (height, width), not {stated} as its record says"
+            problem = _of_size(tuple(picture.shape[:2]), stated)
         except tf.errors.InvalidArgumentError as error:
-            problem = f"cannot be decoded ({error.message})"
+            problem = _of_bytes(encoded, stated, error)
         if problem is None:
             return picture.numpy(), True
         shard = os.path.join(folder, index.shards[index.shard[int(row)]])
@@ -113,21 +153,34 @@ def picture_of(folder, index, row, record, damaged=None):
         if damaged is None:
             raise ValueError(problem)
         damaged.report(int(row), problem)
-        return np.zeros([*stated, 3], np.uint8), False
+        return np.zeros([*(window[0][2:] if window else stated), 3], np.uint8), False
 
     inputs = [record["encoded"], row, record["filename"], record["height"], record["width"]]
+    inputs += [] if window is None else [window]
     picture, sound = python(decode, inputs, (tf.uint8, tf.bool))
     return tf.ensure_shape(picture, [None, None, 3]), tf.ensure_shape(sound, [])
 
 
+def _of_size(size, stated):
+    return None if size == stated else f"is {size} pixels (height, width), not {stated} as its record says"
+
+
+def _of_bytes(encoded, stated, error):
+    """What is wrong with an image of which a part could not be decoded: perhaps only its size."""
+    try:
+        return _of_size(tuple(image.decode(encoded).shape[:2]), stated) or f"cannot be decoded ({error.message})"
+    except tf.errors.InvalidArgumentError as whole:
+        return f"cannot be decoded ({whole.message})"
+
+
 def facts(record, row, seed):
-    """What a batch says of an image apart from its pixels and annotations."""
+    """What a batch says of one image, or of each of several, apart from pixels and annotations."""
     source_id = tf.convert_to_tensor(record["source_id"])
     numeric = tf.strings.regex_full_match(source_id, "[0-9]{1,18}")
     return {
-        "original_size": tf.stack([record["height"], record["width"]]),
+        "original_size": tf.stack([record["height"], record["width"]], axis=-1),
         "record": row,
-        "image_id": tf.cond(numeric, lambda: tf.strings.to_number(source_id, tf.int64), lambda: row),
+        "image_id": tf.where(numeric, tf.strings.to_number(tf.where(numeric, source_id, "0"), tf.int64), row),
         "seed": seed,
-        "valid": tf.constant(True),
+        "valid": tf.ones_like(row, tf.bool),
     }
