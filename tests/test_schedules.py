@@ -78,7 +78,7 @@ def every_rate(optim, schedule, batch_size):
     per_epoch = epoch_steps(batch_size)
     rate = schedules.learning_rate(optim, schedule, batch_size, per_epoch)
     steps = tf.range(schedules.total_steps(schedule, per_epoch), dtype=tf.int64)
-    return tf.function(lambda: tf.map_fn(rate, steps, fn_output_signature=tf.float32))().numpy()
+    return rate(steps).numpy()
 
 
 def test_imagenet_in_1_hour_grows_from_0_1_to_3_2_over_5_epochs_in_equal_increments_at_every_step():
@@ -160,3 +160,11 @@ def test_a_schedule_is_in_epochs_whatever_the_batch(batch_size):
     rate = schedules.learning_rate(optim, replace(ONE_HOUR, warmup_from="factor"), batch_size, per_epoch)
     for epoch, share in ((2.5, 0.5005), (10.0, 1.0), (30.0, 0.1), (59.99, 0.1), (60.0, 0.01), (80.0, 0.001)):
         assert float(rate(int(epoch * per_epoch))) == pytest.approx(0.1 * share, rel=2e-3)
+
+
+def test_many_steps_at_once_have_the_rates_of_one_after_the_other():
+    rate = schedules.learning_rate(BASE, ONE_HOUR, 8192, 157)
+    steps = [0, 1, 784, 785, 786, 4_709, 4_710, 9_420, 12_559, 12_560, 14_129]
+    np.testing.assert_array_equal(
+        rate(tf.constant(steps, tf.int64)), [float(rate(tf.constant(s, tf.int64))) for s in steps]
+    )

@@ -32,7 +32,7 @@ def start(optim: OptimConfig, schedule: ScheduleConfig, batch_size: int) -> floa
 def learning_rate(
     optim: OptimConfig, schedule: ScheduleConfig, batch_size: int, steps_per_epoch: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns step [] int64, counted from 0 → learning rate [] float32 of that step's update.
+    """Returns step [...] int64, counted from 0 → learning rate [...] float32 of that step's update.
 
     A gradual warmup grows by the same amount at every step until the peak, a constant one stays at its start (Goyal et
     al. 2017, section 2.2). Then the rate is multiplied by `drop_factor` from the first step of each of `drop_epochs`,
@@ -56,7 +56,7 @@ def learning_rate(
             level = tf.where(step < warmup, tf.constant(lowest, tf.float64), level)
         if schedule.shape == "cosine":
             level *= 0.5 * (1 + tf.cos(math.pi * tf.minimum(done / total, 1.0)))
-        factor = tf.gather(tf.constant(factors, tf.float64), tf.math.count_nonzero(step >= drops))
+        factor = tf.gather(tf.constant(factors, tf.float64), tf.math.count_nonzero(step[..., None] >= drops, axis=-1))
         return tf.cast(level * factor, tf.float32)
 
     return rate
