@@ -47,8 +47,10 @@ def flags_of(module):
         return {"help", *(leaf.path for leaf in flagged.leaves(Import()))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
-        own = [getattr(program, name) for name in ("Evaluation", "Prediction") if hasattr(program, name)]
-        return {"flagfile", "help", *(leaf.path for leaf in flagged.leaves((own or [Experiment])[0]()))}
+        names = ("Evaluation", "Prediction", "Search", "Study", "Drawing")
+        own = [getattr(program, name) for name in names if hasattr(program, name)]
+        known = {"flagfile", "help", *(leaf.path for leaf in flagged.leaves((own or [Experiment])[0]()))}
+        return known | ({"change"} if hasattr(program, "Study") else set())
     command = [sys.executable, "-m", module, "--help"]
     text = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120).stdout
     names = re.findall(r"^ +--(?:\[no\])?([\w.]+):", text, re.MULTILINE)

@@ -1,0 +1,109 @@
+"""The learning-rate finder: its sweep, what it reads from the curve, and that it leaves the run alone."""
+
+import csv
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests import tiny
+from tfrecog import find_rate
+
+SEARCH = find_rate.Search(lowest=1e-4, highest=10.0, steps=51, smoothing=0.5, diverged=4.0)
+
+
+def test_the_rate_grows_by_the_same_factor_from_the_lowest_to_the_highest():
+    rate = find_rate.growing(1e-4, 10.0, 51)
+    rates = np.array([rate(tf.constant(step, tf.int64)) for step in range(51)])
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[-1] == pytest.approx(10.0)
+    np.testing.assert_allclose(rates[1:] / rates[:-1], 10 ** (5 / 50), rtol=1e-5)
+
+
+def swept(loss_of, search=SEARCH):
+    """The points of a sweep over a known curve, and the steps that it took."""
+    taken = []
+
+    def losses(step):
+        taken.append(step)
+        rate = 1e-4 * 10 ** (5 * step / 50)
+        return loss_of(rate), rate
+
+    return find_rate.sweep(losses, search), taken
+
+
+def valley(rate):
+    """2 far below a rate of 0.01, falls fastest there, is lowest about 0.3, and runs away beyond."""
+    return 1 + 1 / (1 + rate / 0.01) + (rate / 2) ** 4
+
+
+def test_the_steepest_and_the_lowest_place_of_a_known_curve_are_found():
+    # In the logarithm of the rate 1 / (1 + r / 0.01) is a logistic curve: steepest at 0.01. Lowest: r⁴ / 4 = about
+    # 0.01 / r, so r = 0.04 ^ (1/5) = 0.53. A step of the sweep is a factor of 1.26.
+    points, _ = swept(valley, dataclasses.replace(SEARCH, smoothing=0.0))
+    found = find_rate.suggest(points)
+    assert found.steepest == pytest.approx(0.01, rel=0.4)
+    assert found.lowest == pytest.approx(0.04**0.2, rel=0.3)
+
+
+def test_the_sweep_ends_when_the_loss_runs_away_or_is_not_finite():
+    # Without smoothing, beyond 4 times the lowest, 1.03: (r / 2)⁴ = 3.1 or so, at r = 2.66; the step after it is 3.16.
+    points, taken = swept(valley, dataclasses.replace(SEARCH, smoothing=0.0))
+    assert points[-1].rate == pytest.approx(10 ** (-4 + 45 / 10), rel=1e-6)
+    assert taken == list(range(46))
+    points, taken = swept(lambda rate: math.nan if rate > 0.11 else 1.0)
+    assert (len(points), len(taken)) == (31, 32)
+
+
+def test_smoothing_keeps_a_line_straight_in_its_middle_and_does_not_lag():
+    line = np.linspace(5.0, 1.0, 101)
+    smooth = np.array(find_rate.smooth(list(line), 0.8))
+    np.testing.assert_allclose(smooth[50], line[50], rtol=1e-6)
+    np.testing.assert_allclose(find_rate.smooth([3.0] * 7, 0.9), 3.0)
+    np.testing.assert_allclose(find_rate.smooth(list(line), 0.0), line)
+
+
+@pytest.mark.parametrize("loss_of", [lambda rate: 1.0, lambda rate: 1 + rate])
+def test_a_loss_that_never_falls_gives_no_rate(loss_of):
+    points, _ = swept(loss_of, dataclasses.replace(SEARCH, smoothing=0.0))
+    with pytest.raises(ValueError, match="the loss never fell"):
+        find_rate.suggest(points)
+
+
+def test_real_steps_are_those_of_the_training_with_another_rate(tmp_path):
+    # A rate of 0 changes nothing: the losses are those of the first weights on each batch.
+    task, experiment = tiny.Task(), tiny.experiment(tmp_path / "run")
+    losses = find_rate.losses_of(task, experiment, tiny.data(), lambda step: tf.constant(0.0), 3)
+    model = task.build()
+    for step in range(3):
+        loss, rate = losses(step)
+        terms = task.losses(model, tiny.batch(step)).values()
+        assert rate == 0
+        assert loss == pytest.approx(sum(float(total / count) for total, count in terms), rel=1e-5)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_curve_is_written_and_the_advice_is_flags_for_this_batch(tmp_path):
+    points, _ = swept(valley, dataclasses.replace(SEARCH, smoothing=0.0))
+    find_rate.write(points, find_rate.suggest(points), tmp_path)
+    lines = list(csv.DictReader((tmp_path / "rates.csv").open()))
+    assert [float(line["rate"]) for line in lines] == [point.rate for point in points]
+    with Image.open(tmp_path / "rates.png") as picture:
+        assert picture.format == "PNG"
+    said = find_rate.advice(find_rate.Found(0.012, 0.5), 64)
+    assert "--optim.learning_rate=0.012 --optim.base_batch_size=64" in said
+    assert "--optim.learning_rate=0.05 --optim.base_batch_size=64" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [({}, "--out is missing"), ({"lowest": 2.0, "highest": 1.0}, "--lowest=2"), ({"steps": 3}, "--steps must")],
+)
+def test_a_search_that_cannot_be_is_refused(tmp_path, capsys, flags, says):
+    out = {"out": str(tmp_path / "out")} if flags else {}
+    assert find_rate.main(find_rate.Search(**flags | out)) == 1
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
