@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import classifier, machine, models, ops, sides
+from benchmarks import classification_input, classifier, machine, models, ops, sides
 from benchmarks import input as input_pipeline
 
 NO_PEER = """Ours alone. To compare, make an environment for the peer and name its interpreter:
@@ -32,6 +32,8 @@ def main():
             photos = f"photos of {options.images}" if options.images else "synthetic scenes; --images for real photos"
             print(f"  ({photos})", flush=True)
             measured = input_pipeline.measure(options.runs, options.images, options.annotations)
+        elif part == "classification_input":
+            measured = classification_input.measure(options.runs, options.images)
         else:
             measured = {"ops": ops, "models": models, "classifier": classifier}[part].measure(options.runs)
         for row in measured:
@@ -46,6 +48,7 @@ TITLES = {
     "models": "Mask R-CNN ResNet-50-FPN, the same weights",
     "classifier": "ResNet-50 at 224x224, a training step of 16 images, the same weights",
     "input": "JPEG and COCO annotations to batches of 4, 2 workers",
+    "classification_input": "JPEG to batches of 64 random crops of 224x224, 2 workers",
 }
 
 
@@ -63,8 +66,10 @@ def parse():
     options = parser.parse_args()
     if unknown := set(options.only) - set(TITLES):
         parser.error(f"--only has no part {', '.join(sorted(unknown))}; there are {', '.join(TITLES)}")
-    if (options.images is None) != (options.annotations is None):
-        parser.error("--images and --annotations belong together")
+    if (options.annotations and not options.images) or (
+        "input" in options.only and options.images and not options.annotations
+    ):
+        parser.error("--images and --annotations belong together; classification_input alone needs only --images")
     if options.runs < 1:
         parser.error("--runs is at least 1")
     return options
