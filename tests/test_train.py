@@ -171,6 +171,17 @@ def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
     assert "3 epochs of 4 steps = 12 steps" in out
 
 
+def test_the_banner_says_what_is_special_about_the_steps(tmp_path):
+    strategy, base = replicas.strategy(2), tiny.experiment(tmp_path, accumulation=2, precision="float16")
+    base = replace(base, optim=replace(base.optim, ema=0.99), train=replace(base.train, steps_per_call=50))
+    text = banner.text(tiny.Task(), tiny.Task().build(), base, tiny.data(), strategy)
+    assert "8 images: 4 on each of 2 replicas (CPU), in 2 parts of 2" in text
+    assert (
+        "steps     the network computes in float16 (which a CPU emulates, slowly; bfloat16 is faster); 50 in a call; "
+        "weights averaged with a decay of 0.99, for evaluation\n" in text
+    )
+
+
 def test_tensorboard_gets_every_loss_term_and_the_rate(straight):
     tags = set()
     for record in tf.data.TFRecordDataset([str(path) for path in straight.glob("events.out.tfevents.*")]):

@@ -9,8 +9,12 @@ REPEATED = 0.1
 
 
 def text(task, model, experiment, data, strategy) -> str:
-    """A line for each of model, data, batch, rate, length and run."""
+    """A line for each of model, data, batch, rate, length, what is special about the steps, and run."""
     batch, count = experiment.data.batch_size, strategy.num_replicas_in_sync
+    parts, device = (
+        experiment.train.accumulation,
+        strategy.extended.worker_devices[0].split("device:")[-1].split(":")[0],
+    )
     weights = {True: 0, False: 0}
     for variable in model.variables:
         weights[variable.trainable] += int(np.prod(variable.shape))
@@ -22,11 +26,12 @@ def text(task, model, experiment, data, strategy) -> str:
         f"model     {getattr(task, 'name', type(task).__name__)}: {weights[True]:,} parameters learn, "
         f"{weights[False]:,} are fixed",
         *([f"data      {data.description}"] if data.description else []),
-        f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} "
-        f"({strategy.extended.worker_devices[0].split('device:')[-1].split(':')[0]})",
+        f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} ({device})"
+        + (f", in {parts} parts of {batch // count // parts}" if parts > 1 else ""),
         f"rate      {optim.name}, {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
         f"scaling {optim.scaling}; {_warmup(experiment, data)}; {_shape(schedule)}",
         f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
+        *_special(experiment, device),
         f"run       {experiment.workdir}",
     ]
     if data.images and shown > (1 + REPEATED) * data.images:
@@ -36,6 +41,21 @@ def text(task, model, experiment, data, strategy) -> str:
             "filled up with some again; a smaller --data.batch_size repeats fewer",
         )
     return "\n".join(lines)
+
+
+def _special(experiment, device):
+    """A line of what is not as usual about the steps, if anything is."""
+    options, ema = experiment.train, experiment.optim.ema
+    words = []
+    if options.precision != "float32":
+        slow = " (which a CPU emulates, slowly; bfloat16 is faster)" * (
+            options.precision == "float16" and device == "CPU"
+        )
+        words.append(f"the network computes in {options.precision}{slow}")
+    words += ["compiled by XLA"] * options.jit_compile
+    words += [f"{options.steps_per_call} in a call"] * (options.steps_per_call > 1)
+    words += [f"weights averaged with a decay of {ema:g}, for evaluation"] * (ema > 0)
+    return [f"steps     {'; '.join(words)}"] if words else []
 
 
 def _warmup(experiment, data):
