@@ -233,6 +233,16 @@ with interruption.told():
     assert stand(tmp_path, "true").outcome == {}
 
 
+def test_a_metric_that_no_run_measures_is_told_after_the_first_run_and_the_others_are_stopped(tmp_path):
+    def finished(run):
+        raise ValueError("no such metric")
+
+    quick, slow = stand(tmp_path, "true"), stand(tmp_path, "trap 'exit 143' TERM; while :; do sleep 0.1; done", "b")
+    with pytest.raises(ValueError, match="no such metric"):
+        study_runs.train([quick, slow], jobs=2, finished=finished)
+    assert (quick.state, slow.outcome) == ("finished", {})
+
+
 # The numbers.
 
 

@@ -189,6 +189,11 @@ def _note(study, changes):
     return claim
 
 
+def _measured(run, study):
+    """ValueError if a finished run did not measure what is to be compared."""
+    study_results.collect([run], study.metric, study.last)
+
+
 def main(arguments: list[str]) -> int:
     """Trains what is left of a study and reports; returns the exit status: 1 if a run failed (not: diverged)."""
     if {"--help", "-h", "-help", "--helpfull"} & set(arguments[1:]):
@@ -214,12 +219,15 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    with claim:
-        try:
-            study_runs.train(planned, study.jobs)
-        finally:
-            rows = study_results.collect(planned, study.metric, study.last)
-            study_results.write(rows, study)
+    try:
+        with claim:
+            try:  # A metric that there is not is told after the first run, and not after the last.
+                study_runs.train(planned, study.jobs, lambda run: _measured(run, study))
+            finally:
+                study_results.write(study_results.collect(planned, study.metric, study.last), study)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print((Path(study.workdir) / study_results.TABLE).read_text(encoding="utf-8"))
     print(f"table.md, table.csv, runs.csv and study.png are in {study.workdir}")
     return 1 if any(run.state == "failed" for run in planned) else 0

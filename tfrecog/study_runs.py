@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,10 +160,11 @@ def _verdict(status, log):
     return "diverged" if diverged else "failed", last
 
 
-def train(planned: Iterable[Run], jobs: int) -> None:
+def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] = lambda run: None) -> None:
     """Trains every run that has not ended, so many at a time; what becomes of one is noted in its folder.
 
-    If a signal ends this, the runs save a checkpoint first.
+    If a signal ends this, or an error of `finished`, which is called with every run that finishes, the others that are
+    being trained save a checkpoint first.
     """
     planned = list(planned)
     waiting = [run for run in planned if run.state not in ENDED]
@@ -177,7 +178,10 @@ def train(planned: Iterable[Run], jobs: int) -> None:
             for run, (process, began) in list(active.items()):
                 if process.poll() is not None:
                     del active[run]
-                    progress.ended(run, run.note(process.returncode, time.monotonic() - began), active)
+                    outcome = run.note(process.returncode, time.monotonic() - began)
+                    progress.ended(run, outcome, active)
+                    if outcome["state"] == "finished":
+                        finished(run)
             progress.show(active)
     finally:
         progress.close()
