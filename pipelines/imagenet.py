@@ -86,7 +86,7 @@ def build(
     for problem in found:  # A tar is cut: said before hours of work, and again with the others after them.
         print(f"warning: {problem}", file=sys.stderr)
     wanted = classes.of_file(class_list, found) if class_list else classes.of_other_splits(out, split)
-    class_of, declared, before = _classes_of(path, files, folders, labels, wanted, found)
+    class_of, declared, before = _classes_of(path, files, folders, labels, wanted, bool(class_list), found)
     categories = wanted or classes.named(declared)
     pictures = list(_pictures(files, before, class_of, categories, path, found))
     if not pictures:
@@ -97,12 +97,20 @@ def build(
 
 
 def _classes_of(
-    path: str, files: list[File], folders: list[str], labels: str, wanted: list[info.Category], found: list[Problem]
+    path: str,
+    files: list[File],
+    folders: list[str],
+    labels: str,
+    wanted: list[info.Category],
+    listed: bool,
+    found: list[Problem],
 ) -> tuple[dict[str, str], list[str], str]:
     """Name or WordNet id of the class of each image, all classes, and what the names of all images begin with."""
     names = [file.name for file in files]
     if labels:
-        class_of = ground_truth.read(labels, names, wanted, found)
+        # The numbers of ILSVRC's own lists do not count the classes in the order of dataset.json.
+        order = [] if ground_truth.of_names(names) and not listed else wanted
+        class_of = ground_truth.read(labels, names, order, found)
         return class_of, sorted(set(class_of.values())), ""
     by_class, before = trees.by_class(files, folders, path)
     known = ground_truth.of_names(names) if len(by_class) == 1 else None

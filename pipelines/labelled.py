@@ -61,7 +61,8 @@ def report(out: str, split: str, built: shards.Built, num_classes: int) -> str:
     lines = []
     if built.problems:
         path = os.path.join(out, f"{split}.report.jsonl")
-        lines.append(f"{len(built.problems):,} problems; all of them are in {path}:\n{problems.table(built.problems)}")
+        count = f"{len(built.problems):,} problem{'s' if len(built.problems) > 1 else ''}"
+        lines.append(f"{count}; all of them are in {path}:\n{problems.table(built.problems)}")
     kept = f", {built.kept} of them there before" if built.kept else ""
     counts = f"{built.split.images:,} images of {num_classes:,} classes"
     lines.append(f"{out}: {split} has {counts} in {len(built.split.shards)} shards{kept}")

@@ -93,6 +93,8 @@ def prepared(name: str, data_dir: str = "", manual_dir: str = ""):
     try:
         if os.path.isdir(name):
             return tfds.builder_from_directory(name)
+        if name.startswith((".", "/", "~")):
+            raise Refused(f"there is no folder {name}; give that of the prepared data, with dataset_info.json in it")
         builder = tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError as error:
         where = "https://www.tensorflow.org/datasets/catalog lists them"

@@ -172,6 +172,14 @@ def test_whatever_the_numbers_of_ilsvrcs_own_list_count_they_are_understood(tmp_
         ground_truth.read(str(tmp_path / "list.txt"), names, [], [])
 
 
+def test_numbers_of_some_of_ilsvrcs_images_are_not_taken_for_places_in_the_other_splits(tmp_path):
+    _build(_tree(tmp_path / "train", FILES), tmp_path / "out")
+    _tar(tmp_path / "val.tar", VAL)
+    (tmp_path / "labels.txt").write_text("1\n2\n3\n")
+    with pytest.raises(Refused, match=r"has numbers: give the classes that they count.*or leave --labels out"):
+        _build(tmp_path / "val.tar", tmp_path / "out", "val", labels=str(tmp_path / "labels.txt"))
+
+
 def test_splits_share_their_classes_and_one_that_is_not_among_them_is_reported(tmp_path, read_all):
     _build(_tree(tmp_path / "train", FILES), tmp_path / "out")
     val = {f"{CHURCH}/a.jpg": _jpeg(), "n03888257/b.jpg": _jpeg(), "n03888257/c.jpg": _jpeg()}
