@@ -14,7 +14,7 @@ from tfrecog import replicas, step
 from tfrecog.config import ClassifierConfig, Experiment, OptimConfig, TrainConfig
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.tasks.classification import Classification
-from tfrecog.weights import torchvision
+from tfrecog.weights import tensors, torchvision_classifiers
 
 
 def main():
@@ -36,7 +36,8 @@ def main():
         model = task.build()
         state = step.State(model, experiment.optim, experiment.train)
     if (folder / "weights.npz").exists():
-        torchvision.load(model, dict(np.load(folder / "weights.npz")))
+        weights = dict(np.load(folder / "weights.npz"))
+        tensors.assign(model.variables, torchvision_classifiers.arrays(model, weights))
     update = step.TrainStep(task, model, state, lambda _: tf.constant(1e-4), strategy, experiment.train)
     count = len(inputs["image"])
     batch = {name: tf.constant(inputs[name]) for name in ("image", "label")}
