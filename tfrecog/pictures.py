@@ -144,7 +144,7 @@ def filters(model: keras.Model) -> np.ndarray | None:
     kernel = next((v for v in model.variables if len(v.shape) > 2 and v.shape[0] == v.shape[1] > 1), None)
     if kernel is None:
         return None
-    weights = keras.ops.convert_to_numpy(kernel)
+    weights = np.asarray(keras.ops.convert_to_numpy(kernel), np.float32)
     weights = weights.reshape(*weights.shape[:2], -1, weights.shape[-1])
     if weights.shape[2] not in (1, 3):
         return None
