@@ -101,8 +101,9 @@ def load(folder):
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing. `python -m pipelines.coco` writes it with the records of COCO-style annotations, "
-            "`python -m pipelines.scenes` with synthetic ones, and `python -m pipelines.adopt` for TFRecords of the "
-            "TensorFlow Object Detection API or Model Garden."
+            "`pipelines.imagenet` with those of a folder a class, `pipelines.digits`, `pipelines.tfds`, "
+            "`pipelines.scenes` with synthetic ones, and `pipelines.adopt` for TFRecords of the TensorFlow Object "
+            "Detection API or Model Garden."
         )
     try:
         return _from_json(json.loads(path.read_text(encoding="utf-8")))
