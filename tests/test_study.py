@@ -295,7 +295,7 @@ def test_a_study_trains_what_it_says_tells_divergence_and_goes_on_without_repeat
     command = [sys.executable, "-m", "tfrecog.study", f"--flagfile={file}"]
 
     def run(*more):
-        return subprocess.run([*command, *more], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+        return subprocess.run([*command, *more], cwd=REPOSITORY, capture_output=True, text=True, timeout=900)
 
     outcome = run()
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
@@ -311,7 +311,7 @@ def test_a_study_trains_what_it_says_tells_divergence_and_goes_on_without_repeat
     log = (workdir / "calm/seed-0/train.log").read_bytes()
     again = subprocess.run(
         [sys.executable, "-m", "tfrecog.study", f"--flagfile={workdir}/study.flags", "--dry_run"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert "2 runs, 0 of them to train" in again.stdout
     assert (workdir / "calm/seed-0/train.log").read_bytes() == log

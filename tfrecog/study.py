@@ -228,6 +228,9 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped at once; the same command continues from the last checkpoints", file=sys.stderr)
+        return 130
     print((Path(study.workdir) / study_results.TABLE).read_text(encoding="utf-8"))
     print(f"table.md, table.csv, runs.csv and study.png are in {study.workdir}")
     return 1 if any(run.state == "failed" for run in planned) else 0

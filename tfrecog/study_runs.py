@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from tfrecog import atomic, checkpoints, flagged, runs, schedules
+from tfrecog import atomic, checkpoints, flagged, interruption, runs, schedules
 from tfrecog.config import Experiment
 from tfrecog.data import info
 
@@ -169,23 +169,26 @@ def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] =
     planned = list(planned)
     waiting = [run for run in planned if run.state not in ENDED]
     progress, active = _Progress(planned, waiting), {}
-    try:
-        while waiting or active:
-            while waiting and len(active) < jobs:
-                run = waiting.pop(0)
-                active[run] = run.start(), time.monotonic()
-            time.sleep(0.2)
-            for run, (process, began) in list(active.items()):
-                if process.poll() is not None:
-                    del active[run]
-                    outcome = run.note(process.returncode, time.monotonic() - began)
-                    progress.ended(run, outcome, active)
-                    if outcome["state"] == "finished":
-                        finished(run)
-            progress.show(active)
-    finally:
-        progress.close()
-        _stop([process for process, _ in active.values()])
+    # Signals wait until a run that was just started is known, so that none is left behind.
+    with interruption.Interruption() as signals:
+        try:
+            while waiting or active:
+                while waiting and len(active) < jobs:
+                    run = waiting.pop(0)
+                    active[run] = run.start(), time.monotonic()
+                signals.check()
+                time.sleep(0.2)
+                for run, (process, began) in list(active.items()):
+                    if process.poll() is not None:
+                        del active[run]
+                        outcome = run.note(process.returncode, time.monotonic() - began)
+                        progress.ended(run, outcome, active)
+                        if outcome["state"] == "finished":
+                            finished(run)
+                progress.show(active)
+        finally:
+            progress.close()
+            _stop([process for process, _ in active.values()])
 
 
 def _stop(processes):
