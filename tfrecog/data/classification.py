@@ -55,21 +55,31 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
     damaged = read.Damaged() if config.skip_damaged else None
     careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
 
-    def batch_of(step):
+    # A call into Python costs more than the picture of a digit: small batches are read several at once.
+    at_once = max(1, 64 // config.batch_size)
+
+    def rows_of(step):
         epoch, position = divmod(int(step), per_epoch)
-        rows = batches_of(epoch)[0][position].astype(np.int64)
+        return batches_of(epoch)[0][position].astype(np.int64)
+
+    def batches_of_steps(chosen):
+        rows = np.concatenate([rows_of(step) for step in chosen])
         serialized = np.array([read.read_or_report(config.records, index, row, damaged) for row in rows], object)
-        with_care = np.isin(rows, list(damaged.rows) if damaged else []) | (int(step) in careful)
+        with_care = np.isin(rows, list(damaged.rows) if damaged else [])
+        with_care |= np.repeat(np.isin(chosen, list(careful)), config.batch_size)
         return rows, labels[rows], index.height[rows], index.width[rows], with_care, serialized
 
-    def facts_of(step):
-        """Of the images of a step, all but their pixels."""
+    def facts_of(chosen):
+        """Of the images of some steps [n], all but their pixels."""
         kinds = [tf.int64, tf.int32, tf.int32, tf.int32, tf.bool, tf.string]
-        given = [tf.ensure_shape(one, [config.batch_size]) for one in read.python(batch_of, [step], kinds)]
+        given = [tf.ensure_shape(one, [None]) for one in read.python(batches_of_steps, [chosen], kinds)]
         record = dict(zip(("row", "label", "height", "width", "careful"), given[:-1], strict=True))
         record |= parse_image(given[-1])
-        seeds = tf.random.split(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), config.batch_size)
-        return record, read.facts(record, record["row"], seeds)
+        seeds = tf.map_fn(
+            lambda step: tf.random.split(image.fold(tf.stack([seed, 0]), step), config.batch_size),
+            tf.cast(chosen, tf.int32),
+        )
+        return record, read.facts(record, record["row"], tf.reshape(seeds, [-1, 2]))
 
     @tf.function  # So that it is traced once, however often a damaged image makes the dataset start anew.
     def example(record, facts):
@@ -92,7 +102,7 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
 
     def made(start, stop):
         # Two at once, so that the next batch is read while this one is made.
-        dataset = tf.data.Dataset.range(start, stop).map(facts_of, num_parallel_calls=2).unbatch()
+        dataset = tf.data.Dataset.range(start, stop).batch(at_once).map(facts_of, num_parallel_calls=2).unbatch()
         return read.prepare(dataset, example, config, config.batch_size, mixed if augment.mixup else None)
 
     return read.Recovering(made, start_step, steps, careful)
