@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags as absl_flags
 from PIL import Image
 
-from tfrecog import flagged, study, study_results, study_runs
+from tfrecog import flagged, schedules, study, study_results, study_runs
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment, OptimConfig, ScheduleConfig, TrainConfig
 from tfrecog.data import info, records
 
@@ -127,6 +128,19 @@ def test_what_would_end_a_run_at_its_start_is_said_before_any_is_started(folder,
 def test_a_study_of_nothing_or_of_the_same_twice_is_refused(folder, tmp_path, own):
     with pytest.raises(ValueError, match=f"--{next(iter(own))}="):
         study.plan(a_study(folder, tmp_path / "s", **own), changes("a"))
+
+
+@pytest.mark.parametrize("name", ["warmup", "base_rate"])
+def test_the_studies_of_the_repository_compare_what_they_say(folder, tmp_path, name):
+    lines, rest = study.parse_changes(flagged.expand(["", f"--flagfile={REPOSITORY}/configs/study/{name}.flags"]))
+    values = absl_flags.FlagValues()
+    flagged.define(study.Study(), values)
+    values([*rest, f"--data.records={folder}", f"--workdir={tmp_path}/s", "--data.eval_split=val"])
+    planned = study.plan(flagged.read(study.Study(), values), lines)
+    peaks = [schedules.peak(run.experiment.optim, run.experiment.data.batch_size) for run in planned[: len(lines)]]
+    # k = 128 / 4 = 32: 0.05, 32 times as much, and its root times as much.
+    want = {"warmup": [0.05, 1.6, 1.6, 1.6, 0.05 * 32**0.5], "base_rate": [0.0125, 0.025, 0.05, 0.1, 0.2]}
+    assert peaks == pytest.approx(want[name])
 
 
 # What became of its runs. A shell stands for the training.
