@@ -77,21 +77,23 @@ def weights(checkpoint):
 
 @pytest.fixture(scope="module")
 def ended(records, tmp_path_factory):
-    """Workdirs of a run that nothing disturbs, of one that is killed, and of a first step on two replicas.
+    """Workdirs of a run that nothing disturbs, of one that is killed, and of a first step on two replicas or in parts.
 
     Also the step that the killed one does not live to see.
     """
     seed = int.from_bytes(os.urandom(4))
     kill_at = random.Random(seed).randint(2, 4)
     print(f"seed {seed}: killed in step {kill_at}")  # pytest shows it where the test fails.
-    workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "two")}
+    workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "two", "parts")}
     # Side by side: most of it is Python that loads modules and traces, on one core each.
     straight = train(records, workdirs["straight"])
     two = train(records, workdirs["two"], "--train.replicas=2", "--schedule.epochs=0.5")
+    parts = train(records, workdirs["parts"], "--train.accumulation=2", "--schedule.epochs=0.5")
     killed = train(records, workdirs["killed"], program=(REPOSITORY / "tests" / "kill.py", kill_at))
     status, output = finish(killed)
     assert status == -signal.SIGKILL, output
-    for process, message in ((straight, "4 on each of 1 replica"), (two, "2 on each of 2 replica")):
+    said = {straight: "4 on each of 1 replica", two: "2 on each of 2 replica", parts: "in 2 parts of 2"}
+    for process, message in said.items():
         status, output = finish(process)
         assert status == 0 and message in output, output
     return workdirs | {"kill_at": kill_at}
@@ -111,9 +113,10 @@ def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(ended):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def test_two_replicas_take_the_step_of_one(ended):
+@pytest.mark.parametrize("way", ["two", "parts"])
+def test_two_replicas_and_two_parts_take_the_step_of_one(ended, way):
     # One step: rounding then moves a proposal over a threshold here or there, and the two runs choose other samples.
-    one, two = (weights(ended[name] / "checkpoints" / "step-00000001") for name in ("straight", "two"))
+    one, two = (weights(ended[name] / "checkpoints" / "step-00000001") for name in ("straight", way))
     experiment = flagged.load(Experiment(), ended["straight"] / "experiment.flags")
     model = tasks.build(experiment, info.load(experiment.data.records)).build()  # As a run begins: the seed decides.
     learned = 0
