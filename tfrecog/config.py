@@ -213,6 +213,11 @@ class KeypointConfig:
         "(box.samples * box.positive_fraction * keypoints of each image).",
     ] = "visible"
     loss_weight: Annotated[float, "Factor of the loss; 4 goes well with `slots`."] = 1.0
+    decode: Annotated[
+        Literal["peak", "expected_oks"],
+        "A keypoint is where its heat map is highest, as in the paper, or where the expected OKS is greatest by that "
+        "map and the sigmas of dataset.json.",
+    ] = "peak"
     pixel_index: Annotated[
         bool,
         "The branch speaks of pixel indices (torchvision's weights) and not of pixel centres, half a pixel of the "

@@ -33,6 +33,7 @@ MAY_DIFFER = {
     "detector.output.min_size",
     "detector.output.mask_threshold",
     "detector.output.paste",
+    "detector.keypoint.decode",
     "schedule.epochs",
     "train.replicas",
     "train.deterministic",

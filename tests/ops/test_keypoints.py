@@ -69,3 +69,42 @@ def test_padding_has_no_targets_and_is_read_as_finite():
     _, valid = keypoints.targets(tf.ones([1, 3, 3]), tf.zeros([2, 4]), tf.constant([0, 0]), 56)
     assert not np.any(valid)
     assert np.isfinite(keypoints.decode(tf.zeros([1, 56, 56, 3]), tf.zeros([1, 4]))).all()
+
+
+def gaussian_map(size, centre, deviation, height=1.0):
+    cells = np.arange(size) + 0.5
+    y, x = (np.exp(-((cells - c) ** 2) / (2 * deviation**2)) for c in centre)
+    return height * np.outer(y, x)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_greatest_expected_oks_is_where_a_search_over_the_plane_finds_it(compiled):
+    # Two peaks, the right one sharper and higher, the left one with more around it. OKS by its definition, in NumPy.
+    chance = gaussian_map(56, (20, 14), 4.0) + gaussian_map(56, (33.5, 44.5), 0.7, 3.0) + 1e-6
+    chance /= chance.sum()
+    span, area, sigmas = np.float32([10, 20, 38, 76]), 30.0 * 50.0, (0.05, 0.4)
+    logits = np.float32(np.log(chance))[None, ..., None].repeat(2, -1)
+    decode = tf.function(keypoints.decode_expected) if compiled else keypoints.decode_expected
+    got = decode(tf.constant(logits), tf.constant(span[None]), tf.constant([np.float32(area)]), sigmas)[0].numpy()
+    cell = (span[2:] - span[:2]) / 56
+    y, x = (span[i] + (np.arange(56) + 0.5) * cell[i] for i in (0, 1))
+    finest = 200
+    for joint, sigma in enumerate(sigmas):
+        spread = 2 * (2 * sigma) ** 2 * keypoints._FILLS * area
+        tries = [np.linspace(span[i], span[i + 2], finest * 2) for i in (0, 1)]
+        near = [np.exp(-((t[:, None] - c) ** 2) / spread) for t, c in zip(tries, (y, x), strict=True)]
+        expected = near[0] @ chance @ near[1].T
+        best = np.unravel_index(expected.argmax(), expected.shape)
+        np.testing.assert_allclose(got[joint, :2], [tries[0][best[0]], tries[1][best[1]]], atol=0.15)
+        assert got[joint, 2] == pytest.approx(logits[..., joint].max())
+    # The rule of the highest cell takes the sharp peak for both.
+    sharp = span[:2] + np.float32([33.5, 44.5]) * cell
+    peak = keypoints.decode(tf.constant(logits), tf.constant(span[None]))[0].numpy()
+    np.testing.assert_allclose(peak[:, :2], [sharp, sharp], atol=1)
+    assert np.linalg.norm(got[0, :2] - sharp) > 20
+
+
+def test_padding_is_decoded_as_finite_by_expectation_too():
+    assert np.isfinite(
+        keypoints.decode_expected(tf.zeros([1, 56, 56, 3]), tf.zeros([1, 4]), tf.zeros([1]), (1,) * 3)
+    ).all()

@@ -1,5 +1,7 @@
 """Faster, Mask and Keypoint R-CNN: features, rois, pool, trunk, predict (Ren et al. 2015, He et al. 2017)."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -13,13 +15,22 @@ from tfrecog.ops import boxes, keypoints, regions, suppression
 class Detector(keras.Model):
     """A two-stage detector of `num_classes` classes, and of `num_keypoints` joints; `call` is inference.
 
+    `sigmas` [J] are needed to decode keypoints by the expected OKS.
+
     Its steps are methods that training calls too: `extract`, `propose`, `box_outputs`, `mask_logits`,
     `keypoint_logits`.
     """
 
-    def __init__(self, config: DetectorConfig, num_classes: int, num_keypoints: int = 0, name: str = "detector"):
+    def __init__(
+        self,
+        config: DetectorConfig,
+        num_classes: int,
+        num_keypoints: int = 0,
+        sigmas: Sequence[float] = (),
+        name: str = "detector",
+    ):
         super().__init__(name=name, autocast=False)  # Pixels stay float32 until they are normalised.
-        self.config, self.num_classes = config, num_classes
+        self.config, self.num_classes, self.sigmas = config, num_classes, tuple(sigmas)
         on_pyramid = config.neck == "fpn"
         sizes, ratios = len(config.rpn.anchor_sizes), len(config.rpn.anchor_ratios)
         if on_pyramid:
@@ -142,7 +153,12 @@ class Detector(keras.Model):
         used, slots = _most(labels), found.shape[1]
         logits, spans = self.keypoint_logits(features, found[:, :used]), self.keypoint_spans(found[:, :used])
         size, joints = logits.shape[3:]
-        decoded = keypoints.decode(tf.reshape(logits, [-1, size, size, joints]), tf.reshape(spans, [-1, 4]))
+        logits, spans = tf.reshape(logits, [-1, size, size, joints]), tf.reshape(spans, [-1, 4])
+        if self.config.keypoint.decode == "peak":
+            decoded = keypoints.decode(logits, spans)
+        else:
+            area = tf.reshape(boxes.area(found[:, :used]), [-1])
+            decoded = keypoints.decode_expected(logits, spans, area, self.sigmas)
         decoded = tf.reshape(decoded, [-1, used, joints, 3]) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
         decoded = tf.pad(decoded, [[0, 0], [0, slots - used], [0, 0], [0, 0]])
         return tf.ensure_shape(decoded, [None, slots, joints, 3])

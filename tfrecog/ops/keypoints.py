@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+# Share of its box that an object is taken to fill, since OKS counts the object's area.
+_FILLS = 0.6
 # Keys' cubic (1981): of the curves that pass through the samples, the one PyTorch's bicubic resize takes.
 _CUBIC = -0.75
 
@@ -54,6 +56,52 @@ def decode(logits, boxes):
         (tf.cast(logits, tf.float32), start, side),
         fn_output_signature=tf.TensorSpec([logits.shape[-1], 3], tf.float32),
     )
+
+
+def decode_expected(logits, spans, area, sigmas):
+    """Keypoints [D, J, 3] of heat maps [D, S, S, J] that span boxes [D, 4], where the expected OKS is greatest.
+
+    The softmax of a map is a distribution of where the keypoint is. A keypoint at p has by it an expected OKS of
+    sum over cells c of P(c) exp(-|p - c|² / (2 (2 sigma)² area)), the map blurred by a Gaussian. Of two peaks the one
+    with more around it wins, and not the sharper one. Between cells the top is that of a parabola.
+
+    Args:
+        area: [D], square pixels of the boxes of the objects.
+        sigmas: [J], of OKS.
+
+    Returns:
+        y, x in pixels, and the map's highest logit, as of `decode`.
+    """
+    logits = tf.transpose(tf.cast(logits, tf.float32), [0, 3, 1, 2])
+    detections, joints, size = tf.shape(logits)[0], *logits.shape[1:3]
+    flat = tf.reshape(logits, [detections, joints, size * size])
+    chance = tf.reshape(tf.nn.softmax(flat), tf.shape(logits))
+    start, cell = spans[:, :2], (spans[:, 2:] - spans[:, :2]) / size
+    width = 2 * tf.constant(sigmas, tf.float32) * tf.sqrt(_FILLS * tf.maximum(area, 1.0))[:, None]  # [D, J]
+    apart = tf.square(tf.range(size, dtype=tf.float32)[:, None] - tf.range(size, dtype=tf.float32))
+
+    def kernel(side):  # [D, J, S, S], from cell to cell along an axis
+        return tf.exp(-apart * tf.square(side[:, None] / width)[..., None, None] / 2)
+
+    oks = kernel(cell[:, 0]) @ chance @ kernel(cell[:, 1])
+    top = tf.argmax(tf.reshape(oks, [detections, joints, -1]), axis=-1, output_type=tf.int32)
+    row, column = top // size, top % size
+    across = tf.gather(oks, row, batch_dims=2)  # [D, J, S]
+    down = tf.gather(tf.linalg.matrix_transpose(oks), column, batch_dims=2)
+    at = tf.stack([_top(down, row), _top(across, column)], axis=-1)
+    points = start[:, None] + (at + 0.5) * cell[:, None]
+    return tf.concat([points, tf.reduce_max(flat, axis=-1)[..., None]], axis=-1)
+
+
+def _top(values, cell):
+    """Where [...] the parabola through a cell [...] of values [..., S] and its neighbours is highest, in cells."""
+    size = values.shape[-1]
+    before, here, after = (
+        tf.gather(values, tf.clip_by_value(cell + shift, 0, size - 1), batch_dims=2) for shift in (-1, 0, 1)
+    )
+    shift = tf.math.divide_no_nan(0.5 * (before - after), before - 2 * here + after)
+    inside = (cell > 0) & (cell < size - 1)
+    return tf.cast(cell, tf.float32) + tf.where(inside, tf.clip_by_value(shift, -0.5, 0.5), 0.0)
 
 
 def _cubic(length, cells):

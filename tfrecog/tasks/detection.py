@@ -40,6 +40,13 @@ class Detection:
                 "with keypoints (of COCO: person_keypoints_*.json), or set --nodetector.keypoints"
             )
 
+        by_oks = self.config.keypoints and self.config.keypoint.decode == "expected_oks"
+        if by_oks and not dataset.keypoint_sigmas:
+            raise ValueError(
+                f"{experiment.data.records} has no keypoint_sigmas in dataset.json, which "
+                "--detector.keypoint.decode=expected_oks needs: add them there, or decode by the peak"
+            )
+
     @property
     def name(self) -> str:
         """For people: `Mask R-CNN, ResNet-50-FPN`."""
@@ -75,7 +82,7 @@ class Detection:
         """A new detector with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
         with precision.layers(self.experiment.train.precision):
-            model = Detector(self.config, self.info.num_classes, len(self.info.keypoints))
+            model = Detector(self.config, self.info.num_classes, len(self.info.keypoints), self.info.keypoint_sigmas)
         image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
         features = model.extract(image, tf.constant([[64, 64]]))
         model.rpn(features)
