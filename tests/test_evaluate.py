@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tfrecog import checkpoints, evaluate, optimizer, replicas, tasks
+from tfrecog import checkpoints, evaluate, inference, optimizer, replicas, tasks
 from tfrecog.config import (
     BackboneConfig,
     BoxConfig,
@@ -454,11 +454,11 @@ def test_records_with_other_keypoints_than_the_run_are_refused_before_the_weight
 
 
 def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path, monkeypatch):
-    def fail(*_, **__):
+    def fail(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\na stack trace")
 
-    monkeypatch.setattr(evaluate, "evaluate", fail)
-    with pytest.raises(SystemExit, match=r"out of memory: OOM when allocating\nUse a smaller --data\.eval_batch_size"):
+    monkeypatch.setattr(inference, "_predictor", lambda *_: fail)
+    with pytest.raises(SystemExit, match=r"(?s)out of memory: .*\(OOM when allocating\).*--data\.eval_short_side"):
         evaluate.main(evaluate.Evaluation(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))
 
 

@@ -65,14 +65,16 @@ def test_records_of_whatever_shape_are_counted(folder):
 
     visibility = "image/object/keypoint/visibility"
     assert index._facts(serialized(), "x") == (10, 20, 2, 0, 0)
-    assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3)
+    assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3, 0)
     assert index._facts(serialized(**{visibility: [2, 0, 1, 1], "image/object/is_crowd": [0, 1]}), "x") == (
         10,
         20,
         1,
         1,
+        0,
     )
-    assert index._facts(serialized(**{visibility: [2]}), "x") == (10, 20, 2, 0)
+    assert index._facts(serialized(**{visibility: [2]}), "x") == (10, 20, 2, 0, 0)
+    assert index._facts(serialized(**{"image/class/label": [7]}), "x") == (10, 20, 2, 0, 7)
 
 
 def test_the_index_is_kept_and_read_back(folder):

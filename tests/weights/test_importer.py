@@ -347,6 +347,6 @@ def test_a_recipe_of_fine_tuning_has_the_detector_that_its_weights_are_of(recipe
     assert f"--model={model}" in path.read_text() and f"--out=weights/{model}" in path.read_text()
 
 
-def test_every_recipe_of_fine_tuning_is_compared_with_its_weights():
+def test_every_detectors_recipe_of_fine_tuning_is_compared_with_its_weights():
     tested = {"faster_rcnn_r50_fpn", "mask_rcnn_r50_fpn", "keypoint_rcnn_r50_fpn", "faster_rcnn_mobilenet_v3_320_fpn"}
-    assert {path.stem for path in (REPOSITORY / "configs" / "finetune").glob("*.flags")} == tested
+    assert {path.stem for path in (REPOSITORY / "configs" / "finetune").glob("*_rcnn_*.flags")} == tested
