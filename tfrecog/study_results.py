@@ -148,7 +148,8 @@ def _facts(row):
 def _write_csv(file, facts):
     table = csv.DictWriter(file, list(facts[0]), lineterminator="\n")
     table.writeheader()
-    table.writerows(facts)
+    # Six digits: a metric of float32 has no more.
+    table.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in facts)
 
 
 def figure(rows: Sequence[Row], metrics: Sequence[str], percent: bool):

@@ -118,7 +118,7 @@ def _window(record, seed, augment):
 
 def _augmented(picture, seed, config, augment, crop):
     """What the network sees [S, S, 3] of a picture, or of its window."""
-    by = "triangle" if config.resize == "pillow" else config.resize
+    by = config.resize
     if augment.crop == "centre":
         picture = image.middle(picture, config.eval_short_side, crop, by)
     elif augment.crop == "scale":

@@ -96,15 +96,13 @@ def resize(image, size, by="bilinear"):
     """Image [h, w, 3] float32 of a size [2], read at half-pixel centres.
 
     `bilinear` reads four pixels for each (no antialiasing). `pillow` is Pillow's bilinear filter, which averages over
-    as many as become one, and rounds to whole numbers; `triangle` is the same filter in the graph and without rounding,
-    off by at most 1 from Pillow, and faster.
+    as many as become one, and rounds to whole numbers.
     """
-    if by == "triangle":
-        return _triangle(image, size)
     if by == "pillow":
         whole = image if image.dtype == tf.uint8 else tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
         # Without state: see `read.python`.
-        return tf.ensure_shape(tf.numpy_function(_pillow, [whole, size], tf.float32, stateful=False), [None, None, 3])
+        resized = tf.numpy_function(_pillow, [whole, size], tf.uint8, stateful=False)
+        return tf.cast(tf.ensure_shape(resized, [None, None, 3]), tf.float32)
     # The kernel is twice as fast from float32 as from uint8, the conversion included.
     image = tf.cast(image, tf.float32)[None]
     return tf.raw_ops.ResizeBilinear(images=image, size=size, half_pixel_centers=True)[0]
@@ -113,28 +111,7 @@ def resize(image, size, by="bilinear"):
 def _pillow(image, size):
     height, width = map(int, size)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized, np.float32)
-
-
-def _triangle(image, size):
-    """One axis after the other, as two matrices that are transposed in between.
-
-    The kernel is fast along an axis whose elements are whole rows, and slow where they are three channels.
-    """
-    image = tf.cast(image, tf.float32) if image.dtype != tf.uint8 else image
-    for side in size[0], size[1]:
-        before = tf.shape(image)
-        factor = tf.cast(side, tf.float32) / tf.cast(before[0], tf.float32)
-        rows = tf.raw_ops.ScaleAndTranslate(
-            images=tf.reshape(image, [1, before[0], 1, before[1] * 3]),
-            size=tf.stack([side, 1]),
-            scale=tf.stack([factor, 1.0]),
-            translation=tf.zeros([2]),
-            kernel_type="triangle",
-            antialias=True,
-        )
-        image = tf.transpose(tf.reshape(rows, [side, before[1], 3]), [1, 0, 2])
-    return image
+    return np.asarray(resized)
 
 
 def middle(image, short, crop, by="bilinear"):
