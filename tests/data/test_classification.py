@@ -90,7 +90,6 @@ def test_a_whole_picture_is_the_decoded_one_resized_with_its_label_and_facts(dat
     for batch in train(dataset, 0, 3, resize=resize):
         for b, row in enumerate(batch["record"].tolist()):
             expected = image.resize(image.decode(encoded(row, "PNG" if row == 3 else "JPEG")), [SIDE, SIDE], by)
-            # In training Pillow's filter runs in the graph, and is not rounded twice.
             assert np.abs(batch["image"][b] - expected).max() <= 1e-3
             assert batch["label"][b] == row % 3 + 1
             assert batch["image_id"][b] == (500 + row if row % 2 else row)
