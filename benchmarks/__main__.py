@@ -1,6 +1,6 @@
 """Speed and peak memory, beside torchvision's if PEER_PYTHON names an interpreter that has it.
 
-  PEER_PYTHON=/path/to/python python -m benchmarks [--only=ops,models,classifier,input] [--runs=5] [--json=FILE]
+  PEER_PYTHON=/path/to/python python -m benchmarks [--only=ops,models] [--runs=5] [--json=FILE]
 
 Medians of alternating runs; ratio = our time / the peer's; a bar is the ratio this project wants. Peak memory is that
 of a whole process, with its libraries.
