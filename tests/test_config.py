@@ -132,9 +132,17 @@ def test_the_mask_recipe_is_the_faster_recipe_with_masks():
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_flagfile_names_a_task_that_its_records_can_have(path):
-    records = DatasetInfo(categories=(Category("dog", 1),), splits={}, masks=True, keypoints=("nose",))
+    joints = {"keypoints": ("nose",), "keypoint_sigmas": (0.05,)}
+    records = DatasetInfo(categories=(Category("dog", 1),), splits={}, masks=True, **joints)
     experiment = flagged.load(Experiment(), path)
     assert tasks.build(experiment, records).experiment == experiment
+
+
+def test_the_expected_oks_needs_sigmas():
+    path = REPOSITORY / "configs/scenes/keypoint_rcnn_r18_fpn.flags"
+    records = DatasetInfo(categories=(Category("disc", 1),), splits={}, keypoints=("top",))
+    with pytest.raises(ValueError, match="keypoint_sigmas"):
+        tasks.build(flagged.load(Experiment(), path), records)
 
 
 def test_imagenet_in_an_hour_is_the_baseline_with_a_larger_batch_and_a_warmup_from_its_rate():
