@@ -3,8 +3,6 @@
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipelines import problems, shards
 from pipelines.images import Encoded
 from pipelines.problems import Problem, Refused
@@ -13,23 +11,8 @@ from tfrecog.data import info, records
 
 def record(image: Encoded, name: str, source_id: str, label: int, class_name: str) -> records.Record:
     """The Record of an image with a label 1..K and no objects."""
-    none = np.zeros([0], np.int64)
-    return records.Record(
-        encoded=image.data,
-        format=image.format,
-        height=image.height,
-        width=image.width,
-        filename=name,
-        source_id=source_id,
-        boxes=np.zeros([0, 4], np.float32),
-        labels=none,
-        names=[],
-        crowd=none.astype(bool),
-        areas=none.astype(np.float32),
-        ids=none,
-        label=label,
-        class_name=class_name,
-    )
+    whole = {"label": label, "class_name": class_name}
+    return records.without_objects(image.data, image.format, image.height, image.width, name, source_id, **whole)
 
 
 def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:

@@ -52,21 +52,26 @@ def blank(height, width):
     """Record of a black image without annotations, to stand in for one that cannot be read."""
     file = io.BytesIO()
     Image.new("RGB", (width, height)).save(file, "PNG")
+    return without_objects(file.getvalue(), "png", height, width, masks=[])
+
+
+def without_objects(encoded, format, height, width, filename="", source_id="", **more):
+    """Record of an image in which nothing is marked; `more` is of the image as a whole, such as its label."""
     none = np.zeros([0], np.int64)
     return Record(
-        encoded=file.getvalue(),
-        format="png",
+        encoded=encoded,
+        format=format,
         height=height,
         width=width,
-        filename="",
-        source_id="",
+        filename=filename,
+        source_id=source_id,
         boxes=np.zeros([0, 4], np.float32),
         labels=none,
         names=[],
         crowd=none.astype(bool),
         areas=none.astype(np.float32),
         ids=none,
-        masks=[],
+        **more,
     )
 
 
