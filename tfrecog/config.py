@@ -19,10 +19,10 @@ class DataConfig:
     eval_split: Annotated[str, "Split to evaluate on."] = "val"
     batch_size: Annotated[int, "Training images in a step, over all replicas together."] = 16
     eval_batch_size: Annotated[int, "Evaluation images in a step, over all replicas together."] = 8
-    short_side: Annotated[tuple[int, ...], "Training: the short side is resized to one of these (multi-scale)."] = (
-        800,
-    )
-    eval_short_side: Annotated[int, "Evaluation: the short side is resized to this."] = 800
+    short_side: Annotated[
+        tuple[int, ...], "Training: the short side is resized to one of these (multi-scale). 0: as it is (label maps)."
+    ] = (800,)
+    eval_short_side: Annotated[int, "Evaluation: the short side is resized to this. 0: as it is (label maps)."] = 800
     long_side: Annotated[int, "The long side never exceeds this."] = 1333
     resize: Annotated[
         Literal["bilinear", "pillow"],
@@ -88,15 +88,15 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """The network under the detector: a ResNet (He et al. 2015), MobileNetV3, or one of keras.applications."""
+    """The network under a detector or an FCN: a ResNet (He et al. 2015), MobileNetV3, VGG16, or one of Keras'."""
 
     name: Annotated[
         Literal[
-            "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "mobilenet_v3_large",
+            "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "mobilenet_v3_large", "vgg16",
             "keras_resnet50", "keras_resnet101", "keras_vgg16", "keras_mobilenet_v2", "keras_mobilenet_v3_small",
             "keras_mobilenet_v3_large", "keras_efficientnet_v2_b0",
         ],
-        "Which network; those without keras_ are torchvision's.",
+        "Which network; those without keras_ are torchvision's. vgg16 is for FCNs.",
     ] = "resnet50"  # fmt: skip
     weights: Annotated[
         str,
@@ -297,6 +297,73 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True)
+class SegmenterConfig:
+    """A fully convolutional network that names the class of every pixel."""
+
+    name: Annotated[
+        Literal["fcn32s", "fcn16s", "fcn8s", "fcn_dilated"],
+        "The paper's network, which upsamples the scores of its last map and adds those of the poolings 4 and 3 (Long "
+        "et al. 2015, figure 3), or torchvision's, whose last two stages are dilated so that the last map has stride 8.",
+    ] = "fcn8s"
+    backbone: BackboneConfig = field(
+        default_factory=lambda: BackboneConfig(name="vgg16", norm="batch", frozen_stages=0)
+    )
+    fc_channels: Annotated[
+        int,
+        "fcn32s to fcn8s: channels of fc6 and fc7 as convolutions; 4096 in the paper. 0: none, the scores come next.",
+    ] = 4096
+    fc_size: Annotated[int, "Side of fc6; 7 in the paper. fc7 is 1x1."] = 7
+    padding: Annotated[
+        int,
+        "fcn32s to fcn8s: zeros around the image, and the scores are cropped; 100 in the paper. 0: every layer pads "
+        "so much that its map covers the image.",
+    ] = 100
+    upsampling: Annotated[
+        Literal["learned", "fixed"],
+        "fcn32s to fcn8s: deconvolutions that start bilinear learn, or stay so. fcn_dilated resizes bilinearly.",
+    ] = "fixed"
+    skip_scales: Annotated[
+        tuple[float, ...],
+        "Factors of the features of pool4 and pool3 before they are scored; 0.01,0.0001 to train FCN-8s at once, and "
+        "1,1 in stages (from a trained FCN-16s, from an FCN-32s).",
+    ] = (0.01, 0.0001)
+    dropout: Annotated[
+        float, "Training: share of units that rest after fc6 and fc7 (the paper: 0.5), or before the last layer "
+        "(torchvision: 0.1, of whole pixels' features one by one)."
+    ] = 0.5  # fmt: skip
+    auxiliary: Annotated[
+        float, "fcn_dilated: weight in the loss of a second head on res4, used in training only; torchvision: 0.5. 0: no "
+        "such head."
+    ] = 0.5  # fmt: skip
+    loss: Annotated[
+        Literal["softmax", "binary"],
+        "Cross entropy of a softmax over the classes, or of a sigmoid for each class, at every pixel.",
+    ] = "softmax"
+    reduction: Annotated[
+        Literal["mean", "sum"],
+        "The loss is the mean over all pixels that count, or their sum (the paper, with a rate of 1e-10 and a batch of "
+        "1), divided by the number of images.",
+    ] = "mean"
+    class_weights: Annotated[
+        tuple[float, ...], "Weight of each class in the loss, in the order of dataset.json. Empty: all 1."
+    ] = ()
+    crop: Annotated[
+        tuple[int, ...],
+        "Training: height and width of the window of a resized image; what an image lacks is filled up and does not "
+        "count.",
+    ] = (480, 480)
+    window: Annotated[
+        tuple[int, ...],
+        "Evaluation and prediction: height and width of a window that slides over the image, half of it at a time, for "
+        "images that do not fit into memory at once. Empty: the whole image.",
+    ] = ()
+    scales: Annotated[
+        tuple[float, ...], "Evaluation and prediction: the mean over the image at these scales, such as 0.75,1,1.25."
+    ] = (1.0,)
+    mirror: Annotated[bool, "Evaluation and prediction: the mean over the image and its mirror image."] = False
+
+
+@dataclass(frozen=True)
 class OptimConfig:
     """How a gradient changes the weights; SGD as the field means it: u = m u + g + decay w; w = w - rate u."""
 
@@ -396,12 +463,13 @@ class TrainConfig:
 class Experiment:
     """Everything that decides a run."""
 
-    task: Annotated[Literal["detection", "classification"], "What is learned."] = "detection"
+    task: Annotated[Literal["detection", "classification", "segmentation"], "What is learned."] = "detection"
     workdir: Annotated[str, "Folder of the run: checkpoints, metrics, TensorBoard events."] = ""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -28,6 +28,7 @@ class Category:
     name: str
     id: int  # in the source, such as COCO's 1..90
     record_label: int | None = None  # class/label in the records, where it is not the label (foreign records)
+    colour: tuple[int, int, int] | None = None  # RGB in which the source draws it in label maps
     key: str = ""  # what the source calls it, where that is no name for people, such as n01440764 of ImageNet
 
 
@@ -39,6 +40,7 @@ class Split:
     instances: int  # without crowd
     crowd: int
     shards: tuple[str, ...]
+    pixels: tuple[int, ...] = ()  # [K + 1] of label maps by label; the first are those that do not count
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class DatasetInfo:
     keypoint_sigmas: tuple[float, ...] = ()  # of each joint, for OKS: deviation / sqrt(area); () in files before it
     masks: bool = False
     image_labels: bool = False  # each image as a whole has a class
+    label_maps: bool = False  # each pixel has a class
 
     @property
     def num_classes(self):
@@ -144,6 +147,7 @@ def save(folder, info):
             splits=old.splits | info.splits,
             masks=old.masks and info.masks,
             image_labels=old.image_labels and info.image_labels,
+            label_maps=old.label_maps and info.label_maps,
             keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
         )
     _write(folder, info)
@@ -199,6 +203,11 @@ def _to_json(info):
             del category["record_label"]
         if not category["key"]:
             del category["key"]
+        if category["colour"] is None:
+            del category["colour"]
+    for split in tree["splits"].values():
+        if not split["pixels"]:
+            del split["pixels"]
     return tree
 
 
@@ -210,12 +219,22 @@ def _from_json(tree):
     if sigmas and (len(sigmas) != len(keypoints) or not all(0 < sigma < float("inf") for sigma in sigmas)):
         raise ValueError(f"keypoint_sigmas are not {len(keypoints)} positive numbers, one for each keypoint: {sigmas}")
     return DatasetInfo(
-        categories=tuple(Category(**category) for category in tree["categories"]),
-        splits={name: Split(**{**split, "shards": tuple(split["shards"])}) for name, split in tree["splits"].items()},
+        categories=tuple(_category(category) for category in tree["categories"]),
+        splits={name: _split(split) for name, split in tree["splits"].items()},
         keypoints=keypoints,
         flip_pairs=pairs("flip_pairs"),
         skeleton=pairs("skeleton"),
         keypoint_sigmas=sigmas,
         masks=bool(tree.get("masks", False)),
         image_labels=bool(tree.get("image_labels", False)),
+        label_maps=bool(tree.get("label_maps", False)),
     )
+
+
+def _category(tree):
+    colour = tree.get("colour")
+    return Category(**{**tree, "colour": None if colour is None else tuple(map(int, colour))})
+
+
+def _split(tree):
+    return Split(**{**tree, "shards": tuple(tree["shards"]), "pixels": tuple(map(int, tree.get("pixels", ())))})

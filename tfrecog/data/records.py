@@ -3,7 +3,9 @@
 Keys are those of the TensorFlow Object Detection API and Model Garden, so records travel both ways. Ours in addition:
 `image/object/id`, and masks as COCO run lengths (`image/object/mask/counts`, `image/object/mask/runs`), which are cheap
 to sample. On disk boxes are fractions of the image, and keypoints are COCO pixel indices as fractions of the image; in
-memory both are continuous pixels.
+memory both are continuous pixels. A label map (`image/segmentation/class/encoded`, as DeepLab and Model Garden have it)
+is a gray PNG of the image's size that counts the classes from 0, with 255 where a pixel does not count; in memory labels
+are 1..K, and 0 does not count.
 """
 
 import hashlib
@@ -18,6 +20,7 @@ from tfrecog.data.example import Example
 # Fractions in float32 come back as thousandths of a pixel: that undoes the rounding exactly for annotations with up to
 # three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.
 PER_PIXEL = 1000.0
+MAX_MAP_CLASSES = 255  # that a label map has room for
 BOX = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
 
 
@@ -41,6 +44,7 @@ class Record:
     keypoints: np.ndarray | None = None  # float32 [n, J, 3]: y, x, visibility; zeros where visibility is 0
     label: int = 0  # of the whole image, 1..K; 0: it has none
     class_name: str = ""  # of the whole image
+    label_map: bytes | None = None  # PNG of the class of each pixel; see `to_label_map`
 
     @property
     def labelled_keypoints(self):
@@ -89,6 +93,19 @@ def from_runs(runs, height, width):
     return flat.reshape(height, width, order="F")
 
 
+def to_label_map(labels):
+    """PNG of the labels [H, W] of pixels, in 1..K, and 0 of those that do not count."""
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(labels, np.uint8) - np.uint8(1)).save(file, "PNG")  # 0 becomes 255
+    return file.getvalue()
+
+
+def from_label_map(png):
+    """Labels [H, W] uint8 of a PNG; inverse of `to_label_map`."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture if picture.mode == "P" else picture.convert("L"), np.uint8) + np.uint8(1)
+
+
 def encode(record, *, png_masks=False, keypoint_names=()):
     """Serialized tf.train.Example of a Record; `png_masks` adds a full-size PNG an instance for other readers."""
     _check(record)
@@ -118,6 +135,9 @@ def encode(record, *, png_masks=False, keypoint_names=()):
     if record.label:
         ints("image/class/label", [record.label])
         texts("image/class/text", [record.class_name])
+    if record.label_map is not None:
+        texts("image/segmentation/class/encoded", [record.label_map])
+        texts("image/segmentation/class/format", ["png"])
     for key, column in zip(BOX, fractions.T, strict=True):
         floats(key, column)
     ints("image/object/class/label", record.labels)
@@ -187,6 +207,8 @@ def decode(serialized):
         areas=column("image/object/area", "float_list", np.float32, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)),
         ids=column("image/object/id", "int64_list", np.int64, -1),
     )
+    if "image/segmentation/class/encoded" in example:
+        record.label_map = next(iter(example["image/segmentation/class/encoded"].bytes_list.value), None)
     if "image/object/mask/runs" in example:
         ends = np.cumsum(values("image/object/mask/runs", "int64_list", np.int64))
         counts = values("image/object/mask/counts", "int64_list", np.int64)
