@@ -168,8 +168,8 @@ def stand(workdir, script, name="a"):
     ("script", "state", "reason"),
     [
         ("echo done", "finished", ""),
-        ("echo 'error: step 3: loss is nan; learning rate 3.2.'; exit 1", "diverged", "step 3: loss is nan"),
-        ("echo 'error: step 3: class_loss is 0.1, gradient_norm is inf; x'; exit 1", "diverged", "step 3"),
+        ("echo 'error: step 3: loss is nan; learning rate 3.2.'; exit 3", "diverged", "step 3: loss is nan"),
+        ("echo 'error: step 3: loss is nan, said another program'; exit 1", "failed", "step 3"),
         ("echo 'error: no room'; exit 1", "failed", "no room"),
         ("echo Traceback; echo 'KeyError: 7'; exit 1", "failed", "KeyError: 7"),
         ("kill -9 $$", "failed", "killed by SIGKILL, perhaps for want of memory"),

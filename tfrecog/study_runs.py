@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tfrecog import atomic, checkpoints, flagged, interruption, runs, schedules
 from tfrecog.config import Experiment
 from tfrecog.data import info
+from tfrecog.train import NonFiniteLoss
 
 OUTCOME, GIVEN, LOG = "outcome.json", "given.flags", "train.log"
 _BEGINS = "--- tfrecog.study begins or goes on ---"  # a line of train.log; what came before it is of an earlier start
@@ -155,9 +156,7 @@ def _verdict(status, log):
         name = signal.Signals(-status).name
         return "failed", f"killed by {name}" + ", perhaps for want of memory" * (name == "SIGKILL")
     last = errors[-1] if errors else (log.strip().splitlines() or ["it said nothing"])[-1]
-    # The words of train.NonFiniteLoss.
-    diverged = status == 1 and re.match(r"step \d+: .* is (nan|-?inf)", last)
-    return "diverged" if diverged else "failed", last
+    return "diverged" if status == NonFiniteLoss.EXIT_STATUS else "failed", last
 
 
 def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] = lambda run: None) -> None:

@@ -1,6 +1,9 @@
 """Training: python -m tfrecog.train --flagfile=configs/coco/mask_rcnn_r50_fpn.flags --data.records=DATA --workdir=RUN
 
 The same command, or --flagfile=RUN/experiment.flags, continues a run that was stopped in whatever way.
+
+Exit status: 0 finished, 1 an error, 2 an error before the run began, 3 the loss is not finite, 128 + n stopped by
+signal n.
 """
 
 import math
@@ -40,6 +43,8 @@ from tfrecog.weights import keras_applications
 
 class NonFiniteLoss(RuntimeError):
     """A loss term or the gradient is infinite or not a number; the weights have stayed as they were."""
+
+    EXIT_STATUS = 3  # of the command, so that a study can tell it from what another try may mend
 
 
 def run(
@@ -273,7 +278,7 @@ def main() -> int:
         OSError,
     ) as error:
         print(f"\nerror: {error}", file=sys.stderr)
-        return 1
+        return error.EXIT_STATUS if isinstance(error, NonFiniteLoss) else 1
     except interruption.Stopped as stopped:
         print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")
         return stopped.exit_status
