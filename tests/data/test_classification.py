@@ -221,6 +221,23 @@ def test_labels_are_the_datasets_and_an_unknown_one_is_named(tmp_path):
         classification.labels_of(rows, facts, config.records)
 
 
+@pytest.mark.parametrize(
+    ("instances", "maps", "says"),
+    [
+        (4, False, r"The records have boxes: --task=detection is for them\. --task=classification needs"),
+        (0, True, r"The records have label maps: --task=segmentation is for them\."),
+        (4, True, r"have boxes and label maps: --task=detection or --task=segmentation is for them\."),
+        (0, False, r"and so have 1 more\. --task=classification needs"),
+    ],
+)
+def test_records_without_labels_are_referred_to_the_task_that_they_are_for(tmp_path, instances, maps, says):
+    config, facts, rows = write(tmp_path, [record(i, label=0, class_name="") for i in range(2)])
+    split = dataclasses.replace(facts.splits["train"], instances=instances)
+    facts = dataclasses.replace(facts, splits={"train": split}, label_maps=maps)
+    with pytest.raises(ValueError, match=says):
+        classification.labels_of(rows, facts, config.records)
+
+
 def test_evaluation_shows_the_middle_of_every_image_once(dataset):
     config, _, rows = dataset
     seen = []

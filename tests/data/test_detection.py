@@ -302,6 +302,21 @@ def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tm
         assert {int(batch["record"][0]) for batch in made} == seen
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({}, r"no image with a box to train on\Z"),
+        ({"image_labels": True}, r"They have a class for each image: --task=classification is for them\Z"),
+        ({"label_maps": True}, r"They have label maps: --task=segmentation is for them\Z"),
+        ({"image_labels": True, "label_maps": True}, "--task=classification or --task=segmentation is for them"),
+    ],
+)
+def test_records_without_boxes_are_referred_to_the_task_that_they_are_for(dataset, tmp_path, facts, says):
+    _, rows = write(tmp_path, [dataclasses.replace(record(0), crowd=np.array([True] * 3))], **facts)
+    with pytest.raises(ValueError, match=says):
+        detection.steps_per_epoch(rows, dataclasses.replace(dataset[0], records=str(tmp_path)))
+
+
 def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path, monkeypatch):
     many = record(0)
     many = dataclasses.replace(many, crowd=np.array([False] * 3), boxes=many.boxes[[0, 0, 0]])

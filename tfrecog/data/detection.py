@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfrecog.data import image, instances, order, read
+from tfrecog.data.info import load as load_info
 from tfrecog.data.parse import parse
 
 
@@ -80,11 +81,20 @@ def _training_groups(config, index, keypoints):
         needed = " with a box" * config.skip_empty
         if keypoints and len(training_rows(index, config)):
             needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
-        raise ValueError(f"{config.records}: the split has no image{needed} to train on")
+        raise ValueError(f"{config.records}: the split has no image{needed} to train on{_other_task(config.records)}")
     sizes = np.stack([index.height, index.width], axis=-1)[rows]
     short, long = max(config.short_side), config.long_side
     resized = image.target_size(sizes, short, long, config.size_rounding)
     return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
+
+
+def _other_task(folder):
+    """What else the records of a folder are for, as the rest of a message; or empty."""
+    facts = load_info(folder)
+    fits = {"classification": facts.image_labels, "segmentation": facts.label_maps}
+    flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
+    what = " and ".join(["a class for each image"] * facts.image_labels + ["label maps"] * facts.label_maps)
+    return f". They have {what}: {flags} is for them" if flags else ""
 
 
 def _report_crowded(config, index):
