@@ -43,6 +43,14 @@ _FROM_0 = {
     "detector.keypoint.min_visible",
     "detector.keypoint.loss_weight",
     "detector.output.min_size",
+    "segmenter.backbone.frozen_stages",
+    "segmenter.backbone.norm_epsilon",
+    "segmenter.fc_channels",
+    "segmenter.padding",
+    "segmenter.auxiliary",
+    "segmenter.class_weights",
+    "data.short_side",  # of label maps: see `_contradictions`
+    "data.eval_short_side",
     "augment.shift",
     "augment.jitter",
     "augment.lighting",
@@ -63,12 +71,20 @@ _FROM_0 = {
 }
 _LENGTHS = {"data.scale_jitter": 2, "detector.box.delta_scale": 4}
 _LENGTHS |= {"augment.area": 2, "augment.aspect": 2, "augment.jitter": 3}
+_LENGTHS |= {"segmenter.skip_scales": 2, "segmenter.crop": 2}
 # At 1 nothing would be left: of the units, of the true class's share, of the news in a moving average.
-_BELOW_1 = {"classifier.dropout", "classifier.label_smoothing", "optim.beta2", "optim.ema", "optim.momentum"}
+_BELOW_1 = {
+    "segmenter.dropout",
+    "classifier.dropout",
+    "classifier.label_smoothing",
+    "optim.beta2",
+    "optim.ema",
+    "optim.momentum",
+}
 # Of the networks whose poolings leave nothing of smaller images.
 _SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32, "lenet5": 12, "lenet_modern": 4}
 _STRONGEST = 30  # magnitude of RandAugment
-_MAY_BE_EMPTY = {"schedule.drop_epochs", "train.profile_steps"}
+_MAY_BE_EMPTY = {"schedule.drop_epochs", "train.profile_steps", "segmenter.class_weights", "segmenter.window"}
 
 
 def check(experiment: Experiment) -> None:
@@ -101,7 +117,8 @@ def _reason(flag, value):
 def _contradictions(values):
     """Flags whose value is possible, but not beside the others or with the sizes of the library → why."""
     wrong = {}
-    wrong |= _of_frozen_stages(values)
+    for section in ("detector", "segmenter"):
+        wrong |= _of_frozen_stages(values, section) | _of_keras_networks(values, section)
     if values["train.seed"] >= 2**31:
         wrong["train.seed"] = f"must be less than {2**31}"
     for flag in ("data.scale_jitter", "augment.area", "augment.aspect"):
@@ -113,7 +130,22 @@ def _contradictions(values):
     drops = values["schedule.drop_epochs"]
     if list(drops) != sorted(set(drops)):
         wrong["schedule.drop_epochs"] = "must be increasing, from 0"
-    return wrong | _of_classification(values) | _of_steps(values) | _of_keras_networks(values) | unread.settings(values)
+    return wrong | _of_sides(values) | _of_classification(values) | _of_steps(values) | unread.settings(values)
+
+
+def _of_sides(values):
+    """Which sizes mean something to which task."""
+    wrong = {}
+    if values["task"] != "segmentation":
+        for flag in ("data.short_side", "data.eval_short_side"):
+            sides = values[flag] if isinstance(values[flag], tuple) else (values[flag],)
+            if 0 in sides:
+                wrong[flag] = "must be more than 0; images keep their size with --task=segmentation only"
+    if len(values["segmenter.window"]) not in (0, 2):
+        wrong["segmenter.window"] = "needs the height and the width, as in 512,512, or nothing"
+    if values["task"] == "detection" and values["detector.backbone.name"] == "vgg16":
+        wrong["detector.backbone.name"] = "vgg16 is for --task=segmentation; a detector has keras_vgg16"
+    return wrong
 
 
 def _of_classification(values):
@@ -152,31 +184,31 @@ def _of_steps(values):
     return wrong
 
 
-def _of_frozen_stages(values):
+def _of_frozen_stages(values, section):
     """How many stages a network has."""
-    stages, name = values["detector.backbone.frozen_stages"], values["detector.backbone.name"]
+    flag, name = f"{section}.backbone.frozen_stages", values[f"{section}.backbone.name"]
     if name == "mobilenet_v3_large":
-        return {"detector.backbone.frozen_stages": f"{name} has 6, from the stem on"} if stages > 6 else {}
+        return {flag: f"{name} has 6, from the stem on"} if values[flag] > 6 else {}
     what = "the levels 1 to 5" if name.startswith("keras_") else "the stem and res2 to res5"
-    return {"detector.backbone.frozen_stages": f"there are 5, {what}"} if stages > 5 else {}
+    return {flag: f"there are 5, {what}"} if values[flag] > 5 else {}
 
 
-def _of_keras_networks(values):
+def _of_keras_networks(values, section):
     """What a backbone of keras.applications cannot do, and what no other can."""
-    name, weights = values["detector.backbone.name"], "detector.backbone.weights"
+    name, weights = values[f"{section}.backbone.name"], f"{section}.backbone.weights"
     if not name.startswith("keras_"):
-        reason = f"only keras_ networks read it, and --detector.backbone.name={name}; for others: --train.start_from"
+        reason = f"only keras_ networks read it, and --{section}.backbone.name={name}; for others: --train.start_from"
         return {weights: reason} if values[weights] else {}
     default = BackboneConfig()
     fixed = {field: getattr(default, field) for field in ("norm_epsilon", "width", "stride_in_1x1")}
     wrong = {
-        f"detector.backbone.{field}": f"{name} does not read it, for Keras has fixed it; leave it at {value}"
+        f"{section}.backbone.{field}": f"{name} does not read it, for Keras has fixed it; leave it at {value}"
         for field, value in fixed.items()
-        if values[f"detector.backbone.{field}"] != value
+        if values[f"{section}.backbone.{field}"] != value
     }
-    if values["detector.backbone.norm"] == "group":
-        wrong["detector.backbone.norm"] = f"{name} has batch norm: choose frozen, batch or sync_batch"
-    if values["detector.neck"] == "c4":
+    if values[f"{section}.backbone.norm"] == "group":
+        wrong[f"{section}.backbone.norm"] = f"{name} has batch norm: choose frozen, batch or sync_batch"
+    if section == "detector" and values["detector.neck"] == "c4":
         wrong["detector.neck"] = f"its trunk is the res5 of a ResNet of this library; with {name} choose fpn"
     return wrong
 

@@ -126,3 +126,30 @@ def hits(outputs, labels):
     """How many of the outputs [B, K] are highest for the label [B] in 1..K, and of how many; 0 does not count."""
     best = tf.argmax(outputs, axis=-1, output_type=tf.int32) + 1
     return count_where((best == labels) & (labels > 0)), count_where(labels > 0)
+
+
+def pixel_weights(labels, class_weights=()):
+    """Weights [B, H, W] in the loss of pixels of labels [B, H, W]: 1, or that of the class; 0 for label 0."""
+    weights = tf.constant([0.0, *class_weights]) if class_weights else None
+    return tf.cast(labels > 0, tf.float32) if weights is None else tf.gather(weights, labels)
+
+
+def pixel_cross_entropy(logits, labels, weights):
+    """Softmax cross entropy of each pixel (Long et al. 2015, section 4.1), of logits [B, H, W, K].
+
+    Args:
+        labels: [B, H, W] int32 in 1..K; 0 does not count.
+        weights: [B, H, W], 0 where a pixel does not count.
+    """
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels - 1, 0), logits)
+    return tf.reduce_sum(weights * cross_entropy), tf.reduce_sum(weights)
+
+
+def pixel_binary_cross_entropy(logits, labels, weights):
+    """As `pixel_cross_entropy`, but of a sigmoid for each class, whose cross entropies are added up.
+
+    Each class is told from all others by itself, so a pixel may be of several, or of none.
+    """
+    targets = tf.one_hot(labels - 1, logits.shape[-1])
+    cross_entropy = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=-1)
+    return tf.reduce_sum(weights * cross_entropy), tf.reduce_sum(weights)

@@ -60,6 +60,8 @@ def _devices(replicas):
 
 
 def _sizes(experiment):
+    if experiment.task == "segmentation":
+        return f"a smaller --segmenter.crop than {','.join(map(str, experiment.segmenter.crop))}"
     if experiment.task == "classification":
         return f"--classifier.crop below {experiment.classifier.crop}"
     return (

@@ -9,7 +9,7 @@ from typing import IO
 from absl import flags
 
 from tfrecog import atomic, checkpoints, flagged
-from tfrecog.config import Experiment
+from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.weights import keras_applications
 
@@ -57,11 +57,19 @@ def resolve(experiment: Experiment) -> Experiment:
 
     data = dataclasses.replace(experiment.data, records=absolute(experiment.data.records))
     train = dataclasses.replace(experiment.train, start_from=absolute(experiment.train.start_from))
-    backbone, workdir = experiment.detector.backbone, absolute(experiment.workdir)
-    if backbone.weights != keras_applications.IMAGENET:
-        backbone = dataclasses.replace(backbone, weights=absolute(backbone.weights))
-    detector = dataclasses.replace(experiment.detector, backbone=backbone)
-    return dataclasses.replace(experiment, workdir=workdir, data=data, detector=detector, train=train)
+    sections = {}
+    for name in ("detector", "segmenter"):
+        section = getattr(experiment, name)
+        if section.backbone.weights != keras_applications.IMAGENET:
+            backbone = dataclasses.replace(section.backbone, weights=absolute(section.backbone.weights))
+            sections[name] = dataclasses.replace(section, backbone=backbone)
+    return dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train, **sections)
+
+
+def backbone_of(experiment: Experiment) -> tuple[str, BackboneConfig]:
+    """The section of the network that the task trains, of a detector or a segmenter, and its backbone."""
+    section = "segmenter" if experiment.task == "segmentation" else "detector"
+    return section, getattr(experiment, section).backbone
 
 
 def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
@@ -109,7 +117,7 @@ def _claim(workdir):
 
 def check_start(experiment: Experiment) -> None:
     """ValueError if a new run would start what is frozen from random weights: it must have learned before."""
-    backbone = experiment.detector.backbone
+    section, backbone = backbone_of(experiment)
     if experiment.train.start_from:
         checkpoints.find(experiment.train.start_from)
     if reads_backbone_weights(experiment):
@@ -125,12 +133,12 @@ def check_start(experiment: Experiment) -> None:
         return
     frozen, instead, of_keras = [], [], backbone.name.startswith("keras_")
     if not backbone.weights:
-        frozen += [f"--detector.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
-        frozen += [f"--detector.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
-        norm = "batch" if of_keras else "group"
-        instead += [f"--detector.backbone.norm={norm} --detector.backbone.frozen_stages=0"] * bool(frozen)
-    file = " or --detector.backbone.weights=imagenet" * (of_keras and bool(frozen))
-    heads = _frozen_heads(experiment.detector)
+        frozen += [f"--{section}.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
+        frozen += [f"--{section}.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
+        norm = "batch" if of_keras or section == "segmenter" else "group"
+        instead += [f"--{section}.backbone.norm={norm} --{section}.backbone.frozen_stages=0"] * bool(frozen)
+    file = f" or --{section}.backbone.weights=imagenet" * (of_keras and bool(frozen))
+    heads = _frozen_heads(experiment.detector) if section == "detector" else []
     if frozen or heads:
         frozen += [f"--detector.{head}.norm=frozen" for head in heads]
         instead += [f"--detector.{head}.norm=group" for head in heads]
@@ -151,9 +159,10 @@ def _frozen_heads(detector):
 def reads_backbone_weights(experiment: Experiment) -> bool:
     """Whether a new run reads --detector.backbone.weights: where --train.start_from does not give it every weight."""
     options = experiment.train
-    if experiment.task != "detection":
+    if experiment.task == "classification":
         return False
-    return bool(experiment.detector.backbone.weights) and (not options.start_from or options.skip_mismatched)
+    _, backbone = backbone_of(experiment)
+    return bool(backbone.weights) and (not options.start_from or options.skip_mismatched)
 
 
 def _text(experiment):

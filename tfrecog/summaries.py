@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-ACCURACIES = ("top1", "top5")  # shares of the images, and no part of a loss
+ACCURACIES = ("top1", "top5", "pixel_accuracy")  # shares of the images or pixels, and no part of a loss
 
 
 class Progress:
@@ -63,7 +63,7 @@ class Progress:
                 tf.summary.scalar(f"evaluation/{name}", value)
         self.writer.flush()
         names = [f"{kind}_{name}" for kind in ("box", "mask", "keypoint") for name in ("AP", "AP50", "AP75")]
-        shown = [name for name in [*names, *ACCURACIES] if name in numbers]
+        shown = [name for name in [*names, "mean_iou", *ACCURACIES] if name in numbers]
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
         self.say(f"evaluated at step {done} (epoch {done / self.steps_per_epoch:.2f}): {figures}")
 

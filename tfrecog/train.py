@@ -161,7 +161,7 @@ def starting_point(experiment: Experiment, model: Any, state: State) -> int:
     latest = checkpoints.latest(experiment.workdir)
     if latest:
         return checkpoints.restore(latest, model, state)
-    options, backbone = experiment.train, experiment.detector.backbone
+    options, (_, backbone) = experiment.train, runs.backbone_of(experiment)
     learned = []
     if runs.reads_backbone_weights(experiment):
         print(keras_applications.load(model.backbone, keras_applications.find(backbone)), flush=True)
@@ -264,8 +264,12 @@ def main() -> int:
             )
 
         def draw(model, strategy):
-            of = {"detection": pictures.predictions, "classification": pictures.classified}[experiment.task]
-            return of(task, model, experiment, strategy, experiment.train.summary_images)
+            of = {
+                "detection": pictures.predictions,
+                "classification": pictures.classified,
+                "segmentation": pictures.segmented,
+            }
+            return of[experiment.task](task, model, experiment, strategy, experiment.train.summary_images)
 
         with claim:
             run(task, experiment, data, measure, draw)

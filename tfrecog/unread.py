@@ -12,18 +12,26 @@ from tfrecog.config import Experiment
 
 _DEFAULTS = {leaf.path: leaf.value for leaf in flagged.leaves(Experiment())} | {"min_score": 0.5}  # of a prediction
 
-# Flags, or sections with a dot at the end, that only one task reads.
+# Flags, or sections with a dot at the end, that not all tasks read.
 _DETECTION = (
-    "detector.", "data.long_side", "data.size_rounding", "data.scale_jitter", "data.aspect_ratios", "data.tight",
-    "data.photometric", "data.max_instances", "data.mask_size", "data.skip_empty", "data.min_keypoints", "min_score",
+    "detector.", "data.aspect_ratios", "data.tight", "data.max_instances", "data.mask_size", "data.skip_empty",
+    "data.min_keypoints", "min_score",
 )  # fmt: skip
 _CLASSIFICATION = ("classifier.", "augment.")
+_SEGMENTATION = ("segmenter.",)
+_NOT_CLASSIFICATION = ("data.long_side", "data.size_rounding", "data.scale_jitter", "data.photometric")
+_OTHERS = {
+    "detection": (*_CLASSIFICATION, *_SEGMENTATION),
+    "classification": (*_DETECTION, *_SEGMENTATION, *_NOT_CLASSIFICATION),
+    "segmentation": (*_DETECTION, *_CLASSIFICATION),
+}
 
 
 def settings(values: Mapping[str, Any]) -> dict[str, str]:
     """Flag → why nothing reads it, of the flags of an experiment (path → value) that are not as by default."""
     found = _of_task(values)
-    found |= _of_detectors(values) if values["task"] == "detection" else _of_classifiers(values)
+    of = {"detection": _of_detectors, "classification": _of_classifiers, "segmentation": _of_segmenters}
+    found |= of[values["task"]](values)
     found |= _of_training(values)
     return {flag: reason for flag, reason in found.items() if values[flag] != _DEFAULTS[flag]}
 
@@ -35,27 +43,48 @@ def _leave(flag, reason):
 
 
 def _of_task(values):
-    """Of the other task."""
-    others = {"detection": _CLASSIFICATION, "classification": _DETECTION}[values["task"]]
-    found = {}
+    """Of other tasks."""
+    others, found = _OTHERS[values["task"]], {}
     for flag in values:
         if flag.startswith(tuple(other for other in others if other.endswith("."))) or flag in others:
             found |= _leave(flag, f"--task={values['task']} does not read it")
     return found
 
 
+def _of_backbone(values, section):
+    """Of other networks."""
+    name, found = values[f"{section}.backbone.name"], {}
+    if name in ("mobilenet_v3_large", "vgg16"):
+        found |= _leave(f"{section}.backbone.width", f"{name} does not read it")
+    if name in ("resnet18", "resnet34", "mobilenet_v3_large", "vgg16"):
+        reason = f"{name} has no bottleneck of a ResNet, which alone reads it"
+        found |= _leave(f"{section}.backbone.stride_in_1x1", reason)
+    return found
+
+
 def _of_detectors(values):
     """Of other networks, or another pooling."""
-    name, found = values["detector.backbone.name"], {}
-    if name == "mobilenet_v3_large":
-        found |= _leave("detector.backbone.width", f"{name} does not read it")
-    if name in ("resnet18", "resnet34", "mobilenet_v3_large"):
-        reason = f"{name} has no bottleneck of a ResNet, which alone reads it"
-        found |= _leave("detector.backbone.stride_in_1x1", reason)
+    found = _of_backbone(values, "detector")
     if values["detector.pool"] == "roi_pool":
         reason = "--detector.pool=roi_pool takes the maximum and no samples"
         for flag in ("box.pool_samples", "mask.pool_samples", "keypoint.pool_samples", "aligned"):
             found |= _leave(f"detector.{flag}", reason)
+    return found
+
+
+def _of_segmenters(values):
+    """Of other networks."""
+    found, name = _of_backbone(values, "segmenter"), values["segmenter.name"]
+    if name == "fcn_dilated":
+        for field in ("fc_channels", "fc_size", "padding", "upsampling", "skip_scales"):
+            found |= _leave(f"segmenter.{field}", "fcn_dilated does not read it")
+    else:
+        found |= _leave("segmenter.auxiliary", f"only fcn_dilated has a second head, not {name}")
+        if name == "fcn32s":
+            found |= _leave("segmenter.skip_scales", "fcn32s adds no earlier features")
+        if not values["segmenter.fc_channels"]:
+            for field in ("fc_size", "dropout"):
+                found |= _leave(f"segmenter.{field}", "there are no fc6 and fc7 (--segmenter.fc_channels=0)")
     return found
 
 

@@ -33,6 +33,12 @@ def group_tightly(sizes, rows):
     return Groups(canvases, tuple(rows[group_of.ravel() == group] for group in range(len(canvases))))
 
 
+def group_by_size(sizes):
+    """Groups of all rows of images of sizes [n, 2], those of one size together; a canvas is the size."""
+    canvases, group_of = np.unique(sizes, axis=0, return_inverse=True)
+    return Groups(canvases, tuple(np.flatnonzero(group_of.ravel() == group) for group in range(len(canvases))))
+
+
 def in_turn(groups, batch_size):
     """Batches in the order of the rows: rows [s, B], canvases [s, 2], valid [s, B]; fillers are not valid."""
     rows, canvases, valid = [], [], []

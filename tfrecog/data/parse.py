@@ -88,12 +88,16 @@ def parse(serialized, *, masks, keypoints, mask_size):
     return record
 
 
-def parse_image(serialized):
-    """encoded, filename and source_id [B] of serialized records [B], without their annotations."""
-    names = "encoded", "filename", "source_id"
-    features = {f"image/{name}": tf.io.FixedLenFeature([], tf.string, "") for name in names}
+def parse_image(serialized, label_maps=False):
+    """encoded, filename, source_id, and label_map if asked for, [B] of serialized records [B], without their objects.
+
+    A label map is still encoded; "" where there is none.
+    """
+    keys = {name: f"image/{name}" for name in ("encoded", "filename", "source_id")}
+    keys |= {"label_map": "image/segmentation/class/encoded"} if label_maps else {}
+    features = {key: tf.io.FixedLenFeature([], tf.string, "") for key in keys.values()}
     record = tf.io.parse_example(serialized, features)
-    return {name: record[f"image/{name}"] for name in names}
+    return {name: record[key] for name, key in keys.items()}
 
 
 def _to_pixels(fractions, size, shift=0.0):

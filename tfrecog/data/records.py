@@ -4,8 +4,8 @@ Keys are those of the TensorFlow Object Detection API and Model Garden, so recor
 `image/object/id`, and masks as COCO run lengths (`image/object/mask/counts`, `image/object/mask/runs`), which are cheap
 to sample. On disk boxes are fractions of the image, and keypoints are COCO pixel indices as fractions of the image; in
 memory both are continuous pixels. A label map (`image/segmentation/class/encoded`, as DeepLab and Model Garden have it)
-is a gray PNG of the image's size that counts the classes from 0, with 255 where a pixel does not count; in memory labels
-are 1..K, and 0 does not count.
+is a gray PNG of the image's size that counts the classes from 0, and is 255 where a pixel does not count; in memory
+labels are 1..K, and 0 does not count.
 """
 
 import hashlib

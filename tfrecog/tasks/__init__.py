@@ -8,5 +8,7 @@ def build(experiment: Experiment, info: DatasetInfo):
     """The task that `experiment.task` names."""
     from tfrecog.tasks.classification import Classification
     from tfrecog.tasks.detection import Detection
+    from tfrecog.tasks.segmentation import Segmentation
 
-    return {"detection": Detection, "classification": Classification}[experiment.task](experiment, info)
+    of = {"detection": Detection, "classification": Classification, "segmentation": Segmentation}
+    return of[experiment.task](experiment, info)

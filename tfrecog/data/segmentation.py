@@ -1,0 +1,181 @@
+"""Records of images with a label map each into batches, for `training` and for `evaluation`.
+
+A batch holds image [B, H, W, 3] float32 in 0..255, original_size [B, 2], record [B] (row in the index), image_id [B],
+seed [B, 2] of its randomness, valid [B], and in training label_map [B, H, W] int32 in 1..K, 0 where a pixel does not
+count.
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+from PIL import UnidentifiedImageError
+
+from tfrecog.data import image, order, read, records
+from tfrecog.data import index as indices
+from tfrecog.data.parse import parse_image
+
+# What the parts of an image's seed are for.
+LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
+
+
+def steps_per_epoch(index, config):
+    """Training batches that show every image at least once."""
+    return -(-len(index) // config.batch_size)
+
+
+def check(info, folder):
+    """ValueError if the records in a folder have no label maps."""
+    if not info.label_maps:
+        fits = " These have a class for each image: --task=classification." if info.image_labels else ""
+        raise ValueError(
+            f"{folder} holds no label maps, which --task=segmentation needs: pipelines.segmentation, pipelines.tfds, "
+            f"pipelines.coco and pipelines.scenes (the last two with --label_maps) write them.{fits}"
+        )
+
+
+def training(config, crop, info, index, *, seed, start_step, steps):
+    """Batches of the steps start_step..steps-1, augmented; the same ones wherever it starts.
+
+    Args:
+        config: DataConfig.
+        crop: H, W of the window that is cut from each resized image, and its label map.
+    """
+    per_epoch = steps_per_epoch(index, config)
+    groups = order.Groups(np.array([crop]), (np.arange(len(index)),))
+    batches_of = order.shuffled(groups, config.batch_size, seed)
+    damaged = read.Damaged() if config.skip_damaged else None
+
+    def rows_of(step):
+        epoch, position = divmod(int(step), per_epoch)
+        return batches_of(epoch)[0][position].astype(np.int64)
+
+    def batch(step):
+        rows = tf.ensure_shape(read.python(rows_of, [step], tf.int64), [config.batch_size])
+        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
+        return rows, tf.random.split(of_step, config.batch_size)
+
+    def example(row, example_seed):
+        record = _record(config, index, row, damaged)
+        picture, sound = read.picture_of(config.records, index, row, record, damaged)
+        labels = _label_map(config, info, index, row, record, damaged)
+        labels = tf.where(sound, labels, 0)
+        return read.facts(record, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
+
+    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
+    return read.prepare(dataset, example, config, config.batch_size)
+
+
+def evaluation(config, index, batch_size=None):
+    """Dataset of every image once, as it is, without labels; those of one size are together, and `valid` no fillers."""
+    sizes = np.stack([index.height, index.width], axis=-1)
+    rows, _, valid = order.in_turn(order.group_by_size(sizes), batch_size or config.eval_batch_size)
+
+    def example(row, valid):
+        record = _record(config, index, row)
+        picture, _ = read.picture_of(config.records, index, row, record)
+        facts = read.facts(record, row, tf.zeros([2], tf.int32))
+        return facts | {"image": tf.cast(picture, tf.float32), "valid": valid}
+
+    size = batch_size or config.eval_batch_size
+    return read.prepare(tf.data.Dataset.from_tensor_slices((rows.ravel(), valid.ravel())), example, config, size)
+
+
+def truth(folder, info, index, row):
+    """Labels [H, W] uint8 in 0..K of a record's label map; a ValueError names the record and what to do."""
+    record = records.decode(indices.read(folder, index, row))
+    return _labels(record.label_map or b"", (record.height, record.width), info, folder, index, row, record.filename)
+
+
+def _record(config, index, row, damaged=None):
+    """encoded, filename, source_id, label_map [] string, height and width [] of a row."""
+    serialized = read.serialized(config.records, index, row, damaged)
+    record = {name: value[0] for name, value in parse_image(serialized[None], label_maps=True).items()}
+    size = tf.constant(np.stack([index.height, index.width], axis=-1), tf.int32)
+    height, width = tf.unstack(tf.gather(size, row))
+    return record | {"height": height, "width": width}
+
+
+def _label_map(config, info, index, row, record, damaged):
+    """Labels [H, W] int32 of a record; with `damaged`, zeros stand in for a label map that cannot be used."""
+
+    def decode(png, row, filename, height, width):
+        size = int(height), int(width)
+        if not png and damaged and int(row) in damaged.rows:
+            return np.zeros(size, np.int32)
+        try:
+            return _labels(png, size, info, config.records, index, row, filename.decode()).astype(np.int32)
+        except ValueError as problem:
+            if damaged is None:
+                raise
+            damaged.report(int(row), str(problem))
+            return np.zeros(size, np.int32)
+
+    inputs = [record["label_map"], row, record["filename"], record["height"], record["width"]]
+    return tf.ensure_shape(read.python(decode, inputs, tf.int32), [None, None])
+
+
+def _labels(png, size, info, folder, index, row, filename):
+    """Labels [H, W] uint8 in 0..K of a PNG; a ValueError says what is wrong with it."""
+    try:
+        if not png:
+            raise ValueError("is missing")
+        labels = records.from_label_map(png)
+        if labels.shape != size:
+            raise ValueError(f"is {labels.shape} pixels (height, width), and the image {size}")
+        if labels.max(initial=0) > info.num_classes:
+            raise ValueError(f"has the class {labels.max() - 1}, counted from 0, of {info.num_classes}")
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        what = str(error) if isinstance(error, ValueError) else f"cannot be decoded ({error})"
+        shard = os.path.join(folder, index.shards[index.shard[int(row)]])
+        raise ValueError(
+            f"{index.place(int(row))}: the label map of image {filename!r} {what}. Repair it in the source "
+            f"(`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
+        ) from error
+    return labels
+
+
+def _augmented(config, crop, picture, labels, seed):
+    """Image [h, w, 3] and label map [h, w] of the window: after noise, flip, choice of scale and place."""
+    original = tf.shape(picture)[:2]
+    if config.photometric:
+        picture = image.photometric(picture, image.fold(seed, LIGHT), config.photometric)
+    if config.flip:
+        flipped = tf.random.stateless_uniform([], image.fold(seed, FLIP)) < config.flip
+        picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
+        labels = tf.cond(flipped, lambda: tf.reverse(labels, axis=[1]), lambda: labels)
+    which = tf.random.stateless_uniform([], image.fold(seed, SIDE), 0, len(config.short_side), tf.int32)
+    size = resized(original, tf.gather(config.short_side, which), config)
+    low, high = config.scale_jitter
+    if (low, high) != (1.0, 1.0):
+        jitter = tf.random.stateless_uniform([], image.fold(seed, SCALE), low, high)
+        size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
+    window = tf.minimum(size, crop)
+    share = tf.random.stateless_uniform([2], image.fold(seed, PLACE))
+    offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
+
+    picture = image.resize(picture, size, config.resize)
+    picture = tf.slice(picture, tf.concat([offset, [0]], 0), tf.concat([window, [3]], 0))
+    labels = tf.slice(nearest(labels, size), offset, window)
+    below, right = tf.unstack(crop - window)
+    padding = [[0, below], [0, right]]
+    return {
+        "image": tf.ensure_shape(tf.pad(picture, [*padding, [0, 0]]), [*crop, 3]),
+        "label_map": tf.ensure_shape(tf.pad(labels, padding), crop),
+    }
+
+
+def resized(size, short, config):
+    """Size [2] to which an image of a size [2] is resized; a short side of 0 leaves it as it is."""
+    target = image.target_size(size, tf.maximum(short, 1), config.long_side, config.size_rounding)
+    return tf.where(tf.equal(short, 0), size, target)
+
+
+def nearest(labels, size):
+    """Labels [h, w] of a size [2] from the pixels [H, W] under the centres of theirs."""
+    there = tf.shape(labels)
+    for axis in range(2):
+        centres = (tf.range(size[axis], dtype=tf.float32) + 0.5) * tf.cast(there[axis] / size[axis], tf.float32)
+        cells = tf.clip_by_value(tf.cast(tf.floor(centres), tf.int32), 0, there[axis] - 1)
+        labels = tf.gather(labels, cells, axis=axis)
+    return labels

@@ -1,0 +1,132 @@
+"""Semantic segmentation: where pictures, label maps, network and loss meet."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog import losses, precision
+from tfrecog.config import Experiment
+from tfrecog.data import image, index, read, segmentation
+from tfrecog.data.batches import Data, check_eval_split, describe
+from tfrecog.data.info import DatasetInfo
+from tfrecog.models import fcn
+from tfrecog.ops import windows
+
+_LOSSES = {"softmax": losses.pixel_cross_entropy, "binary": losses.pixel_binary_cross_entropy}
+
+
+class Segmentation:
+    """The task that `--task=segmentation` names."""
+
+    metrics = ("pixel_accuracy",)  # terms of `losses` that are shown, and no part of the loss
+
+    def __init__(self, experiment: Experiment, dataset: DatasetInfo):
+        self.experiment, self.config, self.info = experiment, experiment.segmenter, dataset
+        given = len(self.config.class_weights)
+        if given not in (0, dataset.num_classes):
+            raise ValueError(
+                f"--segmenter.class_weights has {given} weights, and {experiment.data.records} has "
+                f"{dataset.num_classes} classes: {', '.join(dataset.names[:30])}"
+            )
+
+    @property
+    def name(self) -> str:
+        """For people: `fcn8s on resnet18, softmax`."""
+        return f"{self.config.name} on {self.config.backbone.name}, {self.config.loss}"
+
+    def data(self) -> Data:
+        """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
+        experiment, dataset, crop = self.experiment, self.info, self.config.crop
+        data, seed = experiment.data, experiment.train.seed
+        segmentation.check(dataset, data.records)
+        rows = index.load(data.records, data.train_split)
+        check_eval_split(experiment, dataset)
+        if experiment.train.evaluate_epochs > 0:
+            index.load(data.records, data.eval_split)
+
+        def batches(start, total):
+            made = segmentation.training(data, crop, dataset, rows, seed=seed, start_step=start, steps=total)
+            return read.in_words(made)
+
+        return Data(
+            steps_per_epoch=segmentation.steps_per_epoch(rows, data),
+            batches=batches,
+            description=describe(experiment, dataset),
+            images=len(rows),
+        )
+
+    def build(self) -> fcn.Segmenter:
+        """A new network with its variables."""
+        keras.utils.set_random_seed(self.experiment.train.seed)
+        with precision.layers(self.experiment.train.precision):
+            model = fcn.build(self.config, self.info.num_classes)
+        model.logits(tf.zeros([1, 64, 64, 3]), training=True, seed=tf.zeros([1, 2], tf.int32))
+        model.built = True
+        return model
+
+    def losses(self, model: fcn.Segmenter, batch: dict) -> dict:
+        """`class_loss`, `auxiliary_loss` of a network with a second head, and `pixel_accuracy`: pairs (total, count).
+
+        Of one replica's share of a batch [B, ...]; a pixel of label 0 counts nowhere.
+        """
+        labels = batch["label_map"]
+        outputs = model.logits(batch["image"], training=True, seed=batch["seed"])
+        weights, counts = losses.pixel_weights(labels, self.config.class_weights), self.counts(batch)
+        total, _ = _LOSSES[self.config.loss](outputs["main"], labels, weights)
+        terms = {"class_loss": (total, counts["class_loss"])}
+        if "auxiliary" in outputs:
+            total, _ = _LOSSES[self.config.loss](outputs["auxiliary"], labels, weights)
+            terms["auxiliary_loss"] = self.config.auxiliary * total, counts["class_loss"]
+        return terms | {"pixel_accuracy": losses.hits(outputs["main"], labels)}
+
+    def counts(self, batch: dict) -> dict:
+        """The counts of `losses`, which the batch alone decides: name → []."""
+        labels = batch["label_map"]
+        if self.config.reduction == "sum":
+            count = tf.cast(tf.shape(labels)[0], tf.float32)
+        else:
+            count = tf.reduce_sum(losses.pixel_weights(labels, self.config.class_weights))
+        counts = {"class_loss": count}
+        if self.config.name == "fcn_dilated" and self.config.auxiliary:
+            counts["auxiliary_loss"] = count
+        return counts | {"pixel_accuracy": losses.count_where(labels > 0)}
+
+    def predict(self, model: fcn.Segmenter, batch: dict) -> dict:
+        """`label_map` [B, H, W] uint8 in 1..K of `image` [B, H, W, 3] in 0..255, at its own size.
+
+        The class of the highest mean score over `segmenter.scales` and the mirror image, read bilinearly where the
+        network sees another size. With one view the scores are logits, else probabilities.
+        """
+        seen, views = batch["image"], []
+        original, data = tf.shape(seen)[1:3], self.experiment.data
+        size = segmentation.resized(original, data.eval_short_side, data)
+        several = self.config.mirror or len(self.config.scales) > 1
+        for scale in self.config.scales:
+            scaled = size if scale == 1 else tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale + 0.5, tf.int32), 1)
+            view = _resize(seen, scaled, data.resize)
+            for mirrored in (False, True)[: 1 + self.config.mirror]:
+                logits = self._logits(model, view[:, :, ::-1] if mirrored else view)
+                scores = self._probabilities(logits) if several else logits
+                scores = scores[:, :, ::-1] if mirrored else scores
+                views.append(_read(scores, original))
+        return {"label_map": tf.cast(tf.argmax(tf.add_n(views), axis=-1, output_type=tf.int32) + 1, tf.uint8)}
+
+    def _logits(self, model, view):
+        """Logits [B, H, W, K] of a view [B, H, W, 3], through windows if it is to be."""
+        if not self.config.window:
+            return model(view)
+        return windows.sliding_mean(model, view, self.config.window, self.info.num_classes)
+
+    def _probabilities(self, logits):
+        return tf.nn.softmax(logits) if self.config.loss == "softmax" else tf.nn.sigmoid(logits)
+
+
+def _resize(images, size, by):
+    """Images [B, h, w, 3] of images [B, H, W, 3], as the reader resizes one."""
+    if by == "pillow":
+        return tf.map_fn(lambda one: image.resize(one, size, by), images)
+    return _read(images, size)
+
+
+def _read(values, size):
+    """Values [B, h, w, C] read bilinearly at half-pixel centres of values [B, H, W, C]; themselves at their size."""
+    return tf.raw_ops.ResizeBilinear(images=values, size=size, half_pixel_centers=True)
