@@ -105,7 +105,14 @@ def publish(
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
     columns = dict(zip(index.COLUMNS, rows.T, strict=False))  # The last is the number of crowds.
     index.save(out, split, index.Index(shards=names, sizes=tuple(note["bytes"] for note in notes), **columns))
-    made = info.Split(images=len(rows), instances=int(rows[:, 5].sum()), crowd=int(rows[:, 8].sum()), shards=names)
+    pixels = np.array([counts for note in notes if (counts := note.get("pixels"))], np.int64)  # older notes have none
+    made = info.Split(
+        images=len(rows),
+        instances=int(rows[:, 5].sum()),
+        crowd=int(rows[:, 8].sum()),
+        shards=names,
+        pixels=tuple(pixels.sum(axis=0).tolist()) if len(pixels) else (),
+    )
     info.save(out, dataclasses.replace(facts, splits={split: made}))
     for name in stale:  # of an earlier build of this split into another number of shards
         earlier = dataclasses.replace(tasks[0], name=name)

@@ -126,7 +126,7 @@ def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
 def _run(waiting: list[Task], tasks: list[Task], source: Source, jobs: int) -> None:
     total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
     with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
-        write = Writer(source.make, source.info.keypoints, source.png_masks)
+        write = Writer(source.make, source.info.keypoints, source.png_masks, source.info.num_classes)
         try:
             pool.run(write, waiting, jobs=jobs, progress=bar.update)
         except BaseException:
@@ -141,10 +141,12 @@ class Writer:
     make: Callable
     keypoints: tuple[str, ...]
     png_masks: bool
+    classes: int  # K
 
     def __call__(self, task: Task, at: Callable[[str], None]) -> None:
         """Writes the shard and its note; calls `at` with the name of each item before it is made."""
         rows, found = [], []
+        pixels = np.zeros(self.classes + 1, np.int64)  # by label; 0 does not count
         with atomic.write(task.draft, "wb") as file:
             for item in task.items:
                 at(item.name)
@@ -157,12 +159,16 @@ class Writer:
                 crowd, sides = len(record.crowd) - instances, [record.height, record.width]
                 counts = [instances, record.labelled_keypoints, record.label, crowd]
                 rows.append([file.tell(), len(payload), *sides, *counts])
+                if record.label_map is not None:
+                    labels = records.from_label_map(record.label_map)
+                    pixels += np.bincount(labels.ravel(), minlength=len(pixels))
                 header = struct.pack("<Q", len(payload))
                 file.write(header + struct.pack("<I", index.masked_crc(header)))
                 file.write(payload)
                 file.write(struct.pack("<I", index.masked_crc(payload)))
             size = file.tell()
         note = {"fingerprint": task.fingerprint, "bytes": size, "rows": rows}
+        note["pixels"] = pixels.tolist() if pixels.any() else []
         note["problems"] = [dataclasses.asdict(problem) for problem in found]
         with atomic.write(task.draft_note) as file:
             json.dump(note, file)

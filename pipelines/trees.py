@@ -13,20 +13,23 @@ EXTENSIONS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", 
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
-def listing(path: str, found: list[Problem]) -> tuple[list[File], list[str]]:
+def listing(
+    path: str, found: list[Problem], flag: str = "--images", extensions: tuple[str, ...] = EXTENSIONS
+) -> tuple[list[File], list[str]]:
     """The images of a folder or a tar in the order of their names, and the names of its folders.
 
-    Tars stand for folders of their name, and what has a dot before its name is not looked at.
+    Tars stand for folders of their name, and what has a dot before its name is not looked at. `flag` is what gave the
+    path, for messages.
     """
     if os.path.isdir(path):
         files = _walk(path, found)
     elif os.path.exists(path):
         files = tars.files(path, found)
     else:
-        raise Refused(f"there is no {path}; give the tar, or the folder of the images, with --images")
+        raise Refused(f"there is no {path}; give the tar, or the folder of the images, with {flag}")
     files = [file for file in files if not any(map(_hidden, file.name.split("/")))]
     folders = {file.name.rpartition("/")[0] for file in files}
-    images = [file for file in files if file.name.lower().endswith(EXTENSIONS)]
+    images = [file for file in files if file.name.lower().endswith(extensions)]
     for name, count in Counter(file.name for file in images).items():
         if count > 1:
             what = f"{count} files have this name in {path}"

@@ -1,0 +1,61 @@
+"""The values of the pixels of a label file, exactly as it has them."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from pipelines.class_tables import Table, to_labels
+
+_GRAY_BITS = {2: 85, 4: 17}  # Pillow stretches gray PNGs of so few bits to 0..255
+
+
+class Unusable(ValueError):
+    """A file that is no label map: kind, words and remedy."""
+
+    def __init__(self, kind: str, what: str, remedy: str):
+        super().__init__(what)
+        self.kind, self.what, self.remedy = kind, what, remedy
+
+
+def read(data: bytes, table: Table) -> tuple[np.ndarray, dict[str, int]]:
+    """Labels [H, W] uint8, 0 where a pixel does not count, and pixels by what has no class: a value or a colour.
+
+    Raises:
+        Unusable: with the reason and what to do.
+    """
+    try:
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+    except Exception as error:  # Pillow's decoders raise many kinds.
+        words = f"its {len(data):,} bytes are no image that can be decoded ({type(error).__name__})"
+        raise Unusable("label map cannot be decoded", words, "Download or copy it again.") from error
+    mode, kind = picture.mode, picture.format
+    if kind in ("JPEG", "MPO", "WEBP"):
+        what = f"it is a {kind}, which changes the values of pixels"
+        raise Unusable("label map with losses", what, "Save it as PNG from the source; the values here are lost.")
+    if mode in ("RGB", "RGBA"):
+        if not table.label_of_colour:
+            what = f"it is an {mode} image, and the classes have no colours"
+            remedy = (
+                "Give each class its colour in the file of --classes (name r g b), or save it as palette or gray PNG."
+            )
+            raise Unusable("RGB label file", what, remedy)
+        channels = np.asarray(picture.convert("RGB"), np.int64)
+        labels, outside = to_labels(channels @ [1, 256, 65536], table.label_of_colour)
+        return labels, {f"colour {n % 256} {n // 256 % 256} {n // 65536}": count for n, count in outside.items()}
+    if mode.startswith("I") or mode == "F":
+        top = int(np.asarray(picture, np.float64).max(initial=0))
+        what = f"it has {'16' if mode.startswith('I') else '32'} bits a pixel ({mode}), its highest value is {top}"
+        remedy = (
+            "Save it with 8 bits: a value a class, below 255. If it numbers instances, take the file of the classes."
+        )
+        raise Unusable("16-bit label file", what, remedy)
+    if mode not in ("1", "L", "P"):
+        what = f"it is an image of mode {mode}"
+        raise Unusable("label file of another kind", what, "Save it as palette or gray PNG of 8 bits.")
+    values = np.asarray(picture, np.uint8)
+    if kind == "PNG" and mode == "L" and data[25] == 0:  # in IHDR: bits a pixel at byte 24, gray is 0 at byte 25
+        values = values // _GRAY_BITS.get(data[24], 1)
+    labels, outside = to_labels(values, table.label_of)
+    return labels, {str(value): count for value, count in outside.items()}
