@@ -97,6 +97,8 @@ class ResNet(keras.layers.Layer):
     `zero_gamma` is as of `Block`.
     """
 
+    half_pixels = False  # Cell i of level l is centred at pixel 2**l * i: every stride is of an odd, padded window.
+
     def __init__(self, config: BackboneConfig, last: int = 5, name: str = "backbone", zero_gamma: bool = False):
         super().__init__(name=name)
         norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
