@@ -8,6 +8,9 @@ and hide parts of one another. Masks hold the pixels whose centre is visible; bo
 the topmost, leftmost, bottommost and rightmost pixel of each whole object, the middle of several: visibility 2 seen,
 1 hidden by another object, 0 outside the image. The same seed makes the same bytes; another split is made of other
 images.
+
+With --label_maps the same images get the class of each pixel instead, for --task=segmentation: the background, or that
+of the object that is seen there.
 """
 
 import dataclasses
@@ -37,6 +40,12 @@ INFO = info.DatasetInfo(
     keypoint_sigmas=(SIGMA,) * len(KEYPOINTS),
     masks=True,
 )
+# Of label maps the background is a class like any other.
+MAPS_INFO = info.DatasetInfo(
+    categories=tuple(info.Category(name, value) for value, name in enumerate(("background", *CLASSES))),
+    splits={},
+    label_maps=True,
+)
 # An object is not drawn if it, or one below it, would show less than this share of itself.
 MIN_VISIBLE = 0.6
 MIN_CONTRAST = 80.0  # between the mean colours of an object and of what is around it, of 441
@@ -54,6 +63,7 @@ class Scenes:
     min_objects: int = 1
     max_objects: int = 6
     format: str = "jpeg"
+    label_maps: bool = False  # the class of each pixel, and no objects
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,8 @@ def build(out: str, split: str, count: int, options: Scenes | None = None, *, sh
     extension = {"jpeg": "jpg", "png": "png"}[options.format]
     items = [Scene(f"{split}-{number:06d}.{extension}", split, number, options) for number in range(count)]
     size = count * options.height * options.width // 4  # bytes, at least
-    return shards.build(shards.Source(items, make, INFO, size), out, split, shards=shard_count, jobs=jobs)
+    facts = MAPS_INFO if options.label_maps else INFO
+    return shards.build(shards.Source(items, make, facts, size), out, split, shards=shard_count, jobs=jobs)
 
 
 def make(scene: Scene) -> tuple[records.Record, list]:
@@ -91,6 +102,13 @@ def make(scene: Scene) -> tuple[records.Record, list]:
     encoded = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
     picture.save(encoded, options.format, **({"quality": 92} if options.format == "jpeg" else {}))
+    if options.label_maps:
+        labels = np.ones((height, width), np.uint8)  # background
+        for label, mask, _ in objects:
+            labels[mask] = 1 + label
+        whole = {"label_map": records.to_label_map(labels)}
+        names = scene.name, str(scene.number + 1)
+        return records.without_objects(encoded.getvalue(), options.format, height, width, *names, **whole), []
     labels = np.array([label for label, _, _ in objects], np.int64)
     masks = [mask for _, mask, _ in objects]
     record = records.Record(
@@ -216,7 +234,8 @@ def main() -> None:
     options = Scenes(**{name: values[name].value for name in names})
     built = build(values.out, values.split, values.count, options, shard_count=values.shards, jobs=values.jobs)
     made = built.split
-    counts = f"{made.images:,} images and {made.instances:,} objects in {len(made.shards)} shards"
+    marked = "label maps" if options.label_maps else f"{made.instances:,} objects"
+    counts = f"{made.images:,} images and {marked} in {len(made.shards)} shards"
     print(f"{values.out}: {values.split} has {counts}")
 
 
@@ -233,6 +252,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("min_objects", default.min_objects, "Fewest objects tried in an image.", lower_bound=0)
     flags.DEFINE_integer("max_objects", default.max_objects, "Most objects in an image.", 0, 99)
     flags.DEFINE_enum("format", default.format, ["jpeg", "png"], "How the images are encoded.")
+    flags.DEFINE_boolean("label_maps", default.label_maps, "Write the class of each pixel, and no objects.")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipelines import check, scenes, shapes
-from tfrecog.data import records
+from tfrecog.data import info, records
 
 RECORDS = [scenes.make(scenes.Scene(f"{n}.jpg", "train", n, scenes.Scenes()))[0] for n in range(40)]
 
@@ -24,6 +24,27 @@ def test_boxes_are_tight_around_the_masks_and_areas_count_their_pixels():
 
 def test_a_pixel_belongs_to_one_object_at_most():
     assert max(_masks(record).sum(axis=0).max() for record in RECORDS if len(record.masks)) == 1
+
+
+def test_the_label_map_of_a_scene_is_drawn_by_its_masks_on_the_same_picture():
+    for number, record in enumerate(RECORDS[:10]):
+        scene = scenes.Scene(f"{number}.jpg", "train", number, scenes.Scenes(label_maps=True))
+        mapped, found = scenes.make(scene)
+        assert not found and mapped.encoded == record.encoded and not len(mapped.labels)
+        expected = np.zeros((record.height, record.width), int)  # masks share no pixel
+        for label, mask in zip(record.labels, _masks(record), strict=True):
+            expected += label * mask
+        # The first label is that of the background, the classes of the shapes come after it.
+        np.testing.assert_array_equal(records.from_label_map(mapped.label_map), 1 + expected)
+
+
+def test_a_set_with_label_maps_counts_the_pixels_of_each_class(tmp_path, read_all):
+    made = scenes.build(str(tmp_path), "train", 5, scenes.Scenes(label_maps=True), jobs=1).split
+    facts = info.load(tmp_path)
+    assert facts.label_maps and facts.names == ("background", *scenes.CLASSES) and not facts.masks
+    maps = [records.from_label_map(record.label_map) for record in read_all(tmp_path, "train")]
+    assert made.pixels == tuple(sum(int(np.sum(labels == label)) for labels in maps) for label in range(8))
+    assert made.pixels[0] == 0 and sum(made.pixels) == 5 * 128 * 160
 
 
 def test_a_keypoint_is_seen_where_its_pixel_belongs_to_the_object():
