@@ -120,10 +120,11 @@ def best(workdir: str | Path) -> Path | None:
 
 
 def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
-    """Notes the checkpoint of `step` as the best if its AP (of keypoints or masks, if there are) or top-1 is; never
-    pruned."""
+    """Notes the checkpoint of `step` as the best if its AP (of keypoints or masks, if there are), top-1 or mean
+    IoU is; never pruned."""
     # Without objects AP is undefined: -1, or NaN.
-    by = next((name for name in ("keypoint_AP", "mask_AP", "box_AP", "top1") if metrics.get(name, -1) >= 0), None)
+    known = ("keypoint_AP", "mask_AP", "box_AP", "top1", "mean_iou")
+    by = next((name for name in known if metrics.get(name, -1) >= 0), None)
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
         return False

@@ -13,14 +13,14 @@ import tensorflow as tf
 from tfrecog import checkpoints, flagged, interruption, limits, memory, replicas, tasks
 from tfrecog.config import Experiment
 from tfrecog.data import info
-from tfrecog.evaluations import classification, detection
+from tfrecog.evaluations import classification, detection, segmentation
 from tfrecog.evaluations.report import METRICS
 from tfrecog.tasks import relabelled
 
 CHECKPOINT = (
-    "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP or top-1 on the "
-    "evaluation split, which flatters a little), or a path: a checkpoint (RUN/checkpoints/step-00000120), or the "
-    "folder of a run, of which it is the best, or else the latest."
+    "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP, top-1 or mean IoU "
+    "on the evaluation split, which flatters a little), or a path: a checkpoint (RUN/checkpoints/step-00000120), or "
+    "the folder of a run, of which it is the best, or else the latest."
 )
 
 
@@ -46,12 +46,14 @@ def evaluate(
         out: folder for metrics.json (the numbers, a row for each class, what was evaluated) and what belongs to it: of
             a detector detections.json (COCO's results format, with the ids of the source); of a classifier
             predictions.csv (of each image the best five classes), confusion.csv and .png (how many of each class were
-            taken for which) and misclassified.jpg (the mistakes that it was surest of). None: nothing is written.
+            taken for which) and misclassified.jpg (the mistakes that it was surest of); of a segmenter predictions.csv
+            (pixel accuracy and mean IoU of each image), confusion.csv and .png (of pixels) and worst.jpg (the images
+            with the lowest pixel accuracy). None: nothing is written.
         options: `step` of the model's training and `checkpoint` that the weights are from, for metrics.json; `show`
             prints the numbers and a line for each class.
     """
-    of = {"detection": detection.evaluate, "classification": classification.evaluate}[experiment.task]
-    return of(task, model, experiment, strategy, out, **options)
+    of = {"detection": detection, "classification": classification, "segmentation": segmentation}[experiment.task]
+    return of.evaluate(task, model, experiment, strategy, out, **options)
 
 
 def restore(experiment: Experiment, checkpoint: str):
@@ -110,8 +112,9 @@ def main(evaluation: Evaluation) -> None:
         evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
     except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
-    beside = {"detection": (detection.DETECTIONS,), "classification": classification.FILES}[evaluation.task]
-    files = [name for name in (METRICS, *beside) if (Path(out) / name).is_file()]
+    beside = {"detection": (detection.DETECTIONS,), "classification": classification.FILES}
+    beside |= {"segmentation": segmentation.FILES}
+    files = [name for name in (METRICS, *beside[evaluation.task]) if (Path(out) / name).is_file()]
     print(f"Wrote {', '.join(files[:-1])} and {files[-1]} in {out}")
 
 

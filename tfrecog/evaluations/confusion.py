@@ -1,4 +1,4 @@
-"""confusion.csv and confusion.png: how many images of each class were taken for which."""
+"""confusion.csv and confusion.png: how many images, or pixels, of each class were taken for which."""
 
 import csv
 from pathlib import Path
@@ -16,25 +16,28 @@ MOST = 30  # classes that a picture has room for
 LETTERS = 22  # of a class name
 
 
-def write(out: Path, confusion: np.ndarray, names: tuple[str, ...], title: str) -> None:
+def write(
+    out: Path, confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: np.ndarray | None = None
+) -> None:
     """Writes both files: counts [true, said] of classes with these names.
 
     The table has a row and a column for each class. The picture has those that are mistaken most, if there are many.
+    Where pixels are counted, `pixels` [K] is how many there are of each class: the picture then has percentages.
     """
     with atomic.write(out / TABLE) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["true \\ said", *names])
         rows.writerows([name, *counts] for name, counts in zip(names, confusion.tolist(), strict=True))
     with atomic.write(out / PICTURE, "wb") as file:
-        picture(confusion, names, title).savefig(file, format="png")
+        picture(confusion, names, title, pixels).savefig(file, format="png")
 
 
-def picture(confusion: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
-    """A figure of the counts [true, said]; the colour is the share of the true class."""
+def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: np.ndarray | None = None) -> Figure:
+    """A figure of the counts [true, said], or of percentages of `pixels`; the colour is the share of the true class."""
     chosen = most_confused(confusion, MOST)
     if len(chosen) < len(names):
         title += f"\nthe {len(chosen)} of {len(names):,} classes in the commonest mistakes"
-    part, of_class = confusion[np.ix_(chosen, chosen)], confusion.sum(axis=1)[chosen]
+    part, of_class = confusion[np.ix_(chosen, chosen)], (confusion.sum(axis=1) if pixels is None else pixels)[chosen]
     share = part / np.maximum(of_class, 1)[:, None]
     labels = [_short(names[i]) for i in chosen]
 
@@ -49,11 +52,11 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str) -> Figure
     axes.set_xticks(places, labels, rotation=90 if max(map(len, labels), default=1) > 2 else 0, parse_math=False)
     axes.set_yticks(places, labels, parse_math=False)
     axes.set_xlabel("said")
-    axes.set_ylabel("true")
+    axes.set_ylabel("true" if pixels is None else "true, and which % of its pixels")
     axes.set_title(title, fontsize=10, parse_math=False)
     for row, column in zip(*np.nonzero(part), strict=True):
         ink = "white" if share[row, column] > 0.4 else "black"
-        number = _brief(int(part[row, column]))
+        number = _brief(int(part[row, column])) if pixels is None else _percent(share[row, column])
         axes.text(column, row, number, ha="center", va="center", color=ink, fontsize=9 if len(number) < 4 else 7)
     return figure
 
@@ -78,3 +81,9 @@ def _short(name):
 def _brief(count):
     """A count in at most four letters."""
     return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
+
+
+def _percent(share):
+    """A share in at most four letters; nothing where it would be 0.0."""
+    percent = 100 * share
+    return f"{percent:.0f}" if percent >= 9.95 else f"{percent:.1f}" if percent >= 0.05 else ""

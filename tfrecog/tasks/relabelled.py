@@ -27,7 +27,8 @@ class Relabelled:
         """What the task says, in the labels of the records.
 
         The label of a detection of a class that they lack is 0, as of an empty slot. Of a classifier's probabilities
-        [B, K] those of their classes are left, made to be 1 together: it chooses among these.
+        [B, K] those of their classes are left, made to be 1 together: it chooses among these. The label of a pixel of a
+        class that they lack is 0.
         """
         said = self._task.predict(model, batch)
         if "labels" in said:
@@ -36,6 +37,10 @@ class Relabelled:
             # A softmax can round all that is left to 0; what is not a number stays so.
             left = tf.gather(said["probabilities"], self._places, axis=-1) + 1e-30
             said = said | {"probabilities": left / tf.reduce_sum(left, axis=-1, keepdims=True)}
+        if "label_map" in said:
+            # As 0, none of them: a pixel of a class that they lack is wrong wherever it counts.
+            places = tf.cast(said["label_map"], tf.int32)
+            said = said | {"label_map": tf.gather(tf.constant(self._label_of, tf.uint8), places)}
         return said
 
 

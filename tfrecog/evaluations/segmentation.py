@@ -1,0 +1,81 @@
+"""Evaluation of a segmenter: IoU and accuracy of its label maps at the images' own size, and the worst of them."""
+
+import contextlib
+import csv
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfrecog import atomic, inference
+from tfrecog.config import Experiment
+from tfrecog.data import index, info, records
+from tfrecog.evaluations import confusion, report, worst
+from tfrecog.metrics import segmentation_table
+from tfrecog.metrics.segmentation import Evaluator, numbers_of
+
+PREDICTIONS = "predictions.csv"
+FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, worst.SHEET)
+
+
+def evaluate(
+    task,
+    model,
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    out: str | Path | None = None,
+    *,
+    step: int | None = None,
+    checkpoint: str | Path | None = None,
+    show: bool = False,
+) -> dict[str, float]:
+    """`mean_iou`, `mean_accuracy`, `pixel_accuracy` and `frequency_weighted_iou`; see `metrics.segmentation`.
+
+    Arguments are as of `tfrecog.evaluate.evaluate`. One image is in memory at a time, beside the worst few.
+    """
+    from tfrecog.data import segmentation
+
+    data = experiment.data
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    segmentation.check(dataset, data.records)
+    if not len(where):
+        raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
+    evaluator, failures = Evaluator(dataset.num_classes), worst.Worst()
+    ignored = 0
+    batches = segmentation.evaluation(data, where, inference.batch_size(data.eval_batch_size, strategy))
+    with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
+        # A graph for each size would be too many.
+        for said, facts in inference.each(task, model, strategy, batches, any_size=True):
+            row = int(facts["record"])
+            truth = segmentation.truth(data.records, dataset, where, row)
+            counts = evaluator.add(truth, said["label_map"])
+            ignored += int((truth == 0).sum())
+            if out:
+                name, numbers = records.decode(index.read(data.records, where, row)).filename, numbers_of(counts)
+                write([name, int(counts.sum()), *(numbers.get(key, "") for key in ("pixel_accuracy", "mean_iou"))])
+                if numbers:
+                    failures.add(row, numbers["pixel_accuracy"], said["label_map"])
+            progress.update()
+    numbers, table = evaluator.summarize(), evaluator.table(dataset.names)
+    if not numbers:
+        raise ValueError(f"split {data.eval_split!r} of {data.records}: not one pixel counts; all are void")
+    if out:
+        title = f"{data.eval_split}: {len(where):,} images, mean IoU {100 * numbers['mean_iou']:.1f} %"
+        confusion.write(Path(out), evaluator.confusion, dataset.names, title, pixels=evaluator.pixels)
+        failures.write(Path(out), data.records, where, dataset)
+    counts = {"images": len(where), "pixels": int(evaluator.pixels.sum()), "ignored": ignored}
+    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, **counts)
+    if show:
+        print(segmentation_table.text_of(numbers, table))
+    return numbers
+
+
+@contextlib.contextmanager
+def _table(out):
+    """A function that appends a row to OUT/predictions.csv, one an image, which appears when it is whole."""
+    if not out:
+        yield lambda row: None
+        return
+    with atomic.write(Path(out) / PREDICTIONS) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file_name", "pixels", "pixel_accuracy", "mean_iou"])
+        yield writer.writerow

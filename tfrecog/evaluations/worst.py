@@ -1,0 +1,60 @@
+"""worst.jpg: the images of which a segmenter says most pixels wrongly, each with its true and its said label map."""
+
+import heapq
+from pathlib import Path
+
+import numpy as np
+
+from tfrecog import draw, photos
+from tfrecog.data import image, index, info, records
+
+SHEET, MOST = "worst.jpg", 8
+CELL = 400  # pixels of a picture's longer side, of three in a row
+
+
+class Worst:
+    """Keeps the worst ones of a stream: those with the lowest pixel accuracy."""
+
+    def __init__(self):
+        self._worst: list[tuple] = []
+
+    def add(self, row: int, accuracy: float, said: np.ndarray) -> None:
+        """An image, row of the index, and what was said of it [H, W]."""
+        if len(self._worst) == MOST and -accuracy <= self._worst[0][0]:
+            return  # Of equal ones the first in the index stays.
+        entry = (-accuracy, -row, records.to_label_map(said))  # As a PNG, which takes less memory.
+        if len(self._worst) < MOST:
+            heapq.heappush(self._worst, entry)
+        else:
+            heapq.heappushpop(self._worst, entry)
+
+    def write(self, out: Path, folder: str, where: index.Index, dataset: info.DatasetInfo) -> None:
+        """Writes OUT/worst.jpg, the worst first: picture, truth and what was said; or removes it if all is right."""
+        failures = [entry for entry in sorted(self._worst, reverse=True) if -entry[0] < 1]
+        if not failures:
+            (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
+            return
+        seen = []
+        for negative, row, said in failures:
+            record = records.decode(index.read(folder, where, -row))
+            assert record.label_map is not None  # The evaluation has read it.
+            picture = image.decode(record.encoded).numpy()
+            labels = [records.from_label_map(png) for png in (record.label_map, said)]
+            seen.append((picture, *labels, f"{record.filename}: pixel accuracy {-negative:.1%}"))
+        photos.save(triples(seen, dataset), out / SHEET)
+
+
+def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset: info.DatasetInfo) -> np.ndarray:
+    """Sheet uint8 [H, W, 3] of rows of a picture [h, w, 3], its true and its said labels [h, w], with a legend.
+
+    Each comes with a caption. The legend has the share of each class in the truth and in what was said.
+    """
+    colours = [category.colour for category in dataset.categories]
+    pictures, captions = [], []
+    for picture, truth, said, caption in seen:
+        pictures += [picture, *(draw.label_map(picture, labels, colours=colours) for labels in (truth, said))]
+        captions += [caption, "true", "said"]
+    sheet = draw.sheet(pictures, 3, captions, CELL, 16)
+    truths, saids = (np.concatenate([one[place].ravel() for one in seen]) for place in (1, 2))
+    legend = draw.legend(truths, dataset.names, colours, width=sheet.shape[1], said=saids)
+    return np.concatenate([sheet, legend])
