@@ -93,8 +93,8 @@ class BackboneConfig:
     name: Annotated[
         Literal[
             "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "mobilenet_v3_large",
-            "vgg16", "keras_resnet50", "keras_resnet101", "keras_vgg16", "keras_mobilenet_v2", "keras_mobilenet_v3_small",
-            "keras_mobilenet_v3_large", "keras_efficientnet_v2_b0",
+            "vgg16", "keras_resnet50", "keras_resnet101", "keras_vgg16", "keras_mobilenet_v2",
+            "keras_mobilenet_v3_small", "keras_mobilenet_v3_large", "keras_efficientnet_v2_b0",
         ],
         "Which network; those without keras_ are torchvision's. vgg16 is for FCNs.",
     ] = "resnet50"  # fmt: skip
@@ -332,8 +332,8 @@ class SegmenterConfig:
         "(torchvision: 0.1, of whole pixels' features one by one)."
     ] = 0.5  # fmt: skip
     auxiliary: Annotated[
-        float, "fcn_dilated: weight in the loss of a second head on res4, used in training only; 0.5 in torchvision. 0: "
-        "no such head."
+        float, "fcn_dilated: weight of the loss of a second head on res4, in training only (torchvision: 0.5). 0: no "
+        "such head."
     ] = 0.5  # fmt: skip
     loss: Annotated[
         Literal["softmax", "binary"],
