@@ -157,7 +157,7 @@ def label_map(
         raise ValueError(f"a label map of {labels.shape} pixels is not one of a picture of {image.shape[:2]}")
     factor = enlargement(*labels.shape, min_side)
     pixels, places = image.repeat(factor, 0).repeat(factor, 1), labels.repeat(factor, 0).repeat(factor, 1)
-    tints = _palette(int(labels.max(initial=0)), colours)[places]
+    tints = palette(int(labels.max(initial=0)), colours)[places]
     line = max(1, round(min(places.shape) / 400))
     # A class is tinted more lightly where the same one is on all sides; no line stands around what does not count.
     inside = (places == 0) | _alike(places, line)
@@ -187,7 +187,7 @@ def legend(
     counts = np.stack([np.bincount(one, minlength=len(names) + 1) for one in maps]).astype(float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     present = [i for i in np.argsort(-shares.max(axis=0), kind="stable") if shares[:, i].any()]
-    palette = _palette(counts.shape[1] - 1, colours)
+    tints = palette(counts.shape[1] - 1, colours)
     font = ImageFont.load_default(min(28, max(10, round(width / 44))))
     swatch, gap, line = font.size, max(4, font.size // 2), round(font.size * 1.5)
 
@@ -201,7 +201,7 @@ def legend(
     for place, (i, text) in enumerate(zip(present, texts, strict=True)):
         column, row = divmod(place, rows)
         x, y = round(gap + column * step), gap // 2 + row * line + (line - swatch) // 2
-        patch = np.full([swatch, swatch, 3], palette[i] if i else 255, np.uint8)
+        patch = np.full([swatch, swatch, 3], tints[i] if i else 255, np.uint8)
         page.paste(Image.fromarray(patch if i else _hatched(patch, max(2, swatch // 5))), (x, y))
         canvas.rectangle((x, y, x + swatch - 1, y + swatch - 1), outline="black")
         room = round(step - swatch - 2 * gap)
@@ -214,8 +214,8 @@ def class_colour(label: int) -> tuple[int, int, int]:
     return colour(label, label + label // 21)  # Labels 5, 8, 13 and 21 apart have like hues, and so other shades.
 
 
-def _palette(highest, colours):
-    """RGB [highest + 1, 3] of the labels; the first, of what does not count, is black."""
+def palette(highest: int, colours: Sequence[tuple[int, int, int] | None] = ()) -> np.ndarray:
+    """RGB uint8 [highest + 1, 3] of the labels; the first, of what does not count, is black. See `label_map`."""
     own = [colours[label - 1] if label <= len(colours) else None for label in range(1, highest + 1)]
     return np.array([(0, 0, 0), *(rgb or class_colour(label) for label, rgb in enumerate(own, 1))], np.uint8)
 

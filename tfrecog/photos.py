@@ -36,14 +36,14 @@ def find(images: str) -> list[Path]:
     return list(paths)
 
 
-def picture_paths(paths: list[Path], out: Path) -> list[Path]:
-    """Where the picture of each image goes: its place below the folder that all have in common, as a JPEG."""
+def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Path]:
+    """Where the picture of each image goes: its place below the folder that all have in common, as a JPEG or PNG."""
     common = os.path.commonpath([path.resolve().parent for path in paths])
     below = [path.resolve().relative_to(common) for path in paths]
-    plain = [path.with_suffix(".jpg") for path in below]
+    plain = [path.with_suffix(suffix) for path in below]
     # a.png and a.jpg would be one picture, so they become a.png.jpg and a.jpg.jpg.
     pictures = [
-        out / (path.with_name(path.name + ".jpg") if plain.count(short) > 1 else short)
+        out / (path.with_name(path.name + suffix) if plain.count(short) > 1 else short)
         for path, short in zip(below, plain, strict=True)
     ]
     images = {path.resolve() for path in paths}

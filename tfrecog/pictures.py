@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import draw, inference, photos
+from tfrecog import draw, inference, photos, segment
 from tfrecog.config import Experiment
-from tfrecog.data import classification, detection, image, index, info, records
-from tfrecog.evaluations import confusion, mistakes
+from tfrecog.data import classification, detection, image, index, info, records, segmentation
+from tfrecog.evaluations import confusion, mistakes, worst
 from tfrecog.evaluations.detection import detections
 from tfrecog.metrics import rle
 
@@ -71,10 +71,7 @@ def classified(
     `predictions`: what it sees of `count` images, spread over the evaluation split, in green if it is right and else in
     red. `confusion`: of the evaluation before. `filters`: of the first layer.
     """
-    pictures = {"predictions": _said(task, model, experiment, strategy, count)}
-    confusions = Path(experiment.workdir) / confusion.PICTURE
-    if confusions.is_file():
-        pictures["confusion"] = photos.load(confusions)
+    pictures = {"predictions": _said(task, model, experiment, strategy, count)} | _confusion(experiment)
     kernels = filters(model)
     return pictures | ({"filters": kernels} if kernels is not None else {})
 
@@ -114,16 +111,51 @@ def _framed(picture, rgb, width=6):
     return framed
 
 
-def inputs(batch: dict, names: Sequence[str] = (), most: int = 16) -> np.ndarray:
+def segmented(
+    task, model, experiment: Experiment, strategy: tf.distribute.Strategy, count: int
+) -> dict[str, np.ndarray]:
+    """Pictures uint8 [H, W, 3] by name of what a segmenter sees and says.
+
+    `predictions`: of `count` images, spread over the evaluation split, the image, its true and its said label map.
+    `confusion`: of the evaluation before.
+    """
+    data = experiment.data
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    size = inference.batch_size(1, strategy)
+    rows = np.unique(np.linspace(0, len(where) - 1, count).round().astype(np.int64))
+    known = [records.decode(index.read(data.records, where, row)) for row in rows]
+    images = [image.decode(record.encoded).numpy() for record in known]
+    batches = (segment.batch_of(*one, size=size) for one in zip(images, rows, strict=True))
+    seen = []
+    said = inference.each(task, model, strategy, batches, any_size=True)
+    for picture, record, row, (what, _) in zip(images, known, rows, said, strict=True):
+        truth = segmentation.truth(data.records, dataset, where, row)
+        seen.append((picture, truth, what["label_map"], record.filename))
+    return {"predictions": worst.triples(seen, dataset)} | _confusion(experiment)
+
+
+def _confusion(experiment):
+    path = Path(experiment.workdir) / confusion.PICTURE
+    return {"confusion": photos.load(path)} if path.is_file() else {}
+
+
+def inputs(
+    batch: dict, names: Sequence[str] = (), most: int = 16, colours: Sequence[tuple[int, int, int] | None] = ()
+) -> np.ndarray:
     """A sheet uint8 [H, W, 3] of the first training images of a batch, as they are after augmentation.
 
     Args:
         batch: `image` [B, H, W, 3] in 0..255; of a classifier `label` [B], and `other` and `share` [B] where it is
-            mixed of two.
-        names: class names; `names[0]` is that of label 1.
+            mixed of two; of a segmenter `label_map` [B, H, W], whose colours are laid over the images.
+        names, colours: of the classes; those of label 1 come first.
     """
     pictures = [np.clip(np.round(one), 0, 255).astype(np.uint8) for one in np.asarray(batch["image"][:most])]
     captions = None
+    if "label_map" in batch:
+        labels = np.asarray(batch["label_map"][:most])
+        pairs = zip(pictures, labels, strict=True)
+        sheet = draw.sheet([draw.label_map(*pair, colours=colours) for pair in pairs], cell=320)
+        return np.concatenate([sheet, draw.legend(labels, names, colours, width=sheet.shape[1])])
     if "label" in batch:
         captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]
     if captions and "other" in batch:

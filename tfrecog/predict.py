@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, memory, photos
+from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, memory, photos, segment
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.evaluations import detection
@@ -31,7 +31,9 @@ class Prediction(Experiment):
         "are those of the upright photo.",
     ] = ""
     out: Annotated[
-        str, "Folder for detections.json (predictions.json of a classifier) and a picture (JPEG) of each image."
+        str,
+        "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
+        "and of a segmenter its label map (label_maps/*.png).",
     ] = ""
     min_score: Annotated[float, "Detections with a lower score are left out."] = 0.5
     draw_side: Annotated[
@@ -102,12 +104,15 @@ def main(prediction: Prediction) -> None:
         train = dataclasses.replace(prediction.train, replicas=1)
         prediction = dataclasses.replace(prediction, detector=detector, train=train)
         paths = photos.find(prediction.images)
-        photos.picture_paths(paths, Path(prediction.out))
+        segment.files(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
         print(f"Predicting with {path}", flush=True)
         if prediction.task == "classification":
             results, side = classify.PREDICTIONS, prediction.draw_side
             broken = classify.predict(task, model, prediction, paths, Path(prediction.out), side)
+        elif prediction.task == "segmentation":
+            results = f"label maps ({segment.LABEL_MAPS}) and {segment.PREDICTIONS}"
+            broken = segment.predict(task, model, paths, Path(prediction.out), prediction.draw_side)
         else:
             results = detection.DETECTIONS
             broken = predict(task, model, strategy, prediction, paths)
@@ -116,8 +121,10 @@ def main(prediction: Prediction) -> None:
     except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
     except tf.errors.ResourceExhaustedError as error:
+        window = " Or a --segmenter.window." if prediction.task == "segmentation" else ""
         sys.exit(
-            f"error: out of memory: {memory.reason(error)}\nUse a smaller --data.eval_short_side or --data.long_side."
+            f"error: out of memory: {memory.reason(error)}\n"
+            f"Use a smaller --data.eval_short_side or --data.long_side.{window}"
         )
     for path, reason in broken.items():
         print(f"not read: {path}: {reason}", file=sys.stderr)

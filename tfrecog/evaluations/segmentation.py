@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrecog import atomic, inference
 from tfrecog.config import Experiment
-from tfrecog.data import index, info, records
+from tfrecog.data import index, info, records, segmentation
 from tfrecog.evaluations import confusion, report, worst
 from tfrecog.metrics import segmentation_table
 from tfrecog.metrics.segmentation import Evaluator, numbers_of
@@ -32,8 +32,6 @@ def evaluate(
 
     Arguments are as of `tfrecog.evaluate.evaluate`. One image is in memory at a time, beside the worst few.
     """
-    from tfrecog.data import segmentation
-
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     segmentation.check(dataset, data.records)
