@@ -18,6 +18,9 @@ class Conv(keras.layers.Layer):
     inference) is folded into the kernel, so it costs no pass over the features.
 
     Args:
+        dilation: cells from one tap of the kernel to the next, which the padding grows with; of stride 1 alone (Yu and
+            Koltun 2016).
+        pad: no zeros are added where it is false, and the output is `size - 1` cells shorter; of stride 1.
         groups: the channels fall into so many groups, and an output sees those of its own (Xie et al. 2017); as many
             as the input has channels make the convolution depthwise.
         norm: "none" (then there is a bias), "frozen", "batch", "sync_batch" or "group" (32 groups; Wu and He 2018).
@@ -31,6 +34,8 @@ class Conv(keras.layers.Layer):
         size: int = 1,
         stride: int = 1,
         *,
+        dilation: int = 1,
+        pad: bool = True,
         groups: int = 1,
         norm: str = "none",
         epsilon: float = 1e-5,
@@ -42,7 +47,10 @@ class Conv(keras.layers.Layer):
         super().__init__(name=name)
         if norm not in NORMS:
             raise ValueError(f"norm: {norm!r} is none of {', '.join(NORMS)}")
+        if stride > 1 and (dilation > 1 or not pad):
+            raise ValueError(f"{name}: a convolution with stride {stride} is padded and not dilated")
         self.filters, self.size, self.stride, self.groups, self.relu = filters, size, stride, groups, relu
+        self.dilation, self.pad = dilation, size // 2 if pad else 0
         # He et al. 2015, over the outputs, as torchvision initialises its ResNets.
         self.initializer = initializer or keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
         self.norm = None
@@ -85,14 +93,14 @@ class Conv(keras.layers.Layer):
         return tf.nn.relu(x) if self.relu else x
 
     def _convolve(self, x, kernel, learns=False):
-        pad, kernel = self.size // 2, tf.cast(kernel, x.dtype)
+        pad, kernel = self.pad, tf.cast(kernel, x.dtype)
         if 1 < self.groups == self.filters == x.shape[-1]:  # TensorFlow has a faster operation for a depthwise one.
             # Not by explicit padding: with a bias behind it, TensorFlow 2.21 ends the process when it makes a graph.
             x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
             strides = [1, self.stride, self.stride, 1]
             return tf.nn.depthwise_conv2d(x, tf.transpose(kernel, [0, 1, 3, 2]), strides, "VALID")
         if self.stride == 1 or pad == 0:
-            return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID")
+            return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID", dilations=self.dilation)
         return padded(tf.nn.conv2d, x, kernel, self.stride, pad=pad, learns=learns)
 
 

@@ -33,6 +33,7 @@ class Block(keras.layers.Layer):
         groups: of a bottleneck's 3x3 convolution.
         stride_in_1x1: a bottleneck's stride is in its first convolution.
         norm: `norm` and `epsilon` of every convolution.
+        dilation: of its 3x3 convolutions.
         zero_gamma: it starts as the identity, or as its shortcut (Goyal et al. 2017, section 5.1).
     """
 
@@ -47,6 +48,7 @@ class Block(keras.layers.Layer):
         groups: int = 1,
         stride_in_1x1: bool = False,
         zero_gamma: bool = False,
+        dilation: int = 1,
     ):
         super().__init__(name=name)
         if bottleneck:
@@ -54,13 +56,13 @@ class Block(keras.layers.Layer):
             width = channels if groups == 1 else 2 * channels
             self.convs = [
                 Conv(width, 1, first, relu=True, **norm, name="conv1"),
-                Conv(width, 3, second, groups=groups, relu=True, **norm, name="conv2"),
+                Conv(width, 3, second, dilation=dilation, groups=groups, relu=True, **norm, name="conv2"),
                 Conv(4 * channels, 1, zero_gamma=zero_gamma, **norm, name="conv3"),
             ]
         else:
             self.convs = [
-                Conv(channels, 3, stride, relu=True, **norm, name="conv1"),
-                Conv(channels, 3, zero_gamma=zero_gamma, **norm, name="conv2"),
+                Conv(channels, 3, stride, dilation=dilation, relu=True, **norm, name="conv1"),
+                Conv(channels, 3, dilation=dilation, zero_gamma=zero_gamma, **norm, name="conv2"),
             ]
         out = self.convs[-1].filters
         self.shortcut = Conv(out, 1, stride, **norm, name="shortcut") if project else None
@@ -73,13 +75,36 @@ class Block(keras.layers.Layer):
 
 
 class Stage(keras.layers.Layer):
-    """A row of blocks of one resolution; the first has the stride and, where it is needed, the projection."""
+    """A row of blocks of one resolution; the first has the stride and, where it is needed, the projection.
 
-    def __init__(self, blocks: int, channels: int, stride: int, bottleneck: bool, name: str, **options):
+    Args:
+        dilations: of the first block, and of the others; where the others' is greater, there is no stride.
+    """
+
+    def __init__(
+        self,
+        blocks: int,
+        channels: int,
+        stride: int,
+        bottleneck: bool,
+        name: str,
+        dilations: tuple[int, int] = (1, 1),
+        **options,
+    ):
         super().__init__(name=name)
         project = bottleneck or stride > 1
+        if dilations[1] > dilations[0]:
+            stride = 1
         self.blocks = [
-            Block(channels, stride if i == 0 else 1, bottleneck, project and i == 0, name=f"block{i + 1}", **options)
+            Block(
+                channels,
+                stride if i == 0 else 1,
+                bottleneck,
+                project and i == 0,
+                name=f"block{i + 1}",
+                dilation=dilations[min(i, 1)],
+                **options,
+            )
             for i in range(blocks)
         ]
         self.channels = self.blocks[-1].convs[-1].filters
@@ -94,18 +119,30 @@ class ResNet(keras.layers.Layer):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]} for the levels 2 to `last`.
 
     The first `config.frozen_stages` stages do not learn, and their batch norm runs on its moving statistics.
-    `zero_gamma` is as of `Block`.
+
+    Args:
+        zero_gamma: as of `Block`.
+        dilated: res4 and res5 have no stride, and what comes behind the stride that they lack is dilated by as much:
+            all maps from level 3 on have stride 8 (torchvision's fcn_resnet50).
     """
 
     half_pixels = False  # Cell i of level l is centred at pixel 2**l * i: every stride is of an odd, padded window.
 
-    def __init__(self, config: BackboneConfig, last: int = 5, name: str = "backbone", zero_gamma: bool = False):
+    def __init__(
+        self,
+        config: BackboneConfig,
+        last: int = 5,
+        name: str = "backbone",
+        zero_gamma: bool = False,
+        dilated: bool = False,
+    ):
         super().__init__(name=name)
         norm = {"norm": config.norm, "epsilon": config.norm_epsilon}
         self.stem = Conv(config.width, 7, 2, relu=True, **norm, name="stem")
-        self.stages = [stage(config, level, zero_gamma) for level in range(2, last + 1)]
+        dilations = {4: (1, 2), 5: (2, 4)} if dilated else {}
+        self.stages = [stage(config, level, zero_gamma, dilations.get(level, (1, 1))) for level in range(2, last + 1)]
         self.channels = {level: layer.channels for level, layer in enumerate(self.stages, start=2)}
-        self.strides = {level: 2**level for level in self.channels}
+        self.strides = {level: 8 if level in dilations else 2**level for level in self.channels}
         for frozen in [self.stem, *self.stages][: config.frozen_stages]:
             frozen.trainable = False
 
@@ -128,8 +165,8 @@ def normalize(image):
     return (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
 
 
-def stage(config: BackboneConfig, level: int, zero_gamma: bool = False) -> Stage:
-    """The stage res`level`, of level 2 to 5."""
+def stage(config: BackboneConfig, level: int, zero_gamma: bool = False, dilations: tuple[int, int] = (1, 1)) -> Stage:
+    """The stage res`level`, of level 2 to 5; `dilations` as of `Stage`."""
     blocks, bottleneck = BLOCKS[config.name]
     return Stage(
         blocks[level - 2],
@@ -137,6 +174,7 @@ def stage(config: BackboneConfig, level: int, zero_gamma: bool = False) -> Stage
         1 if level == 2 else 2,
         bottleneck,
         name=f"res{level}",
+        dilations=dilations,
         groups=GROUPS.get(config.name, 1),
         stride_in_1x1=config.stride_in_1x1,
         zero_gamma=zero_gamma,
