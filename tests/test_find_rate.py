@@ -10,7 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import tiny
+from tests.test_train_precision import detector, scene
 from tfrecog import find_rate
+from tfrecog.data.batches import Data
 
 SEARCH = find_rate.Search(lowest=1e-4, highest=10.0, steps=51, smoothing=0.5, diverged=4.0)
 
@@ -84,6 +86,17 @@ def test_real_steps_are_those_of_the_training_with_another_rate(tmp_path):
         assert rate == 0
         assert loss == pytest.approx(sum(float(total / count) for total, count in terms), rel=1e-5)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_detector_has_a_rate_too():
+    # Two images again and again: its loss falls, if its steps are taken.
+    task, experiment = detector("float32")
+    rate = find_rate.growing(1e-3, 1e-1, 12)
+    losses = find_rate.losses_of(task, experiment, Data(1, lambda start, total: [scene()] * total), rate, 12)
+    points = find_rate.sweep(losses, dataclasses.replace(SEARCH, steps=12))
+    want = [1e-3 * 100 ** (step / 11) for step in range(len(points))]
+    np.testing.assert_allclose([point.rate for point in points], want, rtol=1e-5)
+    assert find_rate.suggest(points).lowest > 2e-3
 
 
 def test_the_curve_is_written_and_the_advice_is_flags_for_this_batch(tmp_path):

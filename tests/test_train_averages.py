@@ -80,13 +80,24 @@ def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluate
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
-def test_a_run_with_an_average_goes_on_to_the_same_weights_and_average_bit_for_bit(averaged, tmp_path):
+@pytest.mark.parametrize(("rule", "parts"), [("sgd", 2), ("lars", 1), ("adamw", 1), ("lamb", 1)])
+def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_path, rule, parts):
+    def settings(name):
+        base = experiment(tmp_path / name, accumulation=parts)
+        return replace(base, optim=replace(base.optim, name=rule, trust=0.1, learning_rate=0.02))
+
     data = tiny.data()
+    train.run(Normed(), settings("straight"), data)
     with pytest.raises(ZeroDivisionError):
-        train.run(Normed(), experiment(tmp_path), replace(data, batches=dying(data, 7)))
-    assert checkpoints.steps(tmp_path)[-1] == 6
-    train.run(Normed(), experiment(tmp_path), data)
-    assert_same(weights(tmp_path), weights(averaged))
+        train.run(Normed(), settings("killed"), replace(data, batches=dying(data, 7)))
+    assert checkpoints.steps(tmp_path / "killed")[-1] == 6
+    train.run(Normed(), settings("killed"), data)
+    straight = weights(tmp_path / "straight")
+    assert_same(weights(tmp_path / "killed"), straight)
+    # All that there is to go on from: 6 variables and their averages, and of the 4 that learn a memory or two.
+    kinds = [name.split("/")[0] for name in straight]
+    counts = {"model": 6, "averages": 6, "momenta": 4} | ({} if rule in ("sgd", "lars") else {"squares": 4})
+    assert {kind: kinds.count(kind) for kind in kinds if kind != "step"} == counts
 
 
 def test_evaluation_and_a_new_run_start_from_the_average_and_a_resume_does_not(averaged):

@@ -110,8 +110,8 @@ def suggest(points: Sequence[Point]) -> Found:
     best = min(slopes, key=slopes.__getitem__, default=None)
     if best is None or slopes[best] >= 0:
         raise ValueError(
-            "the loss never fell: begin lower (--lowest), take more steps (--steps), or look for what is wrong with "
-            "the data (python -m pipelines.check) or the network"
+            "the loss never fell: begin lower (--lowest), take more steps (--steps), smooth less (--smoothing), or "
+            "look for what is wrong with the data (python -m pipelines.check) or the network"
         )
     return Found(points[best].rate, points[end].rate)
 
