@@ -55,7 +55,11 @@ def number_of(colour: Sequence[int]) -> int:
 
 def to_labels(values: np.ndarray, label_of: dict[int, int]) -> tuple[np.ndarray, dict[int, int]]:
     """Labels [H, W] uint8 of values [H, W] >= 0, and how many pixels have each value that has no label (they get 0)."""
-    found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if values.dtype == np.uint8:
+        counted = np.bincount(values.ravel(), minlength=256)
+        found, places, counts = np.flatnonzero(counted), np.cumsum(counted > 0)[values] - 1, counted[counted > 0]
+    else:
+        found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     labels = np.array([label_of.get(value, 0) for value in found.tolist()], np.uint8)
     outside = {v: n for v, n in zip(found.tolist(), counts.tolist(), strict=True) if v not in label_of}
     return labels[places.reshape(values.shape)], outside

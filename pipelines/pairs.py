@@ -27,9 +27,10 @@ SUFFIXES = (
 class Pair:
     """An image and its label map."""
 
-    key: str  # the name that both have
+    key: str  # the name that both have, or the image's id
     image: File
     label: File
+    segments: dict[int, int] | None = None  # label by number of segment, where the label map has those for values
 
 
 def of_folders(
@@ -94,7 +95,7 @@ def _by_base(keys: Iterable[str]) -> dict[str, str]:
     return {os.path.basename(key): key for key in keys if counts[os.path.basename(key)] == 1}
 
 
-def names(path: str, flag: str) -> list[str]:
+def names_of(path: str, flag: str) -> list[str]:
     """Names of a list: the first word of each line, such as 2007_000032, or a path to an image."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -106,18 +107,22 @@ def names(path: str, flag: str) -> list[str]:
     return found
 
 
+def _stem(name: str) -> str:
+    """The name without the extension of an image: frame.0001 has none."""
+    stem, extension = os.path.splitext(name)
+    return stem if extension.lower() in trees.EXTENSIONS else name
+
+
 def listed(pairs: Sequence[Pair], wanted: Iterable[str]) -> tuple[list[Pair], list[str]]:
     """The pairs that a list names, in the order of the list, and the names that no pair has."""
     whole = {pair.key: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
     bases: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
-        for name in (pair.key, pair.image.name):
-            if pair not in bases[base := os.path.basename(name)]:
-                bases[base].append(pair)
+        for base in {os.path.basename(name) for name in (pair.key, pair.image.name, _stem(pair.image.name))}:
+            bases[base].append(pair)
     taken, missing = {}, []
     for name in wanted:
-        stem, extension = os.path.splitext(name)
-        tries = [name] + ([stem] if extension.lower() in trees.EXTENSIONS else [])
+        tries = dict.fromkeys([name, _stem(name)])
         pair = next((whole[one] for one in tries if one in whole), None)
         if pair is None:
             those = next((bases[b] for one in tries if (b := os.path.basename(one)) in bases), [])

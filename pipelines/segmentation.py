@@ -2,30 +2,44 @@ r"""Builds a split of a dataset from images and label maps: a picture beside eac
 
   python -m pipelines.segmentation --images=CamVid/train --labels=CamVid/trainannot --classes=camvid.txt --ignore=11 \
       --split=train --out=data/camvid
+  python -m pipelines.segmentation --preset=voc --root=VOCdevkit/VOC2012 --split=val --out=data/voc
   python -m pipelines.check --data=data/camvid --out=sheet.png
 
 Label maps are palette, gray or 1-bit images, whose values are those of the classes, or RGB images if the classes have
-colours. Both folders are searched with all that is in them; an image and a label map of one name are a pair.
---classes has a class a line, in the order of the values from 0; or `id name`, `name r g b`, `id name r g b`, or
-`r g b name`. --ignore lists values, or names of classes, that do not count: 11 or 0,255.
+colours. Both folders are searched with all that is in them; an image and a label map of one name are a pair, whatever
+their extensions, and also where the names end as those of Cityscapes or CamVid do (--image_suffix and --label_suffix
+for others). --classes has a class a line, in the order of the values from 0; or lines of `id name`, `name r g b`,
+`id name r g b`, or `r g b name`. --ignore lists values, or names of classes, that do not count: 11, or 0,255.
 
---list takes only the images that a file names, as VOC's ImageSets do; --exclude leaves out those that a file names.
+--list takes only the images that files name, as VOC's ImageSets do; --exclude leaves out those that files name.
+
+--preset knows the folders, lists, classes, colours and values that do not count of datasets as they are published:
+  voc           Pascal VOC's 21 classes; 255, the border, does not count
+  sbd           Semantic Boundaries (train, val, or trainval for both), for which `pip install scipy` is needed. Many of
+                VOC's val images are in its train, so those evaluate nothing (Long et al. 2015, footnote 7):
+                --preset=voc --split=val --exclude=benchmark_RELEASE/dataset/train.txt, or the other way round
+  camvid        11 classes, in the form of SegNet; 11, void, does not count
+  cityscapes    the 19 of the 34 values of labelIds that the benchmark evaluates
+  ade20k        the 150 classes of SceneParse150; 0, anything else, does not count
+  coco_panoptic the things and stuff of COCO's panoptic JSON, in its order
 
 Images are copied byte by byte, and decoded once to see that they can be. What is wrong with one is reported with a
 remedy: it is left out, and the rest is written. All of it is in OUT/SPLIT.report.jsonl; --strict makes any of it an
-error. A pixel with a value that no class has does not count; an image of which no pixel counts is kept. A killed build
-goes on where it was when the same command is run again.
+error. A pixel with a value that no class has does not count; an image of which no pixel counts is kept, and reported. A
+killed build goes on where it was when the same command is run again.
 """
 
+import dataclasses
+import importlib.util
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from absl import flags
 
-from pipelines import class_tables, command, images, labelled, pairs, pixel_labels, problems, shards
+from pipelines import class_tables, command, images, labelled, pairs, panoptic, pixel_labels, presets, problems, shards
 from pipelines.class_tables import Table
+from pipelines.presets import Layout
 from pipelines.problems import Problem, Refused
 from pipelines.tars import File
 from tfrecog.data import info, records
@@ -42,6 +56,7 @@ class Picture:
     image: File
     label: File
     states: tuple[tuple[int, int], ...]  # sizes and times of the files that they are in
+    segments: dict[int, int] | None  # see `pairs.Pair`
 
     def fingerprint(self) -> str:
         return repr(self)
@@ -64,34 +79,28 @@ class Maker:
             found.append(Problem(kind, picture.label.name, what, remedy, picture.key))
 
         try:
-            labels, outside = pixel_labels.read(map_data, self.table)
+            labels, outside = pixel_labels.read(
+                map_data, self.table, picture.segments, matlab=_is_matlab(picture.label)
+            )
         except pixel_labels.Unusable as error:
             report(error.kind, error.what, f"The image is left out. {error.remedy}")
             return None, found
-        image, more = images.of_bytes(data, picture.image.path, picture.name, _AGAIN, picture.key)
-        if image and labels.shape == (image.width, image.height) != (image.height, image.width):
-            # Of an image that its EXIF data turn the map may be of the turned one.
-            turned, found_turned = images.of_bytes(
-                data, picture.image.path, picture.name, _AGAIN, picture.key, labels.shape
-            )
-            image, more = (turned, found_turned) if turned else (image, more)
-        found += more
+        image = _image(data, picture, labels.shape, found)
         if image is None:
             return None, found
         if labels.shape != (image.height, image.width):
             sizes = f"{labels.shape[0]} x {labels.shape[1]} (height x width), the image {image.height} x {image.width}"
-            report(
-                "label map and image of different sizes",
-                f"it is {sizes}",
-                "The image is left out: use the map of this image.",
-            )
+            remedy = "The image is left out: use the map of this image."
+            report("label map and image of different sizes", f"it is {sizes}", remedy)
             return None, found
         if outside:
             most = sorted(outside.items(), key=lambda pair: -pair[1])
             shown = ", ".join(f"{value} ({count:,} pixels)" for value, count in most[:5])
             what = f"no class has {shown}" + (f" and {len(most) - 5} more" if len(most) > 5 else "")
-            known = f"--ignore={','.join(value for value, _ in most[:5])}" if most[0][0].isdecimal() else "--ignore"
-            remedy = f"These pixels do not count: add the class to --classes, or say so with {known}."
+            value = most[0][0]
+            how = "add the segment to the JSON" if picture.segments else "add the class to --classes"
+            how += f", or say so with --ignore={value}" if value.isdecimal() else ""
+            remedy = f"These pixels do not count: {how}."
             report("value outside the class table", what, remedy)
         if not labels.any():
             remedy = "It is kept and teaches nothing: leave it out with --exclude, or correct --classes and --ignore."
@@ -99,6 +108,17 @@ class Maker:
         whole = {"label_map": records.to_label_map(labels)}
         size = image.height, image.width
         return records.without_objects(image.data, image.format, *size, picture.name, picture.key, **whole), found
+
+
+def _image(data: bytes, picture: Picture, size: tuple[int, ...], found: list[Problem]) -> images.Encoded | None:
+    """The image; turned as its EXIF data say, if the label map of this (height, width) is of the turned one."""
+    of = data, picture.image.path, picture.name, _AGAIN, picture.key
+    image, its = images.of_bytes(*of)
+    if image and size == (image.width, image.height) != (image.height, image.width):
+        turned, more = images.of_bytes(*of, size)
+        image, its = (turned, more) if turned else (image, its)
+    found += its
+    return image
 
 
 def _content(file: File, picture: Picture, found: list[Problem]) -> bytes | None:
@@ -112,53 +132,62 @@ def _content(file: File, picture: Picture, found: list[Problem]) -> bytes | None
 
 
 def build(
-    images_path: str,
-    labels_path: str,
-    table: Table,
+    layout: Layout,
     out: str,
     split: str,
     *,
-    names: str = "",
-    exclude: str = "",
-    suffixes: tuple[str, str] | None = None,
+    exclude: Sequence[str] = (),
     strict: bool = False,
     shard_count: int = 0,
     jobs: int = 0,
 ) -> shards.Built:
-    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+    """Writes a split of the dataset in `out`, without the images that the files `exclude` name.
+
+    Raises:
+        Refused: with what to do about it.
+    """
     found: list[Problem] = []
-    those = pairs.of_folders(images_path, labels_path, found, suffixes=suffixes)
-    those, found = _chosen(those, found, names, exclude)
-    for problem in found[:3]:
-        print(f"warning: {problem}", file=sys.stderr)
+    table, folders = layout.table, (layout.images, layout.labels)
+    if layout.json:
+        those = panoptic.of_json(layout.json, *folders, table, found)
+    else:
+        those = pairs.of_folders(*folders, found, suffixes=layout.suffixes)
+    those, found = _chosen(those, found, layout.lists, exclude)
     if not those:
-        raise Refused(f"no image of {images_path} can be used:\n{problems.table(found)}")
+        raise Refused(f"no image of {layout.images} can be used:\n{problems.table(found)}")
+    if any(_is_matlab(pair.label) for pair in those) and not importlib.util.find_spec("scipy"):
+        raise Refused(f"{those[0].label.name} is a MATLAB file, which SciPy reads: run `pip install scipy`")
     states: dict[str, tuple[int, int]] = {}
     pictures = [_picture(pair, states) for pair in those]
-    total = sum(state[0] for path, state in states.items())
+    total = sum(state[0] for state in states.values())
     facts = info.DatasetInfo(table.categories, splits={}, label_maps=True)
     source = shards.Source(pictures, Maker(table), facts, total, found, options=repr(table))
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
 def _chosen(
-    those: list[pairs.Pair], found: list[Problem], names: str, exclude: str
+    those: list[pairs.Pair], found: list[Problem], lists: Sequence[str], exclude: Sequence[str]
 ) -> tuple[list[pairs.Pair], list[Problem]]:
     """The pairs that the lists leave, and the problems that concern them."""
-    if names:
-        wanted = pairs.names(names, "--list")
-        without = {problem.image_id: problem for problem in found if problem.kind == "image without a label file"}
+    if lists:
+        wanted = [name for path in lists for name in pairs.names_of(path, "--list")]
+        alone = {os.path.basename(one.image_id): one for one in found if one.kind == "image without a label file"}
         those, missing = pairs.listed(those, wanted)
-        # Problems of what the list does not name are none of this split.
+        # Problems of what the lists do not name are none of this split.
         found = [problem for problem in found if not problem.image_id]
         for name in missing:
-            known = without.get(name) or without.get(os.path.splitext(name)[0])
-            what, remedy = f"{names} names it, and there is no such image with a label map", "Add both, or take it out."
+            what, remedy = (
+                f"{' and '.join(lists)} names it, and there is no such image",
+                "Add it, or take its name out.",
+            )
+            known = alone.get(os.path.splitext(os.path.basename(name))[0])
             found.append(known or Problem("name without an image", name, what, remedy, name))
-    if exclude:
-        left_out = {pair.key for pair in pairs.listed(those, pairs.names(exclude, "--exclude"))[0]}
-        those = [pair for pair in those if pair.key not in left_out]
-        found = [problem for problem in found if problem.image_id not in left_out]
+    left_out = [name for path in exclude for name in pairs.names_of(path, "--exclude")]
+    if left_out:
+        keys = {pair.key for pair in pairs.listed(those, left_out)[0]}
+        those = [pair for pair in those if pair.key not in keys]
+        bases = {os.path.splitext(os.path.basename(name))[0] for name in left_out}
+        found = [problem for problem in found if os.path.basename(problem.image_id) not in bases]
     return those, found
 
 
@@ -167,7 +196,11 @@ def _picture(pair: pairs.Pair, states: dict[str, tuple[int, int]]) -> Picture:
         if file.path not in states:
             states[file.path] = _state(file.path)
     both = states[pair.image.path], states[pair.label.path]
-    return Picture(pair.image.name, pair.key, pair.image, pair.label, both)
+    return Picture(pair.image.name, pair.key, pair.image, pair.label, both, pair.segments)
+
+
+def _is_matlab(file: File) -> bool:
+    return file.name.lower().endswith(".mat")
 
 
 def _state(path: str) -> tuple[int, int]:
@@ -191,19 +224,34 @@ def of_flag(values: Sequence[str]) -> list[str]:
     return [value.strip() for value in values if value.strip()]
 
 
+def layout_of(values) -> Layout:
+    """Where the files lie and what they mean, by --preset, or by the flags of each; Refused where some are missing."""
+    ignore = tuple(of_flag(values.ignore))
+    suffixes = (values.image_suffix, values.label_suffix) if values.image_suffix or values.label_suffix else None
+    given = {"images": values.images, "labels": values.labels, "suffixes": suffixes}
+    given |= {"lists": tuple(of_flag(values.list))}
+    given = {name: value for name, value in given.items() if value}
+    if values.preset:
+        if values.classes:
+            raise Refused("--preset has its classes: leave --classes out, or --preset")
+        root, split = values.root or ".", values.source_split or values.split
+        return dataclasses.replace(presets.of(values.preset, root, split, ignore), **given)
+    for name in ("root", "source_split"):
+        if getattr(values, name):
+            raise Refused(f"--{name} is for --preset, which is one of {', '.join(presets.NAMES)}")
+    for name in ("images", "labels", "classes"):
+        if not getattr(values, name):
+            raise Refused(f"give --{name}, or a --preset: {', '.join(presets.NAMES)}")
+    return Layout(table=class_tables.of_file(values.classes, ignore), **given)
+
+
 def main() -> None:
     values = flags.FLAGS
-    table = class_tables.of_file(values.classes, of_flag(values.ignore))
-    suffixes = (values.image_suffix, values.label_suffix) if values.image_suffix or values.label_suffix else None
     built = build(
-        values.images,
-        values.labels,
-        table,
+        layout_of(values),
         values.out,
         values.split,
-        names=values.list,
-        exclude=values.exclude,
-        suffixes=suffixes,
+        exclude=of_flag(values.exclude),
         strict=values.strict,
         shard_count=values.shards,
         jobs=values.jobs,
@@ -215,12 +263,15 @@ def define_flags() -> None:
     """Defines the command line."""
     command.define_output_flags()
     flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("images", None, "Tar or folder of the images.", required=True)
-    flags.DEFINE_string("labels", None, "Tar or folder of the label maps.", required=True)
-    flags.DEFINE_string("classes", None, "File of the classes, one a line: name, id name, name r g b.", required=True)
+    flags.DEFINE_enum("preset", None, presets.NAMES, "A dataset as it is published, for its places and its classes.")
+    flags.DEFINE_string("root", "", "Folder of the preset's dataset. Empty: the current one.")
+    flags.DEFINE_string("source_split", "", "The preset's name of the split. Empty: that of --split.")
+    flags.DEFINE_string("images", "", "Tar or folder of the images.")
+    flags.DEFINE_string("labels", "", "Tar or folder of the label maps.")
+    flags.DEFINE_string("classes", "", "File of the classes, one a line: name, id name, or either with r g b behind.")
     flags.DEFINE_list("ignore", [], "Values of pixels, or names of classes, that do not count.")
-    flags.DEFINE_string("list", "", "File with the names of the images of the split, one a line.")
-    flags.DEFINE_string("exclude", "", "File with the names of images to leave out.")
+    flags.DEFINE_list("list", [], "Files with the names of the images of the split, one a line.")
+    flags.DEFINE_list("exclude", [], "Files with the names of images to leave out, one a line.")
     flags.DEFINE_string("image_suffix", "", "What image names have behind the common name, such as _leftImg8bit.")
     flags.DEFINE_string("label_suffix", "", "What names of label maps have there, such as _gtFine_labelIds.")
     flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")

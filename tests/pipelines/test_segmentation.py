@@ -1,0 +1,293 @@
+import io
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import class_tables, presets, segmentation
+from pipelines.problems import Refused
+from tfrecog.data import info, records
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HEIGHT, WIDTH = 6, 9
+RNG = np.random.default_rng(0)
+NAMES = ("sky", "road", "car")
+VALUES = RNG.integers(0, 3, (HEIGHT, WIDTH)).astype(np.uint8)
+VALUES[0, :4] = 11  # does not count
+COUNTED = np.where(VALUES == 11, 0, VALUES + 1)  # in memory: 1..K, and 0 does not count
+
+
+class Raw:
+    """A folder of images, one of label maps and a class file."""
+
+    def __init__(self, folder):
+        self.images, self.labels, self.classes = folder / "images", folder / "labels", folder / "classes.txt"
+        folder.mkdir(exist_ok=True)
+        self.classes.write_text("\n".join(NAMES) + "\n")
+        self.out = folder / "out"
+
+    def add(self, name, values=VALUES, mode="L", image=True, size=(HEIGHT, WIDTH), **save):
+        """An image, unless it is left out, and its label map, unless it is None."""
+        if image:
+            path = self.images / f"{name}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(RNG.integers(0, 256, (*size, 3), np.uint8)).save(path)
+        if values is not None:
+            path = self.labels / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(values) if mode != "P" else _palette(values)
+            picture.save(path, **save)
+        return self
+
+    def build(self, split="train", ignore=("11",), exclude=(), **options):
+        layout = {"lists": options.pop("lists", ()), "suffixes": options.pop("suffixes", None)}
+        table = class_tables.of_file(str(self.classes), ignore)
+        layout = presets.Layout(str(self.images), str(self.labels), table, **layout)
+        exclude = [str(path) for path in exclude]
+        return segmentation.build(layout, str(self.out), split, exclude=exclude, jobs=1, **options)
+
+
+def _palette(values):
+    picture = Image.fromarray(values).convert("P")
+    picture.putdata(values.ravel().tolist())
+    picture.putpalette([channel for value in range(256) for channel in presets.voc_colour(value)])
+    return picture
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return Raw(tmp_path / "raw")
+
+
+def _maps(records_read):
+    return {record.source_id: records.from_label_map(record.label_map) for record in records_read}
+
+
+def _kinds(built):
+    return {problem.kind: problem for problem in built.problems}
+
+
+def test_the_command_pairs_images_with_label_maps_and_counts_the_pixels(raw, read_all):
+    raw.add("one").add("deep/two", mode="P").add("three", np.full((HEIGHT, WIDTH), 2, np.uint8))
+    flags = [f"--images={raw.images}", f"--labels={raw.labels}", f"--classes={raw.classes}", "--ignore=11"]
+    command = [sys.executable, "-m", "pipelines.segmentation", *flags, "--split=val", f"--out={raw.out}", "--jobs=1"]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "val has 3 images of 3 classes" in run.stdout and "154 pixels count, 8 do not" in run.stdout
+    read = read_all(raw.out, "val")
+    maps = _maps(read)
+    np.testing.assert_array_equal(maps["one"], COUNTED)
+    np.testing.assert_array_equal(maps["deep/two"], COUNTED)
+    assert np.all(maps["three"] == 3)
+    assert {record.filename: record.encoded for record in read} == {
+        f"{name}.jpg": (raw.images / f"{name}.jpg").read_bytes() for name in maps
+    }
+    facts = info.load(raw.out)
+    assert facts.names == NAMES and facts.label_maps and [one.id for one in facts.categories] == [0, 1, 2]
+    all_labels = np.concatenate([labels.ravel() for labels in maps.values()])
+    assert facts.splits["val"].pixels == tuple(np.bincount(all_labels, minlength=4).tolist())
+
+
+def test_on_the_disk_classes_count_from_0_and_255_does_not_count(raw, read_all):
+    raw.add("one").build()
+    stored = np.asarray(Image.open(io.BytesIO(read_all(raw.out, "train")[0].label_map)))
+    np.testing.assert_array_equal(stored, np.where(VALUES == 11, 255, VALUES))
+
+
+@pytest.mark.parametrize(
+    ("lines", "ids", "colour"),
+    [
+        ("# values\nsky\nroad\n", [0, 1], None),
+        ("7 sky\n3 road\n", [7, 3], None),
+        ("7: sky\n3: road\n", [7, 3], None),
+        ("sky 1 2 3\nroad 4 5 6\n", [0, 1], (1, 2, 3)),
+        ("7 sky 1 2 3\n3 road 4 5 6\n", [7, 3], (1, 2, 3)),
+        ("7,sky,1,2,3\n3,road,4,5,6\n", [7, 3], (1, 2, 3)),
+        ("1 2 3\t\tsky\n4 5 6\troad\n", [0, 1], (1, 2, 3)),
+    ],
+)
+def test_a_class_file_has_names_ids_or_colours(tmp_path, lines, ids, colour):
+    (tmp_path / "classes.txt").write_text(lines)
+    table = class_tables.of_file(str(tmp_path / "classes.txt"), [])
+    assert [one.name for one in table.categories] == ["sky", "road"]
+    assert [one.id for one in table.categories] == ids and table.categories[0].colour == colour
+
+
+def test_a_class_that_is_ignored_is_no_class_and_the_others_keep_their_values(tmp_path):
+    (tmp_path / "classes.txt").write_text("unlabelled\nsky\nvoid\nroad\n")
+    table = class_tables.of_file(str(tmp_path / "classes.txt"), ["0", "void", "255"])
+    assert [(one.name, one.id) for one in table.categories] == [("sky", 1), ("road", 3)]
+    labels, outside = class_tables.to_labels(np.array([[0, 1, 2, 3, 255, 9]]), table.label_of)
+    assert labels.tolist() == [[0, 1, 0, 2, 0, 0]] and outside == {9: 1}
+
+
+def test_a_class_file_with_a_mistake_is_refused(tmp_path):
+    path = tmp_path / "classes.txt"
+    for lines, ignore, words in [
+        ("sky\nsky\n", [], "'sky', in lines 1 and 2"),
+        ("1 sky\n1 road\n", [], "'sky' and 'road' have one id, 1"),
+        ("sky 1 2 3\nroad 1 2 3\n", [], r"one colour, \(1, 2, 3\)"),
+        ("sky 1 2 300\n", [], "0 to 255"),
+        ("sky\nroad\n", ["void"], "--ignore=void: .* such as sky, road"),
+        ("sky\n", ["sky"], "no class is left"),
+        ("\n".join(f"class {n}" for n in range(256)), [], "256 classes; a label map has room for 255"),
+    ]:
+        path.write_text(lines)
+        with pytest.raises(Refused, match=words):
+            class_tables.of_file(str(path), ignore)
+
+
+def test_rgb_label_maps_are_read_by_the_colours_of_the_classes(raw, read_all):
+    colours = {0: (128, 128, 128), 1: (128, 64, 128), 2: (64, 0, 128), 11: (0, 0, 0)}
+    raw.classes.write_text("128 128 128\tsky\n128 64 128\troad\n64 0 128\tcar\n0 0 0\tVoid\n")
+    rgb = np.array([[colours[value] for value in row] for row in VALUES.tolist()], np.uint8)
+    rgb[5, 8] = (1, 2, 3)
+    built = raw.add("one", rgb).build(ignore=["Void"])
+    expected = COUNTED.copy()
+    expected[5, 8] = 0
+    np.testing.assert_array_equal(_maps(read_all(raw.out, "train"))["one"], expected)
+    assert "colour 1 2 3 (1 pixels)" in _kinds(built)["value outside the class table"].what
+
+
+def _gray_png(values, bits):
+    """A gray PNG of 2 or 4 bits a pixel, which Pillow does not write."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width = values.shape
+    per_byte = 8 // bits
+    padded = np.pad(values, ((0, 0), (0, -width % per_byte))).reshape(height, -1, per_byte)
+    rows = (padded << (bits * np.arange(per_byte)[::-1])).sum(axis=-1).astype(np.uint8)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_gray_files_of_few_bits_keep_their_values(raw, read_all, bits):
+    values = RNG.integers(0, 2 if bits == 1 else 3, (HEIGHT, WIDTH)).astype(np.uint8)
+    raw.add("one", None)
+    raw.labels.mkdir()
+    if bits == 1:
+        Image.fromarray(values.astype(bool)).save(raw.labels / "one.png")
+    else:
+        (raw.labels / "one.png").write_bytes(_gray_png(values, bits))
+    raw.build()
+    np.testing.assert_array_equal(_maps(read_all(raw.out, "train"))["one"], values + 1)
+
+
+def test_what_is_wrong_is_named_and_counted_and_the_rest_is_written(raw, read_all):
+    raw.add("good").add("size", size=(HEIGHT + 1, WIDTH)).add("bits", VALUES.astype(np.uint16))
+    raw.add("rgb", np.zeros((HEIGHT, WIDTH, 3), np.uint8)).add("lonely", None).add("orphan", image=False)
+    raw.add("broken").add("outside", np.where(VALUES == 2, 200, VALUES).astype(np.uint8))
+    raw.add("void", np.full((HEIGHT, WIDTH), 11, np.uint8)).add("lossy", None)
+    (raw.labels / "broken.png").write_bytes((raw.labels / "good.png").read_bytes()[:40])
+    Image.fromarray(VALUES).save(raw.labels / "lossy.jpg")
+    (raw.images / "no_image.jpg").write_bytes(b"")
+    Image.fromarray(VALUES).save(raw.labels / "no_image.png")
+    built = raw.build()
+    found = _kinds(built)
+    named = {kind: problem.file for kind, problem in found.items()}
+    assert named == {
+        "label map and image of different sizes": "size.png",
+        "16-bit label file": "bits.png",
+        "RGB label file": "rgb.png",
+        "image without a label file": "lonely.jpg",
+        "label file without an image": "orphan.png",
+        "label map cannot be decoded": "broken.png",
+        "value outside the class table": "outside.png",
+        "no pixel counts": "void.png",
+        "label map with losses": "lossy.jpg",
+        "image file is empty": "no_image.jpg",
+    }
+    assert len(built.problems) == len(found), "one of each"
+    assert "6 x 9 (height x width), the image 7 x 9" in found["label map and image of different sizes"].what
+    outside = found["value outside the class table"]
+    assert f"200 ({np.sum(VALUES == 2)} pixels)" in outside.what and "--ignore=200" in outside.remedy
+    assert "--classes" in outside.remedy and "name r g b" in found["RGB label file"].remedy
+    maps = _maps(read_all(raw.out, "train"))
+    assert set(maps) == {"good", "outside", "void"} and not maps["void"].any()
+    np.testing.assert_array_equal(maps["outside"], np.where(VALUES == 2, 0, COUNTED))
+    lines = (raw.out / "train.report.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == [problem.kind for problem in built.problems]
+
+
+def test_strict_writes_nothing_where_anything_is_wrong(raw):
+    raw.add("good").add("outside", np.full((HEIGHT, WIDTH), 9, np.uint8))
+    with pytest.raises(Refused, match="value outside the class table"):
+        raw.build(strict=True)
+    assert not (raw.out / "dataset.json").exists()
+
+
+def test_an_image_that_its_exif_data_turn_is_turned_where_the_label_map_is_of_the_turned_one(raw, read_all):
+    raw.add("one")
+    picture = Image.fromarray(RNG.integers(0, 256, (WIDTH, HEIGHT, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees
+    picture.save(raw.images / "one.jpg", exif=exif)
+    built = raw.build()
+    record = read_all(raw.out, "train")[0]
+    assert (record.height, record.width, record.format) == (HEIGHT, WIDTH, "png")
+    assert list(_kinds(built)) == ["image converted"]
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("a/a_1_leftImg8bit", "a/a_1_gtFine_labelIds"),
+        ("1TP_0", "1TP_0_L"),
+        ("images/x", "x"),
+        ("v1.2/f.01", "v1.2/f.01"),
+    ],
+)
+def test_names_may_end_as_those_of_published_datasets_do(raw, read_all, image, label):
+    raw.add(image, None).add(label, image=False)
+    if "labelIds" in label:  # what lies beside them in Cityscapes is no label map
+        raw.add(label.replace("labelIds", "instanceIds"), VALUES.astype(np.uint16), image=False)
+    built = raw.build()
+    assert built.split.images == 1 and not built.problems
+    assert read_all(raw.out, "train")[0].filename == f"{image}.jpg"
+
+
+def test_other_endings_are_said_with_flags(raw):
+    raw.add("1_rgb", None).add("1_truth", image=False)
+    with pytest.raises(Refused, match=r"no image has a label map of its name, see 1_rgb\.jpg .* --image_suffix"):
+        raw.build()
+    assert raw.build(suffixes=("_rgb", "_truth")).split.images == 1
+
+
+def test_a_list_chooses_the_images_and_another_one_leaves_some_out(raw, tmp_path, read_all):
+    for name in ("2007_1", "2007_2", "2007_3", "2007_4"):
+        raw.add(name)
+    raw.add("2007_5", None).add("2007_6", None)
+    listed, excluded = tmp_path / "val.txt", tmp_path / "train.txt"
+    listed.write_text("2007_4\n/SegNet/val/2007_1.png /SegNet/valannot/2007_1.png\n2007_2\n2007_5\n2007_9\n")
+    excluded.write_text("2007_2\n2007_3\n")
+    built = raw.build(lists=(str(listed),), exclude=(excluded,))
+    assert [record.source_id for record in read_all(raw.out, "train")] == ["2007_4", "2007_1"], "in the list's order"
+    assert {problem.kind: problem.image_id for problem in built.problems} == {
+        "image without a label file": "2007_5",
+        "name without an image": "2007_9",
+    }
+
+
+def test_another_ignored_value_builds_again_and_the_same_ones_do_not(raw):
+    raw.add("one").add("two")
+    assert raw.build().kept == 0
+    assert raw.build().kept == 1
+    assert raw.build(ignore=("11", "2")).kept == 0
+
+
+def test_splits_of_other_classes_do_not_share_a_folder(raw):
+    raw.add("one").build()
+    raw.classes.write_text("sky\nroad\nbus\n")
+    with pytest.raises(Refused, match="other categories"):
+        raw.build(split="val")
