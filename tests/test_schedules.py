@@ -144,6 +144,12 @@ def test_half_a_cosine_falls_to_0_and_a_constant_rate_stays():
     np.testing.assert_allclose(rates(OptimConfig(), replace(PLAIN, shape="constant"), 16, 10, 120), 0.02, rtol=1e-6)
 
 
+def test_poly_falls_to_0_as_the_share_that_is_left():
+    poly = rates(OptimConfig(), replace(PLAIN, epochs=8.0, shape="poly"), 16, 10, 80)
+    for step, share in ((0, 1.0), (40, 0.5**0.9), (60, 0.25**0.9), (79, 0.0125**0.9)):
+        assert poly[step] == pytest.approx(0.02 * share, rel=1e-6)
+
+
 def test_a_cosine_under_a_gradual_warmup_is_their_product():
     # 80 steps, warmup over the first 20 from a tenth: at step 10 of it (0.1 + 0.9 / 2) (1 + cos(pi / 8)) / 2.
     schedule = replace(PLAIN, epochs=8.0, shape="cosine", warmup_epochs=2.0, warmup_factor=0.1)

@@ -69,6 +69,10 @@ def _warmup(experiment, data):
 
 def _shape(schedule):
     if schedule.shape != "steps":
-        return {"cosine": "then half a cosine down to 0", "constant": "then no change"}[schedule.shape]
+        return {
+            "cosine": "then half a cosine down to 0",
+            "poly": "then down to 0, as the share that is left to the power of 0.9",
+            "constant": "then no change",
+        }[schedule.shape]
     drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
     return f"times {schedule.drop_factor:g} at epochs {drops}"

@@ -416,9 +416,9 @@ class ScheduleConfig:
     ] = "factor"
     warmup_factor: Annotated[float, "See `warmup_from`."] = 0.001
     shape: Annotated[
-        Literal["steps", "cosine", "constant"],
-        "After the warmup: drops at `drop_epochs`, half a cosine down to 0 at the end (Loshchilov and Hutter 2017), or "
-        "no change.",
+        Literal["steps", "cosine", "poly", "constant"],
+        "After the warmup: drops at `drop_epochs`, half a cosine down to 0 at the end (Loshchilov and Hutter 2017), "
+        "the share of the training that is left to the power of 0.9 (segmentation), or no change.",
     ] = "steps"
     drop_epochs: Annotated[tuple[float, ...], "The rate is multiplied by `drop_factor` at these epochs."] = (8.0, 11.0)
     drop_factor: Annotated[float, "See `drop_epochs`."] = 0.1

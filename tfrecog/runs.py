@@ -191,7 +191,7 @@ def _check_same(workdir, experiment, info):
         raise ValueError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
     differences = flagged.differences(before, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
-    if experiment.schedule.shape == "cosine" and "schedule.epochs" in differences:
+    if experiment.schedule.shape in ("cosine", "poly") and "schedule.epochs" in differences:
         changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.
     if "data.records" in changed and (workdir / dataset.FILE).is_file() and dataset.load(workdir) == info:
         del changed["data.records"]  # The same records in another place.

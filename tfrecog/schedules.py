@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tfrecog.config import OptimConfig, ScheduleConfig
 
+POWER = 0.9  # of the schedule `poly`, as Caffe's segmenters and torchvision's have it
+
 
 def peak(optim: OptimConfig, batch_size: int) -> float:
     """Learning rate after the warmup: that of the base batch size, scaled (Goyal et al. 2017, section 2.1)."""
@@ -36,7 +38,7 @@ def learning_rate(
 
     A gradual warmup grows by the same amount at every step until the peak, a constant one stays at its start (Goyal et
     al. 2017, section 2.2). Then the rate is multiplied by `drop_factor` from the first step of each of `drop_epochs`,
-    or falls to 0 at the end along half a cosine that begins with the training.
+    or falls to 0 at the end: along half a cosine that begins with the training, or as (1 - share done)**0.9.
     """
     highest, lowest = peak(optim, batch_size), start(optim, schedule, batch_size)
     warmup = 0 if schedule.warmup == "none" else steps(schedule.warmup_epochs, steps_per_epoch)
@@ -56,6 +58,8 @@ def learning_rate(
             level = tf.where(step < warmup, tf.constant(lowest, tf.float64), level)
         if schedule.shape == "cosine":
             level *= 0.5 * (1 + tf.cos(math.pi * tf.minimum(done / total, 1.0)))
+        if schedule.shape == "poly":
+            level *= (1 - tf.minimum(done / total, 1.0)) ** POWER
         factor = tf.gather(tf.constant(factors, tf.float64), tf.math.count_nonzero(step[..., None] >= drops, axis=-1))
         return tf.cast(level * factor, tf.float32)
 
