@@ -130,7 +130,8 @@ def _contradictions(values):
     drops = values["schedule.drop_epochs"]
     if list(drops) != sorted(set(drops)):
         wrong["schedule.drop_epochs"] = "must be increasing, from 0"
-    return wrong | _of_sides(values) | _of_classification(values) | _of_steps(values) | unread.settings(values)
+    wrong |= _of_sides(values) | _of_segmentation(values) | _of_classification(values) | _of_steps(values)
+    return wrong | unread.settings(values)
 
 
 def _of_sides(values):
@@ -145,6 +146,31 @@ def _of_sides(values):
         wrong["segmenter.window"] = "needs the height and the width, as in 512,512, or nothing"
     if values["task"] == "detection" and values["detector.backbone.name"] == "vgg16":
         wrong["detector.backbone.name"] = "vgg16 is for --task=segmentation; a detector has keras_vgg16"
+    return wrong
+
+
+def _of_segmentation(values):
+    """Which networks an FCN can stand on, and where its maps lie."""
+    if values["task"] != "segmentation":
+        return {}
+    wrong, name, network = {}, values["segmenter.name"], values["segmenter.backbone.name"]
+    if network.startswith("keras_") or network == "mobilenet_v3_large":
+        wrong["segmenter.backbone.name"] = "an FCN stands on a ResNet or vgg16"
+    elif name == "fcn_dilated":
+        if network == "vgg16":
+            wrong["segmenter.backbone.name"] = "fcn_dilated stands on a ResNet, whose last two stages are dilated"
+    else:
+        padding, size = values["segmenter.padding"], values["segmenter.fc_size"]
+        # Of 32s, the coarsest: less, and fc6 would end before the image does (see models/fcn_heads.py).
+        least = 16 * size - 31 if values["segmenter.fc_channels"] else 0
+        if not size % 2:
+            wrong["segmenter.fc_size"] = "must be odd, so that a cell lies in the middle"
+        if padding and network != "vgg16":
+            wrong["segmenter.padding"] = f"is the paper's way with vgg16; with {network} set it to 0"
+        elif 0 < padding < least:
+            wrong["segmenter.padding"] = (
+                f"must be at least {least} for --segmenter.fc_size={size} to cover the image, or 0"
+            )
     return wrong
 
 

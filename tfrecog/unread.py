@@ -75,6 +75,9 @@ def _of_detectors(values):
 def _of_segmenters(values):
     """Of other networks."""
     found, name = _of_backbone(values, "segmenter"), values["segmenter.name"]
+    if values["segmenter.backbone.name"] == "vgg16":
+        for field in ("norm", "norm_epsilon"):
+            found |= _leave(f"segmenter.backbone.{field}", "vgg16 has no normalisation in an FCN")
     if name == "fcn_dilated":
         for field in ("fc_channels", "fc_size", "padding", "upsampling", "skip_scales"):
             found |= _leave(f"segmenter.{field}", "fcn_dilated does not read it")
@@ -82,6 +85,7 @@ def _of_segmenters(values):
         found |= _leave("segmenter.auxiliary", f"only fcn_dilated has a second head, not {name}")
         if name == "fcn32s":
             found |= _leave("segmenter.skip_scales", "fcn32s adds no earlier features")
+            found |= _leave("segmenter.upsampling", "fcn32s upsamples once, and the last step stays bilinear")
         if not values["segmenter.fc_channels"]:
             for field in ("fc_size", "dropout"):
                 found |= _leave(f"segmenter.{field}", "there are no fc6 and fc7 (--segmenter.fc_channels=0)")
