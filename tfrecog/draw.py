@@ -188,7 +188,7 @@ def legend(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     present = [i for i in np.argsort(-shares.max(axis=0), kind="stable") if shares[:, i].any()]
     tints = palette(counts.shape[1] - 1, colours)
-    font = ImageFont.load_default(min(28, max(10, round(width / 44))))
+    font = ImageFont.load_default(min(28, max(11, round(width / 64))))
     swatch, gap, line = font.size, max(4, font.size // 2), round(font.size * 1.5)
 
     texts = [f"{_class_name(i, names)} {' / '.join(_percent(share) for share in shares[:, i])}" for i in present]

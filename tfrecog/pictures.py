@@ -154,7 +154,8 @@ def inputs(
     if "label_map" in batch:
         labels = np.asarray(batch["label_map"][:most])
         pairs = zip(pictures, labels, strict=True)
-        sheet = draw.sheet([draw.label_map(*pair, colours=colours) for pair in pairs], cell=320)
+        drawn = [draw.label_map(*pair, colours=colours) for pair in pairs]
+        sheet = draw.sheet(drawn, cell=min(320, max(labels.shape[1:])))
         return np.concatenate([sheet, draw.legend(labels, names, colours, width=sheet.shape[1])])
     if "label" in batch:
         captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]

@@ -9,7 +9,7 @@ from tfrecog import draw, photos
 from tfrecog.data import image, index, info, records
 
 SHEET, MOST = "worst.jpg", 8
-CELL = 400  # pixels of a picture's longer side, of three in a row
+CELL, LETTER = 400, 16  # pixels of a picture's longer side, of three in a row
 
 
 class Worst:
@@ -54,7 +54,8 @@ def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset:
     for picture, truth, said, caption in seen:
         pictures += [picture, *(draw.label_map(picture, labels, colours=colours) for labels in (truth, said))]
         captions += [caption, "true", "said"]
-    sheet = draw.sheet(pictures, 3, captions, CELL, 16)
+    cell = min(CELL, max(max(picture.shape) for picture in pictures))
+    sheet = draw.sheet(pictures, 3, captions, cell, LETTER)
     truths, saids = (np.concatenate([one[place].ravel() for one in seen]) for place in (1, 2))
     legend = draw.legend(truths, dataset.names, colours, width=sheet.shape[1], said=saids)
     return np.concatenate([sheet, legend])

@@ -1,0 +1,230 @@
+"""Evaluation of a segmenter from records to numbers, tables and pictures: the model sees the gray of each pixel."""
+
+import csv
+import dataclasses
+import io
+import json
+import weakref
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import gray_maps
+from tfrecog import checkpoints, evaluate, inference, replicas
+from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
+from tfrecog.data import info, records
+from tfrecog.evaluations import confusion, segmentation, worst
+from tfrecog.tasks import relabelled
+
+PAIRS = gray_maps.maps()
+NAMES, CATEGORIES = gray_maps.NAMES, gray_maps.CATEGORIES
+
+
+def experiment_of(folder, batch_size=2):
+    data = DataConfig(records=str(folder), eval_batch_size=batch_size, eval_short_side=0)
+    network = SegmenterConfig(backbone=BackboneConfig(name="resnet18"), fc_channels=0, padding=0, crop=(32, 32))
+    return Experiment(task="segmentation", data=data, segmenter=network)
+
+
+def evaluated(folder, out=None, replica=1, batch_size=2, task=None):
+    strategy = replicas.strategy(replica)
+    return evaluate.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
+
+
+def numbers_of(pairs, classes=range(1, 7)):
+    """The four numbers by their definition, from all pixels that count in one row."""
+    truth, said = (np.concatenate([pair[i][pair[0] > 0] for pair in pairs]) for i in range(2))
+    both, either = ([np.sum(f(truth == c, said == c)) for c in classes] for f in (np.logical_and, np.logical_or))
+    there = [np.sum(truth == c) for c in classes]
+    iou = [a / b for a, b in zip(both, either, strict=True) if b]
+    return {
+        "mean_iou": pytest.approx(np.mean(iou)),
+        "mean_accuracy": pytest.approx(np.mean([a / b for a, b in zip(both, there, strict=True) if b])),
+        "pixel_accuracy": pytest.approx(sum(both) / len(truth)),
+        "frequency_weighted_iou": pytest.approx(
+            sum(n * a / b for n, a, b in zip(there, both, either, strict=True) if n) / len(truth)
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return gray_maps.write(tmp_path_factory.mktemp("records"), PAIRS)
+
+
+@pytest.fixture(scope="module")
+def out(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    evaluated(folder, out)
+    return out
+
+
+@pytest.mark.parametrize("replica, batch_size", [(1, 1), (1, 64), (2, 2)])
+def test_every_pixel_of_every_image_counts_once_at_its_own_size(folder, replica, batch_size):
+    assert evaluated(folder, None, replica, batch_size) == numbers_of(PAIRS)
+
+
+def test_the_report_has_the_numbers_and_a_row_for_each_class(out):
+    report = json.loads((out / "metrics.json").read_text())
+    truth = np.concatenate([truth.ravel() for truth, _ in PAIRS])
+    assert report["metrics"] == numbers_of(PAIRS) and report["images"] == 7
+    assert (report["pixels"], report["ignored"]) == (np.sum(truth > 0), np.sum(truth == 0))
+    pale = report["classes"][4]
+    assert (pale["name"], pale["pixels"]) == ("pale", np.sum(truth == 5))
+    assert (pale["iou"], pale["accuracy"], pale["precision"]) == (0, 0, None)
+
+
+def test_the_table_of_confusions_is_that_of_labels_and_grays(out):
+    with open(out / confusion.TABLE, encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    want = np.zeros([7, 7], int)
+    for truth, said in PAIRS:
+        np.add.at(want, (truth, said), 1)
+    assert head[1:] == [row[0] for row in rows] == list(NAMES)
+    np.testing.assert_array_equal([[int(count) for count in row[1:]] for row in rows], want[1:, 1:])
+
+
+def test_the_picture_of_confusions_has_percentages_of_the_pixels_of_the_true_class():
+    counts = np.array([[995, 5, 0], [30, 60, 10], [0, 0, 0]])
+    # 100 more pixels of the second class were said to be something else.
+    figure = confusion.picture(counts, ("a", "b", "c"), "title", np.array([1000, 200, 0]))
+    numbers = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert numbers == {(0, 0): "100", (1, 0): "0.5", (0, 1): "15", (1, 1): "30", (2, 1): "5.0"}
+
+
+def test_each_image_has_a_row_of_its_own(out):
+    with open(out / segmentation.PREDICTIONS, encoding="utf-8", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["file_name"])
+    assert [row["file_name"] for row in rows] == [f"{i}.png" for i in range(7)]
+    for row, pair in zip(rows, PAIRS, strict=True):
+        want = numbers_of([pair])
+        assert int(row["pixels"]) == np.sum(pair[0] > 0)
+        assert (float(row["pixel_accuracy"]), float(row["mean_iou"])) == (want["pixel_accuracy"], want["mean_iou"])
+
+
+def test_an_image_of_which_nothing_counts_has_an_empty_row_and_changes_no_number(tmp_path):
+    void = np.zeros([20, 30], np.uint8)
+    gray_maps.write(tmp_path, [*PAIRS, (void, void + 1)])
+    assert evaluated(tmp_path, tmp_path) == numbers_of(PAIRS)
+    rows = (tmp_path / segmentation.PREDICTIONS).read_text().splitlines()
+    assert "7.png,0,," in rows and len(rows) == 9
+
+
+def test_the_sheet_shows_the_worst_images_first_and_goes_when_all_is_right(tmp_path, monkeypatch):
+    # Of picture i the first i + 1 of 16 rows are wrong.
+    truth, pairs = np.full([16, 24], 3, np.uint8), []
+    for i in range(12):
+        said = truth.copy()
+        said[: i + 1] = 4
+        pairs.append((truth, said))
+    sheets, triples = [], worst.triples
+    monkeypatch.setattr(worst, "triples", lambda *given: sheets.append(given[0]) or triples(*given))
+    evaluated(gray_maps.write(tmp_path, pairs), tmp_path)
+    assert [caption for *_, caption in sheets[0]] == [
+        f"{i}.png: pixel accuracy {1 - (i + 1) / 16:.1%}" for i in range(11, 11 - worst.MOST, -1)
+    ]
+    picture, true, said, _ = sheets[0][0]
+    np.testing.assert_array_equal(true, truth)
+    np.testing.assert_array_equal(said, pairs[11][1])
+    np.testing.assert_array_equal(picture, gray_maps.STEP * pairs[11][1][..., None].repeat(3, -1))
+    assert Image.open(tmp_path / worst.SHEET).width > 3 * 24
+
+    right = tmp_path / "right"
+    right.mkdir()
+    assert evaluated(gray_maps.write(right, [(truth, truth)] * 4), tmp_path)["mean_iou"] == 1
+    assert not (tmp_path / worst.SHEET).exists()
+
+
+def test_no_more_label_maps_are_in_memory_than_the_worst(tmp_path, monkeypatch):
+    pairs = gray_maps.maps(30)
+    gray_maps.write(tmp_path, pairs)
+    given, most = [], 0
+
+    def each(task, model, strategy, batches, **options):
+        nonlocal most
+        for row, (_, said) in enumerate(pairs):
+            said = said.copy()
+            given.append(weakref.ref(said))
+            yield {"label_map": said}, {"record": row}
+            most = max(most, sum(one() is not None for one in given))
+
+    monkeypatch.setattr(inference, "each", each)
+    assert evaluated(tmp_path, tmp_path) == numbers_of(pairs)
+    assert 0 < most <= 3, "the one of now and that before"
+
+
+def test_a_run_is_measured_on_records_of_some_of_its_classes_in_another_order(tmp_path):
+    some = (info.Category("white", 1), info.Category("pale", 2), info.Category("black", 3))
+    truth = np.array([[1, 1, 2, 3, 3, 0]], np.uint8)
+    grays = np.array([[6, 1, 5, 1, 4, 4]], np.uint8)  # The last pixel does not count; the class 4 is none of the three.
+    task = relabelled.Relabelled(gray_maps.Gray(), some)
+    numbers = evaluated(gray_maps.write(tmp_path, [(truth, grays)], some), tmp_path, task=task)
+    # Their labels are 1, 3, 2, 3, none.
+    assert numbers == numbers_of([(truth, np.array([[1, 3, 2, 3, 0, 0]]))], range(1, 4))
+    assert numbers["pixel_accuracy"] == 3 / 5
+
+
+def png(labels):
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(labels, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "label_map, reason",
+    [
+        (records.to_label_map(PAIRS[4][0])[:60], "cannot be decoded"),
+        (b"nothing", "cannot be decoded"),
+        (png(np.zeros([8, 8])), r"is \(8, 8\) pixels .* and the image \(33, 17\)"),
+        (png(np.full([33, 17], 6)), "has the class 6, counted from 0, of 6"),
+        (None, "is missing"),
+    ],
+)
+def test_a_label_map_that_cannot_be_used_is_named_and_nothing_is_written(tmp_path, label_map, reason):
+    gray_maps.write(tmp_path, PAIRS, label_maps={4: label_map})
+    with pytest.raises(
+        ValueError, match=rf"val-00001-of-00002.tfrecord, record 1 .*label map of image '4.png' {reason}"
+    ):
+        evaluated(tmp_path, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.*"))
+
+
+def test_records_without_label_maps_are_refused(tmp_path):
+    gray_maps.write(tmp_path, PAIRS)
+    info.save(tmp_path, dataclasses.replace(info.load(tmp_path), label_maps=False))
+    with pytest.raises(ValueError, match=r"no label maps, which --task=segmentation needs: pipelines.segmentation"):
+        evaluated(tmp_path)
+
+
+def test_a_split_of_which_nothing_counts_is_refused(tmp_path):
+    void = np.zeros([20, 30], np.uint8)
+    gray_maps.write(tmp_path, [(void, void + 1)])
+    with pytest.raises(ValueError, match="not one pixel counts"):
+        evaluated(tmp_path)
+
+
+def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path, monkeypatch, capsys):
+    some, grays = (CATEGORIES[5], CATEGORIES[0]), np.array([0, 6, 1])  # that say the labels 1 and 2 of the records
+    pairs = [(np.array([[1, 2, 2, 0]]), np.array([[1, 2, 1, 1]]))] * 2
+    experiment, workdir = experiment_of(tmp_path), tmp_path / "run"
+    gray_maps.write(tmp_path, [(truth, grays[said]) for truth, said in pairs], some)
+    info.save(workdir, gray_maps.Gray.info)
+    restored = (gray_maps.Gray(), None, replicas.strategy(1), "step-00000120", 120)
+    monkeypatch.setattr(evaluate, "restore", lambda *of: restored)
+    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    evaluate.main(evaluate.Evaluation(**fields | {"workdir": str(workdir)}))
+    shown = capsys.readouterr().out
+    assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
+    assert "mean IoU 50.00 %" in shown  # Of both classes half of the union of true and said is right.
+    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png and worst.jpg in" in shown
+    report = json.loads((workdir / "metrics.json").read_text())
+    assert report["metrics"] == numbers_of(pairs, (1, 2)) and report["step"] == 120
+
+
+def test_the_checkpoint_with_the_highest_mean_iou_is_the_best(tmp_path):
+    for step, iou in [(1, 0.2), (2, 0.5), (3, 0.4)]:
+        (tmp_path / checkpoints.FOLDER / f"step-{step:08d}").mkdir(parents=True)
+        checkpoints.mark_if_best(tmp_path, step, {"mean_iou": iou, "pixel_accuracy": 1 - iou})
+    best = checkpoints.best(tmp_path)
+    assert best is not None and best.name == "step-00000002"
