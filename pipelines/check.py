@@ -4,8 +4,9 @@
   python -m pipelines.check --data=data/coco --split=val --out=sheet.png
 
 Each record is read with its checksum and its image is decoded; images with the same bytes are found, in one split or in
-two. DATA/SPLIT.check.jsonl names every suspicious annotation with file, image id and annotation id. The exit status is
-1 where something is damaged or the counts disagree with dataset.json; suspicious annotations are warnings.
+two. Of label maps the pixels of each class are counted, and for training the weights are printed that make rare classes
+count as much. DATA/SPLIT.check.jsonl names every suspicious annotation with file, image id and annotation id. The exit
+status is 1 where something is damaged or the counts disagree with dataset.json; suspicious annotations are warnings.
 """
 
 import dataclasses
@@ -72,11 +73,32 @@ class ShardReader:
             problem = Problem("image without label", record.filename, what, "Build the split again.", record.source_id)
             facts.suspicious.append(problem)
         facts.add(record, self.min_keypoints)
-        if self.decode:
-            damage = _image_damage(record)
-            if damage:
-                facts.damage.append(f"{place}, {record.filename}: {damage}; replace the image and build again")
+        if self.decode and (damage := _image_damage(record)):
+            facts.damage.append(f"{place}, {record.filename}: {damage}; replace the image and build again")
+        if damage := self._map_damage(record, facts):
+            facts.damage.append(f"{place}, {record.filename}: {damage}; correct its label map and build again")
         facts.suspicious += suspicions.of_record(record, len(self.info.keypoints), self.max_instances)
+
+    def _map_damage(self, record: records.Record, facts: Facts) -> str:
+        """Counts the label map of a record; what is damaged of it, or ""."""
+        if record.label_map is None:
+            return "it has no label map, which the other records have" if self.info.label_maps else ""
+        try:
+            labels = records.from_label_map(record.label_map)
+        except Exception as error:  # Pillow has many for what is no image.
+            return f"its label map cannot be decoded: {error}"
+        size, stated = labels.shape, (record.height, record.width)
+        if size != stated:
+            return f"its label map is {size[0]} x {size[1]}, the record says {stated[0]} x {stated[1]}"
+        if labels.max(initial=0) > self.info.num_classes:
+            highest = f"{labels.max() - 1} (counted from 0)"
+            return f"its label map has the class {highest} of {self.info.num_classes}"
+        facts.maps.add(labels)
+        if not labels.any():
+            what = "no pixel of its label map counts"
+            remedy = "It teaches nothing: leave it out, or correct the classes and what is ignored."
+            facts.suspicious.append(Problem("no pixel counts", record.filename, what, remedy, record.source_id))
+        return ""
 
 
 def _image_damage(record: records.Record) -> str:
@@ -115,11 +137,17 @@ def _disagreements(facts: Facts, expected: info.Split) -> list[str]:
     """Counts of dataset.json that the records do not have; not told where records could not be read."""
     if facts.damage:
         return []
-    return [
+    found = [
         f"{info.FILE} says {getattr(expected, what):,} {what}, the records have {getattr(facts, what):,}; build again"
         for what in ("images", "instances", "crowd")
         if getattr(expected, what) != getattr(facts, what)
     ]
+    pixels = [facts.maps.pixels[label] for label in range(len(expected.pixels))]
+    if pixels != list(expected.pixels):
+        found.append(
+            f"{info.FILE} says {list(expected.pixels)} pixels by class, the records have {pixels}; build again"
+        )
+    return found
 
 
 def _index_damage(folder: str, split: str, shards: tuple[str, ...], parts: list[Facts]) -> list[str]:
@@ -174,6 +202,9 @@ def main() -> int:
         )
         facts.suspicious += suspicions.same_pictures(facts.pictures, split, facts_of.names, seen)
         print(f"{split}:\n{facts.table(facts_of.names, facts_of.keypoints, values.min_keypoints)}")
+        if facts.maps.images and (split.startswith("train") or values.split or len(facts_of.splits) == 1):
+            print("  weights that balance the classes by median frequency (Eigen and Fergus 2015):")
+            print(f"  {facts.maps.flag(facts_of.num_classes)}")
         listed = list_suspicious(values.data, split, facts.suspicious, values.show)
         print(listed, end="\n" if listed else "")
         for line in facts.damage:

@@ -13,7 +13,7 @@ from tfrecog.data import index, info, records
 
 
 def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[str]:
-    """Writes one picture of `count` records of each split, captioned with split and file.
+    """Writes one picture of `count` records of each split, captioned with split and file; label maps have a legend.
 
     Returns:
         The records that could not be drawn, as their image cannot be decoded, with the reason; they are left out. There
@@ -54,6 +54,16 @@ def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndar
         size, stated = image.shape[:2], (record.height, record.width)
         if size != stated:
             yield caption, None, f"its image is {size}, not {stated} (height, width) as its record says"
+            continue
+        if record.label_map is not None:
+            try:
+                labels = records.from_label_map(record.label_map)
+                colours = [category.colour for category in facts_of.categories]
+                picture = draw.label_map(image, labels, facts_of.names, colours, min_side=300)
+            except (OSError, ValueError) as error:  # Pillow's, and that of another size
+                yield caption, None, f"its label map cannot be drawn ({error})"
+                continue
+            yield caption, picture, ""
             continue
         picture = show(image, record.boxes, record.labels, None, record.masks, record.keypoints, facts_of.names)
         yield caption, picture, ""

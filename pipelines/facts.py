@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
+from pipelines.map_facts import MapFacts
 from pipelines.problems import Problem
 from tfrecog.data import records
 
@@ -28,6 +29,7 @@ class Facts:
     joints: Counter = field(default_factory=Counter)  # keypoints of instances by joint (from 0) and visibility
     classes: Counter = field(default_factory=Counter)  # instances by label
     labelled: Counter = field(default_factory=Counter)  # images by the label of the whole image
+    maps: MapFacts = field(default_factory=MapFacts)
     pictures: list[tuple[bytes, str, int]] = field(default_factory=list)  # digest, file and label of each image
     sizes: Counter = field(default_factory=Counter)
     most: int = 0  # instances in an image
@@ -80,13 +82,17 @@ class Facts:
         """What is in a split, for people."""
         per_image = self.instances / max(self.images, 1)
         sizes = f"; {_range(self.heights)} high, {_range(self.widths)} wide" if self.images else ""
-        if self.labelled:
+        lines = []
+        if self.maps.images:
+            lines = [f"  {self.images:,} images, {self.maps.images:,} of them with a label map{sizes}"]
+            lines += [f"  {self.maps.summary()}", "  pixels of each class (share of those that count), and its images:"]
+            lines += _columns(self.maps.lines(names))
+        elif self.labelled:
             lines = [f"  {self.images:,} images, {self.labelled.total():,} of them with a class{sizes}"]
             lines += self._image_classes(names)
-            if not self.instances + self.crowd:
-                return "\n".join(lines)
-        lines = [
-            *(lines if self.labelled else []),
+        if lines and not self.instances + self.crowd:
+            return "\n".join(lines)
+        lines += [
             f"  {self.images:,} images, {self.empty:,} of them without an instance{sizes}",
             f"  {self.instances:,} instances ({per_image:.1f} an image, at most {self.most}) and {self.crowd:,} crowds"
             f"; {self.masks:,} masks, {self.keypoints:,} keypoints",

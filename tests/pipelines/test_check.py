@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import check, coco, digits, scenes, suspicions
+from pipelines import check, coco, digits, scenes, shards, suspicions
 from pipelines.facts import Facts
+from pipelines.map_facts import MapFacts
 from pipelines.problems import Problem
+from tfrecog import draw
 from tfrecog.data import index, info, records
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -293,3 +296,103 @@ def test_an_image_without_a_class_and_one_of_an_unknown_class_are_named(tmp_path
 def _command(*arguments):
     command = [sys.executable, "-m", "pipelines.check", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def _mapped(labels, name="1.png", height=2, width=4):
+    label_map = None if labels is None else records.to_label_map(np.array(labels))
+    return dataclasses.replace(
+        records.blank(height, width), filename=name, source_id=name, masks=None, label_map=label_map
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+    """Item of a dataset of label maps."""
+
+    name: str
+    labels: tuple | None
+
+    def fingerprint(self):
+        return repr(self)
+
+
+def _make_mapped(item):
+    return _mapped(item.labels, item.name), []
+
+
+FACTS = info.DatasetInfo(tuple(info.Category(name, n) for n, name in enumerate("abc")), {}, label_maps=True)
+
+
+def _write_maps(folder, *maps):
+    items = [Map(f"{n}.png", labels) for n, labels in enumerate(maps)]
+    shards.build(shards.Source(items, _make_mapped, FACTS, 1), str(folder), "train", jobs=1)
+    return folder
+
+
+def test_the_pixels_of_label_maps_are_counted_and_balanced_by_median_frequency(tmp_path):
+    # a has 4 of the 4 + 6 pixels that count in its images, b 6 of those 10, and c is nowhere.
+    maps = [((1, 1, 0, 0), (1, 0, 2, 0)), ((2, 2, 2, 2), (2, 1, 0, 0))]
+    facts = _check(_write_maps(tmp_path, *maps)).maps
+    assert facts.pixels == {0: 6, 1: 4, 2: 6} and facts.images_with == {1: 2, 2: 2}
+    assert facts.weights(3) == pytest.approx([0.5 / 0.4, 0.5 / 0.6, 1])
+    assert facts.flag(3) == "--segmenter.class_weights=1.25,0.8333,1"
+
+
+def test_a_class_counts_against_the_images_that_have_it_alone():
+    facts = MapFacts()
+    facts.add(np.array([[1, 1, 1, 2]]))
+    facts += MapFacts()
+    facts.add(np.array([[1, 1, 0, 0]]))
+    # a: 5 of 6; b: 1 of the 4 of the only image with it. The median of two is between them.
+    middle = (5 / 6 + 1 / 4) / 2
+    assert facts.weights(2) == pytest.approx([middle / (5 / 6), middle / (1 / 4)])
+
+
+def test_the_command_prints_the_classes_of_label_maps_and_draws_them_in_colour(tmp_path):
+    scenes.build(str(tmp_path), "train", 4, scenes.Scenes(height=64, width=80, label_maps=True), jobs=1)
+    run = _command(f"--data={tmp_path}", f"--out={tmp_path / 'sheet.png'}")
+    assert run.returncode == 0, run.stderr
+    pixels = info.load(tmp_path).splits["train"].pixels
+    assert "4 images, 4 of them with a label map; 64 high, 80 wide" in run.stdout
+    assert f"background {pixels[1]:,} ({100 * pixels[1] / (4 * 64 * 80):.1f}%) in 4" in run.stdout
+    assert "--segmenter.class_weights=" in run.stdout
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png")).reshape(-1, 3)
+    outline = draw.palette(1)[1]  # of the background, which no picture lacks
+    assert np.any(np.all(sheet == outline, axis=1))
+
+
+def test_a_label_map_of_which_no_pixel_counts_is_suspicious(tmp_path):
+    facts = _check(_write_maps(tmp_path, ((1, 1, 1, 1), (1, 1, 1, 1)), ((0, 0, 0, 0), (0, 0, 0, 0))))
+    assert not facts.damage
+    assert [(one.kind, one.file) for one in facts.suspicious if "twice" not in one.kind] == [
+        ("no pixel counts", "1.png")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (None, "1.png: it has no label map"),
+        (((1, 1), (1, 1)), "1.png: its label map is 2 x 2, the record says 2 x 4"),
+        (((1, 1, 1, 4), (1, 1, 1, 1)), r"1.png: its label map has the class 3 \(counted from 0\) of 3"),
+    ],
+)
+def test_a_label_map_that_training_refuses_is_damage(tmp_path, labels, words, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "FACTS", dataclasses.replace(FACTS, categories=FACTS.categories * 2))
+    _write_maps(tmp_path, ((1, 1, 1, 1), (1, 1, 1, 1)), labels)
+    made = info.load(tmp_path)
+    (tmp_path / info.FILE).unlink()
+    info.save(tmp_path, dataclasses.replace(made, categories=made.categories[:3]))
+    (damage,) = _check(tmp_path).damage
+    assert re.search(words, damage)
+
+
+def test_pixels_that_dataset_json_has_wrong_are_found(tmp_path):
+    _write_maps(tmp_path, ((1, 1, 1, 2), (0, 0, 3, 3)))
+    path = tmp_path / info.FILE
+    tree = json.loads(path.read_text())
+    assert tree["splits"]["train"]["pixels"] == [2, 3, 1, 2]
+    tree["splits"]["train"]["pixels"] = [2, 3, 2, 1]
+    path.write_text(json.dumps(tree))
+    (damage,) = _check(tmp_path).damage
+    assert "[2, 3, 2, 1]" in damage and "[2, 3, 1, 2]" in damage
