@@ -11,6 +11,10 @@ share them.
 How exactly keypoints can be marked, which their AP (OKS) needs, goes into dataset.json: COCO's sigmas for COCO's
 person, --keypoint_sigmas for others, or 0.05 for each. Keypoints named left... and right... change places in a mirror.
 
+With --label_maps=voc an image gets the class of each pixel instead of its objects, for --task=segmentation: one of the
+21 classes of Pascal VOC, drawn as torchvision trains with them. What two masks share does not count; --min_area=1000,
+which torchvision takes for training, leaves out the images whose objects of those classes have no more pixels together.
+
 What is wrong with an image or an annotation is reported with its ids and a remedy: it is left out, and the rest is
 written. All of it is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was
 when the same command is run again.
@@ -25,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from absl import flags
 
-from pipelines import annotations, coco_json, command, images, problems, shards, sigmas
+from pipelines import annotations, coco_json, command, images, labelled, problems, shards, sigmas, voc_maps
 from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
 
@@ -96,11 +100,16 @@ def build(
     masks: bool = True,
     keypoint_sigmas: Sequence[float] = (),
     png_masks: bool = False,
+    label_maps: str = "",
+    min_area: int = 0,
     strict: bool = False,
     shard_count: int = 0,
     jobs: int = 0,
 ) -> shards.Built:
-    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+    """Writes a split of the dataset in `out`; raises Refused with what to do about it.
+
+    `label_maps` "voc" makes label maps, of the images whose objects in them have more than `min_area` pixels.
+    """
     if not os.path.isdir(images_folder):
         raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
     tree = coco_json.load(json_file)
@@ -109,18 +118,23 @@ def build(
         raise Refused(f"{json_file} has no images: nothing is written")
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
+    # No record depends on the sigmas, so other ones build nothing again.
+    maker: Maker | voc_maps.Maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), masks)
+    if label_maps:
+        maker, facts = voc_maps.Maker(voc_maps.label_of_category(json_file, tree)), voc_maps.FACTS
+        of_image = voc_maps.large_enough(of_image, maker.label_of, min_area)
     pictures = list(_pictures(images_folder, tree, of_image))
+    if not pictures:
+        raise Refused(f"no image of {json_file} has objects of more than --min_area={min_area} pixels")
     del tree, of_image  # The pictures hold what is needed of it.
     total = sum(os.path.getsize(picture.path) for picture in pictures if os.path.exists(picture.path))
-    # No record depends on the sigmas, so other ones build nothing again.
-    maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), masks)
     source = shards.Source(pictures, maker, facts, total, found, png_masks, options=repr(maker))
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
 def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
     for image in tree["images"]:
-        if image["id"] not in of_image:  # a duplicate, reported
+        if image["id"] not in of_image:  # a duplicate, reported, or too small
             continue
         name = image["file_name"]
         path = os.path.join(folder, name)
@@ -133,6 +147,10 @@ def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
 
 def main() -> int:
     values = flags.FLAGS
+    without_effect = ("masks", "png_masks", "keypoint_sigmas") if values.label_maps else ("min_area",)
+    for name in without_effect:
+        if values[name].present:
+            raise Refused(f"--{name} has no effect with{'' if values.label_maps else 'out'} --label_maps: leave it out")
     print(f"reading {values.annotations}", file=sys.stderr)
     built = build(
         values.images,
@@ -142,11 +160,16 @@ def main() -> int:
         masks=values.masks,
         keypoint_sigmas=sigmas.of_flag(values.keypoint_sigmas),
         png_masks=values.png_masks,
+        label_maps=values.label_maps,
+        min_area=values.min_area,
         strict=values.strict,
         shard_count=values.shards,
         jobs=values.jobs,
     )
     made = built.split
+    if values.label_maps:
+        print(labelled.report(values.out, values.split, built, info.load(values.out).num_classes))
+        return 0
     if built.problems:
         report = os.path.join(values.out, f"{values.split}.report.jsonl")
         print(f"{len(built.problems):,} problems; all of them are in {report}:\n{problems.table(built.problems)}")
@@ -169,6 +192,8 @@ def define_flags() -> None:
     sigmas.define_flag()
     flags.adopt_module_key_flags(sigmas)
     flags.DEFINE_boolean("png_masks", False, "Write each mask as a PNG too, for readers such as Model Garden's.")
+    flags.DEFINE_enum("label_maps", "", ["", "voc"], "Write the class of each pixel, one of VOC's, and no objects.")
+    flags.DEFINE_integer("min_area", 0, "With --label_maps: leave out images with no more pixels of objects.", 0)
     flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
 
 

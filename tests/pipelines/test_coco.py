@@ -13,9 +13,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from pipelines import check, coco, coco_json
+from pipelines import check, coco, coco_json, presets, voc_maps
 from pipelines.problems import Refused
-from tfrecog.data import coco_person, info, records
+from tfrecog.data import coco_person, index, info, records
 
 SQUARE = np.zeros((40, 60), bool)
 SQUARE[10:20, 20:30] = True
@@ -408,3 +408,71 @@ def test_a_second_split_has_the_categories_of_the_first(small_coco, tmp_path):
     with pytest.raises(Refused, match=r"(?s)splits \['train'\] with other categories.*lion"):
         coco.build(*small_coco.write(), out, "val", jobs=1)
     assert set(info.load(out).splits) == {"train"}
+
+
+def _maps(folder, split="train"):
+    places = index.load(folder, split)
+    made = [records.decode(index.read(folder, places, i)) for i in range(len(places))]
+    return {record.source_id: records.from_label_map(record.label_map) for record in made}
+
+
+def test_instances_become_label_maps_of_vocs_classes_and_what_two_share_does_not_count(small_coco, tmp_path):
+    # Squares of 10 x 10 at (10, 20): a cat (VOC's 8th class), a dining table on half of it, and what VOC has not.
+    small_coco.tree["categories"] = [{"id": 17, "name": "cat"}, {"id": 67, "name": "dining table"}]
+    small_coco.tree["categories"] += [{"id": 54, "name": "sandwich"}]
+    half = {"bbox": [20, 10, 5, 10], "segmentation": [[20, 10, 25, 10, 25, 20, 20, 20]], "area": 50}
+    cat, table = small_coco.square(1, 1, category_id=17), small_coco.square(2, 1, category_id=67, **half)
+    small_coco.tree["annotations"] = [cat, table, small_coco.square(3, 2, category_id=54)]
+    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", jobs=1)
+    assert not built.problems
+    expected = np.ones([40, 60], int)  # the background is a class
+    expected[10:20, 25:30], expected[10:20, 20:25] = 9, 0
+    maps = _maps(tmp_path / "out")
+    np.testing.assert_array_equal(maps["1"], expected)
+    assert np.all(maps["2"] == 1)
+    facts = info.load(tmp_path / "out")
+    assert facts.label_maps and not facts.masks and facts.num_classes == 21 and facts.splits["train"].instances == 0
+    assert (facts.names[8], facts.names[11]) == ("cat", "diningtable")
+
+
+def test_images_whose_objects_of_vocs_classes_are_small_can_be_left_out(small_coco, tmp_path):
+    small_coco.tree["categories"][0] = {"id": 7, "name": "cat"}
+    small_coco.tree["annotations"] = [small_coco.square(1, 1, area=100), small_coco.square(2, 2, area=101)]
+    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", min_area=100, jobs=1)
+    assert set(_maps(tmp_path / "out")) == {"2"}
+    with pytest.raises(Refused, match="--min_area=101"):
+        coco.build(*small_coco.write(), str(tmp_path / "none"), "train", label_maps="voc", min_area=101, jobs=1)
+
+
+def test_without_a_category_of_voc_there_are_no_label_maps(small_coco, tmp_path):
+    small_coco.tree["categories"] = [{"id": 7, "name": "ant"}, {"id": 3, "name": "bee"}]
+    with pytest.raises(Refused, match="no category that Pascal VOC has"):
+        coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", jobs=1)
+
+
+def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_with(real_coco):
+    # Ids by place, from the training reference of its segmentation models; 0 is the background.
+    ids = [0, 5, 2, 16, 9, 44, 6, 3, 17, 62, 21, 67, 18, 19, 4, 1, 64, 20, 63, 7, 72]
+    tree = json.loads((real_coco / "instances.json").read_text())
+    assert voc_maps.label_of_category("", tree) == {
+        category: place for place, category in enumerate(ids, 1) if category
+    }
+
+
+def test_the_label_maps_of_coco_are_those_of_its_masks(real_coco, tmp_path):
+    arguments = str(real_coco / "images"), str(real_coco / "instances.json")
+    coco.build(*arguments, str(tmp_path / "out"), "val", label_maps="voc", jobs=1)
+    coco.build(*arguments, str(tmp_path / "objects"), "val", jobs=1)
+    maps, places = _maps(tmp_path / "out", "val"), index.load(tmp_path / "objects", "val")
+    assert len(maps) == 16
+    names = {"airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable", "motorcycle": "motorbike"}
+    names |= {"potted plant": "pottedplant", "tv": "tvmonitor"}
+    for i in range(16):
+        record = records.decode(index.read(tmp_path / "objects", places, i))
+        # As there: the largest label at a pixel, unless two masks meet.
+        expected, count = np.zeros([record.height, record.width], int), 0
+        for name, mask in zip(record.names, record.masks, strict=True):
+            if (known := names.get(name, name)) in presets.VOC:
+                mask = records.from_runs(mask, record.height, record.width)
+                expected, count = np.maximum(expected, presets.VOC.index(known) * mask), count + mask
+        np.testing.assert_array_equal(maps[record.source_id], np.where(count > 1, 0, expected + 1))
