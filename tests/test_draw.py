@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tfrecog import draw
 
@@ -167,3 +167,102 @@ def test_an_empty_sheet_is_an_error():
 def test_the_picture_can_be_saved(tmp_path):
     Image.fromarray(draw.instances(GREY, BOX, [1], [0.9])).save(tmp_path / "seen.png")
     assert np.asarray(Image.open(tmp_path / "seen.png")).shape == GREY.shape
+
+
+NAMES = ("sky", "tree", "car")
+COLOURS = ((0, 0, 255), None, (255, 0, 0))
+
+
+def quarters():
+    """Labels [40, 60]: 1 above, 2 and 3 below."""
+    labels = np.ones([40, 60], int)
+    labels[20:, :30], labels[20:, 30:] = 2, 3
+    return labels
+
+
+def test_the_pixels_of_a_class_are_tinted_in_its_colour_and_its_outline_is_the_colour():
+    image = np.random.default_rng(0).integers(0, 256, [40, 60, 3]).astype(np.uint8)
+    picture = draw.label_map(image, quarters(), colours=COLOURS).astype(int)
+    # The outline is the row or column beside another class, and none goes along the frame.
+    for (y, x), colour in {(19, 7): COLOURS[0], (20, 7): draw.class_colour(2), (30, 30): COLOURS[2]}.items():
+        assert tuple(picture[y, x]) == colour
+    for rows, columns, colour in [
+        (slice(0, 19), slice(0, 60), COLOURS[0]),
+        (slice(21, 40), slice(0, 29), draw.class_colour(2)),
+        (slice(21, 40), slice(31, 60), COLOURS[2]),
+    ]:
+        want = (image[rows, columns].astype(float) + colour) / 2
+        assert np.abs(picture[rows, columns] - want).max() <= 0.5
+
+
+def test_what_does_not_count_is_hatched_and_like_no_class():
+    labels = np.ones([40, 60], int)
+    labels[10:30, 20:50] = 0
+    picture = draw.label_map(np.full([40, 60, 3], 200, np.uint8), labels, colours=[(0, 0, 0)])
+    black, gray = (picture == 0).all(-1), (picture == 110).all(-1)  # 0.55 * 200
+    assert (black | gray)[labels == 0].all() and 0.4 < black[labels == 0].mean() < 0.6
+    # The stripes are no rows and no columns: there is a change along each of them.
+    assert all(np.diff(black[10:30, x].astype(int)).any() for x in range(20, 50))
+    assert all(np.diff(black[y, 20:50].astype(int)).any() for y in range(10, 30))
+    assert not gray[labels == 1].any()
+
+
+def test_a_thin_object_keeps_its_colour():
+    labels = np.ones([40, 60], int)
+    labels[:, 30] = 3
+    assert (draw.label_map(GREY[:40, :60], labels, colours=COLOURS)[:, 30] == COLOURS[2]).all()
+
+
+def test_a_label_map_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"\(40, 60\) pixels is not one of a picture of \(120, 160\)"):
+        draw.label_map(GREY, quarters())
+
+
+def test_a_small_label_map_is_enlarged_with_its_picture():
+    picture = draw.label_map(GREY[:40, :60], quarters(), colours=COLOURS, min_side=100)
+    assert picture.shape == (120, 180, 3)
+    assert (picture[:57] == (64, 64, 192)).all(), "half of 128, and half of blue"
+
+
+def drawn_texts(monkeypatch):
+    texts, text = [], ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda canvas, xy, what, *more, **how: texts.append(what) or text(canvas, xy, what, *more, **how),
+    )
+    return texts
+
+
+def test_the_legend_has_the_classes_that_are_there_with_colour_and_share_largest_first(monkeypatch):
+    labels = np.repeat([1, 3, 0], [5000, 3, 2497]).reshape(75, 100)
+    texts = drawn_texts(monkeypatch)
+    legend = draw.legend(labels, NAMES, COLOURS, width=900)
+    assert texts == ["sky 66.7%", "not counted 33.3%", "car <0.1%"]
+    assert legend.shape[1] == 900
+    for colour, there in [(COLOURS[0], True), (draw.class_colour(2), False), (COLOURS[2], True)]:
+        assert ((legend == colour).all(-1).sum() > 50) == there
+
+
+def test_a_legend_of_two_label_maps_has_both_shares(monkeypatch):
+    texts = drawn_texts(monkeypatch)
+    draw.legend(np.full([5, 10], 1), NAMES, width=500, said=np.repeat([1, 2], 25).reshape(5, 10))
+    assert texts == ["sky 100.0% / 50.0%", "tree 0.0% / 50.0%"]
+
+
+@pytest.mark.parametrize("width", [1, 20, 60, 3000])
+def test_a_legend_is_as_wide_as_its_picture(width):
+    labels = np.arange(1, 41).reshape(4, 10)
+    names = [f"a rather long name of class {i}" for i in range(40)]
+    assert draw.legend(labels, names, width=width).shape[1] == width
+    picture = np.zeros([4, width, 3], np.uint8)
+    maps = np.resize(labels, [4, width])
+    assert draw.label_map(picture, maps, names).shape[1] == width
+
+
+def test_classes_of_255_labels_have_colours_of_their_own():
+    colours = draw.palette(255)
+    assert len(np.unique(colours, axis=0)) == 256 and colours.dtype == np.uint8
+    # Beside each other in the order of labels they differ most.
+    steps = np.abs(np.diff(colours[1:31].astype(int), axis=0)).sum(-1)
+    assert steps.min() > 100

@@ -4,11 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from pipelines import digits, scenes
+from tests import gray_maps
 from tfrecog import draw, pictures, replicas
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data import index, info, records
+from tfrecog.evaluations import worst
 
 COUNT, SLOTS = 3, 6
 
@@ -130,6 +133,45 @@ def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monke
     assert sheets[0][1][:4] == ["(damaged)", *GRAYS]
     assert sheets[1][1][3] == "bright (75%)\ndark (25%)"
     assert sheets[2][1] is None
+
+
+@pytest.mark.parametrize("replica", [1, 2])
+def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_path, replica, monkeypatch):
+    shown = []
+    monkeypatch.setattr(worst, "triples", lambda seen, dataset: shown.append(seen) or np.zeros([9, 9, 3], np.uint8))
+    pairs = gray_maps.maps()
+    gray_maps.write(tmp_path, pairs)
+    experiment = Experiment(task="segmentation", workdir=str(tmp_path), data=DataConfig(records=str(tmp_path)))
+    made = pictures.segmented(gray_maps.Gray(), None, experiment, replicas.strategy(replica), 3)
+    assert set(made) == {"predictions"}
+    # Three of seven, from the first to the last.
+    assert [caption for *_, caption in shown[0]] == ["0.png", "3.png", "6.png"]
+    for (picture, truth, said, _), row in zip(shown[0], (0, 3, 6), strict=True):
+        np.testing.assert_array_equal(picture, gray_maps.STEP * pairs[row][1][..., None].repeat(3, -1))
+        np.testing.assert_array_equal(truth, pairs[row][0])
+        np.testing.assert_array_equal(said, pairs[row][1])
+    Image.new("RGB", (7, 5)).save(tmp_path / "confusion.png")
+    made = pictures.segmented(gray_maps.Gray(), None, experiment, replicas.strategy(replica), 1)
+    assert made["confusion"].shape == (5, 7, 3), "of the evaluation before"
+
+
+def test_a_row_of_label_maps_is_picture_truth_and_what_was_said():
+    # All is class 4 (green), and said to be class 2 (red).
+    picture, labels = np.full([60, 80, 3], 100, np.uint8), np.full([60, 80], 4)
+    sheet = worst.triples([(picture, labels, labels // 2, "a caption")] * 2, gray_maps.Gray.info).astype(int)
+    thirds = np.array_split(sheet, 3, axis=1)
+    for third, colour in zip(thirds, [(100, 100, 100), (50, 178, 50), (178, 50, 50)], strict=True):
+        assert (np.abs(third - colour).max(-1) <= 1).sum() > 2 * 60 * 80 * 0.95
+
+
+def test_the_inputs_of_a_segmenter_have_their_label_maps_over_them():
+    image = np.full([2, 40, 60, 3], 100.0)
+    labels = np.stack([np.full([40, 60], 4), np.zeros([40, 60], int)])
+    sheet = pictures.inputs({"image": image, "label_map": labels}, gray_maps.NAMES, colours=gray_maps.COLOURS)
+    green = (np.abs(sheet.astype(int) - (50, 178, 50)).max(-1) <= 1).sum()
+    assert 40 * 60 * 0.95 < green < 40 * 60 * 1.05
+    # Of the other nothing counts: it is black and dark gray, half by half.
+    assert ((sheet == 0).all(-1) | (sheet == 55).all(-1)).sum() > 40 * 60 * 0.95
 
 
 def test_the_filters_are_the_kernels_of_the_first_layer_from_dark_to_bright():

@@ -107,11 +107,12 @@ def main(prediction: Prediction) -> None:
         segment.files(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
         print(f"Predicting with {path}", flush=True)
+        written = "pictures"
         if prediction.task == "classification":
             results, side = classify.PREDICTIONS, prediction.draw_side
             broken = classify.predict(task, model, prediction, paths, Path(prediction.out), side)
         elif prediction.task == "segmentation":
-            results = f"label maps ({segment.LABEL_MAPS}) and {segment.PREDICTIONS}"
+            results, written = segment.PREDICTIONS, f"pictures, {segment.LABEL_MAPS}"
             broken = segment.predict(task, model, paths, Path(prediction.out), prediction.draw_side)
         else:
             results = detection.DETECTIONS
@@ -131,7 +132,7 @@ def main(prediction: Prediction) -> None:
     done = len(paths) - len(broken)
     if not done:
         sys.exit(f"error: not one of {len(paths)} files could be read as an image")
-    print(f"{done} of {len(paths)} images done: pictures and {results} are in {prediction.out}")
+    print(f"{done} of {len(paths)} images done: {written} and {results} are in {prediction.out}")
 
 
 if __name__ == "__main__":

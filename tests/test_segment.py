@@ -1,0 +1,138 @@
+"""What a segmenter sees in photos: its label maps, pictures and shares."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import gray_maps
+from tfrecog import draw, evaluate, photos, predict, replicas, segment
+from tfrecog.config import DataConfig
+from tfrecog.data import info
+
+STEP = gray_maps.STEP
+
+
+def save(path, labels, **options):
+    """A photo whose grays are these classes."""
+    Image.fromarray((STEP * np.asarray(labels)).astype(np.uint8)).save(path, **options)
+    return path
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return np.random.default_rng(0).integers(1, 7, [40, 60]).repeat(2, 0).repeat(2, 1)
+
+
+def seen(paths, out, task=None, min_side=0):
+    broken = segment.predict(task or gray_maps.Gray(), None, paths, out, min_side)
+    return broken, json.loads((out / segment.PREDICTIONS).read_text())
+
+
+def test_a_label_map_is_a_palette_picture_of_the_ids_in_the_colours_of_the_classes(tmp_path, labels):
+    _, report = seen([save(tmp_path / "photo.png", labels)], tmp_path / "seen")
+    (row,) = report["images"]
+    assert row["file_name"] == str(tmp_path / "photo.png") and row["label_map"] == "label_maps/photo.png"
+    with Image.open(tmp_path / "seen" / row["label_map"]) as picture:
+        assert picture.mode == "P"
+        np.testing.assert_array_equal(np.asarray(picture), 10 * (labels - 1))  # The ids are 0, 10, ..., 50.
+        colours = np.asarray(picture.convert("RGB"))
+    want = [one or draw.class_colour(i) for i, one in enumerate(gray_maps.COLOURS, 1)]
+    np.testing.assert_array_equal(colours, np.array(want)[labels - 1])
+    assert report["values"] == "category_id"
+    assert report["categories"][1] == {"value": 10, "category_id": 10, "category_name": "dark, very"}
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3, 4, 5, 255), (1, 2, 3, 4, 5, 256), (-1, 0, 1, 2, 3, 4), (1, 1, 2, 3, 4, 5)])
+def test_ids_that_have_no_place_in_a_byte_of_their_own_become_positions(tmp_path, labels, ids):
+    class Far(gray_maps.Gray):
+        info = info.DatasetInfo(tuple(info.Category(str(i), i) for i in ids), {})
+
+    _, report = seen([save(tmp_path / "photo.png", labels)], tmp_path / "seen", Far())
+    with Image.open(tmp_path / "seen" / "label_maps" / "photo.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), labels - 1)
+    assert report["values"] == "position"
+    assert [row["value"] for row in report["categories"]] == [*range(6)]
+    assert [row["category_id"] for row in report["categories"]] == [*ids]
+
+
+def test_the_shares_of_the_classes_are_written_largest_first(tmp_path):
+    labels = np.full([10, 20], 2)
+    labels[:4], labels[9] = 6, 3
+    _, report = seen([save(tmp_path / "photo.png", labels)], tmp_path / "seen")
+    assert report["images"][0]["classes"] == [
+        {"category_id": 10, "category_name": "dark, very", "share": 0.5},
+        {"category_id": 50, "category_name": "white", "share": 0.4},
+        {"category_id": 20, "category_name": "dim", "share": 0.1},
+    ]
+
+
+def test_each_picture_has_the_colours_over_it_and_a_legend_below(tmp_path):
+    labels = np.full([100, 400], 4)
+    labels[:, 200:] = 2
+    seen([save(tmp_path / "photo.png", labels)], tmp_path / "seen")
+    drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
+    assert drawn.shape[1] == 400 and drawn.shape[0] > 110
+    # Half of the gray, which is 160 and 80, and half of green and red.
+    assert np.abs(drawn[40:60, 40:160] - (80, 208, 80)).max() < 12
+    assert np.abs(drawn[40:60, 240:360] - (168, 40, 40)).max() < 12
+    assert (drawn[100:].min(-1) > 240).mean() > 0.5, "the legend is on white"
+
+
+def test_pictures_of_every_size_and_kind_are_seen_upright_and_whole(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # The camera lay on its side: rows are columns.
+    labels = np.full([16, 40], 2)
+    labels[:, 30:] = 5
+    paths = [
+        save(tmp_path / "turned.png", labels, exif=turned),
+        save(tmp_path / "tiny.png", [[3]]),
+        save(tmp_path / "odd.png", np.tile([1, 2, 3, 4, 5, 6, 1], [33, 1])),
+    ]
+    assert seen(paths, tmp_path / "seen", min_side=50)[0] == {}
+    sizes = {}
+    for path in paths:
+        with Image.open(tmp_path / "seen" / "label_maps" / path.name) as picture:
+            sizes[path.stem] = picture.size
+            if path.stem == "turned":
+                np.testing.assert_array_equal(np.asarray(picture), np.rot90(10 * (labels - 1), -1))
+    assert sizes == {"turned": (16, 40), "tiny": (1, 1), "odd": (7, 33)}
+    assert Image.open(tmp_path / "seen" / "turned.jpg").width == 16 * 4  # drawn larger, to 50 pixels
+
+
+def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path, labels):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    paths = [tmp_path / "notes.jpg", save(tmp_path / "good.png", labels)]
+    broken, report = seen(paths, tmp_path / "seen")
+    assert set(broken) == {paths[0]} and broken[paths[0]]
+    assert [row["file_name"] for row in report["images"]] == [str(paths[1])]
+
+
+def test_a_label_map_never_overwrites_an_image(tmp_path):
+    folder = tmp_path / "label_maps"
+    folder.mkdir()
+    with pytest.raises(ValueError, match="would be overwritten"):
+        segment.files([save(folder / "a.png", [[1]])], tmp_path)
+    paths = [save(tmp_path / "a.png", [[1]]), save(tmp_path / "a.jpg", [[1]])]
+    pictures, label_maps = segment.files(paths, tmp_path / "seen")
+    assert len({*pictures, *label_maps}) == 4, "two images of one name share nothing"
+
+
+def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
+    restored = (gray_maps.Gray(), None, replicas.strategy(1), "step-00000120", 120)
+    monkeypatch.setattr(evaluate, "restore", lambda *of: restored)
+    path, out = save(tmp_path / "photo.png", labels), str(tmp_path / "seen")
+    options = predict.Prediction(task="segmentation", images=str(path), out=out, data=DataConfig(eval_short_side=0))
+    predict.main(options)
+    assert "1 of 1 images done: pictures, label_maps and predictions.json are in" in capsys.readouterr().out
+    drawn = photos.load(Path(out) / "photo.jpg")
+    assert drawn.shape[1] == 120 * 5 and drawn.shape[0] > 80 * 5, "no side is shorter than --draw_side=400"
+
+    monkeypatch.setattr(evaluate, "restore", lambda *of: pytest.fail("reads the weights of what cannot be done"))
+    inside = tmp_path / "label_maps"
+    inside.mkdir()
+    with pytest.raises(SystemExit, match="would be overwritten"):
+        predict.main(dataclasses.replace(options, images=str(save(inside / "photo.png", labels)), out=str(tmp_path)))
