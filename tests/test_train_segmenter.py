@@ -1,0 +1,160 @@
+"""The real entry points, train, evaluate and predict, on scenes with label maps."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pipelines import scenes
+from tfrecog import checkpoints, evaluate, flagged, predict
+from tfrecog.data import image, index, info, records, segmentation
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
+RANDOM = ("--segmenter.fc_channels=8", "--segmenter.fc_size=3", "--segmenter.dropout=0.3", "--data.photometric=1")
+ALONE = ("--segmenter.backbone.norm=group",)  # No statistics of a batch, so its parts are as good as the whole.
+OFTEN = ("--train.checkpoint_epochs=0.25", "--train.evaluate_epochs=0", "--train.keep_checkpoints=9")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps")
+    for split, count in (("train", 32), ("val", 6)):
+        options = scenes.Scenes(height=64, width=80, label_maps=True, portrait=0.5)
+        scenes.build(str(folder), split, count, options, jobs=1)
+    return folder
+
+
+def start(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=environment, cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(process):
+    """Exit status and output."""
+    output, _ = process.communicate(timeout=400)
+    return process.returncode, output
+
+
+def train(folder, workdir, *more, program=("-m", "tfrecog.train")):
+    records = (f"--data.records={folder}", f"--workdir={workdir}")
+    return start(*program, "--flagfile=configs/smoke/segmenter.flags", *records, *more)
+
+
+@pytest.fixture(scope="module")
+def runs(folder, tmp_path_factory):
+    """Workdirs of runs of 8 steps: one that nothing disturbs, others of the same, and one as the recipe is."""
+    ways = {
+        "straight": ALONE,
+        "killed": ALONE,
+        "replicas": (*ALONE, "--train.replicas=2"),
+        "parts": (*ALONE, "--train.accumulation=2"),
+    }
+    kill = (REPOSITORY / "tests" / "kill.py", 6)
+    workdirs, outputs = {}, {}
+    for pair in (("straight", "killed"), ("replicas", "parts")):
+        processes = {}
+        for name in pair:
+            workdirs[name] = tmp_path_factory.mktemp(name)
+            program = kill if name == "killed" else ("-m", "tfrecog.train")
+            processes[name] = train(folder, workdirs[name], *RANDOM, *OFTEN, *ways[name], program=program)
+        for name, process in processes.items():
+            status, outputs[name] = finish(process)
+            assert status == (-signal.SIGKILL if name == "killed" else 0), outputs[name]
+    workdirs["recipe"] = tmp_path_factory.mktemp("recipe")
+    killed = start("-m", "tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
+    recipe = train(folder, workdirs["recipe"])
+    for name, process in (("killed", killed), ("recipe", recipe)):
+        status, outputs[name] = finish(process)
+        assert status == 0, outputs[name]
+    return workdirs, outputs
+
+
+def weights(checkpoint):
+    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not name.startswith("_")}
+
+
+def test_a_killed_segmenter_continues_to_the_same_weights_bit_for_bit(runs):
+    workdirs, outputs = runs
+    assert "continuing from the checkpoint of step 5 of 8" in outputs["killed"]
+    one, other = (weights(checkpoints.latest(workdirs[name])) for name in ("straight", "killed"))
+    assert one.keys() == other.keys() and len(one) > 10
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("way", ["replicas", "parts"])
+def test_two_replicas_and_two_parts_take_the_steps_of_one(runs, way):
+    # The pixels that count differ from share to share, so a mean of means would go elsewhere.
+    workdirs, outputs = runs
+    one, two = (weights(workdirs[name] / "checkpoints" / "step-00000005") for name in ("straight", way))
+    before = weights(workdirs["straight"] / "checkpoints" / "step-00000001")
+    moved = 0
+    for name in one:
+        if name.startswith("model/"):
+            np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-5, err_msg=name)
+            moved += np.abs(one[name] - before[name]).max() > 1e-4
+    assert moved > 10
+    losses = [re.findall(r"loss ([0-9.]+)", outputs[name]) for name in ("straight", way)]
+    assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+def test_it_learns_and_says_how_well(runs):
+    events = EventAccumulator(str(runs[0]["recipe"]), size_guidance={"tensors": 0}).Reload()
+    losses = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("training/loss")]
+    assert losses[-1] < losses[0]
+    shown = re.findall(r"evaluated at step (\d) .*mean_iou ([0-9.]+)  pixel_accuracy ([0-9.]+)", runs[1]["recipe"])
+    assert [step for step, *_ in shown] == ["4", "8"]
+
+
+def test_tensorboard_has_the_inputs_and_the_predictions(runs):
+    events = EventAccumulator(str(runs[0]["recipe"]), size_guidance={"tensors": 0}).Reload()
+    tags = [tag for tag in events.Tags()["tensors"] if tag == "inputs" or "predictions" in tag]
+    assert len(tags) > 1
+    for tag in tags:
+        for event in events.Tensors(tag):
+            assert tf.io.decode_png(tf.make_ndarray(event.tensor_proto)[2]).numpy().std() > 10
+
+
+def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs, folder, tmp_path, capsys):
+    workdir, out = runs[0]["recipe"], tmp_path / "out"
+    asked = flagged.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags")
+    evaluate.main(asked)
+    assert "mean IoU" in capsys.readouterr().out
+    before, now = (json.loads((place / "metrics.json").read_text()) for place in (workdir, out))
+    assert now["metrics"] == before["metrics"] and now["step"] == 8
+    # What the model says of each image by itself, counted a pixel at a time.
+    task, model, *_ = evaluate.restore(asked, "latest")
+    facts, rows = info.load(folder), index.load(folder, "val")
+    right = counted = 0
+    for row in range(len(rows)):
+        picture = image.decode(records.decode(index.read(folder, rows, row)).encoded)
+        said = task.predict(model, {"image": tf.cast(picture[None], tf.float32)})["label_map"][0].numpy()
+        truth = segmentation.truth(folder, facts, rows, row)
+        right, counted = right + np.sum((said == truth) & (truth > 0)), counted + np.sum(truth > 0)
+    assert now["metrics"]["pixel_accuracy"] == pytest.approx(right / counted, abs=2e-3)  # A tie may fall otherwise.
+
+
+def test_a_photo_gets_a_map_of_its_own_size_and_rubbish_is_named(runs, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, [37, 91, 3], dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "odd.png")
+    (tmp_path / "rubbish.png").write_text("rubbish")
+    asked = predict.Prediction(images=str(tmp_path), out=str(tmp_path / "seen"))
+    predict.main(flagged.load(asked, runs[0]["recipe"] / "experiment.flags"))
+    shown = capsys.readouterr()
+    assert "1 of 2 images done" in shown.out and "rubbish.png" in shown.err
+    (png,) = (tmp_path / "seen").rglob("odd*.png")
+    assert np.asarray(Image.open(png)).shape == (37, 91)
