@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfrecog.ops import winograd
+
 _LEAST = 1.1754944e-38  # The smallest float32 that TensorFlow does not take for 0.
 NORMS = ("none", "frozen", "batch", "sync_batch", "group")
 
@@ -21,6 +23,7 @@ class Conv(keras.layers.Layer):
         dilation: cells from one tap of the kernel to the next, which the padding grows with; of stride 1 alone (Yu and
             Koltun 2016).
         pad: no zeros are added where it is false, and the output is `size - 1` cells shorter; of stride 1.
+        many: it has so many channels that `winograd` saves more than it costs, on a CPU and in float32; 3x3, of stride 1.
         groups: the channels fall into so many groups, and an output sees those of its own (Xie et al. 2017); as many
             as the input has channels make the convolution depthwise.
         norm: "none" (then there is a bias), "frozen", "batch", "sync_batch" or "group" (32 groups; Wu and He 2018).
@@ -36,6 +39,7 @@ class Conv(keras.layers.Layer):
         *,
         dilation: int = 1,
         pad: bool = True,
+        many: bool = False,
         groups: int = 1,
         norm: str = "none",
         epsilon: float = 1e-5,
@@ -50,7 +54,7 @@ class Conv(keras.layers.Layer):
         if stride > 1 and (dilation > 1 or not pad):
             raise ValueError(f"{name}: a convolution with stride {stride} is padded and not dilated")
         self.filters, self.size, self.stride, self.groups, self.relu = filters, size, stride, groups, relu
-        self.dilation, self.pad = dilation, size // 2 if pad else 0
+        self.dilation, self.pad, self.many = dilation, size // 2 if pad else 0, many
         # He et al. 2015, over the outputs, as torchvision initialises its ResNets.
         self.initializer = initializer or keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
         self.norm = None
@@ -99,6 +103,8 @@ class Conv(keras.layers.Layer):
             x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
             strides = [1, self.stride, self.stride, 1]
             return tf.nn.depthwise_conv2d(x, tf.transpose(kernel, [0, 1, 3, 2]), strides, "VALID")
+        if self.many and x.dtype == tf.float32 and winograd.pays():
+            return winograd.conv2d(x, kernel, self.dilation)
         if self.stride == 1 or pad == 0:
             return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID", dilations=self.dilation)
         return padded(tf.nn.conv2d, x, kernel, self.stride, pad=pad, learns=learns)

@@ -115,7 +115,9 @@ class ConvHead(keras.layers.Layer):
     def __init__(self, config: SegmenterConfig, backbone: keras.layers.Layer, level: int, num_classes: int, name: str):
         super().__init__(name=name)
         self.config, self.level = config, level
-        self.conv = Conv(backbone.channels[level] // 4, 3, relu=True, **_norm(config), name="conv")
+        channels = backbone.channels[level]
+        # ResNet-50's 2048 are a quarter of all its products.
+        self.conv = Conv(channels // 4, 3, relu=True, many=channels >= 1024, **_norm(config), name="conv")
         self.logits = Conv(num_classes, 1, name="logits")
 
     def call(self, features, size, training=False, seed=None):

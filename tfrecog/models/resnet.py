@@ -54,9 +54,11 @@ class Block(keras.layers.Layer):
         if bottleneck:
             first, second = (stride, 1) if stride_in_1x1 else (1, stride)
             width = channels if groups == 1 else 2 * channels
+            # The dilated res5. At 256 channels it gains nothing yet.
+            many = dilation > 1 and groups == 1 and width >= 512
             self.convs = [
                 Conv(width, 1, first, relu=True, **norm, name="conv1"),
-                Conv(width, 3, second, dilation=dilation, groups=groups, relu=True, **norm, name="conv2"),
+                Conv(width, 3, second, dilation=dilation, many=many, groups=groups, relu=True, **norm, name="conv2"),
                 Conv(4 * channels, 1, zero_gamma=zero_gamma, **norm, name="conv3"),
             ]
         else:
