@@ -29,6 +29,7 @@ _RECIPES = Path("configs/finetune")
 _CLASS_BIASES = {
     "detection": (("box_predictor.cls_score.bias",), 1),
     "classification": (("fc.bias", "classifier.6.bias", "classifier.3.bias"), 0),
+    "segmentation": (("classifier.4.bias",), 0),  # The background is a class like any other.
 }
 
 
@@ -153,9 +154,10 @@ def _with_classes(published, count, path, options):
     if not options.classes:
         if count == expected:
             return published
+        which = "the background too" if published.info.label_maps else "without the background"
         raise ValueError(
             f"{path} was trained on {count} classes, and the published {options.model} on {expected}: give the "
-            f"{count} names with --classes=FILE, one a line, in the order of the outputs (without the background)"
+            f"{count} names with --classes=FILE, one a line, in the order of the outputs ({which})"
         )
     try:
         lines = Path(options.classes).expanduser().read_text(encoding="utf-8-sig").splitlines()
@@ -165,7 +167,7 @@ def _with_classes(published, count, path, options):
     if len(names) != count:
         raise ValueError(
             f"--classes={options.classes} has {len(names)} names, and {path} was trained on {count} classes (the "
-            "background is not one)"
+            f"background is {'one of them' if published.info.label_maps else 'not one'})"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -174,7 +176,8 @@ def _with_classes(published, count, path, options):
 
 
 def _of_names(published, names):
-    categories = tuple(dataset.Category(name, number) for number, name in enumerate(names, 1))
+    first = 0 if published.info.label_maps else 1  # label maps count from 0
+    categories = tuple(dataset.Category(name, number) for number, name in enumerate(names, first))
     return published.of_classes(dataclasses.replace(published.info, categories=categories))
 
 
@@ -217,10 +220,11 @@ def _report(options, published, out, genuine):
     else:
         lines = ["This is not the published file (its digest is another), so there are no published figures of it."]
     lines += [f"Wrote {folder}. To go on:"]
-    if published.experiment.task == "detection":
+    task = published.experiment.task
+    if task != "classification":
         lines += [f"  python -m tfrecog.evaluate {flagfile} --data.records=RECORDS --data.eval_split=val"]
     lines += [f"  python -m tfrecog.predict {flagfile} --images='photos/*.jpg' --out=SEEN"]
-    if published.experiment.task == "detection":
+    if task == "detection":
         lines += [f"  {training(published.experiment, folder)}"]
     return "\n".join(lines)
 

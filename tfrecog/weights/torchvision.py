@@ -10,6 +10,7 @@ import numpy as np
 
 from tfrecog import interruption
 from tfrecog.models import resnet
+from tfrecog.models.fcn import Segmenter
 from tfrecog.models.rcnn import Detector
 from tfrecog.weights import tensors, torchvision_backbones
 from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN
@@ -121,10 +122,14 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
 
 def main() -> None:
     """Makes a run of a file that torchvision publishes."""
-    from tfrecog.weights import importer, torchvision_classifiers, torchvision_models  # They need this file.
+    # They need this file.
+    from tfrecog.weights import importer, torchvision_classifiers, torchvision_fcn, torchvision_models
 
     def arrays_of(model, state):
-        return (arrays if isinstance(model, Detector) else torchvision_classifiers.arrays)(model, state)
+        if isinstance(model, Detector):
+            return arrays(model, state)
+        module = torchvision_fcn if isinstance(model, Segmenter) else torchvision_classifiers
+        return module.arrays(model, state)
 
     importer.main(torchvision_models.MODELS, arrays_of, "python -m tfrecog.weights.torchvision")
 

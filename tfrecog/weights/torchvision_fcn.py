@@ -4,15 +4,34 @@ Ours has, beside the ResNet `backbone`, a `head` with `conv` (3x3, with its norm
 same again on res4, which helps training alone. Class 0 is the background on both sides.
 """
 
-import keras
+from collections.abc import Mapping
+
 import numpy as np
 
+from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
+from tfrecog.models.fcn import Segmenter
 from tfrecog.weights import tensors, torchvision_backbones
 
 _HEADS = {"head": "classifier", "aux": "aux_classifier"}
 
 
-def arrays(model: keras.Model, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _experiment(backbone: str) -> Experiment:
+    return Experiment(
+        task="segmentation",
+        # However long the other side; torchvision knows no limit, and this one is none.
+        data=DataConfig(short_side=(520,), eval_short_side=520, long_side=100_000, resize="pillow", eval_batch_size=1),
+        segmenter=SegmenterConfig(
+            name="fcn_dilated",
+            backbone=BackboneConfig(name=backbone, norm="batch", frozen_stages=0),
+            dropout=0.1,
+        ),
+    )
+
+
+EXPERIMENTS = {f"fcn_{backbone}": _experiment(backbone) for backbone in ("resnet50", "resnet101")}
+
+
+def arrays(model: Segmenter, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Values of `model`'s variables by path, from a torchvision state dict of NumPy arrays.
 
     A model without `aux` leaves its tensors out.

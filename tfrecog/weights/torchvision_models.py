@@ -1,6 +1,6 @@
 """The files that torchvision publishes, and what it says of them (its `Weights` classes and model pages)."""
 
-from tfrecog.weights import coco, imagenet, torchvision_classifiers, torchvision_detectors
+from tfrecog.weights import coco, imagenet, torchvision_classifiers, torchvision_detectors, torchvision_fcn, voc
 from tfrecog.weights.published import Published
 
 _ADDRESS = "https://download.pytorch.org/models/"
@@ -38,6 +38,12 @@ _CLASSIFIERS = {
     "mobilenet_v3_large_v2": ("mobilenet_v3_large-5c1a4163", 75.274, 92.566),
 }
 
+# --model: file, mean IoU and the share of pixels that are right.
+_SEGMENTERS = {
+    "fcn_resnet50": ("fcn_resnet50_coco-1167a1af", 60.5, 91.4),
+    "fcn_resnet101": ("fcn_resnet101_coco-7ecb50ca", 63.7, 91.9),
+}
+
 
 def _published(file, experiment, info, figures, source):
     return Published(f"{_ADDRESS}{file}.pth", file.rpartition("-")[2], experiment, info, figures, source)
@@ -56,4 +62,15 @@ def _classifier(name):
     return _published(file, experiment, imagenet.classes(), figures, "torchvision, ImageNet's validation images")
 
 
-MODELS = {name: _detector(name) for name in _DETECTORS} | {name: _classifier(name) for name in _CLASSIFIERS}
+def _segmenter(name):
+    file, mean_iou, pixel_accuracy = _SEGMENTERS[name]
+    figures = {"mean IoU": mean_iou, "pixel accuracy": pixel_accuracy}
+    source = "torchvision, COCO val2017 with VOC's classes"
+    return _published(file, torchvision_fcn.EXPERIMENTS[name], voc.pixels(), figures, source)
+
+
+MODELS = (
+    {name: _detector(name) for name in _DETECTORS}
+    | {name: _classifier(name) for name in _CLASSIFIERS}
+    | {name: _segmenter(name) for name in _SEGMENTERS}
+)
