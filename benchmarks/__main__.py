@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import classification_input, classifier, machine, models, ops, sides
+from benchmarks import classification_input, classifier, machine, models, ops, segmenter, sides
 from benchmarks import input as input_pipeline
 
 NO_PEER = """Ours alone. To compare, make an environment for the peer and name its interpreter:
@@ -35,7 +35,8 @@ def main():
         elif part == "classification_input":
             measured = classification_input.measure(options.runs, options.images)
         else:
-            measured = {"ops": ops, "models": models, "classifier": classifier}[part].measure(options.runs)
+            parts = {"ops": ops, "models": models, "classifier": classifier, "segmenter": segmenter}
+            measured = parts[part].measure(options.runs)
         for row in measured:
             rows.append({"part": part, **row})
             write(options.json, {"machine": facts, "runs": options.runs, "images": options.images, "rows": rows})
@@ -47,6 +48,7 @@ TITLES = {
     "ops": "1000 rois, 7x7x256, of an image of 800x1216",
     "models": "Mask R-CNN ResNet-50-FPN, the same weights",
     "classifier": "ResNet-50 at 224x224, a training step of 16 images, the same weights",
+    "segmenter": "fcn_resnet50, the same weights",
     "input": "JPEG and COCO annotations to batches of 4, 2 workers",
     "classification_input": "JPEG to batches of 64 random crops of 224x224, 2 workers",
 }
