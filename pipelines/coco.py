@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from absl import flags
 
-from pipelines import annotations, coco_json, command, images, labelled, problems, shards, sigmas, voc_maps
+from pipelines import annotations, coco_json, command, images, mapped, problems, shards, sigmas, voc_maps
 from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
 
@@ -168,7 +168,7 @@ def main() -> int:
     )
     made = built.split
     if values.label_maps:
-        print(labelled.report(values.out, values.split, built, info.load(values.out).num_classes))
+        print(mapped.report(values.out, values.split, built))
         return 0
     if built.problems:
         report = os.path.join(values.out, f"{values.split}.report.jsonl")

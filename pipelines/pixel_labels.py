@@ -70,6 +70,16 @@ def read(
     return _named("", *to_labels(values, table.label_of if segments is None else segments))
 
 
+def of_values(values: np.ndarray, table: Table) -> tuple[np.ndarray, dict[str, int]]:
+    """As `read`, of an array [H, W] or [H, W, 1] of whole numbers."""
+    if values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
+        what = f"it has the shape {values.shape} and the type {values.dtype}"
+        raise Unusable("label file of another kind", what, "A label map is [H, W] or [H, W, 1] of whole numbers.")
+    return _named("", *to_labels(values, table.label_of))
+
+
 def _named(what: str, labels: np.ndarray, outside: dict[int, int]) -> tuple[np.ndarray, dict[str, int]]:
     return labels, {f"{what}{value}": count for value, count in outside.items()}
 

@@ -37,12 +37,12 @@ from dataclasses import dataclass
 
 from absl import flags
 
-from pipelines import class_tables, command, images, labelled, pairs, panoptic, pixel_labels, presets, problems, shards
+from pipelines import class_tables, command, images, mapped, pairs, panoptic, pixel_labels, presets, problems, shards
 from pipelines.class_tables import Table
 from pipelines.presets import Layout
 from pipelines.problems import Problem, Refused
 from pipelines.tars import File
-from tfrecog.data import info, records
+from tfrecog.data import records
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
 
@@ -70,44 +70,21 @@ class Maker:
 
     def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
         found: list[Problem] = []
-        contents = [_content(file, picture, found) for file in (picture.image, picture.label)]
-        if None in contents:
+        data, map_data = (_content(file, picture, found) for file in (picture.image, picture.label))
+        if data is None or map_data is None:
             return None, found
-        data, map_data = contents
-
-        def report(kind: str, what: str, remedy: str) -> None:
-            found.append(Problem(kind, picture.label.name, what, remedy, picture.key))
-
+        file, matlab = picture.label.name, _is_matlab(picture.label)
         try:
-            labels, outside = pixel_labels.read(
-                map_data, self.table, picture.segments, matlab=_is_matlab(picture.label)
-            )
+            labels, outside = pixel_labels.read(map_data, self.table, picture.segments, matlab=matlab)
         except pixel_labels.Unusable as error:
-            report(error.kind, error.what, f"The image is left out. {error.remedy}")
-            return None, found
+            remedy = f"The image is left out. {error.remedy}"
+            return None, [*found, Problem(error.kind, file, error.what, remedy, picture.key)]
         image = _image(data, picture, labels.shape, found)
         if image is None:
             return None, found
-        if labels.shape != (image.height, image.width):
-            sizes = f"{labels.shape[0]} x {labels.shape[1]} (height x width), the image {image.height} x {image.width}"
-            remedy = "The image is left out: use the map of this image."
-            report("label map and image of different sizes", f"it is {sizes}", remedy)
-            return None, found
-        if outside:
-            most = sorted(outside.items(), key=lambda pair: -pair[1])
-            shown = ", ".join(f"{value} ({count:,} pixels)" for value, count in most[:5])
-            what = f"no class has {shown}" + (f" and {len(most) - 5} more" if len(most) > 5 else "")
-            value = most[0][0]
-            how = "add the segment to the JSON" if picture.segments else "add the class to --classes"
-            how += f", or say so with --ignore={value}" if value.isdecimal() else ""
-            remedy = f"These pixels do not count: {how}."
-            report("value outside the class table", what, remedy)
-        if not labels.any():
-            remedy = "It is kept and teaches nothing: leave it out with --exclude, or correct --classes and --ignore."
-            report("no pixel counts", "all its pixels are ignored", remedy)
-        whole = {"label_map": records.to_label_map(labels)}
-        size = image.height, image.width
-        return records.without_objects(image.data, image.format, *size, picture.name, picture.key, **whole), found
+        correct = {"correct": "add the segment to the JSON"} if picture.segments else {}
+        record, more = mapped.record(image, labels, outside, picture.name, picture.key, file, **correct)
+        return record, found + more
 
 
 def _image(data: bytes, picture: Picture, size: tuple[int, ...], found: list[Problem]) -> images.Encoded | None:
@@ -160,8 +137,7 @@ def build(
     states: dict[str, tuple[int, int]] = {}
     pictures = [_picture(pair, states) for pair in those]
     total = sum(state[0] for state in states.values())
-    facts = info.DatasetInfo(table.categories, splits={}, label_maps=True)
-    source = shards.Source(pictures, Maker(table), facts, total, found, options=repr(table))
+    source = shards.Source(pictures, Maker(table), mapped.facts(table.categories), total, found, options=repr(table))
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
@@ -211,25 +187,12 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def report(out: str, split: str, built: shards.Built, facts: info.DatasetInfo) -> str:
-    """What a build did, for people."""
-    pixels = built.split.pixels
-    counted = sum(pixels[1:])
-    share = f"\n{counted:,} pixels count, {pixels[0]:,} do not" if pixels else ""
-    return labelled.report(out, split, built, facts.num_classes) + share
-
-
-def of_flag(values: Sequence[str]) -> list[str]:
-    """Words of a flag of a comma-separated list, without spaces around them."""
-    return [value.strip() for value in values if value.strip()]
-
-
 def layout_of(values) -> Layout:
     """Where the files lie and what they mean, by --preset, or by the flags of each; Refused where some are missing."""
-    ignore = tuple(of_flag(values.ignore))
+    ignore = tuple(class_tables.of_flag(values.ignore))
     suffixes = (values.image_suffix, values.label_suffix) if values.image_suffix or values.label_suffix else None
     given = {"images": values.images, "labels": values.labels, "suffixes": suffixes}
-    given |= {"lists": tuple(of_flag(values.list))}
+    given |= {"lists": tuple(class_tables.of_flag(values.list))}
     given = {name: value for name, value in given.items() if value}
     if values.preset:
         if values.classes:
@@ -251,12 +214,12 @@ def main() -> None:
         layout_of(values),
         values.out,
         values.split,
-        exclude=of_flag(values.exclude),
+        exclude=class_tables.of_flag(values.exclude),
         strict=values.strict,
         shard_count=values.shards,
         jobs=values.jobs,
     )
-    print(report(values.out, values.split, built, info.load(values.out)))
+    print(mapped.report(values.out, values.split, built))
 
 
 def define_flags() -> None:

@@ -1,4 +1,4 @@
-r"""Builds a split of a dataset from any builder of TensorFlow Datasets that has images with a class or with boxes.
+r"""Builds a split of a dataset from any builder of TensorFlow Datasets of images with a class, boxes or label maps.
 
   python -m pipelines.tfds --builder=mnist --split=train --out=data/mnist
   python -m pipelines.tfds --builder=voc/2012 --split=val --source_split=validation --out=data/voc
@@ -9,18 +9,25 @@ The builder (https://www.tensorflow.org/datasets/catalog) downloads and prepares
 cannot be downloaded, such as imagenet2012, it wants in --manual_dir. The folder of a prepared dataset serves too.
 
 Images are copied byte by byte, and decoded once to see that they can be. An image's label becomes its class; objects
-become boxes, and VOC's difficult ones crowds, which count neither in training nor in evaluation. Masks, keypoints and
-label maps are not taken.
+become boxes, and VOC's difficult ones crowds, which count neither in training nor in evaluation. Masks and keypoints
+are not taken.
+
+A label map is taken where there is neither, or where --label_maps names it: segmentation_mask. --classes (a name a
+line, or `id name`) says what its values mean where the builder does not, and --ignore which do not count, as in
+pipelines.segmentation:
+
+  python -m pipelines.tfds --builder=scene_parse150 --split=train --classes=ade20k.txt --ignore=0 --out=data/ade20k
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from absl import flags
 
-from pipelines import command, images, labelled, shards
+from pipelines import class_tables, command, images, labelled, mapped, shards
+from pipelines.class_tables import Table
 from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
 
@@ -49,8 +56,8 @@ class Example:
 class Maker:
     """Makes records of examples; goes to the worker processes, where it reads on from the example before."""
 
-    def __init__(self, keys, facts: info.DatasetInfo):
-        self._keys, self._info = keys, facts
+    def __init__(self, keys, facts: info.DatasetInfo, table: Table | None = None):
+        self._keys, self._info, self._table = keys, facts, table
         self._next: tuple[str, int] | None = None
         self._examples: Iterator[dict] = iter(())
 
@@ -58,7 +65,8 @@ class Maker:
         from pipelines import tfds_features
 
         if self._next != (example.source, example.number):
-            self._examples = _read(example, self._keys.image)
+            encoded = [self._keys.image] + [self._keys.label_map] * bool(self._table and self._keys.stored)
+            self._examples = _read(example, encoded)
         content = next(self._examples)
         self._next = (example.source, example.number + 1)
         name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
@@ -68,11 +76,11 @@ class Maker:
         if image is None:
             return None, found
         name = name if name != example.name else f"{name}.{'jpg' if image.format == 'jpeg' else 'png'}"
-        record, more = tfds_features.Reader(self._keys, self._info).record(content, image, name, source_id)
+        record, more = tfds_features.Reader(self._keys, self._info, self._table).record(content, image, name, source_id)
         return record, found + more
 
 
-def _read(example: Example, image_key: str) -> Iterator[dict]:
+def _read(example: Example, encoded: list[str]) -> Iterator[dict]:
     """The examples from one on, with images encoded, in the order of the files."""
     import tensorflow_datasets as tfds
 
@@ -81,7 +89,7 @@ def _read(example: Example, image_key: str) -> Iterator[dict]:
         rest,
         shuffle_files=False,
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        decoders={image_key: tfds.decode.SkipDecoding()},
+        decoders={key: tfds.decode.SkipDecoding() for key in encoded},
     )
     return iter(tfds.as_numpy(dataset))
 
@@ -132,27 +140,50 @@ def build(
     source_split: str = "",
     data_dir: str = "",
     manual_dir: str = "",
+    label_maps: str = "",
+    class_list: str = "",
+    ignore: Sequence[str] = (),
     strict: bool = False,
     shard_count: int = 0,
     jobs: int = 0,
 ) -> shards.Built:
-    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+    """Writes a split of the dataset in `out`; raises Refused with what to do about it.
+
+    `label_maps` names the feature of label maps, which are taken anyway where there is nothing else; `class_list` and
+    `ignore` are what --classes and --ignore are.
+    """
     from pipelines import tfds_features
 
     builder = prepared(builder_name, data_dir, manual_dir)
-    keys, categories = tfds_features.keys_of(builder.info)
+    keys, categories = tfds_features.keys_of(builder.info, label_maps)
+    table = _table(builder.info.full_name, keys, categories, class_list, ignore)
     source, numbers, size = _examples(builder.info, split, source_split)
     folder = str(builder.data_path)
     items = [Example(folder, split, source, number) for number in numbers]
-    facts = info.DatasetInfo(tuple(categories), splits={}, image_labels=bool(keys.label))
+    facts = info.DatasetInfo(tuple(categories or ()), splits={}, image_labels=bool(keys.label))
+    facts = mapped.facts(table.categories) if table else facts
+    options = repr((keys, table)) if table else repr(keys)
     return shards.build(
-        shards.Source(items, Maker(keys, facts), facts, size, options=repr(keys)),
+        shards.Source(items, Maker(keys, facts, table), facts, size, options=options),
         out,
         split,
         shards=shard_count,
         jobs=jobs,
         strict=strict,
     )
+
+
+def _table(name: str, keys, categories, class_list: str, ignore: Sequence[str]) -> Table | None:
+    """What the values of label maps mean; None where there are none."""
+    if not keys.label_map:
+        for flag in ("--classes",) * bool(class_list) + ("--ignore",) * bool(ignore):
+            raise Refused(f"{flag} is for label maps, and those of {name} are not taken; name them with --label_maps")
+        return None
+    if class_list:
+        return class_tables.of_file(class_list, ignore)
+    if categories is None:
+        raise Refused(f"{name} has no names for the values of {keys.label_map!r}: give a file of them with --classes")
+    return class_tables.of_categories(categories, ignore, name)
 
 
 def _examples(builder_info, split: str, source: str) -> tuple[str, list[int], int]:
@@ -187,8 +218,13 @@ def main() -> None:
     values = flags.FLAGS
     names = ("source_split", "data_dir", "manual_dir", "strict", "jobs")
     options = {name: values[name].value for name in names}
-    built = build(values.builder, values.out, values.split, shard_count=values.shards, **options)
+    options |= {"class_list": values.classes, "ignore": class_tables.of_flag(values.ignore)}
+    options |= {"label_maps": values.label_maps, "shard_count": values.shards}
+    built = build(values.builder, values.out, values.split, **options)
     facts = info.load(values.out)
+    if facts.label_maps:
+        print(mapped.report(values.out, values.split, built))
+        return
     print(labelled.report(values.out, values.split, built, facts.num_classes))
     if not facts.image_labels:
         print(f"They have {built.split.instances:,} instances and {built.split.crowd:,} crowds or difficult ones")
@@ -204,6 +240,9 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("data_dir", "", "Where builders keep their data. Empty: ~/tensorflow_datasets.")
     flags.DEFINE_string("manual_dir", "", "Where the files lie that a builder cannot download.")
+    flags.DEFINE_string("label_maps", "", "Feature of label maps to take, such as segmentation_mask, and nothing else.")
+    flags.DEFINE_string("classes", "", "File of the classes of label maps: a name a line, or lines of id and name.")
+    flags.DEFINE_list("ignore", [], "Values of label maps, or names of classes, that do not count.")
     flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
 
 

@@ -1,17 +1,23 @@
-"""What a TensorFlow Datasets builder's features hold that records can: an image, its class, objects with boxes."""
+"""What a TensorFlow Datasets builder's features hold that records can: an image, its class, objects, a label map."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines import classes, labelled
+from pipelines import classes, labelled, mapped, pixel_labels
+from pipelines.class_tables import Table
 from pipelines.images import Encoded
 from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
 from tfrecog.weights import coco
 
-SUPPORTED = "an image with a label (ClassLabel), or with a sequence of objects that have a box and a label"
+SUPPORTED = (
+    "an image with a label (ClassLabel), with a sequence of objects that have a box and a label, or with a label map "
+    "(--label_maps names it)"
+)
+# What builders call label maps that have no feature of their own kind (LabeledImage).
+MAPS = ("segmentation_label", "segmentation_mask", "segmentation", "annotation", "label_map", "semantic_map", "mask")
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,26 @@ class Keys:
     objects: str = ""  # the sequence
     box: str = ""  # in it
     object_label: str = ""
+    label_map: str = ""
+    stored: bool = True  # the label map is an image file, and no array
 
 
-def keys_of(builder_info: tfds.core.DatasetInfo) -> tuple[Keys, list[info.Category]]:
-    """The keys of a builder's features, and its classes; Refused names what it has and what is supported."""
+def keys_of(builder_info: tfds.core.DatasetInfo, label_maps: str = "") -> tuple[Keys, list[info.Category] | None]:
+    """The keys of a builder's features, and its classes; Refused names what it has and what is supported.
+
+    A class or objects come before label maps, unless `label_maps` names their feature; the classes of label maps are
+    None where the builder has no names for them.
+    """
     features = builder_info.features or {}
-    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    if label_maps and label_maps not in features:
+        raise Refused(_unsupported(builder_info, f"no {label_maps!r}"))
+    found = label_maps or _label_map(features)
+    images = [key for key, one in features.items() if isinstance(one, tfds.features.Image) and key != found]
     if not images:
         raise Refused(_unsupported(builder_info, "no image"))
     image = "image" if "image" in images else images[0]
+    if label_maps:
+        return _of_maps(image, found, features)
     for key, feature in features.items():
         inner = getattr(feature, "feature", None)
         if not isinstance(feature, tfds.features.Sequence) or not isinstance(inner, tfds.features.FeaturesDict):
@@ -46,13 +63,25 @@ def keys_of(builder_info: tfds.core.DatasetInfo) -> tuple[Keys, list[info.Catego
     for key in ["label", *map(str, supervised[1:2]), *(labels if len(labels) == 1 else [])]:
         if key in labels:
             return Keys(image, label=key), _categories(features[key])
-    raise Refused(
-        _unsupported(builder_info, "label maps, which records cannot hold" if _maps(features) else "no label")
-    )
+    if found:
+        return _of_maps(image, found, features)
+    raise Refused(_unsupported(builder_info, "no label"))
 
 
-def _maps(features) -> bool:
-    return any(isinstance(one, tfds.features.LabeledImage) or "segmentation" in key for key, one in features.items())
+def _label_map(features) -> str:
+    """The feature that is a label map, "" if none is."""
+    own = [key for key, one in features.items() if isinstance(one, tfds.features.LabeledImage)]
+    usable = tfds.features.Image, tfds.features.Tensor
+    named = [key for key in MAPS if key in features and isinstance(features[key], usable)]
+    return next(iter([*own, *named]), "")
+
+
+def _of_maps(image: str, key: str, features) -> tuple[Keys, list[info.Category] | None]:
+    feature = features[key]
+    stored = isinstance(feature, tfds.features.Image)
+    known = isinstance(feature, tfds.features.LabeledImage) and feature.num_classes
+    categories = _categories(feature) if known else None
+    return Keys(image, label_map=key, stored=stored), categories
 
 
 def _unsupported(builder_info: tfds.core.DatasetInfo, what: str) -> str:
@@ -60,7 +89,7 @@ def _unsupported(builder_info: tfds.core.DatasetInfo, what: str) -> str:
     return f"{builder_info.full_name} has {what}: its features are {there}. Records can be made of {SUPPORTED}."
 
 
-def _categories(feature: tfds.features.ClassLabel) -> list[info.Category]:
+def _categories(feature) -> list[info.Category]:
     names = feature.names or [str(number) for number in range(feature.num_classes)]
     return list(coco.IN_A_ROW) if names == list(coco.NAMES.values()) else classes.named(names)
 
@@ -71,9 +100,12 @@ class Reader:
 
     keys: Keys
     info: info.DatasetInfo
+    table: Table | None = None  # of label maps
 
     def record(self, example: dict, image: Encoded, name: str, source_id: str):
         """The Record of an example with encoded images, or None, and the problems [Problem] with it."""
+        if self.table:
+            return self._mapped(example[self.keys.label_map], image, name, source_id, self.table)
         if self.keys.label:
             label = int(example[self.keys.label])
             if not 0 <= label < self.info.num_classes:
@@ -82,6 +114,17 @@ class Reader:
                 return None, [Problem(kind, name, f"its label is {label}", remedy, source_id)]
             return labelled.record(image, name, source_id, label + 1, self.info.names[label]), []
         return self._detection(example[self.keys.objects], image, name, source_id)
+
+    def _mapped(self, label_map, image: Encoded, name: str, source_id: str, table: Table):
+        try:
+            if self.keys.stored:
+                labels, outside = pixel_labels.read(label_map, table)
+            else:
+                labels, outside = pixel_labels.of_values(np.asarray(label_map), table)
+        except pixel_labels.Unusable as error:
+            remedy = f"The image is left out. {error.remedy}"
+            return None, [Problem(error.kind, name, error.what, remedy, source_id)]
+        return mapped.record(image, labels, outside, name, source_id, name)
 
     def _detection(self, objects: dict, image: Encoded, name: str, source_id: str):
         found = []

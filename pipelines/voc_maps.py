@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import annotations, images, presets
+from pipelines import annotations, images, mapped, presets
 from pipelines.problems import Problem, Refused
-from tfrecog.data import info, records
+from tfrecog.data import records
 
-TABLE = presets.voc_table()
-FACTS = info.DatasetInfo(TABLE.categories, splits={}, label_maps=True)
+FACTS = mapped.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.
 _OF_COCO = {
     "airplane": "aeroplane",
@@ -68,6 +67,6 @@ class Maker:
         read = [reader.read(one, self.label_of[one["category_id"]]) for one in picture.annotations]
         there = [one for one in read if one is not None]
         masks = [records.from_runs(one.mask, *size) for one in there]
-        whole = {"label_map": records.to_label_map(draw(masks, [one.label for one in there], size))}
-        record = records.without_objects(image.data, image.format, *size, picture.name, picture.image_id, **whole)
-        return record, found + reader.problems
+        labels = draw(masks, [one.label for one in there], size)
+        record, more = mapped.record(image, labels, {}, picture.name, picture.image_id, picture.name)
+        return record, found + reader.problems + more

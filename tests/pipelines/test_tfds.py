@@ -10,11 +10,12 @@ import tensorflow_datasets as tfds
 from pipelines import tfds as pipeline
 from pipelines import tfds_features
 from pipelines.problems import Refused
-from tfrecog.data import image, info
+from tfrecog.data import image, info, records
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
 DIGITS = RNG.integers(0, 256, (7, 6, 5, 1), np.uint8)
+MAPS = RNG.integers(0, 4, (3, 40, 60), np.uint8)
 PHOTOS = RNG.integers(0, 256, (3, 40, 60, 3), np.uint8)
 
 
@@ -90,20 +91,41 @@ class SmallVoc(_Small):
 
 
 class SmallMaps(_Small):
-    """As ade20k: a label map, and nothing of it that records can hold."""
+    """As oxford_iiit_pet: a label, and a label map whose values have no names; and one in an array."""
 
     def _info(self):
-        features = {"image": tfds.features.Image(), "segmentation_mask": tfds.features.Image(shape=(None, None, 1))}
+        features = {
+            "segmentation_mask": tfds.features.Image(shape=(None, None, 1), use_colormap=True),
+            "image": tfds.features.Image(),
+            "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+            "semantic_map": tfds.features.Tensor(shape=(40, 60), dtype=np.uint8),
+        }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _generate_examples(self):
-        yield 0, {"image": PHOTOS[0], "segmentation_mask": PHOTOS[0][..., :1]}
+        for number, pixels in enumerate(PHOTOS):
+            maps = {"segmentation_mask": MAPS[number][..., None], "semantic_map": 3 - MAPS[number]}
+            yield number, {"image": pixels, "label": number % 2, **maps}
+
+
+class SmallScenes(_Small):
+    """As cityscapes: another name for the image, and a label map with names, its first value of no class."""
+
+    def _info(self):
+        labels = tfds.features.LabeledImage(labels=["unlabelled", "road", "car"])
+        features = {"segmentation_label": labels, "image_left": tfds.features.Image(), "image_id": tfds.features.Text()}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self):
+        for number, pixels in enumerate(PHOTOS):
+            labels = np.minimum(MAPS[number], 2)[..., None]
+            yield number, {"image_left": pixels, "segmentation_label": labels, "image_id": str(number)}
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (SmallDigits, SmallImagenet, SmallVoc, SmallMaps):
+    for builder in (SmallDigits, SmallImagenet, SmallVoc, SmallMaps, SmallScenes):
         builder(data_dir=folder).download_and_prepare()
     return folder
 
@@ -167,6 +189,42 @@ def test_objects_become_boxes_and_difficult_ones_crowds(data_dir, tmp_path, read
         assert record.ids.tolist() == [100 * number, 100 * number + 1][: number + 1]
 
 
+def _label_maps(read):
+    return [records.from_label_map(record.label_map) for record in read]
+
+
+def test_label_maps_have_the_names_of_their_feature_and_what_is_ignored_does_not_count(data_dir, tmp_path, read_all):
+    made = _build(data_dir, "small_scenes", tmp_path, ignore=["unlabelled"])
+    assert not made.problems
+    facts = info.load(tmp_path)
+    assert facts.label_maps and not facts.image_labels and facts.names == ("road", "car")
+    read = read_all(tmp_path, "train")
+    order = [next(n for n in range(3) if np.array_equal(image.decode(one.encoded), PHOTOS[n])) for one in read]
+    for number, labels in zip(order, _label_maps(read), strict=True):
+        np.testing.assert_array_equal(labels, np.minimum(MAPS[number], 2))  # 0 does not count, road is 1, car 2
+    assert facts.splits["train"].pixels == tuple(np.bincount(np.minimum(MAPS, 2).ravel()).tolist())
+
+
+@pytest.mark.parametrize("key", ["segmentation_mask", "semantic_map"])
+def test_a_label_map_beside_a_label_is_taken_where_it_is_named(data_dir, tmp_path, read_all, key):
+    _build(data_dir, "small_maps", tmp_path / "labels")
+    assert info.load(tmp_path / "labels").image_labels
+    classes = tmp_path / "classes.txt"
+    classes.write_text("1 pet\n2 background\n3 border\n")
+    options = {"label_maps": key, "class_list": str(classes)}
+    made = _build(data_dir, "small_maps", tmp_path / "maps", **options)
+    # 0 is of no class and not said to be ignored.
+    assert [problem.kind for problem in made.problems] == ["value outside the class table"] * 3
+    assert "--ignore=0" in made.problems[0].remedy
+    facts = info.load(tmp_path / "maps")
+    assert facts.label_maps and not facts.image_labels and facts.names == ("pet", "background", "border")
+    for record, labels in zip(both := read_all(tmp_path / "maps", "train"), _label_maps(both), strict=True):
+        number = next(n for n in range(3) if np.array_equal(image.decode(record.encoded), PHOTOS[n]))
+        expected = MAPS[number] if key == "segmentation_mask" else 3 - MAPS[number]
+        np.testing.assert_array_equal(labels, expected)
+        assert not record.label and not len(record.boxes)
+
+
 def test_the_worker_processes_get_the_maker(data_dir, tmp_path):
     facts = info.DatasetInfo((info.Category("a", 0), info.Category("b", 1)), splits={}, image_labels=True)
     maker = pickle.loads(pickle.dumps(pipeline.Maker(tfds_features.Keys("image", "label"), facts)))
@@ -181,11 +239,10 @@ def test_the_worker_processes_get_the_maker(data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        (
-            "small_maps",
-            {},
-            r"label maps, which records cannot hold: its features are image, segmentation_mask\. Records",
-        ),
+        ("small_maps", {"label_maps": "segmentation_mask"}, "has no names for the values .* with --classes"),
+        ("small_maps", {"label_maps": "masks"}, r"has no 'masks': its features are .*\. Records"),
+        ("small_maps", {"ignore": ["0"]}, "--ignore is for label maps, .* name them with --label_maps"),
+        ("small_scenes", {"ignore": ["sky"]}, "--ignore=sky: .* such as unlabelled, road, car"),
         ("small_digits", {"source_split": "test"}, r"has no split 'test'; it has train, validation\. Name one"),
         ("small_digits", {"source_split": "train[:0]"}, r"has no example|has no split"),
         ("no_such_builder", {}, r"TensorFlow Datasets has no builder 'no_such_builder'"),
