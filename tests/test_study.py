@@ -279,6 +279,18 @@ def test_mean_and_deviation_are_of_the_sample_and_leave_out_what_is_missing():
     assert np.isnan(deviation)
 
 
+@pytest.mark.parametrize(("last", "result"), [(1, 0.9), (2, 0.55), (3, 0.7)])
+def test_a_result_is_the_median_of_the_last_evaluations_in_the_order_of_the_steps(tmp_path, monkeypatch, last, result):
+    run = stand(tmp_path, "true")
+    run.workdir.mkdir()
+    (run.workdir / study_runs.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1}))
+    # Of 0.9; of 0.2 and 0.9; of 0.7, 0.2 and 0.9, whose mean is 0.6.
+    measured = {"evaluation/top1": {6: 0.9, 2: 0.7, 4: 0.2}}
+    monkeypatch.setattr(study_results, "read_scalars", lambda workdir, total: measured)
+    (row,) = study_results.collect([run], ["top1", "top1_error"], last)
+    assert row.results == pytest.approx({"top1": result, "top1_error": 1 - result})
+
+
 def test_the_table_has_a_line_a_change_with_mean_deviation_and_what_did_not_finish():
     # 10 % and 14 %: mean 12, deviation sqrt(4 + 4) = 2.83. The batch of 16 has the base's rate 0.02.
     all_rows = rows(0.10, 0.14) + rows(float("nan"), change="b", state="diverged") + rows(0.5, change="c")

@@ -23,6 +23,17 @@ def test_other_formats_decode_to_rgb(kind, mode):
     np.testing.assert_array_equal(image.decode(file.getvalue()), np.asarray(picture.convert("RGB")))
 
 
+@pytest.mark.parametrize("options", [{"format": "JPEG", "subsampling": 0}, {"format": "PNG"}])
+@pytest.mark.parametrize("window", [(0, 0, 40, 60), (7, 11, 20, 30), (39, 0, 1, 60), (3, 59, 37, 1)])
+def test_a_window_has_the_pixels_of_the_whole_image_at_its_place(options, window):
+    # Of a JPEG with all its colour samples, where none is interpolated between neighbours in and outside the window.
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, [40, 60, 3], np.uint8)).save(file, **options)
+    top, left, height, width = window
+    expected = image.decode(file.getvalue())[top : top + height, left : left + width]
+    np.testing.assert_array_equal(image.decode_window(file.getvalue(), [40, 60], window), expected)
+
+
 # GeneralizedRCNNTransform of torchvision 0.27 with min_size 800, max_size 1333: (height, width) in and out.
 TORCHVISION = {
     (480, 640): (800, 1066),
