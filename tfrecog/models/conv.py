@@ -23,7 +23,8 @@ class Conv(keras.layers.Layer):
         dilation: cells from one tap of the kernel to the next, which the padding grows with; of stride 1 alone (Yu and
             Koltun 2016).
         pad: no zeros are added where it is false, and the output is `size - 1` cells shorter; of stride 1.
-        many: it has so many channels that `winograd` saves more than it costs, on a CPU and in float32; 3x3, of stride 1.
+        many: it is 3x3, of stride 1, and has so many channels that `winograd` saves more than it costs, on a CPU and in
+            float32.
         groups: the channels fall into so many groups, and an output sees those of its own (Xie et al. 2017); as many
             as the input has channels make the convolution depthwise.
         norm: "none" (then there is a bias), "frozen", "batch", "sync_batch" or "group" (32 groups; Wu and He 2018).
