@@ -47,7 +47,7 @@ def test_the_field_of_view_is_that_of_the_literature():
 
 def test_a_shift_by_the_stride_shifts_the_output_wherever_no_zeros_are_seen(model, image):
     curve = equivariance.by_distance(equivariance.difference(model, image, 32))
-    # Half the field, a cell of the coarsest map for the upsampling, and the half of a cell that a pixel is off its centre.
+    # Half the field, a cell of the coarsest map for the upsampling, and half of one, as far as a pixel is off a centre.
     interior = receptive_field() // 2 + 32 + 16
     assert len(curve) > interior + 50
     assert curve[interior:].max() < 1e-4
