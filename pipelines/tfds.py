@@ -111,8 +111,8 @@ def prepared(name: str, data_dir: str = "", manual_dir: str = ""):
         raise Refused(f"--builder={name} cannot be used: {_short(error)}") from error
     if builder.is_prepared():
         return builder
-    # It makes ten more attempts, with pauses of 204 s in all. No server is asked before: where the data lie, and by what
-    # proxy they are reached, only the builder knows.
+    # It makes ten more attempts, with pauses of 204 s in all. No server is asked before: where the data lie, and by
+    # what proxy they are reached, only the builder knows.
     what = "without a network it gives up after more than 3 minutes"
     print(f"{builder.info.full_name} is not yet in {builder.data_path}: preparing it ({what})", file=sys.stderr)
     try:
