@@ -4,6 +4,11 @@ r"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: add
       --annotations=instances_train2017.json
   python -m pipelines.adopt --records='records/pets_val.record*' --split=val --out=data/pets --label_map=pets.pbtxt
 
+  python -m pipelines.adopt --records='records/train-*' --split=train --out=data/city --classes=cityscapes.txt
+
+The last is of records of images and label maps, such as DeepLab's: --classes has a name a line, in the order of the
+values of their pixels from 0; 255 does not count.
+
 The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Category names come
 from the COCO JSON, from the label map, or, without either, from the class names in the records. Every record is read
 and its checksum verified. How exactly keypoints can be marked, which their AP needs, is as in pipelines.coco.
@@ -13,6 +18,7 @@ import contextlib
 import dataclasses
 import glob
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +27,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from pipelines import coco_json, command, label_maps, pool, sigmas
+from pipelines import coco_json, command, foreign_maps, label_maps, pool, sigmas
 from pipelines.problems import Refused
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
@@ -37,6 +43,8 @@ class Shard:
     with_masks: int = 0  # records
     joints: set[int] = field(default_factory=set)
     joint_names: tuple[str, ...] = ()
+    with_maps: int = 0  # records
+    pixels: Counter = field(default_factory=Counter)  # of their label maps, by label; 0 does not count
 
 
 def read(path: str, at) -> Shard:
@@ -60,6 +68,9 @@ def read(path: str, at) -> Shard:
             crowd, labelled = len(record.crowd) - instances, record.labelled_keypoints
             counts = instances, labelled, record.label, crowd
             shard.rows.append((offset, len(payload), record.height, record.width, *counts))
+            if record.label_map is not None:
+                shard.with_maps += 1
+                shard.pixels.update(foreign_maps.pixels(record, f"{path}, record {number} (byte {offset})"))
             shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
             shard.with_masks += record.masks is not None or not len(record.labels)
             if record.keypoints is not None and len(record.labels):
@@ -83,6 +94,7 @@ def adopt(
     *,
     annotations: str = "",
     label_map: str = "",
+    classes: str = "",
     keypoint_sigmas: Sequence[float] = (),
     jobs: int = 0,
 ) -> info.DatasetInfo:
@@ -90,10 +102,12 @@ def adopt(
     paths = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
     if not paths:
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
-    named = _categories(annotations, label_map)  # before the work, so that a mistake costs no time
+    named = _categories(annotations, label_map, classes)  # before the work, so that a mistake costs no time
     with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
         shards = pool.run(read, paths, jobs=jobs, progress=bar.update)
     labels = set().union(*(shard.labels for shard in shards))
+    if not named and not labels and any(shard.with_maps for shard in shards):
+        raise Refused("the records have label maps: name the classes of their values with --classes")
     named = named or info.DatasetInfo(_categories_of_records(labels), {})
     names = _joints(named, shards)
     images = sum(len(shard.rows) for shard in shards)
@@ -110,6 +124,8 @@ def adopt(
     if not images:
         raise Refused(f"the files of {pattern!r} have no record")
     made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 8].sum()), shards=())
+    if facts.label_maps:
+        made = dataclasses.replace(made, pixels=_pixels(shards, facts.num_classes))
     try:
         info.check_same(out, dataclasses.replace(facts, splits={split: made}))
         files = _link(paths, out, split)
@@ -154,9 +170,18 @@ def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _categories(annotations: str, label_map: str) -> info.DatasetInfo | None:
-    if annotations and label_map:
-        raise Refused("give --annotations or --label_map, not both")
+def _pixels(shards: list[Shard], num_classes: int) -> tuple[int, ...]:
+    missing = sum(len(shard.rows) - shard.with_maps for shard in shards)
+    if missing:
+        raise Refused(f"{missing:,} records have no label map; --classes is for records that all have one")
+    return foreign_maps.by_label(sum((shard.pixels for shard in shards), Counter()), num_classes)
+
+
+def _categories(annotations: str, label_map: str, classes: str) -> info.DatasetInfo | None:
+    if bool(annotations) + bool(label_map) + bool(classes) > 1:
+        raise Refused("give one of --annotations, --label_map and --classes")
+    if classes:
+        return foreign_maps.facts(classes)
     if annotations:
         facts = coco_json.dataset_info(annotations, coco_json.load(annotations), masks=False)
         return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
@@ -228,10 +253,14 @@ def main() -> None:
         values.split,
         annotations=values.annotations,
         label_map=values.label_map,
+        classes=values.classes,
         keypoint_sigmas=sigmas.of_flag(values.keypoint_sigmas),
         jobs=values.jobs,
     )
     made = facts.splits[values.split]
+    if facts.label_maps:
+        print(f"{values.out}: {values.split} has {made.images:,} images with label maps of {facts.num_classes} classes")
+        return
     print(
         f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
         f"of {facts.num_classes} classes, with{'' if facts.masks else 'out'} masks, {len(facts.keypoints)} keypoints"
@@ -246,6 +275,7 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "Folder of the dataset; made if missing.", required=True)
     flags.DEFINE_string("annotations", "", "COCO JSON that the records were made from, for the categories.")
     flags.DEFINE_string("label_map", "", "Label map (pbtxt) that the records were made with.")
+    flags.DEFINE_string("classes", "", "Of records of label maps: file of the classes, a name a line in their order.")
     sigmas.define_flag()
     flags.adopt_module_key_flags(sigmas)
     flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)

@@ -6,7 +6,8 @@ Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, w
 as pixel indices. COCO's JSON has no place for sigmas: `pipelines.coco --keypoint_sigmas` takes them.
 
 Images with one class each are written to a folder for each class, named by its WordNet id or its name: the inverse of
-pipelines.imagenet.
+pipelines.imagenet. Images with label maps are written to PHOTOS/images, the maps as palette PNGs to PHOTOS/labels, and
+their values and colours to PHOTOS/classes.txt: the inverse of pipelines.segmentation, whose --ignore the command says.
 """
 
 import json
@@ -17,6 +18,7 @@ from absl import flags
 from tqdm import tqdm
 
 from pipelines import command
+from pipelines.palettes import Palette
 from pipelines.problems import Refused
 from tfrecog import atomic
 from tfrecog.data import index, info, records
@@ -32,20 +34,26 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
     images, annotations, taken = [], [], set()
     total = min(count or len(rows), len(rows))
     in_folders = _in_folders(dataset, split)
+    palette = Palette(dataset) if dataset.label_maps else None
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
         record = dataset.relabel(records.decode(index.read(data, rows, row)))
         # Base names only, so that no record writes outside `out`; two images of one name get their row's number too.
-        folder = _folder_of(record, dataset) if in_folders else ""
+        folder = "images" if palette else _folder_of(record, dataset) if in_folders else ""
         name = Path(record.filename or f"{row:012d}.{record.format}").name
         name = f"{row:012d}-{name}" if (folder, name) in taken else name
         taken.add((folder, name))
         _write(Path(out) / folder / name, record.encoded)
-        if in_folders:
+        if palette and record.label_map:
+            labels = palette.png(records.from_label_map(record.label_map))
+            _write(Path(out) / "labels" / f"{Path(name).stem}.png", labels)
+        if in_folders or palette:
             continue
         image_id = int(record.source_id) if record.source_id.isdecimal() else row
         images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
         annotations += _annotations(record, dataset, image_id)
-    if in_folders:
+    if palette:
+        _write(Path(out) / "classes.txt", palette.class_file().encode())
+    if in_folders or palette:
         return total
     for number, annotation in enumerate(annotations, 1):
         annotation["id"] = number
@@ -111,7 +119,13 @@ def _write(path: Path, content: bytes) -> None:
 def main() -> None:
     values = flags.FLAGS
     written = extract(values.data, values.split, values.out, values.count)
-    by_class = _in_folders(info.load(values.data), values.split)
+    dataset = info.load(values.data)
+    if dataset.label_maps:
+        again = f"--images={values.out}/images --labels={values.out}/labels --classes={values.out}/classes.txt"
+        ignore = f"--ignore={Palette(dataset).void}"
+        print(f"{values.out}: {written:,} images and label maps; pipelines.segmentation reads them: {again} {ignore}")
+        return
+    by_class = _in_folders(dataset, values.split)
     print(f"{values.out}: {written:,} images " + ("in a folder for each class" if by_class else "and instances.json"))
 
 
@@ -119,7 +133,7 @@ def define_flags() -> None:
     """Defines the command line."""
     flags.DEFINE_string("data", None, "Folder with dataset.json and the shards.", required=True)
     flags.DEFINE_string("split", "val", "Which split.")
-    flags.DEFINE_string("out", None, "Folder of the images and of instances.json.", required=True)
+    flags.DEFINE_string("out", None, "Folder of the images and of what is marked in them.", required=True)
     flags.DEFINE_integer("count", 0, "How many images, from the first on. 0: all.", lower_bound=0)
 
 

@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from pipelines import adopt, check
 from pipelines.problems import Refused
-from tfrecog.data import index, info
+from tfrecog.data import index, info, records
 
 LABEL_MAP = """
 # Classes of the field
@@ -150,3 +151,59 @@ def test_compressed_records_are_refused_with_the_remedy(tmp_path):
         writer.write(_example(1, "cat"))
     with pytest.raises(Refused, match="gunzip"):
         adopt.adopt(str(tmp_path / "a.record"), str(tmp_path / "out"), "val", jobs=1)
+
+
+def _mapped_example(pixels, height=2, width=3):
+    """A record as DeepLab's scripts write it: image, sizes and label map, and nothing of objects."""
+
+    def of(kind, value):
+        lists = {"bytes_list": tf.train.BytesList, "int64_list": tf.train.Int64List}
+        return tf.train.Feature(**{kind: lists[kind](value=[value])})
+
+    file = io.BytesIO()
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(file, "PNG")
+    features = {"image/encoded": of("bytes_list", _png(np.zeros([height, width, 3], np.uint8)))}
+    features |= {"image/height": of("int64_list", height), "image/width": of("int64_list", width)}
+    features |= {"image/filename": of("bytes_list", b"a"), "image/segmentation/class/format": of("bytes_list", b"png")}
+    features["image/segmentation/class/encoded"] = of("bytes_list", file.getvalue())
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+VALUES = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
+
+
+def _adopt_maps(folder, *examples):
+    (folder / "classes.txt").write_text("sky\nroad\n")
+    pattern = _write(folder / "records", list(examples))
+    return adopt.adopt(pattern, str(folder / "out"), "val", classes=str(folder / "classes.txt"), jobs=1)
+
+
+def test_records_of_label_maps_become_a_dataset(tmp_path, read_all):
+    palette = Image.fromarray(VALUES)
+    palette.putpalette(list(range(256)) * 3)
+    facts = _adopt_maps(tmp_path, _mapped_example(VALUES), _mapped_example(palette))
+    assert facts.label_maps and facts.names == ("sky", "road")
+    assert facts.splits["val"].pixels == (2, 4, 6)
+    for record in read_all(tmp_path / "out", "val"):
+        assert records.from_label_map(record.label_map).tolist() == [[1, 2, 0], [2, 2, 1]]
+    assert not check.check(str(tmp_path / "out"), "val", jobs=1).damage
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.zeros([2, 3, 3], np.uint8), r"record 1 .* mode RGB; .*pipelines\.segmentation"),
+        (VALUES.astype(bool), "record 1 .* mode 1;"),
+        (VALUES[:1], "record 1 .* is 1 x 3 .* says 2 x 3"),
+        (np.full([2, 3], 2, np.uint8), "names 2 classes, and label maps have the value 2"),
+    ],
+)
+def test_label_maps_that_would_not_be_read_as_they_are_meant_are_refused(tmp_path, pixels, words):
+    with pytest.raises(Refused, match=words):
+        _adopt_maps(tmp_path, _mapped_example(VALUES), _mapped_example(pixels))
+
+
+def test_the_classes_of_label_maps_must_be_named(tmp_path):
+    pattern = _write(tmp_path / "records", [_mapped_example(VALUES)])
+    with pytest.raises(Refused, match="with --classes"):
+        adopt.adopt(pattern, str(tmp_path / "out"), "val", jobs=1)

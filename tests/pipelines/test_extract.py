@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import coco, extract, imagenet, scenes
+from pipelines import class_tables, coco, extract, imagenet, presets, scenes, segmentation
 from pipelines.problems import Refused
+from tfrecog import draw
 from tfrecog.data import index, info, records
 
 
@@ -61,3 +62,26 @@ def test_imagenet_inverts_extract(tmp_path):
         for folder in (tmp_path / "files", tmp_path / "again")
     )
     assert before == after
+
+
+def test_segmentation_inverts_extract(tmp_path):
+    scenes.build(str(tmp_path / "a"), "val", 3, scenes.Scenes(seed=3, height=64, width=80, label_maps=True), jobs=1)
+    files = tmp_path / "files"
+    assert extract.extract(str(tmp_path / "a"), "val", str(files)) == 3
+    maps = [Image.open(path) for path in sorted((files / "labels").iterdir())]
+    before = all_records(tmp_path / "a", "val")
+    for picture, record in zip(maps, before, strict=True):
+        labels = records.from_label_map(record.label_map)
+        assert picture.mode == "P"
+        np.testing.assert_array_equal(np.asarray(picture), labels - 1)  # the values are the ids of the source
+        # Viewers show the colours of our own pictures.
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), draw.palette(7)[labels])
+    table = class_tables.of_file(str(files / "classes.txt"), ["255"])
+    layout = presets.Layout(str(files / "images"), str(files / "labels"), table)
+    assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems
+    again = {record.filename: record for record in all_records(tmp_path / "b", "val")}
+    for record in before:
+        assert again[record.filename].encoded == record.encoded
+        assert again[record.filename].label_map == record.label_map
+    names = [[one.name for one in info.load(tmp_path / folder).categories] for folder in "ab"]
+    assert names[0] == names[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import class_tables, panoptic, presets, segmentation
+from pipelines import check, class_tables, panoptic, presets, segmentation
 from pipelines.problems import Refused
 from tfrecog.data import info, records
 
@@ -239,6 +239,9 @@ def test_the_16_coco_images_agree_with_their_label_maps_pixel_by_pixel(real_pano
             pixels += np.bincount(labels.ravel(), minlength=1 + count)
             assert record.encoded == (real_panoptic / "images" / record.filename).read_bytes()
         assert facts.splits["val"].pixels == tuple(pixels.tolist())
+        checked = check.check(str(tmp_path / folder), "val", jobs=1)
+        assert not checked.damage and not checked.suspicious
+        assert checked.maps.pixels == {label: count for label, count in enumerate(pixels.tolist()) if count}
 
 
 def test_the_categories_of_a_panoptic_json_can_be_ignored_by_name(tmp_path):

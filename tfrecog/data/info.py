@@ -104,9 +104,9 @@ def load(folder):
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing. `python -m pipelines.coco` writes it with the records of COCO-style annotations, "
-            "`pipelines.imagenet` with those of a folder a class, `pipelines.digits`, `pipelines.tfds`, "
-            "`pipelines.scenes` with synthetic ones, and `pipelines.adopt` for TFRecords of the TensorFlow Object "
-            "Detection API or Model Garden."
+            "`pipelines.imagenet` with those of a folder a class, `pipelines.segmentation` with those of images and "
+            "label maps, `pipelines.digits`, `pipelines.tfds`, `pipelines.scenes` with synthetic ones, and "
+            "`pipelines.adopt` for TFRecords of the TensorFlow Object Detection API, Model Garden or DeepLab."
         )
     try:
         return _from_json(json.loads(path.read_text(encoding="utf-8")))
