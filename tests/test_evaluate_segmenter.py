@@ -60,9 +60,20 @@ def out(folder, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("replica, batch_size", [(1, 1), (1, 64), (2, 2)])
+@pytest.mark.parametrize("replica, batch_size", [(1, 1), (2, 2)])
 def test_every_pixel_of_every_image_counts_once_at_its_own_size(folder, replica, batch_size):
     assert evaluated(folder, None, replica, batch_size) == numbers_of(PAIRS)
+
+
+@pytest.mark.parametrize("replica, looked_at", [(1, 7), (2, 10)])
+def test_no_more_fillers_are_looked_at_than_the_replicas_need(folder, replica, looked_at, monkeypatch):
+    # The sizes of the seven images are there 3, 2, 1 and 1 times; two replicas look at 4, 2, 2 and 2.
+    sizes, share = [], replicas.share
+    monkeypatch.setattr(
+        replicas, "share", lambda strategy, batch: sizes.append(len(batch["valid"])) or share(strategy, batch)
+    )
+    assert evaluated(folder, None, replica, 64) == numbers_of(PAIRS)
+    assert sum(sizes) == looked_at
 
 
 def test_the_report_has_the_numbers_and_a_row_for_each_class(out):

@@ -4,6 +4,7 @@ import contextlib
 import csv
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tfrecog import atomic, inference
@@ -40,6 +41,7 @@ def evaluate(
     evaluator, failures = Evaluator(dataset.num_classes), worst.Worst()
     ignored = 0
     batches = segmentation.evaluation(data, where, inference.batch_size(data.eval_batch_size, strategy))
+    batches = _without_fillers(batches, strategy.num_replicas_in_sync)
     with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
         # A graph for each size would be too many.
         for said, facts in inference.each(task, model, strategy, batches, any_size=True):
@@ -65,6 +67,16 @@ def evaluate(
     if show:
         print(segmentation_table.text_of(numbers, table))
     return numbers
+
+
+def _without_fillers(batches, replicas):
+    """The batches without the fillers at their ends, where images of one size are few: they cost as much as images.
+
+    What is left divides among the replicas.
+    """
+    for batch in batches:
+        size = -(-int(np.sum(batch["valid"])) // replicas) * replicas
+        yield {name: value[:size] for name, value in batch.items()}
 
 
 @contextlib.contextmanager
