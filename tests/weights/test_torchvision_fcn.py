@@ -1,33 +1,26 @@
-"""The model arrives later: here its layers are put together by name alone."""
-
 import functools
+import importlib.util
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from tfrecog.config import BackboneConfig
-from tfrecog.models import backbone
-from tfrecog.models.conv import Conv
-from tfrecog.weights import torchvision_fcn
+from tests import sides
+from tfrecog import evaluate, flagged, limits, runs, tasks
+from tfrecog.config import Experiment
+from tfrecog.data import info
+from tfrecog.weights import tensors, torchvision_fcn, torchvision_models, voc
 
-REFERENCE = Path(__file__).resolve().parent.parent / "reference"
-
-
-class Head(keras.layers.Layer):
-    """As of the model to come: a 3x3 convolution to a quarter of the channels, and a logit for each class."""
-
-    def __init__(self, channels, classes, name):
-        super().__init__(name=name)
-        self.conv = Conv(channels // 4, 3, norm="batch", relu=True, name="conv")
-        self.logits = Conv(classes, 1, name="logits")
-
-    def call(self, x):
-        return self.logits(self.conv(x))
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+REFERENCE = REPOSITORY / "tests" / "reference"
+PHOTO = "000000229358.jpg"  # 423 x 640
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +30,23 @@ def shapes():
 
 
 @pytest.fixture(scope="module")
+def rule():
+    spec = importlib.util.spec_from_file_location("seeded_classifiers", REFERENCE / "seeded_classifiers.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
 def build():
-    """Function of network and aux → variables, all zero."""
+    """Function of network and aux → model, all zero."""
 
     @functools.cache
     def model(name, aux):
-        config = BackboneConfig(name=name.removeprefix("fcn_"), norm="batch", frozen_stages=0)
-        layers = [backbone.build(config), Head(2048, 21, "head"), *([Head(1024, 21, "aux")] if aux else [])]
-        features = layers[0](tf.zeros([1, 32, 32, 3]))
-        for level, head in zip((5, 4), layers[1:], strict=False):
-            head(features[level])
-        return SimpleNamespace(variables=[variable for layer in layers for variable in layer.variables])
+        experiment = torchvision_fcn.EXPERIMENTS[name]
+        if not aux:
+            experiment = replace(experiment, segmenter=replace(experiment.segmenter, auxiliary=0.0))
+        return tasks.build(experiment, voc.pixels()).build()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.initializers, "VarianceScaling", lambda *_, **__: keras.initializers.Zeros())
@@ -85,3 +84,65 @@ def test_an_auxiliary_head_that_the_file_lacks_is_missing(shapes, build):
     state = numbered({k: v for k, v in shapes["fcn_resnet50"].items() if not k.startswith("aux_classifier")})
     with pytest.raises(ValueError, match=r"missing aux_classifier\.0\.weight for aux/conv/kernel \(3, 3, 1024, 256\)"):
         torchvision_fcn.arrays(build("fcn_resnet50", aux=True), state)
+
+
+# What torchvision says of its files: the auxiliary head counts.
+@pytest.mark.parametrize(("name", "published"), [("fcn_resnet50", 35_322_218), ("fcn_resnet101", 54_314_346)])
+def test_a_network_has_the_published_number_of_parameters(name, published, build):
+    assert sum(int(np.prod(v.shape)) for v in build(name, aux=True).trainable_variables) == published
+
+
+@pytest.mark.parametrize("name", torchvision_fcn.EXPERIMENTS)
+def test_the_settings_of_published_segmenters_are_valid(name):
+    limits.check(torchvision_fcn.EXPERIMENTS[name])
+    assert torchvision_models.MODELS[name].info.names[:2] == ("background", "aeroplane")
+
+
+def test_the_classes_have_vocs_palette():
+    colours = {one.name: one.colour for one in voc.pixels().categories}
+    # Of the development kit's labelcolormap.m.
+    assert colours["background"] == (0, 0, 0) and colours["aeroplane"] == (128, 0, 0)
+    assert colours["person"] == (192, 128, 128) and colours["tvmonitor"] == (0, 64, 128)
+
+
+def test_a_picture_has_torchvisions_logits(build, shapes, rule):
+    reference = dict(np.load(REFERENCE / "torchvision_fcn.npz"))  # see make_torchvision_fcn.py
+    state, model = rule.state(shapes["fcn_resnet50"]), build("fcn_resnet50", aux=True)
+    for head, scale in zip(("classifier.4", "aux_classifier.4"), reference["scales"], strict=True):
+        for leaf in ("weight", "bias"):
+            state[f"{head}.{leaf}"] = state[f"{head}.{leaf}"] * np.float32(scale)
+    tensors.assign(model.variables, torchvision_fcn.arrays(model, state))
+    picture = tf.constant(rule.picture(97, 130)[None], tf.float32)
+    features = model.backbone(model.backbone.normalize(picture))
+    assert reference["logits"].std() == pytest.approx(4, rel=0.1), "classes differ clearly"
+    np.testing.assert_allclose(model(picture)[0, ::8, ::8], reference["logits"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        model.aux(features, tf.constant([97, 130]))[0, ::8, ::8], reference["auxiliary"], rtol=0, atol=1e-3
+    )
+
+
+@pytest.fixture(scope="module", params=torchvision_fcn.EXPERIMENTS)
+def imported(request, tmp_path_factory, shared_data):
+    """A run that the command made of torchvision's file, a real photo, and torchvision's logits of it."""
+    name, folder, peer = request.param, tmp_path_factory.mktemp("fcn"), sides.peer_python()
+    photo = shared_data / "coco_ccby_instances_keypoints" / "images" / PHOTO
+    for command in (
+        [peer, REFERENCE / "make_torchvision_fcn.py", "--live", name, folder / "seen.npz", folder / "w.pth", photo],
+        [sys.executable, "-m", "tfrecog.weights.torchvision", f"--model={name}", f"--weights={folder / 'w.pth'}",
+         f"--out={folder / 'run'}"],
+    ):  # fmt: skip
+        done = subprocess.run(list(map(str, command)), cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "run", photo, np.load(folder / "seen.npz")["logits_0"]
+
+
+def test_a_photo_of_its_original_size_has_torchvisions_logits(imported):
+    run, photo, expected = imported
+    assert info.load(run).names == voc.NAMES
+    experiment = flagged.load(Experiment(), run / runs.FLAGFILE)
+    *_, model, _, _, _ = evaluate.restore(experiment, "latest")
+    pixels = np.array(Image.open(photo).convert("RGB"), np.float32)
+    got = model(pixels[None])[0].numpy()
+    assert got.shape == expected.shape == (*pixels.shape[:2], 21)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-3)
+    assert np.mean(got.argmax(-1) == expected.argmax(-1)) > 0.9999
