@@ -40,10 +40,10 @@ class Stored:
             raise CheckpointError(_damaged(self.path, error)) from error
 
     def assign(self, variables: Mapping[str, tf.Variable]) -> None:
-        """Gives each variable the numbers of its key; all are read before any changes."""
+        """Gives each variable the numbers of its key, in its shape; all are read before any changes."""
         values = {key: self.value(key) for key in variables}
         for key, variable in variables.items():
-            variable.assign(tf.cast(values[key], variable.dtype))
+            variable.assign(tf.reshape(tf.cast(values[key], variable.dtype), variable.shape))
 
 
 def read(path: str | Path) -> Stored:

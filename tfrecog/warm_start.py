@@ -1,6 +1,7 @@
 """How a new run starts from the weights of another: which of them fit, what must not be missing, whose rules hold."""
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -28,6 +29,10 @@ _RULES = (
         (*_POOLED, *(f"detector.keypoint.{field}" for field in ("size", "pool_samples", "margin"))),
     ),
     (("keypoint/deconv/",), ("detector.keypoint.pixel_index",)),
+)
+_SEGMENTER_RULES = (
+    (_BACKBONE, ("segmenter.backbone.norm_epsilon", "segmenter.backbone.stride_in_1x1")),
+    (("head/score_pool",), ("segmenter.skip_scales",)),
 )
 # Those that weights depend on a little.
 _HABITS = ((_BACKBONE, ("data.resize", "data.size_rounding")), (("mask/",), ("detector.output.paste",)))
@@ -61,6 +66,8 @@ def load_weights(
         elsewhere = key.replace("trunk", "backbone", 1)
         if elsewhere in keys and elsewhere not in wanted:
             keys[key] = keys.pop(elsewhere)
+    for key, dense in _as_convolutions(wanted, keys).items():
+        keys[key] = keys.pop(dense)[0], list(wanted[key].shape)
     missing, surplus, reshaped = stored.compare(wanted, {k: v for k, v in keys.items() if k.startswith("model/")})
     listing = stored.listing(missing, surplus, reshaped)
     if listing and not skip_mismatched:
@@ -74,7 +81,7 @@ def load_weights(
         raise CheckpointError(
             f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: what is frozen must "
             f"have learned before.\n{listing}Start from weights of the same network, or let it learn: "
-            f"{_thawing(ignorant)}"
+            f"{_thawing(ignorant, 'segmenter' if experiment and experiment.task == 'segmentation' else 'detector')}"
         )
     if not fitting:
         raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")
@@ -99,14 +106,29 @@ def _fixed(model):
     return fixed
 
 
-def _thawing(paths):
+def _as_convolutions(wanted, keys):
+    """Keys of fc6 and fc7 as convolutions → those of a classifier, fully connected, which hold the same numbers.
+
+    There fc6 sees all cells of a map [S, S, C], flattened in that order (Long et al. 2015, section 3.1).
+    """
+    found = {}
+    for key, variable in wanted.items():
+        dense = key.replace("model/head/fc", "model/fc", 1)
+        if key not in keys and dense != key and dense in keys:
+            _, shape = keys[dense]
+            if math.prod(shape) == math.prod(variable.shape) and shape[-1] == variable.shape[-1]:
+                found[key] = dense
+    return found
+
+
+def _thawing(paths, section):
     """Flags with which variables learn that are frozen."""
     heads = {"fpn": "fpn/", "box": "trunk/conv", "mask": "mask/"}
     words = [
         f"--detector.{name}.norm=group" for name, begin in heads.items() if any(p.startswith(begin) for p in paths)
     ]
     if any(not path.startswith(tuple(heads.values())) for path in paths):
-        words.insert(0, "--detector.backbone.norm=group --detector.backbone.frozen_stages=0")
+        words.insert(0, f"--{section}.backbone.norm=group --{section}.backbone.frozen_stages=0")
     return " ".join(words)
 
 
@@ -125,6 +147,8 @@ def _compare_rules(source, path, experiment, paths):
     rules, habits = _touched(_RULES, paths), _touched(_HABITS, paths)
     if before.task == experiment.task == "classification":
         rules, habits = set(), {"classifier.norm_epsilon", "data.resize"}
+    elif before.task == experiment.task == "segmentation":
+        rules, habits = _touched(_SEGMENTER_RULES, paths), {"data.resize"}
     elif before.task != experiment.task:
         # They share the backbone alone, and epsilon does not stay what it was in all recipes.
         rules, habits = {"detector.backbone.stride_in_1x1"}, {"detector.backbone.norm_epsilon"}
@@ -145,12 +169,15 @@ def _compare_rules(source, path, experiment, paths):
 
 
 def _with_network(experiment):
-    """The experiment with the rules of a classifier's network where a detector has those of its backbone."""
+    """The experiment with the rules of a classifier's or segmenter's network where a detector has its backbone's."""
     if experiment.task == "detection":
         return experiment
-    network = dataclasses.replace(
-        experiment.detector.backbone, norm_epsilon=experiment.classifier.norm_epsilon, stride_in_1x1=False
-    )
+    if experiment.task == "segmentation":
+        network = experiment.segmenter.backbone
+    else:
+        network = dataclasses.replace(
+            experiment.detector.backbone, norm_epsilon=experiment.classifier.norm_epsilon, stride_in_1x1=False
+        )
     return dataclasses.replace(experiment, detector=dataclasses.replace(experiment.detector, backbone=network))
 
 
