@@ -12,7 +12,8 @@ import tensorflow as tf
 from tests.test_checkpoints import assert_same, network, numbers
 from tests.test_config import changed
 from tfrecog import checkpoints, flagged, runs, warm_start
-from tfrecog.config import ClassifierConfig, Experiment
+from tfrecog.config import ClassifierConfig, Experiment, SegmenterConfig
+from tfrecog.models import fcn, vgg
 from tfrecog.weights import detectron2_models
 
 RECIPE = Path(__file__).resolve().parent.parent / "configs" / "finetune" / "mask_rcnn_r50_fpn.flags"
@@ -194,3 +195,60 @@ def test_flags_of_another_version_are_not_compared_and_said_so(tmp_path):
     source = finished(tmp_path, Experiment(), PARTS[0])
     (source / runs.FLAGFILE).write_text("--detector.of_the_future=1\n")
     assert "not of this version" in begin(source, Experiment(), PARTS[0])
+
+
+def of_task(task, name, **settings):
+    """An experiment of a network on VGG16."""
+    if task == "classification":
+        return Experiment(task=task, classifier=ClassifierConfig(name=name))
+    return Experiment(task=task, segmenter=SegmenterConfig(name=name, fc_channels=6, **settings))
+
+
+def vgg_fcn(name, monkeypatch, **settings):
+    monkeypatch.setattr(vgg, "BLOCKS", ((1, 2), (1, 2), (1, 2), (1, 3), (1, 3)))
+    model = fcn.build(of_task("segmentation", name, **settings).segmenter, 4)
+    model.logits(tf.zeros([1, 1, 1, 3]))
+    return model
+
+
+def test_fully_connected_layers_become_convolutions(tmp_path, monkeypatch):
+    fc6 = tf.random.stateless_normal([7 * 7 * 3, 6], (1, 2))
+    model = vgg_fcn("fcn32s", monkeypatch)
+    paths = {"fc6/kernel": fc6, "fc6/bias": tf.range(6.0), "fc7/kernel": tf.eye(6), "fc7/bias": tf.ones(6)}
+    classifier = stand_in(*paths, "fc8/kernel", "backbone/conv1_1/kernel")
+    for variable in classifier.variables:
+        if variable.path in paths:
+            variable._value = tf.Variable(paths[variable.path])
+    checkpoints.save(tmp_path, 0, classifier, None, keep=1)
+    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("classification", "vgg16")))
+    report = warm_start.load_weights(
+        tmp_path, model, skip_mismatched=True, experiment=of_task("segmentation", "fcn32s")
+    )
+    assert "head/score/kernel: [1, 1, 6, 4]" in report and "warning" not in report
+    # Where fc6 sees just one map of 7x7, it is the fully connected layer, in the order [S, S, C].
+    features = tf.random.stateless_normal([1, 7, 7, 3], (3, 4))
+    expected = tf.nn.relu(tf.reshape(features, [1, -1]) @ fc6 + tf.range(6.0))
+    convolved = model.head.hidden[0](features)
+    np.testing.assert_allclose(convolved[:, 0, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(model.head.hidden[1](convolved)[:, 0, 0], expected + 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("upsampling", ["fixed", "learned"])
+def test_an_fcn_of_a_finer_stride_starts_as_the_coarser_one(tmp_path, monkeypatch, upsampling):
+    coarse, fine = (vgg_fcn(name, monkeypatch, upsampling=upsampling) for name in ("fcn16s", "fcn8s"))
+    for place, variable in enumerate(coarse.variables):
+        variable.assign(tf.random.stateless_normal(variable.shape, (place, 1)))
+    checkpoints.save(tmp_path, 0, coarse, None, keep=1)
+    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("segmentation", "fcn16s", skip_scales=(1.0, 1.0))))
+    report = warm_start.load_weights(
+        tmp_path, fine, skip_mismatched=True, experiment=of_task("segmentation", "fcn8s", skip_scales=(1.0, 1.0))
+    )
+    new = {"head/score_pool3/kernel", "head/score_pool3/bias", "head/upscore_pool4/kernel"}
+    values = {variable.path: variable.numpy() for variable in coarse.variables}
+    for variable in fine.variables:
+        assert (variable.path in new) or np.array_equal(variable, values[variable.path]), variable.path
+    assert "Missing there" in report and "warning" not in report
+    report = warm_start.load_weights(
+        tmp_path, fine, skip_mismatched=True, experiment=of_task("segmentation", "fcn8s", skip_scales=(0.01, 1.0))
+    )
+    assert "warning" in report and "segmenter.skip_scales" in report
