@@ -26,7 +26,7 @@ def listing(
     elif os.path.exists(path):
         files = tars.files(path, found)
     else:
-        raise Refused(f"there is no {path}; give the tar, or the folder of the images, with {flag}")
+        raise Refused(f"there is no {path}; give the tar or the folder with {flag}")
     files = [file for file in files if not any(map(_hidden, file.name.split("/")))]
     folders = {file.name.rpartition("/")[0] for file in files}
     images = [file for file in files if file.name.lower().endswith(extensions)]

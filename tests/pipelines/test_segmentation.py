@@ -291,3 +291,14 @@ def test_splits_of_other_classes_do_not_share_a_folder(raw):
     raw.classes.write_text("sky\nroad\nbus\n")
     with pytest.raises(Refused, match="other categories"):
         raw.build(split="val")
+
+
+def test_splits_of_the_same_classes_share_a_folder_whether_they_have_colours_or_not(raw):
+    raw.add("one").build(split="train")
+    coloured = "sky 1 2 3\nroad 4 5 6\ncar 7 8 9\n"
+    for split, lines in (("val", coloured), ("test", "\n".join(NAMES))):
+        raw.classes.write_text(lines)
+        raw.build(split=split)
+        facts = info.load(raw.out)
+        assert [one.colour for one in facts.categories] == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    assert set(facts.splits) == {"train", "val", "test"}

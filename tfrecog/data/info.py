@@ -144,6 +144,7 @@ def save(folder, info):
     if old:
         info = dataclasses.replace(
             info,
+            categories=tuple(map(_with_colour, info.categories, old.categories)),
             splits=old.splits | info.splits,
             masks=old.masks and info.masks,
             image_labels=old.image_labels and info.image_labels,
@@ -161,6 +162,8 @@ def check_same(folder, info):
         return None
     for what in ("categories", "keypoints"):
         before, now = getattr(old, what), getattr(info, what)
+        if what == "categories":  # Classes are the same in whatever colours they are drawn.
+            before, now = tuple(map(_uncoloured, before)), tuple(map(_uncoloured, now))
         if before != now:
             only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
             raise ValueError(
@@ -174,6 +177,15 @@ def check_same(folder, info):
             "splits of a folder share them: give the same here, or correct those in the file first."
         )
     return old
+
+
+def _uncoloured(category):
+    return dataclasses.replace(category, colour=None)
+
+
+def _with_colour(category, other):
+    """The category; with the colour of another one if it has none."""
+    return category if category.colour else dataclasses.replace(category, colour=other.colour)
 
 
 def forget(folder, split):
