@@ -39,17 +39,19 @@ def of_folders(
     """Pairs in the order of their names; images without label map and the reverse are added to `found`.
 
     Two files are a pair if their paths in the folders are the same apart from extension and suffixes; else if their
-    file names are, and no other file has that name.
+    file names are, and no other file has that name. Both folders may be one.
     """
     pictures, _ = trees.listing(images, found)
     maps, _ = trees.listing(labels, found, flag="--labels", extensions=(*MAPS, ".jpg", ".jpeg"))
+    maps.sort(key=lambda file: not file.name.lower().endswith(MAPS))  # JPEGs last, if both have one name
     for path, files, flag in ((images, pictures, "--images"), (labels, maps, "--labels")):
         if not files:
             raise Refused(f"{path} has no files of images; give the right folder with {flag}")
     tried = [suffixes] if suffixes else SUFFIXES
     # The suffixes that make the most pairs; of some that make as many the first.
     most = max(tried, key=lambda both: len(_joined(_by_key(pictures, both[0]), _by_key(maps, both[1]))))
-    by_image, by_label = _by_key(pictures, most[0], found), _by_key(maps, most[1], found)
+    twice = None if os.path.abspath(images) == os.path.abspath(labels) else found
+    by_image, by_label = _by_key(pictures, most[0], twice), _by_key(maps, most[1], twice)
     joined = _joined(by_image, by_label)
     if not joined:
         shown = f"{pictures[0].name} in {images} and {maps[0].name} in {labels}"
@@ -57,10 +59,12 @@ def of_folders(
             f"no image has a label map of its name, see {shown}. Correct --images and --labels, or say with "
             "--image_suffix and --label_suffix what their names have behind what is common"
         )
-    for key in sorted(by_image.keys() - joined.keys()):
+    used = {by_image[key] for key in joined} | {by_label[key] for key in joined.values()}  # both may lie in one folder
+    for key in sorted(key for key in by_image.keys() - joined.keys() if by_image[key] not in used):
         what, remedy = f"there is no label map of its name in {labels}", "The image is left out: add its label map."
         found.append(Problem("image without a label file", by_image[key].name, what, remedy, key))
-    for key in sorted(by_label.keys() - set(joined.values())):
+    used |= set(by_image.values())
+    for key in sorted(key for key in by_label.keys() - set(joined.values()) if by_label[key] not in used):
         what, remedy = f"there is no image of its name in {images}", "It is left out: add the image."
         found.append(Problem("label file without an image", by_label[key].name, what, remedy, key))
     return [Pair(key, by_image[key], by_label[joined[key]]) for key in sorted(joined)]
@@ -81,11 +85,12 @@ def _by_key(files: Iterable[File], suffix: str, found: list[Problem] | None = No
 
 
 def _joined(by_image: dict[str, File], by_label: dict[str, File]) -> dict[str, str]:
-    """Key of the label map by that of the image."""
+    """Key of the label map by that of the image; no file is its own label map."""
     joined = {key: key for key in by_image if key in by_label}
     rest = [[key for key in keys if key not in joined] for keys in (by_image, by_label)]
     ours, theirs = (_by_base(keys) for keys in rest)
-    return joined | {ours[base]: theirs[base] for base in ours if base in theirs}
+    joined |= {ours[base]: theirs[base] for base in ours if base in theirs}
+    return {key: other for key, other in joined.items() if by_image[key] != by_label[other]}
 
 
 def _by_base(keys: Iterable[str]) -> dict[str, str]:

@@ -264,6 +264,14 @@ def test_other_endings_are_said_with_flags(raw):
     assert raw.build(suffixes=("_rgb", "_truth")).split.images == 1
 
 
+@pytest.mark.parametrize("label", ["1_mask", "1"])
+def test_images_and_label_maps_may_lie_in_one_folder(raw, read_all, label):
+    raw.labels = raw.images
+    built = raw.add("1", None).add(label, image=False).add("2", None).build()
+    assert [record.filename for record in read_all(raw.out, "train")] == ["1.jpg"]
+    assert [(one.kind, one.file) for one in built.problems] == [("image without a label file", "2.jpg")]
+
+
 def test_a_list_chooses_the_images_and_another_one_leaves_some_out(raw, tmp_path, read_all):
     for name in ("2007_1", "2007_2", "2007_3", "2007_4"):
         raw.add(name)
