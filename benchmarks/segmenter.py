@@ -2,6 +2,10 @@
 The weights, pictures and labels are the same on both sides, 21 classes. torchvision's network is measured without its
 auxiliary head where it infers (ours has none then), and in both of PyTorch's layouts, for which is faster depends on
 the processor. Training is by SGD with momentum on both heads' losses; dropout is on, but not where losses are compared.
+
+A quarter of all products is in one convolution, the head's 3x3 of 2048 channels. Of an image of 520x520 it costs 0.59 s
+of processor time at torchvision, 1.1 s by TensorFlow's convolution, and 0.42 s by `tfrecog.ops.winograd`, forward and
+gradients alike (a CPU with AVX-512); the three of 512 channels in res5 go from 0.19 s each to 0.12 s.
 """
 
 import subprocess

@@ -22,6 +22,8 @@ def experiment_of(**settings):
 CLASSIFIER = {"task": "classification"}
 ALEXNET = CLASSIFIER | {"classifier__name": "alexnet"}
 WHOLE = CLASSIFIER | {"augment__crop": "whole"}
+FCN, FCN16S = {"task": "segmentation"}, {"segmenter__name": "fcn16s"}
+ON_RESNET = {"segmenter__backbone__name": "resnet18", "segmenter__padding": 0}
 
 # What is set, the flag that is then read by nothing, and a change with which it is read.
 UNREAD = [
@@ -36,6 +38,8 @@ UNREAD = [
     (ALEXNET | {"classifier__norm": "group"}, "classifier.norm", {"classifier__name": "vgg16_bn"}),
     (WHOLE | {"augment__area": (0.5, 1.0)}, "augment.area", {"augment__crop": "inception"}),
     (CLASSIFIER | {"augment__magnitude": 5.0}, "augment.magnitude", {"augment__layers": 2}),
+    (FCN | {"segmenter__upsampling": "learned", "segmenter__name": "fcn32s"}, "segmenter.upsampling", FCN16S),
+    (FCN | {"segmenter__backbone__norm": "group"}, "segmenter.backbone.norm", ON_RESNET),
     ({"optim__beta2": 0.95}, "optim.beta2", {"optim__name": "adamw"}),
     ({"optim__trust": 0.01}, "optim.trust", {"optim__name": "lars"}),
     ({"optim__name": "lamb", "optim__nesterov": True}, "optim.nesterov", {"optim__name": "sgd"}),
@@ -92,3 +96,19 @@ WRONG = [
 def test_a_value_that_cannot_be_is_named_with_what_it_needs(settings, message):
     with pytest.raises(ValueError, match=f"--{message}"):
         limits.check(experiment_of(**settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag"),
+    [
+        ({"segmenter__padding": 80}, "segmenter.padding"),
+        ({"segmenter__fc_size": 6}, "segmenter.fc_size"),
+        ({"segmenter__backbone__name": "resnet18"}, "segmenter.padding"),
+        ({"segmenter__name": "fcn_dilated"}, "segmenter.backbone.name"),
+        ({"segmenter__backbone__name": "keras_vgg16"}, "segmenter.backbone.name"),
+    ],
+)
+def test_a_network_that_would_not_cover_an_image_is_refused(settings, flag):
+    limits.check(experiment_of(**FCN))
+    with pytest.raises(ValueError, match=f"--{flag}="):
+        limits.check(experiment_of(**FCN, **settings))

@@ -40,7 +40,7 @@ def deconvolve(x: tf.Tensor, kernel: tf.Tensor, factor: int, edge: bool) -> tf.T
     if edge:
         x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     batch, height, width, _ = tf.unstack(tf.shape(x))
-    size, channels = kernel.shape[0], kernel.shape[2]
+    size, _, channels, _ = map(int, kernel.shape)
     shape = [batch, (height - 1) * factor + size, (width - 1) * factor + size, channels]
     grown = tf.nn.conv2d_transpose(x, kernel, shape, factor, "VALID")
     if not edge:

@@ -1,6 +1,9 @@
 """Semantic segmentation: where pictures, label maps, network and loss meet."""
 
+from functools import cached_property
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrecog import losses, precision
@@ -28,6 +31,23 @@ class Segmentation:
                 f"{dataset.num_classes} classes: {', '.join(dataset.names[:30])}"
             )
 
+    @cached_property
+    def class_weights(self) -> tuple[float, ...]:
+        """Weight of each class in the loss; empty if all are 1. Of no interest to a class that no pixel has: 1."""
+        if not self.config.class_balance:
+            return self.config.class_weights
+        data = self.experiment.data
+        pixels = np.array(self.info.splits[data.train_split].pixels[1:], np.float64)
+        if not pixels.any():
+            raise ValueError(
+                f"--segmenter.class_balance={self.config.class_balance:g}: dataset.json of {data.records} does not say "
+                f"how many pixels each class has in {data.train_split!r}. Build the records again, or give "
+                "--segmenter.class_weights (`python -m pipelines.check` prints some)"
+            )
+        there = pixels > 0
+        weights = np.median(pixels[there]) / np.where(there, pixels, np.median(pixels[there]))
+        return tuple(float(weight) for weight in weights**self.config.class_balance)
+
     @property
     def name(self) -> str:
         """For people: `fcn8s on resnet18, softmax`."""
@@ -38,6 +58,7 @@ class Segmentation:
         experiment, dataset, crop = self.experiment, self.info, self.config.crop
         data, seed = experiment.data, experiment.train.seed
         segmentation.check(dataset, data.records)
+        _ = self.class_weights  # A ValueError now, and not in the first step.
         rows = index.load(data.records, data.train_split)
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
@@ -59,7 +80,7 @@ class Segmentation:
         keras.utils.set_random_seed(self.experiment.train.seed)
         with precision.layers(self.experiment.train.precision):
             model = fcn.build(self.config, self.info.num_classes)
-        model.logits(tf.zeros([1, 64, 64, 3]), training=True, seed=tf.zeros([1, 2], tf.int32))
+        model.logits(tf.zeros([1, 64, 64, 3]))  # Not in training, which would move the statistics of batch norm.
         model.built = True
         return model
 
@@ -70,7 +91,7 @@ class Segmentation:
         """
         labels = batch["label_map"]
         outputs = model.logits(batch["image"], training=True, seed=batch["seed"])
-        weights, counts = losses.pixel_weights(labels, self.config.class_weights), self.counts(batch)
+        weights, counts = losses.pixel_weights(labels, self.class_weights), self.counts(batch)
         total, _ = _LOSSES[self.config.loss](outputs["main"], labels, weights)
         terms = {"class_loss": (total, counts["class_loss"])}
         if "auxiliary" in outputs:
@@ -84,7 +105,7 @@ class Segmentation:
         if self.config.reduction == "sum":
             count = tf.cast(tf.shape(labels)[0], tf.float32)
         else:
-            count = tf.reduce_sum(losses.pixel_weights(labels, self.config.class_weights))
+            count = tf.reduce_sum(losses.pixel_weights(labels, self.class_weights))
         counts = {"class_loss": count}
         if self.config.name == "fcn_dilated" and self.config.auxiliary:
             counts["auxiliary_loss"] = count
