@@ -347,6 +347,11 @@ class SegmenterConfig:
     class_weights: Annotated[
         tuple[float, ...], "Weight of each class in the loss, in the order of dataset.json. Empty: all 1."
     ] = ()
+    class_balance: Annotated[
+        float,
+        "Weights of the classes by their pixels in the records, instead: the median of all classes over that of the "
+        "class, to this power. 1: median frequency (Eigen and Fergus 2015), 0.5: the root of it, 0: none.",
+    ] = 0.0
     crop: Annotated[
         tuple[int, ...],
         "Training: height and width of the window of a resized image; what an image lacks is filled up and does not "

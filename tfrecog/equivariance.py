@@ -72,7 +72,9 @@ def main(asked: Shift) -> int:
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"standard deviation of the logits {spread:.3g}; largest difference of a logit, so many pixels from the ends and farther:")
+    print(
+        f"standard deviation of the logits {spread:.3g}; largest difference of a logit, so many pixels from the ends and farther:"
+    )
     for shift, curve in curves.items():
         places = [place for place in (0, 16, 32, 64, 128, 256, 512) if place < len(curve)]
         shown = "  ".join(f"{place}: {curve[place:].max():.2g}" for place in places)

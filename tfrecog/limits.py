@@ -49,6 +49,7 @@ _FROM_0 = {
     "segmenter.padding",
     "segmenter.auxiliary",
     "segmenter.class_weights",
+    "segmenter.class_balance",
     "data.short_side",  # of label maps: see `_contradictions`
     "data.eval_short_side",
     "augment.shift",
@@ -144,6 +145,8 @@ def _of_sides(values):
                 wrong[flag] = "must be more than 0; images keep their size with --task=segmentation only"
     if len(values["segmenter.window"]) not in (0, 2):
         wrong["segmenter.window"] = "needs the height and the width, as in 512,512, or nothing"
+    if values["segmenter.class_weights"] and values["segmenter.class_balance"]:
+        wrong["segmenter.class_balance"] = "leave it at 0.0, or --segmenter.class_weights empty"
     if values["task"] == "detection" and values["detector.backbone.name"] == "vgg16":
         wrong["detector.backbone.name"] = "vgg16 is for --task=segmentation; a detector has keras_vgg16"
     return wrong

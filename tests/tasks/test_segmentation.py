@@ -114,6 +114,19 @@ def test_weights_for_another_number_of_classes_are_refused():
         task_of(class_weights=(1.0, 2.0, 3.0))
 
 
+def test_weights_by_pixels_are_the_median_over_those_of_the_class_to_a_power():
+    split = info.Split(1, 0, 0, ("a",), pixels=(99, 400, 100, 0, 25))
+    counted = replace(CLASSES, splits={"train": split})
+    for power, want in ((1.0, (0.25, 1, 1, 4)), (0.5, (0.5, 1, 1, 2))):
+        config = SegmenterConfig(class_balance=power)
+        task = tasks.build(Experiment(task="segmentation", segmenter=config), counted)
+        np.testing.assert_allclose(task.class_weights, want)
+    without = replace(CLASSES, splits={"train": replace(split, pixels=())})
+    task = tasks.build(Experiment(task="segmentation", segmenter=SegmenterConfig(class_balance=1.0)), without)
+    with pytest.raises(ValueError, match="does not say how many pixels each class has in 'train'"):
+        task.losses(Saying(), batch_of())
+
+
 # A network whose scores at a pixel are those of its red, and a little of its neighbours to the right.
 def by_colour(image):
     right = tf.concat([image[:, :, 1:], image[:, :, -1:]], axis=2)
