@@ -206,7 +206,11 @@ def main(arguments: list[str]) -> int:
     study = dataclasses.replace(
         study,
         workdir=study.workdir and str(Path(study.workdir).expanduser().resolve()),
-        metric=study.metric or {"classification": ("top1_error",), "detection": ("box_AP",)}[study.task],
+        metric=study.metric or {
+            "classification": ("top1_error",),
+            "detection": ("box_AP",),
+            "segmentation": ("mean_iou",),
+        }[study.task],
     )
     try:
         planned = plan(study, changes)

@@ -120,7 +120,8 @@ def run(
             batches = data.batches(done, total) if done < total else ()
             for some in in_calls(batches, done, options.steps_per_call, ends_call):
                 if done == start and options.summary_images and "image" in some[0]:
-                    progress.pictures(start, {"inputs": inputs(some[0], task.info.names)})
+                    colours = [category.colour for category in task.info.categories]
+                    progress.pictures(start, {"inputs": inputs(some[0], task.info.names, colours=colours)})
                 profile.before(done + 1)
                 steps, traced = _within_memory(take, some, done, experiment, strategy)
                 for terms, batch in zip(steps, some, strict=False):

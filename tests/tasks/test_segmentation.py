@@ -151,6 +151,12 @@ def test_the_class_of_a_pixel_is_that_of_the_highest_logit():
     np.testing.assert_array_equal(said, by_colour(image).numpy().argmax(-1) + 1)
 
 
+def test_a_pixel_of_which_nothing_is_said_has_no_class():
+    image = image_of(12, 20)
+    said = task_of().predict(lambda x: tf.where(x[..., :1] > 100, np.nan, by_colour(x)), {"image": image})["label_map"]
+    np.testing.assert_array_equal(said == 0, image[..., 0] > 100)
+
+
 def test_a_resized_image_gets_a_map_of_its_own_size():
     task = task_of(data=DataConfig(eval_short_side=24))
     seen = []

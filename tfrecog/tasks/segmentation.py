@@ -112,10 +112,10 @@ class Segmentation:
         return counts | {"pixel_accuracy": losses.count_where(labels > 0)}
 
     def predict(self, model: fcn.Segmenter, batch: dict) -> dict:
-        """`label_map` [B, H, W] uint8 in 1..K of `image` [B, H, W, 3] in 0..255, at its own size.
+        """`label_map` [B, H, W] uint8 in 0..K of `image` [B, H, W, 3] in 0..255, at its own size.
 
         The class of the highest mean score over `segmenter.scales` and the mirror image, read bilinearly where the
-        network sees another size. With one view the scores are logits, else probabilities.
+        network sees another size. With one view the scores are logits, else probabilities. 0 where they are no numbers.
         """
         seen, views = batch["image"], []
         original, data = tf.shape(seen)[1:3], self.experiment.data
@@ -129,7 +129,10 @@ class Segmentation:
                 scores = self._probabilities(logits) if several else logits
                 scores = scores[:, :, ::-1] if mirrored else scores
                 views.append(_read(scores, original))
-        return {"label_map": tf.cast(tf.argmax(tf.add_n(views), axis=-1, output_type=tf.int32) + 1, tf.uint8)}
+        scores = tf.add_n(views)
+        label_map = tf.argmax(scores, axis=-1, output_type=tf.int32) + 1
+        sound = tf.math.is_finite(tf.reduce_sum(scores, axis=-1))
+        return {"label_map": tf.cast(tf.where(sound, label_map, 0), tf.uint8)}
 
     def _logits(self, model, view):
         """Logits [B, H, W, K] of a view [B, H, W, 3], through windows if it is to be."""
