@@ -23,7 +23,7 @@ class DataConfig:
         tuple[int, ...], "Training: the short side is resized to one of these (multi-scale). 0: as it is (label maps)."
     ] = (800,)
     eval_short_side: Annotated[int, "Evaluation: the short side is resized to this. 0: as it is (label maps)."] = 800
-    long_side: Annotated[int, "The long side never exceeds this."] = 1333
+    long_side: Annotated[int, "The long side of a resized image never exceeds this."] = 1333
     resize: Annotated[
         Literal["bilinear", "pillow"],
         "How an image is resized: from four pixels (torchvision), or by Pillow's filter, which averages when it "
@@ -350,7 +350,7 @@ class SegmenterConfig:
     class_balance: Annotated[
         float,
         "Weights of the classes by their pixels in the records, instead: the median of all classes over that of the "
-        "class, to this power. 1: median frequency (Eigen and Fergus 2015), 0.5: the root of it, 0: none.",
+        "class, to this power, such as 0.5 or 1, over all pixels of the training split. 0: none.",
     ] = 0.0
     crop: Annotated[
         tuple[int, ...],
@@ -360,7 +360,7 @@ class SegmenterConfig:
     window: Annotated[
         tuple[int, ...],
         "Evaluation and prediction: height and width of a window that slides over the image, half of it at a time, for "
-        "images that do not fit into memory at once. Empty: the whole image.",
+        "networks that cannot see the whole image at once; the scores of all of it are held. Empty: the whole image.",
     ] = ()
     scales: Annotated[
         tuple[float, ...], "Evaluation and prediction: the mean over the image at these scales, such as 0.75,1,1.25."

@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, evaluate, figures, flagged, interruption, limits, photos
+from tfrecog import checkpoints, evaluate, figures, flagged, interruption, limits, memory, photos
 from tfrecog.config import Experiment
 
 
@@ -69,12 +69,13 @@ def main(asked: Shift) -> int:
         spread = float(np.std(model(tf.constant(picture[None], tf.float32))))
         curves = {shift: by_distance(difference(model, picture, shift)) for shift in asked.shift}
         draw(curves, spread, asked.out)
+    except tf.errors.ResourceExhaustedError as error:
+        print(f"error: out of memory: {memory.reason(error)}\nTake a smaller photo.", file=sys.stderr)
+        return 1
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(
-        f"standard deviation of the logits {spread:.3g}; largest difference of a logit, so many pixels from the ends and farther:"
-    )
+    print(f"standard deviation of the logits {spread:.3g}; largest difference of one, so many pixels from the ends:")
     for shift, curve in curves.items():
         places = [place for place in (0, 16, 32, 64, 128, 256, 512) if place < len(curve)]
         shown = "  ".join(f"{place}: {curve[place:].max():.2g}" for place in places)

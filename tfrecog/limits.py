@@ -208,8 +208,10 @@ def _of_steps(values):
         wrong["train.accumulation"] = f"does not divide --data.batch_size={batch} into equal parts"
     if values["train.jit_compile"] and values["task"] == "detection":
         wrong["train.jit_compile"] = "XLA has no kernels for some of a detector's operations; leave it at false"
-    elif values["train.jit_compile"] and values["classifier.norm"] == "sync_batch":
-        wrong["train.jit_compile"] = "--classifier.norm=sync_batch needs sums over the replicas in the middle of it"
+    elif values["train.jit_compile"]:
+        flag = "segmenter.backbone.norm" if values["task"] == "segmentation" else "classifier.norm"
+        if values[flag] == "sync_batch":
+            wrong["train.jit_compile"] = f"--{flag}=sync_batch needs sums over the replicas in the middle of it"
     return wrong
 
 
@@ -219,6 +221,7 @@ def _of_frozen_stages(values, section):
     if name == "mobilenet_v3_large":
         return {flag: f"{name} has 6, from the stem on"} if values[flag] > 6 else {}
     what = "the levels 1 to 5" if name.startswith("keras_") else "the stem and res2 to res5"
+    what = "conv1 to conv5" if name == "vgg16" else what
     return {flag: f"there are 5, {what}"} if values[flag] > 5 else {}
 
 

@@ -214,10 +214,14 @@ def _check_same_records(workdir, experiment, info):
     if not (workdir / dataset.FILE).is_file():
         return
     split, before = experiment.data.train_split, dataset.load(workdir)
-    for what, old, new in (
+    facts = [records.splits.get(split) for records in (before, info)]
+    compared = [
         ("classes", before.names, info.names),
-        ("images", *(records.splits[split].images if split in records.splits else 0 for records in (before, info))),
-    ):
+        ("images", *(one.images if one else 0 for one in facts)),
+    ]
+    if experiment.task == "segmentation" and experiment.segmenter.class_balance:  # Weights are made of them.
+        compared.append(("pixels of each class", *(one.pixels if one else () for one in facts)))
+    for what, old, new in compared:
         if old != new:
             raise ValueError(
                 f"the records in {experiment.data.records} are not those that {workdir} was begun with: other {what} "
@@ -227,7 +231,7 @@ def _check_same_records(workdir, experiment, info):
 
 
 def _short(value):
-    return f"{len(value)}: {', '.join(value[:5])}" if isinstance(value, tuple) else value
+    return f"{len(value)}: {', '.join(map(str, value[:5]))}" if isinstance(value, tuple) else value
 
 
 def _shown(value):

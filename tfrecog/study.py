@@ -206,7 +206,8 @@ def main(arguments: list[str]) -> int:
     study = dataclasses.replace(
         study,
         workdir=study.workdir and str(Path(study.workdir).expanduser().resolve()),
-        metric=study.metric or {
+        metric=study.metric
+        or {
             "classification": ("top1_error",),
             "detection": ("box_AP",),
             "segmentation": ("mean_iou",),

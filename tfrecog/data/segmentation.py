@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import tensorflow as tf
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from tfrecog.data import image, order, read, records
 from tfrecog.data import index as indices
@@ -30,7 +30,7 @@ def check(info, folder):
         fits = " These have a class for each image: --task=classification." if info.image_labels else ""
         raise ValueError(
             f"{folder} holds no label maps, which --task=segmentation needs: pipelines.segmentation, pipelines.tfds, "
-            f"pipelines.coco and pipelines.scenes (the last two with --label_maps) write them.{fits}"
+            f"pipelines.coco (with --label_maps=voc) and pipelines.scenes (with --label_maps) write them.{fits}"
         )
 
 
@@ -125,7 +125,8 @@ def _labels(png, size, info, folder, index, row, filename):
             raise ValueError(f"is {labels.shape} pixels (height, width), and the image {size}")
         if labels.max(initial=0) > info.num_classes:
             raise ValueError(f"has the class {labels.max() - 1}, counted from 0, of {info.num_classes}")
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    # What Pillow raises for files that are cut, broken, or larger than any image should be.
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         what = str(error) if isinstance(error, ValueError) else f"cannot be decoded ({error})"
         shard = os.path.join(folder, index.shards[index.shard[int(row)]])
         raise ValueError(

@@ -22,4 +22,4 @@ def build(config: BackboneConfig, last: int = 5, dilated: bool = False) -> keras
         return mobilenet_v3.MobileNetV3(config)
     if config.name in keras_backbone.NETWORKS:
         return keras_backbone.KerasBackbone(config, last)
-    raise ValueError(f"--detector.backbone.name={config.name} is not a network that this version can build")
+    raise ValueError(f"{config.name!r} is not a network that this version can build")

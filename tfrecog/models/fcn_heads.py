@@ -55,7 +55,9 @@ class SkipHead(keras.layers.Layer):
                 x = dropout(x, seed, self.config.dropout, _PURPOSES[conv.name])
         scores = tf.cast(self.score(x), tf.float32)
         for step, (level, scale) in enumerate(zip(finer, self.config.skip_scales, strict=False)):
-            skip = tf.cast(self.skips[level](features[level] * scale), tf.float32)
+            skip = tf.cast(self.skips[level](features[level]), tf.float32)
+            if scale != 1:  # The features' factor, after the fact: in 16 bits a ten-thousandth of one would be lost.
+                skip = scale * skip + (1 - scale) * tf.cast(self.skips[level].bias, tf.float32)
             grown = self.upscores[step](scores) if self.upscores else self._upsample(scores, 2)
             first = self._centre_after(first, 2 ** (level + 1), 2)
             ahead = round((first - self._centre(level)) / 2**level)  # cells that `skip` begins earlier
@@ -92,7 +94,7 @@ class Upsampling(keras.layers.Layer):
     """
 
     def __init__(self, factor: int, half_pixels: bool, edge: bool, name: str):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # Scores are float32, whatever the network computes in.
         self.factor, self.half_pixels, self.edge = factor, half_pixels, edge
 
     def build(self, input_shape):

@@ -58,8 +58,8 @@ class Segmentation:
         experiment, dataset, crop = self.experiment, self.info, self.config.crop
         data, seed = experiment.data, experiment.train.seed
         segmentation.check(dataset, data.records)
-        _ = self.class_weights  # A ValueError now, and not in the first step.
         rows = index.load(data.records, data.train_split)
+        _ = self.class_weights  # A ValueError now, and not in the first step.
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
             index.load(data.records, data.eval_split)
