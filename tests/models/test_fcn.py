@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import replicas
+from tfrecog import precision, replicas
 from tfrecog.config import BackboneConfig, SegmenterConfig
 from tfrecog.models import fcn, fcn_heads, vgg
 from tfrecog.ops import upsampling
@@ -148,7 +148,7 @@ def test_what_learns_to_upsample_starts_as_what_is_fixed(name, learned, settings
 
 def test_cells_of_a_resnet_lie_on_pixels():
     # Scores that are the place of their cells become the place of every pixel between the first and the last cell.
-    head, place = light().head, np.arange(3, dtype=np.float32)[None, :, None, None]
+    head, place = light(skip_scales=(1.0, 1.0)).head, np.arange(3, dtype=np.float32)[None, :, None, None]
     head.score = lambda x: place * 32.0 * tf.ones([1, 3, 3, 3])
     head.skips = dict.fromkeys((4, 3), lambda x: tf.zeros([1, *x.shape[1:3], 3]))
     features = {5: tf.zeros([1, 3, 3, 1]), 4: tf.zeros([1, 5, 5, 1]), 3: tf.zeros([1, 9, 9, 1])}
@@ -208,3 +208,25 @@ def test_a_share_of_the_units_rests_and_the_others_make_up_for_it():
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.75)}
     assert np.mean(dropped == 0) == pytest.approx(0.25, abs=0.02)  # four deviations of 12,800 draws: 0.015
     assert not np.array_equal(dropped[0], dropped[1])
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+@pytest.mark.parametrize("upsampling", ["learned", "fixed"])
+def test_a_network_in_16_bits_says_nearly_what_it_says_in_32(upsampling, kind):
+    exact = light(upsampling=upsampling, skip_scales=(0.01, 0.0001))
+    with precision.layers(kind):
+        rounded = light(upsampling=upsampling, skip_scales=(0.01, 0.0001))
+    copy(exact, rounded)
+    want, got = (model(image(48, 64)).numpy() for model in (exact, rounded))
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, atol=0.05 * np.abs(want).max())
+
+
+def test_the_scale_of_a_skip_is_that_of_its_features():
+    model, scaled = light(skip_scales=(1.0, 1.0)), light(skip_scales=(0.5, 0.25))
+    copy(model, scaled)
+    for level, scale in ((4, 0.5), (3, 0.25)):  # A kernel sees features, and a bias does not.
+        kernel = model.head.skips[level].kernel
+        kernel.assign(scale * tf.convert_to_tensor(kernel))
+    picture = image(48, 64)
+    np.testing.assert_allclose(model(picture), scaled(picture), rtol=1e-4, atol=1e-3)
