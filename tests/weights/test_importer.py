@@ -228,7 +228,7 @@ def test_without_a_model_there_is_the_list_with_the_publishers_figures(name, wor
     with pytest.raises(ValueError) as error:
         make(Import(model=name, out="x"), torchvision_models.MODELS)
     text = str(error.value)
-    assert words in text and len(torchvision_models.MODELS) == 23
+    assert words in text and len(torchvision_models.MODELS) == 25
     assert all(f"  {model} " in text for model in torchvision_models.MODELS)
     assert "box AP 37.9, mask AP 34.6" in text and "top-1 accuracy 76.13" in text
 
