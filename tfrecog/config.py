@@ -51,6 +51,8 @@ class DataConfig:
         0.0
     )
     max_instances: Annotated[int, "Ground-truth slots an image; more are reported and left out."] = 100
+    difficult: Annotated[bool, "Training: objects that are marked as difficult (Pascal VOC) are learned too."] = True
+    max_proposals: Annotated[int, "Proposals of a record that are read, the best first; 2000 in the papers."] = 2000
     mask_size: Annotated[int, "Side of the square that holds a ground-truth mask, in its box."] = 112
     skip_empty: Annotated[bool, "Training: leave out images without a single (non-crowd) box."] = True
     min_keypoints: Annotated[
@@ -93,10 +95,11 @@ class BackboneConfig:
     name: Annotated[
         Literal[
             "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "mobilenet_v3_large",
-            "vgg16", "keras_resnet50", "keras_resnet101", "keras_vgg16", "keras_mobilenet_v2",
+            "vgg16", "alexnet", "zf", "keras_resnet50", "keras_resnet101", "keras_vgg16", "keras_mobilenet_v2",
             "keras_mobilenet_v3_small", "keras_mobilenet_v3_large", "keras_efficientnet_v2_b0",
         ],
-        "Which network; those without keras_ are torchvision's. vgg16 is for FCNs.",
+        "Which network; those without keras_ are torchvision's, but for zf (Zeiler and Fergus 2014). vgg16 is for FCNs "
+        "and, as alexnet and zf, for detectors on a single map.",
     ] = "resnet50"  # fmt: skip
     weights: Annotated[
         str,
@@ -175,9 +178,29 @@ class BoxConfig:
     norm: Annotated[Norm, "Normalisation after each of those convolutions."] = "none"
     layers: Annotated[int, "How many fully connected layers."] = 2
     trunk: Annotated[int, "Units of the fully connected layers."] = 1024
+    dropout: Annotated[
+        float, "Training: share of the units of each fully connected layer that rest; 0.5 in Fast R-CNN's code."
+    ] = 0.0
+    svd: Annotated[
+        tuple[int, ...],
+        "Each fully connected layer is two, with so many units between them (truncated SVD; Girshick 2015, section "
+        "3.1): of runs that tfrecog.compress has written. Empty: none.",
+    ] = ()
+    context: Annotated[
+        int, "pool=warp: pixels of the warped region, on each side, that lie around the roi; 16 of 227 in R-CNN."
+    ] = 0
+    scores: Annotated[
+        Literal["softmax", "svm"],
+        "A class's score: its softmax, or by its own linear SVM, as a sigmoid of the margin: of runs that tfrecog.svm "
+        "has written (Girshick et al. 2014, appendix B).",
+    ] = "softmax"
     samples: Annotated[int, "Rois of an image in the loss."] = 512
     positive_fraction: Annotated[float, "At most this share of them are objects."] = 0.25
     positive_iou: Annotated[float, "A roi with at least this IoU is an object; others are background."] = 0.5
+    negative_iou: Annotated[
+        float,
+        "A roi with less than this IoU does not learn either; 0.1 in Fast R-CNN, whose background is near objects.",
+    ] = 0.0
     delta_scale: Annotated[tuple[float, ...], "Factors of the deltas dy, dx, dh, dw."] = (10.0, 10.0, 5.0, 5.0)
     smooth_l1_beta: Annotated[float, "Where the box loss turns from square to linear."] = 1 / 9
 
@@ -242,14 +265,29 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Faster, Mask and Keypoint R-CNN."""
+    """The R-CNN family: R-CNN, SPP-net, Fast, Faster, Mask and Keypoint R-CNN."""
 
     masks: Annotated[bool, "Predict masks: Mask R-CNN instead of Faster R-CNN."] = False
     keypoints: Annotated[bool, "Predict keypoints: Keypoint R-CNN, with masks too if both are set."] = False
-    neck: Annotated[Literal["fpn", "c4"], "FPN, or the single stride-16 map with res5 as the trunk."] = "fpn"
-    pool: Annotated[Literal["roi_align", "roi_pool"], "How the features of a roi are pooled, for boxes and masks."] = (
-        "roi_align"
-    )
+    proposals: Annotated[
+        Literal["rpn", "record"],
+        "Where rois come from: the RPN (Faster R-CNN), or the records (pipelines.proposals), as before it.",
+    ] = "rpn"
+    neck: Annotated[
+        Literal["fpn", "c4", "single"],
+        "FPN; the single stride-16 map with res5 as the trunk; or one map, with fully connected layers as the trunk.",
+    ] = "fpn"
+    level: Annotated[
+        int, "neck=single: level of the map, 4 (stride 16, conv5 of VGG) or 5 (stride 32, of ResNets)."
+    ] = 4
+    pool: Annotated[
+        Literal["roi_align", "roi_pool", "pyramid", "warp"],
+        "How the features of a roi are pooled, for boxes and masks; pyramid is SPP-net's. warp is R-CNN: the image "
+        "itself, there, is resized to box.size, the whole network is the trunk, and `neck` is not read.",
+    ] = "roi_align"
+    pyramid: Annotated[tuple[int, ...], "pool=pyramid: bins along each side of its levels (He et al. 2014)."] = (
+        1, 2, 3, 6,
+    )  # fmt: skip
     aligned: Annotated[bool, "RoIAlign shifts by half a cell (detectron2's aligned); torchvision's weights do not."] = (
         False
     )
@@ -470,6 +508,11 @@ class Experiment:
 
     task: Annotated[Literal["detection", "classification", "segmentation"], "What is learned."] = "detection"
     workdir: Annotated[str, "Folder of the run: checkpoints, metrics, TensorBoard events."] = ""
+    metrics: Annotated[
+        Literal["auto", "coco", "voc", "both"],
+        "Numbers of a detector: COCO's, Pascal VOC's (AP at IoU 0.5), or both; auto: both where the records mark "
+        "difficult objects, else COCO's.",
+    ] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)

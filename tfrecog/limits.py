@@ -15,6 +15,7 @@ _FRACTIONS = {
     "detector.rpn.min_score",
     "detector.box.positive_iou",
     "detector.box.positive_fraction",
+    "detector.box.negative_iou",
     "detector.output.min_score",
     "detector.output.nms_iou",
     "detector.output.mask_threshold",
@@ -34,6 +35,8 @@ _FROM_0 = {
     "detector.box.smooth_l1_beta",
     "detector.box.convs",
     "detector.box.layers",
+    "detector.box.context",
+    "detector.box.svd",
     "detector.box.pool_samples",
     "detector.mask.pool_samples",
     "detector.mask.layers",
@@ -75,6 +78,7 @@ _LENGTHS |= {"augment.area": 2, "augment.aspect": 2, "augment.jitter": 3}
 _LENGTHS |= {"segmenter.skip_scales": 2, "segmenter.crop": 2}
 # At 1 nothing would be left: of the units, of the true class's share, of the news in a moving average.
 _BELOW_1 = {
+    "detector.box.dropout",
     "segmenter.dropout",
     "classifier.dropout",
     "classifier.label_smoothing",
@@ -86,6 +90,7 @@ _BELOW_1 = {
 _SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32, "lenet5": 12, "lenet_modern": 4}
 _STRONGEST = 30  # magnitude of RandAugment
 _MAY_BE_EMPTY = {"schedule.drop_epochs", "train.profile_steps", "segmenter.class_weights", "segmenter.window"}
+_MAY_BE_EMPTY |= {"detector.box.svd"}
 
 
 def check(experiment: Experiment) -> None:

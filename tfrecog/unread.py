@@ -15,7 +15,7 @@ _DEFAULTS = {leaf.path: leaf.value for leaf in flagged.leaves(Experiment())} | {
 # Flags, or sections with a dot at the end, that not all tasks read.
 _DETECTION = (
     "detector.", "data.aspect_ratios", "data.tight", "data.max_instances", "data.mask_size", "data.skip_empty",
-    "data.min_keypoints", "min_score",
+    "data.min_keypoints", "data.difficult", "data.max_proposals", "metrics", "min_score",
 )  # fmt: skip
 _CLASSIFICATION = ("classifier.", "augment.")
 _SEGMENTATION = ("segmenter.",)

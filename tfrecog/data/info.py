@@ -56,6 +56,8 @@ class DatasetInfo:
     masks: bool = False
     image_labels: bool = False  # each image as a whole has a class
     label_maps: bool = False  # each pixel has a class
+    difficult: bool = False  # objects that are too hard to ask for are marked, as Pascal VOC does
+    proposals: str = ""  # where the proposals come from, such as "selective_search fast"; "": there are none
 
     @property
     def num_classes(self):
@@ -149,6 +151,8 @@ def save(folder, info):
             masks=old.masks and info.masks,
             image_labels=old.image_labels and info.image_labels,
             label_maps=old.label_maps and info.label_maps,
+            difficult=old.difficult or info.difficult,
+            proposals=info.proposals if info.proposals == old.proposals else "",
             keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
         )
     _write(folder, info)
@@ -240,6 +244,8 @@ def _from_json(tree):
         masks=bool(tree.get("masks", False)),
         image_labels=bool(tree.get("image_labels", False)),
         label_maps=bool(tree.get("label_maps", False)),
+        difficult=bool(tree.get("difficult", False)),
+        proposals=str(tree.get("proposals", "")),
     )
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfrecog.data import records
 
 
-def parse(serialized, *, masks, keypoints, mask_size):
+def parse(serialized, *, masks, keypoints, mask_size, proposals=False):
     """Tensors of one serialized record, in the graph: what `decode` returns, with square masks.
 
     Args:
@@ -13,10 +13,11 @@ def parse(serialized, *, masks, keypoints, mask_size):
         masks: whether to return masks [n, M, M] uint8, each sampled at the centres of an M x M grid over its box.
         keypoints: J to return keypoints [n, J, 3], or 0. Records without keypoints give zeros.
         mask_size: M.
+        proposals: whether to return proposals [P, 4]; a record without them gives none.
 
     Returns:
         dict: encoded, filename, source_id, height, width, boxes [n, 4], labels [n] int32, names [n], crowd [n] bool,
-        areas [n], and masks and keypoints where asked for.
+        areas [n], difficult [n] bool, and masks, keypoints and proposals where asked for.
     """
 
     def scalar(dtype, default):
@@ -35,8 +36,11 @@ def parse(serialized, *, masks, keypoints, mask_size):
         "image/object/class/text": sequence(tf.string),
         "image/object/is_crowd": sequence(tf.int64),
         "image/object/area": sequence(tf.float32),
+        "image/object/difficult": sequence(tf.int64),
     }
     features |= {key: sequence(tf.float32) for key in records.BOX}
+    if proposals:
+        features |= {key: sequence(tf.float32) for key in records.PROPOSAL}
     if masks:
         features |= {f"image/object/mask/{key}": sequence(tf.int64) for key in ("counts", "runs")}
         features["image/object/mask"] = sequence(tf.string)
@@ -46,8 +50,8 @@ def parse(serialized, *, masks, keypoints, mask_size):
     example = tf.io.parse_single_example(serialized, features)
 
     height, width = example["image/height"], example["image/width"]
-    boxes = tf.stack([example[key] for key in records.BOX], axis=-1)
-    boxes = _to_pixels(boxes, tf.stack([height, width, height, width]))
+    size = tf.stack([height, width, height, width])
+    boxes = _to_pixels(tf.stack([example[key] for key in records.BOX], axis=-1), size)
     n = tf.shape(boxes)[0]
 
     def column(values, missing):
@@ -64,7 +68,10 @@ def parse(serialized, *, masks, keypoints, mask_size):
         "names": column(example["image/object/class/text"], tf.constant("")),
         "crowd": column(example["image/object/is_crowd"], tf.constant(0, tf.int64)) > 0,
         "areas": column(example["image/object/area"], tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=1)),
+        "difficult": column(example["image/object/difficult"], tf.constant(0, tf.int64)) > 0,
     }
+    if proposals:
+        record["proposals"] = _to_pixels(tf.stack([example[key] for key in records.PROPOSAL], axis=-1), size)
     if masks:
         counts, runs = example["image/object/mask/counts"], example["image/object/mask/runs"]
         y, x = _grid(boxes, height, width, mask_size)

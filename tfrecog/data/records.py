@@ -5,7 +5,8 @@ Keys are those of the TensorFlow Object Detection API and Model Garden, so recor
 to sample. On disk boxes are fractions of the image, and keypoints are COCO pixel indices as fractions of the image; in
 memory both are continuous pixels. A label map (`image/segmentation/class/encoded`, as DeepLab and Model Garden have it)
 is a gray PNG of the image's size that counts the classes from 0, and is 255 where a pixel does not count; in memory
-labels are 1..K, and 0 does not count.
+labels are 1..K, and 0 does not count. Proposals (`image/proposal/bbox/...`, ours) are boxes where an object may be, the
+best first.
 """
 
 import hashlib
@@ -21,7 +22,9 @@ from tfrecog.data.example import Example
 # three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.
 PER_PIXEL = 1000.0
 MAX_MAP_CLASSES = 255  # that a label map has room for
-BOX = tuple(f"image/object/bbox/{side}" for side in ("ymin", "xmin", "ymax", "xmax"))
+_SIDES = ("ymin", "xmin", "ymax", "xmax")
+BOX = tuple(f"image/object/bbox/{side}" for side in _SIDES)
+PROPOSAL = tuple(f"image/proposal/bbox/{side}" for side in _SIDES)
 
 
 @dataclass
@@ -42,6 +45,10 @@ class Record:
     ids: np.ndarray  # int64 [n], annotation ids of the source, -1 unknown
     masks: list[np.ndarray] | None = None  # [n] int64 run lengths of the full-size mask
     keypoints: np.ndarray | None = None  # float32 [n, J, 3]: y, x, visibility; zeros where visibility is 0
+    difficult: np.ndarray | None = None  # bool [n], Pascal VOC's: neither a hit nor a miss in evaluation
+    truncated: np.ndarray | None = None  # bool [n], VOC's: the box is not of the whole object
+    poses: list[str] | None = None  # [n], VOC's: "Left", "Frontal", ..., "Unspecified"
+    proposals: np.ndarray | None = None  # float32 [P, 4], boxes where an object may be, the best first
     label: int = 0  # of the whole image, 1..K; 0: it has none
     class_name: str = ""  # of the whole image
     label_map: bytes | None = None  # PNG of the class of each pixel; see `to_label_map`
@@ -145,6 +152,16 @@ def encode(record, *, png_masks=False, keypoint_names=()):
     ints("image/object/is_crowd", record.crowd)
     floats("image/object/area", record.areas)
     ints("image/object/id", record.ids)
+    if record.difficult is not None:
+        ints("image/object/difficult", record.difficult)
+    if record.truncated is not None:
+        ints("image/object/truncated", record.truncated)
+    if record.poses is not None:
+        texts("image/object/view", record.poses)
+    if record.proposals is not None:
+        fractions = np.asarray(record.proposals, np.float64).reshape(-1, 4) / np.tile(size, 2)
+        for key, column in zip(PROPOSAL, fractions.T, strict=True):
+            floats(key, column)
     if record.masks is not None:
         ints("image/object/mask/counts", np.concatenate([np.zeros(0, np.int64), *record.masks]))
         ints("image/object/mask/runs", [len(runs) for runs in record.masks])
@@ -182,9 +199,13 @@ def decode(serialized):
 
     encoded = example["image/encoded"].bytes_list.value[0]
     height, width = (int(example[f"image/{side}"].int64_list.value[0]) for side in ("height", "width"))
-    fractions = [values(key, "float_list", np.float64) for key in BOX]
-    boxes = np.stack(fractions, axis=-1) * np.array([height, width, height, width], np.float64)
-    boxes = (np.round(boxes * PER_PIXEL) / PER_PIXEL).astype(np.float32)
+
+    def pixels(keys):
+        fractions = [values(key, "float_list", np.float64) for key in keys]
+        boxes = np.stack(fractions, axis=-1) * np.array([height, width, height, width], np.float64)
+        return (np.round(boxes * PER_PIXEL) / PER_PIXEL).astype(np.float32)
+
+    boxes = pixels(BOX)
     n = len(boxes)
 
     def column(key, kind, dtype, missing):
@@ -207,6 +228,14 @@ def decode(serialized):
         areas=column("image/object/area", "float_list", np.float32, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)),
         ids=column("image/object/id", "int64_list", np.int64, -1),
     )
+    if "image/object/difficult" in example:
+        record.difficult = column("image/object/difficult", "int64_list", bool, False)
+    if "image/object/truncated" in example:
+        record.truncated = column("image/object/truncated", "int64_list", bool, False)
+    if "image/object/view" in example:
+        record.poses = strings("image/object/view")
+    if PROPOSAL[0] in example:
+        record.proposals = pixels(PROPOSAL)
     if "image/segmentation/class/encoded" in example:
         record.label_map = next(iter(example["image/segmentation/class/encoded"].bytes_list.value), None)
     if "image/object/mask/runs" in example:
@@ -232,6 +261,7 @@ def _check(record):
     n = len(record.labels)
     columns = {"boxes": record.boxes, "names": record.names, "crowd": record.crowd, "areas": record.areas}
     columns |= {"ids": record.ids, "masks": record.masks, "keypoints": record.keypoints}
+    columns |= {"difficult": record.difficult, "truncated": record.truncated, "poses": record.poses}
     for name, column in columns.items():
         if column is not None and len(column) != n:
             raise ValueError(f"record of {record.filename!r}: {n} labels but {len(column)} {name}")
