@@ -3,7 +3,8 @@
 A batch holds image [B, H, W, 3] float32 in 0..255 (resized, then padded at the bottom and right), size [B, 2] of the
 image in it, original_size [B, 2], scale [B, 2] from the one to the other, record [B] (row in the index), image_id [B],
 seed [B, 2] of its randomness, valid [B], and in training boxes, labels, masks, mask_boxes and keypoints in
-`max_instances` slots.
+`max_instances` slots. Where they are asked for, proposals [B, P, 4] too, the best first, in P = `max_proposals` slots:
+a box of zeros is an empty slot.
 """
 
 import numpy as np
@@ -28,8 +29,9 @@ def training_rows(index, config, keypoints=False):
     return np.flatnonzero(enough)
 
 
-def training(config, info, index, *, masks, keypoints=False, seed, start_step, steps):
+def training(config, info, index, *, masks, keypoints=False, proposals=False, seed, start_step, steps):
     """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
+    _check_proposals(config, info, proposals)
     if (masks and not info.masks) or (keypoints and not info.keypoints):
         raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
     groups = _training_groups(config, index, keypoints)
@@ -53,24 +55,30 @@ def training(config, info, index, *, masks, keypoints=False, seed, start_step, s
 
     def example(row, canvas, example_seed):
         serialized = read.serialized(config.records, index, row, damaged)
-        record = parse(serialized, masks=masks, keypoints=len(info.keypoints) * keypoints, mask_size=config.mask_size)
+        wanted = {"masks": masks, "keypoints": len(info.keypoints) * keypoints, "proposals": proposals}
+        record = parse(serialized, mask_size=config.mask_size, **wanted)
         picture, sound = read.picture_of(config.records, index, row, record, damaged)
-        objects = _objects(record, row, info, index, masks, keypoints, sound)
-        return read.facts(record, row, example_seed) | _augmented(config, info, picture, objects, canvas, example_seed)
+        moved = [_objects(record, row, config, info, index, masks, keypoints, sound)]
+        if proposals:
+            moved.append(_proposals(record, config, sound))
+        return read.facts(record, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
 
     dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
 
 
-def evaluation(config, info, index, batch_size=None):
+def evaluation(config, info, index, batch_size=None, proposals=False):
     """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
+    _check_proposals(config, info, proposals)
     batch_size = batch_size or config.eval_batch_size
     sizes = np.stack([index.height, index.width], axis=-1)
 
     def load(row):
-        record = parse(read.serialized(config.records, index, row), masks=False, keypoints=0, mask_size=0)
-        picture, _ = read.picture_of(config.records, index, row, record)
-        return picture, read.facts(record, row, tf.zeros([2], tf.int32))
+        wanted = {"masks": False, "keypoints": 0, "mask_size": 0, "proposals": proposals}
+        record = parse(read.serialized(config.records, index, row), **wanted)
+        picture, sound = read.picture_of(config.records, index, row, record)
+        seen = _proposals(record, config, sound) if proposals else None
+        return picture, read.facts(record, row, tf.zeros([2], tf.int32)), seen
 
     return _in_turn(config, sizes, load, batch_size)
 
@@ -86,6 +94,16 @@ def _training_groups(config, index, keypoints):
     short, long = max(config.short_side), config.long_side
     resized = image.target_size(sizes, short, long, config.size_rounding)
     return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
+
+
+def _check_proposals(config, info, proposals):
+    """ValueError where proposals are asked for and the records have none."""
+    if proposals and not info.proposals:
+        raise ValueError(
+            f"{config.records} has no proposals, which --detector.proposals=record needs: add them to each split with "
+            f"`python -m pipelines.proposals --data={config.records} --split=... --out=...` and give its --out as "
+            "--data.records, or let the detector find its own with --detector.proposals=rpn"
+        )
 
 
 def _other_task(folder):
@@ -110,7 +128,7 @@ def _report_crowded(config, index):
 
 
 def _in_turn(config, sizes, load, batch_size):
-    """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture and facts."""
+    """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture, facts and proposals or None."""
     rows = np.arange(len(sizes))
     short, long = config.eval_short_side, config.long_side
     resized = image.target_size(sizes, short, long, config.size_rounding)
@@ -121,23 +139,39 @@ def _in_turn(config, sizes, load, batch_size):
     rows, canvases, valid = order.in_turn(groups, batch_size)
 
     def example(row, canvas, valid):
-        picture, facts = load(row)
+        picture, facts, proposals = load(row)
         size = image.target_size(facts["original_size"], short, long, config.size_rounding)
         picture = image.resize(picture, size, config.resize)
-        return facts | _sized(picture, facts["original_size"], size, canvas) | {"valid": valid}
+        sized = _sized(picture, facts["original_size"], size, canvas)
+        if proposals is not None:
+            sized |= proposal_slots(instances.scale(proposals, sized["scale"])["boxes"], config.max_proposals)
+        return facts | sized | {"valid": valid}
 
     flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
     return read.prepare(tf.data.Dataset.from_tensor_slices(flat), example, config, batch_size)
 
 
-def _objects(record, row, info, index, masks, keypoints, usable):
+def proposal_slots(boxes, slots):
+    """What a batch says of an image's proposals [n, 4]: the first of them, in slots [P, 4]."""
+    return instances.pad({"proposals": boxes}, slots)
+
+
+def _proposals(record, config, usable):
+    """Proposals of a record that are read, as instances of boxes alone; none if not `usable`."""
+    boxes = record["proposals"]
+    boxes = tf.boolean_mask(boxes, instances.sound(boxes) & usable)
+    return {"boxes": boxes[: config.max_proposals]}
+
+
+def _objects(record, row, config, info, index, masks, keypoints, usable):
     """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes; none if not `usable`."""
     objects = {"boxes": record["boxes"], "labels": _labels(record, row, info, index)}
     if masks:
         objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
     if keypoints:
         objects["keypoints"] = record["keypoints"]
-    return instances.select(objects, ~record["crowd"] & instances.sound(record["boxes"]) & usable)
+    learned = ~record["crowd"] & instances.sound(record["boxes"]) & usable
+    return instances.select(objects, learned if config.difficult else learned & ~record["difficult"])
 
 
 def _labels(record, row, info, index):
@@ -166,8 +200,9 @@ def _labels(record, row, info, index):
     )
 
 
-def _augmented(config, info, picture, objects, canvas, seed):
-    """Image and instances after photometric noise, flip, choice of scale and crop."""
+def _augmented(config, info, picture, moved, canvas, seed):
+    """Image, and the instances `moved` with it (objects, and proposals if there are two), after photometric noise,
+    flip, choice of scale and crop."""
     original = tf.shape(picture)[:2]
     if config.photometric:
         picture = image.photometric(picture, image.fold(seed, 0), config.photometric)
@@ -175,7 +210,10 @@ def _augmented(config, info, picture, objects, canvas, seed):
         flipped = tf.random.stateless_uniform([], image.fold(seed, 1)) < config.flip
         width = tf.cast(original[1], tf.float32)
         picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
-        objects = tf.cond(flipped, lambda: instances.flip(objects, width, info.flip_pairs), lambda: objects)
+        moved = [
+            tf.cond(flipped, lambda one=one: instances.flip(one, width, info.flip_pairs), lambda one=one: one)
+            for one in moved
+        ]
     short = tf.random.stateless_uniform([], image.fold(seed, 2), 0, len(config.short_side), tf.int32)
     size = image.target_size(original, tf.gather(config.short_side, short), config.long_side, config.size_rounding)
     low, high = config.scale_jitter
@@ -183,14 +221,19 @@ def _augmented(config, info, picture, objects, canvas, seed):
         jitter = tf.random.stateless_uniform([], image.fold(seed, 3), low, high)
         size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
     picture = image.resize(picture, size, config.resize)
-    objects = instances.scale(objects, tf.cast(size, tf.float32) / tf.cast(original, tf.float32))
+    factor = tf.cast(size, tf.float32) / tf.cast(original, tf.float32)
+    moved = [instances.scale(one, factor) for one in moved]
     window = tf.minimum(size, canvas)
     if high > 1:
         share = tf.random.stateless_uniform([2], image.fold(seed, 4))
         offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
         picture = tf.slice(picture, tf.concat([offset, [0]], axis=0), tf.concat([window, [3]], axis=0))
-        objects = instances.crop(objects, offset, window)
-    return _sized(picture, original, size, canvas) | instances.pad(objects, config.max_instances)
+        moved = [instances.crop(one, offset, window) for one in moved]
+    objects, *proposals = moved
+    sized = _sized(picture, original, size, canvas) | instances.pad(objects, config.max_instances)
+    for one in proposals:
+        sized |= proposal_slots(one["boxes"], config.max_proposals)
+    return sized
 
 
 def _sized(picture, original, size, canvas):

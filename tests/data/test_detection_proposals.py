@@ -1,0 +1,120 @@
+"""Proposals and difficult objects on their way from records into batches."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.data.test_detection import SIZES, record, write
+from tfrecog.config import DataConfig
+from tfrecog.data import detection
+
+FACTS = {"masks": False, "seed": 0, "start_step": 0}
+
+
+def with_proposals(i):
+    """The record of an L in its first box: its proposals are that box, one without an inside, the top left quarter."""
+    one = record(i)
+    height, width = SIZES[i % len(SIZES)]
+    proposals = np.float32([one.boxes[0], [5, 5, 5, 9], [0, 0, height / 2, width / 2]])
+    return dataclasses.replace(one, proposals=proposals)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    config = DataConfig(
+        records=str(folder), batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120,
+        max_instances=3, max_proposals=5, workers=2,
+    )  # fmt: skip
+    empty = dataclasses.replace(record(8), proposals=np.zeros([0, 4], np.float32))
+    return config, *write(folder, [with_proposals(i) for i in range(8)] + [empty], proposals="by hand")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"flip": 0.0}, {"flip": 1.0}, {"scale_jitter": (0.6, 2.0)}, {"scale_jitter": (2.0, 2.0)}]
+)
+def test_proposals_move_with_the_boxes(dataset, changes):
+    """The first proposal is the object's box, so it is so in every batch; also cut by the window, or gone with it."""
+    config, facts, rows = dataset
+    config, seen = dataclasses.replace(config, **changes), 0
+    for batch in detection.training(config, facts, rows, proposals=True, **FACTS, steps=12).as_numpy_iterator():
+        assert batch["proposals"].shape == (2, 5, 4) and batch["proposals"].dtype == np.float32
+        for b in range(2):
+            filled = np.any(batch["proposals"][b] != 0, axis=-1)
+            if batch["record"][b] == 8:
+                assert not filled.any()
+            elif batch["labels"][b, 0]:
+                np.testing.assert_array_equal(batch["proposals"][b, 0], batch["boxes"][b, 0])
+                seen += 1
+            # Filled slots come first and have an inside within the picture.
+            assert filled.tolist() == sorted(filled, reverse=True) and filled.sum() <= 2
+            boxes = batch["proposals"][b][filled]
+            assert np.all(boxes[:, 2:] > boxes[:, :2]) and np.all(boxes >= 0)
+            assert np.all(boxes <= np.tile(batch["size"][b], 2) + 1e-3)
+    assert seen > 10
+
+
+def test_a_mirror_puts_the_left_quarter_to_the_right(dataset):
+    config, facts, rows = dataset
+    config = dataclasses.replace(config, flip=1.0)
+    for batch in detection.training(config, facts, rows, proposals=True, **FACTS, steps=4).as_numpy_iterator():
+        for b in np.flatnonzero(batch["record"] != 8):
+            height, width = batch["size"][b]
+            np.testing.assert_allclose(batch["proposals"][b, 1], [0, width / 2, height / 2, width], atol=1e-3)
+
+
+def test_evaluation_scales_the_proposals_of_every_image(dataset):
+    config, facts, rows = dataset
+    for batch in detection.evaluation(config, facts, rows, proposals=True).as_numpy_iterator():
+        for b in np.flatnonzero(batch["record"] != 8):
+            box, quarter = batch["proposals"][b, :2]
+            np.testing.assert_allclose(box, record(batch["record"][b]).boxes[0] * np.tile(batch["scale"][b], 2), 1e-5)
+            np.testing.assert_allclose(quarter, [0, 0, *batch["size"][b] / 2], atol=1e-3)
+            assert not batch["proposals"][b, 2:].any()
+        assert not batch["proposals"][batch["record"] == 8].any()
+
+
+def test_the_best_proposals_are_those_that_are_read(dataset):
+    config, facts, rows = dataset
+    config = dataclasses.replace(config, max_proposals=1)
+    for batch in detection.evaluation(config, facts, rows, proposals=True).as_numpy_iterator():
+        assert batch["proposals"].shape == (2, 1, 4)
+        for b in np.flatnonzero(batch["record"] != 8):
+            assert batch["proposals"][b, 0, 0] > 0  # The quarter, which comes later, starts at 0.
+
+
+def test_batches_are_as_before_where_proposals_are_not_asked_for(dataset):
+    config, facts, rows = dataset
+    config = dataclasses.replace(config, scale_jitter=(0.5, 2.0))
+    without = detection.training(config, facts, rows, **FACTS, steps=4).as_numpy_iterator()
+    asked = detection.training(config, facts, rows, proposals=True, **FACTS, steps=4).as_numpy_iterator()
+    for one, other in zip(without, asked, strict=True):
+        assert other.keys() - one.keys() == {"proposals"}
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+def test_records_without_proposals_name_the_pipeline_that_adds_them(tmp_path):
+    facts, rows = write(tmp_path, [record(0)])
+    config = DataConfig(records=str(tmp_path), batch_size=1)
+    expected = (
+        f"{tmp_path} has no proposals.*python -m pipelines.proposals --data={tmp_path} .*--detector.proposals=rpn"
+    )
+    with pytest.raises(ValueError, match=expected):
+        detection.training(config, facts, rows, proposals=True, **FACTS, steps=1)
+    with pytest.raises(ValueError, match=expected):
+        detection.evaluation(config, facts, rows, proposals=True)
+
+
+def test_difficult_objects_are_learned_only_if_asked(tmp_path):
+    one = record(0)
+    boxes = np.float32([[2, 2, 20, 20], [10, 10, 30, 40], [1, 30, 9, 50]])
+    one = dataclasses.replace(one, boxes=boxes, crowd=np.zeros(3, bool), difficult=np.array([False, True, False]))
+    facts, rows = write(tmp_path, [one], difficult=True)
+    for difficult, labels in ((True, [2, 1, 1]), (False, [2, 1, 0])):
+        config = DataConfig(records=str(tmp_path), batch_size=1, max_instances=3, flip=0, difficult=difficult)
+        (batch,) = detection.training(config, facts, rows, **FACTS, steps=1)
+        assert batch["labels"].numpy().tolist() == [labels]
+        second = batch["boxes"][0, 1] / batch["scale"][0, 0]
+        np.testing.assert_allclose(second, boxes[1 if difficult else 2], rtol=1e-3)
