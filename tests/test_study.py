@@ -291,6 +291,24 @@ def test_a_result_is_the_median_of_the_last_evaluations_in_the_order_of_the_step
     assert row.results == pytest.approx({"top1": result, "top1_error": 1 - result})
 
 
+def test_times_are_of_the_run_and_of_its_metrics_json_and_are_shown_as_seconds(tmp_path, monkeypatch):
+    run = stand(tmp_path, "true")
+    run.workdir.mkdir()
+    (run.workdir / study_runs.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1234.4}))
+    (run.workdir / "metrics.json").write_text(json.dumps({"metrics": {}, "test_seconds_per_image": 0.0321}))
+    monkeypatch.setattr(study_results, "read_scalars", lambda workdir, total: {"evaluation/box_AP50": {2: 0.5}})
+    metrics = ["box_AP50", "train_seconds", "test_seconds_per_image"]
+    (row,) = study_results.collect([run], metrics, 1)
+    assert row.results == {"box_AP50": 0.5, "train_seconds": 1234.4, "test_seconds_per_image": 0.0321}
+    head, _, line = study_results.markdown([row], metrics, percent=True).splitlines()
+    assert head.endswith("| box AP50 (%) | train seconds | test seconds per image | runs |")
+    assert line.endswith("| 50.00 | 1234 | 0.0321 | 1 |")
+    *_, trained, tested = study_results.figure([row], metrics, percent=True).axes
+    assert [axes.lines[-1].get_xdata()[0] for axes in (trained, tested)] == [1234.4, 0.0321]
+    with pytest.raises(ValueError, match="measured box_AP50, test_seconds_per_image, train_seconds"):
+        study_results.collect([run], ["mask_AP"], 1)
+
+
 def test_the_table_has_a_line_a_change_with_mean_deviation_and_what_did_not_finish():
     # 10 % and 14 %: mean 12, deviation sqrt(4 + 4) = 2.83. The batch of 16 has the base's rate 0.02.
     all_rows = rows(0.10, 0.14) + rows(float("nan"), change="b", state="diverged") + rows(0.5, change="c")

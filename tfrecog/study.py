@@ -38,7 +38,8 @@ class Study(Experiment):
     seeds: Annotated[tuple[int, ...], "Every change is trained once with each of these as train.seed."] = (0, 1, 2)
     metric: Annotated[
         tuple[str, ...],
-        "What to compare: names in a run's metrics.json. NAME_error is 1 - NAME. Empty: top1_error, or box_AP.",
+        "What to compare: names in a run's metrics.json. NAME_error is 1 - NAME; train_seconds is the time of the run, "
+        "with its evaluations, and test_seconds_per_image that of the model alone. Empty: top1_error, or box_AP.",
     ] = ()
     last: Annotated[
         int, "The result of a run is the median of its last so many evaluations; 5 in Goyal et al. 2017, section 5.1."

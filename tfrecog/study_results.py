@@ -1,6 +1,7 @@
 """What a study found: mean and standard deviation over the seeds of each change, as tables and as a figure."""
 
 import csv
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
 from tfrecog import atomic, figures, schedules
+from tfrecog.evaluations.report import METRICS
 from tfrecog.study_runs import Run
 
 TABLE, TABLE_CSV, RUNS_CSV, FIGURE = "table.md", "table.csv", "runs.csv", "study.png"
 LOSS = "training/loss"
+TRAINING_TIME = "train_seconds"  # with its evaluations
 
 
 class Row(NamedTuple):
@@ -34,15 +37,16 @@ def collect(planned: Sequence[Run], metrics: Sequence[str], last: int) -> list[R
         state, scalars = run.state, read_scalars(run.workdir, run.total)
         evaluations = {name.partition("/")[2]: at for name, at in scalars.items() if name.startswith("evaluation/")}
         curves = {LOSS: scalars.get(LOSS, {})} | {metric: _of_metric(evaluations, metric) for metric in metrics}
-        if state == "finished" and not all(curves[metric] for metric in metrics):
-            missing = [metric for metric in metrics if not curves[metric]]
-            raise ValueError(f"--metric={missing[0]}: {run.workdir} measured {', '.join(sorted(evaluations))}")
-        results = {
-            metric: statistics.median([value for _, value in sorted(curves[metric].items())][-last:])
-            if state == "finished"
-            else float("nan")
-            for metric in metrics
-        }
+        times = _times(run) if state == "finished" else {}
+        if state == "finished" and not all(curves[metric] or metric in times for metric in metrics):
+            missing = [metric for metric in metrics if not curves[metric] and metric not in times]
+            measured = ", ".join(sorted(evaluations | times))
+            raise ValueError(f"--metric={missing[0]}: {run.workdir} measured {measured}")
+        results = {metric: float("nan") for metric in metrics}
+        if state == "finished":
+            for metric in metrics:
+                evaluated = [value for _, value in sorted(curves[metric].items())][-last:]
+                results[metric] = statistics.median(evaluated) if evaluated else times[metric]
         rows.append(Row(run, state, results, curves))
     return rows
 
@@ -58,6 +62,18 @@ def read_scalars(workdir: Path, total: int) -> dict[str, dict[int, float]]:
                     number = float(tensor_util.make_ndarray(value.tensor))
                     seen[event.step] = max(seen.get(event.step, (0.0, 0.0)), (event.wall_time, number))
     return {tag: {step: number for step, (_, number) in sorted(at.items())} for tag, at in times.items()}
+
+
+def _times(run) -> dict[str, float]:
+    """Seconds by name: of the training, and of what its last evaluation noted beside its metrics."""
+    path = run.workdir / METRICS
+    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    times = {name: float(value) for name, value in noted.items() if _is_time(name) and value is not None}
+    return times | ({TRAINING_TIME: float(run.outcome["seconds"])} if "seconds" in run.outcome else {})
+
+
+def _is_time(metric):
+    return "seconds" in metric
 
 
 def _of_metric(evaluations, metric):
@@ -105,10 +121,12 @@ def markdown(rows: Sequence[Row], metrics: Sequence[str], percent: bool) -> str:
         cells = [group[0].run.change, str(experiment.data.batch_size), f"{rate:.3g}"]
         for metric in metrics:
             mean, deviation = mean_and_deviation([row.results[metric] for row in group])
-            scale = 100 if percent else 1
-            decimals = 2 if percent else 4
-            text = "–" if np.isnan(mean) else f"{scale * mean:.{decimals}f}"
-            cells.append(text if np.isnan(deviation) else f"{text} ± {scale * deviation:.{decimals}f}")
+            scale = _scale(metric, percent)
+            form = ".2f" if percent else ".4f"
+            if _is_time(metric):
+                form = ".3g" if mean < 100 else ".0f"
+            text = "–" if np.isnan(mean) else f"{scale * mean:{form}}"
+            cells.append(text if np.isnan(deviation) else f"{text} ± {scale * deviation:{form}}")
         others = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states) if state != "finished")
         done = states.count("finished")
         lines.append(f"| {' | '.join(cells)} | {f'{done} of {len(group)}; {others}' if others else done} |")
@@ -116,7 +134,11 @@ def markdown(rows: Sequence[Row], metrics: Sequence[str], percent: bool) -> str:
 
 
 def _titles(metrics, percent):
-    return [f"{metric.replace('_', ' ')}{' (%)' if percent else ''}" for metric in metrics]
+    return [f"{metric.replace('_', ' ')}{' (%)' if _scale(metric, percent) > 1 else ''}" for metric in metrics]
+
+
+def _scale(metric, percent):
+    return 100 if percent and not _is_time(metric) else 1
 
 
 def _summary(group, metrics):
@@ -153,9 +175,13 @@ def _write_csv(file, facts):
 
 
 def figure(rows: Sequence[Row], metrics: Sequence[str], percent: bool):
-    """Training loss and first metric over the epochs, each run thin and the mean bold; and the results with bars."""
-    drawn, (losses, curves, final) = figures.panels(3)
-    metric, scale = metrics[0], 100 if percent else 1
+    """Training loss and first metric over the epochs, each run thin and the mean bold; and the results with bars.
+
+    Times among the metrics are panels of their own.
+    """
+    timed = [metric for metric in metrics[1:] if _is_time(metric)]
+    drawn, (losses, curves, final, *clocks) = figures.panels(3 + len(timed))
+    metric, scale = metrics[0], _scale(metrics[0], percent)
     groups = by_change(rows)
     for number, group in enumerate(groups):
         colour = figures.COLOURS[number % len(figures.COLOURS)]
@@ -167,12 +193,14 @@ def figure(rows: Sequence[Row], metrics: Sequence[str], percent: bool):
             shared = sorted(set.intersection(*map(set, finished))) if finished else []
             mean = {step: statistics.mean(curve[step] for curve in finished) for step in shared}
             _draw(axes, group[0].run, mean, factor, color=colour, linestyle=style, linewidth=1.8)
-        mean, deviation = mean_and_deviation([row.results[metric] for row in group])
-        if not np.isnan(mean):
-            spread = None if np.isnan(deviation) else scale * deviation
-            final.errorbar(scale * mean, number, xerr=spread, fmt="o", color=colour, capsize=4)
-            marks = [scale * row.results[metric] for row in group]
-            final.plot(marks, [number] * len(group), "|", color=colour, alpha=0.5)
+        for axes, name in ((final, metric), *zip(clocks, timed, strict=True)):
+            factor = _scale(name, percent)
+            mean, deviation = mean_and_deviation([row.results[name] for row in group])
+            if not np.isnan(mean):
+                spread = None if np.isnan(deviation) else factor * deviation
+                axes.errorbar(factor * mean, number, xerr=spread, fmt="o", color=colour, capsize=4)
+                marks = [factor * row.results[name] for row in group]
+                axes.plot(marks, [number] * len(group), "|", color=colour, alpha=0.5)
     (title,) = _titles([metric], percent)
     losses.set(xlabel="epoch", ylabel="training loss", yscale="log")
     curves.set(xlabel="epoch", ylabel=title)
@@ -183,6 +211,9 @@ def figure(rows: Sequence[Row], metrics: Sequence[str], percent: bool):
         for axis in (curves.yaxis, final.xaxis):
             axis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
             axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    for clock, time in zip(clocks, timed, strict=True):
+        clock.set(xlabel=time.replace("_", " "), xscale="log", ylim=(len(groups) - 0.5, -0.5))
+        clock.set_yticks(range(len(groups)), [""] * len(groups))
     final.set(xlabel=f"{title}, mean and standard deviation", ylim=(len(groups) - 0.5, -0.5))
     final.set_yticks(range(len(groups)), [group[0].run.change for group in groups])
     for label, number in zip(final.get_yticklabels(), range(len(groups)), strict=True):
