@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pipelines import panoptic
 from pipelines.class_tables import Table, of_categories
 from pipelines.problems import Refused
+from tfrecog.data import voc
 from tfrecog.data.info import Category
 
-# Everingham et al., The PASCAL Visual Object Classes Challenge; the value is the place.
-VOC = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
-    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-_VOC_VOID = 255  # the border of an object, and what is too hard to say
+_VOC_VOID = 255  # in VOC's label maps: the border of an object, and what is too hard to say
 
 # Cordts et al., The Cityscapes Dataset: the 19 classes of the benchmark, of the 34 values of the labelIds files.
 _CITYSCAPES = (
@@ -68,19 +64,10 @@ class Layout:
     json: str = ""  # panoptic: what each segment is
 
 
-def voc_colour(value: int) -> tuple[int, int, int]:
-    """RGB of a value in VOC's palette: its bits, three by three, are the highest bits of red, green and blue."""
-    channels = [0, 0, 0]
-    for place in range(8):
-        for channel in range(3):
-            channels[channel] |= (value >> (3 * place + channel) & 1) << (7 - place)
-    return channels[0], channels[1], channels[2]
-
-
 def voc_table(ignore: tuple[str, ...] = ()) -> Table:
     """VOC's 21 classes, the background first; 255 does not count."""
-    named = [*enumerate(VOC), (_VOC_VOID, "void")]
-    categories = [Category(name, value, colour=voc_colour(value)) for value, name in named]
+    named = [*enumerate(voc.PIXEL_CLASSES), (_VOC_VOID, "void")]
+    categories = [Category(name, value, colour=voc.colour(value)) for value, name in named]
     return of_categories(categories, (str(_VOC_VOID), *ignore), "--preset")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines import annotations, images, mapped, presets
 from pipelines.problems import Problem, Refused
-from tfrecog.data import records
+from tfrecog.data import records, voc
 
 FACTS = mapped.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.
@@ -23,7 +23,7 @@ _OF_COCO = {
 
 def label_of_category(path: str, tree: dict) -> dict[int, int]:
     """Label of VOC by id of those categories of a COCO JSON that VOC has too."""
-    labels = {name: label for label, name in enumerate(presets.VOC, 1)}
+    labels = {name: label for label, name in enumerate(voc.PIXEL_CLASSES, 1)}
     found = {one["id"]: labels.get(_OF_COCO.get(one["name"], one["name"])) for one in tree["categories"]}
     known = {category: label for category, label in found.items() if label}
     if not known:

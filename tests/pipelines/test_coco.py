@@ -13,9 +13,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from pipelines import check, coco, coco_json, presets, voc_maps
+from pipelines import check, coco, coco_json, voc_maps
 from pipelines.problems import Refused
-from tfrecog.data import coco_person, index, info, records
+from tfrecog.data import coco_person, index, info, records, voc
 
 SQUARE = np.zeros((40, 60), bool)
 SQUARE[10:20, 20:30] = True
@@ -472,7 +472,7 @@ def test_the_label_maps_of_coco_are_those_of_its_masks(real_coco, tmp_path):
         # As there: the largest label at a pixel, unless two masks meet.
         expected, count = np.zeros([record.height, record.width], int), 0
         for name, mask in zip(record.names, record.masks, strict=True):
-            if (known := names.get(name, name)) in presets.VOC:
+            if (known := names.get(name, name)) in voc.PIXEL_CLASSES:
                 mask = records.from_runs(mask, record.height, record.width)
-                expected, count = np.maximum(expected, presets.VOC.index(known) * mask), count + mask
+                expected, count = np.maximum(expected, voc.PIXEL_CLASSES.index(known) * mask), count + mask
         np.testing.assert_array_equal(maps[record.source_id], np.where(count > 1, 0, expected + 1))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipelines import check, class_tables, panoptic, presets, segmentation
 from pipelines.problems import Refused
-from tfrecog.data import info, records
+from tfrecog.data import info, records, voc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 5, 7
@@ -43,8 +43,8 @@ def test_the_palette_of_voc_has_the_published_colours():
     # The devkit's, as its documentation draws them: background, aeroplane, bicycle, bird, tvmonitor, border.
     published = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 20: (0, 64, 128)}
     published |= {255: (224, 224, 192), 15: (192, 128, 128)}
-    assert {value: presets.voc_colour(value) for value in published} == published
-    assert len({presets.voc_colour(value) for value in range(256)}) == 256
+    assert {value: voc.colour(value) for value in published} == published
+    assert len({voc.colour(value) for value in range(256)}) == 256
 
 
 def _voc(root, names=("2007_1", "2007_2", "2007_3")):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipelines import class_tables, presets, segmentation
 from pipelines.problems import Refused
-from tfrecog.data import info, records
+from tfrecog.data import info, records, voc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 6, 9
@@ -56,7 +56,7 @@ class Raw:
 def _palette(values):
     picture = Image.fromarray(values).convert("P")
     picture.putdata(values.ravel().tolist())
-    picture.putpalette([channel for value in range(256) for channel in presets.voc_colour(value)])
+    picture.putpalette([channel for value in range(256) for channel in voc.colour(value)])
     return picture
 
 

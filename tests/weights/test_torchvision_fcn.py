@@ -138,7 +138,7 @@ def imported(request, tmp_path_factory, shared_data):
 
 def test_a_photo_of_its_original_size_has_torchvisions_logits(imported):
     run, photo, expected = imported
-    assert info.load(run).names == voc.NAMES
+    assert info.load(run).names == voc.pixels().names
     experiment = flagged.load(Experiment(), run / runs.FLAGFILE)
     *_, model, _, _, _ = evaluate.restore(experiment, "latest")
     pixels = np.array(Image.open(photo).convert("RGB"), np.float32)
