@@ -54,6 +54,7 @@ def of_bytes(
     size: tuple[int, int] | None = None,
     *,
     objects: bool = True,
+    annotations: str = "JSON",
 ):
     """The image of a file's bytes, or None, and the problems [Problem] with it.
 
@@ -62,6 +63,7 @@ def of_bytes(
         path, name, image_id, size: as in `read`.
         replace: what to do with an image that cannot be decoded.
         objects: it has annotations with places in it, for which it matters how it is turned.
+        annotations: what they are in, for the problems.
     """
 
     def problem(kind, what, remedy):
@@ -99,9 +101,9 @@ def of_bytes(
         )
         found.append(problem("image may be annotated turned", what, remedy))
     elif size and size != (height, width):
-        what = f"the JSON says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
-        remedy = "The image is skipped: correct the JSON, or use the file that was annotated."
-        return None, [problem("size in the JSON disagrees with the file", what, remedy)]
+        what = f"the {annotations} says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
+        remedy = f"The image is skipped: correct the {annotations}, or use the file that was annotated."
+        return None, [problem(f"size in the {annotations} disagrees with the file", what, remedy)]
     kind = "JPEG" if image.format == "MPO" else image.format  # MPO: a JPEG with another one behind it
     modes = {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(kind or "", ())
     if turned or image.mode not in modes:

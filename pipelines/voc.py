@@ -1,0 +1,217 @@
+r"""Builds a split of a dataset from images and XML files in the format of Pascal VOC, one beside each image.
+
+  python -m pipelines.voc --devkit=VOCdevkit/VOC2007 --split=trainval --out=data/voc2007
+  python -m pipelines.voc --images=BCCD/JPEGImages --annotations=BCCD/Annotations --list=BCCD/ImageSets/Main/train.txt \
+      --split=train --out=data/bccd
+  python -m pipelines.check --data=data/bccd --out=sheet.png
+
+--devkit is a folder with JPEGImages, Annotations and ImageSets/Main/SPLIT.txt; with several, such as
+VOCdevkit/VOC2007,VOCdevkit/VOC2012, the split has the images of all. --list has an image name a line, with or without
+its extension; without it all images are taken. Only the names count in a list of one class (aeroplane_train.txt),
+which has 1, 0 or -1 behind each: such a list names all images of the split.
+
+Classes are VOC's 20 in its order for a devkit, else the lines of --classes, else all names in the folder of the XML
+files, in alphabetical order: all of the folder, so that its splits agree.
+
+VOC counts pixels from 1, and a box has its first and its last; so xmin 1 becomes 0, and xmax stays. Tools that write
+other boxes have other --coordinates: `zero_based` counts pixels from 0, `edges` are distances from the image's corner,
+from 0 to its width. A box whose two sides are one number has no area in any of them. Objects that are too hard to ask
+for (`difficult`), those cut off (`truncated`) and the side that is seen (`pose`) are kept; parts of objects are not.
+
+Images are copied byte by byte, and decoded once to see that they can be. What is wrong with an image, an XML file or an
+object (the first of a file is object 1) is reported with a remedy: it is left out, and the rest is written. All of it
+is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was when the same
+command is run again.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from absl import flags
+
+from pipelines import class_tables, command, images, labelled, problems, shards, voc_files, voc_objects, voc_xml
+from pipelines.problems import Problem, Refused
+from pipelines.tars import File
+from pipelines.voc_files import Layout
+from tfrecog.data import info, records, voc
+
+_AGAIN = "The image is left out: download or copy the file again, and run the same command."
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image and what its XML file says."""
+
+    name: str
+    key: str
+    image: File
+    state: tuple[int, int]  # size and time of the file that it is in
+    xml: str  # its name, for problems
+    annotation: voc_xml.Annotation
+    first_id: int  # of its objects
+
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes records of pictures; goes to the worker processes."""
+
+    names: tuple[str, ...]
+    coordinates: str
+    marks: frozenset[str]  # those of difficult, truncated and pose that the files have at all
+
+    def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
+        found = _about_the_file(picture)
+        try:
+            data = picture.image.read()
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+            what = f"{picture.image.path}: {getattr(error, 'strerror', None) or error}"
+            return None, [*found, Problem("image file cannot be read", picture.name, what, _AGAIN, picture.key)]
+        stated = voc_objects.stated_size(picture.annotation)
+        image, more = images.of_bytes(
+            data, picture.image.path, picture.name, _AGAIN, picture.key, stated, annotations="XML"
+        )
+        found += more
+        if image is None:
+            return None, found
+        if stated is None:
+            what = f"its <size> is missing or is no size, and the image is {image.height} x {image.width}"
+            remedy = "The size of the image is taken; nothing needs to be done if its boxes fit."
+            found.append(Problem("no size in the XML", picture.xml, f"{what} (height x width)", remedy, picture.key))
+        labels = {name: label for label, name in enumerate(self.names, 1)}
+        size = image.height, image.width
+        reader = voc_objects.Reader(picture.xml, picture.key, size, labels, self.coordinates)
+        read = [(one, reader.read(one)) for one in picture.annotation.objects]
+        there = [(one.number, instance) for one, instance in read if instance is not None]
+        boxes = np.array([one.box for _, one in there], np.float64).reshape(-1, 4)
+        record = records.Record(
+            encoded=image.data,
+            format=image.format,
+            height=image.height,
+            width=image.width,
+            filename=picture.name,
+            source_id=picture.key,
+            boxes=boxes.astype(np.float32),
+            labels=np.array([one.label for _, one in there], np.int64),
+            names=[self.names[one.label - 1] for _, one in there],
+            crowd=np.zeros(len(there), bool),
+            areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).astype(np.float32),
+            ids=np.array([picture.first_id + number - 1 for number, _ in there], np.int64),
+        )
+        if "difficult" in self.marks:
+            record.difficult = np.array([one.difficult for _, one in there], bool)
+        if "truncated" in self.marks:
+            record.truncated = np.array([one.truncated for _, one in there], bool)
+        if "pose" in self.marks:
+            record.poses = [one.pose for _, one in there]
+        return record, found + reader.problems
+
+
+def _about_the_file(picture: Picture) -> list[Problem]:
+    """A problem if the XML file says that it is of another image."""
+    stated = os.path.basename((picture.annotation.filename or "").replace("\\", "/"))
+    of = {name.lower() for name in (stated, os.path.splitext(stated)[0])}
+    if not stated or os.path.splitext(os.path.basename(picture.name))[0].lower() in of:
+        return []
+    what = f"its <filename> is {voc_objects.short(stated)}, and the image of its name is {picture.name}"
+    remedy = "It is taken for the image of its own name: if it is of the other one, rename it; if not, correct it."
+    return [Problem("XML names another file", picture.xml, what, remedy, picture.key)]
+
+
+def build(
+    layouts: Sequence[Layout],
+    out: str,
+    split: str,
+    *,
+    classes: Sequence[str] = (),
+    coordinates: str = "voc",
+    strict: bool = False,
+    shard_count: int = 0,
+    jobs: int = 0,
+) -> shards.Built:
+    """Writes a split of the dataset in `out`; without `classes` they are all names in the folders of the XML files.
+
+    Raises:
+        Refused: with what to do about it.
+    """
+    found: list[Problem] = []
+    read = voc_files.read(layouts, found, names=not classes)
+    if not read.pairs:
+        shown = problems.table(found)
+        raise Refused(f"no image of {layouts[0].images} can be used:\n{shown}")
+    names = tuple(classes) or read.names
+    if not names:
+        raise Refused(f"no XML file of {layouts[0].annotations} has an object; name the classes with --classes")
+    pictures, first, total = [], 1, 0
+    for pair in read.pairs:
+        size, time = state = voc_files.state(pair.image.path)
+        total += pair.image.size if pair.image.offset >= 0 else size
+        picture = Picture(pair.image.name, pair.key, pair.image, state, pair.xml.name, pair.annotation, first)
+        pictures.append(picture)
+        first += len(pair.annotation.objects)
+    maker = Maker(names, coordinates, read.marks)
+    categories = tuple(info.Category(name, number) for number, name in enumerate(names, 1))
+    facts = info.DatasetInfo(categories, splits={}, difficult="difficult" in read.marks)
+    source = shards.Source(pictures, maker, facts, total, found, options=repr((coordinates, sorted(read.marks))))
+    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+
+
+def layouts_of(values) -> list[Layout]:
+    """Where the files lie, by --devkit, or by the flags of each; Refused where some are missing or do nothing."""
+    lists = tuple(class_tables.of_flag(values.list))
+    if values.devkit:
+        for name in ("images", "annotations"):
+            if getattr(values, name):
+                raise Refused(f"--devkit has its {name}: leave --{name} out, or --devkit")
+        split = values.source_split or values.split
+        return [voc_files.devkit(path, split, lists) for path in class_tables.of_flag(values.devkit)]
+    if values.source_split:
+        raise Refused("--source_split is for --devkit; name the images with --list")
+    for name in ("images", "annotations"):
+        if not getattr(values, name):
+            raise Refused(f"give --{name}, or --devkit with the folder that holds JPEGImages and Annotations")
+    return [Layout(values.images, values.annotations, lists)]
+
+
+def main() -> None:
+    values = flags.FLAGS
+    given = labelled.names_of(values.classes) if values.classes else voc.CLASSES if values.devkit else ()
+    built = build(
+        layouts_of(values),
+        values.out,
+        values.split,
+        classes=given,
+        coordinates=values.coordinates,
+        strict=values.strict,
+        shard_count=values.shards,
+        jobs=values.jobs,
+    )
+    facts = info.load(values.out)
+    made = built.split
+    if not given:
+        print(f"classes: {', '.join(facts.names)} (of the names in {values.annotations}; --classes gives others)")
+    print(labelled.report(values.out, values.split, built, facts.num_classes))
+    print(f"{made.instances:,} objects" + ("" if facts.difficult else "; the XML files do not say which are difficult"))
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    flags.DEFINE_list("devkit", [], "Folder of a VOC devkit, such as VOCdevkit/VOC2007; of several, all their images.")
+    flags.DEFINE_string("source_split", "", "The devkit's name of the split. Empty: that of --split.")
+    flags.DEFINE_string("images", "", "Folder of the images.")
+    flags.DEFINE_string("annotations", "", "Folder of the XML files.")
+    flags.DEFINE_list("list", [], "Files with the names of the images of the split, one a line.")
+    flags.DEFINE_string("classes", "", "File of the classes, one a line, in the order of their labels.")
+    flags.DEFINE_enum("coordinates", "voc", list(voc_objects.TO_EDGES), "What the numbers of a box are.")
+    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)

@@ -1,0 +1,100 @@
+"""An annotation file of Pascal VOC, as it stands: texts, which `voc_objects` judges.
+
+Files come from strangers, so what makes a parser work for hours or open other files is refused: more bytes, or elements
+in elements, than any annotation has, and a document type, in which entities are declared.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+
+MOST_BYTES = 2**24  # an object takes about 350
+_DEEPEST = 50  # elements in elements; an annotation has 5
+SIDES = ("ymin", "xmin", "ymax", "xmax")
+
+
+class NoAnnotation(ValueError):
+    """The file is no annotation; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An <object>; a text is None where its element is missing. What lies in <part> is not read."""
+
+    number: int  # from 1, in the order of the file
+    name: str | None
+    box: tuple[str | None, ...] | None  # texts of SIDES; None: it has no <bndbox>
+    difficult: str | None
+    truncated: str | None
+    pose: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A file."""
+
+    filename: str | None
+    size: tuple[str | None, str | None] | None  # height and width
+    objects: tuple[Object, ...]
+
+
+def read(data: bytes) -> Annotation:
+    """The Annotation in a file's bytes; NoAnnotation where they are none."""
+    if not data.strip():
+        raise NoAnnotation("it is empty")
+    if len(data) > MOST_BYTES:
+        raise NoAnnotation(f"it has {len(data):,} bytes, more than the {MOST_BYTES:,} of any annotation")
+    try:
+        root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))
+    except NoAnnotation:
+        raise
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # The last two are of unknown encodings.
+        raise NoAnnotation(f"it is no XML: {error}") from error
+    if root.tag != "annotation":
+        raise NoAnnotation(f"its outermost element is <{root.tag[:40]}>, not <annotation>")
+    size = root.find("size")
+    return Annotation(
+        _text(root, "filename"),
+        None if size is None else (_text(size, "height"), _text(size, "width")),
+        tuple(_object(number, one) for number, one in enumerate(root.findall("object"), 1)),
+    )
+
+
+def _object(number: int, element: ElementTree.Element) -> Object:
+    box = element.find("bndbox")
+    return Object(
+        number,
+        _text(element, "name"),
+        None if box is None else tuple(_text(box, side) for side in SIDES),
+        _text(element, "difficult"),
+        _text(element, "truncated"),
+        _text(element, "pose"),
+    )
+
+
+def _text(element: ElementTree.Element, name: str) -> str | None:
+    text = element.findtext(name)
+    return None if text is None else text.strip()
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Builds a tree that an annotation may have."""
+
+    def __init__(self):
+        super().__init__()
+        self._depth = 0
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """The parser comes here before it reads the entities that a document type declares."""
+        raise NoAnnotation(
+            "it has a document type (DOCTYPE), which may make a small file endless; annotations need none"
+        )
+
+    def start(self, tag, attrs):
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise NoAnnotation(f"it has elements {self._depth} deep in one another; an annotation has 5")
+        return super().start(tag, attrs)
+
+    def end(self, tag):
+        self._depth -= 1
+        return super().end(tag)
