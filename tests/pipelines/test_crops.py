@@ -1,0 +1,103 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import crops, shards
+from pipelines.problems import Refused
+from tfrecog.data import index, info, records
+
+# An image in which red holds the row and green the column of each pixel.
+ROWS, COLUMNS = np.mgrid[:80, :100]
+PICTURE = np.stack([ROWS, COLUMNS, np.zeros_like(ROWS)], axis=-1).astype(np.uint8)
+FACTS = info.DatasetInfo((info.Category("cat", 5), info.Category("dog", 9)), splits={}, difficult=True)
+
+
+class Item:
+    name = "a.png"
+
+    def fingerprint(self):
+        return "a"
+
+
+def make(_):
+    file = io.BytesIO()
+    Image.fromarray(PICTURE).save(file, "PNG")
+    boxes = np.array(
+        [[10, 20, 30, 60], [40, 2, 50, 12], [50, 50, 54, 53], [0, 0, 20, 20], [60, 60, 70, 70]], np.float32
+    )
+    n = len(boxes)
+    return records.Record(
+        encoded=file.getvalue(), format="png", height=80, width=100, filename="a.png", source_id="7", boxes=boxes,
+        labels=np.array([1, 2, 2, 1, 1]), names=["cat", "dog", "dog", "cat", "cat"],
+        crowd=np.array([0, 0, 0, 1, 0], bool), areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), ids=np.arange(n),
+        difficult=np.array([0, 0, 0, 0, 1], bool),
+    ), []  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("data"))
+    shards.build(shards.Source([Item()], make, FACTS, 0), folder, "train", jobs=1)
+    return folder
+
+
+def read(folder):
+    where = index.load(folder, "train")
+    return [records.decode(index.read(folder, where, i)) for i in range(len(where))]
+
+
+def pixels(record):
+    return np.asarray(Image.open(io.BytesIO(record.encoded)))
+
+
+def test_a_crop_is_the_pixels_of_its_box_and_of_a_share_of_it_around_with_the_class_of_the_object(data, tmp_path):
+    built, left = crops.build(data, str(tmp_path), "train", context=0.25, min_side=8, jobs=1)
+    assert left == 2  # the crowd and the difficult one
+    cat, dog = read(tmp_path)
+    # 20 x 40 pixels and a quarter of that on each side.
+    np.testing.assert_array_equal(pixels(cat), PICTURE[5:35, 10:70])
+    # 10 x 10 at (40, 2): 2.5 pixels around, in whole ones; on the left there are only 2.
+    np.testing.assert_array_equal(pixels(dog), PICTURE[37:53, 0:15])
+    assert [(one.label, one.class_name, one.filename) for one in (cat, dog)] == [
+        (1, "cat", "a.object0"),
+        (2, "dog", "a.object1"),
+    ]
+    assert info.load(tmp_path).names == ("cat", "dog")
+    # The third is 4 x 3 pixels, 6 x 5 with its surroundings.
+    (problem,) = built.problems
+    assert (problem.kind, problem.file) == ("object too small", "a.object2")
+
+
+def test_background_is_a_class_of_parts_that_overlap_no_object(data, tmp_path):
+    crops.build(data, str(tmp_path), "train", context=0.0, background=4, jobs=1)
+    found = [one for one in read(tmp_path) if one.class_name == crops.BACKGROUND]
+    assert info.load(tmp_path).names[-1] == crops.BACKGROUND
+    assert len(found) == 4
+    assert len({one.source_id for one in found}) == 4
+    objects = make(None)[0].boxes
+    for one in found:
+        seen = pixels(one)
+        assert one.label == 3
+        y1, x1, y2, x2 = seen[0, 0, 0], seen[0, 0, 1], seen[-1, -1, 0] + 1, seen[-1, -1, 1] + 1
+        # Whole pixels around the box that was drawn: a little more than a tenth is possible.
+        assert crops.overlap(np.array([y1, x1, y2, x2], float), objects).max() < 0.2
+
+
+def test_crops_of_a_dataset_without_objects_or_with_a_class_background_are_refused(data, tmp_path):
+    with pytest.raises(Refused, match="no split 'val'"):
+        crops.build(data, str(tmp_path), "val")
+    with pytest.raises(Refused, match=r"dataset\.json is missing"):
+        crops.build(str(tmp_path), str(tmp_path / "out"), "train")
+    other = str(tmp_path / "other")
+    facts = info.DatasetInfo((info.Category("cat", 5), info.Category("background", 9)), splits={})
+    shards.build(shards.Source([Item()], _renamed, facts, 0), other, "train", jobs=1)
+    with pytest.raises(Refused, match="leave --background at 0"):
+        crops.build(other, str(tmp_path / "out"), "train", background=1)
+
+
+def _renamed(item):
+    record, found = make(item)
+    record.names = ["cat" if name == "cat" else "background" for name in record.names]
+    return record, found
