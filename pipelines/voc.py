@@ -148,8 +148,8 @@ def build(
         raise Refused(f"no XML file of {layouts[0].annotations} has an object; name the classes with --classes")
     pictures, first, total = [], 1, 0
     for pair in read.pairs:
-        size, time = state = voc_files.state(pair.image.path)
-        total += pair.image.size if pair.image.offset >= 0 else size
+        state = voc_files.state(pair.image.path)
+        total += pair.image.size if pair.image.offset >= 0 else state[0]
         picture = Picture(pair.image.name, pair.key, pair.image, state, pair.xml.name, pair.annotation, first)
         pictures.append(picture)
         first += len(pair.annotation.objects)
@@ -167,8 +167,13 @@ def layouts_of(values) -> list[Layout]:
         for name in ("images", "annotations"):
             if getattr(values, name):
                 raise Refused(f"--devkit has its {name}: leave --{name} out, or --devkit")
+        devkits = class_tables.of_flag(values.devkit)
+        if lists and len(devkits) > 1:
+            raise Refused("--list names images of one --devkit; build with the lists that they have themselves")
+        if len(set(devkits)) < len(devkits):
+            raise Refused(f"--devkit={','.join(devkits)} names one folder twice")
         split = values.source_split or values.split
-        return [voc_files.devkit(path, split, lists) for path in class_tables.of_flag(values.devkit)]
+        return [voc_files.devkit(path, split, lists) for path in devkits]
     if values.source_split:
         raise Refused("--source_split is for --devkit; name the images with --list")
     for name in ("images", "annotations"):

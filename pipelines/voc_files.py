@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from pipelines import pairs, trees, voc_objects, voc_xml
+from pipelines import pairs, trees, voc_xml
 from pipelines.problems import Problem, Refused
 from pipelines.tars import File
 
@@ -82,7 +82,7 @@ def _list(folder: str, split: str) -> str:
 
 
 def read(layouts: Sequence[Layout], found: list[Problem], *, names: bool) -> Read:
-    """Pairs of the layouts, whose problems are added to `found`, and, with `names`, what all of their XML files name."""
+    """Pairs of the layouts, whose problems are added to `found`; with `names` all XML files of the folders are read."""
     taken: list[Pair] = []
     marks, classes = set(), {}
     for layout in layouts:
@@ -109,8 +109,9 @@ def _read(layout: Layout, found: list, names: bool) -> tuple[list[Pair], list[tu
             raise Refused(f"{path} has no {'XML files' if those is files else 'images'}; correct {flag}")
     found += _twice(pictures)
     by_image, by_xml = _Names(pictures), _Names(files)
-    wanted = _listed(layout.lists, by_image, by_xml, found)
-    if not layout.lists:
+    if layout.lists:
+        wanted = _listed(layout.lists, by_image, by_xml)
+    else:
         wanted = list(dict.fromkeys(_stem(file.name) for file in [*pictures, *files]))
     chosen = _joined(wanted, by_image, by_xml, layout, found)
     ours = {xml for _, xml in chosen}
@@ -142,19 +143,10 @@ def _twice(pictures: Iterable[File]) -> list[Problem]:
     ]  # fmt: skip
 
 
-def _listed(lists: Iterable[str], images: "_Names", files: "_Names", found: list[Problem]) -> list[str]:
-    """Names of the lists, each once."""
-    lines: dict[str, int] = {}
-    for path in lists:
-        for line in _lines(path):
-            # A second column, such as 1, 0 or -1 of a class's list, belongs to no name.
-            name = line if images.of(line) or files.of(line) else line.split()[0]
-            lines[name] = lines.get(name, 0) + 1
-    for name, count in lines.items():
-        if count > 1:
-            what = f"{' and '.join(lists)} name{'' if len(list(lists)) > 1 else 's'} it {count} times"
-            found.append(Problem("name twice in the list", name, what, "It is taken once; take the others out.", name))
-    return list(lines)
+def _listed(lists: Iterable[str], images: "_Names", files: "_Names") -> list[str]:
+    """Names of the lists; a second column, such as 1, 0 or -1 of a class's list, belongs to no name."""
+    lines = [line for path in lists for line in _lines(path)]
+    return [line if images.of(line) or files.of(line) else line.split()[0] for line in lines]
 
 
 def _lines(path: str) -> list[str]:
@@ -167,21 +159,33 @@ def _joined(
     wanted: Iterable[str], images: "_Names", files: "_Names", layout: Layout, found: list[Problem]
 ) -> list[tuple[File, File]]:
     """Images of the names, each once, with their XML files."""
-    joined: dict[File, File] = {}
+    times: dict[File, int] = {}
     for name in wanted:
         image = images.of(name)
-        if image is None:
-            what = f"there is no image of this name in {layout.images}"
-            found.append(Problem("name without an image", name, what, "Add the image, or take the name out.", name))
+        if image is not None:
+            times[image] = times.get(image, 0) + 1
             continue
-        xml = files.of(_stem(image.name))
+        what, remedy = f"there is no image of this name in {layout.images}", "Add the image, or take the name out."
+        if not layout.lists:
+            remedy = "Add the image, or take its XML file away."
+        found.append(Problem("name without an image", name, what, remedy, name))
+    joined: dict[File, File] = {}  # image by XML file
+    for image, count in times.items():
+        key, xml = _stem(image.name), files.of(_stem(image.name))
+        if count > 1 and layout.lists:
+            what = f"{' and '.join(layout.lists)}: {count} lines name it"
+            found.append(
+                Problem("name twice in the list", image.name, what, "It is taken once; remove the others.", key)
+            )
         if xml is None:
             what = f"there is no XML file of its name in {layout.annotations}"
             remedy = "The image is left out: add the file, for an image without objects one that has none."
-            found.append(Problem("image without an XML file", image.name, what, remedy, _stem(image.name)))
-        else:
-            joined[image] = xml
-    return list(joined.items())
+            found.append(Problem("image without an XML file", image.name, what, remedy, key))
+        elif joined.setdefault(xml, image) is not image:
+            what = f"{xml.name} is of {joined[xml].name} too, by its name"
+            remedy = "The image is left out: put images and XML files into folders of the same names."
+            found.append(Problem("XML file of two images", image.name, what, remedy, key))
+    return [(image, xml) for xml, image in joined.items()]
 
 
 def _content(file: File) -> bytes:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pipelines.problems import Problem
 from pipelines.voc_xml import SIDES, Annotation, Object
 
-# What makes of a file's minima and maxima the edges of a box (`docs/coordinates.md`). VOC numbers the first and the last
-# pixel of an object from 1 (Everingham et al. 2010, section 3): the first pixel spans 0 to 1.
+# What is added to a file's minima and maxima to have the edges of the box (docs/coordinates.md). VOC numbers the first
+# and the last pixel of an object from 1: its pixel 1 spans 0 to 1.
 TO_EDGES = {"voc": (-1, 0), "zero_based": (0, 1), "edges": (0, 0)}
 _SKIP = "It is left out: correct the XML, or take the object out"
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "", "false", "no", "unspecified")

@@ -7,8 +7,9 @@ in elements, than any annotation has, and a document type, in which entities are
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
-MOST_BYTES = 2**24  # an object takes about 350
+MOST_BYTES = 2**23  # an object takes about 350
 _DEEPEST = 50  # elements in elements; an annotation has 5
+_PIECE = 2**16
 SIDES = ("ymin", "xmin", "ymax", "xmax")
 
 
@@ -44,7 +45,10 @@ def read(data: bytes) -> Annotation:
     if len(data) > MOST_BYTES:
         raise NoAnnotation(f"it has {len(data):,} bytes, more than the {MOST_BYTES:,} of any annotation")
     try:
-        root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))
+        parser = ElementTree.XMLParser(target=_Builder())
+        for start in range(0, len(data), _PIECE):  # What is refused is only noticed between two pieces.
+            parser.feed(data[start : start + _PIECE])
+        root = parser.close()
     except NoAnnotation:
         raise
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # The last two are of unknown encodings.
