@@ -43,6 +43,7 @@ class Shard:
     with_masks: int = 0  # records
     joints: set[int] = field(default_factory=set)
     joint_names: tuple[str, ...] = ()
+    with_difficult: int = 0  # records that say which objects are difficult
     with_maps: int = 0  # records
     pixels: Counter = field(default_factory=Counter)  # of their label maps, by label; 0 does not count
 
@@ -72,6 +73,7 @@ def read(path: str, at) -> Shard:
                 shard.with_maps += 1
                 shard.pixels.update(foreign_maps.pixels(record, f"{path}, record {number} (byte {offset})"))
             shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
+            shard.with_difficult += record.difficult is not None
             shard.with_masks += record.masks is not None or not len(record.labels)
             if record.keypoints is not None and len(record.labels):
                 joints = record.keypoints.shape[1]
@@ -118,6 +120,7 @@ def adopt(
         skeleton=named.skeleton if names == named.keypoints else (),
         keypoint_sigmas=sigmas.chosen(keypoint_sigmas, names, pattern),
         masks=all(shard.with_masks == len(shard.rows) for shard in shards),
+        difficult=any(shard.with_difficult for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)
     rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 9)

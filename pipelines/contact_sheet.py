@@ -65,5 +65,13 @@ def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndar
                 continue
             yield caption, picture, ""
             continue
-        picture = show(image, record.boxes, record.labels, None, record.masks, record.keypoints, facts_of.names)
+        labels, names = _told_apart(record, facts_of.names)
+        picture = show(image, record.boxes, labels, None, record.masks, record.keypoints, names)
         yield caption, picture, ""
+
+
+def _told_apart(record: records.Record, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels of the objects and the names of those; difficult ones have labels, and so colours, of their own."""
+    if record.difficult is None:
+        return record.labels, names
+    return record.labels + len(names) * record.difficult, (*names, *(f"{name}, difficult" for name in names))

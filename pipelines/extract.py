@@ -3,7 +3,8 @@
   python -m pipelines.extract --data=DATA --split=val --out=PHOTOS [--count=12]
 
 Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, with masks as run lengths and keypoints
-as pixel indices. COCO's JSON has no place for sigmas: `pipelines.coco --keypoint_sigmas` takes them.
+as pixel indices. COCO's JSON has no place for sigmas: `pipelines.coco --keypoint_sigmas` takes them. Nor has it one for
+Pascal VOC's difficult objects: `difficult` is written where they are marked, and COCO's tools do not read it.
 
 Images with one class each are written to a folder for each class, named by its WordNet id or its name: the inverse of
 pipelines.imagenet. Images with label maps are written to PHOTOS/images, the maps as palette PNGs to PHOTOS/labels, and
@@ -89,6 +90,8 @@ def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> li
             "area": round(float(record.areas[i]), 3),
             "iscrowd": int(record.crowd[i]),
         }
+        if record.difficult is not None:
+            annotation["difficult"] = int(record.difficult[i])
         if record.masks is not None:
             annotation["segmentation"] = {"size": [record.height, record.width], "counts": record.masks[i].tolist()}
         if record.keypoints is not None:

@@ -26,6 +26,9 @@ class Facts:
     keypoints: int = 0  # visible or hidden ones of instances
     posed: int = 0  # instances with such a keypoint
     trained: int = 0  # images with enough of them to train on
+    difficult: int = 0  # instances that VOC says are too hard to ask for
+    truncated: int = 0  # instances of which the box is not the whole
+    poses: Counter = field(default_factory=Counter)  # instances by the side that is seen
     joints: Counter = field(default_factory=Counter)  # keypoints of instances by joint (from 0) and visibility
     classes: Counter = field(default_factory=Counter)  # instances by label
     labelled: Counter = field(default_factory=Counter)  # images by the label of the whole image
@@ -55,6 +58,10 @@ class Facts:
             self.trained += record.labelled_keypoints >= min_keypoints
             for joint, column in enumerate(visibility.T):
                 self.joints.update((joint, value) for value in column.tolist())
+        for mark in ("difficult", "truncated"):
+            if (column := getattr(record, mark)) is not None:
+                setattr(self, mark, getattr(self, mark) + int(column[instances].sum()))
+        self.poses.update(pose for pose, counts in zip(record.poses or [], instances, strict=False) if counts)
         self.classes.update(record.labels[instances].tolist())
         self.labelled.update([record.label] if record.label else [])
         digest = hashlib.sha256(record.encoded).digest()[:16]
@@ -100,6 +107,7 @@ class Facts:
             + ", ".join(f"{self.sizes[s]:,} {s}" for s in ("small", "medium", "large")),
             *_columns([f"{name} {self.classes[label]:,}" for label, name in enumerate(names, 1)]),
         ]
+        lines += self._marks()
         if joints:
             seen, hidden = (sum(self.joints[j, v] for j in range(len(joints))) for v in (2, 1))
             lines += [
@@ -109,6 +117,13 @@ class Facts:
                 *_columns([f"{name} {self.joints[j, 2]:,} + {self.joints[j, 1]:,}" for j, name in enumerate(joints)]),
             ]
         return "\n".join(lines)
+
+    def _marks(self) -> list[str]:
+        """What Pascal VOC marks in objects, where something is marked."""
+        poses = [(count, pose) for pose, count in self.poses.most_common() if pose not in ("", "Unspecified")]
+        lines = [f"  {self.difficult:,} of the instances are difficult, {self.truncated:,} truncated"]
+        lines += [f"  seen from: {_list(poses)}"] if poses else []
+        return lines if self.difficult or self.truncated or poses else []
 
     def _image_classes(self, names: tuple[str, ...]) -> list[str]:
         """Images of each class, or of the classes with the most and the fewest."""
