@@ -314,6 +314,7 @@ class ClassifierConfig:
     crop: Annotated[
         int, "Evaluation and prediction: side of the square cut from the middle of the resized image (pixels)."
     ] = 224
+    width: Annotated[int, "Channels of a ResNet's first stage; 64 in the paper."] = 64
     norm: Annotated[
         Literal["frozen", "batch", "sync_batch", "group"],
         "Normalisation, as of a detector's backbone; AlexNet and VGG16 without _bn have none.",

@@ -97,7 +97,8 @@ def _of_classifiers(values):
     name, crop, found = values["classifier.name"], values["augment.crop"], {}
     residual = name.startswith("resne")
     if not residual:
-        found |= _leave("classifier.zero_gamma", f"{name} has no residual blocks of a ResNet, which alone read it")
+        for flag in ("classifier.zero_gamma", "classifier.width"):
+            found |= _leave(flag, f"{name} has no residual blocks of a ResNet, which alone read it")
     if residual:
         found |= _leave("classifier.dropout", f"{name} has one fully connected layer, and none before it")
     if name in ("alexnet", "vgg16", "lecun1989", "lenet5"):

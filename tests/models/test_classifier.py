@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfrecog import replicas
 from tfrecog.config import BackboneConfig, ClassifierConfig
-from tfrecog.models import alexnet, classifier, resnet, vgg
+from tfrecog.models import alexnet, backbone, classifier, resnet, vgg
 
 
 # One of a kind; MobileNetV3 since TensorFlow 2.21 ends the process at some depthwise convolutions in a graph.
@@ -120,6 +120,16 @@ def test_a_classifier_has_zero_gamma_if_it_is_told_to(zero_gamma):
     zero = {v.path for v in model.trainable_variables if v.name == "gamma" and not np.any(v)}
     last = {f"backbone/res{i}/block{j}/conv2/norm/gamma" for i in (2, 3, 4, 5) for j in (1, 2)}
     assert zero == (last if zero_gamma else set())
+
+
+def test_a_narrow_resnet_has_the_backbone_of_a_detector_of_its_width():
+    model = classifier.build(ClassifierConfig(name="resnet18", width=16), 3)
+    model.logits(tf.zeros([1, 32, 32, 3]))
+    # conv5 of width 16 has 16 * 8 channels.
+    assert model.dense[-1].kernel.shape == (128, 3)
+    other = backbone.build(BackboneConfig(name="resnet18", width=16, norm="batch", frozen_stages=0))
+    other(tf.zeros([1, 32, 32, 3]))
+    assert [(v.path, v.shape) for v in model.backbone.variables] == [(v.path, v.shape) for v in other.variables]
 
 
 def test_a_resnets_last_layer_starts_as_in_goyal_et_al():

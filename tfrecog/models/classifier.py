@@ -87,7 +87,9 @@ def build(config: ClassifierConfig, num_classes: int) -> Classifier:
     if name in ("vgg16", "vgg16_bn"):
         norm = norm if name == "vgg16_bn" else {}
         return Classifier(config, Vgg16(**norm), _after_conv5(2, 7), _three_dense(num_classes))
-    section = BackboneConfig(name=name, norm=config.norm, norm_epsilon=config.norm_epsilon, frozen_stages=0)
+    section = BackboneConfig(
+        name, width=config.width, norm=config.norm, norm_epsilon=config.norm_epsilon, frozen_stages=0
+    )
     dense = [Dense(num_classes, kernel_initializer=_normal(), name="fc")]
     if name in resnet.BLOCKS:
         return Classifier(config, resnet.ResNet(section, zero_gamma=config.zero_gamma), _global_average, dense)
