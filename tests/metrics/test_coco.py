@@ -31,6 +31,7 @@ class Truth:
     areas: np.ndarray = None
     masks: list | None = field(default=None)
     keypoints: np.ndarray = None
+    difficult: np.ndarray = None
 
     def __post_init__(self):
         self.boxes = np.asarray(self.boxes, np.float32).reshape(-1, 4)

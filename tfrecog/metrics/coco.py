@@ -1,4 +1,8 @@
-"""COCO's average precision and recall for boxes, masks and keypoints, computed by pycocotools' COCOeval."""
+"""COCO's average precision and recall for boxes, masks and keypoints, computed by pycocotools' COCOeval.
+
+Objects that are marked as difficult (Pascal VOC's) count as those of another size than COCOeval measures at the time:
+they are not to be found, and one detection of each is neither a hit nor a false positive.
+"""
 
 import contextlib
 import io
@@ -54,7 +58,7 @@ class Evaluator:
         }
 
     def add_ground_truth(self, key, record) -> None:
-        """Adds the objects of a `records.Record`: boxes, labels, crowd, areas and the masks and keypoints asked for."""
+        """Adds the objects of a `records.Record`: boxes, labels, crowd, difficult, areas; and what else is measured."""
         if key in self._truth:
             raise ValueError(f"image {key} occurs twice in the ground truth")
         masks = None
@@ -77,6 +81,7 @@ class Evaluator:
             "labels": np.asarray(record.labels, int),
             "crowd": np.asarray(record.crowd, bool),
             "areas": np.asarray(record.areas, float),
+            "difficult": None if record.difficult is None else np.asarray(record.difficult, bool),
             "masks": masks,
             "keypoints": keypoints,
             "size": (int(record.height), int(record.width)),
@@ -151,7 +156,7 @@ class Evaluator:
                     detections.append(annotation | {"id": len(detections) + 1})
         frame = {"images": images, "categories": [{"id": label} for label in range(1, len(self.categories) + 1)]}
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress.
-            evaluation = COCOeval(
+            evaluation = _Evaluation(
                 _coco(frame | {"annotations": truth}),
                 _coco(frame | {"annotations": detections}),
                 {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}[kind],
@@ -225,6 +230,8 @@ def _annotations(image: dict, image_id: int, kind: str):
             annotation |= {"score": float(image["scores"][i]), "area": float(area), "iscrowd": 0}
         else:
             annotation |= {"area": float(image["areas"][i]), "iscrowd": int(image["crowd"][i])}
+            if image["difficult"] is not None:
+                annotation["difficult"] = bool(image["difficult"][i])
             if kind == "keypoint":
                 visibility = image["keypoints"][i][:, 2:]
                 keypoints = np.where(visibility > 0, _to_xyv(image["keypoints"][i]), 0)
@@ -232,6 +239,16 @@ def _annotations(image: dict, image_id: int, kind: str):
                 labelled = int(np.sum(visibility > 0))
                 annotation |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": labelled}
         yield annotation
+
+
+class _Evaluation(COCOeval):
+    """COCOeval that ignores difficult objects: its own `ignore` marks are made of iscrowd alone."""
+
+    def _prepare(self):
+        super()._prepare()
+        for truth in self._gts.values():
+            for annotation in truth:
+                annotation["ignore"] = annotation["ignore"] or annotation.get("difficult", False)
 
 
 def _coco(dataset: dict) -> COCO:
