@@ -1,0 +1,108 @@
+"""What a detector does wrong: kinds of false positives and missed objects (Hoiem et al. 2012), and the worst of each.
+
+Hoiem, Chodpathumwan and Dai, "Diagnosing error in object detectors", ECCV 2012. Duplicates, which are a part of the
+errors of localisation there, are counted apart, and all other classes alike are "another class".
+"""
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfrecog.metrics.voc_matching import FALSE, Judged, Truth, Verdict
+
+RULE = "of each class with N objects the N best detections, without those of difficult objects and in crowds"
+MISSED = "missed"
+KINDS = (*(kind.name.lower() for kind in FALSE), MISSED)
+
+
+@dataclass(frozen=True)
+class Error:
+    """A false positive and the object that it overlaps most, or a missed object and the detection that does."""
+
+    key: Any  # of the image
+    overlap: float  # IoU
+    label: int = 0  # of the detection; 0: there is none
+    score: float = 0.0
+    box: np.ndarray | None = None  # [4]
+    true_label: int = 0  # of the object; 0: there is none
+    true_box: np.ndarray | None = None  # [4]
+
+
+def counts(verdicts: np.ndarray, objects: int) -> dict[str, int]:
+    """How many of the best detections of a class are correct and how many of each kind; and objects that none finds.
+
+    Counted are as many as there are objects (Hoiem et al., section 3.1: those that would be enough), for with ever
+    lower scores there are ever more false positives. An object is missed if no detection finds it, whatever its score.
+
+    Args:
+        verdicts: [n] of all detections of the class, best first, without those that are ignored.
+    """
+    best = verdicts[:objects]
+    found = {"correct": int(np.sum(best == Verdict.HIT))}
+    found |= {kind.name.lower(): int(np.sum(best == kind)) for kind in FALSE}
+    return found | {MISSED: objects - int(np.sum(verdicts == Verdict.HIT))}
+
+
+def total(table: Sequence[dict]) -> dict[str, int]:
+    """The counts of all classes together, from the rows of each."""
+    return {name: sum(row[name] for row in table) for name in ("objects", "correct", *KINDS)}
+
+
+class Worst:
+    """Keeps the worst few of each kind: false positives with the highest scores, and the largest missed objects.
+
+    Of false positives the worst few of each class, for only the whole ranking of a class tells which of them count.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._heaps: dict[str, dict[int, list[tuple]]] = {kind: {} for kind in KINDS}  # by kind and class
+        self._number = itertools.count(0, -1)  # Of equal ones the first stays.
+
+    def add(self, key, truth: Truth, boxes, labels, scores, judged: Judged) -> None:
+        """The detections [n] of an image, its objects [m] and what the former were found to be."""
+        if not self._most:
+            return
+        for kind in FALSE:
+            for i in np.flatnonzero(judged.verdicts == kind):
+                error = _error(key, truth, boxes, labels, scores, judged, i, judged.nearest[i])
+                self._keep(kind.name.lower(), error.label, scores[i], error)
+        areas = np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1)
+        for j in np.flatnonzero(judged.missed):
+            i = int(judged.overlaps[:, j].argmax()) if len(boxes) and judged.overlaps[:, j].any() else -1
+            self._keep(MISSED, 0, areas[j], _error(key, truth, boxes, labels, scores, judged, i, j))
+
+    def _keep(self, kind, label, badness, error):
+        heap, entry = self._heaps[kind].setdefault(label, []), (float(badness), next(self._number), error)
+        if len(heap) < self._most:
+            heapq.heappush(heap, entry)
+        else:
+            heapq.heappushpop(heap, entry)
+
+    def errors(self, least: Sequence[float]) -> dict[str, list[Error]]:
+        """The worst few of each kind, the worst first, without those whose score is below that [K] of their class."""
+        kept = {kind: sorted(itertools.chain(*heaps.values()), reverse=True) for kind, heaps in self._heaps.items()}
+        return {
+            kind: [one for *_, one in entries if kind == MISSED or one.score >= least[one.label - 1]][: self._most]
+            for kind, entries in kept.items()
+        }
+
+
+def least_scores(rankings: Sequence) -> list[float]:
+    """Of each `voc.Ranking` [K] the score of the last detection that `counts` counts; infinite where it counts none."""
+    best = [ranking.scores[: ranking.objects] for ranking in rankings]
+    return [float(scores[-1]) if len(scores) else float("inf") for scores in best]
+
+
+def _error(key, truth, boxes, labels, scores, judged, i, j):
+    """Detection i beside object j; -1 is none."""
+    error: dict = {"key": key, "overlap": float(judged.overlaps[i, j]) if min(i, j) >= 0 else 0.0}
+    if i >= 0:
+        error |= {"label": int(labels[i]), "score": float(scores[i]), "box": boxes[i].copy()}
+    if j >= 0:
+        error |= {"true_label": int(truth.labels[j]), "true_box": truth.boxes[j].copy()}
+    return Error(**error)
