@@ -109,10 +109,7 @@ def _read(layout: Layout, found: list, names: bool) -> tuple[list[Pair], list[tu
             raise Refused(f"{path} has no {'XML files' if those is files else 'images'}; correct {flag}")
     found += _twice(pictures)
     by_image, by_xml = _Names(pictures), _Names(files)
-    if layout.lists:
-        wanted = _listed(layout.lists, by_image, by_xml)
-    else:
-        wanted = list(dict.fromkeys(_stem(file.name) for file in [*pictures, *files]))
+    wanted = _listed(layout.lists, by_image, by_xml) if layout.lists else dict.fromkeys(by_image.stems)
     chosen = _joined(wanted, by_image, by_xml, layout, found)
     ours = {xml for _, xml in chosen}
     annotations, bad = {}, {}
@@ -165,14 +162,12 @@ def _joined(
         if image is not None:
             times[image] = times.get(image, 0) + 1
             continue
-        what, remedy = f"there is no image of this name in {layout.images}", "Add the image, or take the name out."
-        if not layout.lists:
-            remedy = "Add the image, or take its XML file away."
-        found.append(Problem("name without an image", name, what, remedy, name))
+        what = f"no image of {layout.images} has this name, or several have"
+        found.append(Problem("name without an image", name, what, "Add the image, or take the name out.", name))
     joined: dict[File, File] = {}  # image by XML file
     for image, count in times.items():
         key, xml = _stem(image.name), files.of(_stem(image.name))
-        if count > 1 and layout.lists:
+        if count > 1:
             what = f"{' and '.join(layout.lists)}: {count} lines name it"
             found.append(
                 Problem("name twice in the list", image.name, what, "It is taken once; remove the others.", key)
@@ -185,6 +180,10 @@ def _joined(
             what = f"{xml.name} is of {joined[xml].name} too, by its name"
             remedy = "The image is left out: put images and XML files into folders of the same names."
             found.append(Problem("XML file of two images", image.name, what, remedy, key))
+    for xml in [] if layout.lists else files.all:
+        if xml not in joined:
+            what, remedy = f"there is no image of its name in {layout.images}", "Add the image, or take the file away."
+            found.append(Problem("XML file without an image", xml.name, what, remedy, _stem(xml.name)))
     return [(image, xml) for xml, image in joined.items()]
 
 
@@ -219,7 +218,9 @@ def _stem(name: str) -> str:
 class _Names:
     """Files by what a list or another file may call them: with or without folders and extension."""
 
-    def __init__(self, files: Iterable[File]):
+    def __init__(self, files: Sequence[File]):
+        self.all = files
+        self.stems = [_stem(file.name) for file in files]
         self._whole: dict[str, File] = {}
         self._bases: dict[str, set[File]] = defaultdict(set)
         for file in files:

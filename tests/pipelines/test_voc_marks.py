@@ -1,0 +1,98 @@
+"""What Pascal VOC marks in objects, in the commands that read records."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipelines import adopt, check, contact_sheet, extract, voc
+from tests.pipelines.small_voc import SmallVoc, an_object
+from tfrecog import draw
+from tfrecog.data import index, info, records
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset of two images: a cat that is difficult, two that are not, of which one is truncated, and an ox."""
+    small = SmallVoc(tmp_path_factory.mktemp("raw"))
+    cats = an_object(difficult=1, pose="Rear"), an_object(box=(1, 1, 9, 9), truncated=1), an_object(box=(1, 31, 9, 40))
+    small.objects = {"1": list(cats), "2": [an_object("ox", pose="Unspecified")]}
+    small.write()
+    out = tmp_path_factory.mktemp("built")
+    voc.build([voc.Layout(str(small.images), str(small.annotations))], str(out), "train", jobs=1)
+    return out
+
+
+def test_check_counts_difficult_and_truncated_objects_and_the_sides_that_are_seen(folder):
+    facts = check.check(str(folder), "train", jobs=1)
+    assert (facts.instances, facts.difficult, facts.truncated) == (4, 1, 1)
+    assert facts.poses == {"Rear": 1, "Left": 2, "Unspecified": 1}
+    table = facts.table(info.load(folder).names)
+    assert "1 of the instances are difficult, 1 truncated" in table and "seen from: Left 2, Rear 1\n" in table + "\n"
+    facts.merge(check.check(str(folder), "train", jobs=1))
+    assert (facts.difficult, facts.truncated, facts.poses["Left"]) == (2, 2, 4)
+
+
+def test_a_dataset_without_marks_has_no_line_of_them():
+    facts = check.Facts()
+    facts.add(records.without_objects(b"", "png", 40, 60))
+    assert "difficult" not in facts.table(("cat", "ox")) and "seen from" not in facts.table(("cat", "ox"))
+
+
+def test_pictures_say_which_objects_are_difficult(folder, tmp_path, monkeypatch):
+    shown = []
+
+    def instances(image, boxes, labels, scores, masks, keypoints, names, **_):
+        shown.append([names[label - 1] for label in labels])
+        return np.asarray(image)
+
+    monkeypatch.setattr(draw, "instances", instances)
+    assert contact_sheet.write(str(folder), ["train"], str(tmp_path / "sheet.png")) == []
+    assert shown == [["cat, difficult", "cat", "cat"], ["ox"]]
+
+
+def test_extracted_annotations_say_which_objects_are_difficult(folder, tmp_path):
+    extract.extract(str(folder), "train", str(tmp_path))
+    tree = json.loads((tmp_path / "instances.json").read_text())
+    assert [one["difficult"] for one in tree["annotations"]] == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_adopted_records_keep_difficult_objects(tmp_path, marked):
+    # The keys of the Object Detection API's create_pascal_tf_record.py.
+    features = {"image/height": 20, "image/width": 40, "image/object/class/label": 7}
+    if marked:
+        features |= {"image/object/difficult": 1, "image/object/truncated": 0}
+    example = tf.train.Example()
+    for key, value in features.items():
+        example.features.feature[key].int64_list.value.append(value)
+    image = tf.io.encode_png(np.zeros([20, 40, 3], np.uint8)).numpy()
+    texts = {"image/encoded": image, "image/format": b"png", "image/object/class/text": b"car"}
+    texts |= {"image/object/view": b"Frontal"} if marked else {}
+    for key, value in texts.items():
+        example.features.feature[key].bytes_list.value.append(value)
+    for side, value in (("ymin", 0.0), ("xmin", 0.0), ("ymax", 1.0), ("xmax", 0.5)):
+        example.features.feature[f"image/object/bbox/{side}"].float_list.value.append(value)
+    with tf.io.TFRecordWriter(str(tmp_path / "cars.record")) as writer:
+        writer.write(example.SerializeToString())
+    facts = adopt.adopt(str(tmp_path / "cars.record"), str(tmp_path / "out"), "val", jobs=1)
+    assert facts.difficult == info.load(tmp_path / "out").difficult == marked
+    places = index.load(tmp_path / "out", "val")
+    record = records.decode(index.read(tmp_path / "out", places, 0))
+    assert (record.difficult is not None) == marked
+    if marked:
+        assert record.difficult.tolist() == [True] and record.poses == ["Frontal"]
+        assert check.check(str(tmp_path / "out"), "val", jobs=1).difficult == 1
+
+
+def test_the_sheet_draws_difficult_objects_in_another_colour(folder, tmp_path):
+    contact_sheet.write(str(folder), ["train"], str(tmp_path / "sheet.png"))
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+
+    def drawn(label, instance):
+        return bool((sheet == draw.colour(label, instance)).all(axis=-1).any())
+
+    # Label 1 is cat, and 3 a difficult one; the first instance of an image has the first shade, the second the second.
+    assert drawn(3, 0) and drawn(1, 1) and not drawn(1, 0) and not drawn(3, 1)
