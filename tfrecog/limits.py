@@ -2,8 +2,9 @@
 
 import math
 
-from tfrecog import flagged, unread
+from tfrecog import detector_limits, flagged, unread
 from tfrecog.config import BackboneConfig, Experiment
+from tfrecog.detector_limits import SMALLEST_CROP
 
 _FRACTIONS = {
     "data.flip",
@@ -86,8 +87,6 @@ _BELOW_1 = {
     "optim.ema",
     "optim.momentum",
 }
-# Of the networks whose poolings leave nothing of smaller images.
-_SMALLEST_CROP = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32, "lenet5": 12, "lenet_modern": 4}
 _STRONGEST = 30  # magnitude of RandAugment
 _MAY_BE_EMPTY = {"schedule.drop_epochs", "train.profile_steps", "segmenter.class_weights", "segmenter.window"}
 _MAY_BE_EMPTY |= {"detector.box.svd"}
@@ -136,8 +135,8 @@ def _contradictions(values):
     drops = values["schedule.drop_epochs"]
     if list(drops) != sorted(set(drops)):
         wrong["schedule.drop_epochs"] = "must be increasing, from 0"
-    wrong |= _of_sides(values) | _of_segmentation(values) | _of_classification(values) | _of_steps(values)
-    return wrong | unread.settings(values)
+    wrong |= detector_limits.parts(values) | _of_sides(values) | _of_segmentation(values) | _of_classification(values)
+    return wrong | _of_steps(values) | unread.settings(values)
 
 
 def _of_sides(values):
@@ -152,8 +151,6 @@ def _of_sides(values):
         wrong["segmenter.window"] = "needs the height and the width, as in 512,512, or nothing"
     if values["segmenter.class_weights"] and values["segmenter.class_balance"]:
         wrong["segmenter.class_balance"] = "leave it at 0.0, or --segmenter.class_weights empty"
-    if values["task"] == "detection" and values["detector.backbone.name"] == "vgg16":
-        wrong["detector.backbone.name"] = "vgg16 is for --task=segmentation; a detector has keras_vgg16"
     return wrong
 
 
@@ -162,7 +159,7 @@ def _of_segmentation(values):
     if values["task"] != "segmentation":
         return {}
     wrong, name, network = {}, values["segmenter.name"], values["segmenter.backbone.name"]
-    if network.startswith("keras_") or network == "mobilenet_v3_large":
+    if network.startswith("keras_") or network in ("mobilenet_v3_large", "alexnet", "zf"):
         wrong["segmenter.backbone.name"] = "an FCN stands on a ResNet or vgg16"
     elif name == "fcn_dilated":
         if network == "vgg16":
@@ -187,8 +184,8 @@ def _of_classification(values):
     if values["task"] != "classification":
         return {}
     wrong, name, crop, short = {}, values["classifier.name"], values["classifier.crop"], values["data.eval_short_side"]
-    if crop < _SMALLEST_CROP.get(name, 1):
-        wrong["classifier.crop"] = f"{name} needs at least {_SMALLEST_CROP[name]} pixels"
+    if crop < SMALLEST_CROP.get(name, 1):
+        wrong["classifier.crop"] = f"{name} needs at least {SMALLEST_CROP[name]} pixels"
     elif crop > short:
         wrong["classifier.crop"] = f"must not exceed --data.eval_short_side={short}, of which it is cut"
     if values["augment.crop"] == "scale" and min(values["data.short_side"]) < crop:
@@ -226,7 +223,7 @@ def _of_frozen_stages(values, section):
     if name == "mobilenet_v3_large":
         return {flag: f"{name} has 6, from the stem on"} if values[flag] > 6 else {}
     what = "the levels 1 to 5" if name.startswith("keras_") else "the stem and res2 to res5"
-    what = "conv1 to conv5" if name == "vgg16" else what
+    what = "conv1 to conv5" if name in unread.WITHOUT_NORM else what
     return {flag: f"there are 5, {what}"} if values[flag] > 5 else {}
 
 

@@ -31,7 +31,8 @@ def predictions(
     data, detector = experiment.data, experiment.detector
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     data = dataclasses.replace(data, eval_batch_size=inference.batch_size(data.eval_batch_size, strategy))
-    batches = detection.evaluation(data, dataset, where).take(-(-count // data.eval_batch_size))
+    on_record = detector.proposals == "record"
+    batches = detection.evaluation(data, dataset, where, proposals=on_record).take(-(-count // data.eval_batch_size))
     show = functools.partial(draw.instances, skeleton=dataset.skeleton, flip_pairs=dataset.flip_pairs)
     pictures = []
     for found in detections(task, model, strategy, batches, detector.output, any_size=data.tight):

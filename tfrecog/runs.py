@@ -8,7 +8,7 @@ from typing import IO
 
 from absl import flags
 
-from tfrecog import atomic, checkpoints, flagged
+from tfrecog import atomic, checkpoints, flagged, unread
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.weights import keras_applications
@@ -136,10 +136,12 @@ def check_start(experiment: Experiment) -> None:
         return
     frozen, instead, of_keras = [], [], backbone.name.startswith("keras_")
     if not backbone.weights:
-        frozen += [f"--{section}.backbone.norm={backbone.norm}"] * (backbone.norm == "frozen")
+        normal = backbone.name not in unread.WITHOUT_NORM
+        frozen += [f"--{section}.backbone.norm={backbone.norm}"] * (normal and backbone.norm == "frozen")
         frozen += [f"--{section}.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
         norm = "batch" if of_keras or section == "segmenter" else "group"
-        instead += [f"--{section}.backbone.norm={norm} --{section}.backbone.frozen_stages=0"] * bool(frozen)
+        norm = f"--{section}.backbone.norm={norm} " if normal else ""
+        instead += [f"{norm}--{section}.backbone.frozen_stages=0"] * bool(frozen)
     file = f" or --{section}.backbone.weights=imagenet" * (of_keras and bool(frozen))
     heads = _frozen_heads(experiment.detector) if section == "detector" else []
     if frozen or heads:
@@ -153,9 +155,10 @@ def check_start(experiment: Experiment) -> None:
 
 def _frozen_heads(detector):
     """Sections of a detector behind the backbone that have frozen norms."""
-    if detector.neck != "fpn":
-        return []  # The single map has no pyramid, and its heads are the last stage of the backbone.
-    present = {"fpn": True, "box": detector.box.convs > 0, "mask": detector.masks and detector.mask.layers > 0}
+    if detector.pool == "warp" or detector.neck == "c4":
+        return []  # There is no pyramid, and the heads are fully connected, or the last stage of the backbone.
+    branches = {"box": detector.box.convs > 0, "mask": detector.masks and detector.mask.layers > 0}
+    present = {"fpn": detector.neck == "fpn"} | branches
     return [name for name, there in present.items() if there and getattr(detector, name).norm == "frozen"]
 
 

@@ -26,6 +26,9 @@ _OTHERS = {
     "segmentation": (*_DETECTION, *_CLASSIFICATION),
 }
 
+# Networks that end with fully connected layers, behind conv5.
+WITHOUT_NORM = ("alexnet", "vgg16", "zf")
+
 
 def settings(values: Mapping[str, Any]) -> dict[str, str]:
     """Flag → why nothing reads it, of the flags of an experiment (path → value) that are not as by default."""
@@ -54,21 +57,56 @@ def _of_task(values):
 def _of_backbone(values, section):
     """Of other networks."""
     name, found = values[f"{section}.backbone.name"], {}
-    if name in ("mobilenet_v3_large", "vgg16"):
+    if name in ("mobilenet_v3_large", *WITHOUT_NORM):
         found |= _leave(f"{section}.backbone.width", f"{name} does not read it")
-    if name in ("resnet18", "resnet34", "mobilenet_v3_large", "vgg16"):
+    if name in ("resnet18", "resnet34", "mobilenet_v3_large", *WITHOUT_NORM):
         reason = f"{name} has no bottleneck of a ResNet, which alone reads it"
         found |= _leave(f"{section}.backbone.stride_in_1x1", reason)
     return found
 
 
 def _of_detectors(values):
-    """Of other networks, or another pooling."""
-    found = _of_backbone(values, "detector")
-    if values["detector.pool"] == "roi_pool":
-        reason = "--detector.pool=roi_pool takes the maximum and no samples"
+    """Of other networks, another pooling, or other proposals."""
+    found, pool, neck = _of_backbone(values, "detector"), values["detector.pool"], values["detector.neck"]
+    if values["detector.backbone.name"] in WITHOUT_NORM:
+        for field in ("norm", "norm_epsilon"):
+            found |= _leave(f"detector.backbone.{field}", f"{values['detector.backbone.name']} has no normalisation")
+    if pool != "roi_align":
+        takes = "resizes the image" if pool == "warp" else "takes the maximum"
         for flag in ("box.pool_samples", "mask.pool_samples", "keypoint.pool_samples", "aligned"):
-            found |= _leave(f"detector.{flag}", reason)
+            found |= _leave(f"detector.{flag}", f"--detector.pool={pool} {takes} and no samples")
+    if pool == "pyramid":
+        found |= _leave("detector.box.size", "--detector.pool=pyramid has the bins of --detector.pyramid")
+    else:
+        found |= _leave("detector.pyramid", f"only --detector.pool=pyramid has its bins, not {pool}")
+    if pool == "warp":
+        found |= _leave("detector.neck", "--detector.pool=warp sees the image itself")
+        neck = "warp"
+    else:
+        found |= _leave("detector.box.context", f"only --detector.pool=warp sees around a roi, not {pool}")
+    if neck != "single":
+        found |= _leave("detector.level", "only --detector.neck=single reads it")
+    if neck != "fpn":
+        found |= _all(values, "detector.fpn.", f"there is no pyramid of features (--detector.{_why(neck)})")
+    if neck == "c4" or not values["detector.box.layers"]:
+        reason = "res5 has no" if neck == "c4" else "--detector.box.layers=0 leaves no"
+        for field in ("dropout", "svd"):
+            found |= _leave(f"detector.box.{field}", f"{reason} fully connected layers")
+    if values["detector.proposals"] == "record":
+        return found | _all(values, "detector.rpn.", "--detector.proposals=record has no RPN")
+    return found | _leave("data.max_proposals", "only --detector.proposals=record reads proposals of the records")
+
+
+def _why(neck):
+    return "pool=warp" if neck == "warp" else f"neck={neck}"
+
+
+def _all(values, section, reason):
+    """Of all flags that begin so."""
+    found = {}
+    for flag in values:
+        if flag.startswith(section):
+            found |= _leave(flag, reason)
     return found
 
 

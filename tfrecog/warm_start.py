@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 from absl import flags
 
-from tfrecog import checkpoints, flagged, runs, stored
+from tfrecog import checkpoints, flagged, runs, stored, unread
 from tfrecog.config import Experiment
 from tfrecog.stored import CheckpointError
 
@@ -21,7 +21,8 @@ _RULES = (
         ("rpn/objectness/", "rpn/deltas/"),
         tuple(f"detector.rpn.{field}" for field in ("anchor_sizes", "anchor_ratios", "every_size", "anchor_rule")),
     ),
-    (("trunk/",), (*_POOLED, "detector.box.size", "detector.box.pool_samples")),
+    (("trunk/",), (*_POOLED, *(f"detector.{field}" for field in ("level", "pyramid")))),
+    (("trunk/",), tuple(f"detector.box.{field}" for field in ("size", "pool_samples", "context"))),
     (("box/deltas/",), ("detector.box.delta_scale",)),
     (("mask/",), (*_POOLED, "detector.mask.size", "detector.mask.pool_samples")),
     (
@@ -68,6 +69,8 @@ def load_weights(
             keys[key] = keys.pop(elsewhere)
     for key, dense in _as_convolutions(wanted, keys).items():
         keys[key] = keys.pop(dense)[0], list(wanted[key].shape)
+    for key, dense in _as_trunk(wanted, keys).items():
+        keys[key] = keys.pop(dense)
     missing, surplus, reshaped = stored.compare(wanted, {k: v for k, v in keys.items() if k.startswith("model/")})
     listing = stored.listing(missing, surplus, reshaped)
     if listing and not skip_mismatched:
@@ -81,7 +84,7 @@ def load_weights(
         raise CheckpointError(
             f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: what is frozen must "
             f"have learned before.\n{listing}Start from weights of the same network, or let it learn: "
-            f"{_thawing(ignorant, 'segmenter' if experiment and experiment.task == 'segmentation' else 'detector')}"
+            f"{_thawing(ignorant, experiment)}"
         )
     if not fitting:
         raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")
@@ -121,14 +124,32 @@ def _as_convolutions(wanted, keys):
     return found
 
 
-def _thawing(paths, section):
+def _as_trunk(wanted, keys):
+    """Keys of a detector's fully connected layers → those of fc6 and fc7 of a classifier, where both are as large.
+
+    fc6 sees a map [S, S, C], flattened in that order, and so does the trunk: with VGG16 that of a roi is pooled to
+    7 x 7, with AlexNet to 6 x 6, as the last pooling of the classifier leaves it (Girshick 2015, section 2.2).
+    """
+    found = {}
+    for key, variable in wanted.items():
+        for ours, theirs in (("dense1", "fc6"), ("dense2", "fc7")):
+            dense = key.replace(f"model/trunk/{ours}/", f"model/{theirs}/", 1)
+            if key not in keys and dense != key and dense in keys and keys[dense][1] == list(variable.shape):
+                found[key] = dense
+    # A layer's kernel and bias go together.
+    return {key: dense for key, dense in found.items() if key.rpartition("/")[0] + "/kernel" in found}
+
+
+def _thawing(paths, experiment):
     """Flags with which variables learn that are frozen."""
+    section, backbone = runs.backbone_of(experiment or Experiment())
+    normal = backbone.name not in unread.WITHOUT_NORM
     heads = {"fpn": "fpn/", "box": "trunk/conv", "mask": "mask/"}
     words = [
         f"--detector.{name}.norm=group" for name, begin in heads.items() if any(p.startswith(begin) for p in paths)
     ]
     if any(not path.startswith(tuple(heads.values())) for path in paths):
-        words.insert(0, f"--{section}.backbone.norm=group --{section}.backbone.frozen_stages=0")
+        words.insert(0, f"--{section}.backbone.norm=group " * normal + f"--{section}.backbone.frozen_stages=0")
     return " ".join(words)
 
 

@@ -1,5 +1,7 @@
 """What the R-CNN family does with the pooled features of a roi: trunks, box predictor, mask and keypoint heads."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -7,28 +9,67 @@ from tfrecog.config import BoxConfig, KeypointConfig, MaskConfig
 from tfrecog.models.conv import Conv, Dense
 from tfrecog.models.resnet import Stage
 
+# Sets the random numbers of dropout apart from the others that are drawn from an image's seed.
+_PURPOSE = 1000
+
 
 class DenseTrunk(keras.layers.Layer):
-    """3x3 convolutions, then fully connected layers: [B, R, S, S, C] to [B, R, units] (Lin et al. 2017, section 5.2).
+    """3x3 convolutions, then fully connected layers: [B, R, ...] to [B, R, units] (Lin et al. 2017, section 5.2).
 
-    Two dense layers and no convolution in the paper; Wu and He 2018 have four convolutions and one dense layer.
+    Two dense layers and no convolution in the paper; Wu and He 2018 have four convolutions and one dense layer. With
+    `config.svd` each dense layer is the second of two, with no nonlinearity between them (Girshick 2015, section 3.1).
     """
 
     def __init__(self, config: BoxConfig, name: str = "trunk"):
         super().__init__(name=name)
+        self.rate = config.dropout
         self.convs = [
             Conv(config.channels, 3, norm=config.norm, relu=True, name=f"conv{i + 1}") for i in range(config.convs)
         ]
+        self.narrow = [Dense(rank, use_bias=False, name=f"dense{i + 1}_svd") for i, rank in enumerate(config.svd)]
         self.dense = [Dense(config.trunk, activation="relu", name=f"dense{i + 1}") for i in range(config.layers)]
+        if self.narrow and len(self.narrow) != len(self.dense):
+            raise ValueError(
+                f"--detector.box.svd names {len(self.narrow)} ranks for --detector.box.layers={len(self.dense)}; give "
+                "one each"
+            )
 
-    def call(self, pooled, training=False):
-        x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
-        for conv in self.convs:
-            x = conv(x, training=training)
-        x = tf.reshape(x, [*_leading(pooled), int(x.shape[1] * x.shape[2] * x.shape[3])])
-        for dense in self.dense:
-            x = dense(x)
+    def build(self, input_shape):
+        size = math.prod(input_shape[2:4]) * self.convs[-1].filters if self.convs else math.prod(input_shape[2:])
+        self.units = self.dense[-1].units if self.dense else size
+
+    def call(self, pooled, training=False, seed=None):
+        """`seed` [B, 2] int32 is needed where there is dropout in training."""
+        x = pooled
+        if self.convs:
+            x = tf.reshape(x, [-1, *x.shape[2:]])
+            for conv in self.convs:
+                x = conv(x, training=training)
+        x = tf.reshape(x, [*_leading(pooled), math.prod(x.shape[1 if self.convs else 2 :])])
+        rests = [None] * len(self.dense)
+        if training and self.dense and self.rate:
+            rests = tf.split(_dropout(x, sum(d.units for d in self.dense), self.rate, seed), len(self.dense), axis=2)
+        for i, (dense, gain) in enumerate(zip(self.dense, rests, strict=True)):
+            x = dense(self.narrow[i](x) if self.narrow else x)
+            if gain is not None:
+                x *= tf.cast(gain, x.dtype)
         return x
+
+
+def _dropout(x, units, rate, seed):
+    """Gains [B, R, units] of the units of rois x [B, R, ...]: 0, or what makes up for those that rest.
+
+    Those of an image depend on its seed alone, and not on how a batch is spread over devices.
+    """
+    if seed is None:
+        raise ValueError("dropout needs the seed of each image")
+    rois = _leading(x)[1]
+    draws = tf.map_fn(
+        lambda one: tf.random.stateless_uniform([rois, units], tf.random.fold_in(one, _PURPOSE)),
+        seed,
+        fn_output_signature=tf.float32,
+    )
+    return tf.where(draws < rate, 0.0, 1 / (1 - rate))
 
 
 class Res5(keras.layers.Layer):
@@ -38,7 +79,7 @@ class Res5(keras.layers.Layer):
         super().__init__(name=name)
         self.res5 = res5
 
-    def call(self, pooled, training=False):
+    def call(self, pooled, training=False, seed=None):
         flat = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         x = self.res5(flat, training=training)
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])

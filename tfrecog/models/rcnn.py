@@ -1,4 +1,4 @@
-"""Faster, Mask and Keypoint R-CNN: features, rois, pool, trunk, predict (Ren et al. 2015, He et al. 2017)."""
+"""The R-CNN family: features, rois, pool, trunk, predict (Girshick et al. 2014 to He et al. 2017)."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import DetectorConfig, ProposalConfig
-from tfrecog.models import backbone, resnet, rpn
-from tfrecog.models.fpn import Fpn
-from tfrecog.models.heads import BoxPredictor, DenseTrunk, KeypointHead, MaskHead, Res5
-from tfrecog.ops import boxes, keypoints, regions, suppression
+from tfrecog.models import crops, parts, rpn
+from tfrecog.models.detections import detect, most, per_image
+from tfrecog.models.heads import BoxPredictor, KeypointHead, MaskHead
+from tfrecog.ops import boxes, keypoints, regions
 
 
 class Detector(keras.Model):
@@ -18,7 +18,7 @@ class Detector(keras.Model):
     `sigmas` [J] are needed to decode keypoints by the expected OKS.
 
     Its steps are methods that training calls too: `extract`, `propose`, `box_outputs`, `mask_logits`,
-    `keypoint_logits`.
+    `keypoint_logits`. R-CNN is the one whose feature map is the image, and whose trunk the whole network.
     """
 
     def __init__(
@@ -31,54 +31,37 @@ class Detector(keras.Model):
     ):
         super().__init__(name=name, autocast=False)  # Pixels stay float32 until they are normalised.
         self.config, self.num_classes, self.sigmas = config, num_classes, tuple(sigmas)
-        on_pyramid = config.neck == "fpn"
-        sizes, ratios = len(config.rpn.anchor_sizes), len(config.rpn.anchor_ratios)
-        if on_pyramid:
-            every = config.rpn.every_size
-            self.backbone = backbone.build(config.backbone, last=5 if every else 1 + min(4, sizes))
-            extra = 1 if every else sizes - len(self.backbone.strides)
-            if extra < 0:
-                raise ValueError(
-                    f"--detector.rpn.anchor_sizes names {sizes} sizes for the {len(self.backbone.strides)} levels of "
-                    f"{config.backbone.name}; give one each, and one more for the level above, or set "
-                    "--detector.rpn.every_size"
-                )
-            self.neck = Fpn(config.fpn, dict(self.backbone.strides), extra)
-            self.strides = dict(self.neck.strides)
-            # Equation 1 knows one level of each stride; MobileNetV3's second map of stride 32 is for the RPN alone.
-            self.pooled_levels = tuple(level for level, stride in self.backbone.strides.items() if stride == 2**level)
-            self.trunk = DenseTrunk(config.box)
-            channels, anchors_per_cell = config.fpn.channels, ratios * (sizes if every else 1)
-        else:
-            if config.backbone.name not in resnet.BLOCKS:
-                raise ValueError(
-                    f"--detector.neck=c4 needs the res5 of a ResNet as its trunk, which {config.backbone.name} does "
-                    "not have; choose --detector.neck=fpn or another --detector.backbone.name"
-                )
-            self.pooled_levels = (4,)
-            self.backbone = backbone.build(config.backbone, last=4)
-            self.neck = None
-            self.strides = {4: 16}
-            self.trunk = Res5(resnet.stage(config.backbone, 5))
-            channels, anchors_per_cell = self.backbone.channels[4], ratios * sizes
-        self.rpn = rpn.RpnHead(config.rpn, channels, anchors_per_cell)
+        made = parts.build(config)
+        self.backbone, self.neck, self.trunk = made.backbone, made.neck, made.trunk
+        self.strides, self.pooled_levels = made.strides, made.pooled_levels
+        own = config.proposals == "rpn"
+        self.rpn = rpn.RpnHead(config.rpn, made.channels, made.anchors_per_cell) if own else None
         self.box = BoxPredictor(num_classes)
         # On C4, res5 is the mask branch's convolutions as well (He et al. 2017, figure 4, left).
-        self.mask = (
-            MaskHead(config.mask, num_classes, config.mask.layers if on_pyramid else 0) if config.masks else None
-        )
+        layers = 0 if config.neck == "c4" else config.mask.layers
+        self.mask = MaskHead(config.mask, num_classes, layers) if config.masks else None
         self.keypoint = KeypointHead(config.keypoint, num_keypoints) if config.keypoints else None
 
     def extract(self, image, size, training=False):
-        """Features {level: [B, h, w, C]} of images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid."""
-        features = self.backbone(zero_padding(self.backbone.normalize(image), size), training=training)
-        return {4: features[4]} if self.neck is None else self.neck(features, training=training)
+        """Features {level: [B, h, w, C]} of images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid.
+
+        Those of R-CNN (--detector.pool=warp) are `crops.Pixels`, the images.
+        """
+        image = zero_padding(self.backbone.normalize(image), size)
+        if self.config.pool == "warp":
+            return crops.Pixels(image, size)
+        features = self.backbone(image, training=training)
+        if self.neck is not None:
+            return self.neck(features, training=training)
+        return {level: features[level] for level in self.pooled_levels}
 
     def propose(self, features, canvas, size, limits: ProposalConfig):
         """Proposals [B, limits.total, 4] and valid [B, limits.total], and the RPN's outputs they come from.
 
         The outputs are objectness logits [B, A], deltas [B, A, 4] and the anchors [A, 4] of each level, in a list.
         """
+        if self.rpn is None:
+            raise ValueError("this detector was built without an RPN (--detector.proposals=record)")
         logits, deltas = self.rpn(features)
         levels = rpn.level_anchors(features, canvas, self.config.rpn, self.strides)
         steady = tf.stop_gradient(logits), tf.stop_gradient(deltas)  # Proposals are constants to the second stage.
@@ -89,10 +72,35 @@ class Detector(keras.Model):
         )
         return rois, valid, (logits, deltas, levels)
 
-    def box_outputs(self, features, rois, training=False):
-        """Class logits [B, R, K + 1] and deltas [B, R, K, 4] of rois [B, R, 4]."""
-        box = self.config.box
-        return self.box(self.trunk(self._pool(features, rois, box.size, box.pool_samples), training=training))
+    def rois(self, features, image, size, proposals=None):
+        """Rois [B, R, 4] and valid [B, R] in inference: of the RPN, or those given; arguments as of `call`."""
+        if self.rpn is None:
+            return given(proposals)
+        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
+        return self.propose(features, canvas, size, self.config.rpn.infer)[:2]
+
+    def trunk_outputs(self, features, rois, valid=None, training=False, seed=None):
+        """What the box branch sees of rois [B, R, 4]: [B, R, units], or of res5 [B, R, S, S, C].
+
+        Args:
+            valid: [B, R]; in inference R-CNN leaves out the others, whose outputs are 0. None: all are.
+            seed: [B, 2] int32, of the dropout of each image; needed where there is dropout in training.
+        """
+        config, box = self.config, self.config.box
+        if config.pool == "warp":
+            if training:
+                return crops.learn(self.backbone, self.trunk, features, rois, config, seed)
+            valid = tf.ones(tf.shape(rois)[:2], tf.bool) if valid is None else valid
+            return crops.infer(self.backbone, self.trunk, features, rois, valid, config)
+        if config.pool == "pyramid":
+            pooled = regions.pyramid(self._pooled(features), rois, sizes=config.pyramid)
+        else:
+            pooled = self._pool(features, rois, box.size, box.pool_samples)
+        return self.trunk(pooled, training=training, seed=seed)
+
+    def box_outputs(self, features, rois, valid=None, training=False, seed=None):
+        """Class logits [B, R, K + 1] and deltas [B, R, K, 4] of rois [B, R, 4]; as `trunk_outputs`."""
+        return self.box(self.trunk_outputs(features, rois, valid, training, seed))
 
     def mask_logits(self, features, rois, training=False):
         """Mask logits [B, R, 2 S, 2 S, K] of rois [B, R, 4]."""
@@ -100,7 +108,9 @@ class Detector(keras.Model):
             raise ValueError("this detector was built without masks (--detector.masks)")
         mask = self.config.mask
         pooled = self._pool(features, rois, mask.size, mask.pool_samples)
-        return self.mask(self.trunk(pooled, training=training) if self.neck is None else pooled, training=training)
+        if self.config.neck == "c4":
+            pooled = self.trunk(pooled, training=training)
+        return self.mask(pooled, training=training)
 
     def keypoint_logits(self, features, rois):
         """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]; they span `keypoint_spans(rois)`."""
@@ -115,8 +125,12 @@ class Detector(keras.Model):
         margin = self.config.keypoint.margin
         return boxes.grow(rois, margin) if margin else rois
 
-    def call(self, image, size):
+    def call(self, image, size, proposals=None):
         """Detections in images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid.
+
+        Args:
+            proposals: [B, P, 4] in pixels of `image`, needed without an RPN (--detector.proposals=record) and read
+                nowhere else; slots without area are empty.
 
         Returns:
             boxes [B, D, 4] in pixels of `image`, labels [B, D] (0: empty slot), scores [B, D], by falling score,
@@ -124,9 +138,8 @@ class Detector(keras.Model):
             keypoints [B, D, J, 3]: y, x in pixels of `image`, and the logit of the peak they were read from.
         """
         features = self.extract(image, size)
-        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
-        rois, valid, _ = self.propose(features, canvas, size, self.config.rpn.infer)
-        logits, deltas = self.box_outputs(features, rois)
+        rois, valid = self.rois(features, image, size, proposals)
+        logits, deltas = self.box_outputs(features, rois, valid)
         found = per_image(
             lambda *one: detect(*one, self.config),
             (logits, deltas, rois, valid, size),
@@ -141,7 +154,7 @@ class Detector(keras.Model):
 
     def _masks(self, features, found, labels):
         """Probabilities [B, D, 2 S, 2 S] of each detection's own class; empty slots cost nothing."""
-        used = _most(labels)
+        used = most(labels)
         logits = self.mask_logits(features, found[:, :used])
         own = tf.gather(logits, tf.maximum(labels[:, :used] - 1, 0), axis=-1, batch_dims=2)
         masks = tf.sigmoid(own) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
@@ -150,7 +163,7 @@ class Detector(keras.Model):
 
     def _keypoints(self, features, found, labels):
         """Keypoints [B, D, J, 3] of each detection; empty slots cost nothing."""
-        used, slots = _most(labels), found.shape[1]
+        used, slots = most(labels), found.shape[1]
         logits, spans = self.keypoint_logits(features, found[:, :used]), self.keypoint_spans(found[:, :used])
         size, joints = logits.shape[3:]
         logits, spans = tf.reshape(logits, [-1, size, size, joints]), tf.reshape(spans, [-1, 4])
@@ -164,14 +177,18 @@ class Detector(keras.Model):
         return tf.ensure_shape(decoded, [None, slots, joints, 3])
 
     def _pool(self, features, rois, size, samples):
-        pooled = {level: features[level] for level in self.pooled_levels}
-        config = self.config
-        return regions.multilevel(pooled, rois, size=size, samples=samples, aligned=config.aligned, op=config.pool)
+        options = {"samples": samples, "aligned": self.config.aligned, "op": self.config.pool}
+        return regions.multilevel(self._pooled(features), rois, size=size, **options)
+
+    def _pooled(self, features):
+        return {level: features[level] for level in self.pooled_levels}
 
 
-def _most(labels):
-    """Slots that the image with the most detections fills, of labels [B, D]; at least 1."""
-    return tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
+def given(proposals):
+    """Proposals [B, P, 4] of the records, and which of them are valid [B, P]: those that have an area."""
+    if proposals is None:
+        raise ValueError("a detector without an RPN (--detector.proposals=record) needs proposals with its images")
+    return proposals, tf.reduce_all(proposals[..., 2:] > proposals[..., :2], axis=-1)
 
 
 def zero_padding(image, size):
@@ -179,38 +196,3 @@ def zero_padding(image, size):
     rows = tf.sequence_mask(size[:, 0], tf.shape(image)[1])
     columns = tf.sequence_mask(size[:, 1], tf.shape(image)[2])
     return tf.where((rows[:, :, None] & columns[:, None, :])[..., None], image, 0.0)
-
-
-def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
-    """Detections of one image: boxes [D, 4], labels [D], scores [D] by falling score; empty slots are zeros.
-
-    Args:
-        logits: [R, K + 1].
-        deltas: [R, K, 4].
-        rois: [R, 4].
-        valid: [R].
-        size: [2], height and width of the image in its canvas.
-    """
-    output = config.output
-    scores = tf.nn.softmax(logits)[:, 1:]
-    moved = boxes.clip(boxes.decode(deltas, rois[:, None], config.box.delta_scale), size)
-    keep = valid[:, None] & (scores > output.min_score) & boxes.long_enough(moved, output.min_size)
-    where = tf.where(keep)
-    # One empty candidate, so that there is always one.
-    candidates = tf.pad(tf.gather_nd(moved, where), [[0, 1], [0, 0]])
-    labels = tf.pad(tf.cast(where[:, 1], tf.int32) + 1, [[0, 1]])
-    scores = tf.pad(tf.gather_nd(scores, where), [[0, 1]], constant_values=-float("inf"))
-    index, found = suppression.nms_by_group(candidates, scores, labels, output.nms_iou, output.max_detections)
-    return (
-        tf.where(found[:, None], tf.gather(candidates, index), 0.0),
-        tf.where(found, tf.gather(labels, index), 0),
-        tf.where(found, tf.gather(scores, index), 0.0),
-    )
-
-
-def per_image(function, batch: tuple, dtypes: tuple) -> tuple:
-    """`function` of each image's tensors, its results stacked; side by side where the batch size is known."""
-    if batch[0].shape[0] is None:
-        return tf.map_fn(lambda one: function(*one), batch, fn_output_signature=dtypes)
-    results = [function(*(x[i] for x in batch)) for i in range(batch[0].shape[0])]
-    return tuple(tf.stack(x) for x in zip(*results, strict=True))

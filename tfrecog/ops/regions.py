@@ -1,4 +1,4 @@
-"""Features of regions: RoIAlign (Mask R-CNN, section 3) and RoIPool (Fast R-CNN, section 2.1)."""
+"""Features of regions: RoIAlign (Mask R-CNN, section 3), RoIPool (Fast R-CNN, section 2.1), and SPP-net's pyramid."""
 
 import functools
 
@@ -58,6 +58,18 @@ def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align"
     if op == "roi_pool":
         return _pool(maps, scales, boxes, choice, size)
     return _align(maps, scales, boxes, choice, size, samples, aligned, lowering)
+
+
+def pyramid(features, boxes, *, sizes):
+    """Features [B, R, bins, C] of boxes [B, R, 4]: spatial pyramid pooling (He et al. 2014, sections 2.2 and 4.1).
+
+    A level of the pyramid is the maximum in each of S² bins, for each S of `sizes`, as RoIPool takes it; the bins of
+    all levels follow one another, each level's by row. `features` are as of `multilevel`.
+    """
+    pooled = [multilevel(features, boxes, size=size, op="roi_pool") for size in sizes]
+    batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
+    levels = zip(pooled, sizes, strict=True)
+    return tf.concat([tf.reshape(x, [batch, rois, size**2, x.shape[-1]]) for x, size in levels], axis=2)
 
 
 def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):

@@ -8,12 +8,16 @@ from tfrecog.config import Experiment
 from tfrecog.data import detection, index, info, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
-from tfrecog.models.rcnn import Detector, per_image
+from tfrecog.models.detections import per_image
+from tfrecog.models.rcnn import Detector, given
 from tfrecog.ops import boxes, keypoints, masks, matching
 
 _NAMES = {
     "resnext50_32x4d": "ResNeXt-50",
     "mobilenet_v3_large": "MobileNetV3-Large",
+    "vgg16": "VGG-16",
+    "alexnet": "AlexNet",
+    "zf": "ZF",
     "keras_resnet50": "Keras' ResNet-50",
     "keras_resnet101": "Keras' ResNet-101",
     "keras_vgg16": "Keras' VGG-16",
@@ -48,15 +52,36 @@ class Detection:
             )
 
     @property
+    def _on_record(self) -> bool:
+        """Whether rois are of the records, so that there is no RPN."""
+        return self.config.proposals == "record"
+
+    @property
     def name(self) -> str:
         """For people: `Mask R-CNN, ResNet-50-FPN`."""
         backbone = _NAMES.get(self.config.backbone.name, self.config.backbone.name.replace("resnet", "ResNet-"))
-        branches = ["Mask"] * self.config.masks + ["Keypoint"] * self.config.keypoints
-        return f"{' and '.join(branches) or 'Faster'} R-CNN, {backbone}-{self.config.neck.upper()}"
+        config = self.config
+        if config.pool == "warp":
+            return f"R-CNN, {backbone}"
+        branches = ["Mask"] * config.masks + ["Keypoint"] * config.keypoints
+        system = f"{' and '.join(branches) or ('Faster' if config.proposals == 'rpn' else 'Fast')} R-CNN"
+        if config.pool == "pyramid":
+            system = "SPP-net" if config.proposals == "record" else f"{system} with pyramid pooling"
+        return f"{system}, {backbone}{'' if config.neck == 'single' else f'-{config.neck.upper()}'}"
 
     def data(self) -> Data:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
+        if self.config.box.scores == "svm":
+            raise ValueError(
+                "--detector.box.scores=svm: SVMs do not learn by gradients. Train with softmax, and then make such a "
+                "run of it: python -m tfrecog.svm --flagfile=RUN/experiment.flags --out=RUN_SVM"
+            )
         experiment, dataset, keypoints = self.experiment, self.info, self.config.keypoints
+        if self._on_record and not dataset.proposals:
+            raise ValueError(
+                f"{experiment.data.records} holds no proposals, which --detector.proposals=record needs: add them with "
+                "python -m pipelines.proposals, or choose --detector.proposals=rpn"
+            )
         data, seed = experiment.data, experiment.train.seed
         train_index = index.load(data.records, data.train_split, ["keypoints"] * keypoints)
         check_eval_split(experiment, dataset)
@@ -65,7 +90,7 @@ class Detection:
             index.load(data.records, data.eval_split)
             if keypoints:
                 info.sigmas(data.records)
-        asked = {"masks": self.config.masks, "keypoints": keypoints, "seed": seed}
+        asked = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
 
         def batches(start, total):
             made = detection.training(data, dataset, train_index, **asked, start_step=start, steps=total)
@@ -85,7 +110,8 @@ class Detection:
             model = Detector(self.config, self.info.num_classes, len(self.info.keypoints), self.info.keypoint_sigmas)
         image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
         features = model.extract(image, tf.constant([[64, 64]]))
-        model.rpn(features)
+        if model.rpn is not None:
+            model.rpn(features)
         model.box_outputs(features, rois)
         if self.config.masks:
             model.mask_logits(features, rois)
@@ -96,7 +122,7 @@ class Detection:
 
     def predict(self, model: Detector, batch: dict) -> dict:
         """Detections of `Detector.call`; boxes and keypoints are in pixels of the resized image."""
-        found = model(batch["image"], batch["size"])
+        found = model(batch["image"], batch["size"], batch["proposals"] if self._on_record else None)
         if self.config.keypoints:
             shift = self._index_shift(batch) * tf.cast(found["labels"] > 0, tf.float32)[..., None, None]
             found["keypoints"] += tf.pad(shift, [[0, 0], [0, 0], [0, 0], [0, 1]])
@@ -107,11 +133,15 @@ class Detection:
         image, size, seed = batch["image"], batch["size"], batch["seed"]
         truth = _Truth(batch)
         features = model.extract(image, size, training=True)
-        rois, valid, (logits, deltas, levels) = model.propose(features, image.shape[1:3], size, self.config.rpn.train)
-        terms = self._rpn_losses(logits, deltas, tf.concat(levels, 0), truth, seed)
+        if self._on_record:
+            (rois, valid), terms = given(batch["proposals"]), {}
+        else:
+            canvas, limits = image.shape[1:3], self.config.rpn.train
+            rois, valid, (logits, deltas, levels) = model.propose(features, canvas, size, limits)
+            terms = self._rpn_losses(logits, deltas, tf.concat(levels, 0), truth, seed)
 
         rois, labels, gt = self._sample_rois(rois, valid, truth, seed)
-        class_logits, box_deltas = model.box_outputs(features, rois, training=True)
+        class_logits, box_deltas = model.box_outputs(features, rois, training=True, seed=seed)
         own_deltas = tf.gather(box_deltas, tf.maximum(labels - 1, 0), axis=2, batch_dims=2)
         targets = boxes.encode(tf.gather(truth.boxes, gt, batch_dims=1), rois, self.config.box.delta_scale)
         sampled, positive = labels >= 0, labels > 0
@@ -184,7 +214,9 @@ class Detection:
             candidates = tf.concat([rois, gt_boxes], 0)
             iou = boxes.pairwise_iou(gt_boxes, candidates)
             gt, state = matching.match(iou, gt_labels, box.positive_iou, box.positive_iou, low_quality=False)
-            state = tf.where(tf.concat([valid, gt_labels > 0], 0), state, -1)
+            best = tf.reduce_max(tf.where(gt_labels[:, None] > 0, iou, 0.0), axis=0)
+            learned = tf.concat([valid, gt_labels > 0], 0) & (best >= box.negative_iou)
+            state = tf.where(learned, state, -1)
             # Another draw than the anchors'.
             index, state = matching.sample(state, box.samples, box.positive_fraction, seed + 1)
             gt = tf.gather(gt, index)
