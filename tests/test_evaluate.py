@@ -457,6 +457,7 @@ def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path
     def fail(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\na stack trace")
 
+    fail.experimental_get_tracing_count = lambda: 0
     monkeypatch.setattr(inference, "_predictor", lambda *_: fail)
     with pytest.raises(SystemExit, match=r"(?s)out of memory: .*\(OOM when allocating\).*--data\.eval_short_side"):
         evaluate.main(evaluate.Evaluation(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))

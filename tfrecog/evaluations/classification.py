@@ -34,11 +34,11 @@ def evaluate(
     if not len(where):
         raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     labels = classification.labels_of(where, dataset, data.records)
-    evaluator, worst = Evaluator(dataset.num_classes), mistakes.Mistakes()
+    evaluator, worst, clock = Evaluator(dataset.num_classes), mistakes.Mistakes(), inference.Clock()
     size = inference.batch_size(data.eval_batch_size, strategy)
     batches = classification.evaluation(data, experiment.classifier.crop, where, size)
     with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
-        for said, facts in inference.each(task, model, strategy, batches):
+        for said, facts in inference.each(task, model, strategy, batches, clock=clock):
             row, probabilities = int(facts["record"]), said["probabilities"]
             label = int(labels[row])
             best = evaluator.add(label, probabilities)
@@ -57,9 +57,10 @@ def evaluate(
         title = f"{data.eval_split}: {len(where):,} images, error {100 * numbers['error']:.2f} %"
         confusion.write(Path(out), evaluator.confusion, dataset.names, title)
         worst.write(Path(out), data.records, where, dataset.names)
-    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, **counts)
+    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if show:
         print(classification_table.text_of(numbers, table, evaluator.confusion))
+        print(report.speed(clock, strategy))
     if undefined:
         print(
             f"{undefined:,} images count as mistakes, because what the network says of them is not a number: its "

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from tfrecog import atomic, runs
+from tfrecog import atomic, inference, runs
 from tfrecog.config import Experiment
 
-METRICS = "metrics.json"
+METRICS, SECONDS = "metrics.json", "test_seconds_per_image"
 
 
 def write(
@@ -17,9 +17,13 @@ def write(
     *,
     step: int | None = None,
     checkpoint: str | Path | None = None,
-    **counts,
+    clock: inference.Clock | None = None,
+    **more,
 ) -> None:
-    """Writes OUT/metrics.json whole or not at all: the numbers, a row for each class, and what was evaluated."""
+    """Writes OUT/metrics.json whole or not at all: the numbers, a row for each class, and what was evaluated.
+
+    Of a clock it has `test_seconds_per_image`, null where too few batches were there to tell.
+    """
     if not out:
         return
     report = {
@@ -29,9 +33,18 @@ def write(
         "split": experiment.data.eval_split,
         "step": step,
         "checkpoint": str(checkpoint) if checkpoint else None,
-        **counts,
+        SECONDS: clock.seconds_per_image if clock else None,
+        **more,
         "tfrecog": runs.version(),
     }
     with atomic.write(Path(out) / METRICS) as file:
         json.dump(report, file, indent=1)
         file.write("\n")
+
+
+def speed(clock: inference.Clock, strategy) -> str:
+    """A line for people: how long the model takes for an image."""
+    if clock.seconds_per_image is None:
+        return "Test time: too few batches to tell (the first of each shape builds its graph)"
+    devices = f" on {strategy.num_replicas_in_sync} devices" if strategy.num_replicas_in_sync > 1 else ""
+    return f"Test time: {clock.seconds_per_image:.3g} s an image{devices}, the model alone (median over the batches)"

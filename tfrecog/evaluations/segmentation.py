@@ -38,13 +38,13 @@ def evaluate(
     segmentation.check(dataset, data.records)
     if not len(where):
         raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
-    evaluator, failures = Evaluator(dataset.num_classes), worst.Worst()
+    evaluator, failures, clock = Evaluator(dataset.num_classes), worst.Worst(), inference.Clock()
     ignored = 0
     batches = segmentation.evaluation(data, where, inference.batch_size(data.eval_batch_size, strategy))
     batches = _without_fillers(batches, strategy.num_replicas_in_sync)
     with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
         # A graph for each size would be too many.
-        for said, facts in inference.each(task, model, strategy, batches, any_size=True):
+        for said, facts in inference.each(task, model, strategy, batches, any_size=True, clock=clock):
             row = int(facts["record"])
             truth = segmentation.truth(data.records, dataset, where, row)
             counts = evaluator.add(truth, said["label_map"])
@@ -63,9 +63,10 @@ def evaluate(
         confusion.write(Path(out), evaluator.confusion, dataset.names, title, pixels=evaluator.pixels)
         failures.write(Path(out), data.records, where, dataset)
     counts = {"images": len(where), "pixels": int(evaluator.pixels.sum()), "ignored": ignored}
-    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, **counts)
+    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if show:
         print(segmentation_table.text_of(numbers, table))
+        print(report.speed(clock, strategy))
     return numbers
 
 
