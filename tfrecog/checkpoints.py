@@ -120,10 +120,10 @@ def best(workdir: str | Path) -> Path | None:
 
 
 def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
-    """Notes the checkpoint of `step` as the best if its AP (of keypoints or masks, if there are), top-1 or mean
-    IoU is; never pruned."""
+    """Notes the checkpoint of `step` as the best if its AP is (of keypoints or masks, if there are; VOC's if COCO's
+    was not measured), its top-1 or its mean IoU; never pruned."""
     # Without objects AP is undefined: -1, or NaN.
-    known = ("keypoint_AP", "mask_AP", "box_AP", "top1", "mean_iou")
+    known = ("keypoint_AP", "mask_AP", "box_AP", "voc_mAP", "top1", "mean_iou")
     by = next((name for name in known if metrics.get(name, -1) >= 0), None)
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):

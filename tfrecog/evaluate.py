@@ -43,8 +43,10 @@ def evaluate(
     """Numbers by name of a model on `experiment.data.eval_split`, by the rules of `experiment.task`.
 
     Args:
-        out: folder for metrics.json (the numbers, a row for each class, what was evaluated) and what belongs to it: of
-            a detector detections.json (COCO's results format, with the ids of the source); of a classifier
+        out: folder for metrics.json (the numbers, a row for each class, what was evaluated, and how long the model took
+            for an image) and what belongs to it: of a detector detections.json (COCO's results format, with the ids of
+            the source), and with VOC's numbers precision_recall.csv and .png (the curve of each class) and errors.jpg
+            (the surest false positives of each kind and the largest missed objects); of a classifier
             predictions.csv (of each image the best five classes), confusion.csv and .png (how many of each class were
             taken for which) and misclassified.jpg (the mistakes that it was surest of); of a segmenter predictions.csv
             (pixel accuracy and mean IoU of each image), confusion.csv and .png (of pixels) and worst.jpg (the images
@@ -112,7 +114,7 @@ def main(evaluation: Evaluation) -> None:
         evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
     except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
-    beside = {"detection": (detection.DETECTIONS,), "classification": classification.FILES}
+    beside = {"detection": detection.FILES, "classification": classification.FILES}
     beside |= {"segmentation": segmentation.FILES}
     files = [name for name in (METRICS, *beside[evaluation.task]) if (Path(out) / name).is_file()]
     print(f"Wrote {', '.join(files[:-1])} and {files[-1]} in {out}")

@@ -10,10 +10,10 @@ from tfrecog import atomic
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 
-def panels(count: int, height: float = 4.0) -> tuple[Figure, list]:
-    """A figure with so many axes side by side, and these."""
-    figure = Figure(figsize=(5.2 * count, height), layout="constrained")
-    axes = figure.subplots(1, count, squeeze=False)[0]
+def panels(count: int, height: float = 4.0, *, rows: int = 1, width: float = 5.2) -> tuple[Figure, list]:
+    """A figure with so many axes side by side in each row, and these, row by row; sizes in inches are of one."""
+    figure = Figure(figsize=(width * count, height * rows), layout="constrained")
+    axes = figure.subplots(rows, count, squeeze=False).ravel()
     for ax in axes:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)

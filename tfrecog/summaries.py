@@ -63,7 +63,7 @@ class Progress:
                 tf.summary.scalar(f"evaluation/{name}", value)
         self.writer.flush()
         names = [f"{kind}_{name}" for kind in ("box", "mask", "keypoint") for name in ("AP", "AP50", "AP75")]
-        shown = [name for name in [*names, "mean_iou", *ACCURACIES] if name in numbers]
+        shown = [name for name in [*names, "voc_mAP", "mean_iou", *ACCURACIES] if name in numbers]
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
         self.say(f"evaluated at step {done} (epoch {done / self.steps_per_epoch:.2f}): {figures}")
 

@@ -1,20 +1,25 @@
-"""Evaluation of a detector: COCO's numbers, and detections.json in COCO's results format."""
+"""Evaluation of a detector: COCO's and Pascal VOC's numbers, and detections.json in COCO's results format."""
 
 import contextlib
+import functools
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from tfrecog import atomic, inference
 from tfrecog.config import Experiment, OutputConfig
-from tfrecog.data import detection, index, info, records
+from tfrecog.data import detection, image, index, info, records
 from tfrecog.detected import Detections, in_original
-from tfrecog.evaluations import report
-from tfrecog.metrics import coco, coco_table
+from tfrecog.evaluations import errors, precision_recall, report
+from tfrecog.metrics import coco, coco_table, voc, voc_errors, voc_table
 
 DETECTIONS = "detections.json"
+VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, errors.SHEET)
+FILES = (DETECTIONS, *VOC_FILES)
 
 
 def evaluate(
@@ -28,36 +33,75 @@ def evaluate(
     checkpoint: str | Path | None = None,
     show: bool = False,
 ) -> dict[str, float]:
-    """COCO's numbers by name (`box_AP`, `mask_AP50`, `keypoint_AP`, …); arguments as of `tfrecog.evaluate.evaluate`."""
+    """COCO's numbers by name (`box_AP`, `mask_AP50`, `keypoint_AP`, …), VOC's (`voc_mAP`, `voc_mAP_11`), or both.
+
+    Arguments are as of `tfrecog.evaluate.evaluate`. VOC's are of boxes, whatever else is detected.
+    """
     folder, split = experiment.data.records, experiment.data.eval_split
     dataset, where = info.load(folder), index.load(folder, split)
     if not len(where):
         raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
-    sigmas = info.sigmas(folder) if experiment.detector.keypoints else ()
-    evaluator = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
+    evaluators, clock = _evaluators(experiment, dataset, folder), inference.Clock()
     with results_file(out) as write, inference.progress(len(where), f"evaluate {split}") as progress:
         size = inference.batch_size(experiment.data.eval_batch_size, strategy)
-        batches = detection.evaluation(experiment.data, dataset, where, size)
+        on_record = experiment.detector.proposals == "record"
+        batches = detection.evaluation(experiment.data, dataset, where, size, on_record)
         output, tight = experiment.detector.output, experiment.data.tight
-        for found in detections(task, model, strategy, batches, output, any_size=tight):
+        for found in detections(task, model, strategy, batches, output, any_size=tight, clock=clock):
             key = (found.image_id, found.record)
             truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
-            evaluator.add_ground_truth(key, truth)
-            evaluator.add(key, *found.instances)
+            for evaluator in evaluators.values():
+                evaluator.add_ground_truth(key, truth)
+                evaluator.add(key, *found.instances)
             write(coco.results(found.image_id, dataset.categories, *found.instances))
             progress.update()
-    numbers, table = evaluator.summarize()
-    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, **evaluator.counts)
+    numbers, tables, counts = {}, {}, {}
+    for name, evaluator in evaluators.items():
+        measured, tables[name] = evaluator.summarize()
+        numbers, counts = numbers | measured, counts | evaluator.counts
+    if "voc" in evaluators:
+        counts["errors"] = {"rule": voc_errors.RULE, **voc_errors.total(tables["voc"])}
+    table = [functools.reduce(operator.or_, rows) for rows in zip(*tables.values(), strict=True)]
+    report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
+    if out:
+        _draw(evaluators.get("voc"), Path(out), dataset, folder, where)
     if show:
-        print(coco_table.text_of(numbers, table))
+        texts = {"coco": coco_table.text_of, "voc": voc_table.text_of}
+        print("\n\n".join(texts[name](numbers, rows) for name, rows in tables.items()))
+        print(report.speed(clock, strategy))
     return numbers
 
 
-def detections(
-    task, model, strategy, batches: Iterable[dict], output: OutputConfig, *, any_size: bool = False
-) -> Iterator[Detections]:
-    """Yields the detections in each valid image of `batches`, in its own pixels; see `inference.each`."""
-    for outputs, facts in inference.each(task, model, strategy, batches, any_size=any_size):
+def _evaluators(experiment, dataset, folder) -> dict[str, Any]:
+    """`coco`, `voc` or both, as `experiment.metrics` says."""
+    wanted = {"auto": "both" if dataset.difficult else "coco"}.get(experiment.metrics, experiment.metrics)
+    chosen: dict[str, Any] = {}
+    if wanted in ("coco", "both"):
+        sigmas = info.sigmas(folder) if experiment.detector.keypoints else ()
+        chosen["coco"] = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
+    if wanted in ("voc", "both"):
+        chosen["voc"] = voc.Evaluator(dataset.categories, keep=errors.MOST)
+    return chosen
+
+
+def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) -> None:
+    """The curves and the worst errors; those of an evaluation before this one go if there are no new ones."""
+    if evaluator is None:
+        for name in VOC_FILES:
+            (out / name).unlink(missing_ok=True)
+        return
+
+    def read(key):
+        return image.decode(records.decode(index.read(folder, where, key[1])).encoded).numpy()
+
+    rankings = evaluator.rankings()
+    precision_recall.write(out, rankings, dataset.names)
+    errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), dataset.names, read)
+
+
+def detections(task, model, strategy, batches: Iterable[dict], output: OutputConfig, **options) -> Iterator[Detections]:
+    """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `inference.each`."""
+    for outputs, facts in inference.each(task, model, strategy, batches, **options):
         yield in_original(outputs, facts, output)
 
 

@@ -1,0 +1,108 @@
+"""errors.jpg: the surest false positives of each kind and the largest missed objects, cut out of their images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tfrecog import draw, photos
+from tfrecog.evaluations.mistakes import words
+from tfrecog.metrics.voc_errors import MISSED, Error
+
+SHEET, MOST = "errors.jpg", 6
+CELL, LETTER, HEADING = 224, 15, 20  # pixels
+SAID, TRUE = (213, 94, 0), (0, 158, 115)  # vermilion and bluish green (Okabe and Ito 2008)
+MARGIN = 0.25  # of the longer side, around what is shown
+SMALLEST = 48  # side of a crop in pixels of the image, so that there is something to see around a small object
+TITLES = {
+    "mislocalised": "mislocalised: its class, but not its place",
+    "misclassified": "misclassified: the place of another class",
+    "duplicate": "duplicate: of an object found already with a higher score",
+    "background": "background: neither the place nor the class of an object",
+    MISSED: "missed: the largest objects that no detection finds, with what comes nearest",
+}
+
+
+def write(
+    out: Path, errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., np.ndarray]
+) -> None:
+    """Writes OUT/errors.jpg, or removes it if nothing is wrong.
+
+    Args:
+        errors: of each kind, the worst first.
+        names: of the classes [K].
+        read: the image uint8 [H, W, 3] of the key of an error.
+    """
+    if not any(errors.values()):
+        (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
+        return
+    photos.save(sheet(errors, names, read), out / SHEET)
+
+
+def sheet(errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., np.ndarray]) -> np.ndarray:
+    """Sheet uint8 [H, W, 3] with a row for each kind of which there are errors; arguments as of `write`."""
+    blank, rows = np.full([CELL, CELL, 3], 255, np.uint8), []
+    for kind, some in errors.items():
+        if some:
+            cells = [crop(read(error.key), error) for error in some] + [blank] * (MOST - len(some))
+            captions = [caption(error, names) for error in some] + [""] * (MOST - len(some))
+            rows.append((TITLES[kind], draw.sheet(cells, MOST, captions, CELL, LETTER)))
+    width = rows[0][1].shape[1]
+    parts = [_heading([("the detection", SAID), ("   the object that it overlaps most", TRUE)], width)]
+    for title, cells in rows:
+        parts += [_heading([(title, (0, 0, 0))], width), cells]
+    return np.concatenate(parts)
+
+
+def caption(error: Error, names: Sequence[str]) -> str:
+    """Two lines: what was said and how surely, and what is there and how much of it overlaps."""
+    said = words(names[error.label - 1], error.score) if error.label else "nothing said"
+    if not error.true_label:
+        return f"{said}\non nothing"
+    return f"{said}\non {names[error.true_label - 1]}, IoU {error.overlap:.2f}"
+
+
+def crop(image: np.ndarray, error: Error) -> np.ndarray:
+    """Square uint8 [CELL, CELL, 3] of an image [H, W, 3] around both boxes, which are drawn; gray beyond its edges."""
+    boxes = np.array([box for box in (error.box, error.true_box) if box is not None])
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    side = max(float((high - low).max()) * (1 + 2 * MARGIN), SMALLEST)
+    top, left = (low + high) / 2 - side / 2
+    # `extent` has x before y; what lies outside of the image becomes black, and is made gray by a mask.
+    extent, resampling = (left, top, left + side, top + side), Image.Resampling.BICUBIC
+    whole = Image.fromarray(image)
+    if side > 2 * CELL:  # `transform` takes single pixels: far fewer of them would be noise.
+        whole, extent = _smaller(whole, extent, side)
+    picture = whole.transform((CELL, CELL), Image.Transform.EXTENT, extent, resampling)
+    inside = Image.new("L", whole.size, 255).transform((CELL, CELL), Image.Transform.EXTENT, extent)
+    page = Image.new("RGB", (CELL, CELL), (200, 200, 200))
+    page.paste(picture, mask=inside)
+    canvas = ImageDraw.Draw(page)
+    for box, colour in ((error.true_box, TRUE), (error.box, SAID)):
+        if box is not None:
+            y1, x1, y2, x2 = (box - np.array([top, left, top, left])) * CELL / side
+            # White around it, so that it is seen on any ground.
+            canvas.rectangle((x1 - 1, y1 - 1, max(x1, x2 - 1) + 1, max(y1, y2 - 1) + 1), outline="white", width=4)
+            canvas.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
+    return np.asarray(page)
+
+
+def _smaller(whole, extent, side):
+    """The image and the extent in it, so much smaller that a crop of this side is about two cells wide."""
+    scale = 2 * CELL / side
+    size = [max(1, round(length * scale)) for length in whole.size]
+    ratios = [new / old for new, old in zip(size, whole.size, strict=True)] * 2
+    return whole.resize(size, Image.Resampling.LANCZOS), tuple(
+        place * ratio for place, ratio in zip(extent, ratios, strict=True)
+    )
+
+
+def _heading(parts, width):
+    """A line uint8 [h, width, 3] of texts in their colours."""
+    page = Image.new("RGB", (width, HEADING + 12), "white")
+    canvas, font, x = ImageDraw.Draw(page), ImageFont.load_default(HEADING), 4.0
+    for text, rgb in parts:
+        canvas.text((x, 8), text, rgb, font)
+        x += font.getlength(text)
+    return np.asarray(page)
