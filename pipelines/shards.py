@@ -52,6 +52,7 @@ class Source:
     problems: list[Problem] = dataclasses.field(default_factory=list)  # found before the records
     png_masks: bool = False
     options: str = ""  # part of every fingerprint: what else decides the records
+    encode: Callable = records.encode  # picklable: the bytes of what `make` returns
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
 def _run(waiting: list[Task], tasks: list[Task], source: Source, jobs: int) -> None:
     total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
     with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
-        write = Writer(source.make, source.info.keypoints, source.png_masks, source.info.num_classes)
+        write = Writer(source.make, source.info.keypoints, source.png_masks, source.info.num_classes, source.encode)
         try:
             pool.run(write, waiting, jobs=jobs, progress=bar.update)
         except BaseException:
@@ -142,6 +143,7 @@ class Writer:
     keypoints: tuple[str, ...]
     png_masks: bool
     classes: int  # K
+    encode: Callable[..., bytes] = records.encode
 
     def __call__(self, task: Task, at: Callable[[str], None]) -> None:
         """Writes the shard and its note; calls `at` with the name of each item before it is made."""
@@ -154,7 +156,7 @@ class Writer:
                 found += its_problems
                 if record is None:
                     continue
-                payload = records.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
+                payload = self.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
                 instances = int(np.sum(~record.crowd))
                 crowd, sides = len(record.crowd) - instances, [record.height, record.width]
                 counts = [instances, record.labelled_keypoints, record.label, crowd]

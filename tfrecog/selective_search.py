@@ -36,6 +36,9 @@ class Options:
     seed: Annotated[int, "Of the ranks."] = 0
 
 
+DEFAULT = Options()
+
+
 @dataclass
 class Segments:
     """What a grouping starts from: n segments of an image."""
@@ -47,7 +50,7 @@ class Segments:
     pairs: np.ndarray  # [m, 2] neighbours
 
 
-def propose(image: np.ndarray, options: Options = Options()) -> np.ndarray:
+def propose(image: np.ndarray, options: Options = DEFAULT) -> np.ndarray:
     """Proposals float32 [P, 4] of an image uint8 [H, W, 3] (RGB), in its pixels, the best first; none twice.
 
     The same image and options give the same proposals. ModuleNotFoundError: OpenCV is missing.

@@ -1,0 +1,255 @@
+"""Adds proposals, boxes where an object may be, to the records of a split.
+
+  python -m pipelines.proposals --data=data/voc --split=train --out=data/voc_proposals
+  python -m pipelines.proposals --data=data/voc --split=test --out=data/voc_proposals --mode=quality
+  python -m pipelines.proposals --data=data/voc --split=test --out=data/voc_rpn --method=file --file=proposals.npz
+
+R-CNN, SPP-net and Fast R-CNN read them (--detector.proposals=record). Selective search (Uijlings et al. 2013) is what
+the papers have; a grid takes no time; a file comes from `python -m tfrecog.propose`, or from elsewhere
+(tfrecog/proposals.py describes it). Everything else in the records stays as it is. The splits of a folder have their
+proposals from one method.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from pipelines import command, problems, proposals_of_file, shards
+from pipelines.problems import Problem, Refused
+from tfrecog import proposals, selective_search
+from tfrecog.data import index, info, records
+from tfrecog.data.example import Example
+from tfrecog.selective_search import Options
+
+_VERSION = 1  # of the methods: a new number builds old shards again
+
+
+@dataclass(frozen=True)
+class Item:
+    """A record of the split that gets proposals."""
+
+    row: int  # in its index
+    name: str  # place
+    checksum: bytes
+    boxes: np.ndarray | None = None  # from a file
+
+    def fingerprint(self) -> str:
+        """Differs when the record would."""
+        digest = hashlib.sha256(self.checksum + (b"" if self.boxes is None else self.boxes.tobytes()))
+        return digest.hexdigest()
+
+
+@dataclass
+class Proposed(records.Record):
+    """A record, and the bytes that it was read from."""
+
+    serialized: bytes = b""
+
+
+def encode(record: Proposed, **_) -> bytes:
+    """The bytes that a record was read from, with its proposals: nothing else changes, whatever it may hold."""
+    example = Example.FromString(record.serialized)
+    size = np.array([record.height, record.width] * 2, np.float64)
+    fractions = (np.asarray(record.proposals, np.float64).reshape(-1, 4) / size).astype(np.float32)
+    for key, column in zip(records.PROPOSAL, fractions.T, strict=True):
+        values = example.features.feature[key].float_list.value
+        del values[:]
+        values.extend(column.tolist())
+    return example.SerializeToString(deterministic=True)
+
+
+@dataclass(frozen=True)
+class Adder:
+    """Makes the record of an item with proposals; runs in the worker processes."""
+
+    folder: str
+    split: str
+    method: str
+    options: Options
+
+    def __call__(self, item: Item) -> tuple[records.Record, list[Problem]]:
+        try:
+            serialized = index.read(self.folder, _index(self.folder, self.split), item.row)
+        except index.CorruptRecord as error:
+            raise Refused(f"{self.folder}: {error}") from error
+        record = records.decode(serialized)
+        fields = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
+        made = Proposed(**fields, serialized=serialized)
+        found = []
+        try:
+            boxes = self._boxes(item, record)
+        except ValueError as error:
+            boxes = np.zeros([0, 4], np.float32)
+            found.append(_problem("image without proposals", made, str(error), "Replace the image and build again."))
+        made.proposals = boxes
+        if not len(boxes) and not found:
+            what = "it has no proposal, so nothing can be found in it"
+            remedy = "It is kept. More may be found with --mode=quality, a smaller --min_side or a larger --short_side."
+            if self.method == "file":
+                remedy = "It is kept. Add it to --file, if it should have some."
+            found.append(_problem("image without proposals", made, what, remedy))
+        return made, found
+
+    def _boxes(self, item: Item, record: records.Record) -> np.ndarray:
+        if item.boxes is not None:
+            return proposals.clip(item.boxes, record.height, record.width)[: self.options.max]
+        if self.method == "grid":
+            return proposals.grid(record.height, record.width, self.options)
+        return selective_search.propose(_picture(record), self.options)
+
+
+def _picture(record: records.Record) -> np.ndarray:
+    """Pixels uint8 [H, W, 3]; ValueError if there are none, or others than the record says."""
+    try:
+        with Image.open(io.BytesIO(record.encoded)) as image:
+            picture = np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow has many for what is no image.
+        raise ValueError(f"it cannot be decoded: {error}") from error
+    size, stated = picture.shape[:2], (record.height, record.width)
+    if size != stated:
+        raise ValueError(
+            f"it is {proposals_of_file.by(size)} (height x width), and its record says {proposals_of_file.by(stated)}"
+        )
+    return picture
+
+
+def _problem(kind: str, record: records.Record, what: str, remedy: str) -> Problem:
+    return Problem(kind, record.filename, what, remedy, record.source_id)
+
+
+@functools.lru_cache(maxsize=1)
+def _index(folder: str, split: str) -> index.Index:
+    return index.load(folder, split)
+
+
+def build(
+    data: str,
+    split: str,
+    out: str,
+    *,
+    method: str = "selective_search",
+    options: Options = selective_search.DEFAULT,
+    file: str = "",
+    shard_count: int = 0,
+    jobs: int = 0,
+) -> shards.Built:
+    """Writes the records of a split with proposals to another folder."""
+    if os.path.realpath(data) == os.path.realpath(out):
+        raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
+    try:
+        facts, where = info.load(data), index.load(data, split)
+    except (OSError, ValueError) as error:
+        raise Refused(str(error)) from error
+    words = proposals.describe(method, options)
+    boxes: dict[int, np.ndarray] = {}
+    if method == "selective_search":
+        try:
+            selective_search.opencv()
+        except ModuleNotFoundError as error:
+            raise Refused(str(error)) from error
+    elif method == "file":
+        boxes, said = proposals_of_file.of_file(file, data, where)
+        words = f"file {os.path.basename(file)}" + (f": {said}" if said else "")
+    _refuse_other_words(out, split, words)
+    checksums = _checksums(data, where)
+    empty = np.zeros([0, 4], np.float32) if method == "file" else None
+    items = [Item(i, where.place(i), checksums[i], boxes.get(i, empty)) for i in range(len(where))]
+    source = shards.Source(
+        items,
+        Adder(data, split, method, options),
+        dataclasses.replace(facts, splits={}, proposals=words),
+        bytes=sum(where.sizes),
+        options=repr((_VERSION, method, options)),
+        encode=encode,
+    )
+    # Shards that take minutes, so that a killed search loses little and all processes have work.
+    least = min(256, -(-len(items) // 16)) if method == "selective_search" else 0
+    by_size = -(-source.bytes // shards.SHARD_BYTES)
+    return shards.build(source, out, split, shards=shard_count or (least and max(least, by_size)), jobs=jobs)
+
+
+def _refuse_other_words(out: str, split: str, words: str) -> None:
+    there = info.load(out) if (Path(out) / info.FILE).is_file() else None
+    others = sorted(set(there.splits) - {split}) if there else []
+    if there and others and there.proposals != words:
+        raise Refused(
+            f"{out} has splits {others} with other proposals ({there.proposals or 'none'}, not {words}). The splits of "
+            "a folder have theirs from one method: give the same flags, or another --out"
+        )
+
+
+def _checksums(data: str, where: index.Index) -> list[bytes]:
+    """Of each record, as its file states it."""
+    found = []
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(os.path.join(data, name), "rb", buffering=0)) for name in where.shards]
+        for shard, offset, length in zip(where.shard, where.offset, where.length, strict=True):
+            found.append(os.pread(files[shard].fileno(), 4, int(offset + index.HEADER + length)))
+    return found
+
+
+def main() -> None:
+    values = flags.FLAGS
+    names = [field.name for field in dataclasses.fields(Options)]
+    _refuse_idle(values)
+    options = Options(**{name: values[name].value for name in names})
+    start = time.monotonic()
+    built = build(
+        values.data,
+        values.split,
+        values.out,
+        method=values.method,
+        options=options,
+        file=values.file,
+        shard_count=values.shards,
+        jobs=values.jobs,
+    )
+    seconds = time.monotonic() - start
+    made = built.split
+    kept = f" ({built.kept} shards were there already)" if built.kept else ""
+    print(f"{values.out}: {values.split} has {made.images:,} images with proposals{kept}; {seconds:,.0f} s")
+    print(f"  recall: python -m pipelines.check --data={values.out} --split={values.split} --recall=recall.png")
+    if built.problems:
+        print(f"{len(built.problems):,} problems, all in {values.out}/{values.split}.report.jsonl:")
+        print(problems.table(built.problems))
+
+
+def _refuse_idle(values: flags.FlagValues) -> None:
+    """A flag that the method does not read is a mistake."""
+    if (values.method == "file") != bool(values.file):
+        raise Refused("--method=file and --file=PROPOSALS.npz go together")
+    read = {"selective_search": {"mode", "max", "short_side", "min_side", "seed"}, "grid": {"max", "min_side"}}
+    read["file"] = {"max"}
+    for field in dataclasses.fields(Options):
+        if values[field.name].present and field.name not in read[values.method]:
+            raise Refused(f"--{field.name} is not read by --method={values.method}; leave it out")
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    command.define_output_flags()
+    flags.adopt_module_key_flags(command)
+    default, helps = selective_search.DEFAULT, {f.name: f.type.__metadata__[0] for f in dataclasses.fields(Options)}
+    flags.DEFINE_string("data", None, "Folder of the records that get proposals.", required=True)
+    flags.DEFINE_enum("method", "selective_search", proposals.METHODS, "Where the proposals come from.")
+    flags.DEFINE_string("file", "", "method=file: the NPZ with the proposals.")
+    flags.DEFINE_enum("mode", default.mode, ["fast", "quality"], f"selective_search: {helps['mode']}")
+    flags.DEFINE_integer("max", default.max, helps["max"], lower_bound=1)
+    flags.DEFINE_integer("short_side", default.short_side, f"selective_search: {helps['short_side']}", lower_bound=0)
+    flags.DEFINE_float("min_side", default.min_side, helps["min_side"], lower_bound=0)
+    flags.DEFINE_integer("seed", default.seed, f"selective_search: {helps['seed']}", lower_bound=0)
+
+
+if __name__ == "__main__":
+    define_flags()
+    command.run(main)
