@@ -9,8 +9,7 @@ The builder (https://www.tensorflow.org/datasets/catalog) downloads and prepares
 cannot be downloaded, such as imagenet2012, it wants in --manual_dir. The folder of a prepared dataset serves too.
 
 Images are copied byte by byte, and decoded once to see that they can be. An image's label becomes its class; objects
-become boxes, and VOC's difficult ones crowds, which count neither in training nor in evaluation. Masks and keypoints
-are not taken.
+become boxes, and those that VOC marks as difficult or truncated are marked. Masks and keypoints are not taken.
 
 A label map is taken where there is neither, or where --label_maps names it: segmentation_mask. --classes (a name a
 line, or `id name`) says what its values mean where the builder does not, and --ignore which do not count, as in
@@ -163,9 +162,10 @@ def build(
     source, numbers, size = _examples(builder.info, split, source_split)
     folder = str(builder.data_path)
     items = [Example(folder, split, source, number) for number in numbers]
-    facts = info.DatasetInfo(tuple(categories or ()), splits={}, image_labels=bool(keys.label))
+    difficult = tfds_features.marks_difficult(builder.info, keys)
+    facts = info.DatasetInfo(tuple(categories or ()), {}, image_labels=bool(keys.label), difficult=difficult)
     facts = mapped.facts(table.categories) if table else facts
-    options = repr((keys, table)) if table else repr(keys)
+    options = repr((keys, table)) if table else repr(keys) + " difficult" * difficult
     return shards.build(
         shards.Source(items, Maker(keys, facts, table), facts, size, options=options),
         out,
@@ -230,7 +230,7 @@ def main() -> None:
         return
     print(labelled.report(values.out, values.split, built, facts.num_classes))
     if not facts.image_labels:
-        print(f"They have {built.split.instances:,} instances and {built.split.crowd:,} crowds or difficult ones")
+        print(f"They have {built.split.instances:,} instances and {built.split.crowd:,} crowds")
 
 
 def define_flags() -> None:

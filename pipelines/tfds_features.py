@@ -18,6 +18,7 @@ SUPPORTED = (
 )
 # What builders call label maps that have no feature of their own kind (LabeledImage).
 MAPS = ("segmentation_label", "segmentation_mask", "segmentation", "annotation", "label_map", "semantic_map", "mask")
+DIFFICULT = "is_difficult"  # of VOC's objects
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ def keys_of(builder_info: tfds.core.DatasetInfo, label_maps: str = "") -> tuple[
     if found:
         return _of_maps(image, found, features)
     raise Refused(_unsupported(builder_info, "no label"))
+
+
+def marks_difficult(builder_info: tfds.core.DatasetInfo, keys: Keys) -> bool:
+    """Whether objects say that they are difficult, as VOC's do."""
+    features = builder_info.features or {}
+    return bool(keys.objects) and DIFFICULT in features[keys.objects].feature
 
 
 def _label_map(features) -> str:
@@ -144,8 +151,6 @@ class Reader:
             return np.asarray(objects[key], dtype)[keep] if key in objects else otherwise
 
         none = np.zeros(len(labels), bool)
-        # VOC's difficult objects count for nothing in its evaluation, as crowds do in COCO's.
-        crowd = column("is_crowd", none, bool) | column("is_difficult", none, bool)
         record = records.Record(
             encoded=image.data,
             format=image.format,
@@ -156,8 +161,10 @@ class Reader:
             boxes=boxes,
             labels=labels,
             names=[self.info.names[label - 1] for label in labels],
-            crowd=crowd,
+            crowd=column("is_crowd", none, bool),
             areas=column("area", np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.float32),
             ids=column("id", np.full(len(labels), -1), np.int64),
+            difficult=column(DIFFICULT, None, bool),
+            truncated=column("is_truncated", None, bool),
         )
         return record, found

@@ -173,19 +173,19 @@ def test_a_part_of_a_split_is_those_examples(data_dir, tmp_path, read_all):
     assert [record.encoded for record in some] == [record.encoded for record in every[1:]]
 
 
-def test_objects_become_boxes_and_difficult_ones_crowds(data_dir, tmp_path, read_all):
+def test_objects_become_boxes_and_difficult_ones_are_marked(data_dir, tmp_path, read_all):
     made = _build(data_dir, "small_voc", tmp_path)
     assert [problem.kind for problem in made.problems] == ["object without box or class"]
     facts = info.load(tmp_path)
     assert not facts.image_labels and facts.names == ("potted plant", "tv monitor")
-    assert (facts.splits["train"].instances, facts.splits["train"].crowd) == (3, 2)
+    assert facts.difficult and (facts.splits["train"].instances, facts.splits["train"].crowd) == (5, 0)
     for record in read_all(tmp_path, "train"):
         number = int(record.source_id) - 7
         np.testing.assert_array_equal(image.decode(record.encoded), PHOTOS[number])
         assert record.boxes.tolist() == [[10, 15, 30, 45], [1, 2, 39, 58]][: number + 1]
         assert record.areas.tolist() == [600, 2128][: number + 1]
         assert record.names == ["potted plant", "tv monitor"][: number + 1]
-        assert record.crowd.tolist() == [False, True][: number + 1]
+        assert record.difficult.tolist() == [False, True][: number + 1] and not record.crowd.any()
         assert record.ids.tolist() == [100 * number, 100 * number + 1][: number + 1]
 
 
