@@ -81,7 +81,15 @@ def any_record(draw):
         keypoints = np.array(
             draw(st.lists(st.lists(joint, min_size=3, max_size=3), min_size=n, max_size=n)), np.float32
         )
-    return record_of(height, width, boxes, masks, keypoints)
+    record = record_of(height, width, boxes, masks, keypoints)
+    if n and draw(st.booleans()):  # A column of no object is the same on disk as none.
+        record.difficult = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+        record.truncated = ~record.difficult
+        record.poses = ["Left", "", "Unspecified", "Frontal"][:n]
+    if draw(st.booleans()):
+        some = draw(st.lists(st.tuples(*corner, *corner), max_size=5))
+        record.proposals = np.array(some, np.float32).reshape(-1, 4)
+    return record
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,7 +111,7 @@ def test_run_lengths_are_those_of_pycocotools(data, height, width):
 
 @tf.function(reduce_retracing=True, input_signature=[tf.TensorSpec([], tf.string)])
 def parse_with_everything(serialized):
-    return parse(serialized, masks=True, keypoints=3, mask_size=7)
+    return parse(serialized, masks=True, keypoints=3, mask_size=7, proposals=True)
 
 
 def sampled(record, i, side=7):
@@ -134,6 +142,8 @@ def test_the_graph_parses_what_decode_decodes(png_masks, record):
     np.testing.assert_array_equal(got["labels"], record.labels)
     np.testing.assert_array_equal(got["crowd"], record.crowd)
     np.testing.assert_array_equal(got["areas"], record.areas)
+    np.testing.assert_array_equal(got["difficult"], np.zeros(n) if record.difficult is None else record.difficult)
+    np.testing.assert_array_equal(got["proposals"], np.zeros([0, 4]) if record.proposals is None else record.proposals)
     assert [name.decode() for name in got["names"]] == record.names
     assert (got["height"], got["width"]) == (record.height, record.width)
     assert got["filename"].decode() == record.filename
@@ -194,6 +204,15 @@ def test_columns_that_do_not_fit_together_are_an_error():
     record.areas = record.areas[:0]
     with pytest.raises(ValueError, match="1 labels but 0 areas"):
         records.encode(record)
+    for column, value in (
+        ("difficult", np.zeros(2, bool)),
+        ("truncated", np.zeros(0, bool)),
+        ("poses", ["Left", "Rear"]),
+    ):
+        record = record_of(10, 20, [[1, 2, 5, 12]])
+        setattr(record, column, value)
+        with pytest.raises(ValueError, match=f"1 labels but {len(value)} {column}"):
+            records.encode(record)
 
 
 def test_the_record_carries_the_hash_of_its_image():
