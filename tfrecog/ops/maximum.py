@@ -32,9 +32,14 @@ def bins(boxes, scale, length, size):
 
 def pool(features, boxes, owner, scale, *, size):
     """RoIPool [n, S, S, C] of boxes [n, 4] in images owner [n] of features [B, H, W, C]; an empty bin is 0."""
+    return tf.reshape(pyramid(features, boxes, owner, scale, sizes=(size,)), [-1, size, size, features.shape[-1]])
+
+
+def pyramid(features, boxes, owner, scale, *, sizes):
+    """As `pool` with several S, of which the bins follow one another, [n, bins, C]; they share the work on the map."""
     shape, channels = tf.shape(features), features.shape[-1]
-    cells = shape[0] * shape[1] * shape[2]
-    lookup = _lookup(*bins(boxes, scale, shape[1:3], size), owner, shape)
+    cells, together = shape[0] * shape[1] * shape[2], sum(size**2 for size in sizes)
+    lookup = _lookup([bins(boxes, scale, shape[1:3], size) for size in sizes], owner, shape)
     total = tf.size(lookup.order)
 
     def by_group(function, features, group):
@@ -55,7 +60,7 @@ def pool(features, boxes, owner, scale, *, size):
 
         value = tf.reshape(by_group(values, features, group), [-1, group])
         place = tf.math.invert_permutation(lookup.order)[:, None] + tf.range(channels // group) * total
-        value = tf.reshape(tf.gather(value, place), [-1, size, size, channels])
+        value = tf.reshape(tf.gather(value, place), [-1, together, channels])
 
         def gradient(upstream):
             group = _channels_at_once(features, 8)
@@ -83,29 +88,47 @@ class _Lookup(NamedTuple):
     width: tf.Tensor  # W
 
 
-def _lookup(first, end, owner, shape):
-    """The _Lookup of bins from `first` to `end` [n, 2, S], in images owner [n] of a map of shape [B, H, W, C]."""
-    full = (end > first)[:, 0, :, None] & (end > first)[:, 1, None, :]
-    extent = tf.cast(tf.maximum(end - first, 1), tf.float32)
-    level = tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
-    last = end - tf.bitwise.left_shift(1, level)
-    count = tf.maximum(tf.reduce_max(level, axis=[0, 2]) + 1, 1)
-    beyond = tf.cast(last > first, tf.int32)
-    kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 3 + beyond[:, 0, :, None] + beyond[:, 1, None, :]
+def _lookup(ends, owner, shape):
+    """The _Lookup of bins in images owner [n] of a map of shape [B, H, W, C].
+
+    `ends` has their first and end cells, both [n, 2, S], for each S. A box's bins follow one another.
+    """
+    levels = [_windows(end - first) for first, end in ends]
+    count = tf.reduce_max(tf.stack([tf.reduce_max(level, axis=[0, 2]) for level in levels]), axis=0)
+    count = tf.maximum(count + 1, 1)
     kinds = count[0] * count[1] * 3
-    kind = tf.reshape(tf.where(full, kind, kinds), [-1])
-    order = tf.argsort(kind, stable=True)
     base = (owner * shape[1] * shape[2])[:, None, None]
-    corners = [base + y[:, 0, :, None] * shape[2] + x[:, 1, None, :] for y in (first, last) for x in (first, last)]
+
+    def of_size(first, end, level):
+        """The kind [n, S * S] of each bin, and the first cells [4, n, S * S] of its windows."""
+        last = end - tf.bitwise.left_shift(1, level)
+        full = (end > first)[:, 0, :, None] & (end > first)[:, 1, None, :]
+        beyond = tf.cast(last > first, tf.int32)
+        kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 3
+        kind += beyond[:, 0, :, None] + beyond[:, 1, None, :]
+        corners = [base + y[:, 0, :, None] * shape[2] + x[:, 1, None, :] for y in (first, last) for x in (first, last)]
+        bins = first.shape[2] ** 2
+        return tf.reshape(tf.where(full, kind, kinds), [-1, bins]), tf.reshape(tf.stack(corners), [4, -1, bins])
+
+    found = [of_size(*end, level) for end, level in zip(ends, levels, strict=True)]
+    kind = tf.reshape(tf.concat([kind for kind, _ in found], axis=1), [-1])
+    corner = tf.reshape(tf.concat([corner for _, corner in found], axis=2), [4, -1])
+    order = tf.argsort(kind, stable=True)
     members = tf.math.bincount(kind, minlength=kinds + 1, maxlength=kinds + 1)
     used = tf.reduce_any(tf.reshape(members[:kinds], [count[0], count[1], 3]) > 0, axis=2)
     return _Lookup(
         order=order,
-        corner=tf.gather(tf.reshape(tf.stack(corners), [4, -1]), order, axis=1),
+        corner=tf.gather(corner, order, axis=1),
         start=tf.cumsum(members, exclusive=True),
         widest=tf.reduce_max(tf.where(used, tf.range(count[1]), 0), axis=1),
         width=shape[2],
     )
+
+
+def _windows(extent):
+    """The exponent [...] int32 of the largest power of two that is no more than an extent [...] in cells, or than 1."""
+    extent = tf.cast(tf.maximum(extent, 1), tf.float32)
+    return tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
 
 
 def _extremes(larger, cells, lookup):

@@ -49,12 +49,7 @@ def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align"
 
     The map of level k has stride 2**k. `op` is "roi_align" or "roi_pool".
     """
-    levels = sorted(features)
-    if levels != list(range(levels[0], levels[-1] + 1)):
-        raise ValueError(f"A pyramid has every level between its lowest and its highest; got {levels}.")
-    boxes = tf.stop_gradient(boxes)
-    choice = level_of(boxes, levels[0], levels[-1]) - levels[0]
-    maps, scales = [features[k] for k in levels], [2.0**-k for k in levels]
+    maps, scales, choice = _levels(features, boxes)
     if op == "roi_pool":
         return _pool(maps, scales, boxes, choice, size)
     return _align(maps, scales, boxes, choice, size, samples, aligned, lowering)
@@ -66,10 +61,20 @@ def pyramid(features, boxes, *, sizes):
     A level of the pyramid is the maximum in each of S² bins, for each S of `sizes`, as RoIPool takes it; the bins of
     all levels follow one another, each level's by row. `features` are as of `multilevel`.
     """
-    pooled = [multilevel(features, boxes, size=size, op="roi_pool") for size in sizes]
+    maps, scales, choice = _levels(features, boxes)
+    pool = functools.partial(maximum.pyramid, sizes=sizes)
+    out = _each(pool, [tf.cast(m, tf.float32) for m in maps], scales, *_flat(tf.stop_gradient(boxes), choice))
     batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
-    levels = zip(pooled, sizes, strict=True)
-    return tf.concat([tf.reshape(x, [batch, rois, size**2, x.shape[-1]]) for x, size in levels], axis=2)
+    return tf.cast(tf.reshape(out, [batch, rois, *out.shape[1:]]), maps[0].dtype)
+
+
+def _levels(features, boxes):
+    """Of a pyramid {level: map} its maps, their scales, and which of them suits each of boxes [B, R, 4], [B, R]."""
+    levels = sorted(features)
+    if levels != list(range(levels[0], levels[-1] + 1)):
+        raise ValueError(f"A pyramid has every level between its lowest and its highest; got {levels}.")
+    choice = level_of(tf.stop_gradient(boxes), levels[0], levels[-1]) - levels[0]
+    return [features[k] for k in levels], [2.0**-k for k in levels], choice
 
 
 def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):
