@@ -25,8 +25,32 @@ WHOLE = CLASSIFIER | {"augment__crop": "whole"}
 FCN, FCN16S = {"task": "segmentation"}, {"segmenter__name": "fcn16s"}
 ON_RESNET = {"segmenter__backbone__name": "resnet18", "segmenter__padding": 0}
 
+RECORD, SINGLE = {"detector__proposals": "record"}, {"detector__neck": "single"}
+PYRAMID, POOL = SINGLE | {"detector__pool": "pyramid"}, SINGLE | {"detector__pool": "roi_pool"}
+WARP = RECORD | {"detector__pool": "warp", "detector__box__size": 64}
+VGG = SINGLE | {"detector__backbone__name": "vgg16"}
+C4 = {"detector__neck": "c4"}
+
 # What is set, the flag that is then read by nothing, and a change with which it is read.
 UNREAD = [
+    ({"data__max_proposals": 500}, "data.max_proposals", RECORD),
+    (RECORD | {"detector__rpn__train__total": 300}, "detector.rpn.train.total", {"detector__proposals": "rpn"}),
+    (SINGLE | {"detector__fpn__channels": 64}, "detector.fpn.channels", {"detector__neck": "fpn"}),
+    (WARP | {"detector__fpn__norm": "batch"}, "detector.fpn.norm", {"detector__pool": "roi_align"}),
+    (WARP | {"detector__neck": "c4"}, "detector.neck", {"detector__pool": "roi_align"}),
+    ({"detector__level": 5}, "detector.level", SINGLE),
+    (POOL | {"detector__pyramid": (1, 2)}, "detector.pyramid", PYRAMID),
+    (PYRAMID | {"detector__box__size": 6}, "detector.box.size", POOL),
+    (PYRAMID | {"detector__box__pool_samples": 1}, "detector.box.pool_samples", {"detector__pool": "roi_align"}),
+    (WARP | {"detector__aligned": True}, "detector.aligned", {"detector__pool": "roi_align"}),
+    ({"detector__box__context": 5}, "detector.box.context", WARP),
+    (C4 | {"detector__box__dropout": 0.5}, "detector.box.dropout", SINGLE),
+    (
+        SINGLE | {"detector__box__layers": 0, "detector__box__dropout": 0.5},
+        "detector.box.dropout",
+        {"detector__box__layers": 1},
+    ),
+    (VGG | {"detector__backbone__norm": "group"}, "detector.backbone.norm", {"detector__backbone__name": "resnet50"}),
     ({"classifier__dropout": 0.5}, "classifier.dropout", ALEXNET),
     ({"augment__mixup": 0.2}, "augment.mixup", CLASSIFIER),
     (CLASSIFIER | {"detector__masks": True}, "detector.masks", {"task": "detection"}),
@@ -72,6 +96,19 @@ def test_schedules_are_compared_by_one_flag(choice):
 
 
 WRONG = [
+    (VGG | {"detector__neck": "fpn"}, "detector.backbone.name=vgg16: .*neck=single"),
+    (VGG | {"detector__level": 5}, "detector.level=5: vgg16 .* level 4"),
+    (SINGLE | {"detector__level": 3}, "detector.level=3: "),
+    (WARP | {"detector__proposals": "rpn"}, "detector.pool=warp: .*add --detector.proposals=record"),
+    (WARP | {"detector__masks": True}, "detector.masks=True: .*choose roi_align"),
+    (PYRAMID | {"detector__keypoints": True}, "detector.keypoints=True: .*choose roi_align"),
+    (PYRAMID | {"detector__neck": "c4"}, "detector.pool=pyramid: res5"),
+    (PYRAMID | {"detector__box__convs": 2}, "detector.box.convs=2: "),
+    (WARP | {"detector__box__size": 7}, "detector.box.size=7: .*needs 32"),
+    (WARP | {"detector__box__context": 32}, "detector.box.context=32: leaves nothing"),
+    (SINGLE | {"detector__box__svd": (8,)}, "detector.box.svd=8: needs a number for each of --detector.box.layers=2"),
+    (SINGLE | {"detector__box__negative_iou": 0.5}, "detector.box.negative_iou=0.5: must be less"),
+    (VGG | {"detector__backbone__frozen_stages": 6}, "detector.backbone.frozen_stages=6: there are 5, conv1"),
     (CLASSIFIER | {"augment__area": (0.0, 1.0)}, "augment.area=0.0,1.0: must be more than 0"),
     (CLASSIFIER | {"augment__area": (0.5, 0.1)}, "augment.area=0.5,0.1: the smaller"),
     (CLASSIFIER | {"augment__aspect": (1.0,)}, "augment.aspect=1.0: needs 2"),
@@ -112,3 +149,17 @@ def test_a_network_that_would_not_cover_an_image_is_refused(settings, flag):
     limits.check(experiment_of(**FCN))
     with pytest.raises(ValueError, match=f"--{flag}="):
         limits.check(experiment_of(**FCN, **settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        VGG,
+        VGG | RECORD | {"detector__pool": "pyramid"},
+        WARP | {"detector__backbone__name": "alexnet"},
+        PYRAMID | RECORD,
+    ],
+    ids=["Faster R-CNN", "SPP-net", "R-CNN", "SPP-net on a ResNet"],
+)
+def test_the_family_as_published_is_not_refused(settings):
+    limits.check(experiment_of(**settings))

@@ -252,3 +252,28 @@ def test_an_fcn_of_a_finer_stride_starts_as_the_coarser_one(tmp_path, monkeypatc
         tmp_path, fine, skip_mismatched=True, experiment=of_task("segmentation", "fcn8s", skip_scales=(0.01, 1.0))
     )
     assert "warning" in report and "segmenter.skip_scales" in report
+
+
+TRUNK = tuple(f"trunk/dense{i}/{name}" for i in (1, 2) for name in ("kernel", "bias"))
+FC = tuple(f"fc{i}/{name}" for i in (6, 7) for name in ("kernel", "bias"))
+
+
+def test_fc6_and_fc7_of_a_classifier_become_the_trunk_of_a_roi(tmp_path):
+    there = stand_in("backbone/conv1_1/kernel", *FC, "fc8/kernel")
+    for i, variable in enumerate(there.variables):
+        variable.assign([i, -i])
+    checkpoints.save(tmp_path, 0, there, None, keep=1)
+    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("classification", "vgg16")))
+    ours = stand_in("backbone/conv1_1/kernel", *TRUNK, "box/logits/kernel")
+    report = warm_start.load_weights(tmp_path, ours, skip_mismatched=True, experiment=Experiment())
+    assert "5 of 6 variables" in report and "Only there, 1:\n  fc8/kernel" in report
+    for i, variable in enumerate(ours.variables[:5]):
+        np.testing.assert_array_equal(variable, [i, -i])
+
+
+def test_fully_connected_layers_of_another_size_are_left_out_with_their_biases():
+    wanted = {f"model/{path}": np.zeros([4] if path.endswith("bias") else [9, 4]) for path in TRUNK}
+    keys = {f"model/{path}": (path, [4] if path.endswith("bias") else [9, 4]) for path in FC}
+    assert set(warm_start._as_trunk(wanted, keys).values()) == {f"model/{path}" for path in FC}
+    keys["model/fc6/kernel"] = ("", [25, 4])
+    assert set(warm_start._as_trunk(wanted, keys).values()) == {"model/fc7/kernel", "model/fc7/bias"}
