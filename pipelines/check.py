@@ -2,6 +2,7 @@
 
   python -m pipelines.check --data=data/coco
   python -m pipelines.check --data=data/coco --split=val --out=sheet.png
+  python -m pipelines.check --data=data/voc_proposals --split=test --recall=recall.png
 
 Each record is read with its checksum and its image is decoded; images with the same bytes are found, in one split or in
 two. Of label maps the pixels of each class are counted, and for training the weights are printed that make rare classes
@@ -20,7 +21,7 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import command, contact_sheet, pool, problems, suspicions
+from pipelines import command, contact_sheet, pool, problems, recall, suspicions
 from pipelines.facts import Facts
 from pipelines.problems import Problem, Refused
 from tfrecog import atomic
@@ -77,6 +78,10 @@ class ShardReader:
             facts.damage.append(f"{place}, {record.filename}: {damage}; replace the image and build again")
         if damage := self._map_damage(record, facts):
             facts.damage.append(f"{place}, {record.filename}: {damage}; correct its label map and build again")
+        if self.info.proposals and not (record.proposals is not None and len(record.proposals)):
+            what = "it has no proposal, so nothing can be found in it with --detector.proposals=record"
+            remedy = "See the report of pipelines.proposals for the reason."
+            facts.suspicious.append(Problem("image without proposals", record.filename, what, remedy, record.source_id))
         facts.suspicious += suspicions.of_record(record, len(self.info.keypoints), self.max_instances)
 
     def _map_damage(self, record: records.Record, facts: Facts) -> str:
@@ -190,7 +195,7 @@ def main() -> int:
         raise Refused(str(error)) from error
     if values.split and values.split not in facts_of.splits:
         raise Refused(f"{values.data} has no split {values.split!r}; it has {', '.join(facts_of.splits)}")
-    damage, whole, seen = 0, [], {}
+    damage, whole, seen, covered = 0, [], {}, {}
     for split in [values.split] if values.split else facts_of.splits:
         facts = check(
             values.data,
@@ -210,7 +215,16 @@ def main() -> int:
         for line in facts.damage:
             print(f"  DAMAGED: {line}")
         damage += len(facts.damage)
+        covered[split] = facts.coverage
         whole += [] if facts.damage else [split]
+    if values.recall:
+        if not any(coverage.counts for coverage in covered.values()):
+            raise Refused(f"--recall: the records of {values.data} have no proposals; pipelines.proposals adds some")
+        try:
+            recall.draw(covered, values.recall)
+        except atomic.CannotWrite as error:
+            raise Refused(str(error)) from error
+        print(f"recall against the number of proposals: {values.recall}")
     if values.out and whole:
         try:
             undrawn = contact_sheet.write(values.data, whole, values.out)
@@ -230,6 +244,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data", None, "Folder with dataset.json.", required=True)
     flags.DEFINE_string("split", "", "Only this split. Empty: all.")
     flags.DEFINE_string("out", "", "Write a picture (PNG) of some records of each split here, annotations drawn.")
+    flags.DEFINE_string("recall", "", "Write the curve (PNG) of recall against the number of proposals here.")
     flags.DEFINE_integer("max_instances", 100, "Report images with more; training leaves the rest out.", lower_bound=1)
     flags.DEFINE_integer("min_keypoints", 1, "Count images that train keypoints with as many or more.", lower_bound=0)
     flags.DEFINE_boolean("decode", True, "Decode every image; without, a check is faster.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipelines.map_facts import MapFacts
 from pipelines.problems import Problem
+from pipelines.recall import Coverage
 from tfrecog.data import records
 
 # COCO's bounds of small and medium objects, square pixels.
@@ -33,6 +34,7 @@ class Facts:
     classes: Counter = field(default_factory=Counter)  # instances by label
     labelled: Counter = field(default_factory=Counter)  # images by the label of the whole image
     maps: MapFacts = field(default_factory=MapFacts)
+    coverage: Coverage = field(default_factory=Coverage)  # of the objects by proposals
     pictures: list[tuple[bytes, str, int]] = field(default_factory=list)  # digest, file and label of each image
     sizes: Counter = field(default_factory=Counter)
     most: int = 0  # instances in an image
@@ -64,6 +66,7 @@ class Facts:
         self.poses.update(pose for pose, counts in zip(record.poses or [], instances, strict=False) if counts)
         self.classes.update(record.labels[instances].tolist())
         self.labelled.update([record.label] if record.label else [])
+        self.coverage.add(record)
         digest = hashlib.sha256(record.encoded).digest()[:16]
         self.pictures.append((digest, record.filename, record.label))
         areas = record.areas[instances]
@@ -116,7 +119,7 @@ class Facts:
                 "  keypoints by joint, visible + hidden:",
                 *_columns([f"{name} {self.joints[j, 2]:,} + {self.joints[j, 1]:,}" for j, name in enumerate(joints)]),
             ]
-        return "\n".join(lines)
+        return "\n".join(lines + self.coverage.lines())
 
     def _marks(self) -> list[str]:
         """What Pascal VOC marks in objects, where something is marked."""
