@@ -57,15 +57,13 @@ class Coverage:
         if not self.counts:
             return []
         mean, none = np.mean(self.counts), self.counts.count(0)
-        found = [
-            f"  proposals: {mean:,.0f} an image ({min(self.counts):,} to {max(self.counts):,}), {none:,} images have none"
-        ]
+        most = f"{min(self.counts):,} to {max(self.counts):,}"
+        found = [f"  proposals: {mean:,.0f} an image ({most}), {none:,} images have none"]
+        head = "".join(f"{f'IoU {overlap}':>9}" for overlap in OVERLAPS)
         for what, least in GROUPS.items():
             total = int(np.sum(np.array(self.areas) >= least))
             found.append(f"  {total:,} {what}: recall at IoU {' and '.join(map(str, OVERLAPS))}, mean best overlap")
-            found.append(
-                "    proposals  " + "".join(f"{f'IoU {overlap}':>9}" for overlap in OVERLAPS) + "      ABO     MABO"
-            )
+            found.append(f"    proposals  {head}      ABO     MABO")
             for number, recall, abo, mabo in self.numbers(least) if total else []:
                 found.append(f"    {number:9,}  " + "".join(f"{value:9.3f}" for value in [*recall, abo, mabo]))
         return found

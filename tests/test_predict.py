@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import draw, evaluate, photos, predict
+from tfrecog import draw, evaluate, photos, predict, proposals
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import detection, index, info, records
 from tfrecog.evaluations.detection import DETECTIONS
@@ -94,6 +94,27 @@ def test_keypoints_are_written_and_the_sure_ones_drawn(tmp_path, prediction, str
     around = np.asarray(Image.open(tmp_path / "seen" / "a.jpg"))[y - 6 : y + 7, x - 6 : x + 7].astype(int)
     green = abs(around - draw.LEFT).max(axis=-1) < 60  # JPEG changes colours a little.
     assert green.any() == (above[0] > 0)
+
+
+class Best(RedFinder):
+    """Says that the first proposal is a dog."""
+
+    def __init__(self, words):
+        self.info = dataclasses.replace(RedFinder.info, proposals=words)
+
+    def predict(self, model, batch):
+        return super().predict(model, batch) | {"boxes": batch["proposals"][:, :4]}
+
+
+def test_a_detector_on_proposals_gets_those_that_its_records_words_say(tmp_path, prediction, strategy):
+    """The best of a grid is the whole picture."""
+    detector = dataclasses.replace(prediction.detector, proposals="record")
+    prediction = dataclasses.replace(prediction, detector=detector)
+    path = save_picture(tmp_path / "a.png", 100, 200, (20, 40, 60, 100))
+    predict.predict(Best("grid max=9"), None, strategy, prediction, [path])
+    np.testing.assert_allclose(rows_of(prediction)[0]["bbox"], [0, 0, 200, 100], atol=1e-3)
+    with pytest.raises(ValueError, match=r"'file p\.npz' in its dataset\.json.*run tfrecog\.evaluate"):
+        predict.predict(Best("file p.npz"), None, strategy, prediction, [path])
 
 
 def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, prediction, strategy):
@@ -221,18 +242,21 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     shard = "val-00000-of-00001.tfrecord"
     record = records.Record(
         path.read_bytes(), suffix, 70, 90, path.name, "0", np.zeros([0, 4], np.float32), np.zeros(0, np.int64), [],
-        np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.int64),
+        np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.int64), proposals=proposals.grid(70, 90),
     )  # fmt: skip
     with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
         writer.write(records.encode(record))
-    dataset = info.DatasetInfo(CATEGORIES, {"val": info.Split(1, 0, 0, (shard,))})
+    dataset = info.DatasetInfo(CATEGORIES, {"val": info.Split(1, 0, 0, (shard,))}, proposals="grid")
     info.save(tmp_path, dataset)
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
-    (expected,) = detection.evaluation(data, dataset, index.load(tmp_path, "val"), 1)
-    got = predict.batch_of(photos.load(path), data)
+    (expected,) = detection.evaluation(data, dataset, index.load(tmp_path, "val"), 1, proposals=True)
+    picture = photos.load(path)
+    got = predict.batch_of(picture, data, proposals.of_words("grid")(picture))
     assert got.keys() == expected.keys()
     for name in got:
-        np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+        # Records keep proposals to the thousandth of a pixel.
+        close = 2e-3 if name == "proposals" else 0
+        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=close, err_msg=name)
     # 90 * 128 / 70 = 164.57 pixels wide; the canvases are 1.36 and 1.67 times as wide as high, or just wide enough.
     width, canvas = (165, (128, 192)) if options else (164, (128, 192))
     assert got["size"].numpy().tolist() == [[128, width]] and got["image"].shape[1:3] == canvas

@@ -13,8 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, memory, photos, segment
+from tfrecog import proposals as kinds
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
+from tfrecog.data.detection import proposal_slots
 from tfrecog.evaluations import detection
 from tfrecog.metrics import coco, rle
 
@@ -44,6 +46,8 @@ class Prediction(Experiment):
 def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) -> dict[Path, str]:
     """Writes the detections in the images at `paths`, and a picture of each, to `prediction.out`.
 
+    Where the detector reads proposals, they are made as those of the run's records were.
+
     Returns:
         The files that could not be read, with the reason.
     """
@@ -52,9 +56,10 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
     names = [category.name for category in categories]
     broken: dict[Path, str] = {}
     output = prediction.detector.output
+    propose = kinds.of_words(task.info.proposals) if prediction.detector.proposals == "record" else None
     with detection.results_file(out) as write:
         for number, picture in photos.legible(paths, broken):
-            batch = batch_of(picture, prediction.data)
+            batch = batch_of(picture, prediction.data, propose(picture) if propose else None)
             (found,) = detection.detections(task, model, strategy, [batch], output, any_size=prediction.data.tight)
             rows = coco.results(number, categories, *found.instances)
             write(
@@ -71,8 +76,8 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
     return broken
 
 
-def batch_of(picture: np.ndarray, data: DataConfig) -> dict:
-    """A batch of one picture [H, W, 3], resized and padded as for evaluation."""
+def batch_of(picture: np.ndarray, data: DataConfig, proposals: np.ndarray | None = None) -> dict:
+    """A batch of one picture [H, W, 3], resized and padded as for evaluation, with its proposals [P, 4] if given."""
     original = tf.constant(picture.shape[:2])
     size = image.target_size(original, data.eval_short_side, data.long_side, data.size_rounding)
     if data.tight:
@@ -90,6 +95,8 @@ def batch_of(picture: np.ndarray, data: DataConfig) -> dict:
         "seed": tf.zeros([2], tf.int32),
         "valid": tf.constant(True),
     }
+    if proposals is not None:
+        batch |= proposal_slots(proposals * tf.tile(batch["scale"], [2]), data.max_proposals)
     return {name: value[None] for name, value in batch.items()}
 
 

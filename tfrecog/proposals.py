@@ -35,11 +35,15 @@ def describe(method: str, options: Options) -> str:
 def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
     """What makes proposals [P, 4] of an image uint8 [H, W, 3] as the words of dataset.json say.
 
-    ValueError: they were not made from the image alone.
+    ValueError: they were not made from the image alone, or what they need is missing.
     """
     method, *rest = words.split() or [""]
     if method == "selective_search" and rest:
         options = _options(words, rest[1:], mode=rest[0])
+        try:
+            selective_search.opencv()
+        except ModuleNotFoundError as error:
+            raise ValueError(str(error)) from error
         return lambda image: selective_search.propose(image, options)
     if method == "grid":
         options = _options(words, rest)
