@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import checkpoints, evaluate, inference, replicas, summaries
+from tfrecog import checkpoints, evaluate, inference, pictures, replicas, summaries
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info, records
 from tfrecog.evaluations import errors, precision_recall
@@ -203,6 +203,14 @@ def test_a_training_shows_vocs_number(tmp_path, capsys):
     progress.metrics(5, {"voc_mAP": 0.25, "voc_mAP_11": 0.5})
     progress.close()
     assert capsys.readouterr().out == "evaluated at step 5 (epoch 1.00): voc_mAP 0.2500\n"
+
+
+def test_tensorboard_has_the_curves_and_the_errors_of_the_evaluation_before(folder, out):
+    data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=100, long_side=120)
+    seen = pictures.predictions(wrong(), None, Experiment(workdir=str(out), data=data), replicas.strategy(1), 1)
+    assert set(seen) == {"predictions/0", "precision_recall", "errors"}
+    with Image.open(out / errors.SHEET) as sheet:
+        assert seen["errors"].shape == (sheet.height, sheet.width, 3)
 
 
 class Slow:

@@ -13,7 +13,7 @@ from PIL import Image
 from tfrecog import draw, inference, photos, segment
 from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, index, info, records, segmentation
-from tfrecog.evaluations import confusion, mistakes, worst
+from tfrecog.evaluations import confusion, errors, mistakes, precision_recall, worst
 from tfrecog.evaluations.detection import detections
 from tfrecog.metrics import rle
 
@@ -26,7 +26,8 @@ def predictions(
 ) -> dict[str, np.ndarray]:
     """Pictures uint8 [H, W, 3] of `count` images of the evaluation split: ground truth left, detections right.
 
-    Their names are predictions/0, predictions/1, ...
+    Their names are predictions/0, predictions/1, ...; with VOC's numbers there are also `precision_recall` and `errors`
+    of the evaluation before.
     """
     data, detector = experiment.data, experiment.detector
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
@@ -61,7 +62,8 @@ def predictions(
             dataset.names,
         )
         pictures.append(np.concatenate([want, got], axis=1))
-    return {f"predictions/{i}": picture for i, picture in enumerate(pictures)}
+    drawn = {f"predictions/{i}": picture for i, picture in enumerate(pictures)}
+    return drawn | _written(experiment, precision_recall=precision_recall.PICTURE, errors=errors.SHEET)
 
 
 def classified(
@@ -72,7 +74,9 @@ def classified(
     `predictions`: what it sees of `count` images, spread over the evaluation split, in green if it is right and else in
     red. `confusion`: of the evaluation before. `filters`: of the first layer.
     """
-    pictures = {"predictions": _said(task, model, experiment, strategy, count)} | _confusion(experiment)
+    pictures = {"predictions": _said(task, model, experiment, strategy, count)} | _written(
+        experiment, confusion=confusion.PICTURE
+    )
     kernels = filters(model)
     return pictures | ({"filters": kernels} if kernels is not None else {})
 
@@ -132,12 +136,13 @@ def segmented(
     for picture, record, row, (what, _) in zip(images, known, rows, said, strict=True):
         truth = segmentation.truth(data.records, dataset, where, row)
         seen.append((picture, truth, what["label_map"], record.filename))
-    return {"predictions": worst.triples(seen, dataset)} | _confusion(experiment)
+    return {"predictions": worst.triples(seen, dataset)} | _written(experiment, confusion=confusion.PICTURE)
 
 
-def _confusion(experiment):
-    path = Path(experiment.workdir) / confusion.PICTURE
-    return {"confusion": photos.load(path)} if path.is_file() else {}
+def _written(experiment, **files):
+    """Pictures by name of those files that the evaluation before has left in the run's folder."""
+    paths = {name: Path(experiment.workdir) / file for name, file in files.items()}
+    return {name: photos.load(path) for name, path in paths.items() if path.is_file()}
 
 
 def inputs(
