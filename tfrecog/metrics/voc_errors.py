@@ -69,19 +69,20 @@ class Worst:
             return
         for kind in FALSE:
             for i in np.flatnonzero(judged.verdicts == kind):
-                error = _error(key, truth, boxes, labels, scores, judged, i, judged.nearest[i])
-                self._keep(kind.name.lower(), error.label, scores[i], error)
+                of = key, truth, boxes, labels, scores, judged, i, judged.nearest[i]
+                self._keep(kind.name.lower(), int(labels[i]), scores[i], of)
         areas = np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1)
         for j in np.flatnonzero(judged.missed):
             i = int(judged.overlaps[:, j].argmax()) if len(boxes) and judged.overlaps[:, j].any() else -1
-            self._keep(MISSED, 0, areas[j], _error(key, truth, boxes, labels, scores, judged, i, j))
+            self._keep(MISSED, 0, areas[j], (key, truth, boxes, labels, scores, judged, i, j))
 
-    def _keep(self, kind, label, badness, error):
-        heap, entry = self._heaps[kind].setdefault(label, []), (float(badness), next(self._number), error)
+    def _keep(self, kind, label, badness, of):
+        """Keeps the error `of` these (see `_error`) if it is among the worst few."""
+        heap = self._heaps[kind].setdefault(label, [])
         if len(heap) < self._most:
-            heapq.heappush(heap, entry)
-        else:
-            heapq.heappushpop(heap, entry)
+            heapq.heappush(heap, (float(badness), next(self._number), _error(*of)))
+        elif badness > heap[0][0]:
+            heapq.heapreplace(heap, (float(badness), next(self._number), _error(*of)))
 
     def errors(self, least: Sequence[float]) -> dict[str, list[Error]]:
         """The worst few of each kind, the worst first, without those whose score is below that [K] of their class."""
