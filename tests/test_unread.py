@@ -99,6 +99,7 @@ WRONG = [
     (VGG | {"detector__neck": "fpn"}, "detector.backbone.name=vgg16: .*neck=single"),
     (VGG | {"detector__level": 5}, "detector.level=5: vgg16 .* level 4"),
     (SINGLE | {"detector__level": 3}, "detector.level=3: "),
+    (SINGLE | {"detector__backbone__name": "mobilenet_v3_large"}, "detector.backbone.name=.*take one of Keras'"),
     (WARP | {"detector__proposals": "rpn"}, "detector.pool=warp: .*add --detector.proposals=record"),
     (WARP | {"detector__masks": True}, "detector.masks=True: .*choose roi_align"),
     (PYRAMID | {"detector__keypoints": True}, "detector.keypoints=True: .*choose roi_align"),

@@ -20,8 +20,10 @@ def parts(values: Mapping[str, Any]) -> dict[str, str]:
     elif name in unread.WITHOUT_NORM and neck != "single":
         wrong["detector.backbone.name"] = f"{name} gives one map, conv5: add --detector.neck=single, not {neck}"
     elif neck == "single":
-        levels = (4,) if name in unread.WITHOUT_NORM else (5,) if name == "mobilenet_v3_large" else (4, 5)
-        if level not in levels:
+        levels = (4,) if name in unread.WITHOUT_NORM else (4, 5)
+        if name == "mobilenet_v3_large":
+            wrong["detector.backbone.name"] = "has two last maps of one size; on a single map take one of Keras'"
+        elif level not in levels:
             wrong["detector.level"] = f"{name} on a single map has the level {' or '.join(map(str, levels))}"
     if pool in ("pyramid", "warp"):
         for flag in ("masks", "keypoints"):

@@ -37,12 +37,11 @@ def single(config: BackboneConfig, level: int) -> keras.layers.Layer:
     Of the networks that end with a pooling it is conv5 (stride 16; Girshick 2015).
     """
     made = _with_conv5(config, centred=True) or build(config, last=level)
-    if made.strides.get(level) != 2**level:
-        there = [other for other, stride in made.strides.items() if stride == 2**other and other >= 4]
+    # The last it makes: layers behind it would learn nothing.
+    if made.strides.get(level) != 2**level or level != max(made.strides):
         raise ValueError(
-            f"--detector.level={level}: {config.name} has no such map; choose --detector.level={there[-1]}"
-            if there
-            else f"--detector.neck=single: {config.name} has no map of stride 16 or 32"
+            f"--detector.neck=single --detector.level={level}: {config.name} does not end with such a map; choose "
+            "another level (4 or 5) or --detector.backbone.name"
         )
     return made
 
