@@ -1,0 +1,69 @@
+"""R-CNN's SVMs in place of a detector's softmax."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipelines import proposals, scenes
+from tests.models.test_family import FAST
+from tfrecog import derived, evaluate, flagged, runs, svm, tasks
+from tfrecog.config import DataConfig, Experiment
+from tfrecog.data import info
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Records of four scenes, with a grid of proposals."""
+    folder = tmp_path_factory.mktemp("scenes")
+    scenes.build(str(folder / "raw"), "train", 4, jobs=1)
+    proposals.build(str(folder / "raw"), "train", str(folder / "data"), method="grid", jobs=1)
+    return folder / "data"
+
+
+def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
+    experiment = Experiment(workdir=str(tmp_path / "run"), data=data, detector=FAST)
+    task = tasks.build(experiment, info.load(records))
+    model = task.build()
+    derived.write(tmp_path / "run", experiment, task.info, model, 3, "a test")
+    fields = {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
+    asked = svm.Machines(**fields, c=1.0, out=str(tmp_path / "svm"))
+    report = svm.make(asked)
+    names = task.info.names
+    assert all(f"  {name}: " in report for name in names)
+
+    made = flagged.load(Experiment(), tmp_path / "svm" / runs.FLAGFILE)
+    assert made.detector.box.scores == "svm"
+    _, other, _, _, step = evaluate.restore(made, "latest")
+    assert step == 3
+    kept = [
+        (a.numpy(), b.numpy()) for a, b in zip(model.variables, other.variables, strict=True) if "logits" not in a.path
+    ]
+    for before, after in kept:
+        np.testing.assert_array_equal(before, after)
+    assert not other.box.logits.kernel.numpy()[:, 0].any()
+
+    # On what they learned from, objects are farther on their side than what does not overlap them.
+    objects = {label: [] for label in range(1, len(names) + 1)}
+    others = {label: [] for label in objects}
+    kernel, bias = (np.asarray(part) for part in (other.box.logits.kernel, other.box.logits.bias))
+    for kind, store in ((True, objects), (False, others)):
+        for example in svm._examples(model, asked, task.info, objects=kind):
+            margins = example.features @ kernel + bias
+            for label in store:
+                own = example.labels == label
+                far = svm.hard_negatives.overlap(example.rois, example.boxes[own]) < svm.NEGATIVE_IOU
+                store[label].extend(margins[own if kind else far, label])
+    for label, found in objects.items():
+        if found:
+            assert np.mean(found) > np.mean(others[label])
+        else:
+            assert f"  {names[label - 1]}: no object" in report and bias[label] < -100
+
+
+def test_a_run_that_has_svms_is_not_given_others():
+    detector = replace(FAST, box=replace(FAST.box, scores="svm"))
+    with pytest.raises(ValueError, match="give the flags of a run that has one"):
+        svm.make(svm.Machines(detector=detector))
