@@ -74,6 +74,12 @@ def propose(logits, deltas, levels: list, size, config: RpnConfig, limits: Propo
     Returns:
         Boxes [limits.total, 4] by falling objectness and valid [limits.total]; empty slots are zero boxes.
     """
+    kept, valid, _ = scored(logits, deltas, levels, size, config, limits)
+    return kept, valid
+
+
+def scored(logits, deltas, levels: list, size, config: RpnConfig, limits: ProposalConfig):
+    """As `propose`, and the objectness logit [limits.total] of each proposal; 0 in empty slots."""
     scores, moved, groups, start = [], [], [], 0
     for group, level in enumerate(levels):
         count = level.shape[0] if level.shape[0] is not None else tf.shape(level)[0]
@@ -89,4 +95,5 @@ def propose(logits, deltas, levels: list, size, config: RpnConfig, limits: Propo
         keep &= tf.sigmoid(scores) >= config.min_score
     scores = tf.where(keep, scores, -float("inf"))
     index, valid = suppression.nms_by_group(candidates, scores, groups, config.nms_iou, limits.total)
-    return tf.where(valid[:, None], tf.gather(candidates, index), 0.0), valid
+    kept = tf.where(valid[:, None], tf.gather(candidates, index), 0.0)
+    return kept, valid, tf.where(valid, tf.gather(scores, index), 0.0)

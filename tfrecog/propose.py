@@ -1,0 +1,104 @@
+"""Writes the proposals that a trained RPN has for the images of a split.
+
+python -m tfrecog.propose --flagfile=RUN/experiment.flags --data.records=DATA --data.eval_split=train --out=P.npz
+
+They are as many as --detector.rpn.infer says, in pixels of the images, with their objectness. tfrecog/proposals.py
+describes the file; `python -m pipelines.proposals --method=file --file=P.npz` puts it into records.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecog import checkpoints, evaluate, flagged, inference, interruption, limits, memory, proposals
+from tfrecog.config import DetectorConfig, Experiment
+from tfrecog.data import detection, index, info
+from tfrecog.data.example import Example
+from tfrecog.models import rpn
+from tfrecog.models.detections import per_image
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposing(Experiment):
+    """The flags of a run and of what it proposes for."""
+
+    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    out: Annotated[str, "File (NPZ) for the proposals."] = ""
+
+
+class Proposer:
+    """What a detector of a configuration says before its second stage."""
+
+    def __init__(self, config: DetectorConfig):
+        self.config = config
+
+    def predict(self, model, batch: dict) -> dict:
+        """boxes [B, P, 4] in pixels of the resized image, their objectness scores [B, P] in [0, 1], valid [B, P]."""
+        image, size, config = batch["image"], batch["size"], self.config.rpn
+        features = model.extract(image, size)
+        logits, deltas = model.rpn(features)
+        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
+        levels = rpn.level_anchors(features, canvas, config, model.strides)
+        boxes, valid, scores = per_image(
+            lambda *one: rpn.scored(one[0], one[1], levels, one[2], config, config.infer),
+            (logits, deltas, size),
+            (tf.float32, tf.bool, tf.float32),
+        )
+        return {"boxes": boxes, "scores": tf.sigmoid(scores), "valid": valid}
+
+
+def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out: str | Path, source: str) -> list[int]:
+    """Writes the proposals for all images of `experiment.data.eval_split`; returns their number for each image."""
+    data = experiment.data
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    size = inference.batch_size(data.eval_batch_size, strategy)
+    batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
+    found = {}
+    with inference.progress(len(where), f"propose for {data.eval_split}") as progress:
+        for said, facts in inference.each(proposer, model, strategy, batches, any_size=data.tight):
+            row, valid = int(facts["record"]), said["valid"]
+            height, width = (int(side) for side in facts["original_size"])
+            boxes = said["boxes"][valid] / np.tile(facts["scale"], 2)
+            boxes = np.clip(boxes, 0, np.array([height, width] * 2, np.float32))
+            found[row] = (_name(data.records, where, row), (height, width), boxes, said["scores"][valid])
+            progress.update()
+    images = [found[row] for row in sorted(found)]
+    proposals.save(out, images, source)
+    return [len(boxes) for _, _, boxes, _ in images]
+
+
+def _name(folder: str, where: index.Index, row: int) -> str:
+    """The source id of a record, or its file's name."""
+    features = Example.FromString(index.read(folder, where, row)).features.feature
+    names = [b"".join(features[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
+    if not any(names):
+        raise ValueError(f"{where.place(row)} has no image/source_id and no image/filename to name its proposals by")
+    return names[0] or names[1]
+
+
+def main(proposing: Proposing) -> None:
+    """Proposes and reports; what the user can mend ends the program with a message."""
+    try:
+        if not proposing.out:
+            raise ValueError("--out: name a file for the proposals, as in --out=proposals.npz")
+        if proposing.task != "detection" or proposing.detector.proposals != "rpn":
+            raise ValueError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
+        if not proposing.data.records:
+            raise ValueError("--data.records is missing: the folder of the records to propose for")
+        limits.check(proposing)
+        _, model, strategy, path, step = evaluate.restore(proposing, proposing.checkpoint)
+        print(f"Proposing with {path} for {proposing.data.eval_split} of {proposing.data.records}", flush=True)
+        counts = propose(model, proposing, strategy, proposing.out, f"RPN of {path}, step {step}")
+    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+        sys.exit(f"error: {error}")
+    mean = sum(counts) / max(len(counts), 1)
+    print(f"{proposing.out}: {mean:,.0f} proposals an image for {len(counts):,} images, {counts.count(0):,} have none")
+
+
+if __name__ == "__main__":
+    with interruption.told():
+        main(flagged.parse(Proposing()))
