@@ -106,7 +106,7 @@ def load(folder):
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing. `python -m pipelines.coco` writes it with the records of COCO-style annotations, "
-            "`pipelines.voc` of Pascal VOC's XML, `pipelines.imagenet` of a folder a class, `pipelines.segmentation` of "
+            "`pipelines.voc` of VOC's XML, `pipelines.imagenet` of a folder a class, `pipelines.segmentation` of "
             "images and label maps, `pipelines.digits`, `pipelines.tfds`, `pipelines.scenes` with synthetic ones, and "
             "`pipelines.adopt` for TFRecords of the TensorFlow Object Detection API, Model Garden or DeepLab."
         )
