@@ -46,7 +46,7 @@ def compress(options: Compression) -> str:
     out = derived.free(options.out)
     task, model, _, path, step = evaluate.restore(options, options.checkpoint)
     kernels = [f"trunk/dense{i + 1}/kernel" for i in range(layers)]
-    values = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
+    values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
     lines, before, after = [], 0, 0
     for kernel, rank in zip(kernels, options.ranks, strict=True):
         inputs, units = values[kernel].shape
