@@ -39,8 +39,8 @@ class Study(Experiment):
     metric: Annotated[
         tuple[str, ...],
         "What to compare: names in a run's metrics.json. NAME_error is 1 - NAME; train_seconds is the time of the run, "
-        "with its evaluations, and test_seconds_per_image that of the model alone. Empty: top1_error, box_AP (voc_mAP with --metrics=voc), "
-        "or mean_iou.",
+        "with its evaluations, and test_seconds_per_image that of the model alone. Empty: top1_error, box_AP (or "
+        "voc_mAP with --metrics=voc), mean_iou.",
     ] = ()
     last: Annotated[
         int, "The result of a run is the median of its last so many evaluations; 5 in Goyal et al. 2017, section 5.1."
