@@ -165,8 +165,11 @@ def check(asked: Laboratory) -> None:
         )
     if asked.rois == "run" and asked.task != "detection":
         raise ValueError(f"--rois=run: --task={asked.task} has no rois; name the flags of a detector's run")
-    if asked.rois == "run" and asked.detector.pool == "warp":
-        raise ValueError("--rois=run: --detector.pool=warp cuts rois out of the image, and pools no features")
+    if asked.task == "detection" and asked.detector.pool == "warp" and (asked.rois == "run" or asked.layers):
+        flag = "--layers" if asked.layers else "--rois=run"
+        raise ValueError(f"{flag}: --detector.pool=warp cuts rois out of the image, and has no map to look at")
+    if asked.rois == "ramp" and (asked.images or asked.layers):
+        raise ValueError("--rois=ramp reads neither --images nor --layers; leave them out, or set --rois=run")
 
 
 def restored(asked: Laboratory):
