@@ -214,6 +214,9 @@ def figure(rows: Sequence[Row], metrics: Sequence[str], percent: bool):
     for clock, time in zip(clocks, timed, strict=True):
         clock.set(xlabel=time.replace("_", " "), xscale="log", ylim=(len(groups) - 0.5, -0.5))
         clock.set_yticks(range(len(groups)), [""] * len(groups))
+        clock.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        clock.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        clock.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     final.set(xlabel=f"{title}, mean and standard deviation", ylim=(len(groups) - 0.5, -0.5))
     final.set_yticks(range(len(groups)), [group[0].run.change for group in groups])
     for label, number in zip(final.get_yticklabels(), range(len(groups)), strict=True):
@@ -222,4 +225,6 @@ def figure(rows: Sequence[Row], metrics: Sequence[str], percent: bool):
 
 
 def _draw(axes, run, curve, factor, **look):
-    axes.plot([step / run.steps_per_epoch for step in curve], [factor * value for value in curve.values()], **look)
+    marker = "o" if len(curve) == 1 else ""  # a line of one point is not seen
+    epochs = [step / run.steps_per_epoch for step in curve]
+    axes.plot(epochs, [factor * value for value in curve.values()], marker=marker, **look)
