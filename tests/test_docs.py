@@ -48,6 +48,7 @@ def flags_of(module):
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
         names = ("Evaluation", "Prediction", "Search", "Study", "Drawing", "Shift", "Laboratory")
+        names += ("Compression", "Machines", "Proposing")
         own = [getattr(program, name) for name in names if hasattr(program, name)]
         known = {"flagfile", "help", *(leaf.path for leaf in flagged.leaves((own or [Experiment])[0]()))}
         return known | ({"change"} if hasattr(program, "Study") else set())
