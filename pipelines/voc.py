@@ -84,6 +84,10 @@ class Maker:
             found.append(Problem("no size in the XML", picture.xml, f"{what} (height x width)", remedy, picture.key))
         labels = {name: label for label, name in enumerate(self.names, 1)}
         size = image.height, image.width
+        if picture.annotation.inner:
+            what = f"{picture.annotation.inner:,} <object> elements lie in others, such as in another <object>"
+            remedy = "They are left out: correct the XML, so that each lies in <annotation> itself."
+            found.append(Problem("object in another element", picture.xml, what, remedy, picture.key))
         reader = voc_objects.Reader(picture.xml, picture.key, size, labels, self.coordinates)
         read = [(one, reader.read(one)) for one in picture.annotation.objects]
         there = [(one.number, instance) for one, instance in read if instance is not None]
@@ -146,6 +150,12 @@ def build(
     names = tuple(classes) or read.names
     if not names:
         raise Refused(f"no XML file of {layouts[0].annotations} has an object; name the classes with --classes")
+    there = sorted({one.name for pair in read.pairs for one in pair.annotation.objects if one.name})
+    if there and not set(there) & set(names):
+        given, used = (", ".join(those[:9]) + ", ..." * (len(those) > 9) for those in (names, there))
+        raise Refused(
+            f"no object has a class of {given}; the XML files have {used}: give a file of these with --classes"
+        )
     pictures, first, total = [], 1, 0
     for pair in read.pairs:
         state = voc_files.state(pair.image.path)

@@ -163,7 +163,8 @@ def _joined(
             times[image] = times.get(image, 0) + 1
             continue
         what = f"no image of {layout.images} has this name, or several have"
-        found.append(Problem("name without an image", name, what, "Add the image, or take the name out.", name))
+        said = name if len(name) <= 100 else f"{name[:97]}..."
+        found.append(Problem("name without an image", said, what, "Add the image, or take the name out.", said))
     joined: dict[File, File] = {}  # image by XML file
     for image, count in times.items():
         key, xml = _stem(image.name), files.of(_stem(image.name))
@@ -231,7 +232,7 @@ class _Names:
 
     def of(self, name: str) -> File | None:
         """The file of a name, which may be a path if no other file has its last part; None if there is none."""
-        tries = dict.fromkeys([name, _stem(name)])
+        tries = dict.fromkeys(one for way in (name, name.replace("\\", "/")) for one in (way, _stem(way)))
         whole = next((self._whole[one] for one in tries if one in self._whole), None)
         those = next((self._bases[base] for one in tries if (base := os.path.basename(one)) in self._bases), set())
         return whole or (next(iter(those)) if len(those) == 1 else None)

@@ -39,6 +39,10 @@ class Reader:
 
     def read(self, one: Object) -> Instance | None:
         """The instance of an object; None, and a problem, if it cannot be used."""
+        if one.repeated:
+            what = " and ".join(f"<{name}>" for name in one.repeated)
+            remedy = "The first is taken: correct the XML, in which each object needs an <object> of its own."
+            self._report(one, "element given twice", f"it has {what} more than once", remedy)
         try:
             return Instance(
                 label=self._label(one),

@@ -4,6 +4,7 @@ Files come from strangers, so what makes a parser work for hours or open other f
 in elements, than any annotation has, and a document type, in which entities are declared.
 """
 
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ MOST_BYTES = 2**23  # an object takes about 350
 _DEEPEST = 50  # elements in elements; an annotation has 5
 _PIECE = 2**16
 SIDES = ("ymin", "xmin", "ymax", "xmax")
+# Encodings with which East Asian tools write, and which the parser does not know, although Python does.
+_EAST_ASIAN = ("gbk", "gb2312", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr")
 
 
 class NoAnnotation(ValueError):
@@ -27,6 +30,7 @@ class Object:
     difficult: str | None
     truncated: str | None
     pose: str | None
+    repeated: tuple[str, ...] = ()  # of name and bndbox, those that it has more than once; the first is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Annotation:
     filename: str | None
     size: tuple[str | None, str | None] | None  # height and width
     objects: tuple[Object, ...]
+    inner: int = 0  # <object> in other elements, which are not read
 
 
 def read(data: bytes) -> Annotation:
@@ -46,21 +51,31 @@ def read(data: bytes) -> Annotation:
         raise NoAnnotation(f"it has {len(data):,} bytes, more than the {MOST_BYTES:,} of any annotation")
     try:
         parser = ElementTree.XMLParser(target=_Builder())
-        for start in range(0, len(data), _PIECE):  # What is refused is only noticed between two pieces.
-            parser.feed(data[start : start + _PIECE])
+        content = _decoded(data)
+        for start in range(0, len(content), _PIECE):  # What is refused is only noticed between two pieces.
+            parser.feed(content[start : start + _PIECE])
         root = parser.close()
     except NoAnnotation:
         raise
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # The last two are of unknown encodings.
-        raise NoAnnotation(f"it is no XML: {error}") from error
+        raise NoAnnotation(f"it is no XML that can be read: {error}") from error
     if root.tag != "annotation":
         raise NoAnnotation(f"its outermost element is <{root.tag[:40]}>, not <annotation>")
     size = root.find("size")
+    objects = root.findall("object")
     return Annotation(
         _text(root, "filename"),
         None if size is None else (_text(size, "height"), _text(size, "width")),
-        tuple(_object(number, one) for number, one in enumerate(root.findall("object"), 1)),
+        tuple(_object(number, one) for number, one in enumerate(objects, 1)),
+        sum(1 for _ in root.iter("object")) - len(objects),
     )
+
+
+def _decoded(data: bytes) -> bytes | str:
+    """The text of a file whose declaration names an encoding of _EAST_ASIAN; other files as they are."""
+    declared = re.match(rb"<\?xml[^>]{0,99}encoding\s*=\s*[\"']([\w-]+)", data)
+    encoding = declared[1].decode().lower() if declared else ""
+    return data.decode(encoding) if encoding in _EAST_ASIAN else data
 
 
 def _object(number: int, element: ElementTree.Element) -> Object:
@@ -72,6 +87,7 @@ def _object(number: int, element: ElementTree.Element) -> Object:
         _text(element, "difficult"),
         _text(element, "truncated"),
         _text(element, "pose"),
+        tuple(name for name in ("name", "bndbox") if len(element.findall(name)) > 1),
     )
 
 

@@ -129,6 +129,12 @@ BAD_OBJECTS = {
     "a number of Python": ({"box": (11, "2_1", 20, 30)}, "box is not four finite numbers", "xmin '2_1'", False),
     "no class": ({"name": None}, "object without a class", "no <name>", False),
     "an empty class": ({"name": " "}, "object without a class", "no <name>", False),
+    "two boxes": (
+        {"more": "<bndbox><xmin>1</xmin></bndbox>"},
+        "element given twice",
+        "it has <bndbox> more than once",
+        True,
+    ),
     "a strange mark": ({"difficult": "maybe"}, "mark that is neither 0 nor 1", "difficult is 'maybe'", True),
 }
 
@@ -153,6 +159,14 @@ def test_a_bad_object_is_named_and_the_rest_is_written(small, build, tmp_path, c
     with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
         build(out="strict", strict=True)
     assert not (tmp_path / "strict").exists()
+
+
+def test_an_object_in_an_object_is_no_silent_loss(small, build):
+    small.objects["1"] = [an_object(more=an_object() + f"<part>{an_object()}</part>")]
+    small.write()
+    made, kinds, (first, _) = build()
+    assert kinds == ["object in another element"] and first.names == ["cat"]
+    assert made.problems[0].file == "1.xml" and made.problems[0].what.startswith("2 <object> elements")
 
 
 def test_a_box_over_the_edge_is_cut_there_and_the_remedy_knows_tools_that_count_from_0(small, build):
@@ -247,6 +261,12 @@ def test_without_an_object_there_is_no_class(small, build):
     assert [len(record.labels) for record in build(classes=("cat",))[2]] == [0, 0]
 
 
+def test_classes_that_no_object_has_are_an_error_that_names_both(small, build):
+    small.write()
+    with pytest.raises(Refused, match=r"no object has a class of ox, cow; the XML files have cat: .*--classes"):
+        build(classes=("ox", "cow"))
+
+
 def test_a_photo_that_its_exif_data_turn_is_stored_as_it_was_annotated(small, build):
     exif = Image.Exif()
     exif[0x0112] = 6  # Viewers turn it by a quarter; so 60 x 40 (height x width) are seen of the file's 40 x 60.
@@ -268,6 +288,7 @@ LISTS = {
     "names": ("2\n1\n", ["2.png", "1.png"]),
     "extensions": ("1.png\n2.jpg\n", ["1.png", "2.png"]),
     "paths": ("VOC/JPEGImages/2.png\n", ["2.png"]),
+    "paths of Windows": ("C:\\VOC\\JPEGImages\\2.png\n", ["2.png"]),
     "a class's list": ("1 -1\n2  1\n", ["1.png", "2.png"]),
     "empty lines and a byte order mark": ("\ufeff1\n\n  \n", ["1.png"]),
     "a name with a space and one with a number": ("blood image 1\n1 1\n", ["blood image 1.png", "1.png"]),

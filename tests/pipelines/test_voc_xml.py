@@ -57,6 +57,14 @@ def test_an_annotation_may_have_the_encodings_of_xml(encoding):
     assert voc_xml.read(text.encode(encoding)).objects[0].name == "Zürich"
 
 
+@pytest.mark.parametrize("encoding", ["GBK", "gb2312", "Big5", "Shift_JIS", "euc-jp"])
+def test_an_annotation_may_have_the_encodings_of_east_asian_tools(encoding):
+    text = f"<?xml version='1.0' encoding='{encoding}'?><annotation>{an_object('木')}</annotation>"
+    assert voc_xml.read(text.encode(encoding)).objects[0].name == "木"
+    with pytest.raises(voc_xml.NoAnnotation, match="no XML that can be read"):
+        voc_xml.read(text.encode(encoding).replace(b"<name>", b"<name>\xff"))
+
+
 def test_a_pipe_and_a_huge_file_among_the_annotations_are_not_read(tmp_path):
     small = SmallVoc(tmp_path).write()
     (small.annotations / "2.xml").unlink()
