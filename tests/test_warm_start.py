@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.test_rcnn import task_of
 from tests.test_checkpoints import assert_same, network, numbers
 from tests.test_config import changed
 from tfrecog import checkpoints, flagged, runs, warm_start
-from tfrecog.config import ClassifierConfig, Experiment, SegmenterConfig
-from tfrecog.models import fcn, vgg
+from tfrecog.config import BackboneConfig, BoxConfig, ClassifierConfig, DetectorConfig, Experiment, SegmenterConfig
+from tfrecog.models import classifier, fcn, vgg
+from tfrecog.models.conv import Dense
 from tfrecog.weights import detectron2_models
 
 RECIPE = Path(__file__).resolve().parent.parent / "configs" / "finetune" / "mask_rcnn_r50_fpn.flags"
@@ -269,6 +271,41 @@ def test_fc6_and_fc7_of_a_classifier_become_the_trunk_of_a_roi(tmp_path):
     assert "5 of 6 variables" in report and "Only there, 1:\n  fc8/kernel" in report
     for i, variable in enumerate(ours.variables[:5]):
         np.testing.assert_array_equal(variable, [i, -i])
+
+
+@pytest.mark.parametrize(
+    "name, pool, size", [("vgg16", "roi_pool", 7), ("vgg16", "warp", 224), ("alexnet", "warp", 224)]
+)
+def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
+    tmp_path, monkeypatch, name, pool, size
+):
+    monkeypatch.setattr(vgg, "BLOCKS", ((1, 3), (1, 3), (1, 3), (1, 3), (1, 5)))
+    layers = [Dense(6, activation="relu", name="fc6"), Dense(6, activation="relu", name="fc7"), Dense(6, name="fc8")]
+    monkeypatch.setattr(classifier, "_three_dense", lambda num_classes: layers)
+    there = classifier.build(ClassifierConfig(name=name), 6)
+    image = tf.random.stateless_uniform([1, 224, 224, 3], (1, 2), 0, 255)
+    there.logits(image)
+    for place, variable in enumerate(v for v in there.variables if v.name == "bias"):
+        variable.assign(0.1 * tf.random.stateless_normal(variable.shape, (place, 3)))
+    layers[-1].kernel.assign(tf.eye(6))  # Its logits are what comes out of fc7.
+    layers[-1].bias.assign(tf.zeros(6))
+    checkpoints.save(tmp_path, 0, there, None, keep=1)
+    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("classification", name)))
+    detector = DetectorConfig(
+        proposals="record",
+        neck="single",
+        pool=pool,
+        backbone=BackboneConfig(name=name, frozen_stages=0),
+        box=BoxConfig(size=size, trunk=6),
+    )
+    ours = task_of(detector).build()
+    warm_start.load_weights(tmp_path, ours, skip_mismatched=True, experiment=Experiment(detector=detector))
+    # RoIPool rounds ends to cells of 16 pixels and takes the last one in: 215 is of the 14th of 14, and each bin has 2.
+    end = 215.0 if pool == "roi_pool" else 224.0
+    features = ours.extract(image, tf.constant([[224, 224]]))
+    seen, expected = ours.trunk_outputs(features, tf.constant([[[0.0, 0, end, end]]])), there.logits(image)
+    assert np.max(expected) > 1e-3
+    np.testing.assert_allclose(seen[:, 0], expected, atol=1e-4 * np.max(expected))
 
 
 def test_fully_connected_layers_of_another_size_are_left_out_with_their_biases():
