@@ -181,6 +181,17 @@ def test_a_crop_has_one_size_whatever_the_image(shape):
     assert errors.crop(image, voc_errors.Error("key", 0.0, 1, 0.5, box)).shape == (errors.CELL, errors.CELL, 3)
 
 
+def test_a_caption_names_the_image_and_a_detection_that_is_of_another_object(monkeypatch):
+    seen = []
+    sheet = errors.draw.sheet
+    monkeypatch.setattr(errors.draw, "sheet", lambda cells, columns, captions, *rest: seen.extend(captions) or sheet(
+        cells, columns, captions, *rest))  # fmt: skip
+    box = np.array([0.0, 0, 5, 5])
+    error = voc_errors.Error("key", 0.5, 1, 0.9, box, 1, box, elsewhere=True)
+    errors.sheet({"missed": [error]}, ["cat"], lambda key: (np.zeros([9, 9, 3], np.uint8), f"some/{key}.jpg"))
+    assert seen[0] == "cat (90%), hits another\non cat, IoU 0.50\nkey.jpg"
+
+
 def test_a_picture_of_curves_has_room_for_many_classes_and_for_those_without_detections():
     some = voc.Ranking(np.array([0.9, 0.8]), np.array([0, 5], np.int8), 2, 0)
     none = voc.Ranking(np.zeros(0), np.zeros(0, np.int8), 3, 0)

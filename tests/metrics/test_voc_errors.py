@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfrecog.metrics import voc, voc_errors, voc_table
+from tfrecog.metrics.voc_matching import Truth, judge
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
 CAT, DOG = [0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]
@@ -97,6 +98,17 @@ def test_an_object_is_missed_if_no_detection_finds_it_whatever_its_score():
     assert missed.true_label == 2 and missed.score == 0.05 and missed.overlap == pytest.approx(6 / 14)
     text = voc_table.text_of(*evaluator.summarize())
     assert "1 of 3 objects are found by no detection" in text and "33.3%" in text
+
+
+def test_a_missed_object_tells_that_its_nearest_detection_is_of_another():
+    # The lower of two objects lies 0.5 on the detection, which lies on the upper one wholly.
+    truth = Truth(np.array([[0.0, 0, 10, 10], [0, 0, 5, 10]]), np.array([1, 1]), np.zeros(2, bool), np.zeros(2, bool))
+    box, one = np.array([[0.0, 0, 10, 10]]), np.array([1])
+    for count, elsewhere in ((2, [True]), (1, [])):
+        some = Truth(*(getattr(truth, name)[:count] for name in ("boxes", "labels", "difficult", "crowd")))
+        worst = voc_errors.Worst(3)
+        worst.add("key", some, box, one, np.array([0.9]), judge(some, box, one, np.array([0.9]), 0.5))
+        assert [error.elsewhere for error in worst.errors([0.0])["missed"]] == elsewhere
 
 
 def test_no_more_than_the_worst_few_are_kept_whatever_comes():

@@ -92,7 +92,8 @@ def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) ->
         return
 
     def read(key):
-        return image.decode(records.decode(index.read(folder, where, key[1])).encoded).numpy()
+        record = records.decode(index.read(folder, where, key[1]))
+        return image.decode(record.encoded).numpy(), record.filename
 
     rankings = evaluator.rankings()
     precision_recall.write(out, rankings, dataset.names)

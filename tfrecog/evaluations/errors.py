@@ -25,14 +25,14 @@ TITLES = {
 
 
 def write(
-    out: Path, errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., np.ndarray]
+    out: Path, errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., tuple[np.ndarray, str]]
 ) -> None:
     """Writes OUT/errors.jpg, or removes it if nothing is wrong.
 
     Args:
         errors: of each kind, the worst first.
         names: of the classes [K].
-        read: the image uint8 [H, W, 3] of the key of an error.
+        read: the image uint8 [H, W, 3] of the key of an error, and its file name.
     """
     if not any(errors.values()):
         (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
@@ -40,13 +40,20 @@ def write(
     photos.save(sheet(errors, names, read), out / SHEET)
 
 
-def sheet(errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., np.ndarray]) -> np.ndarray:
+def sheet(
+    errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., tuple[np.ndarray, str]]
+) -> np.ndarray:
     """Sheet uint8 [H, W, 3] with a row for each kind of which there are errors; arguments as of `write`."""
     blank, rows = np.full([CELL, CELL, 3], 255, np.uint8), []
     for kind, some in errors.items():
         if some:
-            cells = [crop(read(error.key), error) for error in some] + [blank] * (MOST - len(some))
-            captions = [caption(error, names) for error in some] + [""] * (MOST - len(some))
+            cells, captions = [], []
+            for error in some:
+                image, file = read(error.key)
+                cells.append(crop(image, error))
+                captions.append(f"{caption(error, names)}\n{Path(file).name}")
+            cells += [blank] * (MOST - len(some))
+            captions += [""] * (MOST - len(some))
             rows.append((TITLES[kind], draw.sheet(cells, MOST, captions, CELL, LETTER)))
     width = rows[0][1].shape[1]
     parts = [_heading([("the detection", SAID), ("   the object that it overlaps most", TRUE)], width)]
@@ -60,6 +67,7 @@ def caption(error: Error, names: Sequence[str]) -> str:
     said = words(names[error.label - 1], error.score) if error.label else "nothing said"
     if not error.true_label:
         return f"{said}\non nothing"
+    said += ", hits another" * error.elsewhere
     return f"{said}\non {names[error.true_label - 1]}, IoU {error.overlap:.2f}"
 
 

@@ -12,6 +12,8 @@ from tfrecog.metrics.voc import Ranking
 TABLE, PICTURE = "precision_recall.csv", "precision_recall.png"
 COLUMNS, MOST = 5, 40  # panels side by side, and classes that a picture has room for
 
+ENVELOPE, HITS = "highest from here on; its area is AP", "at each object that is found"
+
 
 def write(out: Path, rankings: Sequence[Ranking], names: Sequence[str]) -> None:
     """Writes both files: the curves of the classes [K] with these names.
@@ -44,13 +46,14 @@ def picture(rankings: Sequence[Ranking], names: Sequence[str]):
         # To each recall belongs the precision of the hit that reaches it: the steps whose area is summed.
         edges = np.concatenate([[0], recall])
         envelope = np.append(ranking.envelope(), [0])
-        ax.step([*edges, edges[-1]], [*envelope, 0], where="post", color=figures.COLOURS[0])
+        ax.step([*edges, edges[-1]], [*envelope, 0], where="post", color=figures.COLOURS[0], label=ENVELOPE)
         ax.fill_between(edges, envelope, step="post", color=figures.COLOURS[0], alpha=0.15, linewidth=0)
-        ax.plot(recall, precision, color=figures.COLOURS[1], linewidth=1)
+        ax.plot(recall, precision, color=figures.COLOURS[1], linewidth=1, label=HITS)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.05), xlabel="recall", ylabel="precision")
         ax.set(xticks=np.arange(6) / 5, yticks=np.arange(6) / 5)
         title = f"{name}: AP {100 * ranking.average_precision():.1f} %, {ranking.objects:,} objects"
         ax.set_title(title, fontsize=9, parse_math=False)
+    axes[0].legend(loc="lower left", fontsize=7)
     for ax in axes[len(rankings) :]:
         ax.set_axis_off()
     return figure

@@ -30,6 +30,7 @@ class Error:
     box: np.ndarray | None = None  # [4]
     true_label: int = 0  # of the object; 0: there is none
     true_box: np.ndarray | None = None  # [4]
+    elsewhere: bool = False  # the detection counts for another object of its class, which it overlaps more
 
 
 def counts(verdicts: np.ndarray, objects: int) -> dict[str, int]:
@@ -106,4 +107,6 @@ def _error(key, truth, boxes, labels, scores, judged, i, j):
         error |= {"label": int(labels[i]), "score": float(scores[i]), "box": boxes[i].copy()}
     if j >= 0:
         error |= {"true_label": int(truth.labels[j]), "true_box": truth.boxes[j].copy()}
+    if min(i, j) >= 0 and judged.nearest[i] != j:
+        error["elsewhere"] = bool(judged.verdicts[i] in (Verdict.HIT, Verdict.DUPLICATE))
     return Error(**error)
