@@ -5,7 +5,9 @@ import warnings
 
 import numpy as np
 
+POSITIVE = 2.0  # times as much an error of an object counts, as in R-CNN's released code
 HARD, EASY = -1.0, -1.2  # a negative with a higher margin is kept, one with a lower margin is dropped again
+LEARNED = 0.8  # A machine that has fewer of its own objects on its side is bound too strongly.
 REFIT = 2000  # new hard negatives after which the machine is trained again
 MEMORY = 2**30  # bytes of negatives of all classes together
 
@@ -75,11 +77,12 @@ class Machine:
             self.bias = 1.0  # Nothing is known that is not of the class.
             return
         # The bias is hardly regularised: it is the weight of an input of 10.
-        machine = LinearSVC(C=self.c, loss="hinge", intercept_scaling=10.0, max_iter=5000, random_state=0)
+        options = {"intercept_scaling": 10.0, "class_weight": {0: 1.0, 1: POSITIVE}, "max_iter": 5000}
+        machine = LinearSVC(C=self.c, loss="hinge", random_state=0, **options)
         examples = np.concatenate([self.positives, self.negatives])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # It is trained again, or good enough at the end.
-            machine.fit(examples, np.arange(len(examples)) < len(self.positives))
+            machine.fit(examples, (np.arange(len(examples)) < len(self.positives)).astype(int))
         self.weights, self.bias = machine.coef_[0].astype(np.float64), float(machine.intercept_[0])
         self.fits += 1
         margins = self.margins(self.negatives)
@@ -93,4 +96,6 @@ class Machine:
         return (
             f"{len(self.positives):,} objects ({right:.0%} on their side), {len(self.negatives):,} hard of "
             f"{self.seen:,} negatives, trained {self.fits} times"
+            + "; a higher --c would take its objects more seriously"
+            * bool(right < LEARNED)
         )
