@@ -38,18 +38,21 @@ class Coverage:
         self.best += best_overlaps(record.boxes[counts], record.proposals).tolist()
 
     def numbers(self, at_least: float = 0.0) -> list[tuple[int, list[float], float, float]]:
-        """Of objects with such an area: a number of proposals, recall at OVERLAPS, ABO over all, and MABO by class."""
+        """Of objects with such an area: a number of proposals, recall at OVERLAPS, ABO over all, and MABO by class.
+
+        The last number is that of all proposals, if no image has as many as the next of NUMBERS.
+        """
         big = np.array(self.areas) >= at_least
         best, labels = np.array(self.best).reshape(-1, len(NUMBERS))[big], np.array(self.labels)[big]
-        rows = []
+        rows, most = [], max(self.counts, default=0)
         for i, number in enumerate(NUMBERS):
-            if i and NUMBERS[i - 1] >= max(self.counts, default=0):
+            if i and NUMBERS[i - 1] >= most:
                 break
             own = best[:, i]
             recall = [float(np.mean(own >= overlap)) if len(own) else float("nan") for overlap in OVERLAPS]
             classes = [float(own[labels == label].mean()) for label in np.unique(labels)]
             mabo = float(np.mean(classes)) if classes else float("nan")
-            rows.append((number, recall, float(own.mean()) if len(own) else float("nan"), mabo))
+            rows.append((min(number, most or number), recall, float(own.mean()) if len(own) else float("nan"), mabo))
         return rows
 
     def lines(self) -> list[str]:
@@ -96,5 +99,5 @@ def draw(splits: dict[str, Coverage], path: str) -> None:
             for (name, values), colour in zip(curves.items(), figures.COLOURS, strict=False):
                 ax.plot(numbers, values, marker="o", color=colour, label=name)
             ax.set(xscale="log", ylim=(0, 1), xlabel="proposals an image", title=f"{split}: {what}")
-            ax.legend(loc="lower right")
+            ax.legend(loc="upper left")
     figures.save(figure, path)

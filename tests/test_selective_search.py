@@ -74,6 +74,14 @@ def test_the_most_similar_neighbours_are_joined_first_and_mix_their_colours_by_s
     assert selective_search.group(ends, "C", 40)[4].tolist() == [0, 10, 1, 30]
 
 
+def test_texture_joins_what_is_alike_in_it_alone():
+    """The middle one has the colour of the first and the texture of the last."""
+    segments = row([[1, 0], [1, 0], [0, 1]], [10, 10, 10], [[0, 1], [1, 2]])
+    segments.textures = np.float64([[1, 0], [0, 1], [0, 1]])
+    assert selective_search.group(segments, "T", 30)[3].tolist() == [0, 10, 1, 30]
+    assert selective_search.group(segments, "C", 30)[3].tolist() == [0, 0, 1, 20]
+
+
 def test_fill_joins_what_leaves_no_hole():
     """A ring's hole lies in the ring's box: no pixel of the box is left; a strip beside the ring leaves some."""
     boxes = np.array([[0, 0, 10, 10], [3, 3, 7, 7], [0, 10, 5, 14]])

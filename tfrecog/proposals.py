@@ -111,13 +111,23 @@ def save(path: str | Path, images: list[tuple[str, tuple[int, int], np.ndarray, 
 def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
     """Proposals of the images of a file by name, and the words for their source; ValueError says what is wrong."""
     try:
+        if Path(path).stat() and not zipfile.is_zipfile(path):  # np.load takes an NPY too, and gives another thing.
+            raise ValueError("it is no NPZ")
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in ("names", "sizes", "counts", "boxes", "scores") if key not in file]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
             names, sizes, counts, boxes, scores = (file[key] for key in ("names", "sizes", "counts", "boxes", "scores"))
             source = str(file["source"]) if "source" in file else ""
-        n, total = len(names), int(np.sum(counts))
+        for what, array, kinds in (
+            ("names", names, "USiu"), ("sizes", sizes, "iu"), ("counts", counts, "iu"), ("boxes", boxes, "fiu"),
+            ("scores", scores, "fiu"),
+        ):  # fmt: skip
+            if array.dtype.kind not in kinds:
+                wanted = {"U": "texts", "i": "whole numbers", "f": "numbers"}[kinds[0]]
+                raise ValueError(f"{what} are {array.dtype}, not {wanted}")
+        names = np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
+        n, total = names.size, int(np.sum(counts))
         for what, array, shape in (
             ("names", names, (n,)),
             ("sizes", sizes, (n, 2)),

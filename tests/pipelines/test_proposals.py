@@ -94,6 +94,9 @@ def test_proposals_of_another_image_size_are_refused_and_named_one_by_one(data, 
         ({"boxes": np.full([10, 4], np.nan)}, "10 boxes or scores are not finite, such as one of '1'"),
         ({"boxes": np.zeros([9, 4])}, r"boxes have the shape \[9, 4\]"),
         ({"names": np.array(["a", "a", "b", "c", "d"])}, "1 names are there twice, such as 'a'"),
+        ({"counts": np.ones(5)}, "counts are float64, not whole numbers"),
+        ({"boxes": np.full([10, 4], "1")}, "boxes are <U1, not numbers"),
+        ({"names": np.array("a")}, r"names have the shape \[\]"),
         ({"names": np.array(list("abcde"))}, "has no image of the split"),
     ],
 )
@@ -105,7 +108,9 @@ def test_a_file_that_is_not_right_is_refused(data, tmp_path, changes, message):
 
 def test_a_file_that_is_none_is_refused(data, tmp_path):
     (tmp_path / "p.npz").write_text("none")
-    for name, message in (("p.npz", "is no file of proposals"), ("q.npz", "there is no such file")):
+    np.save(tmp_path / "p.npy", np.zeros(3))
+    cases = ("p.npz", "is no file of proposals"), ("p.npy", "it is no NPZ"), ("q.npz", "there is no such file")
+    for name, message in cases:
         with pytest.raises(Refused, match=message):
             proposals.build(data, "train", str(tmp_path / "out"), method="file", file=str(tmp_path / name))
 

@@ -25,7 +25,7 @@ def test_recall_grows_with_the_number_of_proposals():
     far = [[80, 80, 90, 90]] * 9
     coverage = recall.Coverage()
     coverage.add(record([[0, 0, 40, 40]], [[0, 0, 20, 40], *far, [0, 0, 40, 40]]))
-    assert coverage.numbers() == [(10, [1.0, 0.0], 0.5, 0.5), (30, [1.0, 1.0], 1.0, 1.0)]
+    assert coverage.numbers() == [(10, [1.0, 0.0], 0.5, 0.5), (11, [1.0, 1.0], 1.0, 1.0)]
 
 
 def test_the_mean_of_the_classes_weighs_them_alike():
@@ -47,7 +47,7 @@ def test_crowds_difficult_objects_and_empty_boxes_do_not_count_and_images_withou
     assert coverage.best == [] and coverage.counts == [1]
     coverage.add(record(boxes[:2], []))
     coverage.add(dataclasses.replace(one, proposals=None))
-    assert coverage.numbers() == [(10, [0.0, 0.0], 0.0, 0.0)] and coverage.counts == [1, 0]
+    assert coverage.numbers() == [(1, [0.0, 0.0], 0.0, 0.0)] and coverage.counts == [1, 0]
     assert "1 images have none" in coverage.lines()[0]
 
 
