@@ -25,6 +25,7 @@ from pipelines import command, labelled, shards
 from pipelines.images import Encoded
 from pipelines.problems import Problem, Refused
 from tfrecog.data import index, info, records
+from tfrecog.metrics.overlaps import pairwise_iou
 
 BACKGROUND = "background"
 _MOST_OVERLAP = 0.1  # IoU of a background crop with any object
@@ -88,17 +89,9 @@ class Maker:
             side = np.minimum(size.min() * np.exp(random.uniform(np.log(0.1), np.log(0.7))), size)
             start = random.uniform(0, size - side)
             box = np.concatenate([start, start + side])
-            if not len(record.boxes) or overlap(box, record.boxes).max() <= _MOST_OVERLAP:
+            if pairwise_iou(box[None], record.boxes).max(initial=0) <= _MOST_OVERLAP:
                 return box
         return None
-
-
-def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union [n] of a box [4] with boxes [n, 4]."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.prod(np.maximum(sides, 0), axis=1)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return shared / np.maximum(areas + np.prod(box[2:] - box[:2]) - shared, 1e-9)
 
 
 def with_context(box: np.ndarray, context: float, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfrecog import figures
 from tfrecog.data import records
+from tfrecog.metrics.overlaps import pairwise_iou
 
 NUMBERS = (10, 30, 100, 300, 1000, 2000, 5000)
 OVERLAPS = (0.5, 0.7)
@@ -79,11 +80,7 @@ def best_overlaps(boxes: np.ndarray, proposals: np.ndarray) -> np.ndarray:
     """Best IoU [n, len(NUMBERS)] of boxes [n, 4] with the first NUMBERS of proposals [P, 4]; 0 without any."""
     if not len(proposals):
         return np.zeros([len(boxes), len(NUMBERS)])
-    one, two = boxes[:, None].astype(np.float64), proposals[None].astype(np.float64)
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    common = np.prod(np.maximum(sides, 0), axis=-1)
-    areas = [np.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (one, two)]
-    best = np.maximum.accumulate(common / (areas[0] + areas[1] - common), axis=1)
+    best = np.maximum.accumulate(pairwise_iou(boxes.astype(np.float64), proposals.astype(np.float64)), axis=1)
     return best[:, np.minimum(NUMBERS, len(proposals)) - 1]
 
 

@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from tfrecog.metrics.overlaps import pairwise_iou
+
 POSITIVE = 2.0  # times as much an error of an object counts, as in R-CNN's released code
 HARD, EASY = -1.0, -1.2  # a negative with a higher margin is kept, one with a lower margin is dropped again
 LEARNED = 0.8  # A machine that has fewer of its own objects on its side is bound too strongly.
@@ -25,13 +27,7 @@ def most(classes: int, width: int) -> int:
 
 def overlap(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
     """The largest IoU [n] of each of rois [n, 4] with any of the objects [N, 4]; 0 if there is none."""
-    if not len(objects):
-        return np.zeros(len(rois))
-    low = np.maximum(rois[:, None, :2], objects[None, :, :2])
-    high = np.minimum(rois[:, None, 2:], objects[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    areas = [np.prod(part[:, 2:] - part[:, :2], axis=-1) for part in (rois, objects)]
-    return np.max(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9), axis=1)
+    return pairwise_iou(rois, objects).max(axis=1, initial=0)
 
 
 class Machine:

@@ -7,6 +7,7 @@ from PIL import Image
 from pipelines import crops, shards
 from pipelines.problems import Refused
 from tfrecog.data import index, info, records
+from tfrecog.metrics.overlaps import pairwise_iou
 
 # An image in which red holds the row and green the column of each pixel.
 ROWS, COLUMNS = np.mgrid[:80, :100]
@@ -82,7 +83,7 @@ def test_background_is_a_class_of_parts_that_overlap_no_object(data, tmp_path):
         assert one.label == 3
         y1, x1, y2, x2 = seen[0, 0, 0], seen[0, 0, 1], seen[-1, -1, 0] + 1, seen[-1, -1, 1] + 1
         # Whole pixels around the box that was drawn: a little more than a tenth is possible.
-        assert crops.overlap(np.array([y1, x1, y2, x2], float), objects).max() < 0.2
+        assert pairwise_iou(np.array([[y1, x1, y2, x2]], float), objects).max() < 0.2
 
 
 def test_crops_of_a_dataset_without_objects_or_with_a_class_background_are_refused(data, tmp_path):
