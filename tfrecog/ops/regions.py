@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrecog.ops import adaptive, bilinear, maximum
 from tfrecog.ops import boxes as box_ops
+from tfrecog.ops import lowering as lowerings
 
 
 def roi_align(features, boxes, *, size, stride=1.0, samples=2, aligned=True, lowering="auto"):
@@ -114,7 +115,10 @@ def _pool(maps, scales, boxes, choice, size):
 
 
 def _suitable(samples):
-    """The lowering for this machine: crop_and_resize on GPU, but its gradient there is not deterministic."""
+    """The lowering for the target: of a machine crop_and_resize on GPU, but its gradient there is not deterministic."""
+    target = lowerings.target()
+    if target != "machine":
+        return "crop_and_resize" if target == "portable" and samples else "gather"
     if not tf.config.list_logical_devices("GPU"):
         return "sparse"
     deterministic = tf.config.experimental.is_op_determinism_enabled()

@@ -1,0 +1,28 @@
+"""For what the operations are built: of several computations that agree, which one a graph gets."""
+
+import contextlib
+import contextvars
+from typing import Literal
+
+Target = Literal["machine", "portable", "tflite"]
+
+_TARGET: contextvars.ContextVar[Target] = contextvars.ContextVar("target", default="machine")
+
+
+@contextlib.contextmanager
+def to(target: Target):
+    """Graphs that are traced inside are for a target.
+
+    machine: what is fastest here. portable: operations that every TensorFlow runtime and its relatives know, on any
+    device. tflite: builtin operations of TensorFlow Lite, one image, and shapes that do not depend on values.
+    """
+    before = _TARGET.set(target)
+    try:
+        yield
+    finally:
+        _TARGET.reset(before)
+
+
+def target() -> Target:
+    """The target of the graph that is being traced."""
+    return _TARGET.get()
