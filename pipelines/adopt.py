@@ -37,7 +37,7 @@ from tfrecog.data.example import Example
 class Shard:
     """What a file of records holds."""
 
-    # offset, length, height, width, instances, their labelled keypoints, label, crowd
+    # offset, length, height, width, instances, their labelled keypoints, label, proposals, crowd
     rows: list[tuple[int, ...]] = field(default_factory=list)
     labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
     with_masks: int = 0  # records
@@ -67,7 +67,8 @@ def read(path: str, at) -> Shard:
                 ) from error
             instances = int((~record.crowd).sum())
             crowd, labelled = len(record.crowd) - instances, record.labelled_keypoints
-            counts = instances, labelled, record.label, crowd
+            proposals = 0 if record.proposals is None else len(record.proposals)
+            counts = instances, labelled, record.label, proposals, crowd
             shard.rows.append((offset, len(payload), record.height, record.width, *counts))
             if record.label_map is not None:
                 shard.with_maps += 1
@@ -123,10 +124,10 @@ def adopt(
         difficult=any(shard.with_difficult for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)
-    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 9)
+    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 10)
     if not images:
         raise Refused(f"the files of {pattern!r} have no record")
-    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 8].sum()), shards=())
+    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 9].sum()), shards=())
     if facts.label_maps:
         made = dataclasses.replace(made, pixels=_pixels(shards, facts.num_classes))
     try:

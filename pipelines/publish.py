@@ -90,8 +90,8 @@ def publish(
     tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]
 ) -> info.Split:
     """Moves the shards to `out`; then report, index and, last, dataset.json."""
-    rows = np.array([[k, *row] for k, note in enumerate(notes) for row in note["rows"]], np.int64).reshape(-1, 9)
-    if not len(rows):
+    rows = [[k, *row] for k, note in enumerate(notes) for row in note["rows"]]
+    if not rows:
         raise Refused(f"no image could be used:\n{problems.table(found)}")
     names = tuple(task.name for task in tasks)
     drafts = [task for task in tasks if os.path.exists(task.draft)]
@@ -103,13 +103,16 @@ def publish(
     for task in tasks:
         task.publish()
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
-    columns = dict(zip(index.COLUMNS, rows.T, strict=False))  # The last is the number of crowds.
+    # The last number of a row is that of its crowds. Notes of older builds do not count proposals, and then zip stops
+    # before them.
+    counted = zip(*(row[:-1] for row in rows), strict=False)
+    columns = {name: np.array(column, np.int64) for name, column in zip(index.COLUMNS, counted, strict=False)}
     index.save(out, split, index.Index(shards=names, sizes=tuple(note["bytes"] for note in notes), **columns))
     pixels = np.array([counts for note in notes if (counts := note.get("pixels"))], np.int64)  # older notes have none
     made = info.Split(
         images=len(rows),
-        instances=int(rows[:, 5].sum()),
-        crowd=int(rows[:, 8].sum()),
+        instances=int(columns["instances"].sum()),
+        crowd=sum(row[-1] for row in rows),
         shards=names,
         pixels=tuple(pixels.sum(axis=0).tolist()) if len(pixels) else (),
     )

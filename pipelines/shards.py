@@ -159,7 +159,8 @@ class Writer:
                 payload = self.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
                 instances = int(np.sum(~record.crowd))
                 crowd, sides = len(record.crowd) - instances, [record.height, record.width]
-                counts = [instances, record.labelled_keypoints, record.label, crowd]
+                proposals = 0 if record.proposals is None else len(record.proposals)
+                counts = [instances, record.labelled_keypoints, record.label, proposals, crowd]
                 rows.append([file.tell(), len(payload), *sides, *counts])
                 if record.label_map is not None:
                     labels = records.from_label_map(record.label_map)

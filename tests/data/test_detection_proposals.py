@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.data.test_detection import SIZES, record, write
-from tfrecog.config import DataConfig
-from tfrecog.data import detection
+from tfrecog import tasks
+from tfrecog.config import DataConfig, DetectorConfig, Experiment, TrainConfig
+from tfrecog.data import detection, index, info, proposed
 
 FACTS = {"masks": False, "seed": 0, "start_step": 0}
 
@@ -105,6 +106,57 @@ def test_records_without_proposals_name_the_pipeline_that_adds_them(tmp_path):
         detection.training(config, facts, rows, proposals=True, **FACTS, steps=1)
     with pytest.raises(ValueError, match=expected):
         detection.evaluation(config, facts, rows, proposals=True)
+
+
+def none(i):
+    return dataclasses.replace(record(i), proposals=np.zeros([0, 4], np.float32))
+
+
+def test_lists_that_are_all_empty_are_no_proposals(tmp_path):
+    facts, rows = write(tmp_path, [none(0), record(1)], proposals="by hand")
+    config = DataConfig(records=str(tmp_path), batch_size=1)
+    expected = "not one of the 2 records of the split has any.*python -m pipelines.proposals"
+    with pytest.raises(ValueError, match=expected):
+        detection.training(config, facts, rows, proposals=True, **FACTS, steps=1)
+    with pytest.raises(ValueError, match=expected):
+        detection.evaluation(config, facts, rows, proposals=True)
+    # An index that is older than the count of proposals does not know.
+    detection.evaluation(config, facts, dataclasses.replace(rows, proposals=None), proposals=True)
+
+
+def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
+    made = [none(i) if i in (1, 3, 5, 6, 7, 8) else with_proposals(i) for i in range(9)]
+    _, rows = write(tmp_path, made, proposals="by hand")
+    assert list(rows.proposals) == [3, 0, 3, 0, 3, 0, 0, 0, 0]
+    proposed.report(str(tmp_path), "train", rows)
+    assert "6 of 9 images of train have no proposals" in caplog.text and f"of {tmp_path}" in caplog.text
+    assert "1.png in train-00000.tfrecord, record 1" in caplog.text and "7.png" in caplog.text
+    assert "8.png" not in caplog.text  # The sixth.
+    caplog.clear()
+    proposed.report(str(tmp_path), "train", rows, np.array([0, 1, 2]))
+    assert "1 of 3 images" in caplog.text and "3.png" not in caplog.text
+    caplog.clear()
+    proposed.report(str(tmp_path), "train", rows, np.array([0, 2]))
+    proposed.report(str(tmp_path), "train", dataclasses.replace(rows, proposals=None))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("evaluated", [0.0, 1.0])
+def test_a_training_names_them_when_it_starts(tmp_path, caplog, evaluated):
+    """Of both splits that it reads; its index is from a time that did not count proposals."""
+    facts, rows = write(tmp_path, [with_proposals(0), none(1)], proposals="by hand")
+    facts = dataclasses.replace(facts, splits={"train": facts.splits["train"], "val": facts.splits["train"]})
+    info.save(tmp_path, facts)
+    for split in facts.splits:
+        index.save(tmp_path, split, dataclasses.replace(rows, proposals=None))
+    experiment = Experiment(
+        data=DataConfig(records=str(tmp_path), batch_size=1),
+        detector=DetectorConfig(proposals="record", pool="roi_pool"),
+        train=TrainConfig(evaluate_epochs=evaluated),
+    )
+    tasks.build(experiment, facts).data()
+    assert "1 of 2 images of train have" in caplog.text and "1.png in train-00000.tfrecord" in caplog.text
+    assert ("1 of 2 images of val have" in caplog.text) == bool(evaluated)
 
 
 def test_difficult_objects_are_learned_only_if_asked(tmp_path):

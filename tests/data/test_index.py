@@ -45,12 +45,12 @@ def test_an_index_of_an_older_version_serves_until_keypoints_are_needed(folder, 
     path = index.path_of(folder, "train")
     made = index.load(folder, "train")
     with np.load(path) as columns:
-        older = {name: values for name, values in columns.items() if name != "keypoints"}
+        older = {name: values for name, values in columns.items() if name not in ("keypoints", "proposals")}
     np.savez(path, **older)
     with monkeypatch.context() as patch:
         patch.setattr(index, "scan", lambda *_: pytest.fail("all shards are read"))
         kept = index.load(folder, "train")
-    assert kept.keypoints is None and list(kept.offset) == list(made.offset)
+    assert kept.keypoints is None and kept.proposals is None and list(kept.offset) == list(made.offset)
     assert list(index.load(folder, "train", ["keypoints"]).keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
     assert list(index.load(folder, "train").keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # It has been saved.
 
@@ -64,17 +64,19 @@ def test_records_of_whatever_shape_are_counted(folder):
         return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
     visibility = "image/object/keypoint/visibility"
-    assert index._facts(serialized(), "x") == (10, 20, 2, 0, 0)
-    assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3, 0)
-    assert index._facts(serialized(**{visibility: [2, 0, 1, 1], "image/object/is_crowd": [0, 1]}), "x") == (
-        10,
-        20,
-        1,
-        1,
-        0,
-    )
-    assert index._facts(serialized(**{visibility: [2]}), "x") == (10, 20, 2, 0, 0)
-    assert index._facts(serialized(**{"image/class/label": [7]}), "x") == (10, 20, 2, 0, 7)
+    assert index._facts(serialized(), "x") == (10, 20, 2, 0, 0, 0)
+    assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3, 0, 0)
+    crowd = {visibility: [2, 0, 1, 1], "image/object/is_crowd": [0, 1]}
+    assert index._facts(serialized(**crowd), "x") == (10, 20, 1, 1, 0, 0)
+    assert index._facts(serialized(**{visibility: [2]}), "x") == (10, 20, 2, 0, 0, 0)
+    assert index._facts(serialized(**{"image/class/label": [7]}), "x") == (10, 20, 2, 0, 7, 0)
+
+
+def test_a_record_is_named_with_its_image_where_it_can_be_read(folder):
+    made = index.load(folder, "train")
+    assert made.image(folder, 5) == f"5.jpg in train-00001-of-00002.tfrecord, record 1 (byte {made.offset[5]})"
+    (folder / made.shards[1]).unlink()
+    assert made.image(folder, 5) == made.place(5)
 
 
 def test_the_index_is_kept_and_read_back(folder):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -44,6 +45,19 @@ def write(path, **changes):
     }
     np.savez(path, **(arrays | changes))
     return str(path)
+
+
+def test_shards_that_an_older_version_noted_serve_and_nobody_counted_their_proposals(data, tmp_path):
+    out = tmp_path / "out"
+    proposals.build(data, "train", str(out), method="grid", options=FAST, jobs=1)
+    (path,) = (out / ".train.build").glob("*.done.json")
+    note = json.loads(path.read_text())
+    note["rows"] = [[*row[:7], row[8]] for row in note["rows"]]  # without the number of proposals
+    path.write_text(json.dumps(note))
+    before = info.load(out)
+    assert proposals.build(data, "train", str(out), method="grid", options=FAST, jobs=1).kept == 1
+    assert info.load(out) == before and index.load(out, "train").proposals is None
+    assert set(index.load(out, "train", ["proposals"]).proposals.tolist()) == {50}
 
 
 @pytest.mark.parametrize("method", ["selective_search", "grid", "file"])
@@ -128,6 +142,7 @@ def test_images_without_proposals_are_kept_named_and_counted(data, tmp_path):
     built = proposals.build(data, "train", str(tmp_path / "out"), method="file", file=path, jobs=1)
     assert [(one.kind, one.image_id) for one in built.problems] == [("image without proposals", n) for n in "345"]
     kept = [records.decode(payload).proposals for payload in payloads(tmp_path / "out")]
+    assert index.load(tmp_path / "out", "train").proposals.tolist() == [1, 1, 0, 0, 0]
     assert [len(boxes) for boxes in kept] == [1, 1, 0, 0, 0]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfrecog.data import image, instances, order, read
+from tfrecog.data import image, instances, order, proposed, read
 from tfrecog.data.info import load as load_info
 from tfrecog.data.parse import parse
 
@@ -31,7 +31,8 @@ def training_rows(index, config, keypoints=False):
 
 def training(config, info, index, *, masks, keypoints=False, proposals=False, seed, start_step, steps):
     """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
-    _check_proposals(config, info, proposals)
+    if proposals:
+        proposed.check(config.records, info, index)
     if (masks and not info.masks) or (keypoints and not info.keypoints):
         raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
     groups = _training_groups(config, index, keypoints)
@@ -69,7 +70,8 @@ def training(config, info, index, *, masks, keypoints=False, proposals=False, se
 
 def evaluation(config, info, index, batch_size=None, proposals=False):
     """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
-    _check_proposals(config, info, proposals)
+    if proposals:
+        proposed.check(config.records, info, index)
     batch_size = batch_size or config.eval_batch_size
     sizes = np.stack([index.height, index.width], axis=-1)
 
@@ -94,16 +96,6 @@ def _training_groups(config, index, keypoints):
     short, long = max(config.short_side), config.long_side
     resized = image.target_size(sizes, short, long, config.size_rounding)
     return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
-
-
-def _check_proposals(config, info, proposals):
-    """ValueError where proposals are asked for and the records have none."""
-    if proposals and not info.proposals:
-        raise ValueError(
-            f"{config.records} has no proposals, which --detector.proposals=record needs: add them to each split with "
-            f"`python -m pipelines.proposals --data={config.records} --split=... --out=...` and give its --out as "
-            "--data.records, or let the detector find its own with --detector.proposals=rpn"
-        )
 
 
 def _other_task(folder):

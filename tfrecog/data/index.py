@@ -17,12 +17,13 @@ from tqdm import tqdm
 from tfrecog import atomic
 from tfrecog.data import info
 from tfrecog.data.example import Example
+from tfrecog.data.records import PROPOSAL
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
-COLUMNS |= {"height": np.int32, "width": np.int32, "instances": np.int32, "keypoints": np.int32, "label": np.int32}
-YOUNGER = {"keypoints", "label"}  # columns that older indices lack
+COLUMNS |= {name: np.int32 for name in ("height", "width", "instances", "keypoints", "label", "proposals")}
+YOUNGER = {"keypoints", "label", "proposals"}  # columns that older indices lack
 
 
 class CorruptRecord(ValueError):
@@ -43,6 +44,7 @@ class Index:
     instances: np.ndarray  # [n] boxes that are not crowd
     keypoints: np.ndarray | None  # [n] labelled ones of those; None in an index that is older than this column
     label: np.ndarray | None = None  # [n] class/label of the whole image, 0 without; None as above
+    proposals: np.ndarray | None = None  # [n] how many there are; None as above
 
     def __len__(self):
         return len(self.offset)
@@ -52,6 +54,14 @@ class Index:
         number = int(np.sum(self.shard[:i] == self.shard[i]))
         return f"{self.shards[self.shard[i]]}, record {number} (byte {self.offset[i]})"
 
+    def image(self, folder, i):
+        """Words for record i of a folder that name its image too, where it can be read."""
+        try:
+            names = Example.FromString(read(folder, self, i)).features.feature["image/filename"].bytes_list.value
+        except (OSError, ValueError):
+            names = []
+        return f"{names[0].decode(errors='replace')} in {self.place(i)}" if names else self.place(i)
+
 
 def path_of(folder, split):
     """Path of the index file of a split."""
@@ -60,7 +70,8 @@ def path_of(folder, split):
 
 def save(folder, split, index):
     """Writes the index beside its shards, whole or not at all."""
-    columns = {name: getattr(index, name).astype(dtype) for name, dtype in COLUMNS.items()}
+    known = {name: dtype for name, dtype in COLUMNS.items() if getattr(index, name) is not None}
+    columns = {name: getattr(index, name).astype(dtype) for name, dtype in known.items()}
     with atomic.write(path_of(folder, split), "wb") as file:
         np.savez_compressed(
             file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
@@ -147,7 +158,7 @@ def frames(path):
 
 
 def _facts(record, shard):
-    """Height, width, number of boxes that are not crowd, and of their labelled keypoints, label of the image."""
+    """Height, width, boxes that are not crowd, their labelled keypoints, label of the image, number of proposals."""
     features = Example.FromString(record).features.feature
     height, width = (features[f"image/{side}"].int64_list.value[:1] for side in ("height", "width"))
     if not height or not width:
@@ -158,7 +169,8 @@ def _facts(record, shard):
     joints = len(visibility) // max(boxes, 1)
     labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
     label = next(iter(features["image/class/label"].int64_list.value), 0)
-    return height[0], width[0], int(np.sum(~crowd)), int(np.sum(labelled[~crowd])), label
+    proposals = len(features[PROPOSAL[0]].float_list.value)
+    return height[0], width[0], int(np.sum(~crowd)), int(np.sum(labelled[~crowd])), label, proposals
 
 
 def _saved(path):

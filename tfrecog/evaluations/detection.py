@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfrecog import atomic, inference
 from tfrecog.config import Experiment, OutputConfig
-from tfrecog.data import detection, image, index, info, records
+from tfrecog.data import detection, image, index, info, proposed, records
 from tfrecog.detected import Detections, in_original
 from tfrecog.evaluations import errors, precision_recall, report
 from tfrecog.metrics import coco, coco_table, voc, voc_errors, voc_table
@@ -38,13 +38,15 @@ def evaluate(
     Arguments are as of `tfrecog.evaluate.evaluate`. VOC's are of boxes, whatever else is detected.
     """
     folder, split = experiment.data.records, experiment.data.eval_split
-    dataset, where = info.load(folder), index.load(folder, split)
+    dataset, on_record = info.load(folder), experiment.detector.proposals == "record"
+    where = index.load(folder, split, ["proposals"] * on_record)
     if not len(where):
         raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
+    if on_record and show:  # A training says it once, when it starts.
+        proposed.report(folder, split, where)
     evaluators, clock = _evaluators(experiment, dataset, folder), inference.Clock()
     with results_file(out) as write, inference.progress(len(where), f"evaluate {split}") as progress:
         size = inference.batch_size(experiment.data.eval_batch_size, strategy)
-        on_record = experiment.detector.proposals == "record"
         batches = detection.evaluation(experiment.data, dataset, where, size, on_record)
         output, tight = experiment.detector.output, experiment.data.tight
         for found in detections(task, model, strategy, batches, output, any_size=tight, clock=clock):

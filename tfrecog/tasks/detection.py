@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfrecog import losses, precision
 from tfrecog.config import Experiment
-from tfrecog.data import detection, index, info, read
+from tfrecog.data import detection, index, info, proposed, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.models.detections import per_image
@@ -77,19 +77,21 @@ class Detection:
                 "run of it: python -m tfrecog.svm --flagfile=RUN/experiment.flags --out=RUN_SVM"
             )
         experiment, dataset, keypoints = self.experiment, self.info, self.config.keypoints
-        if self._on_record and not dataset.proposals:
-            raise ValueError(
-                f"{experiment.data.records} holds no proposals, which --detector.proposals=record needs: add them with "
-                "python -m pipelines.proposals, or choose --detector.proposals=rpn"
-            )
         data, seed = experiment.data, experiment.train.seed
-        train_index = index.load(data.records, data.train_split, ["keypoints"] * keypoints)
+        counted = ["proposals"] if self._on_record and dataset.proposals else []
+        train_index = index.load(data.records, data.train_split, ["keypoints"] * keypoints + counted)
+        rows = detection.training_rows(train_index, data, keypoints)
+        splits = {data.train_split: (train_index, rows)}
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
             # What is wrong with it shows now, and not after an epoch.
-            index.load(data.records, data.eval_split)
+            splits[data.eval_split] = index.load(data.records, data.eval_split, counted), None
             if keypoints:
                 info.sigmas(data.records)
+        if self._on_record:
+            for split, (where, chosen) in splits.items():
+                proposed.check(data.records, dataset, where)
+                proposed.report(data.records, split, where, chosen)
         asked = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
 
         def batches(start, total):
@@ -100,7 +102,7 @@ class Detection:
             steps_per_epoch=detection.steps_per_epoch(train_index, data, keypoints),
             batches=batches,
             description=describe(experiment, dataset, "instances"),
-            images=len(detection.training_rows(train_index, data, keypoints)),
+            images=len(rows),
         )
 
     def build(self) -> Detector:
