@@ -1,29 +1,53 @@
 """Object recognition in TensorFlow and Keras: Faster R-CNN, Mask R-CNN and what led to them."""
 
+import contextlib
+import importlib.abc
+import importlib.util
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # A command of ours, whose modules load for seconds: until `interruption.listen`, Ctrl-C just ends it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _import_tensorflow_quietly() -> None:
-    """Imports TensorFlow without its start-up notes, which it writes straight to file descriptor 2.
+class _QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """TensorFlow, whenever a module asks for it, without its start-up notes, which it writes to file descriptor 2.
 
-    They would hide our own messages. Set TF_CPP_MIN_LOG_LEVEL yourself (0 tells most) to read them.
+    They would hide our own messages. Set TF_CPP_MIN_LOG_LEVEL yourself (0 tells most) to read them. Nobody who does not
+    ask for TensorFlow gets it: what runs on a device, or only draws, starts without those seconds.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "tensorflow" or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+            return None
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # Also: from here on this finder leaves the work to the others.
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+            return None
+        load = spec.loader.exec_module
+
+        def load_quietly(module):
+            with _quiet():
+                load(module)
+
+        spec.loader.exec_module = load_quietly
+        return spec
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What is written to file descriptor 2 is kept, and told only if there is an error."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())  # An import that fails may tell why only there.
@@ -33,4 +57,4 @@ def _import_tensorflow_quietly() -> None:
             os.close(stderr)
 
 
-_import_tensorflow_quietly()
+sys.meta_path.insert(0, _QuietTensorFlow())

@@ -1,17 +1,14 @@
 """What a classifier sees in pictures of any size: predictions.json, and pictures with the best classes written on."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont
 
-from tfrecog import atomic, draw, photos
+from tfrecog import photos, seen
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
-
-PREDICTIONS, BEST = "predictions.json", 5
+from tfrecog.seen import PREDICTIONS, written_on
 
 
 def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0) -> dict[Path, str]:
@@ -29,20 +26,13 @@ def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, m
     probabilities_of = tf.function(lambda batch: task.predict(model, {"image": batch})["probabilities"])
     pictures, broken, rows = photos.picture_paths(paths, out), {}, []
     for number, picture in photos.legible(paths, broken):
-        seen = input_of(picture, experiment.data, experiment.classifier.crop)
-        probabilities = probabilities_of(tf.constant(seen[None]))[0].numpy()
-        best = [(task.info.categories[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:BEST]]
-        rows.append({"file_name": str(paths[number]), "classes": [_row(*one) for one in best]})
-        lines = [f"{category.name}: {probability:.1%}" for category, probability in best]
+        given = input_of(picture, experiment.data, experiment.classifier.crop)
+        probabilities = probabilities_of(tf.constant(given[None]))[0].numpy()
+        row, lines = seen.classes(paths[number], task.info.categories, probabilities)
+        rows.append(row)
         photos.save(written_on(picture, lines, min_side), pictures[number])
-    with atomic.write(out / PREDICTIONS) as file:
-        json.dump(rows, file, indent=1)
-        file.write("\n")
+    seen.write_json(out / PREDICTIONS, rows)
     return broken
-
-
-def _row(category, probability):
-    return {"category_id": category.id, "category_name": category.name, "probability": round(probability, 6)}
 
 
 def input_of(picture: np.ndarray, data: DataConfig, crop: int) -> np.ndarray:
@@ -51,22 +41,3 @@ def input_of(picture: np.ndarray, data: DataConfig, crop: int) -> np.ndarray:
     Its short side becomes `data.eval_short_side` pixels, the long one as many as torchvision's transforms give it.
     """
     return image.middle(picture, data.eval_short_side, crop, data.resize).numpy()
-
-
-def written_on(picture: np.ndarray, lines: list[str], min_side: int = 0) -> np.ndarray:
-    """Picture uint8 [H, W, 3] with lines of text in its upper left corner, the first of them largest.
-
-    A picture with a shorter side than `min_side` is enlarged by a whole factor, to ten times `min_side` at most.
-    """
-    height, width = picture.shape[:2]
-    factor = draw.enlargement(height, width, min_side)
-    drawn = Image.fromarray(picture.repeat(factor, 0).repeat(factor, 1))
-    canvas = ImageDraw.Draw(drawn, "RGBA")
-    y = margin = max(2, min(drawn.size) // 100)
-    for i, line in enumerate(lines):
-        font = ImageFont.load_default(max(10, round(min(drawn.size) / (18 if i == 0 else 26))))
-        step = round(font.size * 1.25)
-        canvas.rectangle((0, y, font.getlength(line) + 2 * margin, y + step), fill=(0, 0, 0, 150))
-        canvas.text((margin, y + step / 2), line, "white", font, anchor="lm")
-        y += step
-    return np.asarray(drawn)

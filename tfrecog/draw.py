@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfrecog.data import records
+from tfrecog import run_lengths
 
 MASK_OPACITY = 0.4
 LABEL_OPACITY = 0.5
@@ -254,7 +254,7 @@ def _dense(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.ndim == 2:
         return mask.astype(bool)
-    return records.from_runs(mask, height, width)
+    return run_lengths.to_mask(mask, height, width)
 
 
 def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line: int) -> None:

@@ -1,17 +1,14 @@
 """What a segmenter sees in pictures of any size: label maps, and pictures in the colours of the classes."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from tfrecog import atomic, draw, photos
-from tfrecog.data.info import Category
+from tfrecog import draw, photos, seen
+from tfrecog.seen import LABEL_MAPS, PREDICTIONS, UNKNOWN, files, save, shares, values_of
 
-PREDICTIONS, LABEL_MAPS = "predictions.json", "label_maps"
-UNKNOWN = 255  # in a label map file: none of the classes
+__all__ = ["LABEL_MAPS", "PREDICTIONS", "UNKNOWN", "batch_of", "files", "predict"]
 
 
 def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dict[Path, str]:
@@ -38,24 +35,9 @@ def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dic
         save(labels, values, colours, label_maps[number])
         photos.save(draw.label_map(picture, labels, task.info.names, colours, min_side=min_side), pictures[number])
         there = label_maps[number].relative_to(out).as_posix()
-        rows.append({"file_name": str(paths[number]), "label_map": there, "classes": _shares(labels, categories)})
-    report = {
-        "values": "category_id" if by_id(categories) else "position",
-        "categories": [
-            {"value": value, "category_id": category.id, "category_name": category.name}
-            for value, category in zip(values, categories, strict=True)
-        ],
-        "images": rows,
-    }
-    with atomic.write(out / PREDICTIONS) as file:
-        json.dump(report, file, indent=1)
-        file.write("\n")
+        rows.append({"file_name": str(paths[number]), "label_map": there, "classes": shares(labels, categories)})
+    seen.write_json(out / PREDICTIONS, seen.label_map_report(categories, rows))
     return broken
-
-
-def files(paths: list[Path], out: Path) -> tuple[list[Path], list[Path]]:
-    """Where the picture and the label map of each image go; ValueError if one would overwrite an image."""
-    return photos.picture_paths(paths, out), photos.picture_paths(paths, out / LABEL_MAPS, ".png")
 
 
 def batch_of(picture: np.ndarray, row: int = 0, size: int = 1) -> dict:
@@ -69,39 +51,3 @@ def batch_of(picture: np.ndarray, row: int = 0, size: int = 1) -> dict:
         "seed": tf.zeros([size, 2], tf.int32),
         "valid": tf.range(size) < 1,
     }
-
-
-def by_id(categories: tuple[Category, ...]) -> bool:
-    """Whether the ids of the source fit into a label map file."""
-    ids = [category.id for category in categories]
-    return len({*ids}) == len(ids) and all(0 <= one < UNKNOWN for one in ids)
-
-
-def values_of(categories: tuple[Category, ...]) -> list[int]:
-    """Value [K] of each class in label map files."""
-    return [category.id for category in categories] if by_id(categories) else [*range(len(categories))]
-
-
-def save(labels: np.ndarray, values: list[int], colours: list, path: Path) -> None:
-    """Writes labels [H, W] in 0..K as a PNG with a palette, whole or not at all."""
-    palette = np.zeros([256, 3], np.uint8)
-    palette[values] = draw.palette(len(values), colours)[1:]
-    # A gray picture becomes one with a palette without a copy; Pillow has no such mode for arrays.
-    picture = Image.fromarray(np.array([UNKNOWN, *values], np.uint8)[labels])
-    picture.putpalette(palette.tobytes())
-    with atomic.write(path, "wb") as file:
-        picture.save(file, "PNG", optimize=True)
-
-
-def _shares(labels, categories):
-    """Rows of the classes in labels [H, W], the largest first."""
-    counts = np.bincount(labels.ravel(), minlength=len(categories) + 1)[1:]
-    return [
-        {
-            "category_id": categories[i].id,
-            "category_name": categories[i].name,
-            "share": round(int(counts[i]) / labels.size, 6),
-        }
-        for i in np.argsort(-counts, kind="stable")
-        if counts[i]
-    ]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as pycocotools
 
+from tfrecog import run_lengths
 from tfrecog.metrics import rle
 from tfrecog.ops import masks as mask_ops
 
@@ -21,7 +22,7 @@ from tfrecog.ops import masks as mask_ops
 )
 def test_runs_of_a_crop_are_the_runs_of_the_whole_mask(crop, top, left, below, right):
     whole = np.pad(crop, [(top, below), (left, right)])
-    runs = rle.runs_of(crop, top, left, *whole.shape)
+    runs = run_lengths.runs_of(crop, top, left, *whole.shape)
     assert runs.sum() == whole.size
     assert (runs[1:] > 0).all()
     assert rle.compress(runs, *whole.shape) == pycocotools.encode(np.asfortranarray(whole.astype(np.uint8)))

@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.data.example import Example
+from tfrecog.run_lengths import of_mask as to_runs
+from tfrecog.run_lengths import to_mask as from_runs
 
 # Fractions in float32 come back as thousandths of a pixel: that undoes the rounding exactly for annotations with up to
 # three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.
@@ -84,20 +86,6 @@ def without_objects(encoded, format, height, width, filename="", source_id="", *
         ids=none,
         **more,
     )
-
-
-def to_runs(mask):
-    """Run lengths [r] int64 of mask [H, W]: down the columns, starting with the zeros (COCO's "counts")."""
-    flat = np.asarray(mask, bool).ravel(order="F")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs = np.diff(np.concatenate([[0], changes, [flat.size]]))
-    return np.concatenate([[0], runs] if flat.size and flat[0] else [runs]).astype(np.int64)
-
-
-def from_runs(runs, height, width):
-    """Mask [height, width] bool of its run lengths; inverse of `to_runs`."""
-    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return flat.reshape(height, width, order="F")
 
 
 def to_label_map(labels):
