@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfrecog.ops import lowering, resampling
+
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
 
 
@@ -93,19 +95,23 @@ def tight_canvas(size):
 
 
 def resize(image, size, by="bilinear"):
-    """Image [h, w, 3] float32 of a size [2], read at half-pixel centres.
+    """Image [..., h, w, 3] float32 of a size [2], of an image [..., H, W, 3], read at half-pixel centres.
 
     `bilinear` reads four pixels for each (no antialiasing). `pillow` is Pillow's bilinear filter, which averages over
     as many as become one, and rounds to whole numbers.
     """
     if by == "pillow":
         whole = image if image.dtype == tf.uint8 else tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+        if not lowering.python():
+            return tf.cast(resampling.resize(whole, size), tf.float32)
         # Without state: see `read.python`.
         resized = tf.numpy_function(_pillow, [whole, size], tf.uint8, stateful=False)
         return tf.cast(tf.ensure_shape(resized, [None, None, 3]), tf.float32)
     # The kernel is twice as fast from float32 as from uint8, the conversion included.
-    image = tf.cast(image, tf.float32)[None]
-    return tf.raw_ops.ResizeBilinear(images=image, size=size, half_pixel_centers=True)[0]
+    image = tf.cast(image, tf.float32)
+    if image.shape.rank == 4:
+        return tf.raw_ops.ResizeBilinear(images=image, size=size, half_pixel_centers=True)
+    return tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)[0]
 
 
 def _pillow(image, size):
@@ -115,16 +121,17 @@ def _pillow(image, size):
 
 
 def middle(image, short, crop, by="bilinear"):
-    """The square [crop, crop, 3] float32 in the middle of an image [H, W, 3] whose short side is resized to `short`.
+    """The square [..., crop, crop, 3] float32 in the middle of an image [..., H, W, 3], its short side made `short`.
 
     The long side becomes as long as torchvision's transforms make it.
     """
-    size = tf.shape(image)[:2]
+    size = tf.shape(image)[-3:-1]
     resized = size * short // tf.reduce_min(size)
     # A half is rounded to the even number, as by the rule that published figures were measured with.
     offset = tf.cast(tf.round((tf.cast(resized, tf.float32) - crop) / 2), tf.int32)
     picture = resize(image, resized, by)
-    return tf.ensure_shape(picture[offset[0] : offset[0] + crop, offset[1] : offset[1] + crop], [crop, crop, 3])
+    square = picture[..., offset[0] : offset[0] + crop, offset[1] : offset[1] + crop, :]
+    return tf.ensure_shape(square, [*image.shape[:-3], crop, crop, 3])
 
 
 def pad(image, canvas):

@@ -7,22 +7,29 @@ from typing import Literal
 Target = Literal["machine", "portable", "tflite"]
 
 _TARGET: contextvars.ContextVar[Target] = contextvars.ContextVar("target", default="machine")
+_PYTHON: contextvars.ContextVar[bool] = contextvars.ContextVar("python", default=True)
 
 
 @contextlib.contextmanager
-def to(target: Target):
-    """Graphs that are traced inside are for a target.
+def to(target: Target, python: bool = False):
+    """Graphs that are traced inside are for a target, and leave this process unless they may call Python.
 
     machine: what is fastest here. portable: operations that every TensorFlow runtime and its relatives know, on any
     device. tflite: builtin operations of TensorFlow Lite, one image, and shapes that do not depend on values.
     """
-    before = _TARGET.set(target)
+    before = _TARGET.set(target), _PYTHON.set(python)
     try:
         yield
     finally:
-        _TARGET.reset(before)
+        _TARGET.reset(before[0])
+        _PYTHON.reset(before[1])
 
 
 def target() -> Target:
     """The target of the graph that is being traced."""
     return _TARGET.get()
+
+
+def python() -> bool:
+    """Whether the graph that is being traced may call Python."""
+    return _PYTHON.get()
