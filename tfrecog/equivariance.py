@@ -92,6 +92,12 @@ class Laboratory(Experiment):
     ] = 0
     floors: Annotated[bool, "Measure what g's interpolation does alone; off, it takes half of the time."] = True
     min_score: Annotated[float, "Of a detector: detections with a lower score count in AP50 alone."] = 0.5
+    proposals: Annotated[
+        Literal["made", "moved"],
+        "Of a detector without an RPN: made of each changed image, as those of the run's records were (which takes the "
+        "time of selective search); or those of the records, moved as what is in the image, so that the network alone "
+        "is measured.",
+    ] = "made"
     rois: Annotated[
         Literal["none", "ramp", "run"],
         "Move rois in place of images: of RoIAlign and RoIPool on a ramp, whose error is in pixels and which needs no "
@@ -165,9 +171,13 @@ def check(asked: Laboratory) -> None:
         )
     if asked.rois == "run" and asked.task != "detection":
         raise ValueError(f"--rois=run: --task={asked.task} has no rois; name the flags of a detector's run")
-    if asked.task == "detection" and asked.detector.pool == "warp" and (asked.rois == "run" or asked.layers):
-        flag = "--layers" if asked.layers else "--rois=run"
-        raise ValueError(f"{flag}: --detector.pool=warp cuts rois out of the image, and has no map to look at")
+    if asked.task == "detection" and asked.detector.pool == "warp" and asked.layers:
+        raise ValueError("--layers: --detector.pool=warp cuts rois out of the image, and has no map to look at")
+    if asked.proposals == "moved":
+        if asked.task != "detection" or asked.detector.proposals != "record" or asked.rois == "ramp" or asked.parts:
+            raise ValueError("--proposals=moved: nothing reads proposals here; it is for --detector.proposals=record")
+        if asked.images:
+            raise ValueError("--proposals=moved: photos have no proposals to move; leave --images out, for the records")
     if asked.rois == "ramp" and (asked.images or asked.layers):
         raise ValueError("--rois=ramp reads neither --images nor --layers; leave them out, or set --rois=run")
 
@@ -175,7 +185,12 @@ def check(asked: Laboratory) -> None:
 def restored(asked: Laboratory):
     """Task and model of the run, and the checkpoint's name."""
     if asked.checkpoint != "random":
-        task, model, _, path, _ = evaluate.restore(asked, asked.checkpoint)
+        try:
+            task, model, _, path, _ = evaluate.restore(asked, asked.checkpoint)
+        except checkpoints.CheckpointError as error:
+            if checkpoints.latest(asked.workdir) is None:
+                raise checkpoints.CheckpointError(f"{error}. --checkpoint=random measures untrained weights") from error
+            raise
         return task, model, str(path)
     task = tasks.build(asked, evaluate.dataset_of(asked))
     model = task.build()
@@ -198,7 +213,7 @@ def subject_of(asked: Laboratory, task, model):
         return classification.Subject(task, model, asked, asked.layers)
     if asked.task == "segmentation":
         return segmentation.Subject(task, model, asked, asked.layers)
-    return detection.Subject(task, model, asked, asked.layers, asked.min_score)
+    return detection.Subject(task, model, asked, asked.layers, asked.min_score, asked.proposals == "moved")
 
 
 def samples_of(asked: Laboratory, names: tuple[str, ...]):

@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog import draw, variations
+from tfrecog import proposals as kinds
 from tfrecog.config import Experiment
 from tfrecog.data import image as images
 from tfrecog.data import records
+from tfrecog.data.detection import proposal_slots
 from tfrecog.laboratory import dense
 from tfrecog.laboratory.subject import Measures, Sample
 from tfrecog.metrics import coco, rle
@@ -55,11 +57,21 @@ class Seen:
 
 
 class Subject:
-    """A detector; `Sample.truth` is a Truth. Detections of a score below `min_score` count in AP50 alone."""
+    """A detector; `Sample.truth` is a Truth. Detections of a score below `min_score` count in AP50 alone.
 
-    def __init__(self, task, model, experiment: Experiment, layers: bool, min_score: float = 0.5):
+    Where it reads proposals, they are made of each g(x) as those of the run's records were; or, with `moved`, they are
+    M_g of the record's.
+    """
+
+    def __init__(self, task, model, experiment: Experiment, layers: bool, min_score: float = 0.5, moved: bool = False):
         self.info, self.model, self.layers, self.min_score = task.info, model, layers, min_score
-        self.experiment, self.data, self.output = experiment, experiment.data, experiment.detector.output
+        self.data, self.output = experiment.data, experiment.detector.output
+        self.on_record, self._propose = experiment.detector.proposals == "record", None
+        if self.on_record and not moved:
+            try:
+                self._propose = kinds.of_words(self.info.proposals)
+            except ValueError as error:
+                raise ValueError(f"{error}; or move those of the records as the images: --proposals=moved") from error
 
         @tf.function(reduce_retracing=True)
         def run(batch):
@@ -105,17 +117,16 @@ class Subject:
             "seed": tf.zeros([2], tf.int32),
             "valid": tf.constant(True),
         }
-        if self.experiment.detector.proposals == "record":
-            if sample.truth is None:
-                raise ValueError(
-                    "--images: photos have no proposals, which --detector.proposals=record needs; leave --images out "
-                    "and give --data.records that have them (python -m pipelines.proposals)"
-                )
-            slots = np.zeros([self.data.max_proposals, 4], np.float32)
-            given = variations.boxes_after(change.move, sample.truth.proposals[: len(slots)])
-            slots[: len(given)] = np.clip(given, 0, np.tile(change.image.shape[:2], 2))
-            batch["proposals"] = tf.constant(slots)
+        if self.on_record:
+            batch |= proposal_slots(tf.constant(self._proposals(sample, change)), self.data.max_proposals)
         return {name: value[None] for name, value in batch.items()}
+
+    def _proposals(self, sample, change):
+        """Proposals [P, 4] of g(x), in its pixels."""
+        if self._propose:
+            return self._propose(np.round(change.image).astype(np.uint8))
+        given = variations.boxes_after(change.move, sample.truth.proposals[: self.data.max_proposals])
+        return kinds.clip(given.astype(np.float32), *change.image.shape[:2])
 
     def compare(self, before: Seen, after: Seen, change: Change) -> Measures:
         found: Measures = {}

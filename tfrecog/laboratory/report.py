@@ -21,7 +21,7 @@ ACCURACIES = ("top1", "mean_iou", "pixel_accuracy", "AP50", "recall")
 _SHARES = ("same_class", "score_change", "same_label", "found", "extra", "box_iou", "mask_iou")
 _PANELS = {
     "‖f(g(x)) − M_g f(x)‖ / ‖M_g f(x)‖": lambda name: name.endswith("_equivariance_error"),
-    "‖f(g(x)) − f(x)‖ / ‖f(x)‖": lambda name: name.endswith("_invariance_error") or name.startswith("roi_"),
+    "‖f(g(x)) − f(x)‖ / ‖f(x)‖": lambda name: name.endswith(("_invariance_error", "_change")) and name not in _SHARES,
     "share": lambda name: name in _SHARES,
     "pixels": lambda name: name.endswith("_pixels"),
     "accuracy": lambda name: name in ACCURACIES,

@@ -13,6 +13,7 @@ from tfrecog.laboratory.detection import Seen, Subject, ious
 from tfrecog.laboratory.measure import Row, unchanged
 from tfrecog.laboratory.subject import Sample
 from tfrecog.metrics import rle
+from tfrecog.models import crops
 from tfrecog.ops import boxes as box_ops
 from tfrecog.ops import regions
 from tfrecog.variations import centres
@@ -92,7 +93,8 @@ def of_run(subject: Subject, samples: Sequence[Sample], shifts: Sequence[float])
 
     What is in the image does not move, so the boxes and masks should stay: `box_pixels` and `mask_pixels` are how far
     their centres move, `score_change` is that of the score. `roi_align_change` and `roi_pool_change` are ‖P(shift) -
-    P(0)‖ / ‖P(0)‖ of the features P that either operator pools. Means over the detections.
+    P(0)‖ / ‖P(0)‖ of the features P that either operator pools, `pyramid_change` of those of an SPP-net; R-CNN has no
+    features before its rois, and `warp_change` is that of the pixels that it cuts out. Means over the detections.
     """
     sums: dict[tuple[float, str], list[float]] = {}
     for sample in samples:
@@ -126,17 +128,32 @@ def _of_rois(subject, features, seen: Seen, shift, size):
     own = tf.gather(deltas[0], labels - 1, axis=1, batch_dims=1)
     found = {
         "boxes": box_ops.decode(own, rois[0], config.box.delta_scale).numpy(),
-        "scores": tf.gather(tf.nn.softmax(logits[0]), labels, axis=1, batch_dims=1).numpy(),
+        "scores": tf.gather(_scores(logits[0], config), labels, axis=1, batch_dims=1).numpy(),
+        "pooled": {name: values[0].numpy() for name, values in _pooled(model, features, rois).items()},
     }
-    pooled = {level: features[level] for level in model.pooled_levels}
-    for operator in ("roi_align", "roi_pool"):
-        values = regions.multilevel(pooled, rois, size=config.box.size, aligned=config.aligned, op=operator)
-        found[operator] = values[0].numpy()
     if model.mask is not None:
         own = tf.gather(model.mask_logits(features, rois)[0], labels - 1, axis=-1, batch_dims=1)
         output = config.output
         pasted = rle.paste(tf.sigmoid(own).numpy(), rois[0].numpy(), *size, output.mask_threshold, output.paste)
         found["masks"] = np.array([rle.decompress(mask) for mask in pasted], bool)
+    return found
+
+
+def _scores(logits, config):
+    """Scores [R, K + 1] of class logits, as a run gives them to its detections."""
+    return tf.sigmoid(logits) if config.box.scores == "svm" else tf.nn.softmax(logits)
+
+
+def _pooled(model, features, rois):
+    """What operators [1, R, ...] read in rois [1, R, 4]: the run's own, and RoIAlign and RoIPool of any map."""
+    config = model.config
+    if config.pool == "warp":
+        return {"warp": crops.of_rois(features, rois, config)}
+    maps = {level: features[level] for level in model.pooled_levels}
+    options = {"size": config.box.size, "aligned": config.aligned}
+    found = {name: regions.multilevel(maps, rois, op=name, **options) for name in ("roi_align", "roi_pool")}
+    if config.pool == "pyramid":
+        found["pyramid"] = regions.pyramid(maps, rois, sizes=config.pyramid)
     return found
 
 
@@ -148,8 +165,8 @@ def _differences(first, found):
         "box_iou": ious(first["boxes"], found["boxes"]).diagonal(),
         "score_change": np.abs(first["scores"] - found["scores"]),
     }
-    for operator in ("roi_align", "roi_pool"):
-        flat, still = (one[operator].reshape(len(one["scores"]), -1) for one in (found, first))
+    for operator in found["pooled"]:
+        flat, still = (one["pooled"][operator].reshape(len(one["scores"]), -1) for one in (found, first))
         size = np.maximum(np.linalg.norm(still, axis=-1), 1e-9)
         measures[f"{operator}_change"] = np.linalg.norm(flat - still, axis=-1) / size
     if "masks" in found:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrecog import photos
 from tfrecog.config import Experiment
-from tfrecog.data import classification, index, info, records, segmentation
+from tfrecog.data import classification, index, info, proposed, records, segmentation
 from tfrecog.data import image as images
 from tfrecog.laboratory.detection import Objects, Truth
 from tfrecog.laboratory.subject import Sample
@@ -31,6 +31,8 @@ def of_records(experiment: Experiment, names: tuple[str, ...], most: int) -> Ite
         )
     if experiment.task == "segmentation":
         segmentation.check(dataset, folder)
+    if experiment.task == "detection" and experiment.detector.proposals == "record":
+        proposed.check(folder, dataset, rows)
     labels = classification.labels_of(rows, dataset, folder) if experiment.task == "classification" else None
     for row in range(min(most, len(rows))):
         record = dataset.relabel(records.decode(index.read(folder, rows, row)))
