@@ -9,11 +9,22 @@ def resize(images, size):
     """Images [..., h, w, C] uint8 of a size [2], of images [..., H, W, C] uint8, by Pillow's filter BILINEAR.
 
     A triangle that is as wide as the pixels that become one, across and then down, each pass rounded to whole numbers.
+    Pillow 13 goes down first where the height loses more than twice as many pixels as the width; those before it did
+    not, and have some values that are 1 more or less there.
     """
+    shape = tf.shape(images)
+    lost = shape[-3:-1] - size
+    return tf.cond(
+        (lost[0] > 0) & (lost[0] > 2 * lost[1]),
+        lambda: _columns(_rows(images, size[0]), size[1]),
+        lambda: _rows(_columns(images, size[1]), size[0]),
+    )
+
+
+def _columns(images, length):
     rank = images.shape.rank
     swapped = [*range(rank - 3), rank - 2, rank - 3, rank - 1]
-    across = tf.transpose(_rows(tf.transpose(images, swapped), size[1]), swapped)
-    return _rows(across, size[0])
+    return tf.transpose(_rows(tf.transpose(images, swapped), length), swapped)
 
 
 def _rows(images, length):
