@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfrecog.ops import winograd
+from tfrecog.ops import lowering, winograd
 
 _LEAST = 1.1754944e-38  # The smallest float32 that TensorFlow does not take for 0.
 NORMS = ("none", "frozen", "batch", "sync_batch", "group")
@@ -123,10 +123,12 @@ def padded(operation: Callable, x, *arguments, pad: int, learns: bool):
     """A convolution or pooling of features x [B, H, W, C] with `pad` zeros on every side.
 
     Where there will be a gradient (`learns`), the zeros are added first: on a CPU, TensorFlow 2.21 has fast gradients
-    (oneDNN) only of operations without explicit padding. Else the operation pads, which saves a copy of x.
+    (oneDNN) only of operations without explicit padding. Else the operation pads, which saves a copy of x; TensorFlow
+    Lite's poolings cannot.
     """
     padding = [[0, 0], [pad, pad], [pad, pad], [0, 0]]
-    return operation(tf.pad(x, padding), *arguments, "VALID") if learns else operation(x, *arguments, padding)
+    first = learns or lowering.target() == "tflite"
+    return operation(tf.pad(x, padding), *arguments, "VALID") if first else operation(x, *arguments, padding)
 
 
 def _of_batch(norm: keras.layers.BatchNormalization, x):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrecog.config import DetectorConfig
-from tfrecog.ops import boxes, suppression
+from tfrecog.ops import boxes, lowering, suppression
 
 
 def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
@@ -20,11 +20,8 @@ def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
     scores = (tf.sigmoid(logits) if config.box.scores == "svm" else tf.nn.softmax(logits))[:, 1:]
     moved = boxes.clip(boxes.decode(deltas, rois[:, None], config.box.delta_scale), size)
     keep = valid[:, None] & (scores > output.min_score) & boxes.long_enough(moved, output.min_size)
-    where = tf.where(keep)
-    # One empty candidate, so that there is always one.
-    candidates = tf.pad(tf.gather_nd(moved, where), [[0, 1], [0, 0]])
-    labels = tf.pad(tf.cast(where[:, 1], tf.int32) + 1, [[0, 1]])
-    scores = tf.pad(tf.gather_nd(scores, where), [[0, 1]], constant_values=-float("inf"))
+    select = _all if lowering.target() == "tflite" else _kept
+    candidates, labels, scores = select(moved, scores, keep)
     index, found = suppression.nms_by_group(candidates, scores, labels, output.nms_iou, output.max_detections)
     return (
         tf.where(found[:, None], tf.gather(candidates, index), 0.0),
@@ -33,8 +30,27 @@ def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
     )
 
 
+def _kept(moved, scores, keep):
+    """Boxes [n, 4], labels [n] and scores [n] of the candidates that `keep` [R, K] marks, and an empty one."""
+    where = tf.where(keep)
+    # One empty candidate, so that there is always one.
+    candidates = tf.pad(tf.gather_nd(moved, where), [[0, 1], [0, 0]])
+    labels = tf.pad(tf.cast(where[:, 1], tf.int32) + 1, [[0, 1]])
+    return candidates, labels, tf.pad(tf.gather_nd(scores, where), [[0, 1]], constant_values=-float("inf"))
+
+
+def _all(moved, scores, keep):
+    """As `_kept`, but all R * K candidates in the same order, of which those that are not kept have a score of -inf."""
+    # Without a label they leave the groups of suppression as they are without them.
+    labels = tf.where(keep, tf.range(1, keep.shape[1] + 1)[None], 0)
+    scores = tf.where(keep, scores, -float("inf"))
+    return tf.reshape(moved, [-1, 4]), tf.reshape(labels, [-1]), tf.reshape(scores, [-1])
+
+
 def most(labels):
-    """Slots that the image with the most detections fills, of labels [B, D]; at least 1."""
+    """Slots that the image with the most detections fills, of labels [B, D]; at least 1. For TFLite all, D."""
+    if lowering.target() == "tflite":
+        return labels.shape[1]
     return tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
 
 

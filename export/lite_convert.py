@@ -1,0 +1,81 @@
+"""From a graph to the bytes of a TFLite file with builtin operations only."""
+
+import re
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from export.lite_graph import Graph
+
+SIGNATURE = "serving_default"
+# Of an error of the converter: an operation, and the layer that it is in.
+_REFUSED = re.compile(r"""fused\["(\w+):", "([^"@]+)[^\n]*?error: 'tf\.\w+' op is neither a custom op nor a flex op""")
+
+
+def convert(graph: Graph) -> bytes:
+    """The float32 TFLite file of a graph, with one signature, `serving_default`.
+
+    ValueError names what has no builtin operation.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _save(graph, folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            content = converter.convert()
+        except Exception as error:  # The converter's own class is private to it.
+            raise ValueError(_reason(str(error))) from error
+    check(content)
+    return content
+
+
+def check(content: bytes) -> None:
+    """ValueError if a TFLite file has an operation that is no builtin."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    strangers = {(code.customCode or b"?").decode() for code in model.operatorCodes if code.customCode}
+    if strangers:
+        raise ValueError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")
+
+
+def run_once(content: bytes, threads: int | None = None) -> dict[str, np.ndarray]:
+    """What a file says of a gray picture; whatever goes wrong shows here and not on a device."""
+    runner = Interpreter(model_content=content, num_threads=threads).get_signature_runner(SIGNATURE)
+    inputs = {}
+    for name, detail in runner.get_input_details().items():
+        inputs[name] = np.full(detail["shape"], 127 if name == "image" else 0, detail["dtype"])
+    if "size" in inputs:
+        inputs["size"][...] = inputs["image"].shape[1:3]
+    outputs = runner(**inputs)
+    unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    if unsound:
+        raise ValueError(f"the converted model says what is no number ({', '.join(unsound)}); nothing was written")
+    return outputs
+
+
+def _save(graph, folder):
+    """A SavedModel of a graph whose weights are constants: it needs nothing of the model's layers."""
+    function = tf.function(graph.call, input_signature=graph.inputs).get_concrete_function()
+    names = sorted(function.structured_outputs)  # As they are flattened.
+    frozen = convert_variables_to_constants_v2(function)
+
+    def call(*inputs):
+        outputs = frozen(*inputs)
+        return dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
+
+    module = tf.Module()
+    module.call = tf.function(call, input_signature=graph.inputs)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, folder, signatures={SIGNATURE: module.call}, options=options)
+
+
+def _reason(text):
+    refused = sorted(set(_REFUSED.findall(text)))
+    if not refused:
+        line = next((line for line in text.splitlines() if "error:" in line), text)
+        return f"the model could not be converted: {line[:300]}"
+    where = "; ".join(f"{operation} in {layer}" for operation, layer in refused[:5])
+    return f"TensorFlow Lite has no builtin operation for {where}; nothing was written"
