@@ -27,6 +27,15 @@ def test_runs_of_a_crop_are_the_runs_of_the_whole_mask(crop, top, left, below, r
     assert (runs[1:] > 0).all()
     assert rle.compress(runs, *whole.shape) == pycocotools.encode(np.asfortranarray(whole.astype(np.uint8)))
     np.testing.assert_array_equal(rle.decompress(rle.compress(runs, *whole.shape)), whole)
+    np.testing.assert_array_equal(run_lengths.to_mask(runs, *whole.shape), whole)
+    np.testing.assert_array_equal(runs, run_lengths.of_mask(whole))
+
+
+@given(st.lists(st.integers(0, 2**26), min_size=1))
+def test_the_compressed_string_is_pycocotools(runs):
+    """Without the library: differences of up to 26 bits of either sign, in groups of 5."""
+    encoded = pycocotools.frPyObjects({"size": [sum(runs), 1], "counts": runs}, sum(runs), 1)
+    assert run_lengths.to_text(runs) == encoded["counts"].decode()
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])

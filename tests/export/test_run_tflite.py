@@ -1,0 +1,203 @@
+"""Prediction as on a device: no TensorFlow, and the same files as tfrecog.predict's."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as pycocotools
+
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
+
+from export import lite_model, run_tflite
+from tests.export import stand_in
+from tfrecog import segment
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+BOX = (160, 200, 400, 640)
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory):
+    return stand_in.red_finder(tmp_path_factory.mktemp("finder") / "model.tflite", (96, 128))
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "a.png"
+    Image.fromarray(stand_in.picture(720, 960, BOX)).save(path)
+    return path
+
+
+def run(model, images, tmp_path, **options):
+    """Runs the command; the rows of its results."""
+    out = tmp_path / "seen"
+    run_tflite.main(run_tflite.Run(model=str(model), images=str(images), out=str(out), **options))
+    (results,) = out.glob("*.json")
+    return json.loads(results.read_text())
+
+
+def test_detections_are_in_the_pixels_of_the_photo_and_masks_fill_their_boxes(finder, photo, tmp_path, capsys):
+    """The canvas has 7.5 photo pixels in one of its own, so an edge is within 7.5 pixels of where it is."""
+    rows = run(finder, photo, tmp_path, min_score=0.25)
+    assert [(row["category_name"], row["category_id"]) for row in rows] == [("dog", 16), ("cat", 17)]
+    x, y, width, height = rows[0]["bbox"]
+    np.testing.assert_allclose([y, x, y + height, x + width], BOX, atol=7.5)
+    assert rows[0]["file_name"] == str(photo) and rows[0]["score"] == pytest.approx(0.8)
+    mask = pycocotools.decode(rows[0]["segmentation"])
+    assert mask.shape == (720, 960)
+    assert mask[int(y) + 8 : int(y + height) - 8, int(x) + 8 : int(x + width) - 8].all()
+    assert mask.sum() == pytest.approx(width * height, rel=0.03)
+    np.testing.assert_allclose(
+        rows[0]["keypoints"], [x - 0.5, y + height - 0.5, 1, x + width - 0.5, y + height - 0.5, 1]
+    )
+    assert rows[0]["keypoint_scores"] == [5, -5]
+    assert "2 detections" in capsys.readouterr().out
+    assert Image.open(tmp_path / "seen" / "a.jpg").size == (960, 720)
+
+
+def test_detections_with_low_scores_are_left_out(finder, photo, tmp_path):
+    assert [row["category_name"] for row in run(finder, photo, tmp_path)] == ["dog"]
+
+
+def test_a_photo_is_turned_upright_first(finder, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # It is to be turned by a quarter, clockwise.
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(stand_in.picture(720, 960, BOX)).save(path, exif=exif, quality=95)
+    x, y, width, height = run(finder, path, tmp_path)[0]["bbox"]
+    # Row r becomes column 720 - r, and columns become rows.
+    np.testing.assert_allclose([x, y, x + width, y + height], [720 - 400, 200, 720 - 160, 640], atol=10.5)
+
+
+def test_a_broken_image_is_told_and_does_not_stop_the_rest(finder, photo, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "b.png").write_bytes(photo.read_bytes()[:1000])
+    rows = run(finder, folder, tmp_path)
+    assert {row["file_name"] for row in rows} == {str(folder / "a.png")}
+    told = capsys.readouterr()
+    assert "1 of 2 images" in told.out and "not read: " in told.err and "b.png" in told.err
+    (folder / "a.png").unlink()
+    with pytest.raises(SystemExit, match="not one of 1 files could be read"):
+        run(finder, folder, tmp_path)
+
+
+@pytest.mark.parametrize("resize", ["bilinear", "pillow"])
+def test_a_classifier_sees_the_middle_and_names_the_best(tmp_path, resize):
+    """Blue sides are cut off: of the middle, which is 40 of 100 pixels wide, three quarters are red."""
+    pixels = np.full([40, 100, 3], (0, 0, 255), np.uint8)
+    pixels[:30, 30:70], pixels[30:, 30:70] = (255, 0, 0), (0, 255, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    model = stand_in.colours(tmp_path / "model.tflite", 32, 32, resize)
+    (row,) = run(model, tmp_path / "a.png", tmp_path)
+    assert [one["category_name"] for one in row["classes"]] == ["red", "green", "blue"]
+    assert row["classes"][0]["probability"] == pytest.approx(0.75, abs=0.02)
+    assert row["classes"][2]["probability"] == pytest.approx(0, abs=0.02)
+    assert (tmp_path / "seen" / "a.jpg").is_file()
+
+
+def test_a_segmenters_label_map_is_as_large_as_the_photo(tmp_path):
+    pixels = np.zeros([60, 80, 3], np.uint8)
+    pixels[:, 40:] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    report = run(stand_in.grays(tmp_path / "model.tflite", (20, 40)), tmp_path / "a.png", tmp_path)
+    (row,) = report["images"]
+    with Image.open(tmp_path / "seen" / row["label_map"]) as saved:
+        labels = np.asarray(saved)
+    np.testing.assert_array_equal(labels, np.where(pixels[..., 0] > 127, 16, 17))  # ids of the source
+    assert {one["category_name"]: one["share"] for one in row["classes"]} == {"cat": 0.5, "dog": 0.5}
+    assert row["label_map"] == f"{segment.LABEL_MAPS}/a.png"
+
+
+def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
+    report = tmp_path / "times.json"
+    given = {"model": str(finder), "images": str(photo), "repeat": 3, "threads": 1, "json": str(report)}
+    run_tflite.main(run_tflite.Run(**given))
+    measured = json.loads(report.read_text())
+    # The whole chain has the model in it, and reads and resizes a photo of 720 x 960 besides.
+    assert 0 < measured["model"]["median"] <= measured["model"]["p90"]
+    assert measured["chain"]["median"] > measured["model"]["median"]
+    assert measured["peak_mb"] > 10 and measured["threads"] == 1 and measured["photo"] == [720, 960]
+    assert "3 runs on 1 thread, of a photo of 960 x 720" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"model": ""}, "--model: name a TFLite file"),
+    ({"model": "nowhere.tflite"}, "nowhere.tflite: there is no such file"),
+    ({"out": ""}, "--out: name a folder"),
+    ({"images": ""}, "--images: name the pictures"),
+    ({"json": "a.json"}, "--json is the file for the numbers of --repeat"),
+    ({"threads": -1}, "--threads is at least 0"),
+    ({"min_score": 0.01}, "finds nothing with a score below 0.05"),
+    ({"min_score": 1.5}, "--min_score is a share"),
+])  # fmt: skip
+def test_wrong_flags_end_with_a_sentence(finder, photo, tmp_path, options, message):
+    given = {"model": str(finder), "images": str(photo), "out": str(tmp_path / "seen")} | options
+    with pytest.raises(SystemExit, match=message):
+        run_tflite.main(run_tflite.Run(**given))
+
+
+def test_files_that_are_no_models_of_ours_are_refused_with_a_sentence(finder, tmp_path):
+    for content, message in (
+        (b"not a model at all", "is not a TFLite file"),
+        (finder.read_bytes()[: finder.read_bytes().rindex(b"PK\3\4")], "without tfrecog.json"),
+    ):
+        path = tmp_path / "other.tflite"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            lite_model.LiteModel(path)
+    with pytest.raises(ValueError, match="is a folder"):
+        lite_model.LiteModel(tmp_path)
+
+
+def test_an_operation_that_is_no_builtin_is_named(tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.call = tf.function(
+        lambda image: {"scores": tf.image.crop_and_resize(image, [[0.0, 0, 1, 1]], [0], [2, 2])[..., 0]},
+        input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.float32, "image")],
+    )
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serving_default": module.call})
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    path = tmp_path / "flex.tflite"
+    path.write_bytes(converter.convert())
+    import zipfile
+
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr("tfrecog.json", json.dumps(stand_in.about("classification", (8, 8), "middle", "float32", 8)))
+    with pytest.raises(ValueError, match="no builtin of TensorFlow Lite"):
+        lite_model.LiteModel(path)
+
+
+WITHOUT = """
+import importlib.abc, runpy, sys
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"tensorflow", "keras", "pycocotools", "google_crc32c", "cv2", "h5py"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+runpy.run_module("export.run_tflite", run_name="__main__", alter_sys=True)
+assert not {"tensorflow", "keras"} & set(sys.modules)
+print("without TensorFlow")
+"""
+
+
+def test_the_process_never_imports_tensorflow(finder, photo, tmp_path):
+    """Where it is not even installed, as are no other libraries that a device lacks."""
+    arguments = [f"--model={finder}", f"--images={photo}", f"--out={tmp_path / 'seen'}", "--repeat=1"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "without TensorFlow" in done.stdout and "1 detections" in done.stdout
+    assert (tmp_path / "seen" / "a.jpg").is_file()
