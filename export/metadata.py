@@ -32,6 +32,7 @@ def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "keypoints": list(info.keypoints) if experiment.detector.keypoints else [],
         "skeleton": [list(pair) for pair in info.skeleton],
         "flip_pairs": [list(pair) for pair in info.flip_pairs],
+        "proposals": info.proposals if experiment.detector.proposals == "record" else None,
         "flags": flagged.dumps(plain(experiment)),
         "checkpoint": checkpoint.name,
         "step": step,

@@ -25,7 +25,7 @@ def decoded(encoded, prepare: Callable, dtype) -> tuple[tf.TensorArray, tf.Tenso
 
 
 def in_groups(shapes, function: Callable, results: dict[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """What function(index [n], shape [2]) says of the pictures of each shape, by name [n, ...], for all of them, [B, ...].
+    """What function(index [n], shape [2]) says of the pictures of each shape, name → [n, ...], for all, [B, ...].
 
     Args:
         shapes: [B, 2] int32, what the pictures have to have in common to go together.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import keras
 import tensorflow as tf
 
-from export import metadata, serving, versions
+from export import mask_forms, metadata, serving, versions
 from tfrecog import checkpoints, evaluate, flagged, interruption, limits
 from tfrecog.config import Experiment
 from tfrecog.ops import lowering
@@ -26,7 +26,7 @@ class Export(Experiment):
     checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the model; each export adds a version to it: DIR/1, DIR/2, ..."] = ""
     masks: Annotated[
-        Literal["squares", "pasted", "runs"],
+        mask_forms.Form,
         "Masks of a detector: each as the square that spans its box, pasted into the picture, or so as COCO's run "
         "lengths.",
     ] = "squares"
@@ -39,18 +39,49 @@ class Export(Experiment):
     ] = "cpu"
 
 
-def export(task, model, experiment: Experiment, out: str | Path, about: dict, *, masks: str, device: str) -> Path:
-    """Writes the next version of a SavedModel to the folder `out`, whole or not at all; returns its folder."""
-    archive = keras.export.ExportArchive()
+def export(
+    task, model, experiment: Experiment, out: str | Path, about: dict, *, masks: mask_forms.Form, device: str
+) -> tuple[Path, dict[str, tuple[dict, dict]]]:
+    """Writes the next version of a SavedModel to the folder `out`, whole or not at all.
+
+    Returns:
+        Its folder, and the inputs and outputs of each signature, name → TensorSpec.
+    """
+    archive, described = keras.export.ExportArchive(), {}
     archive.track(model)
     for name, one in serving.signatures(task, model, experiment, masks, TARGETS[device]).items():
-        archive.add_endpoint(name, one.call, one.inputs)
-    with versions.new(out) as draft:
-        # Custom gradients would be traced too: nobody trains a served model on.
+        graph = archive.add_endpoint(name, one.call, one.inputs).get_concrete_function()
+        described[name] = {spec.name: spec for spec in one.inputs}, graph.structured_outputs
+    with versions.new(out) as version:
+        # No gradients: nobody trains a served model on.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        archive.write_out(str(draft), options=options, verbose=False)
-        metadata.write(draft / metadata.EXTRA, about)
-    return draft.final
+        archive.write_out(str(version.draft), options=options, verbose=False)
+        extra = version.draft / metadata.EXTRA
+        metadata.write(extra, about | {"masks": masks if experiment.detector.masks else None, "device": device})
+    return version.final, described
+
+
+def report(out: Path, final: Path, signatures: dict[str, tuple[dict, dict]]) -> str:
+    """What was written, and what to type next."""
+    size = sum(part.stat().st_size for part in final.rglob("*") if part.is_file())
+    lines = [f"Wrote {final} ({size / 1e6:,.1f} MB)"]
+    for name, (inputs, _) in signatures.items():
+        lines += [f"  {name} takes {', '.join(_shown(*one) for one in inputs.items())}"]
+    outputs = signatures[serving.BYTES][1]
+    lines += ["  each gives", *(f"    {_shown(*one)}" for one in sorted(outputs.items()))]
+    name, docker = out.resolve().name, "docker run --rm -p 8501:8501"
+    lines += [
+        "To go on:",
+        f"  python -m export.verify --flagfile=RUN/experiment.flags --artefact={out} --images='photos/*.jpg'",
+        f"  python -m export.serve --model={out} --port=8080",
+        f"  {docker} -v {out.resolve()}:/models/{name} -e MODEL_NAME={name} tensorflow/serving",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(name, spec):
+    sides = ", ".join("?" if side is None else str(side) for side in spec.shape)
+    return f"{name} {spec.dtype.name} [{sides}]"
 
 
 def main(given: Export) -> None:
@@ -59,6 +90,8 @@ def main(given: Export) -> None:
         sys.exit("error: --out: name a folder for the model, as in --out=exported/NAME")
     try:
         limits.check(given)
+        if given.masks != "squares" and not (given.task == "detection" and given.detector.masks):
+            raise ValueError(f"--masks={given.masks}: this model has no masks; leave it out")
         precision = given.train.precision if given.precision == "run" else given.precision
         train = dataclasses.replace(given.train, replicas=1, precision=precision)
         given = dataclasses.replace(given, train=train)
@@ -66,10 +99,10 @@ def main(given: Export) -> None:
         task, model, _, path, step = evaluate.restore(given, given.checkpoint)
         print(f"Exporting {path}", flush=True)
         about = metadata.of(task, given, path, step)
-        final = export(task, model, given, given.out, about, masks=given.masks, device=given.device)
+        final, signatures = export(task, model, given, given.out, about, masks=given.masks, device=given.device)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
-    print(f"Wrote {final}")
+    print(report(Path(given.out), final, signatures))
 
 
 if __name__ == "__main__":

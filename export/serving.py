@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from export import detections, received
+from export import mask_forms, received
+from export.detections import Detection
 from tfrecog.config import Experiment
 from tfrecog.data import image
 from tfrecog.ops import lowering
@@ -21,18 +22,19 @@ class Signature(NamedTuple):
     inputs: list[tf.TensorSpec]
 
 
-def signatures(task, model, experiment: Experiment, masks: str, target: lowering.Target) -> dict[str, Signature]:
-    """The signatures of a task's model by name.
+def signatures(
+    task, model, experiment: Experiment, masks: mask_forms.Form, target: lowering.Target
+) -> dict[str, Signature]:
+    """The signatures of a task's model by name, for B pictures of any size.
 
     serving_default takes image_bytes [B], encoded; image_tensor image uint8 [B, H, W, 3]; tf_example examples [B],
     serialized tf.train.Examples with image/encoded.
     """
-    make = {"detection": detections.Detection, "classification": Classification, "segmentation": Segmentation}
-    served = make[experiment.task](task, model, experiment, **({"masks": masks} if experiment.task == "detection" else {}))
-    more = served.more_inputs
-
-    def of_examples(examples):
-        return served.of_bytes(*served.parse(examples))
+    if experiment.task == "detection":
+        served = Detection(task, model, experiment, masks)
+    else:
+        make = {"classification": Classification, "segmentation": Segmentation}[experiment.task]
+        served = make(task, model, experiment)
 
     def built(function):
         def call(*inputs):
@@ -41,17 +43,21 @@ def signatures(task, model, experiment: Experiment, masks: str, target: lowering
 
         return call
 
+    more = served.more_inputs
     return {
         BYTES: Signature(built(served.of_bytes), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
         PIXELS: Signature(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),
-        EXAMPLES: Signature(built(of_examples), [tf.TensorSpec([None], tf.string, "examples")]),
+        EXAMPLES: Signature(
+            built(lambda examples: served.of_bytes(*served.parse(examples))),
+            [tf.TensorSpec([None], tf.string, "examples")],
+        ),
     }
 
 
-def encoded_in(examples) -> tuple[tf.Tensor]:
+def encoded_in(examples) -> list[tf.Tensor]:
     """The encoded pictures [B] in serialized tf.train.Examples [B]."""
     key = "image/encoded"
-    return (tf.io.parse_example(examples, {key: tf.io.FixedLenFeature([], tf.string)})[key],)
+    return [tf.io.parse_example(examples, {key: tf.io.FixedLenFeature([], tf.string)})[key]]
 
 
 class Classification:
@@ -61,9 +67,11 @@ class Classification:
     parse = staticmethod(encoded_in)
 
     def __init__(self, task, model, experiment: Experiment):
-        self.task, self.model, self.data, self.crop = task, model, experiment.data, experiment.classifier.crop
+        self.task, self.data, self.crop = task, experiment.data, experiment.classifier.crop
+        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
 
     def of_bytes(self, encoded):
+        """Results for encoded pictures [B] of any sizes."""
         seen = tf.map_fn(
             lambda one: self._middle(image.decode(one)),
             encoded,
@@ -73,27 +81,30 @@ class Classification:
         return self._results(seen)
 
     def of_pixels(self, images):
+        """Results for pictures [B, H, W, 3] uint8."""
         return self._results(self._middle(images))
 
     def _middle(self, images):
         return image.middle(images, self.data.eval_short_side, self.crop, self.data.resize)
 
     def _results(self, seen):
-        scores = self.task.predict(self.model, {"image": seen})["probabilities"]
+        seen = tf.ensure_shape(seen, [None, self.crop, self.crop, 3])
+        scores = self._predict({"image": seen})["probabilities"]
         best, index = tf.math.top_k(scores, min(BEST, self.task.info.num_classes))
         return {"scores": scores, "classes": tf.gather(tf.constant(self.task.info.names), index), "class_scores": best}
 
 
 class Segmentation:
-    """labels [B, H, W] uint8 in 0..K, and image_size [B, 2] of the pictures, where they differ in size."""
+    """labels [B, H, W] uint8 in 0..K, 0 beyond a picture that is smaller than another, and image_size [B, 2]."""
 
     more_inputs = ()
     parse = staticmethod(encoded_in)
 
     def __init__(self, task, model, experiment: Experiment):
-        self.task, self.model = task, model
+        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
 
     def of_bytes(self, encoded):
+        """Results for encoded pictures [B]; those of one size go through the network together."""
         pictures, sizes = received.decoded(encoded, tf.identity, tf.uint8)
         largest = tf.reduce_max(sizes, axis=0)
 
@@ -106,11 +117,10 @@ class Segmentation:
         return received.in_groups(sizes, of_group, results) | {"image_size": sizes}
 
     def of_pixels(self, images):
+        """Results for pictures [B, H, W, 3] uint8."""
         shape = tf.shape(images)
-        return {
-            "labels": self._labels(tf.cast(images, tf.float32)),
-            "image_size": tf.broadcast_to(shape[1:3], [shape[0], 2]),
-        }
+        size = tf.broadcast_to(shape[1:3], [shape[0], 2])
+        return {"labels": self._labels(tf.cast(images, tf.float32)), "image_size": size}
 
     def _labels(self, images):
-        return self.task.predict(self.model, {"image": images})["label_map"]
+        return self._predict({"image": tf.ensure_shape(images, [None, None, None, 3])})["label_map"]

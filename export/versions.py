@@ -7,15 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tfrecog import atomic
 
 _DRAFT = ".draft-"  # servers load folders whose names are numbers
 
 
-class Draft(type(Path())):
-    """The folder of a version that is being written."""
+class Version(NamedTuple):
+    """A version that is being written: the folder to write to, and the one that it becomes."""
 
+    draft: Path
     final: Path
 
 
@@ -48,11 +50,13 @@ def check(folder: str | Path) -> None:
     if path.is_dir() and not numbers(path):
         others = [part.name for part in path.iterdir() if not part.name.startswith(".")]
         if others:
-            raise ValueError(f"--out={folder} has other things in it, such as {others[0]}; choose an empty or new folder")
+            raise ValueError(
+                f"--out={folder} has other things in it, such as {others[0]}; choose an empty or new folder"
+            )
 
 
 @contextlib.contextmanager
-def new(folder: str | Path) -> Iterator[Draft]:
+def new(folder: str | Path) -> Iterator[Version]:
     """A folder to write a version to, which gets the next number when all of it is on the disk."""
     path = Path(folder)
     check(path)
@@ -68,14 +72,14 @@ def new(folder: str | Path) -> Iterator[Draft]:
             raise ValueError(f"another export is writing to {path}: wait for it, or choose another --out") from error
         for rubbish in path.glob(f"{_DRAFT}*"):  # of a process that was killed
             shutil.rmtree(rubbish, ignore_errors=True)
-        draft = Draft(tempfile.mkdtemp(dir=path, prefix=_DRAFT))
+        draft = Path(tempfile.mkdtemp(dir=path, prefix=_DRAFT))
         try:
-            draft.final = path / str(max([0, *numbers(path)]) + 1)
-            yield draft
+            final = path / str(max([0, *numbers(path)]) + 1)
+            yield Version(draft, final)
             for part in [*draft.rglob("*"), draft]:
                 _flush(part)
             draft.chmod(0o777 & ~atomic.umask())
-            draft.rename(draft.final)
+            draft.rename(final)
             _flush(path)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
