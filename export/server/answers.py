@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tfrecog import run_lengths
 from tfrecog.metrics import rle
 
 _PIXELS = 3  # decimals of boxes and keypoints: those of the files of `tfrecog.predict`
@@ -42,7 +43,7 @@ def _masks(masks, boxes, size, metadata) -> list[dict]:
     if masks.ndim == 2:  # run lengths, padded with zeros
         return [_text(rle.compress(np.trim_zeros(runs, "b"), *size)) for runs in masks]
     if masks.dtype == np.uint8:  # whole pictures
-        return [_text(rle.compress(rle.runs_of(mask.astype(bool), 0, 0, *size), *size)) for mask in masks]
+        return [_text(rle.compress(run_lengths.of_mask(mask), *size)) for mask in masks]
     threshold, rule = metadata.get("mask_threshold", 0.5), metadata.get("paste", "torchvision")
     return [_text(mask) for mask in rle.paste(masks, boxes, *size, threshold, rule)]
 

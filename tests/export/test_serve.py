@@ -1,0 +1,441 @@
+"""The server as its command starts it, asked over loopback by every protocol, well and badly."""
+
+import base64
+import concurrent.futures
+import http.client
+import io
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+
+from export import asking, client, serve
+from tests.export import served_folders
+from tests.export.served_folders import picture
+from tfrecog.metrics import rle
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WAIT = 0.7  # seconds that a lone picture waits in the detector's server
+
+
+class Server:
+    """A process of export.serve."""
+
+    def __init__(self, folder: Path, *more: str):
+        self.name, self.log = folder.name, folder.with_suffix(".log")
+        command = [sys.executable, "-m", "export.serve", f"--model={folder}", "--port=0", "--grpc_port=0", *more]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self, seconds=180):
+        """Waits until it says that it serves, and reads where."""
+        for _ in range(seconds * 10):
+            text = self.log.read_text()
+            if "Try it" in text:
+                self.port = int(re.search(r"http://127.0.0.1:(\d+)", text)[1])
+                self.grpc_port = int(re.search(r"gRPC +127.0.0.1:(\d+)", text)[1])
+                self.url = f"http://127.0.0.1:{self.port}"
+                return self
+            assert self.process.poll() is None, text
+            time.sleep(0.1)
+        raise AssertionError(f"not ready after {seconds} seconds: {self.log.read_text()}")
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers and body of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def predict(self, instances, **more):
+        """Predictions of V1."""
+        body = json.dumps({"instances": instances, **more})
+        status, _, answer = self.ask("POST", f"/v1/models/{self.name}:predict", body)
+        assert status == 200, answer
+        return json.loads(answer)["predictions"]
+
+    def number(self, name):
+        """A number of /metrics; 0 where it is not there yet."""
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.ask("GET", "/metrics")[2].decode(), re.M)
+        return float(found[1]) if found else 0.0
+
+    def raw(self, *parts, finish=True):
+        """What comes back when bytes are written to a connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            for part in parts:
+                connection.sendall(part)
+            return b"" if not finish else b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """Servers of a classifier, with small limits, and of a detector, where lone pictures wait."""
+    folder = tmp_path_factory.mktemp("served")
+    served_folders.write(folder / "colours", served_folders.Colours(), "classification", version=2)
+    served_folders.write(folder / "finder", served_folders.RedFinder(), "detection")
+    started = [
+        Server(folder / "colours", "--max_request_mb=1", "--max_megapixels=1"),
+        Server(folder / "finder", f"--max_wait_ms={1000 * WAIT}", "--queue=4"),
+    ]
+    yield [one.wait() for one in started]
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.fixture(scope="module")
+def colours(servers):
+    return servers[0]
+
+
+@pytest.fixture(scope="module")
+def finder(servers):
+    return servers[1]
+
+
+def encoded(pixels, kind="PNG", **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def b64(content):
+    return {"b64": base64.b64encode(content).decode()}
+
+
+def check_colours(answer, pixels, within=1e-5):
+    light = pixels.reshape(-1, 3).sum(axis=0)
+    np.testing.assert_allclose(answer["scores"], light / light.sum(), atol=within)
+    assert answer["classes"] == [served_folders.NAMES[i] for i in np.argsort(-light)]
+
+
+def coloured(height, width, seed=0):
+    return np.random.default_rng(seed).integers([0, 60, 120], [60, 120, 250], [height, width, 3]).astype(np.uint8)
+
+
+def test_it_says_what_it_serves_and_how_to_ask(colours):
+    text = colours.log.read_text()
+    assert "colours/2 (classification, 3 classes, step 7) as 'colours'" in text and "curl -H" in text
+    assert len(text.splitlines()) <= 9, "and nothing else"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF"])
+@pytest.mark.parametrize("size", [(40, 30), (1, 1), (7, 400)])
+def test_pictures_of_all_kinds_and_sizes_are_answered(colours, kind, size):
+    pixels = np.full([*size, 3], (40, 90, 160), np.uint8)
+    (answer,) = colours.predict([b64(encoded(pixels, kind))])
+    check_colours(answer, pixels, within=0.02)  # JPEG and WebP change colours a little.
+    assert answer["image_size"] == [*size]
+
+
+def test_a_batch_of_many_sizes_is_answered_in_its_order(colours):
+    pictures = [coloured(20 + i % 3, 30, seed=i)[..., :: 1 - 2 * (i % 2)] for i in range(11)]
+    answers = colours.predict([b64(encoded(one)) if i % 4 else one.tolist() for i, one in enumerate(pictures)])
+    for answer, pixels in zip(answers, pictures, strict=True):
+        check_colours(answer, pixels)
+
+
+def test_pictures_that_come_together_are_seen_together(finder):
+    before = finder.number("tfrecog_batch_pictures_count"), finder.number("tfrecog_batch_pictures_sum")
+    start = time.monotonic()
+    answers = finder.predict([picture(50, 60, (5, 5, 20, 30 + i)).tolist() for i in range(3)])
+    assert time.monotonic() - start >= WAIT, "a batch of 3 is not full, so it waits for more"
+    assert [answer["detection_boxes"][0][3] for answer in answers] == [30, 31, 32]
+    after = finder.number("tfrecog_batch_pictures_count"), finder.number("tfrecog_batch_pictures_sum")
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 3)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A photo of 100 x 200 that its camera marked as turned by a quarter; upright, its red box is 70, 0, 100, 60."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    folder = tmp_path_factory.mktemp("photos")
+    return served_folders.save(
+        folder / "photo.jpg", picture(100, 200, (0, 0, 60, 30)), exif=exif, quality=98, subsampling=0
+    )
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2", "grpc"])
+def test_detections_are_in_pixels_of_the_upright_photo_by_each_protocol(finder, photo, protocol):
+    ask = {"v1": asking.by_v1, "v2": asking.by_v2, "grpc": asking.by_grpc}[protocol]
+    address = finder.url if protocol != "grpc" else f"127.0.0.1:{finder.grpc_port}"
+    answer = ask(address, "finder", photo.read_bytes())
+    # Turned clockwise, rows 0..60 of the left end become columns 40..100 of the first 30 rows of 200 x 100.
+    assert [*answer["image_size"]] == [200, 100] and answer["num_detections"] == 1
+    np.testing.assert_allclose(answer["detection_boxes"], [[0, 40, 30, 100]], atol=2)
+    assert answer["detection_class_names"] == ["green"] and [*answer["detection_classes"]] == [2]
+    assert [*answer["detection_scores"]] == [0.75]
+    y1, x1, y2, x2 = answer["detection_boxes"][0]
+    np.testing.assert_allclose(answer["detection_keypoints"], [[[y1, x1, 3], [y2, x2, -1]]])
+    (mask,) = answer["detection_masks"]
+    inside = rle.decompress(mask)
+    assert inside.shape == (200, 100) and inside.sum() == pytest.approx((y2 - y1) * (x2 - x1), rel=0.1)
+    assert inside[2:28, 45:98].all()
+
+
+def test_a_picture_without_detections_has_lists_without_elements(finder):
+    empty, full = finder.predict([picture(40, 40).tolist(), picture(40, 40, (1, 2, 30, 40)).tolist()])
+    assert empty["num_detections"] == 0 and empty["detection_boxes"] == [] and empty["detection_masks"] == []
+    assert full["detection_boxes"] == [[1, 2, 30, 40]]
+
+
+def test_v2_answers_in_json_with_the_outputs_asked_for_and_pads_them(finder):
+    pixels = np.stack([picture(30, 30), picture(30, 30, (3, 4, 20, 25))])
+    request = {
+        "id": "mine",
+        "inputs": [{"name": "image", "datatype": "UINT8", "shape": [2, 30, 30, 3], "data": pixels.ravel().tolist()}],
+        "outputs": [{"name": "detection_boxes"}, {"name": "num_detections"}, {"name": "detection_class_names"}],
+    }
+    status, _, body = finder.ask("POST", "/v2/models/finder/infer", json.dumps(request))
+    answer = json.loads(body)
+    assert status == 200 and answer["id"] == "mine" and answer["model_version"] == "1"
+    boxes, count, names = answer["outputs"]
+    assert (boxes["shape"], boxes["datatype"], boxes["data"]) == ([2, 1, 4], "FP32", [0, 0, 0, 0, 3, 4, 20, 25])
+    assert count["data"] == [0, 1] and names["data"] == ["", "green"]
+
+
+def test_metadata_tells_inputs_outputs_and_class_names(finder):
+    said = asking.about(finder.url, "")
+    assert said["name"] == "finder" and said["versions"] == ["1"]
+    assert [one["name"] for one in said["inputs"]] == ["image_bytes", "image"]
+    assert {"detection_boxes", "detection_masks"} <= {one["name"] for one in said["outputs"]}
+    assert [one["name"] for one in said["parameters"]["classes"]] == [*served_folders.NAMES]
+    state = json.loads(finder.ask("GET", "/v1/models/finder")[2])["model_version_status"]
+    assert state[0]["version"] == "1" and state[0]["state"] == "AVAILABLE"
+    assert finder.ask("GET", "/v2/health/live")[0] == finder.ask("GET", "/v2/health/ready")[0] == 200
+
+
+def post(path, body, **headers):
+    return lambda server: server.ask("POST", path, body, {name.replace("_", "-"): v for name, v in headers.items()})
+
+
+def v1(body):
+    return post("/v1/models/colours:predict", body)
+
+
+BAD = {
+    "not an image": (v1(json.dumps({"instances": [b64(b"hello")]})), 400, "not an image"),
+    "truncated": (
+        v1(json.dumps({"instances": [b64(encoded(coloured(99, 99), "JPEG")[:900])]})),
+        400, r"instances\[0\]: the picture cannot be decoded .*truncated",
+    ),
+    "one bad of three": (
+        v1(json.dumps({"instances": [b64(encoded(coloured(9, 9))), b64(b"x"), b64(encoded(coloured(9, 9)))]})),
+        400, r"instances\[1\]: not an image",
+    ),
+    "bomb": (
+        v1(json.dumps({"instances": [b64(encoded(np.zeros([2000, 2000], np.uint8)))]})),
+        413, "4.0 megapixels; this server takes up to 1 .--max_megapixels",
+    ),
+    "wrong JSON": (v1('{"instances": ['), 400, "not JSON"),
+    "empty": (v1(""), 400, "the body is empty; expected"),
+    "empty batch": (v1('{"instances": []}'), 400, "empty"),
+    "too many": (v1(json.dumps({"instances": [[[[1, 2, 3]]]] * 65})), 413, "65 pictures; this server takes up to 64"),
+    "wrong shape": (v1('{"instances": [[1, 2, 3]]}'), 400, "expected .height, width, 3."),
+    "wrong dtype": (v1('{"instances": [[[[0.5, 0.5, 0.5]]]]}'), 400, "expected whole numbers in 0..255"),
+    "wrong V2 dtype": (
+        post("/v2/models/colours/infer", '{"inputs":[{"name":"image","datatype":"FP32","shape":[1,1,1,3],"data":[1,2,3]}]}'),
+        400, "'FP32'; expected UINT8",
+    ),
+    "unknown output": (
+        post(
+            "/v2/models/colours/infer",
+            '{"inputs":[{"name":"image","datatype":"UINT8","shape":[1,1,1,3],"data":[1,2,3]}],"outputs":[{"name":"x"}]}',
+        ),
+        400, "no output 'x'; this model has image_size, scores",
+    ),
+    "unknown model": (post("/v1/models/dogs:predict", "{}"), 404, "no model is named 'dogs' here; .*'colours'"),
+    "unknown version": (post("/v1/models/colours/versions/9:predict", "{}"), 404, "in version 2, not in 9"),
+    "no such address": (post("/v1/predict", "{}"), 404, "Predictions: POST /v1/models/NAME:predict"),
+    "unload": (post("/v2/repository/models/colours/unload", ""), 404, "Not Found"),
+    "compressed": (post("/v1/models/colours:predict", b"\x1f\x8b", Content_Encoding="gzip"), 415, "compressed"),
+    "too large": (v1(b" " * (1 << 20 | 1)), 413, r"1\.0 MB, and this server takes up to 1 MB \(--max_request_mb\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_gets_a_sentence_and_the_next_good_one_an_answer(colours, name):
+    ask, status, sentence = BAD[name]
+    got, headers, body = ask(colours)
+    assert got == status and headers["content-type"] == "application/json"
+    assert re.search(sentence, json.loads(body)["error"]), body
+    check_colours(colours.predict([coloured(8, 9).tolist()])[0], coloured(8, 9))
+    assert "Traceback" not in colours.log.read_text()
+
+
+def test_a_body_in_chunks_is_refused_when_it_grows_too_large(colours):
+    def chunks():
+        for _ in range(40):
+            yield b" " * 65536  # 2.6 MB, of which nobody told
+
+    path, headers = "/v1/models/colours:predict", {"Transfer-Encoding": "chunked"}
+    status, _, body = colours.ask("POST", path, chunks(), headers)
+    assert status == 413 and "--max_request_mb" in json.loads(body)["error"]
+
+
+def test_a_request_that_tells_of_too_much_is_refused_before_it_is_sent(colours):
+    head = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", colours.port), timeout=5) as connection:
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_client_that_leaves_has_its_work_dropped(finder):
+    name = 'tfrecog_refused_total{reason="client gone"}'
+    before, pictures = finder.number(name), finder.number("tfrecog_batch_pictures_sum")
+    body = json.dumps({"instances": [picture(33, 44).tolist()]}).encode()
+    head = f"POST /v1/models/finder:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    finder.raw(head, body, finish=False)
+    finder.raw(head, body[:100], finish=False)  # and one who leaves in the middle of sending
+    time.sleep(WAIT + 0.3)
+    assert finder.number(name) == before + 2
+    assert finder.number("tfrecog_batch_pictures_sum") == pictures and finder.number("tfrecog_open_requests") == 0
+
+
+def test_requests_beyond_the_queue_are_told_to_come_again(finder):
+    instance = [picture(21, 22).tolist()]
+
+    def one(number):
+        body = json.dumps({"instances": [picture(21, 22 + number).tolist()]})
+        return finder.ask("POST", "/v1/models/finder:predict", body)
+
+    with concurrent.futures.ThreadPoolExecutor(7) as pool:
+        answers = [*pool.map(one, range(7))]
+    refused = [answer for answer in answers if answer[0] != 200]
+    assert 1 <= len(refused) <= 3, "four have room"
+    for status, headers, body in refused:
+        assert status == 503 and headers["retry-after"] == "1" and "--queue" in json.loads(body)["error"]
+    assert len(finder.predict(instance)) == 1
+
+
+def test_grpc_refuses_with_the_same_sentences(colours):
+    address = f"127.0.0.1:{colours.grpc_port}"
+    with pytest.raises(asking.NoAnswer, match="not an image.*INVALID_ARGUMENT"):
+        asking.by_grpc(address, "colours", b"hello")
+    with pytest.raises(asking.NoAnswer, match="no model is named 'dogs'.*NOT_FOUND"):
+        asking.by_grpc(address, "dogs", encoded(coloured(5, 5)))
+    with pytest.raises(asking.NoAnswer, match="RESOURCE_EXHAUSTED"):
+        asking.by_grpc(address, "colours", b" " * (1 << 20 | 1))
+    check_colours(asking.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
+
+
+def test_metrics_tell_of_requests_batches_and_refusals(colours):
+    good, bad = 'tfrecog_requests_total{protocol="v1",status="200"}', 'tfrecog_refused_total{reason="bad request"}'
+    before = colours.number(good), colours.number(bad)
+    colours.predict([coloured(8, 9).tolist()])
+    v1("{")(colours)
+    assert (colours.number(good), colours.number(bad)) == (before[0] + 1, before[1] + 1)
+    text = colours.ask("GET", "/metrics")[2].decode()
+    for name in ("request_seconds_bucket", "batch_pictures_bucket", "model_seconds_sum", "waiting_pictures"):
+        assert f"tfrecog_{name}" in text
+    assert "request_predict_seconds" in text, "kserve's own"
+
+
+@pytest.mark.parametrize("protocol", ["v1", "grpc"])
+def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, tmp_path, protocol):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    code = (
+        "import sys; from export import client; client.main(*client.arguments(sys.argv)) if 1 else 0\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    flags = [
+        f"--url={finder.url}",
+        f"--grpc_port={finder.grpc_port}",
+        f"--protocol={protocol}",
+        f"--out={tmp_path}/seen",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(photo), *flags], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "photo.jpg (100 x 200)" in done.stdout and re.search(r"green +75.0%", done.stdout)
+    with Image.open(tmp_path / "seen/photo.jpg") as drawn:
+        assert drawn.size[1] == 2 * drawn.size[0], "upright, enlarged"
+
+
+def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    served_folders.save(tmp_path / "good.png", coloured(30, 40))
+    with pytest.raises(SystemExit, match="no answer for 1 of 2 pictures"):
+        client.main(client.Client(url=colours.url, out=str(tmp_path / "seen")), [str(tmp_path)])
+    printed = capsys.readouterr()
+    assert "not an image" in printed.err and re.search(r"blue +\d+\.\d%", printed.out)
+    assert (tmp_path / "seen/good.jpg").is_file()
+    with pytest.raises(SystemExit, match="cannot be reached"):
+        client.main(client.Client(url="http://127.0.0.1:9"), [str(tmp_path)])
+
+
+def test_a_port_in_use_is_a_sentence(colours):
+    with pytest.raises(ValueError, match=rf"--port={colours.port}: cannot listen on 127.0.0.1:{colours.port}"):
+        serve.bound("127.0.0.1", colours.port, "port")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({}, "--model: name a folder"),
+        ({"model": "nowhere"}, "no SavedModel in nowhere"),
+        ({"model": "nowhere", "name": "a b"}, "--name: 'a b' cannot stand in an address"),
+        ({"model": "x", "port": 99999}, "--port=99999: at most 65535"),
+        ({"model": "x", "port": 8081}, "--port and --grpc_port are both 8081"),
+        ({"model": "x", "max_batch": 0}, "--max_batch=0: at least 1"),
+        ({"model": "x", "max_megapixels": 0}, "--max_megapixels=0: more than 0"),
+    ],
+)
+def test_flags_that_cannot_be_end_the_command_with_a_sentence(flags, message):
+    with pytest.raises(SystemExit, match=message):
+        serve.main(serve.Serving(**flags))
+
+
+def test_without_kserve_it_says_what_to_install(tmp_path, monkeypatch):
+    served_folders.write(tmp_path / "colours", served_folders.Colours(), "classification")
+    monkeypatch.setitem(sys.modules, "kserve", None)
+    with pytest.raises(SystemExit, match=r"pip install 'tfrecog\[serving\]'"):
+        serve.main(serve.Serving(model=str(tmp_path / "colours"), port=0))
+
+
+def test_sigterm_lets_it_answer_what_it_has_begun(finder):
+    """The last test: the lone picture waits for others while the signal comes."""
+    body = json.dumps({"instances": [picture(40, 40, (1, 2, 30, 40)).tolist()]})
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        rest = pool.submit(finder.ask, "POST", "/v1/models/finder:predict", body)
+        content = encoded(picture(41, 40, (1, 2, 30, 40)))
+        rpc = pool.submit(asking.by_grpc, f"127.0.0.1:{finder.grpc_port}", "finder", content)
+        while finder.number("tfrecog_waiting_pictures") < 2:
+            assert not rest.done(), rest.result()
+            time.sleep(0.02)
+        finder.process.send_signal(signal.SIGTERM)
+        status, _, answer = rest.result()
+        assert status == 200 and json.loads(answer)["predictions"][0]["detection_boxes"] == [[1, 2, 30, 40]]
+        assert rpc.result()["num_detections"] == 1
+    assert finder.process.wait(20) == 0
+    assert "stopped; what was begun is answered" in finder.log.read_text()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", finder.port))
+
+
+def test_a_second_signal_ends_it_at_once(colours):
+    """While a client dawdles over its body, one signal would wait for it."""
+    with socket.create_connection(("127.0.0.1", colours.port)) as connection:
+        connection.sendall(b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        while not colours.number("tfrecog_open_requests"):
+            time.sleep(0.02)
+        colours.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert colours.process.poll() is None, "it waits"
+        colours.process.send_signal(signal.SIGINT)
+        assert colours.process.wait(5) == 128 + signal.SIGINT

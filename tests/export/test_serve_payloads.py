@@ -1,0 +1,171 @@
+"""What a request may hold: pictures in any of the forms, and a sentence for everything else."""
+
+import base64
+import io
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+orjson = pytest.importorskip("orjson", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+
+from export.server import payloads, pictures
+from export.server.refusals import Refused
+
+LIMITS = payloads.Limits(max_megapixels=0.01, max_pictures=3)
+PIXELS = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+
+
+def png(pixels=PIXELS):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def text(content=None):
+    return base64.b64encode(png() if content is None else content).decode()
+
+
+def v1(instances, **more):
+    return payloads.of_v1(json.dumps({"instances": instances, **more}).encode(), "application/json", LIMITS)
+
+
+def v2(binary=b"", **tensor):
+    body = json.dumps({"inputs": [tensor]}).encode()
+    return payloads.of_v2(body + binary, str(len(body)) if binary else None, LIMITS)
+
+
+def refused(function, *arguments, **named):
+    with pytest.raises(Refused) as caught:
+        function(*arguments, **named)
+    assert 400 <= caught.value.status < 500
+    return caught.value.sentence
+
+
+def elements(*contents):
+    return b"".join(struct.pack("<I", len(content)) + content for content in contents)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: v1([{"b64": text()}]),
+        lambda: v1([{"image_bytes": {"b64": text()}}], signature_name="serving_default"),
+        lambda: v1([PIXELS.tolist()]),
+        lambda: v1([{"image": PIXELS.tolist()}], signature_name="image_tensor"),
+        lambda: payloads.of_v1(png(), "image/png", LIMITS),
+        lambda: v2(name="image_bytes", datatype="BYTES", shape=[1], data=[text()]),
+        lambda: v2(name="image_bytes", datatype="BYTES", shape=[1, 1], data=[[text()]]),
+        lambda: v2(name="image", datatype="UINT8", shape=[1, 4, 5, 3], data=PIXELS.ravel().tolist()),
+        lambda: v2(name="image", datatype="UINT8", shape=[1, 4, 5, 3], data=[PIXELS.tolist()]),
+        lambda: v2(
+            PIXELS.tobytes(), name="image", datatype="UINT8", shape=[1, 4, 5, 3], parameters={"binary_data_size": 60}
+        ),
+        lambda: v2(
+            elements(png()), name="image_bytes", datatype="BYTES", shape=[1],
+            parameters={"binary_data_size": len(elements(png()))},
+        ),
+    ],
+)  # fmt: skip
+def test_the_same_picture_comes_in_every_form(asked):
+    (picture,) = asked().pictures
+    np.testing.assert_array_equal(picture.decode(), PIXELS)
+    assert picture.pixels == 20
+
+
+def test_pictures_keep_their_order():
+    others = [np.full([2, 2, 3], value, np.uint8) for value in (7, 8, 9)]
+    asked = v1([{"b64": text(png(one))} for one in others])
+    assert [int(picture.decode()[0, 0, 0]) for picture in asked.pictures] == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    "body, sentence",
+    [
+        (b"", "the body is empty; expected"),
+        (b"{", "the body is not JSON"),
+        (b"\xff\xd8\xff", "the body is not JSON"),
+        (b"[" * 5000, "the body is not JSON"),
+        (b"[]", "the body is an empty list; expected"),
+        (b'{"inputs": 1}', "no 'instances'.*inputs.*expected"),
+        (b'{"instances": {}}', "'instances' is an object; expected"),
+        (b'{"instances": []}', "'instances' is empty: the batch has no picture"),
+        (b'{"instances": [1, 2]}', r"instances\[0\] is a number; expected"),
+        (b'{"instances": [null]}', r"instances\[0\] is missing"),
+        (b'{"instances": [{"b64": 5}]}', r"instances\[0\] is a number; expected a text"),
+        (b'{"instances": [{"b64": "??"}]}', r"instances\[0\] is not base64"),
+        (b'{"instances": [{"b64": ""}]}', r"instances\[0\]: no bytes"),
+        (b'{"instances": [{"b64": "aGVsbG8="}]}', r"instances\[0\]: not an image; it starts with b'hello', and a JPEG"),
+        (b'{"instances": [{"jpeg": "aGVsbG8="}]}', r"instances\[0\] has the keys \['jpeg'\]; expected"),
+        (
+            b'{"instances": [[[[1.5, 2, 3]]]]}',
+            r"instances\[0\]: pixels are fractions; expected whole numbers in 0..255",
+        ),
+        (b'{"instances": [[[[true, true, true]]]]}', "pixels are true and false"),
+        (b'{"instances": [[[["a", "b", "c"]]]]}', "pixels are something else than numbers"),
+        (b'{"instances": [[[[256, 2, 3]]]]}', r"pixels are in 2..256; expected 0..255"),
+        (b'{"instances": [[[[-1, 2, 3]]]]}', r"pixels are in -1..3"),
+        (b'{"instances": [[[1, 2, 3]]]}', r"the shape \[1, 3\]; expected \[height, width, 3\]"),
+        (b'{"instances": [[[[1, 2, 3]], [[1, 2]]]]}', "do not all have the same length"),
+        (b'{"instances": [[]]}', r"the shape \[0\]; expected"),
+        (b'{"instances": [[[[1, 2, 3]]]], "signature_name": "x"}', "signature_name is 'x'; this server has"),
+    ],
+)
+def test_a_v1_request_that_cannot_be_is_refused_with_what_is_wrong_and_what_is_expected(body, sentence):
+    said = refused(payloads.of_v1, body, "application/json", LIMITS)
+    assert re.search(sentence, said)
+
+
+@pytest.mark.parametrize(
+    "tensor, sentence",
+    [
+        (
+            {"name": "image", "datatype": "FP32", "shape": [1, 1, 1, 3], "data": [1.0, 2.0, 3.0]},
+            "'FP32'; expected UINT8",
+        ),
+        ({"name": "pixels", "datatype": "UINT8", "shape": [1], "data": [1]}, "named 'pixels'; expected 'image_bytes'"),
+        ({"name": "image", "datatype": "UINT8", "shape": [1, 1, 1], "data": [1]}, r"expected \[B, height, width, 3\]"),
+        ({"name": "image", "datatype": "UINT8", "shape": [1, 2, 1, 3], "data": [1, 2, 3]}, "and 3 values"),
+        ({"name": "image", "datatype": "UINT8", "shape": [0, 2, 1, 3], "data": []}, "the batch has no picture"),
+        ({"name": "image", "datatype": "UINT8", "shape": [1, 1.5, 1, 3], "data": []}, "expected whole numbers"),
+        ({"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 300]}, "expected 0..255"),
+        ({"name": "image_bytes", "datatype": "BYTES", "shape": [2], "data": ["aGVsbG8="]}, "and 1 elements"),
+        ({"name": "image_bytes", "datatype": "BYTES", "shape": [1]}, "neither 'data' nor"),
+        ({"name": "image_bytes", "datatype": "BYTES", "data": []}, "no 'shape'"),
+        (
+            {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 9}},
+            "binary_data_size is 9, and 0 bytes follow",
+        ),
+    ],
+)
+def test_a_v2_request_that_cannot_be_is_refused_with_what_is_wrong(tensor, sentence):
+    assert re.search(sentence, refused(v2, **tensor))
+
+
+def test_bytes_that_end_inside_an_element_are_refused():
+    cut = elements(png())[:-3]
+    tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(cut)}}
+    assert "says that it has" in refused(v2, cut, **tensor)
+
+
+def test_a_bomb_is_refused_by_its_header():
+    """A PNG of 400 megapixels of one colour has 50 kB; decoded it would be 1.2 GB."""
+    head = io.BytesIO()
+    Image.new("1", (20000, 20000)).save(head, "PNG")
+    with pytest.raises(Refused) as caught:
+        pictures.of_file("instances[0]", head.getvalue(), 50)
+    assert caught.value.status == 413 and "--max_megapixels" in caught.value.sentence
+
+
+def test_more_pictures_than_may_wait_are_too_many():
+    assert "4 pictures; this server takes up to 3" in refused(v1, [{"b64": text()}] * 4)
+
+
+def test_a_picture_that_was_cut_off_says_where_it_stands():
+    noise = np.random.default_rng(0).integers(0, 255, [60, 60, 3], np.uint8)
+    (picture,) = v1([{"b64": text(png(noise)[:-5000])}]).pictures
+    with pytest.raises(Refused, match=r"instances\[0\]: the picture cannot be decoded .*was all of the file sent"):
+        picture.decode()
