@@ -1,8 +1,6 @@
 """Evaluation of a detector: COCO's and Pascal VOC's numbers, and detections.json in COCO's results format."""
 
-import contextlib
 import functools
-import json
 import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,14 +8,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrecog import atomic, inference
+from tfrecog import inference
 from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import detection, image, index, info, proposed, records
 from tfrecog.detected import Detections, in_original
 from tfrecog.evaluations import errors, precision_recall, report
 from tfrecog.metrics import coco, coco_table, voc, voc_errors, voc_table
+from tfrecog.seen import DETECTIONS, results_file
 
-DETECTIONS = "detections.json"
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, errors.SHEET)
 FILES = (DETECTIONS, *VOC_FILES)
 
@@ -106,22 +104,3 @@ def detections(task, model, strategy, batches: Iterable[dict], output: OutputCon
     """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `inference.each`."""
     for outputs, facts in inference.each(task, model, strategy, batches, **options):
         yield in_original(outputs, facts, output)
-
-
-@contextlib.contextmanager
-def results_file(out):
-    """A function that appends rows to the JSON list OUT/detections.json, which appears when it is whole."""
-    if not out:
-        yield lambda rows: None
-        return
-    with atomic.write(Path(out) / DETECTIONS) as file:
-        separator = "[\n"
-
-        def write(rows):
-            nonlocal separator
-            for row in rows:
-                file.write(separator + json.dumps(row))
-                separator = ",\n"
-
-        yield write
-        file.write("\n]\n" if separator == ",\n" else "[]\n")
