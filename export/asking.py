@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from export.server import extra
+
 _TYPES = {"FP32": "<f4", "FP64": "<f8", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1"}
 _BINARY = "Inference-Header-Content-Length"
 
@@ -80,11 +82,12 @@ def by_v2(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[st
 def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> dict[str, Any]:
     """The same by gRPC, at an address such as 127.0.0.1:8081."""
     try:
-        import grpc
-        from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-        from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+        with extra.importing():
+            import grpc
+            from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+            from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
     except ImportError as error:
-        raise NoAnswer(f"gRPC needs kserve: pip install 'tfrecog[serving]' ({error})", reached=False) from error
+        raise NoAnswer(f"{extra.MISSING} ({error})", reached=False) from error
     tensor = pb.ModelInferRequest.InferInputTensor(name="image_bytes", datatype="BYTES", shape=[1])
     raw = struct.pack("<I", len(content)) + content
     request = pb.ModelInferRequest(model_name=name, inputs=[tensor], raw_input_contents=[raw])

@@ -65,8 +65,8 @@ def drawn(picture: np.ndarray, answer: dict[str, Any], about: dict[str, Any], mi
         if keypoints is not None and len(keypoints):
             keypoints = draw.sure_keypoints(np.asarray(keypoints, float))
         return draw.instances(
-            picture, np.asarray(answer["detection_boxes"], float).reshape(-1, 4), np.asarray(answer["detection_classes"]),
-            np.asarray(answer["detection_scores"]), masks, keypoints, names,
+            picture, np.asarray(answer["detection_boxes"], float).reshape(-1, 4),
+            np.asarray(answer["detection_classes"]), np.asarray(answer["detection_scores"]), masks, keypoints, names,
             skeleton=about.get("skeleton", ()), flip_pairs=about.get("flip_pairs", ()), min_side=min_side,
         )  # fmt: skip
     if "labels" in answer:

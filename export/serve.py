@@ -15,10 +15,8 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from export.server import saved
+from export.server import extra, saved
 from tfrecog import flagged, interruption
-
-EXTRA = "the server needs kserve: pip install 'tfrecog[serving]'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,13 +193,11 @@ def main(serving: Serving) -> None:
         name, found = name_of(serving), saved.newest(serving.model)
         listening = bound(serving.host, serving.port, "port")
         _quiet()
-        arguments, sys.argv = sys.argv, sys.argv[:1]  # kserve reads the command line when it is imported.
         try:
-            import kserve  # noqa: F401
+            with extra.importing():
+                import kserve  # noqa: F401
         except ImportError as error:
-            sys.exit(f"error: {EXTRA} ({error})")
-        finally:
-            sys.argv = arguments
+            sys.exit(f"error: {extra.MISSING} ({error})")
         print(f"Loading {found[0]} ...", flush=True)
         asyncio.run(serve(serving, name, listening, found))
     except (OSError, ValueError) as error:

@@ -100,7 +100,7 @@ def _asked(request: pb.ModelInferRequest, limits: payloads.Limits) -> payloads.A
         values = {"raw": raw[i]} if raw else {"data": _contents(one)}
         tensors.append(payloads.Tensor(one.name, one.datatype.upper(), list(one.shape), **values))
     outputs = [(one.name, True) for one in request.outputs] or None
-    return payloads.Asked("grpc", payloads.of_tensors(tensors, limits), request.id, True, outputs)
+    return payloads.Asked("grpc", payloads.of_tensors(tensors, limits), request.id, outputs=outputs)
 
 
 def _contents(tensor):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-orjson = pytest.importorskip("orjson", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+pytest.importorskip("orjson", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from export.server import payloads, pictures
 from export.server.refusals import Refused
@@ -98,7 +98,7 @@ def test_pictures_keep_their_order():
         (b'{"instances": [{"b64": 5}]}', r"instances\[0\] is a number; expected a text"),
         (b'{"instances": [{"b64": "??"}]}', r"instances\[0\] is not base64"),
         (b'{"instances": [{"b64": ""}]}', r"instances\[0\]: no bytes"),
-        (b'{"instances": [{"b64": "aGVsbG8="}]}', r"instances\[0\]: not an image; it starts with b'hello', and a JPEG"),
+        (b'{"instances": [{"b64": "aGVsbG8="}]}', r"instances\[0\]: not an image; it starts with b'hello', and"),
         (b'{"instances": [{"jpeg": "aGVsbG8="}]}', r"instances\[0\] has the keys \['jpeg'\]; expected"),
         (
             b'{"instances": [[[[1.5, 2, 3]]]]}',
