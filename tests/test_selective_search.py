@@ -42,6 +42,9 @@ def test_proposals_are_the_same_again_unique_long_enough_and_the_best_come_first
     assert found.dtype == np.float32 and len(np.unique(found, axis=0)) == len(found) > 50
     assert not np.array_equal(found, selective_search.propose(image, Options(seed=1)))
     np.testing.assert_array_equal(found[:20], selective_search.propose(image, Options(max=20)))
+    # What was joined last ranks first: proposals begin with the large ones.
+    areas = np.prod(found[:, 2:] - found[:, :2], axis=1)
+    assert areas[: len(areas) // 5].mean() > 2 * areas[-len(areas) // 5 :].mean()
     few = selective_search.propose(image, Options(min_side=30))
     np.testing.assert_array_equal(few, found[(found[:, 2:] - found[:, :2]).min(axis=1) >= 30])
 
@@ -67,8 +70,9 @@ def test_the_most_similar_neighbours_are_joined_first_and_mix_their_colours_by_s
     segments = row([[1, 0], [0.5, 0.5], [0.1, 0.9]], [10, 30, 20], [[0, 1], [1, 2]])
     # dark and white agree by 0.5 + 0.1, black and dark by 0.5.
     assert selective_search.group(segments, "C", 60)[3:].tolist() == [[0, 10, 1, 60], [0, 0, 1, 60]]
-    # By size alone the smallest pair comes first: 10 + 30 < 30 + 20.
-    assert selective_search.group(segments, "S", 60)[3:].tolist() == [[0, 0, 1, 40], [0, 0, 1, 60]]
+    # By size alone the smallest pair comes first, wherever it is: 30 + 10 < 20 + 30.
+    by_size = row([[1, 0]] * 3, [20, 30, 10], [[0, 1], [1, 2]])
+    assert selective_search.group(by_size, "S", 60)[3:].tolist() == [[0, 20, 1, 60], [0, 0, 1, 60]]
     # Of four in a row, the two blacks at the ends come together only as what lies between them has joined one of them.
     ends = row([[1, 0], [0, 1], [0, 1], [1, 0]], [10, 10, 10, 10], [[0, 1], [1, 2], [2, 3]])
     assert selective_search.group(ends, "C", 40)[4].tolist() == [0, 10, 1, 30]
@@ -84,8 +88,8 @@ def test_texture_joins_what_is_alike_in_it_alone():
 
 def test_fill_joins_what_leaves_no_hole():
     """A ring's hole lies in the ring's box: no pixel of the box is left; a strip beside the ring leaves some."""
-    boxes = np.array([[0, 0, 10, 10], [3, 3, 7, 7], [0, 10, 5, 14]])
-    sizes = np.array([84, 16, 20])
+    boxes = np.array([[0, 0, 10, 10], [0, 10, 5, 14], [3, 3, 7, 7]])
+    sizes = np.array([84, 20, 16])
     segments = Segments(sizes, boxes, np.ones([3, 1]), np.ones([3, 1]), np.array([[0, 1], [0, 2]]))
     assert selective_search.group(segments, "F", 200)[3].tolist() == [0, 0, 10, 10]
 
