@@ -1,0 +1,259 @@
+"""Many requests of many clients to a server of export.serve on this machine: failures, latency, and its memory.
+
+  python -m benchmarks.soak --model=DIR [--requests=10000] [--clients=8] [--seconds=1800] [--json=FILE]
+
+JPEG and PNG files of many sizes, alone and in batches, by V1 and V2, and one bad request in twenty among them. Each
+answer is compared with the one that the same picture got when it came alone. Exit 1 after a failure, or when the server
+has grown by 5 % or more since its warm-up, the first tenth of the requests.
+"""
+
+import argparse
+import base64
+import http.client
+import io
+import json
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import machine
+
+SIZES = ((28, 28), (64, 96), (120, 90), (160, 120), (128, 128), (200, 150), (240, 320), (97, 251))
+PICTURES_OF_A_SIZE = 6
+BAD_SHARE, GROWTH = 0.05, 0.05
+
+
+def pictures(folder, seed=0):
+    """Encoded pictures: of photos cut out of the files in a folder, or of coloured boxes on noise."""
+    random_ = np.random.default_rng(seed)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png")) if folder else []
+    encoded = []
+    for height, width in SIZES:
+        for number in range(PICTURES_OF_A_SIZE):
+            if files:
+                with Image.open(files[len(encoded) % len(files)]) as photo:
+                    picture = photo.convert("RGB").resize((width, height))
+            else:
+                pixels = random_.integers(60, 120, [height, width, 3], np.uint8)
+                y, x = random_.integers(0, height // 2), random_.integers(0, width // 2)
+                pixels[y : y + height // 3, x : x + width // 3] = random_.integers(0, 255, 3)
+                picture = Image.fromarray(pixels)
+            file = io.BytesIO()
+            picture.save(file, "PNG" if number % 2 else "JPEG", quality=90)
+            encoded.append(file.getvalue())
+    return encoded
+
+
+def bomb():
+    """A PNG of 100 megapixels in some 12 kB."""
+    file = io.BytesIO()
+    Image.new("1", (10000, 10000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def v1(contents):
+    """Path, headers and body of a request of V1."""
+    body = json.dumps({"instances": [{"b64": base64.b64encode(one).decode()} for one in contents]})
+    return "/v1/models/soaked:predict", {}, body.encode()
+
+
+def v2(contents):
+    """The same of V2, whose tensor lies behind the JSON."""
+    raw = b"".join(struct.pack("<I", len(one)) + one for one in contents)
+    tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [len(contents)]}
+    head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(raw)}}]}).encode()
+    return "/v2/models/soaked/infer", {"Inference-Header-Content-Length": str(len(head))}, head + raw
+
+
+class Soak:
+    """The requests, shared by the clients."""
+
+    def __init__(self, port, server, options):
+        self.port, self.server, self.options = port, server, options
+        self.pictures = pictures(options.images)
+        cut = self.pictures[-1][: len(self.pictures[-1]) // 2]
+        self.bad = [v1([b"not an image"]), v1([cut]), v1([bomb()]), v1([]), ("/v1/models/soaked:predict", {}, b"{")]
+        self.lock, self.done, self.failures, self.seconds = threading.Lock(), 0, [], []
+        self.statuses: dict[int, int] = {}
+        self.memory: list[tuple[int, float]] = []
+        self.deadline = time.monotonic() + options.seconds
+        with Connection(port) as connection:
+            self.alone = [self.said("v1", connection.ask(*v1([one]))[1])[0] for one in self.pictures]
+
+    def said(self, protocol, answer):
+        """A number for each picture of an answer: the best score, which no two pictures share by chance."""
+        if protocol == "v1":
+            rows = json.loads(answer)["predictions"]
+            scores = [row.get("detection_scores", row.get("scores")) or [0] for row in rows]
+        else:
+            tensors = {one["name"]: one for one in json.loads(answer)["outputs"]}
+            one = tensors.get("detection_scores") or tensors["scores"]
+            scores = np.reshape(one["data"] + [0] * (not one["data"]), [one["shape"][0], -1])
+        return [float(np.max(row)) for row in scores]
+
+    def work(self, client):
+        """One client's share of the requests."""
+        draw = random.Random(client)
+        with Connection(self.port) as connection:
+            while True:
+                with self.lock:
+                    if self.done >= self.options.requests or time.monotonic() > self.deadline:
+                        return
+                    self.done += 1
+                    number = self.done
+                problem = self.one(draw, connection)
+                with self.lock:
+                    if problem:
+                        self.failures.append(f"request {number}: {problem}")
+                    if number % max(1, self.options.requests // 100) == 0:
+                        self.memory.append((number, resident(self.server.pid)))
+
+    def one(self, draw, connection):
+        """Sends a request; returns what was wrong with the answer, if anything."""
+        good = draw.random() >= BAD_SHARE
+        chosen = draw.choices(range(len(self.pictures)), k=draw.choice([1, 1, 1, 1, 2, 3, 4]))
+        protocol = "v2" if draw.random() < 0.2 else "v1"
+        contents = [self.pictures[i] for i in chosen]
+        asked = {"v1": v1, "v2": v2}[protocol](contents) if good else draw.choice(self.bad)
+        start = time.monotonic()
+        try:
+            status, answer = connection.ask(*asked)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            return f"{type(error).__name__}: {error}"
+        seconds = time.monotonic() - start
+        with self.lock:
+            self.statuses[status] = self.statuses.get(status, 0) + 1
+            if good:
+                self.seconds.append(seconds)
+        if not good:
+            return None if 400 <= status < 500 else f"a bad request got {status}: {answer[:200]!r}"
+        if status != 200:
+            return f"{status}: {answer[:200]!r}"
+        got, expected = self.said(protocol, answer), [self.alone[i] for i in chosen]
+        return None if np.allclose(got, expected, atol=2e-3) else f"scores {got}, and alone {expected}"
+
+
+class Connection:
+    """A connection that stays open as long as the server lets it."""
+
+    def __init__(self, port):
+        self._port, self._open = port, None
+
+    def ask(self, path, headers, body):
+        """Status and body of the answer to a POST."""
+        if self._open is None:
+            self._open = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
+        self._open.request("POST", path, body, headers)
+        answer = self._open.getresponse()
+        content = answer.read()
+        if answer.will_close:
+            self.close()
+        return answer.status, content
+
+    def close(self):
+        """Closes it; the next request opens another."""
+        if self._open:
+            self._open.close()
+        self._open = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def resident(pid):
+    """MB of memory that a process has."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+def started(model, log, flags):
+    """A server's process and its port, when it is ready."""
+    command = [sys.executable, "-m", "export.serve", f"--model={model}", "--name=soaked", "--port=0", "--grpc_port=-1"]
+    server = subprocess.Popen([*command, *flags], stdout=log, stderr=subprocess.STDOUT)
+    for _ in range(3000):
+        found = re.search(r"http://127.0.0.1:(\d+)", Path(log.name).read_text())
+        if found:
+            return server, int(found[1])
+        if server.poll() is not None:
+            sys.exit(f"the server did not start:\n{Path(log.name).read_text()}")
+        time.sleep(0.1)
+    server.kill()
+    sys.exit("the server was not ready after 5 minutes")
+
+
+def main():
+    options = parse()
+    with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
+        server, port = started(options.model, log, options.server)
+        try:
+            soak = Soak(port, server, options)
+            begin = time.monotonic()
+            clients = [threading.Thread(target=soak.work, args=(i,), daemon=True) for i in range(options.clients)]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+            took, last = time.monotonic() - begin, resident(server.pid)
+            server.send_signal(signal.SIGTERM)
+            status = server.wait(60)
+        finally:
+            server.kill()
+        said = Path(log.name).read_text()
+    report(soak, took, last, status, options, said)
+
+
+def report(soak, took, last, status, options, said):
+    """Prints and writes the figures; ends the program with 1 if one is not as it should be."""
+    p50, p99 = np.percentile(soak.seconds, [50, 99]) * 1000
+    warm = next((memory for number, memory in sorted(soak.memory) if number >= options.requests // 10), last)
+    growth = last / warm - 1
+    problems = soak.failures[:10]
+    if soak.done < options.requests:
+        problems.append(f"only {soak.done} of {options.requests} requests in {options.seconds} seconds (--seconds)")
+    if growth >= GROWTH:
+        problems.append(f"memory grew by {growth:.1%} after the warm-up")
+    if status or "Traceback" in said:
+        problems.append(f"the server ended with {status} and said:\n{said[-2000:]}")
+    statuses = ", ".join(f"{count} x {one}" for one, count in sorted(soak.statuses.items()))
+    print(f"{soak.done} requests of {options.clients} clients in {took:.0f} s ({soak.done / took:.1f}/s): {statuses}")
+    print(f"{len(soak.failures)} failures; p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    print(f"memory {warm:.0f} MB after the warm-up, {last:.0f} MB at the end ({growth:+.1%})")
+    if options.json:
+        figures = {"requests": soak.done, "clients": options.clients, "seconds": took, "failures": len(soak.failures)}
+        figures |= {"p50_ms": p50, "p99_ms": p99, "warm_mb": warm, "end_mb": last, "memory": sorted(soak.memory)}
+        options.json.write_text(json.dumps(figures | {"machine": machine.facts()}, indent=1, default=str) + "\n")
+    if problems:
+        sys.exit("\n".join(problems))
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="folder that export.saved_model wrote")
+    parser.add_argument("--images", type=Path, help="folder of pictures to cut others from")
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=1800, help="at most")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument(
+        "--server", action="append", default=[], help="a flag for the server, as in --server=--max_batch=4"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
