@@ -33,6 +33,16 @@ def convert(graph: Graph) -> bytes:
     return content
 
 
+def parsed(content: bytes) -> schema.ModelT:
+    """The tables of a TFLite file, with all of its constants; it may have some behind the flatbuffer."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
+
+
 def check(content: bytes) -> None:
     """ValueError if a TFLite file has an operation that is no builtin."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)

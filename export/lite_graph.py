@@ -76,7 +76,7 @@ def _detection(task, model, experiment, image, pad):
 
 
 def still(experiment: Experiment) -> Experiment:
-    """The experiment whose network a file has: in float32, on one device, and a segmenter's sees the canvas as it is."""
+    """The experiment that a file computes: in float32, on one device; a segmenter sees the canvas as it is."""
     train = dataclasses.replace(experiment.train, precision="float32", replicas=1)
     data = experiment.data
     if experiment.task == "segmentation":

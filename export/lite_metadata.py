@@ -14,7 +14,7 @@ from typing import NamedTuple
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
-from export import metadata
+from export import lite_convert, metadata
 
 ENTRY, IDENTIFIER, PARSER = b"TFLITE_METADATA", b"M001", "1.2.0"
 _AXIS_LABELS, _VALUE_LABELS = 2, 3  # kinds of an associated file
@@ -40,7 +40,7 @@ OUTPUTS = {
 
 def attach(content: bytes, about: dict) -> bytes:
     """A TFLite file with metadata, of one without; `about` is that of `metadata.of` and `tflite`."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = lite_convert.parsed(content)
     described = schema.BufferT()
     described.data = list(_flatbuffer(model, about))
     entry = schema.MetadataT()

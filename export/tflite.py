@@ -4,14 +4,26 @@ python -m export.tflite --flagfile=RUN/experiment.flags --out=model.tflite --siz
 """
 
 import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from export import lite_convert, lite_graph, lite_metadata, lite_sizes, metadata
+from export import (
+    lite_convert,
+    lite_graph,
+    lite_metadata,
+    lite_quantize,
+    lite_report,
+    lite_sizes,
+    metadata,
+    representative,
+)
 from tfrecog import atomic, checkpoints, evaluate, flagged, interruption, limits
 from tfrecog.config import Experiment
+
+_REPRESENTATIVE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +44,18 @@ class Export(Experiment):
         "`size` of the photo), or it is stretched over the canvas. auto: pad. A classifier sees the middle of a photo, "
         "a segmenter all of it, stretched.",
     ] = "auto"
+    quantize: Annotated[
+        lite_quantize.Quantize,
+        "Numbers of the network: float32 (none); float16 weights; int8 weights in the layers behind regions and in "
+        "fully connected ones, float16 in the others (dynamic); int8 weights and activations (int8).",
+    ] = "none"
+    representative: Annotated[
+        int, "int8: images of --split whose activations show the ranges; 0 where there is no int8: 100."
+    ] = 0
+    split: Annotated[str, "int8: of which split of --data.records they are. Empty: --data.train_split."] = ""
+    report: Annotated[
+        str, "JSON file for the report of operations, types, size and costs. Empty: beside the model, OUT.json."
+    ] = ""
 
 
 def export(task, model, experiment: Experiment, size: tuple[int, int], dtype: str, fit: str) -> bytes:
@@ -40,13 +64,52 @@ def export(task, model, experiment: Experiment, size: tuple[int, int], dtype: st
     return lite_convert.convert(graph)
 
 
-def described(task, given: Export, path: Path, step: int, size: tuple[int, int], fit: str) -> dict:
-    """The metadata of a file."""
-    seen = {"dtype": given.input, "size": list(size), "fit": fit}
-    if fit == "middle":
-        seen["short_side"] = lite_sizes.short_side(given, size)
+def described(task, given: Export, path: Path, step: int, seen: dict) -> dict:
+    """The metadata of a file whose `input` is `seen`."""
     about = metadata.of(task, given, path, step) | {"precision": "float32"}
-    return about | {"tflite": {"quantize": "none", "input": seen, "proposals": task.info.proposals}}
+    return about | {"tflite": {"quantize": given.quantize, "input": seen, "proposals": task.info.proposals}}
+
+
+def input_of(given: Export) -> dict:
+    """What a file is given: dtype, size [H, W], fit, and of a classifier short_side; ValueError says what cannot be."""
+    size, fit = lite_sizes.size_of(given, given.size), lite_sizes.fit_of(given, given.fit)
+    seen = {"dtype": given.input, "size": list(size), "fit": fit}
+    return seen | ({"short_side": lite_sizes.short_side(given, size)} if fit == "middle" else {})
+
+
+def quantized(plain: bytes, kind: str, images: list[dict]) -> tuple[bytes, dict]:
+    """A float32 file in fewer bits, and the report; `images` are needed for int8."""
+    if kind == "int8":
+        content = lite_quantize.int8(plain, images, lite_convert.SIGNATURE)
+        report = lite_report.of(content, plain, lite_quantize.stays_float)
+        return content, report | {"costs": lite_report.costs(content, plain, images[:4], lite_convert.SIGNATURE)}
+    make = {"float16": lite_quantize.float16, "dynamic": lite_quantize.dynamic}
+    content = make[kind](plain) if kind in make else plain
+    return content, lite_report.of(content, plain)
+
+
+def _images(given: Export, seen: dict) -> list[dict]:
+    """What an int8 file takes its ranges from; none of others."""
+    if given.quantize == "int8":
+        split = given.split or given.data.train_split
+        return representative.images(given, seen, split, given.representative or _REPRESENTATIVE)
+    for flag in ("representative", "split"):
+        if getattr(given, flag):
+            raise ValueError(f"--{flag}: only --quantize=int8 reads it")
+    return []
+
+
+def _check_out(given: Export) -> None:
+    out = Path(given.out)
+    if out.is_dir():
+        raise ValueError(f"--out={out} is a folder; name a file, as in --out={out / 'model.tflite'}")
+    for path in (out, _report_path(given)):
+        if path.exists() and not given.overwrite:
+            raise ValueError(f"{path} is there already: choose another --out, or give --overwrite")
+
+
+def _report_path(given: Export) -> Path:
+    return Path(given.report or f"{given.out}.json")
 
 
 def main(given: Export) -> None:
@@ -55,23 +118,29 @@ def main(given: Export) -> None:
         sys.exit("error: --out: name a file for the model, as in --out=model.tflite")
     try:
         out = Path(given.out)
-        if out.is_dir():
-            raise ValueError(f"--out={out} is a folder; name a file, as in --out={out / 'model.tflite'}")
-        if out.exists() and not given.overwrite:
-            raise ValueError(f"{out} is there already: choose another --out, or give --overwrite")
         limits.check(given)
-        size, fit = lite_sizes.size_of(given, given.size), lite_sizes.fit_of(given, given.fit)
-        task, model, _, path, step = evaluate.restore(lite_graph.still(metadata.plain(given)), given.checkpoint)
-        print(f"Exporting {path} for pictures of {size[0]}x{size[1]}", flush=True)
+        _check_out(given)
+        seen = input_of(given)
+        images = _images(given, seen)
+        still = lite_graph.still(metadata.plain(given))
+        task, model, _, path, step = evaluate.restore(still, given.checkpoint)
+        height, width = seen["size"]
+        print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
         start = time.perf_counter()
-        content = export(task, model, lite_graph.still(metadata.plain(given)), size, given.input, fit)
-        content = lite_metadata.attach(content, described(task, given, path, step, size, fit))
+        plain = export(task, model, still, (height, width), given.input, seen["fit"])
+        content, report = quantized(plain, given.quantize, images)
+        content = lite_metadata.attach(content, described(task, given, path, step, seen))
+        lite_convert.check(content)
         lite_convert.run_once(content)
+        print(lite_report.text(report))
+        with atomic.write(_report_path(given)) as file:
+            json.dump(report, file, indent=1)
+            file.write("\n")
         with atomic.write(out, "wb") as file:
             file.write(content)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
-    print(f"Wrote {out}: {len(content) / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
+    print(f"Wrote {out} in {time.perf_counter() - start:.0f} s, and {_report_path(given)}")
 
 
 if __name__ == "__main__":
