@@ -1,0 +1,76 @@
+"""How far an artefact may be from its checkpoint, and the table that says how far it is."""
+
+from export import accuracy
+from export.differences import Differences, Tolerance
+
+# By kind of artefact: score, box, mask, pixels, noise; and by how much AP, top-1 or mean IoU may be off. What int8 says
+# of single detections is shown and not judged: its accuracy is.
+KINDS = {
+    "SavedModel": (Tolerance(1e-5, 0.01, 0.99, 1e-5, 2e-3), 0.001),
+    "bfloat16": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.02),
+    "none": (Tolerance(1e-4, 0.1, 0.99, 1e-4, 1e-2), 0.001),
+    "float16": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.005),
+    "dynamic": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.01),
+    "int8": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.03),
+}
+
+
+def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bool) -> list[dict]:
+    """Rows of the table: what, how much, how much is allowed (None: it is only shown), and whether it is fine."""
+    rows = []
+
+    def row(what, value, limit, fine, form):
+        judge = strict and limit is not None
+        rows.append(
+            {"what": what, "value": value, "limit": limit if judge else None, "fine": fine or not judge, "form": form}
+        )
+
+    if task == "segmentation":
+        row("pixels with another label", found.pixels, tolerance.pixels, found.pixels <= tolerance.pixels, "{:.2e}")
+        return rows
+    if task == "detection":
+        row("detections of the checkpoint", found.detections, None, True, "{:d}")
+        row("matched", found.matched, None, True, "{:d}")
+        row("only of the checkpoint", found.only_checkpoint, 0, found.only_checkpoint == 0, "{:d}")
+        row("only of the artefact", found.only_artefact, 0, found.only_artefact == 0, "{:d}")
+        row("ties, counted nowhere else", len(found.ties), None, True, "{:d}")
+    row("scores, largest difference", found.score, tolerance.score, found.score <= tolerance.score, "{:.2e}")
+    if task == "detection":
+        row("boxes, pixels", found.box, tolerance.box, found.box <= tolerance.box, "{:.2e}")
+        if "masks" in parts:
+            row("masks, lowest IoU", found.mask_iou, tolerance.mask, found.mask_iou >= tolerance.mask, "{:.4f}")
+            row("masks, probabilities", found.mask_probability, None, True, "{:.2e}")
+        if "keypoints" in parts:
+            row("keypoints, pixels", found.keypoint, tolerance.box, found.keypoint <= tolerance.box, "{:.2e}")
+    return rows
+
+
+def judged_accuracy(numbers: dict, task: str, kind: str, limit: float) -> list[dict]:
+    """Rows of the table: each number of both, the artefact's against the checkpoint's on the same pixels."""
+    own, other = numbers[next(reversed(numbers))], numbers["artefact"]
+    rows = []
+    for name in accuracy.MAIN[task]:
+        if name not in own:
+            continue
+        off = abs(own[name] - other[name])
+        judge = kind != "int8" or task != "detection" or name.endswith("AP50")
+        rows.append({"what": name, "value": off, "limit": limit if judge else None, "fine": off <= limit or not judge})
+        rows[-1] |= {"form": "{:.4f}", "each": {side: values[name] for side, values in numbers.items()}}
+    return rows
+
+
+def text_of(rows: list[dict]) -> str:
+    """The table for people."""
+    lines = []
+    for row in rows:
+        value, form = row["form"].format(row["value"]), row["form"]
+        limit = (
+            "" if row["limit"] is None else ("at least " if "IoU" in row["what"] else "at most ") + f"{row['limit']:g}"
+        )
+        each = (
+            "   " + ", ".join(f"{side} {form.format(one)}" for side, one in row["each"].items())
+            if "each" in row
+            else ""
+        )
+        lines.append(f"  {row['what']:32} {value:>10}  {limit:16}{'' if row['fine'] else 'TOO FAR'}{each}".rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,226 @@
+"""Compares an exported model with the checkpoint that it was made from, on real images and on the validation records.
+
+python -m export.verify --flagfile=RUN/experiment.flags --artefact=model.tflite --images='photos/*.jpg'
+
+The exit status is 1 if they differ by more than the tolerances, and 2 if there is nothing to compare.
+"""
+
+import dataclasses
+import functools
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tensorflow as tf
+
+from export import accuracy, artefact, differences, lite_graph, lite_model, metadata, verdict
+from export.checkpoint_reader import CheckpointReader
+from tfrecog import checkpoints, evaluate, flagged, interruption, limits, memory, photos, seen
+from tfrecog.config import Experiment
+
+REPORT = "verify.json"
+NONE = -1.0  # of a tolerance's flag: that of the kind of artefact
+SAYS = "1e-5 of a SavedModel, 1e-4 of a TFLite file in float32, 1e-2 in float16 and with dynamic ranges; -1: that"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification(Experiment):
+    """The flags of a run and of the comparison."""
+
+    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    artefact: Annotated[str, "A TFLite file, or the folder of a SavedModel (its newest version, or a version)."] = ""
+    images: Annotated[
+        str,
+        "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
+        "with commas between them.",
+    ] = ""
+    count: Annotated[
+        int, "Images of data.eval_split on which AP (top-1, mean IoU) is measured, if data.records is there. 0: all."
+    ] = 0
+    out: Annotated[str, f"Folder for {REPORT}. Empty: none."] = ""
+    score_tolerance: Annotated[float, f"By how much scores may differ. {SAYS}."] = NONE
+    box_tolerance: Annotated[
+        float,
+        "By how many pixels of the photo boxes and keypoints may differ. 0.01 of a SavedModel, 0.1 of a TFLite file in "
+        "float32, 0.5 in float16 and with dynamic ranges; -1: that.",
+    ] = NONE
+    mask_tolerance: Annotated[float, "By how much the IoU of pasted masks may fall short of 1; -1: by kind."] = NONE
+    pixel_tolerance: Annotated[float, "Share of a label map's pixels that may differ; -1: by kind."] = NONE
+    ap_tolerance: Annotated[
+        float,
+        "By how much AP (of int8: AP50), top-1 or mean IoU may differ. 0.001; float16 0.005, dynamic 0.01, int8 0.03; "
+        "-1: that.",
+    ] = NONE
+    threads: Annotated[int, "Threads of a TFLite file. 0: as many as there are cores."] = 0
+
+
+class Unfit(ValueError):
+    """The artefact is none of this run."""
+
+
+def kind_of(about: dict, run: Experiment) -> str:
+    """The kind of an artefact, which `verdict.KINDS` has tolerances for."""
+    if "tflite" in about:
+        return about["tflite"]["quantize"]
+    return "SavedModel" if about["precision"] in ("float32", run.train.precision) else "bfloat16"
+
+
+def experiment_of(given: Verification, about: dict) -> Experiment:
+    """The artefact's experiment with the run's folders: both are compared with what the artefact was exported with."""
+    run, exported = metadata.plain(given), lite_model.experiment_of(about)
+    if exported.task != run.task:
+        raise Unfit(f"{given.artefact} is of --task={exported.task}, and the run of {run.task}: choose another")
+    train = dataclasses.replace(run.train, precision=exported.train.precision, replicas=1)
+    data = dataclasses.replace(exported.data, records=run.data.records, eval_split=run.data.eval_split)
+    experiment = dataclasses.replace(exported, workdir=run.workdir, data=data, train=train)
+    if "tflite" in about:
+        experiment = lite_graph.still(experiment)
+    elif about["precision"] == "bfloat16":  # Compared with the run's own.
+        experiment = dataclasses.replace(experiment, train=dataclasses.replace(train, precision=run.train.precision))
+    return experiment
+
+
+def changed(run: Experiment, experiment: Experiment) -> list[str]:
+    """Flags of inference that the artefact was exported with and the run has otherwise."""
+    read = (
+        "data.eval_short_side",
+        "data.long_side",
+        "data.tight",
+        "data.resize",
+        "detector.",
+        "classifier.crop",
+        "segmenter.",
+    )
+    return [
+        f"--{path}={new} (run: {old})"
+        for path, (old, new) in flagged.differences(run, experiment).items()
+        if path.startswith(read) and path != "data.eval_split"
+    ]
+
+
+def check_classes(about: dict, info, given: Verification) -> None:
+    """Unfit if an artefact has other classes than the run."""
+    own, trained = metadata.names(about), list(info.names)
+    if own != trained:
+        raise Unfit(
+            f"{given.artefact} has {len(own)} classes ({', '.join(own[:5])}, ...), and the run {len(trained)} "
+            f"({', '.join(trained[:5])}, ...): it is of another run"
+        )
+
+
+def tolerance_of(given: Verification, kind: str) -> tuple[differences.Tolerance, float]:
+    """The tolerances of a kind, as the flags change them."""
+    tolerance, ap = verdict.KINDS[kind]
+    asked = {"score": given.score_tolerance, "box": given.box_tolerance, "pixels": given.pixel_tolerance}
+    asked["mask"] = given.mask_tolerance if given.mask_tolerance == NONE else 1 - given.mask_tolerance
+    asked = {name: value for name, value in asked.items() if value != NONE}
+    return dataclasses.replace(tolerance, **asked), ap if given.ap_tolerance == NONE else given.ap_tolerance
+
+
+def compare(
+    reader: CheckpointReader, model: artefact.Artefact, paths, tolerance
+) -> tuple[differences.Differences, dict]:
+    """Differences over the images at `paths`, and the files that could not be read, with the reason."""
+    total, broken = differences.Differences(), {}
+    task, slots = reader.experiment.task, reader.experiment.detector.output.max_detections
+    on = functools.partial(reader.on_canvas, model) if isinstance(model, lite_model.LiteModel) else reader.predict
+    for number, picture in photos.legible(paths, broken):
+        own, other = on(picture), model.predict(picture)
+        again = functools.partial(on, picture, noise=tolerance.noise)
+        if task == "detection":
+            about = model.metadata | {"photo": picture.shape[:2]}
+            found = differences.of_detections(own, other, again, tolerance, about, slots)
+        elif task == "classification":
+            found = differences.of_scores(own, other)
+        else:
+            found = differences.of_label_maps(own, other, again, tolerance)
+        for tie in found.ties:
+            tie["image"] = str(paths[number])
+        total.add(found)
+    return total, broken
+
+
+def verify(given: Verification) -> bool:
+    """Compares and prints; whether the artefact is as near to the checkpoint as it should be."""
+    _check(given)
+    paths = photos.find(given.images)
+    model = artefact.load(given.artefact, given.threads)
+    about = model.metadata
+    experiment = experiment_of(given, about)
+    info = evaluate.dataset_of(experiment)
+    check_classes(about, info, given)
+    kind = kind_of(about, given)
+    tolerance, ap = tolerance_of(given, kind)
+    task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
+    tf.random.set_seed(0)
+    reader = CheckpointReader(task, network, experiment)
+    print(f"{path} (step {step}) against {given.artefact} ({kind}, made of step {about['step']})", flush=True)
+    if other := changed(metadata.plain(given), experiment):
+        print(f"Both with what the artefact was exported with: {', '.join(other)}")
+    found, broken = compare(reader, model, paths, tolerance)
+    for file, reason in broken.items():
+        print(f"not read: {file}: {reason}", file=sys.stderr)
+    if len(broken) == len(paths):
+        raise ValueError(f"not one of {len(paths)} files could be read as an image")
+    detector = experiment.detector
+    parts = {name for name in ("masks", "keypoints") if getattr(detector, name)}
+    strict = kind != "int8" or (given.score_tolerance, given.box_tolerance, given.pixel_tolerance) != (NONE,) * 3
+    left_out = accuracy.why_not(experiment, metadata.names(about))
+    if left_out and not strict:
+        raise ValueError(f"{given.artefact} is int8, which is judged by its accuracy, and there is none: {left_out}")
+    rows = verdict.judged(found, experiment.task, parts, tolerance, strict)
+    print(f"{len(paths) - len(broken)} images:\n{verdict.text_of(rows)}", flush=True)
+    reasons: dict[str, int] = {}
+    for tie in found.ties:
+        reasons[tie["why"]] = reasons.get(tie["why"], 0) + tie.get("count", 1)
+    for why, count in reasons.items():
+        print(f"    ties: {count}: {why}")
+    numbers = {}
+    if left_out:
+        print(f"Accuracy is left out: {left_out}")
+    else:
+        models = {"artefact": model.predict, "checkpoint": reader.predict}
+        if isinstance(model, lite_model.LiteModel):
+            models["checkpoint on its pixels"] = functools.partial(reader.on_canvas, model)
+        numbers = accuracy.measure(experiment, models, given.count, about)
+        measured = verdict.judged_accuracy(numbers, experiment.task, kind, ap)
+        rows += measured
+        print(f"{numbers['artefact']['images']} images of {experiment.data.eval_split}:\n{verdict.text_of(measured)}")
+    fine = all(row["fine"] for row in rows)
+    print(
+        "The artefact is as the checkpoint" if fine else "The artefact differs from the checkpoint by more than it may"
+    )
+    if given.out:
+        report = {"fine": fine, "kind": kind, "artefact": given.artefact, "checkpoint": str(path), "step": step}
+        report |= {"tolerance": dataclasses.asdict(tolerance) | {"ap": ap}, "rows": rows, "accuracy": numbers}
+        report |= {"images": [str(path) for path in paths if path not in broken], "ties": found.ties}
+        seen.write_json(Path(given.out) / REPORT, report)
+    return fine
+
+
+def _check(given):
+    limits.check(metadata.plain(given))
+    if not given.artefact:
+        raise ValueError("--artefact: name a TFLite file or the folder of a SavedModel")
+    for name in ("score_tolerance", "box_tolerance", "mask_tolerance", "pixel_tolerance", "ap_tolerance"):
+        value = getattr(given, name)
+        if value != NONE and not value >= 0:
+            raise ValueError(f"--{name}={value:g}: a tolerance is 0 or more (-1: by kind of artefact)")
+    for name in ("count", "threads"):
+        if getattr(given, name) < 0:
+            raise ValueError(f"--{name} is at least 0")
+
+
+def main(given: Verification) -> None:
+    """Compares; what the user can mend ends the program with a message."""
+    try:
+        fine = verify(given)
+    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0 if fine else 1)
+
+
+if __name__ == "__main__":
+    with interruption.told():
+        main(flagged.parse(Verification()))
