@@ -47,8 +47,7 @@ def export(
     Returns:
         Its folder, and the inputs and outputs of each signature, name → TensorSpec.
     """
-    archive, described = keras.export.ExportArchive(), {}
-    archive.track(model)
+    archive, described = keras.export.ExportArchive(), {}  # It finds the variables that the functions read.
     for name, one in serving.signatures(task, model, experiment, masks, TARGETS[device]).items():
         graph = archive.add_endpoint(name, one.call, one.inputs).get_concrete_function()
         described[name] = {spec.name: spec for spec in one.inputs}, graph.structured_outputs
@@ -93,10 +92,10 @@ def main(given: Export) -> None:
         if given.masks != "squares" and not (given.task == "detection" and given.detector.masks):
             raise ValueError(f"--masks={given.masks}: this model has no masks; leave it out")
         precision = given.train.precision if given.precision == "run" else given.precision
-        train = dataclasses.replace(given.train, replicas=1, precision=precision)
-        given = dataclasses.replace(given, train=train)
+        given = dataclasses.replace(given, train=dataclasses.replace(given.train, precision=precision))
         versions.check(given.out)
-        task, model, _, path, step = evaluate.restore(given, given.checkpoint)
+        here = dataclasses.replace(given, train=dataclasses.replace(given.train, replicas=1))
+        task, model, _, path, step = evaluate.restore(here, given.checkpoint)
         print(f"Exporting {path}", flush=True)
         about = metadata.of(task, given, path, step)
         final, signatures = export(task, model, given, given.out, about, masks=given.masks, device=given.device)

@@ -1,0 +1,196 @@
+"""A SavedModel says of pictures what its checkpoint says, whatever their number, size and coding."""
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from export import metadata, saved_model
+from tests.export import random_runs
+from tfrecog import classify, evaluate, flagged, predict, segment
+from tfrecog.data import image, records
+from tfrecog.data.example import Example
+from tfrecog.evaluations import detection
+from tfrecog.metrics import rle
+
+SCORES, PIXELS = 1e-5, 0.01  # what is promised
+BOXES = np.array([[5, 5, 40, 40], [10, 20, 60, 50], [0, 0, 30, 60], [20, 4, 44, 30]], np.float32)
+
+
+def coded(pixels, kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def pictures():
+    """Pictures of several sizes, channels and codings: two of one canvas, and others."""
+    random = np.random.default_rng(0)
+
+    def noise(height, width, channels):
+        coarse = random.integers(0, 256, [height // 8, width // 8, channels]).astype(np.uint8)
+        return np.asarray(Image.fromarray(coarse.squeeze()).resize((width, height), Image.Resampling.BICUBIC))
+
+    deep = noise(70, 50, 1).astype(np.uint16) * 257
+    return [
+        coded(noise(64, 96, 3), "JPEG"),
+        coded(noise(88, 56, 1), "PNG"),
+        coded(noise(48, 72, 4), "PNG"),
+        coded(noise(120, 160, 3), "BMP"),
+        coded(deep, "PNG"),
+    ]
+
+
+@dataclasses.dataclass
+class Run:
+    """A run, what its checkpoint is, and its export."""
+
+    flagfile: Any
+    experiment: saved_model.Export
+    task: Any
+    model: Any
+    strategy: Any
+    served: Any
+    output: str
+
+    def says(self, encoded) -> dict:
+        """What `tfrecog.predict` has of a picture, by the names of the export."""
+        picture = image.decode(encoded).numpy()
+        if self.experiment.task == "classification":
+            seen = classify.input_of(picture, self.experiment.data, self.experiment.classifier.crop)
+            return {"scores": self.task.predict(self.model, {"image": seen[None]})["probabilities"][0].numpy()}
+        if self.experiment.task == "segmentation":
+            return {"labels": self.task.predict(self.model, segment.batch_of(picture))["label_map"][0].numpy()}
+        proposals = BOXES if self.experiment.detector.proposals == "record" else None
+        batch = predict.batch_of(picture, self.experiment.data, proposals)
+        output = self.experiment.detector.output
+        (found,) = detection.detections(self.task, self.model, self.strategy, [batch], output, any_size=True)
+        return {
+            "detection_boxes": found.boxes,
+            "detection_classes": found.labels,
+            "detection_scores": found.scores,
+            "detection_masks": found.masks and np.stack([rle.decompress(mask) for mask in found.masks]),
+            "detection_keypoints": found.keypoints,
+        }
+
+    def answers(self, signature, **inputs) -> list[dict]:
+        """What the export has of each picture."""
+        if self.experiment.detector.proposals == "record" and signature != "tf_example":
+            count = len(next(iter(inputs.values())))
+            # An empty slot, which must not matter.
+            inputs["proposals"] = np.tile(np.pad(BOXES, [[0, 1], [0, 0]]), [count, 1, 1])
+        outputs = self.served.signatures[signature](**{name: tf.constant(one) for name, one in inputs.items()})
+        outputs = {name: value.numpy() for name, value in outputs.items()}
+        return [{name: value[i] for name, value in outputs.items()} for i in range(len(next(iter(outputs.values()))))]
+
+
+def export(flagfile, out, capsys=None, **options):
+    """Exports in this process, as the command does."""
+    given = flagged.load(saved_model.Export(), flagfile)
+    given = dataclasses.replace(given, out=str(out), **options)
+    saved_model.main(given)
+    return given
+
+
+@pytest.fixture(scope="module", params=random_runs.RECIPES)
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    flagfile = random_runs.make(request.param, folder / "run")
+    masks = "pasted" if request.param == "mask_rcnn" else "squares"
+    with pytest.MonkeyPatch.context() as patch:
+        lines = []
+        patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
+        experiment = export(flagfile, folder / "model", masks=masks)
+    task, model, strategy, _, _ = evaluate.restore(experiment, "latest")
+    served = tf.saved_model.load(str(folder / "model/1"))
+    return Run(flagfile, experiment, task, model, strategy, served, "\n".join(lines))
+
+
+def assert_equal(answer, said):
+    """The answer to a picture, padded to others of its batch, is what the checkpoint said."""
+    if "scores" in said:
+        np.testing.assert_allclose(answer["scores"], said["scores"], rtol=0, atol=SCORES)
+        best = np.argsort(-answer["scores"])[:5]
+        assert [name.decode() for name in answer["classes"]] == [random_runs.INFO.names[i] for i in best]
+        np.testing.assert_array_equal(answer["class_scores"], answer["scores"][best])
+        return
+    height, width = answer["image_size"]
+    if "labels" in said:
+        np.testing.assert_array_equal(answer["labels"][:height, :width], said["labels"])
+        assert not answer["labels"][height:].any() and not answer["labels"][:, width:].any()
+        return
+    count = len(said["detection_scores"])
+    assert answer["num_detections"] == count > 0
+    names = [random_runs.INFO.names[label - 1] for label in said["detection_classes"]]
+    assert [name.decode() for name in answer["detection_class_names"]] == names + [""] * (
+        len(answer["detection_scores"]) - count
+    )
+    np.testing.assert_array_equal(answer["detection_classes"][:count], said["detection_classes"])
+    np.testing.assert_allclose(answer["detection_scores"][:count], said["detection_scores"], rtol=0, atol=SCORES)
+    np.testing.assert_allclose(answer["detection_boxes"][:count], said["detection_boxes"], rtol=0, atol=PIXELS)
+    assert not any(
+        answer[name][count:].any() for name in answer if name.startswith("detection_") and "names" not in name
+    )
+    assert (said["detection_keypoints"] is None) == ("detection_keypoints" not in answer)
+    if said["detection_keypoints"] is not None:
+        np.testing.assert_allclose(
+            answer["detection_keypoints"][:count], said["detection_keypoints"], rtol=0, atol=PIXELS
+        )
+    if "detection_masks" in answer:
+        pasted = answer["detection_masks"][:count]
+        assert pasted.any() and not pasted[:, height:].any() and not pasted[:, :, width:].any()
+        # A pixel whose probability is the threshold but for rounding may be either.
+        assert (pasted[:, :height, :width] != said["detection_masks"]).sum() <= 2
+
+
+def test_the_answer_to_a_batch_of_pictures_of_many_sizes_is_that_of_the_checkpoint_to_each(run):
+    encoded = pictures()
+    for answer, one in zip(run.answers("serving_default", image_bytes=encoded), encoded, strict=True):
+        assert_equal(answer, run.says(one))
+
+
+def test_pixels_are_answered_as_their_files_are(run):
+    for one in pictures()[:2]:
+        picture = image.decode(one).numpy()
+        for answer in run.answers("image_tensor", image=np.stack([picture] * 2)):
+            assert_equal(answer, run.says(one))
+
+
+def test_a_record_is_answered_as_its_picture_is(run):
+    encoded, examples = pictures()[:3], []
+    for one in encoded:
+        height, width = image.decode(one).shape[:2]
+        examples.append(
+            records.encode(
+                records.Record(
+                    encoded=one, format="png", height=height, width=width, filename="", source_id="",
+                    boxes=np.zeros([0, 4], np.float32), labels=np.zeros(0, int), names=[], crowd=np.zeros(0, bool),
+                    areas=np.zeros(0, np.float32), ids=np.zeros(0, int), proposals=BOXES,
+                )
+            )
+        )  # fmt: skip
+    assert Example.FromString(examples[0]).features.feature["image/encoded"]
+    for answer, one in zip(run.answers("tf_example", examples=examples), encoded, strict=True):
+        assert_equal(answer, run.says(one))
+
+
+def test_an_export_says_what_it_is(run):
+    folder = run.experiment.out + "/1"
+    about = metadata.load(folder)
+    assert about["task"] == run.experiment.task and about["name"] == run.task.name
+    assert about["classes"][1] == {"id": 20, "name": "thing 2", "colour": [80, 0, 255]}
+    assert (about["step"], about["checkpoint"]) == (random_runs.STEP, "step-00000007")
+    assert flagged.load(saved_model.Experiment(), folder + "/assets.extra/experiment.flags") == metadata.plain(
+        run.experiment
+    )
+    with open(folder + "/assets.extra/labels.txt", encoding="utf-8") as file:
+        assert file.read().splitlines() == list(random_runs.INFO.names)
+    for name, signature in run.served.signatures.items():
+        assert f"{name} takes" in run.output
+        assert all(f"{output} " in run.output for output in signature.structured_outputs)
+    assert json.dumps(about)
