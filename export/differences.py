@@ -163,9 +163,8 @@ def _undecided(side, own, i, other, memory, tolerance, about, slots) -> str:
     score = float(own["scores"][i])
     if score <= about["min_score"] + tolerance.score:
         return "its score is at the threshold"
-    full = [one["scores"].min() for one in (own, other) if len(one["scores"]) == slots]
-    if full and score <= max(full) + tolerance.score:
-        return "its score is that of the last detection that there is room for"
+    if len(other["scores"]) == slots and score <= other["scores"].min() + tolerance.score:
+        return "there was no room for it"
     for said in memory:
         if side == "artefact":
             # Said by the checkpoint too, once its pixels are off by a hair.
@@ -205,15 +204,16 @@ def _mask_iou(checkpoint, artefact, a, b, tolerance, about) -> float:
     box = artefact["boxes"][b : b + 1]
     threshold, rule = about["mask_threshold"], about["paste"]
     ((top, left, soft),) = run_lengths.soft(checkpoint["masks"][a : a + 1], box, height, width, rule)
-    soft = soft.T
+    soft, outside = soft.T, 0
     if "pasted" in artefact:
         there = artefact["pasted"][b][top : top + soft.shape[0], left : left + soft.shape[1]]
+        outside = np.sum(artefact["pasted"][b]) - np.sum(there)
     else:
         ((_, _, other),) = run_lengths.soft(artefact["masks"][b : b + 1], box, height, width, rule)
         there = np.greater(other.T, threshold)
     counts = np.abs(soft - threshold) > tolerance.score
     mine = soft > threshold
-    union = np.sum((mine | there) & counts)
+    union = np.sum((mine | there) & counts) + outside
     return float(np.sum(mine & there & counts) / union) if union else 1.0
 
 

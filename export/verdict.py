@@ -63,14 +63,11 @@ def text_of(rows: list[dict]) -> str:
     """The table for people."""
     lines = []
     for row in rows:
-        value, form = row["form"].format(row["value"]), row["form"]
-        limit = (
-            "" if row["limit"] is None else ("at least " if "IoU" in row["what"] else "at most ") + f"{row['limit']:g}"
-        )
-        each = (
-            "   " + ", ".join(f"{side} {form.format(one)}" for side, one in row["each"].items())
-            if "each" in row
-            else ""
-        )
-        lines.append(f"  {row['what']:32} {value:>10}  {limit:16}{'' if row['fine'] else 'TOO FAR'}{each}".rstrip())
+        show, limit, each = row["form"].format, "", ""
+        if row["limit"] is not None:
+            limit = f"at {'least' if 'IoU' in row['what'] else 'most'} {row['limit']:g}"
+        if "each" in row:
+            each = "   " + ", ".join(f"{side} {show(one)}" for side, one in row["each"].items())
+        far = "" if row["fine"] else "TOO FAR"
+        lines.append(f"  {row['what']:32} {show(row['value']):>10}  {limit:16}{far}{each}".rstrip())
     return "\n".join(lines)

@@ -147,34 +147,26 @@ def verify(given: Verification) -> bool:
     model = artefact.load(given.artefact, given.threads)
     about = model.metadata
     experiment = experiment_of(given, about)
-    info = evaluate.dataset_of(experiment)
-    check_classes(about, info, given)
+    check_classes(about, evaluate.dataset_of(experiment), given)
     kind = kind_of(about, given)
-    tolerance, ap = tolerance_of(given, kind)
-    task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
-    tf.random.set_seed(0)
-    reader = CheckpointReader(task, network, experiment)
-    print(f"{path} (step {step}) against {given.artefact} ({kind}, made of step {about['step']})", flush=True)
-    if other := changed(metadata.plain(given), experiment):
-        print(f"Both with what the artefact was exported with: {', '.join(other)}")
-    found, broken = compare(reader, model, paths, tolerance)
-    for file, reason in broken.items():
-        print(f"not read: {file}: {reason}", file=sys.stderr)
-    if len(broken) == len(paths):
-        raise ValueError(f"not one of {len(paths)} files could be read as an image")
-    detector = experiment.detector
-    parts = {name for name in ("masks", "keypoints") if getattr(detector, name)}
-    strict = kind != "int8" or (given.score_tolerance, given.box_tolerance, given.pixel_tolerance) != (NONE,) * 3
     left_out = accuracy.why_not(experiment, metadata.names(about))
+    strict = kind != "int8" or (given.score_tolerance, given.box_tolerance, given.pixel_tolerance) != (NONE,) * 3
     if left_out and not strict:
         raise ValueError(f"{given.artefact} is int8, which is judged by its accuracy, and there is none: {left_out}")
-    rows = verdict.judged(found, experiment.task, parts, tolerance, strict)
-    print(f"{len(paths) - len(broken)} images:\n{verdict.text_of(rows)}", flush=True)
-    reasons: dict[str, int] = {}
-    for tie in found.ties:
-        reasons[tie["why"]] = reasons.get(tie["why"], 0) + tie.get("count", 1)
-    for why, count in reasons.items():
-        print(f"    ties: {count}: {why}")
+    tolerance, ap = tolerance_of(given, kind)
+    task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
+    if step != about["step"]:
+        raise Unfit(
+            f"{given.artefact} was made of {about['checkpoint']}, and {path} is of step {step}: name the other with "
+            "--checkpoint, or export again"
+        )
+    reader = CheckpointReader(task, network, experiment)
+    print(f"{path} against {given.artefact} ({kind})", flush=True)
+    if other := changed(metadata.plain(given), experiment):
+        print(f"Both with what the artefact was exported with: {', '.join(other)}")
+    tf.random.set_seed(0)
+    found, broken = compare(reader, model, paths, tolerance)
+    rows = _judged(found, experiment, about, tolerance, strict, broken, paths)
     numbers = {}
     if left_out:
         print(f"Accuracy is left out: {left_out}")
@@ -187,15 +179,36 @@ def verify(given: Verification) -> bool:
         rows += measured
         print(f"{numbers['artefact']['images']} images of {experiment.data.eval_split}:\n{verdict.text_of(measured)}")
     fine = all(row["fine"] for row in rows)
-    print(
-        "The artefact is as the checkpoint" if fine else "The artefact differs from the checkpoint by more than it may"
-    )
+    print(f"The artefact {'is as the checkpoint' if fine else 'differs from the checkpoint by more than it may'}")
     if given.out:
         report = {"fine": fine, "kind": kind, "artefact": given.artefact, "checkpoint": str(path), "step": step}
         report |= {"tolerance": dataclasses.asdict(tolerance) | {"ap": ap}, "rows": rows, "accuracy": numbers}
         report |= {"images": [str(path) for path in paths if path not in broken], "ties": found.ties}
         seen.write_json(Path(given.out) / REPORT, report)
     return fine
+
+
+def _judged(found, experiment, about, tolerance, strict, broken, paths):
+    """The table's rows of the images, which are printed; ValueError if nothing was compared."""
+    for file, reason in broken.items():
+        print(f"not read: {file}: {reason}", file=sys.stderr)
+    done = len(paths) - len(broken)
+    if not done:
+        raise ValueError(f"not one of {len(paths)} files could be read as an image")
+    if experiment.task == "detection" and not found.detections + found.only_artefact:
+        raise ValueError(
+            f"--images: in {done} images neither finds anything with a score above {about['min_score']:g}, so there is "
+            "nothing to compare: choose others, or export with a lower --detector.output.min_score"
+        )
+    parts = {name for name in ("masks", "keypoints") if getattr(experiment.detector, name)}
+    rows = verdict.judged(found, experiment.task, parts, tolerance, strict)
+    print(f"{done} images:\n{verdict.text_of(rows)}", flush=True)
+    reasons: dict[str, int] = {}
+    for tie in found.ties:
+        reasons[tie["why"]] = reasons.get(tie["why"], 0) + tie.get("count", 1)
+    for why, count in reasons.items():
+        print(f"    {count}: {why}")
+    return rows
 
 
 def _check(given):

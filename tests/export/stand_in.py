@@ -68,10 +68,10 @@ def red_finder(path, size, shift=0.0, scores=(0.8, 0.3), **more):
 
     inputs = [tf.TensorSpec([1, *size, 3], tf.uint8, "image"), tf.TensorSpec([2], tf.int32, "size")]
     joints = {"keypoints": ["left", "right"], "flip_pairs": [[0, 1]], "skeleton": [[0, 1]]}
-    return write(path, call, inputs, about("detection", size, **joints, **more))
+    return write(path, call, inputs, about("detection", size, **{**joints, **more}))
 
 
-def colours(path, crop, short_side, resize="bilinear"):
+def colours(path, crop, short_side, resize="bilinear", **more):
     """A classifier: the share of red, green and blue in the picture."""
 
     def call(image):
@@ -80,7 +80,7 @@ def colours(path, crop, short_side, resize="bilinear"):
 
     inputs = [tf.TensorSpec([1, crop, crop, 3], tf.float32, "image")]
     classes = ("red", "green", "blue")
-    metadata = about("classification", (crop, crop), "middle", "float32", short_side, classes, resize=resize)
+    metadata = about("classification", (crop, crop), "middle", "float32", short_side, classes, resize=resize) | more
     return write(path, call, inputs, metadata)
 
 
