@@ -1,0 +1,108 @@
+"""Served answers are those of `tfrecog.predict` to the same files, for each task and each form of masks."""
+
+import asyncio
+import base64
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+
+from export import saved_model, serve
+from export.server import answers, payloads, saved
+from export.server.model import Recogniser
+from tests.export import random_runs
+from tfrecog import flagged, predict
+from tfrecog.metrics import rle
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A photo that is to be turned, a picture with a palette, one of 16 bits a pixel, and one that is transparent."""
+    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+
+    def noise(height, width):
+        coarse = random.integers(0, 256, [height // 8, width // 8, 3]).astype(np.uint8)
+        return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise(88, 56).save(folder / "a.jpg", exif=exif)
+    noise(64, 96).quantize(64).save(folder / "b.png")
+    Image.fromarray(np.asarray(noise(72, 56).convert("L"), np.uint16) * 257).save(folder / "c.png")
+    noise(56, 88).convert("RGBA").save(folder / "d.webp", lossless=True)
+    return folder
+
+
+def served(folder, files):
+    """V1's predictions for the bytes of files, all in one request."""
+
+    async def ask():
+        model = Recogniser("model", *saved.newest(str(folder)), serve.Serving(max_wait_ms=50))
+        work = asyncio.create_task(model.batcher.work())
+        await model.warm_up()
+        body = json.dumps({"instances": [as_base64(one) for one in files]}).encode()
+        asked = payloads.of_v1(body, "application/json", model.limits)
+        found, _ = await model(asked)
+        work.cancel()
+        return found
+
+    return json.loads(answers.dumps({"predictions": [answers.prediction(one) for one in asyncio.run(ask())]}))
+
+
+def as_base64(content):
+    return {"b64": base64.b64encode(content).decode()}
+
+
+@pytest.mark.parametrize(
+    "recipe, masks",
+    [
+        ("mask_rcnn", "squares"), ("mask_rcnn", "pasted"), ("mask_rcnn", "runs"), ("keypoint_rcnn", "squares"),
+        ("classifier_digits", "squares"), ("segmenter", "squares"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_what_predict_writes_of_the_file(recipe, masks, photos, tmp_path, capsys):
+    flagfile = random_runs.make(recipe, tmp_path / "run")
+    given = flagged.load(saved_model.Export(), flagfile)
+    saved_model.main(dataclasses.replace(given, out=str(tmp_path / "model"), masks=masks))
+    least = given.detector.output.min_score
+    seen = flagged.load(predict.Prediction(), flagfile)
+    predict.main(dataclasses.replace(seen, images=str(photos), out=str(tmp_path / "seen"), min_score=least))
+    paths = sorted(photos.iterdir())
+    got = served(tmp_path / "model", [path.read_bytes() for path in paths])["predictions"]
+    assert [one["image_size"] for one in got] == [[56, 88], [64, 96], [72, 56], [56, 88]], "upright"
+
+    if recipe == "segmenter":
+        for one, name in zip(got, "abcd", strict=True):
+            values = np.asarray(Image.open(tmp_path / f"seen/label_maps/{name}.png"))
+            ids = np.array([255, *(category.id for category in random_runs.INFO.categories)])
+            np.testing.assert_array_equal(ids[np.array(one["labels"])], values)
+        return
+    if recipe == "classifier_digits":
+        for one, row in zip(got, json.loads((tmp_path / "seen/predictions.json").read_text()), strict=True):
+            assert one["classes"] == [best["category_name"] for best in row["classes"]]
+            np.testing.assert_allclose(one["class_scores"], [best["probability"] for best in row["classes"]], atol=1e-5)
+        return
+    rows = json.loads((tmp_path / "seen/detections.json").read_text())
+    assert rows
+    for number, one in enumerate(got):
+        own = [row for row in rows if row["image_id"] == number]
+        assert one["num_detections"] == len(own) == len(one["detection_boxes"])
+        assert one["detection_class_names"] == [row["category_name"] for row in own]
+        np.testing.assert_allclose(one["detection_scores"], [row["score"] for row in own], atol=1e-5)
+        y1, x1, y2, x2 = np.reshape(one["detection_boxes"], [-1, 4]).T
+        boxes = np.reshape([row["bbox"] for row in own], [-1, 4])
+        np.testing.assert_allclose(np.stack([x1, y1, x2 - x1, y2 - y1], 1), boxes, atol=0.01)
+        if recipe == "mask_rcnn":
+            for mask, row in zip(one["detection_masks"], own, strict=True):
+                assert mask["size"] == row["segmentation"]["size"]
+                # A pixel whose probability is the threshold but for rounding may be either.
+                assert (rle.decompress(mask) != rle.decompress(row["segmentation"])).sum() <= 1
+        else:
+            points = np.reshape([row["keypoints"] for row in own], [len(own), -1, 3])
+            keypoints = np.reshape(one["detection_keypoints"], [len(own), -1, 3])
+            np.testing.assert_allclose(keypoints[..., 1::-1] - 0.5, points[..., :2], atol=0.01)
+            np.testing.assert_allclose(keypoints[..., 2], [row["keypoint_scores"] for row in own], atol=1e-4)
