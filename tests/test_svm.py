@@ -55,12 +55,57 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path,
             for label in store:
                 own = example.labels == label
                 far = svm.hard_negatives.overlap(example.rois, example.boxes[own]) < svm.NEGATIVE_IOU
-                store[label].extend(margins[own if kind else far, label])
+                store[label].extend(margins[np.flatnonzero(own) if kind else far, label])
     for label, found in objects.items():
         if found:
             assert np.mean(found) > np.mean(others[label])
         else:
             assert f"  {names[label - 1]}: no object" in report and bias[label] < -100
+
+
+def test_a_positive_is_an_objects_box_and_the_first_of_the_proposals_on_it():
+    objects = np.array([[0, 0, 10, 10], [0, 50, 10, 60], [0, 0, 10, 10]], np.float32)
+    half = [[0, 0, 10, 5]]  # with an IoU of just a half with two objects, of which the first has it
+    less, on_the_second = [[0, 0, 10, 4.9]], [[0, 51, 10, 60]] * (svm.NEAR + 1)
+    rois = np.concatenate([objects, half, less, on_the_second]).astype(np.float32)
+    np.testing.assert_array_equal(svm.near(rois, objects), [0, 1, 2, 0, -1] + [1] * svm.NEAR + [-1])
+    assert (svm.near(rois, objects[:0]) == -1).all()
+
+
+def test_a_sample_is_of_early_and_late_alike_and_the_same_however_it_comes():
+    rows = np.arange(1000)[:, None]
+    in_parts, at_once, few = (svm.hard_negatives.Sample(100) for _ in range(3))
+    for part in np.split(rows, 50):
+        in_parts.add(part)
+    at_once.add(rows)
+    kept = in_parts.examples()
+    np.testing.assert_array_equal(kept, at_once.examples())
+    assert kept.shape == (100, 1) and (np.diff(kept[:, 0]) > 0).all() and in_parts.seen == 1000
+    assert (np.abs(np.histogram(kept, 4, (0, 1000))[0] - 25) < 15).all()  # More than three standard deviations.
+    few.add(rows[:7])
+    np.testing.assert_array_equal(few.examples(), rows[:7])
+
+
+def test_the_objects_pass_sees_boxes_and_what_is_near_and_without_it_boxes_alone(records):
+    data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
+    experiment = Experiment(data=data, detector=FAST)
+    task = tasks.build(experiment, info.load(records))
+    model, fields = task.build(), {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
+    everything, seen = svm.Machines(**fields), 0
+    both = svm._examples(model, everything, task.info, objects=True)
+    alone = svm._examples(model, replace(everything, near=False), task.info, objects=True)
+    for more, boxes, all_of_it in zip(
+        both, alone, svm._examples(model, everything, task.info, objects=False), strict=True
+    ):
+        np.testing.assert_array_equal(boxes.rois, boxes.boxes)
+        n = len(boxes.boxes)
+        np.testing.assert_array_equal(more.rois[:n], boxes.rois)
+        # What is added are proposals, with the features that they have among all of their image.
+        at = [np.flatnonzero((all_of_it.rois == roi).all(axis=1))[0] for roi in more.rois[n:]]
+        assert (svm.hard_negatives.overlap(more.rois[n:], boxes.boxes) >= svm.POSITIVE_IOU).all()
+        np.testing.assert_allclose(more.features[n:], all_of_it.features[at], rtol=1e-4, atol=1e-5)
+        seen += len(at)
+    assert seen
 
 
 def test_a_run_that_has_svms_is_not_given_others():

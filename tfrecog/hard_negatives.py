@@ -11,7 +11,7 @@ POSITIVE = 2.0  # times as much an error of an object counts, as in R-CNN's rele
 HARD, EASY = -1.0, -1.2  # a negative with a higher margin is kept, one with a lower margin is dropped again
 LEARNED = 0.8  # A machine that has fewer of its own objects on its side is bound too strongly.
 REFIT = 2000  # new hard negatives after which the machine is trained again
-MEMORY = 2**30  # bytes of negatives of all classes together
+MEMORY = 2**30  # bytes of the negatives of all classes together, and as many of their positives
 
 
 def check_installed() -> None:
@@ -21,13 +21,43 @@ def check_installed() -> None:
 
 
 def most(classes: int, width: int) -> int:
-    """How many negatives of `width` numbers each of so many classes may hold."""
-    return max(REFIT, MEMORY // (4 * classes * width))
+    """How many negatives of `width` numbers each of so many classes may hold, and how many positives.
+
+    One or two classes hold as many as each of three: to train a machine takes several times the memory of its examples.
+    """
+    return max(REFIT, MEMORY // (4 * max(classes, 3) * width))
 
 
 def overlap(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
     """The largest IoU [n] of each of rois [n, 4] with any of the objects [N, 4]; 0 if there is none."""
     return pairwise_iou(rois, objects).max(axis=1, initial=0)
+
+
+class Sample:
+    """No more than `most` of the examples that are added, each as likely as any other, the same ones every time."""
+
+    def __init__(self, most: int):
+        self.most, self.seen = most, 0
+        self._rng = np.random.default_rng(0)
+        self._parts: list[np.ndarray] = []
+        self._draws = np.zeros([0])
+
+    def add(self, examples: np.ndarray) -> None:
+        """Takes examples [n, D]."""
+        self.seen += len(examples)
+        self._parts.append(examples.astype(np.float32))
+        self._draws = np.concatenate([self._draws, self._rng.random(len(examples))])
+        if len(self._draws) > self.most + self.most // 4:  # not at each that is added: what is left is copied
+            self.examples()
+
+    def examples(self) -> np.ndarray:
+        """Those that are kept, [n, D], in the order in which they came."""
+        kept = np.concatenate(self._parts)
+        if len(kept) > self.most:
+            lowest = np.sort(np.argpartition(self._draws, self.most)[: self.most])
+            kept, self._draws = kept[lowest], self._draws[lowest]
+        self._parts = [kept]
+        return kept
 
 
 class Machine:
@@ -72,9 +102,10 @@ class Machine:
         if not len(self.negatives):
             self.bias = 1.0  # Nothing is known that is not of the class.
             return
-        # The bias is hardly regularised: it is the weight of an input of 10.
-        options = {"intercept_scaling": 10.0, "class_weight": {0: 1.0, 1: POSITIVE}, "max_iter": 5000}
-        machine = LinearSVC(C=self.c, loss="hinge", random_state=0, **options)
+        # The bias is hardly regularised: it is the weight of an input of 10. The hinge is squared, where R-CNN's code
+        # has it plain: it weighs more what is far on the wrong side.
+        options = {"intercept_scaling": 10.0, "class_weight": {0: 1.0, 1: POSITIVE}}
+        machine = LinearSVC(C=self.c, loss="squared_hinge", dual=False, **options)
         examples = np.concatenate([self.positives, self.negatives])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # It is trained again, or good enough at the end.
@@ -90,8 +121,8 @@ class Machine:
     def __str__(self):
         right = np.mean(self.margins(self.positives) > 0)
         return (
-            f"{len(self.positives):,} objects ({right:.0%} on their side), {len(self.negatives):,} hard of "
+            f"{len(self.positives):,} positives ({right:.0%} on their side), {len(self.negatives):,} hard of "
             f"{self.seen:,} negatives, trained {self.fits} times"
-            + "; a higher --c would take its objects more seriously"
+            + "; a higher --c would take its positives more seriously"
             * bool(right < LEARNED)
         )

@@ -4,6 +4,9 @@ python -m tfrecog.svm --flagfile=RUN/experiment.flags --out=RUN_SVM
 
 makes a run whose scores are the sigmoids of their margins; `tfrecog.evaluate` and `tfrecog.predict` read it as any
 other. Features, boxes and their regression are those of RUN.
+
+An SVM learns its class from the boxes of its objects and from proposals on them. The paper takes the boxes alone
+(`--nonear`), which says nothing of how far from a box a proposal may be: see docs/studies/rcnn_family.md.
 """
 
 import dataclasses
@@ -32,9 +35,11 @@ from tfrecog.config import Experiment
 from tfrecog.data import detection, index, read
 from tfrecog.data import info as dataset
 from tfrecog.data import records as schema
+from tfrecog.metrics.overlaps import pairwise_iou
 
 MEAN_NORM = 20.0  # of the features, on which a good C depends
 NEGATIVE_IOU = 0.3  # with no object of the class a negative overlaps by as much
+POSITIVE_IOU, NEAR = 0.5, 10  # Of an object's proposals with such an overlap the first so many are positives as well.
 MEASURED = 200  # images whose proposals say how long features are
 
 
@@ -43,6 +48,11 @@ class Machines(Experiment):
     """The flags of a run and of its SVMs."""
 
     c: Annotated[float, "Weight of the errors beside the squared norm of an SVM's weights."] = 0.001
+    near: Annotated[
+        bool,
+        "Learn from proposals on an object as well, not from its box alone as in the paper. Where there are more of a "
+        "class than 1 GiB holds for all classes (3,276 of 4,096 features for 20), a sample is taken, always the same.",
+    ] = True
     checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the run to make."] = ""
 
@@ -67,13 +77,12 @@ def make(options: Machines) -> str:
     hard_negatives.check_installed()
     out = derived.free(options.out)
     task, model, _, path, step = evaluate.restore(options, options.checkpoint)
-    norm, positives = _positives(model, options, task.info)
-    names, width = task.info.names, next(iter(positives.values())).shape[1]
+    names, width = task.info.names, int(model.box.logits.kernel.shape[0])
     most = hard_negatives.most(len(names), width)
-    machines = {
-        label: hard_negatives.Machine(MEAN_NORM / norm * examples, options.c, most)
-        for label, examples in positives.items()
-    }
+    norm, positives = _positives(model, options, task.info, most)
+    machines, of = {}, {label: sample.seen for label, sample in positives.items()}
+    for label in list(positives):
+        machines[label] = hard_negatives.Machine(MEAN_NORM / norm * positives.pop(label).examples(), options.c, most)
     for example in _examples(model, options, task.info, objects=False):
         for label, machine in machines.items():
             of_class = example.boxes[example.labels == label]
@@ -88,7 +97,7 @@ def make(options: Machines) -> str:
             continue
         machine = machines[label].finish()
         kernel[:, label], bias[label] = MEAN_NORM / norm * machine.weights, machine.bias
-        lines.append(f"  {name}: {machine}")
+        lines.append(f"  {name}: {machine}" + f" (and of {of[label]:,} positives)" * (of[label] > most))
     experiment = derived.experiment_of(options, out, scores="svm")
     _assign(model.box.logits, kernel, bias)
     other = tasks.build(experiment, task.info).build()
@@ -105,13 +114,14 @@ def _assign(layer: Any, kernel, bias):
     layer.bias.assign(bias)
 
 
-def _positives(model, options, info):
-    """The mean norm of features, and those of the objects of each class {label: [n, D]}: positives are exact boxes."""
+def _positives(model, options, info, most):
+    """The mean norm of features, and `most` positives of each class {label: Sample}: its objects, and what is near."""
     of, norms = {}, []
     for i, example in enumerate(_examples(model, options, info, objects=True)):
+        owners = near(example.rois, example.boxes)
         for label in np.unique(example.labels[example.usual]):
-            chosen = example.features[: len(example.labels)][example.usual & (example.labels == label)]
-            of.setdefault(int(label), []).append(chosen)
+            own = np.flatnonzero(example.usual & (example.labels == label))
+            of.setdefault(int(label), hard_negatives.Sample(most)).add(example.features[np.isin(owners, own)])
         if i < MEASURED:
             norms.append(np.linalg.norm(example.features, axis=1))
     if not of:
@@ -119,11 +129,29 @@ def _positives(model, options, info):
     norm = float(np.mean(np.concatenate(norms)))
     if not norm:
         raise ValueError("all features are 0: the run has not learned, or its units are dead")
-    return norm, {label: np.concatenate(parts) for label, parts in sorted(of.items())}
+    return norm, dict(sorted(of.items()))
+
+
+def near(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Of each of rois [n, 4] the object of [N, 4] that it is a positive of, [n] int; -1: of none.
+
+    The rois begin with the objects' boxes, each of which is a positive of its own.
+    """
+    if not len(objects):
+        return np.full(len(rois), -1)
+    overlaps = pairwise_iou(rois, objects)
+    owners = np.where(overlaps.max(axis=1) >= POSITIVE_IOU, overlaps.argmax(axis=1), -1)
+    owners[: len(objects)] = np.arange(len(objects))
+    for i in range(len(objects)):
+        owners[np.flatnonzero(owners == i)[1 + NEAR :]] = -1
+    return owners
 
 
 def _examples(model, options: Machines, info, objects: bool) -> Iterator[Example]:
-    """Each image of the training split, as in evaluation, with the features of its objects or of its proposals."""
+    """Each image of the training split, as in evaluation, with the features of its objects or of its proposals.
+
+    With `objects` the rois are the objects' boxes, and behind them the proposals that are `near` one.
+    """
     data, on_record = options.data, options.detector.proposals == "record"
     there, where = dataset.load(data.records), index.load(data.records, data.train_split)
     batches = detection.evaluation(data, there, where, data.eval_batch_size, on_record)
@@ -135,23 +163,37 @@ def _examples(model, options: Machines, info, objects: bool) -> Iterator[Example
         return rois, valid, _flat(model.trunk_outputs(features, rois, valid))
 
     @tf.function(reduce_retracing=True)
+    def proposed(image, size, proposals):
+        return model.rois(model.extract(image, size), image, size, proposals)
+
+    @tf.function(reduce_retracing=True)
     def of_objects(image, size, rois):
         return _flat(model.trunk_outputs(model.extract(image, size), rois))
 
     with inference.progress(len(where.height), "objects" if objects else "hard negatives") as bar:
         for batch in read.in_words(batches):
             truths = [_truth(there, info, data.records, where, batch, i) for i in range(len(batch["record"]))]
+            image, size, proposals = batch["image"], batch["size"], batch["proposals"] if on_record else None
             if objects:
-                most = max(1, *(len(boxes) for boxes, _, _ in truths))
-                rois = np.stack([np.pad(boxes, [[0, most - len(boxes)], [0, 0]]) for boxes, _, _ in truths])
-                valid = np.arange(most) < np.array([len(boxes) for boxes, _, _ in truths])[:, None]
-                features = of_objects(batch["image"], batch["size"], tf.constant(rois)).numpy()
+                of_each = [boxes for boxes, _, _ in truths]
+                if options.near:
+                    found, there_are = (x.numpy() for x in proposed(image, size, proposals))
+                    of_each = [_with_near(*one) for one in zip(of_each, found, there_are, strict=True)]
+                most = max(1, *map(len, of_each))
+                rois = np.stack([np.pad(boxes, [[0, most - len(boxes)], [0, 0]]) for boxes in of_each])
+                valid = np.arange(most) < np.array(list(map(len, of_each)))[:, None]
+                features = of_objects(image, size, tf.constant(rois)).numpy()
             else:
-                proposals = batch["proposals"] if on_record else None
-                rois, valid, features = (x.numpy() for x in of_proposals(batch["image"], batch["size"], proposals))
+                rois, valid, features = (x.numpy() for x in of_proposals(image, size, proposals))
             for i in np.flatnonzero(batch["valid"].numpy()):
                 bar.update()
                 yield Example(*truths[i], rois[i][valid[i]], features[i][valid[i]])
+
+
+def _with_near(boxes, proposals, valid):
+    """Boxes [N, 4] of objects, and behind them those of valid proposals [P, 4] that are `near` one."""
+    rois = np.concatenate([boxes, proposals[valid]])
+    return rois[(np.arange(len(rois)) < len(boxes)) | (near(rois, boxes) >= 0)]
 
 
 def _truth(there, info, folder, where, batch, i):
