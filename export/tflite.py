@@ -49,9 +49,7 @@ class Export(Experiment):
         "Numbers of the network: float32 (none); float16 weights; int8 weights in the layers behind regions and in "
         "fully connected ones, float16 in the others (dynamic); int8 weights and activations (int8).",
     ] = "none"
-    representative: Annotated[
-        int, "int8: images of --split whose activations show the ranges; 0 where there is no int8: 100."
-    ] = 0
+    representative: Annotated[int, "int8: so many images of --split show the ranges of activations."] = _REPRESENTATIVE
     split: Annotated[str, "int8: of which split of --data.records they are. Empty: --data.train_split."] = ""
     report: Annotated[
         str, "JSON file for the report of operations, types, size and costs. Empty: beside the model, OUT.json."
@@ -92,9 +90,9 @@ def _images(given: Export, seen: dict) -> list[dict]:
     """What an int8 file takes its ranges from; none of others."""
     if given.quantize == "int8":
         split = given.split or given.data.train_split
-        return representative.images(given, seen, split, given.representative or _REPRESENTATIVE)
-    for flag in ("representative", "split"):
-        if getattr(given, flag):
+        return representative.images(given, seen, split, given.representative)
+    for flag, default in (("representative", _REPRESENTATIVE), ("split", "")):
+        if getattr(given, flag) != default:
             raise ValueError(f"--{flag}: only --quantize=int8 reads it")
     return []
 
