@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrecog.config import DetectorConfig
 from tfrecog.models import backbone
 from tfrecog.models.detections import per_image
-from tfrecog.ops import warping
+from tfrecog.ops import lowering, warping
 
 # Pixels that are worked on at once where there is no gradient: 20 crops of 227 x 227, whose features in VGG16 take
 # half a gigabyte.
@@ -45,17 +45,29 @@ def infer(network, trunk, pixels: Pixels, rois, valid, config: DetectorConfig):
     longest = tf.maximum(tf.shape(pixels.image)[2], side)
     count = tf.clip_by_value(AT_ONCE // (side * longest), 1, slots)
 
+    def of_part(image, size, rois):
+        crops = of_rois(Pixels(image[None], size[None]), rois[None], config)
+        return tf.cast(trunk(_summary(network, crops, config, False))[0], tf.float32)
+
+    if lowering.target() == "tflite":  # One image, and all slots.
+        least = max(1, min(slots, AT_ONCE // (side * max(pixels.image.shape[2], side))))
+        used = tf.pad(rois[0], [[0, -slots % least], [0, 0]])
+        parts = tf.reshape(used, [-(-slots // least), least, 4])
+        out = tf.map_fn(
+            lambda rois: of_part(pixels.image[0], pixels.size[0], rois),
+            parts,
+            fn_output_signature=tf.TensorSpec([least, trunk.units], tf.float32),
+        )
+        out = tf.reshape(out, [-1, out.shape[-1]])[:slots]
+        return tf.where(valid[..., None], out[None], 0.0)
+
     def of_image(one):
         image, size, rois, valid = one
         index = tf.where(valid)[:, 0]
         parts = tf.maximum(-(-tf.shape(index)[0] // count), 1)
         used = tf.pad(tf.gather(rois, index), [[0, parts * count - tf.shape(index)[0]], [0, 0]])
 
-        def of_part(rois):
-            crops = of_rois(Pixels(image[None], size[None]), rois[None], config)
-            return tf.cast(trunk(_summary(network, crops, config, False))[0], tf.float32)
-
-        out = _in_turn(of_part, tf.reshape(used, [parts, count, 4]), trunk)
+        out = _in_turn(lambda rois: of_part(image, size, rois), tf.reshape(used, [parts, count, 4]), trunk)
         out = tf.reshape(out, [-1, out.shape[-1]])[: tf.shape(index)[0]]
         return tf.scatter_nd(index[:, None], out, tf.cast(tf.stack([slots, out.shape[-1]]), tf.int64))
 

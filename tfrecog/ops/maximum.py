@@ -7,24 +7,28 @@ pass needs values alone; the backward pass finds their cells with the same maxim
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
+from tfrecog.ops import lowering
+
 POSITION = 2**29 - 1  # The bits of a float64 that a float32 leaves for a position.
+LONGEST = 2**12  # Cells of a side of a box; as large as a map can be on a device.
 GROUP_BYTES = 2**22  # Channels are taken in groups of which a map is about this large, to stay near the processor.
 
 
 def bins(boxes, scale, length, size):
     """First and end cell, each [n, 2, S] int32, of the S bins per axis of boxes [n, 4], within `length` (h, w).
 
-    The integer bins of Fast R-CNN: ends of the box rounded to cells, the last one included.
+    `length` and `scale` are those of a map, or of each box [n, 2] and [n, 1]. The integer bins of Fast R-CNN: ends of
+    the box rounded to cells, the last one included.
     """
     cells = _round(tf.where(tf.math.is_finite(boxes), boxes, 0.0) * scale)
     start = cells[:, :2, None]
-    # float64 makes the quotient the same correctly rounded float32, whether divided or multiplied by 1 / size.
     extent = tf.maximum(cells[:, 2:, None] - start + 1, 1)
-    step = tf.cast(tf.cast(extent, tf.float64) / size, tf.float32)
+    step = _step(extent, size)
     number = tf.range(size, dtype=tf.float32)
-    limit = tf.cast(length, tf.float32)[:, None]
+    limit = tf.cast(length, tf.float32)[..., None]
     first = tf.clip_by_value(tf.floor(number * step) + start, 0.0, limit)
     end = tf.clip_by_value(tf.math.ceil((number + 1) * step) + start, 0.0, limit)
     return tf.cast(first, tf.int32), tf.cast(end, tf.int32)
@@ -93,7 +97,7 @@ def _lookup(ends, owner, shape):
 
     `ends` has their first and end cells, both [n, 2, S], for each S. A box's bins follow one another.
     """
-    levels = [_windows(end - first) for first, end in ends]
+    levels = [exponent(end - first) for first, end in ends]
     count = tf.reduce_max(tf.stack([tf.reduce_max(level, axis=[0, 2]) for level in levels]), axis=0)
     count = tf.maximum(count + 1, 1)
     kinds = count[0] * count[1] * 3
@@ -101,7 +105,7 @@ def _lookup(ends, owner, shape):
 
     def of_size(first, end, level):
         """The kind [n, S * S] of each bin, and the first cells [4, n, S * S] of its windows."""
-        last = end - tf.bitwise.left_shift(1, level)
+        last = end - power(level)
         full = (end > first)[:, 0, :, None] & (end > first)[:, 1, None, :]
         beyond = tf.cast(last > first, tf.int32)
         kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 3
@@ -125,10 +129,26 @@ def _lookup(ends, owner, shape):
     )
 
 
-def _windows(extent):
+def exponent(extent):
     """The exponent [...] int32 of the largest power of two that is no more than an extent [...] in cells, or than 1."""
     extent = tf.cast(tf.maximum(extent, 1), tf.float32)
     return tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
+
+
+def power(exponent):
+    """Two to the power of an exponent [...] int32 of `exponent`."""
+    if lowering.target() == "tflite":
+        return tf.gather(tf.constant([2**i for i in range(LONGEST.bit_length())]), exponent)
+    return tf.bitwise.left_shift(1, exponent)
+
+
+def _step(extent, size):
+    """Cells [...] from one of `size` bins to the next, of boxes that have `extent` [...] cells, whole numbers."""
+    if lowering.target() == "tflite":  # No float64 there, and the same numbers.
+        steps = tf.constant((np.arange(LONGEST + 1) / size).astype(np.float32))
+        return tf.gather(steps, tf.cast(tf.minimum(extent, LONGEST), tf.int32))
+    # float64 makes the quotient the same correctly rounded float32, whether divided or multiplied by 1 / size.
+    return tf.cast(tf.cast(extent, tf.float64) / size, tf.float32)
 
 
 def _extremes(larger, cells, lookup):

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from tfrecog.ops import adaptive, bilinear, maximum
+from tfrecog.ops import adaptive, bilinear, maximum, range_maxima
 from tfrecog.ops import boxes as box_ops
 from tfrecog.ops import lowering as lowerings
 
@@ -22,7 +22,7 @@ def roi_align(features, boxes, *, size, stride=1.0, samples=2, aligned=True, low
         aligned: True places pixel centres at half-integers, as everywhere in this library; False repeats the half-cell
             offset of early implementations, for weights trained with it.
         lowering: "sparse", "gather" or "crop_and_resize" (see `bilinear`); "auto" takes what suits this machine. With 0
-            samples there is no crop_and_resize, and "gather" loops at run time, so XLA and TensorFlow Lite lack it.
+            samples there is no crop_and_resize, and "gather" loops at run time, which XLA lacks.
     """
     return _align([features], [1 / stride], boxes, None, size, samples, aligned, lowering)
 
@@ -63,8 +63,7 @@ def pyramid(features, boxes, *, sizes):
     all levels follow one another, each level's by row. `features` are as of `multilevel`.
     """
     maps, scales, choice = _levels(features, boxes)
-    pool = functools.partial(maximum.pyramid, sizes=sizes)
-    out = _each(pool, [tf.cast(m, tf.float32) for m in maps], scales, *_flat(tf.stop_gradient(boxes), choice))
+    out = _maxima(maps, scales, tf.stop_gradient(boxes), choice, sizes)
     batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
     return tf.cast(tf.reshape(out, [batch, rois, *out.shape[1:]]), maps[0].dtype)
 
@@ -109,9 +108,17 @@ def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):
 def _pool(maps, scales, boxes, choice, size):
     """RoIPool [B, R, S, S, C] of boxes [B, R, 4], each from maps[choice [B, R]]."""
     boxes = tf.stop_gradient(boxes)
-    pool = functools.partial(maximum.pool, size=size)
-    out = _each(pool, [tf.cast(m, tf.float32) for m in maps], scales, *_flat(boxes, choice))
+    out = _maxima(maps, scales, boxes, choice, (size,))
     return tf.cast(_by_image(out, boxes, size), maps[0].dtype)
+
+
+def _maxima(maps, scales, boxes, choice, sizes):
+    """Maxima [n, bins, C] of boxes [B, R, 4], each in maps[choice [B, R]], in the bins of all sizes."""
+    boxes, owner, choice = _flat(boxes, choice)
+    maps = [tf.cast(m, tf.float32) for m in maps]
+    if lowerings.target() == "tflite":
+        return range_maxima.pyramid(maps, scales, boxes, choice, sizes=sizes)
+    return _each(functools.partial(maximum.pyramid, sizes=sizes), maps, scales, boxes, owner, choice)
 
 
 def _suitable(samples):
