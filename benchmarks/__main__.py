@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import classification_input, classifier, machine, models, ops, segmenter, sides
+from benchmarks import classification_input, classifier, lite, machine, models, ops, saved_model, segmenter, sides
 from benchmarks import input as input_pipeline
 
 NO_PEER = """Ours alone. To compare, make an environment for the peer and name its interpreter:
@@ -36,6 +36,7 @@ def main():
             measured = classification_input.measure(options.runs, options.images)
         else:
             parts = {"ops": ops, "models": models, "classifier": classifier, "segmenter": segmenter}
+            parts |= {"lite": lite, "saved_model": saved_model}
             measured = parts[part].measure(options.runs)
         for row in measured:
             rows.append({"part": part, **row})
@@ -49,6 +50,8 @@ TITLES = {
     "models": "Mask R-CNN ResNet-50-FPN, the same weights",
     "classifier": "ResNet-50 at 224x224, a training step of 16 images, the same weights",
     "segmenter": "fcn_resnet50, the same weights",
+    "lite": "TFLite files in LiteRT, beside TensorFlow's graph, one image",
+    "saved_model": "Mask R-CNN ResNet-50-FPN, exported, the same weights as torchvision's",
     "input": "JPEG and COCO annotations to batches of 4, 2 workers",
     "classification_input": "JPEG to batches of 64 random crops of 224x224, 2 workers",
 }

@@ -86,12 +86,15 @@ class Sides:
         ours: script in this folder and its arguments.
         peer: the same.
         family: the sides have worker processes, whose memory counts.
+        peer_python: the interpreter of the peer; empty: there is none.
     """
 
-    def __init__(self, ours: tuple[str, ...], peer: tuple[str, ...], family: bool = False):
+    def __init__(
+        self, ours: tuple[str, ...], peer: tuple[str, ...], family: bool = False, peer_python: str = PEER_PYTHON
+    ):
         self.sides = {"ours": Side(sys.executable, *ours, family=family)}
-        if PEER_PYTHON:
-            self.sides["peer"] = Side(PEER_PYTHON, *peer, family=family)
+        if peer_python:
+            self.sides["peer"] = Side(peer_python, *peer, family=family)
 
     def __enter__(self):
         return self
