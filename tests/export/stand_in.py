@@ -68,7 +68,7 @@ def red_finder(path, size, shift=0.0, scores=(0.8, 0.3), **more):
 
     inputs = [tf.TensorSpec([1, *size, 3], tf.uint8, "image"), tf.TensorSpec([2], tf.int32, "size")]
     joints = {"keypoints": ["left", "right"], "flip_pairs": [[0, 1]], "skeleton": [[0, 1]]}
-    return write(path, call, inputs, about("detection", size, **{**joints, **more}))
+    return write(path, call, inputs, about("detection", size, **joints) | more)
 
 
 def colours(path, crop, short_side, resize="bilinear", **more):
