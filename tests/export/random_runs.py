@@ -28,9 +28,15 @@ _GAINS = {"objectness/kernel": 30.0, "box/logits/kernel": 60.0, "box/deltas/kern
 
 def make(recipe: str, folder: Path, change=lambda experiment: experiment) -> Path:
     """The flagfile of a run of a smoke recipe in a folder; `change` may make another experiment of it."""
+    return made(recipe, folder, change)[0]
+
+
+def made(recipe: str, folder: Path, change=lambda experiment: experiment) -> tuple:
+    """As `make`, and the task and the model of which the run has the checkpoint."""
     experiment = change(flagged.load(Experiment(), REPOSITORY / f"configs/smoke/{recipe}.flags"))
     experiment = replace(experiment, workdir=str(folder))
-    model = tasks.build(experiment, INFO).build()
+    task = tasks.build(experiment, INFO)
+    model = task.build()
     for variable in model.variables:
         for end, gain in _GAINS.items():
             if variable.path.endswith(end):
@@ -39,4 +45,4 @@ def make(recipe: str, folder: Path, change=lambda experiment: experiment) -> Pat
     info.save(folder, INFO)
     flagfile = folder / "experiment.flags"
     flagfile.write_text(flagged.dumps(experiment))
-    return flagfile
+    return flagfile, task, model

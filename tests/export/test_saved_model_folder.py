@@ -1,0 +1,148 @@
+"""The folder of a SavedModel: its versions, what other programs read of it, and what cannot be exported."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import metadata, saved_model, versions
+from tests.export import random_runs
+from tfrecog import flagged
+
+KILLED = """
+import os, signal, sys
+from export import versions
+with versions.new(sys.argv[1]) as version:
+    (version.draft / "saved_model.pb").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def export(flagfile, out, **options):
+    saved_model.main(replace(flagged.load(saved_model.Export(), flagfile), out=str(out), **options))
+
+
+@pytest.fixture(scope="module")
+def flagfile(tmp_path_factory):
+    return random_runs.make("classifier_digits", tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def model(flagfile, tmp_path_factory):
+    """An export to a folder where another one was killed."""
+    out = tmp_path_factory.mktemp("models") / "digits"
+    killed = subprocess.run([sys.executable, "-c", KILLED, out], cwd=random_runs.REPOSITORY)
+    assert killed.returncode == -signal.SIGKILL
+    assert [part.name[:7] for part in out.iterdir()] == [".draft-"]
+    assert versions.numbers(out) == []
+    export(flagfile, out, device="any")
+    return out
+
+
+def test_an_export_that_was_killed_leaves_no_version_and_the_next_one_clears_up(model):
+    assert [part.name for part in model.iterdir()] == ["1"]
+    assert {part.name for part in (model / "1/assets.extra").iterdir()} == {
+        "tfrecog.json",
+        "labels.txt",
+        "experiment.flags",
+    }
+
+
+def test_weights_are_in_an_export_once(model, flagfile):
+    count = sum(int(np.prod(shape)) for _, shape in tf.train.list_variables(str(model / "1/variables/variables")))
+    (checkpoint,) = flagfile.parent.glob("checkpoints/*/variables.index")
+    trained = sum(
+        int(np.prod(shape))
+        for name, shape in tf.train.list_variables(str(checkpoint.with_suffix("")))
+        if name.startswith("model/")
+    )
+    assert trained <= count < 1.01 * trained  # TensorFlow adds a few strings.
+
+
+def test_versions_are_numbered_one_after_the_other(tmp_path):
+    for number in (1, 2):
+        with versions.new(tmp_path / "model") as version:
+            (version.draft / "saved_model.pb").write_bytes(b"whole")
+        assert version.final == tmp_path / "model" / str(number)
+    (tmp_path / "model/2").rename(tmp_path / "model/9")
+    (tmp_path / "model/notes").mkdir()
+    with versions.new(tmp_path / "model") as version:
+        assert not version.final.exists()
+    assert versions.latest(tmp_path / "model") == version.final == tmp_path / "model/10"
+    assert versions.latest(tmp_path / "model/9") == tmp_path / "model/9"  # a version is its own
+
+
+def test_an_export_that_fails_leaves_nothing_and_two_at_a_time_are_refused(tmp_path):
+    with pytest.raises(KeyError), versions.new(tmp_path) as version:
+        (version.draft / "saved_model.pb").write_bytes(b"half")
+        with pytest.raises(ValueError, match="another export is writing"), versions.new(tmp_path):
+            pass
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_holds_other_things_is_refused(flagfile, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit, match=r"--out=.*file is a file; choose a folder"):
+        export(flagfile, tmp_path / "file")
+    with pytest.raises(SystemExit, match=r"has other things in it, such as file; choose an empty or new folder"):
+        export(flagfile, tmp_path)
+    assert [part.name for part in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(SystemExit, match="--out: name a folder"):
+        export(flagfile, "")
+
+
+def test_a_flagfile_without_a_checkpoint_says_what_is_missing(tmp_path):
+    flagfile = random_runs.REPOSITORY / "configs/smoke/classifier_digits.flags"
+    with pytest.raises(SystemExit, match=r"there is no latest checkpoint .*--workdir .*--checkpoint"):
+        export(flagfile, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_form_of_masks_is_refused_where_there_are_none(flagfile, tmp_path):
+    with pytest.raises(SystemExit, match="--masks=runs: this model has no masks"):
+        export(flagfile, tmp_path / "model", masks="runs")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no SavedModel in .*python -m export.saved_model"):
+        versions.latest(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"tfrecog.json is missing"):
+        metadata.load(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return np.random.default_rng(0).integers(0, 256, [2, 60, 44, 3]).astype(np.uint8)
+
+
+def test_saved_model_cli_runs_it(model, digits, tmp_path):
+    np.save(tmp_path / "image.npy", digits)
+    program = Path(sys.executable).with_name("saved_model_cli")
+    command = [program, "run", "--dir", model / "1", "--tag_set", "serve", "--signature_def", "image_tensor"]
+    more = ["--inputs", f"image={tmp_path / 'image.npy'}", "--outdir", tmp_path]
+    quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([*command, *more], capture_output=True, text=True, env=quiet, timeout=300)
+    assert done.returncode == 0, done.stderr
+    served = tf.saved_model.load(str(model / "1")).signatures["image_tensor"](image=tf.constant(digits))
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), served["scores"], rtol=0, atol=1e-6)
+
+
+def test_openvino_reads_a_classifier_and_an_fcn(model, digits, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed; pip install tfrecog[dev] has it")
+    export(random_runs.make("segmenter", tmp_path / "run"), tmp_path / "model", device="any")
+    for folder, name in ((model, "scores"), (tmp_path / "model", "labels")):
+        signature = tf.saved_model.load(str(folder / "1")).signatures["image_tensor"]
+        network = openvino.Core().compile_model(openvino.convert_model(signature), "CPU")
+        (output,) = (one for one in network.outputs if name in one.get_names())
+        want, got = signature(image=tf.constant(digits))[name].numpy(), network([digits])[output]
+        if name == "scores":
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+        else:  # Where two classes are as likely but for rounding, either may win.
+            assert got.shape == want.shape and (got != want).mean() < 1e-3
