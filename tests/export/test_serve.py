@@ -26,7 +26,7 @@ from tests.export.served_folders import picture
 from tfrecog.metrics import rle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WAIT = 0.7  # seconds that a lone picture waits in the detector's server
+WAIT = 1.0  # seconds that a lone picture waits in the detector's server
 
 
 class Server:
@@ -308,6 +308,10 @@ def test_a_client_that_leaves_has_its_work_dropped(finder):
     finder.raw(head, body, finish=False)
     finder.raw(head, body[:100], finish=False)  # and one who leaves in the middle of sending
     time.sleep(WAIT + 0.3)
+    for _ in range(100):
+        if finder.number(name) == before + 2:
+            break
+        time.sleep(0.1)
     assert finder.number(name) == before + 2
     assert finder.number("tfrecog_batch_pictures_sum") == pictures and finder.number("tfrecog_open_requests") == 0
 
@@ -416,17 +420,19 @@ def test_without_kserve_it_says_what_to_install(tmp_path, monkeypatch):
 
 def test_sigterm_lets_it_answer_what_it_has_begun(finder):
     """The last test: the lone picture waits for others while the signal comes."""
-    body = json.dumps({"instances": [picture(40, 40, (1, 2, 30, 40)).tolist()]})
+    box, address = (1, 2, 30, 40), f"127.0.0.1:{finder.grpc_port}"
+    body = json.dumps({"instances": [picture(40, 40, box).tolist()]})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        rpc = pool.submit(asking.by_grpc, address, "finder", encoded(picture(41, 40, box)))
+        while finder.number("tfrecog_waiting_pictures") < 1 and not rpc.done():
+            time.sleep(0.02)
         rest = pool.submit(finder.ask, "POST", "/v1/models/finder:predict", body)
-        content = encoded(picture(41, 40, (1, 2, 30, 40)))
-        rpc = pool.submit(asking.by_grpc, f"127.0.0.1:{finder.grpc_port}", "finder", content)
-        while finder.number("tfrecog_waiting_pictures") < 2:
+        while finder.number("tfrecog_waiting_pictures") < 2 and not rpc.done():
             assert not rest.done(), rest.result()
             time.sleep(0.02)
         finder.process.send_signal(signal.SIGTERM)
         status, _, answer = rest.result()
-        assert status == 200 and json.loads(answer)["predictions"][0]["detection_boxes"] == [[1, 2, 30, 40]]
+        assert status == 200 and json.loads(answer)["predictions"][0]["detection_boxes"] == [[*box]]
         assert rpc.result()["num_detections"] == 1
     assert finder.process.wait(20) == 0
     assert "stopped; what was begun is answered" in finder.log.read_text()
