@@ -434,7 +434,7 @@ def test_sigterm_lets_it_answer_what_it_has_begun(finder):
         status, _, answer = rest.result()
         assert status == 200 and json.loads(answer)["predictions"][0]["detection_boxes"] == [[*box]]
         assert rpc.result()["num_detections"] == 1
-    assert finder.process.wait(20) == 0
+    assert finder.process.wait(60) == 0
     assert "stopped; what was begun is answered" in finder.log.read_text()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", finder.port))
