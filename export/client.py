@@ -30,10 +30,22 @@ class Client:
     ] = "v1"
     grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url."] = 8081
     out: Annotated[str, "Folder for a picture (JPEG) of what is seen in each image. Empty: none is drawn."] = ""
+    min_score: Annotated[float, "Detections with a lower score are left out; the server's own limit may be higher."] = (
+        0.5
+    )
     draw_side: Annotated[
         int, "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never."
     ] = 400
     timeout_s: Annotated[float, "Seconds to wait for an answer."] = 60.0
+
+
+def kept(answer: dict[str, Any], min_score: float) -> dict[str, Any]:
+    """An answer without the detections whose score is lower; that of another task is as it was."""
+    if "detection_scores" not in answer:
+        return answer
+    places = [i for i, score in enumerate(answer["detection_scores"]) if score >= min_score]
+    names = [name for name in answer if name.startswith("detection_")]
+    return answer | {name: [answer[name][i] for i in places] for name in names}
 
 
 def table(answer: dict[str, Any], classes: list[dict]) -> list[str]:
@@ -91,7 +103,7 @@ def main(client: Client, images: list[str]) -> None:
     failed = 0
     for number, path in enumerate(paths):
         try:
-            answer = see(path.read_bytes())
+            answer = kept(see(path.read_bytes()), client.min_score)
             height, width = answer["image_size"]
             print(f"{path} ({width} x {height})\n" + "".join(f"  {line}\n" for line in table(answer, about["classes"])))
             if client.out:

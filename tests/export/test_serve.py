@@ -377,6 +377,13 @@ def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, t
         assert drawn.size[1] == 2 * drawn.size[0], "upright, enlarged"
 
 
+def test_the_client_leaves_out_what_is_not_sure():
+    answer = {"detection_scores": [0.9, 0.5, 0.4], "detection_boxes": np.eye(3, 4), "num_detections": 3}
+    left = client.kept(answer, 0.5)
+    assert left["detection_scores"] == [0.9, 0.5] and np.array_equal(left["detection_boxes"], np.eye(2, 4))
+    assert client.kept({"scores": [0.1]}, 0.5) == {"scores": [0.1]}
+
+
 def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     served_folders.save(tmp_path / "good.png", coloured(30, 40))
