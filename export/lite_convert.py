@@ -13,7 +13,7 @@ from export.lite_graph import Graph
 
 SIGNATURE = "serving_default"
 # Of an error of the converter: an operation, and the layer that it is in.
-_REFUSED = re.compile(r"""fused\["(\w+):", "([^"@]+)[^\n]*?error: 'tf\.\w+' op is neither a custom op nor a flex op""")
+_REFUSED = re.compile(r"""fused\["(\w+):", "([^"@]+)[^\n]*?'tf\.\w+' op is neither a custom op nor a flex op""")
 
 
 def convert(graph: Graph) -> bytes:

@@ -63,8 +63,12 @@ def int8(content: bytes, inputs: list[dict[str, np.ndarray]], signature: str) ->
     for operation in (*_WEIGHTS, *_BETWEEN):
         quantizer.add_static_config(_LAYERS, operation, activation_num_bits=8, weight_num_bits=8)
     _leave_ends(quantizer, algorithm)
+    from ai_edge_quantizer.calibrator import CalibrationMode
+
+    # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
+    mode = CalibrationMode.CALIBRATION_PROFILER_BASED
     with _quietly():
-        ranges = quantizer.calibrate({signature: inputs}, num_threads=2)
+        ranges = quantizer.calibrate({signature: inputs}, num_threads=2, mode=mode)
     return _quantized(quantizer, ranges)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from export.lite_convert import parsed
 
@@ -59,7 +59,8 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
     graph, model = _main(content)
     before, whole = _main(plain)
     kernels = {tensor.name: _values(tensor, whole) for tensor in before.tensors}
-    place = {tensor.name: i for i, tensor in enumerate(before.tensors)}
+    # Names are not unique; of those that operations compute they are.
+    place = {before.tensors[i].name: i for operation in before.operators for i in operation.outputs}
     found: dict[str, dict] = {}
     activations: dict[str, tuple] = {}
     for operation in graph.operators:
@@ -75,7 +76,12 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
         found[one] = {"layer": one, "activation": 0.0, "weights": error}
         if output.name in place:
             activations[one] = place[output.name], output.quantization
-    interpreter = Interpreter(model_content=plain, experimental_preserve_all_tensors=True)
+    # A delegate keeps what is between its operations for itself.
+    interpreter = Interpreter(
+        model_content=plain,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
     runner = interpreter.get_signature_runner(signature)
     for each in inputs:
         runner(**each)

@@ -1,0 +1,296 @@
+"""TFLite files: what they say is what the model says, of builtins alone; and what cannot be exported is refused."""
+
+import dataclasses
+import io
+import json
+import re
+import zipfile
+
+import flatbuffers
+import numpy as np
+import pytest
+import tensorflow as tf
+
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
+
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from export import lite_convert, lite_graph, lite_metadata, lite_quantize, lite_report, representative, tflite
+from export import metadata as metadata_of_runs
+from pipelines import scenes
+from tests.export import random_runs
+from tfrecog import flagged
+
+CANVAS, SIZE = (64, 96), (60, 80)
+OUTPUTS = {
+    "detection_boxes": "boxes",
+    "detection_classes": "labels",
+    "detection_scores": "scores",
+    "detection_masks": "masks",
+    "detection_keypoints": "keypoints",
+    "scores": "probabilities",
+    "labels": "label_map",
+}
+
+
+def picture(size=CANVAS):
+    """Pixels uint8 [1, H, W, 3] with edges everywhere."""
+    cells = np.random.default_rng(0).integers(0, 256, [1, size[0] // 4, size[1] // 4, 3])
+    return cells.astype(np.uint8).repeat(4, 1).repeat(4, 2)
+
+
+def proposals(count=12):
+    """Boxes [P, 4] in the canvas; the last are empty slots."""
+    corners = np.sort(np.random.default_rng(1).uniform(0, 60, [count, 2, 2]), axis=1).reshape(count, 4)
+    corners[-3:] = 0
+    return corners.astype(np.float32)
+
+
+def branches(experiment):
+    """Masks and keypoints at once, and few rois."""
+    detector = experiment.detector
+    rpn = dataclasses.replace(detector.rpn, infer=dataclasses.replace(detector.rpn.infer, total=20))
+    output = dataclasses.replace(detector.output, max_detections=6)
+    keypoint = dataclasses.replace(detector.keypoint, layers=1, channels=8)
+    detector = dataclasses.replace(detector, keypoints=True, masks=True, rpn=rpn, output=output, keypoint=keypoint)
+    return dataclasses.replace(experiment, detector=detector)
+
+
+def on_proposals(experiment):
+    return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, max_proposals=12))
+
+
+RUNS = {
+    "mask_rcnn": (branches, CANVAS),
+    "spp_net": (on_proposals, CANVAS),
+    "rcnn": (on_proposals, CANVAS),
+    "segmenter": (lambda experiment: experiment, CANVAS),
+    "classifier_digits": (lambda experiment: experiment, (28, 28)),
+}
+
+
+class Exported:
+    """A run, its model, and the float32 file that it became, without metadata."""
+
+    def __init__(self, recipe, folder):
+        change, size = RUNS[recipe]
+        self.flagfile, self.task, self.model = random_runs.made(recipe, folder, change)
+        self.experiment = lite_graph.still(flagged.load(tflite.Export(), self.flagfile))
+        self.task.experiment = self.experiment
+        self.size = size
+        self.content = tflite.export(self.task, self.model, self.experiment, size, "uint8", "pad")
+
+    def inputs(self):
+        inputs = {"image": picture(self.size)}
+        if self.experiment.task == "detection":
+            inputs["size"] = np.array(SIZE, np.int32)
+            if self.experiment.detector.proposals == "record":
+                inputs["proposals"] = proposals()
+        return inputs
+
+    def said(self):
+        """What the model says, under the file's names."""
+        batch = {name: tf.constant(value) for name, value in self.inputs().items()}
+        batch["image"] = tf.cast(batch["image"], tf.float32)
+        if self.experiment.task == "detection":
+            given = batch["proposals"][None] if "proposals" in batch else None
+            found = self.model(batch["image"], batch["size"][None], given)
+        else:
+            found = self.task.predict(self.model, batch)
+        return {name: found[ours].numpy() for name, ours in OUTPUTS.items() if ours in found}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Runs by the name of their recipe, each exported once."""
+    made = {}
+
+    def of(recipe):
+        if recipe not in made:
+            made[recipe] = Exported(recipe, tmp_path_factory.mktemp(recipe))
+        return made[recipe]
+
+    return of
+
+
+def run(content, inputs):
+    return Interpreter(model_content=content).get_signature_runner("serving_default")(**inputs)
+
+
+@pytest.mark.parametrize("recipe", RUNS)
+def test_a_file_says_what_its_model_says(exported, recipe):
+    one = exported(recipe)
+    got, expected = run(one.content, one.inputs()), one.said()
+    assert expected.keys() <= got.keys()
+    for name, value in expected.items():
+        assert got[name].shape == value.shape, name
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(got[name], value, atol=1e-4 if "scores" in name else 1e-2, err_msg=name)
+        else:
+            np.testing.assert_array_equal(got[name], value)
+    if one.experiment.task == "detection":
+        assert got["num_detections"] == (expected["detection_classes"] > 0).sum() > 0
+
+
+def test_a_file_has_builtins_only_and_another_is_refused(exported):
+    content = exported("mask_rcnn").content
+    lite_convert.check(content)
+    model = lite_convert.parsed(content)
+    model.operatorCodes[0].customCode = b"FlexCropAndResize"
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(ValueError, match="no builtin for FlexCropAndResize"):
+        lite_convert.check(bytes(builder.Output()))
+
+
+def test_what_has_no_builtin_is_named_with_its_layer():
+    def call(image):
+        with tf.name_scope("layer"):
+            return {"scores": tf.linalg.det(tf.cast(image[..., 0], tf.float32))[..., None]}
+
+    graph = lite_graph.Graph(call, [tf.TensorSpec([1, 4, 4, 3], tf.uint8, "image")])
+    with pytest.raises(ValueError, match="no builtin operation for MatrixDeterminant in layer/"):
+        lite_convert.convert(graph)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "scores"), [("float16", 0.6, 1e-2), ("dynamic", 0.6, 5e-2), ("int8", 0.5, 0.3)]
+)
+def test_fewer_bits_make_a_smaller_file_that_sees_the_same(exported, kind, share, scores):
+    """Of a classifier, whose scores are of one picture; those of a random detector hang on the last bit of a tie."""
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    one = exported("classifier_digits")
+    content, report = tflite.quantized(one.content, kind, [one.inputs()])
+    assert len(content) < share * len(one.content) and report["bytes"] == len(content)
+    np.testing.assert_allclose(run(content, one.inputs())["scores"], one.said()["scores"], atol=scores)
+    kinds = {"float16": {"float16"}, "dynamic": {"dynamic", "float16"}, "int8": {"int8"}}[kind]
+    assert kinds <= report["types"].keys()
+    assert ("costs" in report) == (kind == "int8")
+
+
+def test_only_the_network_of_a_detector_becomes_int8(exported):
+    """Boxes, suppression and the last layers stay as they are, so that an int8 file has the boxes of whole decimals."""
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    one = exported("mask_rcnn")
+    content, report = tflite.quantized(one.content, "int8", [one.inputs()])
+    operations = report["operations"]
+    assert "int8" in operations["CONV_2D"] and "int8" in operations["TRANSPOSE_CONV"]
+    for name in ("NON_MAX_SUPPRESSION_V4", "TOPK_V2", "EXP", "SOFTMAX", "GATHER"):
+        assert "int8" not in operations[name], name
+    ends = {name.rpartition("/")[2] for name in report["float_fallbacks"]}
+    assert {"objectness", "deltas", "logits"} <= ends
+    costs = report["costs"]
+    assert [cost["sqnr"] for cost in costs] == sorted(cost["sqnr"] for cost in costs)
+    assert all(0 < cost["weights"] < 0.1 for cost in costs)
+    found = run(content, one.inputs())
+    assert np.isfinite(found["detection_boxes"]).all()
+    text = lite_report.text(report)
+    assert "CONV_2D" in text and "worst first" in text and "its output is compared or decoded" in text
+
+
+def test_a_names_place_says_whether_it_stays_float():
+    assert lite_quantize.stays_float("detector_1/add_3") == "after the network"
+    assert lite_quantize.stays_float("detector_1/rpn_1/deltas_5/BiasAdd;detector_1/x") != ""
+    assert lite_quantize.stays_float("detector_1/backbone_1/stem_1/Relu") == ""
+    assert lite_report.layer("detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D") == (
+        "detector/backbone/res2/block1/conv1"
+    )
+
+
+def test_metadata_is_where_the_format_has_it(exported):
+    """A flatbuffer M001 among the buffers, whose strings stock tools show, and the files as a zip behind the model."""
+    one = exported("segmenter")
+    given = dataclasses.replace(flagged.load(tflite.Export(), one.flagfile), size="64x96")
+    about = tflite.described(one.task, given, one.flagfile, 7, tflite.input_of(given))
+    content = lite_metadata.attach(one.content, about)
+    np.testing.assert_array_equal(run(content, one.inputs())["labels"], one.said()["labels"])
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    (entry,) = [entry for entry in model.metadata if entry.name == b"TFLITE_METADATA"]
+    described = bytes(bytearray(model.buffers[entry.buffer].data))
+    assert described[4:8] == b"M001"
+    for text in (b"labels.txt", b"tfrecog.json", b"image", one.task.name.encode()):
+        assert text in described
+    with zipfile.ZipFile(io.BytesIO(content)) as files:
+        assert files.read("labels.txt").decode().split("\n")[:2] == ["thing 1", "thing 2"]
+        read = json.loads(files.read("tfrecog.json"))
+    assert read["classes"][0]["name"] == "thing 1" and read["step"] == 7
+    assert read["tflite"] == {
+        "quantize": "none",
+        "input": {"dtype": "uint8", "size": [64, 96], "fit": "stretch"},
+        "proposals": "grid",
+    }
+    assert metadata_of_runs.names(read) == list(one.task.info.names)
+
+
+@pytest.fixture(scope="module")
+def flagfiles(tmp_path_factory):
+    """Flagfiles of runs without a checkpoint, by recipe."""
+    folder = tmp_path_factory.mktemp("flags")
+
+    def of(recipe, change=lambda experiment: experiment):
+        experiment = flagged.load(tflite.Experiment(), random_runs.REPOSITORY / f"configs/smoke/{recipe}.flags")
+        path = folder / f"{recipe}.flags"
+        path.write_text(flagged.dumps(change(dataclasses.replace(experiment, workdir=str(folder)))))
+        return path
+
+    return of
+
+
+def refusal(flagfile, out, **options):
+    given = flagged.load(tflite.Export(), flagfile)
+    with pytest.raises(SystemExit) as end:
+        tflite.main(dataclasses.replace(given, out=str(out), **options))
+    return str(end.value.code)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "said"),
+    [
+        ("mask_rcnn", {}, "--size is missing.*--size=128x128"),
+        ("mask_rcnn", {"size": "wide"}, "--size=wide is no height and width"),
+        ("mask_rcnn", {"size": "100x320"}, "multiples of 32 pixels, such as 96x320"),
+        ("classifier", {"size": "64x96"}, "sees a square, such as 32x32"),
+        ("classifier", {"fit": "pad"}, "--fit=pad.*the middle of a photo"),
+        ("segmenter", {"size": "16x64"}, "32 pixels at least"),
+        ("segmenter", {"size": "64x64", "split": "val"}, "--split: only --quantize=int8 reads it"),
+        ("segmenter", {"size": "64x64", "quantize": "int8"}, "give --data.records"),
+        ("segmenter", {"size": "64x64"}, "there is no latest checkpoint in"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_to_do(flagfiles, tmp_path, recipe, options, said):
+    out = tmp_path / "model.tflite"
+    message = refusal(flagfiles(recipe), out, **options)
+    assert message.startswith("error: ")
+    assert re.search(said, message), message
+    assert not out.exists()
+
+
+def test_fully_connected_layers_fix_the_size(flagfiles, tmp_path):
+    message = refusal(flagfiles("classifier_digits"), tmp_path / "m.tflite", size="32x32")
+    assert "the fully connected layers of lenet_modern fix it: 28x28" in message
+
+
+def test_a_file_that_is_there_stays(flagfiles, tmp_path):
+    out = tmp_path / "model.tflite"
+    out.write_bytes(b"mine")
+    assert "is there already" in refusal(flagfiles("segmenter"), out, size="64x64")
+    assert out.read_bytes() == b"mine"
+
+
+def test_representative_images_are_the_records_own_on_the_canvas(tmp_path):
+    scenes.build(str(tmp_path), "train", 4, jobs=1)
+    given = {"dtype": "uint8", "size": [64, 96], "fit": "pad"}
+    experiment = flagged.load(tflite.Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
+    experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, records=str(tmp_path)))
+    images = representative.images(experiment, given, "train", 3)
+    assert len(images) == 3
+    for one in images:
+        assert one["image"].shape == (1, 64, 96, 3) and one["image"].dtype == np.uint8
+        height, width = one["size"]
+        assert not one["image"][:, height:].any() and not one["image"][:, :, width:].any()
+        assert one["image"][:, :height, :width].any()
+    with pytest.raises(ValueError, match="are none"):
+        representative.images(experiment, given, "train", 0)
+    with pytest.raises((ValueError, OSError)):
+        representative.images(experiment, given, "absent", 3)
