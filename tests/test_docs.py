@@ -45,6 +45,11 @@ def flags_of(module):
     """Names of the flags that a command of ours takes."""
     if module.startswith("tfrecog.weights."):
         return {"help", *(leaf.path for leaf in flagged.leaves(Import()))}
+    if module.startswith("export."):
+        program = importlib.import_module(module)
+        names = ("Export", "Run", "Serving", "Verification", "Client")
+        (own,) = (getattr(program, name) for name in names if hasattr(program, name))
+        return {"flagfile", "help", *(leaf.path for leaf in flagged.leaves(own()))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
         names = ("Evaluation", "Prediction", "Search", "Study", "Drawing", "Shift", "Laboratory")
@@ -78,7 +83,7 @@ def test_every_command_exists_and_takes_its_flags(words):
         assert set(words[1:]) <= set(targets)
     elif "-m" in words:
         module = words[words.index("-m") + 1]
-        if module.split(".")[0] in ("tfrecog", "pipelines"):
+        if module.split(".")[0] in ("tfrecog", "pipelines", "export"):
             given = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
             known = flags_of(module)
             assert [flag for flag in given if flag not in known and flag.removeprefix("no") not in known] == []
