@@ -39,6 +39,7 @@ def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bo
         row("boxes, pixels", found.box, tolerance.box, found.box <= tolerance.box, "{:.2e}")
         if "masks" in parts:
             row("masks, lowest IoU", found.mask_iou, tolerance.mask, found.mask_iou >= tolerance.mask, "{:.4f}")
+        if "squares" in parts:
             row("masks, probabilities", found.mask_probability, None, True, "{:.2e}")
         if "keypoints" in parts:
             row("keypoints, pixels", found.keypoint, tolerance.box, found.keypoint <= tolerance.box, "{:.2e}")

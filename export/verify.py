@@ -201,6 +201,8 @@ def _judged(found, experiment, about, tolerance, strict, broken, paths):
             "nothing to compare: choose others, or export with a lower --detector.output.min_score"
         )
     parts = {name for name in ("masks", "keypoints") if getattr(experiment.detector, name)}
+    if "masks" in parts and about.get("masks", "squares") == "squares":
+        parts.add("squares")
     rows = verdict.judged(found, experiment.task, parts, tolerance, strict)
     print(f"{done} images:\n{verdict.text_of(rows)}", flush=True)
     reasons: dict[str, int] = {}

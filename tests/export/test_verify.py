@@ -143,3 +143,15 @@ def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, t
     other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
     assert run(digits, other, photos) == 2
     assert message in capsys.readouterr().err
+
+
+def test_masks_as_padded_run_lengths_are_read():
+    """Zeros behind the runs are padding; a zero before them says that the first pixel is on."""
+    from export import saved_reader
+    from tfrecog import run_lengths
+
+    for corner in (0, 1):
+        mask = np.zeros([6, 5], bool)
+        mask[corner:4, corner:] = True
+        padded = np.pad(run_lengths.of_mask(mask), (0, 7))
+        np.testing.assert_array_equal(run_lengths.to_mask(saved_reader._unpadded(padded, 30), 6, 5), mask)
