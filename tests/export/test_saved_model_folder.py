@@ -130,7 +130,8 @@ def test_saved_model_cli_runs_it(model, digits, tmp_path):
     quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([*command, *more], capture_output=True, text=True, env=quiet, timeout=300)
     assert done.returncode == 0, done.stderr
-    served = tf.saved_model.load(str(model / "1")).signatures["image_tensor"](image=tf.constant(digits))
+    loaded = tf.saved_model.load(str(model / "1"))
+    served = loaded.signatures["image_tensor"](image=tf.constant(digits))
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), served["scores"], rtol=0, atol=1e-6)
 
 
@@ -138,7 +139,8 @@ def test_openvino_reads_a_classifier_and_an_fcn(model, digits, tmp_path):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed; pip install tfrecog[dev] has it")
     export(random_runs.make("segmenter", tmp_path / "run"), tmp_path / "model", device="any")
     for folder, name in ((model, "scores"), (tmp_path / "model", "labels")):
-        signature = tf.saved_model.load(str(folder / "1")).signatures["image_tensor"]
+        loaded = tf.saved_model.load(str(folder / "1"))  # Its variables live as long as it is held.
+        signature = loaded.signatures["image_tensor"]
         network = openvino.Core().compile_model(openvino.convert_model(signature), "CPU")
         (output,) = (one for one in network.outputs if name in one.get_names())
         want, got = signature(image=tf.constant(digits))[name].numpy(), network([digits])[output]
