@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrecog.config import FpnConfig
 from tfrecog.models.conv import Conv
+from tfrecog.ops import lowering
 
 
 class Fpn(keras.layers.Layer):
@@ -49,7 +50,7 @@ class Fpn(keras.layers.Layer):
         return dict(sorted(pyramid.items()))
 
 
-@tf.custom_gradient
+@lowering.custom_gradient
 def _twice(x):
     """Nearest-neighbour upsampling: [B, H, W, C] to [B, 2 H, 2 W, C]."""
 

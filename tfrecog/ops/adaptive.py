@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrecog.ops import bilinear
+from tfrecog.ops import bilinear, lowering
 
 
 class Stencil(NamedTuple):
@@ -67,7 +67,7 @@ def gather(flat, stencil: Stencil):
         cells, weights = _tap(stencil, bins, tf.where(has, i, 0))
         return tf.where(has, cells, 0), tf.where(has, weights, 0.0)[:, None]
 
-    @tf.custom_gradient
+    @lowering.custom_gradient
     def total(flat):
         def gradient(upstream):
             def add(i, out):

@@ -9,6 +9,8 @@ The third, tf.image.crop_and_resize, needs no stencil and is in `crop`.
 
 import tensorflow as tf
 
+from tfrecog.ops import lowering
+
 
 def stencil(boxes, scale, height, width, base, *, size, samples, aligned):
     """Taps of the S² bins of boxes [n, 4]: cells [n*S*S, T] int32 and weights [n*S*S, T] float32.
@@ -82,7 +84,7 @@ def product(flat, rows, cells, weights, bins, static_bins=None):
         shape = tf.cast(tf.stack([at_least_one, tf.shape(flat)[0]]), tf.int64)
         return tf.raw_ops.SparseTensorToCSRSparseMatrix(indices=indices, values=weights, dense_shape=shape)
 
-    @tf.custom_gradient
+    @lowering.custom_gradient
     def multiply(flat):
         def gradient(upstream):
             given = upstream
@@ -102,7 +104,7 @@ def gather(flat, cells, weights):
     """The same sums as `sparse`, one gather for each tap."""
     cells, weights = tf.unstack(cells, axis=1), tf.unstack(weights[..., None], axis=1)
 
-    @tf.custom_gradient
+    @lowering.custom_gradient
     def total(flat):
         def gradient(upstream):
             # Tap by tap: all taps at once, as autodiff has it, would hold T times the output.

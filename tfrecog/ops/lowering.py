@@ -2,7 +2,10 @@
 
 import contextlib
 import contextvars
+from collections.abc import Callable
 from typing import Literal
+
+import tensorflow as tf
 
 Target = Literal["machine", "portable", "tflite"]
 
@@ -33,3 +36,13 @@ def target() -> Target:
 def python() -> bool:
     """Whether the graph that is being traced may call Python."""
     return _PYTHON.get()
+
+
+def custom_gradient(function: Callable) -> Callable:
+    """`tf.custom_gradient`, but not for graphs that leave this process: nobody trains those, and loaders warn of it."""
+    trained = tf.custom_gradient(function)
+
+    def call(*inputs):
+        return trained(*inputs) if python() else function(*inputs)[0]
+
+    return call

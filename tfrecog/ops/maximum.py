@@ -54,7 +54,7 @@ def pyramid(features, boxes, owner, scale, *, sizes):
             lambda each: function(*each), inputs, parallel_iterations=_in_parallel(), fn_output_signature=tf.float32
         )
 
-    @tf.custom_gradient
+    @lowering.custom_gradient
     def maxima(features):
         group = _channels_at_once(features)
 
