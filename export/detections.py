@@ -14,9 +14,9 @@ class Detection:
     [B, P, 4]; slots without an area are empty. A tf.train.Example has its own.
     """
 
-    def __init__(self, task, model, experiment: Experiment, masks: mask_forms.Form = "squares"):
+    def __init__(self, task, model, experiment: Experiment, masks: mask_forms.Form = "squares", together: bool = True):
         self.task, self.config, self.data, self.masks = task, experiment.detector, experiment.data, masks
-        self.on_record = self.config.proposals == "record"
+        self.on_record, self.together = self.config.proposals == "record", together
         # Of the same inputs in every signature, so that there is one graph of it.
         self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
 
@@ -102,13 +102,21 @@ class Detection:
         }
         if proposals is not None:
             batch["proposals"] = proposals[:, : self.data.max_proposals] * corners
-        found = self._predict(batch)
+        found = self._predict(batch) if self.together else self._one_by_one(batch)
         limit = tf.cast(tf.tile(originals, [1, 2]), tf.float32)[:, None]
         found["boxes"] = tf.clip_by_value(found["boxes"] / corners, 0.0, limit)
         if "keypoints" in found:
             points, score = tf.split(found["keypoints"], [2, 1], axis=-1)
             found["keypoints"] = tf.concat([points / scale[:, None, None], score], axis=-1)
         return found
+
+    def _one_by_one(self, batch):
+        def of_picture(one):
+            found = self._predict({name: value[None] for name, value in one.items()})
+            return {name: found[name][0] for name in results}
+
+        results = self._of_one()
+        return tf.map_fn(of_picture, batch, fn_output_signature=results, parallel_iterations=1)
 
     def _results(self, found, originals):
         boxes, labels, output = found["boxes"], found["labels"], self.config.output

@@ -31,7 +31,7 @@ def signatures(
     serialized tf.train.Examples with image/encoded.
     """
     if experiment.task == "detection":
-        served = Detection(task, model, experiment, masks)
+        served = Detection(task, model, experiment, masks, together=target != "machine")
     else:
         make = {"classification": Classification, "segmentation": Segmentation}[experiment.task]
         served = make(task, model, experiment)
