@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from export import lite_quiet
 from export.lite_graph import Graph
 
 SIGNATURE = "serving_default"
@@ -22,14 +23,18 @@ def convert(graph: Graph) -> bytes:
     ValueError names what has no builtin operation.
     """
     with tempfile.TemporaryDirectory() as folder:
-        _save(graph, folder)
+        with lite_quiet.converter():
+            _save(graph, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
-            content = converter.convert()
+            with lite_quiet.converter():
+                content = converter.convert()
         except Exception as error:  # The converter's own class is private to it.
             raise ValueError(_reason(str(error))) from error
     check(content)
+    with lite_quiet.interpreter():  # It speaks of its delegate the first time only.
+        Interpreter(model_content=content).allocate_tensors()
     return content
 
 

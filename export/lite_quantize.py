@@ -27,14 +27,15 @@ _ENDS = (
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
 # Layers that see regions, or the whole of an image: most of the weights, and little of what decides where boxes are.
-_HEADS = r"^(detector_\d+/(trunk|mask|keypoint)|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
+# Not those of heat maps: of two peaks of nearly the same height eight bits may choose the other, half a person away.
+_HEADS = r"^(detector_\d+/(trunk|mask)|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
 _BETWEEN = (
     "ADD", "SUB", "MUL", "PAD", "PADV2", "RELU", "HARD_SWISH", "LOGISTIC", "TANH", "MEAN", "MAX_POOL_2D",
     "AVERAGE_POOL_2D",
 )  # fmt: skip
 _WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED")
-_HOW = "pip install ai-edge-quantizer"
+_HOW = "pip install 'tfrecog[tflite]'"
 
 
 def float16(content: bytes) -> bytes:

@@ -10,16 +10,21 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from export import (
-    lite_convert,
-    lite_graph,
-    lite_metadata,
-    lite_quantize,
-    lite_report,
-    lite_sizes,
-    metadata,
-    representative,
-)
+try:
+    from export import (
+        lite_convert,
+        lite_graph,
+        lite_metadata,
+        lite_quantize,
+        lite_report,
+        lite_sizes,
+        metadata,
+        representative,
+    )
+except ModuleNotFoundError as error:
+    if __name__ != "__main__" or (error.name or "").partition(".")[0] not in ("ai_edge_litert", "flatbuffers"):
+        raise
+    sys.exit(f"error: {error.name} is missing, which reads and runs TFLite files: pip install 'tfrecog[tflite]'")
 from tfrecog import atomic, checkpoints, evaluate, flagged, interruption, limits
 from tfrecog.config import Experiment
 

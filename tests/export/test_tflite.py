@@ -3,7 +3,10 @@
 import dataclasses
 import io
 import json
+import os
 import re
+import runpy
+import sys
 import zipfile
 
 import flatbuffers
@@ -16,7 +19,17 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from export import lite_convert, lite_graph, lite_metadata, lite_quantize, lite_report, representative, tflite
+import export
+from export import (
+    lite_convert,
+    lite_graph,
+    lite_metadata,
+    lite_quantize,
+    lite_quiet,
+    lite_report,
+    representative,
+    tflite,
+)
 from export import metadata as metadata_of_runs
 from pipelines import scenes
 from tests.export import random_runs
@@ -57,12 +70,23 @@ def branches(experiment):
     return dataclasses.replace(experiment, detector=detector)
 
 
+def keypoints(experiment):
+    """Few and small; their heat maps are read in a loop."""
+    detector = experiment.detector
+    rpn = dataclasses.replace(detector.rpn, infer=dataclasses.replace(detector.rpn.infer, total=12))
+    output = dataclasses.replace(detector.output, max_detections=4)
+    keypoint = dataclasses.replace(detector.keypoint, layers=1, channels=8)
+    detector = dataclasses.replace(detector, rpn=rpn, output=output, keypoint=keypoint)
+    return dataclasses.replace(experiment, detector=detector)
+
+
 def on_proposals(experiment):
     return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, max_proposals=12))
 
 
 RUNS = {
     "mask_rcnn": (branches, CANVAS),
+    "keypoint_rcnn": (keypoints, (64, 64)),
     "spp_net": (on_proposals, CANVAS),
     "rcnn": (on_proposals, CANVAS),
     "segmenter": (lambda experiment: experiment, CANVAS),
@@ -189,6 +213,23 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
     assert "CONV_2D" in text and "worst first" in text and "its output is compared or decoded" in text
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "int8"])
+def test_heat_maps_that_a_loop_reads_do_not_hinder_fewer_bits(exported, kind):
+    """Tensors in a loop's body have no value outside of it; and the keypoint branch of a `dynamic` file stays exact."""
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    one = exported("keypoint_rcnn")
+    assert len(lite_convert.parsed(one.content).subgraphs) > 1
+    content, report = tflite.quantized(one.content, kind, [one.inputs(), one.inputs()])
+    found = run(content, one.inputs())
+    assert np.isfinite(found["detection_keypoints"]).all() and found["num_detections"] > 0
+    if kind == "int8":
+        assert any("/keypoint/" in cost["layer"] for cost in report["costs"])
+    else:
+        graph = lite_convert.parsed(content).subgraphs[0]
+        eights = [tensor.name.decode() for tensor in graph.tensors if tensor.type == schema.TensorType.INT8]
+        assert any("/trunk_" in name for name in eights) and not any("/keypoint_" in name for name in eights)
+
+
 def test_a_names_place_says_whether_it_stays_float():
     assert lite_quantize.stays_float("detector_1/add_3") == "after the network"
     assert lite_quantize.stays_float("detector_1/rpn_1/deltas_5/BiasAdd;detector_1/x") != ""
@@ -269,6 +310,28 @@ def test_what_cannot_be_is_refused_with_what_to_do(flagfiles, tmp_path, recipe, 
 def test_fully_connected_layers_fix_the_size(flagfiles, tmp_path):
     message = refusal(flagfiles("classifier_digits"), tmp_path / "m.tflite", size="32x32")
     assert "the fully connected layers of lenet_modern fix it: 28x28" in message
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    """The command ends with a sentence, not with a traceback."""
+    for name in ("tflite", "lite_convert", "lite_metadata", "lite_report"):
+        monkeypatch.delitem(sys.modules, f"export.{name}")
+        monkeypatch.delattr(export, name)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(SystemExit, match=r"ai_edge_litert is missing.*pip install 'tfrecog\[tflite\]'"):
+        runpy.run_module("export.tflite", run_name="__main__")
+
+
+def test_the_quantizer_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    with pytest.raises(ValueError, match=r"ai_edge_quantizer is missing: pip install 'tfrecog\[tflite\]'"):
+        lite_quantize.float16(b"")
+
+
+def test_chatter_is_kept_from_the_terminal_and_nothing_else(capfd):
+    with lite_quiet.interpreter():
+        os.write(2, b"INFO: Created a delegate\nERROR: a node\n")
+    assert capfd.readouterr().err == "ERROR: a node\n"
 
 
 def test_a_file_that_is_there_stays(flagfiles, tmp_path):
