@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -75,8 +76,10 @@ def of_v2(body: bytes, json_length: str | None, limits: Limits) -> Asked:
     """Pictures of a body {"inputs": [...]}, which may be followed by tensors as bytes (see `BINARY_HEADER`)."""
     length = len(body)
     if json_length is not None:
-        if not json_length.isdecimal() or int(json_length) > len(body):
-            raise Refused(f"{BINARY_HEADER} is {json_length!r}; expected the length of the JSON, at most {len(body)}")
+        if not json_length.isdecimal() or len(json_length) > 19 or int(json_length) > len(body):
+            raise Refused(
+                f"{BINARY_HEADER} is {json_length[:24]!r}; expected the length of the JSON, at most {len(body)}"
+            )
         length = int(json_length)
     request, rest = _json(body[:length], V2_EXPECTED), memoryview(body)[length:]
     inputs = request.get("inputs")
@@ -167,7 +170,13 @@ def _outputs(outputs, binary):
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in outputs
     ):
         raise Refused('\'outputs\' is not a list of names; expected [{"name": "detection_boxes"}]')
-    return [(one["name"], bool((one.get("parameters") or {}).get("binary_data", binary))) for one in outputs]
+    wanted = []
+    for one in outputs:
+        parameters = one.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise Refused(f"'parameters' of the output {one['name']!r} is {_kind(parameters)}; expected an object")
+        wanted.append((one["name"], bool(parameters.get("binary_data", binary))))
+    return wanted
 
 
 def _instance(place: str, one: Any, limits: Limits) -> pictures.Picture:
@@ -196,6 +205,7 @@ def _from_base64(place: str, text: Any) -> bytes:
 
 
 def _array(place: str, values: Any) -> np.ndarray:
+    _check_numbers(place, values)
     try:
         array = np.array(values)
     except (ValueError, OverflowError) as error:
@@ -203,6 +213,19 @@ def _array(place: str, values: Any) -> np.ndarray:
     if array.dtype == object:
         raise Refused(f"{place}: pixels are not all numbers of 64 bits; expected whole numbers in 0..255 (uint8, RGB)")
     return array
+
+
+def _check_numbers(place: str, values: list) -> None:
+    """Refused if a text lies in nested lists: of texts NumPy makes an array as wide as the longest, of any size."""
+    level = values
+    while level:
+        kinds = {*map(type, level)}
+        if kinds & {str, dict}:
+            raise Refused(
+                f"{place}: pixels are something else than numbers; expected whole numbers in 0..255 (uint8, RGB)"
+            )
+        lists = level if kinds == {list} else [one for one in level if isinstance(one, list)] if list in kinds else []
+        level = list(itertools.chain.from_iterable(lists))
 
 
 def _flat(data):

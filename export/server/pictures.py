@@ -45,7 +45,10 @@ def of_file(place: str, content: bytes, max_megapixels: float) -> Picture:
         start = content[:12]
         raise Refused(f"{place}: not an image; it starts with {start!r}, and a {_listed()} file is expected") from error
     except Image.DecompressionBombError as error:
-        raise too_large(f"{place}: {error}; this server takes up to {max_megapixels:g} (--max_megapixels)") from error
+        raise too_large(
+            f"{place}: the picture has more pixels than Pillow reads ({error}); this server takes up to "
+            f"{max_megapixels:g} megapixels (--max_megapixels). Send a smaller one."
+        ) from error
     except _DAMAGED as error:
         raise Refused(f"{place}: the header of the picture cannot be read ({error})") from error
     check_size(place, height, width, max_megapixels)

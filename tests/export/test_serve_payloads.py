@@ -1,6 +1,7 @@
 """What a request may hold: pictures in any of the forms, and a sentence for everything else."""
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -149,6 +150,31 @@ def test_bytes_that_end_inside_an_element_are_refused():
     cut = elements(png())[:-3]
     tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(cut)}}
     assert "says that it has" in refused(v2, cut, **tensor)
+
+
+@pytest.mark.parametrize("more", ['[["%s"], 1]', '[[[1, 2, "%s"]]]'])
+def test_texts_among_pixels_are_refused_before_an_array_is_made_of_them(more):
+    """A text of 40 kB among 40,000 numbers would be an array of 6.4 GB."""
+    rows = ", ".join([more % ("a" * 40_000), *["1"] * 40_000])
+    with patched_array() as made:
+        said = refused(payloads.of_v1, f'{{"instances": [[{rows}]]}}'.encode(), "application/json", LIMITS)
+    assert "something else than numbers" in said and not made
+
+
+@contextlib.contextmanager
+def patched_array():
+    """Notes calls of np.array, which it does not pass on."""
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payloads.np, "array", made.append)
+        yield made
+
+
+def test_outputs_and_lengths_that_make_no_sense_are_refused():
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
+    body = json.dumps({"inputs": [tensor], "outputs": [{"name": "scores", "parameters": [1]}]}).encode()
+    assert "'parameters' of the output 'scores' is a list" in refused(payloads.of_v2, body, None, LIMITS)
+    assert "expected the length of the JSON" in refused(payloads.of_v2, body, "9" * 5000, LIMITS)
 
 
 def test_a_bomb_is_refused_by_its_header():
