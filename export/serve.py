@@ -77,6 +77,7 @@ def bound(host: str, port: int, flag: str) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(2048)  # Now: two sockets may be bound to one port until one of them listens.
     except OSError as error:
         listening.close()
         raise ValueError(_taken(host, port, flag, error.strerror)) from error
@@ -112,7 +113,7 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
     import kserve
     import uvicorn
 
-    from export.server import limits, rest, rpc
+    from export.server import connections, limits, rest, rpc
     from export.server.model import Recogniser
 
     class Server(uvicorn.Server):
@@ -129,8 +130,8 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
     most = int(serving.max_request_mb * 2**20)
     app = limits.Limits(rest.application(plane), max_bytes=most, max_requests=serving.queue)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=65,
-        timeout_graceful_shutdown=max(1, round(serving.grace_s)), server_header=False,
+        app, http=connections.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
+        timeout_keep_alive=65, timeout_graceful_shutdown=max(1, round(serving.grace_s)), server_header=False,
     )  # fmt: skip
     remote, grpc_port = None, -1
     if serving.grpc_port >= 0:

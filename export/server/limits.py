@@ -13,6 +13,7 @@ from export.server.refusals import Refused, busy, too_large
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 BODY = "tfrecog.body"  # where in the scope of a request its body lies
+SLOWEST = 2**12  # bytes a second of a body: who sends fewer, a few now and then, would hold a place for ever
 LISTENED_ON = 5.0  # seconds that a client may go on to send what was refused; it reads the answer only then
 
 
@@ -27,7 +28,8 @@ class Limits:
         app: what answers.
         max_bytes: of a body, whether or not its length is told before it.
         max_requests: POST requests in work; more are refused.
-        patience: seconds without a byte of an unfinished body, after which it is given up.
+        patience: seconds without a byte of an unfinished body, after which it is given up; and those that it may have
+            more than it needs at the rate `SLOWEST`.
     """
 
     def __init__(self, app, *, max_bytes: int, max_requests: int, patience: float = 20.0):
@@ -66,8 +68,12 @@ class Limits:
         told = headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > self._max_bytes:
             raise self._too_large(f"{int(told) / 2**20:.1f} MB")
-        parts, size, more = [], 0, True
+        parts, size, more, start = [], 0, True, time.monotonic()
         while more:
+            if time.monotonic() - start > self._patience + size / SLOWEST:
+                raise Refused(
+                    f"the body comes too slowly: {size} bytes in {time.monotonic() - start:.0f} seconds", 408, "slow"
+                )
             try:
                 message = await asyncio.wait_for(receive(), self._patience)
             except TimeoutError:

@@ -300,6 +300,15 @@ def test_a_request_that_tells_of_too_much_is_refused_before_it_is_sent(colours):
         assert connection.recv(65536).startswith(b"HTTP/1.1 413")
 
 
+def test_a_head_without_an_end_is_refused_when_it_has_grown_too_large(colours):
+    """One of 200 kB is complete, and refused; the limit is 64 kB."""
+    head = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000
+    with socket.create_connection(("127.0.0.1", colours.port), timeout=60) as connection:
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+    check_colours(colours.predict([coloured(8, 9).tolist()])[0], coloured(8, 9))
+
+
 def test_a_client_that_leaves_has_its_work_dropped(finder):
     name = 'tfrecog_refused_total{reason="client gone"}'
     before, pictures = finder.number(name), finder.number("tfrecog_batch_pictures_sum")
@@ -341,6 +350,18 @@ def test_grpc_refuses_with_the_same_sentences(colours):
     with pytest.raises(asking.NoAnswer, match="RESOURCE_EXHAUSTED"):
         asking.by_grpc(address, "colours", b" " * (1 << 20 | 1))
     check_colours(asking.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
+
+
+def test_grpc_does_not_unpack_what_is_larger_than_a_request_may_be(colours):
+    """8 MB of zeros are 8 kB when they are compressed."""
+    import grpc
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    request = pb.ModelInferRequest(model_name="colours", raw_input_contents=[bytes(8 << 20)])
+    with grpc.insecure_channel(f"127.0.0.1:{colours.grpc_port}") as channel, pytest.raises(grpc.RpcError) as caught:
+        GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60, compression=grpc.Compression.Gzip)
+    assert caught.value.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 def test_metrics_tell_of_requests_batches_and_refusals(colours):
@@ -399,6 +420,13 @@ def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
 def test_a_port_in_use_is_a_sentence(colours):
     with pytest.raises(ValueError, match=rf"--port={colours.port}: cannot listen on 127.0.0.1:{colours.port}"):
         serve.bound("127.0.0.1", colours.port, "port")
+
+
+def test_of_two_servers_that_start_at_one_time_one_has_the_port():
+    with serve.bound("127.0.0.1", 0, "port") as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ValueError, match=f"--port={port}: cannot listen"):
+            serve.bound("127.0.0.1", port, "port")
 
 
 @pytest.mark.parametrize(

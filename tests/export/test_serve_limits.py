@@ -1,0 +1,59 @@
+"""Who sends too slowly, told without a server."""
+
+import asyncio
+import json
+
+import pytest
+
+pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+
+import uvicorn
+
+from export.server import connections, limits
+
+
+def test_a_body_that_drips_is_given_up():
+    """A byte at a time never lets the patience for one piece end."""
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": len(sent) == 0}
+
+    async def send(message):
+        sent.append(message)
+
+    async def nobody(*_):
+        raise AssertionError("the body never ended")
+
+    app = limits.Limits(nobody, max_bytes=10**6, max_requests=1, patience=0.2)
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/x:predict", "headers": []}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))
+    assert sent[0]["status"] == 408 and "too slowly" in json.loads(sent[1]["body"])["error"]
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+def test_a_connection_whose_head_does_not_end_is_closed(said, monkeypatch):
+    monkeypatch.setattr(connections, "PATIENCE", 0.2)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def story():
+        config = uvicorn.Config(app, http=connections.Connection, port=0, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        answer = await asyncio.wait_for(reader.read(), 60)  # until it is closed
+        writer.close()
+        server.should_exit = True
+        await server.shutdown()
+        return answer
+
+    answer = asyncio.run(story())
+    assert answer.startswith(b"HTTP/1.1 200") if b"Host" in said else not answer
