@@ -12,7 +12,7 @@ from PIL import Image
 
 from export import metadata, saved_model, serving
 from tests.export import random_runs
-from tfrecog import classify, detected, flagged, predict, segment
+from tfrecog import classify, detected, evaluate, flagged, predict, segment
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
 from tfrecog.metrics import rle
@@ -101,13 +101,16 @@ def export(flagfile, out, **options):
     return given
 
 
-def exported(recipe, folder) -> Run:
-    """A run of a smoke recipe and its export; what was printed is its output."""
+def exported(recipe, folder, restored=True) -> Run:
+    """A run of a smoke recipe and its export, from the checkpoint or memory; what was printed is its output."""
     flagfile, task, model = random_runs.made(recipe, folder / "run")
     masks = "pasted" if recipe == "mask_rcnn" else "squares"
     with pytest.MonkeyPatch.context() as patch:
         lines = []
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
+        if not restored:
+            in_memory = task, model, None, folder / "run", random_runs.STEP
+            patch.setattr(evaluate, "restore", lambda *_: in_memory)
         experiment = export(flagfile, folder / "model", masks=masks)
     served = tf.saved_model.load(str(folder / "model/1"))
     return Run(experiment, task, model, served, "\n".join(lines))
@@ -166,7 +169,7 @@ def test_the_export_of_every_recipe_answers_as_its_checkpoint(recipe, tmp_path, 
     every = serving.signatures
     # Most of the time goes into graphs: one does, where the other two are only other ways into it.
     monkeypatch.setattr(serving, "signatures", lambda *given: {serving.BYTES: every(*given)[serving.BYTES]})
-    run, encoded = exported(recipe, tmp_path), pictures()[:2]
+    run, encoded = exported(recipe, tmp_path, restored=False), pictures()[:2]
     for answer, one in zip(run.answers("serving_default", image_bytes=encoded), encoded, strict=True):
         assert_equal(answer, run.says(one))
 
