@@ -47,12 +47,17 @@ def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = No
 
 def about(url: str, name: str, timeout: float = 60.0) -> dict[str, Any]:
     """Metadata of a model, of the server's only one without a name; its classes are under "parameters"."""
-    if not name:
-        names = json.loads(ask(f"{url}/v1/models", timeout=timeout)[0])["models"]
-        if len(names) != 1:
-            raise NoAnswer(f"{url} has the models {', '.join(names)}; choose one with --name")
-        (name,) = names
-    return json.loads(ask(f"{url}/v2/models/{urllib.parse.quote(name)}", timeout=timeout)[0])
+    try:
+        if not name:
+            names = json.loads(ask(f"{url}/v1/models", timeout=timeout)[0])["models"]
+            if len(names) != 1:
+                raise NoAnswer(f"{url} has the models {', '.join(names)}; choose one with --name")
+            (name,) = names
+        said = json.loads(ask(f"{url}/v2/models/{urllib.parse.quote(name)}", timeout=timeout)[0])
+        _ = said["name"], said["parameters"]["classes"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise NoAnswer(f"{url} answers otherwise than `python -m export.serve`; is it another server?") from error
+    return said
 
 
 def by_v1(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[str, Any]:
