@@ -16,7 +16,7 @@ Quantize = Literal["none", "float16", "dynamic", "int8"]
 
 # Operations are named by their layers, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D; those outside of all
 # layers by the model alone, as detector_1/add_3, or detector_1/map/while/mul in a loop.
-_LAYERS = r"^[^/;]+_\d+/[^/;]+_\d+/(?!.*/while/)"
+_LAYERS = r"^[^/;]+_\d+/[^/;]+_\d+/(?!(.*/)?while/)"
 # Layers whose outputs are numbers that are compared with one another, or boxes, or where heat maps have their peaks;
 # and the statistics of group norm.
 _ENDS = (

@@ -70,23 +70,12 @@ def branches(experiment):
     return dataclasses.replace(experiment, detector=detector)
 
 
-def keypoints(experiment):
-    """Few and small; their heat maps are read in a loop."""
-    detector = experiment.detector
-    rpn = dataclasses.replace(detector.rpn, infer=dataclasses.replace(detector.rpn.infer, total=12))
-    output = dataclasses.replace(detector.output, max_detections=4)
-    keypoint = dataclasses.replace(detector.keypoint, layers=1, channels=8)
-    detector = dataclasses.replace(detector, rpn=rpn, output=output, keypoint=keypoint)
-    return dataclasses.replace(experiment, detector=detector)
-
-
 def on_proposals(experiment):
     return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, max_proposals=12))
 
 
 RUNS = {
     "mask_rcnn": (branches, CANVAS),
-    "keypoint_rcnn": (keypoints, (64, 64)),
     "spp_net": (on_proposals, CANVAS),
     "rcnn": (on_proposals, CANVAS),
     "segmenter": (lambda experiment: experiment, CANVAS),
@@ -217,7 +206,7 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
 def test_heat_maps_that_a_loop_reads_do_not_hinder_fewer_bits(exported, kind):
     """The loop reads where peaks are, which 256 values do not say; nor does a `dynamic` file round the heat maps."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
-    one = exported("keypoint_rcnn")
+    one = exported("mask_rcnn")
     assert len(lite_convert.parsed(one.content).subgraphs) > 1
     content, report = tflite.quantized(one.content, kind, [one.inputs(), one.inputs()])
     found = run(content, one.inputs())
