@@ -41,10 +41,8 @@ quickstart: $(READY)
 	@$(BIN)/python -c "import json, time; m = json.load(open('$(QUICKSTART)/run/metrics.json'))['metrics']; \
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
 
-# LiteRT, OpenVINO and gRPC get a process without the rest: with them, one of 2,967 tests ended in a segmentation fault.
 test: $(READY)
-	$(BIN)/python -m pytest --ignore=tests/export
-	$(BIN)/python -m pytest tests/export
+	$(BIN)/python -m pytest
 
 check: $(READY)
 	$(BIN)/ruff format --check .
