@@ -157,9 +157,8 @@ def test_openvino_reads_a_classifier_and_an_fcn(model, digits, tmp_path):
     np.save(tmp_path / "images.npy", digits)
     export(random_runs.make("segmenter", tmp_path / "run"), tmp_path / "model", device="any")
     for folder, name in ((model, "scores"), (tmp_path / "model", "labels")):
-        want = (
-            tf.saved_model.load(str(folder / "1")).signatures["image_tensor"](image=tf.constant(digits))[name].numpy()
-        )
+        loaded = tf.saved_model.load(str(folder / "1"))  # Its variables live as long as it is held.
+        want = loaded.signatures["image_tensor"](image=tf.constant(digits))[name].numpy()
         command = [sys.executable, "-c", OPENVINO, folder / "1", name, tmp_path / "images.npy", tmp_path / "got.npy"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
