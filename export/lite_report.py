@@ -19,34 +19,35 @@ def of(content: bytes, plain: bytes, stays_float: Callable[[str], str] | None = 
     """What can be said in JSON of a TFLite file that was made of a plain float32 one.
 
     `operations` counts by name and by what they compute in: int8, dynamic (int8 weights, inputs as they come), float16
-    weights, float32, or other. `float_fallbacks` of an int8 file are the layers with weights that are float32, with the
-    reason; `after_the_network` counts the operations that come after.
+    weights, float32, or other; those in loops too. `float_fallbacks` of an int8 file are the layers with weights that
+    are float32, with the reason; `float_others` counts the float32 operations without weights.
 
     Args:
         stays_float: the reason why an operation with an output of some name is float32, empty if none.
     """
-    graph, model = _main(content)
+    model = parsed(content)
     counts: dict[str, Counter] = {}
-    fallbacks, after = {}, 0
-    weights = _halves(graph, model)
-    for operation in graph.operators:
-        name = _name(model, operation)
-        kind = _kind(graph, operation, name, weights)
-        counts.setdefault(name, Counter())[kind] += 1
-        output = graph.tensors[operation.outputs[0]].name.decode() if len(operation.outputs) else ""
-        reason = stays_float(output) if stays_float else ""
-        if kind == "float32" and reason:
-            if name in _WITH_WEIGHTS and reason != "after the network":
-                fallbacks[layer(output)] = reason
+    fallbacks, others = {}, 0
+    for graph in model.subgraphs:
+        weights = _halves(graph, model)
+        for operation in graph.operators:
+            name = _name(model, operation)
+            kind = _kind(graph, operation, name, weights)
+            counts.setdefault(name, Counter())[kind] += 1
+            if kind != "float32" or not stays_float:
+                continue
+            if name in _WITH_WEIGHTS:
+                output = graph.tensors[operation.outputs[0]].name.decode()
+                fallbacks[layer(output)] = stays_float(output) or "the quantizer left it so"
             else:
-                after += 1
+                others += 1
     return {
         "bytes": len(content),
         "share_of_float32": round(len(content) / len(plain), 4),
         "operations": {name: dict(counts[name]) for name in sorted(counts)},
         "types": dict(sum(counts.values(), Counter())),
         "float_fallbacks": fallbacks,
-        "after_the_network": after,
+        "float_others": others,
     }
 
 
@@ -55,27 +56,25 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
 
     `activation` is the error of a layer's output alone, from its true value to the nearest of its 256 steps, `weights`
     that of its kernel: both as the root of mean squares, over that of the value. `sqnr` (decibels) is of both together.
+    Of a layer that sees several maps it is the worst.
     """
     graph, model = _main(content)
     before, whole = _main(plain)
     kernels = {tensor.name: _values(tensor, whole) for tensor in before.tensors}
     # Names are not unique; of those that operations compute they are.
     place = {before.tensors[i].name: i for operation in before.operators for i in operation.outputs}
-    found: dict[str, dict] = {}
-    activations: dict[str, tuple] = {}
+    found: list[dict] = []
+    activations: list[tuple] = []
     for operation in graph.operators:
-        if _name(model, operation) not in _WITH_WEIGHTS:
+        output = graph.tensors[operation.outputs[0]] if len(operation.outputs) else None
+        if _name(model, operation) not in _WITH_WEIGHTS or output is None or output.type != schema.TensorType.INT8:
             continue
-        output = graph.tensors[operation.outputs[0]]
-        if output.type != schema.TensorType.INT8:
-            continue
-        one = layer(output.name.decode())
         kernel = max((graph.tensors[i] for i in operation.inputs if i >= 0), key=lambda t: _stored(t, model))
         true = kernels.get(kernel.name)
         error = _relative(true, _values(kernel, model)) if true is not None else 0.0
-        found[one] = {"layer": one, "activation": 0.0, "weights": error}
+        found.append({"layer": layer(output.name.decode()), "activation": 0.0, "weights": error})
         if output.name in place:
-            activations[one] = place[output.name], output.quantization
+            activations.append((found[-1], place[output.name], output.quantization))
     # A delegate keeps what is between its operations for itself.
     interpreter = Interpreter(
         model_content=plain,
@@ -85,15 +84,17 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
     runner = interpreter.get_signature_runner(signature)
     for each in inputs:
         runner(**each)
-        for one, (index, quantization) in activations.items():
+        for one, index, quantization in activations:
             value = interpreter.get_tensor(index)
-            error = _relative(value, _rounded(value, quantization))
-            found[one]["activation"] += error / len(inputs)
-    for one in found.values():
+            one["activation"] += _relative(value, _rounded(value, quantization)) / len(inputs)
+    worst: dict[str, dict] = {}
+    for one in found:
         noise = one["activation"] ** 2 + one["weights"] ** 2
         one["sqnr"] = round(-10 * float(np.log10(max(noise, 1e-12))), 1)
         one |= {name: round(float(one[name]), 5) for name in ("activation", "weights")}
-    return sorted(found.values(), key=lambda one: one["sqnr"])
+        if one["sqnr"] < worst.get(one["layer"], {"sqnr": np.inf})["sqnr"]:
+            worst[one["layer"]] = one
+    return sorted(worst.values(), key=lambda one: one["sqnr"])
 
 
 def layer(output: str) -> str:
@@ -118,7 +119,7 @@ def text(report: dict) -> str:
     if report["float_fallbacks"]:
         lines.append("Layers in float32:")
         lines += [f"  {name}: {reason}" for name, reason in report["float_fallbacks"].items()]
-        lines.append(f"and {report['after_the_network']} operations after the network")
+        lines.append(f"and {report['float_others']} operations without weights")
     if report.get("costs"):
         lines.append(
             f"What eight bits cost, worst first ({min(SHOWN, len(report['costs']))} of {len(report['costs'])}):"

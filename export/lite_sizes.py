@@ -6,6 +6,8 @@ from tfrecog.config import Experiment
 from tfrecog.data import image
 from tfrecog.models import lenet
 
+# Side of the largest canvas (pixels): a greater one does not fit in the memory of the machine that converts it.
+MOST = 4096
 # Below it a network's last maps have no cell left.
 LEAST = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
 
@@ -19,6 +21,10 @@ def size_of(experiment: Experiment, text: str) -> tuple[int, int]:
         what = f"--size={text} is no height and width" if text else "--size is missing"
         raise ValueError(f"{what}: give both in pixels, as in --size={_example(experiment)}")
     size = int(found[1]), int(found[2])
+    if max(size) > MOST:
+        raise ValueError(
+            f"--size={_shown(size)}: a file sees {MOST} pixels at most, either way, such as {_example(experiment)}"
+        )
     check = {"detection": _detector, "classification": _classifier, "segmentation": _segmenter}
     check[experiment.task](experiment, size)
     return size

@@ -1,13 +1,11 @@
 """Images of a run's records, as a TFLite file sees them: what an int8 file takes the ranges of its activations from."""
 
-import io
-
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import tensorflow as tf
 
 from export import canvas
 from tfrecog.config import Experiment
-from tfrecog.data import index, records
+from tfrecog.data import image, index, records
 
 
 def images(experiment: Experiment, given: dict, split: str, count: int) -> list[dict[str, np.ndarray]]:
@@ -36,10 +34,10 @@ def images(experiment: Experiment, given: dict, split: str, count: int) -> list[
 
 def _inputs(experiment, given, record):
     try:
-        picture = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+        picture = image.decode(record.encoded).numpy()  # As training sees it.
+    except tf.errors.InvalidArgumentError as error:
         raise ValueError(
-            f"the image {record.filename!r} of {experiment.data.records} cannot be read ({error}); "
+            f"the image {record.filename!r} of {experiment.data.records} cannot be read; "
             "`python -m pipelines.check` names them all"
         ) from error
     placed = canvas.place(picture, given, experiment.data.resize)

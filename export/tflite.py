@@ -5,6 +5,7 @@ python -m export.tflite --flagfile=RUN/experiment.flags --out=model.tflite --siz
 
 import dataclasses
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -103,12 +104,17 @@ def _images(given: Export, seen: dict) -> list[dict]:
 
 
 def _check_out(given: Export) -> None:
-    out = Path(given.out)
-    if out.is_dir():
-        raise ValueError(f"--out={out} is a folder; name a file, as in --out={out / 'model.tflite'}")
-    for path in (out, _report_path(given)):
+    out, report = Path(given.out), _report_path(given)
+    if out.resolve() == report.resolve():
+        raise ValueError(f"--report={report} is the model's file: name another for the report")
+    for flag, path, example in (("out", out, "model.tflite"), ("report", report, "report.json")):
+        if path.is_dir():
+            raise ValueError(f"--{flag}={path} is a folder; name a file, as in --{flag}={path / example}")
         if path.exists() and not given.overwrite:
-            raise ValueError(f"{path} is there already: choose another --out, or give --overwrite")
+            raise ValueError(f"{path} is there already: choose another --{flag}, or give --overwrite")
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise ValueError(f"--{flag}={path}: {there} is no folder that can be written to; choose another")
 
 
 def _report_path(given: Export) -> Path:
@@ -133,6 +139,7 @@ def main(given: Export) -> None:
         plain = export(task, model, still, (height, width), given.input, seen["fit"])
         content, report = quantized(plain, given.quantize, images)
         content = lite_metadata.attach(content, described(task, given, path, step, seen))
+        report["bytes"] = len(content)
         lite_convert.check(content)
         lite_convert.run_once(content)
         print(lite_report.text(report))

@@ -1,5 +1,6 @@
 """TFLite files: what they say is what the model says, of builtins alone; and what cannot be exported is refused."""
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -8,11 +9,13 @@ import re
 import runpy
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
@@ -34,7 +37,9 @@ from export import metadata as metadata_of_runs
 from pipelines import scenes
 from tests.export import random_runs
 from tfrecog import flagged
+from tfrecog.data import records
 
+LAYER = lite_report.layer
 CANVAS, SIZE = (64, 96), (60, 80)
 OUTPUTS = {
     "detection_boxes": "boxes",
@@ -196,6 +201,15 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
     costs = report["costs"]
     assert [cost["sqnr"] for cost in costs] == sorted(cost["sqnr"] for cost in costs)
     assert all(0 < cost["weights"] < 0.1 for cost in costs)
+    with pytest.MonkeyPatch.context() as patch:  # One for each map that a layer sees.
+        patch.setattr(lite_report, "layer", lambda output: output)
+        separate = lite_report.costs(content, one.content, [one.inputs()], "serving_default")
+    assert len(separate) > len(costs)
+    for cost in costs:
+        mine = [each["sqnr"] for each in separate if LAYER(each["layer"]) == cost["layer"]]
+        assert cost["sqnr"] == min(mine), cost["layer"]
+    together = sum(len(graph.operators) for graph in lite_convert.parsed(content).subgraphs)
+    assert sum(report["types"].values()) == together  # Those of loops are among them.
     found = run(content, one.inputs())
     assert np.isfinite(found["detection_boxes"]).all()
     text = lite_report.text(report)
@@ -283,6 +297,8 @@ def refusal(flagfile, out, **options):
         ("mask_rcnn", {}, "--size is missing.*--size=128x128"),
         ("mask_rcnn", {"size": "wide"}, "--size=wide is no height and width"),
         ("mask_rcnn", {"size": "100x320"}, "multiples of 32 pixels, such as 96x320"),
+        ("mask_rcnn", {"size": "32000000x32"}, "4096 pixels at most, either way, such as 128x128"),
+        ("segmenter", {"size": "64x99999"}, "4096 pixels at most"),
         ("classifier", {"size": "64x96"}, "sees a square, such as 32x32"),
         ("classifier", {"fit": "pad"}, "--fit=pad.*the middle of a photo"),
         ("segmenter", {"size": "16x64"}, "32 pixels at least"),
@@ -333,7 +349,37 @@ def test_a_file_that_is_there_stays(flagfiles, tmp_path):
     assert out.read_bytes() == b"mine"
 
 
-def test_representative_images_are_the_records_own_on_the_canvas(tmp_path):
+def test_the_models_and_the_reports_files_can_be_written_and_are_two(flagfiles, tmp_path):
+    """That is said before anything is converted."""
+    flagfile, out = flagfiles("segmenter"), tmp_path / "model.tflite"
+    same = tmp_path / "." / "model.tflite"
+    assert "is the model's file: name another" in refusal(flagfile, out, size="64x64", report=str(same))
+    message = refusal(flagfile, out, size="64x64", report=str(tmp_path), overwrite=True)
+    assert "is a folder; name a file, as in --report=" in message
+    file = tmp_path / "file"
+    file.write_bytes(b"mine")
+    assert f"{file} is no folder that can be written to" in refusal(flagfile, file / "m.tflite", size="64x64")
+    assert "choose another --report" in refusal(flagfile, out, size="64x64", report=str(file))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and file.read_bytes() == b"mine"
+
+
+def test_the_report_has_the_size_of_the_file(exported, tmp_path, monkeypatch):
+    given = flagged.load(tflite.Export(), exported("classifier_digits").flagfile)
+    monkeypatch.setattr(tflite, "export", lambda *_: exported("classifier_digits").content)
+    tflite.main(dataclasses.replace(given, out=str(tmp_path / "new" / "model.tflite")))
+    report = json.loads((tmp_path / "new" / "model.tflite.json").read_text())
+    assert report["bytes"] == (tmp_path / "new" / "model.tflite").stat().st_size
+
+
+def test_a_layer_that_the_quantizer_left_in_float32_is_named(exported):
+    """Here it left all of them, and nobody had told it to."""
+    content = exported("classifier_digits").content
+    fallbacks = lite_report.of(content, content, lambda name: "")["float_fallbacks"]
+    layers = {"backbone/conv1", "backbone/conv2", "fc1", "fc2"}
+    assert fallbacks == {f"classifier/{name}": "the quantizer left it so" for name in layers}
+
+
+def test_representative_images_are_the_records_own_on_the_canvas(tmp_path, monkeypatch):
     scenes.build(str(tmp_path), "train", 4, jobs=1)
     given = {"dtype": "uint8", "size": [64, 96], "fit": "pad"}
     experiment = flagged.load(tflite.Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
@@ -349,3 +395,10 @@ def test_representative_images_are_the_records_own_on_the_canvas(tmp_path):
         representative.images(experiment, given, "train", 0)
     with pytest.raises((ValueError, OSError)):
         representative.images(experiment, given, "absent", 3)
+    sixteen = io.BytesIO()  # bits a pixel, of a middle gray
+    Image.fromarray(np.full([64, 96], 128 * 257, np.uint16)).save(sixteen, "PNG")
+    for encoded, said in ((sixteen.getvalue(), None), (b"text", "cannot be read; `python -m pipelines.check`")):
+        monkeypatch.setattr(records, "decode", lambda _, e=encoded: SimpleNamespace(encoded=e, filename="a.png"))
+        with pytest.raises(ValueError, match=said) if said else contextlib.nullcontext():
+            (one,) = representative.images(experiment, given, "train", 1)
+            assert (one["image"] == 128).all()
