@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import canvas
+from export import canvas, lite_quiet
 from tfrecog import config, flagged, proposals
 
 SIGNATURE, ABOUT = "serving_default", "tfrecog.json"
@@ -118,8 +118,8 @@ def read_metadata(path: str | Path) -> dict:
             metadata = json.loads(files.read(ABOUT))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ValueError(
-            f"{path} is a TFLite file, but without {ABOUT}, which says what its numbers mean: it is not by this "
-            f"library, or something took its metadata away. Make one: {_HOW}"
+            f"{path} is a TFLite file, but without {ABOUT} at its end, which says what its numbers mean: it is not by "
+            f"this library, or not whole, or something took its metadata away. Copy it again, or make one: {_HOW}"
         ) from error
     if metadata.get("format") != 1 or "tflite" not in metadata:
         raise ValueError(f"{path}: its {ABOUT} is not of the format that this version reads. Export it again: {_HOW}")
@@ -143,10 +143,14 @@ def _interpreter(path, threads):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is missing, which runs TFLite files: pip install ai-edge-litert") from error
+        raise ValueError(
+            f"{error.name} is missing, which runs TFLite files: pip install ai-edge-litert (all of this library's "
+            "commands for TFLite files: 'tfrecog[tflite]')"
+        ) from error
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
+        with lite_quiet.interpreter():
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         text = str(error)
         if "custom op" in text or "Select TensorFlow op" in text:

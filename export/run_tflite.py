@@ -21,6 +21,7 @@ from tfrecog.data.info import Category
 from tfrecog.metrics import coco_rows
 
 MIN_SCORE = 0.5
+THREADS = 256  # at most; a machine runs out of them at some thousands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,10 @@ def measure(model: lite_model.LiteModel, path: Path, repeat: int) -> dict:
         `model` and `chain`, each with `median` and `p90`; `peak_mb` of the process, its libraries too; `threads`;
         `repeat`; `photo`, its height and width.
     """
-    picture = photos.load(path)
+    try:
+        picture = photos.load(path)
+    except photos.UNREADABLE as error:
+        raise ValueError(f"--repeat: {path} cannot be read as an image: {error}") from error
     placed = model.place(picture)
     inputs = model.inputs(placed, model.propose(picture))
 
@@ -184,9 +188,14 @@ def check(run: Run) -> None:
         raise ValueError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
     if run.json and not run.repeat:
         raise ValueError("--json is the file for the numbers of --repeat, which is not given")
-    for name, low in (("threads", 0), ("repeat", 0), ("draw_side", 0)):
-        if getattr(run, name) < low:
-            raise ValueError(f"--{name} is at least {low}")
+    for name in ("threads", "repeat", "draw_side"):
+        if getattr(run, name) < 0:
+            raise ValueError(f"--{name} is at least 0")
+    if run.threads > THREADS:
+        raise ValueError(f"--threads is at most {THREADS}")
+    for name in ("min_score", "draw_side"):
+        if not run.out and getattr(run, name) != getattr(Run(), name):
+            raise ValueError(f"--{name} is of what goes to --out, which is not given; --repeat does without")
     if not 0 <= run.min_score <= 1:
         raise ValueError("--min_score is a share, from 0 to 1")
 

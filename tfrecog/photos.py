@@ -2,6 +2,7 @@
 
 import glob
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tfrecog import atomic
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 LARGEST = 65500  # side of a JPEG
+# What Pillow raises for files that are no images, or damaged, or too large.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def find(images: str) -> list[Path]:
@@ -60,12 +63,12 @@ def legible(paths: list[Path], broken: dict[Path, str]) -> Iterator[tuple[int, n
     for number, path in enumerate(tqdm(paths, desc="predict", unit=" images")):
         try:
             yield number, load(path)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             broken[path] = str(error) or type(error).__name__
 
 
 def load(path: Path) -> np.ndarray:
-    """Image uint8 [H, W, 3] of a file, upright; OSError if it is none or is damaged."""
+    """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged."""
     with Image.open(path) as picture:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255.

@@ -134,6 +134,9 @@ def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
     ({"images": ""}, "--images: name the pictures"),
     ({"json": "a.json"}, "--json is the file for the numbers of --repeat"),
     ({"threads": -1}, "--threads is at least 0"),
+    ({"threads": 100000}, "--threads is at most 256"),
+    ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score is of what goes to --out"),
+    ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side is of what goes to --out"),
     ({"min_score": 0.01}, "finds nothing with a score below 0.05"),
     ({"min_score": 1.5}, "--min_score is a share"),
 ])  # fmt: skip
@@ -143,10 +146,30 @@ def test_wrong_flags_end_with_a_sentence(finder, photo, tmp_path, options, messa
         run_tflite.main(run_tflite.Run(**given))
 
 
+@pytest.mark.parametrize("size", [None, 20000])
+def test_the_photo_to_measure_is_named_where_it_cannot_be_read(finder, tmp_path, size):
+    """A text, and 400 megapixels of which Pillow thinks they are a bomb."""
+    path = tmp_path / "a.png"
+    if size:
+        Image.new("1", (size, size)).save(path)
+    else:
+        path.write_text("hello")
+    with pytest.raises(SystemExit, match=f"--repeat: {path} cannot be read as an image: "):
+        run_tflite.main(run_tflite.Run(model=str(finder), images=str(path), repeat=1))
+
+
+def test_what_runs_files_is_named_where_it_is_missing(finder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ValueError, match=r"pip install ai-edge-litert \(.*'tfrecog\[tflite\]'\)"):
+        lite_model.LiteModel(finder)
+
+
 def test_files_that_are_no_models_of_ours_are_refused_with_a_sentence(finder, tmp_path):
     for content, message in (
         (b"not a model at all", "is not a TFLite file"),
-        (finder.read_bytes()[: finder.read_bytes().rindex(b"PK\3\4")], "without tfrecog.json"),
+        (finder.read_bytes()[: finder.read_bytes().rindex(b"PK\3\4")], "without tfrecog.json at its end"),
+        (finder.read_bytes()[:-10], "or not whole"),
     ):
         path = tmp_path / "other.tflite"
         path.write_bytes(content)
@@ -199,5 +222,6 @@ def test_the_process_never_imports_tensorflow(finder, photo, tmp_path):
         [sys.executable, "-c", WITHOUT, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    assert "INFO" not in done.stderr
     assert "without TensorFlow" in done.stdout and "1 detections" in done.stdout
     assert (tmp_path / "seen" / "a.jpg").is_file()
