@@ -3,7 +3,8 @@
 Detections of the same class are pairs where their boxes are nearest. What has no partner within the tolerances is a tie
 where the checkpoint itself is undecided: its score is as near to a threshold as the tolerance, or the checkpoint says
 otherwise once its pixels are off by a hair (`again`): two scores of which either may be greater suppress each other,
-and two anchors compete for the last place among the proposals.
+and two anchors compete for the last place among the proposals. What the artefact has no results of, or none that are
+numbers, is infinitely far away.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from tfrecog.metrics import overlaps
 
 SAME_OBJECT = 0.5  # IoU of detections of the same class that are meant for each other
 STEADY = 0.9  # IoU of a detection with itself in disturbed pixels
+LEAST = 1e-20  # Smaller probabilities are rounded by softmax itself.
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,43 @@ class Differences:
     """What was found in some pictures; the largest difference of each kind, and how many of what there was."""
 
     score: float = 0.0
+    ratio: float = 0.0  # of a classifier: of log(score / best score)
     box: float = 0.0
     mask_probability: float = 0.0
     mask_iou: float = 1.0
     keypoint: float = 0.0
+    keypoint_score: float = 0.0  # of peak logits, relative to the checkpoint's where that is above 1
     pixels: float = 0.0
     detections: int = 0  # of the checkpoint
     matched: int = 0
     only_checkpoint: int = 0
     only_artefact: int = 0
     ties: list = dataclasses.field(default_factory=list)  # dicts: side, label, score, why
+    classes: set = dataclasses.field(default_factory=set)  # labels that the checkpoint gave
 
     def add(self, other: "Differences") -> None:
         """Adds another picture's."""
         for field in dataclasses.fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            summed = field.name in ("detections", "matched", "only_checkpoint", "only_artefact", "ties")
-            value = mine + theirs if summed else (min if field.name == "mask_iou" else max)(mine, theirs)
+            if field.name == "classes":
+                value = mine | theirs
+            elif field.name in ("detections", "matched", "only_checkpoint", "only_artefact", "ties"):
+                value = mine + theirs
+            else:
+                value = (min if field.name == "mask_iou" else max)(mine, theirs)
             setattr(self, field.name, value)
 
 
 def of_scores(checkpoint: dict, artefact: dict) -> Differences:
-    """Of the probabilities of a picture."""
-    return Differences(score=_largest(checkpoint["scores"] - artefact["scores"]))
+    """Of the probabilities of a picture, and of how many times less probable than the best the others are.
+
+    Where one class is all but certain, the others' scores are so small that no difference of theirs shows.
+    """
+    own, other = checkpoint["scores"], artefact["scores"]
+    best = int(np.argmax(own))
+    logs = [np.log(np.maximum(scores.astype(float), LEAST)) for scores in (own, other)]
+    ratios = [values - values[best] for values in logs]
+    return Differences(score=_largest(own - other), ratio=_largest(ratios[0] - ratios[1]), classes={best + 1})
 
 
 def of_label_maps(checkpoint: dict, artefact: dict, again: Callable[[], dict], tolerance: Tolerance) -> Differences:
@@ -69,7 +85,7 @@ def of_label_maps(checkpoint: dict, artefact: dict, again: Callable[[], dict], t
         if np.any(apart & unsteady):
             ties.append({"side": "pixels", "count": int(np.sum(apart & unsteady)), "why": "unsteady"})
         share = float(np.mean(apart & ~unsteady))
-    return Differences(pixels=share, ties=ties)
+    return Differences(pixels=share, ties=ties, classes={int(label) for label in np.unique(checkpoint["labels"])})
 
 
 def of_detections(
@@ -79,13 +95,16 @@ def of_detections(
 
     Args:
         again: what the checkpoint says of the pixels with some noise, another time with other noise.
-        about: the artefact's metadata.
+        about: `min_score`, `mask_threshold`, the rule `paste`, and the size of the `photo` (height, width).
         slots: detections that there can be at most.
     """
     pairs = _pairs(checkpoint, artefact)
     close = [pair for pair in pairs if _within(checkpoint, artefact, pair, tolerance)]
     apart = [pair for pair in pairs if pair not in close]
     found = Differences(detections=len(checkpoint["labels"]), matched=len(close))
+    found.classes = {int(label) for label in checkpoint["labels"]}
+    kept = [pair[0] for pair in close]
+    kept = {name: checkpoint[name][kept] for name in ("labels", "scores", "boxes")}
     memory = _Memory(again)
     undecided = {}
     for side, own, other, used in (
@@ -95,7 +114,7 @@ def of_detections(
         undecided[side] = {}
         for i in range(len(own["labels"])):
             if i not in used:
-                why = _undecided(side, own, i, other, memory, tolerance, about, slots)
+                why = _undecided(side, own, i, other, kept, memory, tolerance, about, slots)
                 undecided[side][i] = why
                 if why:
                     facts = {"side": side, "label": int(own["labels"][i]), "score": float(own["scores"][i]), "why": why}
@@ -158,8 +177,11 @@ def _within(a, b, pair, tolerance):
     return same and _largest(a["boxes"][i] - b["boxes"][j]) <= tolerance.box
 
 
-def _undecided(side, own, i, other, memory, tolerance, about, slots) -> str:
-    """Why detection i of a side need not be among the other's; empty if it should."""
+def _undecided(side, own, i, other, kept, memory, tolerance, about, slots) -> str:
+    """Why detection i of a side need not be among the other's; empty if it should.
+
+    `kept` are the checkpoint's that have a partner, whose doubles nothing excuses.
+    """
     score = float(own["scores"][i])
     if score <= about["min_score"] + tolerance.score:
         return "its score is at the threshold"
@@ -167,8 +189,9 @@ def _undecided(side, own, i, other, memory, tolerance, about, slots) -> str:
         return "there was no room for it"
     for said in memory:
         if side == "artefact":
-            # Said by the checkpoint too, once its pixels are off by a hair.
-            if any(_within(said, own, (k, i), tolerance) for k, j in _pairs(said, own) if j == i):
+            # Said by the checkpoint too, once its pixels are off by a hair, and in addition to what it has said.
+            known = {k for k, _ in _pairs(said, kept)}
+            if any(_within(said, own, (k, i), tolerance) for k, j in _pairs(said, own) if j == i and k not in known):
                 return "the checkpoint is undecided"
         else:
             same = said["labels"] == own["labels"][i]
@@ -186,11 +209,14 @@ def _of_pair(checkpoint, artefact, a, b, memory, tolerance, about) -> Difference
     )
     if "masks" in checkpoint and "masks" in artefact:
         found.mask_probability = _largest(checkpoint["masks"][a] - artefact["masks"][b])
-    if "masks" in checkpoint and ("masks" in artefact or "pasted" in artefact):
-        found.mask_iou = _mask_iou(checkpoint, artefact, a, b, tolerance, about)
-    if "keypoints" in checkpoint and "keypoints" in artefact:
-        found.keypoint, ties = _of_keypoints(checkpoint, artefact, a, b, memory, tolerance)
-        found.ties += ties
+    if "masks" in checkpoint:
+        there = "masks" in artefact or "pasted" in artefact
+        found.mask_iou = _mask_iou(checkpoint, artefact, a, b, tolerance, about) if there else 0.0
+    if "keypoints" in checkpoint:
+        found.keypoint = found.keypoint_score = float("inf")
+        if "keypoints" in artefact:
+            found.keypoint, found.keypoint_score, ties = _of_keypoints(checkpoint, artefact, a, b, memory, tolerance)
+            found.ties += ties
     return found
 
 
@@ -218,8 +244,11 @@ def _mask_iou(checkpoint, artefact, a, b, tolerance, about) -> float:
 
 
 def _of_keypoints(checkpoint, artefact, a, b, memory, tolerance):
-    """Largest distance of two sets of keypoints, but of those of which the checkpoint is undecided, and these."""
-    distance = np.abs(checkpoint["keypoints"][a, :, :2] - artefact["keypoints"][b, :, :2]).max(-1)
+    """Largest distance of two sets of keypoints, and of their scores, but of those of which the checkpoint is
+    undecided, and these."""
+    apart = np.abs(checkpoint["keypoints"][a] - artefact["keypoints"][b])
+    apart = np.where(np.isfinite(apart), apart, np.inf)
+    distance, scores = apart[:, :2].max(-1), apart[:, 2] / np.maximum(np.abs(checkpoint["keypoints"][a, :, 2]), 1)
     far = distance > tolerance.box
     ties = []
     if far.any():
@@ -235,8 +264,8 @@ def _of_keypoints(checkpoint, artefact, a, b, memory, tolerance):
         for joint in np.flatnonzero(~decided):
             facts = {"side": "keypoint", "label": int(artefact["labels"][b]), "joint": int(joint)}
             ties.append(facts | {"score": float(artefact["scores"][b]), "why": "the checkpoint is undecided"})
-        distance = np.where(decided, distance, 0)
-    return float(distance.max(initial=0)), ties
+        distance, scores = np.where(decided, distance, 0), np.where(decided, scores, 0)
+    return float(distance.max(initial=0)), float(scores.max(initial=0)), ties
 
 
 def _largest(difference) -> float:

@@ -13,6 +13,9 @@ KINDS = {
     "dynamic": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.01),
     "int8": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.03),
 }
+# What logits may differ by, of a difference of scores. Of two classes, a probability changes by a quarter of what the
+# logit does, at most; the largest of many logits with some error is off by more than one is.
+LOGITS = 10
 
 
 def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bool) -> list[dict]:
@@ -27,14 +30,19 @@ def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bo
 
     if task == "segmentation":
         row("pixels with another label", found.pixels, tolerance.pixels, found.pixels <= tolerance.pixels, "{:.2e}")
+        row("classes, seen by the checkpoint", len(found.classes), None, True, "{:d}")
         return rows
     if task == "detection":
         row("detections of the checkpoint", found.detections, None, True, "{:d}")
         row("matched", found.matched, None, True, "{:d}")
         row("only of the checkpoint", found.only_checkpoint, 0, found.only_checkpoint == 0, "{:d}")
         row("only of the artefact", found.only_artefact, 0, found.only_artefact == 0, "{:d}")
-        row("ties, counted nowhere else", len(found.ties), None, True, "{:d}")
+        # More of them than what is proven are no exceptions.
+        row("ties, counted nowhere else", len(found.ties), found.matched, len(found.ties) <= found.matched, "{:d}")
     row("scores, largest difference", found.score, tolerance.score, found.score <= tolerance.score, "{:.2e}")
+    logits = LOGITS * tolerance.score
+    if task == "classification":
+        row("log(score / best score)", found.ratio, logits, found.ratio <= logits, "{:.2e}")
     if task == "detection":
         row("boxes, pixels", found.box, tolerance.box, found.box <= tolerance.box, "{:.2e}")
         if "masks" in parts:
@@ -43,6 +51,8 @@ def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bo
             row("masks, probabilities", found.mask_probability, None, True, "{:.2e}")
         if "keypoints" in parts:
             row("keypoints, pixels", found.keypoint, tolerance.box, found.keypoint <= tolerance.box, "{:.2e}")
+            row("keypoints' scores, relative", found.keypoint_score, logits, found.keypoint_score <= logits, "{:.2e}")
+    row("classes, seen by the checkpoint", len(found.classes), None, True, "{:d}")
     return rows
 
 

@@ -42,6 +42,13 @@ def test_a_box_that_is_off_is_a_difference_and_no_tie():
     assert counts(got) == (2, 0, 0, 0) and got.box == 1
 
 
+def test_a_double_of_a_detection_is_no_tie():
+    """That the checkpoint's box is nearer to the double than to its partner, once its pixels are off, makes it none."""
+    double = found((1, 0.9, A), (1, 0.9, np.add(A, 0.02)), (2, 0.6, B))
+    again = found((1, 0.9, np.add(A, 0.03)), (2, 0.6, B))
+    assert counts(of(TWO, double)) == counts(of(TWO, double, again=lambda: again)) == (2, 0, 1, 0)
+
+
 def test_what_only_one_side_has_is_counted():
     assert counts(of(TWO, found((1, 0.9, A)))) == (1, 1, 0, 0)
     assert counts(of(TWO, found((1, 0.9, A), (2, 0.6, B), (2, 0.5, FAR)))) == (2, 0, 1, 0)
@@ -119,6 +126,36 @@ def test_keypoints_count_where_the_checkpoint_is_decided():
     assert got.keypoint == 0 and [tie["joint"] for tie in got.ties] == [0]
 
 
+def test_branches_that_the_artefact_lacks_are_infinitely_far_away():
+    rows = ((1, 0.9, A),)
+    points = np.array([[[12, 15, 4.0], [18, 20, 4]]])
+    both = found(*rows, keypoints=points, masks=masks(1))
+    got = of(both, found(*rows))
+    assert got.mask_iou == 0 and got.keypoint == got.keypoint_score == np.inf
+    missing = points.copy()
+    missing[0, 1] = np.nan
+    got = of(both, both | {"keypoints": missing})
+    assert got.keypoint == np.inf and got.mask_iou == 1
+
+
+def test_scores_of_keypoints_are_compared():
+    rows = ((1, 0.9, A),)
+    own, other = (found(*rows, keypoints=np.array([[[12, 15, 4.0], [18, 20, score]]])) for score in (4.0, 5.0))
+    got = of(own, other)
+    assert got.keypoint == 0 and got.keypoint_score == 0.25
+
+
+def test_classifiers_are_compared_where_one_class_is_all_but_certain():
+    """Of logits 20, 0 and 2, or 20, 2 and 0, the probabilities are 1, 2e-9 and 2e-8: no difference shows in them."""
+    own, other = ({"scores": np.exp(np.array([0, a, b]), dtype=np.float32)} for a, b in ((-20, -18), (-18, -20)))
+    got = differences.of_scores(own, other)
+    assert got.score < 1e-7 and got.ratio == pytest.approx(2, abs=1e-5)
+    assert differences.of_scores(own, {"scores": own["scores"] * np.nan}).ratio == np.inf
+    # A probability of zero is as good as one of 1e-30.
+    own, other = ({"scores": np.array([1, rest], np.float32)} for rest in (0, 1e-30))
+    assert differences.of_scores(own, other).ratio == 0
+
+
 def test_label_maps_count_where_the_checkpoint_is_decided():
     labels = np.ones([10, 10], int)
     other, again = labels.copy(), labels.copy()
@@ -131,3 +168,4 @@ def test_pictures_are_added_up():
     total = of(TWO, found((1, 0.9, A)))
     total.add(of(TWO, found((1, 0.9, np.add(A, 1)), (2, 0.6, B))))
     assert (total.detections, total.matched, total.only_checkpoint, total.box) == (4, 3, 1, 1)
+    assert total.classes == {1, 2}
