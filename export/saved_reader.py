@@ -8,6 +8,12 @@ import tensorflow as tf
 from export import lite_model, metadata, serving, versions
 from tfrecog import proposals, run_lengths
 
+SIGNATURES = (serving.PIXELS, serving.BYTES)
+
+
+class Contradiction(ValueError):
+    """Results of a model do not fit each other, or its metadata."""
+
 
 class SavedReader:
     """A model of this library in the folder of a SavedModel."""
@@ -18,20 +24,32 @@ class SavedReader:
         self.metadata = metadata.load(self.path)
         try:
             self._model = tf.saved_model.load(str(self.path))  # The signature does not keep it alive.
-            self._call = self._model.signatures[serving.PIXELS]
+            self._calls = {name: self._model.signatures[name] for name in SIGNATURES}
         except (OSError, KeyError, tf.errors.OpError) as error:
             raise ValueError(f"{self.path} cannot be loaded ({str(error).splitlines()[0]}); export it again") from error
-        self._inputs = self._call.structured_input_signature[1]
 
-    def predict(self, picture: np.ndarray) -> dict[str, np.ndarray]:
-        """See `artefact.Artefact`."""
-        given = {"image": tf.constant(picture[None])}
-        if "proposals" in self._inputs:
-            given["proposals"] = tf.constant(self._propose(picture)[None], tf.float32)
-        said = {name: value[0].numpy() for name, value in self._call(**given).items()}
-        if self.metadata["task"] != "detection":
-            return {name: said[name] for name in ("scores", "labels") if name in said}
+    def predict(self, picture: np.ndarray, signature: str = serving.PIXELS) -> dict[str, np.ndarray]:
+        """See `artefact.Artefact`; a `signature` of encoded pictures gets it as a PNG file."""
+        call = self._calls[signature]
+        given = {"image": tf.constant(picture)}
+        if signature == serving.BYTES:
+            given = {"image_bytes": tf.io.encode_png(picture)}
+        if "proposals" in call.structured_input_signature[1]:
+            given["proposals"] = tf.constant(self._propose(picture), tf.float32)
+        said = {name: value[0].numpy() for name, value in call(**{k: v[None] for k, v in given.items()}).items()}
+        if self.metadata["task"] == "segmentation":
+            return {"labels": said["labels"]}
+        if self.metadata["task"] == "classification":
+            order = np.argsort(-said["scores"], kind="stable")[: len(said["classes"])]
+            self._check("classes", said["classes"], order + 1)
+            return {"scores": said["scores"]}
         filled = said["detection_classes"] > 0
+        self._check("detection_class_names", said["detection_class_names"][filled], said["detection_classes"][filled])
+        if not filled[: said["num_detections"]].all() or said["num_detections"] != filled.sum():
+            raise Contradiction(
+                f"{self.path}: num_detections is {said['num_detections']}, and detections are in the slots "
+                f"{np.flatnonzero(filled).tolist()}; export it again"
+            )
         found = {own: said[name][filled] for name, own in lite_model.DETECTIONS.items() if name in said}
         if "masks" in found:
             form = self.metadata.get("masks", "squares")
@@ -43,6 +61,15 @@ class SavedReader:
                 dense = [run_lengths.to_mask(one, height, width) for one in runs]
                 found["pasted"] = np.stack(dense) if dense else np.zeros([0, height, width], bool)
         return found
+
+    def _check(self, output, said, labels):
+        known = metadata.names(self.metadata)
+        for name, label in zip(said, labels, strict=True):
+            if label > len(known) or name.decode() != known[label - 1]:
+                raise Contradiction(
+                    f"{self.path}: {output} says {name.decode()!r} where the label is {label}, and of the classes in "
+                    f"{metadata.FILE} that is {known[label - 1 : label]}; export it again"
+                )
 
     def _propose(self, picture):
         words = self.metadata.get("proposals")

@@ -2,7 +2,8 @@
 
 python -m export.verify --flagfile=RUN/experiment.flags --artefact=model.tflite --images='photos/*.jpg'
 
-The exit status is 1 if they differ by more than the tolerances, and 2 if there is nothing to compare.
+The exit status is 1 if they differ by more than the tolerances, and 2 if nothing can be compared. A SavedModel gets
+pictures by its signatures image_tensor and serving_default in turn; int8 is judged by its accuracy alone.
 """
 
 import dataclasses
@@ -11,14 +12,16 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tensorflow as tf
 
-from export import accuracy, artefact, differences, lite_graph, lite_model, metadata, verdict
+from export import accuracy, artefact, comparable, differences, lite_model, metadata, saved_reader, verdict
 from export.checkpoint_reader import CheckpointReader
 from tfrecog import checkpoints, evaluate, flagged, interruption, limits, memory, photos, seen
 from tfrecog.config import Experiment
 
 REPORT = "verify.json"
+VARIED = 1e-3  # Scores that differ by less from picture to picture are those of a network that has learnt nothing.
 NONE = -1.0  # of a tolerance's flag: that of the kind of artefact
 SAYS = "1e-5 of a SavedModel, 1e-4 of a TFLite file in float32, 1e-2 in float16 and with dynamic ranges; -1: that"
 
@@ -54,60 +57,6 @@ class Verification(Experiment):
     threads: Annotated[int, "Threads of a TFLite file. 0: as many as there are cores."] = 0
 
 
-class Unfit(ValueError):
-    """The artefact is none of this run."""
-
-
-def kind_of(about: dict, run: Experiment) -> str:
-    """The kind of an artefact, which `verdict.KINDS` has tolerances for."""
-    if "tflite" in about:
-        return about["tflite"]["quantize"]
-    return "SavedModel" if about["precision"] in ("float32", run.train.precision) else "bfloat16"
-
-
-def experiment_of(given: Verification, about: dict) -> Experiment:
-    """The artefact's experiment with the run's folders: both are compared with what the artefact was exported with."""
-    run, exported = metadata.plain(given), lite_model.experiment_of(about)
-    if exported.task != run.task:
-        raise Unfit(f"{given.artefact} is of --task={exported.task}, and the run of {run.task}: choose another")
-    train = dataclasses.replace(run.train, precision=exported.train.precision, replicas=1)
-    data = dataclasses.replace(exported.data, records=run.data.records, eval_split=run.data.eval_split)
-    experiment = dataclasses.replace(exported, workdir=run.workdir, data=data, train=train)
-    if "tflite" in about:
-        experiment = lite_graph.still(experiment)
-    elif about["precision"] == "bfloat16":  # Compared with the run's own.
-        experiment = dataclasses.replace(experiment, train=dataclasses.replace(train, precision=run.train.precision))
-    return experiment
-
-
-def changed(run: Experiment, experiment: Experiment) -> list[str]:
-    """Flags of inference that the artefact was exported with and the run has otherwise."""
-    read = (
-        "data.eval_short_side",
-        "data.long_side",
-        "data.tight",
-        "data.resize",
-        "detector.",
-        "classifier.crop",
-        "segmenter.",
-    )
-    return [
-        f"--{path}={new} (run: {old})"
-        for path, (old, new) in flagged.differences(run, experiment).items()
-        if path.startswith(read) and path != "data.eval_split"
-    ]
-
-
-def check_classes(about: dict, info, given: Verification) -> None:
-    """Unfit if an artefact has other classes than the run."""
-    own, trained = metadata.names(about), list(info.names)
-    if own != trained:
-        raise Unfit(
-            f"{given.artefact} has {len(own)} classes ({', '.join(own[:5])}, ...), and the run {len(trained)} "
-            f"({', '.join(trained[:5])}, ...): it is of another run"
-        )
-
-
 def tolerance_of(given: Verification, kind: str) -> tuple[differences.Tolerance, float]:
     """The tolerances of a kind, as the flags change them."""
     tolerance, ap = verdict.KINDS[kind]
@@ -121,23 +70,58 @@ def compare(
     reader: CheckpointReader, model: artefact.Artefact, paths, tolerance
 ) -> tuple[differences.Differences, dict]:
     """Differences over the images at `paths`, and the files that could not be read, with the reason."""
-    total, broken = differences.Differences(), {}
-    task, slots = reader.experiment.task, reader.experiment.detector.output.max_detections
+    total, broken, first, varied = differences.Differences(), {}, None, False
+    task, output = reader.experiment.task, reader.experiment.detector.output
+    asked = {"min_score": output.min_score, "mask_threshold": output.mask_threshold, "paste": output.paste}
     on = functools.partial(reader.on_canvas, model) if isinstance(model, lite_model.LiteModel) else reader.predict
     for number, picture in photos.legible(paths, broken):
-        own, other = on(picture), model.predict(picture)
+        own = on(picture)
+        if isinstance(model, saved_reader.SavedReader):
+            other = model.predict(picture, saved_reader.SIGNATURES[number % len(saved_reader.SIGNATURES)])
+        else:
+            other = model.predict(picture)
         again = functools.partial(on, picture, noise=tolerance.noise)
         if task == "detection":
-            about = model.metadata | {"photo": picture.shape[:2]}
-            found = differences.of_detections(own, other, again, tolerance, about, slots)
+            about = asked | {"photo": picture.shape[:2]}
+            found = differences.of_detections(own, other, again, tolerance, about, output.max_detections)
         elif task == "classification":
             found = differences.of_scores(own, other)
+            first = own["scores"] if first is None else first
+            varied |= found.score > tolerance.score or np.abs(own["scores"] - first).max() > VARIED
         else:
             found = differences.of_label_maps(own, other, again, tolerance)
         for tie in found.ties:
             tie["image"] = str(paths[number])
         total.add(found)
+    if task == "segmentation":
+        varied = len(total.classes) > 1 or total.pixels > 0
+    for file, reason in broken.items():
+        print(f"not read: {file}: {reason}", file=sys.stderr)
+    if nothing := _nothing(task, total, varied, len(paths) - len(broken), output.min_score):
+        raise ValueError(f"--images: {nothing}")
     return total, broken
+
+
+def _nothing(task, found, varied, done, min_score) -> str:
+    """Why nothing was compared; empty if something was."""
+    if not done:
+        return "not one of the files could be read as an image"
+    if task == "detection":
+        if found.matched + found.only_checkpoint + found.only_artefact:
+            return ""
+        if found.ties:
+            return f"all {len(found.ties)} detections are ties, so nothing is proven: choose others"
+        return (
+            f"in {done} images neither finds anything with a score above {min_score:g}, so there is nothing to "
+            "compare: choose others, or export with a lower --detector.output.min_score"
+        )
+    if varied or (task == "classification" and done == 1):
+        return ""
+    what = "scores for every picture" if task == "classification" else "label for every pixel"
+    return (
+        f"in {done} images the checkpoint has the same {what}, which another model may have too: choose others, or "
+        "train it"
+    )
 
 
 def verify(given: Verification) -> bool:
@@ -146,9 +130,9 @@ def verify(given: Verification) -> bool:
     paths = photos.find(given.images)
     model = artefact.load(given.artefact, given.threads)
     about = model.metadata
-    experiment = experiment_of(given, about)
-    check_classes(about, evaluate.dataset_of(experiment), given)
-    kind = kind_of(about, given)
+    experiment = comparable.experiment_of(metadata.plain(given), about, given.artefact)
+    comparable.check_metadata(about, experiment, evaluate.dataset_of(experiment), given.artefact)
+    kind = comparable.kind_of(about, given)
     left_out = accuracy.why_not(experiment, metadata.names(about))
     strict = kind != "int8" or (given.score_tolerance, given.box_tolerance, given.pixel_tolerance) != (NONE,) * 3
     if left_out and not strict:
@@ -156,17 +140,19 @@ def verify(given: Verification) -> bool:
     tolerance, ap = tolerance_of(given, kind)
     task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
     if step != about["step"]:
-        raise Unfit(
+        raise comparable.Unfit(
             f"{given.artefact} was made of {about['checkpoint']}, and {path} is of step {step}: name the other with "
             "--checkpoint, or export again"
         )
     reader = CheckpointReader(task, network, experiment)
     print(f"{path} against {given.artefact} ({kind})", flush=True)
-    if other := changed(metadata.plain(given), experiment):
+    if other := comparable.changed(metadata.plain(given), experiment):
         print(f"Both with what the artefact was exported with: {', '.join(other)}")
     tf.random.set_seed(0)
     found, broken = compare(reader, model, paths, tolerance)
-    rows = _judged(found, experiment, about, tolerance, strict, broken, paths)
+    rows = _judged(found, experiment, about, tolerance, strict)
+    print(f"{len(paths) - len(broken)} of {len(paths)} images:\n{verdict.text_of(rows)}", flush=True)
+    _print_ties(found)
     numbers = {}
     if left_out:
         print(f"Accuracy is left out: {left_out}")
@@ -176,10 +162,16 @@ def verify(given: Verification) -> bool:
             models["checkpoint on its pixels"] = functools.partial(reader.on_canvas, model)
         numbers = accuracy.measure(experiment, models, given.count, about)
         measured = verdict.judged_accuracy(numbers, experiment.task, kind, ap)
+        if not strict and all(row["each"]["checkpoint"] <= ap for row in measured):
+            raise ValueError(
+                f"the checkpoint's accuracy on {experiment.data.eval_split} is {ap:g} at most, which proves nothing of "
+                "an artefact in int8: train it, or give it other --data.records"
+            )
         rows += measured
         print(f"{numbers['artefact']['images']} images of {experiment.data.eval_split}:\n{verdict.text_of(measured)}")
     fine = all(row["fine"] for row in rows)
-    print(f"The artefact {'is as the checkpoint' if fine else 'differs from the checkpoint by more than it may'}")
+    same = "as the checkpoint" if strict else "as accurate as the checkpoint (int8 is not judged by single results)"
+    print(f"The artefact {f'is {same}' if fine else 'differs from the checkpoint by more than it may'}")
     if given.out:
         report = {"fine": fine, "kind": kind, "artefact": given.artefact, "checkpoint": str(path), "step": step}
         report |= {"tolerance": dataclasses.asdict(tolerance) | {"ap": ap}, "rows": rows, "accuracy": numbers}
@@ -188,29 +180,20 @@ def verify(given: Verification) -> bool:
     return fine
 
 
-def _judged(found, experiment, about, tolerance, strict, broken, paths):
-    """The table's rows of the images, which are printed; ValueError if nothing was compared."""
-    for file, reason in broken.items():
-        print(f"not read: {file}: {reason}", file=sys.stderr)
-    done = len(paths) - len(broken)
-    if not done:
-        raise ValueError(f"not one of {len(paths)} files could be read as an image")
-    if experiment.task == "detection" and not found.detections + found.only_artefact:
-        raise ValueError(
-            f"--images: in {done} images neither finds anything with a score above {about['min_score']:g}, so there is "
-            "nothing to compare: choose others, or export with a lower --detector.output.min_score"
-        )
+def _judged(found, experiment, about, tolerance, strict):
+    """The table's rows of the images."""
     parts = {name for name in ("masks", "keypoints") if getattr(experiment.detector, name)}
     if "masks" in parts and about.get("masks", "squares") == "squares":
         parts.add("squares")
-    rows = verdict.judged(found, experiment.task, parts, tolerance, strict)
-    print(f"{done} images:\n{verdict.text_of(rows)}", flush=True)
+    return verdict.judged(found, experiment.task, parts, tolerance, strict)
+
+
+def _print_ties(found):
     reasons: dict[str, int] = {}
     for tie in found.ties:
         reasons[tie["why"]] = reasons.get(tie["why"], 0) + tie.get("count", 1)
     for why, count in reasons.items():
         print(f"    {count}: {why}")
-    return rows
 
 
 def _check(given):
@@ -230,6 +213,9 @@ def main(given: Verification) -> None:
     """Compares; what the user can mend ends the program with a message."""
     try:
         fine = verify(given)
+    except saved_reader.Contradiction as error:
+        print(f"The artefact contradicts itself: {error}", file=sys.stderr)
+        sys.exit(1)
     except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -12,7 +12,7 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 from export import saved_model, tflite, verify
 from pipelines import scenes
 from tests.export import random_runs, stand_in
-from tfrecog import checkpoints, flagged, tasks
+from tfrecog import checkpoints, flagged
 from tfrecog.data import info
 
 
@@ -43,7 +43,16 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A run of a small classifier without records."""
-    return random_runs.make("classifier_digits", tmp_path_factory.mktemp("digits"))
+    return decided_digits(tmp_path_factory.mktemp("digits"))
+
+
+def decided_digits(folder, gain=30.0):
+    """A run whose last layer is so many times what a new network's is, so that pictures have scores of their own."""
+    flagfile, _, model = random_runs.made("classifier_digits", folder)
+    kernel = [variable for variable in model.trainable_variables if variable.path.endswith("kernel")][-1]
+    kernel.assign(kernel * gain)
+    checkpoints.save(folder, random_runs.STEP, model, None, keep=1)
+    return flagfile
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +64,9 @@ def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, 
     assert run(digits, digits_lite, photos, out=str(tmp_path)) == 0
     report = json.loads((tmp_path / verify.REPORT).read_text())
     assert report["fine"] and report["kind"] == "none" and len(report["images"]) == 2
-    (row,) = report["rows"]
-    assert 0 <= row["value"] <= row["limit"] == 1e-4
+    score, ratio, classes = report["rows"]
+    assert 0 <= score["value"] <= score["limit"] == 1e-4 and 0 < ratio["value"] <= ratio["limit"] == 1e-3
+    assert classes["value"] >= 1 and classes["limit"] is None
     assert "Accuracy is left out: no --data.records" in capsys.readouterr().out
     saved = exported(saved_model, digits, tmp_path / "saved")
     assert run(digits, saved, photos) == run(digits, tmp_path / "saved" / "1", photos) == 0
@@ -64,17 +74,33 @@ def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, 
 
 def test_a_changed_artefact_fails(digits, photos, tmp_path, capsys):
     """The weights of its last layer are a tenth greater."""
-    other = random_runs.make("classifier_digits", tmp_path)
-    experiment = flagged.load(verify.Experiment(), other)
-    model = tasks.build(experiment, random_runs.INFO).build()
-    checkpoints.restore(checkpoints.latest(str(tmp_path)), model)
-    kernel = [variable for variable in model.trainable_variables if variable.path.endswith("kernel")][-1]
-    kernel.assign(kernel * 1.1)
-    checkpoints.save(tmp_path, random_runs.STEP, model, None, keep=1)
-    changed = exported(tflite, other, tmp_path / "changed.tflite")
+    changed = exported(tflite, decided_digits(tmp_path, 33.0), tmp_path / "changed.tflite")
     assert run(digits, changed, photos) == 1
     assert "TOO FAR" in capsys.readouterr().out
     assert run(digits, changed, photos, score_tolerance=0.5) == 0
+
+
+def test_a_checkpoint_that_says_the_same_of_every_picture_proves_nothing(photos, tmp_path, capsys):
+    flagfile = decided_digits(tmp_path, 0.0)
+    assert run(flagfile, exported(tflite, flagfile, tmp_path / "model.tflite"), photos) == 2
+    assert "in 2 images the checkpoint has the same scores for every picture" in capsys.readouterr().err
+
+
+def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_path, capsys):
+    """Two classes have changed places in it, in the folder's texts and in the run, and not in the network's answers."""
+    from export import metadata, versions
+
+    exported(saved_model, digits, tmp_path)
+    version = versions.latest(tmp_path)
+    about = metadata.load(version)
+    about["classes"][0:2] = about["classes"][1::-1]
+    metadata.write(version / metadata.EXTRA, about)
+    order = (1, 0, *range(2, 6))
+    given = dataclasses.replace(random_runs.INFO, categories=tuple(random_runs.INFO.categories[i] for i in order))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify.evaluate, "dataset_of", lambda _: given)
+        assert run(digits, tmp_path, photos) == 1
+    assert "classes says" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +140,46 @@ def test_a_detector_that_finds_other_things_fails(detector, photos, tmp_path):
     metadata = {name: value for name, value in about.items() if name != "tflite"}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
     assert run(detector[0], other, photos, count=1) == 1
+
+
+def test_a_file_that_is_no_picture_is_named_and_the_others_are_compared(digits, digits_lite, photos, tmp_path, capsys):
+    (tmp_path / "torn.png").write_bytes((photos / "0.png").read_bytes()[:100])
+    assert run(digits, digits_lite, f"{photos},{tmp_path / 'torn.png'}") == 0
+    said = capsys.readouterr()
+    assert "2 of 3 images:" in said.out and f"not read: {tmp_path / 'torn.png'}" in said.err
+    assert run(digits, digits_lite, tmp_path / "torn.png") == 2
+    assert "not one of the files could be read" in capsys.readouterr().err
+
+
+def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, photos, tmp_path, capsys):
+    """An AP of 0 is as the checkpoint's AP of 0."""
+    from export import lite_model
+
+    about = lite_model.read_metadata(detector[1])
+    metadata = about | {"tflite": about["tflite"] | {"quantize": "int8"}}
+    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
+    assert run(detector[0], other, photos, count=1) == 2
+    assert "which proves nothing of an artefact in int8" in capsys.readouterr().err
+
+
+def test_metadata_that_would_excuse_detections_are_refused(detector, photos, tmp_path, capsys):
+    """No score is above a min_score of 1, so each would be a tie."""
+    from export import lite_model
+
+    about = lite_model.read_metadata(detector[1]) | {"min_score": 1.0}
+    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **about)
+    assert run(detector[0], other, photos, count=1) == 2
+    assert "its metadata has the min_score 1.0, and its flags 0.05" in capsys.readouterr().err
+
+
+def test_more_ties_than_matches_fail():
+    from export import differences, verdict
+
+    ties = [{"why": "the checkpoint is undecided"}] * 3
+    for matched, fine in ((3, True), (2, False)):
+        found = differences.Differences(detections=5, matched=matched, ties=ties)
+        rows = verdict.judged(found, "detection", set(), verdict.KINDS["none"][0], True)
+        assert all(row["fine"] for row in rows) == fine
 
 
 @pytest.mark.parametrize("options, message", [
