@@ -3,8 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from export import canvas, lite_model
+from export import artefact, canvas, lite_model
 from tfrecog import classify, predict, proposals, segment
+
+ROUNDED = 0.51  # of a gray level: what a canvas in uint8 may be off, and the resizing before it
 
 
 class CheckpointReader:
@@ -32,8 +34,15 @@ class CheckpointReader:
         return self._said(batch, canvas.Placed(batch["image"], size, picture.shape[:2]), noise)
 
     def on_canvas(self, model: lite_model.LiteModel, picture: np.ndarray, noise: float = 0.0) -> dict[str, np.ndarray]:
-        """The same of the very pixels that a TFLite file sees."""
+        """The same of the very pixels that a TFLite file sees, which for a classifier have to be its own."""
         placed = model.place(picture)
+        if self.experiment.task == "classification" and model.size == (self.experiment.classifier.crop,) * 2:
+            own = classify.input_of(picture, self.experiment.data, self.experiment.classifier.crop)
+            if (off := float(np.abs(own - placed.image).max())) > ROUNDED:
+                raise artefact.Contradiction(
+                    f"{model.path}: what its metadata cut out of the photo is up to {off:.3g} gray levels off what the "
+                    "checkpoint is evaluated on; export it again"
+                )
         batch = {"image": tf.constant(placed.image[None], tf.float32)}
         if self.experiment.task == "detection":
             batch |= {"size": tf.constant([placed.size], tf.int32), "scale": tf.constant(placed.scale[None])}

@@ -5,14 +5,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from export import lite_model, metadata, serving, versions
+from export import artefact, lite_model, metadata, serving, versions
 from tfrecog import proposals, run_lengths
 
 SIGNATURES = (serving.PIXELS, serving.BYTES)
-
-
-class Contradiction(ValueError):
-    """Results of a model do not fit each other, or its metadata."""
 
 
 class SavedReader:
@@ -46,7 +42,7 @@ class SavedReader:
         filled = said["detection_classes"] > 0
         self._check("detection_class_names", said["detection_class_names"][filled], said["detection_classes"][filled])
         if not filled[: said["num_detections"]].all() or said["num_detections"] != filled.sum():
-            raise Contradiction(
+            raise artefact.Contradiction(
                 f"{self.path}: num_detections is {said['num_detections']}, and detections are in the slots "
                 f"{np.flatnonzero(filled).tolist()}; export it again"
             )
@@ -66,7 +62,7 @@ class SavedReader:
         known = metadata.names(self.metadata)
         for name, label in zip(said, labels, strict=True):
             if label > len(known) or name.decode() != known[label - 1]:
-                raise Contradiction(
+                raise artefact.Contradiction(
                     f"{self.path}: {output} says {name.decode()!r} where the label is {label}, and of the classes in "
                     f"{metadata.FILE} that is {known[label - 1 : label]}; export it again"
                 )

@@ -213,7 +213,7 @@ def main(given: Verification) -> None:
     """Compares; what the user can mend ends the program with a message."""
     try:
         fine = verify(given)
-    except saved_reader.Contradiction as error:
+    except artefact.Contradiction as error:
         print(f"The artefact contradicts itself: {error}", file=sys.stderr)
         sys.exit(1)
     except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:

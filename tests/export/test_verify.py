@@ -46,11 +46,11 @@ def digits(tmp_path_factory):
     return decided_digits(tmp_path_factory.mktemp("digits"))
 
 
-def decided_digits(folder, gain=30.0):
-    """A run whose last layer is so many times what a new network's is, so that pictures have scores of their own."""
+def decided_digits(folder, gain=1.5):
+    """A run whose last layer is far from zero, where it would start, so that pictures have scores of their own."""
     flagfile, _, model = random_runs.made("classifier_digits", folder)
     kernel = [variable for variable in model.trainable_variables if variable.path.endswith("kernel")][-1]
-    kernel.assign(kernel * gain)
+    kernel.assign(gain * np.random.default_rng(0).normal(size=kernel.shape))
     checkpoints.save(folder, random_runs.STEP, model, None, keep=1)
     return flagfile
 
@@ -74,7 +74,7 @@ def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, 
 
 def test_a_changed_artefact_fails(digits, photos, tmp_path, capsys):
     """The weights of its last layer are a tenth greater."""
-    changed = exported(tflite, decided_digits(tmp_path, 33.0), tmp_path / "changed.tflite")
+    changed = exported(tflite, decided_digits(tmp_path, 1.65), tmp_path / "changed.tflite")
     assert run(digits, changed, photos) == 1
     assert "TOO FAR" in capsys.readouterr().out
     assert run(digits, changed, photos, score_tolerance=0.5) == 0
@@ -101,6 +101,18 @@ def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_p
         patch.setattr(verify.evaluate, "dataset_of", lambda _: given)
         assert run(digits, tmp_path, photos) == 1
     assert "classes says" in capsys.readouterr().err
+
+
+def test_a_file_that_cuts_out_another_part_of_the_photo_fails(digits, digits_lite, photos, tmp_path, capsys):
+    """A checkpoint that saw the same wrong part would agree with it."""
+    from export import lite_model
+
+    about = lite_model.read_metadata(digits_lite)
+    given = about["tflite"]["input"]
+    about["tflite"]["input"] = given | {"short_side": given["short_side"] + 4}
+    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
+    assert run(digits, other, photos) == 1
+    assert "gray levels off what the checkpoint is evaluated on" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
