@@ -49,6 +49,7 @@ def agreement(file, flagfile, folder, arguments):
         f"--images={path}",
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=exports.REPOSITORY)
-    text = (done.stdout.strip().splitlines() or done.stderr.strip().splitlines())[-1]
+    said = done.stdout if done.returncode < 2 else done.stderr
+    text = said.strip().splitlines()[-1]
     print(f"  {text}", flush=True)
     return text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import exports, sides
+from benchmarks import exports, models, sides
 
 CASE, SERVED = "photo of 480x640, masks pasted", "torchvision"
 
@@ -28,8 +28,6 @@ def measure(runs):
         with sides.Sides(("ours_saved_model.py", folder, str(served)), ("peer_saved_model.py", folder)) as pair:
             row = pair.compare(CASE, runs, warmups=1)
             if sides.PEER_PYTHON:
-                from benchmarks import models
-
                 pair.run("save detections")
                 row["agreement"] = models.agreement(folder)
                 print(f"  {row['agreement']}", flush=True)
