@@ -30,6 +30,17 @@ def size_of(experiment: Experiment, text: str) -> tuple[int, int]:
     return size
 
 
+def remark(experiment: Experiment, size: tuple[int, int]) -> str:
+    """What a size (H, W) that a file can take may still cost; empty if nothing."""
+    short = experiment.data.eval_short_side
+    if experiment.task == "classification" or not short or min(size) >= short:
+        return ""
+    return (
+        f"The run is evaluated on photos with a short side of {short} pixels (--data.eval_short_side), and this canvas "
+        "is smaller: small things are missed. export.verify says what that costs"
+    )
+
+
 def fit_of(experiment: Experiment, fit: str) -> str:
     """How a photo gets onto the canvas: pad, stretch, or middle; of `--fit`."""
     own = {"detection": "pad", "classification": "middle", "segmentation": "stretch"}[experiment.task]

@@ -135,6 +135,8 @@ def main(given: Export) -> None:
         task, model, _, path, step = evaluate.restore(still, given.checkpoint)
         height, width = seen["size"]
         print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
+        if small := lite_sizes.remark(given, (height, width)):
+            print(small, flush=True)
         start = time.perf_counter()
         plain = export(task, model, still, (height, width), given.input, seen["fit"])
         content, report = quantized(plain, given.quantize, images)
