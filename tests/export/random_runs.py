@@ -1,8 +1,10 @@
 """Runs of the smoke recipes that nobody trained: random weights, made so decided that no two scores are near."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tfrecog import checkpoints, flagged, tasks
@@ -24,6 +26,8 @@ INFO = info.DatasetInfo(
 )
 # Last layers start near zero, so that all classes are about equally likely.
 _GAINS = {"objectness/kernel": 30.0, "box/logits/kernel": 60.0, "box/deltas/kernel": 20.0, "mask/logits/kernel": 5.0}
+# These start so near zero that a segmenter would have one label everywhere.
+_ZEROS = re.compile(r"fc2/kernel|head/score\w*/kernel")
 
 
 def make(recipe: str, folder: Path, change=lambda experiment: experiment) -> Path:
@@ -41,6 +45,8 @@ def made(recipe: str, folder: Path, change=lambda experiment: experiment) -> tup
         for end, gain in _GAINS.items():
             if variable.path.endswith(end):
                 variable.assign(gain * tf.convert_to_tensor(variable))
+        if _ZEROS.fullmatch(variable.path):
+            variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
     checkpoints.save(folder, STEP, model, None, keep=1)
     info.save(folder, INFO)
     flagfile = folder / "experiment.flags"

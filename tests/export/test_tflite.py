@@ -89,20 +89,12 @@ RUNS = {
 }
 
 
-def decide(model):
-    """Last layers that tell pictures apart: a segmenter's begin as zeros, a classifier's with six equal scores."""
-    for variable in model.variables:
-        if re.fullmatch(r"fc2/kernel|head/score\w*/kernel", variable.path):
-            variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
-
-
 class Exported:
     """A run, its model, and the float32 file that it became, without metadata."""
 
     def __init__(self, recipe, folder):
         change, size = RUNS[recipe]
         self.flagfile, self.task, self.model = random_runs.made(recipe, folder, change)
-        decide(self.model)
         self.experiment = lite_graph.still(flagged.load(tflite.Export(), self.flagfile))
         self.task.experiment = self.experiment
         self.size = size

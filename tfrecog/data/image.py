@@ -52,6 +52,10 @@ def target_size(size, short, long, rounding="floor"):
 
     `rounding` is torchvision's, `floor`, or detectron2's, `nearest`.
     """
+    if lowering.target() == "portable":
+        # OpenVINO 2026.4 is wrong where a constant is divided by a size to become a size: these are no constants to it.
+        nothing = tf.minimum(tf.reduce_min(size), 0)
+        short, long = short + nothing, long + nothing
     side = tf.cast(size, tf.float64)
     short, long = tf.cast(short, tf.float64), tf.cast(long, tf.float64)
     # Double precision, and each library's own operations in its own order: a side that comes out whole, or a half,
