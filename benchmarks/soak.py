@@ -31,6 +31,7 @@ from benchmarks import machine
 SIZES = ((28, 28), (64, 96), (120, 90), (160, 120), (128, 128), (200, 150), (240, 320), (97, 251))
 PICTURES_OF_A_SIZE = 6
 BAD_SHARE, GROWTH = 0.05, 0.05
+SAID = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
 
 
 def pictures(folder, seed=0):
@@ -91,15 +92,16 @@ class Soak:
             self.alone = [self.said("v1", connection.ask(*v1([one]))[1])[0] for one in self.pictures]
 
     def said(self, protocol, answer):
-        """A number for each picture of an answer: the best score, which no two pictures share by chance."""
+        """A number for each picture of an answer that no two share by chance: the best score, or the sum of labels."""
         if protocol == "v1":
             rows = json.loads(answer)["predictions"]
-            scores = [row.get("detection_scores", row.get("scores")) or [0] for row in rows]
+            name = next(name for name in SAID if name in rows[0])
+            values = [row[name] for row in rows]
         else:
             tensors = {one["name"]: one for one in json.loads(answer)["outputs"]}
-            one = tensors.get("detection_scores") or tensors["scores"]
-            scores = np.reshape(one["data"] + [0] * (not one["data"]), [one["shape"][0], -1])
-        return [float(np.max(row)) for row in scores]
+            name = next(name for name in SAID if name in tensors)
+            values = np.reshape(tensors[name]["data"], tensors[name]["shape"])
+        return [float(np.sum(row) if name == "labels" else np.max(row, initial=0)) for row in values]
 
     def work(self, client):
         """One client's share of the requests."""

@@ -69,15 +69,16 @@ class LiteModel:
         return given
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the model says of one image, by our names and without the batch; in pixels of the canvas."""
+        """What the model says of an image, by our names, without batch and empty slots; in pixels of the canvas."""
         said = self._runner(**inputs)
         said = {name: _real(value, self._outputs[name])[0] for name, value in said.items()}
         if self.metadata["task"] == "detection":
-            return {own: said[name] for name, own in DETECTIONS.items() if name in said}
+            count = int(said["num_detections"])
+            return {own: said[name][:count] for name, own in DETECTIONS.items() if name in said}
         return said
 
     def in_photo(self, outputs: dict[str, np.ndarray], placed: canvas.Placed) -> dict[str, np.ndarray]:
-        """What `run` gave, in pixels of the photo; only filled slots of a detector."""
+        """What `run` gave, in pixels of the photo."""
         if self.metadata["task"] == "detection":
             return canvas.detections(outputs, placed, self.keypoint_shift)
         if self.metadata["task"] == "segmentation":
