@@ -15,8 +15,10 @@ RUNS = {
     "mask_rcnn_r18_fpn_scenes": "configs/scenes/mask_rcnn_r18_fpn.flags",
     "torchvision": "configs/coco/mask_rcnn_r50_fpn.flags",  # with FOLDER/weights.npz
 }
-# Last layers start near zero, so that a new network finds nothing, and branches would have nothing to do.
+# Last layers start near zero, so that a new network finds nothing, and branches would have nothing to do. Where scores
+# would all be 1, a comparison would find nothing but ties.
 GAINS = {"objectness/kernel": 10.0, "box/logits/kernel": 40.0}
+GAINS_OF = {"mask_rcnn_r50_fpn_640": GAINS | {"box/logits/kernel": 1.5}}
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -65,7 +67,7 @@ def write(folder, name):
         torchvision.load(model, dict(np.load(Path(folder, "weights.npz"))))
     else:
         for variable in model.variables:
-            for end, gain in GAINS.items():
+            for end, gain in GAINS_OF.get(name, GAINS).items():
                 if variable.path.endswith(end):
                     variable.assign(gain * variable.numpy())
     out.parent.mkdir(parents=True, exist_ok=True)
