@@ -52,24 +52,23 @@ def target_size(size, short, long, rounding="floor"):
 
     `rounding` is torchvision's, `floor`, or detectron2's, `nearest`.
     """
-    if lowering.target() == "portable":
-        # OpenVINO 2026.4 is wrong where a constant is divided by a size to become a size: these are no constants to it.
-        nothing = tf.minimum(tf.reduce_min(size), 0)
-        short, long = short + nothing, long + nothing
+    # Pairs and scalars alone, no reduction over the two sides: OpenVINO 2026.4 computes a size wrongly, in most of its
+    # compilations, where a vector of one takes part.
     side = tf.cast(size, tf.float64)
-    short, long = tf.cast(short, tf.float64), tf.cast(long, tf.float64)
+    other = side[..., ::-1]
+    least, greatest = tf.minimum(side, other), tf.maximum(side, other)
+    short, long = (tf.cast(one, tf.float64) for one in (short, long))
+    short, long = (one[..., None] if one.shape.rank else one for one in (short, long))
     # Double precision, and each library's own operations in its own order: a side that comes out whole, or a half,
     # depends on the last bit. detectron2 does not compute the shorter side, which is `short` exactly; of a square, it
     # computes the height.
     if rounding == "nearest":
-        factor = short / tf.reduce_min(side, -1)
-        given = tf.stack([side[..., 0] < side[..., 1], side[..., 0] >= side[..., 1]], axis=-1)
-        side = tf.where(given, short[..., None], side * factor[..., None])
-        excess = tf.reduce_max(side, -1)
-        side = tf.where((excess > long)[..., None], side * (long / excess)[..., None], side) + 0.5
+        given = (side < other) | ((side == other) & [False, True])
+        side = tf.where(given, short, side * (short / least))
+        excess = tf.maximum(side, side[..., ::-1])
+        side = tf.where(excess > long, side * (long / excess), side) + 0.5
     else:  # Some images come out a pixel short of `short`, as there.
-        factor = tf.minimum(short / tf.reduce_min(side, -1), long / tf.reduce_max(side, -1))
-        side = side * factor[..., None]
+        side = side * tf.minimum(short / least, long / greatest)
     return tf.maximum(tf.cast(tf.floor(side), tf.int32), 1)
 
 
