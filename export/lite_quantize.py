@@ -54,7 +54,8 @@ def dynamic(content: bytes) -> bytes:
     _halve(quantizer, algorithm)
     for operation in _WEIGHTS:
         quantizer.add_dynamic_config(_HEADS, operation, num_bits=8)
-    _leave_ends(quantizer, algorithm)
+    for end in _ENDS:
+        _halve(quantizer, algorithm, end)
     return _quantized(quantizer)
 
 
@@ -63,7 +64,8 @@ def int8(content: bytes, inputs: list[dict[str, np.ndarray]], signature: str) ->
     quantizer, algorithm = _quantizer(content)
     for operation in (*_WEIGHTS, *_BETWEEN):
         quantizer.add_static_config(_LAYERS, operation, activation_num_bits=8, weight_num_bits=8)
-    _leave_ends(quantizer, algorithm)
+    for end in _ENDS:
+        quantizer.update_quantization_recipe(end, "*", algorithm_key=algorithm.NO_QUANTIZE)
     from ai_edge_quantizer.calibrator import CalibrationMode
 
     # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
@@ -80,16 +82,11 @@ def stays_float(name: str) -> str:
     return "its output is compared or decoded" if any(re.search(end, name) for end in _ENDS) else ""
 
 
-def _halve(quantizer, algorithm):
+def _halve(quantizer, algorithm, layers=_LAYERS):
     for operation in _WEIGHTS:
         quantizer.add_weight_only_config(
-            _LAYERS, operation, num_bits=16, granularity=_tensorwise(), algorithm_key=algorithm.FLOAT_CASTING
+            layers, operation, num_bits=16, granularity=_tensorwise(), algorithm_key=algorithm.FLOAT_CASTING
         )
-
-
-def _leave_ends(quantizer, algorithm):
-    for end in _ENDS:
-        quantizer.update_quantization_recipe(end, "*", algorithm_key=algorithm.NO_QUANTIZE)
 
 
 def _quantizer(content) -> tuple[Any, Any]:

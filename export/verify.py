@@ -80,7 +80,7 @@ def compare(
             other = model.predict(picture, saved_reader.SIGNATURES[number % len(saved_reader.SIGNATURES)])
         else:
             other = model.predict(picture)
-        again = functools.partial(on, picture, noise=tolerance.noise)
+        again = functools.partial(on, picture, noise=tolerance.noise, doubt=tolerance.score)
         if task == "detection":
             about = asked | {"photo": picture.shape[:2]}
             found = differences.of_detections(own, other, again, tolerance, about, output.max_detections)
