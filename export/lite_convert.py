@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from export import lite_quiet
 from export.lite_graph import Graph
@@ -72,19 +71,12 @@ def run_once(content: bytes, threads: int | None = None) -> dict[str, np.ndarray
 
 
 def _save(graph, folder):
-    """A SavedModel of a graph whose weights are constants: it needs nothing of the model's layers."""
+    """A SavedModel of a graph and its weights alone: it needs nothing of the model's layers."""
     function = tf.function(graph.call, input_signature=graph.inputs).get_concrete_function()
-    names = sorted(function.structured_outputs)  # As they are flattened.
-    frozen = convert_variables_to_constants_v2(function)
-
-    def call(*inputs):
-        outputs = frozen(*inputs)
-        return dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
-
     module = tf.Module()
-    module.call = tf.function(call, input_signature=graph.inputs)
+    module.call, module.weights = function, list(function.graph.variables)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, folder, signatures={SIGNATURE: module.call}, options=options)
+    tf.saved_model.save(module, folder, signatures={SIGNATURE: function}, options=options)
 
 
 def _reason(text):
