@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUICKSTART ?= quickstart
+# Processes that share the tests, by file; each keeps about one core busy and takes up to 4 GB.
+TEST_WORKERS ?= 2
 START := $(shell date +%s)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -42,7 +44,7 @@ quickstart: $(READY)
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
