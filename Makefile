@@ -7,7 +7,6 @@ QUICKSTART ?= quickstart
 # Processes that share the tests, by file; each keeps about one core busy and takes up to 4 GB.
 TEST_WORKERS ?= 2
 START := $(shell date +%s)
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help setup quickstart test check bench clean
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 # The optimizations that it tells of at its start, and devices that are missing.
 CODE = """
@@ -18,9 +20,11 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 """
 
 
-def test_tensorflow_is_imported_late_and_quietly():
+@pytest.mark.parametrize("level", [None, "3"])  # Commands hand theirs on to the processes that they start.
+def test_tensorflow_is_imported_late_and_quietly(level):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
 

@@ -17,18 +17,23 @@ if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
     """TensorFlow, whenever a module asks for it, without its start-up notes, which it writes to file descriptor 2.
 
-    They would hide our own messages. Set TF_CPP_MIN_LOG_LEVEL yourself (0 tells most) to read them. Nobody who does not
-    ask for TensorFlow gets it: what runs on a device, or only draws, starts without those seconds.
+    They would hide our own messages. Set TF_CPP_MIN_LOG_LEVEL yourself to less than 3 (0 tells most) to read them.
+    Nobody who does not ask for TensorFlow gets it: what runs on a device, or only draws, starts without those seconds.
     """
 
+    _asks = False  # the other finders
+
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != "tensorflow" or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        if fullname != "tensorflow" or self._asks or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
             return None
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # Also: from here on this finder leaves the work to the others.
-        spec = importlib.util.find_spec(fullname)
+        self._asks = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._asks = False
         if spec is None or spec.loader is None:
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
             return None
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         load = spec.loader.exec_module
 
         def load_quietly(module):
