@@ -15,15 +15,13 @@ class CheckpointReader:
     def __init__(self, task, model, experiment):
         self.task, self.model, self.experiment = task, model, experiment
         self._call = tf.function(lambda batch: task.predict(model, batch), reduce_retracing=True)
-        self._shaken = tf.function(self._with_doubt, reduce_retracing=True)
         on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
         self._propose = proposals.of_words(task.info.proposals) if on_record else None
 
-    def predict(self, picture: np.ndarray, noise: float = 0.0, doubt: float = 0.0) -> dict[str, np.ndarray]:
+    def predict(self, picture: np.ndarray, noise: float = 0.0) -> dict[str, np.ndarray]:
         """What the checkpoint sees in a photo uint8 [H, W, 3], in its pixels, as `artefact.Artefact` has it.
 
-        `noise` is how far each number of the pixels may be off, `doubt` how far each class logit of a region of a
-        detector: two regions that RoIPool rounds to the same cells have the same scores, whatever the pixels.
+        `noise` is how far each number of the pixels may be off; see `disturbed`.
         """
         task, data = self.experiment.task, self.experiment.data
         if task == "classification":
@@ -33,11 +31,9 @@ class CheckpointReader:
         else:
             batch = predict.batch_of(picture, data, self._propose(picture) if self._propose else None)
         size = tuple(batch["size"][0].numpy()) if "size" in batch else batch["image"].shape[1:3]
-        return self._said(batch, canvas.Placed(batch["image"], size, picture.shape[:2]), noise, doubt)
+        return self._said(batch, canvas.Placed(batch["image"], size, picture.shape[:2]), noise)
 
-    def on_canvas(
-        self, model: lite_model.LiteModel, picture: np.ndarray, noise: float = 0.0, doubt: float = 0.0
-    ) -> dict[str, np.ndarray]:
+    def on_canvas(self, model: lite_model.LiteModel, picture: np.ndarray, noise: float = 0.0) -> dict[str, np.ndarray]:
         """The same of the very pixels that a TFLite file sees, which for a classifier have to be its own."""
         placed = model.place(picture)
         if self.experiment.task == "classification" and model.size == (self.experiment.classifier.crop,) * 2:
@@ -54,14 +50,12 @@ class CheckpointReader:
                 batch["proposals"] = tf.constant(
                     model.inputs(placed, self._propose(picture))["proposals"].reshape(1, -1, 4)
                 )
-        return self._said(batch, placed, noise, doubt)
+        return self._said(batch, placed, noise)
 
-    def _said(self, batch, placed, noise, doubt):
+    def _said(self, batch, placed, noise):
         if noise:
             batch = batch | {"image": disturbed(batch["image"], noise)}
-        shaken = doubt and self.experiment.task == "detection"
-        said = self._shaken(batch, tf.constant(doubt, tf.float32)) if shaken else self._call(batch)
-        said = {name: value[0].numpy() for name, value in said.items()}
+        said = {name: value[0].numpy() for name, value in self._call(batch).items()}
         if self.experiment.task == "detection":
             return canvas.detections(said, placed)
         if self.experiment.task == "classification":
@@ -69,20 +63,7 @@ class CheckpointReader:
         labels = said["label_map"]
         return {"labels": labels if labels.shape == placed.photo else canvas.label_map(labels, placed)}
 
-    def _with_doubt(self, batch, doubt):
-        outputs = self.model.box_outputs
 
-        def box_outputs(*inputs):
-            logits, deltas = outputs(*inputs)
-            return disturbed(logits, doubt), deltas
-
-        self.model.box_outputs = box_outputs  # Instead of the method, while this is traced.
-        try:
-            return self.task.predict(self.model, batch)
-        finally:
-            del self.model.box_outputs
-
-
-def disturbed(values, noise):
-    """An array in which each number is up to `noise` more or less than it was."""
-    return values + tf.random.uniform(tf.shape(values), -noise, noise)
+def disturbed(image, noise: float):
+    """An image in which each number is up to `noise` more or less than it was."""
+    return image + tf.random.uniform(tf.shape(image), -noise, noise)

@@ -95,8 +95,7 @@ def of_detections(
 
     Args:
         again: what the checkpoint says of the pixels with some noise, another time with other noise.
-        about: `min_score`, `mask_threshold`, the rule `paste`, the size of the `photo` (height, width), and `trials`,
-            how often `again` is asked at most.
+        about: `min_score`, `mask_threshold`, the rule `paste`, and the size of the `photo` (height, width).
         slots: detections that there can be at most.
     """
     pairs = _pairs(checkpoint, artefact)
@@ -106,7 +105,7 @@ def of_detections(
     found.classes = {int(label) for label in checkpoint["labels"]}
     kept = [pair[0] for pair in close]
     kept = {name: checkpoint[name][kept] for name in ("labels", "scores", "boxes")}
-    memory = _Memory(again, about["trials"])
+    memory = _Memory(again)
     undecided = {}
     for side, own, other, used in (
         ("checkpoint", checkpoint, artefact, {pair[0] for pair in close}),
@@ -137,11 +136,13 @@ def of_detections(
 class _Memory:
     """What the checkpoint says of disturbed pixels; each is asked for once."""
 
-    def __init__(self, again, times):
-        self._again, self._times, self._known = again, times, []
+    TIMES = 6
+
+    def __init__(self, again):
+        self._again, self._known = again, []
 
     def __iter__(self):
-        for i in range(self._times):
+        for i in range(self.TIMES):
             if i == len(self._known):
                 self._known.append(self._again())
             yield self._known[i]

@@ -73,8 +73,6 @@ def compare(
     total, broken, first, varied = differences.Differences(), {}, None, False
     task, output = reader.experiment.task, reader.experiment.detector.output
     asked = {"min_score": output.min_score, "mask_threshold": output.mask_threshold, "paste": output.paste}
-    # RoIPool has whole groups of regions with the same scores, of which one tie leads to the next.
-    asked["trials"] = 24 if reader.experiment.detector.pool in ("roi_align", "warp") else 100
     on = functools.partial(reader.on_canvas, model) if isinstance(model, lite_model.LiteModel) else reader.predict
     for number, picture in photos.legible(paths, broken):
         own = on(picture)
@@ -82,7 +80,7 @@ def compare(
             other = model.predict(picture, saved_reader.SIGNATURES[number % len(saved_reader.SIGNATURES)])
         else:
             other = model.predict(picture)
-        again = functools.partial(on, picture, noise=tolerance.noise, doubt=tolerance.score)
+        again = functools.partial(on, picture, noise=tolerance.noise)
         if task == "detection":
             about = asked | {"photo": picture.shape[:2]}
             found = differences.of_detections(own, other, again, tolerance, about, output.max_detections)

@@ -6,7 +6,7 @@ import pytest
 from export import differences
 
 TOLERANCE = differences.Tolerance(score=1e-3, box=0.1, mask=0.99, pixels=0.01, noise=0.0)
-ABOUT = {"min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "photo": (50, 60), "trials": 6}
+ABOUT = {"min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "photo": (50, 60)}
 SLOTS = 10
 
 

@@ -39,6 +39,7 @@ from pipelines import scenes
 from tests.export import random_runs
 from tfrecog import flagged
 from tfrecog.data import records
+from tfrecog.ops import lowering, suppression
 
 LAYER = lite_report.layer
 CANVAS, SIZE = (64, 96), (60, 80)
@@ -163,6 +164,26 @@ def test_a_file_has_builtins_only_and_another_is_refused(exported):
     builder.Finish(model.Pack(builder), b"TFL3")
     with pytest.raises(ValueError, match="no builtin for FlexCropAndResize"):
         lite_convert.check(bytes(builder.Output()))
+
+
+def test_of_equal_scores_a_file_takes_the_first_as_the_checkpoint_does():
+    """TensorFlow Lite's own operation takes any."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 60, [300, 2])
+    boxes = np.concatenate([corners, corners + rng.uniform(20, 40, [300, 2])], axis=1).astype(np.float32)
+    scores = rng.choice(np.float32([0.25, 0.5, 0.75, -np.inf]), 300)
+    specs = [tf.TensorSpec([300, 4], tf.float32, "boxes"), tf.TensorSpec([300], tf.float32, "scores")]
+
+    def call(boxes, scores):
+        with lowering.to("tflite"):
+            index, valid = suppression.nms(boxes, scores, 0.5, 120)
+        return {"index": index, "valid": valid}
+
+    found = run(lite_convert.convert(lite_graph.Graph(call, specs)), {"boxes": boxes, "scores": scores})
+    index, valid = suppression.nms(boxes, scores, 0.5, 120)
+    assert 10 < np.count_nonzero(valid) < 120
+    np.testing.assert_array_equal(found["index"], index)
+    np.testing.assert_array_equal(found["valid"], valid)
 
 
 def test_what_has_no_builtin_is_named_with_its_layer():

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfrecog.ops import lowering
+
 # A candidate's score is above it. (TensorFlow's GPU kernel takes the lowest float32 of all for "no threshold".)
 LOWEST = -1e38
 
@@ -12,6 +14,20 @@ def nms(boxes, scores, iou, max_out):
     Greedy: a box [R, 4] goes if its IoU with a better box that stays is above `iou`. A score of -inf marks padding.
     Of equal scores the lower index goes first. Slots left over have index 0.
     """
+    if lowering.target() == "tflite":
+        return _by_rank(boxes, scores, iou, max_out)
+    return _greedy(boxes, scores, iou, max_out)
+
+
+def _by_rank(boxes, scores, iou, max_out):
+    """TensorFlow Lite takes equal scores in any order, so it gets places in a ranking, of which no two are equal."""
+    scores, order = tf.math.top_k(scores, k=scores.shape[0])  # Of equal ones the lower index comes first.
+    places = tf.where(scores > LOWEST, tf.range(scores.shape[0], 0, -1, tf.float32), -float("inf"))
+    index, valid = _greedy(tf.gather(boxes, order), places, iou, max_out)
+    return tf.where(valid, tf.gather(order, index), 0), valid
+
+
+def _greedy(boxes, scores, iou, max_out):
     indices, count = tf.raw_ops.NonMaxSuppressionV4(
         boxes=boxes,
         scores=scores,
