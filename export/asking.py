@@ -1,6 +1,7 @@
 """Asks a server of `export.serve` by each of its protocols; needs neither TensorFlow nor, but for gRPC, kserve."""
 
 import base64
+import http.client
 import json
 import math
 import struct
@@ -38,7 +39,7 @@ def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = No
         except (ValueError, KeyError, TypeError):
             said = said[:200].decode("utf-8", "replace") or error.reason
         raise NoAnswer(f"{said} (HTTP {error.code})") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise NoAnswer(
             f"{url} cannot be reached: {reason}; does `python -m export.serve` run?", reached=False

@@ -15,7 +15,7 @@ from absl import flags
 from pycocotools import mask as rle
 
 from export import asking
-from tfrecog import draw, flagged, interruption, photos, seen
+from tfrecog import atomic, draw, flagged, interruption, photos, seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +92,14 @@ def main(client: Client, images: list[str]) -> None:
     try:
         if not images:
             raise ValueError("name the pictures, as in `python -m export.client photos/*.jpg`")
-        paths = photos.find(",".join(images))
+        if not client.timeout_s > 0:
+            raise ValueError(f"--timeout_s={client.timeout_s:g}: more than 0")
+        if not 0 <= client.min_score <= 1:
+            raise ValueError(f"--min_score={client.min_score:g}: a score is in 0..1")
+        paths = photos.among(images)
         pictures = photos.picture_paths(paths, Path(client.out)) if client.out else []
+        if client.out:
+            atomic.check(client.out, f"--out={client.out}")
         url = client.url.rstrip("/")
         said = asking.about(url, client.name, client.timeout_s)
         about = said["parameters"]
@@ -119,7 +125,7 @@ def main(client: Client, images: list[str]) -> None:
     if client.out and failed < len(paths):
         print(f"{len(paths) - failed} pictures are in {client.out}")
     if failed:
-        sys.exit(f"error: no answer for {failed} of {len(paths)} pictures")
+        sys.exit(f"error: {failed} of {len(paths)} pictures could not be done")
 
 
 def _asker(client: Client, url: str, name: str):

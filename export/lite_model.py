@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import canvas, lite_quiet
+from export import canvas, lite_quiet, metadata
 from tfrecog import config, flagged, proposals
 
 SIGNATURE, ABOUT = "serving_default", "tfrecog.json"
@@ -116,15 +116,16 @@ def read_metadata(path: str | Path) -> dict:
             raise ValueError(f"{path} is not a TFLite file. Make one: {_HOW}")
     try:
         with zipfile.ZipFile(path) as files:
-            metadata = json.loads(files.read(ABOUT))
+            about = json.loads(files.read(ABOUT))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ValueError(
             f"{path} is a TFLite file, but without {ABOUT} at its end, which says what its numbers mean: it is not by "
             f"this library, or not whole, or something took its metadata away. Copy it again, or make one: {_HOW}"
         ) from error
-    if metadata.get("format") != 1 or "tflite" not in metadata:
-        raise ValueError(f"{path}: its {ABOUT} is not of the format that this version reads. Export it again: {_HOW}")
-    return metadata
+    about = metadata.checked(about, f"{path}: its {ABOUT}")
+    if "tflite" not in about:
+        raise ValueError(f"{path}: its {ABOUT} says nothing of its inputs. Export it again: {_HOW}")
+    return about
 
 
 def experiment_of(metadata: dict) -> config.Experiment:

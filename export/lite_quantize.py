@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from export import lite_convert
+
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 
 # Operations are named by their layers, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D; those outside of all
@@ -35,6 +37,8 @@ _BETWEEN = (
     "AVERAGE_POOL_2D",
 )  # fmt: skip
 _WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED")
+# Inputs of a sum, at least, among which the rounding of eight bits evens out; layers with fewer are small anyway.
+_ENOUGH = 256
 _HOW = "pip install 'tfrecog[tflite]'"
 
 
@@ -48,14 +52,15 @@ def float16(content: bytes) -> bytes:
 def dynamic(content: bytes) -> bytes:
     """Weights in int8 in the layers that see regions or a whole image, whose inputs become int8 as they come.
 
-    The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win.
+    The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win. So
+    are those of narrow layers.
     """
     quantizer, algorithm = _quantizer(content)
     _halve(quantizer, algorithm)
     for operation in _WEIGHTS:
         quantizer.add_dynamic_config(_HEADS, operation, num_bits=8)
-    for end in _ENDS:
-        _halve(quantizer, algorithm, end)
+    for layers in (*_ENDS, *_narrow(content)):
+        _halve(quantizer, algorithm, layers)
     return _quantized(quantizer)
 
 
@@ -80,6 +85,19 @@ def stays_float(name: str) -> str:
     if not re.search(_LAYERS, name):
         return "after the network"
     return "its output is compared or decoded" if any(re.search(end, name) for end in _ENDS) else ""
+
+
+def _narrow(content):
+    """Patterns of the layers of which an output is a sum of fewer than `_ENOUGH` inputs."""
+    patterns = set()
+    for graph in lite_convert.parsed(content).subgraphs:
+        for operation in graph.operators:
+            name = graph.tensors[operation.outputs[0]].name.decode().partition(";")[0]
+            if re.search(_HEADS, name) and len(operation.inputs) > 1:
+                weights = graph.tensors[operation.inputs[1]]
+                if len(weights.shape) > 1 and np.prod(weights.shape[1:]) < _ENOUGH:
+                    patterns.add(f"^{re.escape(name.rpartition('/')[0])}/")
+    return patterns
 
 
 def _halve(quantizer, algorithm, layers=_LAYERS):

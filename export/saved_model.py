@@ -99,6 +99,8 @@ def main(given: Export) -> None:
         print(f"Exporting {path}", flush=True)
         about = metadata.of(task, given, path, step)
         final, signatures = export(task, model, given, given.out, about, masks=given.masks, device=given.device)
+    except tf.errors.OpError as error:  # A full disk, for one.
+        sys.exit(f"error: nothing was written to {given.out}: {str(error).splitlines()[0]}")
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
     print(report(Path(given.out), final, signatures))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from export import artefact, lite_model, metadata, serving, versions
+from export import artefact, lite_model, loading, metadata, serving, versions
 from tfrecog import proposals, run_lengths
 
 SIGNATURES = (serving.PIXELS, serving.BYTES)
@@ -18,11 +18,10 @@ class SavedReader:
         """Loads the newest version in a folder, or the folder of a version; OSError or ValueError say what is wrong."""
         self.path = versions.latest(path)
         self.metadata = metadata.load(self.path)
-        try:
-            self._model = tf.saved_model.load(str(self.path))  # The signature does not keep it alive.
-            self._calls = {name: self._model.signatures[name] for name in SIGNATURES}
-        except (OSError, KeyError, tf.errors.OpError) as error:
-            raise ValueError(f"{self.path} cannot be loaded ({str(error).splitlines()[0]}); export it again") from error
+        self._model = loading.saved_model(self.path)  # The signature does not keep it alive.
+        if missing := {*SIGNATURES} - {*self._model.signatures}:
+            raise ValueError(f"{self.path} lacks the signatures {', '.join(sorted(missing))}; export it again")
+        self._calls = {name: self._model.signatures[name] for name in SIGNATURES}
 
     def predict(self, picture: np.ndarray, signature: str = serving.PIXELS) -> dict[str, np.ndarray]:
         """See `artefact.Artefact`; a `signature` of encoded pictures gets it as a PNG file."""

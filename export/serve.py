@@ -6,7 +6,9 @@ python -m export.serve --model=DIR --port=8080
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import logging
+import math
 import os
 import re
 import signal
@@ -51,9 +53,14 @@ def check(serving: Serving) -> None:
     for name in ("port", "grpc_port"):
         if getattr(serving, name) > 65535:
             raise ValueError(f"--{name}={getattr(serving, name)}: at most 65535")
+    for name in ("max_request_mb", "max_megapixels", "grace_s", "max_wait_ms"):
+        if not math.isfinite(getattr(serving, name)):
+            raise ValueError(f"--{name}={getattr(serving, name):g}: a number")
     for name in ("max_request_mb", "max_megapixels", "grace_s"):
         if not getattr(serving, name) > 0:
             raise ValueError(f"--{name}={getattr(serving, name):g}: more than 0")
+    if serving.max_request_mb >= 2048:
+        raise ValueError(f"--max_request_mb={serving.max_request_mb:g}: less than 2048, which gRPC's messages are")
     if not serving.model:
         raise ValueError("--model: name a folder that export.saved_model wrote, as in --model=exported/NAME")
     if serving.port and serving.port == serving.grpc_port:
@@ -80,6 +87,10 @@ def bound(host: str, port: int, flag: str) -> socket.socket:
         listening.listen(2048)  # Now: two sockets may be bound to one port until one of them listens.
     except OSError as error:
         listening.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ValueError(
+                f"--host={host} is no address of this machine ({error.strerror}); 127.0.0.1 is, and 0.0.0.0 means all"
+            ) from error
         raise ValueError(_taken(host, port, flag, error.strerror)) from error
     return listening
 

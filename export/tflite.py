@@ -5,7 +5,6 @@ python -m export.tflite --flagfile=RUN/experiment.flags --out=model.tflite --siz
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -112,9 +111,7 @@ def _check_out(given: Export) -> None:
             raise ValueError(f"--{flag}={path} is a folder; name a file, as in --{flag}={path / example}")
         if path.exists() and not given.overwrite:
             raise ValueError(f"{path} is there already: choose another --{flag}, or give --overwrite")
-        there = next(parent for parent in path.absolute().parents if parent.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise ValueError(f"--{flag}={path}: {there} is no folder that can be written to; choose another")
+        atomic.check(path.parent, f"--{flag}={path}")
 
 
 def _report_path(given: Export) -> Path:
@@ -145,11 +142,12 @@ def main(given: Export) -> None:
         lite_convert.check(content)
         lite_convert.run_once(content)
         print(lite_report.text(report))
-        with atomic.write(_report_path(given)) as file:
-            json.dump(report, file, indent=1)
-            file.write("\n")
-        with atomic.write(out, "wb") as file:
-            file.write(content)
+        with atomic.write(_report_path(given)) as text:  # Neither is there without the other.
+            json.dump(report, text, indent=1)
+            text.write("\n")
+            text.flush()
+            with atomic.write(out, "wb") as file:
+                file.write(content)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
     print(f"Wrote {out} in {time.perf_counter() - start:.0f} s, and {_report_path(given)}")

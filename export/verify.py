@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from export import accuracy, artefact, comparable, differences, lite_model, metadata, saved_reader, verdict
 from export.checkpoint_reader import CheckpointReader
-from tfrecog import checkpoints, evaluate, flagged, interruption, limits, memory, photos, seen
+from tfrecog import atomic, checkpoints, evaluate, flagged, interruption, limits, memory, photos, seen
 from tfrecog.config import Experiment
 
 REPORT = "verify.json"
@@ -138,7 +138,15 @@ def verify(given: Verification) -> bool:
     if left_out and not strict:
         raise ValueError(f"{given.artefact} is int8, which is judged by its accuracy, and there is none: {left_out}")
     tolerance, ap = tolerance_of(given, kind)
-    task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
+    try:
+        task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
+    except checkpoints.CheckpointError as error:
+        if other := comparable.changed(metadata.plain(given), experiment):
+            raise comparable.Unfit(
+                f"{given.artefact} is of another run, it seems: with its flags ({', '.join(other)}) a checkpoint of "
+                f"{given.workdir} cannot be restored; its own run has the checkpoint {about['checkpoint']}"
+            ) from error
+        raise
     if step != about["step"]:
         raise comparable.Unfit(
             f"{given.artefact} was made of {about['checkpoint']}, and {path} is of step {step}: name the other with "
@@ -204,6 +212,8 @@ def _check(given):
         value = getattr(given, name)
         if value != NONE and not value >= 0:
             raise ValueError(f"--{name}={value:g}: a tolerance is 0 or more (-1: by kind of artefact)")
+    if given.out:
+        atomic.check(given.out, f"--out={given.out}")
     for name in ("count", "threads"):
         if getattr(given, name) < 0:
             raise ValueError(f"--{name} is at least 0")

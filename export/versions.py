@@ -43,13 +43,15 @@ def latest(folder: str | Path) -> Path:
 
 
 def check(folder: str | Path) -> None:
-    """ValueError if a folder can hold no versions: it is a file, or has other things in it."""
+    """ValueError if a folder can hold no versions: a file, one with other things in it, or that of another export."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ValueError(f"--out={folder} is a file; choose a folder")
-    if path.is_dir() and not numbers(path):
-        others = [part.name for part in path.iterdir() if not part.name.startswith(".")]
-        if others:
+    atomic.check(path, f"--out={folder}")
+    if path.is_dir():
+        with _claimed(path):
+            others = [part.name for part in path.iterdir() if not part.name.startswith(".")]
+        if others and not numbers(path):
             raise ValueError(
                 f"--out={folder} has other things in it, such as {others[0]}; choose an empty or new folder"
             )
@@ -62,14 +64,9 @@ def new(folder: str | Path) -> Iterator[Version]:
     check(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        claim = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise ValueError(f"--out={folder}: cannot write there ({error.strerror}); choose another folder") from error
-    try:
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another export is writing to {path}: wait for it, or choose another --out") from error
+    with _claimed(path):
         for rubbish in path.glob(f"{_DRAFT}*"):  # of a process that was killed
             shutil.rmtree(rubbish, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(dir=path, prefix=_DRAFT))
@@ -84,6 +81,18 @@ def new(folder: str | Path) -> Iterator[Version]:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
+
+
+@contextlib.contextmanager
+def _claimed(path):
+    """A context in which no other export writes to a folder; ValueError if one does already."""
+    claim = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another export is writing to {path}: wait for it, or choose another --out") from error
+        yield
     finally:
         os.close(claim)
 

@@ -190,6 +190,7 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
     assert names(".") == ["a.PNG", "b.jpg", "with, comma.jpg"]
     assert names("sub,b.jpg, sub/*") == ["sub/c.jpg", "b.jpg"]
     assert names("with, comma.jpg") == ["with, comma.jpg"]
+    assert [str(path) for path in photos.among(["with, comma.jpg", "sub"])] == ["with, comma.jpg", "sub/c.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,19 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     except BaseException as error:
         if draft:
             Path(draft).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno:  # The system names the draft, or nothing.
+        if (
+            isinstance(error, OSError) and error.errno and not isinstance(error, CannotWrite)
+        ):  # The system names the draft, or nothing.
             raise CannotWrite(error.errno, os.strerror(error.errno), str(path)) from error
         raise
+
+
+def check(folder: str | Path, flag: str) -> None:
+    """ValueError if files cannot be written to a folder, which need not be there yet; `--flag=value` asked for it."""
+    path = Path(folder).absolute()
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{flag}: {there} is no folder that can be written to; choose another")
 
 
 def umask() -> int:

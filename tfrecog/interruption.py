@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 
 
-class Stopped(Exception):
-    """SIGINT or SIGTERM came."""
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came. No Exception, which Keras, TensorFlow and others catch and raise as one of theirs."""
 
     def __init__(self, signal_number: int):
         super().__init__(signal_number)

@@ -21,6 +21,14 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.De
 def find(images: str) -> list[Path]:
     """Files that a pattern, a folder, a file, or several of these with commas between them name, each once."""
     parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
+    try:
+        return among(parts)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--images: {error}") from error
+
+
+def among(parts: list[str]) -> list[Path]:
+    """Files that patterns, folders and files name, each once."""
     paths: dict[Path, None] = {}
     for part in parts:
         part = os.path.expanduser(part)
@@ -32,10 +40,10 @@ def find(images: str) -> list[Path]:
             found = [Path(name) for name in names if os.path.isfile(name)]
             missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
         if not found:
-            raise FileNotFoundError(f"--images: {missing}")
+            raise FileNotFoundError(missing)
         paths |= dict.fromkeys(found)
     if not paths:
-        raise FileNotFoundError("--images: name the pictures, as in --images='photos/*.jpg'")
+        raise FileNotFoundError("name the pictures, as in --images='photos/*.jpg'")
     return list(paths)
 
 

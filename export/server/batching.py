@@ -63,8 +63,13 @@ class Batcher:
         """Shows batches to the model until it is cancelled."""
         try:
             while True:
-                batch = await self._next()
-                await self._show(batch)
+                try:
+                    await self._show(await self._next())
+                except Exception as error:  # Ours; who waits is told, and the others after them are served.
+                    for group in self._groups.values():
+                        for one in group:
+                            _tell(one.answer, error)
+                    self._groups.clear()
         finally:
             self._thread.shutdown(wait=False)
 

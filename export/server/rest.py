@@ -57,6 +57,10 @@ class Plane(DataPlane):
         """Whether the model is."""
         return self.model.ready
 
+    def metadata(self) -> dict:
+        """V2's metadata of the server."""
+        return super().metadata() | {"extensions": ["binary_tensor_data"]}
+
     async def model_metadata(self, model_name: str) -> dict:
         """V2's metadata of the model, and under "parameters" its classes and what else a client needs to draw."""
         model = self.served(model_name)
@@ -122,6 +126,8 @@ class _Predictions:
 
     async def status(self, model_name: str) -> dict[str, Any]:
         """V1: whether the model is ready, in kserve's words and in TensorFlow Serving's."""
+        if model_name.endswith(":predict"):
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
         model = self._plane.served(model_name)
         state = {"version": model.version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         return {"name": model_name, "ready": True, "model_version_status": [state]}

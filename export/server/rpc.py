@@ -104,7 +104,8 @@ def _asked(request: pb.ModelInferRequest, limits: payloads.Limits) -> payloads.A
 
 
 def _contents(tensor):
-    return get_content(tensor.datatype, tensor.contents) if tensor.datatype in ("BYTES", "UINT8") else []
+    datatype = tensor.datatype.upper()
+    return get_content(datatype, tensor.contents) if datatype in ("BYTES", "UINT8") else []
 
 
 def server(plane: Plane, *, max_bytes: int, max_requests: int) -> grpc.aio.Server:

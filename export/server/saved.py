@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from export import metadata, versions
+from export import loading, metadata, versions
 
 SIGNATURE, INPUT = "image_tensor", "image"
 
@@ -25,13 +25,7 @@ class Saved:
 
     def __init__(self, path: Path):
         """Loads it, which takes seconds; ValueError if it is none of ours."""
-        import tensorflow as tf  # Here, so that the server answers that it lives while this takes seconds.
-
-        self._tf = tf
-        try:
-            self._loaded = tf.saved_model.load(str(path))  # Its variables live as long as this object.
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise ValueError(f"{path} cannot be loaded as a SavedModel: {error}") from error
+        self._loaded = loading.saved_model(path)  # Its variables live as long as this object.
         if SIGNATURE not in self._loaded.signatures:
             raise ValueError(f"{path} has no signature {SIGNATURE!r}; export the model again")
         self._see = self._loaded.signatures[SIGNATURE]
@@ -44,7 +38,9 @@ class Saved:
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Results of images uint8 [B, H, W, 3] by name, as `docs/serving.md` lists them."""
-        outputs = self._see(**{INPUT: self._tf.constant(images)})
+        import tensorflow as tf
+
+        outputs = self._see(**{INPUT: tf.constant(images)})
         return {name: value.numpy() for name, value in outputs.items()}
 
     @property

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import metadata, saved_model, versions
+from export import metadata, saved_model, saved_reader, versions
+from export.server import saved
 from tests.export import random_runs
 from tfrecog import flagged
 
@@ -84,6 +86,8 @@ def test_an_export_that_fails_leaves_nothing_and_two_at_a_time_are_refused(tmp_p
         (version.draft / "saved_model.pb").write_bytes(b"half")
         with pytest.raises(ValueError, match="another export is writing"), versions.new(tmp_path):
             pass
+        with pytest.raises(ValueError, match="another export is writing"):  # Before anything is computed.
+            versions.check(tmp_path)
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
@@ -116,6 +120,36 @@ def test_a_folder_without_a_model_is_named(tmp_path):
         versions.latest(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"tfrecog.json is missing"):
         metadata.load(tmp_path)
+
+
+def test_a_damaged_export_is_named(model, tmp_path):
+    shutil.copytree(model / "1", tmp_path / "1")
+    for weights in (tmp_path / "1/variables").glob("variables.data*"):
+        os.truncate(weights, 1000)
+    with pytest.raises(ValueError, match=r"1 cannot be loaded as a SavedModel \(.*export it again"):
+        saved_reader.SavedReader(tmp_path)
+    with pytest.raises(ValueError, match=r"1 cannot be loaded as a SavedModel \(.*export it again"):
+        saved.Saved(tmp_path / "1")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [("[]", "is no JSON object"), ('{"format": 1, "task": "detection"}', "lacks classes, keypoints, flags,")],
+)
+def test_metadata_that_are_not_whole_are_named(tmp_path, text, said):
+    (tmp_path / metadata.EXTRA).mkdir()
+    (tmp_path / metadata.EXTRA / metadata.FILE).write_text(text)
+    with pytest.raises(ValueError, match=f"{metadata.FILE} {said}.*export the model again"):
+        metadata.load(tmp_path)
+
+
+def test_a_full_disk_ends_the_command_with_a_sentence(flagfile, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "variables; No space left on device\nmore")
+
+    monkeypatch.setattr(saved_model, "export", full)
+    with pytest.raises(SystemExit, match=r"error: nothing was written to .*No space left on device$"):
+        export(flagfile, tmp_path / "model")
 
 
 @pytest.fixture(scope="module")

@@ -350,6 +350,8 @@ def test_grpc_refuses_with_the_same_sentences(colours):
     with pytest.raises(asking.NoAnswer, match="RESOURCE_EXHAUSTED"):
         asking.by_grpc(address, "colours", b" " * (1 << 20 | 1))
     check_colours(asking.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
+    with pytest.raises(asking.NoAnswer, match="cannot be reached"):  # by HTTP
+        asking.ask(f"http://{address}/v1/models")
 
 
 def test_grpc_does_not_unpack_what_is_larger_than_a_request_may_be(colours):
@@ -408,7 +410,7 @@ def test_the_client_leaves_out_what_is_not_sure():
 def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     served_folders.save(tmp_path / "good.png", coloured(30, 40))
-    with pytest.raises(SystemExit, match="no answer for 1 of 2 pictures"):
+    with pytest.raises(SystemExit, match="1 of 2 pictures could not be done"):
         client.main(client.Client(url=colours.url, out=str(tmp_path / "seen")), [str(tmp_path)])
     printed = capsys.readouterr()
     assert "not an image" in printed.err and re.search(r"blue +\d+\.\d%", printed.out)
@@ -429,6 +431,12 @@ def test_of_two_servers_that_start_at_one_time_one_has_the_port():
             serve.bound("127.0.0.1", port, "port")
 
 
+@pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])  # RFC 2606 and 5737: nobody has them
+def test_an_address_of_another_machine_is_named(host):
+    with pytest.raises(ValueError, match=rf"--host={host} is no address of this machine"):
+        serve.bound(host, 0, "port")
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -439,6 +447,9 @@ def test_of_two_servers_that_start_at_one_time_one_has_the_port():
         ({"model": "x", "port": 8081}, "--port and --grpc_port are both 8081"),
         ({"model": "x", "max_batch": 0}, "--max_batch=0: at least 1"),
         ({"model": "x", "max_megapixels": 0}, "--max_megapixels=0: more than 0"),
+        ({"model": "x", "max_megapixels": float("inf")}, "--max_megapixels=inf: a number"),
+        ({"model": "x", "max_wait_ms": float("nan")}, "--max_wait_ms=nan: a number"),
+        ({"model": "x", "max_request_mb": 2048}, "--max_request_mb=2048: less than 2048"),
     ],
 )
 def test_flags_that_cannot_be_end_the_command_with_a_sentence(flags, message):

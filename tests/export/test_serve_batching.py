@@ -90,6 +90,31 @@ def test_a_picture_that_makes_the_model_fail_fails_alone():
     assert (answers[0]["first"], answers[2]["first"]) == (1, 3)
 
 
+def test_after_an_error_of_the_batcher_itself_the_others_are_served(monkeypatch):
+    class Once(Batcher):
+        _most_of = Batcher._most
+
+        def _most(self, shape):
+            if shape[0] == 13:
+                raise OverflowError("thirteen rows")
+            return self._most_of(shape)
+
+    monkeypatch.setitem(seen.__globals__, "Batcher", Once)
+    first, second = seen(Model(), [picture(1, 13), picture(2)], waits=3600)
+    assert isinstance(first, OverflowError) and isinstance(second, OverflowError)
+
+    async def later():
+        batcher = Once(Model(), max_batch=1, max_wait=0.01, max_waiting=9, max_pixels=1e6)
+        work = asyncio.create_task(batcher.work())
+        with pytest.raises(OverflowError):
+            await batcher.see(picture(1, 13))
+        answer = await batcher.see(picture(5))
+        work.cancel()
+        return answer
+
+    assert asyncio.run(later())["first"] == 5
+
+
 def test_a_budget_is_given_in_turn_and_never_more_than_it_has():
     async def story():
         budget, log = Budget(10), []

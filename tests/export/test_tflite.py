@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -37,7 +38,7 @@ from export import (
 from export import metadata as metadata_of_runs
 from pipelines import scenes
 from tests.export import random_runs
-from tfrecog import flagged
+from tfrecog import atomic, flagged
 from tfrecog.data import records
 from tfrecog.ops import lowering, suppression
 
@@ -256,7 +257,8 @@ def test_heat_maps_that_a_loop_reads_do_not_hinder_fewer_bits(exported, kind):
     else:
         graph = lite_convert.parsed(content).subgraphs[0]
         eights = [tensor.name.decode() for tensor in graph.tensors if tensor.type == schema.TensorType.INT8]
-        assert any("/trunk_" in name for name in eights) and not any("/keypoint_" in name for name in eights)
+        assert any("/trunk_1/dense1_" in name for name in eights) and not any("/keypoint_" in name for name in eights)
+        assert not any("/trunk_1/dense2_" in name for name in eights)  # of 64 inputs
 
 
 def test_a_names_place_says_whether_it_stays_float():
@@ -391,6 +393,24 @@ def test_the_models_and_the_reports_files_can_be_written_and_are_two(flagfiles, 
     assert f"{file} is no folder that can be written to" in refusal(flagfile, file / "m.tflite", size="64x64")
     assert "choose another --report" in refusal(flagfile, out, size="64x64", report=str(file))
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and file.read_bytes() == b"mine"
+
+
+def test_without_room_for_the_model_there_is_no_report_either(exported, tmp_path, monkeypatch):
+    given = flagged.load(tflite.Export(), exported("classifier_digits").flagfile)
+    monkeypatch.setattr(tflite, "export", lambda *_: exported("classifier_digits").content)
+    write = atomic.write
+
+    @contextlib.contextmanager
+    def full(path, mode="w"):
+        with write(path, mode) as file:
+            if mode == "wb":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            yield file
+
+    monkeypatch.setattr(tflite.atomic, "write", full)
+    with pytest.raises(SystemExit, match=r"cannot write .*model.tflite: No space left on device"):
+        tflite.main(dataclasses.replace(given, out=str(tmp_path / "model.tflite")))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_report_has_the_size_of_the_file(exported, tmp_path, monkeypatch):

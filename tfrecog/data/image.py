@@ -18,9 +18,24 @@ def decode(encoded):
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+        lambda: _decode_others(encoded),
     )
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_others(encoded):
+    """Image [H, W, 3] uint8 of what is no JPEG."""
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+    def in_colours():  # TensorFlow takes the numbers of colours for gray levels.
+        entries = tf.io.decode_raw(tf.strings.substr(encoded, palette, 1024), tf.uint8, fixed_length=1024)
+        entries = tf.reshape(entries, [256, 4])
+        return tf.gather(entries[:, 2::-1], tf.cast(image[..., 0], tf.int32))  # blue, green, red, 0
+
+    header = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 32), tf.uint8, fixed_length=32), tf.int32)
+    palette = 14 + header[14] + 256 * header[15]
+    with_palette = (tf.strings.substr(encoded, 0, 2) == b"BM") & (header[28] == 8)
+    return tf.cond(with_palette, in_colours, lambda: image)
 
 
 def decode_window(encoded, size, window):
@@ -39,7 +54,7 @@ def decode_window(encoded, size, window):
             return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE")
 
     def of_others():
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        image = _decode_others(encoded)
         same = tf.debugging.assert_equal(tf.shape(image)[:2], size)
         with tf.control_dependencies([] if same is None else [same]):
             return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])

@@ -1,0 +1,36 @@
+"""A command that is stopped ends with a line and its exit status, whatever it was doing."""
+
+import os
+import signal
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tfrecog import interruption
+
+
+class Slow(keras.layers.Layer):
+    """The signal comes while a layer is traced, which Keras and autograph wrap in their own errors."""
+
+    def call(self, x):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return x
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "graph"])
+def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
+    layer = Slow()
+    call = tf.function(layer) if traced else layer
+    with pytest.raises(SystemExit) as ended, interruption.told():
+        call(tf.zeros([1, 2]))
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert "stopped; nothing is left half written" in capsys.readouterr().err
