@@ -41,6 +41,8 @@ def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = No
         raise NoAnswer(f"{said} (HTTP {error.code})") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
+            reason = "what listens there does not speak HTTP, as gRPC's port does not"
         raise NoAnswer(
             f"{url} cannot be reached: {reason}; does `python -m export.serve` run?", reached=False
         ) from error

@@ -138,15 +138,7 @@ def verify(given: Verification) -> bool:
     if left_out and not strict:
         raise ValueError(f"{given.artefact} is int8, which is judged by its accuracy, and there is none: {left_out}")
     tolerance, ap = tolerance_of(given, kind)
-    try:
-        task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
-    except checkpoints.CheckpointError as error:
-        if other := comparable.changed(metadata.plain(given), experiment):
-            raise comparable.Unfit(
-                f"{given.artefact} is of another run, it seems: with its flags ({', '.join(other)}) a checkpoint of "
-                f"{given.workdir} cannot be restored; its own run has the checkpoint {about['checkpoint']}"
-            ) from error
-        raise
+    task, network, path, step = _restored(given, experiment)
     if step != about["step"]:
         raise comparable.Unfit(
             f"{given.artefact} was made of {about['checkpoint']}, and {path} is of step {step}: name the other with "
@@ -186,6 +178,20 @@ def verify(given: Verification) -> bool:
         report |= {"images": [str(path) for path in paths if path not in broken], "ties": found.ties}
         seen.write_json(Path(given.out) / REPORT, report)
     return fine
+
+
+def _restored(given, experiment):
+    """The run's task and model with what the artefact was exported with, its checkpoint, and the checkpoint's step."""
+    try:
+        task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
+    except checkpoints.CheckpointError as error:
+        if other := comparable.changed(metadata.plain(given), experiment):
+            raise comparable.Unfit(
+                f"{given.artefact} is of another run, it seems: no checkpoint of {given.workdir} can be restored with "
+                f"the flags that it was exported with, such as {', '.join(other[:4])}"
+            ) from error
+        raise
+    return task, network, path, step
 
 
 def _judged(found, experiment, about, tolerance, strict):

@@ -237,6 +237,12 @@ def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, t
     assert message in capsys.readouterr().err
 
 
+def test_an_artefact_of_a_run_with_another_network_is_refused(digits_lite, photos, tmp_path, capsys):
+    assert run(random_runs.make("classifier", tmp_path), digits_lite, photos) == 2
+    said = capsys.readouterr().err
+    assert "is of another run, it seems" in said and "--classifier.name=lenet_modern (run: resnet18)" in said
+
+
 def test_masks_as_padded_run_lengths_are_read():
     """Zeros behind the runs are padding; a zero before them says that the first pixel is on."""
     from export import saved_reader
