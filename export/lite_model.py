@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import canvas, lite_quiet, metadata
+from export import canvas, lite_quiet, loading
 from tfrecog import config, flagged, proposals
 
 SIGNATURE, ABOUT = "serving_default", "tfrecog.json"
@@ -122,7 +122,7 @@ def read_metadata(path: str | Path) -> dict:
             f"{path} is a TFLite file, but without {ABOUT} at its end, which says what its numbers mean: it is not by "
             f"this library, or not whole, or something took its metadata away. Copy it again, or make one: {_HOW}"
         ) from error
-    about = metadata.checked(about, f"{path}: its {ABOUT}")
+    about = loading.checked(about, f"{path}: its {ABOUT}")
     if "tflite" not in about:
         raise ValueError(f"{path}: its {ABOUT} says nothing of its inputs. Export it again: {_HOW}")
     return about

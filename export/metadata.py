@@ -4,16 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+from export import loading
 from tfrecog import atomic, flagged, runs
 from tfrecog.config import Experiment
 from tfrecog.evaluations.report import METRICS
 
-FORMAT = 1
 FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
-_NEEDED = (
-    "task", "classes", "keypoints", "flags", "checkpoint", "step", "min_score", "mask_threshold", "paste", "resize",
-    "precision",
-)  # fmt: skip
 EXTRA = "assets.extra"  # of a SavedModel: TensorFlow Serving passes it over
 
 
@@ -25,7 +21,7 @@ def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
     """
     info, output = task.info, experiment.detector.output
     return {
-        "format": FORMAT,
+        "format": loading.FORMAT,
         "task": experiment.task,
         "name": task.name,
         "version": runs.version(),
@@ -94,15 +90,4 @@ def load(version: str | Path) -> dict:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}); export the model again") from error
-    return checked(metadata, str(path))
-
-
-def checked(metadata, where: str) -> dict:
-    """What an artefact says of itself, read from somewhere; ValueError if it is not all there."""
-    if not isinstance(metadata, dict):
-        raise ValueError(f"{where} is no JSON object; export the model again")
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{where} has the format {metadata.get('format')}, and this version reads {FORMAT}")
-    if missing := [name for name in _NEEDED if name not in metadata]:
-        raise ValueError(f"{where} lacks {', '.join(missing)}; export the model again")
-    return metadata
+    return loading.checked(metadata, str(path))
