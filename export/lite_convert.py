@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,9 +38,9 @@ def convert(graph: Graph) -> bytes:
     return content
 
 
-def parsed(content: bytes) -> schema.ModelT:
-    """The tables of a TFLite file, with all of its constants; it may have some behind the flatbuffer."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+def parsed(content: bytes) -> Any:  # Each field of a ModelT may be None, says its type.
+    """The ModelT of a TFLite file, with all of its constants; it may have some behind the flatbuffer."""
+    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     for buffer in model.buffers:
         if buffer.offset > 1:
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -49,7 +50,7 @@ def parsed(content: bytes) -> schema.ModelT:
 
 def check(content: bytes) -> None:
     """ValueError if a TFLite file has an operation that is no builtin."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     strangers = {(code.customCode or b"?").decode() for code in model.operatorCodes if code.customCode}
     if strangers:
         raise ValueError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")

@@ -108,7 +108,7 @@ class _Predictions:
         model = self._model(model_name, version)
         content_type = request.headers.get("content-type", "").lower()
         asked = await model.in_pool(payloads.of_v1, _body(request), content_type, model.limits)
-        found, _ = await self._plane.infer(model_name, asked)
+        found: Any = (await self._plane.infer(model_name, asked))[0]
         body = await model.in_pool(answers.dumps, {"predictions": [answers.prediction(one) for one in found]})
         return Response(body, media_type="application/json")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from grpc import StatusCode
@@ -24,7 +25,7 @@ class Service(InferenceServicer):
         super().__init__(plane, None)  # type: ignore[arg-type]
         self._plane = plane
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
         """Predictions."""
         start, code = time.monotonic(), StatusCode.OK
         try:
