@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from export import lite_convert
+from export import lite_convert, lite_report
 
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 
@@ -90,12 +90,13 @@ def stays_float(name: str) -> str:
 def _narrow(content):
     """Patterns of the layers of which an output is a sum of fewer than `_ENOUGH` inputs."""
     patterns = set()
-    for graph in lite_convert.parsed(content).subgraphs:
+    model = lite_convert.parsed(content)
+    for graph in model.subgraphs:
         for operation in graph.operators:
-            name = graph.tensors[operation.outputs[0]].name.decode().partition(";")[0]
-            if re.search(_HEADS, name) and len(operation.inputs) > 1:
-                weights = graph.tensors[operation.inputs[1]]
-                if len(weights.shape) > 1 and np.prod(weights.shape[1:]) < _ENOUGH:
+            if lite_report.builtin(model, operation) in lite_report.WITH_WEIGHTS:
+                name = graph.tensors[operation.outputs[0]].name.decode().partition(";")[0]
+                inputs = np.prod(graph.tensors[operation.inputs[1]].shape[1:])
+                if re.search(_HEADS, name) and inputs < _ENOUGH:
                     patterns.add(f"^{re.escape(name.rpartition('/')[0])}/")
     return patterns
 

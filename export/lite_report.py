@@ -11,7 +11,7 @@ from export.lite_convert import parsed
 
 _BUILTINS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
-_WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 SHOWN = 10
 
 
@@ -31,12 +31,12 @@ def of(content: bytes, plain: bytes, stays_float: Callable[[str], str] | None = 
     for graph in model.subgraphs:
         weights = _halves(graph, model)
         for operation in graph.operators:
-            name = _name(model, operation)
+            name = builtin(model, operation)
             kind = _kind(graph, operation, name, weights)
             counts.setdefault(name, Counter())[kind] += 1
             if kind != "float32" or not stays_float:
                 continue
-            if name in _WITH_WEIGHTS:
+            if name in WITH_WEIGHTS:
                 output = graph.tensors[operation.outputs[0]].name.decode()
                 fallbacks[layer(output)] = stays_float(output) or "the quantizer left it so"
             else:
@@ -67,7 +67,7 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
     activations: list[tuple] = []
     for operation in graph.operators:
         output = graph.tensors[operation.outputs[0]] if len(operation.outputs) else None
-        if _name(model, operation) not in _WITH_WEIGHTS or output is None or output.type != schema.TensorType.INT8:
+        if builtin(model, operation) not in WITH_WEIGHTS or output is None or output.type != schema.TensorType.INT8:
             continue
         kernel = max((graph.tensors[i] for i in operation.inputs if i >= 0), key=lambda t: _stored(t, model))
         true = kernels.get(kernel.name)
@@ -136,7 +136,8 @@ def _main(content):
     return model.subgraphs[model.signatureDefs[0].subgraphIndex], model
 
 
-def _name(model, operation):
+def builtin(model, operation) -> str:
+    """The name of an operation of a `lite_convert.parsed` model."""
     code = model.operatorCodes[operation.opcodeIndex]
     return _BUILTINS[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
@@ -146,7 +147,7 @@ def _halves(graph, model):
     return {
         operation.outputs[0]
         for operation in graph.operators
-        if _name(model, operation) == "DEQUANTIZE"
+        if builtin(model, operation) == "DEQUANTIZE"
         and graph.tensors[operation.inputs[0]].type == schema.TensorType.FLOAT16
     }
 
@@ -155,9 +156,9 @@ def _kind(graph, operation, name, halves):
     """What an operation computes in."""
     types = [_TYPES[graph.tensors[i].type] for i in (*operation.inputs, *operation.outputs) if i >= 0]
     output = _TYPES[graph.tensors[operation.outputs[0]].type] if len(operation.outputs) else "other"
-    if name in _WITH_WEIGHTS and output == "float32" and "int8" in types:
+    if name in WITH_WEIGHTS and output == "float32" and "int8" in types:
         return "dynamic"
-    if name in _WITH_WEIGHTS and any(i in halves for i in operation.inputs):
+    if name in WITH_WEIGHTS and any(i in halves for i in operation.inputs):
         return "float16"
     return output if output in ("float32", "int8") else "other"
 

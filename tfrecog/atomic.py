@@ -32,9 +32,8 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     except BaseException as error:
         if draft:
             Path(draft).unlink(missing_ok=True)
-        if (
-            isinstance(error, OSError) and error.errno and not isinstance(error, CannotWrite)
-        ):  # The system names the draft, or nothing.
+        told = isinstance(error, CannotWrite)  # of another file, written while this one was open
+        if isinstance(error, OSError) and error.errno and not told:  # The system names the draft, or nothing.
             raise CannotWrite(error.errno, os.strerror(error.errno), str(path)) from error
         raise
 

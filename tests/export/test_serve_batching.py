@@ -28,12 +28,12 @@ def picture(value, height=2, width=3):
     return np.full([height, width, 3], value, np.uint8)
 
 
-def seen(model, pictures, *, waits=0.05, cancel=(), **options):
+def seen(model, pictures, *, waits=0.05, cancel=(), make=Batcher, **options):
     """Answers or errors of pictures that come at the same time."""
 
     async def ask():
         options_ = {"max_batch": 4, "max_wait": waits, "max_waiting": 99, "max_pixels": 1e6} | options
-        batcher = Batcher(model, **options_)
+        batcher = make(model, **options_)
         asked = [asyncio.create_task(batcher.see(one)) for one in pictures]
         await asyncio.sleep(0)
         for i in cancel:
@@ -90,21 +90,18 @@ def test_a_picture_that_makes_the_model_fail_fails_alone():
     assert (answers[0]["first"], answers[2]["first"]) == (1, 3)
 
 
-def test_after_an_error_of_the_batcher_itself_the_others_are_served(monkeypatch):
-    class Once(Batcher):
-        _most_of = Batcher._most
-
+def test_after_an_error_of_the_batcher_itself_the_others_are_served():
+    class Broken(Batcher):
         def _most(self, shape):
             if shape[0] == 13:
                 raise OverflowError("thirteen rows")
-            return self._most_of(shape)
+            return super()._most(shape)
 
-    monkeypatch.setitem(seen.__globals__, "Batcher", Once)
-    first, second = seen(Model(), [picture(1, 13), picture(2)], waits=3600)
-    assert isinstance(first, OverflowError) and isinstance(second, OverflowError)
+    first, second = seen(Model(), [picture(1, 13), picture(2)], waits=3600, make=Broken)
+    assert isinstance(first, OverflowError) and isinstance(second, OverflowError), "who waits is told"
 
     async def later():
-        batcher = Once(Model(), max_batch=1, max_wait=0.01, max_waiting=9, max_pixels=1e6)
+        batcher = Broken(Model(), max_batch=1, max_wait=0.01, max_waiting=9, max_pixels=1e6)
         work = asyncio.create_task(batcher.work())
         with pytest.raises(OverflowError):
             await batcher.see(picture(1, 13))
