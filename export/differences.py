@@ -136,7 +136,7 @@ def of_detections(
 class _Memory:
     """What the checkpoint says of disturbed pixels; each is asked for once."""
 
-    TIMES = 24
+    TIMES = 6
 
     def __init__(self, again):
         self._again, self._known = again, []

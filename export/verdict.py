@@ -10,7 +10,7 @@ KINDS = {
     "bfloat16": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.02),
     "none": (Tolerance(1e-4, 0.1, 0.99, 1e-4, 1e-2), 0.001),
     "float16": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.005),
-    "dynamic": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 1.0), 0.01),
+    "dynamic": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.01),
     "int8": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.03),
 }
 # What logits may differ by, of a difference of scores. Of two classes, a probability changes by a quarter of what the
