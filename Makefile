@@ -43,7 +43,7 @@ quickstart: $(READY)
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
