@@ -31,6 +31,8 @@ _ENDS = (
 # Layers that see regions, or the whole of an image: most of the weights, and little of what decides where boxes are.
 # Not those of heat maps: of two peaks of nearly the same height eight bits may choose the other, half a person away.
 _HEADS = r"^(detector_\d+/(trunk|mask)|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
+_TRUNK = r"^detector_\d+/trunk_\d+/"
+_KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
 _BETWEEN = (
     "ADD", "SUB", "MUL", "PAD", "PADV2", "RELU", "HARD_SWISH", "LOGISTIC", "TANH", "MEAN", "MAX_POOL_2D",
@@ -53,13 +55,14 @@ def dynamic(content: bytes) -> bytes:
     """Weights in int8 in the layers that see regions or a whole image, whose inputs become int8 as they come.
 
     The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win. So
-    are those of narrow layers.
+    are those of narrow layers, and of all layers where there are keypoints: a heat map is read in the region that the
+    trunk's box says, and when that moves by a hair another of two peaks may be the greater.
     """
     quantizer, algorithm = _quantizer(content)
     _halve(quantizer, algorithm)
     for operation in _WEIGHTS:
         quantizer.add_dynamic_config(_HEADS, operation, num_bits=8)
-    for layers in (*_ENDS, *_narrow(content)):
+    for layers in (*_ENDS, *_delicate(content)):
         _halve(quantizer, algorithm, layers)
     return _quantized(quantizer)
 
@@ -87,8 +90,8 @@ def stays_float(name: str) -> str:
     return "its output is compared or decoded" if any(re.search(end, name) for end in _ENDS) else ""
 
 
-def _narrow(content):
-    """Patterns of the layers of which an output is a sum of fewer than `_ENOUGH` inputs."""
+def _delicate(content):
+    """Patterns of layers behind regions that have too few inputs for int8 weights, or keypoints behind them."""
     patterns = set()
     model = lite_convert.parsed(content)
     for graph in model.subgraphs:
@@ -98,6 +101,8 @@ def _narrow(content):
                 inputs = np.prod(graph.tensors[operation.inputs[1]].shape[1:])
                 if re.search(_HEADS, name) and inputs < _ENOUGH:
                     patterns.add(f"^{re.escape(name.rpartition('/')[0])}/")
+                if re.search(_KEYPOINTS, name):
+                    patterns.add(_TRUNK)
     return patterns
 
 

@@ -142,6 +142,8 @@ def main(given: Export) -> None:
         lite_convert.check(content)
         lite_convert.run_once(content)
         print(lite_report.text(report))
+        if given.quantize == "dynamic" and not report["types"].get("dynamic"):
+            print("No layer of this network has weights in int8, for its answers would differ: as --quantize=float16")
         with atomic.write(_report_path(given)) as text:  # Neither is there without the other.
             json.dump(report, text, indent=1)
             text.write("\n")

@@ -85,6 +85,7 @@ def on_proposals(experiment):
 RUNS = {
     "mask_rcnn": (branches, CANVAS),
     "spp_net": (on_proposals, CANVAS),
+    "fast_rcnn": (on_proposals, CANVAS),
     "rcnn": (on_proposals, CANVAS),
     "segmenter": (lambda experiment: experiment, CANVAS),
     "classifier_digits": (lambda experiment: experiment, (28, 28)),
@@ -243,7 +244,7 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
 
 @pytest.mark.parametrize("kind", ["dynamic", "int8"])
 def test_heat_maps_that_a_loop_reads_do_not_hinder_fewer_bits(exported, kind):
-    """The loop reads where peaks are, which 256 values do not say; nor does a `dynamic` file round the heat maps."""
+    """The loop reads where peaks are, which 256 values do not say; nor does a `dynamic` file round heat maps or boxes."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("mask_rcnn")
     assert len(lite_convert.parsed(one.content).subgraphs) > 1
@@ -257,8 +258,18 @@ def test_heat_maps_that_a_loop_reads_do_not_hinder_fewer_bits(exported, kind):
     else:
         graph = lite_convert.parsed(content).subgraphs[0]
         eights = [tensor.name.decode() for tensor in graph.tensors if tensor.type == schema.TensorType.INT8]
-        assert any("/trunk_1/dense1_" in name for name in eights) and not any("/keypoint_" in name for name in eights)
-        assert not any("/trunk_1/dense2_" in name for name in eights)  # of 64 inputs
+        assert any("/mask_1/" in name for name in eights)
+        assert not [name for name in eights if "/keypoint_" in name or "/trunk_" in name]
+
+
+def test_int8_weights_of_a_dynamic_file_are_those_of_wide_layers(exported):
+    """Fast R-CNN's box head has one layer of 3,136 inputs, and one of 64."""
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    content, report = tflite.quantized(exported("fast_rcnn").content, "dynamic", [])
+    assert report["types"]["dynamic"] == 1
+    graph = lite_convert.parsed(content).subgraphs[0]
+    eights = [tensor.name.decode() for tensor in graph.tensors if tensor.type == schema.TensorType.INT8]
+    assert eights and all("/trunk_1/dense1_" in name for name in eights)
 
 
 def test_a_names_place_says_whether_it_stays_float():
