@@ -114,10 +114,8 @@ def server(plane: Plane, *, max_bytes: int, max_requests: int) -> grpc.aio.Serve
     options = [
         ("grpc.max_receive_message_length", max_bytes),
         ("grpc.max_send_message_length", -1),
-        (
-            "grpc.compression_enabled_algorithms_bitset",
-            1,
-        ),  # None: its limit is of what comes, not of what it unpacks to.
+        # No compression: the limit is of what comes, not of what it unpacks to.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # Else a second server would take half of the requests, without a word.
     ]
     served = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_requests)

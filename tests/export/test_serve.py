@@ -220,6 +220,7 @@ def test_metadata_tells_inputs_outputs_and_class_names(finder):
     assert [one["name"] for one in said["parameters"]["classes"]] == [*served_folders.NAMES]
     state = json.loads(finder.ask("GET", "/v1/models/finder")[2])["model_version_status"]
     assert state[0]["version"] == "1" and state[0]["state"] == "AVAILABLE"
+    assert json.loads(finder.ask("GET", "/v2")[2])["extensions"] == ["binary_tensor_data"]
     assert finder.ask("GET", "/v2/health/live")[0] == finder.ask("GET", "/v2/health/ready")[0] == 200
 
 
@@ -267,6 +268,10 @@ BAD = {
     ),
     "unknown model": (post("/v1/models/dogs:predict", "{}"), 404, "no model is named 'dogs' here; .*'colours'"),
     "unknown version": (post("/v1/models/colours/versions/9:predict", "{}"), 404, "in version 2, not in 9"),
+    "a prediction got": (
+        lambda server: server.ask("GET", "/v1/models/colours:predict"),
+        405, "Method Not Allowed. Predictions: POST",
+    ),
     "no such address": (post("/v1/predict", "{}"), 404, "Predictions: POST /v1/models/NAME:predict"),
     "unload": (post("/v2/repository/models/colours/unload", ""), 404, "Not Found"),
     "compressed": (post("/v1/models/colours:predict", b"\x1f\x8b", Content_Encoding="gzip"), 415, "compressed"),
@@ -366,6 +371,28 @@ def test_grpc_does_not_unpack_what_is_larger_than_a_request_may_be(colours):
     assert caught.value.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_grpc_takes_pixels_in_either_place_and_a_datatype_in_small_letters(colours, raw):
+    import grpc
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    pixels = coloured(6, 7)
+    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="uint8", shape=[1, 6, 7, 3])
+    if not raw:
+        tensor.contents.uint_contents.extend(pixels.ravel().tolist())
+    request = pb.ModelInferRequest(
+        model_name="colours", inputs=[tensor], raw_input_contents=[pixels.tobytes()] if raw else []
+    )
+    request.outputs.add(name="scores")
+    with grpc.insecure_channel(f"127.0.0.1:{colours.grpc_port}") as channel:
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+    (scores,) = answer.outputs
+    assert (scores.name, [*scores.shape]) == ("scores", [1, 3])
+    light = pixels.reshape(-1, 3).sum(axis=0)
+    np.testing.assert_allclose(np.frombuffer(answer.raw_output_contents[0], np.float32), light / light.sum(), atol=1e-5)
+
+
 def test_metrics_tell_of_requests_batches_and_refusals(colours):
     good, bad = 'tfrecog_requests_total{protocol="v1",status="200"}', 'tfrecog_refused_total{reason="bad request"}'
     before = colours.number(good), colours.number(bad)
@@ -405,6 +432,29 @@ def test_the_client_leaves_out_what_is_not_sure():
     left = client.kept(answer, 0.5)
     assert left["detection_scores"] == [0.9, 0.5] and np.array_equal(left["detection_boxes"], np.eye(2, 4))
     assert client.kept({"scores": [0.1]}, 0.5) == {"scores": [0.1]}
+
+
+@pytest.mark.parametrize(
+    "flags, pictures, message",
+    [
+        ({}, [], "name the pictures"),
+        ({"timeout_s": 0.0}, ["x.png"], "--timeout_s=0: more than 0"),
+        ({"timeout_s": float("nan")}, ["x.png"], "--timeout_s=nan: more than 0"),
+        ({"min_score": 1.5}, ["x.png"], "--min_score=1.5: a score is in 0..1"),
+        ({"min_score": float("nan")}, ["x.png"], "--min_score=nan: a score is in 0..1"),
+        ({}, ["x.png"], "x.png"),
+    ],
+)
+def test_what_the_client_cannot_do_is_said_before_anything_is_sent(flags, pictures, message, tmp_path):
+    paths = [str(tmp_path / one) for one in pictures]
+    with pytest.raises(SystemExit, match=message):
+        client.main(client.Client(url="http://127.0.0.1:9", **flags), paths)
+
+
+def test_a_comma_in_a_pictures_name_does_not_cut_it_in_two(colours, tmp_path, capsys):
+    served_folders.save(tmp_path / "left, right.png", coloured(30, 40))
+    client.main(client.Client(url=colours.url), [str(tmp_path / "left, right.png")])
+    assert "left, right.png (40 x 30)" in capsys.readouterr().out
 
 
 def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
