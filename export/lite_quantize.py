@@ -29,8 +29,9 @@ _ENDS = (
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
 # Layers that see regions, or the whole of an image: most of the weights, and little of what decides where boxes are.
-# Not those of heat maps: of two peaks of nearly the same height eight bits may choose the other, half a person away.
-_HEADS = r"^(detector_\d+/(trunk|mask)|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
+# Not those of masks and heat maps, which are small: of two peaks of nearly the same height eight bits may choose the
+# other, half a person away.
+_HEADS = r"^(detector_\d+/trunk|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
 _TRUNK = r"^detector_\d+/trunk_\d+/"
 _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.

@@ -242,34 +242,34 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
     assert "CONV_2D" in text and "worst first" in text and "its output is compared or decoded" in text
 
 
-@pytest.mark.parametrize("kind", ["dynamic", "int8"])
-def test_heat_maps_that_a_loop_reads_do_not_hinder_fewer_bits(exported, kind):
-    """The loop reads where peaks are, which 256 values do not say; nor does a `dynamic` file round heat maps or boxes."""
+def test_heat_maps_that_a_loop_reads_do_not_hinder_int8(exported):
+    """The loop reads where peaks are, which 256 values do not say."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("mask_rcnn")
     assert len(lite_convert.parsed(one.content).subgraphs) > 1
-    content, report = tflite.quantized(one.content, kind, [one.inputs(), one.inputs()])
+    content, report = tflite.quantized(one.content, "int8", [one.inputs(), one.inputs()])
     found = run(content, one.inputs())
     assert np.isfinite(found["detection_keypoints"]).all() and found["num_detections"] > 0
     for loop in lite_convert.parsed(content).subgraphs[1:]:
         assert not [tensor.name for tensor in loop.tensors if tensor.type == schema.TensorType.INT8]
-    if kind == "int8":
-        assert any("/keypoint/" in cost["layer"] for cost in report["costs"])
-    else:
-        graph = lite_convert.parsed(content).subgraphs[0]
-        eights = [tensor.name.decode() for tensor in graph.tensors if tensor.type == schema.TensorType.INT8]
-        assert any("/mask_1/" in name for name in eights)
-        assert not [name for name in eights if "/keypoint_" in name or "/trunk_" in name]
+    assert any("/keypoint/" in cost["layer"] for cost in report["costs"])
 
 
-def test_int8_weights_of_a_dynamic_file_are_those_of_wide_layers(exported):
-    """Fast R-CNN's box head has one layer of 3,136 inputs, and one of 64."""
+@pytest.mark.parametrize("recipe, layers", [("fast_rcnn", ["/trunk_1/dense1_"]), ("mask_rcnn", [])])
+def test_int8_weights_of_a_dynamic_file_are_of_wide_layers_and_not_before_keypoints(exported, recipe, layers):
+    """Fast R-CNN's box head has a layer of 3,136 inputs and one of 64; this Mask R-CNN has keypoints."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
-    content, report = tflite.quantized(exported("fast_rcnn").content, "dynamic", [])
-    assert report["types"]["dynamic"] == 1
-    graph = lite_convert.parsed(content).subgraphs[0]
-    eights = [tensor.name.decode() for tensor in graph.tensors if tensor.type == schema.TensorType.INT8]
-    assert eights and all("/trunk_1/dense1_" in name for name in eights)
+    one = exported(recipe)
+    content, report = tflite.quantized(one.content, "dynamic", [])
+    assert report["types"].get("dynamic", 0) == len(layers)
+    eights = [
+        tensor.name.decode()
+        for graph in lite_convert.parsed(content).subgraphs
+        for tensor in graph.tensors
+        if tensor.type == schema.TensorType.INT8
+    ]
+    assert bool(eights) == bool(layers)
+    assert all(any(layer in name for layer in layers) for name in eights)
 
 
 def test_a_names_place_says_whether_it_stays_float():
