@@ -28,9 +28,8 @@ _ENDS = (
     r"/keypoint_\d+/(deconv_\d+|resize|Resize|ResizeBilinear)",
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
-# Layers that see regions, or the whole of an image: most of the weights, and little of what decides where boxes are.
-# Not those of masks and heat maps, which are small: of two peaks of nearly the same height eight bits may choose the
-# other, half a person away.
+# The box branch, and fully connected layers, which are convolutions in an FCN: most of the weights, and little of what
+# decides where boxes are. Not the branches of masks and heat maps, which are small.
 _HEADS = r"^(detector_\d+/trunk|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
 _TRUNK = r"^detector_\d+/trunk_\d+/"
 _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
@@ -53,11 +52,11 @@ def float16(content: bytes) -> bytes:
 
 
 def dynamic(content: bytes) -> bytes:
-    """Weights in int8 in the layers that see regions or a whole image, whose inputs become int8 as they come.
+    """Weights in int8 in the box branch, and where a layer sees a whole image; their inputs become int8 as they come.
 
     The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win. So
     are those of narrow layers, and of all layers where there are keypoints: a heat map is read in the region that the
-    trunk's box says, and when that moves by a hair another of two peaks may be the greater.
+    box branch says, and when that moves by a hair another of two peaks may be the greater.
     """
     quantizer, algorithm = _quantizer(content)
     _halve(quantizer, algorithm)
