@@ -29,8 +29,9 @@ _ENDS = (
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
 # The box branch, and fully connected layers, which are convolutions in an FCN: most of the weights, and little of what
-# decides where boxes are. Not the branches of masks and heat maps, which are small.
-_HEADS = r"^(detector_\d+/trunk|classifier_\d+/(?!backbone_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
+# decides where boxes are. Not the branches of masks and heat maps, which are small, nor the two layers of AlexNet and
+# VGG, whose scores of a thousand classes they would move.
+_HEADS = r"^(detector_\d+/trunk|classifier_\d+/(?!backbone_|fc[67]_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
 _TRUNK = r"^detector_\d+/trunk_\d+/"
 _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
