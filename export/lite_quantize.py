@@ -28,10 +28,13 @@ _ENDS = (
     r"/keypoint_\d+/(deconv_\d+|resize|Resize|ResizeBilinear)",
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
-# The box branch, and fully connected layers, which are convolutions in an FCN: most of the weights, and little of what
-# decides where boxes are. Not the branches of masks and heat maps, which are small, nor the two layers of AlexNet and
+# Fully connected layers, of the box branch too (in an FCN they are convolutions): most of the weights, and little of
+# what decides where boxes are. Not the convolutions of branches, which are small, nor the two layers of AlexNet and
 # VGG, whose scores of a thousand classes they would move.
-_HEADS = r"^(detector_\d+/trunk|classifier_\d+/(?!backbone_|fc[67]_)[^/]+|segmenter_\d+/head_\d+/fc[67])_\d+/"
+_HEADS = (
+    r"^(detector_\d+/trunk_\d+/(?!conv)[^/]+|classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
+    r"|segmenter_\d+/head_\d+/fc[67])_\d+/"
+)
 _TRUNK = r"^detector_\d+/trunk_\d+/"
 _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
@@ -53,7 +56,7 @@ def float16(content: bytes) -> bytes:
 
 
 def dynamic(content: bytes) -> bytes:
-    """Weights in int8 in the box branch, and where a layer sees a whole image; their inputs become int8 as they come.
+    """Weights in int8 in fully connected layers, those of the box branch too; their inputs become int8 as they come.
 
     The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win. So
     are those of narrow layers, and of all layers where there are keypoints: a heat map is read in the region that the
