@@ -121,9 +121,6 @@ def of_detections(
                     found.ties.append(facts)
     for a, b in apart:  # Meant for each other, and too far apart: a difference, unless they are ties both.
         mine, theirs = undecided["checkpoint"].pop(a), undecided["artefact"].pop(b)
-        if theirs and not mine and (mine := _replaced(checkpoint, a, artefact, b, memory, tolerance)):
-            facts = {"label": int(checkpoint["labels"][a]), "score": float(checkpoint["scores"][a]), "why": mine}
-            found.ties.append({"side": "checkpoint"} | facts)
         if not mine and not theirs:
             found.add(_of_pair(checkpoint, artefact, a, b, memory, tolerance, about))
             found.matched += 1
@@ -201,21 +198,6 @@ def _undecided(side, own, i, other, kept, memory, tolerance, about, slots) -> st
             overlap = overlaps.pairwise_iou(own["boxes"][i : i + 1].astype(float), said["boxes"][same].astype(float))
             if overlap.max(initial=0) < STEADY:
                 return "the checkpoint is undecided"
-    return ""
-
-
-def _replaced(checkpoint, a, artefact, b, memory, tolerance) -> str:
-    """Why detection a of the checkpoint need not be the artefact's b, which is meant for the same; empty if it should.
-
-    Boxes may be too far apart for a partner and still nearly one another, so that a is not missing where b is said.
-    """
-    for said in memory:
-        own, others = (
-            any(_within(said, side, pair, tolerance) for pair in _pairs(said, side) if pair[1] == place)
-            for side, place in ((checkpoint, a), (artefact, b))
-        )
-        if others and not own:
-            return "the checkpoint is undecided"
     return ""
 
 
