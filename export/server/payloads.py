@@ -1,9 +1,5 @@
 """What is asked: the pictures in the body of a request, of TensorFlow Serving's REST (V1) and of KServe's V2."""
 
-import base64
-import binascii
-import itertools
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from export.server import pictures
+from export.server import pictures, values
 from export.server.refusals import Refused, too_large
 
 V1_EXPECTED = 'expected {"instances": [{"b64": "the base64 of an image file"}]}'
@@ -67,7 +63,7 @@ def of_v1(body: bytes, content_type: str, limits: Limits) -> Asked:
         raise Refused(f"signature_name is {signature!r}; this server has {' and '.join(SIGNATURES)}")
     instances = request["instances"]
     if not isinstance(instances, list):
-        raise Refused(f"'instances' is {_kind(instances)}; {V1_EXPECTED}")
+        raise Refused(f"'instances' is {values.kind(instances)}; {V1_EXPECTED}")
     _check_count(len(instances), "'instances' is empty", limits)
     return Asked("v1", [_instance(f"instances[{i}]", one, limits) for i, one in enumerate(instances)])
 
@@ -84,7 +80,7 @@ def of_v2(body: bytes, json_length: str | None, limits: Limits) -> Asked:
     request, rest = _json(body[:length], V2_EXPECTED), memoryview(body)[length:]
     inputs = request.get("inputs")
     if not isinstance(inputs, list) or not inputs:
-        raise Refused(f"'inputs' is {_kind(inputs)}; {V2_EXPECTED}")
+        raise Refused(f"'inputs' is {values.kind(inputs)}; {V2_EXPECTED}")
     tensors = []
     for i, one in enumerate(inputs):
         tensor, used = _tensor(f"inputs[{i}]", one, rest)
@@ -121,13 +117,13 @@ def _files(tensor, shape, limits):
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
         raise Refused(f"the input 'image_bytes' has the shape {shape}; expected [B], one file an image")
     _check_count(shape[0], "the input 'image_bytes' has the shape [0]", limits)
-    values = _elements(tensor.raw) if tensor.raw is not None else _flat(tensor.data)
-    if len(values) != shape[0]:
-        raise Refused(f"the input 'image_bytes' has the shape {shape} and {len(values)} elements")
-    places = [f"image_bytes[{i}]" for i in range(len(values))]
+    files = values.elements(tensor.raw) if tensor.raw is not None else values.flat(tensor.data)
+    if len(files) != shape[0]:
+        raise Refused(f"the input 'image_bytes' has the shape {shape} and {len(files)} elements")
+    places = [f"image_bytes[{i}]" for i in range(len(files))]
     if tensor.texts:
-        values = [_from_base64(place, value) for place, value in zip(places, values, strict=True)]
-    return [pictures.of_file(place, one, limits.max_megapixels) for place, one in zip(places, values, strict=True)]
+        files = [values.from_base64(place, one) for place, one in zip(places, files, strict=True)]
+    return [pictures.of_file(place, one, limits.max_megapixels) for place, one in zip(places, files, strict=True)]
 
 
 def _images(tensor, shape, limits):
@@ -135,7 +131,7 @@ def _images(tensor, shape, limits):
         raise Refused(f"the input 'image' has the shape {shape}; expected [B, height, width, 3] (RGB)")
     _check_count(shape[0], f"the input 'image' has the shape {shape}", limits)
     pictures.check_size("image", shape[1], shape[2], limits.max_megapixels)
-    pixels = _array("image", tensor.data) if tensor.raw is None else np.frombuffer(tensor.raw, np.uint8)
+    pixels = values.array("image", tensor.data) if tensor.raw is None else np.frombuffer(tensor.raw, np.uint8)
     if pixels.size != np.prod(shape, dtype=np.int64):
         raise Refused(f"the input 'image' has the shape {shape} and {pixels.size} values")
     images = pixels.reshape(shape)
@@ -145,14 +141,14 @@ def _images(tensor, shape, limits):
 def _tensor(place: str, one: Any, rest: memoryview) -> tuple[Tensor, int]:
     """An input as V2's JSON has it, and how many of the bytes behind the JSON are its values."""
     if not isinstance(one, dict):
-        raise Refused(f"{place} is {_kind(one)}; {V2_EXPECTED}")
+        raise Refused(f"{place} is {values.kind(one)}; {V2_EXPECTED}")
     for key, kind in (("name", str), ("datatype", str), ("shape", list)):
         if not isinstance(one.get(key), kind):
-            raise Refused(f"{place} has no {key!r}, or not {_ARTICLES[kind]}; {V2_EXPECTED}")
+            raise Refused(f"{place} has no {key!r}, or not {values.ARTICLES[kind]}; {V2_EXPECTED}")
     name, datatype, shape = one["name"], one["datatype"].upper(), one["shape"]
     if "data" in one:
         if not isinstance(one["data"], list):
-            raise Refused(f"{place}: 'data' is {_kind(one['data'])}; expected a list")
+            raise Refused(f"{place}: 'data' is {values.kind(one['data'])}; expected a list")
         return Tensor(name, datatype, shape, data=one["data"], texts=True), 0
     parameters = one.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
@@ -174,7 +170,9 @@ def _outputs(outputs, binary):
     for one in outputs:
         parameters = one.get("parameters") or {}
         if not isinstance(parameters, dict):
-            raise Refused(f"'parameters' of the output {one['name']!r} is {_kind(parameters)}; expected an object")
+            raise Refused(
+                f"'parameters' of the output {one['name']!r} is {values.kind(parameters)}; expected an object"
+            )
         wanted.append((one["name"], bool(parameters.get("binary_data", binary))))
     return wanted
 
@@ -182,72 +180,17 @@ def _outputs(outputs, binary):
 def _instance(place: str, one: Any, limits: Limits) -> pictures.Picture:
     if isinstance(one, dict):
         if {*one} == {"b64"}:
-            return pictures.of_file(place, _from_base64(place, one["b64"]), limits.max_megapixels)
+            return pictures.of_file(place, values.from_base64(place, one["b64"]), limits.max_megapixels)
         if {*one} == {"image_bytes"}:
             return _instance(f"{place}.image_bytes", one["image_bytes"], limits)
         if {*one} == {"image"}:
             return _instance(f"{place}.image", one["image"], limits)
         raise Refused(f'{place} has the keys {sorted(one)}; expected {{"b64": "the base64 of an image file"}}')
     if isinstance(one, list):
-        return pictures.of_pixels(place, _array(place, one), limits.max_megapixels)
+        return pictures.of_pixels(place, values.array(place, one), limits.max_megapixels)
     raise Refused(
-        f'{place} is {_kind(one)}; expected {{"b64": "the base64 of an image file"}} or pixels [height][width][3]'
+        f'{place} is {values.kind(one)}; expected {{"b64": "the base64 of an image file"}} or pixels [height][width][3]'
     )
-
-
-def _from_base64(place: str, text: Any) -> bytes:
-    if not isinstance(text, str):
-        raise Refused(f"{place} is {_kind(text)}; expected a text, the base64 of an image file")
-    try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise Refused(f"{place} is not base64 ({error})") from error
-
-
-def _array(place: str, values: Any) -> np.ndarray:
-    _check_numbers(place, values)
-    try:
-        array = np.array(values)
-    except (ValueError, OverflowError) as error:
-        raise Refused(f"{place}: the lists of pixels do not all have the same length, or hold other things") from error
-    if array.dtype == object:
-        raise Refused(f"{place}: pixels are not all numbers of 64 bits; expected whole numbers in 0..255 (uint8, RGB)")
-    return array
-
-
-def _check_numbers(place: str, values: list) -> None:
-    """Refused if a text lies in nested lists: of texts NumPy makes an array as wide as the longest, of any size."""
-    level = values
-    while level:
-        kinds = {*map(type, level)}
-        if kinds & {str, dict}:
-            raise Refused(
-                f"{place}: pixels are something else than numbers; expected whole numbers in 0..255 (uint8, RGB)"
-            )
-        lists = level if kinds == {list} else [one for one in level if isinstance(one, list)] if list in kinds else []
-        level = list(itertools.chain.from_iterable(lists))
-
-
-def _flat(data):
-    """The elements of a list of V2, flat or nested as [B, 1]."""
-    return [one[0] if isinstance(one, list) and len(one) == 1 else one for one in data]
-
-
-def _elements(raw) -> list[bytes]:
-    """Elements of a BYTES tensor: each has its length in front, in 4 bytes, the least first."""
-    elements, at = [], 0
-    while at < len(raw):
-        if at + 4 > len(raw):
-            raise Refused("the bytes of 'image_bytes' end inside a length; each element has 4 bytes of it in front")
-        (length,) = struct.unpack_from("<I", raw, at)
-        if at + 4 + length > len(raw):
-            raise Refused(
-                f"an element of 'image_bytes' says that it has {length} bytes, and {len(raw) - at - 4} are left; each "
-                "element has its length in front (4 bytes, the least first)"
-            )
-        elements.append(bytes(raw[at + 4 : at + 4 + length]))
-        at += 4 + length
-    return elements
 
 
 def _check_count(count: int, nothing: str, limits: Limits) -> None:
@@ -265,19 +208,5 @@ def _json(body: bytes, expected: str) -> dict:
     except orjson.JSONDecodeError as error:
         raise Refused(f"the body is not JSON ({error}); {expected}") from error
     if not isinstance(request, dict):
-        raise Refused(f"the body is {_kind(request)}; {expected}")
+        raise Refused(f"the body is {values.kind(request)}; {expected}")
     return request
-
-
-_ARTICLES = {
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-}
-
-
-def _kind(value) -> str:
-    return "missing" if value is None else "an empty list" if value == [] else _ARTICLES[type(value)]
