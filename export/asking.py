@@ -41,11 +41,18 @@ def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = No
         raise NoAnswer(f"{said} (HTTP {error.code})") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise NoAnswer(f"{url} has not answered within {timeout:g} seconds (--timeout_s)") from error
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
             reason = "what listens there does not speak HTTP, as gRPC's port does not"
         raise NoAnswer(
             f"{url} cannot be reached: {reason}; does `python -m export.serve` run?", reached=False
         ) from error
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an address of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def about(url: str, name: str, timeout: float = 60.0) -> dict[str, Any]:

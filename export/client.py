@@ -4,6 +4,7 @@ python -m export.client --url=http://127.0.0.1:8080 photos/*.jpg --out=SEEN
 """
 
 import dataclasses
+import math
 import sys
 import urllib.parse
 from functools import partial
@@ -92,8 +93,8 @@ def main(client: Client, images: list[str]) -> None:
     try:
         if not images:
             raise ValueError("name the pictures, as in `python -m export.client photos/*.jpg`")
-        if not client.timeout_s > 0:
-            raise ValueError(f"--timeout_s={client.timeout_s:g}: more than 0")
+        if not 0 < client.timeout_s < math.inf:
+            raise ValueError(f"--timeout_s={client.timeout_s:g}: a number of seconds, more than 0")
         if not 0 <= client.min_score <= 1:
             raise ValueError(f"--min_score={client.min_score:g}: a score is in 0..1")
         paths = photos.among(images)
@@ -130,7 +131,7 @@ def main(client: Client, images: list[str]) -> None:
 
 def _asker(client: Client, url: str, name: str):
     if client.protocol == "grpc":
-        host = urllib.parse.urlsplit(url).hostname or "127.0.0.1"
+        host = asking.bracketed(urllib.parse.urlsplit(url).hostname or "127.0.0.1")
         return partial(asking.by_grpc, f"{host}:{client.grpc_port}", name, timeout=client.timeout_s)
     return partial({"v1": asking.by_v1, "v2": asking.by_v2}[client.protocol], url, name, timeout=client.timeout_s)
 

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+from export import asking
 from export.server import extra, saved
 from tfrecog import flagged, interruption
 
@@ -61,6 +62,8 @@ def check(serving: Serving) -> None:
             raise ValueError(f"--{name}={getattr(serving, name):g}: more than 0")
     if serving.max_request_mb >= 2048:
         raise ValueError(f"--max_request_mb={serving.max_request_mb:g}: less than 2048, which gRPC's messages are")
+    if not serving.host:  # It would mean every network.
+        raise ValueError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
     if not serving.model:
         raise ValueError("--model: name a folder that export.saved_model wrote, as in --model=exported/NAME")
     if serving.port and serving.port == serving.grpc_port:
@@ -148,9 +151,10 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
     if serving.grpc_port >= 0:
         remote = rpc.server(plane, max_bytes=most, max_requests=serving.queue)
         try:
-            grpc_port = remote.add_insecure_port(f"{_bracketed(serving.host)}:{serving.grpc_port}")
-        except RuntimeError as error:
-            raise ValueError(_taken(serving.host, serving.grpc_port, "grpc_port", "it is in use")) from error
+            grpc_port = remote.add_insecure_port(f"{asking.bracketed(serving.host)}:{serving.grpc_port}")
+        except RuntimeError as error:  # Of the reason gRPC says nothing.
+            reason = "in use, or not allowed"
+            raise ValueError(_taken(serving.host, serving.grpc_port, "grpc_port", reason)) from error
         await remote.start()
     server, work = Server(config), asyncio.create_task(model.batcher.work())
     answering = asyncio.create_task(server.serve(sockets=[listening]))
@@ -167,7 +171,7 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
 
 def _served(model, host, port, grpc_port) -> str:
     """What the server prints when it is ready."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else _bracketed(host)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else asking.bracketed(host)
     address, about = f"http://{shown}:{port}", model.metadata
     predict = f"{address}/v1/models/{model.name}:predict"
     lines = [
@@ -181,10 +185,6 @@ def _served(model, host, port, grpc_port) -> str:
         f"  python -m export.client --url={address} photo.jpg --out=SEEN",
     ]
     return "\n".join(lines)
-
-
-def _bracketed(host):
-    return f"[{host}]" if ":" in host else host
 
 
 def _say(text):

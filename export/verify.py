@@ -134,7 +134,8 @@ def verify(given: Verification) -> bool:
     comparable.check_metadata(about, experiment, evaluate.dataset_of(experiment), given.artefact)
     kind = comparable.kind_of(about, given)
     left_out = accuracy.why_not(experiment, metadata.names(about))
-    strict = kind != "int8" or (given.score_tolerance, given.box_tolerance, given.pixel_tolerance) != (NONE,) * 3
+    limits = (given.score_tolerance, given.box_tolerance, given.mask_tolerance, given.pixel_tolerance)
+    strict = kind != "int8" or limits != (NONE,) * 4
     if left_out and not strict:
         raise ValueError(f"{given.artefact} is int8, which is judged by its accuracy, and there is none: {left_out}")
     tolerance, ap = tolerance_of(given, kind)

@@ -51,6 +51,7 @@ class Batcher:
 
     async def see(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """What the model says of a picture uint8 [H, W, 3]: its arrays, without the dimension B."""
+        self._forget_the_gone()
         if self.waiting >= self._max_waiting:
             raise busy(f"{self._max_waiting} pictures wait already (--queue); ask again in a second")
         one = _Waiting(picture, asyncio.get_running_loop().create_future())
@@ -130,6 +131,7 @@ class Batcher:
                 self._groups[shape] = kept
             else:
                 del self._groups[shape]
+        measures.WAITING.set(self.waiting)
 
 
 def _tell(answer, error):
@@ -157,7 +159,7 @@ class Budget:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # It was given in the moment in which it was no longer wanted.
                 self.give_back(amount)
-            else:
+            elif (amount, turn) in self._queue:  # Another's leaving may have taken it out.
                 self._queue.remove((amount, turn))
                 self._next()
             raise

@@ -58,6 +58,9 @@ class Limits:
         except ClientGone:
             measures.REFUSED.labels("client gone").inc()
             return
+        except Exception:  # Starlette raises again what it has answered with a 500 and we have logged.
+            if not answered.complete:
+                raise
         measures.REQUESTS.labels(protocol, answered.status).inc()
         measures.SECONDS.labels(protocol).observe(time.monotonic() - start)
 

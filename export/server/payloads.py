@@ -181,10 +181,9 @@ def _instance(place: str, one: Any, limits: Limits) -> pictures.Picture:
     if isinstance(one, dict):
         if {*one} == {"b64"}:
             return pictures.of_file(place, values.from_base64(place, one["b64"]), limits.max_megapixels)
-        if {*one} == {"image_bytes"}:
-            return _instance(f"{place}.image_bytes", one["image_bytes"], limits)
-        if {*one} == {"image"}:
-            return _instance(f"{place}.image", one["image"], limits)
+        for name in ("image_bytes", "image"):
+            if {*one} == {name} and not place.endswith((".image_bytes", ".image")):
+                return _instance(f"{place}.{name}", one[name], limits)
         raise Refused(f'{place} has the keys {sorted(one)}; expected {{"b64": "the base64 of an image file"}}')
     if isinstance(one, list):
         return pictures.of_pixels(place, values.array(place, one), limits.max_megapixels)

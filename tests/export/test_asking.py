@@ -2,11 +2,12 @@
 
 import http.server
 import json
+import socket
 import threading
 
 import pytest
 
-from export import asking
+from export import asking, client
 
 
 def test_another_server_is_told_from_ours():
@@ -26,3 +27,26 @@ def test_another_server_is_told_from_ours():
         with pytest.raises(asking.NoAnswer, match="another server"):
             asking.about(f"http://127.0.0.1:{server.server_port}", "")
         server.shutdown()
+
+
+def test_a_server_that_is_slow_is_told_from_none():
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        url = f"http://127.0.0.1:{slow.getsockname()[1]}"
+        with pytest.raises(asking.NoAnswer, match=r"has not answered within 0.2 seconds.*--timeout_s") as caught:
+            asking.ask(url, timeout=0.2)
+        assert caught.value.reached
+    with pytest.raises(asking.NoAnswer, match="cannot be reached") as caught:
+        asking.ask(url, timeout=0.2)
+    assert not caught.value.reached
+
+
+@pytest.mark.parametrize(("url", "address"), [("http://[::1]:80", "[::1]:81"), ("http://10.0.0.1:80", "10.0.0.1:81")])
+def test_grpc_is_asked_at_the_host_of_rest(url, address):
+    asker = client._asker(client.Client(protocol="grpc", grpc_port=81), url, "x")
+    assert asker.args[0] == address
+
+
+@pytest.mark.parametrize("seconds", [0.0, float("inf"), float("nan")])
+def test_a_time_without_end_is_none(seconds):
+    with pytest.raises(SystemExit, match=r"--timeout_s=.*a number of seconds"):
+        client.main(client.Client(timeout_s=seconds), ["x.jpg"])

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("prometheus_client", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
+from export.server import measures
 from export.server.batching import Batcher, Budget
 from export.server.refusals import Refused
 
@@ -84,6 +85,24 @@ def test_more_than_may_wait_are_refused_and_the_others_answered():
     assert isinstance(answers[2], Refused) and answers[2].status == 503 and answers[2].retry_after
 
 
+def test_who_has_left_takes_no_place_among_those_that_may_wait():
+    async def story():
+        batcher = Batcher(Model(), max_batch=4, max_wait=0, max_waiting=2, max_pixels=1e6)
+        gone = [asyncio.create_task(batcher.see(picture(i))) for i in range(2)]
+        await asyncio.sleep(0)
+        for one in gone:
+            one.cancel()
+        later = asyncio.create_task(batcher.see(picture(5)))
+        await asyncio.sleep(0)
+        assert measures.WAITING._value.get() == 1
+        work = asyncio.create_task(batcher.work())
+        answer = await later
+        work.cancel()
+        return answer
+
+    assert asyncio.run(story())["first"] == 5
+
+
 def test_a_picture_that_makes_the_model_fail_fails_alone():
     answers = seen(Model(), [picture(1), picture(13), picture(3)])
     assert isinstance(answers[1], RuntimeError)
@@ -135,5 +154,29 @@ def test_a_budget_is_given_in_turn_and_never_more_than_it_has():
             hold.set()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         await asyncio.wait_for(budget.take(99), 1)  # All of it, once everybody has given back.
+
+    asyncio.run(story())
+
+
+def test_who_waits_for_a_budget_and_who_holds_it_may_leave_together():
+    """Who gives back wakes the next, who is gone already and then finds nothing to take out."""
+
+    async def story():
+        budget = Budget(10)
+
+        async def use():
+            await budget.take(8)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                budget.give_back(8)
+
+        tasks = [asyncio.create_task(use()) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        left = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in left), left
+        await asyncio.wait_for(budget.take(10), 1)
 
     asyncio.run(story())

@@ -9,7 +9,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 import uvicorn
 
-from export.server import connections, limits
+from export.server import connections, limits, measures
 
 
 def test_a_body_that_drips_is_given_up():
@@ -57,3 +57,35 @@ def test_a_connection_whose_head_does_not_end_is_closed(said, monkeypatch):
 
     answer = asyncio.run(story())
     assert answer.startswith(b"HTTP/1.1 200") if b"Host" in said else not answer
+
+
+def test_a_request_that_failed_is_counted():
+    """What answers it raises again once it has sent the status 500."""
+    sent = []
+
+    async def failing(scope, receive, send):
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"it failed"})
+        raise RuntimeError("as Starlette does")
+
+    async def receive():
+        if sent:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    counted = measures.REQUESTS.labels("v1", 500)
+    before = counted._value.get()
+    app = limits.Limits(failing, max_bytes=10, max_requests=1)
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/x:predict", "headers": []}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))
+    assert [message.get("status") for message in sent] == [500, None] and counted._value.get() == before + 1
+
+    async def silent(scope, receive, send):
+        raise RuntimeError("without an answer")
+
+    sent.clear()
+    with pytest.raises(RuntimeError, match="without an answer"):
+        asyncio.run(asyncio.wait_for(limits.Limits(silent, max_bytes=10, max_requests=1)(scope, receive, send), 60))

@@ -77,6 +77,13 @@ def test_the_same_picture_comes_in_every_form(asked):
     assert picture.pixels == 20
 
 
+def test_a_picture_in_a_thousand_wrappings_is_refused():
+    deep = "x"
+    for _ in range(900):
+        deep = {"image": deep}
+    assert "has the keys" in refused(v1, [deep])
+
+
 def test_pictures_keep_their_order():
     others = [np.full([2, 2, 3], value, np.uint8) for value in (7, 8, 9)]
     asked = v1([{"b64": text(png(one))} for one in others])
