@@ -51,14 +51,14 @@ def parsed(content: bytes) -> Any:  # Each field of a ModelT may be None, says i
 def check(content: bytes) -> None:
     """ValueError if a TFLite file has an operation that is no builtin."""
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
-    strangers = {(code.customCode or b"?").decode() for code in model.operatorCodes if code.customCode}
+    strangers = {code.customCode.decode() for code in model.operatorCodes if code.customCode}
     if strangers:
         raise ValueError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")
 
 
-def run_once(content: bytes, threads: int | None = None) -> dict[str, np.ndarray]:
-    """What a file says of a gray picture; whatever goes wrong shows here and not on a device."""
-    runner = Interpreter(model_content=content, num_threads=threads).get_signature_runner(SIGNATURE)
+def run_once(content: bytes) -> None:
+    """Shows a file a gray picture: what goes wrong shows here and not on a device."""
+    runner = Interpreter(model_content=content).get_signature_runner(SIGNATURE)
     inputs = {}
     for name, detail in runner.get_input_details().items():
         inputs[name] = np.full(detail["shape"], 127 if name == "image" else 0, detail["dtype"])
@@ -68,7 +68,6 @@ def run_once(content: bytes, threads: int | None = None) -> dict[str, np.ndarray
     unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
     if unsound:
         raise ValueError(f"the converted model says what is no number ({', '.join(unsound)}); nothing was written")
-    return outputs
 
 
 def _save(graph, folder):

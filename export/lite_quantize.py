@@ -17,8 +17,9 @@ from export import lite_convert, lite_report
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 
 # Operations are named by their layers, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D; those outside of all
-# layers by the model alone, as detector_1/add_3, or detector_1/map/while/mul in a loop.
-_LAYERS = r"^[^/;]+_\d+/[^/;]+_\d+/(?!(.*/)?while/)"
+# layers by the model alone, as detector_1/add_3, or detector_1/map/while/mul in a loop. R-CNN has its layers in a loop.
+_LOOP = r"(map/while/(?=(backbone|trunk)_))?"
+_LAYERS = rf"^[^/;]+_\d+/{_LOOP}[^/;]+_\d+/(?!([^;]*/)?while/)"
 # Layers whose outputs are numbers that are compared with one another, or boxes, or where heat maps have their peaks;
 # and the statistics of group norm.
 _ENDS = (
@@ -29,13 +30,13 @@ _ENDS = (
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
 # Fully connected layers, of the box branch too (in an FCN they are convolutions): most of the weights, and little of
-# what decides where boxes are. Not the convolutions of branches, which are small, nor the two layers of AlexNet and
-# VGG, whose scores of a thousand classes they would move.
+# what decides where boxes are. Not the convolutions of branches, nor the two layers of AlexNet and VGG, whose scores of
+# a thousand classes they would move.
+_TRUNK = rf"^detector_\d+/{_LOOP}trunk_\d+/"
 _HEADS = (
-    r"^(detector_\d+/trunk_\d+/(?!conv)[^/]+|classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
-    r"|segmenter_\d+/head_\d+/fc[67])_\d+/"
+    rf"({_TRUNK}dense\d+(_svd)?|^classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
+    r"|^segmenter_\d+/head_\d+/fc[67])_\d+/"
 )
-_TRUNK = r"^detector_\d+/trunk_\d+/"
 _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
 _BETWEEN = (

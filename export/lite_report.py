@@ -56,25 +56,25 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
 
     `activation` is the error of a layer's output alone, from its true value to the nearest of its 256 steps, `weights`
     that of its kernel: both as the root of mean squares, over that of the value. `sqnr` (decibels) is of both together.
-    Of a layer that sees several maps it is the worst.
+    Of a layer that sees several maps it is the worst, and of one in a loop the last time.
     """
-    graph, model = _main(content)
-    before, whole = _main(plain)
-    kernels = {tensor.name: _values(tensor, whole) for tensor in before.tensors}
-    # Names are not unique; of those that operations compute they are.
-    place = {before.tensors[i].name: i for operation in before.operators for i in operation.outputs}
+    model, whole = parsed(content), parsed(plain)
     found: list[dict] = []
     activations: list[tuple] = []
-    for operation in graph.operators:
-        output = graph.tensors[operation.outputs[0]] if len(operation.outputs) else None
-        if builtin(model, operation) not in WITH_WEIGHTS or output is None or output.type != schema.TensorType.INT8:
-            continue
-        kernel = max((graph.tensors[i] for i in operation.inputs if i >= 0), key=lambda t: _stored(t, model))
-        true = kernels.get(kernel.name)
-        error = _relative(true, _values(kernel, model)) if true is not None else 0.0
-        found.append({"layer": layer(output.name.decode()), "activation": 0.0, "weights": error})
-        if output.name in place:
-            activations.append((found[-1], place[output.name], output.quantization))
+    for number, (graph, before) in enumerate(zip(model.subgraphs, whole.subgraphs, strict=True)):
+        kernels = {tensor.name: _values(tensor, whole) for tensor in before.tensors}
+        # Names are not unique; of those that operations compute they are.
+        place = {before.tensors[i].name: i for operation in before.operators for i in operation.outputs}
+        for operation in graph.operators:
+            output = graph.tensors[operation.outputs[0]] if len(operation.outputs) else None
+            if output is None or output.type != schema.TensorType.INT8 or builtin(model, operation) not in WITH_WEIGHTS:
+                continue
+            kernel = max((graph.tensors[i] for i in operation.inputs if i >= 0), key=lambda t: _stored(t, model))
+            true = kernels.get(kernel.name)
+            error = _relative(true, _values(kernel, model)) if true is not None else 0.0
+            found.append({"layer": layer(output.name.decode()), "activation": 0.0, "weights": error})
+            if output.name in place:
+                activations.append((found[-1], (place[output.name], number), output.quantization))
     # A delegate keeps what is between its operations for itself.
     interpreter = Interpreter(
         model_content=plain,
@@ -84,8 +84,8 @@ def costs(content: bytes, plain: bytes, inputs: list[dict[str, np.ndarray]], sig
     runner = interpreter.get_signature_runner(signature)
     for each in inputs:
         runner(**each)
-        for one, index, quantization in activations:
-            value = interpreter.get_tensor(index)
+        for one, where, quantization in activations:
+            value = interpreter.get_tensor(*where)
             one["activation"] += _relative(value, _rounded(value, quantization)) / len(inputs)
     worst: dict[str, dict] = {}
     for one in found:
@@ -129,11 +129,6 @@ def text(report: dict) -> str:
             for one in report["costs"][:SHOWN]
         ]
     return "\n".join(lines)
-
-
-def _main(content):
-    model = parsed(content)
-    return model.subgraphs[model.signatureDefs[0].subgraphIndex], model
 
 
 def builtin(model, operation) -> str:

@@ -25,7 +25,13 @@ INFO = info.DatasetInfo(
     proposals="grid",
 )
 # Last layers start near zero, so that all classes are about equally likely.
-_GAINS = {"objectness/kernel": 30.0, "box/logits/kernel": 60.0, "box/deltas/kernel": 20.0, "mask/logits/kernel": 5.0}
+_GAINS = {
+    "objectness/kernel": 30.0,
+    "box/logits/kernel": 60.0,
+    "box/deltas/kernel": 20.0,
+    "mask/logits/kernel": 5.0,
+    "fc/kernel": 10.0,
+}
 # These start so near zero that a segmenter would have one label everywhere.
 _ZEROS = re.compile(r"fc2/kernel|head/score\w*/kernel")
 

@@ -140,6 +140,17 @@ def run(content, inputs):
     return Interpreter(model_content=content).get_signature_runner("serving_default")(**inputs)
 
 
+def names_of(content, kind):
+    """Names of what the operations of a kind compute, in loops too."""
+    model = lite_convert.parsed(content)
+    return [
+        graph.tensors[operation.outputs[0]].name.decode()
+        for graph in model.subgraphs
+        for operation in graph.operators
+        if lite_report.builtin(model, operation) == kind
+    ]
+
+
 @pytest.mark.parametrize("recipe", RUNS)
 def test_a_file_says_what_its_model_says(exported, recipe):
     one = exported(recipe)
@@ -255,6 +266,42 @@ def test_heat_maps_that_a_loop_reads_do_not_hinder_int8(exported):
     assert any("/keypoint/" in cost["layer"] for cost in report["costs"])
 
 
+@pytest.mark.parametrize(("kind", "share"), [("float16", 0.6), ("int8", 0.4)])
+def test_the_network_of_an_r_cnn_has_fewer_bits_though_it_is_in_a_loop(exported, kind, share):
+    pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    one = exported("rcnn")
+    content, report = tflite.quantized(one.content, kind, [one.inputs()])
+    assert report["share_of_float32"] < share
+    assert report["operations"]["CONV_2D"].keys() == {kind}
+    assert np.isfinite(run(content, one.inputs())["detection_boxes"]).all()
+    if kind == "int8":
+        layers = {LAYER(name) for name in names_of(one.content, "CONV_2D")}
+        assert len(layers) > 10 and layers <= {cost["layer"] for cost in report["costs"]}
+        assert all(cost["activation"] > 0 and cost["weights"] > 0 for cost in report["costs"])
+        assert set(report["float_fallbacks"]) == {"detector/box/deltas", "detector/box/logits"}
+
+
+@pytest.mark.parametrize(
+    ("name", "eight"),
+    [
+        ("detector_1/trunk_1/dense1_1/Relu", True),
+        ("detector_1/trunk_1/dense1_svd_1/MatMul", True),
+        ("detector_1/map/while/trunk_1/dense2_1/Relu;detector_1/map/while/trunk_1/dense2_1/BiasAdd", True),
+        ("detector_1/trunk_1/conv1_1/Relu", False),
+        ("detector_1/trunk_1/res5_1/block1_1/conv2_1/Conv2D", False),  # C4: the trunk is the backbone's last stage
+        ("detector_1/box_1/logits_1/BiasAdd", False),
+        ("classifier_1/hidden_1/MatMul", True),
+        ("classifier_1/fc6_1/Relu", False),
+        ("classifier_1/backbone_1/res5_1/block1_1/conv2_1/Conv2D", False),
+        ("segmenter_1/head_1/fc6_1/Relu", True),
+        ("segmenter_1/head_1/score_1/Conv2D", False),
+    ],
+)
+def test_eight_bits_of_a_dynamic_file_are_in_fully_connected_layers(name, eight):
+    assert bool(re.search(lite_quantize._HEADS, name)) == eight
+    assert re.search(lite_quantize._LAYERS, name)
+
+
 @pytest.mark.parametrize("recipe, layers", [("fast_rcnn", ["/trunk_1/dense1_"]), ("mask_rcnn", [])])
 def test_int8_weights_of_a_dynamic_file_are_of_wide_layers_and_not_before_keypoints(exported, recipe, layers):
     """Fast R-CNN's box head has a layer of 3,136 inputs and one of 64; this Mask R-CNN has keypoints."""
@@ -273,10 +320,11 @@ def test_int8_weights_of_a_dynamic_file_are_of_wide_layers_and_not_before_keypoi
 
 
 def test_a_names_place_says_whether_it_stays_float():
-    for name in ("add_3", "map/while/mul", "map_1/while/body/mul"):
+    for name in ("add_3", "map/while/mul", "map_1/while/body/mul", "map/while/TensorListGetItem_1/Gather"):
         assert lite_quantize.stays_float(f"detector_1/{name}") == "after the network"
     assert lite_quantize.stays_float("detector_1/rpn_1/deltas_5/BiasAdd;detector_1/x") != ""
-    assert lite_quantize.stays_float("detector_1/backbone_1/stem_1/Relu") == ""
+    for name in ("backbone_1/stem_1/Relu", "map/while/backbone_1/stem_1/Relu;detector_1/map/while/x"):
+        assert lite_quantize.stays_float(f"detector_1/{name}") == ""
     assert lite_report.layer("detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D") == (
         "detector/backbone/res2/block1/conv1"
     )

@@ -223,6 +223,19 @@ def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, t
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("limit", ["score_tolerance", "box_tolerance", "mask_tolerance", "pixel_tolerance"])
+def test_an_int8_file_without_records_is_judged_by_a_limit_that_is_given(
+    digits, digits_lite, photos, tmp_path, capsys, limit
+):
+    from export import lite_model
+
+    about = lite_model.read_metadata(digits_lite)
+    about["tflite"] = about["tflite"] | {"quantize": "int8"}
+    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
+    run(digits, other, photos, **{limit: 0.5})
+    assert "judged by its accuracy" not in capsys.readouterr().err
+
+
 def test_an_artefact_of_a_run_with_another_network_is_refused(digits_lite, photos, tmp_path, capsys):
     assert run(random_runs.make("classifier", tmp_path), digits_lite, photos) == 2
     said = capsys.readouterr().err
