@@ -56,6 +56,16 @@ def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bo
     return rows
 
 
+def far(rows: list[dict], each: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
+    """Of what is too far over all pictures (`rows`), the pictures where it is, and how far, given the rows of each."""
+    what = {row["what"] for row in rows if not row["fine"]}
+    found = {
+        path: {row["what"]: row["value"] for row in own if not row["fine"] and row["what"] in what}
+        for path, own in each.items()
+    }
+    return {path: values for path, values in found.items() if values}
+
+
 def judged_accuracy(numbers: dict, task: str, kind: str, limit: float) -> list[dict]:
     """Rows of the table: each number of both, the artefact's against the checkpoint's on the same pixels."""
     own, other = numbers[next(reversed(numbers))], numbers["artefact"]

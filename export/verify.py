@@ -21,6 +21,7 @@ from tfrecog import atomic, checkpoints, evaluate, flagged, interruption, limits
 from tfrecog.config import Experiment
 
 REPORT = "verify.json"
+SHOWN = 5  # of the pictures in which something is too far
 VARIED = 1e-3  # Scores that differ by less from picture to picture are those of a network that has learnt nothing.
 NONE = -1.0  # of a tolerance's flag: that of the kind of artefact
 SAYS = "1e-5 of a SavedModel, 1e-4 of a TFLite file in float32, 1e-2 in float16 and with dynamic ranges; -1: that"
@@ -68,9 +69,9 @@ def tolerance_of(given: Verification, kind: str) -> tuple[differences.Tolerance,
 
 def compare(
     reader: CheckpointReader, model: artefact.Artefact, paths, tolerance
-) -> tuple[differences.Differences, dict]:
-    """Differences over the images at `paths`, and the files that could not be read, with the reason."""
-    total, broken, first, varied = differences.Differences(), {}, None, False
+) -> tuple[differences.Differences, dict, dict]:
+    """Differences over the images at `paths`, in each of them, and the files that could not be read, with reasons."""
+    total, each, broken, first, varied = differences.Differences(), {}, {}, None, False
     task, output = reader.experiment.task, reader.experiment.detector.output
     asked = {"min_score": output.min_score, "mask_threshold": output.mask_threshold, "paste": output.paste}
     on = functools.partial(reader.on_canvas, model) if isinstance(model, lite_model.LiteModel) else reader.predict
@@ -92,6 +93,7 @@ def compare(
             found = differences.of_label_maps(own, other, again, tolerance)
         for tie in found.ties:
             tie["image"] = str(paths[number])
+        each[str(paths[number])] = found
         total.add(found)
     if task == "segmentation":
         varied = len(total.classes) > 1 or total.pixels > 0
@@ -99,7 +101,7 @@ def compare(
         print(f"not read: {file}: {reason}", file=sys.stderr)
     if nothing := _nothing(task, total, varied, len(paths) - len(broken), output.min_score):
         raise ValueError(f"--images: {nothing}")
-    return total, broken
+    return total, each, broken
 
 
 def _nothing(task, found, varied, done, min_score) -> str:
@@ -150,10 +152,13 @@ def verify(given: Verification) -> bool:
     if other := comparable.changed(metadata.plain(given), experiment):
         print(f"Both with what the artefact was exported with: {', '.join(other)}")
     tf.random.set_seed(0)
-    found, broken = compare(reader, model, paths, tolerance)
-    rows = _judged(found, experiment, about, tolerance, strict)
+    found, each, broken = compare(reader, model, paths, tolerance)
+    judge = functools.partial(_judged, experiment=experiment, about=about, tolerance=tolerance, strict=strict)
+    rows = judge(found)
     print(f"{len(paths) - len(broken)} of {len(paths)} images:\n{verdict.text_of(rows)}", flush=True)
     _print_ties(found)
+    far = verdict.far(rows, {path: judge(one) for path, one in each.items()})
+    _print_far(far)
     numbers = {}
     if left_out:
         print(f"Accuracy is left out: {left_out}")
@@ -176,7 +181,7 @@ def verify(given: Verification) -> bool:
     if given.out:
         report = {"fine": fine, "kind": kind, "artefact": given.artefact, "checkpoint": str(path), "step": step}
         report |= {"tolerance": dataclasses.asdict(tolerance) | {"ap": ap}, "rows": rows, "accuracy": numbers}
-        report |= {"images": [str(path) for path in paths if path not in broken], "ties": found.ties}
+        report |= {"images": [str(path) for path in paths if path not in broken], "ties": found.ties, "far": far}
         seen.write_json(Path(given.out) / REPORT, report)
     return fine
 
@@ -209,6 +214,13 @@ def _print_ties(found):
         reasons[tie["why"]] = reasons.get(tie["why"], 0) + tie.get("count", 1)
     for why, count in reasons.items():
         print(f"    {count}: {why}")
+
+
+def _print_far(far):
+    for path in [*far][:SHOWN]:
+        print(f"  too far in {path}: " + "; ".join(f"{what} {value:.3g}" for what, value in far[path].items()))
+    if len(far) > SHOWN:
+        print(f"  and in {len(far) - SHOWN} more")
 
 
 def _check(given):

@@ -75,9 +75,16 @@ def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, 
 def test_a_changed_artefact_fails(digits, photos, tmp_path, capsys):
     """The weights of its last layer are a tenth greater."""
     changed = exported(tflite, decided_digits(tmp_path, 1.65), tmp_path / "changed.tflite")
-    assert run(digits, changed, photos) == 1
-    assert "TOO FAR" in capsys.readouterr().out
-    assert run(digits, changed, photos, score_tolerance=0.5) == 0
+    assert run(digits, changed, photos, out=str(tmp_path)) == 1
+    said, report = capsys.readouterr().out, json.loads((tmp_path / verify.REPORT).read_text())
+    assert "TOO FAR" in said
+    (what, limit, worst), *_ = [(row["what"], row["limit"], row["value"]) for row in report["rows"] if not row["fine"]]
+    assert set(report["far"]) <= set(report["images"])
+    assert all(f"too far in {path}: " in said for path in report["far"])
+    values = [values[what] for values in report["far"].values() if what in values]
+    assert max(values) == worst and min(values) > limit
+    assert run(digits, changed, photos, score_tolerance=0.5, out=str(tmp_path)) == 0
+    assert not json.loads((tmp_path / verify.REPORT).read_text())["far"]
 
 
 def test_a_checkpoint_that_says_the_same_of_every_picture_proves_nothing(photos, tmp_path, capsys):
