@@ -44,9 +44,3 @@ def test_a_server_that_is_slow_is_told_from_none():
 def test_grpc_is_asked_at_the_host_of_rest(url, address):
     asker = client._asker(client.Client(protocol="grpc", grpc_port=81), url, "x")
     assert asker.args[0] == address
-
-
-@pytest.mark.parametrize("seconds", [0.0, float("inf"), float("nan")])
-def test_a_time_without_end_is_none(seconds):
-    with pytest.raises(SystemExit, match=r"--timeout_s=.*a number of seconds"):
-        client.main(client.Client(timeout_s=seconds), ["x.jpg"])

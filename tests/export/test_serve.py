@@ -439,8 +439,9 @@ def test_the_client_leaves_out_what_is_not_sure():
     "flags, pictures, message",
     [
         ({}, [], "name the pictures"),
-        ({"timeout_s": 0.0}, ["x.png"], "--timeout_s=0: more than 0"),
-        ({"timeout_s": float("nan")}, ["x.png"], "--timeout_s=nan: more than 0"),
+        ({"timeout_s": 0.0}, ["x.png"], "--timeout_s=0: a number of seconds, more than 0"),
+        ({"timeout_s": float("nan")}, ["x.png"], "--timeout_s=nan: a number of seconds"),
+        ({"timeout_s": float("inf")}, ["x.png"], "--timeout_s=inf: a number of seconds"),
         ({"min_score": 1.5}, ["x.png"], "--min_score=1.5: a score is in 0..1"),
         ({"min_score": float("nan")}, ["x.png"], "--min_score=nan: a score is in 0..1"),
         ({}, ["x.png"], "x.png"),
