@@ -29,12 +29,12 @@ _ENDS = (
     r"/keypoint_\d+/(deconv_\d+|resize|Resize|ResizeBilinear)",
     r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
 )
-# Fully connected layers, of the box branch too (in an FCN they are convolutions): most of the weights, and little of
-# what decides where boxes are. Not the convolutions of branches, nor the two layers of AlexNet and VGG, whose scores of
-# a thousand classes they would move.
+# Fully connected layers (in an FCN they are convolutions), of the box branch the first: most of the weights, and little
+# of what decides where boxes are. Not those behind it, nor the convolutions of branches, nor the two layers of AlexNet
+# and VGG, whose scores of a thousand classes they would move.
 _TRUNK = rf"^detector_\d+/{_LOOP}trunk_\d+/"
 _HEADS = (
-    rf"({_TRUNK}dense\d+(_svd)?|^classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
+    rf"({_TRUNK}dense1(_svd)?|^classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
     r"|^segmenter_\d+/head_\d+/fc[67])_\d+/"
 )
 _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
@@ -57,7 +57,7 @@ def float16(content: bytes) -> bytes:
 
 
 def dynamic(content: bytes) -> bytes:
-    """Weights in int8 in fully connected layers, those of the box branch too; their inputs become int8 as they come.
+    """Weights in int8 in fully connected layers, of the box branch the first; their inputs become int8 as they come.
 
     The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win. So
     are those of narrow layers, and of all layers where there are keypoints: a heat map is read in the region that the

@@ -51,8 +51,8 @@ class Export(Experiment):
     ] = "auto"
     quantize: Annotated[
         lite_quantize.Quantize,
-        "Numbers of the network: float32 (none); float16 weights; int8 weights in fully connected "
-        "layers, float16 in the others (dynamic); int8 weights and activations (int8).",
+        "Numbers of the network: float32 (none); float16 weights; int8 weights in wide fully "
+        "connected layers, float16 in the others (dynamic); int8 weights and activations (int8).",
     ] = "none"
     representative: Annotated[int, "int8: so many images of --split show the ranges of activations."] = _REPRESENTATIVE
     split: Annotated[str, "int8: of which split of --data.records they are. Empty: --data.train_split."] = ""

@@ -286,7 +286,8 @@ def test_the_network_of_an_r_cnn_has_fewer_bits_though_it_is_in_a_loop(exported,
     [
         ("detector_1/trunk_1/dense1_1/Relu", True),
         ("detector_1/trunk_1/dense1_svd_1/MatMul", True),
-        ("detector_1/map/while/trunk_1/dense2_1/Relu;detector_1/map/while/trunk_1/dense2_1/BiasAdd", True),
+        ("detector_1/map/while/trunk_1/dense1_1/Relu;detector_1/map/while/trunk_1/dense1_1/BiasAdd", True),
+        ("detector_1/trunk_1/dense2_1/Relu", False),
         ("detector_1/trunk_1/conv1_1/Relu", False),
         ("detector_1/trunk_1/res5_1/block1_1/conv2_1/Conv2D", False),  # C4: the trunk is the backbone's last stage
         ("detector_1/box_1/logits_1/BiasAdd", False),
