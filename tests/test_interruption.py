@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -34,3 +37,24 @@ def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
         call(tf.zeros([1, 2]))
     assert ended.value.code == 128 + signal.SIGTERM
     assert "stopped; nothing is left half written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])
+def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
+    code = (
+        "import sys; from tfrecog import interruption\n"
+        f"with interruption.told(): sys.stdin.read(), [print('line', n) for n in range({lines})]"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).resolve().parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with command:
+        assert command.stdout and command.stdin and command.stderr
+        command.stdout.close()  # as head does when it has its lines
+        command.stdin.close()
+        assert command.stderr.read() == "" and command.wait() == 1

@@ -62,7 +62,10 @@ class Interruption:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """A context that SIGINT and SIGTERM leave, cleaning up on the way, with a line and their exit status."""
+    """A context that SIGINT and SIGTERM leave, cleaning up on the way, with a line and their exit status.
+
+    So does a reader of the output that has left, as `| head` does; without a line, as of other programs.
+    """
 
     def stop(number, _):
         raise Stopped(number)
@@ -71,6 +74,11 @@ def told() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would write what is left once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Stopped as stopped:
         print("\nstopped; nothing is left half written", file=sys.stderr)
         sys.exit(stopped.exit_status)
