@@ -2,9 +2,10 @@
 
   python -m pipelines.extract --data=DATA --split=val --out=PHOTOS [--count=12]
 
-Writes PHOTOS/*.jpg (the very bytes of the records) and PHOTOS/instances.json, with masks as run lengths and keypoints
-as pixel indices. COCO's JSON has no place for sigmas: `pipelines.coco --keypoint_sigmas` takes them. Nor has it one for
-Pascal VOC's difficult objects: `difficult` is written where they are marked, and COCO's tools do not read it.
+Writes PHOTOS/*.jpg (the very bytes of the records, under their names; one without an extension gets it) and
+PHOTOS/instances.json, with masks as run lengths and keypoints as pixel indices. COCO's JSON has no place for sigmas:
+`pipelines.coco --keypoint_sigmas` takes them. Nor has it one for Pascal VOC's difficult objects: `difficult` is written
+where they are marked, and COCO's tools do not read it.
 
 Images with one class each are written to a folder for each class, named by its WordNet id or its name: the inverse of
 pipelines.imagenet. Images with label maps are written to PHOTOS/images, the maps as palette PNGs to PHOTOS/labels, and
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from pipelines import command
 from pipelines.palettes import Palette
 from pipelines.problems import Refused
+from pipelines.trees import EXTENSIONS
 from tfrecog import atomic
 from tfrecog.data import index, info, records
 from tfrecog.data.records import Record
@@ -40,7 +42,9 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
         record = dataset.relabel(records.decode(index.read(data, rows, row)))
         # Base names only, so that no record writes outside `out`; two images of one name get their row's number too.
         folder = "images" if palette else _folder_of(record, dataset) if in_folders else ""
-        name = Path(record.filename or f"{row:012d}.{record.format}").name
+        name = Path(record.filename or f"{row:012d}").name
+        if Path(name).suffix.lower() not in EXTENSIONS:  # such as a crop's, "photo.object2"
+            name = f"{name}.{record.format}"
         name = f"{row:012d}-{name}" if (folder, name) in taken else name
         taken.add((folder, name))
         _write(Path(out) / folder / name, record.encoded)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import class_tables, coco, extract, imagenet, presets, scenes, segmentation
+from pipelines import class_tables, coco, crops, extract, imagenet, presets, scenes, segmentation
 from pipelines.problems import Refused
 from tfrecog import draw
 from tfrecog.data import index, info, records
@@ -60,6 +60,23 @@ def test_imagenet_inverts_extract(tmp_path):
     before, after = (
         {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
         for folder in (tmp_path / "files", tmp_path / "again")
+    )
+    assert before == after
+
+
+def test_crops_get_an_extension_with_which_they_are_found_again(tmp_path):
+    scenes.build(str(tmp_path / "scenes"), "val", 2, scenes.Scenes(seed=3), jobs=1)
+    crops.build(str(tmp_path / "scenes"), str(tmp_path / "a"), "val", jobs=1)
+    count = extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
+    files = [path for path in (tmp_path / "files").rglob("*") if path.is_file()]
+    assert len(files) == count > 0 and {path.suffix for path in files} == {".jpeg"}
+    assert not imagenet.build(str(tmp_path / "files"), str(tmp_path / "b"), "val", jobs=1).problems
+    before, after = (
+        {
+            (record.filename.removesuffix(".jpeg").split("/")[-1], record.encoded)
+            for record in all_records(folder, "val")
+        }
+        for folder in (tmp_path / "a", tmp_path / "b")
     )
     assert before == after
 
