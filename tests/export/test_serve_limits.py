@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 
@@ -47,8 +48,10 @@ def test_a_connection_whose_head_does_not_end_is_closed(said, monkeypatch):
         server.lifespan = config.lifespan_class(config)
         await server.startup()
         port = server.servers[0].sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(said)
+        # It has been said before the server's loop takes the connection, however long that does not run.
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(said)
+        reader, writer = await asyncio.open_connection(sock=client)
         answer = await asyncio.wait_for(reader.read(), 60)  # until it is closed
         writer.close()
         server.should_exit = True
