@@ -7,6 +7,7 @@ from collections.abc import Callable
 from absl import app, flags
 
 from pipelines.problems import Refused
+from tfrecog import interruption
 
 
 def define_output_flags() -> None:
@@ -37,8 +38,5 @@ def run(main: Callable[[], int | None]) -> None:
             print("\ninterrupted; the same command goes on from here", file=sys.stderr)
             return 130
 
-    try:
+    with interruption.reader_may_leave():
         app.run(guarded)
-    except BrokenPipeError:  # e.g. `... --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

@@ -58,3 +58,8 @@ def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
         command.stdout.close()  # as head does when it has its lines
         command.stdin.close()
         assert command.stderr.read() == "" and command.wait() == 1
+
+
+def test_another_pipe_that_breaks_is_not_taken_for_the_reader():
+    with pytest.raises(BrokenPipeError, match="a worker's"), interruption.told():
+        raise BrokenPipeError("a worker's")

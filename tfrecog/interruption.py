@@ -61,10 +61,26 @@ class Interruption:
 
 
 @contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """A context that ends the program, without a traceback, when who reads its output has left, as `| head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        try:
+            print(flush=True)  # Is it that pipe? Nothing may be left that a flush would write.
+        except BrokenPipeError:
+            # Python would write what is left once more at its end, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        raise  # It was another pipe.
+
+
+@contextlib.contextmanager
 def told() -> Iterator[None]:
     """A context that SIGINT and SIGTERM leave, cleaning up on the way, with a line and their exit status.
 
-    So does a reader of the output that has left, as `| head` does; without a line, as of other programs.
+    A reader of the output that leaves ends it too.
     """
 
     def stop(number, _):
@@ -73,12 +89,8 @@ def told() -> Iterator[None]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would write what is left once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        with reader_may_leave():
+            yield
     except Stopped as stopped:
         print("\nstopped; nothing is left half written", file=sys.stderr)
         sys.exit(stopped.exit_status)
