@@ -28,16 +28,16 @@ def ilsvrc() -> list[Category]:
 def of_file(path: str, found: list[Problem]) -> list[Category]:
     """Categories of a file: a name a line, or a WordNet id and a name, which are sorted by id.
 
-    Of synonyms with commas between them the first is the name. Two ids with one name are told apart by their ids, and
-    reported; without ids that is an error.
+    An id alone has ILSVRC's name. Of synonyms with commas between them the first is the name. Two ids with one name are
+    told apart by their ids, and reported; without ids that is an error.
     """
     lines = labelled.names_of(path)
     if not all(wordnet.ID.fullmatch(line.split(maxsplit=1)[0]) for line in lines):
         return [Category(name, place) for place, name in enumerate(lines)]
     made = []
     for line in sorted(lines):
-        key, _, name = line.partition(line[9:10])
-        name = name.partition(",")[0].strip() or wordnet.names().get(key, key)
+        key, *synonyms = line.split(maxsplit=1)
+        name = "".join(synonyms).partition(",")[0].strip() or wordnet.names().get(key, key)
         made.append(Category(name, len(made), key=key))
     for key, count in Counter(category.key for category in made).items():
         if count > 1:

@@ -13,8 +13,8 @@ of a name and a label (Kaggle's LOC_val_solution.csv too). A label is the class,
 counts the classes: from 0 if there is a 0, or from 1. The classes of ILSVRC's validation images are known by their file
 names, so their list may be left out; whatever its numbers count, it is understood.
 
---classes names the classes, one a line, or `n01440764 name`, sorted by id. Without it they are the folders, or those
-of the other splits in OUT, which all splits share.
+--classes names the classes, one a line, or `n01440764 name` or the id alone, sorted by id. Without it they are the
+folders, or those of the other splits in OUT, which all splits share.
 
 Images are copied byte by byte, and decoded once to see that they can be; what TensorFlow cannot decode (CMYK) becomes
 an RGB PNG. What is wrong with an image is reported with a remedy: it is left out, and the rest is written. All of it

@@ -278,6 +278,13 @@ def test_a_class_is_a_folder(files, folders, expected):
     assert {name: len(those) for name, those in found.items()} == expected
 
 
+def test_a_list_of_bare_ids_gets_ilsvrcs_names(tmp_path):
+    (tmp_path / "classes.txt").write_text(f"{CHURCH}\n{TENCH} a fish\nn99999999\n{SPRINGER}\n")
+    made = classes.of_file(str(tmp_path / "classes.txt"), [])
+    names = {TENCH: "a fish", SPRINGER: "English springer", CHURCH: "church", "n99999999": "n99999999"}
+    assert {one.key: one.name for one in made} == names and [one.key for one in made] == list(names)
+
+
 def test_two_classes_with_one_name_are_told_apart_by_their_ids(tmp_path):
     # So they are in ILSVRC: a machine and a bird.
     (tmp_path / "classes.txt").write_text("n03126707 crane\nn02012849 crane\nn01440764 tench, Tinca tinca\n")
