@@ -49,12 +49,13 @@ def photo(height=480, width=640, seed=0):
 
 def write(folder, name):
     """Writes a run."""
-    from tfrecog import derived, flagged, tasks
+    from tfrecog import derived, tasks
+    from tfrecog.cli import flags
     from tfrecog.config import Experiment
     from tfrecog.data.info import Category, DatasetInfo
     from tfrecog.weights import torchvision
 
-    experiment = flagged.load(Experiment(), REPOSITORY / RUNS[name])
+    experiment = flags.load(Experiment(), REPOSITORY / RUNS[name])
     classes = 3 if "scenes" in name else 90
     info = DatasetInfo(categories=tuple(Category(str(i), i) for i in range(1, classes + 1)), splits={}, masks=True)
     if name == "torchvision":

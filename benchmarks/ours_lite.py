@@ -20,14 +20,15 @@ def graph(file, flagfile, photo, threads):
     import tensorflow as tf
 
     from export import canvas, lite_model
-    from tfrecog import evaluate, flagged
+    from tfrecog import evaluate
+    from tfrecog.cli import flags
     from tfrecog.config import Experiment
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     about = lite_model.read_metadata(file)
     placed = canvas.place(photo, about["tflite"]["input"], about["resize"])
-    task, model, *_ = evaluate.restore(flagged.load(Experiment(), flagfile), "latest")
+    task, model, *_ = evaluate.restore(flags.load(Experiment(), flagfile), "latest")
     batch = {"image": tf.constant(placed.image[None], tf.float32), "size": tf.constant([placed.size], tf.int32)}
     batch["scale"] = tf.constant(placed.scale[None])
     infer = tf.function(lambda: task.predict(model, batch))

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 from pycocotools import mask as rle
 
 from export import asking
-from tfrecog import atomic, draw, flagged, interruption, photos, seen
+from tfrecog import atomic, draw, interruption, photos, seen
+from tfrecog.cli import flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,15 +140,15 @@ def _asker(client: Client, url: str, name: str):
 def arguments(argv: list[str]) -> tuple[Client, list[str]]:
     """Flags and pictures of a command line, in any order."""
     if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
-        print(flagged.help_text(Client()))
+        print(flags.help_text(Client()))
         sys.exit(0)
-    flagged.define(Client())
-    flags.FLAGS.set_gnu_getopt(True)
+    flags.define(Client())
+    absl_flags.FLAGS.set_gnu_getopt(True)
     try:
-        rest = flags.FLAGS(flagged.expand(argv))
+        rest = flags.assign(argv)
     except flags.Error as error:
         sys.exit(f"{error}\nAll flags: add --help.")
-    return flagged.read(Client()), rest[1:]
+    return flags.read(Client()), rest[1:]
 
 
 if __name__ == "__main__":

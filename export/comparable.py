@@ -3,7 +3,7 @@
 import dataclasses
 
 from export import lite_graph, lite_model, metadata
-from tfrecog import flagged
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
 
@@ -48,7 +48,7 @@ def changed(run: Experiment, experiment: Experiment) -> list[str]:
     )
     return [
         f"--{path}={new} (run: {old})"
-        for path, (old, new) in flagged.differences(run, experiment).items()
+        for path, (old, new) in flags.differences(run, experiment).items()
         if path.startswith(read)
     ]
 

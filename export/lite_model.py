@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from export import canvas, lite_quiet, loading
-from tfrecog import config, flagged, proposals
+from tfrecog import config, proposals
+from tfrecog.cli import flags
 
 SIGNATURE, ABOUT = "serving_default", "tfrecog.json"
 # Our names of what a detector says.
@@ -130,15 +131,12 @@ def read_metadata(path: str | Path) -> dict:
 
 def experiment_of(metadata: dict) -> config.Experiment:
     """The experiment that an artefact was made from."""
-    values = flagged.flags.FlagValues()
-    flagged.define(config.Experiment(), values)
     try:
-        values(["", *metadata["flags"].split("\n")])
-    except flagged.flags.Error as error:
+        return flags.change(config.Experiment(), metadata["flags"].splitlines())
+    except flags.Error as error:
         raise ValueError(
             f"the artefact was made by another version of this library: {error}. Export it again"
         ) from error
-    return flagged.read(config.Experiment(), values)
 
 
 def _interpreter(path, threads):

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from export import loading
-from tfrecog import atomic, flagged, runs
+from tfrecog import atomic, runs
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.evaluations.report import METRICS
 
@@ -33,7 +34,7 @@ def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "skeleton": [list(pair) for pair in info.skeleton],
         "flip_pairs": [list(pair) for pair in info.flip_pairs],
         "proposals": info.proposals if experiment.detector.proposals == "record" else None,
-        "flags": flagged.dumps(plain(experiment)),
+        "flags": flags.dumps(plain(experiment)),
         "checkpoint": checkpoint.name,
         "step": step,
         "metrics": metrics(experiment.workdir, step),

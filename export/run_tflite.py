@@ -16,7 +16,8 @@ from typing import Annotated
 import numpy as np
 
 from export import lite_model
-from tfrecog import draw, flagged, interruption, photos, run_lengths, seen
+from tfrecog import draw, interruption, photos, run_lengths, seen
+from tfrecog.cli import flags
 from tfrecog.data.info import Category
 from tfrecog.metrics import coco_rows
 
@@ -253,4 +254,4 @@ def _tell(run, metadata, writer, broken, results):
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Run()))
+        main(flags.parse(Run()))

@@ -12,7 +12,8 @@ import keras
 import tensorflow as tf
 
 from export import mask_forms, metadata, serving, versions
-from tfrecog import checkpoints, evaluate, flagged, interruption, limits
+from tfrecog import checkpoints, evaluate, interruption, limits
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.ops import lowering
 
@@ -108,4 +109,4 @@ def main(given: Export) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Export()))
+        main(flags.parse(Export()))

@@ -19,7 +19,8 @@ from typing import Annotated, Any
 
 from export import asking
 from export.server import extra, saved
-from tfrecog import flagged, interruption
+from tfrecog import interruption
+from tfrecog.cli import flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,4 +219,4 @@ def main(serving: Serving) -> None:
 
 if __name__ == "__main__":
     interruption.listen()
-    main(flagged.parse(Serving()))
+    main(flags.parse(Serving()))

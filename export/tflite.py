@@ -25,7 +25,8 @@ except ModuleNotFoundError as error:
     if __name__ != "__main__" or (error.name or "").partition(".")[0] not in ("ai_edge_litert", "flatbuffers"):
         raise
     sys.exit(f"error: {error.name} is missing, which reads and runs TFLite files: pip install 'tfrecog[tflite]'")
-from tfrecog import atomic, checkpoints, evaluate, flagged, interruption, limits
+from tfrecog import atomic, checkpoints, evaluate, interruption, limits
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
 _REPRESENTATIVE = 100
@@ -157,4 +158,4 @@ def main(given: Export) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Export()))
+        main(flags.parse(Export()))

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from export import accuracy, artefact, comparable, differences, lite_model, metadata, saved_reader, verdict
 from export.checkpoint_reader import CheckpointReader
-from tfrecog import atomic, checkpoints, evaluate, flagged, interruption, limits, memory, photos, seen
+from tfrecog import atomic, checkpoints, evaluate, interruption, limits, memory, photos, seen
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
 REPORT = "verify.json"
@@ -253,4 +254,4 @@ def main(given: Verification) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Verification()))
+        main(flags.parse(Verification()))

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import checkpoints, classify, flagged, limits, predict, runs, tasks
+from tfrecog import checkpoints, classify, limits, predict, runs, tasks
+from tfrecog.cli import flags
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info
 
@@ -100,11 +101,11 @@ def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):
     model = tasks.build(EXPERIMENT, dataset).build()
     checkpoints.save(workdir, 0, model, None, keep=1)
     info.save(workdir, dataset)
-    experiment = flagged.dumps(EXPERIMENT) + f"--workdir={workdir}\n"
+    experiment = flags.dumps(EXPERIMENT) + f"--workdir={workdir}\n"
     (workdir / runs.FLAGFILE).write_text(experiment)
     path = save(tmp_path / "photo.png", (200, 100, 0))
 
-    options = flagged.load(predict.Prediction(images=str(path), out=str(tmp_path / "seen")), workdir / runs.FLAGFILE)
+    options = flags.load(predict.Prediction(images=str(path), out=str(tmp_path / "seen")), workdir / runs.FLAGFILE)
     predict.main(options)
     assert "1 of 1 images done: pictures and predictions.json are in" in capsys.readouterr().out
     (row,) = json.loads((tmp_path / "seen" / classify.PREDICTIONS).read_text())

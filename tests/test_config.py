@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tfrecog import flagged, limits, schedules, tasks
+from tfrecog import limits, schedules, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data.info import Category, DatasetInfo
 
@@ -119,22 +120,21 @@ def test_zero_is_allowed_where_it_has_a_meaning(flag, value):
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_flagfile_of_the_repository_is_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # From anywhere.
-    limits.check(flagged.load(Experiment(), path))
+    limits.check(flags.load(Experiment(), path))
 
 
 def test_the_mask_recipe_is_the_faster_recipe_with_masks():
     faster, mask = (
-        flagged.load(Experiment(), REPOSITORY / f"configs/coco/{name}_rcnn_r50_fpn.flags")
-        for name in ("faster", "mask")
+        flags.load(Experiment(), REPOSITORY / f"configs/coco/{name}_rcnn_r50_fpn.flags") for name in ("faster", "mask")
     )
-    assert flagged.differences(faster, mask) == {"detector.masks": (False, True)}
+    assert flags.differences(faster, mask) == {"detector.masks": (False, True)}
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_flagfile_names_a_task_that_its_records_can_have(path):
     joints = {"keypoints": ("nose",), "keypoint_sigmas": (0.05,)}
     records = DatasetInfo(categories=(Category("dog", 1),), splits={}, masks=True, **joints)
-    experiment = flagged.load(Experiment(), path)
+    experiment = flags.load(Experiment(), path)
     assert tasks.build(experiment, records).experiment == experiment
 
 
@@ -142,14 +142,14 @@ def test_the_expected_oks_needs_sigmas():
     path = REPOSITORY / "configs/scenes/keypoint_rcnn_r18_fpn.flags"
     records = DatasetInfo(categories=(Category("disc", 1),), splits={}, keypoints=("top",))
     with pytest.raises(ValueError, match="keypoint_sigmas"):
-        tasks.build(flagged.load(Experiment(), path), records)
+        tasks.build(flags.load(Experiment(), path), records)
 
 
 def test_imagenet_in_an_hour_is_the_baseline_with_a_larger_batch_and_a_warmup_from_its_rate():
     baseline, hour = (
-        flagged.load(Experiment(), REPOSITORY / f"configs/imagenet/resnet50{name}.flags") for name in ("", "_1hour")
+        flags.load(Experiment(), REPOSITORY / f"configs/imagenet/resnet50{name}.flags") for name in ("", "_1hour")
     )
-    assert flagged.differences(baseline, hour) == {
+    assert flags.differences(baseline, hour) == {
         "data.batch_size": (256, 8192),
         "train.accumulation": (1, 32),
         "schedule.warmup": ("none", "gradual"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrecog import flagged
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.weights.importer import Import
 
@@ -44,18 +44,18 @@ def commands():
 def flags_of(module):
     """Names of the flags that a command of ours takes."""
     if module.startswith("tfrecog.weights."):
-        return {"help", *(leaf.path for leaf in flagged.leaves(Import()))}
+        return {"help", *(leaf.path for leaf in flags.leaves(Import()))}
     if module.startswith("export."):
         program = importlib.import_module(module)
         names = ("Export", "Run", "Serving", "Verification", "Client")
         (own,) = (getattr(program, name) for name in names if hasattr(program, name))
-        return {"flagfile", "help", *(leaf.path for leaf in flagged.leaves(own()))}
+        return {"flagfile", "help", *(leaf.path for leaf in flags.leaves(own()))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
         names = ("Evaluation", "Prediction", "Search", "Study", "Drawing", "Shift", "Laboratory")
         names += ("Compression", "Machines", "Proposing")
         own = [getattr(program, name) for name in names if hasattr(program, name)]
-        known = {"flagfile", "help", *(leaf.path for leaf in flagged.leaves((own or [Experiment])[0]()))}
+        known = {"flagfile", "help", *(leaf.path for leaf in flags.leaves((own or [Experiment])[0]()))}
         return known | ({"change"} if hasattr(program, "Study") else set())
     command = [sys.executable, "-m", module, "--help"]
     text = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120).stdout

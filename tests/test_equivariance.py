@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import equivariance, figures, flagged, variations
+from tfrecog import equivariance, figures, variations
+from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, ClassifierConfig, Experiment, SegmenterConfig
 from tfrecog.data import info
 from tfrecog.laboratory import classification, dense, detection, ends, measure, parts, report, rois, segmentation
@@ -288,11 +289,11 @@ def asked(tmp_path, more, task):
     path = tmp_path / "asked.flags"
     network = "--segmenter.backbone.norm=batch\n" if task == "segmentation" else ""
     path.write_text(f"--task={task}\n--out={tmp_path / 'out'}\n{network}" + "\n".join(more) + "\n")
-    return flagged.load(equivariance.Laboratory(), path)
+    return flags.load(equivariance.Laboratory(), path)
 
 
 @pytest.mark.parametrize(
-    "flags, words",
+    "settings, words",
     [
         (["--out="], "--out is missing"),
         (["--variations=translation,rain"], "--variations=translation,rain: name some of translation, rotation"),
@@ -308,8 +309,8 @@ def asked(tmp_path, more, task):
         (["--data.batch_size=0"], "--data.batch_size=0"),
     ],
 )
-def test_what_cannot_be_measured_is_named_with_its_flag(flags, words, tmp_path, capsys):
-    assert equivariance.main(asked(tmp_path, flags, "segmentation")) == 2
+def test_what_cannot_be_measured_is_named_with_its_flag(settings, words, tmp_path, capsys):
+    assert equivariance.main(asked(tmp_path, settings, "segmentation")) == 2
     assert words in capsys.readouterr().err
 
 

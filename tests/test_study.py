@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags as absl_flags
 from PIL import Image
 
-from tfrecog import flagged, schedules, study, study_results, study_runs
+from tfrecog import schedules, study, study_results, study_runs
+from tfrecog.cli import flags
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment, OptimConfig, ScheduleConfig, TrainConfig
 from tfrecog.data import info, records
 
@@ -97,7 +97,7 @@ def test_every_change_is_planned_with_every_seed_and_has_its_own_flags_and_folde
     assert [run.experiment.train.seed for run in planned] == [3, 3, 5, 5]
     # 12 images: 3 steps of 4 an epoch, or one of 12; 2 epochs.
     assert [(run.total, run.images) for run in planned[:2]] == [(6, 24), (2, 24)]
-    differences = flagged.differences(planned[0].experiment, planned[1].experiment)
+    differences = flags.differences(planned[0].experiment, planned[1].experiment)
     assert set(differences) == {"workdir", "data.batch_size", "optim.scaling"}
     assert not (tmp_path / "s").exists()
 
@@ -132,11 +132,9 @@ def test_a_study_of_nothing_or_of_the_same_twice_is_refused(folder, tmp_path, ow
 
 @pytest.mark.parametrize("name", ["warmup", "base_rate"])
 def test_the_studies_of_the_repository_compare_what_they_say(folder, tmp_path, name):
-    lines, rest = study.parse_changes(flagged.expand(["", f"--flagfile={REPOSITORY}/configs/study/{name}.flags"]))
-    values = absl_flags.FlagValues()
-    flagged.define(study.Study(), values)
-    values([*rest, f"--data.records={folder}", f"--workdir={tmp_path}/s", "--data.eval_split=val"])
-    planned = study.plan(flagged.read(study.Study(), values), lines)
+    lines, rest = study.parse_changes(flags.expand(["", f"--flagfile={REPOSITORY}/configs/study/{name}.flags"]))
+    own = [*rest[1:], f"--data.records={folder}", f"--workdir={tmp_path}/s", "--data.eval_split=val"]
+    planned = study.plan(flags.change(study.Study(), own), lines)
     peaks = [schedules.peak(run.experiment.optim, run.experiment.data.batch_size) for run in planned[: len(lines)]]
     # k = 128 / 4 = 32: 0.05, 32 times as much, and its root times as much.
     want = {"warmup": [0.05, 1.6, 1.6, 1.6, 0.05 * 32**0.5], "base_rate": [0.0125, 0.025, 0.05, 0.1, 0.2]}
@@ -197,7 +195,7 @@ def test_what_is_finished_or_has_diverged_is_not_repeated_and_what_failed_is(tmp
 def test_a_finished_run_goes_on_if_it_is_to_be_longer_and_is_refused_if_it_is_another(tmp_path):
     run = stand(tmp_path, "true")
     run.workdir.mkdir()
-    (run.workdir / "experiment.flags").write_text(flagged.dumps(run.experiment))
+    (run.workdir / "experiment.flags").write_text(flags.dumps(run.experiment))
     (run.workdir / study_runs.OUTCOME).write_text('{"state": "finished"}')
     assert run.state == "finished"
 
@@ -335,7 +333,7 @@ def test_the_figure_has_a_curve_a_run_and_a_mean_for_each_change_and_a_mark_with
 def test_a_study_trains_what_it_says_tells_divergence_and_goes_on_without_repeating(folder, tmp_path):
     file = tmp_path / "tiny.flags"
     base = a_study(folder, tmp_path / "s", seeds=(0,))
-    file.write_text(flagged.dumps(base) + "--change=calm\n--change=hot: --optim.learning_rate=1e30\n")
+    file.write_text(flags.dumps(base) + "--change=calm\n--change=hot: --optim.learning_rate=1e30\n")
     command = [sys.executable, "-m", "tfrecog.study", f"--flagfile={file}"]
 
     def run(*more):

@@ -7,7 +7,8 @@ import pytest
 
 from pipelines import proposals, scenes
 from tests.models.test_family import FAST
-from tfrecog import derived, evaluate, flagged, runs, svm, tasks
+from tfrecog import derived, evaluate, runs, svm, tasks
+from tfrecog.cli import flags
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
 
@@ -34,7 +35,7 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path,
     names = task.info.names
     assert all(f"  {name}: " in report for name in names)
 
-    made = flagged.load(Experiment(), tmp_path / "svm" / runs.FLAGFILE)
+    made = flags.load(Experiment(), tmp_path / "svm" / runs.FLAGFILE)
     assert made.detector.box.scores == "svm"
     _, other, _, _, step = evaluate.restore(made, "latest")
     assert step == 3

@@ -15,7 +15,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from tests import tiny
-from tfrecog import banner, checkpoints, flagged, interruption, replicas, runs, schedules, train
+from tfrecog import banner, checkpoints, interruption, replicas, runs, schedules, train
+from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data import read
 from tfrecog.data.info import Category, DatasetInfo, Split
@@ -201,7 +202,7 @@ def begun(tmp_path):
 
 def test_experiment_flags_give_the_experiment_back(tmp_path):
     experiment = begun(tmp_path)
-    assert flagged.load(Experiment(), tmp_path / "experiment.flags") == experiment
+    assert flags.load(Experiment(), tmp_path / "experiment.flags") == experiment
     assert Path(experiment.data.records).is_absolute()
 
 
@@ -213,14 +214,14 @@ def test_other_flags_in_the_workdir_of_a_run_are_listed_with_both_values(tmp_pat
     assert "--optim.learning_rate: 0.2 there, 0.5 now" in str(error.value)
     assert "--optim.momentum: 0.9 there, 0.8 now" in str(error.value)
     assert "another --workdir" in str(error.value)
-    assert flagged.load(Experiment(), tmp_path / "experiment.flags") == experiment
+    assert flags.load(Experiment(), tmp_path / "experiment.flags") == experiment
 
 
 def test_harmless_flags_may_differ(tmp_path):
     experiment = begun(tmp_path)
     other = replace(experiment, train=replace(experiment.train, log_steps=1, replicas=2))
     runs.begin(other, INFO)
-    assert flagged.load(Experiment(), tmp_path / "experiment.flags") == other
+    assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
 
 
 def test_the_records_may_move_but_not_change(tmp_path):

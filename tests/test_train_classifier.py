@@ -15,7 +15,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import digits
-from tfrecog import checkpoints, evaluate, flagged, predict
+from tfrecog import checkpoints, evaluate, predict
+from tfrecog.cli import flags
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = ("top", "bottom", "left", "right")
@@ -120,7 +121,7 @@ def test_tensorboard_has_the_inputs_the_predictions_the_confusions_and_the_filte
 
 def test_the_evaluation_of_a_training_is_that_of_the_command(runs, tmp_path, capsys):
     workdir, out = runs[0]["residual"], tmp_path / "out"
-    evaluate.main(flagged.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags"))
+    evaluate.main(flags.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags"))
     assert "top-1 " in capsys.readouterr().out
     for name in ("predictions.csv", "confusion.csv"):
         assert (out / name).read_text() == (workdir / name).read_text()
@@ -136,7 +137,7 @@ def test_prediction_says_of_a_file_what_evaluation_says_of_its_record(runs, tmp_
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
     asked = predict.Prediction(images=str(tmp_path), out=str(tmp_path / "seen"))
-    predict.main(flagged.load(asked, workdir / "experiment.flags"))
+    predict.main(flags.load(asked, workdir / "experiment.flags"))
     shown = capsys.readouterr()
     assert "3 of 4 images done" in shown.out and "rubbish.png" in shown.err
     said = json.loads((tmp_path / "seen" / "predictions.json").read_text())

@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import scenes
-from tfrecog import checkpoints, flagged, tasks
+from tfrecog import checkpoints, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 
@@ -117,7 +118,7 @@ def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(ended):
 def test_two_replicas_and_two_parts_take_the_step_of_one(ended, way):
     # One step: rounding then moves a proposal over a threshold here or there, and the two runs choose other samples.
     one, two = (weights(ended[name] / "checkpoints" / "step-00000001") for name in ("straight", way))
-    experiment = flagged.load(Experiment(), ended["straight"] / "experiment.flags")
+    experiment = flags.load(Experiment(), ended["straight"] / "experiment.flags")
     model = tasks.build(experiment, info.load(experiment.data.records)).build()  # As a run begins: the seed decides.
     learned = 0
     for variable in model.trainable_variables:

@@ -15,7 +15,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import scenes
-from tfrecog import checkpoints, evaluate, flagged, predict
+from tfrecog import checkpoints, evaluate, predict
+from tfrecog.cli import flags
 from tfrecog.data import image, index, info, records, segmentation
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -131,7 +132,7 @@ def test_tensorboard_has_the_inputs_and_the_predictions(runs):
 
 def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs, folder, tmp_path, capsys):
     workdir, out = runs[0]["recipe"], tmp_path / "out"
-    asked = flagged.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags")
+    asked = flags.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags")
     evaluate.main(asked)
     assert "mean IoU" in capsys.readouterr().out
     before, now = (json.loads((place / "metrics.json").read_text()) for place in (workdir, out))
@@ -153,7 +154,7 @@ def test_a_photo_gets_a_map_of_its_own_size_and_rubbish_is_named(runs, tmp_path,
     Image.fromarray(pixels).save(tmp_path / "odd.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
     asked = predict.Prediction(images=str(tmp_path), out=str(tmp_path / "seen"))
-    predict.main(flagged.load(asked, runs[0]["recipe"] / "experiment.flags"))
+    predict.main(flags.load(asked, runs[0]["recipe"] / "experiment.flags"))
     shown = capsys.readouterr()
     assert "1 of 2 images done" in shown.out and "rubbish.png" in shown.err
     (png,) = (tmp_path / "seen").rglob("odd*.png")

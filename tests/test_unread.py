@@ -5,7 +5,8 @@ from functools import reduce
 
 import pytest
 
-from tfrecog import flagged, limits
+from tfrecog import limits
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
 
@@ -81,7 +82,7 @@ def test_a_setting_that_nothing_reads_is_refused_where_nothing_does(settings, fl
         limits.check(experiment_of(**settings))
     assert len(str(raised.value).splitlines()) == 1, "nothing else is wrong"
     limits.check(experiment_of(**settings | change))
-    default = {leaf.path: leaf.value for leaf in flagged.leaves(Experiment())}[flag]
+    default = {leaf.path: leaf.value for leaf in flags.leaves(Experiment())}[flag]
     limits.check(experiment_of(**settings | {flag.replace(".", "__"): default}))
 
 

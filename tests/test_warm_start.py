@@ -12,7 +12,8 @@ import tensorflow as tf
 from tests.models.test_rcnn import task_of
 from tests.test_checkpoints import assert_same, network, numbers
 from tests.test_config import changed
-from tfrecog import checkpoints, flagged, runs, warm_start
+from tfrecog import checkpoints, runs, warm_start
+from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, BoxConfig, ClassifierConfig, DetectorConfig, Experiment, SegmenterConfig
 from tfrecog.models import classifier, fcn, vgg
 from tfrecog.models.conv import Dense
@@ -46,7 +47,7 @@ def stand_in(*paths, fixed=()):
 def finished(folder, experiment, *paths, imported=True):
     """A run of an experiment, with a checkpoint of such variables."""
     checkpoints.save(folder, 0, stand_in(*paths), None, keep=1)
-    (folder / runs.FLAGFILE).write_text(flagged.dumps(experiment))
+    (folder / runs.FLAGFILE).write_text(flags.dumps(experiment))
     if imported:
         (folder / runs.IMPORTED).write_text("{}")
     return folder
@@ -107,7 +108,7 @@ def test_moving_statistics_are_frozen_where_their_norm_is(tmp_path):
 
 def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp_path):
     theirs = detectron2_models.experiment("mask_rcnn_R_50_FPN_3x")
-    ours = flagged.load(Experiment(), RECIPE)
+    ours = flags.load(Experiment(), RECIPE)
     paths = [path for path in PARTS if not path.startswith("keypoint/")]
     source, model = finished(tmp_path / "theirs", theirs, *paths), stand_in(*paths)
     model.variables[0].assign([3, 4])
@@ -128,7 +129,7 @@ def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp
 def test_whoever_names_the_checkpoint_of_published_weights_is_warned_alone(tmp_path):
     theirs = detectron2_models.experiment("mask_rcnn_R_50_FPN_3x")
     source = finished(tmp_path, theirs, *PARTS)
-    report = begin(checkpoints.latest(source), flagged.load(Experiment(), RECIPE), *PARTS)
+    report = begin(checkpoints.latest(source), flags.load(Experiment(), RECIPE), *PARTS)
     assert "12 of 12 variables" in report and "warning" in report
     assert "--detector.aligned: True there, False now" in report
 
@@ -142,7 +143,7 @@ def test_from_a_run_of_ones_own_other_rules_are_a_warning(tmp_path):
 
 @pytest.mark.parametrize("flag", [flag for _, names in warm_start._RULES for flag in names])
 def test_every_rule_is_a_flag(flag):
-    assert flag in {leaf.path for leaf in flagged.leaves(Experiment())}
+    assert flag in {leaf.path for leaf in flags.leaves(Experiment())}
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_fully_connected_layers_become_convolutions(tmp_path, monkeypatch):
         if variable.path in paths:
             variable._value = tf.Variable(paths[variable.path])
     checkpoints.save(tmp_path, 0, classifier, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("classification", "vgg16")))
+    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", "vgg16")))
     report = warm_start.load_weights(
         tmp_path, model, skip_mismatched=True, experiment=of_task("segmentation", "fcn32s")
     )
@@ -241,7 +242,7 @@ def test_an_fcn_of_a_finer_stride_starts_as_the_coarser_one(tmp_path, monkeypatc
     for place, variable in enumerate(coarse.variables):
         variable.assign(tf.random.stateless_normal(variable.shape, (place, 1)))
     checkpoints.save(tmp_path, 0, coarse, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("segmentation", "fcn16s", skip_scales=(1.0, 1.0))))
+    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("segmentation", "fcn16s", skip_scales=(1.0, 1.0))))
     report = warm_start.load_weights(
         tmp_path, fine, skip_mismatched=True, experiment=of_task("segmentation", "fcn8s", skip_scales=(1.0, 1.0))
     )
@@ -265,7 +266,7 @@ def test_fc6_and_fc7_of_a_classifier_become_the_trunk_of_a_roi(tmp_path):
     for i, variable in enumerate(there.variables):
         variable.assign([i, -i])
     checkpoints.save(tmp_path, 0, there, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("classification", "vgg16")))
+    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", "vgg16")))
     ours = stand_in("backbone/conv1_1/kernel", *TRUNK, "box/logits/kernel")
     report = warm_start.load_weights(tmp_path, ours, skip_mismatched=True, experiment=Experiment())
     assert "5 of 6 variables" in report and "Only there, 1:\n  fc8/kernel" in report
@@ -290,7 +291,7 @@ def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
     layers[-1].kernel.assign(tf.eye(6))  # Its logits are what comes out of fc7.
     layers[-1].bias.assign(tf.zeros(6))
     checkpoints.save(tmp_path, 0, there, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(of_task("classification", name)))
+    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", name)))
     detector = DetectorConfig(
         proposals="record",
         neck="single",

@@ -13,7 +13,8 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from tfrecog import checkpoints, derived, evaluate, flagged, interruption, limits, memory, tasks
+from tfrecog import checkpoints, derived, evaluate, interruption, limits, memory, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
 
@@ -97,4 +98,4 @@ def main(options: Compression) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Compression()))
+        main(flags.parse(Compression()))

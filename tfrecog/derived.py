@@ -7,7 +7,8 @@ from pathlib import Path
 
 import keras
 
-from tfrecog import atomic, checkpoints, flagged, runs
+from tfrecog import atomic, checkpoints, runs
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
 
@@ -43,7 +44,7 @@ def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: k
         checkpoints.save(draft, step, model, None, keep=1)
         dataset.save(draft, info)
         with atomic.write(draft / runs.FLAGFILE) as file:
-            file.write(f"# Written by tfrecog {runs.version()}: {note}.\n" + flagged.dumps(experiment))
+            file.write(f"# Written by tfrecog {runs.version()}: {note}.\n" + flags.dumps(experiment))
         draft.chmod(0o777 & ~atomic.umask())
         draft.replace(out)
     except BaseException:

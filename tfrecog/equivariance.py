@@ -21,19 +21,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import (
-    atomic,
-    checkpoints,
-    evaluate,
-    figures,
-    flagged,
-    inference,
-    interruption,
-    limits,
-    memory,
-    photos,
-    tasks,
-)
+from tfrecog import atomic, checkpoints, evaluate, figures, inference, interruption, limits, memory, photos, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.laboratory import classification, detection, ends, measure, parts, report, rois, samples, segmentation
 from tfrecog.variations import BY_NAME
@@ -291,4 +280,4 @@ def _ends(asked):
 
 if __name__ == "__main__":
     with interruption.told():
-        sys.exit(main(flagged.parse(Laboratory())))
+        sys.exit(main(flags.parse(Laboratory())))

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import tensorflow as tf
 
-from tfrecog import checkpoints, flagged, interruption, limits, memory, replicas, tasks
+from tfrecog import checkpoints, interruption, limits, memory, replicas, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.evaluations import classification, detection, segmentation
@@ -122,4 +123,4 @@ def main(evaluation: Evaluation) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Evaluation()))
+        main(flags.parse(Evaluation()))

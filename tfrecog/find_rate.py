@@ -19,7 +19,8 @@ from typing import Annotated, Any, NamedTuple
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfrecog import atomic, checkpoints, figures, flagged, interruption, memory, replicas, train
+from tfrecog import atomic, checkpoints, figures, interruption, memory, replicas, train
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.step import State, TrainStep
 
@@ -160,10 +161,10 @@ def write(points: Sequence[Point], found: Found | None, out: str | Path) -> None
 
 def advice(found: Found, batch_size: int) -> str:
     """For people: the two rates as flags to copy."""
-    flags = f"--optim.learning_rate={{:.2g}} --optim.base_batch_size={batch_size}"
+    text = f"--optim.learning_rate={{:.2g}} --optim.base_batch_size={batch_size}"
     return (
-        f"where the loss falls fastest:\n  {flags.format(found.steepest)}\n"
-        f"a tenth of where it is lowest ({found.lowest:.2g}):\n  {flags.format(found.lowest / 10)}\n"
+        f"where the loss falls fastest:\n  {text.format(found.steepest)}\n"
+        f"a tenth of where it is lowest ({found.lowest:.2g}):\n  {text.format(found.lowest / 10)}\n"
         "Both are starting points for a study (python -m tfrecog.study --help), and rates of the peak after a warmup."
     )
 
@@ -205,4 +206,4 @@ def main(search: Search) -> int:
 
 if __name__ == "__main__":
     with interruption.told():
-        sys.exit(main(flagged.parse(Search())))
+        sys.exit(main(flags.parse(Search())))

@@ -2,7 +2,8 @@
 
 import math
 
-from tfrecog import detector_limits, flagged, unread
+from tfrecog import detector_limits, unread
+from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.detector_limits import SMALLEST_CROP
 
@@ -94,7 +95,7 @@ _MAY_BE_EMPTY |= {"detector.box.svd"}
 
 def check(experiment: Experiment) -> None:
     """Raises a ValueError that names the flag of every value that cannot work."""
-    values = {leaf.path: leaf.value for leaf in flagged.leaves(experiment)}
+    values = {leaf.path: leaf.value for leaf in flags.leaves(experiment)}
     wrong = {flag: reason for flag, value in values.items() if (reason := _reason(flag, value))}
     if not wrong:
         wrong = _contradictions(values)

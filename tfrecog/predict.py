@@ -12,8 +12,9 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, classify, draw, evaluate, flagged, interruption, limits, memory, photos, segment
+from tfrecog import checkpoints, classify, draw, evaluate, interruption, limits, memory, photos, segment
 from tfrecog import proposals as kinds
+from tfrecog.cli import flags
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.data.detection import proposal_slots
@@ -144,4 +145,4 @@ def main(prediction: Prediction) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Prediction()))
+        main(flags.parse(Prediction()))

@@ -14,7 +14,8 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, evaluate, flagged, inference, interruption, limits, memory, proposals
+from tfrecog import checkpoints, evaluate, inference, interruption, limits, memory, proposals
+from tfrecog.cli import flags
 from tfrecog.config import DetectorConfig, Experiment
 from tfrecog.data import detection, index, info
 from tfrecog.data.example import Example
@@ -101,4 +102,4 @@ def main(proposing: Proposing) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Proposing()))
+        main(flags.parse(Proposing()))

@@ -6,9 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO
 
-from absl import flags
-
-from tfrecog import atomic, checkpoints, flagged, unread
+from tfrecog import atomic, checkpoints, unread
+from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.weights import keras_applications
@@ -175,7 +174,7 @@ def _text(experiment):
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras"))
     return (
         f"# Written by tfrecog {version()} ({versions}). To reproduce or continue this run:\n"
-        f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + flagged.dumps(experiment)
+        f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + flags.dumps(experiment)
     )
 
 
@@ -189,10 +188,10 @@ def version() -> str:
 
 def _check_same(workdir, experiment, info):
     try:
-        before = flagged.load(Experiment(), workdir / FLAGFILE)
+        before = flags.load(Experiment(), workdir / FLAGFILE)
     except flags.Error as error:
         raise ValueError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
-    differences = flagged.differences(before, experiment)
+    differences = flags.differences(before, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
     if experiment.schedule.shape in ("cosine", "poly") and "schedule.epochs" in differences:
         changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.

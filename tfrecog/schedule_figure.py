@@ -11,7 +11,8 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import figures, flagged, limits, schedules
+from tfrecog import figures, limits, schedules
+from tfrecog.cli import flags
 from tfrecog.config import Experiment, OptimConfig, ScheduleConfig
 
 WARMUPS = ("none", "constant", "gradual")
@@ -88,4 +89,4 @@ def main(drawing: Drawing) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(flagged.parse(Drawing())))
+    sys.exit(main(flags.parse(Drawing())))

@@ -22,9 +22,8 @@ import sys
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from absl import flags
-
-from tfrecog import atomic, flagged, interruption, limits, runs, schedules, study_results, study_runs, tasks
+from tfrecog import atomic, interruption, limits, runs, schedules, study_results, study_runs, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 
@@ -118,13 +117,10 @@ def plan(study: Study, changes: list[Change]) -> list[study_runs.Run]:
 
 
 def _changed(base, change):
-    values = flags.FlagValues()
-    flagged.define(base, values)
     try:
-        values(flagged.expand(["", *change.flags]))
+        experiment = flags.change(base, change.flags)
     except flags.Error as error:
         raise ValueError(f"change {change.name!r}: {error}") from error
-    experiment = flagged.read(base, values)
     for flag, old, new, instead in (
         ("workdir", base.workdir, experiment.workdir, "every run has its own folder in the study's"),
         ("train.seed", 0, experiment.train.seed, "name the seeds with --seeds"),
@@ -158,7 +154,7 @@ def describe(planned: list[study_runs.Run], jobs: int) -> str:
     for name in dict.fromkeys(run.change for run in planned):
         of_change = [run for run in planned if run.change == name]
         one = of_change[0]
-        differences = flagged.differences(first, dataclasses.replace(one.experiment, workdir=first.workdir))
+        differences = flags.differences(first, dataclasses.replace(one.experiment, workdir=first.workdir))
         peak = schedules.peak(one.experiment.optim, one.experiment.data.batch_size)
         states = [run.state for run in of_change]
         known = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
@@ -187,7 +183,7 @@ def _note(study, changes):
     lines = [f"--change={change.name}: {shlex.join(change.flags)}\n" for change in changes]
     with atomic.write(workdir / FLAGFILE) as file:
         file.write(f"# To go on: python -m tfrecog.study --flagfile={workdir / FLAGFILE}\n")
-        file.write(flagged.dumps(study) + "".join(lines))
+        file.write(flags.dumps(study) + "".join(lines))
     return claim
 
 
@@ -201,10 +197,10 @@ def main(arguments: list[str]) -> int:
     if {"--help", "-h", "-help", "--helpfull"} & set(arguments[1:]):
         print(__doc__)
     try:
-        changes, rest = parse_changes(flagged.expand(arguments))
+        changes, rest = parse_changes(flags.expand(arguments))
     except (flags.Error, ValueError) as error:
         sys.exit(f"error: {error}")
-    study = flagged.parse(Study(), rest)
+    study = flags.parse(Study(), rest)
     study = dataclasses.replace(
         study,
         workdir=study.workdir and str(Path(study.workdir).expanduser().resolve()),

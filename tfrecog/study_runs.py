@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from absl import flags
 from tqdm import tqdm
 
-from tfrecog import atomic, checkpoints, flagged, interruption, runs, schedules
+from tfrecog import atomic, checkpoints, interruption, runs, schedules
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.train import NonFiniteLoss
@@ -83,7 +83,7 @@ class Run:
         before = self._before()
         changed = self._differences() - runs.MAY_DIFFER
         if before and changed:
-            differences = flagged.differences(before, self.experiment)
+            differences = flags.differences(before, self.experiment)
             raise ValueError(
                 f"{self.workdir} holds a run of {self.change!r} with other flags:\n"
                 f"{runs.listing({flag: differences[flag] for flag in sorted(changed)})}\n"
@@ -93,14 +93,14 @@ class Run:
     def _before(self):
         path = self.workdir / runs.FLAGFILE
         try:
-            return flagged.load(Experiment(), path) if path.is_file() else None
+            return flags.load(Experiment(), path) if path.is_file() else None
         except flags.Error as error:
             raise ValueError(f"{path} is not of this version: {error}; use another --workdir") from error
 
     def _differences(self):
         """Flags in which the run that its folder holds differs from this one."""
         before = self._before()
-        changed = set(flagged.differences(before, self.experiment)) if before else set()
+        changed = set(flags.differences(before, self.experiment)) if before else set()
         if "data.records" in changed and (self.workdir / info.FILE).is_file():
             # The same records in another place are the same.
             same = info.load(self.workdir) == info.load(self.experiment.data.records)
@@ -121,7 +121,7 @@ class Run:
         """Trains, or goes on, in a process of its own, which writes to train.log."""
         (self.workdir / OUTCOME).unlink(missing_ok=True)
         with atomic.write(self.workdir / GIVEN) as file:
-            file.write(flagged.dumps(self.experiment))
+            file.write(flags.dumps(self.experiment))
         paths = [str(_REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-m", "tfrecog.train", f"--flagfile={self.workdir / GIVEN}"]

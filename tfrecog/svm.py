@@ -19,18 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import (
-    checkpoints,
-    derived,
-    evaluate,
-    flagged,
-    hard_negatives,
-    inference,
-    interruption,
-    limits,
-    memory,
-    tasks,
-)
+from tfrecog import checkpoints, derived, evaluate, hard_negatives, inference, interruption, limits, memory, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, read
 from tfrecog.data import info as dataset
@@ -223,4 +213,4 @@ def main(options: Machines) -> None:
 
 if __name__ == "__main__":
     with interruption.told():
-        main(flagged.parse(Machines()))
+        main(flags.parse(Machines()))

@@ -20,7 +20,6 @@ from tfrecog import (
     banner,
     checkpoints,
     evaluate,
-    flagged,
     interruption,
     limits,
     memory,
@@ -32,6 +31,7 @@ from tfrecog import (
     tasks,
     warm_start,
 )
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info, read
 from tfrecog.data.batches import Data, in_calls
@@ -249,7 +249,7 @@ def prepare(experiment: Experiment) -> tuple:
 
 def main() -> int:
     """Trains as the command line says; returns the exit status."""
-    experiment = flagged.parse(Experiment())
+    experiment = flags.parse(Experiment())
     try:
         interruption.listen()
         try:

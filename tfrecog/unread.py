@@ -7,10 +7,10 @@ there is a cosine): whoever compares schedules changes the one flag.
 from collections.abc import Mapping
 from typing import Any
 
-from tfrecog import flagged
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
-_DEFAULTS = {leaf.path: leaf.value for leaf in flagged.leaves(Experiment())} | {"min_score": 0.5}  # of a prediction
+_DEFAULTS = {leaf.path: leaf.value for leaf in flags.leaves(Experiment())} | {"min_score": 0.5}  # of a prediction
 
 # Flags, or sections with a dot at the end, that not all tasks read.
 _DETECTION = (

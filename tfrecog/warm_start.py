@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import keras
-from absl import flags
 
-from tfrecog import checkpoints, flagged, runs, stored, unread
+from tfrecog import checkpoints, runs, stored, unread
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.stored import CheckpointError
 
@@ -162,7 +162,7 @@ def _compare_rules(source, path, experiment, paths):
     if not (run / runs.FLAGFILE).is_file():
         return ""
     try:
-        before = flagged.load(Experiment(), run / runs.FLAGFILE)
+        before = flags.load(Experiment(), run / runs.FLAGFILE)
     except flags.Error as error:
         return f"warning: {run / runs.FLAGFILE} is not of this version, and not compared with the flags here: {error}\n"
     rules, habits = _touched(_RULES, paths), _touched(_HABITS, paths)
@@ -174,7 +174,7 @@ def _compare_rules(source, path, experiment, paths):
         # They share the backbone alone, and epsilon does not stay what it was in all recipes.
         rules, habits = {"detector.backbone.stride_in_1x1"}, {"detector.backbone.norm_epsilon"}
         before, experiment = _with_network(before), _with_network(experiment)
-    differences = flagged.differences(before, experiment)
+    differences = flags.differences(before, experiment)
     broken = {flag: values for flag, values in differences.items() if flag in rules}
     if broken and (run / runs.IMPORTED).is_file() and Path(source).resolve() == run.resolve():
         raise CheckpointError(

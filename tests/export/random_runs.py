@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, flagged, tasks
+from tfrecog import checkpoints, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 
@@ -43,7 +44,7 @@ def make(recipe: str, folder: Path, change=lambda experiment: experiment) -> Pat
 
 def made(recipe: str, folder: Path, change=lambda experiment: experiment) -> tuple:
     """As `make`, and the task and the model of which the run has the checkpoint."""
-    experiment = change(flagged.load(Experiment(), REPOSITORY / f"configs/smoke/{recipe}.flags"))
+    experiment = change(flags.load(Experiment(), REPOSITORY / f"configs/smoke/{recipe}.flags"))
     experiment = replace(experiment, workdir=str(folder))
     task = tasks.build(experiment, INFO)
     model = task.build()
@@ -56,5 +57,5 @@ def made(recipe: str, folder: Path, change=lambda experiment: experiment) -> tup
     checkpoints.save(folder, STEP, model, None, keep=1)
     info.save(folder, INFO)
     flagfile = folder / "experiment.flags"
-    flagfile.write_text(flagged.dumps(experiment))
+    flagfile.write_text(flags.dumps(experiment))
     return flagfile, task, model

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import flagged
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
 RED = (220, 20, 20)
@@ -31,7 +31,7 @@ def about(task, size, fit="pad", dtype="uint8", short_side=None, classes=("cat",
     return {
         "format": 1, "task": task, "name": f"a {task} stand-in", "version": "0",
         "classes": [{"id": 17 - i, "name": name, "colour": None} for i, name in enumerate(classes)],
-        "keypoints": [], "skeleton": [], "flip_pairs": [], "flags": flagged.dumps(Experiment(task=task)),
+        "keypoints": [], "skeleton": [], "flip_pairs": [], "flags": flags.dumps(Experiment(task=task)),
         "checkpoint": "step-00000001", "step": 1, "metrics": None, "min_score": 0.05, "mask_threshold": 0.5,
         "paste": "torchvision", "resize": "bilinear", "precision": "float32",
         "tflite": {"quantize": "none", "input": given},

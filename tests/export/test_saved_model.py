@@ -12,7 +12,8 @@ from PIL import Image
 
 from export import metadata, saved_model, serving
 from tests.export import random_runs
-from tfrecog import classify, detected, evaluate, flagged, predict, segment
+from tfrecog import classify, detected, evaluate, predict, segment
+from tfrecog.cli import flags
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
 from tfrecog.metrics import rle
@@ -95,7 +96,7 @@ class Run:
 
 def export(flagfile, out, **options):
     """Exports in this process, as the command does."""
-    given = flagged.load(saved_model.Export(), flagfile)
+    given = flags.load(saved_model.Export(), flagfile)
     given = dataclasses.replace(given, out=str(out), **options)
     saved_model.main(given)
     return given
@@ -205,7 +206,7 @@ def test_an_export_says_what_it_is(run):
     assert about["task"] == run.experiment.task and about["name"] == run.task.name
     assert about["classes"][1] == {"id": 20, "name": "thing 2", "colour": [80, 0, 255]}
     assert (about["step"], about["checkpoint"]) == (random_runs.STEP, "step-00000007")
-    assert flagged.load(saved_model.Experiment(), folder + "/assets.extra/experiment.flags") == metadata.plain(
+    assert flags.load(saved_model.Experiment(), folder + "/assets.extra/experiment.flags") == metadata.plain(
         run.experiment
     )
     with open(folder + "/assets.extra/labels.txt", encoding="utf-8") as file:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from export import metadata, saved_model, saved_reader, versions
 from export.server import saved
 from tests.export import random_runs
-from tfrecog import flagged
+from tfrecog.cli import flags
 
 KILLED = """
 import os, signal, sys
@@ -28,7 +28,7 @@ with versions.new(sys.argv[1]) as version:
 
 
 def export(flagfile, out, **options):
-    saved_model.main(replace(flagged.load(saved_model.Export(), flagfile), out=str(out), **options))
+    saved_model.main(replace(flags.load(saved_model.Export(), flagfile), out=str(out), **options))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from export import saved_model, serve
 from export.server import answers, payloads, saved
 from export.server.model import Recogniser
 from tests.export import random_runs
-from tfrecog import flagged, predict
+from tfrecog import predict
+from tfrecog.cli import flags
 from tfrecog.metrics import rle
 
 
@@ -60,9 +61,9 @@ def as_base64(content):
 @pytest.mark.parametrize("recipe", ["mask_rcnn", "keypoint_rcnn", "classifier_digits", "segmenter"])
 def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
     flagfile = random_runs.make(recipe, tmp_path / "run")
-    given = flagged.load(saved_model.Export(), flagfile)
+    given = flags.load(saved_model.Export(), flagfile)
     saved_model.main(dataclasses.replace(given, out=str(tmp_path / "model")))
-    seen = flagged.load(predict.Prediction(), flagfile)
+    seen = flags.load(predict.Prediction(), flagfile)
     if given.task == "detection":
         seen = dataclasses.replace(seen, min_score=given.detector.output.min_score)
     predict.main(dataclasses.replace(seen, images=str(photos), out=str(tmp_path / "seen")))

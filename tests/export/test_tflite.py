@@ -38,7 +38,8 @@ from export import (
 from export import metadata as metadata_of_runs
 from pipelines import scenes
 from tests.export import random_runs
-from tfrecog import atomic, flagged
+from tfrecog import atomic
+from tfrecog.cli import flags
 from tfrecog.data import records
 from tfrecog.ops import lowering, suppression
 
@@ -98,7 +99,7 @@ class Exported:
     def __init__(self, recipe, folder):
         change, size = RUNS[recipe]
         self.flagfile, self.task, self.model = random_runs.made(recipe, folder, change)
-        self.experiment = lite_graph.still(flagged.load(tflite.Export(), self.flagfile))
+        self.experiment = lite_graph.still(flags.load(tflite.Export(), self.flagfile))
         self.task.experiment = self.experiment
         self.size = size
         self.content = tflite.export(self.task, self.model, self.experiment, size, "uint8", "pad")
@@ -334,7 +335,7 @@ def test_a_names_place_says_whether_it_stays_float():
 def test_metadata_is_where_the_format_has_it(exported):
     """A flatbuffer M001 among the buffers, whose strings stock tools show, and the files as a zip behind the model."""
     one = exported("segmenter")
-    given = dataclasses.replace(flagged.load(tflite.Export(), one.flagfile), size="64x96")
+    given = dataclasses.replace(flags.load(tflite.Export(), one.flagfile), size="64x96")
     about = tflite.described(one.task, given, one.flagfile, 7, tflite.input_of(given))
     content = lite_metadata.attach(one.content, about)
     np.testing.assert_array_equal(run(content, one.inputs())["labels"], one.said()["labels"])
@@ -362,16 +363,16 @@ def flagfiles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flags")
 
     def of(recipe, change=lambda experiment: experiment):
-        experiment = flagged.load(tflite.Experiment(), random_runs.REPOSITORY / f"configs/smoke/{recipe}.flags")
+        experiment = flags.load(tflite.Experiment(), random_runs.REPOSITORY / f"configs/smoke/{recipe}.flags")
         path = folder / f"{recipe}.flags"
-        path.write_text(flagged.dumps(change(dataclasses.replace(experiment, workdir=str(folder)))))
+        path.write_text(flags.dumps(change(dataclasses.replace(experiment, workdir=str(folder)))))
         return path
 
     return of
 
 
 def refusal(flagfile, out, **options):
-    given = flagged.load(tflite.Export(), flagfile)
+    given = flags.load(tflite.Export(), flagfile)
     with pytest.raises(SystemExit) as end:
         tflite.main(dataclasses.replace(given, out=str(out), **options))
     return str(end.value.code)
@@ -402,7 +403,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(flagfiles, tmp_path, recipe, 
 
 
 def test_a_canvas_smaller_than_what_the_run_is_evaluated_on_is_remarked(flagfiles):
-    short = (given := flagged.load(tflite.Export(), flagfiles("mask_rcnn"))).data.eval_short_side
+    short = (given := flags.load(tflite.Export(), flagfiles("mask_rcnn"))).data.eval_short_side
     assert lite_sizes.remark(given, (short, 2 * short)) == ""
     assert f"a short side of {short} pixels" in lite_sizes.remark(given, (2 * short, short - 32))
 
@@ -456,7 +457,7 @@ def test_the_models_and_the_reports_files_can_be_written_and_are_two(flagfiles, 
 
 
 def test_without_room_for_the_model_there_is_no_report_either(exported, tmp_path, monkeypatch):
-    given = flagged.load(tflite.Export(), exported("classifier_digits").flagfile)
+    given = flags.load(tflite.Export(), exported("classifier_digits").flagfile)
     monkeypatch.setattr(tflite, "export", lambda *_: exported("classifier_digits").content)
     write = atomic.write
 
@@ -474,7 +475,7 @@ def test_without_room_for_the_model_there_is_no_report_either(exported, tmp_path
 
 
 def test_the_report_has_the_size_of_the_file(exported, tmp_path, monkeypatch):
-    given = flagged.load(tflite.Export(), exported("classifier_digits").flagfile)
+    given = flags.load(tflite.Export(), exported("classifier_digits").flagfile)
     monkeypatch.setattr(tflite, "export", lambda *_: exported("classifier_digits").content)
     tflite.main(dataclasses.replace(given, out=str(tmp_path / "new" / "model.tflite")))
     report = json.loads((tmp_path / "new" / "model.tflite.json").read_text())
@@ -492,7 +493,7 @@ def test_a_layer_that_the_quantizer_left_in_float32_is_named(exported):
 def test_representative_images_are_the_records_own_on_the_canvas(tmp_path, monkeypatch):
     scenes.build(str(tmp_path), "train", 4, jobs=1)
     given = {"dtype": "uint8", "size": [64, 96], "fit": "pad"}
-    experiment = flagged.load(tflite.Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
+    experiment = flags.load(tflite.Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, records=str(tmp_path)))
     images = representative.images(experiment, given, "train", 3)
     assert len(images) == 3

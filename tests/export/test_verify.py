@@ -12,19 +12,20 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 from export import saved_model, tflite, verify
 from pipelines import scenes
 from tests.export import random_runs, stand_in
-from tfrecog import checkpoints, flagged
+from tfrecog import checkpoints
+from tfrecog.cli import flags
 from tfrecog.data import info
 
 
 def exported(command, flagfile, out, **options):
-    given = flagged.load(command.Export(), flagfile)
+    given = flags.load(command.Export(), flagfile)
     command.main(dataclasses.replace(given, out=str(out), **options))
     return str(out)
 
 
 def run(flagfile, artefact, images, **options):
     """The exit status of the command."""
-    given = flagged.load(verify.Verification(), flagfile)
+    given = flags.load(verify.Verification(), flagfile)
     with pytest.raises(SystemExit) as end:
         verify.main(dataclasses.replace(given, artefact=str(artefact), images=str(images), **options))
     return end.value.code

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tests.models.test_rcnn import batch_of, task_of
-from tfrecog import derived, evaluate, flagged, hard_negatives, runs
+from tfrecog import derived, evaluate, hard_negatives, runs
+from tfrecog.cli import flags
 from tfrecog.compress import Compression, compress, truncated
 from tfrecog.config import BackboneConfig, BoxConfig, DataConfig, DetectorConfig
 from tfrecog.models import backbone, detections, heads
@@ -160,7 +161,7 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
     fields = {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
     report = compress(Compression(**fields, ranks=(16, 16), out=str(tmp_path / "small")))
     assert "trunk/dense1/kernel: 4,608 weights, now 4,864 of rank 16" in report  # 3 * 3 * 32 inputs, 16 units
-    smaller = flagged.load(type(experiment)(), tmp_path / "small" / runs.FLAGFILE)
+    smaller = flags.load(type(experiment)(), tmp_path / "small" / runs.FLAGFILE)
     assert smaller.detector.box.svd == (16, 16)
     _, other, _, _, step = evaluate.restore(smaller, "latest")
     assert step == 5

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from absl import flags
 
-from tfrecog import checkpoints, evaluate, flagged, limits, runs, warm_start
+from tfrecog import checkpoints, evaluate, limits, runs, warm_start
+from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
 from tfrecog.tasks.detection import Detection
@@ -90,7 +90,7 @@ def test_a_run_has_the_weights_the_classes_and_the_flags(run, files):
         "checkpoints", "dataset.json", "experiment.flags", "imported.json",
     ]  # fmt: skip
     assert info.load(run) == TRAINED
-    experiment = flagged.load(Experiment(), run / runs.FLAGFILE)
+    experiment = flags.load(Experiment(), run / runs.FLAGFILE)
     assert experiment == dataclasses.replace(SMALL_MODEL.experiment, workdir=str(run))
     *_, model, _, path, step = evaluate.restore(experiment, "latest")
     state = weights_of(3)
@@ -200,7 +200,7 @@ def test_without_a_file_and_a_network_it_is_said_how_to_get_it_by_hand(site, tmp
         make(Import(model="small", out=str(tmp_path / "run")), {"small": offline})
     assert not (tmp_path / "run").exists()
     options = Import(model="small", out=str(tmp_path / "run"))
-    monkeypatch.setattr(flagged, "parse", lambda _: options)
+    monkeypatch.setattr(flags, "parse", lambda _: options)
     with pytest.raises(SystemExit, match=rf"error: {by_hand}"):  # And the command ends with it.
         importer.main({"small": offline}, arrays_of, "import")
 
@@ -234,7 +234,7 @@ def test_without_a_model_there_is_the_list_with_the_publishers_figures(name, wor
 
 
 def test_a_run_that_was_imported_is_not_trained_but_started_from(run, tmp_path):
-    experiment = runs.resolve(flagged.load(Experiment(), run / runs.FLAGFILE))
+    experiment = runs.resolve(flags.load(Experiment(), run / runs.FLAGFILE))
     with pytest.raises(ValueError, match=rf"holds imported weights.*--train\.start_from={run}"):
         runs.begin(experiment, TRAINED)
     start = dataclasses.replace(experiment.train, start_from=str(run))
@@ -243,12 +243,9 @@ def test_a_run_that_was_imported_is_not_trained_but_started_from(run, tmp_path):
 
 def commanded(command):
     """The experiment that a command of training runs."""
-    values = flags.FlagValues()
-    flagged.define(Experiment(), values)
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "tfrecog.train"]
-    values(flagged.expand(words[2:]))
-    return flagged.read(Experiment(), values)
+    return flags.change(Experiment(), words[3:])
 
 
 PUBLISHED = {
@@ -262,7 +259,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_command_that_is_given_to_train_on_keeps_the_architecture_and_the_rules_of_the_weights(name, tmp_path):
     published = PUBLISHED[name].experiment
-    (tmp_path / runs.FLAGFILE).write_text(flagged.dumps(dataclasses.replace(published, workdir=str(tmp_path))))
+    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(dataclasses.replace(published, workdir=str(tmp_path))))
     command = importer.training(published, str(tmp_path))
     experiment = commanded(command)
     assert experiment.detector == published.detector
@@ -286,7 +283,7 @@ def test_the_command_that_is_given_to_train_on_begins_a_new_run(run, tmp_path):
     command = importer.training(SMALL_MODEL.experiment, str(run))
     experiment = runs.resolve(dataclasses.replace(commanded(command), workdir=str(tmp_path / "RUN")))
     runs.begin(experiment, dataclasses.replace(TRAINED, categories=TRAINED.categories[:1])).close()
-    written = flagged.load(Experiment(), tmp_path / "RUN" / runs.FLAGFILE)
+    written = flags.load(Experiment(), tmp_path / "RUN" / runs.FLAGFILE)
     assert written == experiment and written.detector == SMALL
 
 
@@ -341,7 +338,7 @@ def test_cocos_names_are_those_of_real_annotations(shared_data):
 )
 def test_a_recipe_of_fine_tuning_has_the_detector_that_its_weights_are_of(recipe, model):
     path = REPOSITORY / "configs" / "finetune" / f"{recipe}.flags"
-    experiment = flagged.load(Experiment(), path)
+    experiment = flags.load(Experiment(), path)
     assert experiment.detector == torchvision_models.MODELS[model].experiment.detector
     assert experiment.train.start_from == f"weights/{model}" and experiment.train.skip_mismatched
     assert f"--model={model}" in path.read_text() and f"--out=weights/{model}" in path.read_text()

@@ -13,7 +13,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import sides
-from tfrecog import evaluate, flagged, limits, runs, tasks
+from tfrecog import evaluate, limits, runs, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.weights import tensors, torchvision_fcn, torchvision_models, voc
@@ -139,7 +140,7 @@ def imported(request, tmp_path_factory, shared_data):
 def test_a_photo_of_its_original_size_has_torchvisions_logits(imported):
     run, photo, expected = imported
     assert info.load(run).names == voc.pixels().names
-    experiment = flagged.load(Experiment(), run / runs.FLAGFILE)
+    experiment = flags.load(Experiment(), run / runs.FLAGFILE)
     *_, model, _, _, _ = evaluate.restore(experiment, "latest")
     pixels = np.array(Image.open(photo).convert("RGB"), np.float32)
     got = model(pixels[None])[0].numpy()

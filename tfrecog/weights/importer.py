@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from absl import flags
 
-from tfrecog import atomic, checkpoints, flagged, runs, tasks
+from tfrecog import atomic, checkpoints, runs, tasks
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
 from tfrecog.weights import download, files, tensors
@@ -66,7 +66,7 @@ def main(models: Mapping[str, Published], arrays_of: Arrays, prog: str) -> None:
         arrays_of: (model, state dict) → value of each variable by path; ValueError if they do not fit.
         prog: how the command is called, as in `python -m tfrecog.weights.torchvision`.
     """
-    options = flagged.parse(Import())
+    options = flags.parse(Import())
     try:
         make_run(options, models, arrays_of, prog)
     except (OSError, ValueError, download.DownloadError, checkpoints.CheckpointError) as error:
@@ -205,7 +205,7 @@ def _write(out, experiment, info, model, note):
             file.write("\n")
         with atomic.write(draft / runs.FLAGFILE) as file:
             file.write(f"# Imported by tfrecog {runs.version()}: {note['model']} from {note['file']}.\n")
-            file.write(flagged.dumps(experiment))
+            file.write(flags.dumps(experiment))
         draft.chmod(0o777 & ~atomic.umask())
         draft.replace(out)
     except BaseException:
@@ -255,6 +255,6 @@ def training(experiment: Experiment, folder: str) -> str:
 
 def _fits(recipe, experiment):
     try:
-        return flagged.load(Experiment(), recipe).detector == experiment.detector
+        return flags.load(Experiment(), recipe).detector == experiment.detector
     except flags.Error:  # One of the user's own, of another version.
         return False

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from absl import flags
 
-from tfrecog import flagged
+from tfrecog.cli import flags
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,14 @@ class Whole:
 
 def test_a_flagfile_is_utf_8_in_every_locale(tmp_path):
     (tmp_path / "a.flags").write_bytes("--name=Größe 象\n".encode())
-    program = "import sys; from tests.test_flagged import read; assert ascii(read(sys.argv[1]).name) == sys.argv[2]"
+    program = "import sys; from tests.cli.test_flags import read; assert ascii(read(sys.argv[1]).name) == sys.argv[2]"
     command = [sys.executable, "-c", program, f"--flagfile={tmp_path}/a.flags", ascii("Größe 象")]
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run(command, env=environment, cwd=Path(__file__).parent.parent, check=True, timeout=60)
+    subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=True, timeout=60)
 
 
 def read(*arguments):
-    values = flags.FlagValues()
-    flagged.define(Whole(), values)
-    values(flagged.expand(["program", *arguments]))
-    return flagged.read(Whole(), values)
+    return flags.change(Whole(), arguments)
 
 
 def test_a_flag_sets_the_leaf_of_its_path():
@@ -51,7 +47,7 @@ def test_an_empty_tuple_can_be_given():
 
 
 def test_a_misspelt_flag_is_answered_with_the_right_one():
-    with pytest.raises(flags.UnrecognizedFlagError, match=r"Did you mean: rate\.value"):
+    with pytest.raises(flags.Error, match=r"Did you mean: rate\.value"):
         read("--rate.valu=0.1")
 
 
@@ -60,19 +56,19 @@ def test_a_misspelt_flag_is_answered_with_the_right_one():
     [("--rate.value=fast", "rate.value"), ("--rate.drops=1,x", "rate.drops"), ("--rate.kind=cubic", "rate.kind")],
 )
 def test_a_wrong_value_is_answered_with_the_name_of_its_flag(argument, flag):
-    with pytest.raises(flags.IllegalFlagValueError, match=flag.replace(".", r"\.")):
+    with pytest.raises(flags.Error, match=flag.replace(".", r"\.")):
         read(argument)
 
 
 def test_a_wrong_flag_ends_a_program_with_a_message(capsys):
     with pytest.raises(SystemExit, match=r"Unknown command line flag 'nonsense\.flag'"):
-        flagged.parse(Rate(), ["program", "--nonsense.flag=1"])
+        flags.parse(Rate(), ["program", "--nonsense.flag=1"])
 
 
 def test_dumps_writes_what_load_reads(tmp_path):
     config = Whole("a b = # c", False, Rate(1 / 9, (), "none"))
-    (tmp_path / "x.flags").write_text("# a comment\n" + flagged.dumps(config))
-    assert flagged.load(Whole(), tmp_path / "x.flags") == config
+    (tmp_path / "x.flags").write_text("# a comment\n" + flags.dumps(config))
+    assert flags.load(Whole(), tmp_path / "x.flags") == config
 
 
 def test_the_last_setting_wins_over_parents(tmp_path):
@@ -107,8 +103,8 @@ def test_a_leaf_without_a_meaning_is_refused():
         number: int = 1
 
     with pytest.raises(TypeError, match="number: say what it means"):
-        flagged.define(Bare(), flags.FlagValues())
+        flags.dumps(Bare())
 
 
 def test_differences_are_the_leaves_that_differ():
-    assert flagged.differences(Whole(), Whole(rate=Rate(0.1))) == {"rate.value": (0.02, 0.1)}
+    assert flags.differences(Whole(), Whole(rate=Rate(0.1))) == {"rate.value": (0.02, 0.1)}

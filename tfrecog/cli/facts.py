@@ -1,0 +1,157 @@
+"""Facts of a setting, which stand beside its default: its range, who reads it, and what depends on it.
+
+    min_score: Annotated[float, "Lowest score of a detection.", Fraction(), Resumable()] = 0.05
+    output: Annotated[OutputConfig, For("detection")] = field(default_factory=OutputConfig)
+
+A fact of a section holds for every setting in it; a setting's own range or length replaces the section's.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a setting, or each item of a tuple, may be; NaN and infinity never are."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    unit: str = ""  # a word, such as "pixels"
+    ends: str = "[]"  # "[)": without the high end, and so on
+    also: tuple[float, ...] = ()  # numbers outside that have a meaning of their own
+
+    def problem(self, value: Any) -> str:
+        """Why `value` cannot be, as "must be more than 0"; empty if it can."""
+        numbers = value if isinstance(value, tuple) else (value,)
+        return "" if all(self._holds(number) for number in numbers) else f"must be {self}"
+
+    def _holds(self, number):
+        above = self.low < number if self.ends[0] == "(" else self.low <= number
+        below = number < self.high if self.ends[1] == ")" else number <= self.high
+        return (above and below and math.isfinite(number)) or number in self.also
+
+    def __str__(self):
+        limits = []
+        if self.low > -math.inf:
+            limits.append(f"{'more than' if self.ends[0] == '(' else 'at least'} {self.low:g}")
+        if self.high < math.inf:
+            limits.append(f"{'less than' if self.ends[1] == ')' else 'at most'} {self.high:g}")
+        text = " and ".join(limits) or "any number"
+        if len(limits) == 2 and self.ends == "[]":
+            text = f"between {self.low:g} and {self.high:g}"
+        text = f"{text} {self.unit}".rstrip()
+        return ", or ".join([text, *(f"{number:g}" for number in self.also)])
+
+
+def Positive(unit: str = "") -> Range:
+    """More than 0."""
+    return Range(0, unit=unit, ends="(]")
+
+
+def NonNegative(unit: str = "") -> Range:
+    """At least 0."""
+    return Range(0, unit=unit)
+
+
+def Fraction() -> Range:
+    """From 0 to 1, both included."""
+    return Range(0, 1)
+
+
+def BelowOne() -> Range:
+    """From 0 to 1, without 1: a dropout rate of 1 would leave no units, a decay of 1 no news."""
+    return Range(0, 1, ends="[)")
+
+
+class Length:
+    """How many items a tuple may have; without it at least one."""
+
+    def __init__(self, *lengths: int):
+        self.lengths = lengths
+
+    def problem(self, value: tuple) -> str:
+        """Why `value` cannot be; empty if it can."""
+        return "" if not self.lengths or len(value) in self.lengths else f"needs {self}"
+
+    def __str__(self):
+        if not self.lengths:
+            return "any number of comma separated values, or none"
+        counts = " or ".join(str(length) for length in self.lengths if length)
+        return f"{counts} comma separated value{'s' * (self.lengths != (1,))}{', or none' * (0 in self.lengths)}"
+
+
+@dataclass(frozen=True)
+class Ascending:
+    """The items of a tuple grow, or are equal; `strictly`: grow."""
+
+    strictly: bool = False
+
+    def problem(self, value: tuple) -> str:
+        """Why `value` cannot be; empty if it can."""
+        ordered = sorted(set(value)) if self.strictly else sorted(value)
+        return "" if list(value) == ordered else f"must be {self}"
+
+    def __str__(self):
+        return "increasing" if self.strictly else "ascending, the smaller number first"
+
+
+class When:
+    """Only read where another flag has one of these values; elsewhere it is refused, but with its default.
+
+    Args:
+        flag: the other flag; one that begins with a dot is of the same section.
+        values: of it.
+        refused: off for what belongs to a part that is switched off, or to another schedule: one flag switches it
+            back on, so that it may keep its value.
+    """
+
+    unless = False
+
+    def __init__(self, flag: str, *values: Any, refused: bool = True):
+        self.flag, self.values, self.refused = flag, values, refused
+
+    def under(self, section: str) -> "When":
+        """The same fact with the flag's whole path; `section` ends with a dot, or is empty."""
+        flag = section + self.flag[1:] if self.flag.startswith(".") else self.flag
+        return type(self)(flag, *self.values, refused=self.refused)
+
+    def holds(self, value: Any) -> bool:
+        """Whether the setting is read where the other flag has this value."""
+        return (value in self.values) != self.unless
+
+    def __str__(self):
+        shown = " or ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in self.values)
+        return f"{'unless' if self.unless else 'with'} --{self.flag}={shown}"
+
+
+class Unless(When):
+    """Only read where another flag has none of these values."""
+
+    unless = True
+
+
+def For(*tasks: str) -> When:
+    """Only read by these tasks."""
+    return When("task", *tasks)
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """A run may be continued with another value: it changes neither the model nor the steps already taken.
+
+    With `same_results` it does not change what a finished run has measured either.
+    """
+
+    same_results: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an exported model computes depends on it, and so export.verify compares it with the run's."""
+
+
+def inherited(own: tuple, of_section: tuple) -> tuple:
+    """Facts of a setting with those of its section that it does not replace."""
+    replaced = tuple(type(fact) for fact in own if isinstance(fact, Range | Length | Ascending))
+    return (*own, *(fact for fact in of_section if not isinstance(fact, replaced)))

@@ -1,0 +1,239 @@
+"""Typed configs as absl flags: each leaf field of a dataclass is one flag, named by its path.
+
+@dataclass(frozen=True)
+class OptimConfig:
+    learning_rate: Annotated[float, "Peak learning rate.", Positive()] = 0.02
+
+@dataclass(frozen=True)
+class Experiment:
+    optim: OptimConfig = OptimConfig()
+
+experiment = flags.parse(Experiment())   # reads --optim.learning_rate from the command line
+
+`define`, `assign` and `read` are the parts of `parse`, for a program with flags of its own. `facts` has what may stand
+beside a meaning.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from absl import flags as absl_flags
+
+from tfrecog.cli import facts
+from tfrecog.cli.renamed import RENAMED
+
+Config = TypeVar("Config")
+Fact = TypeVar("Fact")
+Error = absl_flags.Error
+
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+class Leaf(NamedTuple):
+    """A field that is a flag."""
+
+    path: str
+    kind: Any
+    meaning: str
+    value: Any
+    facts: tuple = ()
+
+    def fact(self, kind: type[Fact]) -> Fact | None:
+        """Its fact of a class of `facts`, if it has one."""
+        return next(iter(self.facts_of(kind)), None)
+
+    def facts_of(self, kind: type[Fact]) -> list[Fact]:
+        """All its facts of a class; it may be read with `When` of several flags."""
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+
+def parse(config: Config, argv: Sequence[str] | None = None) -> Config:
+    """Returns `config` as the command line changes it; a wrong flag ends the program with a message."""
+    argv = sys.argv if argv is None else argv
+    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
+        print(help_text(config))
+        sys.exit(0)
+    define(config)
+    try:
+        rest = assign(argv)
+    except Error as error:
+        sys.exit(f"{error}\nAll flags: add --help.")
+    if len(rest) > 1:
+        sys.exit(f"{rest[1]!r} is not a flag: a flag starts with -- and has its value after =, as in --workdir=RUN.")
+    return read(config)
+
+
+def define(config: object, values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
+    """Defines a flag for each leaf of `config`, whose value is the flag's default."""
+    for leaf in leaves(config):
+        if leaf.kind is bool:
+            absl_flags.DEFINE_boolean(leaf.path, leaf.value, leaf.meaning, values)
+        else:
+            parser, serializer = _parser(leaf.kind)
+            absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
+
+
+def assign(argv: Sequence[str], values: absl_flags.FlagValues = absl_flags.FLAGS) -> list[str]:
+    """Gives flags the values on a command line, whose first word is the program; returns what is no flag.
+
+    Raises Error: of a flag that is unknown or was renamed, of a wrong value, of a flagfile that is missing.
+    """
+    arguments = expand(argv)
+    _refuse_renamed(arguments, values)
+    return values(arguments)
+
+
+def expand(arguments: Sequence[str]) -> list[str]:
+    """Returns `arguments` with the lines of a flagfile in place of each --flagfile.
+
+    absl can do this, but looks for a parent only in the current directory; see `_find`.
+    """
+    return _expand(list(arguments), including=())
+
+
+def read(config: Config, values: absl_flags.FlagValues = absl_flags.FLAGS) -> Config:
+    """Returns `config` with the value of its flag in each leaf."""
+    return _replace(config, "", {leaf.path: values[leaf.path].value for leaf in leaves(config)})
+
+
+def dumps(config: object, paths: Container[str] | None = None) -> str:
+    """Returns a flagfile that reproduces `config`: every leaf, or those of the given paths."""
+    values = absl_flags.FlagValues()
+    define(config, values)
+    written = (leaf.path for leaf in leaves(config) if paths is None or leaf.path in paths)
+    return "".join(f"{values[path].serialize()}\n" for path in written)
+
+
+def load(config: Config, path: str | Path) -> Config:
+    """Returns `config` as the flagfile at `path` changes it; raises Error."""
+    return change(config, [f"--flagfile={path}"])
+
+
+def change(config: Config, arguments: Sequence[str]) -> Config:
+    """Returns `config` as flags such as --optim.learning_rate=0.1 change it; raises Error."""
+    values = absl_flags.FlagValues()
+    define(config, values)
+    assign(["", *arguments], values)
+    return read(config, values)
+
+
+def help_text(config: object) -> str:
+    """Returns a line or two for each flag: name, default, meaning, range."""
+    lines = ["--flagfile=FILE\n    Read flags from a file, one a line; the last setting of a flag wins."]
+    for leaf in leaves(config):
+        lines.append(f"--{leaf.path}={shown(leaf.value)}\n    {leaf.meaning}{_sentence(range_text(leaf))}")
+    return "\n".join(lines)
+
+
+def range_text(leaf: Leaf) -> str:
+    """What values a flag may have, for people, as "2 comma separated values, more than 0 pixels"; may be empty."""
+    if get_origin(leaf.kind) is Literal:
+        return f"one of: {', '.join(map(str, get_args(leaf.kind)))}"
+    found = (leaf.fact(kind) for kind in (facts.Length, facts.Ascending, facts.Range))
+    return ", ".join(str(fact) for fact in found if fact)
+
+
+def shown(value: Any) -> str:
+    """A value as it stands behind the = of its flag."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """Returns the leaves in which two configs differ: path → the two values."""
+    pairs = zip(leaves(one), leaves(other), strict=True)
+    return {a.path: (a.value, b.value) for a, b in pairs if a.value != b.value}
+
+
+def leaves(config: Any, prefix: str = "", of_section: tuple = ()) -> Iterator[Leaf]:
+    """Yields the fields of `config` and of the configs in it that are not configs themselves."""
+    hints = get_type_hints(type(config), include_extras=True)
+    for field in dataclasses.fields(config):
+        path, value, hint = prefix + field.name, getattr(config, field.name), hints[field.name]
+        kind, *stated = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        own = tuple(fact.under(prefix) if isinstance(fact, facts.When) else fact for fact in stated)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, path + ".", facts.inherited(own, of_section))
+        elif own and isinstance(own[0], str):
+            yield Leaf(path, kind, own[0], value, facts.inherited(own[1:], of_section))
+        else:
+            raise TypeError(f"{path}: say what it means, as in Annotated[int, 'Images in a batch.']")
+
+
+def _replace(config: Any, prefix: str, values: dict[str, Any]) -> Any:
+    changes = {}
+    for field in dataclasses.fields(config):
+        path, value = prefix + field.name, getattr(config, field.name)
+        is_config = dataclasses.is_dataclass(value)
+        changes[field.name] = _replace(value, path + ".", values) if is_config else values[path]
+    return dataclasses.replace(config, **changes)
+
+
+def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> None:
+    names = dict.fromkeys(argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-"))
+    renamed = [f"--{name} is now --{RENAMED[name]}" for name in names if name in RENAMED and name not in values]
+    if renamed:
+        raise Error("; ".join(renamed))
+
+
+def _sentence(text: str) -> str:
+    return f" {text[0].upper()}{text[1:]}." if text else ""
+
+
+def _expand(arguments: list[str], including: tuple[Path, ...]) -> list[str]:
+    expanded = []
+    while arguments:
+        argument = arguments.pop(0)
+        name, equals, value = argument.strip().partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            expanded.append(argument)
+            continue
+        if not equals and not arguments:
+            raise Error("--flagfile needs the name of a file, as in --flagfile=configs/coco/mask_rcnn_r50_fpn.flags")
+        path = _find(value if equals else arguments.pop(0), including)
+        if path in including:
+            raise Error(f"flagfile {path} includes itself, by way of {including[-1]}")
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        expanded += _expand([line for line in lines if line and not line.startswith(("#", "//"))], (*including, path))
+    return expanded
+
+
+def _find(name: str, including: tuple[Path, ...]) -> Path:
+    """Returns the flagfile `name`, from the current directory, the including file's or the repository."""
+    folders = [Path(), *(path.parent for path in including[-1:]), _REPOSITORY]
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).resolve()
+    wanted = f", which {including[-1]} includes" if including else ""
+    raise Error(f"no flagfile {name!r}{wanted}; looked in {', '.join(str(f.resolve()) for f in folders)}")
+
+
+class _TupleParser(absl_flags.ArgumentParser):
+    """Reads `1,2,3` as a tuple."""
+
+    syntactic_help = "a comma separated list"
+
+    def __init__(self, item: absl_flags.ArgumentParser):
+        self.item = item
+
+    def parse(self, argument: str | tuple) -> tuple:
+        parts = argument.split(",") if isinstance(argument, str) else argument
+        return tuple(self.item.parse(part) for part in parts if part != "")
+
+    def flag_type(self) -> str:
+        return f"comma separated {self.item.flag_type()}s"
+
+
+def _parser(kind: Any) -> tuple[absl_flags.ArgumentParser, absl_flags.ArgumentSerializer]:
+    scalars = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser, str: absl_flags.ArgumentParser}
+    if kind in scalars:
+        return scalars[kind](), absl_flags.ArgumentSerializer()
+    if get_origin(kind) is Literal:
+        return absl_flags.EnumParser(list(get_args(kind))), absl_flags.ArgumentSerializer()
+    if get_origin(kind) is tuple:
+        return _TupleParser(_parser(get_args(kind)[0])[0]), absl_flags.CsvListSerializer(",")
+    raise TypeError(f"no flag can hold a {kind}")
