@@ -13,6 +13,9 @@ their values and colours to PHOTOS/classes.txt: the inverse of pipelines.segment
 """
 
 import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,19 +37,19 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
         dataset, rows = info.load(data), index.load(data, split)
     except (OSError, ValueError) as error:
         raise Refused(str(error)) from error
-    images, annotations, taken = [], [], set()
+    images, annotations, names = [], [], defaultdict(_Names)
     total = min(count or len(rows), len(rows))
     in_folders = _in_folders(dataset, split)
+    folders = _folders(dataset) if in_folders else {}
     palette = Palette(dataset) if dataset.label_maps else None
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
         record = dataset.relabel(records.decode(index.read(data, rows, row)))
-        # Base names only, so that no record writes outside `out`; two images of one name get their row's number too.
-        folder = "images" if palette else _folder_of(record, dataset) if in_folders else ""
-        name = Path(record.filename or f"{row:012d}").name
+        folder = "images" if palette else folders.get(dataset.label_of_record_label.get(record.label), "")
+        name = Path(record.filename).name or f"{row:012d}"  # so that no record writes outside `out`
         if Path(name).suffix.lower() not in EXTENSIONS:  # such as a crop's, "photo.object2"
             name = f"{name}.{record.format}"
-        name = f"{row:012d}-{name}" if (folder, name) in taken else name
-        taken.add((folder, name))
+        kept = Path(name).suffix if palette else ""  # The label map of a.jpg is a.png, so there can be no image a.png.
+        name = names[folder].free(name.removesuffix(kept), f"{row:012d}") + kept
         _write(Path(out) / folder / name, record.encoded)
         if palette and record.label_map:
             labels = palette.png(records.from_label_map(record.label_map))
@@ -56,6 +59,7 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
         image_id = int(record.source_id) if record.source_id.isdecimal() else row
         images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
         annotations += _annotations(record, dataset, image_id)
+    _report("images", names.values())
     if palette:
         _write(Path(out) / "classes.txt", palette.class_file().encode())
     if in_folders or palette:
@@ -73,14 +77,39 @@ def _in_folders(dataset: info.DatasetInfo, split: str) -> bool:
     return dataset.image_labels and not one.instances + one.crowd
 
 
-def _folder_of(record: Record, dataset: info.DatasetInfo) -> str:
-    """Folder of the class of an image, "" without; a name that is no file's becomes one."""
-    label = dataset.label_of_record_label.get(record.label)
-    if not label:
-        return ""
-    category = dataset.categories[label - 1]
-    name = (category.key or category.name).replace("/", "_")
-    return name if name.strip(".") else f"class {label}"
+class _Names:
+    """Names in one folder: no two are the same, nor differ in case alone, which some systems do not tell apart."""
+
+    def __init__(self):
+        self._taken: set[str] = set()
+        self.changed: list[str] = []
+
+    def free(self, name: str, mark: str) -> str:
+        """The name, with the mark before it if it is taken."""
+        made = name
+        while made.casefold() in self._taken:
+            made = f"{mark}-{made}"
+        self._taken.add(made.casefold())
+        if made != name:
+            self.changed.append(made)
+        return made
+
+
+def _report(what: str, names: Iterable[_Names]) -> None:
+    changed = [made for those in names for made in those.changed]
+    if changed:
+        shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
+        print(f"{len(changed):,} {what} had the name of another and got a number before it: {shown}", file=sys.stderr)
+
+
+def _folders(dataset: info.DatasetInfo) -> dict[int, str]:
+    """Folder of each label."""
+    folders, names = {}, _Names()
+    for label, category in enumerate(dataset.categories, 1):
+        name = (category.key or category.name).replace("/", "_")
+        folders[label] = names.free(name if name.strip(".") else f"class {label}", f"class {label}")
+    _report("classes", [names])
+    return folders
 
 
 def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> list[dict]:

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import class_tables, coco, crops, extract, imagenet, presets, scenes, segmentation
+from pipelines import class_tables, coco, crops, extract, imagenet, presets, scenes, segmentation, shards
 from pipelines.problems import Refused
 from tfrecog import draw
 from tfrecog.data import index, info, records
@@ -102,3 +103,60 @@ def test_segmentation_inverts_extract(tmp_path):
         assert again[record.filename].label_map == record.label_map
     names = [[one.name for one in info.load(tmp_path / folder).categories] for folder in "ab"]
     assert names[0] == names[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """An image of one colour: its name, its source id and what the record says of it as a whole."""
+
+    name: str
+    source_id: str
+    value: int
+    more: dict = dataclasses.field(default_factory=dict)
+
+    def fingerprint(self):
+        return repr(self)
+
+
+def make(one):
+    file, kind = io.BytesIO(), "png" if one.name.endswith("png") else "jpeg"
+    Image.new("L", (4, 3), one.value).save(file, kind)
+    return records.without_objects(file.getvalue(), kind, 3, 4, one.name, one.source_id, **one.more), []
+
+
+def _build(folder, images, categories=("cat",), **facts):
+    facts = info.DatasetInfo(tuple(map(info.Category, categories, range(len(categories)))), {}, **facts)
+    shards.build(shards.Source(images, make, facts, 0), str(folder), "val", jobs=1)
+    return all_records(folder, "val")
+
+
+@pytest.mark.parametrize("names", [["a.jpg", "a.png", "A.jpg"], ["x/a.jpg", "y/a.jpg", "000000000001-a.jpg"]])
+def test_images_whose_names_differ_in_folder_extension_or_case_alone_keep_their_own_label_maps(tmp_path, capsys, names):
+    """On systems that do not tell cases apart, A.jpg would overwrite a.jpg."""
+    maps = [records.to_label_map(np.full([3, 4], label)) for label in (1, 2, 3)]
+    images = [Plain(name, name, 60 * i, {"label_map": maps[i]}) for i, name in enumerate(names)]
+    before = _build(tmp_path / "a", images, "cdo", label_maps=True)
+    files = tmp_path / "files"
+    assert extract.extract(str(tmp_path / "a"), "val", str(files)) == 3
+    assert "000000000001-a" in capsys.readouterr().err
+    assert len({path.name.lower() for path in (files / "labels").iterdir()}) == 3
+    layout = presets.Layout(
+        str(files / "images"), str(files / "labels"), class_tables.of_file(str(files / "classes.txt"), [])
+    )
+    assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems
+    again = {(record.encoded, record.label_map) for record in all_records(tmp_path / "b", "val")}
+    assert again == {(record.encoded, record.label_map) for record in before}
+
+
+def test_classes_whose_names_are_one_as_a_folder_keep_a_folder_each(tmp_path, capsys):
+    """A folder's name has no slash, and some systems do not tell A from a."""
+    names = ["tv/monitor", "tv_monitor", "TV_monitor", ".", "class 4"]
+    images = [Plain("a.png", name, 9 * k, {"label": k, "class_name": name}) for k, name in enumerate(names, 1)]
+    before = _build(tmp_path / "a", images, names, image_labels=True)
+    extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
+    assert "tv_monitor" in capsys.readouterr().err
+    folders = [path.parent.name for path in sorted((tmp_path / "files").rglob("*.png"))]
+    assert len({folder.lower() for folder in folders}) == 5
+    imagenet.build(str(tmp_path / "files"), str(tmp_path / "b"), "val", jobs=1)
+    by_label = [{r.label: r.encoded for r in those} for those in (before, all_records(tmp_path / "b", "val"))]
+    assert sorted(by_label[0].values()) == sorted(by_label[1].values()) and len(by_label[1]) == 5
