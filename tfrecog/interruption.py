@@ -6,58 +6,13 @@ import signal
 import sys
 from collections.abc import Iterator
 
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM came. No Exception, which Keras, TensorFlow and others catch and raise as one of theirs."""
-
-    def __init__(self, signal_number: int):
-        super().__init__(signal_number)
-        self.exit_status = 128 + signal_number
+from tfrecog.cli.signals import Interruption, Stopped  # noqa: F401
 
 
 def listen() -> None:
     """From here on SIGINT is a KeyboardInterrupt again, which it is not while the modules of a command load."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class Interruption:
-    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
-
-    came: int | None = None
-
-    def __enter__(self):
-        self._immediate = False
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def check(self):
-        """Raises Stopped if a signal came."""
-        if self.came:
-            raise Stopped(self.came)
-
-    @contextlib.contextmanager
-    def at_once(self):
-        """A context in which there is nothing to wait for; neither for what came before it."""
-        self._immediate = True
-        try:
-            self.check()
-            yield
-        finally:
-            self._immediate = False
-
-    def _note(self, number, _):
-        if self._immediate:
-            raise Stopped(number)
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = number
-        # Not print: the signal may come in the middle of one.
-        os.write(2, b"\nstopping after this step (once more: at once, without a checkpoint) ...\n")
 
 
 @contextlib.contextmanager
@@ -93,4 +48,4 @@ def told() -> Iterator[None]:
             yield
     except Stopped as stopped:
         print("\nstopped; nothing is left half written", file=sys.stderr)
-        sys.exit(stopped.exit_status)
+        sys.exit(stopped.status)

@@ -286,7 +286,7 @@ def main() -> int:
         return error.EXIT_STATUS if isinstance(error, NonFiniteLoss) else 1
     except interruption.Stopped as stopped:
         print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")
-        return stopped.exit_status
+        return stopped.status
     except KeyboardInterrupt:
         print("\nstopped at once; the same command continues from the last checkpoint", file=sys.stderr)
         return 130

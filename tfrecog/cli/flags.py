@@ -15,6 +15,7 @@ beside a meaning.
 """
 
 import dataclasses
+import difflib
 import sys
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -23,11 +24,16 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 from absl import flags as absl_flags
 
 from tfrecog.cli import facts
+from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
 
 Config = TypeVar("Config")
 Fact = TypeVar("Fact")
-Error = absl_flags.Error
+
+
+class Error(UserError):
+    """A flag that is unknown or was renamed, a value that it cannot have, or a flagfile that cannot be read."""
+
 
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -79,11 +85,16 @@ def define(config: object, values: absl_flags.FlagValues = absl_flags.FLAGS) -> 
 def assign(argv: Sequence[str], values: absl_flags.FlagValues = absl_flags.FLAGS) -> list[str]:
     """Gives flags the values on a command line, whose first word is the program; returns what is no flag.
 
-    Raises Error: of a flag that is unknown or was renamed, of a wrong value, of a flagfile that is missing.
+    Raises Error.
     """
     arguments = expand(argv)
     _refuse_renamed(arguments, values)
-    return values(arguments)
+    try:
+        return values(arguments)
+    except absl_flags.UnrecognizedFlagError as error:
+        raise Error(_unknown(error.flagname, list(values))) from error
+    except absl_flags.Error as error:
+        raise Error(str(error)) from error
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
@@ -180,6 +191,13 @@ def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> 
         raise Error("; ".join(renamed))
 
 
+def _unknown(name: str, known: Sequence[str]) -> str:
+    field = name.rpartition(".")[2]
+    near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known)
+    hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
+    return f"--{name} is not a flag of this command{hint}"
+
+
 def _sentence(text: str) -> str:
     return f" {text[0].upper()}{text[1:]}." if text else ""
 
@@ -197,9 +215,16 @@ def _expand(arguments: list[str], including: tuple[Path, ...]) -> list[str]:
         path = _find(value if equals else arguments.pop(0), including)
         if path in including:
             raise Error(f"flagfile {path} includes itself, by way of {including[-1]}")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in _text(path).splitlines()]
         expanded += _expand([line for line in lines if line and not line.startswith(("#", "//"))], (*including, path))
     return expanded
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Error(f"--flagfile={path} cannot be read ({error}): it needs flags, one a line, in UTF-8") from error
 
 
 def _find(name: str, including: tuple[Path, ...]) -> Path:

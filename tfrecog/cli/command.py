@@ -1,0 +1,114 @@
+"""The one shell of all commands. A command's file holds its flags and its `main`, and ends with
+
+    if __name__ == "__main__":
+        command.run(main, Flags())
+
+Its docstring says what it is for, with an example: help begins with it. `main` imports what needs TensorFlow, all of it
+at once: so help is quick, and a command of days loads no module that has changed since it began.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+
+from absl import flags as absl_flags
+
+from tfrecog.cli import errors, facts, flags, help, signals
+from tfrecog.cli.errors import Status, UserError
+
+Config = TypeVar("Config")
+
+
+def run(main: Callable[[Config], int | None], config: Config, required: Sequence[str] = ()) -> NoReturn:
+    """Runs `main` with `config` as the command line changes it, and ends the process with its exit status.
+
+    Args:
+        main: returns the exit status; None is 0.
+        config: a frozen dataclass, each leaf of which is a flag.
+        required: the flags that must be given.
+    """
+    arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
+    if section is None:
+        with signals.stops(main):
+            end(lambda: main(parse(config, arguments, required)))
+    module = sys.modules[main.__module__]
+    name = module.__spec__.name if module.__spec__ else main.__module__
+    show(lambda: help.text(name, module.__doc__ or "", config, required, section))
+
+
+def parse(config: Config, arguments: Sequence[str], required: Sequence[str] = ()) -> Config:
+    """Returns `config` as the arguments change it; UserError names the flag that is wrong, unknown or missing."""
+    values = absl_flags.FlagValues()
+    flags.define(config, values)
+    try:
+        stray = flags.assign(["", *arguments], values)[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help explains all flags)") from error
+    if stray:
+        raise UserError(f"{stray[0]!r} is not a flag: flags are written --name=value (--help explains them)")
+    given = flags.read(config, values)
+    wrong = [text for leaf in flags.leaves(given) if (text := _problem(leaf))]
+    if wrong:
+        raise UserError("; ".join(wrong))
+    for leaf in flags.leaves(given):
+        if leaf.path in required and not leaf.value:
+            raise UserError(f"--{leaf.path} is missing: {leaf.meaning} (--help explains all flags)")
+    return given
+
+
+def _problem(leaf):
+    """Why a flag cannot have its value, or nothing."""
+    for fact in leaf.facts_of((facts.Range, facts.Length, facts.Ascending)):
+        if problem := fact.problem(leaf.value):
+            return f"--{leaf.path}={flags.shown(leaf.value)} {problem}"
+    return ""
+
+
+def show(text: Callable[[], str]) -> NoReturn:
+    """Prints a help text and ends the process; a reader that leaves, as `| head` does, has read what it wanted."""
+    end(lambda: print(text()), reader_left=Status.DONE)
+
+
+def end(work: Callable[[], int | None], reader_left: int = 128 + signal.SIGPIPE) -> NoReturn:
+    """Ends the process with the exit status of `work`, whatever happens in it."""
+    try:
+        status = work() or Status.DONE
+        sys.stdout.flush()
+    except signals.Stopped as stopped:
+        print(f"\nstopped; {stopped.consequence}", file=sys.stderr)
+        status = stopped.status
+    except KeyboardInterrupt:
+        print("\nstopped at once", file=sys.stderr)
+        status = 128 + signal.SIGINT
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise
+        status = reader_left
+    except Exception as error:
+        status = report(error)
+    sys.exit(int(status))
+
+
+def report(error: Exception) -> int:
+    """Prints what went wrong, in one line unless it is a bug, and returns the exit status."""
+    explained = errors.explain(error)
+    if explained is None:
+        traceback.print_exception(error)
+        return Status.FAILED
+    line, status = explained
+    print(f"error: {line}", file=sys.stderr)
+    return status
+
+
+def _output_is_closed():
+    """Whether the broken pipe is standard output, whose reader has left."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # Python would write what is left once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -1,0 +1,54 @@
+"""What ends a command, and its exit status.
+
+Status 75 says that nothing is wrong with the command: the same one continues, as after a network failure. A signal n
+ends a command with 128 + n.
+"""
+
+import enum
+import errno
+
+
+class Status(enum.IntEnum):
+    """Exit statuses of every command."""
+
+    DONE = 0  # also help
+    FAILED = 1  # or a fault was found, by check and verify
+    USER_ERROR = 2
+    NOT_FINITE = 3  # the loss
+    OBJECTS_LOST = 4  # more than half of them would be, so nothing was published
+    CONTINUES = 75
+
+
+class UserError(ValueError):
+    """What the user can correct: a sentence that names the flag, file or record, and the remedy.
+
+    A subclass has another status, or is told apart by a caller.
+    """
+
+    status = Status.USER_ERROR
+
+
+# The optional dependencies: the module that is missing → the extra that installs it.
+_EXTRAS = {
+    "ai_edge_litert": "tflite",
+    "ai_edge_quantizer": "tflite",
+    "cv2": "proposals",
+    "kserve": "serving",
+    "scipy": "sbd",
+    "sklearn": "svm",
+}
+_WRONG_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+
+
+def explain(error: Exception) -> tuple[str, int] | None:
+    """The line and the exit status for an error that is not a bug, or None."""
+    if isinstance(error, UserError):
+        return str(error), error.status
+    if isinstance(error, ModuleNotFoundError):
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        return extra and (f"{error.name} is missing: pip install 'tfrecog[{extra}]'", Status.USER_ERROR)
+    if isinstance(error, OSError):
+        status = Status.USER_ERROR if error.errno in _WRONG_PATH else Status.FAILED
+        named = error.filename is not None and error.strerror and type(error).__str__ is OSError.__str__
+        return f"{error.filename}: {error.strerror}" if named else str(error), status
+    return None

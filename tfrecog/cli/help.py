@@ -1,0 +1,105 @@
+"""What a command prints of itself: usage, purpose, its own flags, then the settings by section."""
+
+import dataclasses
+import difflib
+import inspect
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from tfrecog.cli import flags
+from tfrecog.cli.errors import UserError
+
+_FLAGS = ("--help", "-help", "-h", "--helpfull")
+_WIDTH = 100
+_FLAGFILE = (
+    "--flagfile=FILE\n    Reads flags from a file, one a line; the last setting of a flag wins. May be repeated."
+)
+
+
+def asked(arguments: Sequence[str]) -> str | None:
+    """The section that --help=SECTION asks for, empty for --help, or None if no help is asked for."""
+    for argument in arguments:
+        flag, _, section = argument.partition("=")
+        if flag in _FLAGS:
+            return section
+    return None
+
+
+def purpose(docstring: str) -> str:
+    """The first sentence of a command's docstring."""
+    first = " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())
+    return first.partition(". ")[0].rstrip(".:")
+
+
+def text(name: str, docstring: str, config: Any, required: Sequence[str] = (), section: str = "") -> str:
+    """The help of the command `python -m NAME`, or of one section of its settings, or of one flag."""
+    if section:
+        return _section(config, required, section)
+    leaves = list(flags.leaves(config))
+    own, inherited, sections = _parts(config)
+    needed = "".join(f" --{path}=..." for path in required)
+    blocks = [f"usage: python -m {name}{needed} [--flag=value ...]", inspect.cleandoc(docstring).strip()]
+    blocks += ["Flags:", *(_leaf(leaf, required) for leaf in [*own, *inherited]), _FLAGFILE]
+    for path, values in sections.items():
+        blocks += [
+            _title(path, values),
+            *(_leaf(leaf, required) for leaf in leaves if leaf.path.startswith(f"{path}.")),
+        ]
+    if sections:
+        blocks.append(f"--help=SECTION shows one of them: {', '.join(sections)}.")
+    return _joined(blocks)
+
+
+def _section(config, required, section):
+    leaves = list(flags.leaves(config))
+    chosen = [leaf for leaf in leaves if leaf.path == section or leaf.path.startswith(f"{section}.")]
+    if not chosen:
+        names = {leaf.path[:end] for leaf in leaves for end in _ends(leaf.path)}
+        near = difflib.get_close_matches(section, sorted(names), 1)
+        hint = f"did you mean --help={near[0]}?" if near else f"there are {', '.join(_parts(config)[2])}"
+        raise UserError(f"--help={section}: there is no such section or flag; {hint}")
+    for field in section.split("."):
+        config = getattr(config, field)
+    title = [_title(section, config)] if dataclasses.is_dataclass(config) else []
+    return _joined([*title, *(_leaf(leaf, required) for leaf in chosen)])
+
+
+def _parts(config):
+    """The flags of a command itself, those it has from the dataclass it extends, and its sections by name."""
+    sections = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if dataclasses.is_dataclass(getattr(config, field.name))
+    }
+    top = [leaf for leaf in flags.leaves(config) if "." not in leaf.path]
+    own = vars(type(config)).get("__annotations__", {})
+    return [leaf for leaf in top if leaf.path in own], [leaf for leaf in top if leaf.path not in own], sections
+
+
+def _ends(path):
+    """Where the names of the sections in a path end, and its own."""
+    return [place for place, letter in enumerate(path) if letter == "."] + [len(path)]
+
+
+def _title(path, config):
+    return f"{path}: {purpose(type(config).__doc__ or '')}."
+
+
+def _leaf(leaf, required):
+    """A flag with its default, and what it means below."""
+    values = flags.range_text(leaf)
+    parts = [leaf.meaning, f"{values[0].upper()}{values[1:]}." if values else "", "Required." * (leaf.path in required)]
+    meaning = textwrap.fill(" ".join(filter(None, parts)), _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return f"--{leaf.path}={flags.shown(leaf.value)}\n{meaning}"
+
+
+def _joined(blocks):
+    """The blocks with a line between them, but none between the flags of a group."""
+    lines, flag = [], False
+    for block in blocks:
+        if lines and not (flag and block.startswith("--")):
+            lines.append("")
+        flag = block.startswith("--")
+        lines.append(textwrap.indent(block, "  ") if flag else block)
+    return "\n".join(lines)

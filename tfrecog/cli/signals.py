@@ -1,0 +1,108 @@
+"""SIGINT and SIGTERM, which end a command where nothing is lost and leave nothing half written."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_COMMANDS = ("tfrecog", "pipelines", "export")
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came. Not an Exception, which Keras, TensorFlow and others catch and raise as one of theirs."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.status = 128 + number
+        self.consequence = "nothing is left half written"  # what the command says of it
+
+
+class Interruption:
+    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
+
+    came: int | None = None
+
+    def __enter__(self):
+        self._immediate = False
+        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self):
+        """Raises Stopped if a signal came."""
+        if self.came:
+            raise Stopped(self.came)
+
+    @contextlib.contextmanager
+    def at_once(self):
+        """A context in which there is nothing to wait for; neither for what came before it."""
+        self._immediate = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._immediate = False
+
+    def _note(self, number, _):
+        if self._immediate:
+            raise Stopped(number)
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = number
+        # Not print: the signal may come in the middle of one.
+        os.write(2, b"\nstopping after this step (once more: at once, without a checkpoint) ...\n")
+
+
+def during_imports() -> None:
+    """If this process is one of our commands, a signal that comes while its modules load ends it with a line."""
+    started = sys.orig_argv  # The module of `python -m` is not known yet when its package is imported.
+    name = started[started.index("-m") + 1] if "-m" in started[:-1] else ""
+    if name.partition(".")[0] in _COMMANDS:
+        exit_at_once()
+
+
+def exit_at_once() -> None:
+    """From here on a signal ends the process with a line: nothing has begun."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(number, _exit)
+
+
+@contextlib.contextmanager
+def stops(main: Callable[..., Any]) -> Iterator[None]:
+    """A context in which a signal raises Stopped, and ends the process at once while `main` loads its modules."""
+
+    def stop(number, frame):
+        if _imports(frame, main):  # A module that is half loaded may catch what is raised in it.
+            _exit(number, frame)
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit(number, _):
+    os.write(2, b"\nstopped\n")
+    os._exit(128 + number)
+
+
+def _imports(frame: FrameType | None, main: Callable[..., Any]) -> bool:
+    """Whether an import statement of `main` itself is running."""
+    inner = None
+    while frame is not None and frame.f_code is not main.__code__:
+        inner, frame = frame, frame.f_back
+    return frame is not None and inner is not None and inner.f_code.co_filename.startswith("<frozen importlib")
