@@ -1,3 +1,3 @@
 """What leaves the house: SavedModels that servers load and TFLite files that phones load."""
 
-import tfrecog  # noqa: F401  so that TensorFlow, if a command needs it, starts without its notes
+import tfrecog.cli  # noqa: F401  Ctrl-C, from the first instant of a command.

@@ -1,1 +1,3 @@
 """Raw datasets → TFRecord shards, an index and dataset.json. Commands, and the parts they share."""
+
+import tfrecog.cli  # noqa: F401  Ctrl-C, from the first instant of a command.

@@ -1,0 +1,6 @@
+"""Lists the commands of this package: `python -m export`."""
+
+from tfrecog.cli import launcher
+
+if __name__ == "__main__":
+    launcher.run(("export",))
