@@ -3,11 +3,24 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
 
 from absl import app, flags
 
 from pipelines.problems import Refused
 from tfrecog import interruption
+from tfrecog.cli.facts import NonNegative
+
+
+@dataclass(frozen=True)
+class SplitFlags:
+    """The flags of every command that builds a split."""
+
+    out: Annotated[str, "Folder of the dataset; made if missing."] = ""
+    split: Annotated[str, "Name of the split, such as train or val."] = ""
+    shards: Annotated[int, "Number of files. 0: by size, about 128 MB each.", NonNegative()] = 0
+    jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
 
 
 def define_output_flags() -> None:

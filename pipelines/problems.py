@@ -5,9 +5,10 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 
 from tfrecog import atomic
+from tfrecog.cli.errors import UserError
 
 
-class Refused(Exception):
+class Refused(UserError):
     """The command cannot go on; the message says what is wrong, where, and what to do."""
 
 

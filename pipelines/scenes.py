@@ -16,12 +16,15 @@ of the object that is seen there.
 import dataclasses
 import io
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
-from pipelines import command, shapes, shards
+from pipelines import shapes, shards
+from pipelines.command import SplitFlags
+from tfrecog.cli import command
+from tfrecog.cli.facts import Fraction, NonNegative, Range
 from tfrecog.data import info, records
 
 CLASSES = shapes.NAMES
@@ -54,16 +57,16 @@ MIN_SIDE = 12  # pixels, of the box around the visible part
 
 @dataclass(frozen=True)
 class Scenes:
-    """Options of a set of scenes."""
+    """What decides a set of scenes."""
 
-    seed: int = 0
-    height: int = 128
-    width: int = 160
-    portrait: float = 0.0  # share of the images that are turned
-    min_objects: int = 1
-    max_objects: int = 6
-    format: str = "jpeg"
-    label_maps: bool = False  # the class of each pixel, and no objects
+    seed: Annotated[int, "Another seed makes other scenes.", NonNegative()] = 0
+    height: Annotated[int, "Height of the images.", Range(48, unit="pixels")] = 128
+    width: Annotated[int, "Width of the images.", Range(48, unit="pixels")] = 160
+    portrait: Annotated[float, "Fraction of the images with height and width swapped.", Fraction()] = 0.0
+    min_objects: Annotated[int, "Fewest objects tried in an image.", NonNegative()] = 1
+    max_objects: Annotated[int, "Most objects in an image.", Range(0, 99)] = 6
+    format: Annotated[Literal["jpeg", "png"], "How the images are encoded."] = "jpeg"
+    label_maps: Annotated[bool, "Write the class of each pixel, and no objects."] = False
 
 
 @dataclass(frozen=True)
@@ -228,33 +231,20 @@ def _paint(rng: np.random.Generator, image: np.ndarray, window: tuple, cover: np
     image[top:bottom, left:right] = around + cover * (pattern(rng, *around.shape[:2], one, two) - around)
 
 
-def main() -> None:
-    values = flags.FLAGS
-    names = [field.name for field in dataclasses.fields(Scenes)]
-    options = Scenes(**{name: values[name].value for name in names})
-    built = build(values.out, values.split, values.count, options, shard_count=values.shards, jobs=values.jobs)
-    made = built.split
-    marked = "label maps" if options.label_maps else f"{made.instances:,} objects"
-    counts = f"{made.images:,} images and {marked} in {len(made.shards)} shards"
-    print(f"{values.out}: {values.split} has {counts}")
+@dataclass(frozen=True)
+class Flags(Scenes, SplitFlags):
+    """The flags of a split of scenes."""
+
+    count: Annotated[int, "Number of images.", Range(1)] = 500
 
 
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    default = Scenes()
-    flags.DEFINE_integer("count", 500, "Number of images.", lower_bound=1)
-    flags.DEFINE_integer("seed", default.seed, "Another seed makes other scenes.", lower_bound=0)
-    flags.DEFINE_integer("height", default.height, "Height of the images, pixels.", lower_bound=48)
-    flags.DEFINE_integer("width", default.width, "Width of the images, pixels.", lower_bound=48)
-    flags.DEFINE_float("portrait", default.portrait, "Share of the images with height and width swapped.", 0.0, 1.0)
-    flags.DEFINE_integer("min_objects", default.min_objects, "Fewest objects tried in an image.", lower_bound=0)
-    flags.DEFINE_integer("max_objects", default.max_objects, "Most objects in an image.", 0, 99)
-    flags.DEFINE_enum("format", default.format, ["jpeg", "png"], "How the images are encoded.")
-    flags.DEFINE_boolean("label_maps", default.label_maps, "Write the class of each pixel, and no objects.")
+def main(flags: Flags) -> None:
+    """Makes the scenes and says how many there are."""
+    options = Scenes(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Scenes)})
+    made = build(flags.out, flags.split, flags.count, options, shard_count=flags.shards, jobs=flags.jobs).split
+    marked = "label maps" if flags.label_maps else f"{made.instances:,} objects"
+    print(f"{flags.out}: {flags.split} has {made.images:,} images and {marked} in {len(made.shards)} shards")
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Flags(), required=("out", "split"))

@@ -59,7 +59,7 @@ def flags_of(module):
         return known | ({"change"} if hasattr(program, "Study") else set())
     command = [sys.executable, "-m", module, "--help"]
     text = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120).stdout
-    names = re.findall(r"^ +--(?:\[no\])?([\w.]+):", text, re.MULTILINE)
+    names = re.findall(r"^ +--(?:\[no\])?([\w.]+)[:=]", text, re.MULTILINE)
     assert names, f"{' '.join(command)} tells of no flags"
     return {"help", *names}
 

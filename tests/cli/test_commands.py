@@ -1,0 +1,174 @@
+"""Every command parses, fails, is interrupted and explains itself in the same way."""
+
+import os
+import re
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfrecog.cli import launcher
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = ("tfrecog", "pipelines", "export")
+COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
+
+# Those that still have a shell of their own.
+UNCONVERTED = {name for name in COMMANDS if name not in ("pipelines.scenes",)}
+CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
+
+# Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
+CASES = {
+    "pipelines.scenes": ("--count=0", "--out={file}/data --split=train --count=1"),
+}
+
+
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """Runs a command in this process: (name, arguments) → exit status, output, errors."""
+
+    def run_(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        return ended.value.code, *capfd.readouterr()
+
+    return run_
+
+
+def assert_explained(errors, *parts):
+    """One line, without a traceback, in which all parts are."""
+    assert re.fullmatch(r"error: [^\n]+\n", errors), errors
+    assert all(part in errors for part in parts), errors
+
+
+def test_a_case_of_every_command():
+    assert set(CASES) == set(CONVERTED)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_an_unknown_flag(run, name):
+    status, output, errors = run(name, "--zzzzzz=1")
+    assert (status, output) == (2, "")
+    assert_explained(errors, "--zzzzzz is not a flag", "--help")
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_misspelt_flag_is_answered_with_the_right_one(run, name):
+    flag = re.findall(r"^  --([\w.]{4,})=", run(name, "--help")[1], re.MULTILINE)[0]
+    status, _, errors = run(name, f"--{flag}x=1")
+    assert status == 2
+    assert_explained(errors, f"did you mean --{flag}")
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_word_that_is_no_flag(run, name):
+    status, _, errors = run(name, "photo.jpg")
+    assert status == 2
+    assert_explained(errors, "'photo.jpg' is not a flag")
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_missing_flagfile(run, name):
+    status, _, errors = run(name, "--flagfile=nowhere.flags")
+    assert status == 2
+    assert_explained(errors, "nowhere.flags")
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_wrong_value(run, name):
+    flag = CASES[name][0]
+    status, _, errors = run(name, flag)
+    assert status == 2
+    assert_explained(errors, flag.partition("=")[0])
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_missing_file_or_folder(run, name, tmp_path):
+    (tmp_path / "file").touch()
+    arguments = CASES[name][1].format(missing=tmp_path / "missing", file=tmp_path / "file", out=tmp_path / "out")
+    status, _, errors = run(name, *shlex.split(arguments))
+    assert status == 2
+    assert_explained(errors, str(tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_help(run, name):
+    status, text, errors = run(name, "--help")
+    assert (status, errors) == (0, "")
+    assert text.startswith(f"usage: python -m {name} ")
+    assert f"\npython -m {name} " in text.replace("\n  ", "\n")  # the example
+    assert "--flagfile=FILE" in text
+
+
+# A process writes what it used at its end. Of a child the kernel would count the memory of its parent too, ours.
+MEASURE = """
+import atexit, os, re, resource
+
+def measure():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak = re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]
+    open(os.environ["USED"], "w").write(f"{used.ru_utime + used.ru_stime} {int(peak) / 1024}")
+
+atexit.register(measure)
+"""
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    """Folders with packages that are found instead of the real ones: what imports them fails, or is interrupted."""
+    folder = tmp_path_factory.mktemp("packages")
+    sources = {
+        "absent/tensorflow": "raise AssertionError('help imports this')",
+        "absent/keras": "raise AssertionError('help imports this')",
+        "absent/matplotlib": "raise AssertionError('help imports this')",
+        "first/absl": "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)",
+    }
+    for name, source in sources.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(source)
+    (folder / "absent" / "sitecustomize.py").write_text(MEASURE)
+    return folder
+
+
+def start(name, *arguments, path, output=subprocess.PIPE, used=os.devnull):
+    environment = {**os.environ, "PYTHONPATH": str(path), "USED": str(used)}
+    command = [sys.executable, "-m", name, *arguments]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, text=True, stdout=output, stderr=subprocess.PIPE
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*CONVERTED, *PACKAGES])
+def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
+    with start(name, "--help", path=stand_ins / "absent", used=tmp_path / "used") as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline().startswith("usage: ")
+        process.stdout.close()  # as `head -1` does
+        assert (process.wait(), process.stderr.read()) == (0, "")
+    seconds, megabytes = map(float, (tmp_path / "used").read_text().split())
+    assert seconds < 1  # of CPU
+    assert megabytes < 120
+
+
+@pytest.mark.parametrize("name", [*CONVERTED, *PACKAGES])
+def test_help_into_a_closed_pipe(stand_ins, name):
+    read, write = os.pipe()
+    os.close(read)
+    with start(name, "--help", path=stand_ins / "absent", output=write) as process:
+        os.close(write)
+        assert process.stderr
+        assert (process.wait(), process.stderr.read()) == (0, "")
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_signal_in_the_first_instant(stand_ins, name):
+    process = start(name, path=stand_ins / "first")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (128 + signal.SIGINT, "", "\nstopped\n")
