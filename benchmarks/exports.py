@@ -49,10 +49,11 @@ def photo(height=480, width=640, seed=0):
 
 def write(folder, name):
     """Writes a run."""
-    from tfrecog import derived, tasks
+    from tfrecog import tasks
     from tfrecog.cli import flags
     from tfrecog.config import Experiment
     from tfrecog.data.info import Category, DatasetInfo
+    from tfrecog.runs import derived
     from tfrecog.weights import torchvision
 
     experiment = flags.load(Experiment(), REPOSITORY / RUNS[name])

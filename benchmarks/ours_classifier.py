@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 from sides import serve
 
-from tfrecog import replicas, step
 from tfrecog.config import ClassifierConfig, Experiment, OptimConfig, TrainConfig
 from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.runtime import distribution
 from tfrecog.tasks.classification import Classification
+from tfrecog.training import step
 from tfrecog.weights import tensors, torchvision_classifiers
 
 
@@ -31,7 +32,7 @@ def main():
     # As `tfrecog.train` sets a CPU up: runs repeat to the bit.
     tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    strategy = replicas.strategy(1)
+    strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
         state = step.State(model, experiment.optim, experiment.train)

@@ -8,9 +8,9 @@ from sides import serve
 
 def lite(file, flagfile, photo, threads):
     """The run of a TFLite file; nothing here imports TensorFlow, whose memory would count."""
-    from export import lite_model
+    from export.litert import reader
 
-    model = lite_model.LiteModel(file, threads)
+    model = reader.LiteModel(file, threads)
     inputs = model.inputs(model.place(photo))
     return lambda: model.run(inputs)
 
@@ -19,15 +19,15 @@ def graph(file, flagfile, photo, threads):
     """The run of TensorFlow's graph on the same canvas."""
     import tensorflow as tf
 
-    from export import canvas, lite_model
+    from export.litert import preprocess, reader
     from tfrecog import evaluate
     from tfrecog.cli import flags
     from tfrecog.config import Experiment
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    about = lite_model.read_metadata(file)
-    placed = canvas.place(photo, about["tflite"]["input"], about["resize"])
+    about = reader.read_metadata(file)
+    placed = preprocess.place(photo, about["tflite"]["input"], about["resize"])
     task, model, *_ = evaluate.restore(flags.load(Experiment(), flagfile), "latest")
     batch = {"image": tf.constant(placed.image[None], tf.float32), "size": tf.constant([placed.size], tf.int32)}
     batch["scale"] = tf.constant(placed.scale[None])

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 from sides import serve
 
-from tfrecog import replicas
 from tfrecog.config import DetectorConfig, Experiment, OptimConfig
 from tfrecog.data.info import Category, DatasetInfo
-from tfrecog.step import State, TrainStep
+from tfrecog.runtime import distribution
 from tfrecog.tasks.detection import Detection
+from tfrecog.training.step import State, TrainStep
 from tfrecog.weights import torchvision
 
 SLOTS = 100
@@ -41,7 +41,7 @@ def main():
     # As `tfrecog.train` sets a CPU up: runs repeat to the bit.
     tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    strategy = replicas.strategy(1)
+    strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
         state = State(model, experiment.optim, experiment.train)

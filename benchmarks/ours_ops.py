@@ -7,7 +7,7 @@ import tensorflow as tf
 from sides import serve
 
 from tfrecog.metrics import rle
-from tfrecog.ops import masks, regions, suppression
+from tfrecog.ops import masks, nms, region_features
 
 SIZE = 800, 1216
 
@@ -24,8 +24,8 @@ def ours(case, arrays):
 
     def pool():
         if "pyramid" in case:  # torchvision's pyramid places samples without the half-cell correction.
-            return regions.multilevel(maps, boxes[None], size=7, samples=2, aligned=False)
-        op = regions.roi_align if "align" in case else regions.roi_pool
+            return region_features.multilevel(maps, boxes[None], size=7, samples=2, aligned=False)
+        op = region_features.roi_align if "align" in case else region_features.roi_pool
         return op(*maps.values(), boxes[None], size=7, stride=float(arrays["stride"]))
 
     def pool_with_gradient():
@@ -35,11 +35,11 @@ def ours(case, arrays):
         return out, tape.gradient(out, maps, inputs["upstream"][None])
 
     def rpn_nms():
-        return suppression.nms_by_group(boxes, inputs["scores"], inputs["groups"], 0.7, 1000)
+        return nms.nms_by_group(boxes, inputs["scores"], inputs["groups"], 0.7, 1000)
 
     def class_nms():
         scores = tf.where(inputs["scores"] > 0.05, inputs["scores"], -np.inf)
-        return suppression.nms_by_group(boxes, scores, inputs["groups"], 0.5, 100)
+        return nms.nms_by_group(boxes, scores, inputs["groups"], 0.5, 100)
 
     def paste():
         return masks.paste(inputs["masks"], boxes, *SIZE)

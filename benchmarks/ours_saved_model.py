@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sides import serve
 
-from export.saved_reader import SavedReader
+from export.served_graph.reader import SavedReader
 
 
 def main():

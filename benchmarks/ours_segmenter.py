@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 from sides import serve
 
-from tfrecog import replicas, step
 from tfrecog.config import BackboneConfig, Experiment, OptimConfig, SegmenterConfig, TrainConfig
 from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.runtime import distribution
 from tfrecog.tasks.segmentation import Segmentation
+from tfrecog.training import step
 from tfrecog.weights import tensors, torchvision_fcn
 
 CLASSES = 21
@@ -35,7 +36,7 @@ def main():
     # As `tfrecog.train` sets a CPU up: runs repeat to the bit.
     tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    strategy = replicas.strategy(1)
+    strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
         state = step.State(model, experiment.optim, experiment.train)

@@ -15,9 +15,11 @@ import numpy as np
 from absl import flags as absl_flags
 from pycocotools import mask as rle
 
-from export import asking
-from tfrecog import atomic, draw, interruption, photos, seen
-from tfrecog.cli import flags
+from tfrecog.cli import files, flags, signals
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files, result_files
+
+from .server import client_protocols
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +79,16 @@ def drawn(picture: np.ndarray, answer: dict[str, Any], about: dict[str, Any], mi
         )
         keypoints = answer.get("detection_keypoints")
         if keypoints is not None and len(keypoints):
-            keypoints = draw.sure_keypoints(np.asarray(keypoints, float))
-        return draw.instances(
+            keypoints = annotations.sure_keypoints(np.asarray(keypoints, float))
+        return annotations.instances(
             picture, np.asarray(answer["detection_boxes"], float).reshape(-1, 4),
             np.asarray(answer["detection_classes"]), np.asarray(answer["detection_scores"]), masks, keypoints, names,
             skeleton=about.get("skeleton", ()), flip_pairs=about.get("flip_pairs", ()), min_side=min_side,
         )  # fmt: skip
     if "labels" in answer:
         colours = [tuple(one["colour"]) if one["colour"] else None for one in about["classes"]]
-        return draw.label_map(picture, np.asarray(answer["labels"]), names, colours, min_side=min_side)
-    return seen.written_on(picture, [line.strip() for line in table(answer, about["classes"])], min_side)
+        return annotations.label_map(picture, np.asarray(answer["labels"]), names, colours, min_side=min_side)
+    return result_files.written_on(picture, [line.strip() for line in table(answer, about["classes"])], min_side)
 
 
 def main(client: Client, images: list[str]) -> None:
@@ -98,15 +100,15 @@ def main(client: Client, images: list[str]) -> None:
             raise ValueError(f"--timeout_s={client.timeout_s:g}: a number of seconds, more than 0")
         if not 0 <= client.min_score <= 1:
             raise ValueError(f"--min_score={client.min_score:g}: a score is in 0..1")
-        paths = photos.among(images)
-        pictures = photos.picture_paths(paths, Path(client.out)) if client.out else []
+        paths = image_files.among(images)
+        pictures = image_files.picture_paths(paths, Path(client.out)) if client.out else []
         if client.out:
-            atomic.check(client.out, f"--out={client.out}")
+            files.check(client.out, f"--out={client.out}")
         url = client.url.rstrip("/")
-        said = asking.about(url, client.name, client.timeout_s)
+        said = client_protocols.about(url, client.name, client.timeout_s)
         about = said["parameters"]
         see = _asker(client, url, said["name"])
-    except (OSError, ValueError, asking.NoAnswer) as error:
+    except (OSError, ValueError, client_protocols.NoAnswer) as error:
         sys.exit(f"error: {error}")
     failed = 0
     for number, path in enumerate(paths):
@@ -115,8 +117,8 @@ def main(client: Client, images: list[str]) -> None:
             height, width = answer["image_size"]
             print(f"{path} ({width} x {height})\n" + "".join(f"  {line}\n" for line in table(answer, about["classes"])))
             if client.out:
-                photos.save(drawn(photos.load(path), answer, about, client.draw_side), pictures[number])
-        except asking.NoAnswer as error:
+                image_files.save(drawn(image_files.load(path), answer, about, client.draw_side), pictures[number])
+        except client_protocols.NoAnswer as error:
             if not error.reached:
                 sys.exit(f"error: {error}")
             print(f"{path}: {error}", file=sys.stderr)
@@ -132,9 +134,14 @@ def main(client: Client, images: list[str]) -> None:
 
 def _asker(client: Client, url: str, name: str):
     if client.protocol == "grpc":
-        host = asking.bracketed(urllib.parse.urlsplit(url).hostname or "127.0.0.1")
-        return partial(asking.by_grpc, f"{host}:{client.grpc_port}", name, timeout=client.timeout_s)
-    return partial({"v1": asking.by_v1, "v2": asking.by_v2}[client.protocol], url, name, timeout=client.timeout_s)
+        host = client_protocols.bracketed(urllib.parse.urlsplit(url).hostname or "127.0.0.1")
+        return partial(client_protocols.by_grpc, f"{host}:{client.grpc_port}", name, timeout=client.timeout_s)
+    return partial(
+        {"v1": client_protocols.by_v1, "v2": client_protocols.by_v2}[client.protocol],
+        url,
+        name,
+        timeout=client.timeout_s,
+    )
 
 
 def arguments(argv: list[str]) -> tuple[Client, list[str]]:
@@ -152,5 +159,5 @@ def arguments(argv: list[str]) -> tuple[Client, list[str]]:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(*arguments(sys.argv))

@@ -15,11 +15,14 @@ from typing import Annotated
 
 import numpy as np
 
-from export import lite_model
-from tfrecog import draw, interruption, photos, run_lengths, seen
-from tfrecog.cli import flags
+from tfrecog.cli import flags, signals
 from tfrecog.data.info import Category
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files, result_files
 from tfrecog.metrics import coco_rows
+from tfrecog.ops import rle
+
+from .litert import reader
 
 MIN_SCORE = 0.5
 THREADS = 256  # at most; a machine runs out of them at some thousands
@@ -57,21 +60,21 @@ class Writer:
         self.min_score, self.draw_side = min_score, draw_side
         self.categories = categories_of(metadata)
         self.names = [category.name for category in self.categories]
-        self.pictures, self.label_maps = seen.files(paths, out)
+        self.pictures, self.label_maps = result_files.files(paths, out)
         self.found = 0
 
     def write(self, images) -> str:
         """Writes numbers, pictures and what is seen in them, of an iterable; returns the name of the results' file."""
         task = self.metadata["task"]
         if task == "detection":
-            with seen.results_file(self.out) as write:
+            with result_files.results_file(self.out) as write:
                 for number, picture, said in images:
                     write(self._detections(number, picture, said))
-            return seen.DETECTIONS
+            return result_files.DETECTIONS
         rows = [getattr(self, f"_{task}")(*one) for one in images]
-        report = rows if task == "classification" else seen.label_map_report(self.categories, rows)
-        seen.write_json(self.out / seen.PREDICTIONS, report)
-        return seen.PREDICTIONS
+        report = rows if task == "classification" else result_files.label_map_report(self.categories, rows)
+        result_files.write_json(self.out / result_files.PREDICTIONS, report)
+        return result_files.PREDICTIONS
 
     def _detections(self, number, picture, said):
         sure = said["scores"] > self.min_score
@@ -84,34 +87,34 @@ class Writer:
         if keypoints is not None:
             keypoints = keypoints.astype(float)
             keypoints[..., :2] = np.round(keypoints[..., :2], 3)
-        texts = runs and [{"size": [height, width], "counts": run_lengths.to_text(one).encode()} for one in runs]
+        texts = runs and [{"size": [height, width], "counts": rle.to_text(one).encode()} for one in runs]
         rows = coco_rows.results(number, self.categories, boxes, labels, scores, texts, keypoints)
         self.found += len(rows)
         about = self.metadata
-        drawn = draw.instances(
-            picture, boxes, labels, scores, runs and [run_lengths.to_mask(one, height, width) for one in runs],
-            None if keypoints is None else draw.sure_keypoints(keypoints), self.names,
+        drawn = annotations.instances(
+            picture, boxes, labels, scores, runs and [rle.to_mask(one, height, width) for one in runs],
+            None if keypoints is None else annotations.sure_keypoints(keypoints), self.names,
             skeleton=about["skeleton"], flip_pairs=about["flip_pairs"], min_side=self.draw_side,
         )  # fmt: skip
-        photos.save(drawn, self.pictures[number])
+        image_files.save(drawn, self.pictures[number])
         facts = {"file_name": str(self.paths[number])}
         return [
             {**facts, "category_name": self.names[label - 1], **row} for row, label in zip(rows, labels, strict=True)
         ]
 
     def _classification(self, number, picture, said):
-        row, lines = seen.classes(self.paths[number], self.categories, said["scores"])
-        photos.save(seen.written_on(picture, lines, self.draw_side), self.pictures[number])
+        row, lines = result_files.classes(self.paths[number], self.categories, said["scores"])
+        image_files.save(result_files.written_on(picture, lines, self.draw_side), self.pictures[number])
         return row
 
     def _segmentation(self, number, picture, said):
         labels, categories = said["labels"], self.categories
         colours = [category.colour for category in categories]
-        seen.save(labels, seen.values_of(categories), colours, self.label_maps[number])
-        drawn = draw.label_map(picture, labels, self.names, colours, min_side=self.draw_side)
-        photos.save(drawn, self.pictures[number])
+        result_files.save(labels, result_files.values_of(categories), colours, self.label_maps[number])
+        drawn = annotations.label_map(picture, labels, self.names, colours, min_side=self.draw_side)
+        image_files.save(drawn, self.pictures[number])
         there = self.label_maps[number].relative_to(self.out).as_posix()
-        rows = seen.shares(labels, categories)
+        rows = result_files.shares(labels, categories)
         return {"file_name": str(self.paths[number]), "label_map": there, "classes": rows}
 
 
@@ -128,10 +131,10 @@ def pasted(said: dict, size: tuple[int, int], metadata: dict) -> list[np.ndarray
     if "masks" not in said:
         return None
     threshold, rule = metadata["mask_threshold"], metadata["paste"]
-    return run_lengths.paste(said["masks"], said["boxes"], *size, threshold, rule)
+    return rle.paste(said["masks"], said["boxes"], *size, threshold, rule)
 
 
-def measure(model: lite_model.LiteModel, path: Path, repeat: int) -> dict:
+def measure(model: reader.LiteModel, path: Path, repeat: int) -> dict:
     """How long the model takes for a photo, alone and from the file to what is seen in the photo, in milliseconds.
 
     Returns:
@@ -139,14 +142,14 @@ def measure(model: lite_model.LiteModel, path: Path, repeat: int) -> dict:
         `repeat`; `photo`, its height and width.
     """
     try:
-        picture = photos.load(path)
-    except photos.UNREADABLE as error:
+        picture = image_files.load(path)
+    except image_files.UNREADABLE as error:
         raise ValueError(f"--repeat: {path} cannot be read as an image: {error}") from error
     placed = model.place(picture)
     inputs = model.inputs(placed, model.propose(picture))
 
     def chain():
-        picture = photos.load(path)
+        picture = image_files.load(path)
         pasted(model.predict(picture), picture.shape[:2], model.metadata)
 
     report = {}
@@ -219,22 +222,22 @@ def main(run: Run) -> None:
     broken: dict[Path, str] = {}
     try:
         check(run)
-        paths = photos.find(run.images)
-        model = lite_model.LiteModel(run.model, run.threads)
+        paths = image_files.find(run.images)
+        model = reader.LiteModel(run.model, run.threads)
         check_score(run, model.metadata)
         if run.out:
             writer = Writer(model.metadata, paths, Path(run.out), run.min_score, run.draw_side)
             print(
                 f"Predicting with {run.model}: {model.metadata['name']}, {model.size[1]} x {model.size[0]}", flush=True
             )
-            legible = photos.legible(paths, broken)
+            legible = image_files.legible(paths, broken)
             results = writer.write((number, picture, model.predict(picture)) for number, picture in legible)
             _tell(run, model.metadata, writer, broken, results)
         if run.repeat:
             report = measure(model, next((path for path in paths if path not in broken), paths[0]), run.repeat)
             print(text_of(report))
             if run.json:
-                seen.write_json(Path(run.json), {"model": run.model, **report})
+                result_files.write_json(Path(run.json), {"model": run.model, **report})
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
@@ -248,10 +251,10 @@ def _tell(run, metadata, writer, broken, results):
         raise ValueError(f"not one of {count} files could be read as an image")
     if metadata["task"] == "detection":
         print(f"{writer.found} detections with a score of at least {run.min_score:g} (--min_score)")
-    written = f"pictures, {seen.LABEL_MAPS}" if metadata["task"] == "segmentation" else "pictures"
+    written = f"pictures, {result_files.LABEL_MAPS}" if metadata["task"] == "segmentation" else "pictures"
     print(f"{done} of {count} images done: {written} and {results} are in {run.out}")
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Run()))

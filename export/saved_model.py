@@ -11,13 +11,17 @@ from typing import Annotated, Literal
 import keras
 import tensorflow as tf
 
-from export import mask_forms, metadata, serving, versions
-from tfrecog import checkpoints, evaluate, interruption, limits
-from tfrecog.cli import flags
+from tfrecog import evaluate
+from tfrecog.cli import flags, signals, validate
 from tfrecog.config import Experiment
-from tfrecog.ops import lowering
+from tfrecog.ops import target
+from tfrecog.runs import checkpoints
 
-TARGETS: dict[str, lowering.Target] = {"cpu": "machine", "any": "portable"}
+from .artifact import metadata
+from .served_graph import mask_encoding, versions
+from .served_graph import signatures as serving
+
+TARGETS: dict[str, target.Target] = {"cpu": "machine", "any": "portable"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Export(Experiment):
     checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the model; each export adds a version to it: DIR/1, DIR/2, ..."] = ""
     masks: Annotated[
-        mask_forms.Form,
+        mask_encoding.Form,
         "Masks of a detector: each as the square that spans its box, pasted into the picture, or so as COCO's run "
         "lengths.",
     ] = "squares"
@@ -41,7 +45,7 @@ class Export(Experiment):
 
 
 def export(
-    task, model, experiment: Experiment, out: str | Path, about: dict, *, masks: mask_forms.Form, device: str
+    task, model, experiment: Experiment, out: str | Path, about: dict, *, masks: mask_encoding.Form, device: str
 ) -> tuple[Path, dict[str, tuple[dict, dict]]]:
     """Writes the next version of a SavedModel to the folder `out`, whole or not at all.
 
@@ -89,7 +93,7 @@ def main(given: Export) -> None:
     if not given.out:
         sys.exit("error: --out: name a folder for the model, as in --out=exported/NAME")
     try:
-        limits.check(given)
+        validate.check(given)
         if given.masks != "squares" and not (given.task == "detection" and given.detector.masks):
             raise ValueError(f"--masks={given.masks}: this model has no masks; leave it out")
         precision = given.train.precision if given.precision == "run" else given.precision
@@ -108,5 +112,5 @@ def main(given: Export) -> None:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Export()))

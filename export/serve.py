@@ -17,10 +17,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from export import asking
-from export.server import extra, saved
-from tfrecog import interruption
-from tfrecog.cli import flags
+from tfrecog.cli import flags, signals
+
+from .server import client_protocols, extra, model_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +127,8 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
     import kserve
     import uvicorn
 
-    from export.server import connections, limits, rest, rpc
-    from export.server.model import Recogniser
+    from .server import grpc_api, http_timeouts, limits, rest_api
+    from .server.model import Recogniser
 
     class Server(uvicorn.Server):
         """uvicorn without its own signals."""
@@ -141,18 +140,18 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
     stop, registry = Stop(), kserve.ModelRepository()
     model = Recogniser(name, *found, serving)
     registry.update(model)
-    plane = rest.Plane(registry, model)
+    plane = rest_api.Plane(registry, model)
     most = int(serving.max_request_mb * 2**20)
-    app = limits.Limits(rest.application(plane), max_bytes=most, max_requests=serving.queue)
+    app = limits.Limits(rest_api.application(plane), max_bytes=most, max_requests=serving.queue)
     config = uvicorn.Config(
-        app, http=connections.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
+        app, http=http_timeouts.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
         timeout_keep_alive=65, timeout_graceful_shutdown=max(1, round(serving.grace_s)), server_header=False,
     )  # fmt: skip
     remote, grpc_port = None, -1
     if serving.grpc_port >= 0:
-        remote = rpc.server(plane, max_bytes=most, max_requests=serving.queue)
+        remote = grpc_api.server(plane, max_bytes=most, max_requests=serving.queue)
         try:
-            grpc_port = remote.add_insecure_port(f"{asking.bracketed(serving.host)}:{serving.grpc_port}")
+            grpc_port = remote.add_insecure_port(f"{client_protocols.bracketed(serving.host)}:{serving.grpc_port}")
         except RuntimeError as error:  # Of the reason gRPC says nothing.
             reason = "in use, or not allowed"
             raise ValueError(_taken(serving.host, serving.grpc_port, "grpc_port", reason)) from error
@@ -172,7 +171,7 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
 
 def _served(model, host, port, grpc_port) -> str:
     """What the server prints when it is ready."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else asking.bracketed(host)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else client_protocols.bracketed(host)
     address, about = f"http://{shown}:{port}", model.metadata
     predict = f"{address}/v1/models/{model.name}:predict"
     lines = [
@@ -203,7 +202,7 @@ def main(serving: Serving) -> None:
     """Serves; what the user can mend ends the program with a message."""
     try:
         check(serving)
-        name, found = name_of(serving), saved.newest(serving.model)
+        name, found = name_of(serving), model_file.newest(serving.model)
         listening = bound(serving.host, serving.port, "port")
         _quiet()
         try:
@@ -218,5 +217,5 @@ def main(serving: Serving) -> None:
 
 
 if __name__ == "__main__":
-    interruption.listen()
+    signals.listen()
     main(flags.parse(Serving()))

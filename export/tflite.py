@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 try:
-    from export import (
-        lite_convert,
-        lite_graph,
-        lite_metadata,
-        lite_quantize,
-        lite_report,
-        lite_sizes,
-        metadata,
-        representative,
-    )
+    from .artifact import metadata
+    from .litert import calibration_images, convert, sizes
+    from .litert import graph as lite_graph
+    from .litert import metadata as lite_metadata
+    from .litert import quantize as lite_quantize
+    from .litert import report as lite_report
 except ModuleNotFoundError as error:
     if __name__ != "__main__" or (error.name or "").partition(".")[0] not in ("ai_edge_litert", "flatbuffers"):
         raise
     sys.exit(f"error: {error.name} is missing, which reads and runs TFLite files: pip install 'tfrecog[tflite]'")
-from tfrecog import atomic, checkpoints, evaluate, interruption, limits
-from tfrecog.cli import flags
+from tfrecog import evaluate
+from tfrecog.cli import files, flags, signals, validate
 from tfrecog.config import Experiment
+from tfrecog.runs import checkpoints
 
 _REPRESENTATIVE = 100
 
@@ -65,7 +62,7 @@ class Export(Experiment):
 def export(task, model, experiment: Experiment, size: tuple[int, int], dtype: str, fit: str) -> bytes:
     """The bytes of a float32 TFLite file without metadata."""
     graph = lite_graph.of(task, model, experiment, size, dtype, fit == "pad")
-    return lite_convert.convert(graph)
+    return convert.convert(graph)
 
 
 def described(task, given: Export, path: Path, step: int, seen: dict) -> dict:
@@ -76,17 +73,17 @@ def described(task, given: Export, path: Path, step: int, seen: dict) -> dict:
 
 def input_of(given: Export) -> dict:
     """What a file is given: dtype, size [H, W], fit, and of a classifier short_side; ValueError says what cannot be."""
-    size, fit = lite_sizes.size_of(given, given.size), lite_sizes.fit_of(given, given.fit)
+    size, fit = sizes.size_of(given, given.size), sizes.fit_of(given, given.fit)
     seen = {"dtype": given.input, "size": list(size), "fit": fit}
-    return seen | ({"short_side": lite_sizes.short_side(given, size)} if fit == "middle" else {})
+    return seen | ({"short_side": sizes.short_side(given, size)} if fit == "middle" else {})
 
 
 def quantized(plain: bytes, kind: str, images: list[dict]) -> tuple[bytes, dict]:
     """A float32 file in fewer bits, and the report; `images` are needed for int8."""
     if kind == "int8":
-        content = lite_quantize.int8(plain, images, lite_convert.SIGNATURE)
+        content = lite_quantize.int8(plain, images, convert.SIGNATURE)
         report = lite_report.of(content, plain, lite_quantize.stays_float)
-        return content, report | {"costs": lite_report.costs(content, plain, images[:4], lite_convert.SIGNATURE)}
+        return content, report | {"costs": lite_report.costs(content, plain, images[:4], convert.SIGNATURE)}
     make = {"float16": lite_quantize.float16, "dynamic": lite_quantize.dynamic}
     content = make[kind](plain) if kind in make else plain
     return content, lite_report.of(content, plain)
@@ -96,7 +93,7 @@ def _images(given: Export, seen: dict) -> list[dict]:
     """What an int8 file takes its ranges from; none of others."""
     if given.quantize == "int8":
         split = given.split or given.data.train_split
-        return representative.images(given, seen, split, given.representative)
+        return calibration_images.images(given, seen, split, given.representative)
     for flag, default in (("representative", _REPRESENTATIVE), ("split", "")):
         if getattr(given, flag) != default:
             raise ValueError(f"--{flag}: only --quantize=int8 reads it")
@@ -112,7 +109,7 @@ def _check_out(given: Export) -> None:
             raise ValueError(f"--{flag}={path} is a folder; name a file, as in --{flag}={path / example}")
         if path.exists() and not given.overwrite:
             raise ValueError(f"{path} is there already: choose another --{flag}, or give --overwrite")
-        atomic.check(path.parent, f"--{flag}={path}")
+        files.check(path.parent, f"--{flag}={path}")
 
 
 def _report_path(given: Export) -> Path:
@@ -125,7 +122,7 @@ def main(given: Export) -> None:
         sys.exit("error: --out: name a file for the model, as in --out=model.tflite")
     try:
         out = Path(given.out)
-        limits.check(given)
+        validate.check(given)
         _check_out(given)
         seen = input_of(given)
         images = _images(given, seen)
@@ -133,23 +130,23 @@ def main(given: Export) -> None:
         task, model, _, path, step = evaluate.restore(still, given.checkpoint)
         height, width = seen["size"]
         print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
-        if small := lite_sizes.remark(given, (height, width)):
+        if small := sizes.remark(given, (height, width)):
             print(small, flush=True)
         start = time.perf_counter()
         plain = export(task, model, still, (height, width), given.input, seen["fit"])
         content, report = quantized(plain, given.quantize, images)
         content = lite_metadata.attach(content, described(task, given, path, step, seen))
         report["bytes"] = len(content)
-        lite_convert.check(content)
-        lite_convert.run_once(content)
+        convert.check(content)
+        convert.run_once(content)
         print(lite_report.text(report))
         if given.quantize == "dynamic" and not report["types"].get("dynamic"):
             print("No layer of this network has weights in int8, for its answers would differ: as --quantize=float16")
-        with atomic.write(_report_path(given)) as text:  # Neither is there without the other.
+        with files.write(_report_path(given)) as text:  # Neither is there without the other.
             json.dump(report, text, indent=1)
             text.write("\n")
             text.flush()
-            with atomic.write(out, "wb") as file:
+            with files.write(out, "wb") as file:
                 file.write(content)
     except (OSError, ValueError, checkpoints.CheckpointError) as error:
         sys.exit(f"error: {error}")
@@ -157,5 +154,5 @@ def main(given: Export) -> None:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Export()))

@@ -15,11 +15,18 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from export import accuracy, artefact, comparable, differences, lite_model, metadata, saved_reader, verdict
-from export.checkpoint_reader import CheckpointReader
-from tfrecog import atomic, checkpoints, evaluate, interruption, limits, memory, photos, seen
-from tfrecog.cli import flags
+from tfrecog import evaluate
+from tfrecog.cli import files, flags, out_of_memory, signals, validate
 from tfrecog.config import Experiment
+from tfrecog.inference import image_files, result_files
+from tfrecog.runs import checkpoints
+
+from .artifact import metadata
+from .litert import reader as lite_model
+from .parity import accuracy, compatibility, exported_model, tolerances
+from .parity import compare as differences
+from .parity.checkpoint import CheckpointReader
+from .served_graph import reader as saved_reader
 
 REPORT = "verify.json"
 SHOWN = 5  # of the pictures in which something is too far
@@ -61,7 +68,7 @@ class Verification(Experiment):
 
 def tolerance_of(given: Verification, kind: str) -> tuple[differences.Tolerance, float]:
     """The tolerances of a kind, as the flags change them."""
-    tolerance, ap = verdict.KINDS[kind]
+    tolerance, ap = tolerances.KINDS[kind]
     asked = {"score": given.score_tolerance, "box": given.box_tolerance, "pixels": given.pixel_tolerance}
     asked["mask"] = given.mask_tolerance if given.mask_tolerance == NONE else 1 - given.mask_tolerance
     asked = {name: value for name, value in asked.items() if value != NONE}
@@ -69,14 +76,14 @@ def tolerance_of(given: Verification, kind: str) -> tuple[differences.Tolerance,
 
 
 def compare(
-    reader: CheckpointReader, model: artefact.Artefact, paths, tolerance
+    reader: CheckpointReader, model: exported_model.Artefact, paths, tolerance
 ) -> tuple[differences.Differences, dict, dict]:
     """Differences over the images at `paths`, in each of them, and the files that could not be read, with reasons."""
     total, each, broken, first, varied = differences.Differences(), {}, {}, None, False
     task, output = reader.experiment.task, reader.experiment.detector.output
     asked = {"min_score": output.min_score, "mask_threshold": output.mask_threshold, "paste": output.paste}
     on = functools.partial(reader.on_canvas, model) if isinstance(model, lite_model.LiteModel) else reader.predict
-    for number, picture in photos.legible(paths, broken):
+    for number, picture in image_files.legible(paths, broken):
         own = on(picture)
         if isinstance(model, saved_reader.SavedReader):
             other = model.predict(picture, saved_reader.SIGNATURES[number % len(saved_reader.SIGNATURES)])
@@ -130,12 +137,12 @@ def _nothing(task, found, varied, done, min_score) -> str:
 def verify(given: Verification) -> bool:
     """Compares and prints; whether the artefact is as near to the checkpoint as it should be."""
     _check(given)
-    paths = photos.find(given.images)
-    model = artefact.load(given.artefact, given.threads)
+    paths = image_files.find(given.images)
+    model = exported_model.load(given.artefact, given.threads)
     about = model.metadata
-    experiment = comparable.experiment_of(metadata.plain(given), about, given.artefact)
-    comparable.check_metadata(about, experiment, evaluate.dataset_of(experiment), given.artefact)
-    kind = comparable.kind_of(about, given)
+    experiment = compatibility.experiment_of(metadata.plain(given), about, given.artefact)
+    compatibility.check_metadata(about, experiment, evaluate.dataset_of(experiment), given.artefact)
+    kind = compatibility.kind_of(about, given)
     left_out = accuracy.why_not(experiment, metadata.names(about))
     limits = (given.score_tolerance, given.box_tolerance, given.mask_tolerance, given.pixel_tolerance)
     strict = kind != "int8" or limits != (NONE,) * 4
@@ -144,21 +151,21 @@ def verify(given: Verification) -> bool:
     tolerance, ap = tolerance_of(given, kind)
     task, network, path, step = _restored(given, experiment)
     if step != about["step"]:
-        raise comparable.Unfit(
+        raise compatibility.Unfit(
             f"{given.artefact} was made of {about['checkpoint']}, and {path} is of step {step}: name the other with "
             "--checkpoint, or export again"
         )
     reader = CheckpointReader(task, network, experiment)
     print(f"{path} against {given.artefact} ({kind})", flush=True)
-    if other := comparable.changed(metadata.plain(given), experiment):
+    if other := compatibility.changed(metadata.plain(given), experiment):
         print(f"Both with what the artefact was exported with: {', '.join(other)}")
     tf.random.set_seed(0)
     found, each, broken = compare(reader, model, paths, tolerance)
     judge = functools.partial(_judged, experiment=experiment, about=about, tolerance=tolerance, strict=strict)
     rows = judge(found)
-    print(f"{len(paths) - len(broken)} of {len(paths)} images:\n{verdict.text_of(rows)}", flush=True)
+    print(f"{len(paths) - len(broken)} of {len(paths)} images:\n{tolerances.text_of(rows)}", flush=True)
     _print_ties(found)
-    far = verdict.far(rows, {path: judge(one) for path, one in each.items()})
+    far = tolerances.far(rows, {path: judge(one) for path, one in each.items()})
     _print_far(far)
     numbers = {}
     if left_out:
@@ -168,14 +175,16 @@ def verify(given: Verification) -> bool:
         if isinstance(model, lite_model.LiteModel):
             models["checkpoint on its pixels"] = functools.partial(reader.on_canvas, model)
         numbers = accuracy.measure(experiment, models, given.count, about)
-        measured = verdict.judged_accuracy(numbers, experiment.task, kind, ap)
+        measured = tolerances.judged_accuracy(numbers, experiment.task, kind, ap)
         if not strict and all(row["each"]["checkpoint"] <= ap for row in measured):
             raise ValueError(
                 f"the checkpoint's accuracy on {experiment.data.eval_split} is {ap:g} at most, which proves nothing of "
                 "an artefact in int8: train it, or give it other --data.records"
             )
         rows += measured
-        print(f"{numbers['artefact']['images']} images of {experiment.data.eval_split}:\n{verdict.text_of(measured)}")
+        print(
+            f"{numbers['artefact']['images']} images of {experiment.data.eval_split}:\n{tolerances.text_of(measured)}"
+        )
     fine = all(row["fine"] for row in rows)
     same = "as the checkpoint" if strict else "as accurate as the checkpoint (int8 is not judged by single results)"
     print(f"The artefact {f'is {same}' if fine else 'differs from the checkpoint by more than it may'}")
@@ -183,7 +192,7 @@ def verify(given: Verification) -> bool:
         report = {"fine": fine, "kind": kind, "artefact": given.artefact, "checkpoint": str(path), "step": step}
         report |= {"tolerance": dataclasses.asdict(tolerance) | {"ap": ap}, "rows": rows, "accuracy": numbers}
         report |= {"images": [str(path) for path in paths if path not in broken], "ties": found.ties, "far": far}
-        seen.write_json(Path(given.out) / REPORT, report)
+        result_files.write_json(Path(given.out) / REPORT, report)
     return fine
 
 
@@ -192,8 +201,8 @@ def _restored(given, experiment):
     try:
         task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
     except checkpoints.CheckpointError as error:
-        if other := comparable.changed(metadata.plain(given), experiment):
-            raise comparable.Unfit(
+        if other := compatibility.changed(metadata.plain(given), experiment):
+            raise compatibility.Unfit(
                 f"{given.artefact} is of another run, it seems: no checkpoint of {given.workdir} can be restored with "
                 f"the flags that it was exported with, such as {', '.join(other[:4])}"
             ) from error
@@ -206,7 +215,7 @@ def _judged(found, experiment, about, tolerance, strict):
     parts = {name for name in ("masks", "keypoints") if getattr(experiment.detector, name)}
     if "masks" in parts and about.get("masks", "squares") == "squares":
         parts.add("squares")
-    return verdict.judged(found, experiment.task, parts, tolerance, strict)
+    return tolerances.judged(found, experiment.task, parts, tolerance, strict)
 
 
 def _print_ties(found):
@@ -225,7 +234,7 @@ def _print_far(far):
 
 
 def _check(given):
-    limits.check(metadata.plain(given))
+    validate.check(metadata.plain(given))
     if not given.artefact:
         raise ValueError("--artefact: name a TFLite file or the folder of a SavedModel")
     for name in ("score_tolerance", "box_tolerance", "mask_tolerance", "pixel_tolerance", "ap_tolerance"):
@@ -233,7 +242,7 @@ def _check(given):
         if value != NONE and not value >= 0:
             raise ValueError(f"--{name}={value:g}: a tolerance is 0 or more (-1: by kind of artefact)")
     if given.out:
-        atomic.check(given.out, f"--out={given.out}")
+        files.check(given.out, f"--out={given.out}")
     for name in ("count", "threads"):
         if getattr(given, name) < 0:
             raise ValueError(f"--{name} is at least 0")
@@ -243,15 +252,15 @@ def main(given: Verification) -> None:
     """Compares; what the user can mend ends the program with a message."""
     try:
         fine = verify(given)
-    except artefact.Contradiction as error:
+    except exported_model.Contradiction as error:
         print(f"The artefact contradicts itself: {error}", file=sys.stderr)
         sys.exit(1)
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0 if fine else 1)
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Verification()))

@@ -27,10 +27,13 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from pipelines import coco_json, command, foreign_maps, label_maps, pool, sigmas
-from pipelines.problems import Refused
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
+
+from .build import command, workers
+from .build.problems import Refused
+from .classes import keypoint_sigmas as sigmas
+from .formats import coco_json, label_image_records, pbtxt
 
 
 @dataclass
@@ -72,7 +75,7 @@ def read(path: str, at) -> Shard:
             shard.rows.append((offset, len(payload), record.height, record.width, *counts))
             if record.label_map is not None:
                 shard.with_maps += 1
-                shard.pixels.update(foreign_maps.pixels(record, f"{path}, record {number} (byte {offset})"))
+                shard.pixels.update(label_image_records.pixels(record, f"{path}, record {number} (byte {offset})"))
             shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
             shard.with_difficult += record.difficult is not None
             shard.with_masks += record.masks is not None or not len(record.labels)
@@ -107,7 +110,7 @@ def adopt(
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
     named = _categories(annotations, label_map, classes)  # before the work, so that a mistake costs no time
     with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
-        shards = pool.run(read, paths, jobs=jobs, progress=bar.update)
+        shards = workers.run(read, paths, jobs=jobs, progress=bar.update)
     labels = set().union(*(shard.labels for shard in shards))
     if not named and not labels and any(shard.with_maps for shard in shards):
         raise Refused("the records have label maps: name the classes of their values with --classes")
@@ -178,19 +181,19 @@ def _pixels(shards: list[Shard], num_classes: int) -> tuple[int, ...]:
     missing = sum(len(shard.rows) - shard.with_maps for shard in shards)
     if missing:
         raise Refused(f"{missing:,} records have no label map; --classes is for records that all have one")
-    return foreign_maps.by_label(sum((shard.pixels for shard in shards), Counter()), num_classes)
+    return label_image_records.by_label(sum((shard.pixels for shard in shards), Counter()), num_classes)
 
 
 def _categories(annotations: str, label_map: str, classes: str) -> info.DatasetInfo | None:
     if bool(annotations) + bool(label_map) + bool(classes) > 1:
         raise Refused("give one of --annotations, --label_map and --classes")
     if classes:
-        return foreign_maps.facts(classes)
+        return label_image_records.facts(classes)
     if annotations:
         facts = coco_json.dataset_info(annotations, coco_json.load(annotations), masks=False)
         return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
     if label_map:
-        return info.DatasetInfo(_with_record_labels(label_maps.read(label_map)), {})
+        return info.DatasetInfo(_with_record_labels(pbtxt.read(label_map)), {})
     return None
 
 

@@ -21,11 +21,14 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import command, contact_sheet, pool, problems, recall, suspicions
-from pipelines.facts import Facts
-from pipelines.problems import Problem, Refused
-from tfrecog import atomic
+from tfrecog.cli import files
 from tfrecog.data import index, info, records
+
+from .build import command, problems, workers
+from .build.problems import Problem, Refused
+from .inspect import contact_sheet, recall
+from .inspect import suspicious as suspicions
+from .inspect.statistics import Facts
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def check(
     shards = facts_of.splits[split].shards
     reader = ShardReader(folder, facts_of, max_instances, decode, min_keypoints)
     with tqdm(total=len(shards), unit="shard", desc=f"checking {split}", leave=False) as bar:
-        parts = pool.run(reader, shards, jobs=jobs, progress=bar.update)
+        parts = workers.run(reader, shards, jobs=jobs, progress=bar.update)
     facts = Facts()
     for part in parts:
         facts.merge(part)
@@ -182,7 +185,7 @@ def list_suspicious(folder: str, split: str, suspicious: list[Problem], show: in
     try:
         problems.save(path, suspicious)
         where = f"all of them are in {path}"
-    except atomic.CannotWrite as error:
+    except files.CannotWrite as error:
         show, where = len(suspicious), f"{path} cannot be written ({error.strerror}), so here are all of them"
     return f"  {len(suspicious):,} suspicious; {where}:\n{problems.table(suspicious, show)}" if suspicious else ""
 
@@ -222,13 +225,13 @@ def main() -> int:
             raise Refused(f"--recall: the records of {values.data} have no proposals; pipelines.proposals adds some")
         try:
             recall.draw(covered, values.recall)
-        except atomic.CannotWrite as error:
+        except files.CannotWrite as error:
             raise Refused(str(error)) from error
         print(f"recall against the number of proposals: {values.recall}")
     if values.out and whole:
         try:
             undrawn = contact_sheet.write(values.data, whole, values.out)
-        except atomic.CannotWrite as error:
+        except files.CannotWrite as error:
             raise Refused(str(error)) from error
         print(f"pictures of {', '.join(whole)}: {values.out}")
         for left_out in undrawn:

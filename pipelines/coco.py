@@ -29,9 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 from absl import flags
 
-from pipelines import annotations, coco_json, command, images, mapped, problems, shards, sigmas, voc_maps
-from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
+
+from .build import command, label_map_records, problems, shards
+from .build.problems import Problem, Refused
+from .classes import keypoint_sigmas as sigmas
+from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,12 @@ class Maker:
     masks: bool
 
     def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
-        image, found = images.read(picture.path, picture.name, picture.image_id, picture.size)
+        image, found = image_file.read(picture.path, picture.name, picture.image_id, picture.size)
         if image is None:
             return None, found
         size = image.height, image.width
         joints = len(self.info.keypoints)
-        reader = annotations.Reader(picture.name, picture.image_id, size, masks=self.masks, joints=joints)
+        reader = coco_annotation.Reader(picture.name, picture.image_id, size, masks=self.masks, joints=joints)
         read = [reader.read(a, self.info.label_of(a["category_id"])) for a in picture.annotations]
         instances = [instance for instance in read if instance is not None]
         keypoints = (
@@ -119,10 +122,13 @@ def build(
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
     # No record depends on the sigmas, so other ones build nothing again.
-    maker: Maker | voc_maps.Maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), masks)
+    maker: Maker | coco_as_voc_labels.Maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), masks)
     if label_maps:
-        maker, facts = voc_maps.Maker(voc_maps.label_of_category(json_file, tree)), voc_maps.FACTS
-        of_image = voc_maps.large_enough(of_image, maker.label_of, min_area)
+        maker, facts = (
+            coco_as_voc_labels.Maker(coco_as_voc_labels.label_of_category(json_file, tree)),
+            coco_as_voc_labels.FACTS,
+        )
+        of_image = coco_as_voc_labels.large_enough(of_image, maker.label_of, min_area)
     pictures = list(_pictures(images_folder, tree, of_image))
     if not pictures:
         raise Refused(f"no image of {json_file} has objects of more than --min_area={min_area} pixels")
@@ -168,7 +174,7 @@ def main() -> int:
     )
     made = built.split
     if values.label_maps:
-        print(mapped.report(values.out, values.split, built))
+        print(label_map_records.report(values.out, values.split, built))
         return 0
     if built.problems:
         report = os.path.join(values.out, f"{values.split}.report.jsonl")

@@ -21,11 +21,12 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pipelines import command, labelled, shards
-from pipelines.images import Encoded
-from pipelines.problems import Problem, Refused
 from tfrecog.data import index, info, records
-from tfrecog.metrics.overlaps import pairwise_iou
+from tfrecog.ops.overlaps import pairwise_iou
+
+from .build import command, image_records, shards
+from .build.problems import Problem, Refused
+from .formats.image_file import Encoded
 
 BACKGROUND = "background"
 _MOST_OVERLAP = 0.1  # IoU of a background crop with any object
@@ -79,7 +80,7 @@ class Maker:
         y1, x1, y2, x2 = cut
         image = _encoded(picture.crop((x1, y1, x2, y2)), record.format)
         which = f"object{crop.object}" if crop.object >= 0 else f"background{-1 - crop.object}"
-        return labelled.record(image, crop.name, f"{record.source_id}.{which}", label, name), []
+        return image_records.record(image, crop.name, f"{record.source_id}.{which}", label, name), []
 
     def _background(self, record: records.Record, crop: Crop) -> np.ndarray | None:
         """A random box [4] of a record, of the size of objects, that shows none; None where there is none."""
@@ -151,7 +152,7 @@ def build(
         categories.append(info.Category(BACKGROUND, max(one.id for one in categories) + 1))
     maker = Maker(data, where, facts, context, min_side, seed)
     source = shards.Source(
-        items, maker, labelled.facts(categories), 0, options=repr((facts.names, context, min_side, seed))
+        items, maker, image_records.facts(categories), 0, options=repr((facts.names, context, min_side, seed))
     )
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict), left
 
@@ -171,7 +172,7 @@ def main() -> None:
         shard_count=values.shards,
         jobs=values.jobs,
     )
-    print(labelled.report(values.out, values.split, built, info.load(values.out).num_classes))
+    print(image_records.report(values.out, values.split, built, info.load(values.out).num_classes))
     if left:
         print(f"{left:,} crowds and difficult objects were left out")
 

@@ -23,10 +23,12 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pipelines import arrays, command, labelled, shards
-from pipelines.images import Encoded
-from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
+
+from .build import command, image_records, shards
+from .build.problems import Problem, Refused
+from .formats import idx_npz
+from .formats.image_file import Encoded
 
 DIGITS = tuple("0123456789")
 
@@ -51,7 +53,7 @@ def make(digit: Digit) -> tuple[records.Record, list[Problem]]:
     file = io.BytesIO()
     Image.fromarray(digit.pixels).save(file, "PNG")
     image = Encoded(file.getvalue(), "png", *digit.pixels.shape[:2])
-    return labelled.record(image, digit.name, str(digit.position), digit.label, digit.class_name), []
+    return image_records.record(image, digit.name, str(digit.position), digit.label, digit.class_name), []
 
 
 def build(
@@ -81,10 +83,10 @@ def build(
             items.append(Digit(name, position, pixels, int(place) + 1, classes[place]))
         else:
             known = f"the classes {first_label} to {first_label + len(classes) - 1}"
-            found.append(labelled.unknown_label(name, label, known, str(position)))
+            found.append(image_records.unknown_label(name, label, known, str(position)))
     categories = [info.Category(name, first_label + place) for place, name in enumerate(classes)]
     size = int(images.nbytes // 4)  # bytes, at least
-    source = shards.Source(items, make, labelled.facts(categories), size, found)
+    source = shards.Source(items, make, image_records.facts(categories), size, found)
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
@@ -105,13 +107,13 @@ def read(
     if (npz_images or npz_labels) and not (npz and npz_images and npz_labels):
         raise Refused("--npz_images and --npz_labels name the two keys of --npz: give both, and --npz=FILE")
     if npz:
-        pixels, numbers, keys = arrays.npz(npz, split, npz_images, npz_labels)
+        pixels, numbers, keys = idx_npz.npz(npz, split, npz_images, npz_labels)
         images, labels = (f"{npz} ({key})" for key in keys)
     else:
-        pixels, numbers = arrays.idx(images), arrays.idx(labels)
-    pixels, words = arrays.pictures(pixels, images, black_white)
+        pixels, numbers = idx_npz.idx(images), idx_npz.idx(labels)
+    pixels, words = idx_npz.pictures(pixels, images, black_white)
     print(f"{images}: {words}", file=sys.stderr)
-    return pixels, arrays.labels_of(numbers, labels, len(pixels), images)
+    return pixels, idx_npz.labels_of(numbers, labels, len(pixels), images)
 
 
 def _bounds(text: str) -> tuple[float, ...]:
@@ -126,7 +128,7 @@ def _bounds(text: str) -> tuple[float, ...]:
 
 def main() -> None:
     values = flags.FLAGS
-    classes = labelled.names_of(values.classes) if values.classes else DIGITS
+    classes = image_records.names_of(values.classes) if values.classes else DIGITS
     names = ("images", "labels", "npz", "npz_images", "npz_labels")
     images, labels = read(values.split, **{name: values[name].value for name in names}, bounds=values.range)
     built = build(
@@ -140,7 +142,7 @@ def main() -> None:
         shard_count=values.shards,
         jobs=values.jobs,
     )
-    print(labelled.report(values.out, values.split, built, len(classes)))
+    print(image_records.report(values.out, values.split, built, len(classes)))
 
 
 def define_flags() -> None:

@@ -22,13 +22,14 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from pipelines import command
-from pipelines.palettes import Palette
-from pipelines.problems import Refused
-from pipelines.trees import EXTENSIONS
-from tfrecog import atomic
+from tfrecog.cli import files
 from tfrecog.data import index, info, records
 from tfrecog.data.records import Record
+
+from .build import command
+from .build.problems import Refused
+from .formats.class_folders import EXTENSIONS
+from .formats.palette_png import Palette
 
 
 def extract(data: str, split: str, out: str, count: int = 0) -> int:
@@ -146,9 +147,9 @@ def _categories(dataset: info.DatasetInfo) -> list[dict]:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        with atomic.write(path, "wb") as file:
+        with files.write(path, "wb") as file:
             file.write(content)
-    except atomic.CannotWrite as error:
+    except files.CannotWrite as error:
         raise Refused(str(error)) from error
 
 

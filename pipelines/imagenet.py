@@ -30,10 +30,13 @@ from dataclasses import dataclass
 
 from absl import flags
 
-from pipelines import classes, command, ground_truth, images, labelled, problems, shards, trees, wordnet
-from pipelines.problems import Problem, Refused
-from pipelines.tars import File
 from tfrecog.data import info, records
+
+from .build import command, image_records, problems, shards
+from .build.problems import Problem, Refused
+from .classes import image_classes, label_lists, wordnet
+from .formats import class_folders, image_file
+from .formats.tar_files import File
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
 
@@ -60,10 +63,10 @@ def make(picture: Picture) -> tuple[records.Record | None, list[Problem]]:
         what = f"{picture.file.path}: {getattr(error, 'strerror', None) or error}"
         return None, [Problem("image file cannot be read", picture.name, what, _AGAIN, picture.name)]
     where = picture.file.path if picture.file.offset < 0 else f"{picture.file.path}, byte {picture.file.offset:,}"
-    image, found = images.of_bytes(data, where, picture.name, _AGAIN, objects=False)
+    image, found = image_file.of_bytes(data, where, picture.name, _AGAIN, objects=False)
     if image is None:
         return None, found
-    return labelled.record(image, picture.name, picture.name, picture.label, picture.class_name), found
+    return image_records.record(image, picture.name, picture.name, picture.label, picture.class_name), found
 
 
 def build(
@@ -79,20 +82,20 @@ def build(
 ) -> shards.Built:
     """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
     found: list[Problem] = []
-    files, folders = trees.listing(path, found)
+    files, folders = class_folders.listing(path, found)
     if not files:
-        those = f":\n{found[0]}" if found else f": there is no file named {', '.join(trees.EXTENSIONS)} in it"
+        those = f":\n{found[0]}" if found else f": there is no file named {', '.join(class_folders.EXTENSIONS)} in it"
         raise Refused(f"{path} has no images{those}")
     for problem in found:  # A tar is cut: said before hours of work, and again with the others after them.
         print(f"warning: {problem}", file=sys.stderr)
-    wanted = classes.of_file(class_list, found) if class_list else classes.of_other_splits(out, split)
+    wanted = image_classes.of_file(class_list, found) if class_list else image_classes.of_other_splits(out, split)
     class_of, declared, before = _classes_of(path, files, folders, labels, wanted, bool(class_list), found)
-    categories = wanted or classes.named(declared)
+    categories = wanted or image_classes.named(declared)
     pictures = list(_pictures(files, before, class_of, categories, path, found))
     if not pictures:
         raise Refused(f"no image of {path} can be used:\n{problems.table(found)}")
     total = sum(picture.state[0] if picture.file.offset < 0 else picture.file.size for picture in pictures)
-    source = shards.Source(pictures, make, labelled.facts(categories), total, found)
+    source = shards.Source(pictures, make, image_records.facts(categories), total, found)
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
@@ -109,11 +112,11 @@ def _classes_of(
     names = [file.name for file in files]
     if labels:
         # The numbers of ILSVRC's own lists do not count the classes in the order of dataset.json.
-        order = [] if ground_truth.of_names(names) and not listed else wanted
-        class_of = ground_truth.read(labels, names, order, found)
+        order = [] if label_lists.of_names(names) and not listed else wanted
+        class_of = label_lists.read(labels, names, order, found)
         return class_of, sorted(set(class_of.values())), ""
-    by_class, before = trees.by_class(files, folders, path)
-    known = ground_truth.of_names(names) if len(by_class) == 1 else None
+    by_class, before = class_folders.by_class(files, folders, path)
+    known = label_lists.of_names(names) if len(by_class) == 1 else None
     if known:
         return known, list(wordnet.names()), ""
     outside = by_class.pop("", [])
@@ -123,12 +126,12 @@ def _classes_of(
         remedy = "The image is left out: put it into the folder of its class."
         found.append(Problem("image without label", file.name, f"it lies in no class's folder in {path}", remedy))
     for name in (name for name, its_files in by_class.items() if not its_files):
-        remedy = f"It stays a class: put images ({', '.join(trees.EXTENSIONS)}) there, or remove the folder."
+        remedy = f"It stays a class: put images ({', '.join(class_folders.EXTENSIONS)}) there, or remove the folder."
         found.append(Problem("class without images", name, f"its folder in {path} has no image", remedy))
     if len(by_class) == 1:
         remedy = "Give the folder above it with --images, or with --labels=FILE what the images are of."
         found.append(Problem("only one class", path, f"all images lie in {next(iter(by_class))!r}", remedy))
-    found += trees.alike(by_class, path)
+    found += class_folders.alike(by_class, path)
     return {file.name: name for name, those in by_class.items() for file in those}, list(by_class), before
 
 
@@ -141,7 +144,7 @@ def _pictures(
     found: list[Problem],
 ) -> Iterator[Picture]:
     """Images with their labels, in the order of the labels; problems of classes that are not on the list."""
-    label_of, outside, states = classes.labels(categories), Counter(), {}
+    label_of, outside, states = image_classes.labels(categories), Counter(), {}
     labelled_files = []
     for file in files:
         if file.name not in class_of:  # reported
@@ -182,7 +185,7 @@ def main() -> None:
         shard_count=values.shards,
         jobs=values.jobs,
     )
-    print(labelled.report(values.out, values.split, built, info.load(values.out).num_classes))
+    print(image_records.report(values.out, values.split, built, info.load(values.out).num_classes))
 
 
 def define_flags() -> None:

@@ -6,8 +6,8 @@
 
 R-CNN, SPP-net and Fast R-CNN read them (--detector.proposals=record). Selective search (Uijlings et al. 2013) is what
 the papers have; a grid takes no time; a file comes from `python -m tfrecog.propose`, or from elsewhere
-(tfrecog/proposals.py describes it). Everything else in the records stays as it is. The splits of a folder have their
-proposals from one method.
+(tfrecog/proposals/methods.py describes it). Everything else in the records stays as it is. The splits of a folder
+have their proposals from one method.
 """
 
 import contextlib
@@ -24,12 +24,14 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pipelines import command, problems, proposals_of_file, shards
-from pipelines.problems import Problem, Refused
-from tfrecog import proposals, selective_search
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
-from tfrecog.selective_search import Options
+from tfrecog.proposals import methods, selective_search
+from tfrecog.proposals.selective_search import Options
+
+from .build import command, problems, shards
+from .build.problems import Problem, Refused
+from .formats import proposal_files
 
 _VERSION = 1  # of the methods: a new number builds old shards again
 
@@ -102,9 +104,9 @@ class Adder:
 
     def _boxes(self, item: Item, record: records.Record) -> np.ndarray:
         if item.boxes is not None:
-            return proposals.clip(item.boxes, record.height, record.width)[: self.options.max]
+            return methods.clip(item.boxes, record.height, record.width)[: self.options.max]
         if self.method == "grid":
-            return proposals.grid(record.height, record.width, self.options)
+            return methods.grid(record.height, record.width, self.options)
         return selective_search.propose(_picture(record), self.options)
 
 
@@ -118,7 +120,7 @@ def _picture(record: records.Record) -> np.ndarray:
     size, stated = picture.shape[:2], (record.height, record.width)
     if size != stated:
         raise ValueError(
-            f"it is {proposals_of_file.by(size)} (height x width), and its record says {proposals_of_file.by(stated)}"
+            f"it is {proposal_files.by(size)} (height x width), and its record says {proposal_files.by(stated)}"
         )
     return picture
 
@@ -150,7 +152,7 @@ def build(
         facts, where = info.load(data), index.load(data, split)
     except (OSError, ValueError) as error:
         raise Refused(str(error)) from error
-    words = proposals.describe(method, options)
+    words = methods.describe(method, options)
     boxes: dict[int, np.ndarray] = {}
     if method == "selective_search":
         try:
@@ -158,7 +160,7 @@ def build(
         except ModuleNotFoundError as error:
             raise Refused(str(error)) from error
     elif method == "file":
-        boxes, said = proposals_of_file.of_file(file, data, where)
+        boxes, said = proposal_files.of_file(file, data, where)
         words = f"file {os.path.basename(file)}" + (f": {said}" if said else "")
     _refuse_other_words(out, split, words)
     checksums = _checksums(data, where)
@@ -241,7 +243,7 @@ def define_flags() -> None:
     flags.adopt_module_key_flags(command)
     default, helps = selective_search.DEFAULT, {f.name: f.type.__metadata__[0] for f in dataclasses.fields(Options)}
     flags.DEFINE_string("data", None, "Folder of the records that get proposals.", required=True)
-    flags.DEFINE_enum("method", "selective_search", proposals.METHODS, "Where the proposals come from.")
+    flags.DEFINE_enum("method", "selective_search", methods.METHODS, "Where the proposals come from.")
     flags.DEFINE_string("file", "", "method=file: the NPZ with the proposals.")
     flags.DEFINE_enum("mode", default.mode, ["fast", "quality"], f"selective_search: {helps['mode']}")
     flags.DEFINE_integer("max", default.max, helps["max"], lower_bound=1)

@@ -21,13 +21,14 @@ from typing import Annotated, Literal
 import numpy as np
 from PIL import Image
 
-from pipelines import shapes, shards
-from pipelines.command import SplitFlags
 from tfrecog.cli import command
 from tfrecog.cli.facts import Fraction, NonNegative, Range
 from tfrecog.data import info, records
 
-CLASSES = shapes.NAMES
+from .build import scene_shapes, shards
+from .build.command import SplitFlags
+
+CLASSES = scene_shapes.NAMES
 KEYPOINTS = ("top", "left", "bottom", "right")
 # How far the extreme points of a shape move when its pixels are those covered by 12 %, 34 %, ... 95 % instead of those
 # whose centre is inside: root mean square 0.02 (disc) to 0.10 (star, where another tip may win) of sqrt(area), 0.07
@@ -142,7 +143,7 @@ def draw(rng: np.random.Generator, image: np.ndarray, count: int) -> list[tuple[
             label = int(rng.integers(len(CLASSES))) + 1
             radius = np.exp(rng.uniform(np.log(11), np.log(max(0.26 * min(height, width), 12))))
             centre = rng.uniform([0, 0], [height, width])
-            window, cover, whole = shapes.draw(rng, CLASSES[label - 1], centre, radius)
+            window, cover, whole = scene_shapes.draw(rng, CLASSES[label - 1], centre, radius)
             inside, seen = _cut(window, whole, height, width)
             others = [mask & ~seen for _, mask, _, _ in objects]
             totals = [total for _, _, total, _ in objects]
@@ -152,7 +153,7 @@ def draw(rng: np.random.Generator, image: np.ndarray, count: int) -> list[tuple[
             continue
         _paint(rng, image, window, cover, inside)
         objects = [(*a[:1], mask, *a[2:]) for a, mask in zip(objects, others, strict=True)]
-        objects.append((label, seen, whole.sum(), shapes.extremes(whole) + window[:2]))
+        objects.append((label, seen, whole.sum(), scene_shapes.extremes(whole) + window[:2]))
     return [(label, mask, keypoints(points, mask)) for label, mask, _, points in objects]
 
 

@@ -37,12 +37,15 @@ from dataclasses import dataclass
 
 from absl import flags
 
-from pipelines import class_tables, command, images, mapped, pairs, panoptic, pixel_labels, presets, problems, shards
-from pipelines.class_tables import Table
-from pipelines.presets import Layout
-from pipelines.problems import Problem, Refused
-from pipelines.tars import File
 from tfrecog.data import records
+
+from .build import command, label_map_records, problems, shards
+from .build.problems import Problem, Refused
+from .classes import pixel_classes, presets
+from .classes.pixel_classes import Table
+from .classes.presets import Layout
+from .formats import coco_panoptic, image_file, image_label_pairs, label_image
+from .formats.tar_files import File
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
 
@@ -75,24 +78,24 @@ class Maker:
             return None, found
         file, matlab = picture.label.name, _is_matlab(picture.label)
         try:
-            labels, outside = pixel_labels.read(map_data, self.table, picture.segments, matlab=matlab)
-        except pixel_labels.Unusable as error:
+            labels, outside = label_image.read(map_data, self.table, picture.segments, matlab=matlab)
+        except label_image.Unusable as error:
             remedy = f"The image is left out. {error.remedy}"
             return None, [*found, Problem(error.kind, file, error.what, remedy, picture.key)]
         image = _image(data, picture, labels.shape, found)
         if image is None:
             return None, found
         correct = {"correct": "add the segment to the JSON"} if picture.segments else {}
-        record, more = mapped.record(image, labels, outside, picture.name, picture.key, file, **correct)
+        record, more = label_map_records.record(image, labels, outside, picture.name, picture.key, file, **correct)
         return record, found + more
 
 
-def _image(data: bytes, picture: Picture, size: tuple[int, ...], found: list[Problem]) -> images.Encoded | None:
+def _image(data: bytes, picture: Picture, size: tuple[int, ...], found: list[Problem]) -> image_file.Encoded | None:
     """The image; turned as its EXIF data say, if the label map of this (height, width) is of the turned one."""
     of = data, picture.image.path, picture.name, _AGAIN, picture.key
-    image, its = images.of_bytes(*of)
+    image, its = image_file.of_bytes(*of)
     if image and size == (image.width, image.height) != (image.height, image.width):
-        turned, more = images.of_bytes(*of, size)
+        turned, more = image_file.of_bytes(*of, size)
         image, its = (turned, more) if turned else (image, its)
     found += its
     return image
@@ -126,9 +129,9 @@ def build(
     found: list[Problem] = []
     table, folders = layout.table, (layout.images, layout.labels)
     if layout.json:
-        those = panoptic.of_json(layout.json, *folders, table, found)
+        those = coco_panoptic.of_json(layout.json, *folders, table, found)
     else:
-        those = pairs.of_folders(*folders, found, suffixes=layout.suffixes)
+        those = image_label_pairs.of_folders(*folders, found, suffixes=layout.suffixes)
     those, found = _chosen(those, found, layout.lists, exclude)
     if not those:
         raise Refused(f"no image of {layout.images} can be used:\n{problems.table(found)}")
@@ -137,18 +140,20 @@ def build(
     states: dict[str, tuple[int, int]] = {}
     pictures = [_picture(pair, states) for pair in those]
     total = sum(state[0] for state in states.values())
-    source = shards.Source(pictures, Maker(table), mapped.facts(table.categories), total, found, options=repr(table))
+    source = shards.Source(
+        pictures, Maker(table), label_map_records.facts(table.categories), total, found, options=repr(table)
+    )
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
 def _chosen(
-    those: list[pairs.Pair], found: list[Problem], lists: Sequence[str], exclude: Sequence[str]
-) -> tuple[list[pairs.Pair], list[Problem]]:
+    those: list[image_label_pairs.Pair], found: list[Problem], lists: Sequence[str], exclude: Sequence[str]
+) -> tuple[list[image_label_pairs.Pair], list[Problem]]:
     """The pairs that the lists leave, and the problems that concern them."""
     if lists:
-        wanted = [name for path in lists for name in pairs.names_of(path, "--list")]
+        wanted = [name for path in lists for name in image_label_pairs.names_of(path, "--list")]
         alone = {os.path.basename(one.image_id): one for one in found if one.kind == "image without a label file"}
-        those, missing = pairs.listed(those, wanted)
+        those, missing = image_label_pairs.listed(those, wanted)
         # Problems of what the lists do not name are none of this split.
         found = [problem for problem in found if not problem.image_id]
         for name in missing:
@@ -158,16 +163,16 @@ def _chosen(
             )
             known = alone.get(os.path.splitext(os.path.basename(name))[0])
             found.append(known or Problem("name without an image", name, what, remedy, name))
-    left_out = [name for path in exclude for name in pairs.names_of(path, "--exclude")]
+    left_out = [name for path in exclude for name in image_label_pairs.names_of(path, "--exclude")]
     if left_out:
-        keys = {pair.key for pair in pairs.listed(those, left_out)[0]}
+        keys = {pair.key for pair in image_label_pairs.listed(those, left_out)[0]}
         those = [pair for pair in those if pair.key not in keys]
         bases = {os.path.splitext(os.path.basename(name))[0] for name in left_out}
         found = [problem for problem in found if os.path.basename(problem.image_id) not in bases]
     return those, found
 
 
-def _picture(pair: pairs.Pair, states: dict[str, tuple[int, int]]) -> Picture:
+def _picture(pair: image_label_pairs.Pair, states: dict[str, tuple[int, int]]) -> Picture:
     for file in (pair.image, pair.label):
         if file.path not in states:
             states[file.path] = _state(file.path)
@@ -189,10 +194,10 @@ def _state(path: str) -> tuple[int, int]:
 
 def layout_of(values) -> Layout:
     """Where the files lie and what they mean, by --preset, or by the flags of each; Refused where some are missing."""
-    ignore = tuple(class_tables.of_flag(values.ignore))
+    ignore = tuple(pixel_classes.of_flag(values.ignore))
     suffixes = (values.image_suffix, values.label_suffix) if values.image_suffix or values.label_suffix else None
     given = {"images": values.images, "labels": values.labels, "suffixes": suffixes}
-    given |= {"lists": tuple(class_tables.of_flag(values.list))}
+    given |= {"lists": tuple(pixel_classes.of_flag(values.list))}
     given = {name: value for name, value in given.items() if value}
     if values.preset:
         if values.classes:
@@ -205,7 +210,7 @@ def layout_of(values) -> Layout:
     for name in ("images", "labels", "classes"):
         if not getattr(values, name):
             raise Refused(f"give --{name}, or a --preset: {', '.join(presets.NAMES)}")
-    return Layout(table=class_tables.of_file(values.classes, ignore), **given)
+    return Layout(table=pixel_classes.of_file(values.classes, ignore), **given)
 
 
 def main() -> None:
@@ -214,12 +219,12 @@ def main() -> None:
         layout_of(values),
         values.out,
         values.split,
-        exclude=class_tables.of_flag(values.exclude),
+        exclude=pixel_classes.of_flag(values.exclude),
         strict=values.strict,
         shard_count=values.shards,
         jobs=values.jobs,
     )
-    print(mapped.report(values.out, values.split, built))
+    print(label_map_records.report(values.out, values.split, built))
 
 
 def define_flags() -> None:

@@ -25,10 +25,13 @@ from dataclasses import dataclass
 
 from absl import flags
 
-from pipelines import class_tables, command, images, labelled, mapped, shards
-from pipelines.class_tables import Table
-from pipelines.problems import Problem, Refused
 from tfrecog.data import info, records
+
+from .build import command, image_records, label_map_records, shards
+from .build.problems import Problem, Refused
+from .classes import pixel_classes
+from .classes.pixel_classes import Table
+from .formats import image_file
 
 _ALIASES = {"val": ("validation", "valid", "dev", "test"), "validation": ("val",)}
 _NAMES = ("image/filename", "file_name", "filename", "image_name")
@@ -61,7 +64,7 @@ class Maker:
         self._examples: Iterator[dict] = iter(())
 
     def __call__(self, example: Example) -> tuple[records.Record | None, list[Problem]]:
-        from pipelines import tfds_features
+        from .formats import tfds_features
 
         if self._next != (example.source, example.number):
             encoded = [self._keys.image] + [self._keys.label_map] * bool(self._table and self._keys.stored)
@@ -71,7 +74,7 @@ class Maker:
         name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
         source_id = str(content.get("image/id", example.number))
         where = f"{example.folder}, {example.source}, example {example.number:,}"
-        image, found = images.of_bytes(content[self._keys.image], where, name, _AGAIN, source_id, objects=False)
+        image, found = image_file.of_bytes(content[self._keys.image], where, name, _AGAIN, source_id, objects=False)
         if image is None:
             return None, found
         name = name if name != example.name else f"{name}.{'jpg' if image.format == 'jpeg' else 'png'}"
@@ -154,7 +157,7 @@ def build(
     `label_maps` names the feature of label maps, which are taken anyway where there is nothing else; `class_list` and
     `ignore` are what --classes and --ignore are.
     """
-    from pipelines import tfds_features
+    from .formats import tfds_features
 
     builder = prepared(builder_name, data_dir, manual_dir)
     keys, categories = tfds_features.keys_of(builder.info, label_maps)
@@ -164,7 +167,7 @@ def build(
     items = [Example(folder, split, source, number) for number in numbers]
     difficult = tfds_features.marks_difficult(builder.info, keys)
     facts = info.DatasetInfo(tuple(categories or ()), {}, image_labels=bool(keys.label), difficult=difficult)
-    facts = mapped.facts(table.categories) if table else facts
+    facts = label_map_records.facts(table.categories) if table else facts
     options = repr((keys, table)) if table else repr(keys) + " difficult" * difficult
     return shards.build(
         shards.Source(items, Maker(keys, facts, table), facts, size, options=options),
@@ -183,10 +186,10 @@ def _table(name: str, keys, categories, class_list: str, ignore: Sequence[str]) 
             raise Refused(f"{flag} is for label maps, and those of {name} are not taken; name them with --label_maps")
         return None
     if class_list:
-        return class_tables.of_file(class_list, ignore)
+        return pixel_classes.of_file(class_list, ignore)
     if categories is None:
         raise Refused(f"{name} has no names for the values of {keys.label_map!r}: give a file of them with --classes")
-    return class_tables.of_categories(categories, ignore, name)
+    return pixel_classes.of_categories(categories, ignore, name)
 
 
 def _examples(builder_info, split: str, source: str) -> tuple[str, list[int], int]:
@@ -221,14 +224,14 @@ def main() -> None:
     values = flags.FLAGS
     names = ("source_split", "data_dir", "manual_dir", "strict", "jobs")
     options = {name: values[name].value for name in names}
-    options |= {"class_list": values.classes, "ignore": class_tables.of_flag(values.ignore)}
+    options |= {"class_list": values.classes, "ignore": pixel_classes.of_flag(values.ignore)}
     options |= {"label_maps": values.label_maps, "shard_count": values.shards}
     built = build(values.builder, values.out, values.split, **options)
     facts = info.load(values.out)
     if facts.label_maps:
-        print(mapped.report(values.out, values.split, built))
+        print(label_map_records.report(values.out, values.split, built))
         return
-    print(labelled.report(values.out, values.split, built, facts.num_classes))
+    print(image_records.report(values.out, values.split, built, facts.num_classes))
     if not facts.image_labels:
         print(f"They have {built.split.instances:,} instances and {built.split.crowd:,} crowds")
 

@@ -31,11 +31,15 @@ from dataclasses import dataclass
 import numpy as np
 from absl import flags
 
-from pipelines import class_tables, command, images, labelled, problems, shards, voc_files, voc_objects, voc_xml
-from pipelines.problems import Problem, Refused
-from pipelines.tars import File
-from pipelines.voc_files import Layout
-from tfrecog.data import info, records, voc
+from tfrecog.data import info, records
+from tfrecog.data.classes import voc
+
+from .build import command, image_records, problems, shards
+from .build.problems import Problem, Refused
+from .classes import pixel_classes
+from .formats import image_file, voc_folder, voc_object, voc_xml
+from .formats.tar_files import File
+from .formats.voc_folder import Layout
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
 
@@ -71,8 +75,8 @@ class Maker:
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL
             what = f"{picture.image.path}: {getattr(error, 'strerror', None) or error}"
             return None, [*found, Problem("image file cannot be read", picture.name, what, _AGAIN, picture.key)]
-        stated = voc_objects.stated_size(picture.annotation)
-        image, more = images.of_bytes(
+        stated = voc_object.stated_size(picture.annotation)
+        image, more = image_file.of_bytes(
             data, picture.image.path, picture.name, _AGAIN, picture.key, stated, annotations="XML"
         )
         found += more
@@ -88,7 +92,7 @@ class Maker:
             what = f"{picture.annotation.inner:,} <object> elements lie in others, such as in another <object>"
             remedy = "They are left out: correct the XML, so that each lies in <annotation> itself."
             found.append(Problem("object in another element", picture.xml, what, remedy, picture.key))
-        reader = voc_objects.Reader(picture.xml, picture.key, size, labels, self.coordinates)
+        reader = voc_object.Reader(picture.xml, picture.key, size, labels, self.coordinates)
         read = [(one, reader.read(one)) for one in picture.annotation.objects]
         there = [(one.number, instance) for one, instance in read if instance is not None]
         boxes = np.array([one.box for _, one in there], np.float64).reshape(-1, 4)
@@ -121,7 +125,7 @@ def _about_the_file(picture: Picture) -> list[Problem]:
     of = {name.lower() for name in (stated, os.path.splitext(stated)[0])}
     if not stated or os.path.splitext(os.path.basename(picture.name))[0].lower() in of:
         return []
-    what = f"its <filename> is {voc_objects.short(stated)}, and the image of its name is {picture.name}"
+    what = f"its <filename> is {voc_object.short(stated)}, and the image of its name is {picture.name}"
     remedy = "It is taken for the image of its own name: if it is of the other one, rename it; if not, correct it."
     return [Problem("XML names another file", picture.xml, what, remedy, picture.key)]
 
@@ -143,7 +147,7 @@ def build(
         Refused: with what to do about it.
     """
     found: list[Problem] = []
-    read = voc_files.read(layouts, found, names=not classes)
+    read = voc_folder.read(layouts, found, names=not classes)
     if not read.pairs:
         shown = problems.table(found)
         raise Refused(f"no image of {layouts[0].images} can be used:\n{shown}")
@@ -158,7 +162,7 @@ def build(
         )
     pictures, first, total = [], 1, 0
     for pair in read.pairs:
-        state = voc_files.state(pair.image.path)
+        state = voc_folder.state(pair.image.path)
         total += pair.image.size if pair.image.offset >= 0 else state[0]
         picture = Picture(pair.image.name, pair.key, pair.image, state, pair.xml.name, pair.annotation, first)
         pictures.append(picture)
@@ -172,18 +176,18 @@ def build(
 
 def layouts_of(values) -> list[Layout]:
     """Where the files lie, by --devkit, or by the flags of each; Refused where some are missing or do nothing."""
-    lists = tuple(class_tables.of_flag(values.list))
+    lists = tuple(pixel_classes.of_flag(values.list))
     if values.devkit:
         for name in ("images", "annotations"):
             if getattr(values, name):
                 raise Refused(f"--devkit has its {name}: leave --{name} out, or --devkit")
-        devkits = class_tables.of_flag(values.devkit)
+        devkits = pixel_classes.of_flag(values.devkit)
         if lists and len(devkits) > 1:
             raise Refused("--list names images of one --devkit; build with the lists that they have themselves")
         if len(set(devkits)) < len(devkits):
             raise Refused(f"--devkit={','.join(devkits)} names one folder twice")
         split = values.source_split or values.split
-        return [voc_files.devkit(path, split, lists) for path in devkits]
+        return [voc_folder.devkit(path, split, lists) for path in devkits]
     if values.source_split:
         raise Refused("--source_split is for --devkit; name the images with --list")
     for name in ("images", "annotations"):
@@ -194,7 +198,7 @@ def layouts_of(values) -> list[Layout]:
 
 def main() -> None:
     values = flags.FLAGS
-    given = labelled.names_of(values.classes) if values.classes else voc.CLASSES if values.devkit else ()
+    given = image_records.names_of(values.classes) if values.classes else voc.CLASSES if values.devkit else ()
     built = build(
         layouts_of(values),
         values.out,
@@ -209,7 +213,7 @@ def main() -> None:
     made = built.split
     if not given:
         print(f"classes: {', '.join(facts.names)} (of the names in {values.annotations}; --classes gives others)")
-    print(labelled.report(values.out, values.split, built, facts.num_classes))
+    print(image_records.report(values.out, values.split, built, facts.num_classes))
     print(f"{made.instances:,} objects" + ("" if facts.difficult else "; the XML files do not say which are difficult"))
 
 
@@ -223,7 +227,7 @@ def define_flags() -> None:
     flags.DEFINE_string("annotations", "", "Folder of the XML files.")
     flags.DEFINE_list("list", [], "Files with the names of the images of the split, one a line.")
     flags.DEFINE_string("classes", "", "File of the classes, one a line, in the order of their labels.")
-    flags.DEFINE_enum("coordinates", "voc", list(voc_objects.TO_EDGES), "What the numbers of a box are.")
+    flags.DEFINE_enum("coordinates", "voc", list(voc_object.TO_EDGES), "What the numbers of a box are.")
     flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
 
 

@@ -18,9 +18,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def two_replicas():
     """A MirroredStrategy of two CPU replicas."""
-    from tfrecog import replicas
+    from tfrecog.runtime import distribution
 
-    return replicas.strategy(2)
+    return distribution.strategy(2)
 
 
 @pytest.fixture(scope="session")

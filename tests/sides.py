@@ -16,10 +16,11 @@ import pytest
 import tensorflow as tf
 
 from tfrecog import predict
-from tfrecog.models.rcnn import Detector
-from tfrecog.ops import boxes, suppression
+from tfrecog.data.classes import coco
+from tfrecog.models.detector.rcnn import Detector
+from tfrecog.ops import boxes, nms
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import coco, torchvision
+from tfrecog.weights import torchvision
 from tfrecog.weights.torchvision_detectors import EXPERIMENTS
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -102,7 +103,7 @@ def sees(task, model, picture):
 
         return kept_method
 
-    def keep_scores(candidates, scores, *options, original=suppression.nms_by_group):
+    def keep_scores(candidates, scores, *options, original=nms.nms_by_group):
         thinned.append((scores, *original(candidates, scores, *options)))
         return thinned[-1][1:]
 
@@ -110,7 +111,7 @@ def sees(task, model, picture):
     with pytest.MonkeyPatch.context() as patch:
         for method in ("propose", "box_outputs"):
             patch.setattr(Detector, method, keep(method))
-        patch.setattr(suppression, "nms_by_group", keep_scores)
+        patch.setattr(nms, "nms_by_group", keep_scores)
         found = {name: value[0].numpy() for name, value in task.predict(model, batch).items()}
     rois, valid, (objectness, deltas, _) = kept["propose"]
     class_logits, box_deltas = kept["box_outputs"]

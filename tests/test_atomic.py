@@ -4,13 +4,13 @@ import resource
 
 import pytest
 
-from tfrecog import atomic
+from tfrecog.cli import files
 
 
 def test_a_file_that_is_not_finished_leaves_the_old_one_and_no_draft(tmp_path):
     path = tmp_path / "note.json"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), atomic.write(path) as file:
+    with pytest.raises(KeyboardInterrupt), files.write(path) as file:
         file.write("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
@@ -20,7 +20,7 @@ def test_a_file_that_is_not_finished_leaves_the_old_one_and_no_draft(tmp_path):
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     expected = r"cannot write .*file/note\.json: .*choose a folder"
-    with pytest.raises(OSError, match=expected), atomic.write(tmp_path / "file" / "note.json"):
+    with pytest.raises(OSError, match=expected), files.write(tmp_path / "file" / "note.json"):
         pass
 
 
@@ -28,7 +28,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     path, limits = tmp_path / "note.json", resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # A write past this fails, as on a full disk.
     try:
-        with pytest.raises(atomic.CannotWrite, match=r"cannot write .*note\.json"), atomic.write(path) as file:
+        with pytest.raises(files.CannotWrite, match=r"cannot write .*note\.json"), files.write(path) as file:
             file.write("x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import checkpoints
 from tfrecog.config import OptimConfig
-from tfrecog.optimizer import Optimizer
+from tfrecog.runs import checkpoints
+from tfrecog.training.optimizer import Optimizer
 
 
 def network(classes=2, hidden=3, seed=0):

@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import checkpoints, classify, limits, predict, runs, tasks
-from tfrecog.cli import flags
+from tfrecog import predict, tasks
+from tfrecog.cli import flags, validate
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info
+from tfrecog.inference import classification
+from tfrecog.runs import checkpoints, folder
 
 EXPERIMENT = Experiment(
     task="classification",
@@ -38,8 +40,8 @@ def save(path, colour, size=(100, 150)):
 
 def test_the_five_best_classes_are_written_best_first(tmp_path):
     paths = [save(tmp_path / "a.png", (200, 100, 0)), save(tmp_path / "b.png", (50, 250, 0))]
-    assert classify.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen") == {}
-    rows = json.loads((tmp_path / "seen" / classify.PREDICTIONS).read_text())
+    assert classification.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen") == {}
+    rows = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())
     assert [row["file_name"] for row in rows] == [str(path) for path in paths]
     best = [[one["category_name"] for one in row["classes"]] for row in rows]
     assert best == [["red", "green", "sea", "sky", "tea"], ["green", "red", "sea", "sky", "tea"]]
@@ -48,7 +50,7 @@ def test_the_five_best_classes_are_written_best_first(tmp_path):
 
 def test_each_picture_has_its_classes_written_in_the_upper_left_corner(tmp_path):
     path = save(tmp_path / "photo.png", (200, 100, 0), (300, 400))
-    classify.predict(Colours(), None, EXPERIMENT, [path], tmp_path / "seen")
+    classification.predict(Colours(), None, EXPERIMENT, [path], tmp_path / "seen")
     drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
     changed = np.abs(drawn - (200, 100, 0)).max(-1) > 40
     assert drawn.shape == (300, 400, 3)
@@ -58,7 +60,7 @@ def test_each_picture_has_its_classes_written_in_the_upper_left_corner(tmp_path)
 
 def test_a_small_picture_is_enlarged_until_text_is_legible():
     picture = np.random.default_rng(0).integers(0, 255, [30, 50, 3]).astype(np.uint8)
-    drawn = classify.written_on(picture, ["tea 50%"], min_side=100)
+    drawn = classification.written_on(picture, ["tea 50%"], min_side=100)
     assert drawn.shape == (120, 200, 3)
     np.testing.assert_array_equal(drawn[60:], picture.repeat(4, 0).repeat(4, 1)[60:])
 
@@ -66,9 +68,9 @@ def test_a_small_picture_is_enlarged_until_text_is_legible():
 def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
     (tmp_path / "notes.jpg").write_text("not an image")
     paths = [tmp_path / "notes.jpg", save(tmp_path / "good.png", (200, 100, 0))]
-    broken = classify.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen")
+    broken = classification.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen")
     assert set(broken) == {paths[0]} and broken[paths[0]]
-    rows = json.loads((tmp_path / "seen" / classify.PREDICTIONS).read_text())
+    rows = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())
     assert [row["file_name"] for row in rows] == [str(paths[1])]
 
 
@@ -79,21 +81,21 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
 )
 def test_the_crop_is_the_middle_of_the_resized_picture(height, width, top, left):
     picture = np.random.default_rng(0).integers(0, 255, [height, width, 3]).astype(np.uint8)
-    seen = classify.input_of(picture, EXPERIMENT.data, 48)  # The short side is 64 already: nothing is resized.
+    seen = classification.input_of(picture, EXPERIMENT.data, 48)  # The short side is 64 already: nothing is resized.
     np.testing.assert_array_equal(seen, picture[top : top + 48, left : left + 48])
 
 
 def test_the_resized_long_side_is_rounded_down():
     picture = np.random.default_rng(0).integers(0, 255, [100, 151, 3]).astype(np.uint8)
     resized = np.asarray(Image.fromarray(picture).resize((96, 64), Image.Resampling.BILINEAR))  # 151 * 0.64 = 96.64
-    np.testing.assert_array_equal(classify.input_of(picture, EXPERIMENT.data, 48), resized[8:56, 24:72])
+    np.testing.assert_array_equal(classification.input_of(picture, EXPERIMENT.data, 48), resized[8:56, 24:72])
 
 
 @pytest.mark.parametrize("name, crop, reason", [("alexnet", 62, "at least 63"), ("resnet18", 65, "must not exceed")])
 def test_a_crop_that_cannot_be_is_refused(name, crop, reason):
     experiment = replace(EXPERIMENT, classifier=ClassifierConfig(name=name, crop=crop))
     with pytest.raises(ValueError, match=f"--classifier.crop={crop}: .*{reason}"):
-        limits.check(experiment)
+        validate.check(experiment)
 
 
 def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):
@@ -102,13 +104,13 @@ def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):
     checkpoints.save(workdir, 0, model, None, keep=1)
     info.save(workdir, dataset)
     experiment = flags.dumps(EXPERIMENT) + f"--workdir={workdir}\n"
-    (workdir / runs.FLAGFILE).write_text(experiment)
+    (workdir / folder.FLAGFILE).write_text(experiment)
     path = save(tmp_path / "photo.png", (200, 100, 0))
 
-    options = flags.load(predict.Prediction(images=str(path), out=str(tmp_path / "seen")), workdir / runs.FLAGFILE)
+    options = flags.load(predict.Prediction(images=str(path), out=str(tmp_path / "seen")), workdir / folder.FLAGFILE)
     predict.main(options)
     assert "1 of 1 images done: pictures and predictions.json are in" in capsys.readouterr().out
-    (row,) = json.loads((tmp_path / "seen" / classify.PREDICTIONS).read_text())
-    logits = model(classify.input_of(np.asarray(Image.open(path)), EXPERIMENT.data, 48)[None])[0].numpy()
+    (row,) = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())
+    logits = model(classification.input_of(np.asarray(Image.open(path)), EXPERIMENT.data, 48)[None])[0].numpy()
     expected = np.sort(np.exp(logits) / np.exp(logits).sum())[:0:-1]
     np.testing.assert_allclose([one["probability"] for one in row["classes"]], expected, atol=2e-6)

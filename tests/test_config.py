@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tfrecog import limits, schedules, tasks
-from tfrecog.cli import flags
+from tfrecog import tasks
+from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
 from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.training import schedules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Those of studies have flags beside: tests/test_study.py.
@@ -26,7 +27,7 @@ def changed(flag, value, base=None):
 
 
 def test_the_defaults_pass():
-    limits.check(Experiment())
+    validate.check(Experiment())
 
 
 @pytest.mark.parametrize(
@@ -66,15 +67,15 @@ def test_the_defaults_pass():
 )
 def test_a_value_that_cannot_work_is_answered_with_the_name_of_its_flag(flag, value):
     with pytest.raises(ValueError, match=rf"--{flag}="):
-        limits.check(changed(flag, value))
+        validate.check(changed(flag, value))
 
 
 @pytest.mark.parametrize(("name", "most"), [("mobilenet_v3_large", 6), ("resnet50", 5), ("keras_mobilenet_v2", 5)])
 def test_as_many_stages_can_be_frozen_as_the_network_has(name, most):
     base = changed("detector.backbone.name", name)
-    limits.check(changed("detector.backbone.frozen_stages", most, base))
+    validate.check(changed("detector.backbone.frozen_stages", most, base))
     with pytest.raises(ValueError, match=rf"--detector\.backbone\.frozen_stages={most + 1}: .* {most}, "):
-        limits.check(changed("detector.backbone.frozen_stages", most + 1, base))
+        validate.check(changed("detector.backbone.frozen_stages", most + 1, base))
 
 
 @pytest.mark.parametrize(
@@ -92,16 +93,16 @@ def test_as_many_stages_can_be_frozen_as_the_network_has(name, most):
 )
 def test_a_setting_that_would_be_ignored_is_refused(of, choice, flag, value):
     base = changed(f"detector.{of}", choice)
-    limits.check(base)
-    limits.check(changed(f"detector.{flag}", value))
+    validate.check(base)
+    validate.check(changed(f"detector.{flag}", value))
     with pytest.raises(ValueError, match=rf"--detector\.{flag}={value}: .*{choice}.*leave it at"):
-        limits.check(changed(f"detector.{flag}", value, base))
+        validate.check(changed(f"detector.{flag}", value, base))
 
 
 def test_all_wrong_values_are_named_at_once():
     wrong = replace(changed("data.flip", 2.0), schedule=replace(Experiment().schedule, epochs=-1.0))
     with pytest.raises(ValueError, match=r"(?s)data\.flip.*schedule\.epochs"):
-        limits.check(wrong)
+        validate.check(wrong)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +115,13 @@ def test_all_wrong_values_are_named_at_once():
     ],
 )
 def test_zero_is_allowed_where_it_has_a_meaning(flag, value):
-    limits.check(changed(flag, value))
+    validate.check(changed(flag, value))
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_flagfile_of_the_repository_is_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # From anywhere.
-    limits.check(flags.load(Experiment(), path))
+    validate.check(flags.load(Experiment(), path))
 
 
 def test_the_mask_recipe_is_the_faster_recipe_with_masks():

@@ -11,15 +11,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import equivariance, figures, variations
+from tfrecog import equivariance
 from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, ClassifierConfig, Experiment, SegmenterConfig
 from tfrecog.data import info
-from tfrecog.laboratory import classification, dense, detection, ends, measure, parts, report, rois, segmentation
-from tfrecog.laboratory.subject import Sample
-from tfrecog.models import classifier, fcn
+from tfrecog.drawing import figures
+from tfrecog.equivariance_lab import (
+    classification,
+    dense,
+    detection,
+    ends,
+    measure,
+    parts,
+    report,
+    rois,
+    segmentation,
+    transforms,
+)
+from tfrecog.equivariance_lab.subject import Sample
+from tfrecog.models import classifier
+from tfrecog.models.segmenter import fcn
 
-NOWHERE = variations.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
+NOWHERE = transforms.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
 
 
 def receptive_field(last=5):
@@ -103,7 +116,7 @@ def shifted(segmenter):
     """Measures of a segmenter's shifts by 8 and 4 pixels, without the edges that res3 sees."""
     picture = np.random.default_rng(2).uniform(0, 255, [192, 192, 3]).astype(np.float32)
     labels = np.random.default_rng(3).integers(1, 6, [192, 192])
-    shifts = dataclasses.replace(variations.BY_NAME["translation"], strengths=(8.0, 4.0, 0.5))
+    shifts = dataclasses.replace(transforms.BY_NAME["translation"], strengths=(8.0, 4.0, 0.5))
     margin = receptive_field(3) // 2 + 8
     rows, pictures = measure.measure(segmenter, [Sample(picture, "noise", labels)], [shifts], margin=margin)
     return {(row.strength, row.measure): row for row in rows}, pictures
@@ -210,7 +223,7 @@ def seen(found):
 
 def test_boxes_that_follow_are_found_and_others_are_extra(detector):
     picture = np.zeros([40, 60, 3], np.float32)
-    change = variations.translation(picture, 5, NOWHERE)
+    change = transforms.translation(picture, 5, NOWHERE)
     before = seen(objects([[10, 10, 20, 20], [10, 50, 20, 60], [25, 5, 35, 15]], [1, 1, 2], [0.9, 0.8, 0.7]))
     # The first follows, but for 2 pixels; the second has left the image; of the third the class changes.
     after = seen(objects([[10, 17, 20, 27], [25, 10, 35, 20]], [1, 1], [0.6, 0.7]))
@@ -226,7 +239,7 @@ def test_masks_and_keypoints_are_compared_where_they_should_be(detector):
     points = np.array([[[12.0, 14.0, 1.0], [18.0, 18.0, 1.0]]])
     one = dataclasses.replace(objects([[10, 10, 20, 20]], [1]), masks=mask, keypoints=points)
     moved = dataclasses.replace(objects([[10, 15, 20, 25]], [1]), masks=np.roll(mask, 5, 2), keypoints=points + 3)
-    change = variations.translation(picture, 5, NOWHERE)
+    change = transforms.translation(picture, 5, NOWHERE)
     found = detector.compare(seen(one), seen(moved), change)
     assert found["mask_iou"] == (1, 1)
     # Each moved by (3, 3) and should have moved by (0, 5).
@@ -234,7 +247,7 @@ def test_masks_and_keypoints_are_compared_where_they_should_be(detector):
 
 
 def test_ap_of_what_follows_is_1_and_what_left_does_not_count():
-    change = variations.translation(np.zeros([40, 60, 3], np.float32), 5, NOWHERE)
+    change = transforms.translation(np.zeros([40, 60, 3], np.float32), 5, NOWHERE)
     truth = detection.Truth(objects([[10, 10, 20, 20], [10, 50, 20, 60]], [1, 1]), np.zeros(2, bool))
     accuracy = detection.Ap50([info.Category("thing", 7)], 0.5)
     accuracy.add(seen(objects([[10, 15, 20, 25]], [1], [0.9])), Sample(None, "", truth), change)
@@ -246,7 +259,7 @@ def test_ap_of_what_follows_is_1_and_what_left_does_not_count():
 def test_a_map_moves_exactly_by_cells():
     values = np.random.default_rng(0).normal(size=[5, 8, 2]).astype(np.float32)
     one = dense.Map(values, stride=4, first=0.5)
-    moved = one.moved(variations.translation(np.zeros([20, 32, 3], np.float32), 8, NOWHERE).move)
+    moved = one.moved(transforms.translation(np.zeros([20, 32, 3], np.float32), 8, NOWHERE).move)
     np.testing.assert_array_equal(moved[:, 2:], values[:, :-2])
 
 

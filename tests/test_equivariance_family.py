@@ -9,15 +9,15 @@ import tensorflow as tf
 
 from pipelines import proposals, scenes
 from tests.models.test_family import FAST, SYSTEMS
-from tfrecog import equivariance, tasks, variations
-from tfrecog import proposals as kinds
+from tfrecog import equivariance, tasks
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
-from tfrecog.laboratory import detection, measure, rois, samples
-from tfrecog.selective_search import Options
+from tfrecog.equivariance_lab import detection, measure, rois, samples, transforms
+from tfrecog.proposals import methods as kinds
+from tfrecog.proposals.selective_search import Options
 
 GRID = Options(max=30)
-NOWHERE = variations.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
+NOWHERE = transforms.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def subject(request, experiment):
 
 
 def test_each_of_the_family_is_measured(subject, experiment):
-    shift = dataclasses.replace(variations.BY_NAME["translation"], strengths=(8.0,))
+    shift = dataclasses.replace(transforms.BY_NAME["translation"], strengths=(8.0,))
     rows, _ = measure.measure(subject, shown(experiment)[:1], [shift], floors=False)
     found = {(row.strength, row.measure): row.value for row in rows}
     assert found[0, "found"] == 1 and found[0, "centre_pixels"] == 0
@@ -77,7 +77,7 @@ def test_proposals_are_made_of_the_changed_image(experiment, monkeypatch):
         return np.float32([[1, 2, 3, 4]])
 
     monkeypatch.setattr(kinds, "of_words", lambda words: propose)
-    got, _ = batches(experiment, lambda image: variations.translation(image, 8, NOWHERE), moved=False)
+    got, _ = batches(experiment, lambda image: transforms.translation(image, 8, NOWHERE), moved=False)
     assert got.tolist() == [[1, 2, 3, 4]]
     ((picture,), image) = pictures, shown(experiment)[0].image
     np.testing.assert_array_equal(picture[:, 8:], image[:, :-8])
@@ -91,7 +91,7 @@ def test_unchanged_images_have_the_proposals_of_their_records(experiment):
 
 
 def test_proposals_move_as_the_image_does_where_that_is_asked_for(experiment):
-    got, own = batches(experiment, lambda image: variations.translation(image, 8, NOWHERE), moved=True)
+    got, own = batches(experiment, lambda image: transforms.translation(image, 8, NOWHERE), moved=True)
     expected = np.clip(own[:20] + np.array([0, 8, 0, 8]), 0, [64, 96, 64, 96])
     np.testing.assert_allclose(got, expected[expected[:, 3] > expected[:, 1]], atol=1e-3)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tfrecog import checkpoints, evaluate, inference, optimizer, replicas, tasks
+from tfrecog import evaluate, tasks
 from tfrecog.config import (
     BackboneConfig,
     BoxConfig,
@@ -28,8 +28,12 @@ from tfrecog.config import (
 )
 from tfrecog.data import index, info, records
 from tfrecog.evaluations.detection import DETECTIONS
+from tfrecog.inference import predictor
 from tfrecog.metrics import coco
-from tfrecog.tasks import relabelled
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
+from tfrecog.tasks import class_mapping
+from tfrecog.training import optimizer
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 # Landscape and portrait, larger and smaller than what they are resized to; 7 images, which no batch of 2..4 divides.
@@ -158,7 +162,7 @@ class Blind(Oracle):
 def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size, count):
     data = dataclasses.replace(experiment.data, eval_batch_size=batch_size)
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(), None, experiment, replicas.strategy(count), tmp_path)
+    numbers = evaluate.evaluate(Oracle(), None, experiment, distribution.strategy(count), tmp_path)
     assert set(numbers) == {f"{kind}_{name}" for kind in ("box", "mask") for name in coco.NUMBERS}
     assert numbers["box_AP"] == pytest.approx(1) and numbers["box_AR100"] == pytest.approx(1)
     # A pasted square of ones may be off by part of a pixel at each edge, of 15 pixels or more: IoU over 0.75.
@@ -215,7 +219,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_model_that_knows_the_keypoints_has_keypoint_ap_1(posed, tmp_path, count):
-    numbers = evaluate.evaluate(Posed(), None, posed, replicas.strategy(count), tmp_path)
+    numbers = evaluate.evaluate(Posed(), None, posed, distribution.strategy(count), tmp_path)
     assert numbers["keypoint_AP"] == numbers["box_AP"] == pytest.approx(1)
     rows = json.loads((tmp_path / DETECTIONS).read_text())
     seen = {tuple(row["bbox"]): np.reshape(row["keypoints"], [3, 3]) for row in rows}
@@ -277,11 +281,11 @@ def test_what_the_evaluation_of_keypoints_needs_is_named_before_any_image_is_rea
     info.save(tmp_path, dataset)
     data = dataclasses.replace(posed.data, records=str(tmp_path))
     with pytest.raises(ValueError, match=message):
-        evaluate.evaluate(None, None, dataclasses.replace(posed, data=data), replicas.strategy(1))
+        evaluate.evaluate(None, None, dataclasses.replace(posed, data=data), distribution.strategy(1))
 
 
 def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):
-    numbers = evaluate.evaluate(Blind(), None, experiment, replicas.strategy(1), tmp_path)
+    numbers = evaluate.evaluate(Blind(), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == numbers["mask_AP"] == 0
     assert json.loads((tmp_path / DETECTIONS).read_text()) == []
 
@@ -292,14 +296,14 @@ def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
             super().__init__()
             self.boxes = np.where(self.labels[..., None] > 0, np.float32([-50, -60, 900, 950]), 0)
 
-    evaluate.evaluate(Outside(), None, experiment, replicas.strategy(1), tmp_path)
+    evaluate.evaluate(Outside(), None, experiment, distribution.strategy(1), tmp_path)
     sizes = {int(record.source_id): (record.width, record.height) for record in SCENES}
     for row in json.loads((tmp_path / DETECTIONS).read_text()):
         assert row["bbox"] == [0, 0, *sizes[row["image_id"]]]
 
 
 def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, tmp_path):
-    evaluate.evaluate(Oracle(), None, experiment, replicas.strategy(1), tmp_path)
+    evaluate.evaluate(Oracle(), None, experiment, distribution.strategy(1), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     class Broken(Oracle):
@@ -308,7 +312,7 @@ def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, t
             return found | {"labels": tf.where(found["labels"] > 0, 99, 0)}  # No such class.
 
     with pytest.raises(IndexError):
-        evaluate.evaluate(Broken(), None, experiment, replicas.strategy(1), tmp_path)
+        evaluate.evaluate(Broken(), None, experiment, distribution.strategy(1), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -318,14 +322,14 @@ def test_boxes_alone_are_evaluated_where_the_detector_has_no_masks(experiment, t
             return {name: value for name, value in super().predict(model, batch).items() if name != "masks"}
 
     experiment = dataclasses.replace(experiment, detector=DetectorConfig(masks=False))
-    numbers = evaluate.evaluate(Boxes(), None, experiment, replicas.strategy(1), tmp_path)
+    numbers = evaluate.evaluate(Boxes(), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1) and not any(name.startswith("mask") for name in numbers)
     assert "segmentation" not in (tmp_path / DETECTIONS).read_text()
 
 
 def test_without_a_folder_nothing_is_written(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert evaluate.evaluate(Oracle(), None, experiment, replicas.strategy(1))["box_AP"] == pytest.approx(1)
+    assert evaluate.evaluate(Oracle(), None, experiment, distribution.strategy(1))["box_AP"] == pytest.approx(1)
     assert not list(tmp_path.iterdir())
 
 
@@ -333,7 +337,7 @@ def test_records_with_the_same_source_id_are_different_images(experiment, tmp_pa
     scenes = [dataclasses.replace(record, source_id="0") for record in SCENES]
     data = dataclasses.replace(experiment.data, records=str(write_records(tmp_path, scenes)))
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(scenes), None, experiment, replicas.strategy(1))
+    numbers = evaluate.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1))
     assert numbers["box_AP"] == pytest.approx(1)
 
 
@@ -414,8 +418,8 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
             found = super().predict(model, batch)
             return found | {"labels": tf.gather([2, 3, 1], found["labels"]), "scores": found["scores"] + 0.05}
 
-    task = relabelled.Relabelled(Wider(), CATEGORIES)
-    numbers = evaluate.evaluate(task, None, experiment, replicas.strategy(1), tmp_path)
+    task = class_mapping.Relabelled(Wider(), CATEGORIES)
+    numbers = evaluate.evaluate(task, None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     written = json.loads((tmp_path / DETECTIONS).read_text())
     assert {row["category_id"] for row in written} == {17, 3}, "the ids are those of the records"
@@ -426,7 +430,7 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
 def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experiment, tmp_path, batch_size):
     data = dataclasses.replace(experiment.data, tight=True, eval_batch_size=batch_size)
     tight = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(), None, tight, replicas.strategy(1), tmp_path)
+    numbers = evaluate.evaluate(Oracle(), None, tight, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     assert json.loads((tmp_path / evaluate.METRICS).read_text())["images"] == len(SCENES)
 
@@ -458,7 +462,7 @@ def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\na stack trace")
 
     fail.experimental_get_tracing_count = lambda: 0
-    monkeypatch.setattr(inference, "_predictor", lambda *_: fail)
+    monkeypatch.setattr(predictor, "_predictor", lambda *_: fail)
     with pytest.raises(SystemExit, match=r"(?s)out of memory: .*\(OOM when allocating\).*--data\.eval_short_side"):
         evaluate.main(evaluate.Evaluation(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))
 

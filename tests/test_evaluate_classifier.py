@@ -11,11 +11,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import checkpoints, evaluate, replicas, tasks
+from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info, read, records
 from tfrecog.evaluations import classification, confusion, mistakes
-from tfrecog.tasks import relabelled
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
+from tfrecog.tasks import class_mapping
 
 NAMES = ("black", "dark, very", "dim", "gray", "pale", "white")
 CATEGORIES = tuple(info.Category(name, 10 + i, key=f"n{i:08d}") for i, name in enumerate(NAMES))
@@ -68,7 +70,7 @@ class Gray:
 
 
 def evaluated(folder, out=None, replica=1, batch_size=3, task=None):
-    strategy = replicas.strategy(replica)
+    strategy = distribution.strategy(replica)
     return evaluate.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out)
 
 
@@ -152,7 +154,7 @@ def test_records_of_some_classes_are_measured_among_those(tmp_path):
     some = (info.Category("weiß", 1, key=CATEGORIES[5].key), info.Category("pale", 2), info.Category("n00000000", 3))
     # The gray 4 is not one of them: it is nearest to "pale" (5). And 2 is nearest to black (1).
     write_records(tmp_path, [1, 2, 3, 2, 3], [6, 5, 1, 4, 2], some)
-    numbers = evaluated(tmp_path, tmp_path, task=relabelled.Relabelled(Gray(), some))
+    numbers = evaluated(tmp_path, tmp_path, task=class_mapping.Relabelled(Gray(), some))
     assert numbers == {"top1": 1.0, "error": 0.0}
     with open(tmp_path / classification.PREDICTIONS, encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
@@ -161,9 +163,9 @@ def test_records_of_some_classes_are_measured_among_those(tmp_path):
 
 def test_classes_that_the_run_does_not_know_are_refused():
     with pytest.raises(ValueError, match=r"1 classes that the run was not trained on: emu\. It knows 6: black, "):
-        relabelled.Relabelled(Gray(), (CATEGORIES[0], info.Category("emu", 5)))
+        class_mapping.Relabelled(Gray(), (CATEGORIES[0], info.Category("emu", 5)))
     with pytest.raises(ValueError, match="several classes that are one to the run: black, n00000000"):
-        relabelled.Relabelled(Gray(), (CATEGORIES[0], info.Category("n00000000", 5)))
+        class_mapping.Relabelled(Gray(), (CATEGORIES[0], info.Category("n00000000", 5)))
 
 
 def test_a_network_that_says_nan_is_wrong_and_told(folder, tmp_path, capsys):

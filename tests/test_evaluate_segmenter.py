@@ -11,11 +11,14 @@ import pytest
 from PIL import Image
 
 from tests import gray_maps
-from tfrecog import checkpoints, evaluate, inference, replicas
+from tfrecog import evaluate
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.data import info, records
 from tfrecog.evaluations import confusion, segmentation, worst
-from tfrecog.tasks import relabelled
+from tfrecog.inference import predictor
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
+from tfrecog.tasks import class_mapping
 
 PAIRS = gray_maps.maps()
 NAMES, CATEGORIES = gray_maps.NAMES, gray_maps.CATEGORIES
@@ -28,7 +31,7 @@ def experiment_of(folder, batch_size=2):
 
 
 def evaluated(folder, out=None, replica=1, batch_size=2, task=None):
-    strategy = replicas.strategy(replica)
+    strategy = distribution.strategy(replica)
     return evaluate.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
 
 
@@ -68,9 +71,9 @@ def test_every_pixel_of_every_image_counts_once_at_its_own_size(folder, replica,
 @pytest.mark.parametrize("replica, looked_at", [(1, 7), (2, 10)])
 def test_no_more_fillers_are_looked_at_than_the_replicas_need(folder, replica, looked_at, monkeypatch):
     # The sizes of the seven images are there 3, 2, 1 and 1 times; two replicas look at 4, 2, 2 and 2.
-    sizes, share = [], replicas.share
+    sizes, share = [], distribution.share
     monkeypatch.setattr(
-        replicas, "share", lambda strategy, batch: sizes.append(len(batch["valid"])) or share(strategy, batch)
+        distribution, "share", lambda strategy, batch: sizes.append(len(batch["valid"])) or share(strategy, batch)
     )
     assert evaluated(folder, None, replica, 64) == numbers_of(PAIRS)
     assert sum(sizes) == looked_at
@@ -160,7 +163,7 @@ def test_no_more_label_maps_are_in_memory_than_the_worst(tmp_path, monkeypatch):
             yield {"label_map": said}, {"record": row}
             most = max(most, sum(one() is not None for one in given))
 
-    monkeypatch.setattr(inference, "each", each)
+    monkeypatch.setattr(predictor, "each", each)
     assert evaluated(tmp_path, tmp_path) == numbers_of(pairs)
     assert 0 < most <= 3, "the one of now and that before"
 
@@ -169,7 +172,7 @@ def test_a_run_is_measured_on_records_of_some_of_its_classes_in_another_order(tm
     some = (info.Category("white", 1), info.Category("pale", 2), info.Category("black", 3))
     truth = np.array([[1, 1, 2, 3, 3, 0]], np.uint8)
     grays = np.array([[6, 1, 5, 1, 4, 4]], np.uint8)  # The last pixel does not count; the class 4 is none of the three.
-    task = relabelled.Relabelled(gray_maps.Gray(), some)
+    task = class_mapping.Relabelled(gray_maps.Gray(), some)
     numbers = evaluated(gray_maps.write(tmp_path, [(truth, grays)], some), tmp_path, task=task)
     # Their labels are 1, 3, 2, 3, none.
     assert numbers == numbers_of([(truth, np.array([[1, 3, 2, 3, 0, 0]]))], range(1, 4))
@@ -221,7 +224,7 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     experiment, workdir = experiment_of(tmp_path), tmp_path / "run"
     gray_maps.write(tmp_path, [(truth, grays[said]) for truth, said in pairs], some)
     info.save(workdir, gray_maps.Gray.info)
-    restored = (gray_maps.Gray(), None, replicas.strategy(1), "step-00000120", 120)
+    restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
     monkeypatch.setattr(evaluate, "restore", lambda *of: restored)
     fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     evaluate.main(evaluate.Evaluation(**fields | {"workdir": str(workdir)}))

@@ -10,12 +10,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import checkpoints, evaluate, inference, pictures, replicas, summaries
+from tfrecog import evaluate
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info, records
 from tfrecog.evaluations import errors, precision_recall
 from tfrecog.evaluations.detection import FILES, VOC_FILES
+from tfrecog.inference import predictor
 from tfrecog.metrics import coco, voc, voc_errors
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
+from tfrecog.training import progress as summaries
+from tfrecog.training import tensorboard_images
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 CAT, HARD, DOG = [10.0, 10, 50, 50], [10.0, 60, 50, 100], [60.0, 60, 90, 90]
@@ -73,7 +78,7 @@ def wrong():
 def evaluated(folder, task, out=None, metrics="auto", batch_size=2, replica=1, **options):
     data = DataConfig(records=str(folder), eval_batch_size=batch_size, eval_short_side=100, long_side=120)
     experiment = Experiment(data=data, metrics=metrics)
-    return evaluate.evaluate(task, None, experiment, replicas.strategy(replica), out, **options)
+    return evaluate.evaluate(task, None, experiment, distribution.strategy(replica), out, **options)
 
 
 def report_of(out):
@@ -218,7 +223,9 @@ def test_a_training_shows_vocs_number(tmp_path, capsys):
 
 def test_tensorboard_has_the_curves_and_the_errors_of_the_evaluation_before(folder, out):
     data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=100, long_side=120)
-    seen = pictures.predictions(wrong(), None, Experiment(workdir=str(out), data=data), replicas.strategy(1), 1)
+    seen = tensorboard_images.predictions(
+        wrong(), None, Experiment(workdir=str(out), data=data), distribution.strategy(1), 1
+    )
     assert set(seen) == {"predictions/0", "precision_recall", "errors"}
     with Image.open(out / errors.SHEET) as sheet:
         assert seen["errors"].shape == (sheet.height, sheet.width, 3)
@@ -237,7 +244,7 @@ class Slow:
         return {"rows": tf.ensure_shape(tf.numpy_function(wait, [batch["record"]], tf.int64), [None])}
 
 
-class Told(inference.Clock):
+class Told(predictor.Clock):
     """Keeps what it is told."""
 
     def __init__(self):
@@ -256,18 +263,18 @@ def batches(*sizes, height=8):
 
 
 def test_a_batch_counts_in_the_time_once_its_graph_is_there():
-    task, strategy, clock = Slow(), replicas.strategy(1), Told()
-    list(inference.each(task, None, strategy, batches(2, 2, 2, 4, 4), clock=clock))
+    task, strategy, clock = Slow(), distribution.strategy(1), Told()
+    list(predictor.each(task, None, strategy, batches(2, 2, 2, 4, 4), clock=clock))
     # The first of each shape builds a graph. Fillers, here all but one image, take as long as images.
     assert [images for _, images in clock.calls] == [2, 2, 4]
     assert all(seconds >= 0.04 for seconds, _ in clock.calls)
     assert clock.seconds_per_image >= 0.02  # Median of two batches of 2 and one of 4.
-    list(inference.each(task, None, strategy, batches(2), clock=clock))
+    list(predictor.each(task, None, strategy, batches(2), clock=clock))
     assert len(clock.calls) == 4, "the graph of an evaluation before serves"
 
 
 def test_the_time_of_an_image_is_the_median_and_unknown_without_a_second_batch(folder, tmp_path):
-    clock = inference.Clock()
+    clock = predictor.Clock()
     assert clock.seconds_per_image is None
     for seconds in (1.0, 100.0, 2.0):
         clock.add(seconds, 4)

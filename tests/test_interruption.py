@@ -10,7 +10,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tfrecog import interruption
+from tfrecog.cli import signals
 
 
 class Slow(keras.layers.Layer):
@@ -33,7 +33,7 @@ def handlers():
 def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
     layer = Slow()
     call = tf.function(layer) if traced else layer
-    with pytest.raises(SystemExit) as ended, interruption.told():
+    with pytest.raises(SystemExit) as ended, signals.told():
         call(tf.zeros([1, 2]))
     assert ended.value.code == 128 + signal.SIGTERM
     assert "stopped; nothing is left half written" in capsys.readouterr().err
@@ -42,8 +42,8 @@ def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])
 def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
     code = (
-        "import sys; from tfrecog import interruption\n"
-        f"with interruption.told(): sys.stdin.read(), [print('line', n) for n in range({lines})]"
+        "import sys; from tfrecog.cli import signals\n"
+        f"with signals.told(): sys.stdin.read(), [print('line', n) for n in range({lines})]"
     )
     command = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -61,5 +61,5 @@ def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
 
 
 def test_another_pipe_that_breaks_is_not_taken_for_the_reader():
-    with pytest.raises(BrokenPipeError, match="a worker's"), interruption.told():
+    with pytest.raises(BrokenPipeError, match="a worker's"), signals.told():
         raise BrokenPipeError("a worker's")

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import replicas
 from tfrecog.config import OptimConfig
-from tfrecog.optimizer import Optimizer, decays
+from tfrecog.runtime import distribution
+from tfrecog.training.optimizer import Optimizer, decays
 
 PLAIN = OptimConfig(momentum=0.9, weight_decay=0.0, clip_norm=0.0)
 
 
 def trajectory(config, start, gradients, rates, strategy=None, name="kernel"):
     """Values of one variable after each of a sequence of steps; gradients[step][replica]."""
-    strategy = strategy or replicas.strategy(1)
+    strategy = strategy or distribution.strategy(1)
     with strategy.scope():
         variable = keras.Variable(np.float32(start), name=name)
         optimizer = Optimizer([variable], config)
@@ -26,7 +26,9 @@ def trajectory(config, start, gradients, rates, strategy=None, name="kernel"):
     values = []
     for count, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
         batch = {"gradient": tf.constant(np.stack(gradient), tf.float32)}
-        step(replicas.share(strategy, batch)["gradient"], tf.constant(rate, tf.float32), tf.constant(count, tf.int64))
+        step(
+            distribution.share(strategy, batch)["gradient"], tf.constant(rate, tf.float32), tf.constant(count, tf.int64)
+        )
         values.append(variable.numpy())
     return np.array(values)
 
@@ -155,7 +157,7 @@ def test_the_sequence_is_that_of_keras_on_any_number_of_replicas(rule, count):
     start, gradients, rates = numbers()
     config = OptimConfig(**{"momentum": 0.9, "weight_decay": 0.0, **options})
     parts = [[gradient] if count == 1 else [0.25 * gradient, 0.75 * gradient] for gradient in gradients]
-    found = trajectory(config, start, parts, rates, replicas.strategy(count))
+    found = trajectory(config, start, parts, rates, distribution.strategy(count))
     np.testing.assert_allclose(found, of_keras(make(), start, gradients, rates), rtol=1e-5, atol=1e-5)
 
 
@@ -180,7 +182,7 @@ def test_lars_moves_a_weight_by_a_share_of_its_norm(count):
     config = OptimConfig(name="lars", momentum=0.9, trust=0.02, weight_decay=0.01)
     parts = [[gradient / count] * count for gradient in gradients]
     np.testing.assert_allclose(
-        trajectory(config, start, parts, rates, replicas.strategy(count)), want, rtol=1e-5, atol=1e-6
+        trajectory(config, start, parts, rates, distribution.strategy(count)), want, rtol=1e-5, atol=1e-6
     )
 
 

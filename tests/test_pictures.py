@@ -8,10 +8,12 @@ from PIL import Image
 
 from pipelines import digits, scenes
 from tests import gray_maps
-from tfrecog import draw, pictures, replicas
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data import index, info, records
+from tfrecog.drawing import annotations
 from tfrecog.evaluations import worst
+from tfrecog.runtime import distribution
+from tfrecog.training import tensorboard_images
 
 COUNT, SLOTS = 3, 6
 
@@ -37,7 +39,7 @@ class Knowing:
 
         boxes, labels = (padded([getattr(one, name) for one in self.truth]) for name in ("boxes", "labels"))
         points = padded([one.keypoints for one in self.truth])
-        scores = tf.where(points[..., 2:] > 0, self.score, draw.MIN_KEYPOINT_SCORE - 1)
+        scores = tf.where(points[..., 2:] > 0, self.score, annotations.MIN_KEYPOINT_SCORE - 1)
         rows, scale = batch["record"], batch["scale"]
         return {
             "boxes": tf.gather(boxes, rows) * tf.tile(scale, [1, 2])[:, None],
@@ -50,18 +52,18 @@ class Knowing:
 def halves(folder, task, keypoints=True):
     data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=128, long_side=160)
     experiment = Experiment(data=data, detector=DetectorConfig(keypoints=keypoints))
-    made = pictures.predictions(task, None, experiment, replicas.strategy(1), COUNT)
+    made = tensorboard_images.predictions(task, None, experiment, distribution.strategy(1), COUNT)
     assert list(made) == [f"predictions/{i}" for i in range(COUNT)]
     return [np.split(picture, 2, axis=1) for picture in made.values()]
 
 
 def sides(picture):
     """Where a picture has the colours of left and of right keypoints."""
-    return [(picture == rgb).all(-1) for rgb in (draw.LEFT, draw.RIGHT)]
+    return [(picture == rgb).all(-1) for rgb in (annotations.LEFT, annotations.RIGHT)]
 
 
 def test_a_model_that_knows_the_keypoints_has_the_skeletons_of_the_truth(folder):
-    for want, got in halves(folder, Knowing(folder, score=draw.MIN_KEYPOINT_SCORE + 1)):
+    for want, got in halves(folder, Knowing(folder, score=annotations.MIN_KEYPOINT_SCORE + 1)):
         for there, here in zip(sides(want), sides(got), strict=True):
             assert there.sum() > 20
             # Labels of detections are longer, and cover a little of what is below them.
@@ -69,7 +71,7 @@ def test_a_model_that_knows_the_keypoints_has_the_skeletons_of_the_truth(folder)
 
 
 def test_keypoints_that_the_model_is_not_sure_of_are_not_in_its_half(folder):
-    for want, got in halves(folder, Knowing(folder, score=draw.MIN_KEYPOINT_SCORE - 1)):
+    for want, got in halves(folder, Knowing(folder, score=annotations.MIN_KEYPOINT_SCORE - 1)):
         assert all(side.any() for side in sides(want)) and not any(side.any() for side in sides(got))
 
 
@@ -106,29 +108,33 @@ class Eye:
 @pytest.mark.parametrize("replica", [1, 2])
 def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_not(grays, replica, monkeypatch):
     sheets = []
-    monkeypatch.setattr(draw, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
+    monkeypatch.setattr(annotations, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
     experiment = Experiment(
         task="classification",
         workdir=str(grays),
         data=DataConfig(records=str(grays), eval_short_side=16),
         classifier=ClassifierConfig(crop=16),
     )
-    pictures.classified(Eye(), keras.Sequential(), experiment, replicas.strategy(replica), 3)
+    tensorboard_images.classified(Eye(), keras.Sequential(), experiment, distribution.strategy(replica), 3)
     ((shown, captions),) = sheets
     # Three of nine, from the first to the last.
     assert [round(float(picture[50:60, 50:60].mean())) for picture in shown] == [40, 120, 200]
-    assert [tuple(picture[0, 0]) for picture in shown] == [pictures.RIGHT, pictures.RIGHT, pictures.WRONG]
+    assert [tuple(picture[0, 0]) for picture in shown] == [
+        tensorboard_images.RIGHT,
+        tensorboard_images.RIGHT,
+        tensorboard_images.WRONG,
+    ]
     assert captions == ["black (100%)", "dark (100%)", "black (0%)\nsaid bright (100%)"]
 
 
 def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monkeypatch):
     sheets = []
-    monkeypatch.setattr(draw, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
+    monkeypatch.setattr(annotations, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
     image = np.random.default_rng(0).uniform(-20, 280, [20, 8, 8, 3])
     batch = {"image": image, "label": np.arange(20) % 4}
-    pictures.inputs(batch, GRAYS)
-    pictures.inputs(batch | {"other": np.full(20, 2), "share": np.full(20, 0.75)}, GRAYS)
-    pictures.inputs({"image": image}, GRAYS)
+    tensorboard_images.inputs(batch, GRAYS)
+    tensorboard_images.inputs(batch | {"other": np.full(20, 2), "share": np.full(20, 0.75)}, GRAYS)
+    tensorboard_images.inputs({"image": image}, GRAYS)
     np.testing.assert_array_equal(sheets[0][0], np.clip(np.round(image[:16]), 0, 255))
     assert sheets[0][1][:4] == ["(damaged)", *GRAYS]
     assert sheets[1][1][3] == "bright (75%)\ndark (25%)"
@@ -142,7 +148,7 @@ def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_pat
     pairs = gray_maps.maps()
     gray_maps.write(tmp_path, pairs)
     experiment = Experiment(task="segmentation", workdir=str(tmp_path), data=DataConfig(records=str(tmp_path)))
-    made = pictures.segmented(gray_maps.Gray(), None, experiment, replicas.strategy(replica), 3)
+    made = tensorboard_images.segmented(gray_maps.Gray(), None, experiment, distribution.strategy(replica), 3)
     assert set(made) == {"predictions"}
     # Three of seven, from the first to the last.
     assert [caption for *_, caption in shown[0]] == ["0.png", "3.png", "6.png"]
@@ -151,7 +157,7 @@ def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_pat
         np.testing.assert_array_equal(truth, pairs[row][0])
         np.testing.assert_array_equal(said, pairs[row][1])
     Image.new("RGB", (7, 5)).save(tmp_path / "confusion.png")
-    made = pictures.segmented(gray_maps.Gray(), None, experiment, replicas.strategy(replica), 1)
+    made = tensorboard_images.segmented(gray_maps.Gray(), None, experiment, distribution.strategy(replica), 1)
     assert made["confusion"].shape == (5, 7, 3), "of the evaluation before"
 
 
@@ -167,7 +173,7 @@ def test_a_row_of_label_maps_is_picture_truth_and_what_was_said():
 def test_the_inputs_of_a_segmenter_have_their_label_maps_over_them():
     image = np.full([2, 40, 60, 3], 100.0)
     labels = np.stack([np.full([40, 60], 4), np.zeros([40, 60], int)])
-    sheet = pictures.inputs({"image": image, "label_map": labels}, gray_maps.NAMES, colours=gray_maps.COLOURS)
+    sheet = tensorboard_images.inputs({"image": image, "label_map": labels}, gray_maps.NAMES, colours=gray_maps.COLOURS)
     green = (np.abs(sheet.astype(int) - (50, 178, 50)).max(-1) <= 1).sum()
     assert 40 * 60 * 0.95 < green < 40 * 60 * 1.05
     # Of the other nothing counts: it is black and dark gray, half by half.
@@ -181,8 +187,11 @@ def test_the_filters_are_the_kernels_of_the_first_layer_from_dark_to_bright():
         layer.built = True
         return layer
 
-    colour = pictures.filters(first((7, 7, 3, 10)))
-    gray = pictures.filters(first((5, 5, 12)))
+    colour = tensorboard_images.filters(first((7, 7, 3, 10)))
+    gray = tensorboard_images.filters(first((5, 5, 12)))
     assert colour.shape[0] > 2 * 42 and len(np.unique(colour[..., 0])) > 50  # Two rows of eight and of two.
     assert (gray.min(), gray.max()) == (0, 255) and (gray.std(axis=-1) == 0).all()
-    assert pictures.filters(first((30, 10))) is None and pictures.filters(first((3, 3, 64, 64))) is None
+    assert (
+        tensorboard_images.filters(first((30, 10))) is None
+        and tensorboard_images.filters(first((3, 3, 64, 64))) is None
+    )

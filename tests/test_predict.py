@@ -8,10 +8,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import draw, evaluate, photos, predict, proposals
+from tfrecog import evaluate, predict
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import detection, index, info, records
+from tfrecog.drawing import annotations
 from tfrecog.evaluations.detection import DETECTIONS
+from tfrecog.inference import image_files
+from tfrecog.proposals import methods
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 RED = (220, 20, 20)
@@ -72,7 +75,7 @@ class CornerFinder(RedFinder):
     """Its keypoints are the lower corners of the rectangle, with scores around the one from which they are drawn."""
 
     def __init__(self, *above):
-        self.scores = [draw.MIN_KEYPOINT_SCORE + one for one in above]
+        self.scores = [annotations.MIN_KEYPOINT_SCORE + one for one in above]
 
     def predict(self, model, batch):
         found = super().predict(model, batch)
@@ -92,7 +95,7 @@ def test_keypoints_are_written_and_the_sure_ones_drawn(tmp_path, prediction, str
     assert row["keypoint_scores"] == task.scores
     x, y = map(round, row["keypoints"][:2])
     around = np.asarray(Image.open(tmp_path / "seen" / "a.jpg"))[y - 6 : y + 7, x - 6 : x + 7].astype(int)
-    green = abs(around - draw.LEFT).max(axis=-1) < 60  # JPEG changes colours a little.
+    green = abs(around - annotations.LEFT).max(axis=-1) < 60  # JPEG changes colours a little.
     assert green.any() == (above[0] > 0)
 
 
@@ -173,7 +176,7 @@ def test_pictures_of_every_colour_mode_are_rgb(tmp_path, mode):
         Image.fromarray(np.full([20, 30], 0xCCCC, np.uint16)).save(path)
     else:
         Image.new("RGB", (30, 20), (204, 204, 204)).convert(mode).save(path)
-    pixels = photos.load(path)
+    pixels = image_files.load(path)
     assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
     if mode != "1":  # Two colours only: grey is dithered.
         np.testing.assert_allclose(pixels, 204, atol=3)  # 204 is in the palette of mode P.
@@ -184,13 +187,13 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
         save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
     (tmp_path / "notes.txt").touch()
     monkeypatch.chdir(tmp_path)
-    names = lambda images: [str(path) for path in photos.find(images)]  # noqa: E731
+    names = lambda images: [str(path) for path in image_files.find(images)]  # noqa: E731
     assert names("*.jpg") == ["b.jpg", "with, comma.jpg"]
     assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg", "with, comma.jpg"]
     assert names(".") == ["a.PNG", "b.jpg", "with, comma.jpg"]
     assert names("sub,b.jpg, sub/*") == ["sub/c.jpg", "b.jpg"]
     assert names("with, comma.jpg") == ["with, comma.jpg"]
-    assert [str(path) for path in photos.among(["with, comma.jpg", "sub"])] == ["with, comma.jpg", "sub/c.jpg"]
+    assert [str(path) for path in image_files.among(["with, comma.jpg", "sub"])] == ["with, comma.jpg", "sub/c.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -200,12 +203,12 @@ def test_nothing_to_see_is_a_clear_error(tmp_path, monkeypatch, images, message)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
-        photos.find(images)
+        image_files.find(images)
 
 
 def test_two_images_never_share_a_picture(tmp_path):
     paths = [tmp_path / name for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg", "b/2.png")]
-    pictures = photos.picture_paths(paths, tmp_path / "seen")
+    pictures = image_files.picture_paths(paths, tmp_path / "seen")
     assert [str(path.relative_to(tmp_path / "seen")) for path in pictures] == [
         "a/1.jpg", "b/1.jpg", "b/2.jpg.jpg", "b/2.png.jpg",
     ]  # fmt: skip
@@ -214,7 +217,7 @@ def test_two_images_never_share_a_picture(tmp_path):
 def test_a_photo_is_never_overwritten(tmp_path):
     path = save_picture(tmp_path / "a.jpg", 10, 10, (0, 0, 5, 5))
     with pytest.raises(ValueError, match="is one of the images"):
-        photos.picture_paths([path], tmp_path)
+        image_files.picture_paths([path], tmp_path)
 
 
 def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, strategy, monkeypatch):
@@ -243,7 +246,7 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     shard = "val-00000-of-00001.tfrecord"
     record = records.Record(
         path.read_bytes(), suffix, 70, 90, path.name, "0", np.zeros([0, 4], np.float32), np.zeros(0, np.int64), [],
-        np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.int64), proposals=proposals.grid(70, 90),
+        np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.int64), proposals=methods.grid(70, 90),
     )  # fmt: skip
     with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
         writer.write(records.encode(record))
@@ -251,8 +254,8 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     info.save(tmp_path, dataset)
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
     (expected,) = detection.evaluation(data, dataset, index.load(tmp_path, "val"), 1, proposals=True)
-    picture = photos.load(path)
-    got = predict.batch_of(picture, data, proposals.of_words("grid")(picture))
+    picture = image_files.load(path)
+    got = predict.batch_of(picture, data, methods.of_words("grid")(picture))
     assert got.keys() == expected.keys()
     for name in got:
         # Records keep proposals to the thousandth of a pixel.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pipelines import proposals as pipeline
 from pipelines import scenes
-from tfrecog import proposals, propose, tasks
+from tfrecog import propose, tasks
 from tfrecog.config import (
     BackboneConfig,
     BoxConfig,
@@ -18,6 +18,7 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data import index, info, records
+from tfrecog.proposals import methods
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def run(tmp_path_factory):
 
 def test_proposals_are_in_the_pixels_of_the_images_with_falling_scores(run):
     experiment, model, out, counts = run
-    found, source = proposals.load(out)
+    found, source = methods.load(out)
     assert list(found) == ["1", "2", "3"] and source == "RPN of a test"
     assert counts == [len(one.boxes) for one in found.values()] and max(counts) == 15
     with np.load(out) as file:

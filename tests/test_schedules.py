@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import schedules
 from tfrecog.config import OptimConfig, ScheduleConfig
+from tfrecog.training import schedules
 
 PLAIN = ScheduleConfig(epochs=12.0, warmup_epochs=0.0, warmup_factor=0.001, drop_epochs=(8.0, 11.0), drop_factor=0.1)
 

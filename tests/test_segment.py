@@ -9,9 +9,12 @@ import pytest
 from PIL import Image
 
 from tests import gray_maps
-from tfrecog import draw, evaluate, photos, predict, replicas, segment
+from tfrecog import evaluate, predict
 from tfrecog.config import DataConfig
 from tfrecog.data import info
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files, segmentation
+from tfrecog.runtime import distribution
 
 STEP = gray_maps.STEP
 
@@ -28,8 +31,8 @@ def labels():
 
 
 def seen(paths, out, task=None, min_side=0):
-    broken = segment.predict(task or gray_maps.Gray(), None, paths, out, min_side)
-    return broken, json.loads((out / segment.PREDICTIONS).read_text())
+    broken = segmentation.predict(task or gray_maps.Gray(), None, paths, out, min_side)
+    return broken, json.loads((out / segmentation.PREDICTIONS).read_text())
 
 
 def test_a_label_map_is_a_palette_picture_of_the_ids_in_the_colours_of_the_classes(tmp_path, labels):
@@ -40,7 +43,7 @@ def test_a_label_map_is_a_palette_picture_of_the_ids_in_the_colours_of_the_class
         assert picture.mode == "P"
         np.testing.assert_array_equal(np.asarray(picture), 10 * (labels - 1))  # The ids are 0, 10, ..., 50.
         colours = np.asarray(picture.convert("RGB"))
-    want = [one or draw.class_colour(i) for i, one in enumerate(gray_maps.COLOURS, 1)]
+    want = [one or annotations.class_colour(i) for i, one in enumerate(gray_maps.COLOURS, 1)]
     np.testing.assert_array_equal(colours, np.array(want)[labels - 1])
     assert report["values"] == "category_id"
     assert report["categories"][1] == {"value": 10, "category_id": 10, "category_name": "dark, very"}
@@ -115,20 +118,20 @@ def test_a_label_map_never_overwrites_an_image(tmp_path):
     folder = tmp_path / "label_maps"
     folder.mkdir()
     with pytest.raises(ValueError, match="would be overwritten"):
-        segment.files([save(folder / "a.png", [[1]])], tmp_path)
+        segmentation.files([save(folder / "a.png", [[1]])], tmp_path)
     paths = [save(tmp_path / "a.png", [[1]]), save(tmp_path / "a.jpg", [[1]])]
-    pictures, label_maps = segment.files(paths, tmp_path / "seen")
+    pictures, label_maps = segmentation.files(paths, tmp_path / "seen")
     assert len({*pictures, *label_maps}) == 4, "two images of one name share nothing"
 
 
 def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
-    restored = (gray_maps.Gray(), None, replicas.strategy(1), "step-00000120", 120)
+    restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
     monkeypatch.setattr(evaluate, "restore", lambda *of: restored)
     path, out = save(tmp_path / "photo.png", labels), str(tmp_path / "seen")
     options = predict.Prediction(task="segmentation", images=str(path), out=out, data=DataConfig(eval_short_side=0))
     predict.main(options)
     assert "1 of 1 images done: pictures, label_maps and predictions.json are in" in capsys.readouterr().out
-    drawn = photos.load(Path(out) / "photo.jpg")
+    drawn = image_files.load(Path(out) / "photo.jpg")
     assert drawn.shape[1] == 120 * 5 and drawn.shape[0] > 80 * 5, "no side is shorter than --draw_side=400"
 
     monkeypatch.setattr(evaluate, "restore", lambda *of: pytest.fail("reads the weights of what cannot be done"))

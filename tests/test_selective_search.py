@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from tfrecog import selective_search
-from tfrecog.selective_search import Options, Segments
+from tfrecog.proposals import selective_search
+from tfrecog.proposals.selective_search import Options, Segments
 
 BOXES = [[10, 12, 50, 60], [15, 90, 95, 140], [65, 20, 105, 70]]
 

@@ -17,10 +17,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import schedules, study, study_results, study_runs
+from tfrecog import study
 from tfrecog.cli import flags
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment, OptimConfig, ScheduleConfig, TrainConfig
 from tfrecog.data import info, records
+from tfrecog.studies import results as study_results
+from tfrecog.studies import runner
+from tfrecog.training import schedules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IMAGES = 12
@@ -144,14 +147,14 @@ def test_the_studies_of_the_repository_compare_what_they_say(folder, tmp_path, n
 # What became of its runs. A shell stands for the training.
 
 
-class Stand(study_runs.Run):
+class Stand(runner.Run):
     """A run whose training is a line of shell."""
 
     script: str = "true"
 
     def start(self):
         self.workdir.mkdir(parents=True, exist_ok=True)
-        with open(self.workdir / study_runs.LOG, "w") as log:
+        with open(self.workdir / runner.LOG, "w") as log:
             return subprocess.Popen(["bash", "-c", self.script], stdout=log, stderr=log, process_group=0)
 
 
@@ -175,7 +178,7 @@ def stand(workdir, script, name="a"):
 )
 def test_a_run_that_diverges_or_fails_is_noted_and_the_others_go_on(tmp_path, capsys, script, state, reason):
     first, second = stand(tmp_path, script), stand(tmp_path, "echo done", "b")
-    study_runs.train([first, second], jobs=1)
+    runner.train([first, second], jobs=1)
     assert (first.outcome["state"], second.outcome["state"]) == (state, "finished")
     assert first.outcome["reason"].startswith(reason)
     assert f"[1/2] a, seed 0: {state}" in capsys.readouterr().out
@@ -186,9 +189,9 @@ def test_what_is_finished_or_has_diverged_is_not_repeated_and_what_failed_is(tmp
     runs = [stand(tmp_path, "exit 0", name) for name in states]
     for run, state in zip(runs, states.values(), strict=True):
         run.workdir.mkdir()
-        (run.workdir / study_runs.OUTCOME).write_text(json.dumps({"state": state, "reason": "", "seconds": 1}))
+        (run.workdir / runner.OUTCOME).write_text(json.dumps({"state": state, "reason": "", "seconds": 1}))
     assert [run.state for run in runs] == list(states.values())
-    study_runs.train(runs, jobs=2)
+    runner.train(runs, jobs=2)
     assert [run.outcome["seconds"] == 1 for run in runs] == [True, True, False]
 
 
@@ -196,7 +199,7 @@ def test_a_finished_run_goes_on_if_it_is_to_be_longer_and_is_refused_if_it_is_an
     run = stand(tmp_path, "true")
     run.workdir.mkdir()
     (run.workdir / "experiment.flags").write_text(flags.dumps(run.experiment))
-    (run.workdir / study_runs.OUTCOME).write_text('{"state": "finished"}')
+    (run.workdir / runner.OUTCOME).write_text('{"state": "finished"}')
     assert run.state == "finished"
 
     def with_(section, **values):
@@ -214,7 +217,7 @@ def test_a_finished_run_goes_on_if_it_is_to_be_longer_and_is_refused_if_it_is_an
 def test_jobs_run_side_by_side_and_no_more_of_them(tmp_path):
     # Each notes when it begins and ends; of 4 with 2 jobs, never 3 are open.
     runs = [stand(tmp_path, f"echo + >> {tmp_path}/log; sleep 0.5; echo - >> {tmp_path}/log", str(i)) for i in range(4)]
-    study_runs.train(runs, jobs=2)
+    runner.train(runs, jobs=2)
     open_, most = 0, 0
     for line in (tmp_path / "log").read_text().split():
         open_ += 1 if line == "+" else -1
@@ -228,10 +231,11 @@ def test_a_signal_to_the_study_lets_its_runs_save_and_leaves_them_to_go_on(tmp_p
 import sys; sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / "tests")!r}]
 from pathlib import Path
 import test_study
-from tfrecog import interruption, study_runs
+from tfrecog.cli import signals
+from tfrecog.studies import runner
 script = "trap 'sleep 0.3; touch {tmp_path}/saved; exit 143' TERM; touch {tmp_path}/on; while :; do sleep 0.1; done"
-with interruption.told():
-    study_runs.train([test_study.stand(Path({str(tmp_path)!r}), script)], jobs=1)
+with signals.told():
+    runner.train([test_study.stand(Path({str(tmp_path)!r}), script)], jobs=1)
 """
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
@@ -251,7 +255,7 @@ def test_a_metric_that_no_run_measures_is_told_after_the_first_run_and_the_other
 
     quick, slow = stand(tmp_path, "true"), stand(tmp_path, "trap 'exit 143' TERM; while :; do sleep 0.1; done", "b")
     with pytest.raises(ValueError, match="no such metric"):
-        study_runs.train([quick, slow], jobs=2, finished=finished)
+        runner.train([quick, slow], jobs=2, finished=finished)
     assert (quick.state, slow.outcome) == ("finished", {})
 
 
@@ -262,7 +266,7 @@ def rows(*results, change="a", state="finished"):
     """Rows of a change, one a result, whose curves fall to it."""
     made = []
     for seed, result in enumerate(results):
-        run = study_runs.Run(change, seed, dataclasses.replace(Experiment(), workdir="/nowhere"), 2)
+        run = runner.Run(change, seed, dataclasses.replace(Experiment(), workdir="/nowhere"), 2)
         curves = {study_results.LOSS: {1: 2.0, 2: 1.0}, "top1_error": {2: result + 0.1, 4: result}}
         made.append(study_results.Row(run, state, {"top1_error": result}, curves))
     return made
@@ -281,7 +285,7 @@ def test_mean_and_deviation_are_of_the_sample_and_leave_out_what_is_missing():
 def test_a_result_is_the_median_of_the_last_evaluations_in_the_order_of_the_steps(tmp_path, monkeypatch, last, result):
     run = stand(tmp_path, "true")
     run.workdir.mkdir()
-    (run.workdir / study_runs.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1}))
+    (run.workdir / runner.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1}))
     # Of 0.9; of 0.2 and 0.9; of 0.7, 0.2 and 0.9, whose mean is 0.6.
     measured = {"evaluation/top1": {6: 0.9, 2: 0.7, 4: 0.2}}
     monkeypatch.setattr(study_results, "read_scalars", lambda workdir, total: measured)
@@ -292,7 +296,7 @@ def test_a_result_is_the_median_of_the_last_evaluations_in_the_order_of_the_step
 def test_times_are_of_the_run_and_of_its_metrics_json_and_are_shown_as_seconds(tmp_path, monkeypatch):
     run = stand(tmp_path, "true")
     run.workdir.mkdir()
-    (run.workdir / study_runs.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1234.4}))
+    (run.workdir / runner.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1234.4}))
     (run.workdir / "metrics.json").write_text(json.dumps({"metrics": {}, "test_seconds_per_image": 0.0321}))
     monkeypatch.setattr(study_results, "read_scalars", lambda workdir, total: {"evaluation/box_AP50": {2: 0.5}})
     metrics = ["box_AP50", "train_seconds", "test_seconds_per_image"]

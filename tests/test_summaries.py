@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfrecog import summaries
 from tfrecog.metrics import coco
+from tfrecog.training import progress as summaries
 
 
 def test_an_evaluation_is_said_in_one_line_with_the_ap_of_each_kind_that_was_measured(tmp_path, capsys):

@@ -7,10 +7,12 @@ import pytest
 
 from pipelines import proposals, scenes
 from tests.models.test_family import FAST
-from tfrecog import derived, evaluate, runs, svm, tasks
+from tfrecog import evaluate, svm, tasks
 from tfrecog.cli import flags
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
+from tfrecog.runs import derived
+from tfrecog.runs import folder as runs
 
 
 @pytest.fixture(scope="module")

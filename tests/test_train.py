@@ -15,11 +15,14 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from tests import tiny
-from tfrecog import banner, checkpoints, interruption, replicas, runs, schedules, train
-from tfrecog.cli import flags
+from tfrecog import train
+from tfrecog.cli import flags, signals
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data import read
 from tfrecog.data.info import Category, DatasetInfo, Split
+from tfrecog.runs import checkpoints, folder
+from tfrecog.runtime import distribution
+from tfrecog.training import schedules, startup_report
 
 INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
 
@@ -74,9 +77,9 @@ def test_two_replicas_train_as_one(straight, tmp_path):
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_path, signal_number, capsys):
     data = tiny.data(before=lambda step: step == 4 and os.kill(os.getpid(), signal_number))
-    with pytest.raises(interruption.Stopped) as stopped:
+    with pytest.raises(signals.Stopped) as stopped:
         train.run(tiny.Task(), tiny.experiment(tmp_path), data)
-    assert stopped.value.exit_status == 128 + signal_number
+    assert stopped.value.status == 128 + signal_number
     assert checkpoints.steps(tmp_path)[-1] == 5  # The step that was begun is finished: of index 4, the fifth.
     train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
     assert "continuing from the checkpoint of step 5 of 12" in capsys.readouterr().out
@@ -173,9 +176,9 @@ def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
 
 
 def test_the_banner_says_what_is_special_about_the_steps(tmp_path):
-    strategy, base = replicas.strategy(2), tiny.experiment(tmp_path, accumulation=2, precision="float16")
+    strategy, base = distribution.strategy(2), tiny.experiment(tmp_path, accumulation=2, precision="float16")
     base = replace(base, optim=replace(base.optim, ema=0.99), train=replace(base.train, steps_per_call=50))
-    text = banner.text(tiny.Task(), tiny.Task().build(), base, tiny.data(), strategy)
+    text = startup_report.text(tiny.Task(), tiny.Task().build(), base, tiny.data(), strategy)
     assert "8 images: 4 on each of 2 replicas (CPU), in 2 parts of 2" in text
     assert (
         "steps     the network computes in float16 (which a CPU emulates, slowly; bfloat16 is faster); 50 in a call; "
@@ -194,8 +197,8 @@ def test_tensorboard_gets_every_loss_term_and_the_rate(straight):
 
 def begun(tmp_path):
     """A resolved experiment whose workdir has a checkpoint."""
-    experiment = runs.resolve(replace(tiny.experiment(tmp_path), data=replace(Experiment().data, records="records")))
-    runs.begin(experiment, INFO)
+    experiment = folder.resolve(replace(tiny.experiment(tmp_path), data=replace(Experiment().data, records="records")))
+    folder.begin(experiment, INFO)
     (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
     return experiment
 
@@ -210,7 +213,7 @@ def test_other_flags_in_the_workdir_of_a_run_are_listed_with_both_values(tmp_pat
     experiment = begun(tmp_path)
     other = replace(experiment, optim=replace(experiment.optim, learning_rate=0.5, momentum=0.8))
     with pytest.raises(ValueError) as error:
-        runs.begin(other, INFO)
+        folder.begin(other, INFO)
     assert "--optim.learning_rate: 0.2 there, 0.5 now" in str(error.value)
     assert "--optim.momentum: 0.9 there, 0.8 now" in str(error.value)
     assert "another --workdir" in str(error.value)
@@ -220,22 +223,22 @@ def test_other_flags_in_the_workdir_of_a_run_are_listed_with_both_values(tmp_pat
 def test_harmless_flags_may_differ(tmp_path):
     experiment = begun(tmp_path)
     other = replace(experiment, train=replace(experiment.train, log_steps=1, replicas=2))
-    runs.begin(other, INFO)
+    folder.begin(other, INFO)
     assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
 
 
 def test_the_records_may_move_but_not_change(tmp_path):
     experiment = begun(tmp_path)
     moved = replace(experiment, data=replace(experiment.data, records="/elsewhere"))
-    runs.begin(moved, INFO)
+    folder.begin(moved, INFO)
     with pytest.raises(ValueError, match=r"--data\.records: /elsewhere there"):
-        runs.begin(experiment, replace(INFO, categories=(Category("dog", 1),)))
+        folder.begin(experiment, replace(INFO, categories=(Category("dog", 1),)))
 
 
 def test_flags_may_change_before_the_first_checkpoint(tmp_path):
     experiment = tiny.experiment(tmp_path)
-    runs.begin(experiment, INFO)
-    runs.begin(replace(experiment, optim=replace(experiment.optim, learning_rate=0.5)), INFO)
+    folder.begin(experiment, INFO)
+    folder.begin(replace(experiment, optim=replace(experiment.optim, learning_rate=0.5)), INFO)
 
 
 def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tmp_path):
@@ -244,10 +247,10 @@ def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tm
         backbone = replace(scratch.detector.backbone, **change)
         frozen = replace(scratch, detector=replace(scratch.detector, backbone=backbone))
         with pytest.raises(ValueError, match=rf"--detector\.backbone\.{flag}: .*--train\.start_from"):
-            runs.begin(frozen, INFO)
+            folder.begin(frozen, INFO)
         assert not (tmp_path / "run").exists()
     (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
-    runs.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO)
+    folder.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tm
 def test_frozen_norms_behind_a_random_backbone_or_a_learned_one_are_refused_too(
     tmp_path, section, more, weights, monkeypatch
 ):
-    monkeypatch.setattr(runs.keras_applications, "find", lambda backbone: None)
+    monkeypatch.setattr(folder.keras_applications, "find", lambda backbone: None)
     scratch = tiny.experiment(tmp_path / "run")
     detector = replace(scratch.detector, masks=True)
     if weights:
@@ -265,42 +268,42 @@ def test_frozen_norms_behind_a_random_backbone_or_a_learned_one_are_refused_too(
     heads = replace(getattr(detector, section), norm="frozen", **more)
     frozen = replace(scratch, detector=replace(detector, **{section: heads}))
     if more.get("layers") == 0:  # Nothing is there to be frozen.
-        runs.begin(frozen, INFO).close()
+        folder.begin(frozen, INFO).close()
         return
     with pytest.raises(ValueError, match=rf"--detector\.{section}\.norm=frozen: .*--detector\.{section}\.norm=group$"):
-        runs.begin(frozen, INFO)
+        folder.begin(frozen, INFO)
     assert not (tmp_path / "run").exists()
     (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
-    runs.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO).close()
+    folder.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO).close()
 
 
 @pytest.mark.parametrize("weights", ["", "imagenet"])
 def test_a_classifier_does_not_look_for_the_weights_of_a_detectors_backbone(weights):
     backbone = BackboneConfig("keras_mobilenet_v2", weights=weights)
     classifier = replace(Experiment(task="classification"), detector=DetectorConfig(backbone=backbone))
-    assert not runs.reads_backbone_weights(classifier)
+    assert not folder.reads_backbone_weights(classifier)
 
 
 def test_weights_to_start_from_that_are_not_there_are_an_error_before_anything_is_written(tmp_path):
     experiment = tiny.experiment(tmp_path / "run", start_from=str(tmp_path / "nowhere"))
     with pytest.raises(checkpoints.CheckpointError, match="no checkpoint at"):
-        runs.begin(experiment, INFO)
+        folder.begin(experiment, INFO)
     assert not (tmp_path / "run").exists()
 
 
 def test_one_process_at_a_time_trains_in_a_workdir(tmp_path):
     experiment = tiny.experiment(tmp_path)
-    with runs.begin(experiment, INFO), pytest.raises(ValueError, match="another process is training in"):
-        runs.begin(experiment, INFO)
-    runs.begin(experiment, INFO)
+    with folder.begin(experiment, INFO), pytest.raises(ValueError, match="another process is training in"):
+        folder.begin(experiment, INFO)
+    folder.begin(experiment, INFO)
 
 
 def test_records_with_other_images_than_the_run_was_begun_with_are_refused(tmp_path):
     experiment = begun(tmp_path)
     more = replace(INFO, splits={"train": Split(3, 3, 0, ("a",))})
     with pytest.raises(ValueError, match=r"other images in 'train' \(2 then, 3 now\).*--train\.start_from"):
-        runs.begin(experiment, more)
-    runs.begin(experiment, replace(INFO, splits=INFO.splits | {"val": Split(1, 1, 0, ("b",))}))
+        folder.begin(experiment, more)
+    folder.begin(experiment, replace(INFO, splits=INFO.splits | {"val": Split(1, 1, 0, ("b",))}))
 
 
 def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(tmp_path):
@@ -315,20 +318,20 @@ def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(
 
 @pytest.mark.parametrize(("images", "told"), [(16, False), (10, True)])
 def test_the_banner_tells_of_images_that_come_twice_in_an_epoch(tmp_path, images, told):
-    strategy = replicas.strategy(1)
+    strategy = distribution.strategy(1)
     data = replace(tiny.data(), steps_per_epoch=2, images=images)  # of 8: 16 are shown
-    text = banner.text(tiny.Task(), tiny.Task().build(), tiny.experiment(tmp_path), data, strategy)
+    text = startup_report.text(tiny.Task(), tiny.Task().build(), tiny.experiment(tmp_path), data, strategy)
     assert ("shows 16 images for 10" in text) == told
 
 
 def test_a_workdir_that_cannot_be_made_is_an_error_that_names_the_flag(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"--workdir=.*cannot write there"):
-        runs.begin(tiny.experiment(tmp_path / "file" / "run"), INFO)
+        folder.begin(tiny.experiment(tmp_path / "file" / "run"), INFO)
 
 
 def test_a_signal_between_the_save_and_the_stop_waits_for_the_next_step(tmp_path, monkeypatch):
-    class Late(interruption.Interruption):
+    class Late(signals.Interruption):
         """A signal that comes right after the first time that anyone has looked."""
 
         asked = 0
@@ -338,8 +341,8 @@ def test_a_signal_between_the_save_and_the_stop_waits_for_the_next_step(tmp_path
             self.asked += 1
             return signal.SIGTERM if self.asked > 1 else None
 
-    monkeypatch.setattr(interruption, "Interruption", Late)
-    with pytest.raises(interruption.Stopped):
+    monkeypatch.setattr(signals, "Interruption", Late)
+    with pytest.raises(signals.Stopped):
         train.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data())
     assert checkpoints.steps(tmp_path) == [2]
 
@@ -356,10 +359,10 @@ def test_an_evaluation_that_a_stop_has_prevented_is_made_up_for(tmp_path):
     def go(**hooks):
         train.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=1.0), tiny.data(**hooks), evaluate)
 
-    with pytest.raises(interruption.Stopped):  # in the step before the evaluation, of index 3
+    with pytest.raises(signals.Stopped):  # in the step before the evaluation, of index 3
         go(before=lambda step: step == 3 and os.kill(os.getpid(), signal.SIGTERM))
     assert seen == []
-    with pytest.raises(interruption.Stopped):
+    with pytest.raises(signals.Stopped):
         go()
     assert seen == [4, 8]
     go()

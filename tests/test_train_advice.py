@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.test_train_precision import dying
-from tfrecog import inference, memory, replicas, train
+from tfrecog import train
+from tfrecog.cli import out_of_memory
 from tfrecog.config import Experiment
+from tfrecog.inference import predictor
+from tfrecog.runtime import distribution
 
 FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[16,256,200,336]\nmore")
 
@@ -16,7 +19,7 @@ FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor 
 def advice(size=32, parts=1, count=2, **options):
     base = Experiment(**options)
     base = replace(base, data=replace(base.data, batch_size=size), train=replace(base.train, accumulation=parts))
-    return str(memory.in_training(FULL, {"image": tf.zeros([size, 8, 13, 3])}, base, count))
+    return str(out_of_memory.in_training(FULL, {"image": tf.zeros([size, 8, 13, 3])}, base, count))
 
 
 def test_the_error_says_what_ran_out_of_memory_and_what_to_lower():
@@ -45,7 +48,7 @@ def test_a_training_that_runs_out_of_memory_says_so(tmp_path, monkeypatch):
         raise FULL
 
     monkeypatch.setattr(train.TrainStep, "__call__", full)
-    with pytest.raises(memory.OutOfMemory, match="8 images on one replica: 8 at a time"):
+    with pytest.raises(out_of_memory.OutOfMemory, match="8 images on one replica: 8 at a time"):
         train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
 
 
@@ -55,8 +58,10 @@ def test_an_evaluation_that_runs_out_of_memory_says_so():
             raise FULL
 
     batch = {"image": tf.zeros([6, 4, 5, 3]), "valid": tf.fill([6], True)}
-    with pytest.raises(memory.OutOfMemory, match=r"(?s)6 images on one replica, of 4 x 5 .*--data\.eval_batch_size=3"):
-        list(inference.each(Full(), None, replicas.strategy(1), [batch]))
+    with pytest.raises(
+        out_of_memory.OutOfMemory, match=r"(?s)6 images on one replica, of 4 x 5 .*--data\.eval_batch_size=3"
+    ):
+        list(predictor.each(Full(), None, distribution.strategy(1), [batch]))
 
 
 def test_a_profile_is_there_after_its_last_step(tmp_path, capsys):

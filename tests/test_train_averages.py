@@ -10,8 +10,9 @@ import tensorflow as tf
 from tests import tiny
 from tests.test_train import assert_same, weights
 from tests.test_train_precision import dying
-from tfrecog import checkpoints, train, warm_start
-from tfrecog.averages import Averages
+from tfrecog import train
+from tfrecog.runs import checkpoints, warm_start
+from tfrecog.training.ema import Averages
 
 EMA = 0.6
 

@@ -15,8 +15,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import digits
-from tfrecog import checkpoints, evaluate, predict
+from tfrecog import evaluate, predict
 from tfrecog.cli import flags
+from tfrecog.runs import checkpoints
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = ("top", "bottom", "left", "right")

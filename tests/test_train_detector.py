@@ -14,10 +14,11 @@ import pytest
 import tensorflow as tf
 
 from pipelines import scenes
-from tfrecog import checkpoints, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
+from tfrecog.runs import checkpoints
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCRATCH = ("--detector.backbone.norm=group", "--detector.backbone.frozen_stages=0")

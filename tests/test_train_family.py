@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import proposals, scenes
-from tfrecog import checkpoints
+from tfrecog.runs import checkpoints
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPES = ("rcnn", "spp_net", "fast_rcnn", "faster_rcnn_zf")

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tfrecog import checkpoints, runs, train
+from tfrecog import train
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data.info import Category, DatasetInfo
-from tfrecog.models.keras_backbone import KerasBackbone
+from tfrecog.models.backbones.keras_backbone import KerasBackbone
+from tfrecog.runs import checkpoints
+from tfrecog.runs import folder as runs
 
 INFO = DatasetInfo((Category("thing", 1),), splits={})
 

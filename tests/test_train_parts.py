@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.test_train import assert_same, weights
-from tfrecog import checkpoints, interruption, limits, train
+from tfrecog import train
+from tfrecog.cli import signals, validate
 from tfrecog.config import ClassifierConfig, Experiment
 from tfrecog.data.batches import Data, in_calls
 from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.runs import checkpoints
 from tfrecog.tasks.classification import Classification
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -96,9 +98,9 @@ def test_replicas_and_parts_make_the_same_steps_and_print_the_same_loss(whole, t
 
 def main(workdir):
     """Trains on four replicas."""
-    from tfrecog import replicas
+    from tfrecog.runtime import distribution
 
-    replicas.reserve(4)
+    distribution.reserve(4)
     run(classifier(workdir, replicas=4), pictures())
 
 
@@ -116,9 +118,10 @@ def test_xla_really_compiles(tmp_path):
 
 def graph_of(task, experiment, batch):
     """The graph of a step."""
-    from tfrecog import replicas, step
+    from tfrecog.runtime import distribution
+    from tfrecog.training import step
 
-    strategy = replicas.strategy(experiment.train.replicas)
+    strategy = distribution.strategy(experiment.train.replicas)
     with strategy.scope():
         model = task.build()
         state = step.State(model, experiment.optim, experiment.train)
@@ -130,10 +133,10 @@ def graph_of(task, experiment, batch):
 def test_a_detector_and_synchronised_statistics_are_refused_by_xla():
     base = Experiment()
     with pytest.raises(ValueError, match=r"train\.jit_compile=True: XLA has no kernel"):
-        limits.check(replace(base, train=replace(base.train, jit_compile=True)))
+        validate.check(replace(base, train=replace(base.train, jit_compile=True)))
     digits = classifier("", jit_compile=True)
     with pytest.raises(ValueError, match=r"train\.jit_compile=True: .*sync_batch"):
-        limits.check(replace(digits, classifier=replace(digits.classifier, name="resnet18", norm="sync_batch")))
+        validate.check(replace(digits, classifier=replace(digits.classifier, name="resnet18", norm="sync_batch")))
 
 
 class Counted(tiny.Task):
@@ -227,7 +230,7 @@ def test_a_loss_that_is_not_finite_ends_the_call_at_its_step(singly, tmp_path):
 
 def test_a_signal_in_a_call_of_several_steps_waits_for_its_end(singly, tmp_path):
     experiment = tiny.experiment(tmp_path, steps_per_call=4, checkpoint_epochs=0.0)
-    with pytest.raises(interruption.Stopped):
+    with pytest.raises(signals.Stopped):
         train.run(
             tiny.Task(), experiment, tiny.data(before=lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))
         )

@@ -10,18 +10,21 @@ import tensorflow as tf
 from tests import tiny
 from tests.test_train import assert_same, weights
 from tests.test_train_parts import DIGITS, classifier, pictures, run
-from tfrecog import checkpoints, precision, replicas, step, train
+from tfrecog import train
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, MaskConfig, RpnConfig, TrainConfig
 from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution, mixed_precision
 from tfrecog.tasks.classification import Classification
 from tfrecog.tasks.detection import Detection
+from tfrecog.training import step
 
 KERNELS = {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}  # operations of a network's weights
 
 
 def take_step(task, experiment):
     """What takes its steps, and its model."""
-    strategy = replicas.strategy(1)
+    strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
         state = step.State(model, experiment.optim, experiment.train)
@@ -107,7 +110,7 @@ def test_a_checkpoint_of_16_bits_serves_32(tmp_path):
 
 
 def test_layers_made_elsewhere_keep_their_precision():
-    with precision.layers("bfloat16"):
+    with mixed_precision.layers("bfloat16"):
         inside = keras.layers.Dense(1)
     assert (inside.compute_dtype, inside.variable_dtype) == ("bfloat16", "float32")
     assert keras.layers.Dense(1).compute_dtype == "float32"
@@ -130,7 +133,7 @@ class Square(tiny.Task):
 
 
 def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(precision, "PATIENCE", 5)
+    monkeypatch.setattr(mixed_precision, "PATIENCE", 5)
     experiment = tiny.experiment(tmp_path, precision="float16", log_steps=1)
     train.run(Square(), experiment, overflowing({3}))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
@@ -140,7 +143,7 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
     # The same run where the update of that step is left out; a power of two times a gradient changes no bit of it.
     task, model = Square(), Square().build()
     exact = tiny.experiment(tmp_path / "exact")
-    strategy = replicas.strategy(1)
+    strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
         state = step.State(model, exact.optim, exact.train)
@@ -155,7 +158,7 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
 
 
 def test_a_run_with_a_scale_goes_on_to_the_same_weights_and_scale(tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "PATIENCE", 5)
+    monkeypatch.setattr(mixed_precision, "PATIENCE", 5)
     train.run(Square(), tiny.experiment(tmp_path / "straight", precision="float16"), overflowing({3}))
 
     killed = tiny.experiment(tmp_path / "killed", precision="float16")

@@ -15,9 +15,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import scenes
-from tfrecog import checkpoints, evaluate, predict
+from tfrecog import evaluate, predict
 from tfrecog.cli import flags
 from tfrecog.data import image, index, info, records, segmentation
+from tfrecog.runs import checkpoints
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.

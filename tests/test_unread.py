@@ -5,8 +5,7 @@ from functools import reduce
 
 import pytest
 
-from tfrecog import limits
-from tfrecog.cli import flags
+from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
 
 
@@ -79,11 +78,11 @@ UNREAD = [
 @pytest.mark.parametrize("settings, flag, change", UNREAD, ids=[flag for _, flag, _ in UNREAD])
 def test_a_setting_that_nothing_reads_is_refused_where_nothing_does(settings, flag, change):
     with pytest.raises(ValueError, match=rf"--{flag}=.*leave it at") as raised:
-        limits.check(experiment_of(**settings))
+        validate.check(experiment_of(**settings))
     assert len(str(raised.value).splitlines()) == 1, "nothing else is wrong"
-    limits.check(experiment_of(**settings | change))
+    validate.check(experiment_of(**settings | change))
     default = {leaf.path: leaf.value for leaf in flags.leaves(Experiment())}[flag]
-    limits.check(experiment_of(**settings | {flag.replace(".", "__"): default}))
+    validate.check(experiment_of(**settings | {flag.replace(".", "__"): default}))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_a_setting_that_nothing_reads_is_refused_where_nothing_does(settings, fl
 )
 def test_schedules_are_compared_by_one_flag(choice):
     recipe = {"schedule__warmup_epochs": 5.0, "schedule__drop_epochs": (30.0, 60.0), "schedule__warmup_from": "base"}
-    limits.check(experiment_of(**recipe | {f"schedule__{name}": value for name, value in choice.items()}))
+    validate.check(experiment_of(**recipe | {f"schedule__{name}": value for name, value in choice.items()}))
 
 
 WRONG = [
@@ -134,7 +133,7 @@ WRONG = [
 @pytest.mark.parametrize("settings, message", WRONG, ids=[message for _, message in WRONG])
 def test_a_value_that_cannot_be_is_named_with_what_it_needs(settings, message):
     with pytest.raises(ValueError, match=f"--{message}"):
-        limits.check(experiment_of(**settings))
+        validate.check(experiment_of(**settings))
 
 
 @pytest.mark.parametrize(
@@ -148,9 +147,9 @@ def test_a_value_that_cannot_be_is_named_with_what_it_needs(settings, message):
     ],
 )
 def test_a_network_that_would_not_cover_an_image_is_refused(settings, flag):
-    limits.check(experiment_of(**FCN))
+    validate.check(experiment_of(**FCN))
     with pytest.raises(ValueError, match=f"--{flag}="):
-        limits.check(experiment_of(**FCN, **settings))
+        validate.check(experiment_of(**FCN, **settings))
 
 
 @pytest.mark.parametrize(
@@ -164,4 +163,4 @@ def test_a_network_that_would_not_cover_an_image_is_refused(settings, flag):
     ids=["Faster R-CNN", "SPP-net", "R-CNN", "SPP-net on a ResNet"],
 )
 def test_the_family_as_published_is_not_refused(settings):
-    limits.check(experiment_of(**settings))
+    validate.check(experiment_of(**settings))

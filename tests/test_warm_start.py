@@ -12,11 +12,14 @@ import tensorflow as tf
 from tests.models.test_rcnn import task_of
 from tests.test_checkpoints import assert_same, network, numbers
 from tests.test_config import changed
-from tfrecog import checkpoints, runs, warm_start
 from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, BoxConfig, ClassifierConfig, DetectorConfig, Experiment, SegmenterConfig
-from tfrecog.models import classifier, fcn, vgg
-from tfrecog.models.conv import Dense
+from tfrecog.models import classifier
+from tfrecog.models.backbones import vgg
+from tfrecog.models.layers import Dense
+from tfrecog.models.segmenter import fcn
+from tfrecog.runs import checkpoints, warm_start
+from tfrecog.runs import folder as runs
 from tfrecog.weights import detectron2_models
 
 RECIPE = Path(__file__).resolve().parent.parent / "configs" / "finetune" / "mask_rcnn_r50_fpn.flags"

@@ -13,9 +13,10 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from tfrecog import checkpoints, derived, evaluate, interruption, limits, memory, tasks
-from tfrecog.cli import flags
+from tfrecog import evaluate, tasks
+from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.config import Experiment
+from tfrecog.runs import checkpoints, derived
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def compress(options: Compression) -> str:
 
 def _check(options):
     """How many layers there are to compress; ValueError if the flags are wrong."""
-    limits.check(options)
+    validate.check(options)
     box, layers = options.detector.box, options.detector.box.layers
     if options.task != "detection" or options.detector.neck == "c4" or not layers:
         raise ValueError(
@@ -92,10 +93,10 @@ def main(options: Compression) -> None:
     """Compresses and prints; what the user can mend ends the program with a message."""
     try:
         print(compress(options))
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Compression()))

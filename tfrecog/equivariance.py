@@ -21,11 +21,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import atomic, checkpoints, evaluate, figures, inference, interruption, limits, memory, photos, tasks
-from tfrecog.cli import flags
+from tfrecog import evaluate, tasks
+from tfrecog.cli import files, flags, out_of_memory, signals, validate
 from tfrecog.config import Experiment
-from tfrecog.laboratory import classification, detection, ends, measure, parts, report, rois, samples, segmentation
-from tfrecog.variations import BY_NAME
+from tfrecog.drawing import figures
+from tfrecog.equivariance_lab import (
+    classification,
+    detection,
+    ends,
+    measure,
+    parts,
+    report,
+    rois,
+    samples,
+    segmentation,
+)
+from tfrecog.equivariance_lab.transforms import BY_NAME
+from tfrecog.inference import image_files, predictor
+from tfrecog.runs import checkpoints
 
 SHIFT, RAMPS = "shift.png", "ramps.png"
 _ROI_SHIFTS = tuple(np.arange(1, 33) / 2)  # pixels
@@ -115,9 +128,9 @@ def main(asked: Laboratory) -> int:
         else:
             written = _variations(asked)
     except tf.errors.ResourceExhaustedError as error:
-        print(f"error: out of memory: {memory.reason(error)}\nTake smaller photos.", file=sys.stderr)
+        print(f"error: out of memory: {out_of_memory.reason(error)}\nTake smaller photos.", file=sys.stderr)
         return 1
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"wrote {', '.join(written)} in {asked.out}")
@@ -127,7 +140,9 @@ def main(asked: Laboratory) -> int:
 def check(asked: Laboratory) -> None:
     """Raises a ValueError that names the flag of what cannot be measured."""
     if asked.rois != "ramp" and not asked.parts:
-        limits.check(Experiment(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Experiment)}))
+        validate.check(
+            Experiment(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Experiment)})
+        )
     if not asked.out:
         raise ValueError("--out is missing: the folder for what is found, as in --out=SEEN")
     if Path(asked.out).is_file():
@@ -223,7 +238,7 @@ def _variations(asked):
     chosen = [dataclasses.replace(BY_NAME[name], strengths=getattr(asked.strength, name)) for name in asked.variations]
     print(f"{checkpoint} on {len(shown)} images, such as {shown[0].name}", flush=True)
     objects = (lambda seen: seen.sure.boxes) if asked.task == "detection" else None
-    with inference.progress(len(shown), "equivariance") as progress:
+    with predictor.progress(len(shown), "equivariance") as progress:
         rows, pictures = measure.measure(
             subject_of(asked, task, model), shown, chosen,
             margin=asked.margin, floors=asked.floors, objects=objects, advance=progress.update,
@@ -260,8 +275,8 @@ def _rois(asked):
 
 
 def _ends(asked):
-    path = photos.find(asked.images)[0]
-    picture = photos.load(path)
+    path = image_files.find(asked.images)[0]
+    picture = image_files.load(path)
     widest = picture.shape[1] // 2 - 1
     if max(asked.shift) > widest or min(asked.shift) < 1:
         raise ValueError(f"--shift needs pixels from 1 to {widest}, of an image {picture.shape[1]} wide")
@@ -271,7 +286,7 @@ def _ends(asked):
     curves = {shift: ends.by_distance(ends.difference(model, picture, shift)) for shift in asked.shift}
     print(ends.text_of(curves, spread))
     figures.save(ends.figure(curves, spread), Path(asked.out) / SHIFT)
-    with atomic.write(Path(asked.out) / report.RESULTS) as file:
+    with files.write(Path(asked.out) / report.RESULTS) as file:
         shown = {shift: [float(one) for one in curve] for shift, curve in curves.items()}
         json.dump({"checkpoint": checkpoint, "image": str(path), "deviation": spread, "shifts": shown}, file)
         file.write("\n")
@@ -279,5 +294,5 @@ def _ends(asked):
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         sys.exit(main(flags.parse(Laboratory())))

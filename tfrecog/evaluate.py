@@ -10,13 +10,15 @@ from typing import Annotated
 
 import tensorflow as tf
 
-from tfrecog import checkpoints, interruption, limits, memory, replicas, tasks
-from tfrecog.cli import flags
+from tfrecog import tasks
+from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.evaluations import classification, detection, segmentation
 from tfrecog.evaluations.report import METRICS
-from tfrecog.tasks import relabelled
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
+from tfrecog.tasks import class_mapping
 
 CHECKPOINT = (
     "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP, top-1 or mean IoU "
@@ -71,7 +73,7 @@ def restore(experiment: Experiment, checkpoint: str):
             f"there is no {checkpoint} checkpoint in {experiment.workdir or 'the current folder'}: give the "
             "experiment.flags of a run that has saved one, its folder with --workdir if it has moved, or --checkpoint"
         )
-    strategy = replicas.at_most(experiment.train.replicas)
+    strategy = distribution.at_most(experiment.train.replicas)
     task = tasks.build(experiment, dataset_of(experiment))
     with strategy.scope():
         model = task.build()
@@ -100,20 +102,20 @@ def main(evaluation: Evaluation) -> None:
     """Evaluates and prints; what the user can mend ends the program with a message."""
     out = evaluation.out or evaluation.workdir
     try:
-        limits.check(evaluation)
+        validate.check(evaluation)
         if not evaluation.data.records:
             raise ValueError("--data.records is missing: the folder of the records to evaluate on")
         trained, now = dataset_of(evaluation).categories, info.load(evaluation.data.records).categories
-        relabelled.label_of(trained, now)  # Before the weights are read.
+        class_mapping.label_of(trained, now)  # Before the weights are read.
         if evaluation.task == "detection" and evaluation.detector.keypoints:
             _check_keypoints(dataset_of(evaluation).keypoints, evaluation.data.records)
         task, model, strategy, path, step = restore(evaluation, evaluation.checkpoint)
         if [one.name for one in trained] != [one.name for one in now]:
-            task = relabelled.Relabelled(task, now)
+            task = class_mapping.Relabelled(task, now)
             print(f"The run knows {len(trained)} classes; those of the records, {len(now)}, are found by name")
         print(f"Evaluating {path} on {evaluation.data.eval_split} of {evaluation.data.records}", flush=True)
         evaluate(task, model, evaluation, strategy, out, step=step, checkpoint=path, show=True)
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
     beside = {"detection": detection.FILES, "classification": classification.FILES}
     beside |= {"segmentation": segmentation.FILES}
@@ -122,5 +124,5 @@ def main(evaluation: Evaluation) -> None:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Evaluation()))

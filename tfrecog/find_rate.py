@@ -19,10 +19,13 @@ from typing import Annotated, Any, NamedTuple
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfrecog import atomic, checkpoints, figures, interruption, memory, replicas, train
-from tfrecog.cli import flags
+from tfrecog import train
+from tfrecog.cli import files, flags, out_of_memory, signals
 from tfrecog.config import Experiment
-from tfrecog.step import State, TrainStep
+from tfrecog.drawing import figures
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
+from tfrecog.training.step import State, TrainStep
 
 CSV, FIGURE = "rates.csv", "rates.png"
 
@@ -119,7 +122,7 @@ def suggest(points: Sequence[Point]) -> Found:
 
 def losses_of(task: Any, experiment: Experiment, data: Any, rate: Callable, steps: int) -> Callable:
     """Returns step → loss, rate: the training's own steps from its starting point, with another rate."""
-    strategy = replicas.strategy(experiment.train.replicas)
+    strategy = distribution.strategy(experiment.train.replicas)
     with strategy.scope():
         model = task.build()
         state = State(model, experiment.optim, experiment.train)
@@ -132,7 +135,7 @@ def losses_of(task: Any, experiment: Experiment, data: Any, rate: Callable, step
         try:
             (terms,), _ = take([batch], step)
         except tf.errors.ResourceExhaustedError as error:
-            raise memory.in_training(error, batch, experiment, strategy.num_replicas_in_sync) from error
+            raise out_of_memory.in_training(error, batch, experiment, strategy.num_replicas_in_sync) from error
         bounded = math.isfinite(terms["gradient_norm"]) or "loss_scale" in terms  # float16 takes the step again
         return terms["loss"] if bounded else math.nan, terms["learning_rate"]
 
@@ -141,7 +144,7 @@ def losses_of(task: Any, experiment: Experiment, data: Any, rate: Callable, step
 
 def write(points: Sequence[Point], found: Found | None, out: str | Path) -> None:
     """Writes OUT/rates.csv and OUT/rates.png."""
-    with atomic.write(Path(out) / CSV) as file:
+    with files.write(Path(out) / CSV) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["step", *Point._fields])
         table.writerows([step, *point] for step, point in enumerate(points))
@@ -196,7 +199,7 @@ def main(search: Search) -> int:
             write(points, None, search.out)
             raise
         write(points, found, search.out)
-    except (ValueError, OSError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (ValueError, OSError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(advice(found, search.data.batch_size))
@@ -205,5 +208,5 @@ def main(search: Search) -> int:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         sys.exit(main(flags.parse(Search())))

@@ -12,14 +12,17 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, classify, draw, evaluate, interruption, limits, memory, photos, segment
-from tfrecog import proposals as kinds
-from tfrecog.cli import flags
+from tfrecog import evaluate
+from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.data.detection import proposal_slots
+from tfrecog.drawing import annotations
 from tfrecog.evaluations import detection
+from tfrecog.inference import classification, image_files, segmentation
 from tfrecog.metrics import coco, rle
+from tfrecog.proposals import methods as kinds
+from tfrecog.runs import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +56,13 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
         The files that could not be read, with the reason.
     """
     out, categories = Path(prediction.out), task.info.categories
-    pictures = photos.picture_paths(paths, out)
+    pictures = image_files.picture_paths(paths, out)
     names = [category.name for category in categories]
     broken: dict[Path, str] = {}
     output = prediction.detector.output
     propose = kinds.of_words(task.info.proposals) if prediction.detector.proposals == "record" else None
     with detection.results_file(out) as write:
-        for number, picture in photos.legible(paths, broken):
+        for number, picture in image_files.legible(paths, broken):
             batch = batch_of(picture, prediction.data, propose(picture) if propose else None)
             (found,) = detection.detections(task, model, strategy, [batch], output, any_size=prediction.data.tight)
             rows = coco.results(number, categories, *found.instances)
@@ -68,12 +71,12 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
                 for row, label in zip(rows, found.labels, strict=True)
             )
             masks = None if found.masks is None else [rle.decompress(mask) for mask in found.masks]
-            keypoints = None if found.keypoints is None else draw.sure_keypoints(found.keypoints)
-            seen = draw.instances(
+            keypoints = None if found.keypoints is None else annotations.sure_keypoints(found.keypoints)
+            seen = annotations.instances(
                 picture, found.boxes, found.labels, found.scores, masks, keypoints, names,
                 skeleton=task.info.skeleton, flip_pairs=task.info.flip_pairs, min_side=prediction.draw_side,
             )  # fmt: skip
-            photos.save(seen, pictures[number])
+            image_files.save(seen, pictures[number])
     return broken
 
 
@@ -106,33 +109,33 @@ def main(prediction: Prediction) -> None:
     if not prediction.out:
         sys.exit("error: --out: name a folder for the pictures, as in --out=SEEN")
     try:
-        limits.check(prediction)
+        validate.check(prediction)
         output = dataclasses.replace(prediction.detector.output, min_score=prediction.min_score)
         detector = dataclasses.replace(prediction.detector, output=output)
         train = dataclasses.replace(prediction.train, replicas=1)
         prediction = dataclasses.replace(prediction, detector=detector, train=train)
-        paths = photos.find(prediction.images)
-        segment.files(paths, Path(prediction.out))
+        paths = image_files.find(prediction.images)
+        segmentation.files(paths, Path(prediction.out))
         task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
         print(f"Predicting with {path}", flush=True)
         written = "pictures"
         if prediction.task == "classification":
-            results, side = classify.PREDICTIONS, prediction.draw_side
-            broken = classify.predict(task, model, prediction, paths, Path(prediction.out), side)
+            results, side = classification.PREDICTIONS, prediction.draw_side
+            broken = classification.predict(task, model, prediction, paths, Path(prediction.out), side)
         elif prediction.task == "segmentation":
-            results, written = segment.PREDICTIONS, f"pictures, {segment.LABEL_MAPS}"
-            broken = segment.predict(task, model, paths, Path(prediction.out), prediction.draw_side)
+            results, written = segmentation.PREDICTIONS, f"pictures, {segmentation.LABEL_MAPS}"
+            broken = segmentation.predict(task, model, paths, Path(prediction.out), prediction.draw_side)
         else:
             results = detection.DETECTIONS
             broken = predict(task, model, strategy, prediction, paths)
             found = len(json.loads((Path(prediction.out) / results).read_text(encoding="utf-8")))
             print(f"{found} detections with a score of at least {prediction.min_score:g} (--min_score)")
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
     except tf.errors.ResourceExhaustedError as error:
         window = " Or a --segmenter.window." if prediction.task == "segmentation" else ""
         sys.exit(
-            f"error: out of memory: {memory.reason(error)}\n"
+            f"error: out of memory: {out_of_memory.reason(error)}\n"
             f"Use a smaller --data.eval_short_side or --data.long_side.{window}"
         )
     for path, reason in broken.items():
@@ -144,5 +147,5 @@ def main(prediction: Prediction) -> None:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Prediction()))

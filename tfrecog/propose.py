@@ -2,8 +2,8 @@
 
 python -m tfrecog.propose --flagfile=RUN/experiment.flags --data.records=DATA --data.eval_split=train --out=P.npz
 
-They are as many as --detector.rpn.infer says, in pixels of the images, with their objectness. tfrecog/proposals.py
-describes the file; `python -m pipelines.proposals --method=file --file=P.npz` puts it into records.
+They are as many as --detector.rpn.infer says, in pixels of the images, with their objectness. The file is described in
+tfrecog/proposals/methods.py; `python -m pipelines.proposals --method=file --file=P.npz` puts it into records.
 """
 
 import dataclasses
@@ -14,13 +14,16 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, evaluate, inference, interruption, limits, memory, proposals
-from tfrecog.cli import flags
+from tfrecog import evaluate
+from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.config import DetectorConfig, Experiment
 from tfrecog.data import detection, index, info
 from tfrecog.data.example import Example
-from tfrecog.models import rpn
-from tfrecog.models.detections import per_image
+from tfrecog.inference import predictor
+from tfrecog.models.detector import rpn
+from tfrecog.models.detector.postprocess import per_image
+from tfrecog.proposals import methods
+from tfrecog.runs import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +59,11 @@ def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out
     """Writes the proposals for all images of `experiment.data.eval_split`; returns their number for each image."""
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
-    size = inference.batch_size(data.eval_batch_size, strategy)
+    size = predictor.batch_size(data.eval_batch_size, strategy)
     batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
     found = {}
-    with inference.progress(len(where), f"propose for {data.eval_split}") as progress:
-        for said, facts in inference.each(proposer, model, strategy, batches, any_size=data.tight):
+    with predictor.progress(len(where), f"propose for {data.eval_split}") as progress:
+        for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.tight):
             row, valid = int(facts["record"]), said["valid"]
             height, width = (int(side) for side in facts["original_size"])
             boxes = said["boxes"][valid] / np.tile(facts["scale"], 2)
@@ -68,7 +71,7 @@ def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out
             found[row] = (_name(data.records, where, row), (height, width), boxes, said["scores"][valid])
             progress.update()
     images = [found[row] for row in sorted(found)]
-    proposals.save(out, images, source)
+    methods.save(out, images, source)
     return [len(boxes) for _, _, boxes, _ in images]
 
 
@@ -90,16 +93,16 @@ def main(proposing: Proposing) -> None:
             raise ValueError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
         if not proposing.data.records:
             raise ValueError("--data.records is missing: the folder of the records to propose for")
-        limits.check(proposing)
+        validate.check(proposing)
         _, model, strategy, path, step = evaluate.restore(proposing, proposing.checkpoint)
         print(f"Proposing with {path} for {proposing.data.eval_split} of {proposing.data.records}", flush=True)
         counts = propose(model, proposing, strategy, proposing.out, f"RPN of {path}, step {step}")
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
         sys.exit(f"error: {error}")
     mean = sum(counts) / max(len(counts), 1)
     print(f"{proposing.out}: {mean:,.0f} proposals an image for {len(counts):,} images, {counts.count(0):,} have none")
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Proposing()))

@@ -11,9 +11,10 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import figures, limits, schedules
-from tfrecog.cli import flags
+from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment, OptimConfig, ScheduleConfig
+from tfrecog.drawing import figures
+from tfrecog.training import schedules
 
 WARMUPS = ("none", "constant", "gradual")
 
@@ -55,7 +56,7 @@ def curve(
 def main(drawing: Drawing) -> int:
     """Draws; returns the exit status."""
     try:
-        limits.check(Experiment(optim=drawing.optim, schedule=drawing.schedule))
+        validate.check(Experiment(optim=drawing.optim, schedule=drawing.schedule))
         for flag, given, known in (
             ("warmups", drawing.warmups, WARMUPS),
             ("scalings", drawing.scalings, ("linear", "sqrt", "none")),

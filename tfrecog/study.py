@@ -22,10 +22,13 @@ import sys
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from tfrecog import atomic, interruption, limits, runs, schedules, study_results, study_runs, tasks
-from tfrecog.cli import flags
+from tfrecog import tasks
+from tfrecog.cli import files, flags, signals, validate
 from tfrecog.config import Experiment
 from tfrecog.data import info
+from tfrecog.runs import folder as runs
+from tfrecog.studies import results, runner
+from tfrecog.training import schedules
 
 FLAGFILE, LOCK = "study.flags", ".study.lock"
 
@@ -77,7 +80,7 @@ def parse_changes(arguments: list[str]) -> tuple[list[Change], list[str]]:
     return list(changes.values()), rest
 
 
-def plan(study: Study, changes: list[Change]) -> list[study_runs.Run]:
+def plan(study: Study, changes: list[Change]) -> list[runner.Run]:
     """Every run of a study: all changes with the first seed, then all with the second, ...
 
     Raises ValueError or OSError for whatever would end one of them at its start; nothing is written.
@@ -110,7 +113,7 @@ def plan(study: Study, changes: list[Change]) -> list[study_runs.Run]:
             raise ValueError(f"change {change.name!r}: {error}") from error
         made[folder] = (change.name, experiment, steps_per_epoch)
     return [
-        study_runs.Run(name, seed, _of_seed(experiment, folder, seed), steps_per_epoch)
+        runner.Run(name, seed, _of_seed(experiment, folder, seed), steps_per_epoch)
         for seed in study.seeds
         for folder, (name, experiment, steps_per_epoch) in made.items()
     ]
@@ -132,7 +135,7 @@ def _changed(base, change):
 
 def _check(experiment):
     """Steps of an epoch of an experiment that can start."""
-    limits.check(experiment)
+    validate.check(experiment)
     if not experiment.data.records:
         raise ValueError("--data.records is missing: the folder of the records")
     if not experiment.train.evaluate_epochs:
@@ -148,7 +151,7 @@ def _of_seed(experiment, folder, seed):
     return dataclasses.replace(experiment, workdir=workdir, train=train)
 
 
-def describe(planned: list[study_runs.Run], jobs: int) -> str:
+def describe(planned: list[runner.Run], jobs: int) -> str:
     """For people: the runs of each change, what they have other than the first, and how far they are."""
     lines, first = [], planned[0].experiment
     for name in dict.fromkeys(run.change for run in planned):
@@ -161,7 +164,7 @@ def describe(planned: list[study_runs.Run], jobs: int) -> str:
         batch = one.experiment.data.batch_size
         lines.append(f"{name}\n    batch {batch}, peak rate {peak:g}, {one.total} steps; {known}")
         lines += [f"    --{flag}={_shown(new)}" for flag, (_, new) in differences.items()]
-    left = sum(run.state not in study_runs.ENDED for run in planned)
+    left = sum(run.state not in runner.ENDED for run in planned)
     lines.append(f"{len(planned)} runs, {left} of them to train, {jobs} at a time")
     return "\n".join(lines)
 
@@ -181,7 +184,7 @@ def _note(study, changes):
         claim.close()
         raise ValueError(f"another study is running in {workdir}: wait for it, or choose another --workdir") from error
     lines = [f"--change={change.name}: {shlex.join(change.flags)}\n" for change in changes]
-    with atomic.write(workdir / FLAGFILE) as file:
+    with files.write(workdir / FLAGFILE) as file:
         file.write(f"# To go on: python -m tfrecog.study --flagfile={workdir / FLAGFILE}\n")
         file.write(flags.dumps(study) + "".join(lines))
     return claim
@@ -189,7 +192,7 @@ def _note(study, changes):
 
 def _measured(run, study):
     """ValueError if a finished run did not measure what is to be compared."""
-    study_results.collect([run], study.metric, study.last)
+    results.collect([run], study.metric, study.last)
 
 
 def main(arguments: list[str]) -> int:
@@ -225,20 +228,20 @@ def main(arguments: list[str]) -> int:
     try:
         with claim:
             try:  # A metric that there is not is told after the first run, and not after the last.
-                study_runs.train(planned, study.jobs, lambda run: _measured(run, study))
+                runner.train(planned, study.jobs, lambda run: _measured(run, study))
             finally:
-                study_results.write(study_results.collect(planned, study.metric, study.last), study)
+                results.write(results.collect(planned, study.metric, study.last), study)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped at once; the same command continues from the last checkpoints", file=sys.stderr)
         return 130
-    print((Path(study.workdir) / study_results.TABLE).read_text(encoding="utf-8"))
+    print((Path(study.workdir) / results.TABLE).read_text(encoding="utf-8"))
     print(f"table.md, table.csv, runs.csv and study.png are in {study.workdir}")
     return 1 if any(run.state == "failed" for run in planned) else 0
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         sys.exit(main(sys.argv))

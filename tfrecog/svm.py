@@ -19,13 +19,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, derived, evaluate, hard_negatives, inference, interruption, limits, memory, tasks
-from tfrecog.cli import flags
+from tfrecog import evaluate, tasks
+from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, read
 from tfrecog.data import info as dataset
 from tfrecog.data import records as schema
-from tfrecog.metrics.overlaps import pairwise_iou
+from tfrecog.inference import predictor
+from tfrecog.ops.overlaps import pairwise_iou
+from tfrecog.runs import checkpoints, derived
+from tfrecog.training import hard_negative_svm
 
 MEAN_NORM = 20.0  # of the features, on which a good C depends
 NEGATIVE_IOU = 0.3  # with no object of the class a negative overlaps by as much
@@ -59,24 +62,24 @@ class Example(NamedTuple):
 
 def make(options: Machines) -> str:
     """Trains the SVMs, makes the run and returns a report; ValueError or CheckpointError say what to do."""
-    limits.check(options)
+    validate.check(options)
     if options.task != "detection" or options.detector.box.scores == "svm":
         raise ValueError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
     if not options.data.records:
         raise ValueError("--data.records is missing: the folder of the records that the run was trained on")
-    hard_negatives.check_installed()
+    hard_negative_svm.check_installed()
     out = derived.free(options.out)
     task, model, _, path, step = evaluate.restore(options, options.checkpoint)
     names, width = task.info.names, int(model.box.logits.kernel.shape[0])
-    most = hard_negatives.most(len(names), width)
+    most = hard_negative_svm.most(len(names), width)
     norm, positives = _positives(model, options, task.info, most)
     machines, of = {}, {label: sample.seen for label, sample in positives.items()}
     for label in list(positives):
-        machines[label] = hard_negatives.Machine(MEAN_NORM / norm * positives.pop(label).examples(), options.c, most)
+        machines[label] = hard_negative_svm.Machine(MEAN_NORM / norm * positives.pop(label).examples(), options.c, most)
     for example in _examples(model, options, task.info, objects=False):
         for label, machine in machines.items():
             of_class = example.boxes[example.labels == label]
-            far = hard_negatives.overlap(example.rois, of_class) < NEGATIVE_IOU
+            far = hard_negative_svm.overlap(example.rois, of_class) < NEGATIVE_IOU
             machine.add(MEAN_NORM / norm * example.features[far])
     lines = [f"Features have a mean norm of {norm:.3g}, and were scaled to {MEAN_NORM:g}"]
     kernel, bias = np.zeros([width, len(names) + 1], np.float32), np.zeros(len(names) + 1, np.float32)
@@ -111,7 +114,7 @@ def _positives(model, options, info, most):
         owners = near(example.rois, example.boxes)
         for label in np.unique(example.labels[example.usual]):
             own = np.flatnonzero(example.usual & (example.labels == label))
-            of.setdefault(int(label), hard_negatives.Sample(most)).add(example.features[np.isin(owners, own)])
+            of.setdefault(int(label), hard_negative_svm.Sample(most)).add(example.features[np.isin(owners, own)])
         if i < MEASURED:
             norms.append(np.linalg.norm(example.features, axis=1))
     if not of:
@@ -160,7 +163,7 @@ def _examples(model, options: Machines, info, objects: bool) -> Iterator[Example
     def of_objects(image, size, rois):
         return _flat(model.trunk_outputs(model.extract(image, size), rois))
 
-    with inference.progress(len(where.height), "objects" if objects else "hard negatives") as bar:
+    with predictor.progress(len(where.height), "objects" if objects else "hard negatives") as bar:
         for batch in read.in_words(batches):
             truths = [_truth(there, info, data.records, where, batch, i) for i in range(len(batch["record"]))]
             image, size, proposals = batch["image"], batch["size"], batch["proposals"] if on_record else None
@@ -207,10 +210,10 @@ def main(options: Machines) -> None:
     """Trains and prints; what the user can mend ends the program with a message."""
     try:
         print(make(options))
-    except (OSError, ValueError, checkpoints.CheckpointError, memory.OutOfMemory, read.InputError) as error:
+    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory, read.InputError) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main(flags.parse(Machines()))

@@ -16,29 +16,20 @@ import numpy as np
 import tensorflow as tf
 
 # All of them now: a command of days must not load a module in the middle that has changed since it began.
-from tfrecog import (
-    banner,
-    checkpoints,
-    evaluate,
-    interruption,
-    limits,
-    memory,
-    pictures,
-    replicas,
-    runs,
-    schedules,
-    summaries,
-    tasks,
-    warm_start,
-)
-from tfrecog.cli import flags
+from tfrecog import evaluate, tasks
+from tfrecog.cli import flags, out_of_memory, validate
+from tfrecog.cli import signals as interruption
 from tfrecog.config import Experiment
 from tfrecog.data import info, read
 from tfrecog.data.batches import Data, in_calls
-from tfrecog.pictures import inputs
-from tfrecog.profiling import Profile
-from tfrecog.step import State, TrainStep
-from tfrecog.weights import keras_applications
+from tfrecog.models.backbones import keras_weights
+from tfrecog.runs import checkpoints, folder, warm_start
+from tfrecog.runtime import distribution
+from tfrecog.runtime.profiling import Profile
+from tfrecog.training import progress as summaries
+from tfrecog.training import schedules, startup_report, tensorboard_images
+from tfrecog.training.step import State, TrainStep
+from tfrecog.training.tensorboard_images import inputs
 
 
 class NonFiniteLoss(RuntimeError):
@@ -65,7 +56,7 @@ def run(
         evaluate: (model, strategy, step) → metrics.
         pictures: (model, strategy) → pictures by name, for TensorBoard after each evaluation.
     """
-    strategy = replicas.strategy(experiment.train.replicas)
+    strategy = distribution.strategy(experiment.train.replicas)
     _check_divisible(experiment, strategy.num_replicas_in_sync)
     with strategy.scope():
         model = task.build()
@@ -75,7 +66,7 @@ def run(
     )
     total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
     workdir, options = experiment.workdir, experiment.train
-    print(banner.text(task, model, experiment, data, strategy), flush=True)
+    print(startup_report.text(task, model, experiment, data, strategy), flush=True)
     Path(workdir).mkdir(parents=True, exist_ok=True)
     checkpoints.check_room(workdir, model, state, options.keep_checkpoints)
     start = done = saved = starting_point(experiment, model, state)
@@ -154,7 +145,7 @@ def _within_memory(take, batches, done, experiment, strategy):
     try:
         return take(batches, done)
     except tf.errors.ResourceExhaustedError as error:
-        raise memory.in_training(error, batches[0], experiment, strategy.num_replicas_in_sync) from error
+        raise out_of_memory.in_training(error, batches[0], experiment, strategy.num_replicas_in_sync) from error
 
 
 def starting_point(experiment: Experiment, model: Any, state: State) -> int:
@@ -162,10 +153,10 @@ def starting_point(experiment: Experiment, model: Any, state: State) -> int:
     latest = checkpoints.latest(experiment.workdir)
     if latest:
         return checkpoints.restore(latest, model, state)
-    options, (_, backbone) = experiment.train, runs.backbone_of(experiment)
+    options, (_, backbone) = experiment.train, folder.backbone_of(experiment)
     learned = []
-    if runs.reads_backbone_weights(experiment):
-        print(keras_applications.load(model.backbone, keras_applications.find(backbone)), flush=True)
+    if folder.reads_backbone_weights(experiment):
+        print(keras_weights.load(model.backbone, keras_weights.find(backbone)), flush=True)
         learned = [variable.path for variable in model.backbone.variables]
     if options.start_from:
         report = warm_start.load_weights(options.start_from, model, options.skip_mismatched, learned, experiment)
@@ -227,24 +218,24 @@ def prepare(experiment: Experiment) -> tuple:
 
     Raises ValueError, OSError or CheckpointError for what a user can mend; then nothing is left behind.
     """
-    limits.check(experiment)
+    validate.check(experiment)
     for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
         if not value:
             raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
     # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
-    replicas.reserve(experiment.train.replicas)
+    distribution.reserve(experiment.train.replicas)
     if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
         # On a CPU always: some sums are else taken in whatever order the threads arrive.
         tf.config.experimental.enable_op_determinism()
         # It would join additions, two by two, into one AddN: see `train_step`.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    experiment = runs.resolve(experiment)
+    experiment = folder.resolve(experiment)
     dataset = info.load(experiment.data.records)
     task = tasks.build(experiment, dataset)
     data = task.data()
     # Here too, so that a wrong number of replicas leaves no run behind.
-    _check_divisible(experiment, replicas.strategy(experiment.train.replicas).num_replicas_in_sync)
-    return experiment, task, data, runs.begin(experiment, dataset)
+    _check_divisible(experiment, distribution.strategy(experiment.train.replicas).num_replicas_in_sync)
+    return experiment, task, data, folder.begin(experiment, dataset)
 
 
 def main() -> int:
@@ -266,9 +257,9 @@ def main() -> int:
 
         def draw(model, strategy):
             of = {
-                "detection": pictures.predictions,
-                "classification": pictures.classified,
-                "segmentation": pictures.segmented,
+                "detection": tensorboard_images.predictions,
+                "classification": tensorboard_images.classified,
+                "segmentation": tensorboard_images.segmented,
             }
             return of[experiment.task](task, model, experiment, strategy, experiment.train.summary_images)
 
@@ -277,7 +268,7 @@ def main() -> int:
     except (
         checkpoints.CheckpointError,
         NonFiniteLoss,
-        memory.OutOfMemory,
+        out_of_memory.OutOfMemory,
         read.InputError,
         info.UnknownLabel,
         OSError,
@@ -285,7 +276,7 @@ def main() -> int:
         print(f"\nerror: {error}", file=sys.stderr)
         return error.EXIT_STATUS if isinstance(error, NonFiniteLoss) else 1
     except interruption.Stopped as stopped:
-        print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{runs.FLAGFILE}")
+        print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{folder.FLAGFILE}")
         return stopped.status
     except KeyboardInterrupt:
         print("\nstopped at once; the same command continues from the last checkpoint", file=sys.stderr)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from export.server import measures
-from export.server.refusals import busy
+from . import metrics
+from .errors import busy
 
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -56,7 +56,7 @@ class Batcher:
             raise busy(f"{self._max_waiting} pictures wait already (--queue); ask again in a second")
         one = _Waiting(picture, asyncio.get_running_loop().create_future())
         self._groups.setdefault(picture.shape, deque()).append(one)
-        measures.WAITING.set(self.waiting)
+        metrics.WAITING.set(self.waiting)
         self._came.set()
         return await one.answer
 
@@ -92,7 +92,7 @@ class Batcher:
                 batch = [group.popleft() for _ in range(min(len(group), self._most(shape)))]
                 if not group:
                     del self._groups[shape]
-                measures.WAITING.set(self.waiting)
+                metrics.WAITING.set(self.waiting)
                 return batch
             patience = min(due.values()) - now if due else None
             try:
@@ -101,7 +101,7 @@ class Batcher:
                 continue
 
     async def _show(self, batch: list[_Waiting]) -> None:
-        measures.BATCH.observe(len(batch))
+        metrics.BATCH.observe(len(batch))
         start = time.monotonic()
         try:
             outputs = await self.in_thread(self._run_all, [one.picture for one in batch])
@@ -112,7 +112,7 @@ class Batcher:
             for one in batch:  # What one of them makes fail, or all together, need not fail the others.
                 await self._show([one])
             return
-        measures.MODEL_SECONDS.observe(time.monotonic() - start)
+        metrics.MODEL_SECONDS.observe(time.monotonic() - start)
         for i, one in enumerate(batch):
             if not one.answer.done():
                 one.answer.set_result({name: value[i] for name, value in outputs.items()})
@@ -131,7 +131,7 @@ class Batcher:
                 self._groups[shape] = kept
             else:
                 del self._groups[shape]
-        measures.WAITING.set(self.waiting)
+        metrics.WAITING.set(self.waiting)
 
 
 def _tell(answer, error):

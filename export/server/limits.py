@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from export.server import measures
-from export.server.refusals import Refused, busy, too_large
+from . import metrics
+from .errors import Refused, busy, too_large
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -46,23 +46,23 @@ class Limits:
             if self._open >= self._max_requests:
                 raise busy(f"{self._open} requests are in work already (--queue); ask again in a second")
             self._open += 1
-            measures.OPEN.set(self._open)
+            metrics.OPEN.set(self._open)
             try:
                 scope[BODY] = await self._body(scope, receive)
                 await _while_awaited(self._app(scope, _nothing, answered), receive, answered)
             finally:
                 self._open -= 1
-                measures.OPEN.set(self._open)
+                metrics.OPEN.set(self._open)
         except Refused as refused:
             await _refuse(refused, receive, answered)
         except ClientGone:
-            measures.REFUSED.labels("client gone").inc()
+            metrics.REFUSED.labels("client gone").inc()
             return
         except Exception:  # Starlette raises again what it has answered with a 500 and we have logged.
             if not answered.complete:
                 raise
-        measures.REQUESTS.labels(protocol, answered.status).inc()
-        measures.SECONDS.labels(protocol).observe(time.monotonic() - start)
+        metrics.REQUESTS.labels(protocol, answered.status).inc()
+        metrics.SECONDS.labels(protocol).observe(time.monotonic() - start)
 
     async def _body(self, scope, receive: Receive) -> bytes:
         headers = {name.lower(): value for name, value in scope["headers"]}
@@ -144,7 +144,7 @@ async def _refuse(refused: Refused, receive: Receive, send: Send) -> None:
 
 def content(refused: Refused) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """Body and headers of the answer to a request that is refused, which is counted."""
-    measures.REFUSED.labels(refused.reason).inc()
+    metrics.REFUSED.labels(refused.reason).inc()
     headers = [(b"content-type", b"application/json")]
     if refused.retry_after:
         headers.append((b"retry-after", str(refused.retry_after).encode()))

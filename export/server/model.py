@@ -12,9 +12,9 @@ from kserve import InferOutput, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 from kserve.utils.numpy_codec import from_np_dtype
 
-from export.server import answers, measures, payloads, pictures, saved
-from export.server.batching import Batcher, Budget
-from export.server.refusals import Refused
+from . import metrics, model_file, pictures, requests, responses
+from .batching import Batcher, Budget
+from .errors import Refused
 
 # Decoded pictures may lie in memory up to this many times the largest one; the others wait as they came, encoded.
 DECODED_AT_A_TIME = 4
@@ -27,9 +27,9 @@ class Recogniser(kserve.Model):
     def __init__(self, name: str, path: Path, version: str, metadata: dict[str, Any], config):
         super().__init__(name)
         self.path, self.version, self.metadata = path, version, metadata
-        self.limits = payloads.Limits(config.max_megapixels, config.queue)
+        self.limits = requests.Limits(config.max_megapixels, config.queue)
         self.pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="decode")
-        self._saved: saved.Saved | None = None
+        self._saved: model_file.Saved | None = None
         self._budget = Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
         self.batcher = Batcher(
             self._run, max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000, max_waiting=config.queue,
@@ -38,7 +38,7 @@ class Recogniser(kserve.Model):
 
     async def warm_up(self) -> None:
         """Loads the model and lets it see two batches; then it is ready. ValueError if it cannot be served."""
-        self._saved = await self.batcher.in_thread(saved.Saved, self.path)
+        self._saved = await self.batcher.in_thread(model_file.Saved, self.path)
         for count in (1, 2):
             await self.batcher.in_thread(self._run, np.zeros([count, *_WARM_UP, 3], np.uint8))
         self.ready = True
@@ -51,7 +51,7 @@ class Recogniser(kserve.Model):
         """Result of a function in a thread of those that decode."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
 
-    async def predict(self, payload: payloads.Asked, headers=None, response_headers=None) -> list[dict[str, Any]]:
+    async def predict(self, payload: requests.Asked, headers=None, response_headers=None) -> list[dict[str, Any]]:
         """Answers to the pictures of a request, in their order; the first that is refused refuses them all."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -61,7 +61,7 @@ class Recogniser(kserve.Model):
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             raise error from None
-        measures.PICTURES.inc(len(tasks))
+        metrics.PICTURES.inc(len(tasks))
         return [task.result() for task in tasks]
 
     async def _see(self, picture: pictures.Picture) -> dict[str, Any]:
@@ -73,15 +73,15 @@ class Recogniser(kserve.Model):
             self._budget.give_back(picture.pixels)
         size = pixels.shape[:2]
         del pixels
-        return await self.in_pool(answers.of_picture, outputs, size, self.metadata)
+        return await self.in_pool(responses.of_picture, outputs, size, self.metadata)
 
     def _run(self, images):
         assert self._saved
         return self._saved.see(images)
 
-    def response(self, asked: payloads.Asked, found: list[dict[str, Any]]) -> InferResponse:
+    def response(self, asked: requests.Asked, found: list[dict[str, Any]]) -> InferResponse:
         """The answer in V2's tensors; Refused if one is asked for that there is not."""
-        tensors, outputs = answers.tensors(found), []
+        tensors, outputs = responses.tensors(found), []
         for name, array in tensors.items():
             output = InferOutput(name, list(array.shape), from_np_dtype(array.dtype) or "BYTES")
             output.data = array  # type: ignore[assignment]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from export.server.refusals import Refused, too_large
-from tfrecog import photos
+from tfrecog.inference import image_files
+
+from .errors import Refused, too_large
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
@@ -27,7 +28,7 @@ class Picture:
         if isinstance(self.content, np.ndarray):
             return self.content
         try:
-            return photos.load(io.BytesIO(self.content))  # type: ignore[arg-type]
+            return image_files.load(io.BytesIO(self.content))  # type: ignore[arg-type]
         except _DAMAGED as error:
             raise Refused(
                 f"{self.place}: the picture cannot be decoded ({error}); was all of the file sent?"

@@ -5,8 +5,8 @@ import json
 import numpy as np
 from pycocotools.cocoeval import Params
 
-from pipelines import coco_json
-from tfrecog.data import coco_person
+from pipelines.formats import coco_json
+from tfrecog.data.classes import coco_person
 
 
 def test_the_sigmas_are_those_of_pycocotools():

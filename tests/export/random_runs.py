@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import checkpoints, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
+from tfrecog.runs import checkpoints
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 RECIPES = sorted(path.stem for path in (REPOSITORY / "configs/smoke").glob("*.flags"))

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from export import loading, metadata
+from export.artifact import loading, metadata
 
 NAMES = ("red", "green", "blue")
 RED = (220, 20, 20)

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from export import asking, client
+from export import client
+from export.server import client_protocols
 
 
 def test_another_server_is_told_from_ours():
@@ -24,19 +25,21 @@ def test_another_server_is_told_from_ours():
 
     with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(asking.NoAnswer, match="another server"):
-            asking.about(f"http://127.0.0.1:{server.server_port}", "")
+        with pytest.raises(client_protocols.NoAnswer, match="another server"):
+            client_protocols.about(f"http://127.0.0.1:{server.server_port}", "")
         server.shutdown()
 
 
 def test_a_server_that_is_slow_is_told_from_none():
     with socket.create_server(("127.0.0.1", 0)) as slow:
         url = f"http://127.0.0.1:{slow.getsockname()[1]}"
-        with pytest.raises(asking.NoAnswer, match=r"has not answered within 0.2 seconds.*--timeout_s") as caught:
-            asking.ask(url, timeout=0.2)
+        with pytest.raises(
+            client_protocols.NoAnswer, match=r"has not answered within 0.2 seconds.*--timeout_s"
+        ) as caught:
+            client_protocols.ask(url, timeout=0.2)
         assert caught.value.reached
-    with pytest.raises(asking.NoAnswer, match="cannot be reached") as caught:
-        asking.ask(url, timeout=0.2)
+    with pytest.raises(client_protocols.NoAnswer, match="cannot be reached") as caught:
+        client_protocols.ask(url, timeout=0.2)
     assert not caught.value.reached
 
 

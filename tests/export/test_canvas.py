@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export import canvas
+from export.litert import preprocess
 from tfrecog.data import image
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
@@ -20,7 +20,7 @@ def noise(size, seed=0):
 def test_resizing_is_tensorflows_or_pillows(photo, size, by):
     """The bilinear kernel may fuse a product and a sum, so its last bit of 255 differs: 255 * 2^-23 = 3e-5."""
     picture = noise(photo)
-    got = canvas.resize(picture, size, by)
+    got = preprocess.resize(picture, size, by)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, image.resize(picture, np.array(size, np.int32), by).numpy(), atol=1e-4)
 
@@ -29,7 +29,7 @@ def test_resizing_is_tensorflows_or_pillows(photo, size, by):
 @given(SIZES, st.integers(8, 64), st.integers(1, 8))
 def test_the_middle_is_that_of_the_readers_of_records(photo, short, crop):
     picture = noise(photo)
-    got = canvas.middle(picture, short, (crop, crop), "bilinear")
+    got = preprocess.middle(picture, short, (crop, crop), "bilinear")
     np.testing.assert_allclose(got, image.middle(picture, short, crop).numpy(), atol=1e-4)
 
 
@@ -41,15 +41,15 @@ def test_the_middle_is_that_of_the_readers_of_records(photo, short, crop):
     ((427, 640), (320, 320), (214, 320)),  # 213.5
 ])  # fmt: skip
 def test_a_photo_keeps_its_shape_and_fills_the_canvas(photo, canvas_size, size):
-    assert canvas.fitted(photo, canvas_size) == size
+    assert preprocess.fitted(photo, canvas_size) == size
 
 
 def test_a_padded_photo_lies_in_the_corner_and_is_rounded_where_bytes_are_asked_for():
     picture = noise((48, 64))
     asked = {"dtype": "uint8", "size": [32, 32], "fit": "pad"}
-    placed = canvas.place(picture, asked, "bilinear")
+    placed = preprocess.place(picture, asked, "bilinear")
     assert placed.size == (24, 32) and placed.image.shape == (32, 32, 3) and placed.image.dtype == np.uint8
-    exact = canvas.place(picture, {**asked, "dtype": "float32"}, "bilinear").image
+    exact = preprocess.place(picture, {**asked, "dtype": "float32"}, "bilinear").image
     assert exact.dtype == np.float32
     np.testing.assert_array_equal(placed.image, np.rint(exact))
     assert not placed.image[24:].any() and placed.image[:24].any()
@@ -59,7 +59,7 @@ def test_a_padded_photo_lies_in_the_corner_and_is_rounded_where_bytes_are_asked_
 @pytest.mark.parametrize("fit", ["pad", "stretch"])
 def test_boxes_and_keypoints_go_back_to_the_photo(fit):
     """What spans the photo's part of the canvas spans the photo; its middle is the photo's middle."""
-    placed = canvas.place(noise((90, 60)), {"dtype": "uint8", "size": [40, 64], "fit": fit}, "bilinear")
+    placed = preprocess.place(noise((90, 60)), {"dtype": "uint8", "size": [40, 64], "fit": fit}, "bilinear")
     rows, columns = placed.size
     outputs = {
         "boxes": np.array([[0, 0, rows, columns], [0, 0, 99, 99], [1, 1, 2, 2]], np.float32),
@@ -67,15 +67,17 @@ def test_boxes_and_keypoints_go_back_to_the_photo(fit):
         "scores": np.array([0.9, 0.8, 0.7]),
         "keypoints": np.tile(np.array([[rows / 2, columns / 2, 3.0]], np.float32), [3, 1, 1]),
     }
-    found = canvas.detections(outputs, placed)
+    found = preprocess.detections(outputs, placed)
     np.testing.assert_allclose(found["boxes"], [[0, 0, 90, 60]] * 2, atol=1e-4)  # The second was cut off at the border.
     np.testing.assert_allclose(found["keypoints"], [[[45, 30, 3]]] * 2, atol=1e-4)
-    np.testing.assert_allclose(canvas.detections(outputs, placed, 0.5)["keypoints"], [[[45.5, 30.5, 3]]] * 2, atol=1e-4)
+    np.testing.assert_allclose(
+        preprocess.detections(outputs, placed, 0.5)["keypoints"], [[[45.5, 30.5, 3]]] * 2, atol=1e-4
+    )
 
 
 def test_a_label_map_goes_back_to_the_photo():
     """Each pixel gets the label of the canvas' pixel under its centre: blocks grow by the same factor."""
     labels = np.arange(1, 13).reshape(3, 4)
     padded = np.pad(labels, [(0, 2), (0, 0)])
-    placed = canvas.Placed(padded, (3, 4), (9, 8))
-    np.testing.assert_array_equal(canvas.label_map(padded, placed), labels.repeat(3, 0).repeat(2, 1))
+    placed = preprocess.Placed(padded, (3, 4), (9, 8))
+    np.testing.assert_array_equal(preprocess.label_map(padded, placed), labels.repeat(3, 0).repeat(2, 1))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from export import differences
+from export.parity import compare
 
-TOLERANCE = differences.Tolerance(score=1e-3, box=0.1, mask=0.99, pixels=0.01, noise=0.0)
+TOLERANCE = compare.Tolerance(score=1e-3, box=0.1, mask=0.99, pixels=0.01, noise=0.0)
 ABOUT = {"min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "photo": (50, 60)}
 SLOTS = 10
 
@@ -23,7 +23,7 @@ TWO = found((1, 0.9, A), (2, 0.6, B))
 
 def of(checkpoint, artefact, again=None, slots=SLOTS, **about):
     said = again or (lambda: checkpoint)
-    return differences.of_detections(checkpoint, artefact, said, TOLERANCE, ABOUT | about, slots)
+    return compare.of_detections(checkpoint, artefact, said, TOLERANCE, ABOUT | about, slots)
 
 
 def counts(result):
@@ -148,19 +148,19 @@ def test_scores_of_keypoints_are_compared():
 def test_classifiers_are_compared_where_one_class_is_all_but_certain():
     """Of logits 20, 0 and 2, or 20, 2 and 0, the probabilities are 1, 2e-9 and 2e-8: no difference shows in them."""
     own, other = ({"scores": np.exp(np.array([0, a, b]), dtype=np.float32)} for a, b in ((-20, -18), (-18, -20)))
-    got = differences.of_scores(own, other)
+    got = compare.of_scores(own, other)
     assert got.score < 1e-7 and got.ratio == pytest.approx(2, abs=1e-5)
-    assert differences.of_scores(own, {"scores": own["scores"] * np.nan}).ratio == np.inf
+    assert compare.of_scores(own, {"scores": own["scores"] * np.nan}).ratio == np.inf
     # A probability of zero is as good as one of 1e-30.
     own, other = ({"scores": np.array([1, rest], np.float32)} for rest in (0, 1e-30))
-    assert differences.of_scores(own, other).ratio == 0
+    assert compare.of_scores(own, other).ratio == 0
 
 
 def test_label_maps_count_where_the_checkpoint_is_decided():
     labels = np.ones([10, 10], int)
     other, again = labels.copy(), labels.copy()
     other[:2], again[0] = 2, 2  # 20 pixels differ, and of 10 the checkpoint changes its mind.
-    got = differences.of_label_maps({"labels": labels}, {"labels": other}, lambda: {"labels": again}, TOLERANCE)
+    got = compare.of_label_maps({"labels": labels}, {"labels": other}, lambda: {"labels": again}, TOLERANCE)
     assert got.pixels == 0.1 and got.ties[0]["count"] == 10
 
 

@@ -13,9 +13,10 @@ from pycocotools import mask as pycocotools
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
-from export import lite_model, run_tflite
+from export import run_tflite
+from export.litert import reader
 from tests.export import stand_in
-from tfrecog import segment
+from tfrecog.inference import segmentation
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BOX = (160, 200, 400, 640)
@@ -112,7 +113,7 @@ def test_a_segmenters_label_map_is_as_large_as_the_photo(tmp_path):
         labels = np.asarray(saved)
     np.testing.assert_array_equal(labels, np.where(pixels[..., 0] > 127, 16, 17))  # ids of the source
     assert {one["category_name"]: one["share"] for one in row["classes"]} == {"cat": 0.5, "dog": 0.5}
-    assert row["label_map"] == f"{segment.LABEL_MAPS}/a.png"
+    assert row["label_map"] == f"{segmentation.LABEL_MAPS}/a.png"
 
 
 def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
@@ -162,7 +163,7 @@ def test_what_runs_files_is_named_where_it_is_missing(finder, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(ValueError, match=r"pip install ai-edge-litert \(.*'tfrecog\[tflite\]'\)"):
-        lite_model.LiteModel(finder)
+        reader.LiteModel(finder)
 
 
 def test_files_that_are_no_models_of_ours_are_refused_with_a_sentence(finder, tmp_path):
@@ -174,9 +175,9 @@ def test_files_that_are_no_models_of_ours_are_refused_with_a_sentence(finder, tm
         path = tmp_path / "other.tflite"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message):
-            lite_model.LiteModel(path)
+            reader.LiteModel(path)
     with pytest.raises(ValueError, match="is a folder"):
-        lite_model.LiteModel(tmp_path)
+        reader.LiteModel(tmp_path)
 
 
 def test_an_operation_that_is_no_builtin_is_named(tmp_path):
@@ -197,7 +198,7 @@ def test_an_operation_that_is_no_builtin_is_named(tmp_path):
     with zipfile.ZipFile(path, "a") as files:
         files.writestr("tfrecog.json", json.dumps(stand_in.about("classification", (8, 8), "middle", "float32", 8)))
     with pytest.raises(ValueError, match="no builtin of TensorFlow Lite"):
-        lite_model.LiteModel(path)
+        reader.LiteModel(path)
 
 
 WITHOUT = """

@@ -10,12 +10,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from export import metadata, saved_model, serving
+from export import saved_model
+from export.artifact import metadata
+from export.served_graph import signatures
 from tests.export import random_runs
-from tfrecog import classify, detected, evaluate, predict, segment
+from tfrecog import evaluate, predict
 from tfrecog.cli import flags
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
+from tfrecog.inference import classification, detection, segmentation
 from tfrecog.metrics import rle
 
 SCORES, PIXELS = 1e-5, 0.01  # what is promised
@@ -66,15 +69,15 @@ class Run:
     def _says(self, encoded):
         picture = image.decode(encoded).numpy()
         if self.experiment.task == "classification":
-            seen = classify.input_of(picture, self.experiment.data, self.experiment.classifier.crop)
+            seen = classification.input_of(picture, self.experiment.data, self.experiment.classifier.crop)
             return {"scores": self.task.predict(self.model, {"image": seen[None]})["probabilities"][0].numpy()}
         if self.experiment.task == "segmentation":
-            return {"labels": self.task.predict(self.model, segment.batch_of(picture))["label_map"][0].numpy()}
+            return {"labels": self.task.predict(self.model, segmentation.batch_of(picture))["label_map"][0].numpy()}
         proposals = BOXES if self.experiment.detector.proposals == "record" else None
         batch = predict.batch_of(picture, self.experiment.data, proposals)
         outputs = {name: value[0].numpy() for name, value in self.task.predict(self.model, batch).items()}
         facts = {name: value[0].numpy() for name, value in batch.items()}
-        found = detected.in_original(outputs, facts, self.experiment.detector.output)
+        found = detection.in_original(outputs, facts, self.experiment.detector.output)
         return {
             "detection_boxes": found.boxes,
             "detection_classes": found.labels,
@@ -167,9 +170,9 @@ def test_the_answer_to_a_batch_of_pictures_of_many_sizes_is_that_of_the_checkpoi
 
 @pytest.mark.parametrize("recipe", sorted({*random_runs.RECIPES} - {"fast_rcnn", "segmenter"}))
 def test_the_export_of_every_recipe_answers_as_its_checkpoint(recipe, tmp_path, monkeypatch):
-    every = serving.signatures
+    every = signatures.signatures
     # Most of the time goes into graphs: one does, where the other two are only other ways into it.
-    monkeypatch.setattr(serving, "signatures", lambda *given: {serving.BYTES: every(*given)[serving.BYTES]})
+    monkeypatch.setattr(signatures, "signatures", lambda *given: {signatures.BYTES: every(*given)[signatures.BYTES]})
     run, encoded = exported(recipe, tmp_path, restored=False), pictures()[:2]
     for answer, one in zip(run.answers("serving_default", image_bytes=encoded), encoded, strict=True):
         assert_equal(answer, run.says(one))

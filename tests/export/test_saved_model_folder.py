@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import metadata, saved_model, saved_reader, versions
-from export.server import saved
+from export import saved_model
+from export.artifact import metadata
+from export.served_graph import reader, versions
+from export.server import model_file
 from tests.export import random_runs
 from tfrecog.cli import flags
 
@@ -127,9 +129,9 @@ def test_a_damaged_export_is_named(model, tmp_path):
     for weights in (tmp_path / "1/variables").glob("variables.data*"):
         os.truncate(weights, 1000)
     with pytest.raises(ValueError, match=r"1 cannot be loaded as a SavedModel \(.*export it again"):
-        saved_reader.SavedReader(tmp_path)
+        reader.SavedReader(tmp_path)
     with pytest.raises(ValueError, match=r"1 cannot be loaded as a SavedModel \(.*export it again"):
-        saved.Saved(tmp_path / "1")
+        model_file.Saved(tmp_path / "1")
 
 
 @pytest.mark.parametrize(

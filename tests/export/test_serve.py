@@ -21,7 +21,8 @@ from PIL import Image
 
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-from export import asking, client, serve
+from export import client, serve
+from export.server import client_protocols
 from tests.export import served_folders
 from tests.export.served_folders import picture
 from tfrecog.metrics import rle
@@ -176,7 +177,7 @@ def photo(tmp_path_factory):
 
 @pytest.mark.parametrize("protocol", ["v1", "v2", "grpc"])
 def test_detections_are_in_pixels_of_the_upright_photo_by_each_protocol(finder, photo, protocol):
-    ask = {"v1": asking.by_v1, "v2": asking.by_v2, "grpc": asking.by_grpc}[protocol]
+    ask = {"v1": client_protocols.by_v1, "v2": client_protocols.by_v2, "grpc": client_protocols.by_grpc}[protocol]
     address = finder.url if protocol != "grpc" else f"127.0.0.1:{finder.grpc_port}"
     answer = ask(address, "finder", photo.read_bytes())
     # Turned clockwise, rows 0..60 of the left end become columns 40..100 of the first 30 rows of 200 x 100.
@@ -214,7 +215,7 @@ def test_v2_answers_in_json_with_the_outputs_asked_for_and_pads_them(finder):
 
 
 def test_metadata_tells_inputs_outputs_and_class_names(finder):
-    said = asking.about(finder.url, "")
+    said = client_protocols.about(finder.url, "")
     assert said["name"] == "finder" and said["versions"] == ["1"]
     assert [one["name"] for one in said["inputs"]] == ["image_bytes", "image"]
     assert {"detection_boxes", "detection_masks"} <= {one["name"] for one in said["outputs"]}
@@ -350,15 +351,15 @@ def test_requests_beyond_the_queue_are_told_to_come_again(finder):
 
 def test_grpc_refuses_with_the_same_sentences(colours):
     address = f"127.0.0.1:{colours.grpc_port}"
-    with pytest.raises(asking.NoAnswer, match=r"not an image.*INVALID_ARGUMENT"):
-        asking.by_grpc(address, "colours", b"hello")
-    with pytest.raises(asking.NoAnswer, match=r"no model is named 'dogs'.*NOT_FOUND"):
-        asking.by_grpc(address, "dogs", encoded(coloured(5, 5)))
-    with pytest.raises(asking.NoAnswer, match="RESOURCE_EXHAUSTED"):
-        asking.by_grpc(address, "colours", b" " * (1 << 20 | 1))
-    check_colours(asking.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
-    with pytest.raises(asking.NoAnswer, match="what listens there does not speak HTTP"):
-        asking.ask(f"http://{address}/v1/models")
+    with pytest.raises(client_protocols.NoAnswer, match=r"not an image.*INVALID_ARGUMENT"):
+        client_protocols.by_grpc(address, "colours", b"hello")
+    with pytest.raises(client_protocols.NoAnswer, match=r"no model is named 'dogs'.*NOT_FOUND"):
+        client_protocols.by_grpc(address, "dogs", encoded(coloured(5, 5)))
+    with pytest.raises(client_protocols.NoAnswer, match="RESOURCE_EXHAUSTED"):
+        client_protocols.by_grpc(address, "colours", b" " * (1 << 20 | 1))
+    check_colours(client_protocols.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
+    with pytest.raises(client_protocols.NoAnswer, match="what listens there does not speak HTTP"):
+        client_protocols.ask(f"http://{address}/v1/models")
 
 
 def test_grpc_does_not_unpack_what_is_larger_than_a_request_may_be(colours):
@@ -524,7 +525,7 @@ def test_sigterm_lets_it_answer_what_it_has_begun(finder):
     box, address = (1, 2, 30, 40), f"127.0.0.1:{finder.grpc_port}"
     body = json.dumps({"instances": [picture(40, 40, box).tolist()]})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        rpc = pool.submit(asking.by_grpc, address, "finder", encoded(picture(41, 40, box)))
+        rpc = pool.submit(client_protocols.by_grpc, address, "finder", encoded(picture(41, 40, box)))
         while finder.number("tfrecog_waiting_pictures") < 1 and not rpc.done():
             time.sleep(0.02)
         rest = pool.submit(finder.ask, "POST", "/v1/models/finder:predict", body)

@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from export import saved_model, serve
-from export.server import answers, payloads, saved
+from export.server import model_file, requests, responses
 from export.server.model import Recogniser
 from tests.export import random_runs
 from tfrecog import predict
@@ -42,16 +42,16 @@ def served(folder, files):
     """V1's predictions for the bytes of files, all in one request."""
 
     async def ask():
-        model = Recogniser("model", *saved.newest(str(folder)), serve.Serving(max_wait_ms=50))
+        model = Recogniser("model", *model_file.newest(str(folder)), serve.Serving(max_wait_ms=50))
         work = asyncio.create_task(model.batcher.work())
         await model.warm_up()
         body = json.dumps({"instances": [as_base64(one) for one in files]}).encode()
-        asked = payloads.of_v1(body, "application/json", model.limits)
+        asked = requests.of_v1(body, "application/json", model.limits)
         found, _ = await model(asked)
         work.cancel()
         return found
 
-    return json.loads(answers.dumps({"predictions": [answers.prediction(one) for one in asyncio.run(ask())]}))
+    return json.loads(responses.dumps({"predictions": [responses.prediction(one) for one in asyncio.run(ask())]}))
 
 
 def as_base64(content):
@@ -117,7 +117,7 @@ def test_each_form_of_masks_is_answered_with_the_same_run_lengths():
         "squares": np.ones([2, 28, 28], np.float32),
     }
     for form, array in forms.items():
-        seen = answers.of_picture(common | {"detection_masks": array}, size, {"mask_threshold": 0.5})
+        seen = responses.of_picture(common | {"detection_masks": array}, size, {"mask_threshold": 0.5})
         (said,) = seen["detection_masks"]
         got = rle.decompress(said)
         if form == "squares":  # Its rule is tested elsewhere; a border of half a cell and a pixel may be either.
@@ -136,7 +136,7 @@ def test_tensors_of_pictures_that_differ_are_padded_with_zeros():
         },
         {"detection_boxes": np.zeros([0, 4]), "num_detections": np.array(0, np.int32), "detection_masks": []},
     ]
-    tensors = answers.tensors(found)
+    tensors = responses.tensors(found)
     assert tensors["detection_boxes"].shape == (2, 2, 4) and tensors["detection_boxes"].dtype == np.float32
     assert tensors["detection_boxes"].sum(axis=(1, 2)).tolist() == [8, 0]
     assert tensors["num_detections"].tolist() == [2, 0]
@@ -148,10 +148,10 @@ def test_it_lives_before_it_is_ready(tmp_path):
     import httpx
     import kserve
 
-    from export.server import rest
+    from export.server import rest_api
 
     model = Recogniser("model", tmp_path, "1", {}, serve.Serving())
-    app = rest.application(rest.Plane(kserve.ModelRepository(), model))
+    app = rest_api.application(rest_api.Plane(kserve.ModelRepository(), model))
 
     async def ask(*paths):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:

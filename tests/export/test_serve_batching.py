@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("prometheus_client", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-from export.server import measures
+from export.server import metrics
 from export.server.batching import Batcher, Budget
-from export.server.refusals import Refused
+from export.server.errors import Refused
 
 
 class Model:
@@ -94,7 +94,7 @@ def test_who_has_left_takes_no_place_among_those_that_may_wait():
             one.cancel()
         later = asyncio.create_task(batcher.see(picture(5)))
         await asyncio.sleep(0)
-        assert measures.WAITING._value.get() == 1
+        assert metrics.WAITING._value.get() == 1
         work = asyncio.create_task(batcher.work())
         answer = await later
         work.cancel()

@@ -10,7 +10,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 import uvicorn
 
-from export.server import connections, limits, measures
+from export.server import http_timeouts, limits, metrics
 
 
 def test_a_body_that_drips_is_given_up():
@@ -35,14 +35,14 @@ def test_a_body_that_drips_is_given_up():
 
 @pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"])
 def test_a_connection_whose_head_does_not_end_is_closed(said, monkeypatch):
-    monkeypatch.setattr(connections, "PATIENCE", 0.2)
+    monkeypatch.setattr(http_timeouts, "PATIENCE", 0.2)
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
     async def story():
-        config = uvicorn.Config(app, http=connections.Connection, port=0, lifespan="off", log_config=None)
+        config = uvicorn.Config(app, http=http_timeouts.Connection, port=0, lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         config.load()
         server.lifespan = config.lifespan_class(config)
@@ -79,7 +79,7 @@ def test_a_request_that_failed_is_counted():
     async def send(message):
         sent.append(message)
 
-    counted = measures.REQUESTS.labels("v1", 500)
+    counted = metrics.REQUESTS.labels("v1", 500)
     before = counted._value.get()
     app = limits.Limits(failing, max_bytes=10, max_requests=1)
     scope = {"type": "http", "method": "POST", "path": "/v1/models/x:predict", "headers": []}

@@ -13,10 +13,10 @@ from PIL import Image
 
 pytest.importorskip("orjson", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-from export.server import payloads, pictures
-from export.server.refusals import Refused
+from export.server import pictures, requests
+from export.server.errors import Refused
 
-LIMITS = payloads.Limits(max_megapixels=0.01, max_pictures=3)
+LIMITS = requests.Limits(max_megapixels=0.01, max_pictures=3)
 PIXELS = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 
 
@@ -31,12 +31,12 @@ def text(content=None):
 
 
 def v1(instances, **more):
-    return payloads.of_v1(json.dumps({"instances": instances, **more}).encode(), "application/json", LIMITS)
+    return requests.of_v1(json.dumps({"instances": instances, **more}).encode(), "application/json", LIMITS)
 
 
 def v2(binary=b"", **tensor):
     body = json.dumps({"inputs": [tensor]}).encode()
-    return payloads.of_v2(body + binary, str(len(body)) if binary else None, LIMITS)
+    return requests.of_v2(body + binary, str(len(body)) if binary else None, LIMITS)
 
 
 def refused(function, *arguments, **named):
@@ -57,7 +57,7 @@ def elements(*contents):
         lambda: v1([{"image_bytes": {"b64": text()}}], signature_name="serving_default"),
         lambda: v1([PIXELS.tolist()]),
         lambda: v1([{"image": PIXELS.tolist()}], signature_name="image_tensor"),
-        lambda: payloads.of_v1(png(), "image/png", LIMITS),
+        lambda: requests.of_v1(png(), "image/png", LIMITS),
         lambda: v2(name="image_bytes", datatype="BYTES", shape=[1], data=[text()]),
         lambda: v2(name="image_bytes", datatype="BYTES", shape=[1, 1], data=[[text()]]),
         lambda: v2(name="image", datatype="UINT8", shape=[1, 4, 5, 3], data=PIXELS.ravel().tolist()),
@@ -123,7 +123,7 @@ def test_pictures_keep_their_order():
     ],
 )
 def test_a_v1_request_that_cannot_be_is_refused_with_what_is_wrong_and_what_is_expected(body, sentence):
-    said = refused(payloads.of_v1, body, "application/json", LIMITS)
+    said = refused(requests.of_v1, body, "application/json", LIMITS)
     assert re.search(sentence, said)
 
 
@@ -164,7 +164,7 @@ def test_texts_among_pixels_are_refused_before_an_array_is_made_of_them(more):
     """A text of 40 kB among 40,000 numbers would be an array of 6.4 GB."""
     rows = ", ".join([more % ("a" * 40_000), *["1"] * 40_000])
     with patched_array() as made:
-        said = refused(payloads.of_v1, f'{{"instances": [[{rows}]]}}'.encode(), "application/json", LIMITS)
+        said = refused(requests.of_v1, f'{{"instances": [[{rows}]]}}'.encode(), "application/json", LIMITS)
     assert "something else than numbers" in said and not made
 
 
@@ -173,15 +173,15 @@ def patched_array():
     """Notes calls of np.array, which it does not pass on."""
     made = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(payloads.np, "array", made.append)
+        patch.setattr(requests.np, "array", made.append)
         yield made
 
 
 def test_outputs_and_lengths_that_make_no_sense_are_refused():
     tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "scores", "parameters": [1]}]}).encode()
-    assert "'parameters' of the output 'scores' is a list" in refused(payloads.of_v2, body, None, LIMITS)
-    assert "expected the length of the JSON" in refused(payloads.of_v2, body, "9" * 5000, LIMITS)
+    assert "'parameters' of the output 'scores' is a list" in refused(requests.of_v2, body, None, LIMITS)
+    assert "expected the length of the JSON" in refused(requests.of_v2, body, "9" * 5000, LIMITS)
 
 
 def test_a_bomb_is_refused_by_its_header():

@@ -24,24 +24,17 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import export
-from export import (
-    lite_convert,
-    lite_graph,
-    lite_metadata,
-    lite_quantize,
-    lite_quiet,
-    lite_report,
-    lite_sizes,
-    representative,
-    tflite,
-)
-from export import metadata as metadata_of_runs
+from export import tflite
+from export.artifact import metadata as metadata_of_runs
+from export.litert import calibration_images, convert, metadata, quantize, quiet, sizes
+from export.litert import graph as lite_graph
+from export.litert import report as lite_report
 from pipelines import scenes
 from tests.export import random_runs
-from tfrecog import atomic
+from tfrecog.cli import files as atomic
 from tfrecog.cli import flags
 from tfrecog.data import records
-from tfrecog.ops import lowering, suppression
+from tfrecog.ops import nms, target
 
 LAYER = lite_report.layer
 CANVAS, SIZE = (64, 96), (60, 80)
@@ -143,7 +136,7 @@ def run(content, inputs):
 
 def names_of(content, kind):
     """Names of what the operations of a kind compute, in loops too."""
-    model = lite_convert.parsed(content)
+    model = convert.parsed(content)
     return [
         graph.tensors[operation.outputs[0]].name.decode()
         for graph in model.subgraphs
@@ -171,13 +164,13 @@ def test_a_file_says_what_its_model_says(exported, recipe):
 
 def test_a_file_has_builtins_only_and_another_is_refused(exported):
     content = exported("mask_rcnn").content
-    lite_convert.check(content)
-    model = lite_convert.parsed(content)
+    convert.check(content)
+    model = convert.parsed(content)
     model.operatorCodes[0].customCode = b"FlexCropAndResize"
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     with pytest.raises(ValueError, match="no builtin for FlexCropAndResize"):
-        lite_convert.check(bytes(builder.Output()))
+        convert.check(bytes(builder.Output()))
 
 
 def test_of_equal_scores_a_file_takes_the_first_as_the_checkpoint_does():
@@ -189,12 +182,12 @@ def test_of_equal_scores_a_file_takes_the_first_as_the_checkpoint_does():
     specs = [tf.TensorSpec([300, 4], tf.float32, "boxes"), tf.TensorSpec([300], tf.float32, "scores")]
 
     def call(boxes, scores):
-        with lowering.to("tflite"):
-            index, valid = suppression.nms(boxes, scores, 0.5, 120)
+        with target.to("tflite"):
+            index, valid = nms.nms(boxes, scores, 0.5, 120)
         return {"index": index, "valid": valid}
 
-    found = run(lite_convert.convert(lite_graph.Graph(call, specs)), {"boxes": boxes, "scores": scores})
-    index, valid = suppression.nms(boxes, scores, 0.5, 120)
+    found = run(convert.convert(lite_graph.Graph(call, specs)), {"boxes": boxes, "scores": scores})
+    index, valid = nms.nms(boxes, scores, 0.5, 120)
     assert 10 < np.count_nonzero(valid) < 120
     np.testing.assert_array_equal(found["index"], index)
     np.testing.assert_array_equal(found["valid"], valid)
@@ -207,7 +200,7 @@ def test_what_has_no_builtin_is_named_with_its_layer():
 
     graph = lite_graph.Graph(call, [tf.TensorSpec([1, 4, 4, 3], tf.uint8, "image")])
     with pytest.raises(ValueError, match="no builtin operation for MatrixDeterminant in layer/"):
-        lite_convert.convert(graph)
+        convert.convert(graph)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +239,7 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
     for cost in costs:
         mine = [each["sqnr"] for each in separate if LAYER(each["layer"]) == cost["layer"]]
         assert cost["sqnr"] == min(mine), cost["layer"]
-    together = sum(len(graph.operators) for graph in lite_convert.parsed(content).subgraphs)
+    together = sum(len(graph.operators) for graph in convert.parsed(content).subgraphs)
     assert sum(report["types"].values()) == together  # Those of loops are among them.
     found = run(content, one.inputs())
     assert np.isfinite(found["detection_boxes"]).all()
@@ -258,11 +251,11 @@ def test_heat_maps_that_a_loop_reads_do_not_hinder_int8(exported):
     """The loop reads where peaks are, which 256 values do not say."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("mask_rcnn")
-    assert len(lite_convert.parsed(one.content).subgraphs) > 1
+    assert len(convert.parsed(one.content).subgraphs) > 1
     content, report = tflite.quantized(one.content, "int8", [one.inputs(), one.inputs()])
     found = run(content, one.inputs())
     assert np.isfinite(found["detection_keypoints"]).all() and found["num_detections"] > 0
-    for loop in lite_convert.parsed(content).subgraphs[1:]:
+    for loop in convert.parsed(content).subgraphs[1:]:
         assert not [tensor.name for tensor in loop.tensors if tensor.type == schema.TensorType.INT8]
     assert any("/keypoint/" in cost["layer"] for cost in report["costs"])
 
@@ -300,8 +293,8 @@ def test_the_network_of_an_r_cnn_has_fewer_bits_though_it_is_in_a_loop(exported,
     ],
 )
 def test_eight_bits_of_a_dynamic_file_are_in_fully_connected_layers(name, eight):
-    assert bool(re.search(lite_quantize._HEADS, name)) == eight
-    assert re.search(lite_quantize._LAYERS, name)
+    assert bool(re.search(quantize._HEADS, name)) == eight
+    assert re.search(quantize._LAYERS, name)
 
 
 @pytest.mark.parametrize("recipe, layers", [("fast_rcnn", ["/trunk_1/dense1_"]), ("mask_rcnn", [])])
@@ -313,7 +306,7 @@ def test_int8_weights_of_a_dynamic_file_are_of_wide_layers_and_not_before_keypoi
     assert report["types"].get("dynamic", 0) == len(layers)
     eights = [
         tensor.name.decode()
-        for graph in lite_convert.parsed(content).subgraphs
+        for graph in convert.parsed(content).subgraphs
         for tensor in graph.tensors
         if tensor.type == schema.TensorType.INT8
     ]
@@ -323,10 +316,10 @@ def test_int8_weights_of_a_dynamic_file_are_of_wide_layers_and_not_before_keypoi
 
 def test_a_names_place_says_whether_it_stays_float():
     for name in ("add_3", "map/while/mul", "map_1/while/body/mul", "map/while/TensorListGetItem_1/Gather"):
-        assert lite_quantize.stays_float(f"detector_1/{name}") == "after the network"
-    assert lite_quantize.stays_float("detector_1/rpn_1/deltas_5/BiasAdd;detector_1/x") != ""
+        assert quantize.stays_float(f"detector_1/{name}") == "after the network"
+    assert quantize.stays_float("detector_1/rpn_1/deltas_5/BiasAdd;detector_1/x") != ""
     for name in ("backbone_1/stem_1/Relu", "map/while/backbone_1/stem_1/Relu;detector_1/map/while/x"):
-        assert lite_quantize.stays_float(f"detector_1/{name}") == ""
+        assert quantize.stays_float(f"detector_1/{name}") == ""
     assert lite_report.layer("detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D") == (
         "detector/backbone/res2/block1/conv1"
     )
@@ -337,7 +330,7 @@ def test_metadata_is_where_the_format_has_it(exported):
     one = exported("segmenter")
     given = dataclasses.replace(flags.load(tflite.Export(), one.flagfile), size="64x96")
     about = tflite.described(one.task, given, one.flagfile, 7, tflite.input_of(given))
-    content = lite_metadata.attach(one.content, about)
+    content = metadata.attach(one.content, about)
     np.testing.assert_array_equal(run(content, one.inputs())["labels"], one.said()["labels"])
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     (entry,) = [entry for entry in model.metadata if entry.name == b"TFLITE_METADATA"]
@@ -404,8 +397,8 @@ def test_what_cannot_be_is_refused_with_what_to_do(flagfiles, tmp_path, recipe, 
 
 def test_a_canvas_smaller_than_what_the_run_is_evaluated_on_is_remarked(flagfiles):
     short = (given := flags.load(tflite.Export(), flagfiles("mask_rcnn"))).data.eval_short_side
-    assert lite_sizes.remark(given, (short, 2 * short)) == ""
-    assert f"a short side of {short} pixels" in lite_sizes.remark(given, (2 * short, short - 32))
+    assert sizes.remark(given, (short, 2 * short)) == ""
+    assert f"a short side of {short} pixels" in sizes.remark(given, (2 * short, short - 32))
 
 
 def test_fully_connected_layers_fix_the_size(flagfiles, tmp_path):
@@ -426,11 +419,11 @@ def test_what_is_not_installed_is_named(monkeypatch):
 def test_the_quantizer_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     with pytest.raises(ValueError, match=r"ai_edge_quantizer is missing: pip install 'tfrecog\[tflite\]'"):
-        lite_quantize.float16(b"")
+        quantize.float16(b"")
 
 
 def test_chatter_is_kept_from_the_terminal_and_nothing_else(capfd):
-    with lite_quiet.interpreter():
+    with quiet.interpreter():
         os.write(2, b"INFO: Created a delegate\nERROR: a node\n")
     assert capfd.readouterr().err == "ERROR: a node\n"
 
@@ -495,7 +488,7 @@ def test_representative_images_are_the_records_own_on_the_canvas(tmp_path, monke
     given = {"dtype": "uint8", "size": [64, 96], "fit": "pad"}
     experiment = flags.load(tflite.Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, records=str(tmp_path)))
-    images = representative.images(experiment, given, "train", 3)
+    images = calibration_images.images(experiment, given, "train", 3)
     assert len(images) == 3
     for one in images:
         assert one["image"].shape == (1, 64, 96, 3) and one["image"].dtype == np.uint8
@@ -503,13 +496,13 @@ def test_representative_images_are_the_records_own_on_the_canvas(tmp_path, monke
         assert not one["image"][:, height:].any() and not one["image"][:, :, width:].any()
         assert one["image"][:, :height, :width].any()
     with pytest.raises(ValueError, match="are none"):
-        representative.images(experiment, given, "train", 0)
+        calibration_images.images(experiment, given, "train", 0)
     with pytest.raises((ValueError, OSError)):
-        representative.images(experiment, given, "absent", 3)
+        calibration_images.images(experiment, given, "absent", 3)
     sixteen = io.BytesIO()  # bits a pixel, of a middle gray
     Image.fromarray(np.full([64, 96], 128 * 257, np.uint16)).save(sixteen, "PNG")
     for encoded, said in ((sixteen.getvalue(), None), (b"text", "cannot be read; `python -m pipelines.check`")):
         monkeypatch.setattr(records, "decode", lambda _, e=encoded: SimpleNamespace(encoded=e, filename="a.png"))
         with pytest.raises(ValueError, match=said) if said else contextlib.nullcontext():
-            (one,) = representative.images(experiment, given, "train", 1)
+            (one,) = calibration_images.images(experiment, given, "train", 1)
             assert (one["image"] == 128).all()

@@ -12,9 +12,9 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 from export import saved_model, tflite, verify
 from pipelines import scenes
 from tests.export import random_runs, stand_in
-from tfrecog import checkpoints
 from tfrecog.cli import flags
 from tfrecog.data import info
+from tfrecog.runs import checkpoints
 
 
 def exported(command, flagfile, out, **options):
@@ -96,7 +96,8 @@ def test_a_checkpoint_that_says_the_same_of_every_picture_proves_nothing(photos,
 
 def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_path, capsys):
     """Two classes have changed places in it, in the folder's texts and in the run, and not in the network's answers."""
-    from export import metadata, versions
+    from export.artifact import metadata
+    from export.served_graph import versions
 
     exported(saved_model, digits, tmp_path)
     version = versions.latest(tmp_path)
@@ -113,9 +114,9 @@ def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_p
 
 def test_a_file_that_cuts_out_another_part_of_the_photo_fails(digits, digits_lite, photos, tmp_path, capsys):
     """A checkpoint that saw the same wrong part would agree with it."""
-    from export import lite_model
+    from export.litert import reader
 
-    about = lite_model.read_metadata(digits_lite)
+    about = reader.read_metadata(digits_lite)
     given = about["tflite"]["input"]
     about["tflite"]["input"] = given | {"short_side": given["short_side"] + 4}
     other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
@@ -154,9 +155,9 @@ def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, 
 
 def test_a_detector_that_finds_other_things_fails(detector, photos, tmp_path):
     """A file with the metadata of the run's, which always says the same."""
-    from export import lite_model
+    from export.litert import reader
 
-    about = lite_model.read_metadata(detector[1])
+    about = reader.read_metadata(detector[1])
     metadata = {name: value for name, value in about.items() if name != "tflite"}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
     assert run(detector[0], other, photos, count=1) == 1
@@ -173,9 +174,9 @@ def test_a_file_that_is_no_picture_is_named_and_the_others_are_compared(digits, 
 
 def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, photos, tmp_path, capsys):
     """An AP of 0 is as the checkpoint's AP of 0."""
-    from export import lite_model
+    from export.litert import reader
 
-    about = lite_model.read_metadata(detector[1])
+    about = reader.read_metadata(detector[1])
     metadata = about | {"tflite": about["tflite"] | {"quantize": "int8"}}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
     assert run(detector[0], other, photos, count=1) == 2
@@ -184,21 +185,21 @@ def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, phot
 
 def test_metadata_that_would_excuse_detections_are_refused(detector, photos, tmp_path, capsys):
     """No score is above a min_score of 1, so each would be a tie."""
-    from export import lite_model
+    from export.litert import reader
 
-    about = lite_model.read_metadata(detector[1]) | {"min_score": 1.0}
+    about = reader.read_metadata(detector[1]) | {"min_score": 1.0}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **about)
     assert run(detector[0], other, photos, count=1) == 2
     assert "its metadata has the min_score 1.0, and its flags 0.05" in capsys.readouterr().err
 
 
 def test_more_ties_than_matches_fail():
-    from export import differences, verdict
+    from export.parity import compare, tolerances
 
     ties = [{"why": "the checkpoint is undecided"}] * 3
     for matched, fine in ((3, True), (2, False)):
-        found = differences.Differences(detections=5, matched=matched, ties=ties)
-        rows = verdict.judged(found, "detection", set(), verdict.KINDS["none"][0], True)
+        found = compare.Differences(detections=5, matched=matched, ties=ties)
+        rows = tolerances.judged(found, "detection", set(), tolerances.KINDS["none"][0], True)
         assert all(row["fine"] for row in rows) == fine
 
 
@@ -223,9 +224,9 @@ def test_wrong_flags_end_with_a_sentence(digits, digits_lite, photos, capsys, op
     ({"tflite": {"quantize": "int8", "input": {"size": [28, 28]}}}, "is int8, which is judged by its accuracy"),
 ])  # fmt: skip
 def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, tmp_path, capsys, change, message):
-    from export import lite_model
+    from export.litert import reader
 
-    about = lite_model.read_metadata(digits_lite) | change
+    about = reader.read_metadata(digits_lite) | change
     other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
     assert run(digits, other, photos) == 2
     assert message in capsys.readouterr().err
@@ -235,9 +236,9 @@ def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, t
 def test_an_int8_file_without_records_is_judged_by_a_limit_that_is_given(
     digits, digits_lite, photos, tmp_path, capsys, limit
 ):
-    from export import lite_model
+    from export.litert import reader
 
-    about = lite_model.read_metadata(digits_lite)
+    about = reader.read_metadata(digits_lite)
     about["tflite"] = about["tflite"] | {"quantize": "int8"}
     other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
     run(digits, other, photos, **{limit: 0.5})
@@ -252,11 +253,11 @@ def test_an_artefact_of_a_run_with_another_network_is_refused(digits_lite, photo
 
 def test_masks_as_padded_run_lengths_are_read():
     """Zeros behind the runs are padding; a zero before them says that the first pixel is on."""
-    from export import saved_reader
-    from tfrecog import run_lengths
+    from export.served_graph import reader
+    from tfrecog.ops import rle
 
     for corner in (0, 1):
         mask = np.zeros([6, 5], bool)
         mask[corner:4, corner:] = True
-        padded = np.pad(run_lengths.of_mask(mask), (0, 7))
-        np.testing.assert_array_equal(run_lengths.to_mask(saved_reader._unpadded(padded, 30), 6, 5), mask)
+        padded = np.pad(rle.of_mask(mask), (0, 7))
+        np.testing.assert_array_equal(rle.to_mask(reader._unpadded(padded, 30), 6, 5), mask)

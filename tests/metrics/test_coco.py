@@ -12,7 +12,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tfrecog.data import coco_person
+from tfrecog.data.classes import coco_person
 from tfrecog.metrics import coco, coco_table
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as pycocotools
 
-from tfrecog import run_lengths
 from tfrecog.metrics import rle
 from tfrecog.ops import masks as mask_ops
+from tfrecog.ops import rle as run_lengths
 
 
 @settings(deadline=None, max_examples=60)

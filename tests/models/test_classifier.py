@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import replicas
 from tfrecog.config import BackboneConfig, ClassifierConfig
-from tfrecog.models import alexnet, backbone, classifier, resnet, vgg
+from tfrecog.models import classifier
+from tfrecog.models.backbones import alexnet, build, resnet, vgg
+from tfrecog.runtime import distribution
 
 
 # One of a kind; MobileNetV3 since TensorFlow 2.21 ends the process at some depthwise convolutions in a graph.
@@ -79,7 +80,7 @@ def test_dropout_does_not_depend_on_how_a_batch_is_spread(two_replicas):
     whole = model.logits(images, training=True, seed=SEEDS)
     parts = [model.logits(images[i : i + 1], training=True, seed=SEEDS[i : i + 1]) for i in range(4)]
     np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)
-    shares = replicas.share(two_replicas, {"image": images, "seed": SEEDS})
+    shares = distribution.share(two_replicas, {"image": images, "seed": SEEDS})
 
     @tf.function
     def both():
@@ -127,7 +128,7 @@ def test_a_narrow_resnet_has_the_backbone_of_a_detector_of_its_width():
     model.logits(tf.zeros([1, 32, 32, 3]))
     # conv5 of width 16 has 16 * 8 channels.
     assert model.dense[-1].kernel.shape == (128, 3)
-    other = backbone.build(BackboneConfig(name="resnet18", width=16, norm="batch", frozen_stages=0))
+    other = build.build(BackboneConfig(name="resnet18", width=16, norm="batch", frozen_stages=0))
     other(tf.zeros([1, 32, 32, 3]))
     assert [(v.path, v.shape) for v in model.backbone.variables] == [(v.path, v.shape) for v in other.variables]
 

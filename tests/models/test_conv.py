@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.models.conv import Conv, padded
+from tfrecog.models.layers import Conv, padded
 
 MOMENTUM, EPSILON = 0.9, 1e-3
 

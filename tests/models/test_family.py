@@ -7,13 +7,16 @@ import pytest
 import tensorflow as tf
 
 from tests.models.test_rcnn import batch_of, task_of
-from tfrecog import derived, evaluate, hard_negatives, runs
+from tfrecog import evaluate
 from tfrecog.cli import flags
 from tfrecog.compress import Compression, compress, truncated
 from tfrecog.config import BackboneConfig, BoxConfig, DataConfig, DetectorConfig
-from tfrecog.models import backbone, detections, heads
-from tfrecog.models.alexnet import AlexNet
-from tfrecog.models.zf import Zf
+from tfrecog.models.backbones import build
+from tfrecog.models.backbones.alexnet import AlexNet
+from tfrecog.models.backbones.zf import Zf
+from tfrecog.models.detector import heads, postprocess
+from tfrecog.runs import derived, folder
+from tfrecog.training import hard_negative_svm
 
 FAST = DetectorConfig(
     proposals="record",
@@ -81,7 +84,7 @@ def test_r_cnn_sees_of_a_roi_what_its_network_sees_of_the_cut_out_image():
     features = model.extract(batch["image"], batch["size"])
     got = model.trunk_outputs(features, tf.constant([[roi]], tf.float32))
     cut = model.backbone.normalize(batch["image"])[:, 10 : 10 + side, 20 : 20 + side]
-    expected = model.trunk(backbone.summary(RCNN.backbone, model.backbone(cut))[None])
+    expected = model.trunk(build.summary(RCNN.backbone, model.backbone(cut))[None])
     np.testing.assert_allclose(got, expected, atol=1e-5)
     trained = model.trunk_outputs(features, tf.constant([[roi]], tf.float32), training=True)
     np.testing.assert_allclose(trained, expected, atol=1e-5)  # Group norm is the same in training.
@@ -131,7 +134,7 @@ def test_scores_of_svms_are_sigmoids_of_their_margins_and_have_no_background():
     config = replace(FAST, box=replace(FAST.box, scores="svm"))
     logits = tf.constant([[100.0, 2.0, -100.0]])  # The first column is read by nobody.
     rois, valid, size = tf.constant([[0.0, 0, 10, 10]]), tf.constant([True]), tf.constant([20, 20])
-    _, labels, scores = detections.detect(logits, tf.zeros([1, 2, 4]), rois, valid, size, config)
+    _, labels, scores = postprocess.detect(logits, tf.zeros([1, 2, 4]), rois, valid, size, config)
     assert labels.numpy()[:2].tolist() == [1, 0]
     np.testing.assert_allclose(scores[0], 1 / (1 + np.exp(-2.0)), rtol=1e-6)
 
@@ -161,7 +164,7 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
     fields = {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
     report = compress(Compression(**fields, ranks=(16, 16), out=str(tmp_path / "small")))
     assert "trunk/dense1/kernel: 4,608 weights, now 4,864 of rank 16" in report  # 3 * 3 * 32 inputs, 16 units
-    smaller = flags.load(type(experiment)(), tmp_path / "small" / runs.FLAGFILE)
+    smaller = flags.load(type(experiment)(), tmp_path / "small" / folder.FLAGFILE)
     assert smaller.detector.box.svd == (16, 16)
     _, other, _, _, step = evaluate.restore(smaller, "latest")
     assert step == 5
@@ -177,17 +180,17 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
 
 def test_overlap_is_the_largest_iou_with_any_object():
     rois = np.array([[0.0, 0, 10, 10], [0, 0, 10, 5], [20, 20, 30, 30]])
-    np.testing.assert_allclose(hard_negatives.overlap(rois, rois[:2]), [1, 1, 0])
-    np.testing.assert_allclose(hard_negatives.overlap(rois, rois[1:2]), [0.5, 1, 0])
-    assert not hard_negatives.overlap(rois, np.zeros([0, 4])).any()
+    np.testing.assert_allclose(hard_negative_svm.overlap(rois, rois[:2]), [1, 1, 0])
+    np.testing.assert_allclose(hard_negative_svm.overlap(rois, rois[1:2]), [0.5, 1, 0])
+    assert not hard_negative_svm.overlap(rois, np.zeros([0, 4])).any()
 
 
 def test_a_machine_tells_classes_apart_and_keeps_hard_negatives_alone(monkeypatch):
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(hard_negatives, "REFIT", 60)
+    monkeypatch.setattr(hard_negative_svm, "REFIT", 60)
     rng = np.random.default_rng(2)
     positives = rng.normal(size=(40, 3)) + np.array([8, 0, 0])
-    machine = hard_negatives.Machine(positives, c=1.0, most=1000)
+    machine = hard_negative_svm.Machine(positives, c=1.0, most=1000)
     for _ in range(8):  # Half of the negatives are near the border, half are far away.
         near, far = rng.normal(size=(15, 3)), rng.normal(size=(15, 3)) - np.array([40, 0, 0])
         machine.add(np.concatenate([near, far]))
@@ -199,13 +202,13 @@ def test_a_machine_tells_classes_apart_and_keeps_hard_negatives_alone(monkeypatc
 
 def test_hard_negatives_that_come_later_count_and_those_before_are_not_forgotten(monkeypatch):
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(hard_negatives, "REFIT", 60)
+    monkeypatch.setattr(hard_negative_svm, "REFIT", 60)
     rng = np.random.default_rng(4)
     cloud = {name: rng.normal(size=(60, 3)) + np.array(at) for name, at in
              {"objects": (8, 0, 0), "far": (-40, 0, 0), "near": (0, 0, 0), "aside": (8, -12, 0)}.items()}  # fmt: skip
-    machine = hard_negatives.Machine(cloud["objects"], c=1.0, most=1000)
+    machine = hard_negative_svm.Machine(cloud["objects"], c=1.0, most=1000)
     machine.add(cloud["far"])
-    assert machine.fits == 1 and (machine.margins(cloud["near"]) > hard_negatives.HARD).all()
+    assert machine.fits == 1 and (machine.margins(cloud["near"]) > hard_negative_svm.HARD).all()
     machine.add(cloud["far"] - 1)  # Easy now: none of them is taken.
     assert not sum(map(len, machine.waiting))
     machine.add(cloud["near"])
@@ -220,9 +223,9 @@ def test_hard_negatives_that_come_later_count_and_those_before_are_not_forgotten
 
 def test_no_more_negatives_are_held_than_there_is_room_for(monkeypatch):
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(hard_negatives, "REFIT", 60)
+    monkeypatch.setattr(hard_negative_svm, "REFIT", 60)
     rng = np.random.default_rng(5)
-    machine = hard_negatives.Machine(rng.normal(size=(60, 3)), c=1.0, most=10)
+    machine = hard_negative_svm.Machine(rng.normal(size=(60, 3)), c=1.0, most=10)
     machine.add(rng.normal(size=(60, 3)))  # Of one cloud with the objects: all are hard.
     hardest = np.sort(machine.margins(machine.negatives))
     assert len(hardest) == 10 and machine.seen == 60

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import precision, replicas
 from tfrecog.config import BackboneConfig, SegmenterConfig
-from tfrecog.models import fcn, fcn_heads, vgg
+from tfrecog.models.backbones import vgg
+from tfrecog.models.segmenter import fcn, heads
 from tfrecog.ops import upsampling
+from tfrecog.runtime import distribution, mixed_precision
 
 SEEDS = tf.constant([[1, 2], [3, 4], [5, 6], [7, 8]], tf.int32)
 SMALL = BackboneConfig(name="resnet18", norm="batch", width=8, frozen_stages=0)
@@ -44,7 +45,7 @@ def copy(source, target):
         variable.assign(values[variable.path])
 
 
-@pytest.mark.parametrize("name", fcn_heads.LEVELS)
+@pytest.mark.parametrize("name", heads.LEVELS)
 @pytest.mark.parametrize("make", [light, build], ids=["resnet", "vgg, padded by 100"])
 def test_logits_have_the_size_of_any_image(make, name):
     model = make(name, **({"fc_channels": 4} if make is build else {}))
@@ -192,7 +193,7 @@ def test_dropout_is_an_images_own_whatever_the_batch_and_the_replicas(name, two_
     assert not np.allclose(whole, model(images), atol=1e-3)
     parts = [model.logits(images[i : i + 1], training=True, seed=SEEDS[i : i + 1])["main"] for i in range(4)]
     np.testing.assert_allclose(tf.concat(parts, axis=0), whole, atol=1e-5)
-    shares = replicas.share(two_replicas, {"image": images, "seed": SEEDS})
+    shares = distribution.share(two_replicas, {"image": images, "seed": SEEDS})
 
     @tf.function
     def both():
@@ -204,7 +205,7 @@ def test_dropout_is_an_images_own_whatever_the_batch_and_the_replicas(name, two_
 
 
 def test_a_share_of_the_units_rests_and_the_others_make_up_for_it():
-    dropped = fcn_heads.dropout(tf.ones([4, 20, 20, 8]), SEEDS, 0.25, 1).numpy()
+    dropped = heads.dropout(tf.ones([4, 20, 20, 8]), SEEDS, 0.25, 1).numpy()
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.75)}
     assert np.mean(dropped == 0) == pytest.approx(0.25, abs=0.02)  # four deviations of 12,800 draws: 0.015
     assert not np.array_equal(dropped[0], dropped[1])
@@ -214,7 +215,7 @@ def test_a_share_of_the_units_rests_and_the_others_make_up_for_it():
 @pytest.mark.parametrize("upsampling", ["learned", "fixed"])
 def test_a_network_in_16_bits_says_nearly_what_it_says_in_32(upsampling, kind):
     exact = light(upsampling=upsampling, skip_scales=(0.01, 0.0001))
-    with precision.layers(kind):
+    with mixed_precision.layers(kind):
         rounded = light(upsampling=upsampling, skip_scales=(0.01, 0.0001))
     copy(exact, rounded)
     want, got = (model(image(48, 64)).numpy() for model in (exact, rounded))

@@ -11,11 +11,13 @@ import tensorflow as tf
 from keras.src.applications import resnet
 from PIL import Image
 
-from tfrecog import checkpoints, limits, replicas
+from tfrecog.cli import validate
 from tfrecog.config import BackboneConfig, Experiment
-from tfrecog.models import backbone as backbones
-from tfrecog.models.keras_backbone import NETWORKS, STANDARD, KerasBackbone
-from tfrecog.weights import keras_applications
+from tfrecog.models.backbones import build as backbones
+from tfrecog.models.backbones import keras_weights
+from tfrecog.models.backbones.keras_backbone import NETWORKS, STANDARD, KerasBackbone
+from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
 
 A = keras.applications
 # Keras' module with the network's own preprocessing; then, by the tables of the papers (ResNet 1, VGG 1 D, MobileNetV2
@@ -116,7 +118,7 @@ def test_the_features_are_those_of_keras_with_its_own_preprocessing(original, ph
     expected = keras.Model(model.input, outputs)(module.preprocess_input(photo.copy()), training=False)
 
     backbone = backbones.build(config(name))
-    keras_applications.load(backbone, file)
+    keras_weights.load(backbone, file)
     features = backbone(backbone.normalize(tf.constant(photo)))
     assert {level: tuple(x.shape) for level, x in features.items()} == {
         level: (1, 64 // 2**level, 96 // 2**level, width) for level, width in zip((2, 3, 4, 5), channels, strict=True)
@@ -151,7 +153,7 @@ def test_the_weights_of_imagenet_are_the_file_that_keras_asks_for(original, monk
         return str(file)
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    assert keras_applications.find(config(name, weights="imagenet")) == file
+    assert keras_weights.find(config(name, weights="imagenet")) == file
     assert ours == [(theirs, {"file_hash": None, **their_options})]
 
 
@@ -168,7 +170,7 @@ def test_pixels_are_prepared_as_keras_does_it_outside_of_the_network(name, modul
 def test_every_layout_of_a_file_gives_the_same_weights(small, layout):
     whole, files = small
     backbone = KerasBackbone(config())
-    report = keras_applications.load(backbone, keras_applications.find(config(weights=str(files[layout]))))
+    report = keras_weights.load(backbone, keras_weights.find(config(weights=str(files[layout]))))
     assert str(files[layout]) in report
     expected = {variable.path: variable.numpy() for variable in whole.weights}
     found = variables(backbone)
@@ -187,8 +189,8 @@ def test_names_too_long_for_hdf5_are_read_in_parts(small, tmp_path):
         del file.attrs["layer_names"]
         file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:20], names[20:]
     whole, parts = KerasBackbone(config()), KerasBackbone(config())
-    keras_applications.load(whole, files["published"])
-    keras_applications.load(parts, path)
+    keras_weights.load(whole, files["published"])
+    keras_weights.load(parts, path)
     for a, b in zip(whole.weights, parts.weights, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -202,7 +204,7 @@ def test_the_weights_of_another_network_are_refused_and_nothing_changes(small):
             checkpoints.CheckpointError,
             match=rf"{files[layout]} is not of keras_mobilenet_v2: (it has 86|the layer 'Conv1')",
         ):
-            keras_applications.load(backbone, files[layout])
+            keras_weights.load(backbone, files[layout])
     assert all(np.array_equal(before[path], value) for path, value in variables(backbone).items())
 
 
@@ -213,7 +215,7 @@ def test_a_file_that_ends_too_early_in_the_network_is_refused(small, tmp_path):
     with h5py.File(path, "r+") as file:
         file.attrs["layer_names"] = file.attrs["layer_names"][:-2]
     with pytest.raises(checkpoints.CheckpointError, match=r"it has .* layers with weights"):
-        keras_applications.load(KerasBackbone(config()), path)
+        keras_weights.load(KerasBackbone(config()), path)
 
 
 def test_a_file_that_is_missing_or_damaged_is_named(small, tmp_path):
@@ -224,9 +226,9 @@ def test_a_file_that_is_missing_or_damaged_is_named(small, tmp_path):
     h5py.File(empty, "w").close()
     for path, reason in ((missing, "there is no such file"), (text, "cannot be read"), (half, "truncated")):
         with pytest.raises(checkpoints.CheckpointError, match=rf"(?s){path}.*{reason}"):
-            keras_applications.find(config(weights=str(path)))
+            keras_weights.find(config(weights=str(path)))
     with pytest.raises(checkpoints.CheckpointError, match=rf"{empty} cannot be read.*no layers"):
-        keras_applications.load(KerasBackbone(config()), empty)
+        keras_weights.load(KerasBackbone(config()), empty)
 
 
 def test_without_a_network_the_message_says_which_file_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
@@ -235,11 +237,11 @@ def test_without_a_network_the_message_says_which_file_to_fetch_and_where_to_put
 
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    url, _ = keras_applications.PUBLISHED[SMALL]
+    url, _ = keras_weights.PUBLISHED[SMALL]
     with pytest.raises(checkpoints.CheckpointError) as caught:
-        keras_applications.find(config(weights="imagenet"))
+        keras_weights.find(config(weights="imagenet"))
     told = str(caught.value)
-    assert "Name or service not known" in told and f"{keras_applications.SITE}{url}" in told
+    assert "Name or service not known" in told and f"{keras_weights.SITE}{url}" in told
     assert f"{tmp_path}/models/{url.partition('/')[2]}" in told and "--detector.backbone.weights=" in told
 
 
@@ -270,14 +272,14 @@ def test_resnet101_is_resnet50_with_17_more_blocks_of_level_4():
     more = {variable.path for variable in deep.variables} - {variable.path for variable in plain.variables}
     assert len(more) == 17 * 3 * 6 and all(path.startswith("backbone/conv4_block") for path in more)
     assert convolutions(deep.network.input, deep.network.outputs[2]) == 24 + 3 * 23 + 1
-    assert keras_applications.PUBLISHED["keras_resnet101"][1] == resnet.WEIGHTS_HASHES["resnet101"][1]
+    assert keras_weights.PUBLISHED["keras_resnet101"][1] == resnet.WEIGHTS_HASHES["resnet101"][1]
 
 
 def test_a_network_of_fewer_levels_is_the_beginning_of_the_whole_one(small):
     _, files = small
     whole, part = KerasBackbone(config()), KerasBackbone(config(), last=4)
     for backbone in (whole, part):
-        keras_applications.load(backbone, files["published"])
+        keras_weights.load(backbone, files["published"])
     image = tf.random.stateless_normal([1, 64, 64, 3], (1, 2))
     features = part(image)
     assert list(features) == [2, 3, 4] and len(part.weights) < len(whole.weights)
@@ -326,9 +328,9 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas, sm
     with two_replicas.scope():
         together = KerasBackbone(config(norm="sync_batch"), last=3)
     for backbone in (alone, together):
-        keras_applications.load(backbone, small[1]["published"])
+        keras_weights.load(backbone, small[1]["published"])
     expected = alone(whole, training=True)
-    shares = replicas.share(two_replicas, {"x": whole})
+    shares = distribution.share(two_replicas, {"x": whole})
 
     @tf.function
     def both():
@@ -353,6 +355,6 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas, sm
 )
 def test_what_a_network_of_keras_does_not_read_is_refused(backbone, neck, flag):
     experiment = Experiment()
-    limits.check(replace(experiment, detector=replace(experiment.detector, backbone=config())))
+    validate.check(replace(experiment, detector=replace(experiment.detector, backbone=config())))
     with pytest.raises(ValueError, match=f"^--{flag}: .*[a-z]"):
-        limits.check(replace(experiment, detector=replace(experiment.detector, backbone=backbone, neck=neck)))
+        validate.check(replace(experiment, detector=replace(experiment.detector, backbone=backbone, neck=neck)))

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfrecog.config import ClassifierConfig
-from tfrecog.models import classifier, lenet
+from tfrecog.models import classifier
+from tfrecog.models.backbones import lenet
 
 
 def build(name, side, classes=10, **options):

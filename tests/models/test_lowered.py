@@ -5,16 +5,17 @@ import pytest
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, OutputConfig
-from tfrecog.models import conv, crops, detections
-from tfrecog.models.heads import DenseTrunk
-from tfrecog.models.resnet import ResNet
-from tfrecog.ops import lowering
+from tfrecog.models import layers
+from tfrecog.models.backbones.resnet import ResNet
+from tfrecog.models.detector import postprocess, rcnn_crops
+from tfrecog.models.detector.heads import DenseTrunk
+from tfrecog.ops import target
 
 R, K = 40, 5
 
 
 def lowered(function):
-    with lowering.to("tflite"):
+    with target.to("tflite"):
         return function()
 
 
@@ -33,8 +34,8 @@ def test_detections_are_the_same_to_the_last_bit(scale, min_score, valid):
         tf.constant([80, 88]),
     )
     config = DetectorConfig(output=OutputConfig(min_score=min_score, max_detections=12))
-    expected = detections.detect(*inputs, config)
-    got = lowered(lambda: detections.detect(*inputs, config))
+    expected = postprocess.detect(*inputs, config)
+    got = lowered(lambda: postprocess.detect(*inputs, config))
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_array_equal(a, b)
     assert bool(tf.reduce_any(expected[1] > 0)) == (valid > 0 and min_score < 0.9)
@@ -42,32 +43,32 @@ def test_detections_are_the_same_to_the_last_bit(scale, min_score, valid):
 
 def test_all_slots_are_looked_at():
     labels = tf.constant([[1, 2, 0, 0, 0]])
-    assert int(detections.most(labels)) == 2
-    assert lowered(lambda: detections.most(labels)) == 5
+    assert int(postprocess.most(labels)) == 2
+    assert lowered(lambda: postprocess.most(labels)) == 5
 
 
 def test_a_padded_pooling_is_the_same_behind_a_relu():
     x = tf.nn.relu(tf.random.stateless_normal([1, 9, 8, 3], [1, 2]))
 
     def pooled():
-        return conv.padded(tf.nn.max_pool2d, x, 3, 2, pad=1, learns=False)
+        return layers.padded(tf.nn.max_pool2d, x, 3, 2, pad=1, learns=False)
 
     np.testing.assert_array_equal(lowered(pooled), pooled())
 
 
 def test_crops_of_all_slots_give_the_outputs_of_the_valid_ones(monkeypatch):
     """A few at a time, and the last few are filled up."""
-    monkeypatch.setattr(crops, "AT_ONCE", 3 * 32 * 64)
+    monkeypatch.setattr(rcnn_crops, "AT_ONCE", 3 * 32 * 64)
     config = DetectorConfig(
         pool="warp",
         backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0),
         box=BoxConfig(size=32, trunk=16, layers=1),
     )
     network, trunk = ResNet(config.backbone), DenseTrunk(config.box)
-    pixels = crops.Pixels(tf.random.stateless_normal([1, 64, 64, 3], [3, 4]), tf.constant([[60, 64]]))
+    pixels = rcnn_crops.Pixels(tf.random.stateless_normal([1, 64, 64, 3], [3, 4]), tf.constant([[60, 64]]))
     corners = np.sort(np.random.default_rng(5).uniform(0, 60, [1, 7, 2, 2]), axis=2).reshape(1, 7, 4)
     rois, valid = tf.constant(corners, tf.float32), tf.constant([[True] * 5 + [False, True]])
-    expected = crops.infer(network, trunk, pixels, rois, valid, config)
-    got = lowered(lambda: crops.infer(network, trunk, pixels, rois, valid, config))
+    expected = rcnn_crops.infer(network, trunk, pixels, rois, valid, config)
+    got = lowered(lambda: rcnn_crops.infer(network, trunk, pixels, rois, valid, config))
     assert got.shape == (1, 7, 16) and not got[0, 5].numpy().any()
     np.testing.assert_allclose(got, expected, atol=1e-5)

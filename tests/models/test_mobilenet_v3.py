@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models.mobilenet_v3 import MobileNetV3, SqueezeExcite, hard_swish
+from tfrecog.models.backbones.mobilenet_v3 import MobileNetV3, SqueezeExcite, hard_swish
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data.info import Category, DatasetInfo
-from tfrecog.models import rcnn, resnet
+from tfrecog.models.backbones import resnet
+from tfrecog.models.detector import rcnn
 from tfrecog.tasks.detection import Detection
 
 SMALL = DetectorConfig(

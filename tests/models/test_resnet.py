@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import replicas
 from tfrecog.config import BackboneConfig, FpnConfig
-from tfrecog.models.conv import Conv
-from tfrecog.models.fpn import Fpn
-from tfrecog.models.resnet import Block, ResNet
+from tfrecog.models.backbones.resnet import Block, ResNet
+from tfrecog.models.detector.fpn import Fpn
+from tfrecog.models.layers import Conv
+from tfrecog.runtime import distribution
 
 
 def count(weights):
@@ -161,7 +161,7 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas):
             conv.build([None, None, None, 3])
         if norm == "batch":
             return conv(whole, training=True), conv
-        shares = replicas.share(two_replicas, {"x": whole})
+        shares = distribution.share(two_replicas, {"x": whole})
 
         @tf.function
         def both():

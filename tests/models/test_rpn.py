@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfrecog.config import ProposalConfig, RpnConfig
-from tfrecog.models import rpn
+from tfrecog.models.detector import rpn
 
 
 def maps(**shapes):

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrecog import losses
 from tfrecog.config import KeypointConfig
-from tfrecog.models.heads import KeypointHead
+from tfrecog.models.detector.heads import KeypointHead
 from tfrecog.ops import keypoints
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.ops import lowering, regions, winograd
+from tfrecog.ops import region_features, winograd
+from tfrecog.ops import target as lowering
 
 
 def _operations(target):
@@ -11,7 +12,7 @@ def _operations(target):
 
     @tf.function
     def align(features, boxes):
-        return regions.roi_align(features, boxes, size=3, stride=4.0)
+        return region_features.roi_align(features, boxes, size=3, stride=4.0)
 
     with lowering.to(target):
         graph = align.get_concrete_function(
@@ -48,7 +49,7 @@ def test_all_targets_agree():
 
     def pooled(target):
         with lowering.to(target):
-            return regions.roi_align(features, boxes, size=3, stride=4.0).numpy()
+            return region_features.roi_align(features, boxes, size=3, stride=4.0).numpy()
 
     for target in ("portable", "tflite"):
         np.testing.assert_allclose(pooled(target), pooled("machine"), atol=1e-5)

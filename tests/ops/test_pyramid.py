@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.ops import regions
+from tfrecog.ops import region_features
 
 
 def slowly(features, box, stride, sizes):
@@ -29,7 +29,7 @@ def test_a_pyramid_is_the_maximum_in_the_bins_of_each_level():
     features = rng.normal(size=(2, 12, 15, 3)).astype(np.float32)
     corners = np.sort(rng.uniform(0, 180, (2, 8, 2, 2)), axis=2).reshape(2, 8, 4).astype(np.float32)
     sizes = (1, 2, 3, 6)
-    got = regions.pyramid({4: tf.constant(features)}, tf.constant(corners), sizes=sizes)
+    got = region_features.pyramid({4: tf.constant(features)}, tf.constant(corners), sizes=sizes)
     assert got.shape == (2, 8, 50, 3)
     for image in range(2):
         for roi in range(8):
@@ -43,5 +43,5 @@ def test_one_level_of_a_pyramid_is_roi_pool():
         4: tf.random.stateless_normal([1, 4, 4, 2], (3, 4)),
     }
     rois = tf.constant([[[3.0, 5, 40, 30], [0, 0, 64, 64], [0, 0, 0, 0]]])
-    pooled = regions.multilevel(features, rois, size=3, op="roi_pool")
-    np.testing.assert_array_equal(regions.pyramid(features, rois, sizes=(3,)), tf.reshape(pooled, [1, 3, 9, 2]))
+    pooled = region_features.multilevel(features, rois, size=3, op="roi_pool")
+    np.testing.assert_array_equal(region_features.pyramid(features, rois, sizes=(3,)), tf.reshape(pooled, [1, 3, 9, 2]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.ops import lowering, regions
+from tfrecog.ops import region_features, target
 
 
 def boxes_in(height, width, count, rng):
@@ -21,15 +21,15 @@ def test_maxima_are_those_of_this_machine(levels, sizes):
     rng = np.random.default_rng(3)
     features = {level: tf.constant(rng.normal(size=[1, 336 >> level, 448 >> level, 5]), tf.float32) for level in levels}
     boxes = boxes_in(336, 448, 60, rng)
-    with lowering.to("tflite"):
-        got = regions.pyramid(features, boxes, sizes=sizes)
-    np.testing.assert_array_equal(got, regions.pyramid(features, boxes, sizes=sizes))
+    with target.to("tflite"):
+        got = region_features.pyramid(features, boxes, sizes=sizes)
+    np.testing.assert_array_equal(got, region_features.pyramid(features, boxes, sizes=sizes))
 
 
 def test_roi_pool_of_a_pyramid_is_the_same_too():
     rng = np.random.default_rng(4)
     features = {level: tf.constant(rng.normal(size=[1, 256 >> level, 192 >> level, 3]), tf.float32) for level in (2, 3)}
     boxes = boxes_in(256, 192, 30, rng)
-    with lowering.to("tflite"):
-        got = regions.multilevel(features, boxes, size=7, op="roi_pool")
-    np.testing.assert_array_equal(got, regions.multilevel(features, boxes, size=7, op="roi_pool"))
+    with target.to("tflite"):
+        got = region_features.multilevel(features, boxes, size=7, op="roi_pool")
+    np.testing.assert_array_equal(got, region_features.multilevel(features, boxes, size=7, op="roi_pool"))

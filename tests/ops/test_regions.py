@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config as framework
 
-from tfrecog.ops import regions
+from tfrecog.ops import region_features
 
 LOWERINGS = ("sparse", "gather", "crop_and_resize")
 # RoIAlign with as many samples as a bin has cells has two of them.
@@ -46,7 +46,7 @@ def some_boxes(rng, count, low=-40, high=160):
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_roi_align_of_a_ramp_is_the_ramp_at_the_bin_centres(lowering):
     ramp = tf.reshape(tf.range(25.0), [1, 5, 5, 1])  # cell (y, x) holds 5 y + x
-    got = regions.roi_align(ramp, tf.constant([[[1.0, 1, 3, 3]]]), size=4, lowering=lowering)
+    got = region_features.roi_align(ramp, tf.constant([[[1.0, 1, 3, 3]]]), size=4, lowering=lowering)
     centres = 1 + (np.arange(4) + 0.5) / 2 - 0.5  # bin centres, in cells
     np.testing.assert_allclose(got[0, 0, ..., 0], 5 * centres[:, None] + centres, atol=1e-5)
 
@@ -56,7 +56,7 @@ def test_roi_align_of_a_ramp_is_the_ramp_at_the_bin_centres(lowering):
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, aligned, samples, compiled):
     def op(features):
-        return regions.roi_align(
+        return region_features.roi_align(
             features,
             tf.constant(torchvision["boxes"][:, keep]),
             size=3,
@@ -84,7 +84,7 @@ def test_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, alig
 def test_adaptive_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, aligned, compiled):
     def op(features):
         boxes = tf.constant(torchvision["boxes"])
-        return regions.roi_align(
+        return region_features.roi_align(
             features, boxes, size=3, stride=4.0, samples=0, aligned=bool(aligned), lowering=lowering
         )
 
@@ -119,7 +119,7 @@ def test_adaptive_roi_align_takes_a_sample_more_only_where_a_bin_is_longer_than_
     features = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
     sides = ((7, 7), (21, 42), (56, 3), (42.1, 20.9), (0, 9), (0.2, 60))
     boxes = np.array([[1, 2, 1 + h, 2 + w] for h, w in sides], np.float32)
-    pool = regions.roi_align
+    pool = region_features.roi_align
 
     def op(boxes):
         return pool(features[None, ..., None], boxes[None], size=7, samples=0, lowering=lowering)
@@ -132,13 +132,15 @@ def test_adaptive_roi_align_takes_a_sample_more_only_where_a_bin_is_longer_than_
 
 def test_crop_and_resize_has_no_adaptive_sampling():
     with pytest.raises(ValueError, match="samples all bins alike"):
-        regions.roi_align(tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, samples=0, lowering="crop_and_resize")
+        region_features.roi_align(
+            tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, samples=0, lowering="crop_and_resize"
+        )
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
 def test_roi_pool_and_its_gradient_are_torchvisions(torchvision, compiled):
     def op(features):
-        return regions.roi_pool(features, tf.constant(torchvision["boxes"]), size=3, stride=4.0)
+        return region_features.roi_pool(features, tf.constant(torchvision["boxes"]), size=3, stride=4.0)
 
     features = tf.constant(torchvision["features"])
     value, gradient = with_gradient(tf.function(op) if compiled else op, features, torchvision["upstream"])
@@ -172,11 +174,11 @@ def test_of_equal_values_the_first_by_row_gets_the_gradient_of_roi_pool(eager):
     upstream = rng.integers(-9, 9, (60, 4, 4, 4)).astype(np.float32)
 
     def pooled(features):
-        out = regions.roi_pool(features, boxes[None], size=4)
+        out = region_features.roi_pool(features, boxes[None], size=4)
         return out, tf.gradients(out, features, upstream[None])[0]
 
     def pooled_eagerly(features):
-        return with_gradient(lambda x: regions.roi_pool(x, boxes[None], size=4), features, upstream[None])
+        return with_gradient(lambda x: region_features.roi_pool(x, boxes[None], size=4), features, upstream[None])
 
     value, gradient = (pooled_eagerly if eager else tf.function(pooled))(tf.constant(features[None]))
     expected_value, expected_gradient = roi_pool_slowly(features, boxes, upstream, 4)
@@ -187,12 +189,12 @@ def test_of_equal_values_the_first_by_row_gets_the_gradient_of_roi_pool(eager):
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_a_pyramid_is_pooled_as_torchvision_pools_it(torchvision, lowering):
     maps = {k: tf.constant(torchvision[f"pyramid_map{k}"]) for k in (4, 5, 6)}
-    got = regions.multilevel(maps, torchvision["pyramid_boxes"][None], size=3, aligned=False, lowering=lowering)
+    got = region_features.multilevel(maps, torchvision["pyramid_boxes"][None], size=3, aligned=False, lowering=lowering)
     assert_close(got[0].numpy(), torchvision["pyramid"])
 
 
 def test_levels_are_torchvisions(torchvision):
-    np.testing.assert_array_equal(regions.level_of(torchvision["level_boxes"], 2, 5), torchvision["levels"])
+    np.testing.assert_array_equal(region_features.level_of(torchvision["level_boxes"], 2, 5), torchvision["levels"])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_the_lowerings_agree(lowering, height, width):
     boxes, upstream = some_boxes(rng, 50, -50, 8 * width), rng.normal(size=(1, 50, 7, 7, 4)).astype(np.float32)
     first, second = (
         with_gradient(
-            lambda f, lowering=lowering: regions.roi_align(f, boxes, size=7, stride=8.0, lowering=lowering),
+            lambda f, lowering=lowering: region_features.roi_align(f, boxes, size=7, stride=8.0, lowering=lowering),
             features,
             upstream,
         )
@@ -222,14 +224,14 @@ def test_a_pyramid_equals_its_levels_one_by_one(op, options):
     maps = {k: tf.constant(rng.normal(size=(2, 256 >> k, 192 >> k, 3)).astype(np.float32)) for k in (2, 3, 4, 5)}
     boxes = tf.constant(np.concatenate([some_boxes(rng, 30, 0, s) for s in (300, 900)]))
     upstream = rng.normal(size=(2, 30, 7, 7, 3)).astype(np.float32)
-    level = regions.level_of(boxes, 2, 5)
+    level = region_features.level_of(boxes, 2, 5)
 
     def one_by_one(maps):
-        pooled = [getattr(regions, op)(m, boxes, size=7, stride=2.0**k, **options) for k, m in maps.items()]
+        pooled = [getattr(region_features, op)(m, boxes, size=7, stride=2.0**k, **options) for k, m in maps.items()]
         return sum(tf.where((level == k)[..., None, None, None], p, 0) for k, p in zip(maps, pooled, strict=True))
 
     def together(maps):
-        return regions.multilevel(maps, boxes, size=7, op=op, **options)
+        return region_features.multilevel(maps, boxes, size=7, op=op, **options)
 
     assert set(level.numpy().ravel()) == {2, 3, 4, 5}
     answers = []
@@ -250,8 +252,8 @@ def test_padding_and_boxes_without_extent_are_finite_in_value_and_gradient(op, s
 
     def pool(features):
         if op == "roi_pool":
-            return regions.roi_pool(features, boxes, size=2)
-        return regions.roi_align(features, boxes, size=2, samples=samples, lowering=op)
+            return region_features.roi_pool(features, boxes, size=2)
+        return region_features.roi_align(features, boxes, size=2, samples=samples, lowering=op)
 
     value, gradient = with_gradient(pool, features, np.ones((1, 5, 2, 2, 2), np.float32))
     assert np.isfinite(value).all()
@@ -264,9 +266,9 @@ def test_boxes_that_are_not_numbers_read_nothing_outside_the_map(op, samples):
     boxes = tf.constant([[[np.nan, 0, 4, 4], [0, 0, np.inf, 4], [np.nan] * 4]], tf.float32)
     features = tf.ones([1, 4, 4, 1])
     if op == "roi_pool":
-        got = regions.roi_pool(features, boxes, size=2)
+        got = region_features.roi_pool(features, boxes, size=2)
     else:
-        got = regions.roi_align(features, boxes, size=2, samples=samples, lowering=op)
+        got = region_features.roi_align(features, boxes, size=2, samples=samples, lowering=op)
     assert set(got.numpy().ravel()) <= {0.0, 0.5, 1.0}
 
 
@@ -274,13 +276,17 @@ def test_boxes_that_are_not_numbers_read_nothing_outside_the_map(op, samples):
 def test_sizes_may_be_known_only_at_run_time(op, options):
     rng = np.random.default_rng(0)
     unknown = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, 4])]
-    pool = tf.function(lambda f, b: getattr(regions, op)(f, b, size=2, stride=4.0, **options), input_signature=unknown)
+    pool = tf.function(
+        lambda f, b: getattr(region_features, op)(f, b, size=2, stride=4.0, **options), input_signature=unknown
+    )
     for images, rois in ((1, 5), (2, 9), (1, 0)):
         features = tf.constant(rng.normal(size=(images, 8, 9, 3)).astype(np.float32))
         boxes = tf.constant(np.repeat(some_boxes(rng, rois, -5, 40), images, axis=0))
         got = pool(features, boxes)
         assert got.shape == (images, rois, 2, 2, 3)
-        np.testing.assert_allclose(got, getattr(regions, op)(features, boxes, size=2, stride=4.0, **options), atol=1e-5)
+        np.testing.assert_allclose(
+            got, getattr(region_features, op)(features, boxes, size=2, stride=4.0, **options), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(("op", "options"), OPS)
@@ -290,7 +296,7 @@ def test_no_boxes_at_all_give_no_regions_and_no_gradient(op, options):
         features = tf.ones([1, 8, 9, 3])
         with tf.GradientTape() as tape:
             tape.watch(features)
-            out = getattr(regions, op)(features, boxes, size=2, stride=4.0, **options)
+            out = getattr(region_features, op)(features, boxes, size=2, stride=4.0, **options)
         return out, tape.gradient(out, features)
 
     out, gradient = pool(tf.zeros([1, 0, 4]))
@@ -302,8 +308,8 @@ def test_each_image_is_read_in_its_own_features():
     features = tf.reshape(tf.constant([1.0, 2, 3]), [3, 1, 1, 1]) * tf.ones([3, 4, 4, 1])
     boxes = tf.tile(tf.constant([[[0.0, 0, 4, 4], [1, 1, 3, 3]]]), [3, 1, 1])
     for got in (
-        *(regions.roi_align(features, boxes, size=2, lowering=lowering) for lowering in LOWERINGS),
-        regions.roi_pool(features, boxes, size=2),
+        *(region_features.roi_align(features, boxes, size=2, lowering=lowering) for lowering in LOWERINGS),
+        region_features.roi_pool(features, boxes, size=2),
     ):
         np.testing.assert_allclose(got.numpy().max(axis=(1, 2, 3, 4)), [1, 2, 3], rtol=1e-6)
         np.testing.assert_allclose(got.numpy().min(axis=(1, 2, 3, 4)), [1, 2, 3], rtol=1e-6)
@@ -315,7 +321,7 @@ def test_results_repeat_bit_for_bit(op, options):
     features = tf.constant(rng.normal(size=(1, 64, 64, 64)).astype(np.float32))
     boxes = tf.constant(some_boxes(rng, 200, 0, 256))
     upstream = rng.normal(size=(1, 200, 7, 7, 64)).astype(np.float32)
-    pool = tf.function(lambda f: getattr(regions, op)(f, boxes, size=7, stride=4.0, **options))
+    pool = tf.function(lambda f: getattr(region_features, op)(f, boxes, size=7, stride=4.0, **options))
     value, gradient = with_gradient(pool, features, upstream)
     for _ in range(9):
         again = with_gradient(pool, features, upstream)
@@ -326,8 +332,8 @@ def test_results_repeat_bit_for_bit(op, options):
 def test_half_precision_features_stay_half_precision():
     features = tf.cast(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), tf.bfloat16)
     boxes = tf.constant([[[0.0, 0, 4, 4]]])
-    aligned = regions.roi_align(features, boxes, size=4, samples=1)
-    pooled = regions.roi_pool(features, tf.constant([[[0.0, 0, 3, 3]]]), size=4)
+    aligned = region_features.roi_align(features, boxes, size=4, samples=1)
+    pooled = region_features.roi_pool(features, tf.constant([[[0.0, 0, 3, 3]]]), size=4)
     for got in (aligned, pooled):
         assert got.dtype == tf.bfloat16
         np.testing.assert_array_equal(tf.cast(got[0, 0, ..., 0], tf.float32), np.arange(16).reshape(4, 4))
@@ -337,7 +343,7 @@ def test_boxes_get_no_gradient():
     boxes = tf.constant([[[0.0, 0, 3, 3]]])
     with tf.GradientTape() as tape:
         tape.watch(boxes)
-        out = regions.roi_align(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), boxes, size=2)
+        out = region_features.roi_align(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), boxes, size=2)
     assert tape.gradient(out, boxes) is None
 
 
@@ -347,7 +353,7 @@ def test_the_gather_lowering_compiles_with_xla():
     boxes, upstream = tf.constant(some_boxes(rng, 6, -5, 40)), rng.normal(size=(1, 6, 2, 2, 3)).astype(np.float32)
 
     def op(features):
-        return regions.roi_align(features, boxes, size=2, stride=4.0, lowering="gather")
+        return region_features.roi_align(features, boxes, size=2, stride=4.0, lowering="gather")
 
     def both(features):
         with tf.GradientTape() as tape:
@@ -362,12 +368,12 @@ def test_the_gather_lowering_compiles_with_xla():
 
 def test_a_missing_level_is_an_error():
     with pytest.raises(ValueError, match="every level"):
-        regions.multilevel({2: tf.ones([1, 4, 4, 1]), 4: tf.ones([1, 1, 1, 1])}, tf.zeros([1, 1, 4]), size=2)
+        region_features.multilevel({2: tf.ones([1, 4, 4, 1]), 4: tf.ones([1, 1, 1, 1])}, tf.zeros([1, 1, 4]), size=2)
 
 
 def test_an_unknown_lowering_is_an_error():
     with pytest.raises(ValueError, match="lowering must be"):
-        regions.roi_align(tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, lowering="magic")
+        region_features.roi_align(tf.ones([1, 4, 4, 1]), tf.zeros([1, 1, 4]), size=2, lowering="magic")
 
 
 def test_two_replicas_have_the_gradients_of_one(two_replicas):
@@ -378,8 +384,8 @@ def test_two_replicas_have_the_gradients_of_one(two_replicas):
     def gradient(features, boxes):
         with tf.GradientTape() as tape:
             tape.watch(features)
-            loss = tf.reduce_sum(tf.square(regions.roi_align(features, boxes, size=3, stride=4.0)))
-            loss += tf.reduce_sum(tf.square(regions.roi_pool(features, boxes, size=3, stride=4.0)))
+            loss = tf.reduce_sum(tf.square(region_features.roi_align(features, boxes, size=3, stride=4.0)))
+            loss += tf.reduce_sum(tf.square(region_features.roi_pool(features, boxes, size=3, stride=4.0)))
         return tape.gradient(loss, features)
 
     def share(context):
@@ -400,11 +406,11 @@ def test_the_gather_lowering_runs_in_tensorflow_lite_with_builtins_only():
     class Module(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec(features[2].shape), tf.TensorSpec(features[3].shape)])
         def pool(self, fine, coarse):
-            return regions.multilevel({2: fine, 3: coarse}, tf.constant(boxes), size=2, lowering="gather")
+            return region_features.multilevel({2: fine, 3: coarse}, tf.constant(boxes), size=2, lowering="gather")
 
     module = Module()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.pool.get_concrete_function()], module)
     interpreter = litert.Interpreter(model_content=converter.convert())
     run = interpreter.get_signature_runner()
     (got,) = run(fine=features[2], coarse=features[3]).values()
-    assert_close(got, regions.multilevel(features, boxes, size=2, lowering="sparse").numpy())
+    assert_close(got, region_features.multilevel(features, boxes, size=2, lowering="sparse").numpy())

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrecog.data import image
-from tfrecog.ops import lowering, resampling
+from tfrecog.ops import resampling, target
 
 DOWN_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 
@@ -61,5 +61,5 @@ def test_a_graph_that_leaves_the_process_does_not_call_python():
         return any("PyFunc" in node.op for node in nodes)
 
     assert calls(graph())
-    with lowering.to("machine"):
+    with target.to("machine"):
         assert not calls(graph())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.ops import suppression
+from tfrecog.ops import nms as suppression
 
 
 def test_of_three_boxes_the_better_of_two_that_overlap_and_the_far_one_stay():

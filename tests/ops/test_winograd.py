@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.models.conv import Conv
+from tfrecog.models.layers import Conv
 from tfrecog.ops import winograd
 
 

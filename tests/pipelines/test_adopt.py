@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import adopt, check
-from pipelines.problems import Refused
+from pipelines.build.problems import Refused
 from tfrecog.data import index, info, records
 
 LABEL_MAP = """

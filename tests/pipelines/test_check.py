@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import check, coco, digits, scenes, shards, suspicions
-from pipelines.facts import Facts
-from pipelines.map_facts import MapFacts
-from pipelines.problems import Problem
-from tfrecog import draw
+from pipelines import check, coco, digits, scenes
+from pipelines.build import shards
+from pipelines.build.problems import Problem
+from pipelines.inspect import suspicious
+from pipelines.inspect.label_map_statistics import MapFacts
+from pipelines.inspect.statistics import Facts
 from tfrecog.data import index, info, records
+from tfrecog.drawing import annotations
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -139,7 +141,7 @@ SUSPICIOUS = {
 
 @pytest.mark.parametrize("kind", SUSPICIOUS)
 def test_a_suspicious_annotation_is_named(kind):
-    found = suspicions.of_record(SUSPICIOUS[kind], joints=1, max_instances=2)
+    found = suspicious.of_record(SUSPICIOUS[kind], joints=1, max_instances=2)
     assert [problem.kind for problem in found] == [kind]
     number = {"many instances": None, "object twice": 71}.get(kind, 70)
     assert (found[0].file, found[0].image_id, found[0].annotation_id) == ("cat.png", "9", number)
@@ -159,7 +161,7 @@ def test_a_suspicious_annotation_is_named(kind):
 )
 def test_ordinary_annotations_are_not_suspicious(record):
     joints = 0 if record.keypoints is None else 1
-    assert suspicions.of_record(record, joints=joints, max_instances=2) == []
+    assert suspicious.of_record(record, joints=joints, max_instances=2) == []
 
 
 def test_keypoints_are_counted_by_joint_and_visibility_without_those_of_crowds():
@@ -357,7 +359,7 @@ def test_the_command_prints_the_classes_of_label_maps_and_draws_them_in_colour(t
     assert f"background {pixels[1]:,} ({100 * pixels[1] / (4 * 64 * 80):.1f}%) in 4" in run.stdout
     assert "--segmenter.class_weights=" in run.stdout
     sheet = np.asarray(Image.open(tmp_path / "sheet.png")).reshape(-1, 3)
-    outline = draw.palette(1)[1]  # of the background, which no picture lacks
+    outline = annotations.palette(1)[1]  # of the background, which no picture lacks
     assert np.any(np.all(sheet == outline, axis=1))
 
 

@@ -13,9 +13,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from pipelines import check, coco, coco_json, voc_maps
-from pipelines.problems import Refused
-from tfrecog.data import coco_person, index, info, records, voc
+from pipelines import check, coco
+from pipelines.build.problems import Refused
+from pipelines.formats import coco_as_voc_labels, coco_json
+from tfrecog.data import index, info, records
+from tfrecog.data.classes import coco_person, voc
 
 SQUARE = np.zeros((40, 60), bool)
 SQUARE[10:20, 20:30] = True
@@ -454,7 +456,7 @@ def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_w
     # Ids by place, from the training reference of its segmentation models; 0 is the background.
     ids = [0, 5, 2, 16, 9, 44, 6, 3, 17, 62, 21, 67, 18, 19, 4, 1, 64, 20, 63, 7, 72]
     tree = json.loads((real_coco / "instances.json").read_text())
-    assert voc_maps.label_of_category("", tree) == {
+    assert coco_as_voc_labels.label_of_category("", tree) == {
         category: place for place, category in enumerate(ids, 1) if category
     }
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import crops, shards
-from pipelines.problems import Refused
+from pipelines import crops
+from pipelines.build import shards
+from pipelines.build.problems import Refused
 from tfrecog.data import index, info, records
-from tfrecog.metrics.overlaps import pairwise_iou
+from tfrecog.ops.overlaps import pairwise_iou
 
 # An image in which red holds the row and green the column of each pixel.
 ROWS, COLUMNS = np.mgrid[:80, :100]

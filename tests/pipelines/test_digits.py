@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import arrays, digits
-from pipelines.problems import Refused
+from pipelines import digits
+from pipelines.build.problems import Refused
+from pipelines.formats import idx_npz
 from tfrecog.data import index, info
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,8 +57,8 @@ def test_records_hold_the_pixels_and_labels_of_the_files(tmp_path, read_all):
 
 def test_the_real_digits_are_all_there(shared_data, tmp_path, read_all):
     folder = shared_data / "mnist_small"
-    images = arrays.idx(str(folder / "t10k-images-idx3-ubyte.gz"))
-    labels = arrays.idx(str(folder / "t10k-labels-idx1-ubyte.gz"))
+    images = idx_npz.idx(str(folder / "t10k-images-idx3-ubyte.gz"))
+    labels = idx_npz.idx(str(folder / "t10k-labels-idx1-ubyte.gz"))
     made = digits.build(images, labels, str(tmp_path), "val", jobs=1)
     assert made.split.images == 500 and not made.problems
     read = read_all(tmp_path, "val")
@@ -77,33 +78,33 @@ def test_the_real_digits_are_all_there(shared_data, tmp_path, read_all):
     ],
 )
 def test_every_way_to_write_a_byte_gives_the_byte_back(array, words):
-    pixels, said = arrays.pictures(array, "a.npz")
+    pixels, said = idx_npz.pictures(array, "a.npz")
     np.testing.assert_array_equal(pixels, IMAGES)
     assert said.endswith(words)
 
 
 def test_values_between_two_levels_are_rounded_and_the_command_says_by_how_much():
     # 0.1 is level 25.5, half a level from both neighbours.
-    assert arrays.pictures(np.array([[[0.0, 0.1, 1.0]]]), "a")[1].endswith("by rounding, by at most 0.50 of a level")
+    assert idx_npz.pictures(np.array([[[0.0, 0.1, 1.0]]]), "a")[1].endswith("by rounding, by at most 0.50 of a level")
     # 16 of 0..16 (scikit-learn's digits) is white, if one says so; nothing else tells.
-    assert arrays.pictures(np.array([[[0, 8.0, 16]]]), "a", (0, 16))[0].tolist() == [[[0, 128, 255]]]
+    assert idx_npz.pictures(np.array([[[0, 8.0, 16]]]), "a", (0, 16))[0].tolist() == [[[0, 128, 255]]]
 
 
 def test_bits_become_black_and_white():
-    assert arrays.pictures(np.array([[[0, 1]]], np.uint8), "a")[0].tolist() == [[[0, 255]]]
-    assert arrays.pictures(np.array([[[False, True]]]), "a")[0].tolist() == [[[0, 255]]]
+    assert idx_npz.pictures(np.array([[[0, 1]]], np.uint8), "a")[0].tolist() == [[[0, 255]]]
+    assert idx_npz.pictures(np.array([[[False, True]]]), "a")[0].tolist() == [[[0, 255]]]
 
 
 def test_rows_of_square_images_and_colour_are_understood():
     np.testing.assert_array_equal(
-        arrays.pictures(np.arange(18, dtype=np.uint8).reshape(2, 9), "a")[0], np.arange(18).reshape(2, 3, 3)
+        idx_npz.pictures(np.arange(18, dtype=np.uint8).reshape(2, 9), "a")[0], np.arange(18).reshape(2, 3, 3)
     )
-    assert arrays.pictures(np.zeros([2, 5, 4, 3], np.uint8), "a")[0].shape == (2, 5, 4, 3)
+    assert idx_npz.pictures(np.zeros([2, 5, 4, 3], np.uint8), "a")[0].shape == (2, 5, 4, 3)
 
 
 def test_one_hot_labels_and_columns_are_numbers():
-    assert arrays.labels_of(np.eye(10)[LABELS], "a", 7, "b").tolist() == LABELS.tolist()
-    assert arrays.labels_of(LABELS[:, None].astype(float), "a", 7, "b").tolist() == LABELS.tolist()
+    assert idx_npz.labels_of(np.eye(10)[LABELS], "a", 7, "b").tolist() == LABELS.tolist()
+    assert idx_npz.labels_of(LABELS[:, None].astype(float), "a", 7, "b").tolist() == LABELS.tolist()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_one_hot_labels_and_columns_are_numbers():
 def test_the_keys_of_the_split_are_taken(tmp_path, split, keys, taken):
     arrays_of = {key: LABELS if key[0] == "y" or "label" in key else IMAGES for key in keys}
     np.savez(tmp_path / "a.npz", **arrays_of)
-    images, labels, said = arrays.npz(str(tmp_path / "a.npz"), split)
+    images, labels, said = idx_npz.npz(str(tmp_path / "a.npz"), split)
     assert " and ".join(said) == taken
     np.testing.assert_array_equal(images, IMAGES)
     np.testing.assert_array_equal(labels, LABELS)
@@ -235,4 +236,4 @@ def test_two_classes_of_one_name_are_refused_with_their_lines(tmp_path):
 def test_files_of_a_gzip_and_of_any_image_size_are_read(tmp_path, size):
     array = RNG.integers(0, 256, (2, 16, 16) if size < 0 else (2, 40, size), np.uint8)
     (tmp_path / "a.gz").write_bytes(gzip.compress(_idx(array)))
-    np.testing.assert_array_equal(arrays.idx(str(tmp_path / "a.gz")), array)
+    np.testing.assert_array_equal(idx_npz.idx(str(tmp_path / "a.gz")), array)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import class_tables, coco, crops, extract, imagenet, presets, scenes, segmentation, shards
-from pipelines.problems import Refused
-from tfrecog import draw
+from pipelines import coco, crops, extract, imagenet, scenes, segmentation
+from pipelines.build import shards
+from pipelines.build.problems import Refused
+from pipelines.classes import pixel_classes, presets
 from tfrecog.data import index, info, records
+from tfrecog.drawing import annotations
 
 
 def all_records(folder, split):
@@ -93,8 +95,8 @@ def test_segmentation_inverts_extract(tmp_path):
         assert picture.mode == "P"
         np.testing.assert_array_equal(np.asarray(picture), labels - 1)  # the values are the ids of the source
         # Viewers show the colours of our own pictures.
-        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), draw.palette(7)[labels])
-    table = class_tables.of_file(str(files / "classes.txt"), ["255"])
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), annotations.palette(7)[labels])
+    table = pixel_classes.of_file(str(files / "classes.txt"), ["255"])
     layout = presets.Layout(str(files / "images"), str(files / "labels"), table)
     assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems
     again = {record.filename: record for record in all_records(tmp_path / "b", "val")}
@@ -141,7 +143,7 @@ def test_images_whose_names_differ_in_folder_extension_or_case_alone_keep_their_
     assert "000000000001-a" in capsys.readouterr().err
     assert len({path.name.lower() for path in (files / "labels").iterdir()}) == 3
     layout = presets.Layout(
-        str(files / "images"), str(files / "labels"), class_tables.of_file(str(files / "classes.txt"), [])
+        str(files / "images"), str(files / "labels"), pixel_classes.of_file(str(files / "classes.txt"), [])
     )
     assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems
     again = {(record.encoded, record.label_map) for record in all_records(tmp_path / "b", "val")}

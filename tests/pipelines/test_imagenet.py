@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import classes, ground_truth, imagenet, tars, trees, wordnet
-from pipelines.problems import Refused
-from pipelines.tars import File
+from pipelines import imagenet
+from pipelines.build.problems import Refused
+from pipelines.classes import image_classes, label_lists, wordnet
+from pipelines.formats import class_folders, tar_files
+from pipelines.formats.tar_files import File
 from tfrecog.data import image, index, info
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -165,11 +167,11 @@ def test_whatever_the_numbers_of_ilsvrcs_own_list_count_they_are_understood(tmp_
     numbers = dict(zip(wordnet.names(), RNG.permutation(1000) + 1, strict=True))
     lines = [str(numbers[key]) for key in wordnet.validation()]
     (tmp_path / "list.txt").write_text("\n".join(lines))
-    got = ground_truth.read(str(tmp_path / "list.txt"), names, [], [])
+    got = label_lists.read(str(tmp_path / "list.txt"), names, [], [])
     assert tuple(got.values()) == wordnet.validation()
     (tmp_path / "list.txt").write_text("\n".join(lines[::-1]))
     with pytest.raises(Refused, match="is not the list of ILSVRC's validation images"):
-        ground_truth.read(str(tmp_path / "list.txt"), names, [], [])
+        label_lists.read(str(tmp_path / "list.txt"), names, [], [])
 
 
 def test_numbers_of_some_of_ilsvrcs_images_are_not_taken_for_places_in_the_other_splits(tmp_path):
@@ -228,12 +230,12 @@ def test_a_class_without_images_is_named_and_stays_a_class(tmp_path, form):
 
 def test_a_tar_cut_anywhere_gives_the_images_that_are_whole_and_says_where(tmp_path):
     content = Path(_nested(tmp_path)).read_bytes()
-    whole = [file for file in tars.files(str(tmp_path / "train.tar"), []) if file.size]
+    whole = [file for file in tar_files.files(str(tmp_path / "train.tar"), []) if file.size]
     end = content.rstrip(b"\0")
     for cut in [*range(600, len(end), 331), *(file.offset + file.size for file in whole)]:
         (tmp_path / "cut.tar").write_bytes(content[:cut])
         found = []
-        got = [file for file in tars.files(str(tmp_path / "cut.tar"), found) if file.size]
+        got = [file for file in tar_files.files(str(tmp_path / "cut.tar"), found) if file.size]
         assert [file.name for file in got] == [file.name for file in whole if file.offset + file.size <= cut]
         assert [file.read() for file in got] == [FILES[file.name] for file in got]
         (problem,) = found
@@ -257,7 +259,7 @@ def test_a_damaged_header_in_a_tar_is_not_its_end(tmp_path):
     content[1024 + 150] ^= 255  # in the checksum of the second header
     (tmp_path / "a.tar").write_bytes(content)
     found = []
-    assert [file.name for file in tars.files(str(tmp_path / "a.tar"), found)] == ["a/1.jpg"]
+    assert [file.name for file in tar_files.files(str(tmp_path / "a.tar"), found)] == ["a/1.jpg"]
     assert str(found[0]).startswith(f"{tmp_path / 'a.tar'}: no file begins at byte 1,024, after a/1.jpg")
 
 
@@ -274,13 +276,13 @@ def test_a_damaged_header_in_a_tar_is_not_its_end(tmp_path):
     ],
 )
 def test_a_class_is_a_folder(files, folders, expected):
-    found, _ = trees.by_class([File(name, name) for name in files], folders, "in")
+    found, _ = class_folders.by_class([File(name, name) for name in files], folders, "in")
     assert {name: len(those) for name, those in found.items()} == expected
 
 
 def test_a_list_of_bare_ids_gets_ilsvrcs_names(tmp_path):
     (tmp_path / "classes.txt").write_text(f"{CHURCH}\n{TENCH} a fish\nn99999999\n{SPRINGER}\n")
-    made = classes.of_file(str(tmp_path / "classes.txt"), [])
+    made = image_classes.of_file(str(tmp_path / "classes.txt"), [])
     names = {TENCH: "a fish", SPRINGER: "English springer", CHURCH: "church", "n99999999": "n99999999"}
     assert {one.key: one.name for one in made} == names and [one.key for one in made] == list(names)
 
@@ -289,7 +291,7 @@ def test_two_classes_with_one_name_are_told_apart_by_their_ids(tmp_path):
     # So they are in ILSVRC: a machine and a bird.
     (tmp_path / "classes.txt").write_text("n03126707 crane\nn02012849 crane\nn01440764 tench, Tinca tinca\n")
     found = []
-    made = classes.of_file(str(tmp_path / "classes.txt"), found)
+    made = image_classes.of_file(str(tmp_path / "classes.txt"), found)
     assert [one.name for one in made] == ["tench", "crane (n02012849)", "crane (n03126707)"]
     assert [problem.kind for problem in found] == ["two classes with one name"]
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import check, class_tables, panoptic, presets, segmentation
-from pipelines.problems import Refused
-from tfrecog.data import info, records, voc
+from pipelines import check, segmentation
+from pipelines.build.problems import Refused
+from pipelines.classes import pixel_classes, presets
+from pipelines.formats import coco_panoptic
+from tfrecog.data import info, records
+from tfrecog.data.classes import voc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 5, 7
@@ -221,7 +224,7 @@ def test_the_16_coco_images_agree_with_their_label_maps_pixel_by_pixel(real_pano
     lines = (real_panoptic / "semantic_classes.yaml").read_text().partition("classes:\n")[2].splitlines()
     classes = tmp_path / "classes.txt"
     classes.write_text("\n".join(line.strip() for line in lines if line.strip()[:1].isdigit()) + "\n")
-    table = class_tables.of_file(str(classes), ["unlabeled"])
+    table = pixel_classes.of_file(str(classes), ["unlabeled"])
     layout = presets.Layout(str(real_panoptic / "images"), str(real_panoptic / "semantic"), table)
     segmentation.build(layout, str(tmp_path / "semantic"), "val", jobs=1, strict=True)
     # The class file leaves out the four of the 133 categories that no image of its source has.
@@ -248,9 +251,9 @@ def test_the_categories_of_a_panoptic_json_can_be_ignored_by_name(tmp_path):
     made = Panoptic(tmp_path / "coco")
     path = tmp_path / "panoptic.json"
     path.write_text(json.dumps(made.tree))
-    table = panoptic.table(str(path), ["rug-merged"])
+    table = coco_panoptic.table(str(path), ["rug-merged"])
     assert [one.name for one in table.categories] == ["dog"]
-    pairs = panoptic.of_json(str(path), "images", "labels", table, found := [])
+    pairs = coco_panoptic.of_json(str(path), "images", "labels", table, found := [])
     assert pairs[0].segments == {0: 0, 5: 1, 70_000: 0} and not found
 
 

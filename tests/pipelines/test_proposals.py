@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 from pipelines import proposals, scenes
-from pipelines.problems import Refused
-from tfrecog import proposals as kinds
-from tfrecog import selective_search
+from pipelines.build.problems import Refused
 from tfrecog.data import index, info, records
 from tfrecog.ops import boxes as boxes_of
-from tfrecog.selective_search import Options
+from tfrecog.proposals import methods as kinds
+from tfrecog.proposals import selective_search
+from tfrecog.proposals.selective_search import Options
 
 pytest.importorskip("cv2")
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import proposals, recall, scenes
+from pipelines import proposals, scenes
 from pipelines.check import check
+from pipelines.inspect import recall
 from tfrecog.data import records
-from tfrecog.selective_search import Options
+from tfrecog.proposals.selective_search import Options
 
 
 def record(boxes, proposals, **changes):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import check, scenes, shapes
+from pipelines import check, scenes
+from pipelines.build import scene_shapes
 from tfrecog.data import info, records
 
 RECORDS = [scenes.make(scenes.Scene(f"{n}.jpg", "train", n, scenes.Scenes()))[0] for n in range(40)]
@@ -66,14 +67,14 @@ def test_a_keypoint_is_seen_where_its_pixel_belongs_to_the_object():
 def test_the_extreme_point_is_the_middle_of_a_flat_edge_even_between_two_pixels():
     mask = np.zeros((9, 12), bool)
     mask[2:7, 3:9] = True  # 5 rows and 6 columns
-    assert shapes.extremes(mask).tolist() == [[2, 5.5], [4, 3], [6, 5.5], [4, 8]]
+    assert scene_shapes.extremes(mask).tolist() == [[2, 5.5], [4, 3], [6, 5.5], [4, 8]]
 
 
 def test_of_two_tips_at_one_height_the_extreme_point_is_on_one_of_them_and_not_between():
     mask = np.zeros((9, 12), bool)
     mask[4:8, 1:11] = True
     mask[2:8, 2], mask[2:8, 6:8] = True, True
-    assert shapes.extremes(mask)[0].tolist() == [2, 6.5], "the tip nearer to the centre of mass"
+    assert scene_shapes.extremes(mask)[0].tolist() == [2, 6.5], "the tip nearer to the centre of mass"
 
 
 def test_the_mirror_image_of_the_extreme_points_is_that_of_the_mirrored_object():
@@ -81,8 +82,8 @@ def test_the_mirror_image_of_the_extreme_points_is_that_of_the_mirrored_object()
     ties = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        *_, mask = shapes.draw(rng, shapes.NAMES[seed % 6], rng.uniform(40, 50, 2), rng.uniform(11, 33))
-        points, mirrored = shapes.extremes(mask), shapes.extremes(mask[:, ::-1])
+        *_, mask = scene_shapes.draw(rng, scene_shapes.NAMES[seed % 6], rng.uniform(40, 50, 2), rng.uniform(11, 33))
+        points, mirrored = scene_shapes.extremes(mask), scene_shapes.extremes(mask[:, ::-1])
         # The index i becomes W - 1 - i, and left and right change places.
         np.testing.assert_allclose(mirrored, points[[0, 3, 2, 1]] * [1, -1] + [0, mask.shape[1] - 1])
         ties += np.sum(points % 1 > 0)
@@ -115,7 +116,7 @@ def test_objects_have_the_areas_of_their_shapes():
     areas |= {"triangle": 3 * np.sqrt(3) / 4, "star": star}
     v, u = (np.mgrid[0:1000, 0:1000] + 0.5) / 1000 * 2.4 - 1.2
     for name in scenes.CLASSES:
-        assert shapes.inside(name, u, v).mean() * 2.4**2 == pytest.approx(areas[name], rel=2e-3), name
+        assert scene_shapes.inside(name, u, v).mean() * 2.4**2 == pytest.approx(areas[name], rel=2e-3), name
 
 
 def test_the_mask_is_where_the_object_was_painted(monkeypatch):

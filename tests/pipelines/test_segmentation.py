@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import class_tables, presets, segmentation
-from pipelines.problems import Refused
-from tfrecog.data import info, records, voc
+from pipelines import segmentation
+from pipelines.build.problems import Refused
+from pipelines.classes import pixel_classes, presets
+from tfrecog.data import info, records
+from tfrecog.data.classes import voc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 6, 9
@@ -47,7 +49,7 @@ class Raw:
 
     def build(self, split="train", ignore=("11",), exclude=(), **options):
         layout = {"lists": options.pop("lists", ()), "suffixes": options.pop("suffixes", None)}
-        table = class_tables.of_file(str(self.classes), ignore)
+        table = pixel_classes.of_file(str(self.classes), ignore)
         layout = presets.Layout(str(self.images), str(self.labels), table, **layout)
         exclude = [str(path) for path in exclude]
         return segmentation.build(layout, str(self.out), split, exclude=exclude, jobs=1, **options)
@@ -114,16 +116,16 @@ def test_on_the_disk_classes_count_from_0_and_255_does_not_count(raw, read_all):
 )
 def test_a_class_file_has_names_ids_or_colours(tmp_path, lines, ids, colour):
     (tmp_path / "classes.txt").write_text(lines)
-    table = class_tables.of_file(str(tmp_path / "classes.txt"), [])
+    table = pixel_classes.of_file(str(tmp_path / "classes.txt"), [])
     assert [one.name for one in table.categories] == ["sky", "road"]
     assert [one.id for one in table.categories] == ids and table.categories[0].colour == colour
 
 
 def test_a_class_that_is_ignored_is_no_class_and_the_others_keep_their_values(tmp_path):
     (tmp_path / "classes.txt").write_text("unlabelled\nsky\nvoid\nroad\n")
-    table = class_tables.of_file(str(tmp_path / "classes.txt"), ["0", "void", "255"])
+    table = pixel_classes.of_file(str(tmp_path / "classes.txt"), ["0", "void", "255"])
     assert [(one.name, one.id) for one in table.categories] == [("sky", 1), ("road", 3)]
-    labels, outside = class_tables.to_labels(np.array([[0, 1, 2, 3, 255, 9]]), table.label_of)
+    labels, outside = pixel_classes.to_labels(np.array([[0, 1, 2, 3, 255, 9]]), table.label_of)
     assert labels.tolist() == [[0, 1, 0, 2, 0, 0]] and outside == {9: 1}
 
 
@@ -140,7 +142,7 @@ def test_a_class_file_with_a_mistake_is_refused(tmp_path):
     ]:
         path.write_text(lines)
         with pytest.raises(Refused, match=words):
-            class_tables.of_file(str(path), ignore)
+            pixel_classes.of_file(str(path), ignore)
 
 
 def test_rgb_label_maps_are_read_by_the_colours_of_the_classes(raw, read_all):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import adopt, pool, scenes, shards
-from pipelines.problems import Refused
+from pipelines import adopt, scenes
+from pipelines.build import shards, workers
+from pipelines.build.problems import Refused
 from tfrecog.data import index, info
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -234,12 +235,12 @@ class Fatal:
 def test_a_failing_worker_is_reported_with_its_record(how, jobs, words):
     tasks = [["a", "b"], ["c", "the culprit", "d"], ["e"]]
     with pytest.raises(Refused, match=f"(?s){words}"):
-        pool.run(Fatal(how), tasks, jobs=jobs, progress=lambda steps: None)
+        workers.run(Fatal(how), tasks, jobs=jobs, progress=lambda steps: None)
 
 
 def test_results_come_in_the_order_of_the_tasks():
     steps = []
-    assert pool.run(Fatal("never"), [["a"], ["b", "c"], ["d", "e", "f"]], jobs=2, progress=steps.append) == [1, 2, 3]
+    assert workers.run(Fatal("never"), [["a"], ["b", "c"], ["d", "e", "f"]], jobs=2, progress=steps.append) == [1, 2, 3]
     assert sum(steps) == 6
 
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipelines import tfds as pipeline
-from pipelines import tfds_features
-from pipelines.problems import Refused
+from pipelines.build.problems import Refused
+from pipelines.formats import tfds_features
 from tfrecog.data import image, info, records
 
 REPOSITORY = Path(__file__).resolve().parents[2]

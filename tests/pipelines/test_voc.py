@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import voc, voc_files, voc_objects, voc_xml
-from pipelines.problems import Refused
+from pipelines import voc
+from pipelines.build.problems import Refused
+from pipelines.formats import voc_folder, voc_object, voc_xml
 from tests.pipelines.small_voc import SmallVoc, an_object
 from tfrecog.data import info
-from tfrecog.data.voc import CLASSES
+from tfrecog.data.classes.voc import CLASSES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -68,7 +69,7 @@ def pixels_of_a_box(draw):
 
 @given(pixels_of_a_box(), pixels_of_a_box())
 def test_boxes_overlap_as_the_pixels_that_they_are_of(one, other):
-    reader = voc_objects.Reader("1.xml", "1", (8, 8), {"cat": 1}, "voc")
+    reader = voc_object.Reader("1.xml", "1", (8, 8), {"cat": 1}, "voc")
     annotation = voc_xml.read(f"<annotation>{an_object(box=one)}{an_object(box=other)}</annotation>".encode())
     boxes = [instance.box for instance in map(reader.read, annotation.objects) if instance]
     drawn = np.zeros([2, 8, 8], bool)
@@ -477,7 +478,7 @@ def test_of_the_blood_cells_both_broken_boxes_are_named_and_every_other_is_kept(
             else:
                 rows.append((match["name"], [ymin - 1, xmin - 1, ymax, xmax]))
         expected[path.stem] = rows
-    layout = voc_files.Layout(str(cells / "JPEGImages"), str(cells / "Annotations"))
+    layout = voc_folder.Layout(str(cells / "JPEGImages"), str(cells / "Annotations"))
     made = voc.build([layout], str(tmp_path / "out"), "train", jobs=1)
     named = [(problem.file, problem.what) for problem in made.problems]
     assert {problem.kind for problem in made.problems} == {"box without area"}

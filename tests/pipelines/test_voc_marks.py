@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import adopt, check, contact_sheet, extract, voc
+from pipelines import adopt, check, extract, voc
+from pipelines.inspect import contact_sheet
 from tests.pipelines.small_voc import SmallVoc, an_object
-from tfrecog import draw
 from tfrecog.data import index, info, records
+from tfrecog.drawing import annotations
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_pictures_say_which_objects_are_difficult(folder, tmp_path, monkeypatch)
         shown.append([names[label - 1] for label in labels])
         return np.asarray(image)
 
-    monkeypatch.setattr(draw, "instances", instances)
+    monkeypatch.setattr(annotations, "instances", instances)
     assert contact_sheet.write(str(folder), ["train"], str(tmp_path / "sheet.png")) == []
     assert shown == [["cat, difficult", "cat", "cat"], ["ox"]]
 
@@ -92,7 +93,7 @@ def test_the_sheet_draws_difficult_objects_in_another_colour(folder, tmp_path):
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
 
     def drawn(label, instance):
-        return bool((sheet == draw.colour(label, instance)).all(axis=-1).any())
+        return bool((sheet == annotations.colour(label, instance)).all(axis=-1).any())
 
     # Label 1 is cat, and 3 a difficult one; the first instance of an image has the first shade, the second the second.
     assert drawn(3, 0) and drawn(1, 1) and not drawn(1, 0) and not drawn(3, 1)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import checkpoints, tasks, warm_start
+from tfrecog import tasks
 from tfrecog.config import ClassifierConfig, Experiment
 from tfrecog.data import info
+from tfrecog.runs import checkpoints, warm_start
 from tfrecog.tasks import classification
 
 CLASSES = info.DatasetInfo(tuple(info.Category(name, i) for i, name in enumerate("abcdef")), {})

@@ -24,11 +24,12 @@ from tests import sides
 from tfrecog import evaluate, predict, tasks
 from tfrecog.evaluations import detection
 from tfrecog.metrics import coco, rle
-from tfrecog.models.conv import Conv
-from tfrecog.models.rcnn import Detector
-from tfrecog.models.resnet import Block
-from tfrecog.weights import detectron2, files, importer, tensors
+from tfrecog.models.backbones.resnet import Block
+from tfrecog.models.detector.rcnn import Detector
+from tfrecog.models.layers import Conv
+from tfrecog.weights import detectron2, importer, tensors
 from tfrecog.weights.detectron2_models import MODELS
+from tfrecog.weights.formats import read
 
 NAMES = {"mask": "mask_rcnn_R_50_FPN_3x", "keypoint": "keypoint_rcnn_R_50_FPN_3x"}
 # As in make_detectron2.py.
@@ -93,7 +94,7 @@ def keypoint_rcnn(rule, tmp_path_factory):
     experiment = experiment_of("keypoint")
     task = tasks.build(experiment, MODELS[NAMES["keypoint"]].info)
     model = task.build()
-    tensors.assign(model.variables, detectron2.arrays(model, files.read(file)))
+    tensors.assign(model.variables, detectron2.arrays(model, read.read(file)))
     file.unlink()
     return task, model, tf.distribute.get_strategy(), predict.batch_of(rule.image(), experiment.data)
 
@@ -244,4 +245,4 @@ def test_what_does_not_fit_is_listed(mask_rcnn, rule):
 
 def test_of_a_file_of_the_zoo_only_the_weights_are_read(tmp_path, rule):
     rule.write(tmp_path / "a.pkl", {"b.weight": np.float32([1, 2])})
-    assert {name: value.tolist() for name, value in files.read(tmp_path / "a.pkl").items()} == {"b.weight": [1, 2]}
+    assert {name: value.tolist() for name, value in read.read(tmp_path / "a.pkl").items()} == {"b.weight": [1, 2]}

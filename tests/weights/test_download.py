@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tfrecog.weights import download
+from tfrecog.weights.formats import download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

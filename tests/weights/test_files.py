@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tfrecog.weights import files, pickles
+from tfrecog.weights.formats import pickle_reader
+from tfrecog.weights.formats import read as files
 
 FOLDER = Path(__file__).resolve().parent.parent / "reference" / "weights"
 
@@ -150,19 +151,19 @@ def attributes(thing):
 
 
 @pytest.mark.parametrize("way", BUILDS)
-@pytest.mark.parametrize("place", [*pickles.ALLOWED, "storage", "tensor"], ids=str)
+@pytest.mark.parametrize("place", [*pickle_reader.ALLOWED, "storage", "tensor"], ids=str)
 def test_no_pickle_changes_what_outlives_it(place, way):
     if isinstance(place, tuple):
-        thing, pushed = pickles.ALLOWED[place], b"c%s\n%s\n" % tuple(name.encode() for name in place)
+        thing, pushed = pickle_reader.ALLOWED[place], b"c%s\n%s\n" % tuple(name.encode() for name in place)
     else:
         storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x08tQ"
         tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00))\x89NtR"
         thing, pushed = None, {"storage": storage, "tensor": tensor}[place]
         # As it is, so that a mistake above is no success.
-        assert pickles.Reader(io.BytesIO(b"\x80\x02" + pushed + b".")).load()
+        assert pickle_reader.Reader(io.BytesIO(b"\x80\x02" + pushed + b".")).load()
     before = attributes(thing)
-    with pytest.raises(pickles.DAMAGE):
-        pickles.Reader(io.BytesIO(b"\x80\x02" + pushed + BUILDS[way] + b"b.")).load()
+    with pytest.raises(pickle_reader.DAMAGE):
+        pickle_reader.Reader(io.BytesIO(b"\x80\x02" + pushed + BUILDS[way] + b"b.")).load()
     assert attributes(thing) == before
 
 

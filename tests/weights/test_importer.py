@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tfrecog import checkpoints, evaluate, limits, runs, warm_start
-from tfrecog.cli import flags
+from tfrecog import evaluate
+from tfrecog.cli import flags, validate
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
+from tfrecog.data.classes import coco
+from tfrecog.runs import checkpoints, warm_start
+from tfrecog.runs import folder as runs
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import coco, detectron2_models, download, importer, torchvision_models
+from tfrecog.weights import detectron2_models, importer, torchvision_models
+from tfrecog.weights.formats import download
 from tfrecog.weights.importer import Import
 from tfrecog.weights.published import Published
 
@@ -271,7 +275,7 @@ def test_the_command_that_is_given_to_train_on_keeps_the_architecture_and_the_ru
     assert (experiment.data.batch_size, experiment.data.eval_batch_size, experiment.data.tight) == (4, 4, False)
     assert (experiment.optim.learning_rate, experiment.optim.base_batch_size) == (0.01, 16)
     assert (experiment.schedule.epochs, experiment.schedule.drop_epochs) == (12, (8, 11))
-    limits.check(experiment)
+    validate.check(experiment)
     recipes = {"keypointrcnn_resnet50_fpn": "keypoint_rcnn_r50_fpn", "maskrcnn_resnet50_fpn": "mask_rcnn_r50_fpn"}
     if name in recipes:
         assert f"--flagfile=configs/finetune/{recipes[name]}.flags" in command

@@ -13,11 +13,12 @@ from PIL import Image
 
 from tests import sides
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
-from tfrecog.models.conv import Conv
-from tfrecog.models.rcnn import Detector
+from tfrecog.data.classes import coco
+from tfrecog.models.detector.rcnn import Detector
+from tfrecog.models.layers import Conv
 from tfrecog.ops import anchors, keypoints
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import coco, torchvision
+from tfrecog.weights import torchvision
 from tfrecog.weights.torchvision_detectors import EXPERIMENTS
 
 PUBLISHED = [name for name in EXPERIMENTS if not name.endswith("legacy")]

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfrecog import checkpoints, classify, limits, photos, tasks, warm_start
+from tfrecog import tasks
+from tfrecog.cli import validate
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
+from tfrecog.data.classes import imagenet
 from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.inference import classification, image_files
 from tfrecog.models.classifier import Classifier
-from tfrecog.weights import imagenet, torchvision_classifiers
+from tfrecog.runs import checkpoints, warm_start
+from tfrecog.weights import torchvision_classifiers
 
 REFERENCE = Path(__file__).resolve().parent.parent / "reference"
 NETWORKS = [name for name in torchvision_classifiers.EXPERIMENTS if not name.endswith("_v2")]
@@ -60,7 +64,9 @@ def assign(model, state):
 def logits(model, name, path):
     """Logits [K] of a picture file, as `predict` reads it."""
     experiment = torchvision_classifiers.EXPERIMENTS[name]
-    return model(classify.input_of(photos.load(path), experiment.data, experiment.classifier.crop)[None])[0].numpy()
+    return model(classification.input_of(image_files.load(path), experiment.data, experiment.classifier.crop)[None])[
+        0
+    ].numpy()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -120,7 +126,7 @@ def test_the_classes_are_imagenets():
 
 @pytest.mark.parametrize("name", torchvision_classifiers.EXPERIMENTS)
 def test_the_settings_of_published_classifiers_are_valid(name):
-    limits.check(torchvision_classifiers.EXPERIMENTS[name])
+    validate.check(torchvision_classifiers.EXPERIMENTS[name])
 
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v3_large"])

@@ -13,11 +13,13 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import sides
-from tfrecog import evaluate, limits, runs, tasks
-from tfrecog.cli import flags
+from tfrecog import evaluate, tasks
+from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
 from tfrecog.data import info
-from tfrecog.weights import tensors, torchvision_fcn, torchvision_models, voc
+from tfrecog.data.classes import voc_pixels
+from tfrecog.runs import folder as runs
+from tfrecog.weights import tensors, torchvision_fcn, torchvision_models
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 REFERENCE = REPOSITORY / "tests" / "reference"
@@ -47,7 +49,7 @@ def build():
         experiment = torchvision_fcn.EXPERIMENTS[name]
         if not aux:
             experiment = replace(experiment, segmenter=replace(experiment.segmenter, auxiliary=0.0))
-        return tasks.build(experiment, voc.pixels()).build()
+        return tasks.build(experiment, voc_pixels.pixels()).build()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.initializers, "VarianceScaling", lambda *_, **__: keras.initializers.Zeros())
@@ -95,12 +97,12 @@ def test_a_network_has_the_published_number_of_parameters(name, published, build
 
 @pytest.mark.parametrize("name", torchvision_fcn.EXPERIMENTS)
 def test_the_settings_of_published_segmenters_are_valid(name):
-    limits.check(torchvision_fcn.EXPERIMENTS[name])
+    validate.check(torchvision_fcn.EXPERIMENTS[name])
     assert torchvision_models.MODELS[name].info.names[:2] == ("background", "aeroplane")
 
 
 def test_the_classes_have_vocs_palette():
-    colours = {one.name: one.colour for one in voc.pixels().categories}
+    colours = {one.name: one.colour for one in voc_pixels.pixels().categories}
     # Of the development kit's labelcolormap.m.
     assert colours["background"] == (0, 0, 0) and colours["aeroplane"] == (128, 0, 0)
     assert colours["person"] == (192, 128, 128) and colours["tvmonitor"] == (0, 64, 128)
@@ -139,7 +141,7 @@ def imported(request, tmp_path_factory, shared_data):
 
 def test_a_photo_of_its_original_size_has_torchvisions_logits(imported):
     run, photo, expected = imported
-    assert info.load(run).names == voc.pixels().names
+    assert info.load(run).names == voc_pixels.pixels().names
     experiment = flags.load(Experiment(), run / runs.FLAGFILE)
     *_, model, _, _, _ = evaluate.restore(experiment, "latest")
     pixels = np.array(Image.open(photo).convert("RGB"), np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog.ops import lowering, resampling
+from tfrecog.ops import resampling, target
 
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
 
@@ -120,7 +120,7 @@ def resize(image, size, by="bilinear"):
     """
     if by == "pillow":
         whole = image if image.dtype == tf.uint8 else tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
-        if not lowering.python():
+        if not target.python():
             return tf.cast(resampling.resize(whole, size), tf.float32)
         # Without state: see `read.python`.
         resized = tf.numpy_function(_pillow, [whole, size], tf.uint8, stateful=False)

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from tfrecog import atomic
+from tfrecog.cli import files
 from tfrecog.data import info
 from tfrecog.data.example import Example
 from tfrecog.data.records import PROPOSAL
@@ -72,7 +72,7 @@ def save(folder, split, index):
     """Writes the index beside its shards, whole or not at all."""
     known = {name: dtype for name, dtype in COLUMNS.items() if getattr(index, name) is not None}
     columns = {name: getattr(index, name).astype(dtype) for name, dtype in known.items()}
-    with atomic.write(path_of(folder, split), "wb") as file:
+    with files.write(path_of(folder, split), "wb") as file:
         np.savez_compressed(
             file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog import atomic
-from tfrecog.data import coco_person
+from tfrecog.cli import files
+from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
 # Where nobody has measured how exactly keypoints can be marked. COCO's are 0.025 (eyes) to 0.107 (hips). OKS is 0.75 at
@@ -207,7 +207,7 @@ def forget(folder, split):
 
 
 def _write(folder, info):
-    with atomic.write(Path(folder) / FILE) as file:
+    with files.write(Path(folder) / FILE) as file:
         json.dump(_to_json(info), file, indent=1)
         file.write("\n")
 

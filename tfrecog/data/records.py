@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.data.example import Example
-from tfrecog.run_lengths import of_mask as to_runs
-from tfrecog.run_lengths import to_mask as from_runs
+from tfrecog.ops.rle import of_mask as to_runs
+from tfrecog.ops.rle import to_mask as from_runs
 
 # Fractions in float32 come back as thousandths of a pixel: that undoes the rounding exactly for annotations with up to
 # three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.

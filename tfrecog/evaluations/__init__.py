@@ -1,0 +1,1 @@
+"""A model measured on a split: the metrics of its task, with tables, curves and the worst images."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecog import atomic, inference
+from tfrecog.cli import files
 from tfrecog.config import Experiment
 from tfrecog.data import classification, index, info, records
 from tfrecog.evaluations import confusion, mistakes, report
+from tfrecog.inference import predictor
 from tfrecog.metrics import classification_table
 from tfrecog.metrics.classification import FEW, Evaluator
 
@@ -34,11 +35,11 @@ def evaluate(
     if not len(where):
         raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     labels = classification.labels_of(where, dataset, data.records)
-    evaluator, worst, clock = Evaluator(dataset.num_classes), mistakes.Mistakes(), inference.Clock()
-    size = inference.batch_size(data.eval_batch_size, strategy)
+    evaluator, worst, clock = Evaluator(dataset.num_classes), mistakes.Mistakes(), predictor.Clock()
+    size = predictor.batch_size(data.eval_batch_size, strategy)
     batches = classification.evaluation(data, experiment.classifier.crop, where, size)
-    with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
-        for said, facts in inference.each(task, model, strategy, batches, clock=clock):
+    with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:
+        for said, facts in predictor.each(task, model, strategy, batches, clock=clock):
             row, probabilities = int(facts["record"]), said["probabilities"]
             label = int(labels[row])
             best = evaluator.add(label, probabilities)
@@ -76,7 +77,7 @@ def _table(out):
         yield lambda row: None
         return
     guesses = [f"{what}_{place}" for place in range(1, FEW + 1) for what in ("class", "probability")]
-    with atomic.write(Path(out) / PREDICTIONS) as file:
+    with files.write(Path(out) / PREDICTIONS) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file_name", "class", "right", *guesses])
         yield writer.writerow

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from tfrecog import atomic
+from tfrecog.cli import files
 from tfrecog.metrics.classification import worst_pairs
 
 TABLE, PICTURE = "confusion.csv", "confusion.png"
@@ -24,11 +24,11 @@ def write(
     The table has a row and a column for each class. The picture has those that are mistaken most, if there are many.
     Where pixels are counted, `pixels` [K] is how many there are of each class: the picture then has percentages.
     """
-    with atomic.write(out / TABLE) as file:
+    with files.write(out / TABLE) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["true \\ said", *names])
         rows.writerows([name, *counts] for name, counts in zip(names, confusion.tolist(), strict=True))
-    with atomic.write(out / PICTURE, "wb") as file:
+    with files.write(out / PICTURE, "wb") as file:
         picture(confusion, names, title, pixels).savefig(file, format="png")
 
 

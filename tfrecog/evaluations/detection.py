@@ -8,13 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrecog import inference
 from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import detection, image, index, info, proposed, records
-from tfrecog.detected import Detections, in_original
 from tfrecog.evaluations import errors, precision_recall, report
+from tfrecog.inference import predictor
+from tfrecog.inference.detection import Detections, in_original
+from tfrecog.inference.result_files import DETECTIONS, results_file
 from tfrecog.metrics import coco, coco_table, voc, voc_errors, voc_table
-from tfrecog.seen import DETECTIONS, results_file
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, errors.SHEET)
 FILES = (DETECTIONS, *VOC_FILES)
@@ -42,9 +42,9 @@ def evaluate(
         raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
     if on_record and show:  # A training says it once, when it starts.
         proposed.report(folder, split, where)
-    evaluators, clock = _evaluators(experiment, dataset, folder), inference.Clock()
-    with results_file(out) as write, inference.progress(len(where), f"evaluate {split}") as progress:
-        size = inference.batch_size(experiment.data.eval_batch_size, strategy)
+    evaluators, clock = _evaluators(experiment, dataset, folder), predictor.Clock()
+    with results_file(out) as write, predictor.progress(len(where), f"evaluate {split}") as progress:
+        size = predictor.batch_size(experiment.data.eval_batch_size, strategy)
         batches = detection.evaluation(experiment.data, dataset, where, size, on_record)
         output, tight = experiment.detector.output, experiment.data.tight
         for found in detections(task, model, strategy, batches, output, any_size=tight, clock=clock):
@@ -102,5 +102,5 @@ def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) ->
 
 def detections(task, model, strategy, batches: Iterable[dict], output: OutputConfig, **options) -> Iterator[Detections]:
     """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `inference.each`."""
-    for outputs, facts in inference.each(task, model, strategy, batches, **options):
+    for outputs, facts in predictor.each(task, model, strategy, batches, **options):
         yield in_original(outputs, facts, output)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfrecog import draw, photos
+from tfrecog.drawing import annotations
 from tfrecog.evaluations.mistakes import words
+from tfrecog.inference import image_files
 from tfrecog.metrics.voc_errors import MISSED, Error
 
 SHEET, MOST = "errors.jpg", 6
@@ -37,7 +38,7 @@ def write(
     if not any(errors.values()):
         (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
         return
-    photos.save(sheet(errors, names, read), out / SHEET)
+    image_files.save(sheet(errors, names, read), out / SHEET)
 
 
 def sheet(
@@ -54,7 +55,7 @@ def sheet(
                 captions.append(f"{caption(error, names)}\n{Path(file).name}")
             cells += [blank] * (MOST - len(some))
             captions += [""] * (MOST - len(some))
-            rows.append((TITLES[kind], draw.sheet(cells, MOST, captions, CELL, LETTER)))
+            rows.append((TITLES[kind], annotations.sheet(cells, MOST, captions, CELL, LETTER)))
     width = rows[0][1].shape[1]
     parts = [_heading([("the detection", SAID), ("   the object that it overlaps most", TRUE)], width)]
     for title, cells in rows:

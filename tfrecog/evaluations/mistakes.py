@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog import draw, photos
 from tfrecog.data import image, index, records
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files
 
 SHEET, MOST = "misclassified.jpg", 24
 CELL, COLUMNS, LETTER = 224, 6, 16
@@ -38,7 +39,7 @@ class Mistakes:
             encoded = records.decode(index.read(folder, where, -negative)).encoded
             pictures.append(image.decode(encoded).numpy())
             captions.append(f"{words(names[label - 1], true)}\nsaid {words(names[said - 1], sure)}")
-        photos.save(draw.sheet(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
+        image_files.save(annotations.sheet(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
 
 
 def words(name: str, share: float) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog import atomic, figures
+from tfrecog.cli import files
+from tfrecog.drawing import figures
 from tfrecog.metrics.voc import Ranking
 
 TABLE, PICTURE = "precision_recall.csv", "precision_recall.png"
@@ -22,7 +23,7 @@ def write(out: Path, rankings: Sequence[Ranking], names: Sequence[str]) -> None:
     recall and precision there; `interpolated` is the highest precision at this recall or a higher one, whose mean over
     all objects is the average precision. The picture has the classes with most objects, if there are many.
     """
-    with atomic.write(out / TABLE) as file:
+    with files.write(out / TABLE) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["class", "score", "recall", "precision", "interpolated"])
         for name, ranking in zip(names, rankings, strict=True):

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
-from tfrecog import atomic, inference, runs
+from tfrecog.cli import files
 from tfrecog.config import Experiment
+from tfrecog.inference import predictor
+from tfrecog.runs import folder
 
 METRICS, SECONDS = "metrics.json", "test_seconds_per_image"
 
@@ -17,7 +19,7 @@ def write(
     *,
     step: int | None = None,
     checkpoint: str | Path | None = None,
-    clock: inference.Clock | None = None,
+    clock: predictor.Clock | None = None,
     **more,
 ) -> None:
     """Writes OUT/metrics.json whole or not at all: the numbers, a row for each class, and what was evaluated.
@@ -35,14 +37,14 @@ def write(
         "checkpoint": str(checkpoint) if checkpoint else None,
         SECONDS: clock.seconds_per_image if clock else None,
         **more,
-        "tfrecog": runs.version(),
+        "tfrecog": folder.version(),
     }
-    with atomic.write(Path(out) / METRICS) as file:
+    with files.write(Path(out) / METRICS) as file:
         json.dump(report, file, indent=1)
         file.write("\n")
 
 
-def speed(clock: inference.Clock, strategy) -> str:
+def speed(clock: predictor.Clock, strategy) -> str:
     """A line for people: how long the model takes for an image."""
     if clock.seconds_per_image is None:
         return "Test time: too few batches to tell (the first of each shape builds its graph)"

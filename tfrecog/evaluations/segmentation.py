@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import atomic, inference
+from tfrecog.cli import files
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, records, segmentation
 from tfrecog.evaluations import confusion, report, worst
+from tfrecog.inference import predictor
 from tfrecog.metrics import segmentation_table
 from tfrecog.metrics.segmentation import Evaluator, numbers_of
 
@@ -38,13 +39,13 @@ def evaluate(
     segmentation.check(dataset, data.records)
     if not len(where):
         raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
-    evaluator, failures, clock = Evaluator(dataset.num_classes), worst.Worst(), inference.Clock()
+    evaluator, failures, clock = Evaluator(dataset.num_classes), worst.Worst(), predictor.Clock()
     ignored = 0
-    batches = segmentation.evaluation(data, where, inference.batch_size(data.eval_batch_size, strategy))
+    batches = segmentation.evaluation(data, where, predictor.batch_size(data.eval_batch_size, strategy))
     batches = _without_fillers(batches, strategy.num_replicas_in_sync)
-    with _table(out) as write, inference.progress(len(where), f"evaluate {data.eval_split}") as progress:
+    with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:
         # A graph for each size would be too many.
-        for said, facts in inference.each(task, model, strategy, batches, any_size=True, clock=clock):
+        for said, facts in predictor.each(task, model, strategy, batches, any_size=True, clock=clock):
             row = int(facts["record"])
             truth = segmentation.truth(data.records, dataset, where, row)
             counts = evaluator.add(truth, said["label_map"])
@@ -86,7 +87,7 @@ def _table(out):
     if not out:
         yield lambda row: None
         return
-    with atomic.write(Path(out) / PREDICTIONS) as file:
+    with files.write(Path(out) / PREDICTIONS) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file_name", "pixels", "pixel_accuracy", "mean_iou"])
         yield writer.writerow

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog import draw, photos
 from tfrecog.data import image, index, info, records
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files
 
 SHEET, MOST = "worst.jpg", 8
 CELL, LETTER = 400, 16  # pixels of a picture's longer side, of three in a row
@@ -41,7 +42,7 @@ class Worst:
             picture = image.decode(record.encoded).numpy()
             labels = [records.from_label_map(png) for png in (record.label_map, said)]
             seen.append((picture, *labels, f"{record.filename}: pixel accuracy {-negative:.1%}"))
-        photos.save(triples(seen, dataset), out / SHEET)
+        image_files.save(triples(seen, dataset), out / SHEET)
 
 
 def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset: info.DatasetInfo) -> np.ndarray:
@@ -52,10 +53,10 @@ def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset:
     colours = [category.colour for category in dataset.categories]
     pictures, captions = [], []
     for picture, truth, said, caption in seen:
-        pictures += [picture, *(draw.label_map(picture, labels, colours=colours) for labels in (truth, said))]
+        pictures += [picture, *(annotations.label_map(picture, labels, colours=colours) for labels in (truth, said))]
         captions += [caption, "true", "said"]
     cell = min(CELL, max(max(picture.shape) for picture in pictures))
-    sheet = draw.sheet(pictures, 3, captions, cell, LETTER)
+    sheet = annotations.sheet(pictures, 3, captions, cell, LETTER)
     truths, saids = (np.concatenate([one[place].ravel() for one in seen]) for place in (1, 2))
-    legend = draw.legend(truths, dataset.names, colours, width=sheet.shape[1], said=saids)
+    legend = annotations.legend(truths, dataset.names, colours, width=sheet.shape[1], said=saids)
     return np.concatenate([sheet, legend])

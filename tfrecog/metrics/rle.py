@@ -3,7 +3,7 @@
 import numpy as np
 from pycocotools import mask as rle
 
-from tfrecog import run_lengths
+from tfrecog.ops import rle as run_lengths
 
 
 def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision"):

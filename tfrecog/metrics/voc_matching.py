@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecog.metrics.overlaps import pairwise_iou, pairwise_share
+from tfrecog.ops.overlaps import pairwise_iou, pairwise_share
 
 NEAR = 0.1  # The least overlap with an object that a box is said to have missed, and not the background.
 

@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig, ClassifierConfig
-from tfrecog.models import backbone, lenet, resnet
-from tfrecog.models.alexnet import AlexNet
-from tfrecog.models.conv import Dense
-from tfrecog.models.mobilenet_v3 import hard_swish
-from tfrecog.models.vgg import Vgg16
+from tfrecog.models.backbones import build as backbone
+from tfrecog.models.backbones import lenet, resnet
+from tfrecog.models.backbones.alexnet import AlexNet
+from tfrecog.models.backbones.mobilenet_v3 import hard_swish
+from tfrecog.models.backbones.vgg import Vgg16
+from tfrecog.models.layers import Dense
 from tfrecog.ops import pooling
 
 # Fully connected layers start small, so that all classes are about equally likely (Goyal et al. 2017, section 5.1; of

@@ -1,0 +1,1 @@
+"""The papers' mathematics as pure functions: boxes, anchors, matching, NMS, RoIAlign, RoIPool, masks, keypoints."""

@@ -8,7 +8,7 @@ an output channel. B holds 0 and ±1 and A too, G halves: rounding is about that
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.ops import lowering
+from tfrecog.ops import target
 
 _B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32)
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
@@ -17,7 +17,7 @@ _A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
 
 def pays() -> bool:
     """Whether the target gains by it: a machine without a GPU, whose library has it already."""
-    return lowering.target() == "machine" and not tf.config.list_logical_devices("GPU")
+    return target.target() == "machine" and not tf.config.list_logical_devices("GPU")
 
 
 def conv2d(x: tf.Tensor, kernel: tf.Tensor, dilation: int = 1) -> tf.Tensor:

@@ -3,12 +3,13 @@
 import keras
 import tensorflow as tf
 
-from tfrecog import losses, precision
+from tfrecog import losses
 from tfrecog.config import Experiment
 from tfrecog.data import classification, index, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.models import classifier
+from tfrecog.runtime import mixed_precision
 
 
 class Classification:
@@ -48,7 +49,7 @@ class Classification:
     def build(self) -> classifier.Classifier:
         """A new classifier with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
-        with precision.layers(self.experiment.train.precision):
+        with mixed_precision.layers(self.experiment.train.precision):
             model = classifier.build(self.config, self.info.num_classes)
         # Of the size that it is to see: some networks accept no other.
         model.logits(tf.zeros([1, self.config.crop, self.config.crop, 3]))

@@ -3,14 +3,15 @@
 import keras
 import tensorflow as tf
 
-from tfrecog import losses, precision
+from tfrecog import losses
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, info, proposed, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
-from tfrecog.models.detections import per_image
-from tfrecog.models.rcnn import Detector, given
+from tfrecog.models.detector.postprocess import per_image
+from tfrecog.models.detector.rcnn import Detector, given
 from tfrecog.ops import boxes, keypoints, masks, matching
+from tfrecog.runtime import mixed_precision
 
 _NAMES = {
     "resnext50_32x4d": "ResNeXt-50",
@@ -108,7 +109,7 @@ class Detection:
     def build(self) -> Detector:
         """A new detector with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
-        with precision.layers(self.experiment.train.precision):
+        with mixed_precision.layers(self.experiment.train.precision):
             model = Detector(self.config, self.info.num_classes, len(self.info.keypoints), self.info.keypoint_sigmas)
         image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
         features = model.extract(image, tf.constant([[64, 64]]))

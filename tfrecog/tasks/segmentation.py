@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import losses, precision
+from tfrecog import losses
 from tfrecog.config import Experiment
 from tfrecog.data import image, index, read, segmentation
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
-from tfrecog.models import fcn
+from tfrecog.models.segmenter import fcn
 from tfrecog.ops import windows
+from tfrecog.runtime import mixed_precision
 
 _LOSSES = {"softmax": losses.pixel_cross_entropy, "binary": losses.pixel_binary_cross_entropy}
 
@@ -78,7 +79,7 @@ class Segmentation:
     def build(self) -> fcn.Segmenter:
         """A new network with its variables."""
         keras.utils.set_random_seed(self.experiment.train.seed)
-        with precision.layers(self.experiment.train.precision):
+        with mixed_precision.layers(self.experiment.train.precision):
             model = fcn.build(self.config, self.info.num_classes)
         model.logits(tf.zeros([1, 64, 64, 3]))  # Not in training, which would move the statistics of batch norm.
         model.built = True

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrecog import interruption
-from tfrecog.models import resnet
-from tfrecog.models.rcnn import Detector
+from tfrecog.cli import signals
+from tfrecog.models.backbones import resnet
+from tfrecog.models.detector.rcnn import Detector
 from tfrecog.weights import tensors
 from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN, kernel
 
@@ -108,5 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main()

@@ -18,7 +18,7 @@ from tfrecog.config import (
     ProposalConfig,
     RpnConfig,
 )
-from tfrecog.weights import coco
+from tfrecog.data.classes import coco
 from tfrecog.weights.published import Published
 
 _ADDRESS = "https://dl.fbaipublicfiles.com/detectron2/"

@@ -15,11 +15,15 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from tfrecog import atomic, checkpoints, runs, tasks
+from tfrecog import tasks
+from tfrecog.cli import files as atomic
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
-from tfrecog.weights import download, files, tensors
+from tfrecog.runs import checkpoints
+from tfrecog.runs import folder as runs
+from tfrecog.weights import tensors
+from tfrecog.weights.formats import download, read
 from tfrecog.weights.published import Published
 
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -78,7 +82,7 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     published = _chosen(options.model, models, prog)
     out = _free(options.out, prog, options.model)
     path = Path(options.weights).expanduser() if options.weights else _download(published)
-    state = files.read(path, print)
+    state = read.read(path, print)
     print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
     digests = {algorithm: _digest(path, algorithm) for algorithm in {published.algorithm, "sha256"}}
     genuine = digests[published.algorithm].startswith(published.digest)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrecog import interruption
-from tfrecog.models import resnet
-from tfrecog.models.fcn import Segmenter
-from tfrecog.models.rcnn import Detector
+from tfrecog.cli import signals
+from tfrecog.models.backbones import resnet
+from tfrecog.models.detector.rcnn import Detector
+from tfrecog.models.segmenter.fcn import Segmenter
 from tfrecog.weights import tensors, torchvision_backbones
 from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN
 
@@ -135,5 +135,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with interruption.told():
+    with signals.told():
         main()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfrecog.models import mobilenet_v3
+from tfrecog.models.backbones import mobilenet_v3
 
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 PLAIN = {"kernel": "weight", "bias": "bias"}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
+from tfrecog.models.backbones.vgg import BLOCKS
 from tfrecog.models.classifier import Classifier
-from tfrecog.models.vgg import BLOCKS
 from tfrecog.weights import tensors, torchvision_backbones
 
 # Where the layers are in AlexNet's `features` and `classifier`, and fc6..fc8 in VGG's.

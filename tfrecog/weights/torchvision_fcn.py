@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
-from tfrecog.models.fcn import Segmenter
+from tfrecog.models.segmenter.fcn import Segmenter
 from tfrecog.weights import tensors, torchvision_backbones
 
 _HEADS = {"head": "classifier", "aux": "aux_classifier"}

@@ -1,0 +1,95 @@
+"""What an artefact says of itself: its classes, the run that it was made from, and how its results are meant."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from tfrecog.cli import files, flags
+from tfrecog.config import Experiment
+from tfrecog.evaluations.report import METRICS
+from tfrecog.runs import folder as runs
+
+from . import loading
+
+FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
+EXTRA = "assets.extra"  # of a SavedModel: TensorFlow Serving passes it over
+
+
+def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
+    """What can be said in JSON of a task's model with the weights of a checkpoint.
+
+    `classes` are in the order of the labels: label l is classes[l - 1]. `metrics` are what an evaluation of this very
+    checkpoint noted in the run's metrics.json, None without one. What an artefact alone has is for its exporter to add.
+    """
+    info, output = task.info, experiment.detector.output
+    return {
+        "format": loading.FORMAT,
+        "task": experiment.task,
+        "name": task.name,
+        "version": runs.version(),
+        "classes": [
+            {"id": one.id, "name": one.name, "colour": list(one.colour) if one.colour else None}
+            for one in info.categories
+        ],
+        "keypoints": list(info.keypoints) if experiment.detector.keypoints else [],
+        "skeleton": [list(pair) for pair in info.skeleton],
+        "flip_pairs": [list(pair) for pair in info.flip_pairs],
+        "proposals": info.proposals if experiment.detector.proposals == "record" else None,
+        "flags": flags.dumps(plain(experiment)),
+        "checkpoint": checkpoint.name,
+        "step": step,
+        "metrics": metrics(experiment.workdir, step),
+        "min_score": output.min_score,
+        "mask_threshold": output.mask_threshold,
+        "paste": output.paste,
+        "resize": experiment.data.resize,
+        "precision": experiment.train.precision,
+    }
+
+
+def plain(experiment: Experiment) -> Experiment:
+    """The experiment alone, of a command's flags that are one and more."""
+    return Experiment(**{field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)})
+
+
+def metrics(workdir: str, step: int) -> dict[str, float] | None:
+    """Numbers of the run's metrics.json if they are of the checkpoint of this step."""
+    path = Path(workdir) / METRICS
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report["metrics"] if report.get("step") == step else None
+
+
+def names(metadata: dict) -> list[str]:
+    """Class names [K]; that of label l is names[l - 1]."""
+    return [one["name"] for one in metadata["classes"]]
+
+
+def labels_text(metadata: dict) -> str:
+    """labels.txt: the name of a class a line, that of label 1 first."""
+    return "".join(f"{name}\n" for name in names(metadata))
+
+
+def write(folder: str | Path, metadata: dict) -> None:
+    """Writes tfrecog.json, labels.txt and experiment.flags to a folder."""
+    texts = {FILE: json.dumps(metadata, indent=1) + "\n", LABELS: labels_text(metadata), FLAGS: metadata["flags"]}
+    for name, text in texts.items():
+        with files.write(Path(folder) / name) as file:
+            file.write(text)
+
+
+def load(version: str | Path) -> dict:
+    """The metadata of a SavedModel's folder; ValueError or OSError say what is wrong."""
+    path = Path(version) / EXTRA / FILE
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} is missing: a SavedModel of this library has it. Export one: python -m export.saved_model "
+            "--flagfile=RUN/experiment.flags --out=DIR"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}); export the model again") from error
+    return loading.checked(metadata, str(path))

@@ -1,0 +1,59 @@
+"""Images of a run's records, as a TFLite file sees them: what an int8 file takes the ranges of its activations from."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecog.config import Experiment
+from tfrecog.data import image, index, records
+
+from . import preprocess
+
+
+def images(experiment: Experiment, given: dict, split: str, count: int) -> list[dict[str, np.ndarray]]:
+    """Named inputs of so many images of a split of `data.records`, spread over it.
+
+    Args:
+        given: `input` of a file's metadata.
+
+    Raises:
+        ValueError: there are no such images, or one cannot be read.
+    """
+    folder = experiment.data.records
+    if not folder:
+        raise ValueError(
+            "--quantize=int8 takes the ranges of activations from images, and there are none: give --data.records"
+        )
+    rows = index.load(folder, split)
+    if count < 1 or not len(rows):
+        raise ValueError(
+            f"--quantize=int8 needs images, and --representative={count} of {len(rows)} in {split!r} of {folder} "
+            "are none"
+        )
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
+    return [_inputs(experiment, given, records.decode(index.read(folder, rows, int(row)))) for row in chosen]
+
+
+def _inputs(experiment, given, record):
+    try:
+        picture = image.decode(record.encoded).numpy()  # As training sees it.
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"the image {record.filename!r} of {experiment.data.records} cannot be read; "
+            "`python -m pipelines.check` names them all"
+        ) from error
+    placed = preprocess.place(picture, given, experiment.data.resize)
+    inputs = {"image": placed.image[None]}
+    if experiment.task != "detection":
+        return inputs
+    if given["fit"] == "pad":
+        inputs["size"] = np.array(placed.size, np.int32)
+    if experiment.detector.proposals == "record":
+        slots = np.zeros([experiment.data.max_proposals, 4], np.float32)
+        if record.proposals is None:
+            raise ValueError(
+                f"{experiment.data.records} holds no proposals: add them with python -m pipelines.proposals"
+            )
+        moved = (record.proposals * np.tile(placed.scale, 2))[: len(slots)]
+        slots[: len(moved)] = moved
+        inputs["proposals"] = slots
+    return inputs

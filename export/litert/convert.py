@@ -1,0 +1,88 @@
+"""From a graph to the bytes of a TFLite file with builtin operations only."""
+
+import re
+import tempfile
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from . import quiet
+from .graph import Graph
+
+SIGNATURE = "serving_default"
+# Of an error of the converter: an operation, and the layer that it is in.
+_REFUSED = re.compile(r"""fused\["(\w+):", "([^"@]+)[^\n]*?'tf\.\w+' op is neither a custom op nor a flex op""")
+
+
+def convert(graph: Graph) -> bytes:
+    """The float32 TFLite file of a graph, with one signature, `serving_default`.
+
+    ValueError names what has no builtin operation.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet.converter():
+            _save(graph, folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            with quiet.converter():
+                content = converter.convert()
+        except Exception as error:  # The converter's own class is private to it.
+            raise ValueError(_reason(str(error))) from error
+    check(content)
+    with quiet.interpreter():  # It speaks of its delegate the first time only.
+        Interpreter(model_content=content).allocate_tensors()
+    return content
+
+
+def parsed(content: bytes) -> Any:  # Each field of a ModelT may be None, says its type.
+    """The ModelT of a TFLite file, with all of its constants; it may have some behind the flatbuffer."""
+    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
+
+
+def check(content: bytes) -> None:
+    """ValueError if a TFLite file has an operation that is no builtin."""
+    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
+    strangers = {code.customCode.decode() for code in model.operatorCodes if code.customCode}
+    if strangers:
+        raise ValueError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")
+
+
+def run_once(content: bytes) -> None:
+    """Shows a file a gray picture: what goes wrong shows here and not on a device."""
+    runner = Interpreter(model_content=content).get_signature_runner(SIGNATURE)
+    inputs = {}
+    for name, detail in runner.get_input_details().items():
+        inputs[name] = np.full(detail["shape"], 127 if name == "image" else 0, detail["dtype"])
+    if "size" in inputs:
+        inputs["size"][...] = inputs["image"].shape[1:3]
+    outputs = runner(**inputs)
+    unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    if unsound:
+        raise ValueError(f"the converted model says what is no number ({', '.join(unsound)}); nothing was written")
+
+
+def _save(graph, folder):
+    """A SavedModel of a graph and its weights alone: it needs nothing of the model's layers."""
+    function = tf.function(graph.call, input_signature=graph.inputs).get_concrete_function()
+    module = tf.Module()
+    module.call, module.weights = function, list(function.graph.variables)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, folder, signatures={SIGNATURE: function}, options=options)
+
+
+def _reason(text):
+    refused = sorted(set(_REFUSED.findall(text)))
+    if not refused:
+        line = next((line for line in text.splitlines() if "error:" in line), text)
+        return f"the model could not be converted: {line[:300]}"
+    where = "; ".join(f"{operation} in {layer}" for operation, layer in refused[:5])
+    return f"TensorFlow Lite has no builtin operation for {where}; nothing was written"

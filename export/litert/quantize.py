@@ -1,0 +1,149 @@
+"""Fewer bits in a TFLite file: float16 and int8 weights, and int8 arithmetic, in the layers of the network alone.
+
+What comes after the network (proposals, RoIAlign, decoding of boxes, suppression, softmax) stays in float32: in eight
+bits a box would be off by pixels. So do the layers whose outputs are compared or decoded; see docs/decisions/0017.
+"""
+
+import contextlib
+import io
+import re
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from . import convert, report
+
+Quantize = Literal["none", "float16", "dynamic", "int8"]
+
+# Operations are named by their layers, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D; those outside of all
+# layers by the model alone, as detector_1/add_3, or detector_1/map/while/mul in a loop. R-CNN has its layers in a loop.
+_LOOP = r"(map/while/(?=(backbone|trunk)_))?"
+_LAYERS = rf"^[^/;]+_\d+/{_LOOP}[^/;]+_\d+/(?!([^;]*/)?while/)"
+# Layers whose outputs are numbers that are compared with one another, or boxes, or where heat maps have their peaks;
+# and the statistics of group norm.
+_ENDS = (
+    r"/norm_\d+/",
+    r"/(objectness|deltas|logits)_\d+/",
+    r"^classifier_\d+/(fc|fc2|fc8|output)_\d+/",
+    r"/keypoint_\d+/(deconv_\d+|resize|Resize|ResizeBilinear)",
+    r"^segmenter_\d+/head_\d+/(?!(fc6|fc7|conv)_\d+/)",
+)
+# Fully connected layers (in an FCN they are convolutions), of the box branch the first: most of the weights, and little
+# of what decides where boxes are. Not those behind it, nor the convolutions of branches, nor the two layers of AlexNet
+# and VGG, whose scores of a thousand classes they would move.
+_TRUNK = rf"^detector_\d+/{_LOOP}trunk_\d+/"
+_HEADS = (
+    rf"({_TRUNK}dense1(_svd)?|^classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
+    r"|^segmenter_\d+/head_\d+/fc[67])_\d+/"
+)
+_KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
+# What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
+_BETWEEN = (
+    "ADD", "SUB", "MUL", "PAD", "PADV2", "RELU", "HARD_SWISH", "LOGISTIC", "TANH", "MEAN", "MAX_POOL_2D",
+    "AVERAGE_POOL_2D",
+)  # fmt: skip
+_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED")
+# Inputs of a sum, at least, among which the rounding of eight bits evens out; layers with fewer are small anyway.
+_ENOUGH = 256
+_HOW = "pip install 'tfrecog[tflite]'"
+
+
+def float16(content: bytes) -> bytes:
+    """The weights of the layers in float16; they are used in float32."""
+    quantizer, algorithm = _quantizer(content)
+    _halve(quantizer, algorithm)
+    return _quantized(quantizer)
+
+
+def dynamic(content: bytes) -> bytes:
+    """Weights in int8 in fully connected layers, of the box branch the first; their inputs become int8 as they come.
+
+    The other layers' weights are float16: with eight bits there other proposals come through, and other boxes win. So
+    are those of narrow layers, and of all layers where there are keypoints: a heat map is read in the region that the
+    box branch says, and when that moves by a hair another of two peaks may be the greater.
+    """
+    quantizer, algorithm = _quantizer(content)
+    _halve(quantizer, algorithm)
+    for operation in _WEIGHTS:
+        quantizer.add_dynamic_config(_HEADS, operation, num_bits=8)
+    for layers in (*_ENDS, *_delicate(content)):
+        _halve(quantizer, algorithm, layers)
+    return _quantized(quantizer)
+
+
+def int8(content: bytes, inputs: list[dict[str, np.ndarray]], signature: str) -> bytes:
+    """Weights and activations of the layers in int8, activations in the ranges that they have for some inputs."""
+    quantizer, algorithm = _quantizer(content)
+    for operation in (*_WEIGHTS, *_BETWEEN):
+        quantizer.add_static_config(_LAYERS, operation, activation_num_bits=8, weight_num_bits=8)
+    for end in _ENDS:
+        quantizer.update_quantization_recipe(end, "*", algorithm_key=algorithm.NO_QUANTIZE)
+    from ai_edge_quantizer.calibrator import CalibrationMode
+
+    # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
+    mode = CalibrationMode.CALIBRATION_PROFILER_BASED
+    with _quietly():
+        ranges = quantizer.calibrate({signature: inputs}, num_threads=2, mode=mode)
+    return _quantized(quantizer, ranges)
+
+
+def stays_float(name: str) -> str:
+    """Why an operation with an output of that name is float32 in an int8 file; empty if it need not be."""
+    if not re.search(_LAYERS, name):
+        return "after the network"
+    return "its output is compared or decoded" if any(re.search(end, name) for end in _ENDS) else ""
+
+
+def _delicate(content):
+    """Patterns of layers behind regions that have too few inputs for int8 weights, or keypoints behind them."""
+    patterns = set()
+    model = convert.parsed(content)
+    for graph in model.subgraphs:
+        for operation in graph.operators:
+            if report.builtin(model, operation) in report.WITH_WEIGHTS:
+                name = graph.tensors[operation.outputs[0]].name.decode().partition(";")[0]
+                inputs = np.prod(graph.tensors[operation.inputs[1]].shape[1:])
+                if re.search(_HEADS, name) and inputs < _ENOUGH:
+                    patterns.add(f"^{re.escape(name.rpartition('/')[0])}/")
+                if re.search(_KEYPOINTS, name):
+                    patterns.add(_TRUNK)
+    return patterns
+
+
+def _halve(quantizer, algorithm, layers=_LAYERS):
+    for operation in _WEIGHTS:
+        quantizer.add_weight_only_config(
+            layers, operation, num_bits=16, granularity=_tensorwise(), algorithm_key=algorithm.FLOAT_CASTING
+        )
+
+
+def _quantizer(content) -> tuple[Any, Any]:
+    try:
+        from ai_edge_quantizer import quantizer
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--quantize: {error.name} is missing: {_HOW}") from error
+    return quantizer.Quantizer(bytearray(content)), quantizer.AlgorithmName
+
+
+def _tensorwise():
+    from ai_edge_quantizer import qtyping
+
+    return qtyping.QuantGranularity.TENSORWISE
+
+
+def _quantized(quantizer, calibration=None) -> bytes:
+    with _quietly():
+        return bytes(quantizer.quantize(calibration).quantized_model)
+
+
+@contextlib.contextmanager
+def _quietly():
+    """The quantizer shows progress bars and sizes, which the report has."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,98 @@
+"""Which pictures a TFLite file can take: their size, and how a photo gets onto them."""
+
+import re
+
+from tfrecog.config import Experiment
+from tfrecog.data import image
+from tfrecog.models.backbones import lenet
+
+# Side of the largest canvas (pixels): a greater one does not fit in the memory of the machine that converts it.
+MOST = 4096
+# Below it a network's last maps have no cell left.
+LEAST = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
+
+
+def size_of(experiment: Experiment, text: str) -> tuple[int, int]:
+    """Height and width that `--size` says; ValueError names sizes that work."""
+    if not text and experiment.task == "classification":
+        return (experiment.classifier.crop,) * 2
+    found = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
+    if not found:
+        what = f"--size={text} is no height and width" if text else "--size is missing"
+        raise ValueError(f"{what}: give both in pixels, as in --size={_example(experiment)}")
+    size = int(found[1]), int(found[2])
+    if max(size) > MOST:
+        raise ValueError(
+            f"--size={_shown(size)}: a file sees {MOST} pixels at most, either way, such as {_example(experiment)}"
+        )
+    check = {"detection": _detector, "classification": _classifier, "segmentation": _segmenter}
+    check[experiment.task](experiment, size)
+    return size
+
+
+def remark(experiment: Experiment, size: tuple[int, int]) -> str:
+    """What a size (H, W) that a file can take may still cost; empty if nothing."""
+    short = experiment.data.eval_short_side
+    if experiment.task == "classification" or not short or min(size) >= short:
+        return ""
+    return (
+        f"The run is evaluated on photos with a short side of {short} pixels (--data.eval_short_side), and this canvas "
+        "is smaller: small things are missed. export.verify says what that costs"
+    )
+
+
+def fit_of(experiment: Experiment, fit: str) -> str:
+    """How a photo gets onto the canvas: pad, stretch, or middle; of `--fit`."""
+    own = {"detection": "pad", "classification": "middle", "segmentation": "stretch"}[experiment.task]
+    if fit == "auto":
+        return own
+    if experiment.task != "detection" and fit != own:
+        seen = "the middle of a photo" if own == "middle" else "all of a photo, stretched"
+        raise ValueError(f"--fit={fit}: --task={experiment.task} sees {seen}; leave it at auto")
+    return fit
+
+
+def short_side(experiment: Experiment, size: tuple[int, int]) -> int:
+    """To what a classifier's photo is resized before its middle is cut out, as much larger as in the evaluation."""
+    return max(round(experiment.data.eval_short_side * size[0] / experiment.classifier.crop), *size)
+
+
+def _example(experiment):
+    if experiment.task == "classification":
+        return f"{experiment.classifier.crop}x{experiment.classifier.crop}"
+    side = -(-(experiment.data.eval_short_side or 320) // image.STRIDE) * image.STRIDE
+    return f"{side}x{side}"
+
+
+def _detector(experiment, size):
+    if min(size) < image.STRIDE or any(side % image.STRIDE for side in size):
+        near = "x".join(str(max(round(side / image.STRIDE), 1) * image.STRIDE) for side in size)
+        raise ValueError(f"--size={_shown(size)}: a detector sees multiples of {image.STRIDE} pixels, such as {near}")
+
+
+def _classifier(experiment, size):
+    name, crop = experiment.classifier.name, experiment.classifier.crop
+    if name in lenet.NETWORKS and size != (crop, crop):
+        raise ValueError(f"--size={_shown(size)}: the fully connected layers of {name} fix it: {crop}x{crop}")
+    if size[0] != size[1]:
+        raise ValueError(f"--size={_shown(size)}: a classifier sees a square, such as {crop}x{crop}")
+    least = LEAST.get(name, 1)
+    if size[0] < least:
+        raise ValueError(
+            f"--size={_shown(size)}: of fewer than {least} pixels nothing is left behind {name}'s poolings"
+        )
+
+
+def _segmenter(experiment, size):
+    window = experiment.segmenter.window
+    if min(size) < image.STRIDE:
+        raise ValueError(f"--size={_shown(size)}: a segmenter sees {image.STRIDE} pixels at least, both ways")
+    if window and any(side > part for side, part in zip(size, window, strict=True)):
+        raise ValueError(
+            f"--segmenter.window={_shown(window)}: in a TFLite file no window slides over the image. See it as a whole "
+            f"with --segmenter.window= or choose a --size that fits in the window"
+        )
+
+
+def _shown(size):
+    return "x".join(map(str, size))

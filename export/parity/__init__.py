@@ -1,0 +1,1 @@
+"""Exported models compared with the checkpoint they were made from."""

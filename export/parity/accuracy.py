@@ -1,0 +1,108 @@
+"""AP, top-1 accuracy or mean IoU of several models at once on the records of a run, each seen through its own chain."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tfrecog.config import Experiment
+from tfrecog.data import classification, image, index, info, records, segmentation
+from tfrecog.inference.predictor import progress
+from tfrecog.metrics import classification as top
+from tfrecog.metrics import coco, rle
+from tfrecog.metrics import segmentation as iou
+from tfrecog.ops import rle as run_lengths
+
+Model = Callable[[np.ndarray], dict]
+
+# What an accuracy is judged by, of each task.
+MAIN = {
+    "detection": ("box_AP", "box_AP50", "mask_AP", "mask_AP50", "keypoint_AP", "keypoint_AP50"),
+    "classification": ("top1",),
+    "segmentation": ("mean_iou", "pixel_accuracy"),
+}
+
+
+def why_not(experiment: Experiment, names: list[str]) -> str:
+    """Why there is nothing to measure on, for an artefact of classes of these names; empty if there is."""
+    if not experiment.data.records:
+        return "no --data.records"
+    try:
+        dataset, where = (
+            info.load(experiment.data.records),
+            index.load(experiment.data.records, experiment.data.eval_split),
+        )
+    except (OSError, ValueError) as error:
+        return str(error)
+    if list(dataset.names) != names:
+        return f"the records in {experiment.data.records} have other classes"
+    return "" if len(where) else f"split {experiment.data.eval_split!r} of {experiment.data.records} is empty"
+
+
+def measure(experiment: Experiment, models: dict[str, Model], count: int, about: dict) -> dict[str, dict[str, float]]:
+    """Numbers by name of each model, on the first `count` images (0: all) of `data.eval_split`.
+
+    Args:
+        models: functions of a photo uint8 [H, W, 3], which say what `artefact.Artefact.predict` does.
+        about: the artefact's metadata, for how masks are pasted.
+    """
+    folder, split = experiment.data.records, experiment.data.eval_split
+    dataset, where = info.load(folder), index.load(folder, split)
+    total = min(count or len(where), len(where))
+    make = {"detection": _Detection, "classification": _Classification, "segmentation": _Segmentation}[experiment.task]
+    measured = {name: make(experiment, dataset, where, about) for name in models}
+    with progress(total, f"accuracy on {split}") as bar:
+        for row in range(total):
+            record = records.decode(index.read(folder, where, row))
+            picture = image.decode(record.encoded).numpy()
+            for name, model in models.items():
+                measured[name].add(row, record, model(picture))
+            bar.update()
+    return {name: one.numbers() | {"images": total} for name, one in measured.items()}
+
+
+class _Detection:
+    def __init__(self, experiment, dataset, where, about):
+        detector = experiment.detector
+        sigmas = info.sigmas(experiment.data.records) if detector.keypoints else ()
+        self.dataset, self.about = dataset, about
+        self.evaluator = coco.Evaluator(dataset.categories, masks=detector.masks, sigmas=sigmas)
+
+    def add(self, row, record, said):
+        self.evaluator.add_ground_truth(row, self.dataset.relabel(record))
+        masks = None
+        size = record.height, record.width
+        if "masks" in said:
+            masks = rle.paste(said["masks"], said["boxes"], *size, self.about["mask_threshold"], self.about["paste"])
+        elif "pasted" in said:
+            masks = [rle.compress(run_lengths.of_mask(one), *size) for one in said["pasted"]]
+        boxes = np.round(said["boxes"].astype(float), 3)
+        self.evaluator.add(row, boxes, said["labels"], said["scores"], masks, said.get("keypoints"))
+
+    def numbers(self):
+        return self.evaluator.summarize()[0]
+
+
+class _Classification:
+    def __init__(self, experiment, dataset, where, about):
+        # The index has no labels unless it is asked for them.
+        rows = index.load(experiment.data.records, experiment.data.eval_split, ["label"])
+        self.labels = classification.labels_of(rows, dataset, experiment.data.records)
+        self.evaluator = top.Evaluator(dataset.num_classes)
+
+    def add(self, row, record, said):
+        self.evaluator.add(int(self.labels[row]), said["scores"])
+
+    def numbers(self):
+        return self.evaluator.summarize()
+
+
+class _Segmentation:
+    def __init__(self, experiment, dataset, where, about):
+        self.truth = lambda row: segmentation.truth(experiment.data.records, dataset, where, row)
+        self.evaluator = iou.Evaluator(dataset.num_classes)
+
+    def add(self, row, record, said):
+        self.evaluator.add(self.truth(row), said["labels"])
+
+    def numbers(self):
+        return self.evaluator.summarize()

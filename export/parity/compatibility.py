@@ -1,0 +1,73 @@
+"""Whether an artefact is one of a run, and what both are to be compared with."""
+
+import dataclasses
+
+from tfrecog.cli import flags
+from tfrecog.config import Experiment
+
+from ..artifact import metadata
+from ..litert import graph, reader
+
+
+class Unfit(ValueError):
+    """The artefact is none of this run."""
+
+
+def kind_of(about: dict, run: Experiment) -> str:
+    """The kind of an artefact, which `verdict.KINDS` has tolerances for."""
+    if "tflite" in about:
+        return about["tflite"]["quantize"]
+    return "SavedModel" if about["precision"] in ("float32", run.train.precision) else "bfloat16"
+
+
+def experiment_of(run: Experiment, about: dict, artefact: str) -> Experiment:
+    """The artefact's experiment with the run's folders: both are compared with what the artefact was exported with."""
+    exported = reader.experiment_of(about)
+    if exported.task != run.task:
+        raise Unfit(f"{artefact} is of --task={exported.task}, and the run of {run.task}: choose another")
+    train = dataclasses.replace(run.train, precision=exported.train.precision, replicas=1)
+    data = dataclasses.replace(exported.data, records=run.data.records, eval_split=run.data.eval_split)
+    experiment = dataclasses.replace(exported, workdir=run.workdir, data=data, train=train)
+    if "tflite" in about:
+        experiment = graph.still(experiment)
+    elif about["precision"] == "bfloat16":  # Compared with the run's own.
+        experiment = dataclasses.replace(experiment, train=dataclasses.replace(train, precision=run.train.precision))
+    return experiment
+
+
+def changed(run: Experiment, experiment: Experiment) -> list[str]:
+    """Flags of inference that the artefact was exported with and the run has otherwise."""
+    read = (
+        "data.eval_short_side",
+        "data.long_side",
+        "data.tight",
+        "data.resize",
+        "data.size_rounding",
+        "data.max_proposals",
+        "detector.",
+        "classifier.",
+        "segmenter.",
+    )
+    return [
+        f"--{path}={new} (run: {old})"
+        for path, (old, new) in flags.differences(run, experiment).items()
+        if path.startswith(read)
+    ]
+
+
+def check_metadata(about: dict, experiment: Experiment, info, artefact: str) -> None:
+    """Unfit if an artefact has other classes than the run, or says of its results what its flags do not."""
+    own, trained = metadata.names(about), list(info.names)
+    if own != trained:
+        raise Unfit(
+            f"{artefact} has {len(own)} classes ({', '.join(own[:5])}, ...), and the run {len(trained)} "
+            f"({', '.join(trained[:5])}, ...): it is of another run"
+        )
+    output = experiment.detector.output
+    names = ("min_score", "mask_threshold", "paste") if experiment.task == "detection" else ()
+    for name in names:
+        if about[name] != getattr(output, name):
+            raise Unfit(
+                f"{artefact}: its metadata has the {name} {about[name]}, and its flags {getattr(output, name)}, which "
+                "is what the network does: export it again"
+            )

@@ -1,0 +1,138 @@
+"""What a served detector computes: resizing and canvases as `tfrecog.predict` has them, and the way back."""
+
+import tensorflow as tf
+
+from tfrecog.config import Experiment
+from tfrecog.data import image, records
+
+from . import batched_decoding, mask_encoding
+
+
+class Detection:
+    """Detections by the names of the Object Detection API, in pixels of the pictures sent.
+
+    A detector that reads proposals (--detector.proposals=record) is given them with the pictures, in their pixels,
+    [B, P, 4]; slots without an area are empty. A tf.train.Example has its own.
+    """
+
+    def __init__(
+        self, task, model, experiment: Experiment, masks: mask_encoding.Form = "squares", together: bool = True
+    ):
+        self.task, self.config, self.data, self.masks = task, experiment.detector, experiment.data, masks
+        self.on_record, self.together = self.config.proposals == "record", together
+        # Of the same inputs in every signature, so that there is one graph of it.
+        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
+
+    @property
+    def more_inputs(self) -> list[tf.TensorSpec]:
+        """What comes with the pictures."""
+        return [tf.TensorSpec([None, None, 4], tf.float32, "proposals")] if self.on_record else []
+
+    def parse(self, examples):
+        """The inputs of `of_bytes` from serialized tf.train.Examples [B]."""
+        features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+        if not self.on_record:
+            return [tf.io.parse_example(examples, features)["image/encoded"]]
+        features |= {f"image/{side}": tf.io.FixedLenFeature([], tf.int64) for side in ("height", "width")}
+        features |= {key: tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True) for key in records.PROPOSAL}
+        example = tf.io.parse_example(examples, features)
+        size = tf.stack([example["image/height"], example["image/width"]] * 2, axis=-1)
+        fractions = tf.stack([example[key] for key in records.PROPOSAL], axis=-1)
+        pixels = tf.cast(fractions, tf.float64) * tf.cast(size, tf.float64)[:, None]
+        rounded = tf.round(pixels * records.PER_PIXEL) / records.PER_PIXEL
+        return [example["image/encoded"], tf.cast(rounded, tf.float32)]
+
+    def of_bytes(self, encoded, proposals=None):
+        """Results for encoded pictures [B] of any sizes; those of one canvas go through the network together."""
+
+        def prepare(picture):
+            return image.resize(picture, self._target(tf.shape(picture)[:2]), self.data.resize)
+
+        pictures, originals = batched_decoding.decoded(encoded, prepare, tf.float32)
+        targets = self._target(originals)
+
+        def of_group(index, canvas):
+            own = None if proposals is None else tf.gather(proposals, index)
+            images = batched_decoding.stacked(pictures, index, canvas)
+            return self._found(images, tf.gather(targets, index), tf.gather(originals, index), own)
+
+        found = batched_decoding.in_groups(self._canvas(targets), of_group, self._of_one())
+        return self._results(found, originals)
+
+    def of_pixels(self, images, proposals=None):
+        """Results for pictures [B, H, W, 3] uint8."""
+        shape = tf.shape(images)
+        size = self._target(shape[1:3])
+        resized = image.resize(images, size, self.data.resize)
+        below, right = tf.unstack(self._canvas(size) - size)
+        padded = tf.pad(resized, [[0, 0], [0, below], [0, right], [0, 0]])
+        targets, originals = (tf.broadcast_to(one, [shape[0], 2]) for one in (size, shape[1:3]))
+        return self._results(self._found(padded, targets, originals, proposals), originals)
+
+    def _target(self, size):
+        data = self.data
+        return image.target_size(size, data.eval_short_side, data.long_side, data.size_rounding)
+
+    def _canvas(self, size):
+        data = self.data
+        if data.tight:
+            return image.tight_canvas(size)
+        shapes = image.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
+        return tf.gather(shapes, image.canvas_of(size, shapes))
+
+    def _of_one(self):
+        """What there is of one picture."""
+        slots, side = self.config.output.max_detections, 2 * self.config.mask.size
+        specs = {
+            "boxes": tf.TensorSpec([slots, 4], tf.float32),
+            "labels": tf.TensorSpec([slots], tf.int32),
+            "scores": tf.TensorSpec([slots], tf.float32),
+        }
+        if self.config.masks:
+            specs["masks"] = tf.TensorSpec([slots, side, side], tf.float32)
+        if self.config.keypoints:
+            specs["keypoints"] = tf.TensorSpec([slots, len(self.task.info.keypoints), 3], tf.float32)
+        return specs
+
+    def _found(self, images, targets, originals, proposals=None):
+        """What the detector finds in canvases [n, H, W, 3], moved to the pictures as they were sent."""
+        scale = tf.cast(targets, tf.float32) / tf.cast(originals, tf.float32)
+        corners = tf.tile(scale, [1, 2])[:, None]
+        batch = {
+            "image": tf.ensure_shape(images, [None, None, None, 3]),
+            "size": tf.ensure_shape(targets, [None, 2]),
+            "scale": tf.ensure_shape(scale, [None, 2]),
+        }
+        if proposals is not None:
+            batch["proposals"] = proposals[:, : self.data.max_proposals] * corners
+        found = self._predict(batch) if self.together else self._one_by_one(batch)
+        limit = tf.cast(tf.tile(originals, [1, 2]), tf.float32)[:, None]
+        found["boxes"] = tf.clip_by_value(found["boxes"] / corners, 0.0, limit)
+        if "keypoints" in found:
+            points, score = tf.split(found["keypoints"], [2, 1], axis=-1)
+            found["keypoints"] = tf.concat([points / scale[:, None, None], score], axis=-1)
+        return found
+
+    def _one_by_one(self, batch):
+        def of_picture(one):
+            found = self._predict({name: value[None] for name, value in one.items()})
+            return {name: found[name][0] for name in results}
+
+        results = self._of_one()
+        return tf.map_fn(of_picture, batch, fn_output_signature=results, parallel_iterations=1)
+
+    def _results(self, found, originals):
+        boxes, labels, output = found["boxes"], found["labels"], self.config.output
+        results = {
+            "detection_boxes": boxes,
+            "detection_classes": labels,
+            "detection_class_names": tf.gather(tf.constant(["", *self.task.info.names]), labels),
+            "detection_scores": found["scores"],
+            "num_detections": tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1),
+            "image_size": originals,
+        }
+        if "masks" in found:
+            results["detection_masks"] = mask_encoding.of(self.masks, found["masks"], boxes, labels, originals, output)
+        if "keypoints" in found:
+            results["detection_keypoints"] = found["keypoints"]
+        return results

@@ -1,0 +1,83 @@
+"""A SavedModel in use, for a single picture at a time."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecog.ops import rle
+from tfrecog.proposals import methods
+
+from ..artifact import loading, metadata
+from ..litert import reader
+from ..parity import exported_model
+from . import signatures, versions
+
+SIGNATURES = (signatures.PIXELS, signatures.BYTES)
+
+
+class SavedReader:
+    """A model of this library in the folder of a SavedModel."""
+
+    def __init__(self, path: str | Path):
+        """Loads the newest version in a folder, or the folder of a version; OSError or ValueError say what is wrong."""
+        self.path = versions.latest(path)
+        self.metadata = metadata.load(self.path)
+        self._model = loading.saved_model(self.path)  # The signature does not keep it alive.
+        if missing := {*SIGNATURES} - {*self._model.signatures}:
+            raise ValueError(f"{self.path} lacks the signatures {', '.join(sorted(missing))}; export it again")
+        self._calls = {name: self._model.signatures[name] for name in SIGNATURES}
+
+    def predict(self, picture: np.ndarray, signature: str = signatures.PIXELS) -> dict[str, np.ndarray]:
+        """See `artefact.Artefact`; a `signature` of encoded pictures gets it as a PNG file."""
+        call = self._calls[signature]
+        given = {"image": tf.constant(picture)}
+        if signature == signatures.BYTES:
+            given = {"image_bytes": tf.io.encode_png(picture)}
+        if "proposals" in call.structured_input_signature[1]:
+            given["proposals"] = tf.constant(self._propose(picture), tf.float32)
+        said = {name: value[0].numpy() for name, value in call(**{k: v[None] for k, v in given.items()}).items()}
+        if self.metadata["task"] == "segmentation":
+            return {"labels": said["labels"]}
+        if self.metadata["task"] == "classification":
+            order = np.argsort(-said["scores"], kind="stable")[: len(said["classes"])]
+            self._check("classes", said["classes"], order + 1)
+            return {"scores": said["scores"]}
+        filled = said["detection_classes"] > 0
+        self._check("detection_class_names", said["detection_class_names"][filled], said["detection_classes"][filled])
+        if not filled[: said["num_detections"]].all() or said["num_detections"] != filled.sum():
+            raise exported_model.Contradiction(
+                f"{self.path}: num_detections is {said['num_detections']}, and detections are in the slots "
+                f"{np.flatnonzero(filled).tolist()}; export it again"
+            )
+        found = {own: said[name][filled] for name, own in reader.DETECTIONS.items() if name in said}
+        if "masks" in found:
+            form = self.metadata.get("masks", "squares")
+            if form == "pasted":
+                found["pasted"] = found.pop("masks") > 0
+            elif form == "runs":
+                height, width = picture.shape[:2]
+                runs = [_unpadded(one, height * width) for one in found.pop("masks")]
+                dense = [rle.to_mask(one, height, width) for one in runs]
+                found["pasted"] = np.stack(dense) if dense else np.zeros([0, height, width], bool)
+        return found
+
+    def _check(self, output, said, labels):
+        known = metadata.names(self.metadata)
+        for name, label in zip(said, labels, strict=True):
+            if label > len(known) or name.decode() != known[label - 1]:
+                raise exported_model.Contradiction(
+                    f"{self.path}: {output} says {name.decode()!r} where the label is {label}, and of the classes in "
+                    f"{metadata.FILE} that is {known[label - 1 : label]}; export it again"
+                )
+
+    def _propose(self, picture):
+        words = self.metadata.get("proposals")
+        if not words:
+            raise ValueError(f"{self.path} reads proposals and does not say how they are made; export it again")
+        return methods.of_words(words)(picture)
+
+
+def _unpadded(runs, pixels):
+    """Run lengths without the zeros behind them, which an image of so many pixels does not need."""
+    return runs[: int(np.searchsorted(np.cumsum(runs), pixels)) + 1]

@@ -1,0 +1,127 @@
+"""What a server computes: from the bytes of pictures, or their pixels, to results in pixels of the pictures sent."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfrecog.config import Experiment
+from tfrecog.data import image
+from tfrecog.ops import target as lowering
+
+from . import batched_decoding, mask_encoding
+from .detection import Detection
+
+BYTES, PIXELS, EXAMPLES = "serving_default", "image_tensor", "tf_example"
+BEST = 5  # classes of a picture that a classifier names
+
+
+class Signature(NamedTuple):
+    """A function of named inputs to named outputs."""
+
+    call: Callable[..., dict]
+    inputs: list[tf.TensorSpec]
+
+
+def signatures(
+    task, model, experiment: Experiment, masks: mask_encoding.Form, target: lowering.Target
+) -> dict[str, Signature]:
+    """The signatures of a task's model by name, for B pictures of any size.
+
+    serving_default takes image_bytes [B], encoded; image_tensor image uint8 [B, H, W, 3]; tf_example examples [B],
+    serialized tf.train.Examples with image/encoded.
+    """
+    if experiment.task == "detection":
+        served = Detection(task, model, experiment, masks, together=target != "machine")
+    else:
+        make = {"classification": Classification, "segmentation": Segmentation}[experiment.task]
+        served = make(task, model, experiment)
+
+    def built(function):
+        def call(*inputs):
+            with lowering.to(target):
+                return function(*inputs)
+
+        return call
+
+    more = served.more_inputs
+    return {
+        BYTES: Signature(built(served.of_bytes), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
+        PIXELS: Signature(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),
+        EXAMPLES: Signature(
+            built(lambda examples: served.of_bytes(*served.parse(examples))),
+            [tf.TensorSpec([None], tf.string, "examples")],
+        ),
+    }
+
+
+def encoded_in(examples) -> list[tf.Tensor]:
+    """The encoded pictures [B] in serialized tf.train.Examples [B]."""
+    key = "image/encoded"
+    return [tf.io.parse_example(examples, {key: tf.io.FixedLenFeature([], tf.string)})[key]]
+
+
+class Classification:
+    """scores [B, K] in the order of the labels; classes [B, 5] and class_scores [B, 5], the best first."""
+
+    more_inputs = ()
+    parse = staticmethod(encoded_in)
+
+    def __init__(self, task, model, experiment: Experiment):
+        self.task, self.data, self.crop = task, experiment.data, experiment.classifier.crop
+        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
+
+    def of_bytes(self, encoded):
+        """Results for encoded pictures [B] of any sizes."""
+        seen = tf.map_fn(
+            lambda one: self._middle(image.decode(one)),
+            encoded,
+            fn_output_signature=tf.TensorSpec([self.crop, self.crop, 3], tf.float32),
+            parallel_iterations=batched_decoding.AT_ONCE,
+        )
+        return self._results(seen)
+
+    def of_pixels(self, images):
+        """Results for pictures [B, H, W, 3] uint8."""
+        return self._results(self._middle(images))
+
+    def _middle(self, images):
+        return image.middle(images, self.data.eval_short_side, self.crop, self.data.resize)
+
+    def _results(self, seen):
+        seen = tf.ensure_shape(seen, [None, self.crop, self.crop, 3])
+        scores = self._predict({"image": seen})["probabilities"]
+        best, index = tf.math.top_k(scores, min(BEST, self.task.info.num_classes))
+        return {"scores": scores, "classes": tf.gather(tf.constant(self.task.info.names), index), "class_scores": best}
+
+
+class Segmentation:
+    """labels [B, H, W] uint8 in 0..K, 0 beyond a picture that is smaller than another, and image_size [B, 2]."""
+
+    more_inputs = ()
+    parse = staticmethod(encoded_in)
+
+    def __init__(self, task, model, experiment: Experiment):
+        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
+
+    def of_bytes(self, encoded):
+        """Results for encoded pictures [B]; those of one size go through the network together."""
+        pictures, sizes = batched_decoding.decoded(encoded, tf.identity, tf.uint8)
+        largest = tf.reduce_max(sizes, axis=0)
+
+        def of_group(index, size):
+            labels = self._labels(batched_decoding.stacked(pictures, index, size))
+            below, right = tf.unstack(largest - size)
+            return {"labels": tf.pad(labels, [[0, 0], [0, below], [0, right]])}
+
+        results = {"labels": tf.TensorSpec([None, None], tf.uint8)}
+        return batched_decoding.in_groups(sizes, of_group, results) | {"image_size": sizes}
+
+    def of_pixels(self, images):
+        """Results for pictures [B, H, W, 3] uint8."""
+        shape = tf.shape(images)
+        size = tf.broadcast_to(shape[1:3], [shape[0], 2])
+        return {"labels": self._labels(tf.cast(images, tf.float32)), "image_size": size}
+
+    def _labels(self, images):
+        return self._predict({"image": tf.ensure_shape(images, [None, None, None, 3])})["label_map"]

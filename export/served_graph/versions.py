@@ -1,0 +1,105 @@
+"""Numbered versions of a model in a folder, DIR/1, DIR/2, ..., as servers watch them: each whole or not there."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tfrecog.cli import files
+
+_DRAFT = ".draft-"  # servers load folders whose names are numbers
+
+
+class Version(NamedTuple):
+    """A version that is being written: the folder to write to, and the one that it becomes."""
+
+    draft: Path
+    final: Path
+
+
+def numbers(folder: str | Path) -> list[int]:
+    """The versions in a folder, in order."""
+    path = Path(folder)
+    if not path.is_dir():
+        return []
+    return sorted(int(part.name) for part in path.iterdir() if part.name.isdecimal() and part.is_dir())
+
+
+def latest(folder: str | Path) -> Path:
+    """The folder of the newest version in a folder, or the folder itself if it is a version."""
+    path = Path(folder)
+    if (path / "saved_model.pb").is_file():
+        return path
+    known = numbers(path)
+    if not known:
+        raise FileNotFoundError(
+            f"there is no SavedModel in {path}: name the folder that python -m export.saved_model --out=DIR wrote"
+        )
+    return path / str(known[-1])
+
+
+def check(folder: str | Path) -> None:
+    """ValueError if a folder can hold no versions: a file, one with other things in it, or that of another export."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out={folder} is a file; choose a folder")
+    files.check(path, f"--out={folder}")
+    if path.is_dir():
+        with _claimed(path):
+            others = [part.name for part in path.iterdir() if not part.name.startswith(".")]
+        if others and not numbers(path):
+            raise ValueError(
+                f"--out={folder} has other things in it, such as {others[0]}; choose an empty or new folder"
+            )
+
+
+@contextlib.contextmanager
+def new(folder: str | Path) -> Iterator[Version]:
+    """A folder to write a version to, which gets the next number when all of it is on the disk."""
+    path = Path(folder)
+    check(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out={folder}: cannot write there ({error.strerror}); choose another folder") from error
+    with _claimed(path):
+        for rubbish in path.glob(f"{_DRAFT}*"):  # of a process that was killed
+            shutil.rmtree(rubbish, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(dir=path, prefix=_DRAFT))
+        try:
+            final = path / str(max([0, *numbers(path)]) + 1)
+            yield Version(draft, final)
+            for part in [*draft.rglob("*"), draft]:
+                _flush(part)
+            draft.chmod(0o777 & ~files.umask())
+            draft.rename(final)
+            _flush(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def _claimed(path):
+    """A context in which no other export writes to a folder; ValueError if one does already."""
+    claim = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another export is writing to {path}: wait for it, or choose another --out") from error
+        yield
+    finally:
+        os.close(claim)
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,123 @@
+"""gRPC: kserve's service of the V2 protocol, with requests refused in our words."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc import StatusCode
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.infer_type import get_content
+
+from . import metrics, requests
+from .errors import Refused
+from .rest_api import Plane, log
+
+_CODES = {404: StatusCode.NOT_FOUND, 413: StatusCode.OUT_OF_RANGE, 503: StatusCode.UNAVAILABLE}
+
+
+class Service(InferenceServicer):
+    """Answers of one model; the calls that load and unload models are not offered."""
+
+    def __init__(self, plane: Plane):
+        super().__init__(plane, None)  # type: ignore[arg-type]
+        self._plane = plane
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+        """Predictions."""
+        start, code = time.monotonic(), StatusCode.OK
+        try:
+            return await self._infer(request)
+        except Refused as refused:
+            metrics.REFUSED.labels(refused.reason).inc()
+            code = _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
+            return await context.abort(code, refused.sentence)
+        except Exception as error:
+            log.error("gRPC ModelInfer failed", exc_info=error)
+            code = StatusCode.INTERNAL
+            return await context.abort(code, f"the server failed on this request ({type(error).__name__})")
+        except BaseException:  # The client is gone.
+            code = StatusCode.CANCELLED
+            metrics.REFUSED.labels("client gone").inc()
+            raise
+        finally:
+            metrics.REQUESTS.labels("grpc", code.name).inc()
+            metrics.SECONDS.labels("grpc").observe(time.monotonic() - start)
+
+    async def _infer(self, request):
+        model = self._plane.served(request.model_name)
+        if request.model_version not in ("", model.version):
+            raise Refused(f"{model.name!r} is served in version {model.version}", 404, "unknown model")
+        asked = await model.in_pool(_asked, request, model.limits)
+        found, _ = await self._plane.infer(model.name, asked)
+        response = await model.in_pool(lambda: model.response(asked, found).to_grpc())
+        wanted = {name for name, _ in asked.outputs or []}
+        if wanted:
+            kept = [i for i, one in enumerate(response.outputs) if one.name in wanted]
+            raw = [response.raw_output_contents[i] for i in kept]
+            response = pb.ModelInferResponse(
+                id=response.id, model_name=response.model_name, model_version=response.model_version,
+                outputs=[response.outputs[i] for i in kept], raw_output_contents=raw,
+            )  # fmt: skip
+        return response
+
+    async def ModelMetadata(self, request, context) -> pb.ModelMetadataResponse:
+        """Inputs and outputs; the class names are in REST's metadata."""
+        said = await _or_abort(context, self._plane.model_metadata, request.name)
+        keys = ("name", "versions", "platform", "inputs", "outputs")
+        return pb.ModelMetadataResponse(**{key: value for key, value in (said or {}).items() if key in keys})
+
+    async def ModelReady(self, request, context) -> pb.ModelReadyResponse:
+        """Whether the model is ready."""
+        if request.name != self._plane.model.name:
+            await _or_abort(context, self._plane.served, request.name)
+        return pb.ModelReadyResponse(ready=self._plane.model.ready)
+
+    async def RepositoryModelLoad(self, request, context):
+        """Not offered."""
+        await context.abort(StatusCode.UNIMPLEMENTED, "models are loaded when the server starts")
+
+    async def RepositoryModelUnload(self, request, context):
+        """Not offered."""
+        await context.abort(StatusCode.UNIMPLEMENTED, "models are unloaded when the server stops")
+
+
+async def _or_abort(context, function: Callable, *arguments):
+    try:
+        result = function(*arguments)
+        return await result if hasattr(result, "__await__") else result
+    except Refused as refused:
+        await context.abort(_CODES.get(refused.status, StatusCode.INVALID_ARGUMENT), refused.sentence)
+
+
+def _asked(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.Asked:
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise Refused(f"the request has {len(request.inputs)} inputs and raw contents of {len(raw)}")
+    tensors = []
+    for i, one in enumerate(request.inputs):
+        values = {"raw": raw[i]} if raw else {"data": _contents(one)}
+        tensors.append(requests.Tensor(one.name, one.datatype.upper(), list(one.shape), **values))
+    outputs = [(one.name, True) for one in request.outputs] or None
+    return requests.Asked("grpc", requests.of_tensors(tensors, limits), request.id, outputs=outputs)
+
+
+def _contents(tensor):
+    datatype = tensor.datatype.upper()
+    return get_content(datatype, tensor.contents) if datatype in ("BYTES", "UINT8") else []
+
+
+def server(plane: Plane, *, max_bytes: int, max_requests: int) -> grpc.aio.Server:
+    """A server with limits as REST's: larger messages and more requests are RESOURCE_EXHAUSTED."""
+    options = [
+        ("grpc.max_receive_message_length", max_bytes),
+        ("grpc.max_send_message_length", -1),
+        # No compression: the limit is of what comes, not of what it unpacks to.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        ("grpc.so_reuseport", 0),  # Else a second server would take half of the requests, without a word.
+    ]
+    served = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_requests)
+    grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Service(plane), served)
+    return served

@@ -1,0 +1,98 @@
+"""What is answered: the model's arrays of a picture without their empty slots, as JSON (V1) and as tensors (V2)."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from tfrecog.metrics import rle
+from tfrecog.ops import rle as run_lengths
+
+_PIXELS = 3  # decimals of boxes and keypoints: those of the files of `tfrecog.predict`
+
+
+def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Arrays of one picture by name, in its pixels; of a detector only the filled slots, masks as COCO has them.
+
+    Args:
+        outputs: of the picture, as the SavedModel gives them.
+        size: height and width of the picture.
+        metadata: of the model.
+    """
+    seen: dict[str, Any] = {"image_size": np.array(size, np.int32)}
+    if "detection_classes" not in outputs:
+        return seen | outputs
+    filled = outputs["detection_classes"] > 0
+    boxes = outputs["detection_boxes"][filled]
+    seen["num_detections"] = np.array(filled.sum(), np.int32)
+    seen["detection_boxes"] = np.round(boxes.astype(float), _PIXELS)
+    for name in ("detection_classes", "detection_class_names", "detection_scores"):
+        if name in outputs:
+            seen[name] = outputs[name][filled]
+    if "detection_masks" in outputs:
+        seen["detection_masks"] = _masks(outputs["detection_masks"][filled], boxes, size, metadata)
+    if "detection_keypoints" in outputs:
+        keypoints = outputs["detection_keypoints"][filled].astype(float)
+        keypoints[..., :2] = np.round(keypoints[..., :2], _PIXELS)
+        seen["detection_keypoints"] = keypoints
+    return seen
+
+
+def _masks(masks, boxes, size, metadata) -> list[dict]:
+    """Compressed run lengths {"size", "counts"} of masks in any of the three forms that an export has."""
+    if masks.ndim == 2:  # run lengths, padded with zeros
+        return [_text(rle.compress(np.trim_zeros(runs, "b"), *size)) for runs in masks]
+    if masks.dtype == np.uint8:  # whole pictures
+        return [_text(rle.compress(run_lengths.of_mask(mask), *size)) for mask in masks]
+    threshold, rule = metadata.get("mask_threshold", 0.5), metadata.get("paste", "torchvision")
+    return [_text(mask) for mask in rle.paste(masks, boxes, *size, threshold, rule)]
+
+
+def _text(mask):
+    return {"size": [int(side) for side in mask["size"]], "counts": mask["counts"].decode()}
+
+
+def prediction(seen: dict[str, Any]) -> dict[str, Any]:
+    """A row of V1's "predictions": lists and numbers."""
+    row = {}
+    for name, value in seen.items():
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            value = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in value.tolist()]
+        row[name] = value
+    return row
+
+
+def dumps(content: dict) -> bytes:
+    """JSON of lists, numbers and arrays."""
+    return orjson.dumps(content, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray | np.generic):  # What orjson does not know: not contiguous, or without dimensions.
+        return value.tolist()
+    raise TypeError(type(value).__name__)
+
+
+def tensors(answers: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """V2's tensors [B, ...] of the answers to the pictures of a request; what differs in size is padded with zeros.
+
+    Masks are texts: each the JSON of its {"size", "counts"}.
+    """
+    return {name: _stack([_array(answer[name]) for answer in answers]) for name in answers[0]}
+
+
+def _array(value) -> np.ndarray:
+    if isinstance(value, list):
+        texts = np.empty(len(value), object)
+        texts[:] = [orjson.dumps(one) for one in value]
+        return texts
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _stack(arrays: list[np.ndarray]) -> np.ndarray:
+    shape = [len(arrays), *np.max([array.shape for array in arrays], axis=0, initial=0).astype(int)]
+    stacked = np.full(shape, b"", object) if arrays[0].dtype == object else np.zeros(shape, arrays[0].dtype)
+    for i, array in enumerate(arrays):
+        stacked[(i, *map(slice, array.shape))] = array
+    return stacked

@@ -1,0 +1,59 @@
+"""Records of images with one class each: what their pipelines share."""
+
+import os
+from collections.abc import Sequence
+
+from tfrecog.data import info, records
+
+from ..formats.image_file import Encoded
+from . import problems, shards
+from .problems import Problem, Refused
+
+
+def record(image: Encoded, name: str, source_id: str, label: int, class_name: str) -> records.Record:
+    """The Record of an image with a label 1..K and no objects."""
+    whole = {"label": label, "class_name": class_name}
+    return records.without_objects(image.data, image.format, image.height, image.width, name, source_id, **whole)
+
+
+def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:
+    """DatasetInfo of images with one class each."""
+    return info.DatasetInfo(tuple(categories), splits={}, image_labels=True)
+
+
+def names_of(path: str) -> list[str]:
+    """Class names of a text file, one a line; Refused names lines that are empty or have the same name."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file.read().rstrip().split("\n")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} cannot be read ({error}); give a text file with one class name a line") from error
+    first: dict[str, int] = {}
+    for number, name in enumerate(lines, 1):
+        if not name:
+            raise Refused(f"{path}: line {number} is empty; give one class name a line")
+        if name in first:
+            raise Refused(
+                f"{path}: two classes have one name, {name!r}, in lines {first[name]} and {number}; give each its own"
+            )
+        first[name] = number
+    return lines
+
+
+def report(out: str, split: str, built: shards.Built, num_classes: int) -> str:
+    """What a build did, for people."""
+    lines = []
+    if built.problems:
+        path = os.path.join(out, f"{split}.report.jsonl")
+        count = f"{len(built.problems):,} problem{'s' if len(built.problems) > 1 else ''}"
+        lines.append(f"{count}; all of them are in {path}:\n{problems.table(built.problems)}")
+    kept = f", {built.kept} of them there before" if built.kept else ""
+    counts = f"{built.split.images:,} images of {num_classes:,} classes"
+    lines.append(f"{out}: {split} has {counts} in {len(built.split.shards)} shards{kept}")
+    return "\n".join(lines)
+
+
+def unknown_label(name: str, label: object, known: str, source_id: str) -> Problem:
+    """A label that is not on the list."""
+    remedy = "The image is left out: correct its label, or give the class a name with --classes."
+    return Problem("label outside the list", name, f"its label is {label}; there are {known}", remedy, source_id)

@@ -1,0 +1,49 @@
+"""What is wrong with a dataset: each problem says where it is, what it is, and what to do."""
+
+import json
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+
+from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
+
+
+class Refused(UserError):
+    """The command cannot go on; the message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an image or an annotation."""
+
+    kind: str  # a few words, the same for all problems of the kind
+    file: str
+    what: str
+    remedy: str
+    image_id: str = ""
+    annotation_id: int | None = None
+
+    def __str__(self) -> str:
+        where = [self.file, f"image {self.image_id}" if self.image_id else ""]
+        where.append(f"annotation {self.annotation_id}" if self.annotation_id is not None else "")
+        return f"{', '.join(part for part in where if part)}: {self.what}. {self.remedy}"
+
+
+def table(problems: list[Problem], first: int = 3) -> str:
+    """Counts of each kind, and the first few of it."""
+    kinds = defaultdict(list)
+    for problem in problems:
+        kinds[problem.kind].append(problem)
+    lines = []
+    for kind, those in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
+        lines.append(f"{len(those):7,}  {kind}")
+        lines.extend(f"           {problem}" for problem in those[:first])
+        if len(those) > first:
+            lines.append(f"           ... and {len(those) - first:,} more")
+    return "\n".join(lines)
+
+
+def save(path: str, problems: list[Problem]) -> None:
+    """Writes one JSON object a line, all or nothing."""
+    with files.write(path) as file:
+        file.writelines(json.dumps(asdict(problem), ensure_ascii=False) + "\n" for problem in problems)

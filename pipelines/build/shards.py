@@ -1,0 +1,213 @@
+"""Records → shards, index and dataset.json: the only writer.
+
+A shard is written to `OUT/.SPLIT.build/`, whole or not at all, and noted with a fingerprint of what it was made from.
+When all are there they move to OUT, and index and dataset.json follow (`publish`). So a reader never meets half a
+split, a killed build goes on where it was, and a deleted shard is the only one built again.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from tfrecog.cli import files
+from tfrecog.data import index, info, records
+
+from . import problems, publish, workers
+from .problems import Problem, Refused
+from .publish import Task
+
+SHARD_BYTES = 128 * 2**20
+_VERSION = 3  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
+
+
+class Item(Protocol):
+    """What one record is made from; small, and pickled on its way to a worker."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Differs when the record would."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a pipeline hands to `build`."""
+
+    items: Sequence[Item]  # in the order of the records
+    make: Callable[[Any], tuple[records.Record | None, list[Problem]]]  # picklable; None: the image is left out
+    info: info.DatasetInfo  # without splits
+    bytes: int  # that the shards will take together, about and at least
+    problems: list[Problem] = dataclasses.field(default_factory=list)  # found before the records
+    png_masks: bool = False
+    options: str = ""  # part of every fingerprint: what else decides the records
+    encode: Callable = records.encode  # picklable: the bytes of what `make` returns
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` did."""
+
+    split: info.Split
+    problems: list[Problem]
+    kept: int  # shards that were there already
+
+
+def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 0, strict: bool = False) -> Built:
+    """Writes the shards of a split and everything beside them.
+
+    Raises:
+        Refused: with what is wrong and what to do; finished shards are kept for the next run.
+    """
+    folder = os.path.join(out, f".{split}.build")
+    if not source.items:
+        raise Refused("there is nothing to write: no images")
+    if strict:
+        _refuse(source.problems)  # before any image is read
+    with _explained(out):
+        os.makedirs(folder, exist_ok=True)
+        try:  # Says before hours of work what `info.save` would say after them.
+            info.check_same(out, dataclasses.replace(source.info, splits={split: info.Split(0, 0, 0, ())}))
+        except ValueError as error:
+            raise Refused(f"{error} Or make the sources agree.") from error
+        with open(os.path.join(folder, "lock"), "w") as lock:
+            _lock(lock, out, split)
+            publish.remove_temporaries(folder)
+            publish.remove_temporaries(out, f".{split}.index.npz.", f".{split}.report.jsonl.")
+            tasks = _tasks(source, out, split, shards or _count(source))
+            for task in tasks:
+                task.forget_other_draft()
+            waiting = [task for task in tasks if not task.note()]
+            _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
+            _run(waiting, tasks, source, jobs)
+            notes = [note for task in tasks if (note := task.note())]
+            if len(notes) < len(tasks):
+                raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")
+            found = source.problems + [Problem(**fields) for note in notes for fields in note["problems"]]
+            if strict and found:
+                publish.remove_drafts(tasks, out)
+                _refuse(found)
+            made = publish.publish(tasks, notes, source.info, out, split, found)
+    return Built(made, found, len(tasks) - len(waiting))
+
+
+def _count(source: Source) -> int:
+    """By size, and for small sets at least enough for a few processes; never by the machine's cores."""
+    return max(1, -(-source.bytes // SHARD_BYTES), min(8, len(source.items) // 64))
+
+
+def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
+    count = min(count, len(source.items))
+    bounds = [len(source.items) * k // count for k in range(count + 1)]
+    common = repr((_VERSION, source.info.categories, source.info.keypoints, source.png_masks, source.options))
+    tasks = []
+    with tqdm(total=len(source.items), unit="image", desc="comparing with what is there", leave=False, delay=1) as bar:
+        for k, (first, end) in enumerate(itertools.pairwise(bounds)):
+            items = source.items[first:end]
+            digest = hashlib.sha256(common.encode())
+            for item in items:  # one by one: all fingerprints of COCO together take as much memory as its JSON
+                digest.update(b"\n" + item.fingerprint().encode())
+                bar.update()
+            name = f"{split}-{k:05d}-of-{count:05d}.tfrecord"
+            tasks.append(Task(name, out, os.path.join(out, f".{split}.build"), items, digest.hexdigest()))
+    return tasks
+
+
+def _run(waiting: list[Task], tasks: list[Task], source: Source, jobs: int) -> None:
+    total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
+    with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
+        write = Writer(source.make, source.info.keypoints, source.png_masks, source.info.num_classes, source.encode)
+        try:
+            workers.run(write, waiting, jobs=jobs, progress=bar.update)
+        except BaseException:
+            publish.remove_temporaries(waiting[0].folder)
+            raise
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes a shard; the part that runs in the worker processes."""
+
+    make: Callable
+    keypoints: tuple[str, ...]
+    png_masks: bool
+    classes: int  # K
+    encode: Callable[..., bytes] = records.encode
+
+    def __call__(self, task: Task, at: Callable[[str], None]) -> None:
+        """Writes the shard and its note; calls `at` with the name of each item before it is made."""
+        rows, found = [], []
+        pixels = np.zeros(self.classes + 1, np.int64)  # by label; 0 does not count
+        with files.write(task.draft, "wb") as file:
+            for item in task.items:
+                at(item.name)
+                record, its_problems = self.make(item)
+                found += its_problems
+                if record is None:
+                    continue
+                payload = self.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
+                instances = int(np.sum(~record.crowd))
+                crowd, sides = len(record.crowd) - instances, [record.height, record.width]
+                proposals = 0 if record.proposals is None else len(record.proposals)
+                counts = [instances, record.labelled_keypoints, record.label, proposals, crowd]
+                rows.append([file.tell(), len(payload), *sides, *counts])
+                if record.label_map is not None:
+                    labels = records.from_label_map(record.label_map)
+                    pixels += np.bincount(labels.ravel(), minlength=len(pixels))
+                header = struct.pack("<Q", len(payload))
+                file.write(header + struct.pack("<I", index.masked_crc(header)))
+                file.write(payload)
+                file.write(struct.pack("<I", index.masked_crc(payload)))
+            size = file.tell()
+        note = {"fingerprint": task.fingerprint, "bytes": size, "rows": rows}
+        note["pixels"] = pixels.tolist() if pixels.any() else []
+        note["problems"] = [dataclasses.asdict(problem) for problem in found]
+        with files.write(task.draft_note) as file:
+            json.dump(note, file)
+
+
+def _refuse(found: list[Problem]) -> None:
+    if found:
+        listed = problems.table(found)
+        raise Refused(f"--strict, and there are {len(found):,} problems:\n{listed}\nNothing is written.")
+
+
+def _lock(file, out: str, split: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Refused(f"another process is building {split!r} in {out}; wait for it, or end it") from error
+
+
+def _refuse_full_disk(out: str, needed: int) -> None:
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise Refused(f"{out} has {free / 1e6:,.1f} MB free, and the shards need about {needed / 1e6:,.1f} MB. {_ROOM}")
+
+
+_ROOM = "Free some space, or give another --out; the same command goes on from the finished shards."
+
+
+@contextlib.contextmanager
+def _explained(out: str):
+    """Turns an OSError of the output folder into words."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        where = error.filename or out
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise Refused(f"cannot write to {out}: {reason}. {_ROOM}") from error
+        raise Refused(f"cannot write {where}: {reason}. Check its permissions, or give another --out.") from error

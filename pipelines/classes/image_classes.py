@@ -1,0 +1,82 @@
+"""The classes of images, by the names of their folders, a list, or the other splits of a dataset."""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterable
+
+from tfrecog.data import info
+from tfrecog.data.info import Category
+
+from ..build import image_records
+from ..build.problems import Problem, Refused
+from . import wordnet
+
+
+def named(names: Iterable[str]) -> list[Category]:
+    """Categories of folders in the order given; a WordNet id becomes the key, and ILSVRC's name the name."""
+    made = []
+    for place, name in enumerate(names):
+        key = name if wordnet.ID.fullmatch(name) else ""
+        made.append(Category(wordnet.names().get(name, name) if key else name, place, key=key))
+    return _told_apart(made)
+
+
+def ilsvrc() -> list[Category]:
+    """The 1000 classes of ILSVRC 2012."""
+    return named(wordnet.names())
+
+
+def of_file(path: str, found: list[Problem]) -> list[Category]:
+    """Categories of a file: a name a line, or a WordNet id and a name, which are sorted by id.
+
+    An id alone has ILSVRC's name. Of synonyms with commas between them the first is the name. Two ids with one name are
+    told apart by their ids, and reported; without ids that is an error.
+    """
+    lines = image_records.names_of(path)
+    if not all(wordnet.ID.fullmatch(line.split(maxsplit=1)[0]) for line in lines):
+        return [Category(name, place) for place, name in enumerate(lines)]
+    made = []
+    for line in sorted(lines):
+        key, *synonyms = line.split(maxsplit=1)
+        name = "".join(synonyms).partition(",")[0].strip() or wordnet.names().get(key, key)
+        made.append(Category(name, len(made), key=key))
+    for key, count in Counter(category.key for category in made).items():
+        if count > 1:
+            raise Refused(f"{path}: the WordNet id {key} is in {count} lines; it is one class")
+    for name, keys in _twice(made).items():
+        what = f"{' and '.join(keys)} are both called {name!r}"
+        found.append(Problem("two classes with one name", path, what, "Their ids are added to tell them apart."))
+    return _told_apart(made)
+
+
+def of_other_splits(out: str, split: str) -> list[Category]:
+    """Categories of the splits there are in a folder already; [] if there is none but this."""
+    if not os.path.exists(os.path.join(out, info.FILE)):
+        return []
+    try:
+        there = info.load(out)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    return list(there.categories) if set(there.splits) - {split} else []
+
+
+def labels(categories: Iterable[Category]) -> dict[str, int]:
+    """Label 1..K by name, and by WordNet id where there is one."""
+    numbered = list(enumerate(categories, 1))
+    return {one.name: label for label, one in numbered} | {one.key: label for label, one in numbered if one.key}
+
+
+def _twice(categories: list[Category]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for category in categories:
+        keys.setdefault(category.name, []).append(category.key or category.name)
+    return {name: those for name, those in keys.items() if len(those) > 1}
+
+
+def _told_apart(categories: list[Category]) -> list[Category]:
+    twice = _twice(categories)
+    return [
+        dataclasses.replace(one, name=f"{one.name} ({one.key})") if one.key and one.name in twice else one
+        for one in categories
+    ]

@@ -1,0 +1,52 @@
+"""--keypoint_sigmas: how exactly keypoints can be marked, which their AP (OKS) needs."""
+
+import math
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfrecog.data import info
+from tfrecog.data.classes import coco_person
+
+from ..build.problems import Refused
+
+
+def define_flag() -> None:
+    """Defines the flag."""
+    flags.DEFINE_list(
+        "keypoint_sigmas",
+        [],
+        "How exactly each keypoint can be marked, in their order: standard deviation / sqrt(area of the object). "
+        f"Empty: COCO's for COCO's person, {info.DEFAULT_SIGMA} each for others.",
+    )
+
+
+def of_flag(texts: list[str]) -> tuple[float, ...]:
+    """The positive numbers of the flag."""
+    try:
+        numbers = tuple(map(float, texts))
+    except ValueError:
+        numbers = (0.0,)
+    if not all(0 < number < math.inf for number in numbers):
+        raise Refused(f"--keypoint_sigmas={','.join(texts)}: give positive numbers with commas between them, 0.05,0.07")
+    return numbers
+
+
+def chosen(sigmas: Sequence[float], keypoints: Sequence[str], source: str) -> tuple[float, ...]:
+    """Those given for the keypoints of a source, or the usual ones; Refused if there are not as many."""
+    if sigmas and len(sigmas) != len(keypoints):
+        raise Refused(
+            f"--keypoint_sigmas has {len(sigmas)} numbers, and {source} has {len(keypoints)} keypoints: "
+            f"{', '.join(keypoints) or 'none'}. Give one for each."
+        )
+    return tuple(sigmas) or info.default_sigmas(keypoints)
+
+
+def note(folder: str, given: Sequence) -> None:
+    """Tells people where the sigmas of the dataset in a folder are a guess."""
+    keypoints = info.load(folder).keypoints
+    if keypoints and not given and keypoints != coco_person.KEYPOINTS:
+        print(
+            f"note: the sigma of each of the {len(keypoints)} keypoints is {info.DEFAULT_SIGMA}, as those of COCO's "
+            "person do not apply; if you know better ones, run the same command again with --keypoint_sigmas=..."
+        )

@@ -1,0 +1,58 @@
+"""Proposals of a file, matched to the records of a split."""
+
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from tfrecog.data import index
+from tfrecog.data.example import Example
+from tfrecog.proposals import methods
+
+from ..build.problems import Refused
+
+
+def of_file(path: str, data: str, where: index.Index) -> tuple[dict[int, np.ndarray], str]:
+    """Proposals [P, 4] of each row of an index that a file has some for, and where the file has them from.
+
+    Raises:
+        Refused: it fits no image, or has proposals for other sizes; the message names the images.
+    """
+    try:
+        images, source = methods.load(path)
+    except ValueError as error:
+        raise Refused(f"--file: {error}") from error
+    found, wrong, used = {}, [], set()
+    for row in tqdm(range(len(where)), unit="image", desc="matching", leave=False, delay=1):
+        try:
+            record = Example.FromString(index.read(data, where, row)).features.feature
+        except index.CorruptRecord as error:
+            raise Refused(f"{data}: {error}") from error
+        keys = [b"".join(record[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
+        name = next((key for key in (*keys, os.path.basename(keys[1])) if key and key in images), None)
+        if name is None:
+            continue
+        used.add(name)
+        size = int(where.height[row]), int(where.width[row])
+        if images[name].size != size:
+            wrong.append(
+                f"{where.place(row)}, {keys[1]}: {by(size)}, the proposals of {name!r}: {by(images[name].size)}"
+            )
+        found[row] = images[name].boxes
+    if wrong:
+        listed = "\n  ".join(wrong[:20] + [f"... and {len(wrong) - 20:,} more"] * (len(wrong) > 20))
+        raise Refused(
+            f"--file={path} has proposals for images of other sizes, of {len(wrong):,} images (height x width):\n"
+            f"  {listed}\nMake proposals of these images, in their own pixels. Nothing is written."
+        )
+    if not found:
+        some = ", ".join(repr(name) for name in list(images)[:3])
+        raise Refused(f"--file={path} has no image of the split: its names are {some}, not source ids or file names")
+    if len(used) < len(images):
+        print(f"{len(images) - len(used):,} of {len(images):,} images of {path} are not in the split")
+    return found, source
+
+
+def by(size: tuple[int, int]) -> str:
+    """Height x width, for people."""
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,100 @@
+"""How well proposals cover objects: recall and best overlap against their number (Uijlings et al. 2013, section 5)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfrecog.data import records
+from tfrecog.drawing import figures
+from tfrecog.ops.overlaps import pairwise_iou
+
+NUMBERS = (10, 30, 100, 300, 1000, 2000, 5000)
+OVERLAPS = (0.5, 0.7)
+LARGE = 32**2  # square pixels, COCO's bound of small objects
+
+
+@dataclass
+class Coverage:
+    """Of the objects that count: the best overlap with the first NUMBERS proposals of their image."""
+
+    counts: list[int] = field(default_factory=list)  # proposals of each image that has a list of them
+    labels: list[int] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
+    best: list[list[float]] = field(default_factory=list)  # IoU by NUMBERS
+
+    def __add__(self, other: "Coverage") -> "Coverage":
+        mine, theirs = vars(self), vars(other)
+        return Coverage(**{name: mine[name] + theirs[name] for name in mine})
+
+    def add(self, record: records.Record) -> None:
+        """Adds a record with proposals; crowds, difficult objects and boxes without an inside do not count."""
+        if record.proposals is None:
+            return
+        self.counts.append(len(record.proposals))
+        counts = ~record.crowd & np.all(record.boxes[:, 2:] > record.boxes[:, :2], axis=1)
+        if record.difficult is not None:
+            counts &= ~record.difficult
+        self.labels += record.labels[counts].tolist()
+        self.areas += record.areas[counts].tolist()
+        self.best += best_overlaps(record.boxes[counts], record.proposals).tolist()
+
+    def numbers(self, at_least: float = 0.0) -> list[tuple[int, list[float], float, float]]:
+        """Of objects with such an area: a number of proposals, recall at OVERLAPS, ABO over all, and MABO by class.
+
+        The last number is that of all proposals, if no image has as many as the next of NUMBERS.
+        """
+        big = np.array(self.areas) >= at_least
+        best, labels = np.array(self.best).reshape(-1, len(NUMBERS))[big], np.array(self.labels)[big]
+        rows, most = [], max(self.counts, default=0)
+        for i, number in enumerate(NUMBERS):
+            if i and NUMBERS[i - 1] >= most:
+                break
+            own = best[:, i]
+            recall = [float(np.mean(own >= overlap)) if len(own) else float("nan") for overlap in OVERLAPS]
+            classes = [float(own[labels == label].mean()) for label in np.unique(labels)]
+            mabo = float(np.mean(classes)) if classes else float("nan")
+            rows.append((min(number, most or number), recall, float(own.mean()) if len(own) else float("nan"), mabo))
+        return rows
+
+    def lines(self) -> list[str]:
+        """What is to be said of them, for people."""
+        if not self.counts:
+            return []
+        mean, none = np.mean(self.counts), self.counts.count(0)
+        most = f"{min(self.counts):,} to {max(self.counts):,}"
+        found = [f"  proposals: {mean:,.0f} an image ({most}), {none:,} images have none"]
+        head = "".join(f"{f'IoU {overlap}':>9}" for overlap in OVERLAPS)
+        for what, least in GROUPS.items():
+            total = int(np.sum(np.array(self.areas) >= least))
+            found.append(f"  {total:,} {what}: recall at IoU {' and '.join(map(str, OVERLAPS))}, mean best overlap")
+            found.append(f"    proposals  {head}      ABO     MABO")
+            for number, recall, abo, mabo in self.numbers(least) if total else []:
+                found.append(f"    {number:9,}  " + "".join(f"{value:9.3f}" for value in [*recall, abo, mabo]))
+        return found
+
+
+GROUPS = {"objects": 0.0, "objects of 32 x 32 pixels and more": LARGE}
+
+
+def best_overlaps(boxes: np.ndarray, proposals: np.ndarray) -> np.ndarray:
+    """Best IoU [n, len(NUMBERS)] of boxes [n, 4] with the first NUMBERS of proposals [P, 4]; 0 without any."""
+    if not len(proposals):
+        return np.zeros([len(boxes), len(NUMBERS)])
+    best = np.maximum.accumulate(pairwise_iou(boxes.astype(np.float64), proposals.astype(np.float64)), axis=1)
+    return best[:, np.minimum(NUMBERS, len(proposals)) - 1]
+
+
+def draw(splits: dict[str, Coverage], path: str) -> None:
+    """Writes a PNG of recall and best overlap against the number of proposals, a row for each split."""
+    figure, axes = figures.panels(len(GROUPS), rows=len(splits))
+    for row, (split, coverage) in enumerate(splits.items()):
+        for column, (what, least) in enumerate(GROUPS.items()):
+            ax, rows = axes[row * len(GROUPS) + column], coverage.numbers(least)
+            numbers = [number for number, *_ in rows]
+            curves = {f"recall at IoU {overlap}": [r[1][i] for r in rows] for i, overlap in enumerate(OVERLAPS)}
+            curves["mean best overlap"] = [r[2] for r in rows]
+            for (name, values), colour in zip(curves.items(), figures.COLOURS, strict=False):
+                ax.plot(numbers, values, marker="o", color=colour, label=name)
+            ax.set(xscale="log", ylim=(0, 1), xlabel="proposals an image", title=f"{split}: {what}")
+            ax.legend(loc="upper left")
+    figures.save(figure, path)

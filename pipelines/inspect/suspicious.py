@@ -1,0 +1,130 @@
+"""Annotations of a record that are allowed but are probably mistakes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from tfrecog.data.records import Record
+
+from ..build.problems import Problem
+from ..formats import coco_rle
+
+TINY = 1.0  # pixels, the shorter side of a box
+DUPLICATE_IOU = 0.95
+FAR = 0.5  # of the longer side of the box; people's hands are often outside of boxes drawn around what is visible
+_CORRECT = "Correct the annotation and build again."
+
+
+def of_record(record: Record, joints: int, max_instances: int) -> list[Problem]:
+    """Everything suspicious about the annotations of one image."""
+    found = []
+
+    def report(kind: str, what: str, i: int | None = None, remedy: str = _CORRECT) -> None:
+        number = int(record.ids[i]) if i is not None and record.ids[i] >= 0 else None
+        where = f"object {i}: " if i is not None and number is None else ""
+        found.append(Problem(kind, record.filename, where + what, remedy, record.source_id, number))
+
+    count = int(np.sum(~record.crowd))
+    if count > max_instances:
+        remedy = f"Training leaves the rest out: raise --data.max_instances above {max_instances}."
+        report("many instances", f"{count} instances", remedy=remedy)
+    for i in range(len(record.labels)):
+        for kind, what in _of_box(record, i):
+            report(kind, what, i)
+        if record.masks is not None:
+            for kind, what in _of_mask(record, record.masks[i], i):
+                report(kind, what, i)
+    if record.keypoints is not None:
+        if len(record.labels) and record.keypoints.shape[1] != joints:
+            report("keypoints", f"{record.keypoints.shape[1]} keypoints an object, dataset.json has {joints}")
+        for i, points in enumerate(record.keypoints):
+            y, x, visible = points[:, 0], points[:, 1], points[:, 2] > 0
+            outside = visible & ~((y >= 0) & (x >= 0) & (y <= record.height) & (x <= record.width))
+            if outside.any():
+                report("keypoint outside the image", f"{outside.sum()} of them", i)
+            far = visible & ~outside & _far(points, record.boxes[i])
+            if far.any():
+                report("keypoint far from the box", f"{far.sum()} of them, such as number {far.argmax() + 1}", i)
+    for i, j in _duplicates(record):
+        what = f"the same class and nearly the same box as annotation {record.ids[i]}"
+        report("object twice", what, j, "Remove one of the two and build again.")
+    return found
+
+
+def same_pictures(
+    pictures: Iterable[tuple[bytes, str, int]],
+    split: str,
+    names: Sequence[str],
+    seen: dict[bytes, tuple[str, str, int]],
+) -> list[Problem]:
+    """Images of a split, with their digests and labels, whose very bytes another image has; adds them to `seen`.
+
+    Args:
+        seen: split, file and label by digest, of other splits too.
+    """
+    found = []
+    for digest, file, label in pictures:
+        if digest not in seen:
+            seen[digest] = (split, file, label)
+            continue
+        other_split, other, other_label = seen[digest]
+        of = f"{other_split}/{other}" if other_split != split else other
+        classes = [names[one - 1] if one else "" for one in (other_label, label)]
+        if label != other_label and label and other_label:
+            kind, what = (
+                "same picture in two classes",
+                f"{of} has the same bytes and is of {classes[0]!r}, not {classes[1]!r}",
+            )
+        else:
+            kind = "same picture in two splits" if split != other_split else "same picture twice"
+            what = f"{of} has the same bytes"
+        found.append(Problem(kind, file, what, "Remove one of the two and build again."))
+    return found
+
+
+def _of_box(record: Record, i: int) -> Iterator[tuple[str, str]]:
+    y1, x1, y2, x2 = record.boxes[i].tolist()
+    text = f"box (y1, x1, y2, x2) {y1:g}, {x1:g}, {y2:g}, {x2:g}"
+    if not np.all(np.isfinite(record.boxes[i])):
+        yield "box is not finite", text
+    elif y2 <= y1 or x2 <= x1:
+        yield "box without area", text
+    elif y1 < -0.01 or x1 < -0.01 or y2 > record.height + 0.01 or x2 > record.width + 0.01:
+        yield "box outside the image", f"{text} in an image {record.height} high and {record.width} wide"
+    elif min(y2 - y1, x2 - x1) < TINY:
+        yield "tiny box", text
+
+
+def _of_mask(record: Record, mask: np.ndarray, i: int) -> Iterator[tuple[str, str]]:
+    """Compares with the box and the area; a polygon's corners may be off the pixels by one or two."""
+    pixels = coco_rle.area(mask)
+    if not pixels:
+        yield "empty mask", "its mask has no pixel"
+        return
+    tight, box = np.array(coco_rle.box(mask, record.height), float), record.boxes[i].astype(float)
+    sides = np.tile(box[2:] - box[:2], 2)
+    if np.any(abs(tight - box) > np.maximum(3, 0.1 * sides)):
+        inside, given = (", ".join(f"{value:g}" for value in values) for values in (tight, box))
+        yield "mask does not fit the box", f"its mask spans {inside}, its box {given} (y1, x1, y2, x2)"
+    area = float(record.areas[i])
+    # The rasterised outline adds or takes up to half a pixel all along the edge.
+    if abs(area - pixels) > 0.25 * max(area, pixels) + 0.5 * sides.sum():
+        yield "area disagrees with the mask", f"area {area:g}, the mask has {pixels:,} pixels"
+
+
+def _far(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Whether keypoints [J, 3] are farther outside a box than `FAR` of its longer side."""
+    beyond = np.maximum(box[:2] - points[:, :2], points[:, :2] - box[2:]).max(axis=1)
+    return beyond > FAR * (box[2:] - box[:2]).max()
+
+
+def _duplicates(record: Record) -> Iterator[tuple[int, int]]:
+    """Pairs i < j of objects, not crowds, of a class with nearly the same box."""
+    boxes = record.boxes.astype(np.float64)
+    top, bottom = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    shared = np.prod(np.maximum(bottom - top, 0), axis=-1)
+    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
+    same = (record.labels[:, None] == record.labels) & ~record.crowd[:, None] & ~record.crowd
+    twice = same & (shared > DUPLICATE_IOU * (area[:, None] + area - shared)) & (shared > 0)
+    for i, j in zip(*np.nonzero(np.triu(twice, 1)), strict=True):
+        yield int(i), int(j)

@@ -1,0 +1,1 @@
+"""Boxes, masks, keypoints and label maps drawn on images; curves and tables as figures."""

@@ -1,0 +1,92 @@
+"""Files of pictures: which are meant, what is in them, and where a picture of each goes."""
+
+import glob
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from tfrecog.cli import files
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+LARGEST = 65500  # side of a JPEG
+# What Pillow raises for files that are no images, or damaged, or too large.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+def find(images: str) -> list[Path]:
+    """Files that a pattern, a folder, a file, or several of these with commas between them name, each once."""
+    parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
+    try:
+        return among(parts)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--images: {error}") from error
+
+
+def among(parts: list[str]) -> list[Path]:
+    """Files that patterns, folders and files name, each once."""
+    paths: dict[Path, None] = {}
+    for part in parts:
+        part = os.path.expanduser(part)
+        if os.path.isdir(part):
+            found = [path for path in sorted(Path(part).iterdir()) if path.suffix.lower() in SUFFIXES]
+            missing = f"the folder {part} has no file that ends in {', '.join(sorted(SUFFIXES))}"
+        else:
+            names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
+            found = [Path(name) for name in names if os.path.isfile(name)]
+            missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
+        if not found:
+            raise FileNotFoundError(missing)
+        paths |= dict.fromkeys(found)
+    if not paths:
+        raise FileNotFoundError("name the pictures, as in --images='photos/*.jpg'")
+    return list(paths)
+
+
+def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Path]:
+    """Where the picture of each image goes: its place below the folder that all have in common, as a JPEG or PNG."""
+    common = os.path.commonpath([path.resolve().parent for path in paths])
+    below = [path.resolve().relative_to(common) for path in paths]
+    plain = [path.with_suffix(suffix) for path in below]
+    # a.png and a.jpg would be one picture, so they become a.png.jpg and a.jpg.jpg.
+    pictures = [
+        out / (path.with_name(path.name + suffix) if plain.count(short) > 1 else short)
+        for path, short in zip(below, plain, strict=True)
+    ]
+    images = {path.resolve() for path in paths}
+    overwritten = next((picture for picture in pictures if picture.resolve() in images), None)
+    if overwritten:
+        raise ValueError(
+            f"--out={out}: {overwritten} is one of the images and would be overwritten; choose another folder"
+        )
+    return pictures
+
+
+def legible(paths: list[Path], broken: dict[Path, str]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields number and image uint8 [H, W, 3] of each file that can be read; the others get a reason in `broken`."""
+    for number, path in enumerate(tqdm(paths, desc="predict", unit=" images")):
+        try:
+            yield number, load(path)
+        except UNREADABLE as error:
+            broken[path] = str(error) or type(error).__name__
+
+
+def load(path: Path) -> np.ndarray:
+    """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged."""
+    with Image.open(path) as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255.
+            picture = Image.fromarray((np.asarray(picture) / 256).clip(0, 255).astype(np.uint8))
+        return np.asarray(picture.convert("RGB"))
+
+
+def save(picture: np.ndarray, path: Path) -> None:
+    """Writes a picture uint8 [H, W, 3] as a JPEG, whole or not at all; smaller if it is larger than a JPEG can be."""
+    drawn = Image.fromarray(picture)
+    drawn.thumbnail((LARGEST, LARGEST))
+    with files.write(path, "wb") as file:
+        drawn.save(file, "JPEG", quality=92)

@@ -1,0 +1,72 @@
+"""The network under a detector or an FCN, by its name, or that of a roi."""
+
+import keras
+import tensorflow as tf
+
+from tfrecog.config import BackboneConfig
+from tfrecog.models.backbones import keras_backbone, mobilenet_v3, resnet
+from tfrecog.models.backbones.alexnet import AlexNet
+from tfrecog.models.backbones.vgg import Vgg16
+from tfrecog.models.backbones.zf import Zf
+
+# Networks that end with a max pooling of so many cells and fully connected layers, and their map before it, conv5.
+LAST_POOLING = {"alexnet": 3, "zf": 3, "vgg16": 2}
+
+
+def build(config: BackboneConfig, last: int = 5, dilated: bool = False) -> keras.layers.Layer:
+    """The backbone that `config.name` names, up to the level `last` where it has levels to leave out.
+
+    It turns normalised images [B, H, W, 3] into {level: [B, h, w, C]}. Its `channels` and `strides` are
+    {level: C} and {level: pixels from cell to cell}; `normalize` turns images in 0..255 into what it expects.
+    `dilated` is as of `resnet.ResNet`. VGG16 is as of `vgg.Vgg16`, pooled, and has no normalisation.
+    """
+    if config.name in resnet.BLOCKS:
+        return resnet.ResNet(config, last, dilated=dilated)
+    if config.name == "vgg16":
+        return Vgg16(pooled=True, frozen_stages=config.frozen_stages)
+    if config.name == "mobilenet_v3_large":
+        return mobilenet_v3.MobileNetV3(config)
+    if config.name in keras_backbone.NETWORKS:
+        return keras_backbone.KerasBackbone(config, last)
+    raise ValueError(f"{config.name!r} is not a network that this version can build")
+
+
+def single(config: BackboneConfig, level: int) -> keras.layers.Layer:
+    """The backbone of a detector on the one map of `level`, whose cells are 2**level pixels apart.
+
+    Of the networks that end with a pooling it is conv5 (stride 16; Girshick 2015).
+    """
+    made = _with_conv5(config, centred=True) or build(config, last=level)
+    # The last it makes: layers behind it would learn nothing.
+    if made.strides.get(level) != 2**level or level != max(made.strides):
+        raise ValueError(
+            f"--detector.neck=single --detector.level={level}: {config.name} does not end with such a map; choose "
+            "another level (4 or 5) or --detector.backbone.name"
+        )
+    return made
+
+
+def of_crops(config: BackboneConfig) -> keras.layers.Layer:
+    """The backbone of R-CNN, which sees a crop as a classifier does."""
+    return _with_conv5(config, centred=False) or build(config)
+
+
+def summary(config: BackboneConfig, features: dict):
+    """What a classifier's fully connected layers see of a crop's features: [n, h, w, C] of {level: [n, H, W, C]}.
+
+    The last map, max pooled as in the network's paper, or its mean over all places (ResNets).
+    """
+    x = features[max(features)]
+    if config.name in LAST_POOLING:
+        return tf.nn.max_pool2d(x, LAST_POOLING[config.name], 2, "VALID")
+    if config.name == "keras_vgg16":  # Its last map is pooled.
+        return x
+    return tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2], keepdims=True)
+
+
+def _with_conv5(config, centred):
+    if config.name == "vgg16":
+        return Vgg16(frozen_stages=config.frozen_stages)
+    if config.name == "alexnet":
+        return AlexNet(centred, config.frozen_stages)
+    return Zf(config.frozen_stages) if config.name == "zf" else None

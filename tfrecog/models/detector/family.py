@@ -1,0 +1,71 @@
+"""What the detectors of the family differ in: the network that makes features, their levels, and the trunk of a roi."""
+
+from typing import NamedTuple
+
+import keras
+
+from tfrecog.config import DetectorConfig
+from tfrecog.models.backbones import build as backbone
+from tfrecog.models.backbones import resnet
+from tfrecog.models.detector.fpn import Fpn
+from tfrecog.models.detector.heads import DenseTrunk, Res5
+
+
+class Parts(NamedTuple):
+    """Of one detector. Without an RPN nobody reads `channels` and `anchors_per_cell`."""
+
+    backbone: keras.layers.Layer
+    neck: keras.layers.Layer | None
+    trunk: keras.layers.Layer
+    strides: dict[int, int]  # of the levels of the features, pixels from cell to cell
+    pooled_levels: tuple[int, ...]  # those that rois are pooled from
+    channels: int  # that the RPN sees
+    anchors_per_cell: int
+
+
+def build(config: DetectorConfig) -> Parts:
+    """The parts that `config.pool` and `config.neck` name; a ValueError says which do not go together."""
+    if config.pool == "warp":
+        return Parts(backbone.of_crops(config.backbone), None, DenseTrunk(config.box), {}, (), 0, 0)
+    return {"fpn": _fpn, "c4": _c4, "single": _single}[config.neck](config)
+
+
+def _fpn(config):
+    """A feature pyramid (Lin et al. 2017)."""
+    sizes, every = len(config.rpn.anchor_sizes), config.rpn.every_size
+    network = backbone.build(config.backbone, last=5 if every else 1 + min(4, sizes))
+    extra = 1 if every else sizes - len(network.strides)
+    if extra < 0:
+        raise ValueError(
+            f"--detector.rpn.anchor_sizes names {sizes} sizes for the {len(network.strides)} levels of "
+            f"{config.backbone.name}; give one each, and one more for the level above, or set "
+            "--detector.rpn.every_size"
+        )
+    neck = Fpn(config.fpn, dict(network.strides), extra)
+    # Equation 1 knows one level of each stride; MobileNetV3's second map of stride 32 is for the RPN alone.
+    pooled = tuple(level for level, stride in network.strides.items() if stride == 2**level)
+    anchors = len(config.rpn.anchor_ratios) * (sizes if every else 1)
+    return Parts(network, neck, DenseTrunk(config.box), dict(neck.strides), pooled, config.fpn.channels, anchors)
+
+
+def _c4(config):
+    """The map of stride 16 of a ResNet, with its last stage as the trunk (He et al. 2016)."""
+    if config.backbone.name not in resnet.BLOCKS:
+        raise ValueError(
+            f"--detector.neck=c4 needs the res5 of a ResNet as its trunk, which {config.backbone.name} does "
+            "not have; choose --detector.neck=fpn or another --detector.backbone.name"
+        )
+    network = backbone.build(config.backbone, last=4)
+    trunk = Res5(resnet.stage(config.backbone, 5))
+    return Parts(network, None, trunk, {4: 16}, (4,), network.channels[4], _anchors_of_all_sizes(config))
+
+
+def _single(config):
+    """One map, with fully connected layers as the trunk (Girshick 2015, Ren et al. 2015)."""
+    level, network = config.level, backbone.single(config.backbone, config.level)
+    channels, anchors = network.channels[level], _anchors_of_all_sizes(config)
+    return Parts(network, None, DenseTrunk(config.box), {level: 2**level}, (level,), channels, anchors)
+
+
+def _anchors_of_all_sizes(config):
+    return len(config.rpn.anchor_ratios) * len(config.rpn.anchor_sizes)

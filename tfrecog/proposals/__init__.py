@@ -1,0 +1,1 @@
+"""Proposals without a network: selective search, and sliding windows of dataset.json."""

@@ -1,0 +1,169 @@
+"""Proposals that no network makes, by the words of dataset.json; and files of proposals.
+
+A file of proposals is an NPZ: `names` [n] (an image's source id or file name), `sizes` [n, 2] (height and width of the
+image that they are for), `counts` [n] of its proposals, `boxes` [sum of counts, 4] (y1, x1, y2, x2 in its pixels, image
+after image), `scores` [sum of counts], and `source`, words for where they are from.
+"""
+
+import dataclasses
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfrecog.cli import files
+from tfrecog.proposals import selective_search
+from tfrecog.proposals.selective_search import DEFAULT, Options
+
+METHODS = ("selective_search", "grid", "file")
+# Of `grid`: the sides of a square, each half an octave below the last, as long as it is this long or longer (pixels).
+SHORTEST, STEP = 12, 2**-0.5
+RATIOS = (0.5, 1.0, 2.0)  # height / width
+
+
+def describe(method: str, options: Options) -> str:
+    """Words for dataset.json, from which `of_words` makes the same proposals."""
+    words = [method] + [options.mode] * (method == "selective_search")
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name != "mode" and value != getattr(DEFAULT, field.name):
+            words.append(f"{field.name}={value}")
+    return " ".join(words)
+
+
+def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes proposals [P, 4] of an image uint8 [H, W, 3] as the words of dataset.json say.
+
+    ValueError: they were not made from the image alone, or what they need is missing.
+    """
+    method, *rest = words.split() or [""]
+    if method == "selective_search" and rest:
+        options = _options(words, rest[1:], mode=rest[0])
+        try:
+            selective_search.opencv()
+        except ModuleNotFoundError as error:
+            raise ValueError(str(error)) from error
+        return lambda image: selective_search.propose(image, options)
+    if method == "grid":
+        options = _options(words, rest)
+        return lambda image: grid(image.shape[0], image.shape[1], options)
+    raise ValueError(
+        f"the proposals of the run's records ({words!r} in its dataset.json) were not made from the pictures alone, so "
+        "there are none for other pictures. Put those into records, add their proposals with `python -m "
+        "pipelines.proposals --method=file --file=...` and run tfrecog.evaluate; or train with proposals of selective "
+        "search (--method=selective_search)"
+    )
+
+
+def _options(words, assignments, **known) -> Options:
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(Options)}
+    try:
+        pairs = [assignment.split("=") for assignment in assignments]
+        options = Options(**known, **{name: kinds[name](value) for name, value in pairs})
+        if options.mode not in selective_search.SPACES:
+            raise ValueError(options.mode)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"dataset.json: proposals {words!r} are not words of pipelines.proposals ({error})") from error
+    return options
+
+
+def grid(height: int, width: int, options: Options = DEFAULT) -> np.ndarray:
+    """Boxes float32 [P, 4] of many sizes and three shapes, all over an image and within it, the largest first."""
+    found, side = [np.array([[0.0, 0.0, height, width]])], float(min(height, width))
+    while side >= max(SHORTEST, options.min_side):
+        for ratio in RATIOS:
+            h, w = side * ratio**0.5, side / ratio**0.5
+            if h <= height and w <= width:
+                # Neighbours are a quarter of their sides apart, or less.
+                top = np.linspace(0, height - h, 1 + int(np.ceil((height - h) / (h / 4))))
+                left = np.linspace(0, width - w, 1 + int(np.ceil((width - w) / (w / 4))))
+                corners = np.stack(np.meshgrid(top, left, indexing="ij"), axis=-1).reshape(-1, 2)
+                found.append(np.concatenate([corners, np.minimum(corners + np.array([h, w]), [height, width])], axis=1))
+        side *= STEP
+    boxes = np.concatenate(found)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes[np.all(sides >= options.min_side, axis=1)][: options.max].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class OfImage:
+    """The proposals of an image in a file."""
+
+    size: tuple[int, int]  # height, width
+    boxes: np.ndarray  # float32 [P, 4], the best first
+
+
+def save(path: str | Path, images: list[tuple[str, tuple[int, int], np.ndarray, np.ndarray]], source: str) -> None:
+    """Writes a file of name, size, boxes [P, 4] and scores [P] of each image, whole or not at all."""
+    with files.write(path, "wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.array([name for name, *_ in images], np.str_),
+            sizes=np.array([size for _, size, *_ in images], np.int32).reshape(-1, 2),
+            counts=np.array([len(boxes) for _, _, boxes, _ in images], np.int32),
+            boxes=np.concatenate([np.zeros([0, 4]), *(boxes for _, _, boxes, _ in images)]).astype(np.float32),
+            scores=np.concatenate([np.zeros(0), *(scores for *_, scores in images)]).astype(np.float32),
+            source=np.array(source),
+        )
+
+
+def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
+    """Proposals of the images of a file by name, and the words for their source; ValueError says what is wrong."""
+    try:
+        if Path(path).stat() and not zipfile.is_zipfile(path):  # np.load takes an NPY too, and gives another thing.
+            raise ValueError("it is no NPZ")
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in ("names", "sizes", "counts", "boxes", "scores") if key not in file]
+            if missing:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            names, sizes, counts, boxes, scores = (file[key] for key in ("names", "sizes", "counts", "boxes", "scores"))
+            source = str(file["source"]) if "source" in file else ""
+        for what, array, kinds in (
+            ("names", names, "USiu"), ("sizes", sizes, "iu"), ("counts", counts, "iu"), ("boxes", boxes, "fiu"),
+            ("scores", scores, "fiu"),
+        ):  # fmt: skip
+            if array.dtype.kind not in kinds:
+                wanted = {"U": "texts", "i": "whole numbers", "f": "numbers"}[kinds[0]]
+                raise ValueError(f"{what} are {array.dtype}, not {wanted}")
+        names = np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
+        n, total = names.size, int(np.sum(counts))
+        for what, array, shape in (
+            ("names", names, (n,)),
+            ("sizes", sizes, (n, 2)),
+            ("counts", counts, (n,)),
+            ("boxes", boxes, (total, 4)),
+            ("scores", scores, (total,)),
+        ):
+            if array.shape != shape:
+                raise ValueError(f"{what} have the shape {list(array.shape)}, and by names and counts {list(shape)}")
+        if np.any(counts < 0):
+            raise ValueError("counts are negative")
+        unique, times = np.unique(names, return_counts=True)
+        if np.any(times > 1):
+            raise ValueError(f"{int(np.sum(times > 1))} names are there twice, such as {str(unique[times > 1][0])!r}")
+        bad = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
+        if bad.any():
+            of = np.repeat(names, counts)[bad]
+            raise ValueError(f"{len(of)} boxes or scores are not finite, such as one of {str(of[0])!r}")
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such file") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is no file of proposals: {error}. It needs names [n], sizes [n, 2], counts [n], boxes [m, 4] and "
+            "scores [m]; `python -m tfrecog.propose` writes such files"
+        ) from error
+    found, start = {}, 0
+    for name, size, count in zip(names.tolist(), sizes.tolist(), counts.tolist(), strict=True):
+        best = np.argsort(-scores[start : start + count], kind="stable")
+        own = boxes[start : start + count][best].astype(np.float32)
+        found[str(name)] = OfImage((int(size[0]), int(size[1])), own)
+        start += count
+    return found, source
+
+
+def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Boxes [P, 4] within the image; those that have no area there are left out."""
+    inside = np.clip(boxes, 0, np.array([height, width] * 2, np.float32))
+    return inside[np.all(inside[:, 2:] > inside[:, :2], axis=1)]

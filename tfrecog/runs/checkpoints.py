@@ -1,0 +1,193 @@
+"""Checkpoints of a run: WORKDIR/checkpoints/step-00000120/, a tf.train.Checkpoint keyed by the variables' paths.
+
+A checkpoint is written under another name and renamed when it is whole, so a folder step-* is never half a checkpoint.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrecog.cli import files
+from tfrecog.runs import checkpoint_reader
+from tfrecog.runs.checkpoint_reader import PREFIX, CheckpointError
+
+FOLDER, BEST, METRICS = "checkpoints", "best.json", "metrics.json"
+
+
+class Training(Protocol):
+    """What a training remembers beside the weights: section → key → variable."""
+
+    @property
+    def memory(self) -> dict[str, dict[str, tf.Variable]]: ...
+
+
+def save(workdir: str | Path, step: int, model: keras.Model, training: Training | None, keep: int) -> Path:
+    """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`.
+
+    Without a training there are only weights, to evaluate or to start from.
+    """
+    folder = Path(workdir) / FOLDER
+    final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
+    checkpoint = tf.train.Checkpoint(
+        model=checkpoint_reader.by_path(model.variables, model.variables),
+        **(training.memory if training else {}),
+        step=tf.Variable(step, dtype=tf.int64),
+    )
+    try:
+        for rubbish in folder.glob(".draft-*"):  # of a process that was killed
+            shutil.rmtree(rubbish, ignore_errors=True)
+        draft.mkdir(parents=True)
+        checkpoint.write(str(draft / PREFIX))
+        for part in draft.iterdir():
+            _flush_to_disk(part)
+        shutil.rmtree(final, ignore_errors=True)
+        draft.rename(final)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        older = latest(workdir)
+        raise CheckpointError(
+            f"could not write the checkpoint of step {step} to {folder}: {checkpoint_reader.reason(error)}\n"
+            + (f"{older} is whole and stays. " if older else "There is no older one. ")
+            + "Make room, or make the folder writable; the same command then continues the run."
+        ) from error
+    _prune(workdir, keep)
+    return final
+
+
+def check_room(workdir: str | Path, model: keras.Model, training: Training, keep: int) -> None:
+    """Raises CheckpointError if the disk has no room for those that a run will keep: now, and not after an epoch."""
+    values = [variable.value for variable in model.variables]
+    values += [value for section in training.memory.values() for value in section.values()]
+    size = sum(int(np.prod(value.shape)) * value.dtype.size for value in values)
+    # Those kept, the best, and one that is being written; some may be there already.
+    needed = size * max(1, keep + 2 - len(steps(workdir)))
+    free = shutil.disk_usage(workdir).free
+    if free < needed:
+        raise CheckpointError(
+            f"{workdir} has {free / 1e6:,.0f} MB free, and the checkpoints need {needed / 1e6:,.0f} MB "
+            f"({size / 1e6:,.0f} MB each). Make room, choose another --workdir, or keep fewer: "
+            "--train.keep_checkpoints=1"
+        )
+
+
+def restore(path: str | Path, model: keras.Model, training: Training | None = None) -> int:
+    """Gives a model, and its training, all that the checkpoint at `path` has; returns its step.
+
+    Without a training, which goes on with the weights, the model gets their averages where there are some. Raises
+    CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
+    """
+    there, wanted = checkpoint_reader.read(path), checkpoint_reader.of_model(model)
+    sections = ["model/"]
+    if training is None:
+        there = there.averaged()
+    for name, section in (training.memory if training else {}).items():
+        wanted |= {f"{name}/{key}": value for key, value in section.items()}
+        sections.append(f"{name}/")
+    differences = checkpoint_reader.compare(
+        wanted, {k: v for k, v in there.keys.items() if k.startswith(tuple(sections))}
+    )
+    if any(differences):
+        raise CheckpointError(
+            f"{path} is of another model.\n{checkpoint_reader.listing(*differences)}"
+            "Use the flags that it was trained with (--flagfile=RUN/experiment.flags), or another --workdir for a new "
+            "run. To start a new run from the weights that fit: "
+            f"--train.start_from={path} --train.skip_mismatched"
+        )
+    there.assign(wanted)
+    return int(there.value("step"))
+
+
+def steps(workdir: str | Path) -> list[int]:
+    """Steps of which a run has a checkpoint, in order."""
+    names = [part.name for part in (Path(workdir) / FOLDER).glob("step-*")]
+    return sorted(int(name[5:]) for name in names if re.fullmatch(r"step-\d+", name))
+
+
+def latest(workdir: str | Path) -> Path | None:
+    """Path of a run's latest checkpoint."""
+    known = steps(workdir)
+    return _path(workdir, known[-1]) if known else None
+
+
+def best(workdir: str | Path) -> Path | None:
+    """Path of a run's best checkpoint by `mark_if_best`."""
+    note = _best(workdir)
+    return _path(workdir, note["step"]) if note and _path(workdir, note["step"]).is_dir() else None
+
+
+def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
+    """Notes the checkpoint of `step` as the best if its AP is (of keypoints or masks, if there are; VOC's if COCO's
+    was not measured), its top-1 or its mean IoU; never pruned."""
+    # Without objects AP is undefined: -1, or NaN.
+    known = ("keypoint_AP", "mask_AP", "box_AP", "voc_mAP", "top1", "mean_iou")
+    by = next((name for name in known if metrics.get(name, -1) >= 0), None)
+    note = _best(workdir)
+    if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
+        return False
+    with files.write(Path(workdir) / FOLDER / BEST) as file:
+        json.dump({"step": step, "by": by, "metrics": {k: float(v) for k, v in metrics.items()}}, file, indent=1)
+    return True
+
+
+def note_metrics(workdir: str | Path, step: int, metrics: dict[str, float]) -> None:
+    """Notes in the checkpoint of `step` that it has been evaluated."""
+    with files.write(_path(workdir, step) / METRICS) as file:
+        json.dump({name: float(value) for name, value in metrics.items()}, file, indent=1)
+
+
+def evaluated(workdir: str | Path, step: int) -> bool:
+    """Whether `note_metrics` was called for the checkpoint of `step`."""
+    return (_path(workdir, step) / METRICS).is_file()
+
+
+def find(source: str | Path) -> Path:
+    """Returns the checkpoint at `source`; of a run's folder, the best or else the latest."""
+    path = Path(source)
+    if path.name.startswith(f"{PREFIX}."):
+        path = path.parent
+    if (path / f"{PREFIX}.index").is_file():
+        return path
+    found = best(path) or latest(path)
+    if found is None:
+        name = path.name if path.parent.name == "weights" else "NAME"
+        raise CheckpointError(
+            f"no checkpoint at {source}: give the --workdir of a run, or one of its checkpoints/step-*. Published "
+            f"weights become a run by an import:\n  python -m tfrecog.weights.torchvision --model={name} "
+            f"--out=weights/{name}\nWithout flags it lists the models."
+        )
+    return found
+
+
+def _best(workdir):
+    path = Path(workdir) / FOLDER / BEST
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _path(workdir, step):
+    return Path(workdir) / FOLDER / f"step-{step:08d}"
+
+
+def _prune(workdir, keep):
+    note = _best(workdir)
+    for step in steps(workdir)[:-keep]:
+        if not note or step != note["step"]:
+            # Renamed first: a removal that is cut short leaves no half of a checkpoint under its name.
+            rubbish = _path(workdir, step).with_name(f".draft-{step:08d}")
+            shutil.rmtree(rubbish, ignore_errors=True)
+            _path(workdir, step).rename(rubbish)
+            shutil.rmtree(rubbish, ignore_errors=True)
+
+
+def _flush_to_disk(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,53 @@
+"""A run that is made of another by changing its weights, and not by training."""
+
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+
+from tfrecog.cli import files, flags
+from tfrecog.config import Experiment
+from tfrecog.data import info as dataset
+from tfrecog.runs import checkpoints
+from tfrecog.runs import folder as runs
+
+
+def free(folder: str, flag: str = "out") -> Path:
+    """The path of a new run's folder; ValueError if there is something."""
+    if not folder:
+        raise ValueError(f"--{flag} is missing: the folder of the run to make")
+    out = Path(folder).expanduser().resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--{flag}={folder} is not an empty folder; delete it, or choose another")
+    return out
+
+
+def experiment_of(options: Experiment, out: Path, **box) -> Experiment:
+    """The run's flags of a command whose flags are those of a run and more, with another folder and box branch."""
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(Experiment)}
+    section = dataclasses.replace(options.detector, box=dataclasses.replace(options.detector.box, **box))
+    return runs.resolve(Experiment(**fields | {"detector": section, "workdir": str(out)}))
+
+
+def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: keras.Model, step: int, note: str):
+    """The folder of the run, under another name until it is whole: flags, dataset.json and a checkpoint of weights.
+
+    `note` says in a line how it was made.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise ValueError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error
+    try:
+        checkpoints.save(draft, step, model, None, keep=1)
+        dataset.save(draft, info)
+        with files.write(draft / runs.FLAGFILE) as file:
+            file.write(f"# Written by tfrecog {runs.version()}: {note}.\n" + flags.dumps(experiment))
+        draft.chmod(0o777 & ~files.umask())
+        draft.replace(out)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

@@ -1,0 +1,1 @@
+"""What a process sets up before it computes: devices, precision, profiles."""

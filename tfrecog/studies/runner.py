@@ -1,0 +1,254 @@
+"""The runs of a study: what became of each, and training of those that are left."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tfrecog.cli import files, flags
+from tfrecog.cli import signals as interruption
+from tfrecog.config import Experiment
+from tfrecog.data import info
+from tfrecog.runs import checkpoints, folder
+from tfrecog.train import NonFiniteLoss
+from tfrecog.training import schedules
+
+OUTCOME, GIVEN, LOG = "outcome.json", "given.flags", "train.log"
+_BEGINS = "--- tfrecog.study begins or goes on ---"  # a line of train.log; what came before it is of an earlier start
+ENDED = ("finished", "diverged")  # Not again: the one is there, the other would come out the same.
+# A finished run is not trained again for another value of these, which its metrics do not depend on.
+_NO_MATTER = {
+    "workdir",
+    "data.eval_batch_size",
+    "data.skip_damaged",
+    "data.workers",
+    "train.replicas",
+    "train.deterministic",
+    "train.keep_checkpoints",
+    "train.log_steps",
+    "train.summary_images",
+}
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One change with one seed; its experiment has a workdir of its own."""
+
+    change: str
+    seed: int
+    experiment: Experiment
+    steps_per_epoch: int
+
+    def __str__(self):
+        return f"{self.change}, seed {self.seed}"
+
+    @property
+    def workdir(self) -> Path:
+        """Folder of the run."""
+        return Path(self.experiment.workdir)
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole training."""
+        return schedules.total_steps(self.experiment.schedule, self.steps_per_epoch)
+
+    @property
+    def images(self) -> int:
+        """Images that the whole training shows."""
+        return self.total * self.experiment.data.batch_size
+
+    @property
+    def outcome(self) -> dict:
+        """`state`, `reason` and `seconds` of its last training that came to an end by itself; or empty."""
+        path = self.workdir / OUTCOME
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @property
+    def state(self) -> str:
+        """`new`, `begun`, `failed` (these are trained), `finished` or `diverged`."""
+        ended = self.outcome.get("state")
+        if ended and not self._differences() - _NO_MATTER:
+            return ended
+        return "begun" if ended or checkpoints.latest(self.workdir) else "new"
+
+    def check_folder(self) -> None:
+        """ValueError if its folder holds a run with other flags."""
+        before = self._before()
+        changed = self._differences() - folder.MAY_DIFFER
+        if before and changed:
+            differences = flags.differences(before, self.experiment)
+            raise ValueError(
+                f"{self.workdir} holds a run of {self.change!r} with other flags:\n"
+                f"{folder.listing({flag: differences[flag] for flag in sorted(changed)})}\n"
+                "Give the change another name, the study another --workdir, or remove that folder"
+            )
+
+    def _before(self):
+        path = self.workdir / folder.FLAGFILE
+        try:
+            return flags.load(Experiment(), path) if path.is_file() else None
+        except flags.Error as error:
+            raise ValueError(f"{path} is not of this version: {error}; use another --workdir") from error
+
+    def _differences(self):
+        """Flags in which the run that its folder holds differs from this one."""
+        before = self._before()
+        changed = set(flags.differences(before, self.experiment)) if before else set()
+        if "data.records" in changed and (self.workdir / info.FILE).is_file():
+            # The same records in another place are the same.
+            same = info.load(self.workdir) == info.load(self.experiment.data.records)
+            changed -= {"data.records"} if same else set()
+        return changed
+
+    def done(self) -> int:
+        """Steps taken so far, by its log."""
+        found = re.findall(r"^step (\d+)/", self._end_of_log(), re.MULTILINE)
+        return min(int(found[-1]), self.total) if found else 0
+
+    def result(self) -> str:
+        """What its last evaluation printed."""
+        found = re.findall(r"^evaluated at [^:]*: (.*)", self._end_of_log(), re.MULTILINE)
+        return found[-1].strip() if found else ""
+
+    def start(self) -> subprocess.Popen:
+        """Trains, or goes on, in a process of its own, which writes to train.log."""
+        (self.workdir / OUTCOME).unlink(missing_ok=True)
+        with files.write(self.workdir / GIVEN) as file:
+            file.write(flags.dumps(self.experiment))
+        paths = [str(_REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        command = [sys.executable, "-m", "tfrecog.train", f"--flagfile={self.workdir / GIVEN}"]
+        with open(self.workdir / LOG, "a", encoding="utf-8") as log:
+            print(_BEGINS, file=log, flush=True)
+            # A group of its own: Ctrl-C reaches the study alone, which then stops its runs.
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, process_group=0
+            )
+
+    def note(self, status: int, seconds: float) -> dict:
+        """Writes what became of it, from the exit status of its process."""
+        state, reason = ("finished", "") if status == 0 else _verdict(status, self._end_of_log())
+        outcome = {"state": state, "reason": reason, "seconds": round(seconds, 1)}
+        with files.write(self.workdir / OUTCOME) as file:
+            json.dump(outcome, file, indent=1)
+        return outcome
+
+    def _end_of_log(self):
+        path = self.workdir / LOG
+        if not path.is_file():
+            return ""
+        with open(path, "rb") as log:
+            log.seek(max(0, path.stat().st_size - 20_000))
+            return log.read().decode(errors="replace").rpartition(_BEGINS)[2]
+
+
+def _verdict(status, log):
+    """State and reason of a run that ended with another exit status than 0."""
+    errors = re.findall(r"^error: (.*)", log, re.MULTILINE)
+    if status < 0:
+        name = signal.Signals(-status).name
+        return "failed", f"killed by {name}" + ", perhaps for want of memory" * (name == "SIGKILL")
+    last = errors[-1] if errors else (log.strip().splitlines() or ["it said nothing"])[-1]
+    return "diverged" if status == NonFiniteLoss.EXIT_STATUS else "failed", last
+
+
+def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] = lambda run: None) -> None:
+    """Trains every run that has not ended, so many at a time; what becomes of one is noted in its folder.
+
+    If a signal ends this, or an error of `finished`, which is called with every run that finishes, the others that are
+    being trained save a checkpoint first.
+    """
+    planned = list(planned)
+    waiting = [run for run in planned if run.state not in ENDED]
+    progress, active = _Progress(planned, waiting), {}
+    # Signals wait until a run that was just started is known, so that none is left behind.
+    with interruption.Interruption() as signals:
+        try:
+            while waiting or active:
+                while waiting and len(active) < jobs:
+                    run = waiting.pop(0)
+                    active[run] = run.start(), time.monotonic()
+                signals.check()
+                time.sleep(0.2)
+                for run, (process, began) in list(active.items()):
+                    if process.poll() is not None:
+                        del active[run]
+                        outcome = run.note(process.returncode, time.monotonic() - began)
+                        progress.ended(run, outcome, active)
+                        if outcome["state"] == "finished":
+                            finished(run)
+                progress.show(active)
+        finally:
+            progress.close()
+            _stop([process for process, _ in active.values()])
+
+
+def _stop(processes):
+    if not processes:
+        return
+    print("\nthe runs save a checkpoint; the same command goes on from there ...", file=sys.stderr, flush=True)
+    try:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait()
+    finally:
+        for process in processes:
+            process.kill()  # Nothing, if it has ended.
+
+
+class _Progress:
+    """A line for each run that ends, and between them a bar on a terminal or a line a minute."""
+
+    def __init__(self, planned, waiting):
+        self.count, self.ends = len(planned), len(planned) - len(waiting)
+        self.work = sum(run.images for run in waiting)
+        self.before = {run: run.done() for run in waiting}  # of an earlier start: not of this one's speed
+        self.work -= sum(self._images(run, self.before[run]) for run in waiting)
+        self.done, self.start, self.told = 0, time.monotonic(), time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty() and waiting:
+            self.bar = tqdm(total=self.work, unit="image", unit_scale=True, dynamic_ncols=True, smoothing=0)
+
+    def ended(self, run, outcome, active):
+        self.ends += 1
+        self.done += run.images - self._images(run, self.before[run])
+        said = run.result() if outcome["state"] == "finished" else outcome["reason"]
+        self._say(f"[{self.ends}/{self.count}] {run}: {outcome['state']} in {outcome['seconds']:.0f} s; {said}", active)
+
+    def show(self, active):
+        if self.bar is not None:
+            self.bar.n = min(self._now(active), self.work)
+            self.bar.set_description_str("; ".join(f"{run}: {run.done()}/{run.total}" for run in active), refresh=True)
+        elif time.monotonic() - self.told > 60:
+            self._say("; ".join(f"{run}: step {run.done()} of {run.total}" for run in active), active)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def _say(self, line, active):
+        self.told = time.monotonic()
+        if self.bar is not None:
+            tqdm.write(line)
+            return
+        now, spent = self._now(active), time.monotonic() - self.start
+        left = f"  (all: {100 * now / self.work:.0f} %"
+        left += f", ETA {tqdm.format_interval(spent * (self.work - now) / now)})" if now else ")"
+        print(line + left, flush=True)
+
+    def _now(self, active):
+        return self.done + sum(max(0, self._images(run, run.done() - self.before[run])) for run in active)
+
+    @staticmethod
+    def _images(run, steps):
+        return steps * run.experiment.data.batch_size

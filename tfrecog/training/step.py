@@ -1,0 +1,219 @@
+"""One training step: the gradient of the whole batch, on all replicas and in parts, and what follows from it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfrecog.config import OptimConfig, TrainConfig
+from tfrecog.runtime import distribution
+from tfrecog.runtime.mixed_precision import LossScale
+from tfrecog.training.ema import Averages
+from tfrecog.training.optimizer import Optimizer
+
+_SUM = tf.distribute.ReduceOp.SUM
+
+
+class State:
+    """What a training changes beside the weights. Make it in the strategy's scope."""
+
+    def __init__(self, model: keras.Model, optim: OptimConfig, train: TrainConfig):
+        self.optimizer = Optimizer(model.trainable_variables, optim)
+        self.averages = Averages(model.variables, optim.ema)
+        self.scale = LossScale(train.precision)
+
+    @property
+    def memory(self) -> dict[str, dict[str, tf.Variable]]:
+        """What a checkpoint keeps of it: section → key → variable."""
+        return self.optimizer.memory | self.averages.memory | self.scale.memory
+
+
+class TrainStep:
+    """Takes a step for each of some batches: an update from the gradient of the whole batch.
+
+    A loss term is the total over the whole batch / the count over the whole batch: an example weighs the same on every
+    replica and in every part, however they are spread.
+
+    Args:
+        task: see `train.run`. If it has `counts(batch)` → name: count, those of `losses` must be the same; otherwise
+            a batch in parts takes a forward pass more, for the counts alone.
+        model, state: made in the strategy's scope.
+        rate: step [] int64 → learning rate [].
+        options: its `accumulation` is the number of parts; with `jit_compile` the task needs `counts`.
+    """
+
+    def __init__(
+        self,
+        task: Any,
+        model: keras.Model,
+        state: State,
+        rate: Callable,
+        strategy: tf.distribute.Strategy,
+        options: TrainConfig,
+    ):
+        self.task, self.model, self.state, self.rate = task, model, state, rate
+        self.strategy, self.options = strategy, options
+        self.weights = [variable.value for variable in state.optimizer.variables]
+        self._graphs, self._sums = {}, []
+        self._names, self._terms = [], []  # of a step's terms, and of the task's among them: known when traced
+        if options.accumulation > 1:
+            with strategy.scope():
+                self._sums = [tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False) for w in self.weights]
+
+    def __call__(self, batches: Sequence[dict], first: int) -> tuple[list[dict[str, float]], bool]:
+        """Takes the steps `first`, `first` + 1, ... with batches of one shape [B, ...].
+
+        Returns:
+            The terms of each step: `loss`, the task's, `learning_rate`, `gradient_norm`, and `loss_scale` in float16.
+            There are fewer than batches if one is not finite: the last of them. It has left the weights as they were.
+            And whether a graph was traced, as happens once for each shape of batch.
+        """
+        graph, traced = self.graph(batches)
+        with tf.device("CPU:0"):  # Where the batches are: on a GPU there is no room for what waits.
+            if self.options.steps_per_call > 1:
+                batch = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
+            else:
+                (batch,) = batches
+            rows = graph(batch, tf.constant(first, tf.int64)).numpy()
+        return [dict(zip(self._names, row, strict=True)) for row in rows.tolist()], traced
+
+    def graph(self, batches: Sequence[dict]) -> tuple[Any, bool]:
+        """The function of steps with batches of this shape: batch, first step → terms [steps, T]; whether it is new."""
+        shapes = {name: (value.shape, value.dtype) for name, value in batches[0].items()}
+        key = tuple(shapes.items())
+        new = key not in self._graphs
+        if new:
+            several = self.options.steps_per_call > 1
+            some = [None] if several else []
+            specs = {name: tf.TensorSpec([*some, *shape], dtype, name) for name, (shape, dtype) in shapes.items()}
+            of = self._several if several else self._single
+            self._graphs[key] = tf.function(of, input_signature=[specs, tf.TensorSpec([], tf.int64)])
+        return self._graphs[key], new
+
+    def _single(self, batch, step):
+        """Terms [1, T] of one step."""
+        terms, _ = self._one(batch, step)
+        return terms[None]
+
+    def _several(self, batches, first):
+        """Terms [steps, T] of the steps of batches [n, B, ...], up to the first that is not finite."""
+        count = tf.shape(next(iter(batches.values())))[0]
+
+        def body(i, _, rows):
+            terms, sound = self._one({name: value[i] for name, value in batches.items()}, first + tf.cast(i, tf.int64))
+            return i + 1, sound, rows.write(i, terms)
+
+        start = 0, True, tf.TensorArray(tf.float32, count)
+        taken, _, rows = tf.while_loop(lambda i, sound, _: (i < count) & sound, body, start, parallel_iterations=1)
+        return rows.gather(tf.range(taken))
+
+    def _one(self, batch, step):
+        """Terms [T] of one step, between the replicas, and whether they are sound [] bool."""
+        if self.options.accumulation == 1:
+            outcome = self.strategy.run(self._whole, (distribution.share(self.strategy, batch), step))
+        else:
+            counts = self._counts(batch)
+            means = tf.reduce_sum(self._each_part(batch, self._add, counts), axis=0)
+            outcome = self.strategy.run(self._update_by_sums, (means, step))
+        return self._local(outcome)
+
+    def _each_part(self, batch, function, *more):
+        """What a replica's function says of each part of a batch in turn, stacked; the same on every replica."""
+        parts = self.options.accumulation
+        with tf.device("CPU:0"):
+            batch = {name: tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]]) for name, x in batch.items()}
+
+        def body(i, said):
+            part = distribution.share(self.strategy, {name: value[i] for name, value in batch.items()})
+            return i + 1, said.write(i, self._local(self.strategy.run(function, (part, *more))))
+
+        # A loop and no row of copies: one part's activations at a time, and a graph of one part's size.
+        start = 0, tf.TensorArray(tf.float32, parts)
+        return tf.while_loop(lambda i, _: i < parts, body, start, parallel_iterations=1)[1].stack()
+
+    def _counts(self, batch):
+        """Counts [terms] of the whole batch."""
+        if hasattr(self.task, "counts"):
+            return self._local(self.strategy.run(self._known_counts, (distribution.share(self.strategy, batch),)))
+        return tf.reduce_sum(self._each_part(batch, self._counts_in_passing), axis=0)
+
+    def _local(self, values):
+        """Of what is the same on every replica, the first one's."""
+        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], values)
+
+    # From here on: in a replica.
+
+    def _whole(self, batch, step):
+        counts = self._known_counts(batch) if hasattr(self.task, "counts") else None
+        gradients, shares = self._compiled(batch, counts)
+        return self._update(gradients, _summed(shares), step)
+
+    def _add(self, batch, counts):
+        gradients, shares = self._compiled(batch, counts)
+        for total, gradient in zip(self._sums, gradients, strict=True):
+            total.assign_add(gradient)
+        return _summed(shares)
+
+    def _update_by_sums(self, means, step):
+        outcome = self._update([tf.convert_to_tensor(total) for total in self._sums], means, step)
+        for total in self._sums:
+            total.assign(tf.zeros(total.shape, total.dtype))
+        return outcome
+
+    def _known_counts(self, batch):
+        return _summed(_stacked(self.task.counts(batch).values()))
+
+    def _counts_in_passing(self, batch):
+        with keras.StatelessScope():  # The pass leaves no trace in the statistics of batch norm.
+            return _summed(_stacked(count for _, count in self.task.losses(self.model, batch).values()))
+
+    def _compiled(self, batch, counts):
+        if not self.options.jit_compile:
+            return self._gradients(batch, counts)
+        return tf.function(self._gradients, jit_compile=True)(batch, counts)
+
+    def _gradients(self, batch, counts):
+        """Gradients of the batch's loss by this replica's examples, and their shares in the terms."""
+        terms = self.task.losses(self.model, batch)
+        self._terms = list(terms)
+        if counts is None:
+            counts = _summed(_stacked(count for _, count in terms.values()))
+        shares = _stacked(total for total, _ in terms.values()) / tf.maximum(tf.stop_gradient(counts), 1.0)
+        # Where gradients meet they are added two by two, in a fixed order. GradientTape would use one AddN of them all,
+        # whose order of summation depends on which of its inputs is free to be overwritten: on the threads.
+        gradients = tf.gradients(
+            self.state.scale.scaled(tf.reduce_sum(shares * self._learned(terms))),
+            self.weights,
+            unconnected_gradients="zero",
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], shares
+
+    def _learned(self, names):
+        """1 for each term that is part of the loss, 0 for those that are shown."""
+        return tf.constant([0.0 if name in getattr(self.task, "metrics", ()) else 1.0 for name in names])
+
+    def _update(self, gradients, means, step):
+        """Changes the weights; returns the terms [T] and whether the training can go on."""
+        state, rate = self.state, self.rate(step)
+        updates, scale = state.scale.updates(step), state.scale.shown()
+        finite = tf.reduce_all(tf.math.is_finite(means))
+        norm = state.optimizer.apply(state.scale.unscaled(gradients), rate, updates, valid=finite)
+        bounded = tf.math.is_finite(norm)
+        state.averages.update(updates, tf.logical_and(finite, bounded))
+        sound = state.scale.adapt(finite, bounded)
+        terms = {"loss": tf.reduce_sum(means * self._learned(self._terms))}
+        terms |= dict(zip(self._terms, tf.unstack(means), strict=True))
+        terms |= {"learning_rate": rate, "gradient_norm": norm} | scale
+        self._names = list(terms)
+        return _stacked(terms.values()), sound
+
+
+def _stacked(numbers):
+    return tf.stack([tf.cast(number, tf.float32) for number in numbers])
+
+
+def _summed(numbers):
+    """Sums over all replicas."""
+    return tf.distribute.get_replica_context().all_reduce(_SUM, numbers)
