@@ -8,12 +8,13 @@ QUICKSTART ?= quickstart
 TEST_WORKERS ?= 2
 START := $(shell date +%s)
 
-.PHONY: help setup quickstart test check bench clean
+.PHONY: help setup quickstart test test-long check bench clean
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
 	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (about 11 minutes on two cores)"
-	@echo "make test        all tests"
+	@echo "make test        all tests but the long matrices, of which it has representatives"
+	@echo "make test-long   all tests"
 	@echo "make check       formatting, lint, types, direction of imports"
 	@echo "make bench       speed; PEER_PYTHON=... names an interpreter with torchvision to compare with"
 
@@ -43,6 +44,9 @@ quickstart: $(READY)
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
 
 test: $(READY)
+	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile -m "not long"
+
+test-long: $(READY)
 	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile
 
 check: $(READY)
