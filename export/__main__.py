@@ -3,4 +3,4 @@
 from tfrecog.cli import launcher
 
 if __name__ == "__main__":
-    launcher.run(("export",))
+    launcher.run((__package__,))

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # A command of ours, whose modules load for seconds: until `interruption.listen`, Ctrl-C just ends it.
@@ -63,3 +64,10 @@ def _quiet() -> Iterator[None]:
 
 
 sys.meta_path.insert(0, _QuietTensorFlow())
+
+_HERE = Path(__file__).resolve().parent
+# Where pipelines, export and configs are: in this package if it was installed, beside it in a checkout, where they are
+# found by the same names, tfrecog.pipelines and tfrecog.export.
+HOME = _HERE if (_HERE / "configs").is_dir() else _HERE.parent
+if HOME != _HERE:
+    __path__.append(str(HOME))

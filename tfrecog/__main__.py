@@ -5,7 +5,7 @@ from tfrecog.cli import launcher
 
 def main() -> None:
     """The console script."""
-    launcher.run(("tfrecog", "pipelines", "export"))
+    launcher.run(("tfrecog", "tfrecog.pipelines", "tfrecog.export"))
 
 
 if __name__ == "__main__":

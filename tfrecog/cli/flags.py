@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 
 from absl import flags as absl_flags
 
+from tfrecog import HOME
 from tfrecog.cli import facts
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
@@ -33,9 +34,6 @@ Fact = TypeVar("Fact")
 
 class Error(UserError):
     """A flag that is unknown or was renamed, a value that it cannot have, or a flagfile that cannot be read."""
-
-
-_REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 class Leaf(NamedTuple):
@@ -228,13 +226,14 @@ def _text(path: Path) -> str:
 
 
 def _find(name: str, including: tuple[Path, ...]) -> Path:
-    """Returns the flagfile `name`, from the current directory, the including file's or the repository."""
-    folders = [Path(), *(path.parent for path in including[-1:]), _REPOSITORY]
+    """Returns the flagfile `name`: beside the file that includes it or above, in the current directory, or of ours."""
+    folders = [*(parent for path in including[-1:] for parent in path.parents), Path.cwd(), HOME]
     for folder in folders:
         if (folder / name).is_file():
             return (folder / name).resolve()
     wanted = f", which {including[-1]} includes" if including else ""
-    raise Error(f"no flagfile {name!r}{wanted}; looked in {', '.join(str(f.resolve()) for f in folders)}")
+    looked = dict.fromkeys(map(str, [*folders[: len(including[-1:])], Path.cwd(), HOME]))
+    raise Error(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}")
 
 
 class _TupleParser(absl_flags.ArgumentParser):

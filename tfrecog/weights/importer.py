@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from tfrecog import tasks
+from tfrecog import HOME, tasks
 from tfrecog.cli import files as atomic
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
@@ -26,7 +26,6 @@ from tfrecog.weights import tensors
 from tfrecog.weights.formats import download, read
 from tfrecog.weights.published import Published
 
-_REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _RECIPES = Path("configs/finetune")
 
 # By task the names that end a classifying layer's bias, and how many of its outputs are no class.
@@ -239,7 +238,7 @@ def training(experiment: Experiment, folder: str) -> str:
     It names the recipe that has their architecture and conventions. Where none does, or several do, it is the imported
     run's own flags, with a batch that a small machine has room for, as in the recipes.
     """
-    fitting = [path.name for path in (_REPOSITORY / _RECIPES).glob("*.flags") if _fits(path, experiment)]
+    fitting = [path.name for path in (HOME / _RECIPES).glob("*.flags") if _fits(path, experiment)]
     if len(fitting) == 1:
         settings = [f"--flagfile={_RECIPES / fitting[0]}", f"--train.start_from={folder}"]
     else:

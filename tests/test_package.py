@@ -1,0 +1,89 @@
+"""The installed package: everything is in it, under one name, and nothing of the working directory gets in its way."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tfrecog.cli import launcher
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MOUNTED = ("pipelines", "export", "configs")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this tree, built in a copy so that nothing is left in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    copy.mkdir()
+    for name in ("tfrecog", *MOUNTED, "pyproject.toml", "README.md", "LICENSE"):
+        (copy / name).symlink_to(REPOSITORY / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    command += ["--disable-pip-version-check", "--wheel-dir", folder, copy]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A working directory with packages of its own by our folders' names, and a function that runs Python there."""
+    folder, here = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("project")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    for name in MOUNTED:
+        (here / name).mkdir()
+        (here / name / "__init__.py").write_text("raise ImportError('this is the package of somebody else')\n")
+
+    def run(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=here, env=environment, capture_output=True, text=True, timeout=300
+        )
+
+    run.folder = here
+    return run
+
+
+def test_a_wheel_has_every_module_and_recipe_of_the_tree_in_one_package(wheel):
+    expected = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "tfrecog").rglob("*.py")}
+    for name, files in (("pipelines", "*.py"), ("export", "*.py"), ("configs", "*.flags")):
+        expected |= {f"tfrecog/{p.relative_to(REPOSITORY).as_posix()}" for p in (REPOSITORY / name).rglob(files)}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == expected
+
+
+def test_packages_of_the_working_directory_with_our_folders_names_break_no_command(installed):
+    listed = installed("-m", "tfrecog")
+    assert listed.returncode == 0, listed.stderr
+    for package in ("tfrecog", "pipelines", "export"):
+        assert all(f"  {name} " in listed.stdout for name in launcher.commands(package))
+    built = installed("-m", "tfrecog", "scenes", "--out=data", "--split=train", "--count=2", "--jobs=2")
+    assert built.returncode == 0, built.stderr
+    assert (installed.folder / "data/dataset.json").is_file()
+
+
+def test_an_installed_recipe_is_found_from_any_folder_and_a_copied_one_finds_its_parents(installed):
+    recipe = next((REPOSITORY / "configs/coco").glob("mask_rcnn_r50_fpn_3x.flags"))
+    (installed.folder / "mine.flags").write_text(recipe.read_text())
+    code = (
+        "import sys; from tfrecog.cli import flags; from tfrecog.config import Experiment\n"
+        "one, other = (flags.load(Experiment(), name) for name in sys.argv[1:])\n"
+        "assert one == other and one.detector.masks\n"
+    )
+    done = installed("-c", code, "configs/coco/mask_rcnn_r50_fpn_3x.flags", "mine.flags")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", ["tfrecog", "pipelines", "export"])
+def test_a_file_at_the_top_of_a_package_is_a_command(package):
+    """So that `ls` lists them; what is no command is in a folder with one idea."""
+    library = {"tfrecog": {"__init__", "__main__", "config", "losses"}}.get(package, {"__init__", "__main__"})
+    files = {path.stem for path in (REPOSITORY / package).glob("*.py")}
+    assert files - library == set(launcher.commands(package))
