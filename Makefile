@@ -8,7 +8,7 @@ QUICKSTART ?= quickstart
 TEST_WORKERS ?= 2
 START := $(shell date +%s)
 
-.PHONY: help setup quickstart test test-long check bench clean
+.PHONY: help setup quickstart test test-long check docs bench clean
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"
 	@echo "make check       formatting, lint, types, direction of imports"
+	@echo "make docs        the documentation as a site, in site/"
 	@echo "make bench       speed; PEER_PYTHON=... names an interpreter with torchvision to compare with"
 
 setup: $(READY)
@@ -54,6 +55,9 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/zensical build --strict --clean
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
