@@ -11,7 +11,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # The optimizations that it tells of at its start, and devices that are missing.
 CODE = """
 import sys, tfrecog
-from tfrecog import config, draw, photos, seen
+from tfrecog import config
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files, result_files
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 import tensorflow
 assert tensorflow.constant(2).numpy() == 2

@@ -22,7 +22,7 @@ from tfrecog.cli import flags
 
 KILLED = """
 import os, signal, sys
-from export import versions
+from export.served_graph import versions
 with versions.new(sys.argv[1]) as version:
     (version.draft / "saved_model.pb").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -325,7 +325,7 @@ def test_a_small_file_takes_neither_for_ever_nor_all_memory(tmp_path, what):
     path.write_bytes(content)
     # In a process of its own, since a step in C cannot be ended otherwise.
     code = (
-        f"from tfrecog.weights import files\ntry: files.read({str(path)!r})\nexcept files.WeightsError as e: print(e)"
+        f"from tfrecog.weights.formats import read as files\ntry: files.read({str(path)!r})\nexcept files.WeightsError as e: print(e)"
     )
     limit = (3 << 30, 3 << 30)
     result = subprocess.run(
