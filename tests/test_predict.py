@@ -196,6 +196,15 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
     assert [str(path) for path in image_files.among(["with, comma.jpg", "sub"])] == ["with, comma.jpg", "sub/c.jpg"]
 
 
+def test_an_image_that_links_lead_to_again_is_found_once_under_its_shortest_name(tmp_path, monkeypatch):
+    for name in ("sub/a.jpg", "z.jpg"):
+        save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
+    (tmp_path / "sub/loop").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert [str(path) for path in image_files.find("**/*.jpg")] == ["sub/a.jpg", "z.jpg"]
+    assert [str(path) for path in image_files.find("z.jpg, sub/loop/*.jpg, ./sub")] == ["z.jpg", "sub/a.jpg"]
+
+
 @pytest.mark.parametrize(
     "images, message", [("nothing/*.png", "no file is named"), ("empty", "has no file that ends in"), ("", "--images=")]
 )

@@ -43,23 +43,34 @@ def _hidden(name: str) -> bool:
 
 
 def _walk(root: str, found: list[Problem]) -> list[File]:
-    files = []
+    """The files and folders of a folder; of folders that links lead to, those that are not read already."""
+    files, read, starts = [], {}, [root]
 
     def fail(error: OSError) -> None:
         raise Refused(f"cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
 
-    for folder, inner, names in os.walk(root, onerror=fail, followlinks=True):
-        inner[:] = [name for name in inner if not _hidden(name)]
-        place = os.path.relpath(folder, root).replace(os.sep, "/")
-        before = "" if place == "." else f"{place}/"
-        files += [File(f"{before}{name}/", os.path.join(folder, name)) for name in inner]
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.lower().endswith(".tar"):
-                files.append(File(f"{before}{name[:-4]}/", path))
-                files += tar_files.files(path, found, before + name[:-4])
-            else:
-                files.append(File(before + name, path))
+    for start in starts:  # Links come last, so that a folder is read under its own name.
+        for folder, inner, names in os.walk(start, onerror=fail):
+            place = os.path.relpath(folder, root).replace(os.sep, "/")
+            state = os.stat(folder)
+            first = read.setdefault((state.st_dev, state.st_ino), folder)
+            if first != folder:
+                what, remedy = f"it is {first}, which is read already", "It is left out: remove the link."
+                found.append(Problem("folder linked again", place, what, remedy))
+                inner.clear()
+                continue
+            before = "" if place == "." else f"{place}/"
+            if before:
+                files.append(File(before, folder))
+            inner[:] = [name for name in inner if not _hidden(name)]
+            starts += [path for name in inner if os.path.islink(path := os.path.join(folder, name))]
+            for name in names:
+                path = os.path.join(folder, name)
+                if name.lower().endswith(".tar"):
+                    files.append(File(f"{before}{name[:-4]}/", path))
+                    files += tar_files.files(path, found, before + name[:-4])
+                else:
+                    files.append(File(before + name, path))
     return files
 
 

@@ -219,6 +219,37 @@ def test_a_corrupt_image_among_good_ones_is_named_and_left_out(tmp_path, read_al
     assert not (tmp_path / "strict").exists()
 
 
+def test_links_in_a_circle_list_no_image_twice_and_are_reported(tmp_path):
+    root = Path(_tree(tmp_path / "in", {"cat/1.jpg": b"1", "cat/deep/2.jpg": b"2", "ox/3.jpg": b"3"}))
+    (root / "cat/deep/loop").symlink_to(root)
+    (root / "ox/loop").symlink_to("../cat")
+    (root / "cat/loop").symlink_to("../ox")
+    found = []
+    files, folders = class_folders.listing(str(root), found)
+    assert [file.name for file in files] == ["cat/1.jpg", "cat/deep/2.jpg", "ox/3.jpg"]
+    assert folders == ["cat", "cat/deep", "ox"]
+    assert {(one.kind, one.file) for one in found} == {
+        ("folder linked again", name) for name in ("cat/deep/loop", "cat/loop", "ox/loop")
+    }
+
+
+def test_a_link_before_its_folder_and_one_to_another_place_are_read_under_the_right_names(tmp_path):
+    root = Path(_tree(tmp_path / "in", {"ox/3.jpg": b"3"}))
+    (root / "alias").symlink_to("ox")
+    elsewhere = Path(_tree(tmp_path / "elsewhere", {"1.jpg": b"1", "deep/2.jpg": b"2"}))
+    (root / "cat").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    found = []
+    files, folders = class_folders.listing(str(root), found)
+    assert [(file.name, file.read()) for file in files] == [
+        ("cat/1.jpg", b"1"),
+        ("cat/deep/2.jpg", b"2"),
+        ("ox/3.jpg", b"3"),
+    ]
+    assert folders == ["cat", "cat/deep", "ox"]
+    assert {one.file for one in found} == {"alias", "cat/back"}
+
+
 @pytest.mark.parametrize("form", ["folder", "tar"])
 def test_a_class_without_images_is_named_and_stays_a_class(tmp_path, form):
     files = FILES | {"n02000000/notes.txt": b"none yet", "__MACOSX/._1.jpg": b"", ".git/x.jpg": b""}

@@ -28,8 +28,8 @@ def find(images: str) -> list[Path]:
 
 
 def among(parts: list[str]) -> list[Path]:
-    """Files that patterns, folders and files name, each once."""
-    paths: dict[Path, None] = {}
+    """Files that patterns, folders and files name, each once, however many links lead to it."""
+    paths: dict[Path, Path] = {}  # by where they are
     for part in parts:
         part = os.path.expanduser(part)
         if os.path.isdir(part):
@@ -41,10 +41,12 @@ def among(parts: list[str]) -> list[Path]:
             missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
         if not found:
             raise FileNotFoundError(missing)
-        paths |= dict.fromkeys(found)
+        shortest = {path.resolve(): path for path in sorted(found, key=lambda path: -len(path.parts))}
+        for path in sorted(shortest.values(), key=str):
+            paths.setdefault(path.resolve(), path)
     if not paths:
         raise FileNotFoundError("name the pictures, as in --images='photos/*.jpg'")
-    return list(paths)
+    return list(paths.values())
 
 
 def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Path]:
