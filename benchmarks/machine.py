@@ -53,7 +53,7 @@ def _commit():
     """Hash of the commit, with + if files differ from it; empty outside a repository."""
 
     def git(*arguments):
-        return subprocess.run(["git", *arguments], cwd=sides.HERE, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=sides.REPOSITORY, capture_output=True, text=True).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

@@ -1,10 +1,12 @@
 """Two programs measured side by side: they take turns, each in a process of its own, so each peak of memory is its own.
 
-A side is a script that calls `serve(cases)`; a measuring program starts both as `Sides` and asks for cases. The order
-of the turns alternates, so that a machine that slows down slows both. The peer's scripts import this file too, so it
-needs the standard library alone.
+A module of `cases` has a function for each side, `ours` and `peer`, which imports what it needs and returns what is to
+be timed by name; `Sides` starts `python -m benchmarks.sides MODULE FUNCTION ARGUMENTS` for both and asks for cases. The
+order of the turns alternates, so that a machine that slows down slows both. The peer's interpreter imports this file
+and the case too, so at their top they need the standard library, NumPy and Pillow alone.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+REPOSITORY = Path(__file__).resolve().parent.parent
 PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
 CORES = 2  # Both sides run on so many.
 HEADER = f"{'':34} {'ours':>10} {'peer':>10} {'ratio':>6} {'bar':>6} {'':5} {'MB ours':>8} {'MB peer':>8}"
@@ -35,16 +37,29 @@ def serve(cases: dict[str, Callable[[], object]]) -> None:
         print("answer " + json.dumps({"seconds": seconds, "peak_mb": peak}), flush=True)
 
 
+def command(python: str, module: str, function: str, *arguments: object) -> list[str]:
+    """The command line of a function of a module of `cases`."""
+    return [python, "-m", "benchmarks.sides", module, function, *map(str, arguments)]
+
+
+def make_weights(module: str, folder: str) -> bool:
+    """Has the peer write FOLDER/weights.npz, seeded random weights that both sides use; whether there is a peer."""
+    if PEER_PYTHON:
+        subprocess.run(command(PEER_PYTHON, module, "weights", folder), check=True, cwd=REPOSITORY)
+    return bool(PEER_PYTHON)
+
+
 class Side:
     """A running side; `run(case)` gives the seconds of one run."""
 
-    def __init__(self, python: str, script: str, *arguments: str, family: bool = False):
+    def __init__(self, arguments: list[str], family: bool = False):
         self.process = subprocess.Popen(
-            [python, str(HERE / script), *arguments],
+            arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("BENCH_DEBUG") else subprocess.DEVNULL,
             text=True,
+            cwd=REPOSITORY,
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if hasattr(os, "sched_setaffinity"):
@@ -83,18 +98,17 @@ class Sides:
     """Ours, and with PEER_PYTHON the peer's, for as long as a `with` lasts.
 
     Args:
-        ours: script in this folder and its arguments.
-        peer: the same.
+        module: of `cases`.
+        ours: arguments of its function `ours`.
+        peer: arguments of its function `peer`; None: those of ours.
         family: the sides have worker processes, whose memory counts.
         peer_python: the interpreter of the peer; empty: there is none.
     """
 
-    def __init__(
-        self, ours: tuple[str, ...], peer: tuple[str, ...], family: bool = False, peer_python: str = PEER_PYTHON
-    ):
-        self.sides = {"ours": Side(sys.executable, *ours, family=family)}
+    def __init__(self, module: str, ours: tuple, peer: tuple | None = None, family=False, peer_python=PEER_PYTHON):
+        self.sides = {"ours": Side(command(sys.executable, module, "ours", *ours), family)}
         if peer_python:
-            self.sides["peer"] = Side(peer_python, *peer, family=family)
+            self.sides["peer"] = Side(command(peer_python, module, "peer", *(ours if peer is None else peer)), family)
 
     def __enter__(self):
         return self
@@ -161,3 +175,10 @@ def _proportional_mb(pid):
         return int(rollup.split("\nPss:")[1].split()[0]) / 1024
     except (OSError, IndexError):
         return 0.0
+
+
+if __name__ == "__main__":
+    module, function, *arguments = sys.argv[1:]
+    cases = getattr(importlib.import_module(f"benchmarks.cases.{module}"), function)(*arguments)
+    if cases is not None:
+        serve(cases)

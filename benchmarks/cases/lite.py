@@ -1,0 +1,83 @@
+"""TFLite files in LiteRT (ours, here) beside TensorFlow's graph of the same network on the same canvas (the peer).
+
+Both on 1 and on 2 threads, one image, without reading or resizing it; what LiteRT costs in memory is with NumPy, and
+TensorFlow's with TensorFlow. LiteRT computes every slot of a detector, whether it is filled or not.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import exports, sides
+
+TITLE = "TFLite files in LiteRT, beside TensorFlow's graph, one image"
+SIZES = {"mask_rcnn_r18_fpn_scenes": "128x160", "mask_rcnn_r50_fpn_640": "640x640"}
+CASE, THREADS = "one image", (1, 2)
+
+
+def measure(options):
+    """Yields a row (see `Sides.compare`) for each network and number of threads, each in fresh processes."""
+    print("  (ours: LiteRT, float32; peer: TensorFlow's graph)", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        photo = f"{folder}/photo.png"
+        Image.fromarray(exports.photo()).save(photo)
+        for name, size in SIZES.items():
+            flagfile = exports.make(folder, name)
+            file = exports.export("tflite", flagfile, Path(folder, name, "model.tflite"), f"--size={size}")
+            for threads in THREADS:
+                with sides.Sides("lite", (file, flagfile, photo, threads), peer_python=sys.executable) as pair:
+                    row = pair.compare(CASE, options.runs, warmups=1)
+                row |= {"case": f"{name}, {threads} thread{'s'[: threads > 1]}", "network": name, "size": size}
+                row |= {"threads": threads, "file_mb": file.stat().st_size / 1e6}
+                yield row | {"detections": agreement(file, flagfile, photo) if threads == 1 else None}
+
+
+def agreement(file, flagfile, photo):
+    """What export.verify says of the file and the photo, in a line."""
+    flags = [f"--flagfile={flagfile}", f"--artefact={file}", f"--images={photo}"]
+    command = [sys.executable, "-m", "export.verify", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=sides.REPOSITORY)
+    text = (done.stdout if done.returncode < 2 else done.stderr).strip().splitlines()[-1]
+    print(f"  {text}", flush=True)
+    return text
+
+
+def ours(file, _flagfile, photo, threads):
+    """A TFLite file; nothing here imports TensorFlow, whose memory would count."""
+    from export.litert import reader
+
+    model = reader.LiteModel(file, int(threads))
+    inputs = model.inputs(model.place(np.asarray(Image.open(photo))))
+
+    def run():
+        model.run(inputs)
+
+    return {CASE: run}
+
+
+def peer(file, flagfile, photo, threads):
+    """TensorFlow's graph on the same canvas."""
+    import tensorflow as tf
+
+    from export.litert import preprocess, reader
+    from tfrecog import evaluate
+    from tfrecog.cli import flags
+    from tfrecog.config import Experiment
+
+    tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+    tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+    about = reader.read_metadata(file)
+    placed = preprocess.place(np.asarray(Image.open(photo)), about["tflite"]["input"], about["resize"])
+    task, model, *_ = evaluate.restore(flags.load(Experiment(), flagfile), "latest")
+    batch = {"image": tf.constant(placed.image[None], tf.float32), "size": tf.constant([placed.size], tf.int32)}
+    batch["scale"] = tf.constant(placed.scale[None])
+    infer = tf.function(lambda: task.predict(model, batch))
+
+    def run():
+        tf.nest.map_structure(lambda one: one.numpy(), infer())
+
+    return {CASE: run}
