@@ -227,6 +227,12 @@ def test_harmless_flags_may_differ(tmp_path):
     assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
 
 
+def test_a_run_continues_with_other_metrics_which_change_no_step(tmp_path):
+    other = replace(begun(tmp_path), metrics="voc")
+    runs.begin(other, INFO)
+    assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
+
+
 def test_the_records_may_move_but_not_change(tmp_path):
     experiment = begun(tmp_path)
     moved = replace(experiment, data=replace(experiment.data, records="/elsewhere"))

@@ -18,6 +18,7 @@ IMPORTED = "imported.json"  # in a run that is made of published weights: where 
 # What a run may be continued with another value of: it changes neither the model nor the steps already taken.
 MAY_DIFFER = {
     "workdir",
+    "metrics",
     "data.eval_split",
     "data.eval_batch_size",
     "data.eval_short_side",
