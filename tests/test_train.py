@@ -229,7 +229,7 @@ def test_harmless_flags_may_differ(tmp_path):
 
 def test_a_run_continues_with_other_metrics_which_change_no_step(tmp_path):
     other = replace(begun(tmp_path), metrics="voc")
-    runs.begin(other, INFO)
+    folder.begin(other, INFO)
     assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
 
 
@@ -373,6 +373,38 @@ def test_an_evaluation_that_a_stop_has_prevented_is_made_up_for(tmp_path):
     assert seen == [4, 8]
     go()
     assert seen == [4, 8, 8, 12]
+
+
+def test_a_finished_run_is_evaluated_once_however_often_it_is_repeated(tmp_path, capsys):
+    seen = []
+
+    def evaluate(model, strategy, step):
+        seen.append(step)
+        return {"box_AP": 0.1 * len(seen)}
+
+    def go(epochs, metrics="auto"):
+        base = tiny.experiment(tmp_path, evaluate_epochs=2.0)
+        experiment = replace(base, schedule=replace(base.schedule, epochs=epochs), metrics=metrics)
+        return train.run(tiny.Task(), experiment, tiny.data(), evaluate)
+
+    assert go(2.0) == go(2.0) == {"box_AP": 0.1}
+    assert "evaluated before: python -m tfrecog.evaluate does it again" in capsys.readouterr().out
+    assert seen == [8]
+    assert go(2.0, metrics="voc") == {"box_AP": 0.2}  # by other rules
+    assert go(3.0, metrics="voc") == {"box_AP": pytest.approx(0.3)}  # It trains on, and is finished anew.
+    assert seen == [8, 8, 12]
+
+
+def test_a_finished_run_that_was_not_evaluated_makes_up_for_it(tmp_path):
+    def stopped(model, strategy, step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), stopped)
+    metrics = train.run(
+        tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), lambda *_: {"box_AP": 0.5}
+    )
+    assert metrics == {"box_AP": 0.5}
 
 
 def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path):

@@ -47,6 +47,8 @@ def run(
 ) -> dict[str, float]:
     """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
 
+    A finished run whose last checkpoint was evaluated by the same rules before is not evaluated again.
+
     Args:
         task: has `build()` → model, and `losses(model, batch)` → name: (total, count) of one replica's share; a loss
             term is the total over all replicas / the count over all replicas. Those named in its `metrics`, if it has
@@ -79,6 +81,7 @@ def run(
     )
     profile, metrics, evaluating = Profile(workdir, options.profile_steps), {}, evaluate is not None
     evaluating &= options.evaluate_epochs > 0
+    rules = folder.evaluation_rules(experiment)
 
     def due(epochs):
         return _due(done, epochs, data.steps_per_epoch)
@@ -97,7 +100,7 @@ def run(
         progress.metrics(done, metrics)
         if checkpoints.mark_if_best(workdir, done, metrics):
             progress.say(f"the best so far: {checkpoints.best(workdir)}")
-        checkpoints.note_metrics(workdir, done, metrics)
+        checkpoints.note_metrics(workdir, done, metrics, rules)
 
     def ends_call(step):
         epochs = (options.checkpoint_epochs, options.evaluate_epochs)
@@ -106,7 +109,8 @@ def run(
     with interruption.Interruption() as signals:
         try:
             missed = evaluating and done < total and due(options.evaluate_epochs)
-            if missed and not checkpoints.evaluated(workdir, done):  # It was stopped before it, or in its middle.
+            # It was stopped before it, or in its middle.
+            if missed and checkpoints.noted_metrics(workdir, done, rules) is None:
                 measure()
             batches = data.batches(done, total) if done < total else ()
             for some in in_calls(batches, done, options.steps_per_call, ends_call):
@@ -129,7 +133,11 @@ def run(
                 if evaluating and done < total and due(options.evaluate_epochs):
                     progress.pause()
                     measure()
-            if evaluating:
+            noted = checkpoints.noted_metrics(workdir, done, rules) if evaluating else None
+            if noted is not None:
+                metrics = noted
+                progress.say("evaluated before: python -m tfrecog.evaluate does it again")
+            elif evaluating:
                 measure()
         except read.InputError:
             save()  # The steps before it are good.

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -136,15 +136,18 @@ def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> b
     return True
 
 
-def note_metrics(workdir: str | Path, step: int, metrics: dict[str, float]) -> None:
-    """Notes in the checkpoint of `step` that it has been evaluated."""
+def note_metrics(workdir: str | Path, step: int, metrics: dict[str, float], rules: dict[str, Any]) -> None:
+    """Notes in the checkpoint of `step` what its evaluation by these rules found; they are flags and their values."""
     with files.write(_path(workdir, step) / METRICS) as file:
-        json.dump({name: float(value) for name, value in metrics.items()}, file, indent=1)
+        json.dump({"metrics": {name: float(value) for name, value in metrics.items()}, "rules": rules}, file, indent=1)
 
 
-def evaluated(workdir: str | Path, step: int) -> bool:
-    """Whether `note_metrics` was called for the checkpoint of `step`."""
-    return (_path(workdir, step) / METRICS).is_file()
+def noted_metrics(workdir: str | Path, step: int, rules: dict[str, Any]) -> dict[str, float] | None:
+    """What `note_metrics` noted of the checkpoint of `step`; None if it was not evaluated by these rules."""
+    path = _path(workdir, step) / METRICS
+    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    same = noted.get("rules") == json.loads(json.dumps(rules))  # JSON has lists for tuples.
+    return noted["metrics"] if same else None
 
 
 def find(source: str | Path) -> Path:

@@ -4,7 +4,7 @@ import dataclasses
 import fcntl
 from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tfrecog.cli import files, flags, validate_unused
 from tfrecog.config import BackboneConfig, Experiment
@@ -15,16 +15,24 @@ from tfrecog.runs import checkpoints
 FLAGFILE, LOCK = "experiment.flags", ".lock"
 IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
 
-# What a run may be continued with another value of: it changes neither the model nor the steps already taken.
-MAY_DIFFER = {
+# What the weights and the metrics of a run do not depend on.
+SAME_RESULTS = {
     "workdir",
-    "metrics",
-    "data.eval_split",
     "data.eval_batch_size",
-    "data.eval_short_side",
-    "data.tight",
     "data.skip_damaged",
     "data.workers",
+    "train.replicas",
+    "train.deterministic",
+    "train.keep_checkpoints",
+    "train.log_steps",
+    "train.summary_images",
+}
+# What a run may be continued with another value of: it changes neither the model nor the steps already taken.
+MAY_DIFFER = SAME_RESULTS | {
+    "metrics",
+    "data.eval_split",
+    "data.eval_short_side",
+    "data.tight",
     "detector.rpn.infer.per_level",
     "detector.rpn.infer.total",
     "detector.output.min_score",
@@ -38,17 +46,12 @@ MAY_DIFFER = {
     "segmenter.scales",
     "segmenter.mirror",
     "schedule.epochs",
-    "train.replicas",
-    "train.deterministic",
     "train.jit_compile",
     "train.accumulation",
     "train.steps_per_call",
     "train.profile_steps",
     "train.evaluate_epochs",
     "train.checkpoint_epochs",
-    "train.keep_checkpoints",
-    "train.log_steps",
-    "train.summary_images",
 }
 
 
@@ -67,6 +70,12 @@ def resolve(experiment: Experiment) -> Experiment:
             backbone = dataclasses.replace(section.backbone, weights=absolute(section.backbone.weights))
             sections[name] = dataclasses.replace(section, backbone=backbone)
     return dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train, **sections)
+
+
+def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
+    """Flags, with their values, that decide what an evaluation of given weights measures."""
+    deciding = [path for path in MAY_DIFFER - SAME_RESULTS if not path.startswith(("schedule.", "train."))]
+    return {leaf.path: leaf.value for leaf in flags.leaves(experiment) if leaf.path in deciding}
 
 
 def backbone_of(experiment: Experiment) -> tuple[str, BackboneConfig]:

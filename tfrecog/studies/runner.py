@@ -24,18 +24,6 @@ from tfrecog.training import schedules
 OUTCOME, GIVEN, LOG = "outcome.json", "given.flags", "train.log"
 _BEGINS = "--- tfrecog.study begins or goes on ---"  # a line of train.log; what came before it is of an earlier start
 ENDED = ("finished", "diverged")  # Not again: the one is there, the other would come out the same.
-# A finished run is not trained again for another value of these, which its metrics do not depend on.
-_NO_MATTER = {
-    "workdir",
-    "data.eval_batch_size",
-    "data.skip_damaged",
-    "data.workers",
-    "train.replicas",
-    "train.deterministic",
-    "train.keep_checkpoints",
-    "train.log_steps",
-    "train.summary_images",
-}
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -76,7 +64,7 @@ class Run:
     def state(self) -> str:
         """`new`, `begun`, `failed` (these are trained), `finished` or `diverged`."""
         ended = self.outcome.get("state")
-        if ended and not self._differences() - _NO_MATTER:
+        if ended and not self._differences() - folder.SAME_RESULTS:
             return ended
         return "begun" if ended or checkpoints.latest(self.workdir) else "new"
 
