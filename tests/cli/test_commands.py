@@ -1,5 +1,6 @@
 """Every command parses, fails, is interrupted and explains itself in the same way."""
 
+import importlib
 import os
 import re
 import runpy
@@ -7,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,28 @@ def test_help(run, name):
     assert text.startswith(f"usage: python -m {name} ")
     assert f"\npython -m {name} " in text.replace("\n  ", "\n")  # the example
     assert "--flagfile=FILE" in text
+
+
+def test_a_package_lists_its_commands(run):
+    for package in PACKAGES:
+        status, text, errors = run(package)
+        assert (status, errors) == (0, "")
+        listed = set(re.findall(r"^  (\w+) +\w", text, re.MULTILINE))
+        assert listed == {name.partition(".")[2] for name in COMMANDS if package in ("tfrecog", name.partition(".")[0])}
+
+
+def test_one_name_runs_the_commands_of_all_packages(run):
+    assert run("tfrecog", "scenes", "--help") == run("pipelines.scenes", "--help")
+    status, _, errors = run("tfrecog", "scene")
+    assert status == 2
+    assert_explained(errors, "did you mean scenes?")
+
+
+def test_the_console_script_is_that_one_name():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["tfrecog"].partition(":")
+    assert module == "tfrecog.__main__"
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 # A process writes what it used at its end. Of a child the kernel would count the memory of its parent too, ours.

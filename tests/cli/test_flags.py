@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from tfrecog.cli import flags
+from tfrecog.cli import facts, flags
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,19 @@ def test_dumps_writes_what_load_reads(tmp_path):
     config = Whole("a b = # c", False, Rate(1 / 9, (), "none"))
     (tmp_path / "x.flags").write_text("# a comment\n" + flags.dumps(config))
     assert flags.load(Whole(), tmp_path / "x.flags") == config
+
+
+def test_a_repeated_flag_adds_up_over_flagfiles_and_is_written_back(tmp_path):
+    @dataclass(frozen=True)
+    class Study:
+        change: Annotated[tuple[str, ...], "What to change.", facts.Repeated()] = ()
+
+    (tmp_path / "a.flags").write_text("--change=one: --rate=1,2\n")
+    study = flags.change(Study(), [f"--flagfile={tmp_path}/a.flags", "--change=two"])
+    assert study == Study(("one: --rate=1,2", "two"))
+    (tmp_path / "b.flags").write_text(flags.dumps(study))
+    assert flags.load(Study(), tmp_path / "b.flags") == study
+    assert flags.dumps(Study()) == ""
 
 
 def test_the_last_setting_wins_over_parents(tmp_path):

@@ -137,6 +137,11 @@ def For(*tasks: str) -> When:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """A tuple of texts that are given one at a time: the flag may come several times, in flagfiles too."""
+
+
+@dataclass(frozen=True)
 class Resumable:
     """A run may be continued with another value: it changes neither the model nor the steps already taken.
 

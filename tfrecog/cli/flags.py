@@ -75,6 +75,8 @@ def define(config: object, values: absl_flags.FlagValues = absl_flags.FLAGS) -> 
     for leaf in leaves(config):
         if leaf.kind is bool:
             absl_flags.DEFINE_boolean(leaf.path, leaf.value, leaf.meaning, values)
+        elif leaf.fact(facts.Repeated):
+            absl_flags.DEFINE_multi_string(leaf.path, list(leaf.value), leaf.meaning, values)
         else:
             parser, serializer = _parser(leaf.kind)
             absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
@@ -105,7 +107,9 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 def read(config: Config, values: absl_flags.FlagValues = absl_flags.FLAGS) -> Config:
     """Returns `config` with the value of its flag in each leaf."""
-    return _replace(config, "", {leaf.path: values[leaf.path].value for leaf in leaves(config)})
+    given = {leaf.path: values[leaf.path].value for leaf in leaves(config)}
+    # absl keeps a flag that may be repeated in a list.
+    return _replace(config, "", {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
 
 def dumps(config: object, paths: Container[str] | None = None) -> str:
@@ -113,7 +117,8 @@ def dumps(config: object, paths: Container[str] | None = None) -> str:
     values = absl_flags.FlagValues()
     define(config, values)
     written = (leaf.path for leaf in leaves(config) if paths is None or leaf.path in paths)
-    return "".join(f"{values[path].serialize()}\n" for path in written)
+    lines = (values[path].serialize() for path in written)
+    return "".join(f"{line}\n" for line in lines if line)  # Of a repeated flag without values there is none.
 
 
 def load(config: Config, path: str | Path) -> Config:
