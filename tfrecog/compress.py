@@ -15,6 +15,7 @@ import numpy as np
 
 from tfrecog import evaluate, tasks
 from tfrecog.cli import flags, out_of_memory, signals, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.runs import checkpoints, derived
 
@@ -53,9 +54,7 @@ def compress(options: Compression) -> str:
     for kernel, rank in zip(kernels, options.ranks, strict=True):
         inputs, units = values[kernel].shape
         if rank > min(inputs, units):
-            raise ValueError(
-                f"--ranks: {kernel} of {inputs} x {units} has at most {min(inputs, units)} singular values"
-            )
+            raise UserError(f"--ranks: {kernel} of {inputs} x {units} has at most {min(inputs, units)} singular values")
         narrow, values[kernel], error = truncated(values[kernel], rank)
         values[kernel.replace("/kernel", "_svd/kernel")] = narrow
         old, new = inputs * units, rank * (inputs + units)
@@ -78,14 +77,14 @@ def _check(options):
     validate.check(options)
     box, layers = options.detector.box, options.detector.box.layers
     if options.task != "detection" or options.detector.neck == "c4" or not layers:
-        raise ValueError(
+        raise UserError(
             "only a detector whose box branch has fully connected layers can be compressed: not with "
             "--detector.neck=c4, --detector.box.layers=0 or another task"
         )
     if box.svd:
-        raise ValueError(f"the run is compressed already (--detector.box.svd={','.join(map(str, box.svd))})")
+        raise UserError(f"the run is compressed already (--detector.box.svd={','.join(map(str, box.svd))})")
     if len(options.ranks) != layers:
-        raise ValueError(f"--ranks needs a number for each of the {layers} fully connected layers")
+        raise UserError(f"--ranks needs a number for each of the {layers} fully connected layers")
     return layers
 
 

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tfrecog import evaluate, tasks
 from tfrecog.cli import files, flags, out_of_memory, signals, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.drawing import figures
 from tfrecog.equivariance_lab import (
@@ -144,46 +145,46 @@ def check(asked: Laboratory) -> None:
             Experiment(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Experiment)})
         )
     if not asked.out:
-        raise ValueError("--out is missing: the folder for what is found, as in --out=SEEN")
+        raise UserError("--out is missing: the folder for what is found, as in --out=SEEN")
     if Path(asked.out).is_file():
-        raise ValueError(f"--out={asked.out} is a file: name a folder")
+        raise UserError(f"--out={asked.out} is a file: name a folder")
     unknown = [name for name in asked.variations if name not in BY_NAME]
     if unknown or not asked.variations:
         given = ",".join(asked.variations)
-        raise ValueError(f"--variations={given}: name some of {', '.join(BY_NAME)}")
+        raise UserError(f"--variations={given}: name some of {', '.join(BY_NAME)}")
     usual = Strengths()
     for name, one in BY_NAME.items():
         strengths = getattr(asked.strength, name)
         shown = f"--strength.{name}={','.join(f'{strength:g}' for strength in strengths)}"
         if not strengths or not all(one.low <= strength <= one.high for strength in strengths):
             end = f" to {one.high:g}" if one.high < float("inf") else " on"
-            raise ValueError(f"{shown}: needs numbers ({one.unit}) from {one.low:g}{end}, with commas between them")
+            raise UserError(f"{shown}: needs numbers ({one.unit}) from {one.low:g}{end}, with commas between them")
         if name not in asked.variations and strengths != getattr(usual, name):
-            raise ValueError(f"{shown}: nothing reads it, for --variations leaves {name} out")
+            raise UserError(f"{shown}: nothing reads it, for --variations leaves {name} out")
     if asked.max_images < 1:
-        raise ValueError(f"--max_images={asked.max_images}: must be more than 0")
+        raise UserError(f"--max_images={asked.max_images}: must be more than 0")
     if asked.margin < 0:
-        raise ValueError(f"--margin={asked.margin}: must not be negative")
+        raise UserError(f"--margin={asked.margin}: must not be negative")
     if not 0 <= asked.min_score <= 1:
-        raise ValueError(f"--min_score={asked.min_score:g}: must be between 0 and 1")
+        raise UserError(f"--min_score={asked.min_score:g}: must be between 0 and 1")
     if (asked.rois != "none") + bool(asked.shift) + asked.parts > 1:
-        raise ValueError("--rois, --shift and --parts are one experiment each; leave all but one of them out")
+        raise UserError("--rois, --shift and --parts are one experiment each; leave all but one of them out")
     if asked.shift and asked.task != "segmentation":
-        raise ValueError(
+        raise UserError(
             f"--shift: --task={asked.task} has no output for every pixel; name the flags of a segmenter's run, or "
             "leave --shift out: --variations=translation is for every task"
         )
     if asked.rois == "run" and asked.task != "detection":
-        raise ValueError(f"--rois=run: --task={asked.task} has no rois; name the flags of a detector's run")
+        raise UserError(f"--rois=run: --task={asked.task} has no rois; name the flags of a detector's run")
     if asked.task == "detection" and asked.detector.pool == "warp" and asked.layers:
-        raise ValueError("--layers: --detector.pool=warp cuts rois out of the image, and has no map to look at")
+        raise UserError("--layers: --detector.pool=warp cuts rois out of the image, and has no map to look at")
     if asked.proposals == "moved":
         if asked.task != "detection" or asked.detector.proposals != "record" or asked.rois == "ramp" or asked.parts:
-            raise ValueError("--proposals=moved: nothing reads proposals here; it is for --detector.proposals=record")
+            raise UserError("--proposals=moved: nothing reads proposals here; it is for --detector.proposals=record")
         if asked.images:
-            raise ValueError("--proposals=moved: photos have no proposals to move; leave --images out, for the records")
+            raise UserError("--proposals=moved: photos have no proposals to move; leave --images out, for the records")
     if asked.rois == "ramp" and (asked.images or asked.layers):
-        raise ValueError("--rois=ramp reads neither --images nor --layers; leave them out, or set --rois=run")
+        raise UserError("--rois=ramp reads neither --images nor --layers; leave them out, or set --rois=run")
 
 
 def restored(asked: Laboratory):
@@ -225,10 +226,10 @@ def samples_of(asked: Laboratory, names: tuple[str, ...]):
     if asked.images:
         return list(samples.of_photos(asked, asked.images, asked.max_images))
     if not asked.data.records:
-        raise ValueError("--images is missing: name photos, or records with --data.records and --data.eval_split")
+        raise UserError("--images is missing: name photos, or records with --data.records and --data.eval_split")
     found = list(samples.of_records(asked, names, asked.max_images))
     if not found:
-        raise ValueError(f"--data.eval_split={asked.data.eval_split} of {asked.data.records} has no image")
+        raise UserError(f"--data.eval_split={asked.data.eval_split} of {asked.data.records} has no image")
     return found
 
 
@@ -279,7 +280,7 @@ def _ends(asked):
     picture = image_files.load(path)
     widest = picture.shape[1] // 2 - 1
     if max(asked.shift) > widest or min(asked.shift) < 1:
-        raise ValueError(f"--shift needs pixels from 1 to {widest}, of an image {picture.shape[1]} wide")
+        raise UserError(f"--shift needs pixels from 1 to {widest}, of an image {picture.shape[1]} wide")
     _, model, checkpoint = restored(asked)
     print(f"{checkpoint} on {path}, {picture.shape[0]} x {picture.shape[1]} pixels", flush=True)
     spread = float(np.std(model(tf.constant(picture[None], tf.float32))))

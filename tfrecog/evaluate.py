@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfrecog import tasks
 from tfrecog.cli import flags, out_of_memory, signals, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.evaluations import classification, detection, segmentation
@@ -92,7 +93,7 @@ def _check_keypoints(trained: tuple[str, ...], folder: str) -> None:
     info.sigmas(folder)
     now = info.load(folder).keypoints
     if now != trained:
-        raise ValueError(
+        raise UserError(
             f"the run was trained on {len(trained)} keypoints ({', '.join(trained)}), and the records in {folder} have "
             f"{len(now)} ({', '.join(now)}), or in another order; evaluate on records of those"
         )
@@ -104,7 +105,7 @@ def main(evaluation: Evaluation) -> None:
     try:
         validate.check(evaluation)
         if not evaluation.data.records:
-            raise ValueError("--data.records is missing: the folder of the records to evaluate on")
+            raise UserError("--data.records is missing: the folder of the records to evaluate on")
         trained, now = dataset_of(evaluation).categories, info.load(evaluation.data.records).categories
         class_mapping.label_of(trained, now)  # Before the weights are read.
         if evaluation.task == "detection" and evaluation.detector.keypoints:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from tfrecog import train
 from tfrecog.cli import files, flags, out_of_memory, signals
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.drawing import figures
 from tfrecog.runs import checkpoints
@@ -113,7 +114,7 @@ def suggest(points: Sequence[Point]) -> Found:
     }
     best = min(slopes, key=slopes.__getitem__, default=None)
     if best is None or slopes[best] >= 0:
-        raise ValueError(
+        raise UserError(
             "the loss never fell: begin lower (--lowest), take more steps (--steps), smooth less (--smoothing), or "
             "look for what is wrong with the data (python -m pipelines.check) or the network"
         )
@@ -176,13 +177,13 @@ def main(search: Search) -> int:
     """Searches and reports; returns the exit status."""
     try:
         if not search.out:
-            raise ValueError("--out is missing: the folder for rates.csv and rates.png")
+            raise UserError("--out is missing: the folder for rates.csv and rates.png")
         if not 0 < search.lowest < search.highest < math.inf:
-            raise ValueError(
+            raise UserError(
                 f"--lowest={search.lowest:g} must be more than 0 and less than --highest={search.highest:g}"
             )
         if search.steps < 10 or not 0 <= search.smoothing < 1 or not search.diverged > 1:
-            raise ValueError("--steps must be at least 10, --smoothing from 0 to less than 1, --diverged more than 1")
+            raise UserError("--steps must be at least 10, --smoothing from 0 to less than 1, --diverged more than 1")
         Path(search.out).mkdir(parents=True, exist_ok=True)
         # In a run of its own, which is gone afterwards.
         with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfrecog import evaluate
 from tfrecog.cli import flags, out_of_memory, signals, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig, Experiment
 from tfrecog.data import detection, index, info
 from tfrecog.data.example import Example
@@ -80,7 +81,7 @@ def _name(folder: str, where: index.Index, row: int) -> str:
     features = Example.FromString(index.read(folder, where, row)).features.feature
     names = [b"".join(features[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
     if not any(names):
-        raise ValueError(f"{where.place(row)} has no image/source_id and no image/filename to name its proposals by")
+        raise UserError(f"{where.place(row)} has no image/source_id and no image/filename to name its proposals by")
     return names[0] or names[1]
 
 
@@ -88,11 +89,11 @@ def main(proposing: Proposing) -> None:
     """Proposes and reports; what the user can mend ends the program with a message."""
     try:
         if not proposing.out:
-            raise ValueError("--out: name a file for the proposals, as in --out=proposals.npz")
+            raise UserError("--out: name a file for the proposals, as in --out=proposals.npz")
         if proposing.task != "detection" or proposing.detector.proposals != "rpn":
-            raise ValueError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
+            raise UserError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
         if not proposing.data.records:
-            raise ValueError("--data.records is missing: the folder of the records to propose for")
+            raise UserError("--data.records is missing: the folder of the records to propose for")
         validate.check(proposing)
         _, model, strategy, path, step = evaluate.restore(proposing, proposing.checkpoint)
         print(f"Proposing with {path} for {proposing.data.eval_split} of {proposing.data.records}", flush=True)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment, OptimConfig, ScheduleConfig
 from tfrecog.drawing import figures
 from tfrecog.training import schedules
@@ -62,11 +63,11 @@ def main(drawing: Drawing) -> int:
             ("scalings", drawing.scalings, ("linear", "sqrt", "none")),
         ):
             if unknown := [value for value in given if value not in known]:
-                raise ValueError(f"--{flag}={','.join(given)}: {unknown[0]} is none of {', '.join(known)}")
+                raise UserError(f"--{flag}={','.join(given)}: {unknown[0]} is none of {', '.join(known)}")
         if min((drawing.images, *drawing.batch_sizes)) < 1:
-            raise ValueError("--images and --batch_sizes must be more than 0")
+            raise UserError("--images and --batch_sizes must be more than 0")
         if not drawing.out:
-            raise ValueError("--out is missing: the PNG file to write")
+            raise UserError("--out is missing: the PNG file to write")
         drawn = curves(drawing)
         figure, (start, whole) = figures.panels(2)
         warm = drawing.schedule.warmup_epochs

@@ -24,6 +24,7 @@ from typing import Annotated, NamedTuple
 
 from tfrecog import tasks
 from tfrecog.cli import files, flags, signals, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.runs import folder as runs
@@ -72,7 +73,7 @@ def parse_changes(arguments: list[str]) -> tuple[list[Change], list[str]]:
         words = shlex.split(given)
         stray = [word for word in words if not word.startswith("--")]
         if not name or name.startswith("--") or stray:
-            raise ValueError(
+            raise UserError(
                 f"--change={text}: a change is a name, a colon and flags, as in --change='large batch: "
                 "--data.batch_size=512'" + (f"; {stray[0]!r} is no flag" if stray and name else "")
             )
@@ -89,13 +90,13 @@ def plan(study: Study, changes: list[Change]) -> list[runner.Run]:
         ("seeds", study.seeds, 0), ("last", [study.last], 1), ("jobs", [study.jobs], 1)
     ):  # fmt: skip
         if not numbers or min(numbers) < least:
-            raise ValueError(f"--{flag}={','.join(map(str, numbers))}: must be {least} or more")
+            raise UserError(f"--{flag}={','.join(map(str, numbers))}: must be {least} or more")
     if not study.workdir:
-        raise ValueError("--workdir is missing: the folder of the study, in which every run gets its own")
+        raise UserError("--workdir is missing: the folder of the study, in which every run gets its own")
     if not changes:
-        raise ValueError("there is nothing to compare: give at least one --change='NAME: --flag=value' (see --help)")
+        raise UserError("there is nothing to compare: give at least one --change='NAME: --flag=value' (see --help)")
     if len(set(study.seeds)) < len(study.seeds):
-        raise ValueError(f"--seeds={','.join(map(str, study.seeds))}: a seed is named twice")
+        raise UserError(f"--seeds={','.join(map(str, study.seeds))}: a seed is named twice")
     base = Experiment(**{field.name: getattr(study, field.name) for field in dataclasses.fields(Experiment)})
     base, folders, made = runs.resolve(base), {}, {}
     for change in changes:
@@ -103,14 +104,14 @@ def plan(study: Study, changes: list[Change]) -> list[runner.Run]:
         folder = re.sub(r"[^a-z0-9._]+", "-", change.name.lower()).strip("-.") or "change"
         for other, (name, before) in folders.items():
             if other == folder:
-                raise ValueError(f"changes {name!r} and {change.name!r} would share the folder {folder}: rename one")
+                raise UserError(f"changes {name!r} and {change.name!r} would share the folder {folder}: rename one")
             if before == experiment:
-                raise ValueError(f"changes {name!r} and {change.name!r} are the same experiment: drop one")
+                raise UserError(f"changes {name!r} and {change.name!r} are the same experiment: drop one")
         folders[folder] = (change.name, experiment)
         try:
             steps_per_epoch = _check(experiment)
         except (ValueError, OSError) as error:
-            raise ValueError(f"change {change.name!r}: {error}") from error
+            raise UserError(f"change {change.name!r}: {error}") from error
         made[folder] = (change.name, experiment, steps_per_epoch)
     return [
         runner.Run(name, seed, _of_seed(experiment, folder, seed), steps_per_epoch)
@@ -123,13 +124,13 @@ def _changed(base, change):
     try:
         experiment = flags.change(base, change.flags)
     except flags.Error as error:
-        raise ValueError(f"change {change.name!r}: {error}") from error
+        raise UserError(f"change {change.name!r}: {error}") from error
     for flag, old, new, instead in (
         ("workdir", base.workdir, experiment.workdir, "every run has its own folder in the study's"),
         ("train.seed", 0, experiment.train.seed, "name the seeds with --seeds"),
     ):
         if old != new:
-            raise ValueError(f"change {change.name!r}: --{flag}={new} would have no effect: {instead}")
+            raise UserError(f"change {change.name!r}: --{flag}={new} would have no effect: {instead}")
     return runs.resolve(experiment)
 
 
@@ -137,9 +138,9 @@ def _check(experiment):
     """Steps of an epoch of an experiment that can start."""
     validate.check(experiment)
     if not experiment.data.records:
-        raise ValueError("--data.records is missing: the folder of the records")
+        raise UserError("--data.records is missing: the folder of the records")
     if not experiment.train.evaluate_epochs:
-        raise ValueError("--train.evaluate_epochs=0: a study compares evaluations; evaluate at least once")
+        raise UserError("--train.evaluate_epochs=0: a study compares evaluations; evaluate at least once")
     runs.check_start(experiment)
     data = tasks.build(experiment, info.load(experiment.data.records)).data()
     return data.steps_per_epoch
@@ -182,7 +183,7 @@ def _note(study, changes):
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         claim.close()
-        raise ValueError(f"another study is running in {workdir}: wait for it, or choose another --workdir") from error
+        raise UserError(f"another study is running in {workdir}: wait for it, or choose another --workdir") from error
     lines = [f"--change={change.name}: {shlex.join(change.flags)}\n" for change in changes]
     with files.write(workdir / FLAGFILE) as file:
         file.write(f"# To go on: python -m tfrecog.study --flagfile={workdir / FLAGFILE}\n")

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tfrecog import evaluate, tasks
 from tfrecog.cli import flags, out_of_memory, signals, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, read
 from tfrecog.data import info as dataset
@@ -64,9 +65,9 @@ def make(options: Machines) -> str:
     """Trains the SVMs, makes the run and returns a report; ValueError or CheckpointError say what to do."""
     validate.check(options)
     if options.task != "detection" or options.detector.box.scores == "svm":
-        raise ValueError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
+        raise UserError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
     if not options.data.records:
-        raise ValueError("--data.records is missing: the folder of the records that the run was trained on")
+        raise UserError("--data.records is missing: the folder of the records that the run was trained on")
     hard_negative_svm.check_installed()
     out = derived.free(options.out)
     task, model, _, path, step = evaluate.restore(options, options.checkpoint)
@@ -118,10 +119,10 @@ def _positives(model, options, info, most):
         if i < MEASURED:
             norms.append(np.linalg.norm(example.features, axis=1))
     if not of:
-        raise ValueError(f"{options.data.records}: there is no object in {options.data.train_split!r} to learn from")
+        raise UserError(f"{options.data.records}: there is no object in {options.data.train_split!r} to learn from")
     norm = float(np.mean(np.concatenate(norms)))
     if not norm:
-        raise ValueError("all features are 0: the run has not learned, or its units are dead")
+        raise UserError("all features are 0: the run has not learned, or its units are dead")
     return norm, dict(sorted(of.items()))
 
 

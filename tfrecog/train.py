@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# All of them now: a command of days must not load a module in the middle that has changed since it began.
 from tfrecog import evaluate, tasks
 from tfrecog.cli import flags, out_of_memory, validate
 from tfrecog.cli import signals as interruption
+
+# All of them now: a command of days must not load a module in the middle that has changed since it began.
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info, read
 from tfrecog.data.batches import Data, in_calls
@@ -32,10 +34,10 @@ from tfrecog.training.step import State, TrainStep
 from tfrecog.training.tensorboard_images import inputs
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(UserError):
     """A loss term or the gradient is infinite or not a number; the weights have stayed as they were."""
 
-    EXIT_STATUS = 3  # of the command, so that a study can tell it from what another try may mend
+    status = Status.NOT_FINITE
 
 
 def run(
@@ -192,7 +194,7 @@ def _check_divisible(experiment, count):
         if parts > 1:
             what = f"--train.accumulation={parts} equal parts on each of {what}"
         unit = count * parts
-        raise ValueError(
+        raise UserError(
             f"--data.batch_size={size} does not divide into {what}; the nearest that do: "
             f"{max(unit, size // unit * unit)} and {(size // unit + 1) * unit}"
         )
@@ -229,7 +231,7 @@ def prepare(experiment: Experiment) -> tuple:
     validate.check(experiment)
     for flag, value in (("data.records", experiment.data.records), ("workdir", experiment.workdir)):
         if not value:
-            raise ValueError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
+            raise UserError(f"--{flag} is missing: the folder of the {'records' if flag[0] == 'd' else 'run'}")
     # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
     distribution.reserve(experiment.train.replicas)
     if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
@@ -282,7 +284,7 @@ def main() -> int:
         OSError,
     ) as error:
         print(f"\nerror: {error}", file=sys.stderr)
-        return error.EXIT_STATUS if isinstance(error, NonFiniteLoss) else 1
+        return error.status if isinstance(error, NonFiniteLoss) else 1
     except interruption.Stopped as stopped:
         print(f"\nstopped; to continue: python -m tfrecog.train --flagfile={experiment.workdir}/{folder.FLAGFILE}")
         return stopped.status

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from tfrecog.cli.errors import UserError
+
 
 class CannotWrite(OSError):
     """The system's reason, with the name of the file and what to do."""
@@ -43,7 +45,7 @@ def check(folder: str | Path, flag: str) -> None:
     path = Path(folder).absolute()
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{flag}: {there} is no folder that can be written to; choose another")
+        raise UserError(f"{flag}: {there} is no folder that can be written to; choose another")
 
 
 def umask() -> int:

@@ -4,11 +4,14 @@ import re
 
 import tensorflow as tf
 
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(UserError):
     """A device ran out of memory; the message says on what, and what to lower."""
+
+    status = Status.FAILED
 
 
 def in_training(error: tf.errors.OpError, batch: dict, experiment: Experiment, replicas: int) -> OutOfMemory:

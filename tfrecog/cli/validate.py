@@ -3,6 +3,7 @@
 import math
 
 from tfrecog.cli import flags, validate_detector, validate_unused
+from tfrecog.cli.errors import UserError
 from tfrecog.cli.validate_detector import SMALLEST_CROP
 from tfrecog.config import BackboneConfig, Experiment
 
@@ -99,7 +100,7 @@ def check(experiment: Experiment) -> None:
     if not wrong:
         wrong = _contradictions(values)
     if wrong:
-        raise ValueError("\n".join(f"--{flag}={_shown(values[flag])}: {reason}" for flag, reason in wrong.items()))
+        raise UserError("\n".join(f"--{flag}={_shown(values[flag])}: {reason}" for flag, reason in wrong.items()))
 
 
 def _reason(flag, value):

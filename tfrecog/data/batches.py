@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
 
@@ -51,7 +52,7 @@ def check_eval_split(experiment: Experiment, dataset: DatasetInfo) -> None:
     """ValueError if a run is to be evaluated on a split that there is not."""
     data = experiment.data
     if experiment.train.evaluate_epochs > 0 and data.eval_split not in dataset.splits:
-        raise ValueError(
+        raise UserError(
             f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
             "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
         )

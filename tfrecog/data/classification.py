@@ -7,6 +7,7 @@ seed [B, 2] of its randomness, valid [B], and label [B] int32 in 1..K; 0 in a re
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data import augment as augments
 from tfrecog.data import image, order, randaugment, read
 from tfrecog.data.parse import parse, parse_image
@@ -35,7 +36,7 @@ def labels_of(index, info, folder):
         fits = {"detection": boxes, "segmentation": info.label_maps} if not (number or info.image_labels) else {}
         flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
         there = " and ".join(["boxes"] * boxes + ["label maps"] * info.label_maps)
-        raise ValueError(
+        raise UserError(
             f"{folder}: {index.place(wrong[0])}: the image {what}, and so have {len(wrong) - 1:,} more. "
             + (f"The records have {there}: {flags} is for them. " if flags else "")
             + "--task=classification needs records with a class for each image: pipelines.imagenet, pipelines.digits "

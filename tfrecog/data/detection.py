@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data import image, instances, order, proposed, read
 from tfrecog.data.info import load as load_info
 from tfrecog.data.parse import parse
@@ -34,7 +35,7 @@ def training(config, info, index, *, masks, keypoints=False, proposals=False, se
     if proposals:
         proposed.check(config.records, info, index)
     if (masks and not info.masks) or (keypoints and not info.keypoints):
-        raise ValueError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
+        raise UserError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
     groups = _training_groups(config, index, keypoints)
     per_epoch = groups.steps(config.batch_size)
     batches_of = order.shuffled(groups, config.batch_size, seed)
@@ -91,7 +92,7 @@ def _training_groups(config, index, keypoints):
         needed = " with a box" * config.skip_empty
         if keypoints and len(training_rows(index, config)):
             needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
-        raise ValueError(f"{config.records}: the split has no image{needed} to train on{_other_task(config.records)}")
+        raise UserError(f"{config.records}: the split has no image{needed} to train on{_other_task(config.records)}")
     sizes = np.stack([index.height, index.width], axis=-1)[rows]
     short, long = max(config.short_side), config.long_side
     resized = image.target_size(sizes, short, long, config.size_rounding)
@@ -178,7 +179,7 @@ def _labels(record, row, info, index):
     )
 
     def refuse(row, filename, labels):
-        raise ValueError(
+        raise UserError(
             f"{index.place(int(row))}: image {filename.decode()!r} has objects of the labels "
             f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
             "records again."

@@ -15,6 +15,7 @@ from absl import logging
 from tqdm import tqdm
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import info
 from tfrecog.data.example import Example
 from tfrecog.data.records import PROPOSAL
@@ -26,8 +27,10 @@ COLUMNS |= {name: np.int32 for name in ("height", "width", "instances", "keypoin
 YOUNGER = {"keypoints", "label", "proposals"}  # columns that older indices lack
 
 
-class CorruptRecord(ValueError):
+class CorruptRecord(UserError):
     """A record that cannot be read: the message names shard, record, byte and remedy."""
+
+    status = Status.FAILED
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def load(folder, split, needs=()):
     """
     splits = info.load(folder).splits
     if split not in splits:
-        raise ValueError(f"{folder} has no split {split!r}; it has {sorted(splits)}")
+        raise UserError(f"{folder} has no split {split!r}; it has {sorted(splits)}")
     shards = splits[split].shards
     paths = [Path(folder) / name for name in shards]
     missing = [path.name for path in paths if not path.is_file()]
@@ -162,7 +165,7 @@ def _facts(record, shard):
     features = Example.FromString(record).features.feature
     height, width = (features[f"image/{side}"].int64_list.value[:1] for side in ("height", "width"))
     if not height or not width:
-        raise ValueError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
+        raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
     boxes = len(features["image/object/bbox/ymin"].float_list.value)
     crowd = np.array([*features["image/object/is_crowd"].int64_list.value, *[0] * boxes][:boxes], bool)
     visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)

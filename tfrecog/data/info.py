@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
@@ -17,8 +18,10 @@ FILE = "dataset.json"
 DEFAULT_SIGMA = 0.05
 
 
-class UnknownLabel(ValueError):
+class UnknownLabel(UserError):
     """A record has a label that no category has."""
+
+    status = Status.FAILED
 
 
 @dataclass(frozen=True)
@@ -113,20 +116,20 @@ def load(folder):
     try:
         return _from_json(json.loads(path.read_text(encoding="utf-8")))
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no number
-        raise ValueError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
+        raise UserError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
 
 
 def sigmas(folder):
     """Sigmas [J] of the keypoints of a folder of records, for OKS; a ValueError says what is missing and what to do."""
     path, info = Path(folder) / FILE, load(folder)
     if not info.keypoints:
-        raise ValueError(
+        raise UserError(
             f"{path} has no keypoints, which --detector.keypoints needs: build the records from annotations with "
             "keypoints, or set --nodetector.keypoints"
         )
     if not info.keypoint_sigmas:
         usual = default_sigmas(info.keypoints)
-        raise ValueError(
+        raise UserError(
             f"{path} has no keypoint_sigmas, without which the AP of keypoints (OKS) is undefined. Add one for each of "
             f'its {len(usual)} keypoints; pipelines.coco would write "keypoint_sigmas": {json.dumps(usual)}'
         )
@@ -170,13 +173,13 @@ def check_same(folder, info):
             before, now = tuple(map(_uncoloured, before)), tuple(map(_uncoloured, now))
         if before != now:
             only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
-            raise ValueError(
+            raise UserError(
                 f"{path} has splits {sorted(old.splits)} with other {what}: only there {only[0][:5]}, only here "
                 f"{only[1][:5]} (or in another order). The splits of a folder share their {what}; use another folder."
             )
     before, now = old.keypoint_sigmas, info.keypoint_sigmas
     if before and now and before != now:  # Older files have none.
-        raise ValueError(
+        raise UserError(
             f"{path} has splits {sorted(old.splits)} with the keypoint_sigmas {list(before)}, not {list(now)}. The "
             "splits of a folder share them: give the same here, or correct those in the file first."
         )
@@ -233,7 +236,7 @@ def _from_json(tree):
 
     keypoints, sigmas = tuple(tree.get("keypoints", ())), tuple(map(float, tree.get("keypoint_sigmas", ())))
     if sigmas and (len(sigmas) != len(keypoints) or not all(0 < sigma < float("inf") for sigma in sigmas)):
-        raise ValueError(f"keypoint_sigmas are not {len(keypoints)} positive numbers, one for each keypoint: {sigmas}")
+        raise UserError(f"keypoint_sigmas are not {len(keypoints)} positive numbers, one for each keypoint: {sigmas}")
     return DatasetInfo(
         categories=tuple(_category(category) for category in tree["categories"]),
         splits={name: _split(split) for name, split in tree["splits"].items()},

@@ -3,6 +3,7 @@
 import numpy as np
 from absl import logging
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data.index import Index
 from tfrecog.data.info import DatasetInfo
 
@@ -13,7 +14,7 @@ def check(folder: str, info: DatasetInfo, index: Index) -> None:
     if info.proposals and not none:
         return
     what = f"not one of the {len(index):,} records of the split has any" if info.proposals else "there are none"
-    raise ValueError(
+    raise UserError(
         f"{folder} has no proposals, which --detector.proposals=record needs ({what}): add them to each split with "
         f"`python -m pipelines.proposals --data={folder} --split=... --out=...` and give its --out as --data.records, "
         "or let the detector find its own with --detector.proposals=rpn"

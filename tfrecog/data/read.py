@@ -8,12 +8,15 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import image, records
 from tfrecog.data import index as indices
 
 
-class InputError(ValueError):
+class InputError(UserError):
     """A batch cannot be made; the message names the record and what to do."""
+
+    status = Status.FAILED
 
 
 def in_words(batches: Iterable[dict]) -> Iterator[dict]:
@@ -27,7 +30,7 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
         except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.OutOfRangeError) as error:
             text = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
             text = re.sub(r"^\{\{function_node .*?\}\} ", "", text)
-            ours = re.search(r"\b(?:ValueError|CorruptRecord): (.*)", text, re.DOTALL)
+            ours = re.search(r"\b(?:ValueError|UserError|CorruptRecord): (.*)", text, re.DOTALL)
             ours = ours or re.fullmatch(r"assertion failed: \[(.*)\]\s*", text, re.DOTALL)
             raise InputError((ours[1] if ours else text).strip()) from error
         yield batch
@@ -151,7 +154,7 @@ def picture_of(folder, index, row, record, damaged=None, window=None):
             f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
         )
         if damaged is None:
-            raise ValueError(problem)
+            raise UserError(problem)
         damaged.report(int(row), problem)
         return np.zeros([*(window[0][2:] if window else stated), 3], np.uint8), False
 

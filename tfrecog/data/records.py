@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data.example import Example
 from tfrecog.ops.rle import of_mask as to_runs
 from tfrecog.ops.rle import to_mask as from_runs
@@ -252,11 +253,11 @@ def _check(record):
     columns |= {"difficult": record.difficult, "truncated": record.truncated, "poses": record.poses}
     for name, column in columns.items():
         if column is not None and len(column) != n:
-            raise ValueError(f"record of {record.filename!r}: {n} labels but {len(column)} {name}")
+            raise UserError(f"record of {record.filename!r}: {n} labels but {len(column)} {name}")
     for i, runs in enumerate(record.masks or []):
         if np.sum(runs) != record.height * record.width:
             size = f"{record.height} x {record.width}"
-            raise ValueError(f"record of {record.filename!r}: the runs of mask {i} do not add up to the {size} image")
+            raise UserError(f"record of {record.filename!r}: the runs of mask {i} do not add up to the {size} image")
 
 
 def _png(mask):

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data import image, order, read, records
 from tfrecog.data import index as indices
 from tfrecog.data.parse import parse_image
@@ -28,7 +29,7 @@ def check(info, folder):
     """ValueError if the records in a folder have no label maps."""
     if not info.label_maps:
         fits = " These have a class for each image: --task=classification." if info.image_labels else ""
-        raise ValueError(
+        raise UserError(
             f"{folder} holds no label maps, which --task=segmentation needs: pipelines.segmentation, pipelines.tfds, "
             f"pipelines.coco (with --label_maps=voc) and pipelines.scenes (with --label_maps) write them.{fits}"
         )
@@ -129,7 +130,7 @@ def _labels(png, size, info, folder, index, row, filename):
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         what = str(error) if isinstance(error, ValueError) else f"cannot be decoded ({error})"
         shard = os.path.join(folder, index.shards[index.shard[int(row)]])
-        raise ValueError(
+        raise UserError(
             f"{index.place(int(row))}: the label map of image {filename!r} {what}. Repair it in the source "
             f"(`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
         ) from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import image as images
 from tfrecog.data import records
@@ -71,7 +72,7 @@ class Subject:
             try:
                 self._propose = kinds.of_words(self.info.proposals)
             except ValueError as error:
-                raise ValueError(f"{error}; or move those of the records as the images: --proposals=moved") from error
+                raise UserError(f"{error}; or move those of the records as the images: --proposals=moved") from error
 
         @tf.function(reduce_retracing=True)
         def run(batch):

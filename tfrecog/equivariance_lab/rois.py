@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.drawing import figures
 from tfrecog.equivariance_lab.detection import Seen, Subject, ious
 from tfrecog.equivariance_lab.measure import Row, unchanged
@@ -113,7 +114,7 @@ def of_run(subject: Subject, samples: Sequence[Sample], shifts: Sequence[float])
                 total[0] += float(np.sum(values))
                 total[1] += len(values)
     if not sums:
-        raise ValueError(
+        raise UserError(
             f"--min_score={subject.min_score:g}: the run detects nothing in these images; give a lower one, or others"
         )
     return [Row("rois of the run", shift, name, total / count) for (shift, name), (total, count) in sums.items()]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import classification, index, info, proposed, records, segmentation
 from tfrecog.data import image as images
@@ -25,7 +26,7 @@ def of_records(experiment: Experiment, names: tuple[str, ...], most: int) -> Ite
     folder, split = experiment.data.records, experiment.data.eval_split
     dataset, rows = info.load(folder), index.load(folder, split)
     if dataset.names != names:
-        raise ValueError(
+        raise UserError(
             f"--data.records={folder}: its {len(dataset.names)} classes are not the {len(names)} of the run, in its "
             "order; give records of those, or photos: --images='photos/*.jpg'"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import classification, index, info, records
 from tfrecog.evaluations import confusion, mistakes, report
@@ -33,7 +34,7 @@ def evaluate(
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
     if not len(where):
-        raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
+        raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     labels = classification.labels_of(where, dataset, data.records)
     evaluator, worst, clock = Evaluator(dataset.num_classes), mistakes.Mistakes(), predictor.Clock()
     size = predictor.batch_size(data.eval_batch_size, strategy)

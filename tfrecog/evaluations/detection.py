@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment, OutputConfig
 from tfrecog.data import detection, image, index, info, proposed, records
 from tfrecog.evaluations import errors, precision_recall, report
@@ -39,7 +40,7 @@ def evaluate(
     dataset, on_record = info.load(folder), experiment.detector.proposals == "record"
     where = index.load(folder, split, ["proposals"] * on_record)
     if not len(where):
-        raise ValueError(f"split {split!r} of {folder} has no image to evaluate on")
+        raise UserError(f"split {split!r} of {folder} has no image to evaluate on")
     if on_record and show:  # A training says it once, when it starts.
         proposed.report(folder, split, where)
     evaluators, clock = _evaluators(experiment, dataset, folder), predictor.Clock()

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, records, segmentation
 from tfrecog.evaluations import confusion, report, worst
@@ -38,7 +39,7 @@ def evaluate(
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     segmentation.check(dataset, data.records)
     if not len(where):
-        raise ValueError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
+        raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     evaluator, failures, clock = Evaluator(dataset.num_classes), worst.Worst(), predictor.Clock()
     ignored = 0
     batches = segmentation.evaluation(data, where, predictor.batch_size(data.eval_batch_size, strategy))
@@ -58,7 +59,7 @@ def evaluate(
             progress.update()
     numbers, table = evaluator.summarize(), evaluator.table(dataset.names)
     if not numbers:
-        raise ValueError(f"split {data.eval_split!r} of {data.records}: not one pixel counts; all are void")
+        raise UserError(f"split {data.eval_split!r} of {data.records}: not one pixel counts; all are void")
     if out:
         title = f"{data.eval_split}: {len(where):,} images, mean IoU {100 * numbers['mean_iou']:.1f} %"
         confusion.write(Path(out), evaluator.confusion, dataset.names, title, pixels=evaluator.pixels)

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 LARGEST = 65500  # side of a JPEG
@@ -62,7 +63,7 @@ def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Pa
     images = {path.resolve() for path in paths}
     overwritten = next((picture for picture in pictures if picture.resolve() in images), None)
     if overwritten:
-        raise ValueError(
+        raise UserError(
             f"--out={out}: {overwritten} is one of the images and would be overwritten; choose another folder"
         )
     return pictures

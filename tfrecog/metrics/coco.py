@@ -13,6 +13,7 @@ from pycocotools import mask as pycocotools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tfrecog.cli.errors import UserError
 from tfrecog.metrics import rle
 from tfrecog.metrics.coco_rows import results, to_xyv, to_xywh
 
@@ -67,7 +68,7 @@ class Evaluator:
         masks = None
         if self.masks:
             if record.masks is None:
-                raise ValueError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
+                raise UserError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
             masks = [rle.compress(runs, record.height, record.width) for runs in record.masks]
         keypoints = None
         if "keypoint" in self.kinds:
@@ -75,7 +76,7 @@ class Evaluator:
             # Without any, none is labelled, as for training.
             keypoints = np.zeros(shape) if record.keypoints is None else np.asarray(record.keypoints, float)
             if len(record.labels) and keypoints.shape != shape:
-                raise ValueError(
+                raise UserError(
                     f"{record.filename!r} has {keypoints.shape[1]} keypoints an object, and there are {shape[1]} "
                     "sigmas; build the records again"
                 )
@@ -127,7 +128,7 @@ class Evaluator:
         if strangers:
             raise ValueError(f"{len(strangers)} images with detections have no ground truth, such as {strangers[0]}")
         if not self._truth:
-            raise ValueError("there is no image to evaluate on")
+            raise UserError("there is no image to evaluate on")
         labels = np.concatenate([truth["labels"][~truth["crowd"]] for truth in self._truth.values()])
         table = [
             {"name": category.name, "id": category.id, "instances": int(np.sum(labels == label))}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.metrics import voc_errors
 from tfrecog.metrics.voc_matching import Truth, Verdict, judge
 
@@ -91,7 +92,7 @@ class Evaluator:
         labels, crowd = np.asarray(record.labels, int).reshape(-1), np.asarray(record.crowd, bool).reshape(-1)
         strangers = labels[(labels < 1) | (labels > len(self.categories))]
         if len(strangers):
-            raise ValueError(f"{record.filename!r} has an object of label {strangers[0]}, not in 1..{self._highest}")
+            raise UserError(f"{record.filename!r} has an object of label {strangers[0]}, not in 1..{self._highest}")
         difficult = np.zeros(len(labels), bool) if record.difficult is None else np.asarray(record.difficult, bool)
         truth = Truth(np.asarray(record.boxes, float).reshape(-1, 4), labels, difficult & ~crowd, crowd)
         self._objects += np.bincount(labels[truth.counts], minlength=self._highest + 1)
@@ -107,7 +108,7 @@ class Evaluator:
             raise ValueError(f"detections of image {key} were added twice")
         boxes, scores = np.asarray(boxes, float).reshape(-1, 4), np.asarray(scores, float).reshape(-1)
         if np.isnan(scores).any() or np.isnan(boxes).any():
-            raise ValueError(f"a detection of image {key} has a score or a box that is not a number: no rank is right")
+            raise UserError(f"a detection of image {key} has a score or a box that is not a number: no rank is right")
         labels = np.asarray(labels, int).reshape(-1)
         if np.any((labels < 1) | (labels > self._highest)):
             raise ValueError(f"a detection of image {key} has a label that is not in 1..{self._highest}")
@@ -131,7 +132,7 @@ class Evaluator:
             one = next(iter(self._found))
             raise ValueError(f"{len(self._found)} images with detections have no ground truth, such as {one}")
         if not self._images:
-            raise ValueError("there is no image to evaluate on")
+            raise UserError("there is no image to evaluate on")
         columns = list(zip(*(self._judged[key] for key in sorted(self._judged)), strict=True))
         labels, scores, verdicts = map(np.concatenate, columns) if columns else np.zeros([3, 0])
         order = np.argsort(-scores, kind="stable")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 from tfrecog.proposals import selective_search
 from tfrecog.proposals.selective_search import DEFAULT, Options
 
@@ -44,12 +45,12 @@ def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
         try:
             selective_search.opencv()
         except ModuleNotFoundError as error:
-            raise ValueError(str(error)) from error
+            raise UserError(str(error)) from error
         return lambda image: selective_search.propose(image, options)
     if method == "grid":
         options = _options(words, rest)
         return lambda image: grid(image.shape[0], image.shape[1], options)
-    raise ValueError(
+    raise UserError(
         f"the proposals of the run's records ({words!r} in its dataset.json) were not made from the pictures alone, so "
         "there are none for other pictures. Put those into records, add their proposals with `python -m "
         "pipelines.proposals --method=file --file=...` and run tfrecog.evaluate; or train with proposals of selective "
@@ -65,7 +66,7 @@ def _options(words, assignments, **known) -> Options:
         if options.mode not in selective_search.SPACES:
             raise ValueError(options.mode)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"dataset.json: proposals {words!r} are not words of pipelines.proposals ({error})") from error
+        raise UserError(f"dataset.json: proposals {words!r} are not words of pipelines.proposals ({error})") from error
     return options
 
 
@@ -148,9 +149,9 @@ def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
             of = np.repeat(names, counts)[bad]
             raise ValueError(f"{len(of)} boxes or scores are not finite, such as one of {str(of[0])!r}")
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: there is no such file") from error
+        raise UserError(f"{path}: there is no such file") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is no file of proposals: {error}. It needs names [n], sizes [n, 2], counts [n], boxes [m, 4] and "
             "scores [m]; `python -m tfrecog.propose` writes such files"
         ) from error

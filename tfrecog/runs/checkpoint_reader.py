@@ -11,11 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
+
 PREFIX = "variables"  # of the names of the files
 AVERAGES = "averages"  # the section of `tfrecog.averages`, keyed as `model` is
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
     """A checkpoint cannot be written, read, or given to this model; the message says what to do."""
 
 

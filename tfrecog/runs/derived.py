@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from tfrecog.cli import files, flags
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
 from tfrecog.runs import checkpoints
@@ -17,10 +18,10 @@ from tfrecog.runs import folder as runs
 def free(folder: str, flag: str = "out") -> Path:
     """The path of a new run's folder; ValueError if there is something."""
     if not folder:
-        raise ValueError(f"--{flag} is missing: the folder of the run to make")
+        raise UserError(f"--{flag} is missing: the folder of the run to make")
     out = Path(folder).expanduser().resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--{flag}={folder} is not an empty folder; delete it, or choose another")
+        raise UserError(f"--{flag}={folder} is not an empty folder; delete it, or choose another")
     return out
 
 
@@ -40,7 +41,7 @@ def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: k
         out.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     except OSError as error:
-        raise ValueError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error
+        raise UserError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error
     try:
         checkpoints.save(draft, step, model, None, keep=1)
         dataset.save(draft, info)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfrecog.cli import files, flags, validate_unused
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.models.backbones import keras_weights
@@ -91,7 +92,7 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
     """
     workdir = Path(experiment.workdir)
     if (workdir / IMPORTED).is_file():
-        raise ValueError(
+        raise UserError(
             f"--workdir={workdir} holds imported weights, which stay as they are. To train on from them, name another "
             f"folder and start from this one: --workdir=RUN --train.start_from={workdir} (for other classes with "
             "--train.skip_mismatched); configs/finetune/ has recipes"
@@ -108,7 +109,7 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
         (workdir / dataset.FILE).unlink(missing_ok=True)
         dataset.save(workdir, info)  # So that later commands know the classes where the records are not at hand.
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"--workdir={workdir}: cannot write there ({error.strerror}); choose a folder that can be written to, and "
             "has room"
         ) from error
@@ -121,7 +122,7 @@ def _claim(workdir):
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         claim.close()
-        raise ValueError(
+        raise UserError(
             f"another process is training in {workdir}: wait for it, end it, or choose another --workdir"
         ) from error
     return claim
@@ -138,7 +139,7 @@ def check_start(experiment: Experiment) -> None:
         return  # Whether all that is frozen is there shows when the weights are read.
     if experiment.task == "classification":
         if experiment.classifier.norm == "frozen":
-            raise ValueError(
+            raise UserError(
                 "--classifier.norm=frozen: what is frozen must have learned before, and this run starts from random "
                 "weights. Name others with --train.start_from=RUN, or train from scratch with --classifier.norm=batch"
             )
@@ -156,7 +157,7 @@ def check_start(experiment: Experiment) -> None:
     if frozen or heads:
         frozen += [f"--detector.{head}.norm=frozen" for head in heads]
         instead += [f"--detector.{head}.norm=group" for head in heads]
-        raise ValueError(
+        raise UserError(
             f"{' and '.join(frozen)}: what is frozen must have learned before, and this run starts it from random "
             f"weights. Name others with --train.start_from=RUN{file}, or train from scratch with {' '.join(instead)}"
         )
@@ -200,7 +201,7 @@ def _check_same(workdir, experiment, info):
     try:
         before = flags.load(Experiment(), workdir / FLAGFILE)
     except flags.Error as error:
-        raise ValueError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
+        raise UserError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
     differences = flags.differences(before, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
     if experiment.schedule.shape in ("cosine", "poly") and "schedule.epochs" in differences:
@@ -208,7 +209,7 @@ def _check_same(workdir, experiment, info):
     if "data.records" in changed and (workdir / dataset.FILE).is_file() and dataset.load(workdir) == info:
         del changed["data.records"]  # The same records in another place.
     if changed:
-        raise ValueError(
+        raise UserError(
             f"{workdir} holds a run with other flags:\n{listing(changed)}\n"
             f"Start a new run with another --workdir, or continue this one with its own values:\n"
             f"  python -m tfrecog.train --flagfile={workdir / FLAGFILE}"
@@ -235,7 +236,7 @@ def _check_same_records(workdir, experiment, info):
         compared.append(("pixels of each class", *(one.pixels if one else () for one in facts)))
     for what, old, new in compared:
         if old != new:
-            raise ValueError(
+            raise UserError(
                 f"the records in {experiment.data.records} are not those that {workdir} was begun with: other {what} "
                 f"in {split!r} ({_short(old)} then, {_short(new)} now). Start a new run with another --workdir, from "
                 f"these weights if you like: --train.start_from={workdir}"

@@ -4,6 +4,8 @@ import functools
 
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
+
 
 @functools.cache  # Two strategies of the same devices would get into each other's collective operations.
 def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
@@ -11,7 +13,7 @@ def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if replicas > len(gpus):
-            raise ValueError(f"--train.replicas={replicas}: this machine has {len(gpus)} GPUs; use 0 for all of them")
+            raise UserError(f"--train.replicas={replicas}: this machine has {len(gpus)} GPUs; use 0 for all of them")
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas or len(gpus))])
     reserve(replicas)
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas or 1)])
@@ -38,7 +40,7 @@ def reserve(replicas: int) -> None:
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
     except RuntimeError as error:
-        raise ValueError(f"--train.replicas={replicas}: TensorFlow has already begun with fewer CPU devices") from error
+        raise UserError(f"--train.replicas={replicas}: TensorFlow has already begun with fewer CPU devices") from error
 
 
 def share(strategy: tf.distribute.Strategy, batch: dict) -> dict:

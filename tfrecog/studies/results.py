@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 from tfrecog.drawing import figures
 from tfrecog.evaluations.report import METRICS
 from tfrecog.studies.runner import Run
@@ -43,7 +44,7 @@ def collect(planned: Sequence[Run], metrics: Sequence[str], last: int) -> list[R
         if state == "finished" and not all(curves[metric] or metric in times for metric in metrics):
             missing = [metric for metric in metrics if not curves[metric] and metric not in times]
             measured = ", ".join(sorted(evaluations | times))
-            raise ValueError(f"--metric={missing[0]}: {run.workdir} measured {measured}")
+            raise UserError(f"--metric={missing[0]}: {run.workdir} measured {measured}")
         results = {metric: float("nan") for metric in metrics}
         if state == "finished":
             for metric in metrics:

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from tfrecog.cli import files, flags
 from tfrecog.cli import signals as interruption
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.runs import checkpoints, folder
-from tfrecog.train import NonFiniteLoss
 from tfrecog.training import schedules
 
 OUTCOME, GIVEN, LOG = "outcome.json", "given.flags", "train.log"
@@ -74,7 +74,7 @@ class Run:
         changed = self._differences() - folder.MAY_DIFFER
         if before and changed:
             differences = flags.differences(before, self.experiment)
-            raise ValueError(
+            raise UserError(
                 f"{self.workdir} holds a run of {self.change!r} with other flags:\n"
                 f"{folder.listing({flag: differences[flag] for flag in sorted(changed)})}\n"
                 "Give the change another name, the study another --workdir, or remove that folder"
@@ -85,7 +85,7 @@ class Run:
         try:
             return flags.load(Experiment(), path) if path.is_file() else None
         except flags.Error as error:
-            raise ValueError(f"{path} is not of this version: {error}; use another --workdir") from error
+            raise UserError(f"{path} is not of this version: {error}; use another --workdir") from error
 
     def _differences(self):
         """Flags in which the run that its folder holds differs from this one."""
@@ -146,7 +146,7 @@ def _verdict(status, log):
         name = signal.Signals(-status).name
         return "failed", f"killed by {name}" + ", perhaps for want of memory" * (name == "SIGKILL")
     last = errors[-1] if errors else (log.strip().splitlines() or ["it said nothing"])[-1]
-    return "diverged" if status == NonFiniteLoss.EXIT_STATUS else "failed", last
+    return "diverged" if status == Status.NOT_FINITE else "failed", last
 
 
 def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] = lambda run: None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data.info import Category
 
 
@@ -57,7 +58,7 @@ def label_of(trained: Sequence[Category], there: Sequence[Category]) -> list[int
     places = [place.get(category.key, place.get(category.name)) for category in there]
     unknown = [category.name for category, known in zip(there, places, strict=True) if known is None]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"the records have {len(unknown)} classes that the run was not trained on: {_few(unknown)}. It knows "
             f"{len(trained)}: {_few([category.name for category in trained])}. Evaluate on records of those, or "
             "fine-tune it on these first (--train.start_from=RUN --train.skip_mismatched)"
@@ -65,7 +66,7 @@ def label_of(trained: Sequence[Category], there: Sequence[Category]) -> list[int
     times = Counter(places)
     twice = [category.name for category, known in zip(there, places, strict=True) if times[known] > 1]
     if twice:
-        raise ValueError(f"the records have several classes that are one to the run: {_few(twice)}; rename them")
+        raise UserError(f"the records have several classes that are one to the run: {_few(twice)}; rename them")
     labels = [0] * len(trained)
     for label, known in enumerate(places, 1):
         labels[known] = label

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog import losses
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, info, proposed, read
 from tfrecog.data.batches import Data, check_eval_split, describe
@@ -35,19 +36,19 @@ class Detection:
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):
         self.experiment, self.config, self.info = experiment, experiment.detector, dataset
         if self.config.masks and not dataset.masks:
-            raise ValueError(
+            raise UserError(
                 f"{experiment.data.records} holds no masks, which --detector.masks needs: build the records with "
                 "masks, or set --nodetector.masks for boxes alone"
             )
         if self.config.keypoints and not dataset.keypoints:
-            raise ValueError(
+            raise UserError(
                 f"{experiment.data.records} holds no keypoints, which --detector.keypoints needs: build the records "
                 "with keypoints (of COCO: person_keypoints_*.json), or set --nodetector.keypoints"
             )
 
         by_oks = self.config.keypoints and self.config.keypoint.decode == "expected_oks"
         if by_oks and not dataset.keypoint_sigmas:
-            raise ValueError(
+            raise UserError(
                 f"{experiment.data.records} has no keypoint_sigmas in dataset.json, which "
                 "--detector.keypoint.decode=expected_oks needs: add them there, or decode by the peak"
             )
@@ -73,7 +74,7 @@ class Detection:
     def data(self) -> Data:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
         if self.config.box.scores == "svm":
-            raise ValueError(
+            raise UserError(
                 "--detector.box.scores=svm: SVMs do not learn by gradients. Train with softmax, and then make such a "
                 "run of it: python -m tfrecog.svm --flagfile=RUN/experiment.flags --out=RUN_SVM"
             )

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog import losses
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import image, index, read, segmentation
 from tfrecog.data.batches import Data, check_eval_split, describe
@@ -27,7 +28,7 @@ class Segmentation:
         self.experiment, self.config, self.info = experiment, experiment.segmenter, dataset
         given = len(self.config.class_weights)
         if given not in (0, dataset.num_classes):
-            raise ValueError(
+            raise UserError(
                 f"--segmenter.class_weights has {given} weights, and {experiment.data.records} has "
                 f"{dataset.num_classes} classes: {', '.join(dataset.names[:30])}"
             )
@@ -40,7 +41,7 @@ class Segmentation:
         data = self.experiment.data
         pixels = np.array(self.info.splits[data.train_split].pixels[1:], np.float64)
         if not pixels.any():
-            raise ValueError(
+            raise UserError(
                 f"--segmenter.class_balance={self.config.class_balance:g}: dataset.json of {data.records} does not say "
                 f"how many pixels each class has in {data.train_split!r}. Build the records again, or give "
                 "--segmenter.class_weights (`python -m pipelines.check` prints some)"

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.ops.overlaps import pairwise_iou
 
 POSITIVE = 2.0  # times as much an error of an object counts, as in R-CNN's released code
@@ -17,7 +18,7 @@ MEMORY = 2**30  # bytes of the negatives of all classes together, and as many of
 def check_installed() -> None:
     """ValueError where scikit-learn is missing."""
     if importlib.util.find_spec("sklearn") is None:
-        raise ValueError("SVMs are trained by scikit-learn, which is not installed: pip install 'tfrecog[svm]'")
+        raise UserError("SVMs are trained by scikit-learn, which is not installed: pip install 'tfrecog[svm]'")
 
 
 def most(classes: int, width: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrecog.cli import signals
+from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.weights import tensors
@@ -28,7 +29,7 @@ def arrays(model: Detector, state: Mapping[str, np.ndarray]) -> dict[str, np.nda
     for name, expected in _PIXELS.items():
         found = np.ravel(state.get(name, expected))
         if found.shape != (3,) or not np.allclose(found, expected, atol=1e-3):
-            raise ValueError(
+            raise UserError(
                 f"the weights were trained with {name} {np.round(found, 3).tolist()}, and the zoo's ResNet-50 and -101 "
                 f"with {list(expected)} (BGR); other backbones are not supported"
             )
@@ -76,7 +77,7 @@ def _name(path: str) -> str:
         case ["keypoint", layer, leaf]:
             layer = "score_lowres" if layer == "deconv" else f"conv_fcn{layer.removeprefix('conv')}"
             return f"roi_heads.keypoint_head.{layer}.{PLAIN[leaf]}"
-    raise ValueError(f"detectron2 has no counterpart of {path}")
+    raise UserError(f"detectron2 has no counterpart of {path}")
 
 
 def _leaf(rest: list[str]) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from tfrecog import HOME, tasks
 from tfrecog.cli import files as atomic
 from tfrecog.cli import flags
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
 from tfrecog.runs import checkpoints
@@ -93,7 +94,7 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
     try:
         values = arrays_of(model, state)
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is not of --model={options.model}: {error}\nThe list of models: {prog} (without flags)"
         ) from error
     # Names are asked for where all else fits: a file of another network has another number of classes too.
@@ -134,7 +135,7 @@ def _chosen(name, models, prog):
     if name in models:
         return models[name]
     wanted = f"--model={name}: there is no such model" if name else "--model: choose one"
-    raise ValueError(
+    raise UserError(
         f"{wanted}. With the publisher's figures (percent):\n{listing(models)}\n"
         f"As in: {prog} --model={next(iter(models), 'NAME')} --out=weights/{next(iter(models), 'NAME')}"
     )
@@ -142,12 +143,12 @@ def _chosen(name, models, prog):
 
 def _free(folder, prog, model):
     if not folder:
-        raise ValueError(f"--out: name a folder for the run, as in {prog} --model={model} --out=weights/{model}")
+        raise UserError(f"--out: name a folder for the run, as in {prog} --model={model} --out=weights/{model}")
     out = Path(folder).expanduser().resolve()
     if out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"--out={folder}: the folder is not empty; delete it, or choose another")
+        raise UserError(f"--out={folder}: the folder is not empty; delete it, or choose another")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"--out={folder} is a file; choose a folder")
+        raise UserError(f"--out={folder} is a file; choose a folder")
     return out
 
 
@@ -158,23 +159,23 @@ def _with_classes(published, count, path, options):
         if count == expected:
             return published
         which = "the background too" if published.info.label_maps else "without the background"
-        raise ValueError(
+        raise UserError(
             f"{path} was trained on {count} classes, and the published {options.model} on {expected}: give the "
             f"{count} names with --classes=FILE, one a line, in the order of the outputs ({which})"
         )
     try:
         lines = Path(options.classes).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"--classes={options.classes} is not a text in UTF-8; save it as one") from error
+        raise UserError(f"--classes={options.classes} is not a text in UTF-8; save it as one") from error
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != count:
-        raise ValueError(
+        raise UserError(
             f"--classes={options.classes} has {len(names)} names, and {path} was trained on {count} classes (the "
             f"background is {'one of them' if published.info.label_maps else 'not one'})"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"--classes={options.classes} has {twice[0]!r} twice; classes need different names")
+        raise UserError(f"--classes={options.classes} has {twice[0]!r} twice; classes need different names")
     return published if tuple(names) == published.info.names else _of_names(published, names)
 
 
@@ -199,7 +200,7 @@ def _write(out, experiment, info, model, note):
         out.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     except OSError as error:
-        raise ValueError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error
+        raise UserError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error
     try:
         checkpoints.save(draft, 0, model, None, keep=1)
         dataset.save(draft, info)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
+
 _MOST = 20  # lines of a kind: of a file of another network nothing fits, and nobody reads hundreds
 
 
@@ -47,7 +49,7 @@ def match(
     if any(kinds.values()):
         lines = [line for problems in kinds.values() for line in problems[:_MOST]]
         counts = ", ".join(f"{len(problems)} {kind}" for kind, problems in kinds.items() if problems)
-        raise ValueError("the weights do not fit the model:\n  " + "\n  ".join(lines) + f"\nIn all: {counts}.")
+        raise UserError("the weights do not fit the model:\n  " + "\n  ".join(lines) + f"\nIn all: {counts}.")
     return values
 
 

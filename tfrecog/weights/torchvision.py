@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrecog.cli import signals
+from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.models.segmenter.fcn import Segmenter
@@ -95,7 +96,7 @@ def _name(path: str, model: Detector) -> str:
                 return f"roi_heads.keypoint_head.{2 * int(conv[4:]) - 2}.{PLAIN[leaf]}"
     except (KeyError, ValueError):
         pass  # What follows says more.
-    raise ValueError(
+    raise UserError(
         f"torchvision has no counterpart of {path} of this detector (--detector.neck={config.neck}, "
         f"--detector.backbone.name={config.backbone.name}, --detector.backbone.norm={config.backbone.norm})"
     )

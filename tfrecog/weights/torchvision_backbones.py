@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import mobilenet_v3
 
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -20,7 +21,7 @@ def resnet(path: str) -> str:
             if conv == "shortcut":
                 return prefix + (f"downsample.1.{BATCH_NORM[leaf]}" if norm else "downsample.0.weight")
             return prefix + (f"bn{conv[-1]}.{BATCH_NORM[leaf]}" if norm else f"{conv}.weight")
-    raise ValueError(f"torchvision's ResNet has no counterpart of {path}")
+    raise UserError(f"torchvision's ResNet has no counterpart of {path}")
 
 
 def mobilenet_v3_large(path: str) -> str:
@@ -35,7 +36,7 @@ def mobilenet_v3_large(path: str) -> str:
         case [block, part, *norm, leaf]:
             number = int(block.removeprefix("block"))
             return f"{number}.block.{_parts(number).index(part)}.{_convolution(norm, leaf)}"
-    raise ValueError(f"torchvision's MobileNetV3 has no counterpart of {path}")
+    raise UserError(f"torchvision's MobileNetV3 has no counterpart of {path}")
 
 
 def kernel(value: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.models.backbones.vgg import BLOCKS
 from tfrecog.models.classifier import Classifier
@@ -97,7 +98,7 @@ def _without_redundant_biases(state):
         elif mean in state and np.shape(state[mean]) == np.shape(state[bias]):
             state[mean] = np.asarray(state[mean]) - np.asarray(state.pop(bias))
     if problems:
-        raise ValueError("the weights do not fit the model:\n  " + "\n  ".join(problems))
+        raise UserError("the weights do not fit the model:\n  " + "\n  ".join(problems))
     return state
 
 

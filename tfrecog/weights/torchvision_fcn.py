@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.models.segmenter.fcn import Segmenter
 from tfrecog.weights import tensors, torchvision_backbones
@@ -60,4 +61,4 @@ def _name(path: str) -> str:
             return f"{_HEADS[head]}.1.{torchvision_backbones.BATCH_NORM[leaf]}"
         case ["head" | "aux" as head, "logits", leaf]:
             return f"{_HEADS[head]}.4.{torchvision_backbones.PLAIN[leaf]}"
-    raise ValueError(f"torchvision's FCN has no counterpart of {path}")
+    raise UserError(f"torchvision's FCN has no counterpart of {path}")

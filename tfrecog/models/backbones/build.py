@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig
 from tfrecog.models.backbones import keras_backbone, mobilenet_v3, resnet
 from tfrecog.models.backbones.alexnet import AlexNet
@@ -28,7 +29,7 @@ def build(config: BackboneConfig, last: int = 5, dilated: bool = False) -> keras
         return mobilenet_v3.MobileNetV3(config)
     if config.name in keras_backbone.NETWORKS:
         return keras_backbone.KerasBackbone(config, last)
-    raise ValueError(f"{config.name!r} is not a network that this version can build")
+    raise UserError(f"{config.name!r} is not a network that this version can build")
 
 
 def single(config: BackboneConfig, level: int) -> keras.layers.Layer:
@@ -39,7 +40,7 @@ def single(config: BackboneConfig, level: int) -> keras.layers.Layer:
     made = _with_conv5(config, centred=True) or build(config, last=level)
     # The last it makes: layers behind it would learn nothing.
     if made.strides.get(level) != 2**level or level != max(made.strides):
-        raise ValueError(
+        raise UserError(
             f"--detector.neck=single --detector.level={level}: {config.name} does not end with such a map; choose "
             "another level (4 or 5) or --detector.backbone.name"
         )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import keras
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig
 from tfrecog.models.backbones import build as backbone
 from tfrecog.models.backbones import resnet
@@ -36,7 +37,7 @@ def _fpn(config):
     network = backbone.build(config.backbone, last=5 if every else 1 + min(4, sizes))
     extra = 1 if every else sizes - len(network.strides)
     if extra < 0:
-        raise ValueError(
+        raise UserError(
             f"--detector.rpn.anchor_sizes names {sizes} sizes for the {len(network.strides)} levels of "
             f"{config.backbone.name}; give one each, and one more for the level above, or set "
             "--detector.rpn.every_size"
@@ -51,7 +52,7 @@ def _fpn(config):
 def _c4(config):
     """The map of stride 16 of a ResNet, with its last stage as the trunk (He et al. 2016)."""
     if config.backbone.name not in resnet.BLOCKS:
-        raise ValueError(
+        raise UserError(
             f"--detector.neck=c4 needs the res5 of a ResNet as its trunk, which {config.backbone.name} does "
             "not have; choose --detector.neck=fpn or another --detector.backbone.name"
         )

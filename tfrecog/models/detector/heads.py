@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BoxConfig, KeypointConfig, MaskConfig
 from tfrecog.models.backbones.resnet import Stage
 from tfrecog.models.layers import Conv, Dense
@@ -29,7 +30,7 @@ class DenseTrunk(keras.layers.Layer):
         self.narrow = [Dense(rank, use_bias=False, name=f"dense{i + 1}_svd") for i, rank in enumerate(config.svd)]
         self.dense = [Dense(config.trunk, activation="relu", name=f"dense{i + 1}") for i in range(config.layers)]
         if self.narrow and len(self.narrow) != len(self.dense):
-            raise ValueError(
+            raise UserError(
                 f"--detector.box.svd names {len(self.narrow)} ranks for --detector.box.layers={len(self.dense)}; give "
                 "one each"
             )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig, ProposalConfig
 from tfrecog.models.detector import family, rcnn_crops, rpn
 from tfrecog.models.detector.heads import BoxPredictor, KeypointHead, MaskHead
@@ -187,7 +188,7 @@ class Detector(keras.Model):
 def given(proposals):
     """Proposals [B, P, 4] of the records, and which of them are valid [B, P]: those that have an area."""
     if proposals is None:
-        raise ValueError("a detector without an RPN (--detector.proposals=record) needs proposals with its images")
+        raise UserError("a detector without an RPN (--detector.proposals=record) needs proposals with its images")
     return proposals, tf.reduce_all(proposals[..., 2:] > proposals[..., :2], axis=-1)
 
 

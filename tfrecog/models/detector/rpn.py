@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import ProposalConfig, RpnConfig
 from tfrecog.models.layers import Conv
 from tfrecog.ops import anchors, boxes, nms
@@ -48,7 +49,7 @@ def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, 
     together = config.every_size or len(levels) == 1
     sizes = [config.anchor_sizes] * len(levels) if together else config.anchor_sizes
     if len(sizes) != len(levels):
-        raise ValueError(
+        raise UserError(
             f"--detector.rpn.anchor_sizes names {len(sizes)} sizes for the {len(levels)} levels {levels}; give one each"
         )
     result = []

@@ -13,12 +13,16 @@ from typing import IO
 
 from tqdm import tqdm
 
+from tfrecog.cli.errors import Status, UserError
+
 _PIECE = 1 << 20  # bytes
 _PATIENCE = 30  # seconds without a byte
 
 
-class DownloadError(RuntimeError):
+class DownloadError(UserError):
     """A file cannot be had; the message says how to get it by hand."""
+
+    status = Status.FAILED
 
 
 def folder() -> Path:

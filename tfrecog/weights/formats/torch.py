@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.weights.formats import pickle_reader
 from tfrecog.weights.formats.pickle_reader import Array, Storage, View
 
@@ -21,7 +22,7 @@ AGAIN = "Delete it and download it again."
 EXPECTED = "Expected: torch's .pth (saved with torch.save), .safetensors, or detectron2's .pkl."
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """A file of weights cannot be read; the message names it and says what to do."""
 
 
