@@ -9,7 +9,8 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from . import quiet
+from tfrecog.runtime import quiet_tensorflow
+
 from .graph import Graph
 
 SIGNATURE = "serving_default"
@@ -23,17 +24,17 @@ def convert(graph: Graph) -> bytes:
     ValueError names what has no builtin operation.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with quiet.converter():
+        with quiet_tensorflow.converter():
             _save(graph, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
-            with quiet.converter():
+            with quiet_tensorflow.converter():
                 content = converter.convert()
         except Exception as error:  # The converter's own class is private to it.
             raise ValueError(_reason(str(error))) from error
     check(content)
-    with quiet.interpreter():  # It speaks of its delegate the first time only.
+    with quiet_tensorflow.interpreter():  # It speaks of its delegate the first time only.
         Interpreter(model_content=content).allocate_tensors()
     return content
 

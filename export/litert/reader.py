@@ -10,9 +10,10 @@ import numpy as np
 from tfrecog import config
 from tfrecog.cli import flags
 from tfrecog.proposals import methods
+from tfrecog.runtime import quiet_tensorflow
 
 from ..artifact import loading
-from . import preprocess, quiet
+from . import preprocess
 
 SIGNATURE, ABOUT = "serving_default", "tfrecog.json"
 # Our names of what a detector says.
@@ -151,7 +152,7 @@ def _interpreter(path, threads):
             "commands for TFLite files: 'tfrecog[tflite]')"
         ) from error
     try:
-        with quiet.interpreter():
+        with quiet_tensorflow.interpreter():
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:

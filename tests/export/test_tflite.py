@@ -26,7 +26,7 @@ from ai_edge_litert.interpreter import Interpreter
 import export
 from export import tflite
 from export.artifact import metadata as metadata_of_runs
-from export.litert import calibration_images, convert, metadata, quantize, quiet, sizes
+from export.litert import calibration_images, convert, metadata, quantize, sizes
 from export.litert import graph as lite_graph
 from export.litert import report as lite_report
 from pipelines import scenes
@@ -35,6 +35,7 @@ from tfrecog.cli import files as atomic
 from tfrecog.cli import flags
 from tfrecog.data import records
 from tfrecog.ops import nms, target
+from tfrecog.runtime import quiet_tensorflow
 
 LAYER = lite_report.layer
 CANVAS, SIZE = (64, 96), (60, 80)
@@ -423,7 +424,7 @@ def test_the_quantizer_is_named_where_it_is_missing(monkeypatch):
 
 
 def test_chatter_is_kept_from_the_terminal_and_nothing_else(capfd):
-    with quiet.interpreter():
+    with quiet_tensorflow.interpreter():
         os.write(2, b"INFO: Created a delegate\nERROR: a node\n")
     assert capfd.readouterr().err == "ERROR: a node\n"
 

@@ -18,6 +18,7 @@ from absl import flags as absl_flags
 
 from tfrecog.cli import errors, facts, flags, help, signals
 from tfrecog.cli.errors import Status, UserError
+from tfrecog.runtime import quiet_tensorflow
 
 Config = TypeVar("Config")
 
@@ -32,6 +33,7 @@ def run(main: Callable[[Config], int | None], config: Config, required: Sequence
     """
     arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
     if section is None:
+        quiet_tensorflow.install()
         with signals.stops(main):
             end(lambda: main(parse(config, arguments, required)))
     module = sys.modules[main.__module__]
