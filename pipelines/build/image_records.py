@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tfrecog.data import info, records
 
+from ..formats import text_file
 from ..formats.image_file import Encoded
 from . import problems, shards
 from .problems import Problem, Refused
@@ -23,11 +24,8 @@ def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:
 
 def names_of(path: str) -> list[str]:
     """Class names of a text file, one a line; Refused names lines that are empty or have the same name."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file.read().rstrip().split("\n")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{path} cannot be read ({error}); give a text file with one class name a line") from error
+    text = text_file.read(path, "a text file with one class name a line")
+    lines = [line.strip() for line in text.rstrip().split("\n")]
     first: dict[str, int] = {}
     for number, name in enumerate(lines, 1):
         if not name:

@@ -7,7 +7,7 @@ from tfrecog.data.classes import voc
 from tfrecog.data.info import Category
 
 from ..build.problems import Refused
-from ..formats import coco_panoptic
+from ..formats import coco_panoptic, text_file
 from .pixel_classes import Table, of_categories
 
 _VOC_VOID = 255  # in VOC's label maps: the border of an object, and what is too hard to say
@@ -131,12 +131,12 @@ def _ade20k(root: str, split: str, ignore: tuple[str, ...]) -> Layout:
 
 def _ade20k_categories(path: str) -> list[Category]:
     """Categories of a table with columns Idx ... Name and tabs between them; a name is the first of the synonyms."""
+    text = text_file.read(path, "the table that comes with the images, and names the classes")
+    rows = [line.strip().split("\t") for line in text.split("\n") if line.strip()][1:]
     try:
-        with open(path, encoding="utf-8") as file:
-            rows = [line.strip().split("\t") for line in file if line.strip()][1:]
         named = [(int(row[0]), row[-1].strip()) for row in rows]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise Refused(f"{path} cannot be read ({error}); it comes with the images, and names the classes") from error
+    except ValueError as error:
+        raise Refused(f"{path} cannot be read ({error}); give the table that comes with the images") from error
     first = [synonyms.partition(",")[0].strip() for _, synonyms in named]
     return [
         Category(synonyms if first.count(name) > 1 else name, value)

@@ -8,6 +8,7 @@ from tfrecog.data import info
 
 from ..build.problems import Problem, Refused
 from ..classes.keypoint_sigmas import chosen
+from . import text_file
 
 _USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
 
@@ -15,12 +16,7 @@ _USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscro
 def load(path: str) -> dict[str, Any]:
     """The JSON with its images, annotations and categories; Refused says where it is broken."""
     try:
-        with open(path, encoding="utf-8") as file:
-            tree = json.load(file)
-    except OSError as error:
-        raise Refused(f"cannot read {path}: {error.strerror}; give the COCO JSON file with --annotations") from error
-    except UnicodeDecodeError as error:
-        raise Refused(f"{path} is not a JSON file: byte {error.start} is not UTF-8") from error
+        tree = json.loads(text_file.read(path, "the COCO JSON file with --annotations"))
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
         raise Refused(f"{where}: broken JSON: {error.msg}. If the file is cut off, download it again.") from error

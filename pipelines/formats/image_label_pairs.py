@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..build.problems import Problem, Refused
-from . import class_folders
+from . import class_folders, text_file
 from .tar_files import File
 
 MAPS = (".bmp", ".gif", ".mat", ".png", ".tif", ".tiff")  # and JPEG, which `pixel_labels` names as a mistake
@@ -102,11 +102,8 @@ def _by_base(keys: Iterable[str]) -> dict[str, str]:
 
 def names_of(path: str, flag: str) -> list[str]:
     """Names of a list: the first word of each line, such as 2007_000032, or a path to an image."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = [line.split()[0] for line in file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{flag}={path} cannot be read ({error}); give a text file with one name a line") from error
+    text = text_file.read(path, "a text file with one name a line", f"{flag}=")
+    found = [line.split()[0] for line in text.split("\n") if line.strip()]
     if not found:
         raise Refused(f"{flag}={path} is empty; give one name a line")
     return found

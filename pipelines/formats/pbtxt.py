@@ -1,20 +1,16 @@
 """Label maps of the TensorFlow Object Detection API."""
 
 import re
-from pathlib import Path
 
 from tfrecog.data import info
 
 from ..build.problems import Refused
+from . import text_file
 
 
 def read(path: str) -> tuple[info.Category, ...]:
     """Categories of a label map (pbtxt), by id; display names before names."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"cannot read the label map {path}: {error}") from error
-    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*#.*$", "", text_file.read(path, "a label map (pbtxt)"), flags=re.MULTILINE)
     categories = []
     for item in re.findall(r"item\s*:?\s*\{((?:[^{}\"']|\"[^\"]*\"|'[^']*'|\{[^{}]*\})*)\}", text):
         number = re.search(r"\bid\s*:\s*(\d+)", item)

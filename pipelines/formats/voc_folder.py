@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tqdm import tqdm
 
 from ..build.problems import Problem, Refused
-from . import class_folders, image_label_pairs, voc_xml
+from . import class_folders, image_label_pairs, text_file, voc_xml
 from .tar_files import File
 
 _MARKS = ("difficult", "truncated", "pose")
@@ -148,8 +148,8 @@ def _listed(lists: Iterable[str], images: "_Names", files: "_Names") -> list[str
 
 def _lines(path: str) -> list[str]:
     image_label_pairs.names_of(path, "--list")  # refuses what is no list
-    with open(path, encoding="utf-8-sig") as file:
-        return [line.strip() for line in file if line.strip()]
+    text = text_file.read(path, "a text file with one name a line", "--list=")
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _joined(

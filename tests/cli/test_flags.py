@@ -34,6 +34,11 @@ def test_a_flagfile_is_utf_8_in_every_locale(tmp_path):
     subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=True, timeout=60)
 
 
+def test_a_flagfile_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.flags").write_text("--name=a\n", encoding="utf-8-sig")
+    assert read(f"--flagfile={tmp_path}/a.flags").name == "a"
+
+
 def read(*arguments):
     return flags.change(Whole(), arguments)
 

@@ -24,6 +24,12 @@ def test_load_inverts_save(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]  # no drafts are left
 
 
+def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path):
+    info.save(tmp_path, DATASET)
+    (tmp_path / info.FILE).write_text((tmp_path / info.FILE).read_text(), encoding="utf-8-sig")
+    assert info.load(tmp_path) == DATASET
+
+
 def test_a_label_is_one_more_than_the_position_of_its_category():
     assert DATASET.label_of(38) == 2
     assert DATASET.num_classes == 2

@@ -225,7 +225,7 @@ def _expand(arguments: list[str], including: tuple[Path, ...]) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Error(f"--flagfile={path} cannot be read ({error}): it needs flags, one a line, in UTF-8") from error
 

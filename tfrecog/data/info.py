@@ -114,7 +114,7 @@ def load(folder):
             "`pipelines.adopt` for TFRecords of the TensorFlow Object Detection API, Model Garden or DeepLab."
         )
     try:
-        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+        return _from_json(json.loads(path.read_text(encoding="utf-8-sig")))
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no number
         raise UserError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
 

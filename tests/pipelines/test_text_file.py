@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from pipelines.build import image_records
+from pipelines.build.problems import Refused
+from pipelines.classes import label_lists, pixel_classes, presets
+from pipelines.formats import coco_json, image_label_pairs, pbtxt, text_file
+
+TREE = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "Größe"}]}
+
+
+def _ade20k(path):
+    for folder in ("images", "annotations"):
+        (path.parent / folder / "validation").mkdir(parents=True, exist_ok=True)
+    return presets.of("ade20k", str(path.parent), "val", ())
+
+
+READERS = {
+    "class names": ("Größe\nox\n", lambda path: image_records.names_of(str(path))),
+    "values of classes": ("7 Größe\n8 ox\n", lambda path: pixel_classes.of_file(str(path), ())),
+    "names of a split": ("a/1.jpg\n2\n", lambda path: image_label_pairs.names_of(str(path), "--list")),
+    "labels": ("Größe\nox\n", lambda path: label_lists.read(str(path), ["1.jpg", "2.jpg"], (), [])),
+    "label map": ("item { id: 3 name: 'Größe' }", lambda path: pbtxt.read(str(path))),
+    "COCO's JSON": (json.dumps(TREE, ensure_ascii=False), lambda path: coco_json.load(str(path))),
+    "objectInfo150.txt": ("Idx\tName\n1\tGröße, wall\n2\tox\n", _ade20k),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_byte_order_mark_changes_nothing_that_is_read(tmp_path, name):
+    text, read = READERS[name]
+    path = tmp_path / ("objectInfo150.txt" if "." in name else "file")
+    path.write_text(text, encoding="utf-8")
+    plain = read(path)
+    path.write_text(text, encoding="utf-8-sig")
+    assert read(path) == plain
+
+
+@pytest.mark.parametrize("content", [None, "Größe".encode("latin-1")])
+def test_what_cannot_be_read_is_named_with_its_flag_and_what_to_give(tmp_path, content):
+    if content:
+        (tmp_path / "list").write_bytes(content)
+    with pytest.raises(Refused, match=rf"^--list={tmp_path}/list cannot be read \(.*\); give a list of names$"):
+        text_file.read(str(tmp_path / "list"), "a list of names", "--list=")
