@@ -22,18 +22,34 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from absl import flags
 from tqdm import tqdm
 
+from tfrecog.cli import command
+from tfrecog.cli.facts import Length, NonNegative, Positive
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
 
-from .build import command, workers
+from .build import workers
 from .build.problems import Refused
 from .classes import keypoint_sigmas as sigmas
 from .formats import coco_json, label_image_records, pbtxt
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """The flags."""
+
+    records: Annotated[str, "Files of records: a glob pattern in quotes."] = ""
+    split: Annotated[str, "Name of the split, such as train or val."] = ""
+    out: Annotated[str, "Folder of the dataset; made if missing."] = ""
+    annotations: Annotated[str, "COCO JSON that the records were made from, for the categories."] = ""
+    label_map: Annotated[str, "Label map (pbtxt) that the records were made with."] = ""
+    classes: Annotated[str, "Of records of label maps: file of the classes, a name a line in their order."] = ""
+    keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
+    jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
 
 
 @dataclass
@@ -252,42 +268,27 @@ def _joints(named: info.DatasetInfo, shards: list[Shard]) -> tuple[str, ...]:
     return names if len(names) == joints else tuple(f"keypoint_{j}" for j in range(1, joints + 1))
 
 
-def main() -> None:
-    values = flags.FLAGS
+def main(flags: Adopt) -> None:
     facts = adopt(
-        values.records,
-        values.out,
-        values.split,
-        annotations=values.annotations,
-        label_map=values.label_map,
-        classes=values.classes,
-        keypoint_sigmas=sigmas.of_flag(values.keypoint_sigmas),
-        jobs=values.jobs,
+        flags.records,
+        flags.out,
+        flags.split,
+        annotations=flags.annotations,
+        label_map=flags.label_map,
+        classes=flags.classes,
+        keypoint_sigmas=flags.keypoint_sigmas,
+        jobs=flags.jobs,
     )
-    made = facts.splits[values.split]
+    made = facts.splits[flags.split]
     if facts.label_maps:
-        print(f"{values.out}: {values.split} has {made.images:,} images with label maps of {facts.num_classes} classes")
+        print(f"{flags.out}: {flags.split} has {made.images:,} images with label maps of {facts.num_classes} classes")
         return
     print(
-        f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
+        f"{flags.out}: {flags.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
         f"of {facts.num_classes} classes, with{'' if facts.masks else 'out'} masks, {len(facts.keypoints)} keypoints"
     )
-    sigmas.note(values.out, values.keypoint_sigmas)
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    flags.DEFINE_string("records", None, "Files of records: a glob pattern in quotes.", required=True)
-    flags.DEFINE_string("split", None, "Name of the split, such as train or val.", required=True)
-    flags.DEFINE_string("out", None, "Folder of the dataset; made if missing.", required=True)
-    flags.DEFINE_string("annotations", "", "COCO JSON that the records were made from, for the categories.")
-    flags.DEFINE_string("label_map", "", "Label map (pbtxt) that the records were made with.")
-    flags.DEFINE_string("classes", "", "Of records of label maps: file of the classes, a name a line in their order.")
-    sigmas.define_flag()
-    flags.adopt_module_key_flags(sigmas)
-    flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)
+    sigmas.note(flags.out, flags.keypoint_sigmas)
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Adopt(), required=("records", "out", "split"))

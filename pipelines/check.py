@@ -16,19 +16,35 @@ import io
 import os
 from collections import Counter
 from dataclasses import dataclass
+from typing import Annotated
 
-from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from tfrecog.cli import files
+from tfrecog.cli import command, files
+from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.data import index, info, records
 
-from .build import command, problems, workers
+from .build import problems, workers
 from .build.problems import Problem, Refused
 from .inspect import contact_sheet, recall
 from .inspect import suspicious as suspicions
 from .inspect.statistics import Facts
+
+
+@dataclass(frozen=True)
+class Check:
+    """The flags."""
+
+    data: Annotated[str, "Folder with dataset.json."] = ""
+    split: Annotated[str, "Only this split. Empty: all."] = ""
+    out: Annotated[str, "Write a picture (PNG) of some records of each split here, annotations drawn."] = ""
+    recall: Annotated[str, "Write the curve (PNG) of recall against the number of proposals here."] = ""
+    max_instances: Annotated[int, "Report images with more; training leaves the rest out.", Range(1)] = 100
+    min_keypoints: Annotated[int, "Count images that train keypoints with as many or more.", NonNegative()] = 1
+    decode: Annotated[bool, "Decode every image; without, a check is faster."] = True
+    show: Annotated[int, "How many suspicious annotations of a kind are printed.", NonNegative()] = 10
+    jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
 
 
 @dataclass(frozen=True)
@@ -190,71 +206,56 @@ def list_suspicious(folder: str, split: str, suspicious: list[Problem], show: in
     return f"  {len(suspicious):,} suspicious; {where}:\n{problems.table(suspicious, show)}" if suspicious else ""
 
 
-def main() -> int:
-    values = flags.FLAGS
+def main(flags: Check) -> int:
     try:
-        facts_of = info.load(values.data)
+        facts_of = info.load(flags.data)
     except (FileNotFoundError, ValueError) as error:
         raise Refused(str(error)) from error
-    if values.split and values.split not in facts_of.splits:
-        raise Refused(f"{values.data} has no split {values.split!r}; it has {', '.join(facts_of.splits)}")
+    if flags.split and flags.split not in facts_of.splits:
+        raise Refused(f"{flags.data} has no split {flags.split!r}; it has {', '.join(facts_of.splits)}")
     damage, whole, seen, covered = 0, [], {}, {}
-    for split in [values.split] if values.split else facts_of.splits:
+    for split in [flags.split] if flags.split else facts_of.splits:
         facts = check(
-            values.data,
+            flags.data,
             split,
-            max_instances=values.max_instances,
-            min_keypoints=values.min_keypoints,
-            decode=values.decode,
-            jobs=values.jobs,
+            max_instances=flags.max_instances,
+            min_keypoints=flags.min_keypoints,
+            decode=flags.decode,
+            jobs=flags.jobs,
         )
         facts.suspicious += suspicions.same_pictures(facts.pictures, split, facts_of.names, seen)
-        print(f"{split}:\n{facts.table(facts_of.names, facts_of.keypoints, values.min_keypoints)}")
-        if facts.maps.images and (split.startswith("train") or values.split or len(facts_of.splits) == 1):
+        print(f"{split}:\n{facts.table(facts_of.names, facts_of.keypoints, flags.min_keypoints)}")
+        if facts.maps.images and (split.startswith("train") or flags.split or len(facts_of.splits) == 1):
             print("  weights that balance the classes by median frequency (Eigen and Fergus 2015):")
             print(f"  {facts.maps.flag(facts_of.num_classes)}")
-        listed = list_suspicious(values.data, split, facts.suspicious, values.show)
+        listed = list_suspicious(flags.data, split, facts.suspicious, flags.show)
         print(listed, end="\n" if listed else "")
         for line in facts.damage:
             print(f"  DAMAGED: {line}")
         damage += len(facts.damage)
         covered[split] = facts.coverage
         whole += [] if facts.damage else [split]
-    if values.recall:
+    if flags.recall:
         if not any(coverage.counts for coverage in covered.values()):
-            raise Refused(f"--recall: the records of {values.data} have no proposals; pipelines.proposals adds some")
+            raise Refused(f"--recall: the records of {flags.data} have no proposals; pipelines.proposals adds some")
         try:
-            recall.draw(covered, values.recall)
+            recall.draw(covered, flags.recall)
         except files.CannotWrite as error:
             raise Refused(str(error)) from error
-        print(f"recall against the number of proposals: {values.recall}")
-    if values.out and whole:
+        print(f"recall against the number of proposals: {flags.recall}")
+    if flags.out and whole:
         try:
-            undrawn = contact_sheet.write(values.data, whole, values.out)
+            undrawn = contact_sheet.write(flags.data, whole, flags.out)
         except files.CannotWrite as error:
             raise Refused(str(error)) from error
-        print(f"pictures of {', '.join(whole)}: {values.out}")
+        print(f"pictures of {', '.join(whole)}: {flags.out}")
         for left_out in undrawn:
             print(f"  without {left_out}")
-    for name in stray_files(values.data, facts_of):
-        print(f"stray file, no part of the dataset: {os.path.join(values.data, name)}; delete it, or finish its build")
+    for name in stray_files(flags.data, facts_of):
+        print(f"stray file, no part of the dataset: {os.path.join(flags.data, name)}; delete it, or finish its build")
     print(f"{damage:,} damaged; see above for what to do" if damage else "nothing is damaged")
     return 1 if damage else 0
 
 
-def define_flags() -> None:
-    """Defines the command line."""
-    flags.DEFINE_string("data", None, "Folder with dataset.json.", required=True)
-    flags.DEFINE_string("split", "", "Only this split. Empty: all.")
-    flags.DEFINE_string("out", "", "Write a picture (PNG) of some records of each split here, annotations drawn.")
-    flags.DEFINE_string("recall", "", "Write the curve (PNG) of recall against the number of proposals here.")
-    flags.DEFINE_integer("max_instances", 100, "Report images with more; training leaves the rest out.", lower_bound=1)
-    flags.DEFINE_integer("min_keypoints", 1, "Count images that train keypoints with as many or more.", lower_bound=0)
-    flags.DEFINE_boolean("decode", True, "Decode every image; without, a check is faster.")
-    flags.DEFINE_integer("show", 10, "How many suspicious annotations of a kind are printed.", lower_bound=0)
-    flags.DEFINE_integer("jobs", 0, "Processes. 0: as many as there are cores.", lower_bound=0)
-
-
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Check(), required=("data",))

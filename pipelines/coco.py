@@ -25,13 +25,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
-from absl import flags
 
+from tfrecog.cli import command
+from tfrecog.cli.facts import Length, NonNegative, Positive
 from tfrecog.data import info, records
 
-from .build import command, label_map_records, problems, shards
+from .build import label_map_records, problems, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import keypoint_sigmas as sigmas
 from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file
@@ -94,6 +97,21 @@ class Maker:
         return record, found + reader.problems
 
 
+@dataclass(frozen=True)
+class Coco(BuildFlags):
+    """The flags."""
+
+    images: Annotated[str, "Folder of the images."] = ""
+    annotations: Annotated[str, "COCO JSON file."] = ""
+    masks: Annotated[bool, "Write masks; an annotation without one is skipped."] = True
+    keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
+    png_masks: Annotated[bool, "Write each mask as a PNG too, for readers such as Model Garden's."] = False
+    label_maps: Annotated[Literal["", "voc"], "Write the class of each pixel, one of VOC's, and no objects."] = ""
+    min_area: Annotated[
+        int, "With --label_maps: leave out images with no more pixels of objects.", NonNegative("pixels")
+    ] = 0
+
+
 def build(
     images_folder: str,
     json_file: str,
@@ -115,6 +133,7 @@ def build(
     """
     if not os.path.isdir(images_folder):
         raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
+    print(f"reading {json_file}", file=sys.stderr)
     tree = coco_json.load(json_file)
     facts = coco_json.dataset_info(json_file, tree, masks=masks, sigmas=keypoint_sigmas)
     if not tree["images"]:
@@ -151,58 +170,39 @@ def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
         yield Picture(name, path, str(image["id"]), size, of_image.pop(image["id"]))
 
 
-def main() -> int:
-    values = flags.FLAGS
-    without_effect = ("masks", "png_masks", "keypoint_sigmas") if values.label_maps else ("min_area",)
+def main(flags: Coco) -> None:
+    without_effect = ("masks", "png_masks", "keypoint_sigmas") if flags.label_maps else ("min_area",)
     for name in without_effect:
-        if values[name].present:
-            raise Refused(f"--{name} has no effect with{'' if values.label_maps else 'out'} --label_maps: leave it out")
-    print(f"reading {values.annotations}", file=sys.stderr)
+        if getattr(flags, name) != getattr(Coco(), name):
+            raise Refused(f"--{name} has no effect with{'' if flags.label_maps else 'out'} --label_maps: leave it out")
     built = build(
-        values.images,
-        values.annotations,
-        values.out,
-        values.split,
-        masks=values.masks,
-        keypoint_sigmas=sigmas.of_flag(values.keypoint_sigmas),
-        png_masks=values.png_masks,
-        label_maps=values.label_maps,
-        min_area=values.min_area,
-        strict=values.strict,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        flags.images,
+        flags.annotations,
+        flags.out,
+        flags.split,
+        masks=flags.masks,
+        keypoint_sigmas=flags.keypoint_sigmas,
+        png_masks=flags.png_masks,
+        label_maps=flags.label_maps,
+        min_area=flags.min_area,
+        strict=flags.strict,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
     made = built.split
-    if values.label_maps:
-        print(label_map_records.report(values.out, values.split, built))
-        return 0
+    if flags.label_maps:
+        print(label_map_records.report(flags.out, flags.split, built))
+        return
     if built.problems:
-        report = os.path.join(values.out, f"{values.split}.report.jsonl")
+        report = os.path.join(flags.out, f"{flags.split}.report.jsonl")
         print(f"{len(built.problems):,} problems; all of them are in {report}:\n{problems.table(built.problems)}")
     kept = f", {built.kept} of them there before" if built.kept else ""
     print(
-        f"{values.out}: {values.split} has {made.images:,} images, {made.instances:,} instances and "
+        f"{flags.out}: {flags.split} has {made.images:,} images, {made.instances:,} instances and "
         f"{made.crowd:,} crowds in {len(made.shards)} shards{kept}"
     )
-    sigmas.note(values.out, values.keypoint_sigmas)
-    return 0
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("images", None, "Folder of the images.", required=True)
-    flags.DEFINE_string("annotations", None, "COCO JSON file.", required=True)
-    flags.DEFINE_boolean("masks", True, "Write masks; an annotation without one is skipped.")
-    sigmas.define_flag()
-    flags.adopt_module_key_flags(sigmas)
-    flags.DEFINE_boolean("png_masks", False, "Write each mask as a PNG too, for readers such as Model Garden's.")
-    flags.DEFINE_enum("label_maps", "", ["", "voc"], "Write the class of each pixel, one of VOC's, and no objects.")
-    flags.DEFINE_integer("min_area", 0, "With --label_maps: leave out images with no more pixels of objects.", 0)
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+    sigmas.note(flags.out, flags.keypoint_sigmas)
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Coco(), required=("images", "annotations", "out", "split"))

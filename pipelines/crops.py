@@ -16,15 +16,18 @@ for it.
 import io
 import sys
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
+from tfrecog.cli import command
+from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.data import index, info, records
 from tfrecog.ops.overlaps import pairwise_iou
 
-from .build import command, image_records, shards
+from .build import image_records, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .formats.image_file import Encoded
 
@@ -113,6 +116,19 @@ def _encoded(picture: Image.Image, like: str) -> Encoded:
     return Encoded(file.getvalue(), "jpeg" if like == "jpeg" else "png", picture.height, picture.width)
 
 
+@dataclass(frozen=True)
+class Crops(BuildFlags):
+    """The flags."""
+
+    data: Annotated[str, "Folder of the built dataset with the objects."] = ""
+    context: Annotated[
+        float, "Margin around a box that is cut out too, on each side, as a fraction of its sides.", NonNegative()
+    ] = 0.15
+    min_side: Annotated[float, "Crops with a shorter side are left out, and reported.", Range(1, unit="pixels")] = 8.0
+    background: Annotated[int, "Background crops per image, a class of their own. 0: none.", NonNegative()] = 0
+    seed: Annotated[int, "Seed of the places of the background crops.", NonNegative()] = 0
+
+
 def build(
     data: str,
     out: str,
@@ -135,6 +151,7 @@ def build(
         raise Refused(f"{data} has no objects with boxes, of which crops are made")
     if background and BACKGROUND in facts.names:
         raise Refused(f"{data} has a class {BACKGROUND!r} already: leave --background at 0")
+    print(f"reading {data}", file=sys.stderr)
     items, left = [], 0
     for row in range(len(where)):
         digest = f"{where.shards[where.shard[row]]}:{where.offset[row]}:{where.length[row]}:{where.sizes}"
@@ -157,38 +174,23 @@ def build(
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict), left
 
 
-def main() -> None:
-    values = flags.FLAGS
-    print(f"reading {values.data}", file=sys.stderr)
+def main(flags: Crops) -> None:
     built, left = build(
-        values.data,
-        values.out,
-        values.split,
-        context=values.context,
-        min_side=values.min_side,
-        background=values.background,
-        seed=values.seed,
-        strict=values.strict,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        flags.data,
+        flags.out,
+        flags.split,
+        context=flags.context,
+        min_side=flags.min_side,
+        background=flags.background,
+        seed=flags.seed,
+        strict=flags.strict,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
-    print(image_records.report(values.out, values.split, built, info.load(values.out).num_classes))
+    print(image_records.report(flags.out, flags.split, built, info.load(flags.out).num_classes))
     if left:
         print(f"{left:,} crowds and difficult objects were left out")
 
 
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("data", None, "Folder of the built dataset with the objects.", required=True)
-    flags.DEFINE_float("context", 0.15, "Share of a box's sides that is cut out around it on each side.", 0.0)
-    flags.DEFINE_float("min_side", 8.0, "Crops with a shorter side are left out, and reported (pixels).", 1.0)
-    flags.DEFINE_integer("background", 0, "Crops of background an image, as a class of their own. 0: none.", 0)
-    flags.DEFINE_integer("seed", 0, "Of the places of the background crops.")
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
-
-
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Crops(), required=("data", "out", "split"))

@@ -18,14 +18,17 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
+from tfrecog.cli import command
+from tfrecog.cli.facts import Ascending, Length, Range
 from tfrecog.data import info, records
 
-from .build import command, image_records, shards
+from .build import image_records, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .formats import idx_npz
 from .formats.image_file import Encoded
@@ -54,6 +57,23 @@ def make(digit: Digit) -> tuple[records.Record, list[Problem]]:
     Image.fromarray(digit.pixels).save(file, "PNG")
     image = Encoded(file.getvalue(), "png", *digit.pixels.shape[:2])
     return image_records.record(image, digit.name, str(digit.position), digit.label, digit.class_name), []
+
+
+@dataclass(frozen=True)
+class Digits(BuildFlags):
+    """The flags."""
+
+    images: Annotated[str, "IDX file of the images, may be gzipped."] = ""
+    labels: Annotated[str, "IDX file of the labels, may be gzipped."] = ""
+    npz: Annotated[str, "NPZ file of both, instead."] = ""
+    npz_images: Annotated[str, "Key of the images in --npz. Empty: found by its usual names."] = ""
+    npz_labels: Annotated[str, "Key of the labels in --npz."] = ""
+    range: Annotated[
+        tuple[float, ...], "Values of black and white, such as -1,1. Empty: by type and flags.", Range(), Length(0, 2),
+        Ascending(strictly=True),
+    ] = ()  # fmt: skip
+    classes: Annotated[str, "Text file with a class name a line. Empty: 0 to 9."] = ""
+    first_label: Annotated[int, "The label of the first class.", Range()] = 0
 
 
 def build(
@@ -98,10 +118,9 @@ def read(
     npz: str = "",
     npz_images: str = "",
     npz_labels: str = "",
-    bounds: str = "",
+    bounds: tuple[float, ...] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 [N, H, W] or [N, H, W, 3] and labels [N] of what the command line names; raises Refused."""
-    black_white = _bounds(bounds)
     if bool(npz) == bool(images or labels) or bool(images) != bool(labels):
         raise Refused("give --images=IDX and --labels=IDX, or --npz=FILE")
     if (npz_images or npz_labels) and not (npz and npz_images and npz_labels):
@@ -111,55 +130,28 @@ def read(
         images, labels = (f"{npz} ({key})" for key in keys)
     else:
         pixels, numbers = idx_npz.idx(images), idx_npz.idx(labels)
-    pixels, words = idx_npz.pictures(pixels, images, black_white)
+    pixels, words = idx_npz.pictures(pixels, images, bounds)
     print(f"{images}: {words}", file=sys.stderr)
     return pixels, idx_npz.labels_of(numbers, labels, len(pixels), images)
 
 
-def _bounds(text: str) -> tuple[float, ...]:
-    try:
-        bounds = tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        bounds = (0.0,)
-    if bounds and (len(bounds) != 2 or not bounds[0] < bounds[1]):
-        raise Refused(f"--range={text} is not the values of black and white, such as --range=-1,1")
-    return bounds
-
-
-def main() -> None:
-    values = flags.FLAGS
-    classes = image_records.names_of(values.classes) if values.classes else DIGITS
+def main(flags: Digits) -> None:
+    classes = image_records.names_of(flags.classes) if flags.classes else DIGITS
     names = ("images", "labels", "npz", "npz_images", "npz_labels")
-    images, labels = read(values.split, **{name: values[name].value for name in names}, bounds=values.range)
+    images, labels = read(flags.split, **{name: getattr(flags, name) for name in names}, bounds=flags.range)
     built = build(
         images,
         labels,
-        values.out,
-        values.split,
+        flags.out,
+        flags.split,
         classes=classes,
-        first_label=values.first_label,
-        strict=values.strict,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        first_label=flags.first_label,
+        strict=flags.strict,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
-    print(image_records.report(values.out, values.split, built, len(classes)))
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("images", "", "IDX file of the images, may be gzipped.")
-    flags.DEFINE_string("labels", "", "IDX file of the labels, may be gzipped.")
-    flags.DEFINE_string("npz", "", "NPZ file of both, instead.")
-    flags.DEFINE_string("npz_images", "", "Key of the images in --npz. Empty: found by its usual names.")
-    flags.DEFINE_string("npz_labels", "", "Key of the labels in --npz.")
-    flags.DEFINE_string("range", "", "Values of black and white, such as -1,1. Empty: by type and values.")
-    flags.DEFINE_string("classes", "", "Text file with a class name a line. Empty: 0 to 9.")
-    flags.DEFINE_integer("first_label", 0, "The label of the first class.")
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+    print(image_records.report(flags.out, flags.split, built, len(classes)))
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Digits(), required=("out", "split"))

@@ -16,20 +16,31 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from absl import flags
 from tqdm import tqdm
 
-from tfrecog.cli import files
+from tfrecog.cli import command, files
+from tfrecog.cli.facts import NonNegative
 from tfrecog.data import index, info, records
 from tfrecog.data.records import Record
 
-from .build import command
 from .build.problems import Refused
 from .formats.class_folders import EXTENSIONS
 from .formats.palette_png import Palette
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The flags."""
+
+    data: Annotated[str, "Folder with dataset.json and the shards."] = ""
+    split: Annotated[str, "Which split."] = "val"
+    out: Annotated[str, "Folder of the images and of what is marked in them."] = ""
+    count: Annotated[int, "How many images, from the first on. 0: all.", NonNegative()] = 0
 
 
 def extract(data: str, split: str, out: str, count: int = 0) -> int:
@@ -153,27 +164,17 @@ def _write(path: Path, content: bytes) -> None:
         raise Refused(str(error)) from error
 
 
-def main() -> None:
-    values = flags.FLAGS
-    written = extract(values.data, values.split, values.out, values.count)
-    dataset = info.load(values.data)
+def main(flags: Extract) -> None:
+    written = extract(flags.data, flags.split, flags.out, flags.count)
+    dataset = info.load(flags.data)
     if dataset.label_maps:
-        again = f"--images={values.out}/images --labels={values.out}/labels --classes={values.out}/classes.txt"
+        again = f"--images={flags.out}/images --labels={flags.out}/labels --classes={flags.out}/classes.txt"
         ignore = f"--ignore={Palette(dataset).void}"
-        print(f"{values.out}: {written:,} images and label maps; pipelines.segmentation reads them: {again} {ignore}")
+        print(f"{flags.out}: {written:,} images and label maps; pipelines.segmentation reads them: {again} {ignore}")
         return
-    by_class = _in_folders(dataset, values.split)
-    print(f"{values.out}: {written:,} images " + ("in a folder for each class" if by_class else "and instances.json"))
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    flags.DEFINE_string("data", None, "Folder with dataset.json and the shards.", required=True)
-    flags.DEFINE_string("split", "val", "Which split.")
-    flags.DEFINE_string("out", None, "Folder of the images and of what is marked in them.", required=True)
-    flags.DEFINE_integer("count", 0, "How many images, from the first on. 0: all.", lower_bound=0)
+    by_class = _in_folders(dataset, flags.split)
+    print(f"{flags.out}: {written:,} images " + ("in a folder for each class" if by_class else "and instances.json"))
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Extract(), required=("data", "out"))

@@ -27,12 +27,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from absl import flags
-
+from tfrecog.cli import command
 from tfrecog.data import info, records
 
-from .build import command, image_records, problems, shards
+from .build import image_records, problems, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import image_classes, label_lists, wordnet
 from .formats import class_folders, image_file
@@ -67,6 +68,15 @@ def make(picture: Picture) -> tuple[records.Record | None, list[Problem]]:
     if image is None:
         return None, found
     return image_records.record(image, picture.name, picture.name, picture.label, picture.class_name), found
+
+
+@dataclass(frozen=True)
+class Imagenet(BuildFlags):
+    """The flags."""
+
+    images: Annotated[str, "Tar or folder of the images."] = ""
+    labels: Annotated[str, "List of the labels of images that are not in one folder per class."] = ""
+    classes: Annotated[str, "List of the classes: a name a line, or a WordNet id and a name."] = ""
 
 
 def build(
@@ -173,31 +183,19 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def main() -> None:
-    values = flags.FLAGS
+def main(flags: Imagenet) -> None:
     built = build(
-        values.images,
-        values.out,
-        values.split,
-        labels=values.labels,
-        class_list=values.classes,
-        strict=values.strict,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        flags.images,
+        flags.out,
+        flags.split,
+        labels=flags.labels,
+        class_list=flags.classes,
+        strict=flags.strict,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
-    print(image_records.report(values.out, values.split, built, info.load(values.out).num_classes))
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("images", None, "Tar or folder of the images.", required=True)
-    flags.DEFINE_string("labels", "", "List of the labels of images that lie in no folders, one a class.")
-    flags.DEFINE_string("classes", "", "List of the classes: a name a line, or a WordNet id and a name.")
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+    print(image_records.report(flags.out, flags.split, built, info.load(flags.out).num_classes))
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Imagenet(), required=("images", "out", "split"))

@@ -19,17 +19,19 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
+from tfrecog.cli import command
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
 from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
 
-from .build import command, problems, shards
+from .build import problems, shards
+from .build.command import SplitFlags
 from .build.problems import Problem, Refused
 from .formats import proposal_files
 
@@ -134,6 +136,17 @@ def _index(folder: str, split: str) -> index.Index:
     return index.load(folder, split)
 
 
+@dataclass(frozen=True)
+class Proposals(SplitFlags, Options):
+    """The flags."""
+
+    data: Annotated[str, "Folder of the records that get proposals."] = ""
+    method: Annotated[Literal["selective_search", "grid", "file"], "Where the proposals come from."] = (
+        "selective_search"
+    )
+    file: Annotated[str, "method=file: the NPZ with the proposals."] = ""
+
+
 def build(
     data: str,
     split: str,
@@ -200,58 +213,41 @@ def _checksums(data: str, where: index.Index) -> list[bytes]:
     return found
 
 
-def main() -> None:
-    values = flags.FLAGS
-    names = [field.name for field in dataclasses.fields(Options)]
-    _refuse_idle(values)
-    options = Options(**{name: values[name].value for name in names})
+def main(flags: Proposals) -> None:
+    _refuse_idle(flags)
+    options = Options(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Options)})
     start = time.monotonic()
     built = build(
-        values.data,
-        values.split,
-        values.out,
-        method=values.method,
+        flags.data,
+        flags.split,
+        flags.out,
+        method=flags.method,
         options=options,
-        file=values.file,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        file=flags.file,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
     seconds = time.monotonic() - start
     made = built.split
     kept = f" ({built.kept} shards were there already)" if built.kept else ""
-    print(f"{values.out}: {values.split} has {made.images:,} images with proposals{kept}; {seconds:,.0f} s")
-    print(f"  recall: python -m pipelines.check --data={values.out} --split={values.split} --recall=recall.png")
+    print(f"{flags.out}: {flags.split} has {made.images:,} images with proposals{kept}; {seconds:,.0f} s")
+    print(f"  recall: python -m pipelines.check --data={flags.out} --split={flags.split} --recall=recall.png")
     if built.problems:
-        print(f"{len(built.problems):,} problems, all in {values.out}/{values.split}.report.jsonl:")
+        print(f"{len(built.problems):,} problems, all in {flags.out}/{flags.split}.report.jsonl:")
         print(problems.table(built.problems))
 
 
-def _refuse_idle(values: flags.FlagValues) -> None:
+def _refuse_idle(flags: Proposals) -> None:
     """A flag that the method does not read is a mistake."""
-    if (values.method == "file") != bool(values.file):
+    if (flags.method == "file") != bool(flags.file):
         raise Refused("--method=file and --file=PROPOSALS.npz go together")
     read = {"selective_search": {"mode", "max", "short_side", "min_side", "seed"}, "grid": {"max", "min_side"}}
     read["file"] = {"max"}
     for field in dataclasses.fields(Options):
-        if values[field.name].present and field.name not in read[values.method]:
-            raise Refused(f"--{field.name} is not read by --method={values.method}; leave it out")
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    default, helps = selective_search.DEFAULT, {f.name: f.type.__metadata__[0] for f in dataclasses.fields(Options)}
-    flags.DEFINE_string("data", None, "Folder of the records that get proposals.", required=True)
-    flags.DEFINE_enum("method", "selective_search", methods.METHODS, "Where the proposals come from.")
-    flags.DEFINE_string("file", "", "method=file: the NPZ with the proposals.")
-    flags.DEFINE_enum("mode", default.mode, ["fast", "quality"], f"selective_search: {helps['mode']}")
-    flags.DEFINE_integer("max", default.max, helps["max"], lower_bound=1)
-    flags.DEFINE_integer("short_side", default.short_side, f"selective_search: {helps['short_side']}", lower_bound=0)
-    flags.DEFINE_float("min_side", default.min_side, helps["min_side"], lower_bound=0)
-    flags.DEFINE_integer("seed", default.seed, f"selective_search: {helps['seed']}", lower_bound=0)
+        changed = getattr(flags, field.name) != field.default
+        if changed and field.name not in read[flags.method]:
+            raise Refused(f"--{field.name} is not read by --method={flags.method}; leave it out")
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Proposals(), required=("data", "out", "split"))

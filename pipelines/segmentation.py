@@ -34,12 +34,14 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from absl import flags
-
+from tfrecog.cli import command
+from tfrecog.cli.facts import Length
 from tfrecog.data import records
 
-from .build import command, label_map_records, problems, shards
+from .build import label_map_records, problems, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import pixel_classes, presets
 from .classes.pixel_classes import Table
@@ -109,6 +111,26 @@ def _content(file: File, picture: Picture, found: list[Problem]) -> bytes | None
         kind = "image file cannot be read" if file is picture.image else "label file cannot be read"
         found.append(Problem(kind, file.name, what, _AGAIN, picture.key))
         return None
+
+
+@dataclass(frozen=True)
+class Segmentation(BuildFlags):
+    """The flags."""
+
+    preset: Annotated[
+        Literal["", "voc", "sbd", "camvid", "cityscapes", "ade20k", "coco_panoptic"],
+        "A dataset as it is published, for its places and its classes.",
+    ] = ""
+    root: Annotated[str, "Folder of the preset's dataset. Empty: the current one."] = ""
+    source_split: Annotated[str, "The preset's name of the split. Empty: that of --split."] = ""
+    images: Annotated[str, "Tar or folder of the images."] = ""
+    labels: Annotated[str, "Tar or folder of the label maps."] = ""
+    classes: Annotated[str, "File of the classes, one a line: name, id name, or either with r g b behind."] = ""
+    ignore: Annotated[tuple[str, ...], "Values of pixels, or names of classes, that do not count.", Length()] = ()
+    list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one a line.", Length()] = ()
+    exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one a line.", Length()] = ()
+    image_suffix: Annotated[str, "What image names have behind the common name, such as _leftImg8bit."] = ""
+    label_suffix: Annotated[str, "What names of label maps have there, such as _gtFine_labelIds."] = ""
 
 
 def build(
@@ -192,59 +214,37 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def layout_of(values) -> Layout:
+def layout_of(flags: Segmentation) -> Layout:
     """Where the files lie and what they mean, by --preset, or by the flags of each; Refused where some are missing."""
-    ignore = tuple(pixel_classes.of_flag(values.ignore))
-    suffixes = (values.image_suffix, values.label_suffix) if values.image_suffix or values.label_suffix else None
-    given = {"images": values.images, "labels": values.labels, "suffixes": suffixes}
-    given |= {"lists": tuple(pixel_classes.of_flag(values.list))}
+    suffixes = (flags.image_suffix, flags.label_suffix) if flags.image_suffix or flags.label_suffix else None
+    given = {"images": flags.images, "labels": flags.labels, "suffixes": suffixes, "lists": flags.list}
     given = {name: value for name, value in given.items() if value}
-    if values.preset:
-        if values.classes:
+    if flags.preset:
+        if flags.classes:
             raise Refused("--preset has its classes: leave --classes out, or --preset")
-        root, split = values.root or ".", values.source_split or values.split
-        return dataclasses.replace(presets.of(values.preset, root, split, ignore), **given)
+        root, split = flags.root or ".", flags.source_split or flags.split
+        return dataclasses.replace(presets.of(flags.preset, root, split, flags.ignore), **given)
     for name in ("root", "source_split"):
-        if getattr(values, name):
+        if getattr(flags, name):
             raise Refused(f"--{name} is for --preset, which is one of {', '.join(presets.NAMES)}")
     for name in ("images", "labels", "classes"):
-        if not getattr(values, name):
+        if not getattr(flags, name):
             raise Refused(f"give --{name}, or a --preset: {', '.join(presets.NAMES)}")
-    return Layout(table=pixel_classes.of_file(values.classes, ignore), **given)
+    return Layout(table=pixel_classes.of_file(flags.classes, flags.ignore), **given)
 
 
-def main() -> None:
-    values = flags.FLAGS
+def main(flags: Segmentation) -> None:
     built = build(
-        layout_of(values),
-        values.out,
-        values.split,
-        exclude=pixel_classes.of_flag(values.exclude),
-        strict=values.strict,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        layout_of(flags),
+        flags.out,
+        flags.split,
+        exclude=flags.exclude,
+        strict=flags.strict,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
-    print(label_map_records.report(values.out, values.split, built))
-
-
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_enum("preset", None, presets.NAMES, "A dataset as it is published, for its places and its classes.")
-    flags.DEFINE_string("root", "", "Folder of the preset's dataset. Empty: the current one.")
-    flags.DEFINE_string("source_split", "", "The preset's name of the split. Empty: that of --split.")
-    flags.DEFINE_string("images", "", "Tar or folder of the images.")
-    flags.DEFINE_string("labels", "", "Tar or folder of the label maps.")
-    flags.DEFINE_string("classes", "", "File of the classes, one a line: name, id name, or either with r g b behind.")
-    flags.DEFINE_list("ignore", [], "Values of pixels, or names of classes, that do not count.")
-    flags.DEFINE_list("list", [], "Files with the names of the images of the split, one a line.")
-    flags.DEFINE_list("exclude", [], "Files with the names of images to leave out, one a line.")
-    flags.DEFINE_string("image_suffix", "", "What image names have behind the common name, such as _leftImg8bit.")
-    flags.DEFINE_string("label_suffix", "", "What names of label maps have there, such as _gtFine_labelIds.")
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
+    print(label_map_records.report(flags.out, flags.split, built))
 
 
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Segmentation(), required=("out", "split"))

@@ -22,12 +22,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from absl import flags
-
+from tfrecog.cli import command
+from tfrecog.cli.facts import Length
 from tfrecog.data import info, records
 
-from .build import command, image_records, label_map_records, shards
+from .build import image_records, label_map_records, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import pixel_classes
 from .classes.pixel_classes import Table
@@ -137,6 +139,19 @@ def _short(error: BaseException) -> str:
     return text if len(text) < 1000 else text[:1000] + " ..."
 
 
+@dataclass(frozen=True)
+class Tfds(BuildFlags):
+    """The flags."""
+
+    builder: Annotated[str, "Name of the builder, such as mnist, or folder of its data."] = ""
+    source_split: Annotated[str, "The builder's split, or a part: train[:90%]. Empty: by the name of --split."] = ""
+    data_dir: Annotated[str, "Where builders keep their data. Empty: ~/tensorflow_datasets."] = ""
+    manual_dir: Annotated[str, "Where the files lie that a builder cannot download."] = ""
+    label_maps: Annotated[str, "Feature of label maps to take, such as segmentation_mask, and nothing else."] = ""
+    classes: Annotated[str, "File of the classes of label maps: a name a line, or lines of id and name."] = ""
+    ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, that do not count.", Length()] = ()
+
+
 def build(
     builder_name: str,
     out: str,
@@ -220,38 +235,19 @@ def _examples(builder_info, split: str, source: str) -> tuple[str, list[int], in
     return name, numbers, int(whole.num_bytes) * len(numbers) // whole.num_examples
 
 
-def main() -> None:
-    values = flags.FLAGS
-    names = ("source_split", "data_dir", "manual_dir", "strict", "jobs")
-    options = {name: values[name].value for name in names}
-    options |= {"class_list": values.classes, "ignore": pixel_classes.of_flag(values.ignore)}
-    options |= {"label_maps": values.label_maps, "shard_count": values.shards}
-    built = build(values.builder, values.out, values.split, **options)
-    facts = info.load(values.out)
+def main(flags: Tfds) -> None:
+    names = ("source_split", "data_dir", "manual_dir", "label_maps", "ignore", "strict", "jobs")
+    options = {name: getattr(flags, name) for name in names}
+    options |= {"class_list": flags.classes, "shard_count": flags.shards}
+    built = build(flags.builder, flags.out, flags.split, **options)
+    facts = info.load(flags.out)
     if facts.label_maps:
-        print(label_map_records.report(values.out, values.split, built))
+        print(label_map_records.report(flags.out, flags.split, built))
         return
-    print(image_records.report(values.out, values.split, built, facts.num_classes))
+    print(image_records.report(flags.out, flags.split, built, facts.num_classes))
     if not facts.image_labels:
         print(f"They have {built.split.instances:,} instances and {built.split.crowd:,} crowds")
 
 
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("builder", None, "Name of the builder, such as mnist, or folder of its data.", required=True)
-    flags.DEFINE_string(
-        "source_split", "", "The builder's split, or a part: train[:90%]. Empty: by the name of --split."
-    )
-    flags.DEFINE_string("data_dir", "", "Where builders keep their data. Empty: ~/tensorflow_datasets.")
-    flags.DEFINE_string("manual_dir", "", "Where the files lie that a builder cannot download.")
-    flags.DEFINE_string("label_maps", "", "Feature of label maps to take, such as segmentation_mask, and nothing else.")
-    flags.DEFINE_string("classes", "", "File of the classes of label maps: a name a line, or lines of id and name.")
-    flags.DEFINE_list("ignore", [], "Values of label maps, or names of classes, that do not count.")
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
-
-
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Tfds(), required=("builder", "out", "split"))

@@ -27,16 +27,18 @@ command is run again.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
-from absl import flags
 
+from tfrecog.cli import command
+from tfrecog.cli.facts import Length
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
-from .build import command, image_records, problems, shards
+from .build import image_records, problems, shards
+from .build.command import BuildFlags
 from .build.problems import Problem, Refused
-from .classes import pixel_classes
 from .formats import image_file, voc_folder, voc_object, voc_xml
 from .formats.tar_files import File
 from .formats.voc_folder import Layout
@@ -130,6 +132,21 @@ def _about_the_file(picture: Picture) -> list[Problem]:
     return [Problem("XML names another file", picture.xml, what, remedy, picture.key)]
 
 
+@dataclass(frozen=True)
+class Voc(BuildFlags):
+    """The flags."""
+
+    devkit: Annotated[
+        tuple[str, ...], "Folder of a VOC devkit, such as VOCdevkit/VOC2007; of several, all their images.", Length()
+    ] = ()
+    source_split: Annotated[str, "The devkit's name of the split. Empty: that of --split."] = ""
+    images: Annotated[str, "Folder of the images."] = ""
+    annotations: Annotated[str, "Folder of the XML files."] = ""
+    list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one a line.", Length()] = ()
+    classes: Annotated[str, "File of the classes, one a line, in the order of their labels."] = ""
+    coordinates: Annotated[Literal["voc", "zero_based", "edges"], "What the numbers of a box are."] = "voc"
+
+
 def build(
     layouts: Sequence[Layout],
     out: str,
@@ -174,63 +191,47 @@ def build(
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
-def layouts_of(values) -> list[Layout]:
+def layouts_of(flags: Voc) -> Sequence[Layout]:
     """Where the files lie, by --devkit, or by the flags of each; Refused where some are missing or do nothing."""
-    lists = tuple(pixel_classes.of_flag(values.list))
-    if values.devkit:
+    lists = flags.list
+    if flags.devkit:
         for name in ("images", "annotations"):
-            if getattr(values, name):
+            if getattr(flags, name):
                 raise Refused(f"--devkit has its {name}: leave --{name} out, or --devkit")
-        devkits = pixel_classes.of_flag(values.devkit)
+        devkits = flags.devkit
         if lists and len(devkits) > 1:
             raise Refused("--list names images of one --devkit; build with the lists that they have themselves")
         if len(set(devkits)) < len(devkits):
             raise Refused(f"--devkit={','.join(devkits)} names one folder twice")
-        split = values.source_split or values.split
+        split = flags.source_split or flags.split
         return [voc_folder.devkit(path, split, lists) for path in devkits]
-    if values.source_split:
+    if flags.source_split:
         raise Refused("--source_split is for --devkit; name the images with --list")
     for name in ("images", "annotations"):
-        if not getattr(values, name):
+        if not getattr(flags, name):
             raise Refused(f"give --{name}, or --devkit with the folder that holds JPEGImages and Annotations")
-    return [Layout(values.images, values.annotations, lists)]
+    return [Layout(flags.images, flags.annotations, lists)]
 
 
-def main() -> None:
-    values = flags.FLAGS
-    given = image_records.names_of(values.classes) if values.classes else voc.CLASSES if values.devkit else ()
+def main(flags: Voc) -> None:
+    given = image_records.names_of(flags.classes) if flags.classes else voc.CLASSES if flags.devkit else ()
     built = build(
-        layouts_of(values),
-        values.out,
-        values.split,
+        layouts_of(flags),
+        flags.out,
+        flags.split,
         classes=given,
-        coordinates=values.coordinates,
-        strict=values.strict,
-        shard_count=values.shards,
-        jobs=values.jobs,
+        coordinates=flags.coordinates,
+        strict=flags.strict,
+        shard_count=flags.shards,
+        jobs=flags.jobs,
     )
-    facts = info.load(values.out)
+    facts = info.load(flags.out)
     made = built.split
     if not given:
-        print(f"classes: {', '.join(facts.names)} (of the names in {values.annotations}; --classes gives others)")
-    print(image_records.report(values.out, values.split, built, facts.num_classes))
+        print(f"classes: {', '.join(facts.names)} (of the names in {flags.annotations}; --classes gives others)")
+    print(image_records.report(flags.out, flags.split, built, facts.num_classes))
     print(f"{made.instances:,} objects" + ("" if facts.difficult else "; the XML files do not say which are difficult"))
 
 
-def define_flags() -> None:
-    """Defines the command line."""
-    command.define_output_flags()
-    flags.adopt_module_key_flags(command)
-    flags.DEFINE_list("devkit", [], "Folder of a VOC devkit, such as VOCdevkit/VOC2007; of several, all their images.")
-    flags.DEFINE_string("source_split", "", "The devkit's name of the split. Empty: that of --split.")
-    flags.DEFINE_string("images", "", "Folder of the images.")
-    flags.DEFINE_string("annotations", "", "Folder of the XML files.")
-    flags.DEFINE_list("list", [], "Files with the names of the images of the split, one a line.")
-    flags.DEFINE_string("classes", "", "File of the classes, one a line, in the order of their labels.")
-    flags.DEFINE_enum("coordinates", "voc", list(voc_object.TO_EDGES), "What the numbers of a box are.")
-    flags.DEFINE_boolean("strict", False, "Any problem is an error, and nothing is written.")
-
-
 if __name__ == "__main__":
-    define_flags()
-    command.run(main)
+    command.run(main, Voc(), required=("out", "split"))

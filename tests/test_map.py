@@ -13,8 +13,8 @@ def lines():
     """The page, line by line: a table of folders, and of each package's commands."""
     yield "# The map"
     yield ""
-    yield "Data goes through the repository in one direction, and imports never go against it. What a person types is a file at"
-    yield "the top of a package; everything else is in a folder with one idea. This page is made of their docstrings."
+    yield "Data goes through the repository in one direction, and imports never go against it. What a person types is a"
+    yield "file at the top of a package; everything else is in a folder with one idea. These are their docstrings."
     for package in PACKAGES:
         yield from ("", f"## {package}/", "", "| command | |", "| --- | --- |")
         yield from (f"| `{package}.{name}` | {help.purpose(doc)} |" for name, doc in launcher.commands(package).items())

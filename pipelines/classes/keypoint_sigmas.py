@@ -1,35 +1,16 @@
 """--keypoint_sigmas: how exactly keypoints can be marked, which their AP (OKS) needs."""
 
-import math
 from collections.abc import Sequence
-
-from absl import flags
 
 from tfrecog.data import info
 from tfrecog.data.classes import coco_person
 
 from ..build.problems import Refused
 
-
-def define_flag() -> None:
-    """Defines the flag."""
-    flags.DEFINE_list(
-        "keypoint_sigmas",
-        [],
-        "How exactly each keypoint can be marked, in their order: standard deviation / sqrt(area of the object). "
-        f"Empty: COCO's for COCO's person, {info.DEFAULT_SIGMA} each for others.",
-    )
-
-
-def of_flag(texts: list[str]) -> tuple[float, ...]:
-    """The positive numbers of the flag."""
-    try:
-        numbers = tuple(map(float, texts))
-    except ValueError:
-        numbers = (0.0,)
-    if not all(0 < number < math.inf for number in numbers):
-        raise Refused(f"--keypoint_sigmas={','.join(texts)}: give positive numbers with commas between them, 0.05,0.07")
-    return numbers
+MEANING = (
+    "How exactly each keypoint can be marked, in their order: standard deviation / sqrt(area of the object). "
+    f"Empty: COCO's for COCO's person, {info.DEFAULT_SIGMA} each for others."
+)
 
 
 def chosen(sigmas: Sequence[float], keypoints: Sequence[str], source: str) -> tuple[float, ...]:

@@ -66,11 +66,6 @@ def to_labels(values: np.ndarray, label_of: dict[int, int]) -> tuple[np.ndarray,
     return labels[places.reshape(values.shape)], outside
 
 
-def of_flag(values: Sequence[str]) -> list[str]:
-    """Words of a flag of a comma-separated list, without spaces around them."""
-    return [value.strip() for value in values if value.strip()]
-
-
 def of_file(path: str, ignore: Iterable[str]) -> Table:
     """Table of a class file, in which lines have one of these forms; without ids they count from 0.
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfrecog.data import records
-from tfrecog.drawing import figures
 from tfrecog.ops.overlaps import pairwise_iou
 
 NUMBERS = (10, 30, 100, 300, 1000, 2000, 5000)
@@ -86,6 +85,8 @@ def best_overlaps(boxes: np.ndarray, proposals: np.ndarray) -> np.ndarray:
 
 def draw(splits: dict[str, Coverage], path: str) -> None:
     """Writes a PNG of recall and best overlap against the number of proposals, a row for each split."""
+    from tfrecog.drawing import figures  # Matplotlib takes a second, and a check seldom draws.
+
     figure, axes = figures.panels(len(GROUPS), rows=len(splits))
     for row, (split, coverage) in enumerate(splits.items()):
         for column, (what, least) in enumerate(GROUPS.items()):

@@ -21,12 +21,23 @@ PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
 # Those that still have a shell of their own.
-UNCONVERTED = {name for name in COMMANDS if name not in ("pipelines.scenes",)}
+UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.")}
 CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
 
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
 CASES = {
+    "pipelines.adopt": ("--jobs=-1", "--records={missing} --split=train --out={out}"),
+    "pipelines.check": ("--show=-1", "--data={missing}"),
+    "pipelines.coco": ("--min_area=-1", "--images={missing} --annotations={file} --split=train --out={out}"),
+    "pipelines.crops": ("--context=-1", "--data={missing} --split=train --out={out}"),
+    "pipelines.digits": ("--range=1,-1", "--images={missing} --labels={missing} --split=train --out={out}"),
+    "pipelines.extract": ("--count=-1", "--data={missing} --out={out}"),
+    "pipelines.imagenet": ("--shards=-1", "--images={missing} --split=train --out={out}"),
+    "pipelines.proposals": ("--max=0", "--data={missing} --split=train --out={out}"),
     "pipelines.scenes": ("--count=0", "--out={file}/data --split=train --count=1"),
+    "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
+    "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),
+    "pipelines.voc": ("--coordinates=ends", "--images={missing} --annotations={file} --split=train --out={out}"),
 }
 
 

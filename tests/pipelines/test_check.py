@@ -190,7 +190,7 @@ def test_where_no_image_can_be_decoded_there_is_an_error_and_no_picture(folder, 
     for row in range(12):
         _rewrite(folder, row, _record([GOOD], encoded=b"no image", filename=f"{row}.jpg", names=["disc"]))
     run = _command(f"--data={folder}", "--nodecode", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
-    assert run.returncode == 1 and "nothing could be drawn" in run.stderr and "Traceback" not in run.stderr
+    assert run.returncode == 2 and "nothing could be drawn" in run.stderr and "Traceback" not in run.stderr
     assert not (tmp_path / "sheet.png").exists()
 
 

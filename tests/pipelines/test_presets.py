@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -272,12 +271,10 @@ def test_a_split_without_a_list_is_refused_with_those_there_are(tmp_path):
 
 
 def test_flags_that_do_not_go_together_are_refused():
-    none = dict.fromkeys(["preset", "root", "source_split", "images", "labels", "classes"], "")
-    none |= {"image_suffix": "", "label_suffix": "", "ignore": [], "list": [], "split": "train"}
     for given, words in [
         ({"preset": "voc", "classes": "x"}, "leave --classes out"),
         ({"images": "x", "labels": "x"}, "give --classes, or a --preset"),
         ({"images": "x", "labels": "x", "classes": "x", "root": "y"}, "--root is for --preset"),
     ]:
         with pytest.raises(Refused, match=words):
-            segmentation.layout_of(SimpleNamespace(**none | given))
+            segmentation.layout_of(segmentation.Segmentation(split="train", **given))

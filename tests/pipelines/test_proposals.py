@@ -200,7 +200,7 @@ def test_the_splits_of_a_folder_have_their_proposals_from_one_method(data, tmp_p
 def test_a_flag_that_the_method_does_not_read_is_an_error(flags, message):
     arguments = ["--data=d", "--split=train", "--out=o", *flags]
     run = subprocess.run([sys.executable, "-m", "pipelines.proposals", *arguments], capture_output=True, text=True)
-    assert run.returncode == 1 and message in run.stderr
+    assert run.returncode == 2 and message in run.stderr
 
 
 def test_words_of_a_dataset_make_the_same_proposals_again():

@@ -172,7 +172,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_done(tmp_path):
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert f"error: cannot write to {tmp_path}: File too large" in run.stderr
     assert "the same command goes on" in run.stderr and "Traceback" not in run.stderr
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]

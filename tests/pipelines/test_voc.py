@@ -3,7 +3,6 @@ import json
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -398,14 +397,13 @@ def _devkit(root, *years):
 
 
 def _flags(**given):
-    empty = {"devkit": [], "source_split": "", "images": "", "annotations": "", "list": [], "split": "train"}
-    return types.SimpleNamespace(**(empty | given))
+    return voc.Voc(**({"split": "train"} | given))
 
 
 @pytest.mark.parametrize("inside", ["", "VOC2007"])
 def test_a_devkit_has_its_places_and_vocs_classes_in_its_order(tmp_path, read_all, inside):
     root = _devkit(tmp_path / "VOCdevkit", "VOC2007")
-    (layout,) = voc.layouts_of(_flags(devkit=[str(root / inside)], source_split="trainval"))
+    (layout,) = voc.layouts_of(_flags(devkit=(str(root / inside),), source_split="trainval"))
     assert layout.lists == (str(root / "VOC2007/ImageSets/Main/trainval.txt"),)
     voc.build([layout], str(tmp_path / "out"), "train", classes=CLASSES, jobs=1)
     facts = info.load(tmp_path / "out")
@@ -416,7 +414,7 @@ def test_a_devkit_has_its_places_and_vocs_classes_in_its_order(tmp_path, read_al
 
 def test_two_years_make_one_split(tmp_path, read_all):
     root = _devkit(tmp_path, "VOC2007", "VOC2012")
-    layouts = voc.layouts_of(_flags(devkit=[str(root / "VOC2007"), str(root / "VOC2012")]))
+    layouts = voc.layouts_of(_flags(devkit=(str(root / "VOC2007"), str(root / "VOC2012"))))
     made = voc.build(layouts, str(tmp_path / "out"), "train", classes=CLASSES, jobs=1)
     assert not made.problems and made.split.images == 2
     ids = [number for record in read_all(tmp_path / "out", "train") for number in record.ids.tolist()]
@@ -430,16 +428,16 @@ def test_places_that_are_missing_or_do_nothing_are_refused(tmp_path):
         ({}, "give --images, or --devkit"),
         ({"images": "a"}, "give --annotations, or --devkit"),
         ({"images": "a", "annotations": "b", "source_split": "val"}, "--source_split is for --devkit"),
-        ({"devkit": [year], "images": "a"}, "leave --images out, or --devkit"),
-        ({"devkit": [year, year]}, "names one folder twice"),
-        ({"devkit": several, "list": ["a.txt"]}, "--list names images of one --devkit"),
-        ({"devkit": [str(root)]}, "holds .*VOC2007, .*VOC2012: give one of them, or several"),
-        ({"devkit": [str(tmp_path / "none")]}, "has no JPEGImages and Annotations"),
-        ({"devkit": [year], "split": "test"}, r"there is no .*test.txt; name one .*--source_split: train, trainval$"),
+        ({"devkit": (year,), "images": "a"}, "leave --images out, or --devkit"),
+        ({"devkit": (year, year)}, "names one folder twice"),
+        ({"devkit": several, "list": ("a.txt",)}, "--list names images of one --devkit"),
+        ({"devkit": (str(root),)}, "holds .*VOC2007, .*VOC2012: give one of them, or several"),
+        ({"devkit": (str(tmp_path / "none"),)}, "has no JPEGImages and Annotations"),
+        ({"devkit": (year,), "split": "test"}, r"there is no .*test.txt; name one .*--source_split: train, trainval$"),
     ]:
         with pytest.raises(Refused, match=words):
             voc.layouts_of(_flags(**flags))
-    (layout,) = voc.layouts_of(_flags(devkit=[year], list=["mine.txt"]))
+    (layout,) = voc.layouts_of(_flags(devkit=(year,), list=("mine.txt",)))
     assert layout.lists == ("mine.txt",)
 
 

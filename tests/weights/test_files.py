@@ -324,9 +324,8 @@ def test_a_small_file_takes_neither_for_ever_nor_all_memory(tmp_path, what):
     content, words = ENDLESS[what]
     path.write_bytes(content)
     # In a process of its own, since a step in C cannot be ended otherwise.
-    code = (
-        f"from tfrecog.weights.formats import read as files\ntry: files.read({str(path)!r})\nexcept files.WeightsError as e: print(e)"
-    )
+    code = "from tfrecog.weights.formats import read as files\n"
+    code += f"try: files.read({str(path)!r})\nexcept files.WeightsError as e: print(e)"
     limit = (3 << 30, 3 << 30)
     result = subprocess.run(
         [sys.executable, "-c", code],

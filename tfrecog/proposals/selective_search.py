@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from tfrecog.cli.facts import NonNegative, Range
+
 COLOUR_BINS, TEXTURE_BINS, DIRECTIONS = 25, 10, 8  # section 3.2
 SIGMA = 0.8  # of the blur before the segments, in the paper's code
 
@@ -30,10 +32,10 @@ class Options:
     """What decides the proposals of an image."""
 
     mode: Annotated[Literal["fast", "quality"], "8 groupings of an image, or 80 (table 7)."] = "fast"
-    max: Annotated[int, "Proposals of an image, the best first."] = 2000
-    short_side: Annotated[int, "The short side is resized to this first. 0: as it is."] = 0
-    min_side: Annotated[float, "Proposals with a shorter side than this are dropped (pixels)."] = 8.0
-    seed: Annotated[int, "Of the ranks."] = 0
+    max: Annotated[int, "Proposals of an image, the best first.", Range(1)] = 2000
+    short_side: Annotated[int, "The short side is resized to this first. 0: as it is.", NonNegative("pixels")] = 0
+    min_side: Annotated[float, "Proposals with a shorter side than this are dropped.", NonNegative("pixels")] = 8.0
+    seed: Annotated[int, "Seed of the ranks.", NonNegative()] = 0
 
 
 DEFAULT = Options()
