@@ -84,23 +84,14 @@ class Maker:
         except label_image.Unusable as error:
             remedy = f"The image is left out. {error.remedy}"
             return None, [*found, Problem(error.kind, file, error.what, remedy, picture.key)]
-        image = _image(data, picture, labels.shape, found)
+        of = data, picture.image.path, picture.name, _AGAIN, picture.key, labels.shape
+        image, more = image_file.of_bytes(*of, annotations="label map")
+        found += more
         if image is None:
             return None, found
         correct = {"correct": "add the segment to the JSON"} if picture.segments else {}
         record, more = label_map_records.record(image, labels, outside, picture.name, picture.key, file, **correct)
         return record, found + more
-
-
-def _image(data: bytes, picture: Picture, size: tuple[int, ...], found: list[Problem]) -> image_file.Encoded | None:
-    """The image; turned as its EXIF data say, if the label map of this (height, width) is of the turned one."""
-    of = data, picture.image.path, picture.name, _AGAIN, picture.key
-    image, its = image_file.of_bytes(*of)
-    if image and size == (image.width, image.height) != (image.height, image.width):
-        turned, more = image_file.of_bytes(*of, size)
-        image, its = (turned, more) if turned else (image, its)
-    found += its
-    return image
 
 
 def _content(file: File, picture: Picture, found: list[Problem]) -> bytes | None:

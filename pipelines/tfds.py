@@ -76,7 +76,9 @@ class Maker:
         name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
         source_id = str(content.get("image/id", example.number))
         where = f"{example.folder}, {example.source}, example {example.number:,}"
-        image, found = image_file.of_bytes(content[self._keys.image], where, name, _AGAIN, source_id, objects=False)
+        objects = bool(self._keys.objects or self._keys.label_map)
+        of = content[self._keys.image], where, name, _AGAIN, source_id
+        image, found = image_file.of_bytes(*of, objects=objects)
         if image is None:
             return None, found
         name = name if name != example.name else f"{name}.{'jpg' if image.format == 'jpeg' else 'png'}"

@@ -85,25 +85,27 @@ def of_bytes(
         return None, [problem(kind, what, replace)]
 
     found, width, height = [], *image.size
-    turned = orientation in (5, 6, 7, 8) and size == (width, height) and width != height
+    turns = orientation in range(2, 9)  # 0 and what is no orientation turn nothing
+    sides_swap = orientation in range(5, 9) and width != height
+    turned = sides_swap and size == (width, height)
     if turned:
         image = ImageOps.exif_transpose(image)
         what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
         found.append(problem("image converted", what, "It is turned and stored as PNG; nothing needs to be done."))
         width, height = image.size
-    elif 1 < orientation <= 8 and not objects:
-        what = f"its EXIF data turn or mirror it (orientation {orientation}), and training sees it as the file has it"
-        found.append(problem("image is turned", what, "If that matters, save it upright, without EXIF."))
-    elif orientation != 1 and (orientation in (2, 3, 4) or width == height) and orientation <= 8:
-        what = f"its EXIF data turn or mirror it (orientation {orientation}), and its size does not tell of which image"
-        remedy = (
-            "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
-        )
-        found.append(problem("image may be annotated turned", what, remedy))
     elif size and size != (height, width):
         what = f"the {annotations} says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
         remedy = f"The image is skipped: correct the {annotations}, or use the file that was annotated."
         return None, [problem(f"size in the {annotations} disagrees with the file", what, remedy)]
+    elif turns and not objects:
+        what = f"its EXIF data turn or mirror it (orientation {orientation}), and training sees it as the file has it"
+        found.append(problem("image is turned", what, "If that matters, save it upright, without EXIF."))
+    elif turns and not (sides_swap and size):
+        what = f"its EXIF data turn or mirror it (orientation {orientation}), and no size tells of which image"
+        remedy = (
+            "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
+        )
+        found.append(problem("image may be annotated turned", what, remedy))
     kind = "JPEG" if image.format == "MPO" else image.format  # MPO: a JPEG with another one behind it
     modes = {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(kind or "", ())
     if turned or image.mode not in modes:

@@ -199,7 +199,7 @@ def test_what_is_wrong_is_named_and_counted_and_the_rest_is_written(raw, read_al
     found = _kinds(built)
     named = {kind: problem.file for kind, problem in found.items()}
     assert named == {
-        "label map and image of different sizes": "size.png",
+        "size in the label map disagrees with the file": "size.jpg",
         "16-bit label file": "bits.png",
         "RGB label file": "rgb.png",
         "image without a label file": "lonely.jpg",
@@ -211,7 +211,7 @@ def test_what_is_wrong_is_named_and_counted_and_the_rest_is_written(raw, read_al
         "image file is empty": "no_image.jpg",
     }
     assert len(built.problems) == len(found), "one of each"
-    assert "6 x 9 (height x width), the image 7 x 9" in found["label map and image of different sizes"].what
+    assert "6 x 9 (height x width), the file is 7 x 9" in found["size in the label map disagrees with the file"].what
     outside = found["value outside the class table"]
     assert f"200 ({np.sum(VALUES == 2)} pixels)" in outside.what and "--ignore=200" in outside.remedy
     assert "--classes" in outside.remedy and "name r g b" in found["RGB label file"].remedy
