@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from tfrecog.cli import files
+from tfrecog.cli import files, signals
 from tfrecog.data import index, info, records
 
 from . import problems, publish, workers
@@ -91,7 +91,11 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
                 task.forget_other_draft()
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
-            _run(waiting, tasks, source, jobs)
+            try:
+                _run(waiting, tasks, source, jobs)
+            except signals.Stopped as stopped:
+                stopped.consequence = "the same command continues from the finished shards"
+                raise
             notes = [note for task in tasks if (note := task.note())]
             if len(notes) < len(tasks):
                 raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")

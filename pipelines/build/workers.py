@@ -22,7 +22,7 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
     if jobs <= 1:
         return [_alone(work, task, progress) for task in tasks]
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads
-    context.set_forkserver_preload(["pipelines.shards"])
+    context.set_forkserver_preload([f"{__package__}.shards"])
     workers, results = {}, {}
     waiting = list(enumerate(tasks))[::-1]
     try:

@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, contents):
     assert 4 <= built.kept < 6 and whole.kept == 0
     assert contents(killed) == contents(tmp_path / "whole")
     assert not list(killed.glob(".train.build/.*"))
+
+
+def test_an_interrupted_build_says_that_the_same_command_continues_and_keeps_what_is_finished(tmp_path):
+    command = [sys.executable, "-m", "pipelines.scenes", f"--out={tmp_path}", "--split=train", "--jobs=2"]
+    command += ["--count=2000", "--shards=100"]
+    building = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob(".train.build/train-*.tfrecord.json")):
+        assert building.poll() is None
+        time.sleep(0.05)
+    building.send_signal(signal.SIGINT)
+    _, errors = building.communicate(timeout=120)
+    assert building.returncode == 128 + signal.SIGINT
+    assert errors.endswith("\nstopped; the same command continues from the finished shards\n"), errors
+    assert list(tmp_path.glob(".train.build/train-*.tfrecord.json")) and not (tmp_path / "dataset.json").exists()
 
 
 KILLED_IN_A_REBUILD = """
