@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from absl import flags as absl_flags
-from pycocotools import mask as rle
 
 from tfrecog.cli import files, flags, signals
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files
+from tfrecog.ops import rle
 
 from .server import client_protocols
 
@@ -74,9 +74,9 @@ def drawn(picture: np.ndarray, answer: dict[str, Any], about: dict[str, Any], mi
     """
     names = [one["name"] for one in about["classes"]]
     if "detection_boxes" in answer:
-        masks = (
-            [rle.decode(one).astype(bool) for one in answer["detection_masks"]] if "detection_masks" in answer else None
-        )
+        masks = None
+        if "detection_masks" in answer:
+            masks = [rle.decode(*rle.from_coco(mask)) for mask in answer["detection_masks"]]
         keypoints = answer.get("detection_keypoints")
         if keypoints is not None and len(keypoints):
             keypoints = annotations.sure_keypoints(np.asarray(keypoints, float))

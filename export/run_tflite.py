@@ -87,12 +87,12 @@ class Writer:
         if keypoints is not None:
             keypoints = keypoints.astype(float)
             keypoints[..., :2] = np.round(keypoints[..., :2], 3)
-        texts = runs and [{"size": [height, width], "counts": rle.to_text(one).encode()} for one in runs]
-        rows = coco_rows.results(number, self.categories, boxes, labels, scores, texts, keypoints)
+        coco = runs and [rle.to_coco(one, height, width) for one in runs]
+        rows = coco_rows.results(number, self.categories, boxes, labels, scores, coco, keypoints)
         self.found += len(rows)
         about = self.metadata
         drawn = annotations.instances(
-            picture, boxes, labels, scores, runs and [rle.to_mask(one, height, width) for one in runs],
+            picture, boxes, labels, scores, runs and [rle.decode(one, height, width) for one in runs],
             None if keypoints is None else annotations.sure_keypoints(keypoints), self.names,
             skeleton=about["skeleton"], flip_pairs=about["flip_pairs"], min_side=self.draw_side,
         )  # fmt: skip

@@ -24,6 +24,7 @@ from PIL import Image
 from tfrecog.cli import command
 from tfrecog.cli.facts import Fraction, NonNegative, Range
 from tfrecog.data import info, records
+from tfrecog.ops import rle
 
 from .build import scene_shapes, shards
 from .build.command import SplitFlags
@@ -128,7 +129,7 @@ def make(scene: Scene) -> tuple[records.Record, list]:
         crowd=np.zeros(len(labels), bool),
         areas=np.array([mask.sum() for mask in masks], np.float32),
         ids=scene.number * 100 + np.arange(len(labels), dtype=np.int64) + 1,
-        masks=[records.to_runs(mask) for mask in masks],
+        masks=[rle.encode(mask) for mask in masks],
         keypoints=np.array([points for _, _, points in objects], np.float32).reshape(-1, len(KEYPOINTS), 3),
     )
     return record, []

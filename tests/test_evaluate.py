@@ -30,6 +30,7 @@ from tfrecog.data import index, info, records
 from tfrecog.evaluations.detection import DETECTIONS
 from tfrecog.inference import predictor
 from tfrecog.metrics import coco
+from tfrecog.ops import rle
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
@@ -71,7 +72,7 @@ def scene(row, height, width):
         crowd=np.array([row == 3 and i == 0 for i in range(n)], bool),
         areas=masks.sum((1, 2)).astype(np.float32),
         ids=np.arange(n),
-        masks=[records.to_runs(mask) for mask in masks],
+        masks=[rle.encode(mask) for mask in masks],
         keypoints=keypoints.astype(np.float32),
     )
 

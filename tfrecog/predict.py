@@ -20,7 +20,8 @@ from tfrecog.data.detection import proposal_slots
 from tfrecog.drawing import annotations
 from tfrecog.evaluations import detection
 from tfrecog.inference import classification, image_files, segmentation
-from tfrecog.metrics import coco, rle
+from tfrecog.metrics import coco
+from tfrecog.ops import rle
 from tfrecog.proposals import methods as kinds
 from tfrecog.runs import checkpoints
 
@@ -70,7 +71,7 @@ def predict(task, model, strategy, prediction: Prediction, paths: list[Path]) ->
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
                 for row, label in zip(rows, found.labels, strict=True)
             )
-            masks = None if found.masks is None else [rle.decompress(mask) for mask in found.masks]
+            masks = None if found.masks is None else [rle.decode(*rle.from_coco(mask)) for mask in found.masks]
             keypoints = None if found.keypoints is None else annotations.sure_keypoints(found.keypoints)
             seen = annotations.instances(
                 picture, found.boxes, found.labels, found.scores, masks, keypoints, names,

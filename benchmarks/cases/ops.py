@@ -87,8 +87,7 @@ def ours(case, path):
     """Our function to time."""
     import tensorflow as tf
 
-    from tfrecog.metrics import rle
-    from tfrecog.ops import masks, nms, region_features
+    from tfrecog.ops import masks, nms, region_features, rle
 
     tf.config.threading.set_intra_op_parallelism_threads(2)
     tf.config.threading.set_inter_op_parallelism_threads(2)
@@ -120,7 +119,12 @@ def ours(case, path):
         return masks.paste(inputs["masks"], boxes, HEIGHT, WIDTH)
 
     if case == "paste_to_runs":
-        return {case: lambda: rle.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)}
+
+        def paste_to_runs():
+            pasted = rle.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)
+            return [rle.to_coco(runs, HEIGHT, WIDTH) for runs in pasted]
+
+        return {case: paste_to_runs}
     named = {"rpn_nms": rpn_nms, "class_nms": class_nms, "paste": paste}
     return {case: tf.function(named.get(case, pool_with_gradient if case.endswith("+backward") else pool))}
 

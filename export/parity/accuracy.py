@@ -8,9 +8,9 @@ from tfrecog.config import Experiment
 from tfrecog.data import classification, image, index, info, records, segmentation
 from tfrecog.inference.predictor import progress
 from tfrecog.metrics import classification as top
-from tfrecog.metrics import coco, rle
+from tfrecog.metrics import coco
 from tfrecog.metrics import segmentation as iou
-from tfrecog.ops import rle as run_lengths
+from tfrecog.ops import rle
 
 Model = Callable[[np.ndarray], dict]
 
@@ -74,7 +74,9 @@ class _Detection:
         if "masks" in said:
             masks = rle.paste(said["masks"], said["boxes"], *size, self.about["mask_threshold"], self.about["paste"])
         elif "pasted" in said:
-            masks = [rle.compress(run_lengths.of_mask(one), *size) for one in said["pasted"]]
+            masks = [rle.encode(one) for one in said["pasted"]]
+        if masks is not None:
+            masks = [rle.to_coco(runs, *size) for runs in masks]
         boxes = np.round(said["boxes"].astype(float), 3)
         self.evaluator.add(row, boxes, said["labels"], said["scores"], masks, said.get("keypoints"))
 

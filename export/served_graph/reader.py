@@ -58,7 +58,7 @@ class SavedReader:
             elif form == "runs":
                 height, width = picture.shape[:2]
                 runs = [_unpadded(one, height * width) for one in found.pop("masks")]
-                dense = [rle.to_mask(one, height, width) for one in runs]
+                dense = [rle.decode(one, height, width) for one in runs]
                 found["pasted"] = np.stack(dense) if dense else np.zeros([0, height, width], bool)
         return found
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tfrecog.metrics import rle
-from tfrecog.ops import rle as run_lengths
+from tfrecog.ops import rle
 
 _PIXELS = 3  # decimals of boxes and keypoints: those of the files of `tfrecog.predict`
 
@@ -41,15 +40,13 @@ def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
 def _masks(masks, boxes, size, metadata) -> list[dict]:
     """Compressed run lengths {"size", "counts"} of masks in any of the three forms that an export has."""
     if masks.ndim == 2:  # run lengths, padded with zeros
-        return [_text(rle.compress(np.trim_zeros(runs, "b"), *size)) for runs in masks]
-    if masks.dtype == np.uint8:  # whole pictures
-        return [_text(rle.compress(run_lengths.of_mask(mask), *size)) for mask in masks]
-    threshold, rule = metadata.get("mask_threshold", 0.5), metadata.get("paste", "torchvision")
-    return [_text(mask) for mask in rle.paste(masks, boxes, *size, threshold, rule)]
-
-
-def _text(mask):
-    return {"size": [int(side) for side in mask["size"]], "counts": mask["counts"].decode()}
+        all_runs = [np.trim_zeros(runs, "b") for runs in masks]
+    elif masks.dtype == np.uint8:  # whole pictures
+        all_runs = [rle.encode(mask) for mask in masks]
+    else:
+        threshold, rule = metadata.get("mask_threshold", 0.5), metadata.get("paste", "torchvision")
+        all_runs = rle.paste(masks, boxes, *size, threshold, rule)
+    return [{"size": [*map(int, size)], "counts": rle.to_text(runs).decode()} for runs in all_runs]
 
 
 def prediction(seen: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco_mask
+
+from tfrecog.ops import rle
 
 from ..build.problems import Problem
-from . import coco_rle
 
 # Further outside the image than this, a box or a keypoint is reported; COCO's own round up to a pixel too far.
 SLACK = 1.0
@@ -92,8 +94,9 @@ class Reader:
             mask = self._run_lengths(segmentation)
         else:
             polygons = self._polygons(annotation, segmentation)
-            mask = coco_rle.of_polygons(polygons, height, width)
-        if not coco_rle.area(mask):
+            shapes = coco_mask.frPyObjects(polygons, height, width)
+            mask = rle.from_text(coco_mask.merge(shapes)["counts"])
+        if not rle.area(mask):
             what = f"the segmentation holds no pixel of the image ({height} x {width})"
             remedy = "It is kept with an empty mask; enlarge or remove it."
             self._report(annotation, "mask without a pixel", what, remedy)
@@ -126,7 +129,7 @@ class Reader:
             what = f"its run lengths are for an image {_short(size)}, not [{height}, {width}] (height, width)"
             raise Unusable("run lengths of another image size", what, _SKIP)
         try:
-            mask = coco_rle.of_string(counts) if isinstance(counts, str) else np.array(counts, np.int64)
+            mask = rle.from_text(counts) if isinstance(counts, str) else np.array(counts, np.int64)
         except (ValueError, TypeError, OverflowError) as error:
             raise Unusable("broken run lengths", f"{error}", _SKIP) from error
         if mask.ndim != 1 or np.any(mask < 0) or int(np.sum(mask)) != height * width:
@@ -136,7 +139,7 @@ class Reader:
 
     def _area(self, annotation: dict, box: tuple, mask: np.ndarray | None) -> float:
         area = annotation.get("area")
-        measured = coco_rle.area(mask) if mask is not None else (box[2] - box[0]) * (box[3] - box[1])
+        measured = rle.area(mask) if mask is not None else (box[2] - box[0]) * (box[3] - box[1])
         if area is None:
             return float(measured)
         if not _are_numbers([area], 1) or area < 0:

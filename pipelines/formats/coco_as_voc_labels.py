@@ -7,6 +7,7 @@ import numpy as np
 
 from tfrecog.data import records
 from tfrecog.data.classes import voc
+from tfrecog.ops import rle
 
 from ..build import label_map_records
 from ..build.problems import Problem, Refused
@@ -70,7 +71,7 @@ class Maker:
         reader = coco_annotation.Reader(picture.name, picture.image_id, size, masks=True, joints=0)
         read = [reader.read(one, self.label_of[one["category_id"]]) for one in picture.annotations]
         there = [one for one in read if one is not None]
-        masks = [records.from_runs(one.mask, *size) for one in there]
+        masks = [rle.decode(one.mask, *size) for one in there]
         labels = draw(masks, [one.label for one in there], size)
         record, more = label_map_records.record(image, labels, {}, picture.name, picture.image_id, picture.name)
         return record, found + reader.problems + more

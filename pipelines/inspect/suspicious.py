@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from tfrecog.data.records import Record
+from tfrecog.ops import rle
 
 from ..build.problems import Problem
-from ..formats import coco_rle
 
 TINY = 1.0  # pixels, the shorter side of a box
 DUPLICATE_IOU = 0.95
@@ -97,11 +97,11 @@ def _of_box(record: Record, i: int) -> Iterator[tuple[str, str]]:
 
 def _of_mask(record: Record, mask: np.ndarray, i: int) -> Iterator[tuple[str, str]]:
     """Compares with the box and the area; a polygon's corners may be off the pixels by one or two."""
-    pixels = coco_rle.area(mask)
+    pixels = rle.area(mask)
     if not pixels:
         yield "empty mask", "its mask has no pixel"
         return
-    tight, box = np.array(coco_rle.box(mask, record.height), float), record.boxes[i].astype(float)
+    tight, box = np.array(rle.box(mask, record.height), float), record.boxes[i].astype(float)
     sides = np.tile(box[2:] - box[:2], 2)
     if np.any(abs(tight - box) > np.maximum(3, 0.1 * sides)):
         inside, given = (", ".join(f"{value:g}" for value in values) for values in (tight, box))

@@ -9,6 +9,7 @@ from PIL import Image
 from pipelines import scenes
 from tfrecog.config import DataConfig
 from tfrecog.data import detection, index, info, read, records
+from tfrecog.ops import rle
 
 SIZES = [(40, 60), (60, 40), (50, 50), (41, 60), (48, 64), (30, 90), (64, 48), (44, 52), (40, 61)]
 
@@ -32,7 +33,7 @@ def record(i):
         boxes=np.float32([[y, x, y + 20, x + 24], [0, 0, height, width], [5, 5, 5, 9]]),
         labels=np.array([2, 1, 1]), names=["L", "crowd", "crowd"], crowd=np.array([False, True, False]),
         areas=np.float32([mask.sum(), height * width, 0]), ids=np.arange(3) + 10 * i,
-        masks=[records.to_runs(mask)] * 3,
+        masks=[rle.encode(mask)] * 3,
         # The corner of the L and the end of its foot; left and right.
         keypoints=np.float32([[[y + 16, x + 4, 2], [y + 16, x + 20, 1]], [[0, 0, 0]] * 2, [[0, 0, 0]] * 2]),
     )  # fmt: skip

@@ -9,10 +9,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from tfrecog.data import records
 from tfrecog.data.parse import parse
+from tfrecog.ops import rle
 
 
 def jpeg(height, width):
@@ -73,7 +73,7 @@ def any_record(draw):
     # Coordinates with up to three decimals, as annotations have.
     corner = [st.integers(0, side * 1000).map(lambda v: v / 1000) for side in (height, width)]
     boxes = [draw(st.tuples(*corner, *corner)) for _ in range(n)]
-    masks = [records.to_runs(draw(masks_of(height, width))) for _ in range(n)] if draw(st.booleans()) else None
+    masks = [rle.encode(draw(masks_of(height, width))) for _ in range(n)] if draw(st.booleans()) else None
     keypoints = None
     if n and draw(st.booleans()):
         pixel = [st.integers(0, side - 1).map(lambda v: v + 0.5) for side in (height, width)]
@@ -98,17 +98,6 @@ def test_decode_inverts_encode(record):
     assert_same(record, records.decode(records.encode(record)))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data(), st.integers(1, 30), st.integers(1, 30))
-def test_run_lengths_are_those_of_pycocotools(data, height, width):
-    mask = data.draw(masks_of(height, width))
-    runs = records.to_runs(mask)
-    np.testing.assert_array_equal(records.from_runs(runs, height, width), mask)
-    theirs = coco_mask.frPyObjects({"size": [height, width], "counts": [int(run) for run in runs]}, height, width)
-    np.testing.assert_array_equal(coco_mask.decode(theirs), mask)
-    assert theirs["counts"] == coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
-
-
 @tf.function(reduce_retracing=True, input_signature=[tf.TensorSpec([], tf.string)])
 def parse_with_everything(serialized):
     return parse(serialized, masks=True, keypoints=3, mask_size=7, proposals=True)
@@ -116,7 +105,7 @@ def parse_with_everything(serialized):
 
 def sampled(record, i, side=7):
     """The mask under the centres of a side x side grid over box i: slow, pixel by pixel."""
-    mask = records.from_runs(record.masks[i], record.height, record.width)
+    mask = rle.decode(record.masks[i], record.height, record.width)
     y1, x1, y2, x2 = record.boxes[i]
     out = np.zeros([side, side], np.uint8)
     for row in range(side):
@@ -133,7 +122,7 @@ def sampled(record, i, side=7):
 def test_the_graph_parses_what_decode_decodes(png_masks, record):
     n = len(record.labels)
     if record.masks is None:
-        record.masks = [records.to_runs(np.ones([record.height, record.width], bool))] * n
+        record.masks = [rle.encode(np.ones([record.height, record.width], bool))] * n
     serialized = records.encode(record, png_masks=png_masks)
     if png_masks:
         serialized = without(serialized, "image/object/mask/counts", "image/object/mask/runs")
@@ -257,7 +246,7 @@ def test_a_record_of_the_object_detection_api_is_read():
     assert got.names == ["person", "kite"] and got.labels.tolist() == [0, 0]
     assert got.areas.tolist() == [40, 1] and got.ids.tolist() == [-1, -1] and not got.crowd.any()
     for runs, mask in zip(got.masks, masks, strict=True):
-        np.testing.assert_array_equal(records.from_runs(runs, 10, 20), mask > 0)
+        np.testing.assert_array_equal(rle.decode(runs, 10, 20), mask > 0)
     # Pixels 4 and 10 across, 3 and 2 down; their centres are half a pixel further.
     assert got.keypoints.tolist() == [[[3.5, 4.5, 2], [2.5, 10.5, 1], [0, 0, 0]], [[0, 0, 0]] * 3]
     parsed = parse_with_everything(serialized)
@@ -286,7 +275,7 @@ MODEL_GARDEN = {
 def record_for_model_garden():
     mask = np.zeros([10, 20], bool)
     mask[1:5, 2:12] = True
-    record = record_of(10, 20, [[1, 2, 5, 12], [0, 0, 10, 20]], masks=[records.to_runs(mask), records.to_runs(~mask)])
+    record = record_of(10, 20, [[1, 2, 5, 12], [0, 0, 10, 20]], masks=[rle.encode(mask), rle.encode(~mask)])
     record.encoded = jpeg(10, 20)
     return record, mask
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from export.served_graph import mask_encoding
 from tfrecog.config import OutputConfig
-from tfrecog.metrics import rle
+from tfrecog.ops import rle
 
 SIZES = np.array([[37, 50], [24, 19]], np.int32)
 
@@ -38,12 +38,12 @@ def test_runs_and_pasted_masks_are_those_of_the_evaluation(rule):
     for i, (height, width) in enumerate(SIZES):
         want = rle.paste(squares[i], boxes[i], height, width, output.mask_threshold, rule)
         for j in range(6):
-            mask = rle.decompress(want[j]) if labels[i, j] else np.zeros([height, width], bool)
+            mask = rle.decode(want[j], height, width) if labels[i, j] else np.zeros([height, width], bool)
             np.testing.assert_array_equal(pasted[i, j, :height, :width], mask)
             assert not pasted[i, j, height:].any() and not pasted[i, j, :, width:].any()
             if labels[i, j]:
                 counts = np.trim_zeros(runs[i, j], "b")
-                np.testing.assert_array_equal(rle.decompress(rle.compress(counts, height, width)), mask)
+                np.testing.assert_array_equal(rle.decode(counts, height, width), mask)
                 assert counts.sum() == height * width and (counts[1:] > 0).all()  # none is split in two
             else:
                 assert not runs[i, j].any()

@@ -19,7 +19,7 @@ from tfrecog.cli import flags
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
 from tfrecog.inference import classification, detection, segmentation
-from tfrecog.metrics import rle
+from tfrecog.ops import rle
 
 SCORES, PIXELS = 1e-5, 0.01  # what is promised
 BOXES = np.array([[5, 5, 40, 40], [10, 20, 60, 50], [0, 0, 30, 60], [20, 4, 44, 30]], np.float32)
@@ -82,7 +82,7 @@ class Run:
             "detection_boxes": found.boxes,
             "detection_classes": found.labels,
             "detection_scores": found.scores,
-            "detection_masks": found.masks and np.stack([rle.decompress(mask) for mask in found.masks]),
+            "detection_masks": found.masks and np.stack([rle.decode(*rle.from_coco(mask)) for mask in found.masks]),
             "detection_keypoints": found.keypoints,
         }
 

@@ -25,7 +25,7 @@ from export import client, serve
 from export.server import client_protocols
 from tests.export import served_folders
 from tests.export.served_folders import picture
-from tfrecog.metrics import rle
+from tfrecog.ops import rle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAIT = 1.0  # seconds that a lone picture waits in the detector's server
@@ -188,7 +188,7 @@ def test_detections_are_in_pixels_of_the_upright_photo_by_each_protocol(finder, 
     y1, x1, y2, x2 = answer["detection_boxes"][0]
     np.testing.assert_allclose(answer["detection_keypoints"], [[[y1, x1, 3], [y2, x2, -1]]])
     (mask,) = answer["detection_masks"]
-    inside = rle.decompress(mask)
+    inside = rle.decode(*rle.from_coco(mask))
     assert inside.shape == (200, 100) and inside.sum() == pytest.approx((y2 - y1) * (x2 - x1), rel=0.1)
     assert inside[2:28, 45:98].all()
 

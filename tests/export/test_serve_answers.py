@@ -17,7 +17,7 @@ from export.server.model import Recogniser
 from tests.export import random_runs
 from tfrecog import predict
 from tfrecog.cli import flags
-from tfrecog.metrics import rle
+from tfrecog.ops import rle
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
             for mask, row in zip(one["detection_masks"], own, strict=True):
                 assert mask["size"] == row["segmentation"]["size"]
                 # A pixel whose probability is the threshold but for rounding may be either.
-                assert (rle.decompress(mask) != rle.decompress(row["segmentation"])).sum() <= 1
+                assert (rle.decode(*rle.from_coco(mask)) != rle.decode(*rle.from_coco(row["segmentation"]))).sum() <= 1
         else:
             points = np.reshape([row["keypoints"] for row in own], [len(own), -1, 3])
             keypoints = np.reshape(one["detection_keypoints"], [len(own), -1, 3])
@@ -119,7 +119,7 @@ def test_each_form_of_masks_is_answered_with_the_same_run_lengths():
     for form, array in forms.items():
         seen = responses.of_picture(common | {"detection_masks": array}, size, {"mask_threshold": 0.5})
         (said,) = seen["detection_masks"]
-        got = rle.decompress(said)
+        got = rle.decode(*rle.from_coco(said))
         if form == "squares":  # Its rule is tested elsewhere; a border of half a cell and a pixel may be either.
             got = got[3:5, 4:7].all() and not got[[0, 7, 8]].any() and not got[:, [0, 1, 10, 11]].any()
             assert got, form

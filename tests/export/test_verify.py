@@ -259,5 +259,5 @@ def test_masks_as_padded_run_lengths_are_read():
     for corner in (0, 1):
         mask = np.zeros([6, 5], bool)
         mask[corner:4, corner:] = True
-        padded = np.pad(rle.of_mask(mask), (0, 7))
-        np.testing.assert_array_equal(rle.to_mask(reader._unpadded(padded, 30), 6, 5), mask)
+        padded = np.pad(rle.encode(mask), (0, 7))
+        np.testing.assert_array_equal(rle.decode(reader._unpadded(padded, 30), 6, 5), mask)

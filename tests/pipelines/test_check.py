@@ -19,6 +19,7 @@ from pipelines.inspect.label_map_statistics import MapFacts
 from pipelines.inspect.statistics import Facts
 from tfrecog.data import index, info, records
 from tfrecog.drawing import annotations
+from tfrecog.ops import rle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -111,7 +112,7 @@ def _record(boxes, masks=None, **changes):
     boxes = np.array(boxes, np.float32).reshape(n, 4)
     columns = {"labels": np.ones(n, np.int64), "names": ["cat"] * n, "crowd": np.zeros(n, bool)}
     columns |= {"areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), "ids": np.arange(n) + 70}
-    columns |= {"masks": None if masks is None else [records.to_runs(mask) for mask in masks]}
+    columns |= {"masks": None if masks is None else [rle.encode(mask) for mask in masks]}
     facts = {"encoded": b"", "format": "png", "height": 40, "width": 60, "filename": "cat.png", "source_id": "9"}
     return records.Record(**(facts | {"boxes": boxes} | columns | changes))
 

@@ -18,6 +18,7 @@ from pipelines.build.problems import Refused
 from pipelines.formats import coco_as_voc_labels, coco_json
 from tfrecog.data import index, info, records
 from tfrecog.data.classes import coco_person, voc
+from tfrecog.ops import rle
 
 SQUARE = np.zeros((40, 60), bool)
 SQUARE[10:20, 20:30] = True
@@ -54,7 +55,7 @@ def test_real_records_agree_with_the_json_in_everything(built, real_coco, read_a
             assert record.crowd[i] == annotation["iscrowd"]
             assert facts.categories[record.labels[i] - 1].id == annotation["category_id"]
             assert record.names[i] == tree.cats[annotation["category_id"]]["name"]
-            mask = records.from_runs(record.masks[i], record.height, record.width)
+            mask = rle.decode(record.masks[i], record.height, record.width)
             np.testing.assert_array_equal(mask, tree.annToMask(annotation))
 
 
@@ -173,7 +174,7 @@ def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path
 
 
 def test_the_three_forms_of_a_mask_are_one(small_coco, tmp_path, read_all):
-    counts = records.to_runs(SQUARE).tolist()
+    counts = rle.encode(SQUARE).tolist()
     packed = coco_mask.frPyObjects({"size": [40, 60], "counts": counts}, 40, 60)["counts"].decode()
     for number, form in enumerate([counts, packed], 30):
         mask = {"size": [40, 60], "counts": form}
@@ -181,7 +182,7 @@ def test_the_three_forms_of_a_mask_are_one(small_coco, tmp_path, read_all):
     assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
     record = read_all(tmp_path / "out", "train")[0]
     for runs in record.masks:
-        np.testing.assert_array_equal(records.from_runs(runs, 40, 60), SQUARE)
+        np.testing.assert_array_equal(rle.decode(runs, 40, 60), SQUARE)
 
 
 NAN = float("nan")
@@ -268,13 +269,23 @@ def test_a_box_a_pixel_too_far_is_cut_without_a_word(small_coco, tmp_path, read_
     np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
 
 
+def test_polygons_become_the_pixels_they_enclose(small_coco, tmp_path, read_all):
+    squares = [[2, 1, 5, 1, 5, 4, 2, 4], [0, 5, 2, 5, 2, 6, 0, 6]]  # corners on pixel borders enclose whole pixels
+    small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=squares, bbox=[0, 1, 5, 5], area=11)]
+    assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
+    (runs,) = read_all(tmp_path / "out", "train")[0].masks
+    expected = np.zeros([40, 60], bool)
+    expected[1:4, 2:5] = expected[5:6, 0:2] = True
+    np.testing.assert_array_equal(rle.decode(runs, 40, 60), expected)
+
+
 def test_the_good_polygons_of_an_instance_stay(small_coco, tmp_path, read_all):
     segmentation = [*small_coco.square(1, 1)["segmentation"], [1, 1, 2, 2]]
     small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=segmentation)]
     built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
     assert [problem.kind for problem in built.problems] == ["polygon with fewer than three points"]
     (runs,) = read_all(tmp_path / "out", "train")[0].masks
-    np.testing.assert_array_equal(records.from_runs(runs, 40, 60), SQUARE)
+    np.testing.assert_array_equal(rle.decode(runs, 40, 60), SQUARE)
 
 
 def test_without_masks_a_bad_segmentation_does_not_matter(small_coco, tmp_path, read_all):
@@ -476,6 +487,6 @@ def test_the_label_maps_of_coco_are_those_of_its_masks(real_coco, tmp_path):
         expected, count = np.zeros([record.height, record.width], int), 0
         for name, mask in zip(record.names, record.masks, strict=True):
             if (known := names.get(name, name)) in voc.PIXEL_CLASSES:
-                mask = records.from_runs(mask, record.height, record.width)
+                mask = rle.decode(mask, record.height, record.width)
                 expected, count = np.maximum(expected, voc.PIXEL_CLASSES.index(known) * mask), count + mask
         np.testing.assert_array_equal(maps[record.source_id], np.where(count > 1, 0, expected + 1))

@@ -7,12 +7,13 @@ from PIL import Image
 from pipelines import check, scenes
 from pipelines.build import scene_shapes
 from tfrecog.data import info, records
+from tfrecog.ops import rle
 
 RECORDS = [scenes.make(scenes.Scene(f"{n}.jpg", "train", n, scenes.Scenes()))[0] for n in range(40)]
 
 
 def _masks(record):
-    return np.array([records.from_runs(runs, record.height, record.width) for runs in record.masks])
+    return np.array([rle.decode(runs, record.height, record.width) for runs in record.masks])
 
 
 def test_boxes_are_tight_around_the_masks_and_areas_count_their_pixels():

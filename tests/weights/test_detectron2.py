@@ -23,10 +23,11 @@ import tensorflow as tf
 from tests import sides
 from tfrecog import evaluate, predict, tasks
 from tfrecog.evaluations import detection
-from tfrecog.metrics import coco, rle
+from tfrecog.metrics import coco
 from tfrecog.models.backbones.resnet import Block
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.models.layers import Conv
+from tfrecog.ops import rle
 from tfrecog.weights import detectron2, importer, tensors
 from tfrecog.weights.detectron2_models import MODELS
 from tfrecog.weights.formats import read
@@ -112,7 +113,7 @@ def test_mask_rcnn_sees_what_detectron2s_rules_see(mask_rcnn, reference):
     (found,) = detection.detections(task, model, strategy, [batch], model.config.output)
     assert_boxes(found, reference, "mask", batch)
     assert found.masks is not None
-    pasted = np.stack([rle.decompress(mask) for mask in found.masks[:PASTED]])
+    pasted = np.stack([rle.decode(*rle.from_coco(mask)) for mask in found.masks[:PASTED]])
     expected = np.unpackbits(reference["mask_pasted"])[: pasted.size].reshape(pasted.shape).astype(bool)
     assert (pasted != expected).sum() <= 1e-3 * expected.sum()  # Pixels at one half, as random masks have them.
 

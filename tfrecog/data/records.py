@@ -18,8 +18,7 @@ from PIL import Image
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data.example import Example
-from tfrecog.ops.rle import of_mask as to_runs
-from tfrecog.ops.rle import to_mask as from_runs
+from tfrecog.ops import rle
 
 # Fractions in float32 come back as thousandths of a pixel: that undoes the rounding exactly for annotations with up to
 # three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.
@@ -155,7 +154,7 @@ def encode(record, *, png_masks=False, keypoint_names=()):
         ints("image/object/mask/counts", np.concatenate([np.zeros(0, np.int64), *record.masks]))
         ints("image/object/mask/runs", [len(runs) for runs in record.masks])
         if png_masks:
-            texts("image/object/mask", [_png(from_runs(runs, record.height, record.width)) for runs in record.masks])
+            texts("image/object/mask", [_png(rle.decode(runs, record.height, record.width)) for runs in record.masks])
     if record.keypoints is not None:
         keypoints = np.asarray(record.keypoints, np.float64)
         visible = keypoints[..., 2] > 0
@@ -233,7 +232,7 @@ def decode(serialized):
         record.masks = np.split(counts, ends[:-1]) if n else []
     elif "image/object/mask" in example:
         pngs = example["image/object/mask"].bytes_list.value
-        record.masks = [to_runs(np.asarray(Image.open(io.BytesIO(png)).convert("L"))) for png in pngs]
+        record.masks = [rle.encode(np.asarray(Image.open(io.BytesIO(png)).convert("L"))) for png in pngs]
     if "image/object/keypoint/visibility" in example:
         visibility = values("image/object/keypoint/visibility", "int64_list", np.float64)
         points = [values(f"image/object/keypoint/{axis}", "float_list", np.float64) for axis in "yx"]

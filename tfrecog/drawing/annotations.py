@@ -254,7 +254,7 @@ def _dense(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.ndim == 2:
         return mask.astype(bool)
-    return rle.to_mask(mask, height, width)
+    return rle.decode(mask, height, width)
 
 
 def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line: int) -> None:

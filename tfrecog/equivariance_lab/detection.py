@@ -15,8 +15,9 @@ from tfrecog.drawing import annotations
 from tfrecog.equivariance_lab import dense, transforms
 from tfrecog.equivariance_lab.subject import Measures, Sample
 from tfrecog.equivariance_lab.transforms import Change
-from tfrecog.metrics import coco, rle
+from tfrecog.metrics import coco
 from tfrecog.ops import boxes as box_ops
+from tfrecog.ops import rle
 from tfrecog.proposals import methods as kinds
 
 _SEEN = 0.9  # share of a box that must be inside for it to count
@@ -91,7 +92,7 @@ class Subject:
         masks = keypoints = None
         if "masks" in said:
             own, rule = said["masks"][0].numpy()[filled], (self.output.mask_threshold, self.output.paste)
-            pasted = [rle.decompress(mask) for mask in rle.paste(own, found["boxes"], *map(int, size), *rule)]
+            pasted = [rle.decode(runs, *size) for runs in rle.paste(own, found["boxes"], *map(int, size), *rule)]
             masks = np.array(pasted, bool).reshape(-1, *size)
         if "keypoints" in said:
             keypoints = said["keypoints"][0].numpy()[filled].astype(float)

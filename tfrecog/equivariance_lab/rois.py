@@ -14,10 +14,9 @@ from tfrecog.equivariance_lab.detection import Seen, Subject, ious
 from tfrecog.equivariance_lab.measure import Row, unchanged
 from tfrecog.equivariance_lab.subject import Sample
 from tfrecog.equivariance_lab.transforms import centres
-from tfrecog.metrics import rle
 from tfrecog.models.detector import rcnn_crops
 from tfrecog.ops import boxes as box_ops
-from tfrecog.ops import region_features
+from tfrecog.ops import region_features, rle
 
 # RoIAlign as this library and detectron2 place it; as torchvision's weights expect it; RoIPool.
 OPERATORS = ("roi_align", "roi_align_unaligned", "roi_pool")
@@ -136,7 +135,7 @@ def _of_rois(subject, features, seen: Seen, shift, size):
         own = tf.gather(model.mask_logits(features, rois)[0], labels - 1, axis=-1, batch_dims=1)
         output = config.output
         pasted = rle.paste(tf.sigmoid(own).numpy(), rois[0].numpy(), *size, output.mask_threshold, output.paste)
-        found["masks"] = np.array([rle.decompress(mask) for mask in pasted], bool)
+        found["masks"] = np.array([rle.decode(runs, *size) for runs in pasted], bool)
     return found
 
 

@@ -13,6 +13,7 @@ from tfrecog.data import image as images
 from tfrecog.equivariance_lab.detection import Objects, Truth
 from tfrecog.equivariance_lab.subject import Sample
 from tfrecog.inference import image_files
+from tfrecog.ops import rle
 
 
 def of_photos(experiment: Experiment, pattern: str, most: int) -> Iterator[Sample]:
@@ -66,7 +67,7 @@ def seen_by(experiment: Experiment, picture: np.ndarray) -> tuple[np.ndarray, np
 def _objects(record, size, scale):
     masks = None
     if record.masks is not None:
-        whole = [records.from_runs(runs, record.height, record.width) for runs in record.masks]
+        whole = [rle.decode(runs, record.height, record.width) for runs in record.masks]
         rows, columns = (((np.arange(n) + 0.5) / s).astype(int) for n, s in zip(size, scale, strict=True))
         masks = np.array([mask[rows][:, columns] for mask in whole], bool).reshape(-1, *size)
     boxes, none = np.asarray(record.boxes, float) * np.tile(scale, 2), np.zeros([0, 4])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrecog.config import OutputConfig
-from tfrecog.metrics import rle
+from tfrecog.ops import rle
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Detections:
     boxes: np.ndarray  # float64 [n, 4], to the thousandth of a pixel
     labels: np.ndarray  # int32 [n], 1..K
     scores: np.ndarray  # float32 [n]
-    masks: list[dict] | None  # [n] compressed run lengths
+    masks: list[dict] | None  # [n] compressed run lengths, see `rle.to_coco`
     keypoints: np.ndarray | None = None  # float64 [n, J, 3]: y, x to the thousandth of a pixel, score
 
     @property
@@ -35,7 +35,8 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
     boxes = np.clip(boxes, 0, np.array([height, width, height, width]))
     masks = None
     if "masks" in output:
-        masks = rle.paste(output["masks"][filled], boxes, height, width, config.mask_threshold, config.paste)
+        pasted = rle.paste(output["masks"][filled], boxes, height, width, config.mask_threshold, config.paste)
+        masks = [rle.to_coco(runs, height, width) for runs in pasted]
     keypoints = None
     if "keypoints" in output:
         keypoints = output["keypoints"][filled].astype(float)

@@ -14,8 +14,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfrecog.cli.errors import UserError
-from tfrecog.metrics import rle
 from tfrecog.metrics.coco_rows import results, to_xyv, to_xywh
+from tfrecog.ops import rle
 
 __all__ = ["Evaluator", "results", "to_xywh"]
 
@@ -69,7 +69,7 @@ class Evaluator:
         if self.masks:
             if record.masks is None:
                 raise UserError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
-            masks = [rle.compress(runs, record.height, record.width) for runs in record.masks]
+            masks = [rle.to_coco(runs, record.height, record.width) for runs in record.masks]
         keypoints = None
         if "keypoint" in self.kinds:
             shape = len(record.labels), len(self.sigmas), 3

@@ -32,47 +32,85 @@ def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision"):
             pixel is on where the interpolated mask is above the threshold. "detectron2": the box stays as it is, and a
             pixel is on where the mask, read at its centre, is at least the threshold; beyond the mask there are zeros.
     """
-    shape = tf.TensorSpec([height, width] if isinstance(height, int) and isinstance(width, int) else [None, None], bool)
-    if rule == "detectron2":
-
-        def one_at_centres(inputs):
-            mask, box = inputs
-            rows = _at_centres(box[0], box[2], height, mask.shape[0])
-            columns = _at_centres(box[1], box[3], width, mask.shape[1])
-            return tf.matmul(rows @ mask, columns, transpose_b=True) >= threshold
-
-        return tf.map_fn(one_at_centres, (masks, boxes), fn_output_signature=shape)
-
-    size = masks.shape[1] + 2
-    masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1]])
-    half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * (size / (size - 2))
-    centre = (boxes[:, 2:] + boxes[:, :2]) * 0.5
-    start, end = tf.cast(centre - half, tf.int32), tf.cast(centre + half, tf.int32)
-    extent = tf.maximum(end - start + 1, 1)
+    size = tf.stack([height, width])
 
     def one(inputs):
-        mask, start, extent = inputs
-        rows = _interpolation(start[0], extent[0], height, size)
-        columns = _interpolation(start[1], extent[1], width, size)
-        return tf.matmul(rows @ mask, columns, transpose_b=True) > threshold
+        crop, top, left = crop_of(*inputs, size, threshold, rule)
+        columns, rows = tf.unstack(tf.shape(crop))
+        return tf.pad(tf.transpose(crop), [[top, height - top - rows], [left, width - left - columns]])
 
-    return tf.map_fn(one, (masks, start, extent), fn_output_signature=shape)
-
-
-def _at_centres(start, end, length, cells):
-    """Weights [length, cells] with which pixel centres read cells that span [start, end], with zeros beyond them."""
-    centre = tf.range(length, dtype=tf.float32) + 0.5
-    share = tf.where(end > start, (centre - start) / (end - start), -1.0)  # -1 is beyond: an empty box shows nothing.
-    at = share * tf.cast(cells, tf.float32) - 0.5
-    return tf.maximum(1 - tf.abs(at[:, None] - tf.range(cells, dtype=tf.float32)), 0.0)
+    shape = tf.TensorSpec([height, width] if isinstance(height, int) and isinstance(width, int) else [None, None], bool)
+    return tf.map_fn(one, (masks, boxes), fn_output_signature=shape)
 
 
-def _interpolation(start, extent, length, cells):
-    """Weights [length, cells] of cells stretched to `extent` pixels from pixel `start` on; 0 for pixels outside."""
-    pixel = tf.range(length) - start
-    inside = (pixel >= 0) & (pixel < extent)
-    at = (tf.cast(pixel, tf.float32) + 0.5) * (tf.cast(cells, tf.float32) / tf.cast(extent, tf.float32)) - 0.5
-    return tf.where(inside[:, None], _hat(at, cells), 0.0)
+def crop_of(mask, box, size, threshold, rule):
+    """The pixels that a mask [S, S] can reach from its box [4] in an image of a size [2]; see `paste`.
+
+    Returns:
+        [columns, rows] bool, which is as run lengths want them, and the first row and column.
+    """
+    if rule == "detectron2":
+        top, left, values = _at_centres(mask, box, size)
+        return values >= threshold, top, left
+    top, left, values = _stretched(mask, box, size)
+    return values > threshold, top, left
+
+
+def run_lengths(crop, top, left, size):
+    """Run lengths [r] int32 of a mask of a size [2] that is `crop` [columns, rows] from (top, left) on, else 0.
+
+    Those of `ops.rle.encode_crop`, and a 0 behind them where the last pixel is in the mask.
+    """
+    height, end = size[0], size[0] * size[1]
+    rows = tf.shape(crop)[1] + 1
+    line = tf.reshape(tf.pad(crop, [[0, 0], [0, 1]]), [-1])
+    line = tf.pad(line, [[1, 0]])  # a zero before each column, and at the end
+    index = tf.cast(tf.where(line[1:] != line[:-1])[:, 0], tf.int32)
+    at = (left + index // rows) * height + top + index % rows
+    # A run to the bottom of a column that goes on at the top of the next has two flips in one place: it is one run.
+    double = tf.equal(at[1:], at[:-1])
+    at = tf.boolean_mask(at, ~(tf.pad(double, [[0, 1]]) | tf.pad(double, [[1, 0]]))[: tf.size(at)])
+    return tf.concat([at, [end]], axis=0) - tf.concat([[0], at], axis=0)
+
+
+def _stretched(mask, box, size):
+    """The first row and column of a box [4], grown and cut to whole pixels, and what is in it [columns, rows]."""
+    cells = mask.shape[0] + 2
+    mask = tf.pad(mask, [[1, 1], [1, 1]])
+    half = (box[2:] - box[:2]) * 0.5 * (cells / (cells - 2))
+    centre = (box[2:] + box[:2]) * 0.5
+    start, end = tf.cast(centre - half, tf.int32), tf.cast(centre + half, tf.int32)
+    extent = tf.maximum(end - start + 1, 1)
+    first = tf.clip_by_value(start, 0, size)
+    last = tf.clip_by_value(start + extent, first, size)
+
+    def weights(axis):
+        pixel = tf.cast(tf.range(first[axis], last[axis]) - start[axis], tf.float32)
+        return _hat((pixel + 0.5) * (cells / tf.cast(extent[axis], tf.float32)) - 0.5, cells)
+
+    return first[0], first[1], _read(mask, weights(0), weights(1))
+
+
+def _at_centres(mask, box, size):
+    """The same of the pixels whose centres lie less than half a cell outside their box, with zeros beyond it."""
+    cells = mask.shape[0]
+    half_a_cell = 0.5 * (box[2:] - box[:2]) / cells
+    limit = tf.cast(size, tf.float32)
+    first = tf.cast(tf.clip_by_value(tf.floor(box[:2] - half_a_cell), 0.0, limit), tf.int32)
+    last = tf.cast(tf.clip_by_value(tf.math.ceil(box[2:] + half_a_cell), 0.0, limit), tf.int32)
+    last = tf.where(box[2:] > box[:2], tf.maximum(last, first), first)  # An empty box shows nothing.
+
+    def weights(axis):
+        centre = tf.cast(tf.range(first[axis], last[axis]), tf.float32) + 0.5
+        at = (centre - box[axis]) / (box[axis + 2] - box[axis]) * cells - 0.5
+        return tf.maximum(1 - tf.abs(at[:, None] - tf.range(cells, dtype=tf.float32)), 0.0)
+
+    return first[0], first[1], _read(mask, weights(0), weights(1))
+
+
+def _read(mask, rows, columns):
+    """Values [columns, rows] of a mask [S, S] by weights [rows, S] and [columns, S]."""
+    return tf.matmul(tf.matmul(columns, mask, transpose_b=True), rows, transpose_b=True)
 
 
 def _reading(start, end, box_start, box_end, size, cells):

@@ -1,48 +1,119 @@
-"""Masks as COCO run lengths (column-major, zeros first), in NumPy alone: a device has no pycocotools."""
+"""Masks as COCO's run lengths, in NumPy alone: down the columns, starting with the zeros."""
 
 import numpy as np
 
+_LONGEST = 7  # characters, 5 bits each, of a difference of two run lengths of 32 bits
 
-def of_mask(mask):
-    """Run lengths [r] int64 of mask [H, W]: down the columns, starting with the zeros (COCO's "counts")."""
+
+def encode(mask) -> np.ndarray:
+    """Run lengths [r] int64 of a mask [H, W] (COCO's "counts")."""
     flat = np.asarray(mask, bool).ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(np.concatenate([[0], changes, [flat.size]]))
     return np.concatenate([[0], runs] if flat.size and flat[0] else [runs]).astype(np.int64)
 
 
-def to_mask(runs, height, width):
-    """Mask [height, width] bool of its run lengths; inverse of `of_mask`."""
+def decode(runs, height: int, width: int) -> np.ndarray:
+    """Mask [height, width] bool of its run lengths; inverse of `encode`."""
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return flat.reshape(height, width, order="F")
 
 
-def to_text(runs):
-    """COCO's compressed string: 5 bits a character from the lowest on, from the third number on differences to the last
-    but one; 32 says that the number goes on, and its last character's 16 that it is negative.
+def encode_crop(crop, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """Run lengths of a mask [height, width] that is `crop` from (top, left) on, else 0."""
+    rows, columns = crop.shape
+    line = np.zeros(1 + columns * (rows + 1), bool)  # All columns, a zero before each and one after the last.
+    line[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
+    column, row = np.divmod(np.flatnonzero(line[1:] != line[:-1]), rows + 1)
+    at = (left + column) * height + top + row
+    # A run to the bottom of a column that goes on at the top of the next has two flips in one place: it is one run.
+    double = at[1:] == at[:-1]
+    at = at[~(np.r_[double, False] | np.r_[False, double])] if len(at) else at
+    runs = np.diff(np.r_[0, at, height * width])
+    return runs[:-1] if runs[-1] == 0 and len(runs) > 1 else runs
+
+
+def area(runs) -> int:
+    """Pixels of the mask."""
+    return int(np.sum(runs[1::2]))
+
+
+def box(runs, height: int) -> tuple[int, int, int, int]:
+    """Tight box (y1, x1, y2, x2) around the mask; zeros if it is empty."""
+    ends = np.cumsum(runs)
+    starts, stops = (ends - runs)[1::2], ends[1::2]
+    starts, stops = starts[starts < stops], stops[starts < stops]
+    if not len(starts):
+        return 0, 0, 0, 0
+    first, last = starts // height, (stops - 1) // height
+    x1, x2 = int(first[0]), int(last[-1]) + 1
+    # A run that goes on into the next column covers the bottom row and the top row.
+    if np.any(first != last):
+        return 0, x1, height, x2
+    return int((starts % height).min()), x1, int(((stops - 1) % height).max()) + 1, x2
+
+
+def to_coco(runs, height: int, width: int) -> dict:
+    """COCO's compressed form of run lengths, {"size": [height, width], "counts": bytes}, as pycocotools has it."""
+    return {"size": [int(height), int(width)], "counts": to_text(runs)}
+
+
+def from_coco(compressed: dict) -> tuple[np.ndarray, int, int]:
+    """Run lengths, height and width of COCO's compressed form; inverse of `to_coco`."""
+    return from_text(compressed["counts"]), *compressed["size"]
+
+
+def to_text(runs) -> bytes:
+    """COCO's compressed string: 5 bits a character from the lowest on, from the fourth number on differences to the
+    last but one; 32 says that the number goes on, and its last character's 16 that it is negative.
     """
-    runs = [int(run) for run in runs]
-    characters = []
-    for i, run in enumerate(runs):
-        value = run - runs[i - 2] if i > 2 else run
-        while True:
-            bits, value = value & 31, value >> 5
-            last = value == (-1 if bits & 16 else 0)
-            characters.append(chr(48 + (bits if last else bits | 32)))
-            if last:
-                break
-    return "".join(characters)
+    values = np.array(runs, np.int64)
+    values[3:] -= np.asarray(runs, np.int64)[1:-2]
+    size = values ^ (values >> 63)  # without its sign
+    group = np.arange(0, int(size.max(initial=0)).bit_length() + 1, 5)[:, None]
+    # The bits behind a number's last character are all equal to that one's 16: there is nothing more to say.
+    more = size >> (group + 4) > 0
+    characters = (48 + (values >> group & 31) + 32 * more).astype(np.uint8)
+    begun = np.ones_like(more)
+    begun[1:] = more[:-1]
+    return characters.T[begun.T].tobytes()
 
 
-def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision"):
+def from_text(text: bytes | str) -> np.ndarray:
+    """Run lengths of COCO's compressed string; inverse of `to_text`.
+
+    Raises:
+        ValueError: The string is cut off, or has characters or numbers that do not occur in such strings.
+    """
+    characters = np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8)
+    strange = (characters < 48) | (characters >= 48 + 64)
+    if strange.any():
+        raise ValueError(f"character {chr(characters[strange][0])!r} in compressed run lengths")
+    bits = characters.astype(np.int64) - 48
+    ends = np.flatnonzero(bits < 32) + 1
+    if (ends[-1] if len(ends) else 0) < len(bits):
+        raise ValueError("compressed run lengths end in the middle of a number")
+    starts = np.r_[0, ends][:-1]
+    lengths = ends - starts
+    if lengths.max(initial=0) > _LONGEST:
+        raise ValueError("compressed run lengths have a number of more than 32 bits")
+    place = np.arange(len(bits)) - np.repeat(starts, lengths)
+    sums = np.r_[0, np.cumsum((bits & 31) << (5 * place))]
+    runs = sums[ends] - sums[starts]
+    runs -= np.where(bits[ends - 1] & 16, 1 << (5 * lengths), 0)
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return runs
+
+
+def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision") -> list[np.ndarray]:
     """Run lengths [D] of masks [D, S, S] (probabilities) in boxes [D, 4] of an image, by a rule of `ops.masks.paste`.
 
-    Only the pixels of each box are computed.
+    Only the pixels of each box are computed: memory and time go with the object, not with the image.
     """
     # A crop is transposed: columns lie in one piece, as run lengths want them.
     on = np.greater_equal if rule == "detectron2" else np.greater
     crops = soft(masks, boxes, height, width, rule)
-    return [runs_of(on(crop, threshold).T, top, left, height, width) for top, left, crop in crops]
+    return [encode_crop(on(crop, threshold).T, top, left, height, width) for top, left, crop in crops]
 
 
 def soft(masks, boxes, height, width, rule="torchvision"):
@@ -73,20 +144,6 @@ def _at_centres(masks, boxes, height, width):
         top, rows = _reading(y1, y2, height, size)
         left, columns = _reading(x1, x2, width, size)
         yield top, left, columns @ mask.T @ rows.T
-
-
-def runs_of(crop, top, left, height, width):
-    """Run lengths (column-major, zeros first) of a mask [height, width] that is `crop` from (top, left) on, else 0."""
-    rows, columns = crop.shape
-    line = np.zeros(1 + columns * (rows + 1), bool)  # All columns, a zero before each and one after the last.
-    line[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
-    column, row = np.divmod(np.flatnonzero(line[1:] != line[:-1]), rows + 1)
-    at = (left + column) * height + top + row
-    # A run to the bottom of a column that goes on at the top of the next has two flips in one place: it is one run.
-    double = at[1:] == at[:-1]
-    at = at[~(np.r_[double, False] | np.r_[False, double])] if len(at) else at
-    runs = np.diff(np.r_[0, at, height * width])
-    return runs[:-1] if runs[-1] == 0 and len(runs) > 1 else runs
 
 
 def _interpolation(pixel, extent, cells):

@@ -17,7 +17,7 @@ from tfrecog.evaluations import confusion, errors, mistakes, precision_recall, w
 from tfrecog.evaluations.detection import detections
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
-from tfrecog.metrics import rle
+from tfrecog.ops import rle
 
 MIN_SCORE = 0.5
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
@@ -59,7 +59,7 @@ def predictions(
             found.boxes[sure],
             found.labels[sure],
             found.scores[sure],
-            [rle.decompress(found.masks[i]) for i in sure] if found.masks is not None else None,
+            [rle.decode(*rle.from_coco(found.masks[i])) for i in sure] if found.masks is not None else None,
             annotations.sure_keypoints(found.keypoints[sure]) if found.keypoints is not None else None,
             dataset.names,
         )
