@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tensorflow as tf
 
 from tfrecog import evaluate
@@ -23,6 +22,7 @@ from tfrecog.data.example import Example
 from tfrecog.inference import predictor
 from tfrecog.models.detector import rpn
 from tfrecog.models.detector.postprocess import per_image
+from tfrecog.ops import to_original
 from tfrecog.proposals import methods
 from tfrecog.runs import checkpoints
 
@@ -67,8 +67,7 @@ def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out
         for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.tight):
             row, valid = int(facts["record"]), said["valid"]
             height, width = (int(side) for side in facts["original_size"])
-            boxes = said["boxes"][valid] / np.tile(facts["scale"], 2)
-            boxes = np.clip(boxes, 0, np.array([height, width] * 2, np.float32))
+            boxes = to_original.boxes(said["boxes"][valid], facts["scale"], facts["original_size"])
             found[row] = (_name(data.records, where, row), (height, width), boxes, said["scores"][valid])
             progress.update()
     images = [found[row] for row in sorted(found)]

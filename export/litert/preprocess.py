@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from tfrecog.ops import to_original
+
 
 class Placed(NamedTuple):
     """A photo as a model sees it."""
@@ -95,13 +97,12 @@ def detections(outputs: dict, placed: Placed, keypoint_shift: float = 0.0) -> di
         keypoint_shift: what is added to a keypoint's y and x (pixels of the photo): 0.5 where a network speaks of pixel
             indices.
     """
-    filled, scale = outputs["labels"] > 0, placed.scale
-    limit = np.array([*placed.photo, *placed.photo])
+    filled = outputs["labels"] > 0
     found = {name: value[filled] for name, value in outputs.items()}
-    found["boxes"] = np.clip(found["boxes"] / np.tile(scale, 2), 0, limit)
+    found["boxes"] = to_original.boxes(found["boxes"], placed.scale, placed.photo)
     if "keypoints" in found:
-        points = found["keypoints"][..., :2] / scale + np.float32(keypoint_shift)
-        found["keypoints"] = np.concatenate([points, found["keypoints"][..., 2:]], axis=-1)
+        found["keypoints"] = to_original.keypoints(found["keypoints"], placed.scale)
+        found["keypoints"][..., :2] += np.float32(keypoint_shift)
     return found
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfrecog.config import Experiment
 from tfrecog.data import image, records
+from tfrecog.ops import boxes, keypoints
 
 from . import batched_decoding, mask_encoding
 
@@ -97,20 +98,17 @@ class Detection:
     def _found(self, images, targets, originals, proposals=None):
         """What the detector finds in canvases [n, H, W, 3], moved to the pictures as they were sent."""
         scale = tf.cast(targets, tf.float32) / tf.cast(originals, tf.float32)
-        corners = tf.tile(scale, [1, 2])[:, None]
         batch = {
             "image": tf.ensure_shape(images, [None, None, None, 3]),
             "size": tf.ensure_shape(targets, [None, 2]),
             "scale": tf.ensure_shape(scale, [None, 2]),
         }
         if proposals is not None:
-            batch["proposals"] = proposals[:, : self.data.max_proposals] * corners
+            batch["proposals"] = proposals[:, : self.data.max_proposals] * tf.tile(scale, [1, 2])[:, None]
         found = self._predict(batch) if self.together else self._one_by_one(batch)
-        limit = tf.cast(tf.tile(originals, [1, 2]), tf.float32)[:, None]
-        found["boxes"] = tf.clip_by_value(found["boxes"] / corners, 0.0, limit)
+        found["boxes"] = boxes.to_original(found["boxes"], scale, originals)
         if "keypoints" in found:
-            points, score = tf.split(found["keypoints"], [2, 1], axis=-1)
-            found["keypoints"] = tf.concat([points / scale[:, None, None], score], axis=-1)
+            found["keypoints"] = keypoints.to_original(found["keypoints"], scale)
         return found
 
     def _one_by_one(self, batch):
@@ -122,9 +120,9 @@ class Detection:
         return tf.map_fn(of_picture, batch, fn_output_signature=results, parallel_iterations=1)
 
     def _results(self, found, originals):
-        boxes, labels, output = found["boxes"], found["labels"], self.config.output
+        labels, output = found["labels"], self.config.output
         results = {
-            "detection_boxes": boxes,
+            "detection_boxes": found["boxes"],
             "detection_classes": labels,
             "detection_class_names": tf.gather(tf.constant(["", *self.task.info.names]), labels),
             "detection_scores": found["scores"],
@@ -132,7 +130,9 @@ class Detection:
             "image_size": originals,
         }
         if "masks" in found:
-            results["detection_masks"] = mask_encoding.of(self.masks, found["masks"], boxes, labels, originals, output)
+            results["detection_masks"] = mask_encoding.of(
+                self.masks, found["masks"], found["boxes"], labels, originals, output
+            )
         if "keypoints" in found:
             results["detection_keypoints"] = found["keypoints"]
         return results

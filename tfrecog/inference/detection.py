@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrecog.config import OutputConfig
-from tfrecog.ops import rle
+from tfrecog.ops import rle, to_original
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,15 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
     """The filled slots of one image's output, moved from the resized to the original image; masks as run lengths."""
     filled = output["labels"] > 0
     height, width = map(int, image["original_size"])
-    boxes = output["boxes"][filled] / np.tile(image["scale"], 2)
-    boxes = np.clip(boxes, 0, np.array([height, width, height, width]))
+    boxes = to_original.boxes(output["boxes"][filled], image["scale"], image["original_size"])
     masks = None
     if "masks" in output:
         pasted = rle.paste(output["masks"][filled], boxes, height, width, config.mask_threshold, config.paste)
         masks = [rle.to_coco(runs, height, width) for runs in pasted]
     keypoints = None
     if "keypoints" in output:
-        keypoints = output["keypoints"][filled].astype(float)
-        keypoints[..., :2] = np.round(keypoints[..., :2] / image["scale"], 3)
+        keypoints = to_original.keypoints(output["keypoints"][filled].astype(float), image["scale"])
+        keypoints[..., :2] = np.round(keypoints[..., :2], 3)
     return Detections(
         image_id=int(image["image_id"]),
         record=int(image["record"]),

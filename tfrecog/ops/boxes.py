@@ -54,6 +54,11 @@ def clip(boxes, size):
     return tf.clip_by_value(boxes, tf.zeros_like(limit), limit)
 
 
+def to_original(boxes, scale, size):
+    """Boxes [..., R, 4] in originals of a size [..., 2], of boxes in the same images resized by scale [..., 2]."""
+    return clip(boxes / tf.concat([scale, scale], axis=-1)[..., None, :], size)
+
+
 def long_enough(boxes, min_size):
     """Whether both sides of boxes [..., 4] are at least `min_size` pixels, [...] bool."""
     return tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= min_size, axis=-1)

@@ -93,6 +93,11 @@ def decode_expected(logits, spans, area, sigmas):
     return tf.concat([points, tf.reduce_max(flat, axis=-1)[..., None]], axis=-1)
 
 
+def to_original(keypoints, scale):
+    """Keypoints [..., D, J, 3] of images resized by scale [..., 2], in pixels of the originals."""
+    return keypoints / tf.concat([scale, tf.ones_like(scale[..., :1])], axis=-1)[..., None, None, :]
+
+
 def _top(values, cell):
     """Where [...] the parabola through a cell [...] of values [..., S] and its neighbours is highest, in cells."""
     size = values.shape[-1]
