@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from tfrecog.data.records import Record
-from tfrecog.ops import rle
+from tfrecog.ops import overlaps, rle
 
 from ..build.problems import Problem
 
@@ -121,10 +121,7 @@ def _far(points: np.ndarray, box: np.ndarray) -> np.ndarray:
 def _duplicates(record: Record) -> Iterator[tuple[int, int]]:
     """Pairs i < j of objects, not crowds, of a class with nearly the same box."""
     boxes = record.boxes.astype(np.float64)
-    top, bottom = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    shared = np.prod(np.maximum(bottom - top, 0), axis=-1)
-    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
     same = (record.labels[:, None] == record.labels) & ~record.crowd[:, None] & ~record.crowd
-    twice = same & (shared > DUPLICATE_IOU * (area[:, None] + area - shared)) & (shared > 0)
+    twice = same & (overlaps.pairwise_iou(boxes, boxes) > DUPLICATE_IOU)
     for i, j in zip(*np.nonzero(np.triu(twice, 1)), strict=True):
         yield int(i), int(j)

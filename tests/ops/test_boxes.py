@@ -3,7 +3,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrecog.ops import boxes
+from tfrecog.ops import boxes, overlaps
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
@@ -24,11 +24,14 @@ def test_iou_of_a_box_and_its_half():
 def test_iou_is_torchvisions(torchvision):
     got = boxes.pairwise_iou(torchvision["coding_boxes"], torchvision["coding_anchors"])
     np.testing.assert_allclose(got, torchvision["iou"], rtol=1e-5, atol=1e-7)
+    in_numpy = overlaps.pairwise_iou(torchvision["coding_boxes"], torchvision["coding_anchors"])
+    np.testing.assert_allclose(in_numpy, torchvision["iou"], rtol=1e-5, atol=1e-7)
 
 
 def test_padding_overlaps_nothing():
     padding, others = tf.zeros([2, 4]), tf.constant([[0.0, 0, 5, 5], [0, 0, 0, 0]])
     np.testing.assert_array_equal(boxes.pairwise_iou(padding, others), np.zeros([2, 2]))
+    np.testing.assert_array_equal(overlaps.pairwise_iou(padding.numpy(), others.numpy()), np.zeros([2, 2]))
 
 
 def test_encode_is_torchvisions(torchvision):

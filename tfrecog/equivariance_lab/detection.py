@@ -16,8 +16,7 @@ from tfrecog.equivariance_lab import dense, transforms
 from tfrecog.equivariance_lab.subject import Measures, Sample
 from tfrecog.equivariance_lab.transforms import Change
 from tfrecog.metrics import coco
-from tfrecog.ops import boxes as box_ops
-from tfrecog.ops import rle
+from tfrecog.ops import overlaps, rle
 from tfrecog.proposals import methods as kinds
 
 _SEEN = 0.9  # share of a box that must be inside for it to count
@@ -141,7 +140,7 @@ class Subject:
         extra[theirs] = False
         mine, theirs = mine[counted[mine]], theirs[counted[mine]]
         expected, got, n = expected.of(mine), after.sure.of(theirs), float(len(mine))
-        iou = ious(expected.boxes, got.boxes).diagonal()
+        iou = overlaps.pairwise_iou(expected.boxes, got.boxes).diagonal()
         apart = (expected.boxes[:, :2] + expected.boxes[:, 2:] - got.boxes[:, :2] - got.boxes[:, 2:]) / 2
         found |= {
             "found": (n, float(counted.sum())),
@@ -245,7 +244,7 @@ def shares_inside(boxes: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def pairs(expected: Objects, got: Objects) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the pairs [m] in both: of one class, with an IoU of at least a half, the closest first."""
-    iou = np.where(expected.labels[:, None] == got.labels[None], ious(expected.boxes, got.boxes), 0.0)
+    iou = np.where(expected.labels[:, None] == got.labels[None], overlaps.pairwise_iou(expected.boxes, got.boxes), 0.0)
     mine, theirs = [], []
     while iou.size and iou.max() >= _HIT:
         i, j = np.unravel_index(iou.argmax(), iou.shape)
@@ -253,11 +252,6 @@ def pairs(expected: Objects, got: Objects) -> tuple[np.ndarray, np.ndarray]:
         theirs.append(int(j))
         iou[i], iou[:, j] = 0, 0
     return np.array(mine, int), np.array(theirs, int)
-
-
-def ious(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union [N, M] of boxes [N, 4] with boxes [M, 4]."""
-    return box_ops.pairwise_iou(tf.constant(a, tf.float32), tf.constant(b, tf.float32)).numpy()
 
 
 def _cropped(one, size):

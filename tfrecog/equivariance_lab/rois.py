@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.drawing import figures
-from tfrecog.equivariance_lab.detection import Seen, Subject, ious
+from tfrecog.equivariance_lab.detection import Seen, Subject
 from tfrecog.equivariance_lab.measure import Row, unchanged
 from tfrecog.equivariance_lab.subject import Sample
 from tfrecog.equivariance_lab.transforms import centres
 from tfrecog.models.detector import rcnn_crops
 from tfrecog.ops import boxes as box_ops
-from tfrecog.ops import region_features, rle
+from tfrecog.ops import overlaps, region_features, rle
 
 # RoIAlign as this library and detectron2 place it; as torchvision's weights expect it; RoIPool.
 OPERATORS = ("roi_align", "roi_align_unaligned", "roi_pool")
@@ -162,7 +162,7 @@ def _differences(first, found):
     apart = [(one["boxes"][:, :2] + one["boxes"][:, 2:]) / 2 for one in (first, found)]
     measures = {
         "box_pixels": np.linalg.norm(apart[0] - apart[1], axis=-1),
-        "box_iou": ious(first["boxes"], found["boxes"]).diagonal(),
+        "box_iou": overlaps.pairwise_iou(first["boxes"], found["boxes"]).diagonal(),
         "score_change": np.abs(first["scores"] - found["scores"]),
     }
     for operator in found["pooled"]:

@@ -4,14 +4,14 @@ import numpy as np
 
 
 def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union float64 [n, m] of boxes [n, 4] with boxes [m, 4]; 0 of empty boxes."""
+    """Intersection over union [n, m] of boxes [n, 4] with boxes [m, 4]; 0 of empty boxes."""
     shared = _intersection(a, b)
     union = _area(a)[:, None] + _area(b) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def pairwise_share(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Share float64 [n, m] of boxes [n, 4] that lies in boxes [m, 4]; 0 of empty boxes."""
+    """Share [n, m] of boxes [n, 4] that lies in boxes [m, 4]; 0 of empty boxes."""
     shared, area = _intersection(a, b), np.broadcast_to(_area(a)[:, None], [len(a), len(b)])
     return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
 
