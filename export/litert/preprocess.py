@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from tfrecog.data import image_numpy
 from tfrecog.ops import to_original
 
 
@@ -33,13 +33,13 @@ def place(picture: np.ndarray, given: dict, by: str) -> Placed:
     photo, canvas = picture.shape[:2], (int(given["size"][0]), int(given["size"][1]))
     size = canvas
     if given["fit"] == "middle":
-        seen = middle(picture, int(given["short_side"]), canvas, by)
+        seen = image_numpy.middle(picture, int(given["short_side"]), canvas, by)
     elif given["fit"] == "pad":
         size = fitted(photo, canvas)
-        seen = resize(picture, size, by)
+        seen = image_numpy.resize(picture, size, by)
         seen = np.pad(seen, [(0, canvas[0] - size[0]), (0, canvas[1] - size[1]), (0, 0)])
     else:
-        seen = resize(picture, canvas, by)
+        seen = image_numpy.resize(picture, canvas, by)
     seen = np.rint(seen).astype(np.uint8) if given["dtype"] == "uint8" else seen
     return Placed(np.ascontiguousarray(seen), size, (photo[0], photo[1]))
 
@@ -49,44 +49,6 @@ def fitted(photo: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
     factor = min(canvas[0] / photo[0], canvas[1] / photo[1])
     height, width = (min(max(int(side * factor + 0.5), 1), most) for side, most in zip(photo, canvas, strict=True))
     return height, width
-
-
-def resize(picture: np.ndarray, size: tuple[int, int], by: str = "bilinear") -> np.ndarray:
-    """Image [h, w, 3] float32 of a size of a picture uint8 [H, W, 3]: `tfrecog.data.image.resize`, without TensorFlow.
-
-    Its bilinear kernel in the same order and precision, so that the same pixels come out.
-    """
-    if by == "pillow":
-        resized = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BILINEAR)
-        return np.asarray(resized).astype(np.float32)
-    (top, bottom, down), (left, right, across) = (_reading(*one) for one in zip(picture.shape, size, strict=False))
-    down, across = down[:, None, None], across[:, None]
-
-    def line(rows):
-        here = picture[rows]
-        first = here[:, left].astype(np.float32)
-        return first + (here[:, right].astype(np.float32) - first) * across
-
-    upper = line(top)
-    return upper + (line(bottom) - upper) * down
-
-
-def _reading(length, pixels):
-    """For each of so many pixels the two of `length` that it lies between, and how far from the first; float32."""
-    scale = np.float32(length) / np.float32(pixels)
-    at = (np.arange(pixels, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
-    low = np.floor(at)
-    first = np.maximum(low.astype(int), 0)
-    return first, np.minimum(np.ceil(at).astype(int), length - 1), at - low
-
-
-def middle(picture: np.ndarray, short: int, crop: tuple[int, int], by: str) -> np.ndarray:
-    """The middle [h, w, 3] float32 of a picture whose short side is resized to `short`: `tfrecog.data.image.middle`."""
-    least = min(picture.shape[:2])
-    size = (picture.shape[0] * short // least, picture.shape[1] * short // least)
-    # A half is rounded to the even number, as there.
-    top, left = (int(np.rint((side - part) / 2)) for side, part in zip(size, crop, strict=True))
-    return resize(picture, size, by)[top : top + crop[0], left : left + crop[1]]
 
 
 def detections(outputs: dict, placed: Placed, keypoint_shift: float = 0.0) -> dict:

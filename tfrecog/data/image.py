@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from tfrecog.data import image_numpy
 from tfrecog.ops import resampling, target
 
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
@@ -123,19 +122,13 @@ def resize(image, size, by="bilinear"):
         if not target.python():
             return tf.cast(resampling.resize(whole, size), tf.float32)
         # Without state: see `read.python`.
-        resized = tf.numpy_function(_pillow, [whole, size], tf.uint8, stateful=False)
+        resized = tf.numpy_function(image_numpy.pillow, [whole, size], tf.uint8, stateful=False)
         return tf.cast(tf.ensure_shape(resized, [None, None, 3]), tf.float32)
     # The kernel is twice as fast from float32 as from uint8, the conversion included.
     image = tf.cast(image, tf.float32)
     if image.shape.rank == 4:
         return tf.raw_ops.ResizeBilinear(images=image, size=size, half_pixel_centers=True)
     return tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)[0]
-
-
-def _pillow(image, size):
-    height, width = map(int, size)
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
 
 
 def middle(image, short, crop, by="bilinear"):
