@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.ops import region_features, winograd
+from tfrecog.ops import region_features
 from tfrecog.ops import target as lowering
 
 
@@ -35,11 +35,11 @@ def test_a_graph_for_tflite_has_neither():
     assert not any("Sparse" in name for name in operations)
 
 
-def test_winograd_is_for_this_machine_alone():
-    assert winograd.pays() == (not tf.config.list_logical_devices("GPU"))
+def test_only_a_graph_for_this_machine_is_for_its_cpu():
+    assert lowering.on_cpu() == (not tf.config.list_logical_devices("GPU"))
     for target in ("portable", "tflite"):
         with lowering.to(target):
-            assert not winograd.pays()
+            assert not lowering.on_cpu()
     assert lowering.target() == "machine"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfrecog.ops import target, winograd
+from tfrecog.ops import dilated, target, winograd
 
 _LEAST = 1.1754944e-38  # The smallest float32 that TensorFlow does not take for 0.
 NORMS = ("none", "frozen", "batch", "sync_batch", "group")
@@ -22,7 +22,7 @@ class Conv(keras.layers.Layer):
     Args:
         dilation: cells from one tap of the kernel to the next, which the padding grows with; of stride 1 alone (Yu and
             Koltun 2016).
-        pad: no zeros are added where it is false, and the output is `size - 1` cells shorter; of stride 1.
+        pad: no zeros are added where it is false, and the output is `size - 1` cells shorter; of stride 1, undilated.
         many: it is 3x3, of stride 1, and has so many channels that `winograd` saves more than it costs, on a CPU and in
             float32.
         groups: the channels fall into so many groups, and an output sees those of its own (Xie et al. 2017); as many
@@ -52,8 +52,8 @@ class Conv(keras.layers.Layer):
         super().__init__(name=name)
         if norm not in NORMS:
             raise ValueError(f"norm: {norm!r} is none of {', '.join(NORMS)}")
-        if stride > 1 and (dilation > 1 or not pad):
-            raise ValueError(f"{name}: a convolution with stride {stride} is padded and not dilated")
+        if sum([stride > 1, dilation > 1, not pad]) > 1:
+            raise ValueError(f"{name}: a convolution has one of a stride, a dilation and no padding")
         self.filters, self.size, self.stride, self.groups, self.relu = filters, size, stride, groups, relu
         self.dilation, self.pad, self.many = dilation, size // 2 if pad else 0, many
         # He et al. 2015, over the outputs, as torchvision initialises its ResNets.
@@ -104,8 +104,10 @@ class Conv(keras.layers.Layer):
             x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
             strides = [1, self.stride, self.stride, 1]
             return tf.nn.depthwise_conv2d(x, tf.transpose(kernel, [0, 1, 3, 2]), strides, "VALID")
-        if self.many and x.dtype == tf.float32 and winograd.pays():
+        if self.many and x.dtype == tf.float32 and target.on_cpu():
             return winograd.conv2d(x, kernel, self.dilation)
+        if self.dilation > 1 and self.groups == 1 and target.on_cpu():
+            return dilated.conv2d(x, kernel, self.dilation)
         if self.stride == 1 or pad == 0:
             return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID", dilations=self.dilation)
         return padded(tf.nn.conv2d, x, kernel, self.stride, pad=pad, learns=learns)

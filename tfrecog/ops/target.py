@@ -33,6 +33,11 @@ def target() -> Target:
     return _TARGET.get()
 
 
+def on_cpu() -> bool:
+    """Whether the graph that is being traced is for this machine, and that has no GPU."""
+    return target() == "machine" and not tf.config.list_logical_devices("GPU")
+
+
 def python() -> bool:
     """Whether the graph that is being traced may call Python."""
     return _PYTHON.get()
