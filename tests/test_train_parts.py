@@ -20,7 +20,9 @@ from tfrecog.config import ClassifierConfig, Experiment
 from tfrecog.data.batches import Data, in_calls
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.runs import checkpoints
+from tfrecog.runtime import distribution
 from tfrecog.tasks.classification import Classification
+from tfrecog.training.step import State, TrainStep
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIGITS = DatasetInfo(tuple(Category(str(digit), digit + 1) for digit in range(10)), {})
@@ -118,14 +120,11 @@ def test_xla_really_compiles(tmp_path):
 
 def graph_of(task, experiment, batch):
     """The graph of a step."""
-    from tfrecog.runtime import distribution
-    from tfrecog.training import step
-
     strategy = distribution.strategy(experiment.train.replicas)
     with strategy.scope():
         model = task.build()
-        state = step.State(model, experiment.optim, experiment.train)
-    take = step.TrainStep(task, model, state, lambda _: tf.constant(0.1), strategy, experiment.train)
+        state = State(model, experiment.optim, experiment.train)
+    take = TrainStep(task, model, state, lambda _: tf.constant(0.1), strategy, experiment.train)
     function, _ = take.graph([batch])
     return function.get_concrete_function().graph.as_graph_def()
 
@@ -171,6 +170,29 @@ def test_the_pass_that_counts_leaves_no_trace_in_the_statistics_of_batch_norm(tm
     x = tiny.batch(0)["x"].numpy()
     (mean,) = (value for name, value in weights(tmp_path).items() if name.startswith("model") and "moving_mean" in name)
     np.testing.assert_allclose(mean, 0.25 * x[:4].mean(0) + 0.5 * x[4:].mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulation": 2}, {"steps_per_call": 2}])
+def test_each_step_has_the_terms_of_its_own_batch_whatever_batches_came_between(options, tmp_path):
+    class Choosy(tiny.Task):
+        """A task with another term where the batch has what it is of."""
+
+        def losses(self, model, batch):
+            terms = super().losses(model, batch)
+            return (
+                {"extra": (tf.reduce_sum(batch["extra"]), len(batch["extra"]))} | terms if "extra" in batch else terms
+            )
+
+    experiment, strategy = tiny.experiment(tmp_path, **options), distribution.strategy(1)
+    with strategy.scope():
+        model = Choosy().build()
+        state = State(model, experiment.optim, experiment.train)
+    take = TrainStep(Choosy(), model, state, lambda _: tf.constant(0.0), strategy, experiment.train)
+    plain = tiny.batch(0)
+    first, other, again = (take([batch], 0)[0][0] for batch in (plain, plain | {"extra": tf.ones([8])}, plain))
+    assert list(first) == ["loss", "square", "mean", "learning_rate", "gradient_norm"]
+    assert set(other) == {"extra", *first} and other["extra"] == 1
+    assert again == first  # At a rate of 0 the weights have stayed.
 
 
 @pytest.mark.parametrize(("replicas", "parts"), [(1, 3), (2, 8)])

@@ -56,7 +56,6 @@ class TrainStep:
         self.strategy, self.options = strategy, options
         self.weights = [variable.value for variable in state.optimizer.variables]
         self._graphs, self._sums = {}, []
-        self._names, self._terms = [], []  # of a step's terms, and of the task's among them: known when traced
         if options.accumulation > 1:
             with strategy.scope():
                 self._sums = [tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False) for w in self.weights]
@@ -75,11 +74,12 @@ class TrainStep:
                 batch = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
             else:
                 (batch,) = batches
-            rows = graph(batch, tf.constant(first, tf.int64)).numpy()
-        return [dict(zip(self._names, row, strict=True)) for row in rows.tolist()], traced
+            terms = graph(batch, tf.constant(first, tf.int64))
+        columns = tf.stack([*terms.values()]).numpy()  # One copy from the device.
+        return [dict(zip(terms, row, strict=True)) for row in columns.T.tolist()], traced
 
     def graph(self, batches: Sequence[dict]) -> tuple[Any, bool]:
-        """The function of steps with batches of this shape: batch, first step → terms [steps, T]; whether it is new."""
+        """The function of steps with batches of this shape: batch, first step → terms [steps]; whether it is new."""
         shapes = {name: (value.shape, value.dtype) for name, value in batches[0].items()}
         key = tuple(shapes.items())
         new = key not in self._graphs
@@ -92,51 +92,44 @@ class TrainStep:
         return self._graphs[key], new
 
     def _single(self, batch, step):
-        """Terms [1, T] of one step."""
+        """Terms [1] of one step."""
         terms, _ = self._one(batch, step)
-        return terms[None]
+        return {name: value[None] for name, value in terms.items()}
 
     def _several(self, batches, first):
-        """Terms [steps, T] of the steps of batches [n, B, ...], up to the first that is not finite."""
-        count = tf.shape(next(iter(batches.values())))[0]
+        """Terms [steps] of the steps of batches [n, B, ...], up to the first that is not finite."""
 
-        def body(i, _, rows):
-            terms, sound = self._one({name: value[i] for name, value in batches.items()}, first + tf.cast(i, tf.int64))
-            return i + 1, sound, rows.write(i, terms)
+        def one(i):
+            return self._one({name: value[i] for name, value in batches.items()}, first + tf.cast(i, tf.int64))
 
-        start = 0, True, tf.TensorArray(tf.float32, count)
-        taken, _, rows = tf.while_loop(lambda i, sound, _: (i < count) & sound, body, start, parallel_iterations=1)
-        return rows.gather(tf.range(taken))
+        return _looped(one, tf.shape(next(iter(batches.values())))[0])
 
     def _one(self, batch, step):
-        """Terms [T] of one step, between the replicas, and whether they are sound [] bool."""
+        """Terms [] of one step, between the replicas, and whether they are sound [] bool."""
         if self.options.accumulation == 1:
             outcome = self.strategy.run(self._whole, (distribution.share(self.strategy, batch), step))
         else:
-            counts = self._counts(batch)
-            means = tf.reduce_sum(self._each_part(batch, self._add, counts), axis=0)
+            means = self._over_parts(batch, self._add, self._counts(batch))
             outcome = self.strategy.run(self._update_by_sums, (means, step))
         return self._local(outcome)
 
-    def _each_part(self, batch, function, *more):
-        """What a replica's function says of each part of a batch in turn, stacked; the same on every replica."""
+    def _over_parts(self, batch, function, *more):
+        """Sums of the terms [] that a replica's function says of each part of a batch; the same on every replica."""
         parts = self.options.accumulation
         with tf.device("CPU:0"):
             batch = {name: tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]]) for name, x in batch.items()}
 
-        def body(i, said):
+        def one(i):
             part = distribution.share(self.strategy, {name: value[i] for name, value in batch.items()})
-            return i + 1, said.write(i, self._local(self.strategy.run(function, (part, *more))))
+            return self._local(self.strategy.run(function, (part, *more))), True
 
-        # A loop and no row of copies: one part's activations at a time, and a graph of one part's size.
-        start = 0, tf.TensorArray(tf.float32, parts)
-        return tf.while_loop(lambda i, _: i < parts, body, start, parallel_iterations=1)[1].stack()
+        return {name: tf.reduce_sum(values) for name, values in _looped(one, parts).items()}
 
     def _counts(self, batch):
-        """Counts [terms] of the whole batch."""
+        """Counts [] of the terms over the whole batch."""
         if hasattr(self.task, "counts"):
             return self._local(self.strategy.run(self._known_counts, (distribution.share(self.strategy, batch),)))
-        return tf.reduce_sum(self._each_part(batch, self._counts_in_passing), axis=0)
+        return self._over_parts(batch, self._counts_in_passing)
 
     def _local(self, values):
         """Of what is the same on every replica, the first one's."""
@@ -162,11 +155,11 @@ class TrainStep:
         return outcome
 
     def _known_counts(self, batch):
-        return _summed(_stacked(self.task.counts(batch).values()))
+        return _summed(self.task.counts(batch))
 
     def _counts_in_passing(self, batch):
         with keras.StatelessScope():  # The pass leaves no trace in the statistics of batch norm.
-            return _summed(_stacked(count for _, count in self.task.losses(self.model, batch).values()))
+            return _summed(_counts_of(self.task.losses(self.model, batch)))
 
     def _compiled(self, batch, counts):
         if not self.options.jit_compile:
@@ -176,44 +169,63 @@ class TrainStep:
     def _gradients(self, batch, counts):
         """Gradients of the batch's loss by this replica's examples, and their shares in the terms."""
         terms = self.task.losses(self.model, batch)
-        self._terms = list(terms)
-        if counts is None:
-            counts = _summed(_stacked(count for _, count in terms.values()))
-        shares = _stacked(total for total, _ in terms.values()) / tf.maximum(tf.stop_gradient(counts), 1.0)
+        counts = _summed(_counts_of(terms)) if counts is None else counts
+        shares = {
+            name: tf.cast(total, tf.float32) / tf.maximum(tf.stop_gradient(counts[name]), 1.0)
+            for name, (total, _) in terms.items()
+        }
         # Where gradients meet they are added two by two, in a fixed order. GradientTape would use one AddN of them all,
         # whose order of summation depends on which of its inputs is free to be overwritten: on the threads.
         gradients = tf.gradients(
-            self.state.scale.scaled(tf.reduce_sum(shares * self._learned(terms))),
+            self.state.scale.scaled(self._loss(shares)),
             self.weights,
             unconnected_gradients="zero",
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
         return [tf.convert_to_tensor(gradient) for gradient in gradients], shares
 
-    def _learned(self, names):
-        """1 for each term that is part of the loss, 0 for those that are shown."""
-        return tf.constant([0.0 if name in getattr(self.task, "metrics", ()) else 1.0 for name in names])
+    def _loss(self, terms):
+        """Sum [] of the terms that are part of the loss, without those that are only shown."""
+        shown = getattr(self.task, "metrics", ())
+        return tf.reduce_sum(tf.stack([value for name, value in terms.items() if name not in shown]))
 
     def _update(self, gradients, means, step):
-        """Changes the weights; returns the terms [T] and whether the training can go on."""
+        """Changes the weights; returns the terms [] and whether the training can go on."""
         state, rate = self.state, self.rate(step)
         updates, scale = state.scale.updates(step), state.scale.shown()
-        finite = tf.reduce_all(tf.math.is_finite(means))
+        finite = tf.reduce_all(tf.math.is_finite(tf.stack([*means.values()])))
         norm = state.optimizer.apply(state.scale.unscaled(gradients), rate, updates, valid=finite)
         bounded = tf.math.is_finite(norm)
         state.averages.update(updates, tf.logical_and(finite, bounded))
         sound = state.scale.adapt(finite, bounded)
-        terms = {"loss": tf.reduce_sum(means * self._learned(self._terms))}
-        terms |= dict(zip(self._terms, tf.unstack(means), strict=True))
-        terms |= {"learning_rate": rate, "gradient_norm": norm} | scale
-        self._names = list(terms)
-        return _stacked(terms.values()), sound
+        terms = {"loss": self._loss(means)} | means | {"learning_rate": rate, "gradient_norm": norm} | scale
+        return {name: tf.cast(value, tf.float32) for name, value in terms.items()}, sound
 
 
-def _stacked(numbers):
-    return tf.stack([tf.cast(number, tf.float32) for number in numbers])
+def _counts_of(terms):
+    return {name: count for name, (_, count) in terms.items()}
 
 
-def _summed(numbers):
-    """Sums over all replicas."""
-    return tf.distribute.get_replica_context().all_reduce(_SUM, numbers)
+def _summed(terms):
+    """Terms [] summed over all replicas, all of them at once."""
+    stacked = tf.stack([tf.cast(value, tf.float32) for value in terms.values()])
+    total = tf.distribute.get_replica_context().all_reduce(_SUM, stacked)
+    return dict(zip(terms, tf.unstack(total), strict=True))
+
+
+def _looped(function, count):
+    """Terms [n] of function(0), function(1), …, which gives terms [] and whether to go on [] bool; n is at most `count`.
+
+    A loop and no row of copies: one pass's activations at a time, and a graph of one pass's size.
+    """
+    names = []  # of the terms, which the loop carries as one row [T]: known when its body is traced
+
+    def body(i, _, rows):
+        terms, sound = function(i)
+        names[:] = terms
+        return i + 1, sound, rows.write(i, tf.stack([*terms.values()]))
+
+    start = 0, True, tf.TensorArray(tf.float32, count)
+    done, _, rows = tf.while_loop(lambda i, sound, _: (i < count) & sound, body, start, parallel_iterations=1)
+    columns = tf.unstack(rows.gather(tf.range(done)), len(names), axis=1)
+    return dict(zip(names, columns, strict=True))
