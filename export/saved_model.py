@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 import keras
 import tensorflow as tf
 
-from tfrecog import evaluate
 from tfrecog.cli import flags, signals, validate
 from tfrecog.config import Experiment
 from tfrecog.ops import target
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 from .artifact import metadata
 from .served_graph import mask_encoding, versions
@@ -28,7 +28,7 @@ TARGETS: dict[str, target.Target] = {"cpu": "machine", "any": "portable"}
 class Export(Experiment):
     """The flags of a run and of its export."""
 
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the model; each export adds a version to it: DIR/1, DIR/2, ..."] = ""
     masks: Annotated[
         mask_encoding.Form,
@@ -100,7 +100,7 @@ def main(given: Export) -> None:
         given = dataclasses.replace(given, train=dataclasses.replace(given.train, precision=precision))
         versions.check(given.out)
         here = dataclasses.replace(given, train=dataclasses.replace(given.train, replicas=1))
-        task, model, _, path, step = evaluate.restore(here, given.checkpoint)
+        task, model, _, path, step = trained.restore(here, given.checkpoint)
         print(f"Exporting {path}", flush=True)
         about = metadata.of(task, given, path, step)
         final, signatures = export(task, model, given, given.out, about, masks=given.masks, device=given.device)

@@ -21,10 +21,10 @@ except ModuleNotFoundError as error:
     if __name__ != "__main__" or (error.name or "").partition(".")[0] not in ("ai_edge_litert", "flatbuffers"):
         raise
     sys.exit(f"error: {error.name} is missing, which reads and runs TFLite files: pip install 'tfrecog[tflite]'")
-from tfrecog import evaluate
 from tfrecog.cli import files, flags, signals, validate
 from tfrecog.config import Experiment
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 _REPRESENTATIVE = 100
 
@@ -33,7 +33,7 @@ _REPRESENTATIVE = 100
 class Export(Experiment):
     """The flags of a run and of its export."""
 
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "The file to write, as model.tflite."] = ""
     overwrite: Annotated[bool, "A file that is there already is replaced."] = False
     size: Annotated[
@@ -127,7 +127,7 @@ def main(given: Export) -> None:
         seen = input_of(given)
         images = _images(given, seen)
         still = lite_graph.still(metadata.plain(given))
-        task, model, _, path, step = evaluate.restore(still, given.checkpoint)
+        task, model, _, path, step = trained.restore(still, given.checkpoint)
         height, width = seen["size"]
         print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
         if small := sizes.remark(given, (height, width)):

@@ -15,11 +15,11 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import evaluate
 from tfrecog.cli import files, flags, out_of_memory, signals, validate
 from tfrecog.config import Experiment
 from tfrecog.inference import image_files, result_files
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 from .artifact import metadata
 from .litert import reader as lite_model
@@ -39,7 +39,7 @@ SAYS = "1e-5 of a SavedModel, 1e-4 of a TFLite file in float32, 1e-2 in float16 
 class Verification(Experiment):
     """The flags of a run and of the comparison."""
 
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     artefact: Annotated[str, "A TFLite file, or the folder of a SavedModel (its newest version, or a version)."] = ""
     images: Annotated[
         str,
@@ -141,7 +141,7 @@ def verify(given: Verification) -> bool:
     model = exported_model.load(given.artefact, given.threads)
     about = model.metadata
     experiment = compatibility.experiment_of(metadata.plain(given), about, given.artefact)
-    compatibility.check_metadata(about, experiment, evaluate.dataset_of(experiment), given.artefact)
+    compatibility.check_metadata(about, experiment, trained.get_dataset(experiment), given.artefact)
     kind = compatibility.kind_of(about, given)
     left_out = accuracy.why_not(experiment, metadata.names(about))
     limits = (given.score_tolerance, given.box_tolerance, given.mask_tolerance, given.pixel_tolerance)
@@ -199,7 +199,7 @@ def verify(given: Verification) -> bool:
 def _restored(given, experiment):
     """The run's task and model with what the artefact was exported with, its checkpoint, and the checkpoint's step."""
     try:
-        task, network, _, path, step = evaluate.restore(experiment, given.checkpoint)
+        task, network, _, path, step = trained.restore(experiment, given.checkpoint)
     except checkpoints.CheckpointError as error:
         if other := compatibility.changed(metadata.plain(given), experiment):
             raise compatibility.Unfit(

@@ -47,12 +47,12 @@ def flags_of(module):
         return {"help", *(leaf.path for leaf in flags.leaves(Import()))}
     if module.startswith("export."):
         program = importlib.import_module(module)
-        names = ("Export", "Run", "Serving", "Verification", "Client")
+        names = ("Export", "Run", "Serving", "Verification", "Client", "Flags")
         (own,) = (getattr(program, name) for name in names if hasattr(program, name))
         return {"flagfile", "help", *(leaf.path for leaf in flags.leaves(own()))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
-        names = ("Evaluation", "Prediction", "Search", "Study", "Drawing", "Shift", "Laboratory")
+        names = ("Flags", "Prediction", "Search", "Study", "Drawing", "Shift", "Laboratory")
         names += ("Compression", "Machines", "Proposing")
         own = [getattr(program, name) for name in names if hasattr(program, name)]
         known = {"flagfile", "help", *(leaf.path for leaf in flags.leaves((own or [Experiment])[0]()))}

@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfrecog import evaluate, tasks
+from tfrecog.cli.errors import UserError
 from tfrecog.config import (
     BackboneConfig,
     BoxConfig,
@@ -27,11 +28,13 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data import index, info, records
+from tfrecog.evaluations import by_task
 from tfrecog.evaluations.detection import DETECTIONS
+from tfrecog.evaluations.report import METRICS
 from tfrecog.inference import predictor
 from tfrecog.metrics import coco
 from tfrecog.ops import rle
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
 from tfrecog.training import optimizer
@@ -163,17 +166,17 @@ class Blind(Oracle):
 def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size, count):
     data = dataclasses.replace(experiment.data, eval_batch_size=batch_size)
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(), None, experiment, distribution.strategy(count), tmp_path)
+    numbers = by_task.evaluate(Oracle(), None, experiment, distribution.strategy(count), tmp_path)
     assert set(numbers) == {f"{kind}_{name}" for kind in ("box", "mask") for name in coco.NUMBERS}
     assert numbers["box_AP"] == pytest.approx(1) and numbers["box_AR100"] == pytest.approx(1)
     # A pasted square of ones may be off by part of a pixel at each edge, of 15 pixels or more: IoU over 0.75.
     assert numbers["mask_AP75"] == pytest.approx(1)
-    written = json.loads((tmp_path / evaluate.METRICS).read_text())
+    written = json.loads((tmp_path / METRICS).read_text())
     assert (written["images"], written["instances"], written["crowd"], written["detections"]) == (7, 17, 1, 17)
 
 
 def test_what_the_model_sees_is_written_once_with_the_ids_and_pixels_of_the_source(experiment, tmp_path, two_replicas):
-    evaluate.evaluate(Oracle(), None, experiment, two_replicas, tmp_path)
+    by_task.evaluate(Oracle(), None, experiment, two_replicas, tmp_path)
     rows = json.loads((tmp_path / DETECTIONS).read_text())
     expected = [
         (int(record.source_id), CATEGORIES[label - 1].id, *box.tolist())
@@ -192,7 +195,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
             rng = np.random.default_rng(5)
             self.boxes += np.where(self.labels[..., None] > 0, rng.normal(0, 2, self.boxes.shape), 0)
 
-    numbers = evaluate.evaluate(Shaken(), None, experiment, two_replicas, tmp_path)
+    numbers = by_task.evaluate(Shaken(), None, experiment, two_replicas, tmp_path)
     truth = COCO()
     truth.dataset = {
         "images": [{"id": int(r.source_id), "height": r.height, "width": r.width} for r in SCENES],
@@ -220,7 +223,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_model_that_knows_the_keypoints_has_keypoint_ap_1(posed, tmp_path, count):
-    numbers = evaluate.evaluate(Posed(), None, posed, distribution.strategy(count), tmp_path)
+    numbers = by_task.evaluate(Posed(), None, posed, distribution.strategy(count), tmp_path)
     assert numbers["keypoint_AP"] == numbers["box_AP"] == pytest.approx(1)
     rows = json.loads((tmp_path / DETECTIONS).read_text())
     seen = {tuple(row["bbox"]): np.reshape(row["keypoints"], [3, 3]) for row in rows}
@@ -241,7 +244,7 @@ def test_the_written_keypoints_give_plain_pycocotools_the_same_numbers(posed, tm
             super().__init__()
             self.keypoints[..., :2] += np.random.default_rng(5).normal(0, 1.5, [*self.keypoints.shape[:3], 2])
 
-    numbers = evaluate.evaluate(Shaken(), None, posed, two_replicas, tmp_path)
+    numbers = by_task.evaluate(Shaken(), None, posed, two_replicas, tmp_path)
     truth = COCO()
     truth.dataset = {
         "images": [{"id": int(r.source_id), "height": r.height, "width": r.width} for r in SCENES],
@@ -282,11 +285,11 @@ def test_what_the_evaluation_of_keypoints_needs_is_named_before_any_image_is_rea
     info.save(tmp_path, dataset)
     data = dataclasses.replace(posed.data, records=str(tmp_path))
     with pytest.raises(ValueError, match=message):
-        evaluate.evaluate(None, None, dataclasses.replace(posed, data=data), distribution.strategy(1))
+        by_task.evaluate(None, None, dataclasses.replace(posed, data=data), distribution.strategy(1))
 
 
 def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):
-    numbers = evaluate.evaluate(Blind(), None, experiment, distribution.strategy(1), tmp_path)
+    numbers = by_task.evaluate(Blind(), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == numbers["mask_AP"] == 0
     assert json.loads((tmp_path / DETECTIONS).read_text()) == []
 
@@ -297,14 +300,14 @@ def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
             super().__init__()
             self.boxes = np.where(self.labels[..., None] > 0, np.float32([-50, -60, 900, 950]), 0)
 
-    evaluate.evaluate(Outside(), None, experiment, distribution.strategy(1), tmp_path)
+    by_task.evaluate(Outside(), None, experiment, distribution.strategy(1), tmp_path)
     sizes = {int(record.source_id): (record.width, record.height) for record in SCENES}
     for row in json.loads((tmp_path / DETECTIONS).read_text()):
         assert row["bbox"] == [0, 0, *sizes[row["image_id"]]]
 
 
 def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, tmp_path):
-    evaluate.evaluate(Oracle(), None, experiment, distribution.strategy(1), tmp_path)
+    by_task.evaluate(Oracle(), None, experiment, distribution.strategy(1), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     class Broken(Oracle):
@@ -313,7 +316,7 @@ def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, t
             return found | {"labels": tf.where(found["labels"] > 0, 99, 0)}  # No such class.
 
     with pytest.raises(IndexError):
-        evaluate.evaluate(Broken(), None, experiment, distribution.strategy(1), tmp_path)
+        by_task.evaluate(Broken(), None, experiment, distribution.strategy(1), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -323,14 +326,14 @@ def test_boxes_alone_are_evaluated_where_the_detector_has_no_masks(experiment, t
             return {name: value for name, value in super().predict(model, batch).items() if name != "masks"}
 
     experiment = dataclasses.replace(experiment, detector=DetectorConfig(masks=False))
-    numbers = evaluate.evaluate(Boxes(), None, experiment, distribution.strategy(1), tmp_path)
+    numbers = by_task.evaluate(Boxes(), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1) and not any(name.startswith("mask") for name in numbers)
     assert "segmentation" not in (tmp_path / DETECTIONS).read_text()
 
 
 def test_without_a_folder_nothing_is_written(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert evaluate.evaluate(Oracle(), None, experiment, distribution.strategy(1))["box_AP"] == pytest.approx(1)
+    assert by_task.evaluate(Oracle(), None, experiment, distribution.strategy(1))["box_AP"] == pytest.approx(1)
     assert not list(tmp_path.iterdir())
 
 
@@ -338,14 +341,14 @@ def test_records_with_the_same_source_id_are_different_images(experiment, tmp_pa
     scenes = [dataclasses.replace(record, source_id="0") for record in SCENES]
     data = dataclasses.replace(experiment.data, records=str(write_records(tmp_path, scenes)))
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1))
+    numbers = by_task.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1))
     assert numbers["box_AP"] == pytest.approx(1)
 
 
 def test_a_run_without_a_checkpoint_is_a_clear_error(experiment, tmp_path):
     run = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    evaluation = evaluate.Evaluation(**run | {"workdir": str(tmp_path)})
-    with pytest.raises(SystemExit, match=r"no latest checkpoint in .*--workdir"):
+    evaluation = evaluate.Flags(**run | {"workdir": str(tmp_path)})
+    with pytest.raises(UserError, match=r"no latest checkpoint in .*--workdir"):
         evaluate.main(evaluation)
     assert not list(Path(tmp_path).iterdir())
 
@@ -374,8 +377,8 @@ def run(folder, tmp_path_factory):
 
 
 def test_a_checkpoint_is_evaluated_from_the_flags_of_its_run(run, tmp_path, capsys):
-    evaluate.main(evaluate.Evaluation(**run, out=str(tmp_path)))
-    written = json.loads((tmp_path / evaluate.METRICS).read_text())
+    evaluate.main(evaluate.Flags(**run, out=str(tmp_path)))
+    written = json.loads((tmp_path / METRICS).read_text())
     assert written["step"] == 7 and written["images"] == 7
     assert 0 <= written["metrics"]["box_AP"] < 0.5 and written["metrics"]["mask_APl"] == -1
     assert written["detections"] == len(json.loads((tmp_path / DETECTIONS).read_text()))
@@ -387,7 +390,7 @@ def test_a_checkpoint_sees_the_same_on_two_replicas(run, tmp_path):
     both = []
     for count in (1, 2):
         train = dataclasses.replace(run["train"], replicas=count)
-        evaluate.main(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)))
+        evaluate.main(evaluate.Flags(**run | {"train": train}, out=str(tmp_path)))
         both.append(json.loads((tmp_path / DETECTIONS).read_text()))
     one, two = (sorted(rows, key=lambda row: (row["image_id"], -row["score"])) for rows in both)
     assert len(one) == len(two) > 0, "the fresh model must see something for this to be a test"
@@ -403,8 +406,8 @@ def test_records_with_classes_that_the_run_does_not_know_are_refused(run, tmp_pa
     other = dataclasses.replace(dataset, categories=(*dataset.categories, info.Category("emu", 5)))
     info.save(tmp_path, other)
     data = dataclasses.replace(run["data"], records=str(tmp_path))
-    with pytest.raises(SystemExit, match=r"1 classes that the run was not trained on: emu. It knows 2: cat, dog"):
-        evaluate.main(evaluate.Evaluation(**run | {"data": data}))
+    with pytest.raises(UserError, match=r"1 classes that the run was not trained on: emu. It knows 2: cat, dog"):
+        evaluate.main(evaluate.Flags(**run | {"data": data}))
 
 
 def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experiment, tmp_path):
@@ -420,7 +423,7 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
             return found | {"labels": tf.gather([2, 3, 1], found["labels"]), "scores": found["scores"] + 0.05}
 
     task = class_mapping.Relabelled(Wider(), CATEGORIES)
-    numbers = evaluate.evaluate(task, None, experiment, distribution.strategy(1), tmp_path)
+    numbers = by_task.evaluate(task, None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     written = json.loads((tmp_path / DETECTIONS).read_text())
     assert {row["category_id"] for row in written} == {17, 3}, "the ids are those of the records"
@@ -431,9 +434,9 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
 def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experiment, tmp_path, batch_size):
     data = dataclasses.replace(experiment.data, tight=True, eval_batch_size=batch_size)
     tight = dataclasses.replace(experiment, data=data)
-    numbers = evaluate.evaluate(Oracle(), None, tight, distribution.strategy(1), tmp_path)
+    numbers = by_task.evaluate(Oracle(), None, tight, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
-    assert json.loads((tmp_path / evaluate.METRICS).read_text())["images"] == len(SCENES)
+    assert json.loads((tmp_path / METRICS).read_text())["images"] == len(SCENES)
 
 
 @pytest.mark.parametrize(
@@ -449,13 +452,13 @@ def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experim
 def test_records_with_other_keypoints_than_the_run_are_refused_before_the_weights_are_read(
     run, tmp_path, there, message, monkeypatch
 ):
-    monkeypatch.setattr(evaluate, "restore", None)
+    monkeypatch.setattr(trained, "restore", None)
     dataset = info.load(run["data"].records)
     info.save(run["workdir"], dataset)
     info.save(tmp_path, dataclasses.replace(dataset, **there))
     data, detector = (dataclasses.replace(run["data"], records=str(tmp_path)), DetectorConfig(keypoints=True))
-    with pytest.raises(SystemExit, match=message):
-        evaluate.main(evaluate.Evaluation(**run | {"data": data, "detector": detector}))
+    with pytest.raises(UserError, match=message):
+        evaluate.main(evaluate.Flags(**run | {"data": data, "detector": detector}))
 
 
 def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path, monkeypatch):
@@ -464,12 +467,12 @@ def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path
 
     fail.experimental_get_tracing_count = lambda: 0
     monkeypatch.setattr(predictor, "_predictor", lambda *_: fail)
-    with pytest.raises(SystemExit, match=r"(?s)out of memory: .*\(OOM when allocating\).*--data\.eval_short_side"):
-        evaluate.main(evaluate.Evaluation(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))
+    with pytest.raises(UserError, match=r"(?s)out of memory: .*\(OOM when allocating\).*--data\.eval_short_side"):
+        evaluate.main(evaluate.Flags(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))
 
 
 def test_a_machine_of_fewer_devices_than_the_run_had_evaluates_with_what_it_has(run, tmp_path, capsys):
     train = dataclasses.replace(run["train"], replicas=5)  # The tests have two devices.
-    *_, strategy, _, _ = evaluate.restore(evaluate.Evaluation(**run | {"train": train}, out=str(tmp_path)), "latest")
+    *_, strategy, _, _ = trained.restore(evaluate.Flags(**run | {"train": train}, out=str(tmp_path)), "latest")
     assert strategy.num_replicas_in_sync == 2
     assert "--train.replicas=5: 2 devices here" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from PIL import Image
 from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info, read, records
-from tfrecog.evaluations import classification, confusion, mistakes
+from tfrecog.evaluations import by_task, classification, confusion, mistakes
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
@@ -71,7 +71,7 @@ class Gray:
 
 def evaluated(folder, out=None, replica=1, batch_size=3, task=None):
     strategy = distribution.strategy(replica)
-    return evaluate.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out)
+    return by_task.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out)
 
 
 @pytest.mark.parametrize("replica, batch_size", [(1, 3), (1, 64), (2, 4), (2, 1)])
@@ -201,7 +201,7 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     checkpoints.save(workdir, 0, tasks.build(experiment, dataset).build(), None, keep=1)
     info.save(workdir, dataset)
     fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    evaluate.main(evaluate.Evaluation(**fields | {"workdir": str(workdir)}))
+    evaluate.main(evaluate.Flags(**fields | {"workdir": str(workdir)}))
     shown = capsys.readouterr().out
     assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
     assert "top-1 " in shown and "metrics.json, predictions.csv, confusion.csv, confusion.png" in shown

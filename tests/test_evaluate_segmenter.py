@@ -14,9 +14,9 @@ from tests import gray_maps
 from tfrecog import evaluate
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.data import info, records
-from tfrecog.evaluations import confusion, segmentation, worst
+from tfrecog.evaluations import by_task, confusion, segmentation, worst
 from tfrecog.inference import predictor
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
 
@@ -32,7 +32,7 @@ def experiment_of(folder, batch_size=2):
 
 def evaluated(folder, out=None, replica=1, batch_size=2, task=None):
     strategy = distribution.strategy(replica)
-    return evaluate.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
+    return by_task.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
 
 
 def numbers_of(pairs, classes=range(1, 7)):
@@ -225,9 +225,9 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     gray_maps.write(tmp_path, [(truth, grays[said]) for truth, said in pairs], some)
     info.save(workdir, gray_maps.Gray.info)
     restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
-    monkeypatch.setattr(evaluate, "restore", lambda *of: restored)
+    monkeypatch.setattr(trained, "restore", lambda *of: restored)
     fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    evaluate.main(evaluate.Evaluation(**fields | {"workdir": str(workdir)}))
+    evaluate.main(evaluate.Flags(**fields | {"workdir": str(workdir)}))
     shown = capsys.readouterr().out
     assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
     assert "mean IoU 50.00 %" in shown  # Of both classes half of the union of true and said is right.

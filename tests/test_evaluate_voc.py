@@ -10,10 +10,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import evaluate
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info, records
-from tfrecog.evaluations import errors, precision_recall
+from tfrecog.evaluations import by_task, errors, precision_recall
 from tfrecog.evaluations.detection import FILES, VOC_FILES
 from tfrecog.inference import predictor
 from tfrecog.metrics import coco, voc, voc_errors
@@ -78,7 +77,7 @@ def wrong():
 def evaluated(folder, task, out=None, metrics="auto", batch_size=2, replica=1, **options):
     data = DataConfig(records=str(folder), eval_batch_size=batch_size, eval_short_side=100, long_side=120)
     experiment = Experiment(data=data, metrics=metrics)
-    return evaluate.evaluate(task, None, experiment, distribution.strategy(replica), out, **options)
+    return by_task.evaluate(task, None, experiment, distribution.strategy(replica), out, **options)
 
 
 def report_of(out):

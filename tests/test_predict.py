@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import evaluate, predict
+from tfrecog import predict
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import detection, index, info, records
 from tfrecog.drawing import annotations
 from tfrecog.evaluations.detection import DETECTIONS
 from tfrecog.inference import image_files
 from tfrecog.proposals import methods
+from tfrecog.runs import trained
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 RED = (220, 20, 20)
@@ -231,7 +232,7 @@ def test_a_photo_is_never_overwritten(tmp_path):
 
 def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, strategy, monkeypatch):
     (tmp_path / "notes.jpg").write_text("not an image")
-    monkeypatch.setattr(evaluate, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
+    monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
     with pytest.raises(SystemExit, match="not one of 1 files"):
         predict.main(dataclasses.replace(prediction, images=str(tmp_path / "notes.jpg")))
 
@@ -239,7 +240,7 @@ def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, s
 def test_the_command_says_what_was_done_and_what_was_not(tmp_path, prediction, strategy, monkeypatch, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     save_picture(tmp_path / "good.png", 100, 100, (10, 10, 60, 60))
-    monkeypatch.setattr(evaluate, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
+    monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
     predict.main(dataclasses.replace(prediction, images=str(tmp_path)))
     printed = capsys.readouterr()
     assert "1 of 2 images done" in printed.out and "notes.jpg" in printed.err

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from tests import gray_maps
-from tfrecog import evaluate, predict
+from tfrecog import predict
 from tfrecog.config import DataConfig
 from tfrecog.data import info
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, segmentation
+from tfrecog.runs import trained
 from tfrecog.runtime import distribution
 
 STEP = gray_maps.STEP
@@ -126,7 +127,7 @@ def test_a_label_map_never_overwrites_an_image(tmp_path):
 
 def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
     restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
-    monkeypatch.setattr(evaluate, "restore", lambda *of: restored)
+    monkeypatch.setattr(trained, "restore", lambda *of: restored)
     path, out = save(tmp_path / "photo.png", labels), str(tmp_path / "seen")
     options = predict.Prediction(task="segmentation", images=str(path), out=out, data=DataConfig(eval_short_side=0))
     predict.main(options)
@@ -134,7 +135,7 @@ def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
     drawn = image_files.load(Path(out) / "photo.jpg")
     assert drawn.shape[1] == 120 * 5 and drawn.shape[0] > 80 * 5, "no side is shorter than --draw_side=400"
 
-    monkeypatch.setattr(evaluate, "restore", lambda *of: pytest.fail("reads the weights of what cannot be done"))
+    monkeypatch.setattr(trained, "restore", lambda *of: pytest.fail("reads the weights of what cannot be done"))
     inside = tmp_path / "label_maps"
     inside.mkdir()
     with pytest.raises(SystemExit, match="would be overwritten"):

@@ -7,11 +7,11 @@ import pytest
 
 from pipelines import proposals, scenes
 from tests.models.test_family import FAST
-from tfrecog import evaluate, svm, tasks
+from tfrecog import svm, tasks
 from tfrecog.cli import flags
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
-from tfrecog.runs import derived
+from tfrecog.runs import derived, trained
 from tfrecog.runs import folder as runs
 
 
@@ -39,7 +39,7 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path,
 
     made = flags.load(Experiment(), tmp_path / "svm" / runs.FLAGFILE)
     assert made.detector.box.scores == "svm"
-    _, other, _, _, step = evaluate.restore(made, "latest")
+    _, other, _, _, step = trained.restore(made, "latest")
     assert step == 3
     kept = [
         (a.numpy(), b.numpy()) for a, b in zip(model.variables, other.variables, strict=True) if "logits" not in a.path

@@ -122,7 +122,7 @@ def test_tensorboard_has_the_inputs_the_predictions_the_confusions_and_the_filte
 
 def test_the_evaluation_of_a_training_is_that_of_the_command(runs, tmp_path, capsys):
     workdir, out = runs[0]["residual"], tmp_path / "out"
-    evaluate.main(flags.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags"))
+    evaluate.main(flags.load(evaluate.Flags(out=str(out)), workdir / "experiment.flags"))
     assert "top-1 " in capsys.readouterr().out
     for name in ("predictions.csv", "confusion.csv"):
         assert (out / name).read_text() == (workdir / name).read_text()

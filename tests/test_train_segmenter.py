@@ -18,7 +18,7 @@ from pipelines import scenes
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
 from tfrecog.data import image, index, info, records, segmentation
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
@@ -133,13 +133,13 @@ def test_tensorboard_has_the_inputs_and_the_predictions(runs):
 
 def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs, folder, tmp_path, capsys):
     workdir, out = runs[0]["recipe"], tmp_path / "out"
-    asked = flags.load(evaluate.Evaluation(out=str(out)), workdir / "experiment.flags")
+    asked = flags.load(evaluate.Flags(out=str(out)), workdir / "experiment.flags")
     evaluate.main(asked)
     assert "mean IoU" in capsys.readouterr().out
     before, now = (json.loads((place / "metrics.json").read_text()) for place in (workdir, out))
     assert now["metrics"] == before["metrics"] and now["step"] == 8
     # What the model says of each image by itself, counted a pixel at a time.
-    task, model, *_ = evaluate.restore(asked, "latest")
+    task, model, *_ = trained.restore(asked, "latest")
     facts, rows = info.load(folder), index.load(folder, "val")
     right = counted = 0
     for row in range(len(rows)):

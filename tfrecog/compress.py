@@ -13,11 +13,12 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from tfrecog import evaluate, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.runs import checkpoints, derived
+from tfrecog.runs import checkpoints, derived, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Compression(Experiment):
         tuple[int, ...],
         "Singular values kept of each fully connected layer of the box branch; 1024,256 in Fast R-CNN, of VGG16.",
     ] = ()
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the run to make."] = ""
 
 
@@ -47,7 +48,7 @@ def compress(options: Compression) -> str:
     """Makes the run and returns a report; ValueError or CheckpointError say what to do."""
     layers = _check(options)
     out = derived.free(options.out)
-    task, model, _, path, step = evaluate.restore(options, options.checkpoint)
+    task, model, _, path, step = trained.restore(options, options.checkpoint)
     kernels = [f"trunk/dense{i + 1}/kernel" for i in range(layers)]
     values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
     lines, before, after = [], 0, 0

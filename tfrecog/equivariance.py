@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import evaluate, tasks
+from tfrecog import tasks
 from tfrecog.cli import files, flags, out_of_memory, signals, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -39,7 +39,8 @@ from tfrecog.equivariance_lab import (
 )
 from tfrecog.equivariance_lab.transforms import BY_NAME
 from tfrecog.inference import image_files, predictor
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 SHIFT, RAMPS = "shift.png", "ramps.png"
 _ROI_SHIFTS = tuple(np.arange(1, 33) / 2)  # pixels
@@ -76,7 +77,7 @@ class Strengths:
 class Laboratory(Experiment):
     """The flags of a run and of the laboratory."""
 
-    checkpoint: Annotated[str, evaluate.CHECKPOINT + " Or `random`: as it would start to learn."] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT + " Or `random`: as it would start to learn."] = "latest"
     images: Annotated[
         str,
         "Photos, as of tfrecog.predict. Empty: the images of --data.eval_split in --data.records, with accuracy.",
@@ -191,13 +192,13 @@ def restored(asked: Laboratory):
     """Task and model of the run, and the checkpoint's name."""
     if asked.checkpoint != "random":
         try:
-            task, model, _, path, _ = evaluate.restore(asked, asked.checkpoint)
+            task, model, _, path, _ = trained.restore(asked, asked.checkpoint)
         except checkpoints.CheckpointError as error:
             if checkpoints.latest(asked.workdir) is None:
                 raise checkpoints.CheckpointError(f"{error}. --checkpoint=random measures untrained weights") from error
             raise
         return task, model, str(path)
-    task = tasks.build(asked, evaluate.dataset_of(asked))
+    task = tasks.build(asked, trained.get_dataset(asked))
     model = task.build()
     start(model, asked.train.seed)
     return task, model, "random weights"

@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import evaluate
 from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
@@ -23,14 +22,15 @@ from tfrecog.inference import classification, image_files, segmentation
 from tfrecog.metrics import coco
 from tfrecog.ops import rle
 from tfrecog.proposals import methods as kinds
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction(Experiment):
     """The flags of a run and of what is shown to it."""
 
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     images: Annotated[
         str,
         "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
@@ -117,7 +117,7 @@ def main(prediction: Prediction) -> None:
         prediction = dataclasses.replace(prediction, detector=detector, train=train)
         paths = image_files.find(prediction.images)
         segmentation.files(paths, Path(prediction.out))
-        task, model, strategy, path, _ = evaluate.restore(prediction, prediction.checkpoint)
+        task, model, strategy, path, _ = trained.restore(prediction, prediction.checkpoint)
         print(f"Predicting with {path}", flush=True)
         written = "pictures"
         if prediction.task == "classification":

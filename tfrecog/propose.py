@@ -13,7 +13,6 @@ from typing import Annotated
 
 import tensorflow as tf
 
-from tfrecog import evaluate
 from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig, Experiment
@@ -24,14 +23,15 @@ from tfrecog.models.detector import rpn
 from tfrecog.models.detector.postprocess import per_image
 from tfrecog.ops import to_original
 from tfrecog.proposals import methods
-from tfrecog.runs import checkpoints
+from tfrecog.runs import checkpoints, trained
+from tfrecog.runs.flags import CHECKPOINT
 
 
 @dataclasses.dataclass(frozen=True)
 class Proposing(Experiment):
     """The flags of a run and of what it proposes for."""
 
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "File (NPZ) for the proposals."] = ""
 
 
@@ -94,7 +94,7 @@ def main(proposing: Proposing) -> None:
         if not proposing.data.records:
             raise UserError("--data.records is missing: the folder of the records to propose for")
         validate.check(proposing)
-        _, model, strategy, path, step = evaluate.restore(proposing, proposing.checkpoint)
+        _, model, strategy, path, step = trained.restore(proposing, proposing.checkpoint)
         print(f"Proposing with {path} for {proposing.data.eval_split} of {proposing.data.records}", flush=True)
         counts = propose(model, proposing, strategy, proposing.out, f"RPN of {path}, step {step}")
     except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import evaluate, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags, out_of_memory, signals, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -28,7 +28,8 @@ from tfrecog.data import info as dataset
 from tfrecog.data import records as schema
 from tfrecog.inference import predictor
 from tfrecog.ops.overlaps import pairwise_iou
-from tfrecog.runs import checkpoints, derived
+from tfrecog.runs import checkpoints, derived, trained
+from tfrecog.runs.flags import CHECKPOINT
 from tfrecog.training import hard_negative_svm
 
 MEAN_NORM = 20.0  # of the features, on which a good C depends
@@ -47,7 +48,7 @@ class Machines(Experiment):
         "Learn from proposals on an object as well, not from its box alone as in the paper. Where there are more of a "
         "class than 1 GiB holds for all classes (3,276 of 4,096 features for 20), a sample is taken, always the same.",
     ] = True
-    checkpoint: Annotated[str, evaluate.CHECKPOINT] = "latest"
+    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the run to make."] = ""
 
 
@@ -70,7 +71,7 @@ def make(options: Machines) -> str:
         raise UserError("--data.records is missing: the folder of the records that the run was trained on")
     hard_negative_svm.check_installed()
     out = derived.free(options.out)
-    task, model, _, path, step = evaluate.restore(options, options.checkpoint)
+    task, model, _, path, step = trained.restore(options, options.checkpoint)
     names, width = task.info.names, int(model.box.logits.kernel.shape[0])
     most = hard_negative_svm.most(len(names), width)
     norm, positives = _positives(model, options, task.info, most)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import evaluate, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags, out_of_memory, validate
 from tfrecog.cli import signals as interruption
 
@@ -24,6 +24,7 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info, read
 from tfrecog.data.batches import Data, in_calls
+from tfrecog.evaluations import by_task
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints, folder, warm_start
 from tfrecog.runtime import distribution
@@ -261,7 +262,7 @@ def main() -> int:
 
         def measure(model, strategy, step):
             checkpoint = checkpoints.latest(experiment.workdir)
-            return evaluate.evaluate(
+            return by_task.evaluate(
                 task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
             )
 

@@ -64,15 +64,15 @@ def peer(file, flagfile, photo, threads):
     import tensorflow as tf
 
     from export.litert import preprocess, reader
-    from tfrecog import evaluate
     from tfrecog.cli import flags
     from tfrecog.config import Experiment
+    from tfrecog.runs import trained
 
     tf.config.threading.set_intra_op_parallelism_threads(int(threads))
     tf.config.threading.set_inter_op_parallelism_threads(int(threads))
     about = reader.read_metadata(file)
     placed = preprocess.place(np.asarray(Image.open(photo)), about["tflite"]["input"], about["resize"])
-    task, model, *_ = evaluate.restore(flags.load(Experiment(), flagfile), "latest")
+    task, model, *_ = trained.restore(flags.load(Experiment(), flagfile), "latest")
     batch = {"image": tf.constant(placed.image[None], tf.float32), "size": tf.constant([placed.size], tf.int32)}
     batch["scale"] = tf.constant(placed.scale[None])
     infer = tf.function(lambda: task.predict(model, batch))

@@ -21,7 +21,7 @@ PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
 # Those that still have a shell of their own.
-UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.")}
+UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name != "tfrecog.evaluate"}
 CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
 
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
@@ -34,6 +34,7 @@ CASES = {
     "pipelines.extract": ("--count=-1", "--data={missing} --out={out}"),
     "pipelines.imagenet": ("--shards=-1", "--images={missing} --split=train --out={out}"),
     "pipelines.proposals": ("--max=0", "--data={missing} --split=train --out={out}"),
+    "tfrecog.evaluate": ("--train.precision=float8", "--workdir={out} --data.records={missing}"),
     "pipelines.scenes": ("--count=0", "--out={file}/data --split=train --count=1"),
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
     "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),

@@ -14,12 +14,13 @@ from export import saved_model
 from export.artifact import metadata
 from export.served_graph import signatures
 from tests.export import random_runs
-from tfrecog import evaluate, predict
+from tfrecog import predict
 from tfrecog.cli import flags
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
 from tfrecog.inference import classification, detection, segmentation
 from tfrecog.ops import rle
+from tfrecog.runs import trained
 
 SCORES, PIXELS = 1e-5, 0.01  # what is promised
 BOXES = np.array([[5, 5, 40, 40], [10, 20, 60, 50], [0, 0, 30, 60], [20, 4, 44, 30]], np.float32)
@@ -114,7 +115,7 @@ def exported(recipe, folder, restored=True) -> Run:
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
         if not restored:
             in_memory = task, model, None, folder / "run", random_runs.STEP
-            patch.setattr(evaluate, "restore", lambda *_: in_memory)
+            patch.setattr(trained, "restore", lambda *_: in_memory)
         experiment = export(flagfile, folder / "model", masks=masks)
     served = tf.saved_model.load(str(folder / "model/1"))
     return Run(experiment, task, model, served, "\n".join(lines))

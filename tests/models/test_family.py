@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tests.models.test_rcnn import batch_of, task_of
-from tfrecog import evaluate
 from tfrecog.cli import flags
 from tfrecog.compress import Compression, compress, truncated
 from tfrecog.config import BackboneConfig, BoxConfig, DataConfig, DetectorConfig
@@ -15,7 +14,7 @@ from tfrecog.models.backbones import build
 from tfrecog.models.backbones.alexnet import AlexNet
 from tfrecog.models.backbones.zf import Zf
 from tfrecog.models.detector import heads, postprocess
-from tfrecog.runs import derived, folder
+from tfrecog.runs import derived, folder, trained
 from tfrecog.training import hard_negative_svm
 
 FAST = DetectorConfig(
@@ -166,7 +165,7 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
     assert "trunk/dense1/kernel: 4,608 weights, now 4,864 of rank 16" in report  # 3 * 3 * 32 inputs, 16 units
     smaller = flags.load(type(experiment)(), tmp_path / "small" / folder.FLAGFILE)
     assert smaller.detector.box.svd == (16, 16)
-    _, other, _, _, step = evaluate.restore(smaller, "latest")
+    _, other, _, _, step = trained.restore(smaller, "latest")
     assert step == 5
     batch, rois = batch_of(), proposals_of()
     outputs = [m.box_outputs(m.extract(batch["image"], batch["size"]), rois) for m in (model, other)]

@@ -21,13 +21,14 @@ import pytest
 import tensorflow as tf
 
 from tests import sides
-from tfrecog import evaluate, predict, tasks
+from tfrecog import predict, tasks
 from tfrecog.evaluations import detection
 from tfrecog.metrics import coco
 from tfrecog.models.backbones.resnet import Block
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.models.layers import Conv
 from tfrecog.ops import rle
+from tfrecog.runs import trained
 from tfrecog.weights import detectron2, importer, tensors
 from tfrecog.weights.detectron2_models import MODELS
 from tfrecog.weights.formats import read
@@ -82,7 +83,7 @@ def mask_rcnn(rule, tmp_path_factory):
     rule.write(file, rule.state(shapes_of(rule, NAMES["mask"])) | rule.leftovers())
     importer.make_run(importer.Import(NAMES["mask"], str(file), "", str(out)), MODELS, detectron2.arrays, COMMAND)
     experiment = experiment_of("mask", workdir=str(out))
-    task, model, strategy, *_ = evaluate.restore(experiment, "latest")
+    task, model, strategy, *_ = trained.restore(experiment, "latest")
     shutil.rmtree(folder)  # They are large.
     return task, model, strategy, predict.batch_of(rule.image(), experiment.data)
 

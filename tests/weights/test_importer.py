@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tfrecog import evaluate
 from tfrecog.cli import flags, validate
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
 from tfrecog.data.classes import coco
-from tfrecog.runs import checkpoints, warm_start
+from tfrecog.runs import checkpoints, trained, warm_start
 from tfrecog.runs import folder as runs
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import detectron2_models, importer, torchvision_models
@@ -96,7 +95,7 @@ def test_a_run_has_the_weights_the_classes_and_the_flags(run, files):
     assert info.load(run) == TRAINED
     experiment = flags.load(Experiment(), run / runs.FLAGFILE)
     assert experiment == dataclasses.replace(SMALL_MODEL.experiment, workdir=str(run))
-    *_, model, _, path, step = evaluate.restore(experiment, "latest")
+    *_, model, _, path, step = trained.restore(experiment, "latest")
     state = weights_of(3)
     for variable_path, name in published_names(model).items():
         value = next(v for v in model.variables if v.path == variable_path)

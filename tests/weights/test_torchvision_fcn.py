@@ -13,12 +13,13 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import sides
-from tfrecog import evaluate, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.data.classes import voc_pixels
 from tfrecog.runs import folder as runs
+from tfrecog.runs import trained
 from tfrecog.weights import tensors, torchvision_fcn, torchvision_models
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -143,7 +144,7 @@ def test_a_photo_of_its_original_size_has_torchvisions_logits(imported):
     run, photo, expected = imported
     assert info.load(run).names == voc_pixels.pixels().names
     experiment = flags.load(Experiment(), run / runs.FLAGFILE)
-    *_, model, _, _, _ = evaluate.restore(experiment, "latest")
+    *_, model, _, _, _ = trained.restore(experiment, "latest")
     pixels = np.array(Image.open(photo).convert("RGB"), np.float32)
     got = model(pixels[None])[0].numpy()
     assert got.shape == expected.shape == (*pixels.shape[:2], 21)

@@ -48,7 +48,8 @@ def explain(error: Exception) -> tuple[str, int] | None:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         return extra and (f"{error.name} is missing: pip install 'tfrecog[{extra}]'", Status.USER_ERROR)
     if isinstance(error, OSError):
-        status = Status.USER_ERROR if error.errno in _WRONG_PATH else Status.FAILED
+        wrong_path = error.errno in _WRONG_PATH or isinstance(error, FileNotFoundError)  # one of ours has no number
+        status = Status.USER_ERROR if wrong_path else Status.FAILED
         named = error.filename is not None and error.strerror and type(error).__str__ is OSError.__str__
         return f"{error.filename}: {error.strerror}" if named else str(error), status
     return None

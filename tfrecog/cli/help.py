@@ -37,10 +37,10 @@ def text(name: str, docstring: str, config: Any, required: Sequence[str] = (), s
     if section:
         return _section(config, required, section)
     leaves = list(flags.leaves(config))
-    own, inherited, sections = _parts(config)
+    own, sections = _parts(config)
     needed = "".join(f" --{path}=..." for path in required)
     blocks = [f"usage: python -m {name}{needed} [--flag=value ...]", inspect.cleandoc(docstring).strip()]
-    blocks += ["Flags:", *(_leaf(leaf, required) for leaf in [*own, *inherited]), _FLAGFILE]
+    blocks += ["Flags:", *(_leaf(leaf, required) for leaf in own), _FLAGFILE]
     for path, values in sections.items():
         blocks += [
             _title(path, values),
@@ -57,7 +57,7 @@ def _section(config, required, section):
     if not chosen:
         names = {leaf.path[:end] for leaf in leaves for end in _ends(leaf.path)}
         near = difflib.get_close_matches(section, sorted(names), 1)
-        hint = f"did you mean --help={near[0]}?" if near else f"there are {', '.join(_parts(config)[2])}"
+        hint = f"did you mean --help={near[0]}?" if near else f"there are {', '.join(_parts(config)[1])}"
         raise UserError(f"--help={section}: there is no such section or flag; {hint}")
     for field in section.split("."):
         config = getattr(config, field)
@@ -66,15 +66,15 @@ def _section(config, required, section):
 
 
 def _parts(config):
-    """The flags of a command itself, those it has from the dataclass it extends, and its sections by name."""
+    """The flags of a command, before those of the dataclasses that it extends, and its sections by name."""
     sections = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
         if dataclasses.is_dataclass(getattr(config, field.name))
     }
-    top = [leaf for leaf in flags.leaves(config) if "." not in leaf.path]
-    own = vars(type(config)).get("__annotations__", {})
-    return [leaf for leaf in top if leaf.path in own], [leaf for leaf in top if leaf.path not in own], sections
+    top = {leaf.path: leaf for leaf in flags.leaves(config) if "." not in leaf.path}
+    names = [name for kind in type(config).__mro__ for name in vars(kind).get("__annotations__", {})]
+    return [top[name] for name in dict.fromkeys(names) if name in top], sections
 
 
 def _ends(path):

@@ -30,7 +30,7 @@ def evaluate(
     checkpoint: str | Path | None = None,
     show: bool = False,
 ) -> dict[str, float]:
-    """`top1`, `top5` (of more than five classes) and `error`; arguments as of `tfrecog.evaluate.evaluate`."""
+    """`top1`, `top5` (of more than five classes) and `error`; arguments as of `by_task.evaluate`."""
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
     if not len(where):

@@ -34,7 +34,7 @@ def evaluate(
 ) -> dict[str, float]:
     """COCO's numbers by name (`box_AP`, `mask_AP50`, `keypoint_AP`, …), VOC's (`voc_mAP`, `voc_mAP_11`), or both.
 
-    Arguments are as of `tfrecog.evaluate.evaluate`. VOC's are of boxes, whatever else is detected.
+    Arguments are as of `by_task.evaluate`. VOC's are of boxes, whatever else is detected.
     """
     folder, split = experiment.data.records, experiment.data.eval_split
     dataset, on_record = info.load(folder), experiment.detector.proposals == "record"
@@ -105,3 +105,14 @@ def detections(task, model, strategy, batches: Iterable[dict], output: OutputCon
     """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `inference.each`."""
     for outputs, facts in predictor.each(task, model, strategy, batches, **options):
         yield in_original(outputs, facts, output)
+
+
+def check_keypoints(trained: tuple[str, ...], folder: str) -> None:
+    """UserError if the records in a folder do not have the keypoints that were trained, or not their sigmas."""
+    info.sigmas(folder)
+    now = info.load(folder).keypoints
+    if now != trained:
+        raise UserError(
+            f"the run was trained on {len(trained)} keypoints ({', '.join(trained)}), and the records in {folder} have "
+            f"{len(now)} ({', '.join(now)}), or in another order; evaluate on records of those"
+        )

@@ -33,7 +33,7 @@ def evaluate(
 ) -> dict[str, float]:
     """`mean_iou`, `mean_accuracy`, `pixel_accuracy` and `frequency_weighted_iou`; see `metrics.segmentation`.
 
-    Arguments are as of `tfrecog.evaluate.evaluate`. One image is in memory at a time, beside the worst few.
+    Arguments are as of `by_task.evaluate`. One image is in memory at a time, beside the worst few.
     """
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
