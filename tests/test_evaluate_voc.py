@@ -187,8 +187,8 @@ def test_a_crop_has_one_size_whatever_the_image(shape):
 
 def test_a_caption_names_the_image_and_a_detection_that_is_of_another_object(monkeypatch):
     seen = []
-    sheet = errors.draw.sheet
-    monkeypatch.setattr(errors.draw, "sheet", lambda cells, columns, captions, *rest: seen.extend(captions) or sheet(
+    sheet = errors.annotations.sheet
+    monkeypatch.setattr(errors.annotations, "sheet", lambda cells, columns, captions, *rest: seen.extend(captions) or sheet(
         cells, columns, captions, *rest))  # fmt: skip
     box = np.array([0.0, 0, 5, 5])
     error = voc_errors.Error("key", 0.5, 1, 0.9, box, 1, box, elsewhere=True)
