@@ -131,10 +131,10 @@ def graph_of(task, experiment, batch):
 
 def test_a_detector_and_synchronised_statistics_are_refused_by_xla():
     base = Experiment()
-    with pytest.raises(ValueError, match=r"train\.jit_compile=True: XLA has no kernel"):
+    with pytest.raises(ValueError, match=r"train\.jit_compile=true: XLA has no kernel"):
         validate.check(replace(base, train=replace(base.train, jit_compile=True)))
     digits = classifier("", jit_compile=True)
-    with pytest.raises(ValueError, match=r"train\.jit_compile=True: .*sync_batch"):
+    with pytest.raises(ValueError, match=r"train\.jit_compile=true: .*sync_batch"):
         validate.check(replace(digits, classifier=replace(digits.classifier, name="resnet18", norm="sync_batch")))
 
 

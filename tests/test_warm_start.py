@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tests.models.test_rcnn import task_of
 from tests.test_checkpoints import assert_same, network, numbers
-from tests.test_config import changed
 from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, BoxConfig, ClassifierConfig, DetectorConfig, Experiment, SegmenterConfig
 from tfrecog.models import classifier
@@ -126,7 +125,7 @@ def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp
     assert f"--flagfile={source / runs.FLAGFILE}" in str(error.value)
     np.testing.assert_array_equal(model.variables[0], [3, 4])  # Nothing has changed.
     # With its own flags, and with others for the new run that no weight hangs on.
-    assert "warning" not in begin(source, changed("optim.learning_rate", 0.5, theirs), *paths)
+    assert "warning" not in begin(source, flags.replace(theirs, {"optim.learning_rate": 0.5}), *paths)
 
 
 def test_whoever_names_the_checkpoint_of_published_weights_is_warned_alone(tmp_path):
@@ -138,10 +137,10 @@ def test_whoever_names_the_checkpoint_of_published_weights_is_warned_alone(tmp_p
 
 
 def test_from_a_run_of_ones_own_other_rules_are_a_warning(tmp_path):
-    source = finished(tmp_path, changed("detector.aligned", True), *PARTS, imported=False)
+    source = finished(tmp_path, flags.replace(Experiment(), {"detector.aligned": True}), *PARTS, imported=False)
     report = begin(source, Experiment(), *PARTS)
     assert "warning" in report and "  --detector.aligned: True there, False now" in report
-    assert "warning" not in begin(source, changed("detector.aligned", True), *PARTS)
+    assert "warning" not in begin(source, flags.replace(Experiment(), {"detector.aligned": True}), *PARTS)
 
 
 @pytest.mark.parametrize("flag", [flag for _, names in warm_start._RULES for flag in names])
@@ -167,7 +166,7 @@ def test_a_rule_concerns_the_variables_that_depend_on_it_alone(flag, value, depe
     source = finished(tmp_path, Experiment(), *PARTS)
     for path in PARTS:
         try:
-            report = begin(source, changed(flag, value), path)
+            report = begin(source, flags.replace(Experiment(), {flag: value}), path)
             assert "warning" not in report and path not in depend, path
         except checkpoints.CheckpointError as error:
             assert f"--{flag}: " in str(error) and path in depend, path
@@ -182,19 +181,19 @@ def test_a_rule_concerns_the_variables_that_depend_on_it_alone(flag, value, depe
     ],
 )
 def test_what_weights_depend_on_a_little_is_a_warning(flag, value, path, tmp_path):
-    report = begin(finished(tmp_path, Experiment(), path), changed(flag, value), path)
+    report = begin(finished(tmp_path, Experiment(), path), flags.replace(Experiment(), {flag: value}), path)
     assert "warning" in report and f"  --{flag}: " in report
 
 
 def test_of_a_classifier_the_backbone_is_compared_and_nothing_else(tmp_path):
     classifier = Experiment(task="classification", classifier=ClassifierConfig(norm_epsilon=1e-3))
-    classifier = changed("data.resize", "pillow", changed("detector.aligned", True, classifier))
+    classifier = flags.replace(classifier, {"data.resize": "pillow", "detector.aligned": True})
     source, backbone = finished(tmp_path, classifier, "backbone/stem/kernel"), PARTS[0]
-    assert "warning" not in begin(source, changed("detector.backbone.norm_epsilon", 1e-3), *PARTS)
+    assert "warning" not in begin(source, flags.replace(Experiment(), {"detector.backbone.norm_epsilon": 1e-3}), *PARTS)
     report = begin(source, Experiment(), backbone)  # torchvision's own MobileNet detectors have another epsilon.
     assert "  --detector.backbone.norm_epsilon: 0.001 there, 1e-05 now" in report and "aligned" not in report
     with pytest.raises(checkpoints.CheckpointError, match=r"stride_in_1x1: False there, True now"):
-        begin(source, changed("detector.backbone.stride_in_1x1", True), backbone)
+        begin(source, flags.replace(Experiment(), {"detector.backbone.stride_in_1x1": True}), backbone)
 
 
 def test_flags_of_another_version_are_not_compared_and_said_so(tmp_path):

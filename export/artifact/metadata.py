@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tfrecog.cli import files, flags
+from tfrecog.cli import files, validate
 from tfrecog.config import Experiment
 from tfrecog.evaluations.report import METRICS
 from tfrecog.runs import folder as runs
@@ -35,7 +35,7 @@ def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "skeleton": [list(pair) for pair in info.skeleton],
         "flip_pairs": [list(pair) for pair in info.flip_pairs],
         "proposals": info.proposals if experiment.detector.proposals == "record" else None,
-        "flags": flags.dumps(plain(experiment)),
+        "flags": validate.dumps(plain(experiment)),
         "checkpoint": checkpoint.name,
         "step": step,
         "metrics": metrics(experiment.workdir, step),

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from tfrecog.cli import flags
+from tfrecog.cli import flags, validate
+from tfrecog.cli.facts import Exported
 from tfrecog.config import Experiment
 
 from ..artifact import metadata
@@ -37,21 +38,11 @@ def experiment_of(run: Experiment, about: dict, artefact: str) -> Experiment:
 
 def changed(run: Experiment, experiment: Experiment) -> list[str]:
     """Flags of inference that the artefact was exported with and the run has otherwise."""
-    read = (
-        "data.eval_short_side",
-        "data.long_side",
-        "data.tight",
-        "data.resize",
-        "data.size_rounding",
-        "data.max_proposals",
-        "detector.",
-        "classifier.",
-        "segmenter.",
-    )
+    exported = {leaf.path for leaf in flags.leaves(experiment) if leaf.fact(Exported)}
     return [
         f"--{path}={new} (run: {old})"
-        for path, (old, new) in flags.differences(run, experiment).items()
-        if path.startswith(read)
+        for path, (old, new) in validate.differences(run, experiment).items()
+        if path in exported
     ]
 
 

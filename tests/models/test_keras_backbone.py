@@ -348,7 +348,7 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas, sm
         (config(norm="group"), "fpn", "detector.backbone.norm=group"),
         (config(width=32), "fpn", "detector.backbone.width=32"),
         (config(norm_epsilon=1e-3), "fpn", "detector.backbone.norm_epsilon=0.001"),
-        (config(stride_in_1x1=True), "fpn", "detector.backbone.stride_in_1x1=True"),
+        (config(stride_in_1x1=True), "fpn", "detector.backbone.stride_in_1x1=true"),
         (config(), "c4", "detector.neck=c4"),
         (config("resnet50", weights="imagenet"), "fpn", "detector.backbone.weights=imagenet"),
     ],

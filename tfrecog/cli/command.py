@@ -16,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 from absl import flags as absl_flags
 
-from tfrecog.cli import errors, facts, flags, help, signals
+from tfrecog.cli import errors, flags, help, signals, validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.runtime import quiet_tensorflow
 
@@ -52,21 +52,11 @@ def parse(config: Config, arguments: Sequence[str], required: Sequence[str] = ()
     if stray:
         raise UserError(f"{stray[0]!r} is not a flag: flags are written --name=value (--help explains them)")
     given = flags.read(config, values)
-    wrong = [text for leaf in flags.leaves(given) if (text := _problem(leaf))]
-    if wrong:
-        raise UserError("; ".join(wrong))
+    validate.check(given)
     for leaf in flags.leaves(given):
         if leaf.path in required and not leaf.value:
             raise UserError(f"--{leaf.path} is missing: {leaf.meaning} (--help explains all flags)")
     return given
-
-
-def _problem(leaf):
-    """Why a flag cannot have its value, or nothing."""
-    for fact in leaf.facts_of((facts.Range, facts.Length, facts.Ascending)):
-        if problem := fact.problem(leaf.value):
-            return f"--{leaf.path}={flags.shown(leaf.value)} {problem}"
-    return ""
 
 
 def show(text: Callable[[], str]) -> NoReturn:

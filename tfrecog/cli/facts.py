@@ -7,6 +7,7 @@ A fact of a section holds for every setting in it; a setting's own range or leng
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,32 +98,39 @@ class Ascending:
 
 
 class When:
-    """Only read where another flag has one of these values; elsewhere it is refused, but with its default.
+    """Only read where another flag has one of these values; elsewhere only its default is accepted.
 
     Args:
         flag: the other flag; one that begins with a dot is of the same section.
         values: of it.
+        task: of this task; the others read it anyway.
         refused: off for what belongs to a part that is switched off, or to another schedule: one flag switches it
             back on, so that it may keep its value.
     """
 
     unless = False
 
-    def __init__(self, flag: str, *values: Any, refused: bool = True):
-        self.flag, self.values, self.refused = flag, values, refused
+    def __init__(self, flag: str, *values: Any, task: str = "", refused: bool = True):
+        self.flag, self.values, self.task, self.refused = flag, values, task, refused
 
     def under(self, section: str) -> "When":
         """The same fact with the flag's whole path; `section` ends with a dot, or is empty."""
         flag = section + self.flag[1:] if self.flag.startswith(".") else self.flag
-        return type(self)(flag, *self.values, refused=self.refused)
+        return type(self)(flag, *self.values, task=self.task, refused=self.refused)
 
-    def holds(self, value: Any) -> bool:
-        """Whether the setting is read where the other flag has this value."""
-        return (value in self.values) != self.unless
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether the setting is read beside these values of all flags."""
+        if self.task and values["task"] != self.task:
+            return True
+        return (values[self.flag] in self.values) != self.unless
+
+    def problem(self, values: Mapping[str, Any]) -> str:
+        """Why the setting is not read beside these values."""
+        instead = "" if self.unless or len(self.values) > 3 else f", only with {' or '.join(map(shown, self.values))}"
+        return f"is not read with --{self.flag}={shown(values[self.flag])}{instead}"
 
     def __str__(self):
-        shown = " or ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in self.values)
-        return f"{'unless' if self.unless else 'with'} --{self.flag}={shown}"
+        return f"{'unless' if self.unless else 'with'} --{self.flag}={' or '.join(map(shown, self.values))}"
 
 
 class Unless(When):
@@ -145,10 +153,10 @@ class Repeated:
 class Resumable:
     """A run may be continued with another value: it changes neither the model nor the steps already taken.
 
-    With `same_results` it does not change what a finished run has measured either.
+    What it `decides` is "training", how the run goes on; "evaluation", what is measured of given weights; or neither.
     """
 
-    same_results: bool = False
+    decides: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,3 +168,10 @@ def inherited(own: tuple, of_section: tuple) -> tuple:
     """Facts of a setting with those of its section that it does not replace."""
     replaced = tuple(type(fact) for fact in own if isinstance(fact, Range | Length | Ascending))
     return (*own, *(fact for fact in of_section if not isinstance(fact, replaced)))
+
+
+def shown(value: Any) -> str:
+    """A value as it stands behind the = of its flag."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,8 +16,9 @@ beside a meaning.
 
 import dataclasses
 import difflib
+import functools
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
@@ -109,16 +110,25 @@ def read(config: Config, values: absl_flags.FlagValues = absl_flags.FLAGS) -> Co
     """Returns `config` with the value of its flag in each leaf."""
     given = {leaf.path: values[leaf.path].value for leaf in leaves(config)}
     # absl keeps a flag that may be repeated in a list.
-    return _replace(config, "", {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    return replace(config, {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
 
-def dumps(config: object, paths: Container[str] | None = None) -> str:
-    """Returns a flagfile that reproduces `config`: every leaf, or those of the given paths."""
-    values = absl_flags.FlagValues()
-    define(config, values)
-    written = (leaf.path for leaf in leaves(config) if paths is None or leaf.path in paths)
-    lines = (values[path].serialize() for path in written)
-    return "".join(f"{line}\n" for line in lines if line)  # Of a repeated flag without values there is none.
+def replace(config: Config, values: Mapping[str, Any]) -> Config:
+    """Returns `config` with other values of the leaves with these paths."""
+    unknown = set(values) - {leaf.path for leaf in leaves(config)}
+    if unknown:
+        raise KeyError(f"{type(config).__name__} has no {', '.join(sorted(unknown))}")
+    return _replace(config, "", values)
+
+
+def dumps(config: object, without: Container[str] = ()) -> str:
+    """Returns a flagfile that reproduces `config`: every leaf, but those of the paths to leave out."""
+    lines = []
+    for leaf in leaves(config):
+        if leaf.path not in without:
+            values = leaf.value if leaf.fact(facts.Repeated) else (leaf.value,)
+            lines += [f"--{leaf.path}={facts.shown(value)}\n" for value in values]
+    return "".join(lines)
 
 
 def load(config: Config, path: str | Path) -> Config:
@@ -138,7 +148,7 @@ def help_text(config: object) -> str:
     """Returns a line or two for each flag: name, default, meaning, range."""
     lines = ["--flagfile=FILE\n    Read flags from a file, one a line; the last setting of a flag wins."]
     for leaf in leaves(config):
-        lines.append(f"--{leaf.path}={shown(leaf.value)}\n    {leaf.meaning}{_sentence(range_text(leaf))}")
+        lines.append(f"--{leaf.path}={facts.shown(leaf.value)}\n    {leaf.meaning}{_sentence(range_text(leaf))}")
     return "\n".join(lines)
 
 
@@ -150,13 +160,6 @@ def range_text(leaf: Leaf) -> str:
     return ", ".join(str(fact) for fact in found if fact)
 
 
-def shown(value: Any) -> str:
-    """A value as it stands behind the = of its flag."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """Returns the leaves in which two configs differ: path → the two values."""
     pairs = zip(leaves(one), leaves(other), strict=True)
@@ -165,7 +168,7 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
 
 def leaves(config: Any, prefix: str = "", of_section: tuple = ()) -> Iterator[Leaf]:
     """Yields the fields of `config` and of the configs in it that are not configs themselves."""
-    hints = get_type_hints(type(config), include_extras=True)
+    hints = _hints(type(config))
     for field in dataclasses.fields(config):
         path, value, hint = prefix + field.name, getattr(config, field.name), hints[field.name]
         kind, *stated = get_args(hint) if get_origin(hint) is Annotated else (hint,)
@@ -178,12 +181,17 @@ def leaves(config: Any, prefix: str = "", of_section: tuple = ()) -> Iterator[Le
             raise TypeError(f"{path}: say what it means, as in Annotated[int, 'Images in a batch.']")
 
 
-def _replace(config: Any, prefix: str, values: dict[str, Any]) -> Any:
+@functools.cache
+def _hints(kind):
+    return get_type_hints(kind, include_extras=True)
+
+
+def _replace(config: Any, prefix: str, values: Mapping[str, Any]) -> Any:
     changes = {}
     for field in dataclasses.fields(config):
         path, value = prefix + field.name, getattr(config, field.name)
         is_config = dataclasses.is_dataclass(value)
-        changes[field.name] = _replace(value, path + ".", values) if is_config else values[path]
+        changes[field.name] = _replace(value, path + ".", values) if is_config else values.get(path, value)
     return dataclasses.replace(config, **changes)
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from tfrecog.cli import flags
+from tfrecog.cli import facts, flags
 from tfrecog.cli.errors import UserError
 
 _FLAGS = ("--help", "-help", "-h", "--helpfull")
@@ -91,7 +91,7 @@ def _leaf(leaf, required):
     values = flags.range_text(leaf)
     parts = [leaf.meaning, f"{values[0].upper()}{values[1:]}." if values else "", "Required." * (leaf.path in required)]
     meaning = textwrap.fill(" ".join(filter(None, parts)), _WIDTH, initial_indent="    ", subsequent_indent="    ")
-    return f"--{leaf.path}={flags.shown(leaf.value)}\n{meaning}"
+    return f"--{leaf.path}={facts.shown(leaf.value)}\n{meaning}"
 
 
 def _joined(blocks):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from tfrecog.cli import files, flags
+from tfrecog.cli import files, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
@@ -46,7 +46,7 @@ def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: k
         checkpoints.save(draft, step, model, None, keep=1)
         dataset.save(draft, info)
         with files.write(draft / runs.FLAGFILE) as file:
-            file.write(f"# Written by tfrecog {runs.version()}: {note}.\n" + flags.dumps(experiment))
+            file.write(f"# Written by tfrecog {runs.version()}: {note}.\n" + validate.dumps(experiment))
         draft.chmod(0o777 & ~files.umask())
         draft.replace(out)
     except BaseException:

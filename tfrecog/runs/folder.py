@@ -6,9 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from tfrecog.cli import files, flags, validate_unused
+from tfrecog.cli import files, flags, validate
 from tfrecog.cli.errors import UserError
-from tfrecog.config import BackboneConfig, Experiment
+from tfrecog.cli.facts import Resumable
+from tfrecog.config import SINGLE_MAP, BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints
@@ -16,44 +17,11 @@ from tfrecog.runs import checkpoints
 FLAGFILE, LOCK = "experiment.flags", ".lock"
 IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
 
+# What a run may be continued with another value of → what depends on it.
+_RESUMABLE = {leaf.path: fact.decides for leaf in flags.leaves(Experiment()) if (fact := leaf.fact(Resumable))}
+MAY_DIFFER = set(_RESUMABLE)
 # What the weights and the metrics of a run do not depend on.
-SAME_RESULTS = {
-    "workdir",
-    "data.eval_batch_size",
-    "data.skip_damaged",
-    "data.workers",
-    "train.replicas",
-    "train.deterministic",
-    "train.keep_checkpoints",
-    "train.log_steps",
-    "train.summary_images",
-}
-# What a run may be continued with another value of: it changes neither the model nor the steps already taken.
-MAY_DIFFER = SAME_RESULTS | {
-    "metrics",
-    "data.eval_split",
-    "data.eval_short_side",
-    "data.tight",
-    "detector.rpn.infer.per_level",
-    "detector.rpn.infer.total",
-    "detector.output.min_score",
-    "detector.output.nms_iou",
-    "detector.output.max_detections",
-    "detector.output.min_size",
-    "detector.output.mask_threshold",
-    "detector.output.paste",
-    "detector.keypoint.decode",
-    "segmenter.window",
-    "segmenter.scales",
-    "segmenter.mirror",
-    "schedule.epochs",
-    "train.jit_compile",
-    "train.accumulation",
-    "train.steps_per_call",
-    "train.profile_steps",
-    "train.evaluate_epochs",
-    "train.checkpoint_epochs",
-}
+SAME_RESULTS = {path for path, decides in _RESUMABLE.items() if not decides}
 
 
 def resolve(experiment: Experiment) -> Experiment:
@@ -75,8 +43,8 @@ def resolve(experiment: Experiment) -> Experiment:
 
 def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
     """Flags, with their values, that decide what an evaluation of given weights measures."""
-    deciding = [path for path in MAY_DIFFER - SAME_RESULTS if not path.startswith(("schedule.", "train."))]
-    return {leaf.path: leaf.value for leaf in flags.leaves(experiment) if leaf.path in deciding}
+    leaves = flags.leaves(validate.read_alone(experiment))
+    return {leaf.path: leaf.value for leaf in leaves if _RESUMABLE.get(leaf.path) == "evaluation"}
 
 
 def backbone_of(experiment: Experiment) -> tuple[str, BackboneConfig]:
@@ -146,7 +114,7 @@ def check_start(experiment: Experiment) -> None:
         return
     frozen, instead, of_keras = [], [], backbone.name.startswith("keras_")
     if not backbone.weights:
-        normal = backbone.name not in validate_unused.WITHOUT_NORM
+        normal = backbone.name not in SINGLE_MAP
         frozen += [f"--{section}.backbone.norm={backbone.norm}"] * (normal and backbone.norm == "frozen")
         frozen += [f"--{section}.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
         norm = "batch" if of_keras or section == "segmenter" else "group"
@@ -185,7 +153,7 @@ def _text(experiment):
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras"))
     return (
         f"# Written by tfrecog {version()} ({versions}). To reproduce or continue this run:\n"
-        f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + flags.dumps(experiment)
+        f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + validate.dumps(experiment)
     )
 
 
@@ -202,7 +170,7 @@ def _check_same(workdir, experiment, info):
         before = flags.load(Experiment(), workdir / FLAGFILE)
     except flags.Error as error:
         raise UserError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
-    differences = flags.differences(before, experiment)
+    differences = validate.differences(before, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
     if experiment.schedule.shape in ("cosine", "poly") and "schedule.epochs" in differences:
         changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import keras
 
-from tfrecog.cli import flags, validate_unused
-from tfrecog.config import Experiment
+from tfrecog.cli import flags
+from tfrecog.config import SINGLE_MAP, Experiment
 from tfrecog.runs import checkpoint_reader, checkpoints, folder
 from tfrecog.runs.checkpoint_reader import CheckpointError
 
@@ -145,7 +145,7 @@ def _as_trunk(wanted, keys):
 def _thawing(paths, experiment):
     """Flags with which variables learn that are frozen."""
     section, backbone = folder.backbone_of(experiment or Experiment())
-    normal = backbone.name not in validate_unused.WITHOUT_NORM
+    normal = backbone.name not in SINGLE_MAP
     heads = {"fpn": "fpn/", "box": "trunk/conv", "mask": "mask/"}
     words = [
         f"--detector.{name}.norm=group" for name, begin in heads.items() if any(p.startswith(begin) for p in paths)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tfrecog.cli import files, flags
+from tfrecog.cli import files, flags, validate
 from tfrecog.cli import signals as interruption
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
@@ -73,7 +73,7 @@ class Run:
         before = self._before()
         changed = self._differences() - folder.MAY_DIFFER
         if before and changed:
-            differences = flags.differences(before, self.experiment)
+            differences = validate.differences(before, self.experiment)
             raise UserError(
                 f"{self.workdir} holds a run of {self.change!r} with other flags:\n"
                 f"{folder.listing({flag: differences[flag] for flag in sorted(changed)})}\n"
@@ -90,7 +90,7 @@ class Run:
     def _differences(self):
         """Flags in which the run that its folder holds differs from this one."""
         before = self._before()
-        changed = set(flags.differences(before, self.experiment)) if before else set()
+        changed = set(validate.differences(before, self.experiment)) if before else set()
         if "data.records" in changed and (self.workdir / info.FILE).is_file():
             # The same records in another place are the same.
             same = info.load(self.workdir) == info.load(self.experiment.data.records)

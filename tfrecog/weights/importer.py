@@ -17,7 +17,7 @@ import numpy as np
 
 from tfrecog import HOME, tasks
 from tfrecog.cli import files as atomic
-from tfrecog.cli import flags
+from tfrecog.cli import flags, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info as dataset
@@ -209,7 +209,7 @@ def _write(out, experiment, info, model, note):
             file.write("\n")
         with atomic.write(draft / runs.FLAGFILE) as file:
             file.write(f"# Imported by tfrecog {runs.version()}: {note['model']} from {note['file']}.\n")
-            file.write(flags.dumps(experiment))
+            file.write(validate.dumps(experiment))
         draft.chmod(0o777 & ~atomic.umask())
         draft.replace(out)
     except BaseException:

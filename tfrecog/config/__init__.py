@@ -1,0 +1,41 @@
+"""Every setting of an experiment, a flag each: default (the papers' value), meaning, range, and who reads it."""
+
+from tfrecog.config.backbone import KERAS_NETWORKS, SINGLE_MAP, BackboneConfig
+from tfrecog.config.classifier import SMALLEST_CROP, ClassifierConfig
+from tfrecog.config.data import AugmentConfig, DataConfig
+from tfrecog.config.detector import (
+    BoxConfig,
+    DetectorConfig,
+    FpnConfig,
+    KeypointConfig,
+    MaskConfig,
+    OutputConfig,
+    ProposalConfig,
+    RpnConfig,
+)
+from tfrecog.config.experiment import Experiment
+from tfrecog.config.segmenter import SegmenterConfig
+from tfrecog.config.training import OptimConfig, ScheduleConfig, TrainConfig
+
+__all__ = [
+    "KERAS_NETWORKS",
+    "SINGLE_MAP",
+    "SMALLEST_CROP",
+    "AugmentConfig",
+    "BackboneConfig",
+    "BoxConfig",
+    "ClassifierConfig",
+    "DataConfig",
+    "DetectorConfig",
+    "Experiment",
+    "FpnConfig",
+    "KeypointConfig",
+    "MaskConfig",
+    "OptimConfig",
+    "OutputConfig",
+    "ProposalConfig",
+    "RpnConfig",
+    "ScheduleConfig",
+    "SegmenterConfig",
+    "TrainConfig",
+]
