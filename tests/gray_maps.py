@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrecog.data import info, records
+from tfrecog.evaluations import segmentation
 
 NAMES = ("black", "dark, very", "dim", "gray", "pale", "white")
 COLOURS = ((0, 0, 0), (255, 0, 0), None, (0, 255, 0), None, (0, 0, 255))
@@ -48,6 +49,8 @@ def write(folder, pairs, categories=CATEGORIES, label_maps=None):
 
 class Gray:
     """A task whose model says the class of the gray of each pixel."""
+
+    evaluation = segmentation
 
     info = info.DatasetInfo(CATEGORIES, {}, label_maps=True)
 

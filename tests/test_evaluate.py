@@ -28,7 +28,7 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data import index, info, records
-from tfrecog.evaluations import by_task
+from tfrecog.evaluations import detection
 from tfrecog.evaluations.detection import DETECTIONS
 from tfrecog.evaluations.report import METRICS
 from tfrecog.inference import predictor
@@ -166,7 +166,7 @@ class Blind(Oracle):
 def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size, count):
     data = dataclasses.replace(experiment.data, eval_batch_size=batch_size)
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = by_task.evaluate(Oracle(), None, experiment, distribution.strategy(count), tmp_path)
+    numbers = detection.evaluate(Oracle(), None, experiment, distribution.strategy(count), tmp_path)
     assert set(numbers) == {f"{kind}_{name}" for kind in ("box", "mask") for name in coco.NUMBERS}
     assert numbers["box_AP"] == pytest.approx(1) and numbers["box_AR100"] == pytest.approx(1)
     # A pasted square of ones may be off by part of a pixel at each edge, of 15 pixels or more: IoU over 0.75.
@@ -176,7 +176,7 @@ def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size,
 
 
 def test_what_the_model_sees_is_written_once_with_the_ids_and_pixels_of_the_source(experiment, tmp_path, two_replicas):
-    by_task.evaluate(Oracle(), None, experiment, two_replicas, tmp_path)
+    detection.evaluate(Oracle(), None, experiment, two_replicas, tmp_path)
     rows = json.loads((tmp_path / DETECTIONS).read_text())
     expected = [
         (int(record.source_id), CATEGORIES[label - 1].id, *box.tolist())
@@ -195,7 +195,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
             rng = np.random.default_rng(5)
             self.boxes += np.where(self.labels[..., None] > 0, rng.normal(0, 2, self.boxes.shape), 0)
 
-    numbers = by_task.evaluate(Shaken(), None, experiment, two_replicas, tmp_path)
+    numbers = detection.evaluate(Shaken(), None, experiment, two_replicas, tmp_path)
     truth = COCO()
     truth.dataset = {
         "images": [{"id": int(r.source_id), "height": r.height, "width": r.width} for r in SCENES],
@@ -223,7 +223,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_model_that_knows_the_keypoints_has_keypoint_ap_1(posed, tmp_path, count):
-    numbers = by_task.evaluate(Posed(), None, posed, distribution.strategy(count), tmp_path)
+    numbers = detection.evaluate(Posed(), None, posed, distribution.strategy(count), tmp_path)
     assert numbers["keypoint_AP"] == numbers["box_AP"] == pytest.approx(1)
     rows = json.loads((tmp_path / DETECTIONS).read_text())
     seen = {tuple(row["bbox"]): np.reshape(row["keypoints"], [3, 3]) for row in rows}
@@ -244,7 +244,7 @@ def test_the_written_keypoints_give_plain_pycocotools_the_same_numbers(posed, tm
             super().__init__()
             self.keypoints[..., :2] += np.random.default_rng(5).normal(0, 1.5, [*self.keypoints.shape[:3], 2])
 
-    numbers = by_task.evaluate(Shaken(), None, posed, two_replicas, tmp_path)
+    numbers = detection.evaluate(Shaken(), None, posed, two_replicas, tmp_path)
     truth = COCO()
     truth.dataset = {
         "images": [{"id": int(r.source_id), "height": r.height, "width": r.width} for r in SCENES],
@@ -285,11 +285,11 @@ def test_what_the_evaluation_of_keypoints_needs_is_named_before_any_image_is_rea
     info.save(tmp_path, dataset)
     data = dataclasses.replace(posed.data, records=str(tmp_path))
     with pytest.raises(ValueError, match=message):
-        by_task.evaluate(None, None, dataclasses.replace(posed, data=data), distribution.strategy(1))
+        detection.evaluate(None, None, dataclasses.replace(posed, data=data), distribution.strategy(1))
 
 
 def test_a_model_that_finds_nothing_has_ap_0(experiment, tmp_path):
-    numbers = by_task.evaluate(Blind(), None, experiment, distribution.strategy(1), tmp_path)
+    numbers = detection.evaluate(Blind(), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == numbers["mask_AP"] == 0
     assert json.loads((tmp_path / DETECTIONS).read_text()) == []
 
@@ -300,14 +300,14 @@ def test_boxes_that_leave_the_image_are_clipped_to_it(experiment, tmp_path):
             super().__init__()
             self.boxes = np.where(self.labels[..., None] > 0, np.float32([-50, -60, 900, 950]), 0)
 
-    by_task.evaluate(Outside(), None, experiment, distribution.strategy(1), tmp_path)
+    detection.evaluate(Outside(), None, experiment, distribution.strategy(1), tmp_path)
     sizes = {int(record.source_id): (record.width, record.height) for record in SCENES}
     for row in json.loads((tmp_path / DETECTIONS).read_text()):
         assert row["bbox"] == [0, 0, *sizes[row["image_id"]]]
 
 
 def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, tmp_path):
-    by_task.evaluate(Oracle(), None, experiment, distribution.strategy(1), tmp_path)
+    detection.evaluate(Oracle(), None, experiment, distribution.strategy(1), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     class Broken(Oracle):
@@ -316,7 +316,7 @@ def test_an_evaluation_that_fails_leaves_the_files_of_the_last_one(experiment, t
             return found | {"labels": tf.where(found["labels"] > 0, 99, 0)}  # No such class.
 
     with pytest.raises(IndexError):
-        by_task.evaluate(Broken(), None, experiment, distribution.strategy(1), tmp_path)
+        detection.evaluate(Broken(), None, experiment, distribution.strategy(1), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -326,14 +326,14 @@ def test_boxes_alone_are_evaluated_where_the_detector_has_no_masks(experiment, t
             return {name: value for name, value in super().predict(model, batch).items() if name != "masks"}
 
     experiment = dataclasses.replace(experiment, detector=DetectorConfig(masks=False))
-    numbers = by_task.evaluate(Boxes(), None, experiment, distribution.strategy(1), tmp_path)
+    numbers = detection.evaluate(Boxes(), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1) and not any(name.startswith("mask") for name in numbers)
     assert "segmentation" not in (tmp_path / DETECTIONS).read_text()
 
 
 def test_without_a_folder_nothing_is_written(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert by_task.evaluate(Oracle(), None, experiment, distribution.strategy(1))["box_AP"] == pytest.approx(1)
+    assert detection.evaluate(Oracle(), None, experiment, distribution.strategy(1))["box_AP"] == pytest.approx(1)
     assert not list(tmp_path.iterdir())
 
 
@@ -341,7 +341,7 @@ def test_records_with_the_same_source_id_are_different_images(experiment, tmp_pa
     scenes = [dataclasses.replace(record, source_id="0") for record in SCENES]
     data = dataclasses.replace(experiment.data, records=str(write_records(tmp_path, scenes)))
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = by_task.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1))
+    numbers = detection.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1))
     assert numbers["box_AP"] == pytest.approx(1)
 
 
@@ -423,7 +423,7 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
             return found | {"labels": tf.gather([2, 3, 1], found["labels"]), "scores": found["scores"] + 0.05}
 
     task = class_mapping.Relabelled(Wider(), CATEGORIES)
-    numbers = by_task.evaluate(task, None, experiment, distribution.strategy(1), tmp_path)
+    numbers = detection.evaluate(task, None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     written = json.loads((tmp_path / DETECTIONS).read_text())
     assert {row["category_id"] for row in written} == {17, 3}, "the ids are those of the records"
@@ -434,7 +434,7 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
 def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experiment, tmp_path, batch_size):
     data = dataclasses.replace(experiment.data, tight=True, eval_batch_size=batch_size)
     tight = dataclasses.replace(experiment, data=data)
-    numbers = by_task.evaluate(Oracle(), None, tight, distribution.strategy(1), tmp_path)
+    numbers = detection.evaluate(Oracle(), None, tight, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     assert json.loads((tmp_path / METRICS).read_text())["images"] == len(SCENES)
 

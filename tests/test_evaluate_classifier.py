@@ -14,7 +14,7 @@ from PIL import Image
 from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info, read, records
-from tfrecog.evaluations import by_task, classification, confusion, mistakes
+from tfrecog.evaluations import classification, confusion, mistakes
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
@@ -71,7 +71,7 @@ class Gray:
 
 def evaluated(folder, out=None, replica=1, batch_size=3, task=None):
     strategy = distribution.strategy(replica)
-    return by_task.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out)
+    return classification.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out)
 
 
 @pytest.mark.parametrize("replica, batch_size", [(1, 3), (1, 64), (2, 4), (2, 1)])

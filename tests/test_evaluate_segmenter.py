@@ -14,7 +14,7 @@ from tests import gray_maps
 from tfrecog import evaluate
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.data import info, records
-from tfrecog.evaluations import by_task, confusion, segmentation, worst
+from tfrecog.evaluations import confusion, segmentation, worst
 from tfrecog.inference import predictor
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
@@ -32,7 +32,7 @@ def experiment_of(folder, batch_size=2):
 
 def evaluated(folder, out=None, replica=1, batch_size=2, task=None):
     strategy = distribution.strategy(replica)
-    return by_task.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
+    return segmentation.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
 
 
 def numbers_of(pairs, classes=range(1, 7)):

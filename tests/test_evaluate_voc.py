@@ -12,14 +12,13 @@ from PIL import Image
 
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info, records
-from tfrecog.evaluations import by_task, errors, precision_recall
+from tfrecog.evaluations import detection, errors, precision_recall, tensorboard_images
 from tfrecog.evaluations.detection import FILES, VOC_FILES
 from tfrecog.inference import predictor
 from tfrecog.metrics import coco, voc, voc_errors
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.training import progress as summaries
-from tfrecog.training import tensorboard_images
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 CAT, HARD, DOG = [10.0, 10, 50, 50], [10.0, 60, 50, 100], [60.0, 60, 90, 90]
@@ -77,7 +76,7 @@ def wrong():
 def evaluated(folder, task, out=None, metrics="auto", batch_size=2, replica=1, **options):
     data = DataConfig(records=str(folder), eval_batch_size=batch_size, eval_short_side=100, long_side=120)
     experiment = Experiment(data=data, metrics=metrics)
-    return by_task.evaluate(task, None, experiment, distribution.strategy(replica), out, **options)
+    return detection.evaluate(task, None, experiment, distribution.strategy(replica), out, **options)
 
 
 def report_of(out):
@@ -188,8 +187,12 @@ def test_a_crop_has_one_size_whatever_the_image(shape):
 def test_a_caption_names_the_image_and_a_detection_that_is_of_another_object(monkeypatch):
     seen = []
     sheet = errors.annotations.sheet
-    monkeypatch.setattr(errors.annotations, "sheet", lambda cells, columns, captions, *rest: seen.extend(captions) or sheet(
-        cells, columns, captions, *rest))  # fmt: skip
+
+    def noted(cells, columns, captions, *rest):
+        seen.extend(captions)
+        return sheet(cells, columns, captions, *rest)
+
+    monkeypatch.setattr(errors.annotations, "sheet", noted)
     box = np.array([0.0, 0, 5, 5])
     error = voc_errors.Error("key", 0.5, 1, 0.9, box, 1, box, elsewhere=True)
     errors.sheet({"missed": [error]}, ["cat"], lambda key: (np.zeros([9, 9, 3], np.uint8), f"some/{key}.jpg"))

@@ -11,9 +11,8 @@ from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data import index, info, records
 from tfrecog.drawing import annotations
-from tfrecog.evaluations import worst
+from tfrecog.evaluations import tensorboard_images, worst
 from tfrecog.runtime import distribution
-from tfrecog.training import tensorboard_images
 
 COUNT, SLOTS = 3, 6
 

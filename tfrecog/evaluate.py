@@ -24,7 +24,7 @@ def main(flags: Flags) -> None:
     """Evaluates and prints."""
     from tfrecog.cli import validate
     from tfrecog.data import info
-    from tfrecog.evaluations import by_task, detection
+    from tfrecog.evaluations import detection
     from tfrecog.evaluations.report import METRICS
     from tfrecog.runs import trained
     from tfrecog.tasks import class_mapping
@@ -36,12 +36,13 @@ def main(flags: Flags) -> None:
     if flags.task == "detection" and flags.detector.keypoints:
         detection.check_keypoints(known.keypoints, flags.data.records)
     task, model, strategy, path, step = trained.restore(flags, flags.checkpoint)
+    evaluation = task.evaluation
     if known.names != now.names:
         task = class_mapping.Relabelled(task, now.categories)
         print(f"The run knows {known.num_classes} classes; those of the records, {now.num_classes}, are found by name")
     print(f"Evaluating {path} on {flags.data.eval_split} of {flags.data.records}", flush=True)
-    by_task.evaluate(task, model, flags, strategy, out, step=step, checkpoint=path, show=True)
-    written = [name for name in (METRICS, *by_task.FILES[flags.task]) if (Path(out) / name).is_file()]
+    evaluation.evaluate(task, model, flags, strategy, out, step=step, checkpoint=path, show=True)
+    written = [name for name in (METRICS, *evaluation.FILES) if (Path(out) / name).is_file()]
     print(f"Wrote {', '.join(written[:-1])} and {written[-1]} in {out}")
 
 

@@ -24,15 +24,14 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info, read
 from tfrecog.data.batches import Data, in_calls
-from tfrecog.evaluations import by_task
+from tfrecog.evaluations.tensorboard_images import inputs
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints, folder, warm_start
 from tfrecog.runtime import distribution
 from tfrecog.runtime.profiling import Profile
 from tfrecog.training import progress as summaries
-from tfrecog.training import schedules, startup_report, tensorboard_images
+from tfrecog.training import schedules, startup_report
 from tfrecog.training.step import State, TrainStep
-from tfrecog.training.tensorboard_images import inputs
 
 
 class NonFiniteLoss(UserError):
@@ -262,17 +261,12 @@ def main() -> int:
 
         def measure(model, strategy, step):
             checkpoint = checkpoints.latest(experiment.workdir)
-            return by_task.evaluate(
+            return task.evaluation.evaluate(
                 task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
             )
 
         def draw(model, strategy):
-            of = {
-                "detection": tensorboard_images.predictions,
-                "classification": tensorboard_images.classified,
-                "segmentation": tensorboard_images.segmented,
-            }
-            return of[experiment.task](task, model, experiment, strategy, experiment.train.summary_images)
+            return task.draw(task, model, experiment, strategy, experiment.train.summary_images)
 
         with claim:
             run(task, experiment, data, measure, draw)

@@ -30,7 +30,15 @@ def evaluate(
     checkpoint: str | Path | None = None,
     show: bool = False,
 ) -> dict[str, float]:
-    """`top1`, `top5` (of more than five classes) and `error`; arguments as of `by_task.evaluate`."""
+    """`top1`, `top5` (of more than five classes) and `error`.
+
+    Args:
+        out: folder for metrics.json (the numbers, a row for each class, what was evaluated, and the model's time per
+            image), predictions.csv (the best five classes of each image), confusion.csv and .png, and misclassified.jpg
+            (the most confident mistakes). None: nothing is written.
+        step, checkpoint: of the weights, for metrics.json.
+        show: print the numbers and a line for each class.
+    """
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
     if not len(where):

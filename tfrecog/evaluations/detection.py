@@ -34,7 +34,15 @@ def evaluate(
 ) -> dict[str, float]:
     """COCO's numbers by name (`box_AP`, `mask_AP50`, `keypoint_AP`, …), VOC's (`voc_mAP`, `voc_mAP_11`), or both.
 
-    Arguments are as of `by_task.evaluate`. VOC's are of boxes, whatever else is detected.
+    VOC's are of boxes, whatever else is detected.
+
+    Args:
+        out: folder for metrics.json (the numbers, a row for each class, what was evaluated, and the model's time per
+            image), detections.json (COCO's results format, with the ids of the source), and with VOC's numbers
+            precision_recall.csv and .png (the curve of each class) and errors.jpg (the false positives of each kind
+            with the highest scores, and the largest missed objects). None: nothing is written.
+        step, checkpoint: of the weights, for metrics.json.
+        show: print the numbers and a line for each class.
     """
     folder, split = experiment.data.records, experiment.data.eval_split
     dataset, on_record = info.load(folder), experiment.detector.proposals == "record"

@@ -33,7 +33,14 @@ def evaluate(
 ) -> dict[str, float]:
     """`mean_iou`, `mean_accuracy`, `pixel_accuracy` and `frequency_weighted_iou`; see `metrics.segmentation`.
 
-    Arguments are as of `by_task.evaluate`. One image is in memory at a time, beside the worst few.
+    One image is in memory at a time, beside the worst few.
+
+    Args:
+        out: folder for metrics.json (the numbers, a row for each class, what was evaluated, and the model's time per
+            image), predictions.csv (pixel accuracy and mean IoU of each image), confusion.csv and .png (of pixels) and
+            worst.jpg (the images with the lowest pixel accuracy). None: nothing is written.
+        step, checkpoint: of the weights, for metrics.json.
+        show: print the numbers and a line for each class.
     """
     data = experiment.data
     dataset, where = info.load(data.records), index.load(data.records, data.eval_split)

@@ -8,6 +8,8 @@ from tfrecog.config import Experiment
 from tfrecog.data import classification, index, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.evaluations import classification as evaluation
+from tfrecog.evaluations import tensorboard_images
 from tfrecog.models import classifier
 from tfrecog.runtime import mixed_precision
 
@@ -15,6 +17,8 @@ from tfrecog.runtime import mixed_precision
 class Classification:
     """The task that `--task=classification` names."""
 
+    evaluation = evaluation  # a model on a split: metrics, and what belongs to them
+    draw = staticmethod(tensorboard_images.classified)
     metrics = ("top1",)  # terms of `losses` that are shown, and no part of the loss
 
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):

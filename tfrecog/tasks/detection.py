@@ -9,6 +9,8 @@ from tfrecog.config import Experiment
 from tfrecog.data import detection, index, info, proposed, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.evaluations import detection as evaluation
+from tfrecog.evaluations import tensorboard_images
 from tfrecog.models.detector.postprocess import per_image
 from tfrecog.models.detector.rcnn import Detector, given
 from tfrecog.ops import boxes, keypoints, masks, matching
@@ -32,6 +34,9 @@ _NAMES = {
 
 class Detection:
     """The task that `--task=detection` names."""
+
+    evaluation = evaluation  # a model on a split: metrics, and what belongs to them
+    draw = staticmethod(tensorboard_images.predictions)
 
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):
         self.experiment, self.config, self.info = experiment, experiment.detector, dataset

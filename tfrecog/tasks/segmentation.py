@@ -12,6 +12,8 @@ from tfrecog.config import Experiment
 from tfrecog.data import image, index, read, segmentation
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.evaluations import segmentation as evaluation
+from tfrecog.evaluations import tensorboard_images
 from tfrecog.models.segmenter import fcn
 from tfrecog.ops import windows
 from tfrecog.runtime import mixed_precision
@@ -22,6 +24,8 @@ _LOSSES = {"softmax": losses.pixel_cross_entropy, "binary": losses.pixel_binary_
 class Segmentation:
     """The task that `--task=segmentation` names."""
 
+    evaluation = evaluation  # a model on a split: metrics, and what belongs to them
+    draw = staticmethod(tensorboard_images.segmented)
     metrics = ("pixel_accuracy",)  # terms of `losses` that are shown, and no part of the loss
 
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):
