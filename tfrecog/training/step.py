@@ -214,7 +214,7 @@ def _summed(terms):
 
 
 def _looped(function, count):
-    """Terms [n] of function(0), function(1), …, which gives terms [] and whether to go on [] bool; n is `count` or less.
+    """Terms [n] of function(0), function(1), …, which gives terms [] and whether to go on [] bool; n is at most count.
 
     A loop and no row of copies: one pass's activations at a time, and a graph of one pass's size.
     """
