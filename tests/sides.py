@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog import predict
 from tfrecog.data.classes import coco
+from tfrecog.inference import detection
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.ops import boxes, nms
 from tfrecog.tasks.detection import Detection
@@ -107,7 +107,7 @@ def sees(task, model, picture):
         thinned.append((scores, *original(candidates, scores, *options)))
         return thinned[-1][1:]
 
-    batch = predict.batch_of(picture, task.experiment.data)
+    batch = detection.batch_of(picture, task.experiment.data)
     with pytest.MonkeyPatch.context() as patch:
         for method in ("propose", "box_outputs"):
             patch.setattr(Detector, method, keep(method))

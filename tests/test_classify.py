@@ -107,7 +107,7 @@ def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):
     (workdir / folder.FLAGFILE).write_text(experiment)
     path = save(tmp_path / "photo.png", (200, 100, 0))
 
-    options = flags.load(predict.Prediction(images=str(path), out=str(tmp_path / "seen")), workdir / folder.FLAGFILE)
+    options = flags.load(predict.Flags(images=str(path), out=str(tmp_path / "seen")), workdir / folder.FLAGFILE)
     predict.main(options)
     assert "1 of 1 images done: pictures and predictions.json are in" in capsys.readouterr().out
     (row,) = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())

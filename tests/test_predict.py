@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrecog import predict
+from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import detection, index, info, records
 from tfrecog.drawing import annotations
 from tfrecog.evaluations.detection import DETECTIONS
+from tfrecog.inference import detection as inference
 from tfrecog.inference import image_files
 from tfrecog.proposals import methods
 from tfrecog.runs import trained
@@ -61,15 +64,19 @@ def strategy():
 
 @pytest.fixture
 def prediction(tmp_path):
-    return predict.Prediction(
+    return predict.Flags(
         data=DataConfig(eval_short_side=128, long_side=256),
         detector=DetectorConfig(masks=True),
         out=str(tmp_path / "seen"),
     )
 
 
+def write_seen(task, strategy, flags, paths):
+    return inference.predict(task, None, strategy, flags, paths, Path(flags.out), flags.draw_side)
+
+
 def rows_of(prediction):
-    return json.loads((predict.Path(prediction.out) / DETECTIONS).read_text())
+    return json.loads((Path(prediction.out) / DETECTIONS).read_text())
 
 
 class CornerFinder(RedFinder):
@@ -89,7 +96,7 @@ class CornerFinder(RedFinder):
 def test_keypoints_are_written_and_the_sure_ones_drawn(tmp_path, prediction, strategy, above):
     path = save_picture(tmp_path / "a.png", 720, 960, (160, 200, 400, 640))
     task, prediction = CornerFinder(*above), dataclasses.replace(prediction, draw_side=0)
-    predict.predict(task, None, strategy, prediction, [path])
+    write_seen(task, strategy, prediction, [path])
     (row,) = rows_of(prediction)
     # As COCO has them: x, y in pixel indices, half a pixel less than the corners; resizing by 5.6 blurs them.
     np.testing.assert_allclose(row["keypoints"], [199.5, 399.5, 1, 639.5, 399.5, 1], atol=6)
@@ -115,16 +122,16 @@ def test_a_detector_on_proposals_gets_those_that_its_records_words_say(tmp_path,
     detector = dataclasses.replace(prediction.detector, proposals="record")
     prediction = dataclasses.replace(prediction, detector=detector)
     path = save_picture(tmp_path / "a.png", 100, 200, (20, 40, 60, 100))
-    predict.predict(Best("grid max=9"), None, strategy, prediction, [path])
+    write_seen(Best("grid max=9"), strategy, prediction, [path])
     np.testing.assert_allclose(rows_of(prediction)[0]["bbox"], [0, 0, 200, 100], atol=1e-3)
     with pytest.raises(ValueError, match=r"'file p\.npz' in its dataset\.json.*run tfrecog\.evaluate"):
-        predict.predict(Best("file p.npz"), None, strategy, prediction, [path])
+        write_seen(Best("file p.npz"), strategy, prediction, [path])
 
 
 def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, prediction, strategy):
     boxes = {(100, 200): (20, 40, 60, 100), (300, 150): (30, 30, 250, 120), (64, 64): (8, 16, 40, 48)}
     paths = [save_picture(tmp_path / f"{number}.png", *size, box) for number, (size, box) in enumerate(boxes.items())]
-    assert predict.predict(RedFinder(), None, strategy, prediction, paths) == {}
+    assert write_seen(RedFinder(), strategy, prediction, paths) == {}
     rows = rows_of(prediction)
     assert [row["file_name"] for row in rows] == [str(path) for path in paths]
     for row, (size, (y1, x1, y2, x2)) in zip(rows, boxes.items(), strict=True):
@@ -136,7 +143,7 @@ def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, pre
 
 def test_each_picture_is_drawn_with_what_was_found_in_it(tmp_path, prediction, strategy):
     path = save_picture(tmp_path / "photo.png", 500, 600, (100, 100, 300, 400))
-    predict.predict(RedFinder(), None, strategy, prediction, [path])
+    write_seen(RedFinder(), strategy, prediction, [path])
     drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
     assert drawn.shape == (500, 600, 3)
     before = np.asarray(Image.open(path), int)
@@ -149,7 +156,7 @@ def test_a_photo_that_its_camera_marked_as_turned_is_seen_upright(tmp_path, pred
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: to be turned clockwise by a quarter.
     path = save_picture(tmp_path / "turned.jpg", 100, 200, (0, 0, 30, 60), exif=exif, quality=95)
-    predict.predict(RedFinder(), None, strategy, prediction, [path])
+    write_seen(RedFinder(), strategy, prediction, [path])
     (row,) = rows_of(prediction)
     # Turned clockwise, the left top corner of 30 x 60 (h x w) is the right top corner of 60 x 30 in 200 x 100.
     np.testing.assert_allclose(row["bbox"], [70, 0, 30, 60], atol=2.5)
@@ -164,7 +171,7 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path, predi
     cut.write_bytes(save_picture(tmp_path / "whole.jpg", 200, 200, (10, 10, 60, 60)).read_bytes()[:800])
     empty = tmp_path / "empty.png"
     empty.touch()
-    broken = predict.predict(RedFinder(), None, strategy, prediction, [text, good, cut, empty])
+    broken = write_seen(RedFinder(), strategy, prediction, [text, good, cut, empty])
     assert set(broken) == {text, cut, empty} and all(broken.values())
     assert [row["file_name"] for row in rows_of(prediction)] == [str(good)]
     assert [path.name for path in (tmp_path / "seen").glob("*.jpg")] == ["good.jpg"]
@@ -233,7 +240,7 @@ def test_a_photo_is_never_overwritten(tmp_path):
 def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, strategy, monkeypatch):
     (tmp_path / "notes.jpg").write_text("not an image")
     monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
-    with pytest.raises(SystemExit, match="not one of 1 files"):
+    with pytest.raises(UserError, match="not one of 1 files"):
         predict.main(dataclasses.replace(prediction, images=str(tmp_path / "notes.jpg")))
 
 
@@ -265,7 +272,7 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
     (expected,) = detection.evaluation(data, dataset, index.load(tmp_path, "val"), 1, proposals=True)
     picture = image_files.load(path)
-    got = predict.batch_of(picture, data, methods.of_words("grid")(picture))
+    got = inference.batch_of(picture, data, methods.of_words("grid")(picture))
     assert got.keys() == expected.keys()
     for name in got:
         # Records keep proposals to the thousandth of a pixel.

@@ -7,6 +7,7 @@ import tensorflow as tf
 from pipelines import proposals as pipeline
 from pipelines import scenes
 from tfrecog import propose, tasks
+from tfrecog.cli.errors import UserError
 from tfrecog.config import (
     BackboneConfig,
     BoxConfig,
@@ -17,8 +18,8 @@ from tfrecog.config import (
     ProposalConfig,
     RpnConfig,
 )
-from tfrecog.data import index, info, records
-from tfrecog.proposals import methods
+from tfrecog.data import detection, index, info, records
+from tfrecog.proposals import methods, trained_rpn
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def run(tmp_path_factory):
     experiment = Experiment(data=data, detector=detector)
     model = tasks.build(experiment, info.load(folder)).build()
     out = folder / "p.npz"
-    counts = propose.propose(model, experiment, tf.distribute.OneDeviceStrategy("CPU:0"), out, "RPN of a test")
+    counts = trained_rpn.propose(model, experiment, tf.distribute.OneDeviceStrategy("CPU:0"), out, "RPN of a test")
     return experiment, model, out, counts
 
 
@@ -49,9 +50,7 @@ def test_proposals_are_in_the_pixels_of_the_images_with_falling_scores(run):
     for one in found.values():
         assert np.all(one.boxes >= 0) and np.all(one.boxes <= [64, 80, 64, 80])
     # As the detector's own second stage gets them, in the resized image (1.5 times as large).
-    (batch,) = propose.detection.evaluation(
-        experiment.data, info.load(out.parent), index.load(out.parent, "val"), 4
-    ).take(1)
+    (batch,) = detection.evaluation(experiment.data, info.load(out.parent), index.load(out.parent, "val"), 4).take(1)
     features = model.extract(batch["image"], batch["size"])
     canvas = batch["image"].shape[1:3]
     rois, _, _ = model.propose(features, canvas, batch["size"], experiment.detector.rpn.infer)
@@ -68,5 +67,5 @@ def test_its_file_goes_into_records(run, tmp_path):
 
 
 def test_a_run_without_an_rpn_is_an_error():
-    with pytest.raises(SystemExit, match=r"the run has no RPN"):
-        propose.main(propose.Proposing(out="p.npz", detector=DetectorConfig(proposals="record")))
+    with pytest.raises(UserError, match=r"the run has no RPN"):
+        propose.main(propose.Flags(out="p.npz", detector=DetectorConfig(proposals="record")))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests import gray_maps
 from tfrecog import predict
+from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig
 from tfrecog.data import info
 from tfrecog.drawing import annotations
@@ -129,7 +130,7 @@ def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
     restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
     monkeypatch.setattr(trained, "restore", lambda *of: restored)
     path, out = save(tmp_path / "photo.png", labels), str(tmp_path / "seen")
-    options = predict.Prediction(task="segmentation", images=str(path), out=out, data=DataConfig(eval_short_side=0))
+    options = predict.Flags(task="segmentation", images=str(path), out=out, data=DataConfig(eval_short_side=0))
     predict.main(options)
     assert "1 of 1 images done: pictures, label_maps and predictions.json are in" in capsys.readouterr().out
     drawn = image_files.load(Path(out) / "photo.jpg")
@@ -138,5 +139,5 @@ def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
     monkeypatch.setattr(trained, "restore", lambda *of: pytest.fail("reads the weights of what cannot be done"))
     inside = tmp_path / "label_maps"
     inside.mkdir()
-    with pytest.raises(SystemExit, match="would be overwritten"):
+    with pytest.raises(UserError, match="would be overwritten"):
         predict.main(dataclasses.replace(options, images=str(save(inside / "photo.png", labels)), out=str(tmp_path)))

@@ -1,102 +1,34 @@
-"""Smaller fully connected layers by truncated SVD (Girshick 2015, section 3.1), with no training:
+"""Makes the fully connected layers of a run smaller by truncated SVD (Girshick 2015, section 3.1), without training.
 
 python -m tfrecog.compress --flagfile=RUN/experiment.flags --ranks=1024,256 --out=RUN_SVD
 
 makes a run that `tfrecog.evaluate` and `tfrecog.predict` read as any other.
 """
 
-import dataclasses
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
-import keras
-import numpy as np
-
-from tfrecog import tasks
-from tfrecog.cli import flags, out_of_memory, signals, validate
-from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
-from tfrecog.runs import checkpoints, derived, trained
-from tfrecog.runs.flags import CHECKPOINT
+from tfrecog.cli import command
+from tfrecog.runs.flags import RunFlags
 
 
-@dataclasses.dataclass(frozen=True)
-class Compression(Experiment):
+@dataclass(frozen=True)
+class Flags(RunFlags):
     """The flags of a run and of its compression."""
 
     ranks: Annotated[
         tuple[int, ...],
         "Singular values kept of each fully connected layer of the box branch; 1024,256 in Fast R-CNN, of VGG16.",
     ] = ()
-    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "Folder of the run to make."] = ""
 
 
-def truncated(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Factors [I, t] and [t, O] whose product is closest to a kernel [I, O], and how far it is off, relatively.
+def main(flags: Flags) -> None:
+    """Compresses and prints."""
+    from tfrecog.runs import compressed
 
-    The paper's W, of outputs by inputs, is our kernel transposed: W = U S V' becomes two layers, of which the first has
-    the weights S V' and no bias, and the second U and the layer's bias. The error is in the Frobenius norm.
-    """
-    left, values, right = np.linalg.svd(kernel, full_matrices=False)
-    lost, total = (np.sum(np.square(part, dtype=np.float64)) for part in (values[rank:], values))
-    return left[:, :rank] * values[:rank], right[:rank], float(np.sqrt(lost / total)) if total else 0.0
-
-
-def compress(options: Compression) -> str:
-    """Makes the run and returns a report; ValueError or CheckpointError say what to do."""
-    layers = _check(options)
-    out = derived.free(options.out)
-    task, model, _, path, step = trained.restore(options, options.checkpoint)
-    kernels = [f"trunk/dense{i + 1}/kernel" for i in range(layers)]
-    values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
-    lines, before, after = [], 0, 0
-    for kernel, rank in zip(kernels, options.ranks, strict=True):
-        inputs, units = values[kernel].shape
-        if rank > min(inputs, units):
-            raise UserError(f"--ranks: {kernel} of {inputs} x {units} has at most {min(inputs, units)} singular values")
-        narrow, values[kernel], error = truncated(values[kernel], rank)
-        values[kernel.replace("/kernel", "_svd/kernel")] = narrow
-        old, new = inputs * units, rank * (inputs + units)
-        lines.append(f"  {kernel}: {old:,} weights, now {new:,} of rank {rank}; relative error {error:.2e}")
-        before, after = before + old, after + new
-    experiment = derived.experiment_of(options, out, svd=options.ranks)
-    smaller = tasks.build(experiment, task.info).build()
-    for variable in smaller.variables:
-        variable.assign(values[variable.path])
-    ranks = ",".join(map(str, options.ranks))
-    derived.write(out, experiment, task.info, smaller, step, f"truncated SVD of {path} to the ranks {ranks}")
-    share = f"Together {before:,} weights, now {after:,} ({after / before:.0%})"
-    more = ". It is no smaller: choose lower --ranks" if after >= before else ""
-    where = Path(options.out) / "experiment.flags"
-    return "\n".join([*lines, share + more, f"Wrote {out}; python -m tfrecog.evaluate --flagfile={where}"])
-
-
-def _check(options):
-    """How many layers there are to compress; ValueError if the flags are wrong."""
-    validate.check(options)
-    box, layers = options.detector.box, options.detector.box.layers
-    if options.task != "detection" or options.detector.neck == "c4" or not layers:
-        raise UserError(
-            "only a detector whose box branch has fully connected layers can be compressed: not with "
-            "--detector.neck=c4, --detector.box.layers=0 or another task"
-        )
-    if box.svd:
-        raise UserError(f"the run is compressed already (--detector.box.svd={','.join(map(str, box.svd))})")
-    if len(options.ranks) != layers:
-        raise UserError(f"--ranks needs a number for each of the {layers} fully connected layers")
-    return layers
-
-
-def main(options: Compression) -> None:
-    """Compresses and prints; what the user can mend ends the program with a message."""
-    try:
-        print(compress(options))
-    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
-        sys.exit(f"error: {error}")
+    print(compressed.compress(flags, flags.ranks, flags.out))
 
 
 if __name__ == "__main__":
-    with signals.told():
-        main(flags.parse(Compression()))
+    command.run(main, Flags(), required=("ranks", "out"))

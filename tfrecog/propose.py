@@ -6,103 +6,36 @@ They are as many as --detector.rpn.infer says, in pixels of the images, with the
 tfrecog/proposals/methods.py; `python -m pipelines.proposals --method=file --file=P.npz` puts it into records.
 """
 
-import dataclasses
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
-import tensorflow as tf
-
-from tfrecog.cli import flags, out_of_memory, signals, validate
+from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
-from tfrecog.config import DetectorConfig, Experiment
-from tfrecog.data import detection, index, info
-from tfrecog.data.example import Example
-from tfrecog.inference import predictor
-from tfrecog.models.detector import rpn
-from tfrecog.models.detector.postprocess import per_image
-from tfrecog.ops import to_original
-from tfrecog.proposals import methods
-from tfrecog.runs import checkpoints, trained
-from tfrecog.runs.flags import CHECKPOINT
+from tfrecog.runs.flags import RunFlags
 
 
-@dataclasses.dataclass(frozen=True)
-class Proposing(Experiment):
+@dataclass(frozen=True)
+class Flags(RunFlags):
     """The flags of a run and of what it proposes for."""
 
-    checkpoint: Annotated[str, CHECKPOINT] = "latest"
     out: Annotated[str, "File (NPZ) for the proposals."] = ""
 
 
-class Proposer:
-    """What a detector of a configuration says before its second stage."""
+def main(flags: Flags) -> None:
+    """Proposes and reports."""
+    from tfrecog.cli import validate
+    from tfrecog.proposals import trained_rpn
+    from tfrecog.runs import trained
 
-    def __init__(self, config: DetectorConfig):
-        self.config = config
-
-    def predict(self, model, batch: dict) -> dict:
-        """boxes [B, P, 4] in pixels of the resized image, their objectness scores [B, P] in [0, 1], valid [B, P]."""
-        image, size, config = batch["image"], batch["size"], self.config.rpn
-        features = model.extract(image, size)
-        logits, deltas = model.rpn(features)
-        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
-        levels = rpn.level_anchors(features, canvas, config, model.strides)
-        boxes, valid, scores = per_image(
-            lambda *one: rpn.scored(one[0], one[1], levels, one[2], config, config.infer),
-            (logits, deltas, size),
-            (tf.float32, tf.bool, tf.float32),
-        )
-        return {"boxes": boxes, "scores": tf.sigmoid(scores), "valid": valid}
-
-
-def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out: str | Path, source: str) -> list[int]:
-    """Writes the proposals for all images of `experiment.data.eval_split`; returns their number for each image."""
-    data = experiment.data
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
-    size = predictor.batch_size(data.eval_batch_size, strategy)
-    batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
-    found = {}
-    with predictor.progress(len(where), f"propose for {data.eval_split}") as progress:
-        for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.tight):
-            row, valid = int(facts["record"]), said["valid"]
-            height, width = (int(side) for side in facts["original_size"])
-            boxes = to_original.boxes(said["boxes"][valid], facts["scale"], facts["original_size"])
-            found[row] = (_name(data.records, where, row), (height, width), boxes, said["scores"][valid])
-            progress.update()
-    images = [found[row] for row in sorted(found)]
-    methods.save(out, images, source)
-    return [len(boxes) for _, _, boxes, _ in images]
-
-
-def _name(folder: str, where: index.Index, row: int) -> str:
-    """The source id of a record, or its file's name."""
-    features = Example.FromString(index.read(folder, where, row)).features.feature
-    names = [b"".join(features[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
-    if not any(names):
-        raise UserError(f"{where.place(row)} has no image/source_id and no image/filename to name its proposals by")
-    return names[0] or names[1]
-
-
-def main(proposing: Proposing) -> None:
-    """Proposes and reports; what the user can mend ends the program with a message."""
-    try:
-        if not proposing.out:
-            raise UserError("--out: name a file for the proposals, as in --out=proposals.npz")
-        if proposing.task != "detection" or proposing.detector.proposals != "rpn":
-            raise UserError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
-        if not proposing.data.records:
-            raise UserError("--data.records is missing: the folder of the records to propose for")
-        validate.check(proposing)
-        _, model, strategy, path, step = trained.restore(proposing, proposing.checkpoint)
-        print(f"Proposing with {path} for {proposing.data.eval_split} of {proposing.data.records}", flush=True)
-        counts = propose(model, proposing, strategy, proposing.out, f"RPN of {path}, step {step}")
-    except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
-        sys.exit(f"error: {error}")
+    if flags.task != "detection" or flags.detector.proposals != "rpn":
+        raise UserError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
+    validate.check(flags)
+    _, model, strategy, path, step = trained.restore(flags, flags.checkpoint)
+    print(f"Proposing with {path} for {flags.data.eval_split} of {flags.data.records}", flush=True)
+    counts = trained_rpn.propose(model, flags, strategy, flags.out, f"RPN of {path}, step {step}")
     mean = sum(counts) / max(len(counts), 1)
-    print(f"{proposing.out}: {mean:,.0f} proposals an image for {len(counts):,} images, {counts.count(0):,} have none")
+    print(f"{flags.out}: {mean:,.0f} proposals an image for {len(counts):,} images, {counts.count(0):,} have none")
 
 
 if __name__ == "__main__":
-    with signals.told():
-        main(flags.parse(Proposing()))
+    command.run(main, Flags(), required=("out", "data.records"))

@@ -3,8 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import predict
-from tfrecog.inference import classification, segmentation
+from tfrecog.inference import classification, detection, segmentation
 from tfrecog.proposals import methods
 
 from ..litert import preprocess, reader
@@ -35,7 +34,7 @@ class CheckpointReader:
         elif task == "segmentation":
             batch = segmentation.batch_of(picture)
         else:
-            batch = predict.batch_of(picture, data, self._propose(picture) if self._propose else None)
+            batch = detection.batch_of(picture, data, self._propose(picture) if self._propose else None)
         size = tuple(batch["size"][0].numpy()) if "size" in batch else batch["image"].shape[1:3]
         return self._said(batch, preprocess.Placed(batch["image"], size, picture.shape[:2]), noise)
 

@@ -20,8 +20,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
+DONE = ("tfrecog.compress", "tfrecog.evaluate", "tfrecog.predict", "tfrecog.propose")
 # Those that still have a shell of their own.
-UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name != "tfrecog.evaluate"}
+UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name not in DONE}
 CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
 
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
@@ -36,6 +37,9 @@ CASES = {
     "pipelines.proposals": ("--max=0", "--data={missing} --split=train --out={out}"),
     "tfrecog.evaluate": ("--train.precision=float8", "--workdir={out} --data.records={missing}"),
     "pipelines.scenes": ("--count=0", "--out={file}/data --split=train --count=1"),
+    "tfrecog.compress": ("--ranks=a", "--workdir={missing} --ranks=8,8 --out={out}"),
+    "tfrecog.predict": ("--train.precision=float8", "--workdir={out} --images={missing} --out={out}"),
+    "tfrecog.propose": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}/p.npz"),
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
     "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),
     "pipelines.voc": ("--coordinates=ends", "--images={missing} --annotations={file} --split=train --out={out}"),

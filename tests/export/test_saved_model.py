@@ -14,7 +14,6 @@ from export import saved_model
 from export.artifact import metadata
 from export.served_graph import signatures
 from tests.export import random_runs
-from tfrecog import predict
 from tfrecog.cli import flags
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
@@ -75,7 +74,7 @@ class Run:
         if self.experiment.task == "segmentation":
             return {"labels": self.task.predict(self.model, segmentation.batch_of(picture))["label_map"][0].numpy()}
         proposals = BOXES if self.experiment.detector.proposals == "record" else None
-        batch = predict.batch_of(picture, self.experiment.data, proposals)
+        batch = detection.batch_of(picture, self.experiment.data, proposals)
         outputs = {name: value[0].numpy() for name, value in self.task.predict(self.model, batch).items()}
         facts = {name: value[0].numpy() for name, value in batch.items()}
         found = detection.in_original(outputs, facts, self.experiment.detector.output)

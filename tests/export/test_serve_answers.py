@@ -63,7 +63,7 @@ def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
     flagfile = random_runs.make(recipe, tmp_path / "run")
     given = flags.load(saved_model.Export(), flagfile)
     saved_model.main(dataclasses.replace(given, out=str(tmp_path / "model")))
-    seen = flags.load(predict.Prediction(), flagfile)
+    seen = flags.load(predict.Flags(), flagfile)
     if given.task == "detection":
         seen = dataclasses.replace(seen, min_score=given.detector.output.min_score)
     predict.main(dataclasses.replace(seen, images=str(photos), out=str(tmp_path / "seen")))

@@ -8,13 +8,14 @@ import tensorflow as tf
 
 from tests.models.test_rcnn import batch_of, task_of
 from tfrecog.cli import flags
-from tfrecog.compress import Compression, compress, truncated
 from tfrecog.config import BackboneConfig, BoxConfig, DataConfig, DetectorConfig
 from tfrecog.models.backbones import build
 from tfrecog.models.backbones.alexnet import AlexNet
 from tfrecog.models.backbones.zf import Zf
 from tfrecog.models.detector import heads, postprocess
 from tfrecog.runs import derived, folder, trained
+from tfrecog.runs.compressed import compress, truncated
+from tfrecog.runs.flags import RunFlags
 from tfrecog.training import hard_negative_svm
 
 FAST = DetectorConfig(
@@ -161,7 +162,7 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
     experiment = replace(task.experiment, workdir=str(run), data=DataConfig(max_proposals=20))
     derived.write(run, experiment, task.info, model, 5, "a test")
     fields = {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
-    report = compress(Compression(**fields, ranks=(16, 16), out=str(tmp_path / "small")))
+    report = compress(RunFlags(**fields), (16, 16), str(tmp_path / "small"))
     assert "trunk/dense1/kernel: 4,608 weights, now 4,864 of rank 16" in report  # 3 * 3 * 32 inputs, 16 units
     smaller = flags.load(type(experiment)(), tmp_path / "small" / folder.FLAGFILE)
     assert smaller.detector.box.svd == (16, 16)
@@ -172,9 +173,9 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
     for before, after in zip(*outputs, strict=True):
         np.testing.assert_allclose(before, after, atol=1e-4)
     with pytest.raises(ValueError, match="compressed already"):
-        compress(Compression(**fields | {"detector": smaller.detector}, ranks=(2, 2), out=str(tmp_path / "other")))
+        compress(RunFlags(**fields | {"detector": smaller.detector}), (2, 2), str(tmp_path / "other"))
     with pytest.raises(ValueError, match="16 singular values"):
-        compress(Compression(**fields, ranks=(17, 2), out=str(tmp_path / "other")))
+        compress(RunFlags(**fields), (17, 2), str(tmp_path / "other"))
 
 
 def test_overlap_is_the_largest_iou_with_any_object():

@@ -21,8 +21,8 @@ import pytest
 import tensorflow as tf
 
 from tests import sides
-from tfrecog import predict, tasks
-from tfrecog.evaluations import detection
+from tfrecog import tasks
+from tfrecog.inference import detection
 from tfrecog.metrics import coco
 from tfrecog.models.backbones.resnet import Block
 from tfrecog.models.detector.rcnn import Detector
@@ -85,7 +85,7 @@ def mask_rcnn(rule, tmp_path_factory):
     experiment = experiment_of("mask", workdir=str(out))
     task, model, strategy, *_ = trained.restore(experiment, "latest")
     shutil.rmtree(folder)  # They are large.
-    return task, model, strategy, predict.batch_of(rule.image(), experiment.data)
+    return task, model, strategy, detection.batch_of(rule.image(), experiment.data)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def keypoint_rcnn(rule, tmp_path_factory):
     model = task.build()
     tensors.assign(model.variables, detectron2.arrays(model, read.read(file)))
     file.unlink()
-    return task, model, tf.distribute.get_strategy(), predict.batch_of(rule.image(), experiment.data)
+    return task, model, tf.distribute.get_strategy(), detection.batch_of(rule.image(), experiment.data)
 
 
 def assert_boxes(found, reference, case, batch):

@@ -46,6 +46,13 @@ def in_use(error: tf.errors.OpError, batch: dict, replicas: int) -> OutOfMemory:
     return OutOfMemory(_message(error, f"{size} images on {_devices(replicas)}", batch, advice))
 
 
+def in_prediction(error: tf.errors.OpError, task: str) -> OutOfMemory:
+    """The error for a prediction of one picture."""
+    window = ", or set a --segmenter.window" if task == "segmentation" else ""
+    advice = f"use a smaller --data.eval_short_side or --data.long_side{window}"
+    return OutOfMemory(f"out of memory: {reason(error)}; {advice}")
+
+
 def reason(error: tf.errors.OpError) -> str:
     """The first line of what TensorFlow says."""
     return re.sub(r"^\{\{function_node .*?\}\} ", "", str(error.message)).partition("\n")[0]

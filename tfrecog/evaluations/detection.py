@@ -2,18 +2,17 @@
 
 import functools
 import operator
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment, OutputConfig
+from tfrecog.config import Experiment
 from tfrecog.data import detection, image, index, info, proposed, records
 from tfrecog.evaluations import errors, precision_recall, report
 from tfrecog.inference import predictor
-from tfrecog.inference.detection import Detections, in_original
+from tfrecog.inference.detection import detections
 from tfrecog.inference.result_files import DETECTIONS, results_file
 from tfrecog.metrics import coco, coco_table, voc, voc_errors, voc_table
 
@@ -107,12 +106,6 @@ def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) ->
     rankings = evaluator.rankings()
     precision_recall.write(out, rankings, dataset.names)
     errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), dataset.names, read)
-
-
-def detections(task, model, strategy, batches: Iterable[dict], output: OutputConfig, **options) -> Iterator[Detections]:
-    """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `inference.each`."""
-    for outputs, facts in predictor.each(task, model, strategy, batches, **options):
-        yield in_original(outputs, facts, output)
 
 
 def check_keypoints(trained: tuple[str, ...], folder: str) -> None:

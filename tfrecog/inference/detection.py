@@ -1,11 +1,21 @@
 """What a model sees in an image, in pixels of the image itself."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
-from tfrecog.config import OutputConfig
+from tfrecog.config import DataConfig, Experiment, OutputConfig
+from tfrecog.data import image as images
+from tfrecog.data.detection import proposal_slots
+from tfrecog.drawing import annotations
+from tfrecog.inference import image_files, predictor
+from tfrecog.inference.result_files import results_file
+from tfrecog.metrics import coco
 from tfrecog.ops import rle, to_original
+from tfrecog.proposals import methods
 
 
 @dataclass(frozen=True)
@@ -51,3 +61,71 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
         masks=masks,
         keypoints=keypoints,
     )
+
+
+def detections(task, model, strategy, batches: Iterable[dict], output: OutputConfig, **options) -> Iterator[Detections]:
+    """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `predictor.each`."""
+    for outputs, facts in predictor.each(task, model, strategy, batches, **options):
+        yield in_original(outputs, facts, output)
+
+
+def predict(
+    task, model, strategy, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0
+) -> dict[Path, str]:
+    """Writes the detections in the images at `paths`, and a picture of each, to the folder `out`.
+
+    Where the detector reads proposals, they are made as those of the run's records were.
+
+    Args:
+        min_side: smaller pictures are enlarged by a whole factor, for drawing only.
+
+    Returns:
+        The files that could not be read, with the reason.
+    """
+    categories = task.info.categories
+    pictures = image_files.picture_paths(paths, out)
+    names = [category.name for category in categories]
+    broken: dict[Path, str] = {}
+    output = experiment.detector.output
+    propose = methods.of_words(task.info.proposals) if experiment.detector.proposals == "record" else None
+    with results_file(out) as write:
+        for number, picture in image_files.legible(paths, broken):
+            batch = batch_of(picture, experiment.data, propose(picture) if propose else None)
+            (found,) = detections(task, model, strategy, [batch], output, any_size=experiment.data.tight)
+            rows = coco.results(number, categories, *found.instances)
+            write(
+                {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
+                for row, label in zip(rows, found.labels, strict=True)
+            )
+            masks = None if found.masks is None else [rle.decode(*rle.from_coco(mask)) for mask in found.masks]
+            keypoints = None if found.keypoints is None else annotations.sure_keypoints(found.keypoints)
+            seen = annotations.instances(
+                picture, found.boxes, found.labels, found.scores, masks, keypoints, names,
+                skeleton=task.info.skeleton, flip_pairs=task.info.flip_pairs, min_side=min_side,
+            )  # fmt: skip
+            image_files.save(seen, pictures[number])
+    return broken
+
+
+def batch_of(picture: np.ndarray, data: DataConfig, proposals: np.ndarray | None = None) -> dict:
+    """A batch of one picture [H, W, 3], resized and padded as for evaluation, with its proposals [P, 4] if given."""
+    original = tf.constant(picture.shape[:2])
+    size = images.target_size(original, data.eval_short_side, data.long_side, data.size_rounding)
+    if data.tight:
+        canvas = images.tight_canvas(size)
+    else:
+        canvases = images.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
+        canvas = canvases[images.canvas_of(size, canvases)]
+    batch = {
+        "image": images.pad(images.resize(picture, size, data.resize), canvas),
+        "size": size,
+        "original_size": original,
+        "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
+        "record": tf.constant(0, tf.int64),
+        "image_id": tf.constant(0, tf.int64),
+        "seed": tf.zeros([2], tf.int32),
+        "valid": tf.constant(True),
+    }
+    if proposals is not None:
+        batch |= proposal_slots(proposals * tf.tile(batch["scale"], [2]), data.max_proposals)
+    return {name: value[None] for name, value in batch.items()}

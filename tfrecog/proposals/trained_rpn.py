@@ -1,0 +1,64 @@
+"""The proposals of a trained RPN for the images of a split."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfrecog.cli.errors import UserError
+from tfrecog.config import DetectorConfig, Experiment
+from tfrecog.data import detection, index, info
+from tfrecog.data.example import Example
+from tfrecog.inference import predictor
+from tfrecog.models.detector import rpn
+from tfrecog.models.detector.postprocess import per_image
+from tfrecog.ops import to_original
+from tfrecog.proposals import methods
+
+
+class Proposer:
+    """What a detector of a configuration says before its second stage."""
+
+    def __init__(self, config: DetectorConfig):
+        self.config = config
+
+    def predict(self, model, batch: dict) -> dict:
+        """boxes [B, P, 4] in pixels of the resized image, their objectness scores [B, P] in [0, 1], valid [B, P]."""
+        image, size, config = batch["image"], batch["size"], self.config.rpn
+        features = model.extract(image, size)
+        logits, deltas = model.rpn(features)
+        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
+        levels = rpn.level_anchors(features, canvas, config, model.strides)
+        boxes, valid, scores = per_image(
+            lambda *one: rpn.scored(one[0], one[1], levels, one[2], config, config.infer),
+            (logits, deltas, size),
+            (tf.float32, tf.bool, tf.float32),
+        )
+        return {"boxes": boxes, "scores": tf.sigmoid(scores), "valid": valid}
+
+
+def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out: str | Path, source: str) -> list[int]:
+    """Writes the proposals for all images of `experiment.data.eval_split`; returns their number for each image."""
+    data = experiment.data
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    size = predictor.batch_size(data.eval_batch_size, strategy)
+    batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
+    found = {}
+    with predictor.progress(len(where), f"propose for {data.eval_split}") as progress:
+        for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.tight):
+            row, valid = int(facts["record"]), said["valid"]
+            height, width = (int(side) for side in facts["original_size"])
+            boxes = to_original.boxes(said["boxes"][valid], facts["scale"], facts["original_size"])
+            found[row] = (_name(data.records, where, row), (height, width), boxes, said["scores"][valid])
+            progress.update()
+    images = [found[row] for row in sorted(found)]
+    methods.save(out, images, source)
+    return [len(boxes) for _, _, boxes, _ in images]
+
+
+def _name(folder: str, where: index.Index, row: int) -> str:
+    """The source id of a record, or its file's name."""
+    features = Example.FromString(index.read(folder, where, row)).features.feature
+    names = [b"".join(features[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
+    if not any(names):
+        raise UserError(f"{where.place(row)} has no image/source_id and no image/filename to name its proposals by")
+    return names[0] or names[1]

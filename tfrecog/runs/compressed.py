@@ -1,0 +1,68 @@
+"""A run with smaller fully connected layers, by truncated SVD (Girshick 2015, section 3.1)."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfrecog import tasks
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
+from tfrecog.runs import derived, trained
+from tfrecog.runs.flags import RunFlags
+
+
+def truncated(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Factors [I, t] and [t, O] whose product is closest to a kernel [I, O], and how far it is off, relatively.
+
+    The paper's W, of outputs by inputs, is our kernel transposed: W = U S V' becomes two layers, of which the first has
+    the weights S V' and no bias, and the second U and the layer's bias. The error is in the Frobenius norm.
+    """
+    left, values, right = np.linalg.svd(kernel, full_matrices=False)
+    lost, total = (np.sum(np.square(part, dtype=np.float64)) for part in (values[rank:], values))
+    return left[:, :rank] * values[:rank], right[:rank], float(np.sqrt(lost / total)) if total else 0.0
+
+
+def compress(options: RunFlags, ranks: tuple[int, ...], folder: str) -> str:
+    """Makes the run in a folder, with so many singular values of each layer, and returns a report."""
+    layers = _check(options, ranks)
+    out = derived.free(folder)
+    task, model, _, path, step = trained.restore(options, options.checkpoint)
+    kernels = [f"trunk/dense{i + 1}/kernel" for i in range(layers)]
+    values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
+    lines, before, after = [], 0, 0
+    for kernel, rank in zip(kernels, ranks, strict=True):
+        inputs, units = values[kernel].shape
+        if rank > min(inputs, units):
+            raise UserError(f"--ranks: {kernel} of {inputs} x {units} has at most {min(inputs, units)} singular values")
+        narrow, values[kernel], error = truncated(values[kernel], rank)
+        values[kernel.replace("/kernel", "_svd/kernel")] = narrow
+        old, new = inputs * units, rank * (inputs + units)
+        lines.append(f"  {kernel}: {old:,} weights, now {new:,} of rank {rank}; relative error {error:.2e}")
+        before, after = before + old, after + new
+    experiment = derived.experiment_of(options, out, svd=ranks)
+    smaller = tasks.build(experiment, task.info).build()
+    for variable in smaller.variables:
+        variable.assign(values[variable.path])
+    shown = ",".join(map(str, ranks))
+    derived.write(out, experiment, task.info, smaller, step, f"truncated SVD of {path} to the ranks {shown}")
+    share = f"Together {before:,} weights, now {after:,} ({after / before:.0%})"
+    more = ". It is no smaller: choose lower --ranks" if after >= before else ""
+    where = Path(folder) / "experiment.flags"
+    return "\n".join([*lines, share + more, f"Wrote {out}; python -m tfrecog.evaluate --flagfile={where}"])
+
+
+def _check(options, ranks):
+    """How many layers there are to compress; UserError if the flags are wrong."""
+    validate.check(options)
+    box, layers = options.detector.box, options.detector.box.layers
+    if options.task != "detection" or options.detector.neck == "c4" or not layers:
+        raise UserError(
+            "only a detector whose box branch has fully connected layers can be compressed: not with "
+            "--detector.neck=c4, --detector.box.layers=0 or another task"
+        )
+    if box.svd:
+        raise UserError(f"the run is compressed already (--detector.box.svd={','.join(map(str, box.svd))})")
+    if len(ranks) != layers:
+        raise UserError(f"--ranks needs a number for each of the {layers} fully connected layers")
+    return layers
