@@ -21,7 +21,7 @@ from tfrecog.inference import image_files, result_files
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runs.flags import CHECKPOINT
 
-from .artifact import metadata
+from .artifact import errors, metadata
 from .litert import reader as lite_model
 from .parity import accuracy, compatibility, exported_model, tolerances
 from .parity import compare as differences
@@ -252,7 +252,7 @@ def main(given: Verification) -> None:
     """Compares; what the user can mend ends the program with a message."""
     try:
         fine = verify(given)
-    except exported_model.Contradiction as error:
+    except errors.Contradiction as error:
         print(f"The artefact contradicts itself: {error}", file=sys.stderr)
         sys.exit(1)
     except (OSError, ValueError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -87,3 +88,17 @@ def test_a_file_at_the_top_of_a_package_is_a_command(package):
     library = {"tfrecog": {"__init__", "__main__", "config", "losses"}}.get(package, {"__init__", "__main__"})
     files = {path.stem for path in (REPOSITORY / package).glob("*.py")}
     assert files - library == set(launcher.commands(package))
+
+
+def test_every_module_is_under_the_contract_of_imports():
+    """A folder or command that no layer names would be under no rule; see `make check`."""
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    named = {name.strip() for one in contracts for layer in one.get("layers", ()) for name in layer.split(":")}
+    for package in ("tfrecog", "pipelines", "export"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            parts = path.relative_to(REPOSITORY).with_suffix("").parts
+            module = parts[:-1] if parts[-1] == "__init__" else parts
+            prefixes = {".".join(module[:n]) for n in range(2, len(module) + 1)}
+            bare = len(module) == 1 or module[-1] == "__main__"
+            helper = ".".join(module) in ("tfrecog.cli", "tfrecog.cli.renamed")
+            assert bare or helper or prefixes & named, f"{path} is in no layer of pyproject.toml"

@@ -19,7 +19,7 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data import detection, index, info, records
-from tfrecog.proposals import methods, trained_rpn
+from tfrecog.proposals import methods, rpn_proposals
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def run(tmp_path_factory):
     experiment = Experiment(data=data, detector=detector)
     model = tasks.build(experiment, info.load(folder)).build()
     out = folder / "p.npz"
-    counts = trained_rpn.propose(model, experiment, tf.distribute.OneDeviceStrategy("CPU:0"), out, "RPN of a test")
+    counts = rpn_proposals.propose(model, experiment, tf.distribute.OneDeviceStrategy("CPU:0"), out, "RPN of a test")
     return experiment, model, out, counts
 
 

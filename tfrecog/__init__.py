@@ -71,3 +71,13 @@ _HERE = Path(__file__).resolve().parent
 HOME = _HERE if (_HERE / "configs").is_dir() else _HERE.parent
 if HOME != _HERE:
     __path__.append(str(HOME))
+
+
+def version() -> str:
+    """Version of the installed package."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("tfrecog")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -24,7 +24,7 @@ class Flags(RunFlags):
 def main(flags: Flags) -> None:
     """Proposes and reports."""
     from tfrecog.cli import validate
-    from tfrecog.proposals import trained_rpn
+    from tfrecog.inference import rpn_proposals
     from tfrecog.runs import trained
 
     if flags.task != "detection" or flags.detector.proposals != "rpn":
@@ -32,7 +32,7 @@ def main(flags: Flags) -> None:
     validate.check(flags)
     _, model, strategy, path, step = trained.restore(flags, flags.checkpoint)
     print(f"Proposing with {path} for {flags.data.eval_split} of {flags.data.records}", flush=True)
-    counts = trained_rpn.propose(model, flags, strategy, flags.out, f"RPN of {path}, step {step}")
+    counts = rpn_proposals.propose(model, flags, strategy, flags.out, f"RPN of {path}, step {step}")
     mean = sum(counts) / max(len(counts), 1)
     print(f"{flags.out}: {mean:,.0f} proposals an image for {len(counts):,} images, {counts.count(0):,} have none")
 

@@ -4,10 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import tfrecog
 from tfrecog.cli import files, validate
 from tfrecog.config import Experiment
 from tfrecog.evaluations.report import METRICS
-from tfrecog.runs import folder as runs
 
 from . import loading
 
@@ -26,7 +26,7 @@ def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "format": loading.FORMAT,
         "task": experiment.task,
         "name": task.name,
-        "version": runs.version(),
+        "version": tfrecog.version(),
         "classes": [
             {"id": one.id, "name": one.name, "colour": list(one.colour) if one.colour else None}
             for one in info.categories

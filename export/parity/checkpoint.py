@@ -6,8 +6,8 @@ import tensorflow as tf
 from tfrecog.inference import classification, detection, segmentation
 from tfrecog.proposals import methods
 
+from ..artifact import errors
 from ..litert import preprocess, reader
-from . import exported_model
 
 ROUNDED = 0.51  # of a gray level: what a canvas in uint8 may be off, and the resizing before it
 
@@ -44,7 +44,7 @@ class CheckpointReader:
         if self.experiment.task == "classification" and model.size == (self.experiment.classifier.crop,) * 2:
             own = classification.input_of(picture, self.experiment.data, self.experiment.classifier.crop)
             if (off := float(np.abs(own - placed.image).max())) > ROUNDED:
-                raise exported_model.Contradiction(
+                raise errors.Contradiction(
                     f"{model.path}: what its metadata cut out of the photo is up to {off:.3g} gray levels off what the "
                     "checkpoint is evaluated on; export it again"
                 )

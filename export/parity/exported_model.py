@@ -6,10 +6,6 @@ from typing import Protocol
 import numpy as np
 
 
-class Contradiction(ValueError):
-    """Results of an artefact do not fit each other, or its metadata."""
-
-
 class Artefact(Protocol):
     """A TFLite file (`lite_model.LiteModel`) or a SavedModel (`saved_reader.SavedReader`)."""
 

@@ -8,9 +8,8 @@ import tensorflow as tf
 from tfrecog.ops import rle
 from tfrecog.proposals import methods
 
-from ..artifact import loading, metadata
+from ..artifact import errors, loading, metadata
 from ..litert import reader
-from ..parity import exported_model
 from . import signatures, versions
 
 SIGNATURES = (signatures.PIXELS, signatures.BYTES)
@@ -46,7 +45,7 @@ class SavedReader:
         filled = said["detection_classes"] > 0
         self._check("detection_class_names", said["detection_class_names"][filled], said["detection_classes"][filled])
         if not filled[: said["num_detections"]].all() or said["num_detections"] != filled.sum():
-            raise exported_model.Contradiction(
+            raise errors.Contradiction(
                 f"{self.path}: num_detections is {said['num_detections']}, and detections are in the slots "
                 f"{np.flatnonzero(filled).tolist()}; export it again"
             )
@@ -66,7 +65,7 @@ class SavedReader:
         known = metadata.names(self.metadata)
         for name, label in zip(said, labels, strict=True):
             if label > len(known) or name.decode() != known[label - 1]:
-                raise exported_model.Contradiction(
+                raise errors.Contradiction(
                     f"{self.path}: {output} says {name.decode()!r} where the label is {label}, and of the classes in "
                     f"{metadata.FILE} that is {known[label - 1 : label]}; export it again"
                 )

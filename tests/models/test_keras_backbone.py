@@ -12,11 +12,11 @@ from keras.src.applications import resnet
 from PIL import Image
 
 from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.models.backbones import build as backbones
 from tfrecog.models.backbones import keras_weights
 from tfrecog.models.backbones.keras_backbone import NETWORKS, STANDARD, KerasBackbone
-from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 
 A = keras.applications
@@ -201,7 +201,7 @@ def test_the_weights_of_another_network_are_refused_and_nothing_changes(small):
     before = variables(backbone)
     for layout in ("published", "body"):
         with pytest.raises(
-            checkpoints.CheckpointError,
+            UserError,
             match=rf"{files[layout]} is not of keras_mobilenet_v2: (it has 86|the layer 'Conv1')",
         ):
             keras_weights.load(backbone, files[layout])
@@ -214,7 +214,7 @@ def test_a_file_that_ends_too_early_in_the_network_is_refused(small, tmp_path):
     path.write_bytes(files["published"].read_bytes())
     with h5py.File(path, "r+") as file:
         file.attrs["layer_names"] = file.attrs["layer_names"][:-2]
-    with pytest.raises(checkpoints.CheckpointError, match=r"it has .* layers with weights"):
+    with pytest.raises(UserError, match=r"it has .* layers with weights"):
         keras_weights.load(KerasBackbone(config()), path)
 
 
@@ -225,9 +225,9 @@ def test_a_file_that_is_missing_or_damaged_is_named(small, tmp_path):
     half.write_bytes(files["body"].read_bytes()[:100_000])
     h5py.File(empty, "w").close()
     for path, reason in ((missing, "there is no such file"), (text, "cannot be read"), (half, "truncated")):
-        with pytest.raises(checkpoints.CheckpointError, match=rf"(?s){path}.*{reason}"):
+        with pytest.raises(UserError, match=rf"(?s){path}.*{reason}"):
             keras_weights.find(config(weights=str(path)))
-    with pytest.raises(checkpoints.CheckpointError, match=rf"{empty} cannot be read.*no layers"):
+    with pytest.raises(UserError, match=rf"{empty} cannot be read.*no layers"):
         keras_weights.load(KerasBackbone(config()), empty)
 
 
@@ -238,7 +238,7 @@ def test_without_a_network_the_message_says_which_file_to_fetch_and_where_to_put
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     url, _ = keras_weights.PUBLISHED[SMALL]
-    with pytest.raises(checkpoints.CheckpointError) as caught:
+    with pytest.raises(UserError) as caught:
         keras_weights.find(config(weights="imagenet"))
     told = str(caught.value)
     assert "Name or service not known" in told and f"{keras_weights.SITE}{url}" in told

@@ -1,11 +1,14 @@
 """What to do when a device has not enough memory."""
 
 import re
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.config import Experiment
+
+if TYPE_CHECKING:
+    from tfrecog.config import Experiment
 
 
 class OutOfMemory(UserError):
@@ -14,7 +17,7 @@ class OutOfMemory(UserError):
     status = Status.FAILED
 
 
-def in_training(error: tf.errors.OpError, batch: dict, experiment: Experiment, replicas: int) -> OutOfMemory:
+def in_training(error: tf.errors.OpError, batch: dict, experiment: "Experiment", replicas: int) -> OutOfMemory:
     """The error for a step of the train loop on a global batch [B, ...]."""
     parts, size = experiment.train.accumulation, experiment.data.batch_size
     share = size // replicas

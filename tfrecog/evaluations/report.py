@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+import tfrecog
 from tfrecog.cli import files
 from tfrecog.config import Experiment
 from tfrecog.inference import predictor
-from tfrecog.runs import folder
 
 METRICS, SECONDS = "metrics.json", "test_seconds_per_image"
 
@@ -37,7 +37,7 @@ def write(
         "checkpoint": str(checkpoint) if checkpoint else None,
         SECONDS: clock.seconds_per_image if clock else None,
         **more,
-        "tfrecog": folder.version(),
+        "tfrecog": tfrecog.version(),
     }
     with files.write(Path(out) / METRICS) as file:
         json.dump(report, file, indent=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+import tfrecog
 from tfrecog.cli import files, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -46,7 +47,7 @@ def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: k
         checkpoints.save(draft, step, model, None, keep=1)
         dataset.save(draft, info)
         with files.write(draft / runs.FLAGFILE) as file:
-            file.write(f"# Written by tfrecog {runs.version()}: {note}.\n" + validate.dumps(experiment))
+            file.write(f"# Written by tfrecog {tfrecog.version()}: {note}.\n" + validate.dumps(experiment))
         draft.chmod(0o777 & ~files.umask())
         draft.replace(out)
     except BaseException:

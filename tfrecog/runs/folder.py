@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+import tfrecog
 from tfrecog.cli import files, flags, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Resumable
@@ -152,17 +153,9 @@ def reads_backbone_weights(experiment: Experiment) -> bool:
 def _text(experiment):
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras"))
     return (
-        f"# Written by tfrecog {version()} ({versions}). To reproduce or continue this run:\n"
+        f"# Written by tfrecog {tfrecog.version()} ({versions}). To reproduce or continue this run:\n"
         f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + validate.dumps(experiment)
     )
-
-
-def version() -> str:
-    """Of this library."""
-    try:
-        return metadata.version("tfrecog")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _check_same(workdir, experiment, info):

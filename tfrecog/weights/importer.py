@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+import tfrecog
 from tfrecog import HOME, tasks
 from tfrecog.cli import files as atomic
 from tfrecog.cli import flags, validate
@@ -108,7 +109,7 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
         "url": published.url if genuine else None,
         "published_figures": published.figures if genuine else None,
         "source": published.source if genuine else None,
-        "tfrecog": runs.version(),
+        "tfrecog": tfrecog.version(),
     }
     _write(out, experiment, published.info, model, note)
     print(_report(options, published, out, genuine))
@@ -208,7 +209,7 @@ def _write(out, experiment, info, model, note):
             json.dump(note, file, indent=1)
             file.write("\n")
         with atomic.write(draft / runs.FLAGFILE) as file:
-            file.write(f"# Imported by tfrecog {runs.version()}: {note['model']} from {note['file']}.\n")
+            file.write(f"# Imported by tfrecog {tfrecog.version()}: {note['model']} from {note['file']}.\n")
             file.write(validate.dumps(experiment))
         draft.chmod(0o777 & ~atomic.umask())
         draft.replace(out)

@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 import keras
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig
-from tfrecog.runs import checkpoints
 
 IMAGENET = "imagenet"
 SITE = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -62,25 +62,25 @@ KINDS = {
 def find(config: BackboneConfig) -> Path:
     """The file that `config.weights` names; that of ImageNet is downloaded to Keras' cache if it is not there.
 
-    Raises CheckpointError if there is none, or if it is not a whole HDF5 file.
+    Raises UserError if there is none, or if it is not a whole HDF5 file.
     """
     path = _published(config.name) if config.weights == IMAGENET else Path(config.weights)
     if not path.is_file():
-        raise checkpoints.CheckpointError(
+        raise UserError(
             f"--detector.backbone.weights={path}: there is no such file. Give a weights file of keras.applications' "
             f"{config.name.removeprefix('keras_')} (.h5), or `{IMAGENET}` to have Keras download one"
         )
     try:
         h5py.File(path, "r").close()
     except OSError as error:
-        raise checkpoints.CheckpointError(_damaged(path, error)) from error
+        raise UserError(_damaged(path, error)) from error
     return path
 
 
 def load(backbone, path: Path) -> str:
     """Gives a `KerasBackbone` the weights of the file at `path`; returns a report for people.
 
-    Raises CheckpointError, and changes nothing, if the file is damaged or is not of this network.
+    Raises UserError, and changes nothing, if the file is damaged or is not of this network.
     """
     layers = [layer for layer in backbone.network.layers if layer.weights]
     try:
@@ -90,9 +90,9 @@ def load(backbone, path: Path) -> str:
             # All are read before any changes.
             values = [] if wrong else [[dataset[()] for dataset in datasets] for datasets in stored]
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise checkpoints.CheckpointError(_damaged(path, error)) from error
+        raise UserError(_damaged(path, error)) from error
     if wrong:
-        raise checkpoints.CheckpointError(
+        raise UserError(
             f"{path} is not of {backbone.config.name}: {wrong}.\n"
             "Choose the network that the file is of (--detector.backbone.name), or its own file "
             "(--detector.backbone.weights)"
@@ -118,7 +118,7 @@ def _published(name):
     try:
         return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=md5))
     except Exception as error:  # Keras raises no narrower one.
-        raise checkpoints.CheckpointError(
+        raise UserError(
             f"--detector.backbone.weights={IMAGENET}: the weights of {name} could not be downloaded: {error}\n"
             f"Fetch {url} where there is a network, and put it at {cache / file} or name it: "
             f"--detector.backbone.weights={file}"
