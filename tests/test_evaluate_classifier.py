@@ -207,3 +207,17 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     assert "top-1 " in shown and "metrics.json, predictions.csv, confusion.csv, confusion.png" in shown
     metrics = json.loads((Path(workdir) / "metrics.json").read_text())["metrics"]
     assert set(metrics) == {"top1", "error"}
+
+
+def test_the_command_says_that_it_wrote_nothing_where_there_is_no_folder_for_it(tmp_path, monkeypatch, capsys):
+    write_records(tmp_path, [1, 2], [1, 2], CATEGORIES)
+    experiment = experiment_of(tmp_path)
+    model = tasks.build(experiment, info.DatasetInfo(CATEGORIES, {})).build()
+    checkpoint = checkpoints.save(tmp_path, 0, model, None, keep=1)
+    (tmp_path / "metrics.json").write_text("of another evaluation")
+    monkeypatch.chdir(tmp_path)
+    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    evaluate.main(evaluate.Flags(**fields | {"workdir": ""}, checkpoint=str(checkpoint)))
+    shown = capsys.readouterr().out
+    assert "top-1 " in shown and "Wrote no file: name a folder for them with --out" in shown
+    assert (tmp_path / "metrics.json").read_text() == "of another evaluation"

@@ -231,7 +231,7 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     shown = capsys.readouterr().out
     assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
     assert "mean IoU 50.00 %" in shown  # Of both classes half of the union of true and said is right.
-    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png and worst.jpg in" in shown
+    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png, worst.jpg in" in shown
     report = json.loads((workdir / "metrics.json").read_text())
     assert report["metrics"] == numbers_of(pairs, (1, 2)) and report["step"] == 120
 

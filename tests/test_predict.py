@@ -253,6 +253,13 @@ def test_the_command_says_what_was_done_and_what_was_not(tmp_path, prediction, s
     assert "1 of 2 images done" in printed.out and "notes.jpg" in printed.err
 
 
+def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(tmp_path, prediction, strategy, monkeypatch):
+    image = save_picture(tmp_path / "label_maps" / "good.png", 100, 100, (10, 10, 60, 60))
+    monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
+    predict.main(dataclasses.replace(prediction, images=str(image), out=str(tmp_path)))
+    assert (tmp_path / "good.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     ("suffix", "options"),
     [("png", {}), ("jpg", {}), ("png", {"tight": True, "resize": "pillow", "size_rounding": "nearest"})],

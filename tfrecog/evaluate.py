@@ -43,7 +43,7 @@ def main(flags: Flags) -> None:
     print(f"Evaluating {path} on {flags.data.eval_split} of {flags.data.records}", flush=True)
     evaluation.evaluate(task, model, flags, strategy, out, step=step, checkpoint=path, show=True)
     written = [name for name in (METRICS, *evaluation.FILES) if (Path(out) / name).is_file()]
-    print(f"Wrote {', '.join(written[:-1])} and {written[-1]} in {out}")
+    print(f"Wrote {', '.join(written)} in {out}" if out else "Wrote no file: name a folder for them with --out")
 
 
 if __name__ == "__main__":
