@@ -19,7 +19,8 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data import detection, index, info, records
-from tfrecog.proposals import methods, rpn_proposals
+from tfrecog.inference import rpn_proposals
+from tfrecog.proposals import methods
 
 
 @pytest.fixture(scope="module")
