@@ -7,12 +7,14 @@ import pytest
 
 from pipelines import proposals, scenes
 from tests.models.test_family import FAST
-from tfrecog import svm, tasks
+from tfrecog import tasks
 from tfrecog.cli import flags
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
 from tfrecog.runs import derived, trained
 from tfrecog.runs import folder as runs
+from tfrecog.runs.flags import RunFlags
+from tfrecog.training import hard_negative_svm, rcnn_svms
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path,
     model = task.build()
     derived.write(tmp_path / "run", experiment, task.info, model, 3, "a test")
     fields = {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
-    asked = svm.Machines(**fields, c=1.0, out=str(tmp_path / "svm"))
-    report = svm.make(asked)
+    asked = RunFlags(**fields)
+    report = rcnn_svms.make(asked, str(tmp_path / "svm"), c=1.0, with_near=True)
     names = task.info.names
     assert all(f"  {name}: " in report for name in names)
 
@@ -53,11 +55,11 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path,
     others = {label: [] for label in objects}
     kernel, bias = (np.asarray(part) for part in (other.box.logits.kernel, other.box.logits.bias))
     for kind, store in ((True, objects), (False, others)):
-        for example in svm._examples(model, asked, task.info, objects=kind):
+        for example in rcnn_svms.examples(model, asked, task.info, objects=kind, with_near=True):
             margins = example.features @ kernel + bias
             for label in store:
                 own = example.labels == label
-                far = svm.hard_negatives.overlap(example.rois, example.boxes[own]) < svm.NEGATIVE_IOU
+                far = hard_negative_svm.overlap(example.rois, example.boxes[own]) < rcnn_svms.NEGATIVE_IOU
                 store[label].extend(margins[np.flatnonzero(own) if kind else far, label])
     for label, found in objects.items():
         if found:
@@ -69,15 +71,15 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path,
 def test_a_positive_is_an_objects_box_and_the_first_of_the_proposals_on_it():
     objects = np.array([[0, 0, 10, 10], [0, 50, 10, 60], [0, 0, 10, 10]], np.float32)
     half = [[0, 0, 10, 5]]  # with an IoU of just a half with two objects, of which the first has it
-    less, on_the_second = [[0, 0, 10, 4.9]], [[0, 51, 10, 60]] * (svm.NEAR + 1)
+    less, on_the_second = [[0, 0, 10, 4.9]], [[0, 51, 10, 60]] * (rcnn_svms.NEAR + 1)
     rois = np.concatenate([objects, half, less, on_the_second]).astype(np.float32)
-    np.testing.assert_array_equal(svm.near(rois, objects), [0, 1, 2, 0, -1] + [1] * svm.NEAR + [-1])
-    assert (svm.near(rois, objects[:0]) == -1).all()
+    np.testing.assert_array_equal(rcnn_svms.near(rois, objects), [0, 1, 2, 0, -1] + [1] * rcnn_svms.NEAR + [-1])
+    assert (rcnn_svms.near(rois, objects[:0]) == -1).all()
 
 
 def test_a_sample_is_of_early_and_late_alike_and_the_same_however_it_comes():
     rows = np.arange(1000)[:, None]
-    in_parts, at_once, few = (svm.hard_negatives.Sample(100) for _ in range(3))
+    in_parts, at_once, few = (hard_negative_svm.Sample(100) for _ in range(3))
     for part in np.split(rows, 50):
         in_parts.add(part)
     at_once.add(rows)
@@ -93,19 +95,17 @@ def test_the_objects_pass_sees_boxes_and_what_is_near_and_without_it_boxes_alone
     data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
     experiment = Experiment(data=data, detector=FAST)
     task = tasks.build(experiment, info.load(records))
-    model, fields = task.build(), {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
-    everything, seen = svm.Machines(**fields), 0
-    both = svm._examples(model, everything, task.info, objects=True)
-    alone = svm._examples(model, replace(everything, near=False), task.info, objects=True)
-    for more, boxes, all_of_it in zip(
-        both, alone, svm._examples(model, everything, task.info, objects=False), strict=True
-    ):
+    model = task.build()
+    both = rcnn_svms.examples(model, experiment, task.info, objects=True, with_near=True)
+    alone = rcnn_svms.examples(model, experiment, task.info, objects=True)
+    seen = 0
+    for more, boxes, all_of_it in zip(both, alone, rcnn_svms.examples(model, experiment, task.info), strict=True):
         np.testing.assert_array_equal(boxes.rois, boxes.boxes)
         n = len(boxes.boxes)
         np.testing.assert_array_equal(more.rois[:n], boxes.rois)
         # What is added are proposals, with the features that they have among all of their image.
         at = [np.flatnonzero((all_of_it.rois == roi).all(axis=1))[0] for roi in more.rois[n:]]
-        assert (svm.hard_negatives.overlap(more.rois[n:], boxes.boxes) >= svm.POSITIVE_IOU).all()
+        assert (hard_negative_svm.overlap(more.rois[n:], boxes.boxes) >= rcnn_svms.POSITIVE_IOU).all()
         np.testing.assert_allclose(more.features[n:], all_of_it.features[at], rtol=1e-4, atol=1e-5)
         seen += len(at)
     assert seen
@@ -114,4 +114,4 @@ def test_the_objects_pass_sees_boxes_and_what_is_near_and_without_it_boxes_alone
 def test_a_run_that_has_svms_is_not_given_others():
     detector = replace(FAST, box=replace(FAST.box, scores="svm"))
     with pytest.raises(ValueError, match="give the flags of a run that has one"):
-        svm.make(svm.Machines(detector=detector))
+        rcnn_svms.make(RunFlags(detector=detector), "", c=1.0, with_near=True)

@@ -1,0 +1,188 @@
+"""R-CNN's linear SVMs, one for each class, trained on the features of a run (Girshick et al. 2014, section 2.3)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrecog import tasks
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+from tfrecog.data import detection, index, read
+from tfrecog.data import info as dataset
+from tfrecog.data import records as schema
+from tfrecog.inference import predictor
+from tfrecog.ops.overlaps import pairwise_iou
+from tfrecog.runs import derived, trained
+from tfrecog.runs.flags import RunFlags
+from tfrecog.training import hard_negative_svm
+
+MEAN_NORM = 20.0  # of the features, on which a good C depends
+NEGATIVE_IOU = 0.3  # with no object of the class a negative overlaps by as much
+POSITIVE_IOU, NEAR = 0.5, 10  # Of an object's proposals with such an overlap the first so many are positives as well.
+MEASURED = 200  # images whose proposals say how long features are
+
+
+class Example(NamedTuple):
+    """An image: its objects, and the rois whose features were asked for."""
+
+    boxes: np.ndarray  # [N, 4], in pixels of the resized image
+    labels: np.ndarray  # [N]
+    usual: np.ndarray  # [N] bool, neither crowd nor difficult
+    rois: np.ndarray  # [n, 4]
+    features: np.ndarray  # [n, D]
+
+
+def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
+    """Trains the SVMs, makes the run in a folder and returns a report.
+
+    Args:
+        c: weight of the errors beside the squared norm of an SVM's weights.
+        with_near: learn from proposals on an object as well, not from its box alone.
+    """
+    validate.check(options)
+    if options.task != "detection" or options.detector.box.scores == "svm":
+        raise UserError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
+    hard_negative_svm.check_installed()
+    out = derived.free(folder)
+    task, model, _, path, step = trained.restore(options, options.checkpoint)
+    names, width = task.info.names, int(model.box.logits.kernel.shape[0])
+    most = hard_negative_svm.most(len(names), width)
+    norm, positives = _positives(model, options, task.info, most, with_near)
+    machines, of = {}, {label: sample.seen for label, sample in positives.items()}
+    for label in list(positives):
+        machines[label] = hard_negative_svm.Machine(MEAN_NORM / norm * positives.pop(label).examples(), c, most)
+    for example in examples(model, options, task.info):
+        for label, machine in machines.items():
+            of_class = example.boxes[example.labels == label]
+            far = hard_negative_svm.overlap(example.rois, of_class) < NEGATIVE_IOU
+            machine.add(MEAN_NORM / norm * example.features[far])
+    lines = [f"Features have a mean norm of {norm:.3g}, and were scaled to {MEAN_NORM:g}"]
+    kernel, bias = np.zeros([width, len(names) + 1], np.float32), np.zeros(len(names) + 1, np.float32)
+    for label, name in enumerate(names, start=1):
+        if label not in machines:
+            bias[label] = -1e3
+            lines.append(f"  {name}: no object to learn from; it will not be found")
+            continue
+        machine = machines[label].finish()
+        kernel[:, label], bias[label] = MEAN_NORM / norm * machine.weights, machine.bias
+        lines.append(f"  {name}: {machine}" + f" (and of {of[label]:,} positives)" * (of[label] > most))
+    experiment = derived.experiment_of(options, out, scores="svm")
+    _assign(model.box.logits, kernel, bias)
+    other = tasks.build(experiment, task.info).build()
+    values = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
+    for variable in other.variables:
+        variable.assign(values[variable.path])
+    derived.write(out, experiment, task.info, other, step, f"linear SVMs with C = {c:g} on {path}")
+    where = Path(folder) / "experiment.flags"
+    return "\n".join([*lines, f"Wrote {out}; python -m tfrecog.evaluate --flagfile={where}"])
+
+
+def _assign(layer: Any, kernel, bias):
+    layer.kernel.assign(kernel)
+    layer.bias.assign(bias)
+
+
+def _positives(model, options, info, most, with_near):
+    """The mean norm of features, and `most` positives of each class {label: Sample}: its objects, and what is near."""
+    of, norms = {}, []
+    for i, example in enumerate(examples(model, options, info, objects=True, with_near=with_near)):
+        owners = near(example.rois, example.boxes)
+        for label in np.unique(example.labels[example.usual]):
+            own = np.flatnonzero(example.usual & (example.labels == label))
+            of.setdefault(int(label), hard_negative_svm.Sample(most)).add(example.features[np.isin(owners, own)])
+        if i < MEASURED:
+            norms.append(np.linalg.norm(example.features, axis=1))
+    if not of:
+        raise UserError(f"{options.data.records}: there is no object in {options.data.train_split!r} to learn from")
+    norm = float(np.mean(np.concatenate(norms)))
+    if not norm:
+        raise UserError("all features are 0: the run has not learned, or its units are dead")
+    return norm, dict(sorted(of.items()))
+
+
+def near(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Of each of rois [n, 4] the object of [N, 4] that it is a positive of, [n] int; -1: of none.
+
+    The rois begin with the objects' boxes, each of which is a positive of its own.
+    """
+    if not len(objects):
+        return np.full(len(rois), -1)
+    overlaps = pairwise_iou(rois, objects)
+    owners = np.where(overlaps.max(axis=1) >= POSITIVE_IOU, overlaps.argmax(axis=1), -1)
+    owners[: len(objects)] = np.arange(len(objects))
+    for i in range(len(objects)):
+        owners[np.flatnonzero(owners == i)[1 + NEAR :]] = -1
+    return owners
+
+
+def examples(
+    model, options: Experiment, info: dataset.DatasetInfo, objects: bool = False, with_near: bool = False
+) -> Iterator[Example]:
+    """Each image of the training split, as in evaluation, with the features of its proposals.
+
+    With `objects` the rois are the objects' boxes instead, and `with_near` behind them the proposals that are near one.
+    """
+    data, on_record = options.data, options.detector.proposals == "record"
+    there, where = dataset.load(data.records), index.load(data.records, data.train_split)
+    batches = detection.evaluation(data, there, where, data.eval_batch_size, on_record)
+
+    @tf.function(reduce_retracing=True)
+    def of_proposals(image, size, proposals):
+        features = model.extract(image, size)
+        rois, valid = model.rois(features, image, size, proposals)
+        return rois, valid, _flat(model.trunk_outputs(features, rois, valid))
+
+    @tf.function(reduce_retracing=True)
+    def proposed(image, size, proposals):
+        return model.rois(model.extract(image, size), image, size, proposals)
+
+    @tf.function(reduce_retracing=True)
+    def of_objects(image, size, rois):
+        return _flat(model.trunk_outputs(model.extract(image, size), rois))
+
+    with predictor.progress(len(where.height), "objects" if objects else "hard negatives") as bar:
+        for batch in read.in_words(batches):
+            truths = [_truth(there, info, data.records, where, batch, i) for i in range(len(batch["record"]))]
+            image, size, proposals = batch["image"], batch["size"], batch["proposals"] if on_record else None
+            if objects:
+                of_each = [boxes for boxes, _, _ in truths]
+                if with_near:
+                    found, there_are = (x.numpy() for x in proposed(image, size, proposals))
+                    of_each = [_with_near(*one) for one in zip(of_each, found, there_are, strict=True)]
+                most = max(1, *map(len, of_each))
+                rois = np.stack([np.pad(boxes, [[0, most - len(boxes)], [0, 0]]) for boxes in of_each])
+                valid = np.arange(most) < np.array(list(map(len, of_each)))[:, None]
+                features = of_objects(image, size, tf.constant(rois)).numpy()
+            else:
+                rois, valid, features = (x.numpy() for x in of_proposals(image, size, proposals))
+            for i in np.flatnonzero(batch["valid"].numpy()):
+                bar.update()
+                yield Example(*truths[i], rois[i][valid[i]], features[i][valid[i]])
+
+
+def _with_near(boxes, proposals, valid):
+    """Boxes [N, 4] of objects, and behind them those of valid proposals [P, 4] that are `near` one."""
+    rois = np.concatenate([boxes, proposals[valid]])
+    return rois[(np.arange(len(rois)) < len(boxes)) | (near(rois, boxes) >= 0)]
+
+
+def _truth(there, info, folder, where, batch, i):
+    """Boxes [N, 4] in pixels of the resized image, labels [N] of the run's classes, and usual [N] of an image."""
+    truth = there.relabel(schema.decode(index.read(folder, where, int(batch["record"][i]))))
+    kept = np.array([there.names[label - 1] in info.names for label in truth.labels], bool)
+    labels = np.array([info.names.index(there.names[label - 1]) + 1 for label in truth.labels[kept]], int)
+    usual = ~truth.crowd[kept]
+    if truth.difficult is not None:
+        usual &= ~truth.difficult[kept]
+    scale = np.tile(batch["scale"][i].numpy(), 2)
+    return (truth.boxes[kept] * scale).astype(np.float32).reshape(-1, 4), labels, usual
+
+
+def _flat(features):
+    """[B, R, D] of what the box branch sees; of res5 the mean over its cells."""
+    return tf.reduce_mean(tf.cast(features, tf.float32), axis=[2, 3]) if len(features.shape) == 5 else features
