@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
-DONE = ("tfrecog.compress", "tfrecog.evaluate", "tfrecog.predict", "tfrecog.propose")
+DONE = ("tfrecog.compress", "tfrecog.evaluate", "tfrecog.predict", "tfrecog.propose", "tfrecog.svm")
 # Those that still have a shell of their own.
 UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name not in DONE}
 CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
@@ -40,6 +40,7 @@ CASES = {
     "tfrecog.compress": ("--ranks=a", "--workdir={missing} --ranks=8,8 --out={out}"),
     "tfrecog.predict": ("--train.precision=float8", "--workdir={out} --images={missing} --out={out}"),
     "tfrecog.propose": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}/p.npz"),
+    "tfrecog.svm": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}"),
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
     "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),
     "pipelines.voc": ("--coordinates=ends", "--images={missing} --annotations={file} --split=train --out={out}"),
