@@ -60,7 +60,7 @@ def write(folder, name):
     classes = 3 if "scenes" in name else 90
     info = DatasetInfo(categories=tuple(Category(str(i), i) for i in range(1, classes + 1)), splits={}, masks=True)
     if name == "torchvision":
-        data = dataclasses.replace(experiment.data, tight=True)
+        data = dataclasses.replace(experiment.data, pad_to_batch_max=True)
         experiment = dataclasses.replace(experiment, data=data)
     out = Path(folder, name, "run")
     experiment = dataclasses.replace(experiment, workdir=str(out))

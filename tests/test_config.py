@@ -153,7 +153,7 @@ def test_imagenet_in_an_hour_is_the_baseline_with_a_larger_batch_and_a_warmup_fr
     )
     assert flags.differences(baseline, hour) == {
         "data.batch_size": (256, 8192),
-        "train.accumulation": (1, 32),
+        "train.accumulate_steps": (1, 32),
         "schedule.warmup": ("none", "gradual"),
         "schedule.warmup_epochs": (0.136, 5.0),
         "schedule.warmup_from": ("factor", "base"),

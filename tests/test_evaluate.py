@@ -365,8 +365,8 @@ def run(folder, tmp_path_factory):
     backbone = BackboneConfig(name="resnet18", norm="group", width=8)
     rpn = RpnConfig(anchor_sizes=(8, 16, 32, 64, 128), infer=ProposalConfig(50, 20))
     detector = DetectorConfig(
-        masks=True, backbone=backbone, fpn=FpnConfig(channels=16), rpn=rpn, box=BoxConfig(trunk=16),
-        mask=MaskConfig(channels=8, layers=1), output=OutputConfig(min_score=0.2, max_detections=5),
+        masks=True, backbone=backbone, fpn=FpnConfig(channels=16), rpn=rpn, box=BoxConfig(hidden_units=16),
+        mask=MaskConfig(channels=8, convs=1), output=OutputConfig(min_score=0.2, max_detections=5),
     )  # fmt: skip
     # One square canvas, so that the model is traced once.
     data = DataConfig(records=str(folder), eval_batch_size=2, eval_short_side=96, long_side=96)
@@ -432,9 +432,9 @@ def test_a_run_of_more_classes_is_measured_by_the_names_of_its_classes(experimen
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_tight_canvases_change_no_number_of_a_model_that_knows_the_truth(experiment, tmp_path, batch_size):
-    data = dataclasses.replace(experiment.data, tight=True, eval_batch_size=batch_size)
-    tight = dataclasses.replace(experiment, data=data)
-    numbers = detection.evaluate(Oracle(), None, tight, distribution.strategy(1), tmp_path)
+    data = dataclasses.replace(experiment.data, pad_to_batch_max=True, eval_batch_size=batch_size)
+    padded = dataclasses.replace(experiment, data=data)
+    numbers = detection.evaluate(Oracle(), None, padded, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
     assert json.loads((tmp_path / METRICS).read_text())["images"] == len(SCENES)
 

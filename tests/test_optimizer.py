@@ -179,7 +179,7 @@ def test_lars_moves_a_weight_by_a_share_of_its_norm(count):
         u = 0.9 * u + share * (g + 0.01 * w)
         w = w - rate * u
         want.append(w)
-    config = OptimConfig(name="lars", momentum=0.9, trust=0.02, weight_decay=0.01)
+    config = OptimConfig(name="lars", momentum=0.9, trust_coefficient=0.02, weight_decay=0.01)
     parts = [[gradient / count] * count for gradient in gradients]
     np.testing.assert_allclose(
         trajectory(config, start, parts, rates, distribution.strategy(count)), want, rtol=1e-5, atol=1e-6
@@ -188,7 +188,7 @@ def test_lars_moves_a_weight_by_a_share_of_its_norm(count):
 
 def test_lars_first_step_does_not_depend_on_the_size_of_the_gradient():
     # Without decay: rate · trust · |w| along g, whatever |g|. By hand, |w| = 5: 0.1 · 0.02 · 5 = 0.01 along [1, 0].
-    config = OptimConfig(name="lars", trust=0.02, weight_decay=0.0)
+    config = OptimConfig(name="lars", trust_coefficient=0.02, weight_decay=0.0)
     for size in (1e-6, 1.0, 1e6):
         got = trajectory(config, [3.0, 4.0], [[[size, 0.0]]], [0.1])
         np.testing.assert_allclose(got[0], [2.99, 4.0], rtol=1e-6)

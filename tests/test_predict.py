@@ -262,7 +262,7 @@ def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(tmp_path, prediction,
 
 @pytest.mark.parametrize(
     ("suffix", "options"),
-    [("png", {}), ("jpg", {}), ("png", {"tight": True, "resize": "pillow", "size_rounding": "nearest"})],
+    [("png", {}), ("jpg", {}), ("png", {"pad_to_batch_max": True, "resize": "pillow", "size_rounding": "nearest"})],
 )
 def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix, options):
     path = tmp_path / f"noise.{suffix}"

@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     scenes.build(str(folder), "val", 3, scenes.Scenes(height=64, width=80, max_objects=2), jobs=1)
     detector = DetectorConfig(
         backbone=BackboneConfig(name="resnet18", width=4, norm="group", frozen_stages=0), fpn=FpnConfig(channels=8),
-        rpn=RpnConfig(infer=ProposalConfig(20, 15)), box=BoxConfig(trunk=8),
+        rpn=RpnConfig(infer=ProposalConfig(20, 15)), box=BoxConfig(hidden_units=8),
     )  # fmt: skip
     data = DataConfig(records=str(folder), eval_short_side=96, long_side=160, eval_batch_size=2)
     experiment = Experiment(data=data, detector=detector)

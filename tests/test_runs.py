@@ -21,18 +21,18 @@ def begun(experiment, workdir):
     checkpoints.save(workdir, 3, model, None, keep=1)
 
 
-@pytest.mark.parametrize("shape", ["steps", "constant", "cosine", "poly"])
-def test_a_run_may_become_longer_unless_the_rate_of_its_steps_hangs_on_its_length(tmp_path, shape):
+@pytest.mark.parametrize("decay", ["steps", "constant", "cosine", "poly"])
+def test_a_run_may_become_longer_unless_the_rate_of_its_steps_hangs_on_its_length(tmp_path, decay):
     experiment = Experiment(task="classification", workdir=str(tmp_path), classifier=CLASSIFIER)
-    experiment = replace(experiment, schedule=replace(experiment.schedule, shape=shape))
+    experiment = replace(experiment, schedule=replace(experiment.schedule, decay=decay))
     begun(experiment, tmp_path)
     longer = replace(experiment, schedule=replace(experiment.schedule, epochs=20.0))
-    if shape in ("cosine", "poly"):
+    if decay in ("cosine", "poly"):
         with pytest.raises(ValueError, match=r"--schedule\.epochs: 12\.0 there, 20\.0 now"):
             folder.begin(longer, CLASSES)
     else:
         folder.begin(longer, CLASSES).close()
-    folder.begin(experiment if shape in ("cosine", "poly") else longer, CLASSES).close()
+    folder.begin(experiment if decay in ("cosine", "poly") else longer, CLASSES).close()
 
 
 def test_the_flagfile_of_a_run_has_the_settings_that_it_reads_and_no_others(tmp_path):
@@ -43,7 +43,9 @@ def test_the_flagfile_of_a_run_has_the_settings_that_it_reads_and_no_others(tmp_
     assert sections >= {"data", "augment", "classifier", "optim", "schedule", "train"}
     assert not sections & {"detector", "segmenter"}
     assert "--classifier.norm=batch" in lines and "--augment.layers=0" in lines
-    assert not any(line.startswith(("--augment.magnitude", "--optim.trust", "--data.max_instances")) for line in lines)
+    assert not any(
+        line.startswith(("--augment.magnitude", "--optim.trust_coefficient", "--data.max_instances")) for line in lines
+    )
     assert flags.load(Experiment(), tmp_path / folder.FLAGFILE) == experiment
 
 

@@ -136,23 +136,23 @@ def test_the_lectures_original_schedule_drops_at_30_60_and_90_of_100_epochs():
 
 def test_half_a_cosine_falls_to_0_and_a_constant_rate_stays():
     # 1 at the start, 1/2 in the middle, (1 + cos(pi/4)) / 2 at a quarter; after the last step it would be 0.
-    cosine = rates(OptimConfig(), replace(PLAIN, epochs=8.0, shape="cosine"), 16, 10, 80)
+    cosine = rates(OptimConfig(), replace(PLAIN, epochs=8.0, decay="cosine"), 16, 10, 80)
     for step, share in ((0, 1.0), (20, (1 + math.sqrt(0.5)) / 2), (40, 0.5), (60, (1 - math.sqrt(0.5)) / 2)):
         assert cosine[step] == pytest.approx(0.02 * share, rel=1e-6)
     assert 0 < cosine[79] < 1e-3 * 0.02
     assert np.all(np.diff(cosine) < 0)
-    np.testing.assert_allclose(rates(OptimConfig(), replace(PLAIN, shape="constant"), 16, 10, 120), 0.02, rtol=1e-6)
+    np.testing.assert_allclose(rates(OptimConfig(), replace(PLAIN, decay="constant"), 16, 10, 120), 0.02, rtol=1e-6)
 
 
 def test_poly_falls_to_0_as_the_share_that_is_left():
-    poly = rates(OptimConfig(), replace(PLAIN, epochs=8.0, shape="poly"), 16, 10, 80)
+    poly = rates(OptimConfig(), replace(PLAIN, epochs=8.0, decay="poly"), 16, 10, 80)
     for step, share in ((0, 1.0), (40, 0.5**0.9), (60, 0.25**0.9), (79, 0.0125**0.9)):
         assert poly[step] == pytest.approx(0.02 * share, rel=1e-6)
 
 
 def test_a_cosine_under_a_gradual_warmup_is_their_product():
     # 80 steps, warmup over the first 20 from a tenth: at step 10 of it (0.1 + 0.9 / 2) (1 + cos(pi / 8)) / 2.
-    schedule = replace(PLAIN, epochs=8.0, shape="cosine", warmup_epochs=2.0, warmup_factor=0.1)
+    schedule = replace(PLAIN, epochs=8.0, decay="cosine", warmup_epochs=2.0, warmup_factor=0.1)
     got = rates(OptimConfig(), schedule, 16, 10, 21)
     assert got[10] == pytest.approx(0.02 * 0.55 * (1 + math.cos(math.pi / 8)) / 2, rel=1e-6)
     assert got[20] == pytest.approx(0.02 * (1 + math.cos(math.pi / 4)) / 2, rel=1e-6)

@@ -176,8 +176,8 @@ def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
 
 
 def test_the_banner_says_what_is_special_about_the_steps(tmp_path):
-    strategy, base = distribution.strategy(2), tiny.experiment(tmp_path, accumulation=2, precision="float16")
-    base = replace(base, optim=replace(base.optim, ema=0.99), train=replace(base.train, steps_per_call=50))
+    strategy, base = distribution.strategy(2), tiny.experiment(tmp_path, accumulate_steps=2, precision="float16")
+    base = replace(base, optim=replace(base.optim, ema=0.99), train=replace(base.train, steps_per_execution=50))
     text = startup_report.text(tiny.Task(), tiny.Task().build(), base, tiny.data(), strategy)
     assert "8 images: 4 on each of 2 replicas (CPU), in 2 parts of 2" in text
     assert (

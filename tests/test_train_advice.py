@@ -18,14 +18,14 @@ FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor 
 
 def advice(size=32, parts=1, count=2, **options):
     base = Experiment(**options)
-    base = replace(base, data=replace(base.data, batch_size=size), train=replace(base.train, accumulation=parts))
+    base = replace(base, data=replace(base.data, batch_size=size), train=replace(base.train, accumulate_steps=parts))
     return str(out_of_memory.in_training(FULL, {"image": tf.zeros([size, 8, 13, 3])}, base, count))
 
 
 def test_the_error_says_what_ran_out_of_memory_and_what_to_lower():
     text = advice()
     assert "32 images on 2 replicas: 16 at a time, of 8 x 13 pixels (OOM when allocating tensor with shape" in text
-    assert "--train.accumulation=2 works through the batch 8 at a time, and changes no result" in text
+    assert "--train.accumulate_steps=2 works through the batch 8 at a time, and changes no result" in text
     assert "--data.batch_size=16, and the learning rate follows" in text
     assert "--data.short_side and --data.long_side below 800, 1333" in text
     assert "--train.precision=bfloat16" in text
@@ -35,8 +35,8 @@ def test_the_error_says_what_ran_out_of_memory_and_what_to_lower():
     ("size", "parts", "count", "finer"), [(32, 2, 2, 4), (12, 2, 1, 3), (9, 1, 1, 3), (4, 4, 1, 0)]
 )
 def test_the_parts_that_it_proposes_divide_the_share_of_a_replica(size, parts, count, finer):
-    assert f"--train.accumulation={finer} " in advice(size, parts, count) or not finer
-    assert finer or "--train.accumulation" not in advice(size, parts, count)
+    assert f"--train.accumulate_steps={finer} " in advice(size, parts, count) or not finer
+    assert finer or "--train.accumulate_steps" not in advice(size, parts, count)
 
 
 def test_of_a_classifier_it_names_the_crop():
@@ -65,7 +65,7 @@ def test_an_evaluation_that_runs_out_of_memory_says_so():
 
 
 def test_a_profile_is_there_after_its_last_step(tmp_path, capsys):
-    train.run(tiny.Task(), tiny.experiment(tmp_path, profile_steps=(3, 5), steps_per_call=4), tiny.data())
+    train.run(tiny.Task(), tiny.experiment(tmp_path, profile_steps=(3, 5), steps_per_execution=4), tiny.data())
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     assert f"the profile of the steps 3 to 5 is in {tmp_path}/plugins/profile" in capsys.readouterr().out
 

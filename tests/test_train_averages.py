@@ -84,8 +84,8 @@ def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluate
 @pytest.mark.parametrize(("rule", "parts"), [("sgd", 2), ("lars", 1), ("adamw", 1), ("lamb", 1)])
 def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_path, rule, parts):
     def settings(name):
-        base = experiment(tmp_path / name, accumulation=parts)
-        return replace(base, optim=replace(base.optim, name=rule, trust=0.1, learning_rate=0.02))
+        base = experiment(tmp_path / name, accumulate_steps=parts)
+        return replace(base, optim=replace(base.optim, name=rule, trust_coefficient=0.1, learning_rate=0.02))
 
     data = tiny.data()
     train.run(Normed(), settings("straight"), data)

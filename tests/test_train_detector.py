@@ -56,7 +56,7 @@ def train(records, workdir, *more, program=("-m", "tfrecog.train")):
         "--flagfile=configs/smoke/mask_rcnn.flags",
         "--detector.keypoints=true",
         "--detector.keypoint.channels=8",
-        "--detector.keypoint.layers=1",
+        "--detector.keypoint.convs=1",
         f"--data.records={records}",
         f"--workdir={workdir}",
         "--data.short_side=96",
@@ -90,7 +90,7 @@ def ended(records, tmp_path_factory):
     # Side by side: most of it is Python that loads modules and traces, on one core each.
     straight = train(records, workdirs["straight"])
     two = train(records, workdirs["two"], "--train.replicas=2", "--schedule.epochs=0.5")
-    parts = train(records, workdirs["parts"], "--train.accumulation=2", "--schedule.epochs=0.5")
+    parts = train(records, workdirs["parts"], "--train.accumulate_steps=2", "--schedule.epochs=0.5")
     killed = train(records, workdirs["killed"], program=(REPOSITORY / "tests" / "kill.py", kill_at))
     status, output = finish(killed)
     assert status == -signal.SIGKILL, output

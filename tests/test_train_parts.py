@@ -84,7 +84,7 @@ def test_replicas_and_parts_make_the_same_steps_and_print_the_same_loss(whole, t
     command = [sys.executable, "-c", program, str(tmp_path / "four")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     four = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    ways = {"whole": {}, "two": {"replicas": 2}, "parts": {"accumulation": 4}}
+    ways = {"whole": {}, "two": {"replicas": 2}, "parts": {"accumulate_steps": 4}}
     printed = {}
     for name, options in ways.items():
         run(classifier(tmp_path / name, **options), pictures())
@@ -107,7 +107,7 @@ def main(workdir):
 
 
 def test_xla_makes_the_same_steps(whole, tmp_path):
-    found = run(classifier(tmp_path, jit_compile=True, accumulation=4), pictures())
+    found = run(classifier(tmp_path, jit_compile=True, accumulate_steps=4), pictures())
     assert_same(found, weights(whole), rtol=0, atol=1e-5)
 
 
@@ -148,7 +148,7 @@ class Counted(tiny.Task):
 
 
 def test_parts_have_the_counts_of_the_whole_batch_where_these_depend_on_the_network(tmp_path):
-    ways = {"whole": {}, "parts": {"accumulation": 4}, "both": {"accumulation": 2, "replicas": 2}}
+    ways = {"whole": {}, "parts": {"accumulate_steps": 4}, "both": {"accumulate_steps": 2, "replicas": 2}}
     for name, options in ways.items():
         train.run(Counted(), tiny.experiment(tmp_path / name, **options), tiny.data())
         assert_same(weights(tmp_path / name), weights(tmp_path / "whole"), rtol=0, atol=1e-5)
@@ -165,14 +165,14 @@ def test_the_pass_that_counts_leaves_no_trace_in_the_statistics_of_batch_norm(tm
         def losses(self, model, batch):
             return super().losses(lambda x: model(x, training=True), batch)
 
-    short = tiny.experiment(tmp_path, accumulation=2)
+    short = tiny.experiment(tmp_path, accumulate_steps=2)
     train.run(Normed(), replace(short, schedule=replace(short.schedule, epochs=0.25)), tiny.data())
     x = tiny.batch(0)["x"].numpy()
     (mean,) = (value for name, value in weights(tmp_path).items() if name.startswith("model") and "moving_mean" in name)
     np.testing.assert_allclose(mean, 0.25 * x[:4].mean(0) + 0.5 * x[4:].mean(0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulation": 2}, {"steps_per_call": 2}])
+@pytest.mark.parametrize("options", [{}, {"accumulate_steps": 2}, {"steps_per_execution": 2}])
 def test_each_step_has_the_terms_of_its_own_batch_whatever_batches_came_between(options, tmp_path):
     class Choosy(tiny.Task):
         """A task with another term where the batch has what it is of."""
@@ -197,8 +197,10 @@ def test_each_step_has_the_terms_of_its_own_batch_whatever_batches_came_between(
 
 @pytest.mark.parametrize(("replicas", "parts"), [(1, 3), (2, 8)])
 def test_a_batch_that_does_not_divide_into_parts_is_an_error_that_names_the_flags(tmp_path, replicas, parts):
-    with pytest.raises(ValueError, match=rf"--data\.batch_size=8 does not divide into --train\.accumulation={parts} "):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=replicas, accumulation=parts), tiny.data())
+    with pytest.raises(
+        ValueError, match=rf"--data\.batch_size=8 does not divide into --train\.accumulate_steps={parts} "
+    ):
+        train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=replicas, accumulate_steps=parts), tiny.data())
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +215,7 @@ def singly(tmp_path_factory):
 def test_several_steps_in_a_call_are_the_same_to_the_bit_and_in_print(singly, tmp_path, several, capsys):
     train.run(tiny.Task(), tiny.experiment(tmp_path / "one", log_steps=1), tiny.data())
     want = losses_of(capsys.readouterr().out)
-    experiment = tiny.experiment(tmp_path / "several", log_steps=1, steps_per_call=several, checkpoint_epochs=1.0)
+    experiment = tiny.experiment(tmp_path / "several", log_steps=1, steps_per_execution=several, checkpoint_epochs=1.0)
     train.run(tiny.Task(), experiment, tiny.data())
     assert losses_of(capsys.readouterr().out) == want and len(want) == 12
     assert_same(weights(tmp_path / "several"), weights(singly))
@@ -243,7 +245,7 @@ def test_a_loss_that_is_not_finite_ends_the_call_at_its_step(singly, tmp_path):
     def spoil(step, batch):
         return {**batch, "y": batch["y"] * np.float32("nan")} if step == 9 else batch
 
-    experiment = tiny.experiment(tmp_path, steps_per_call=100, checkpoint_epochs=2.0)  # Calls of 8 and 4 steps.
+    experiment = tiny.experiment(tmp_path, steps_per_execution=100, checkpoint_epochs=2.0)  # Calls of 8 and 4 steps.
     with pytest.raises(train.NonFiniteLoss, match=r"(?s)step 10: loss is nan.*9000, 9001.*step 8"):
         train.run(tiny.Task(), experiment, tiny.data(change=spoil))
     train.run(tiny.Task(), experiment, tiny.data())  # What was good in that call comes again.
@@ -251,7 +253,7 @@ def test_a_loss_that_is_not_finite_ends_the_call_at_its_step(singly, tmp_path):
 
 
 def test_a_signal_in_a_call_of_several_steps_waits_for_its_end(singly, tmp_path):
-    experiment = tiny.experiment(tmp_path, steps_per_call=4, checkpoint_epochs=0.0)
+    experiment = tiny.experiment(tmp_path, steps_per_execution=4, checkpoint_epochs=0.0)
     with pytest.raises(signals.Stopped):
         train.run(
             tiny.Task(), experiment, tiny.data(before=lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))

@@ -61,8 +61,8 @@ def detector(kind):
             masks=True,
             backbone=BackboneConfig(name="resnet18", norm="group", frozen_stages=0, width=8),
             rpn=RpnConfig(anchor_sizes=(8, 16, 32, 64, 128), samples=16),
-            box=BoxConfig(trunk=16, samples=8),
-            mask=MaskConfig(layers=1, channels=8),
+            box=BoxConfig(hidden_units=16, samples=8),
+            mask=MaskConfig(convs=1, channels=8),
         ),
         train=TrainConfig(precision=kind),
     )

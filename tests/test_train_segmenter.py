@@ -62,7 +62,7 @@ def runs(folder, tmp_path_factory):
         "straight": ALONE,
         "killed": ALONE,
         "replicas": (*ALONE, "--train.replicas=2"),
-        "parts": (*ALONE, "--train.accumulation=2"),
+        "parts": (*ALONE, "--train.accumulate_steps=2"),
     }
     kill = (REPOSITORY / "tests" / "kill.py", 6)
     workdirs, outputs = {}, {}

@@ -119,7 +119,7 @@ def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp
     told = {line.strip().partition(":")[0] for line in str(error.value).splitlines() if line.startswith("  --")}
     assert told == {
         "--detector.aligned", "--detector.backbone.norm_epsilon", "--detector.backbone.stride_in_1x1",
-        "--detector.rpn.anchor_rule", "--detector.box.pool_samples", "--detector.mask.pool_samples",
+        "--detector.rpn.anchor_rule", "--detector.box.sampling_ratio", "--detector.mask.sampling_ratio",
     }  # fmt: skip
     assert "--detector.aligned: True there, False now" in str(error.value)
     assert f"--flagfile={source / runs.FLAGFILE}" in str(error.value)
@@ -154,10 +154,10 @@ def test_every_rule_is_a_flag(flag):
         ("detector.backbone.norm_epsilon", 0.5, {"backbone/stem/kernel"}),
         ("detector.rpn.anchor_ratios", (1.0, 2.0, 3.0), {"rpn/objectness/kernel", "rpn/deltas/kernel"}),
         ("detector.pool", "roi_pool", {path for path in PARTS if path.startswith(("trunk", "mask", "keypoint"))}),
-        ("detector.box.pool_samples", 0, {"trunk/dense1/kernel"}),
+        ("detector.box.sampling_ratio", 0, {"trunk/dense1/kernel"}),
         ("detector.box.delta_scale", (1.0, 1.0, 1.0, 1.0), {"box/deltas/kernel"}),
         ("detector.mask.size", 28, {"mask/conv1/kernel", "mask/logits/kernel"}),
-        ("detector.keypoint.pool_samples", 0, {"keypoint/conv1/kernel", "keypoint/deconv/kernel"}),
+        ("detector.keypoint.sampling_ratio", 0, {"keypoint/conv1/kernel", "keypoint/deconv/kernel"}),
         ("detector.keypoint.margin", 0.25, {"keypoint/conv1/kernel", "keypoint/deconv/kernel"}),
         ("detector.keypoint.pixel_index", True, {"keypoint/deconv/kernel"}),
     ],
@@ -299,7 +299,7 @@ def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
         neck="single",
         pool=pool,
         backbone=BackboneConfig(name=name, frozen_stages=0),
-        box=BoxConfig(size=size, trunk=6),
+        box=BoxConfig(size=size, hidden_units=6),
     )
     ours = task_of(detector).build()
     warm_start.load_weights(tmp_path, ours, skip_mismatched=True, experiment=Experiment(detector=detector))

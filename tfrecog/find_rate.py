@@ -128,7 +128,7 @@ def losses_of(task: Any, experiment: Experiment, data: Any, rate: Callable, step
         model = task.build()
         state = State(model, experiment.optim, experiment.train)
     train.starting_point(experiment, model, state)
-    options = dataclasses.replace(experiment.train, steps_per_call=1)
+    options = dataclasses.replace(experiment.train, steps_per_execution=1)
     take, batches = TrainStep(task, model, state, rate, strategy, options), iter(data.batches(0, steps))
 
     def losses(step):

@@ -115,7 +115,7 @@ def run(
             if missed and checkpoints.noted_metrics(workdir, done, rules) is None:
                 measure()
             batches = data.batches(done, total) if done < total else ()
-            for some in in_calls(batches, done, options.steps_per_call, ends_call):
+            for some in in_calls(batches, done, options.steps_per_execution, ends_call):
                 if done == start and options.summary_images and "image" in some[0]:
                     colours = [category.colour for category in task.info.categories]
                     progress.pictures(start, {"inputs": inputs(some[0], task.info.names, colours=colours)})
@@ -188,11 +188,11 @@ def _due(done, epochs, steps_per_epoch):
 
 
 def _check_divisible(experiment, count):
-    size, parts = experiment.data.batch_size, experiment.train.accumulation
+    size, parts = experiment.data.batch_size, experiment.train.accumulate_steps
     if size % (count * parts):
         what = f"{count} equal replicas"
         if parts > 1:
-            what = f"--train.accumulation={parts} equal parts on each of {what}"
+            what = f"--train.accumulate_steps={parts} equal parts on each of {what}"
         unit = count * parts
         raise UserError(
             f"--data.batch_size={size} does not divide into {what}; the nearest that do: "

@@ -76,7 +76,7 @@ class Detection:
 
     def _canvas(self, size):
         data = self.data
-        if data.tight:
+        if data.pad_to_batch_max:
             return image.tight_canvas(size)
         shapes = image.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
         return tf.gather(shapes, image.canvas_of(size, shapes))

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import pytest
 
 from tfrecog.cli import facts, flags
+from tfrecog.cli.renamed import RENAMED
+from tfrecog.config import Experiment
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,20 @@ def test_a_leaf_without_a_meaning_is_refused():
 
 def test_differences_are_the_leaves_that_differ():
     assert flags.differences(Whole(), Whole(rate=Rate(0.1))) == {"rate.value": (0.02, 0.1)}
+
+
+def test_a_flagfile_of_before_is_refused_with_the_new_name_of_each_flag(tmp_path):
+    path = tmp_path / "old.flags"
+    path.write_text("--detector.box.trunk=64\n--nodata.tight\n--schedule.shape=cosine\n--optim.momentum=0.8\n")
+    with pytest.raises(flags.Error) as raised:
+        flags.load(Experiment(), path)
+    assert str(raised.value) == (
+        "--detector.box.trunk is now --detector.box.hidden_units; --data.tight is now --data.pad_to_batch_max; "
+        "--schedule.shape is now --schedule.decay"
+    )
+
+
+def test_a_new_name_is_a_flag_and_an_old_one_is_none():
+    paths = {leaf.path for leaf in flags.leaves(Experiment())}
+    renamed = {old: new for old, new in RENAMED.items() if "." in old}
+    assert set(renamed.values()) <= paths and not set(renamed) & paths

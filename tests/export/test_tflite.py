@@ -68,7 +68,7 @@ def branches(experiment):
     detector = experiment.detector
     rpn = dataclasses.replace(detector.rpn, infer=dataclasses.replace(detector.rpn.infer, total=20))
     output = dataclasses.replace(detector.output, max_detections=6)
-    keypoint = dataclasses.replace(detector.keypoint, layers=1, channels=8)
+    keypoint = dataclasses.replace(detector.keypoint, convs=1, channels=8)
     detector = dataclasses.replace(detector, keypoints=True, masks=True, rpn=rpn, output=output, keypoint=keypoint)
     return dataclasses.replace(experiment, detector=detector)
 

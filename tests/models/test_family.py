@@ -23,7 +23,7 @@ FAST = DetectorConfig(
     neck="single",
     pool="roi_pool",
     backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0),
-    box=BoxConfig(size=3, trunk=16, samples=16, positive_fraction=0.5),
+    box=BoxConfig(size=3, hidden_units=16, samples=16, positive_fraction=0.5),
 )
 SPP = replace(FAST, pool="pyramid", box=replace(FAST.box, size=7))
 RCNN = replace(FAST, pool="warp", neck="fpn", box=replace(FAST.box, size=32))
@@ -104,7 +104,7 @@ def test_cells_of_a_single_map_are_centred_at_multiples_of_16(network):
 
 
 def test_dropout_is_of_the_image_and_not_of_its_place_in_a_batch():
-    trunk = heads.DenseTrunk(BoxConfig(layers=1, trunk=64, dropout=0.5))
+    trunk = heads.DenseTrunk(BoxConfig(hidden_layers=1, hidden_units=64, dropout=0.5))
     pooled, seeds = tf.random.stateless_normal([3, 5, 2, 2, 4], (1, 2)), tf.constant([[7, 1], [7, 2], [7, 3]])
     both = trunk(pooled, training=True, seed=seeds).numpy()
     np.testing.assert_allclose(trunk(pooled[1:], training=True, seed=seeds[1:]), both[1:], atol=1e-5)

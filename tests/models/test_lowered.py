@@ -62,7 +62,7 @@ def test_crops_of_all_slots_give_the_outputs_of_the_valid_ones(monkeypatch):
     config = DetectorConfig(
         pool="warp",
         backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0),
-        box=BoxConfig(size=32, trunk=16, layers=1),
+        box=BoxConfig(size=32, hidden_units=16, hidden_layers=1),
     )
     network, trunk = ResNet(config.backbone), DenseTrunk(config.box)
     pixels = rcnn_crops.Pixels(tf.random.stateless_normal([1, 64, 64, 3], [3, 4]), tf.constant([[60, 64]]))

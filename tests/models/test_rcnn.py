@@ -15,8 +15,8 @@ SMALL = DetectorConfig(
     backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0),
     fpn=FpnConfig(channels=16),
     rpn=RpnConfig(anchor_sizes=(16, 32, 64), samples=32),
-    box=BoxConfig(trunk=16, samples=16),
-    mask=MaskConfig(channels=8, layers=1),
+    box=BoxConfig(hidden_units=16, samples=16),
+    mask=MaskConfig(channels=8, convs=1),
 )
 
 
@@ -61,8 +61,8 @@ NORMALISED = dataclasses.replace(
     backbone=BackboneConfig(name="resnet18", norm="batch", width=8, frozen_stages=0),
     fpn=FpnConfig(channels=16, norm="batch"),
     rpn=dataclasses.replace(SMALL.rpn, convs=2, channels=16),
-    box=BoxConfig(trunk=16, samples=16, convs=2, channels=16, norm="batch", layers=1),
-    mask=MaskConfig(channels=8, layers=1, norm="batch"),
+    box=BoxConfig(hidden_units=16, samples=16, convs=2, channels=16, norm="batch", hidden_layers=1),
+    mask=MaskConfig(channels=8, convs=1, norm="batch"),
 )
 MOBILE = dataclasses.replace(
     SMALL,

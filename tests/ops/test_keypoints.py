@@ -28,7 +28,7 @@ def test_targets_and_their_loss_are_torchvisions(torchvision_keypoints):
 
 
 def test_the_head_is_torchvisions(torchvision_keypoints):
-    head = KeypointHead(KeypointConfig(channels=4, layers=2), num_keypoints=2)
+    head = KeypointHead(KeypointConfig(channels=4, convs=2), num_keypoints=2)
     pooled = tf.constant(torchvision_keypoints["pooled"])[None]
     assert head(pooled).shape == (1, 2, 56, 56, 2)
     head.set_weights([torchvision_keypoints[f"weight{k}"] for k in range(len(head.weights))])

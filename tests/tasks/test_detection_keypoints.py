@@ -26,8 +26,8 @@ SMALL = DetectorConfig(
     backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0),
     fpn=FpnConfig(channels=16),
     rpn=RpnConfig(anchor_sizes=(16, 32, 64), samples=32, infer=ProposalConfig(20, 12)),
-    box=BoxConfig(trunk=16, samples=16),
-    keypoint=KeypointConfig(channels=8, layers=1),
+    box=BoxConfig(hidden_units=16, samples=16),
+    keypoint=KeypointConfig(channels=8, convs=1),
     output=OutputConfig(min_score=0.1),
 )
 BOXES = np.float32([[8, 10, 40, 50], [20, 60, 60, 90]])

@@ -182,7 +182,7 @@ def rules(model):
         "RGB": other_values(model.backbone.stem.kernel, lambda kernel: kernel[:, :, ::-1]),
         "stride in the 3x3": stride_in_the_3x3(model),
         "not aligned": other_config(model, aligned=False),
-        "two samples": other_config(model, box=replace(config.box, pool_samples=2)),
+        "two samples": other_config(model, box=replace(config.box, sampling_ratio=2)),
         "rounded anchors": other_config(model, rpn=replace(config.rpn, anchor_rule="torchvision")),
         "no epsilon": other_attribute(norms, "epsilon", lambda _: 0.0),
     }

@@ -31,8 +31,8 @@ SMALL = DetectorConfig(
     backbone=BackboneConfig(name="resnet18", width=4),
     fpn=FpnConfig(channels=8),
     rpn=RpnConfig(anchor_sizes=(16, 32)),
-    box=BoxConfig(trunk=8),
-    mask=MaskConfig(channels=8, layers=1),
+    box=BoxConfig(hidden_units=8),
+    mask=MaskConfig(channels=8, convs=1),
 )
 TRAINED = info.DatasetInfo(
     tuple(info.Category(name, i) for i, name in enumerate(("cat", "dog", "emu"), 1)), {}, masks=True
@@ -271,7 +271,11 @@ def test_the_command_that_is_given_to_train_on_keeps_the_architecture_and_the_ru
     )  # fmt: skip
     assert experiment.train.start_from == str(tmp_path) and experiment.train.skip_mismatched
     assert (experiment.workdir, experiment.data.records) == ("RUN", "RECORDS")
-    assert (experiment.data.batch_size, experiment.data.eval_batch_size, experiment.data.tight) == (4, 4, False)
+    assert (experiment.data.batch_size, experiment.data.eval_batch_size, experiment.data.pad_to_batch_max) == (
+        4,
+        4,
+        False,
+    )
     assert (experiment.optim.learning_rate, experiment.optim.base_batch_size) == (0.01, 16)
     assert (experiment.schedule.epochs, experiment.schedule.drop_epochs) == (12, (8, 11))
     validate.check(experiment)

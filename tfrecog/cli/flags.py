@@ -197,9 +197,14 @@ def _replace(config: Any, prefix: str, values: Mapping[str, Any]) -> Any:
 
 def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> None:
     names = dict.fromkeys(argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-"))
-    renamed = [f"--{name} is now --{RENAMED[name]}" for name in names if name in RENAMED and name not in values]
+    renamed = {}
+    for name in names:
+        before = name if name in RENAMED else name.removeprefix("no")
+        now = RENAMED.get(before)
+        if now in values and before not in values:
+            renamed[before] = now
     if renamed:
-        raise Error("; ".join(renamed))
+        raise Error("; ".join(f"--{before} is now --{now}" for before, now in renamed.items()))
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ class OutOfMemory(UserError):
 
 def in_training(error: tf.errors.OpError, batch: dict, experiment: "Experiment", replicas: int) -> OutOfMemory:
     """The error for a step of the train loop on a global batch [B, ...]."""
-    parts, size = experiment.train.accumulation, experiment.data.batch_size
+    parts, size = experiment.train.accumulate_steps, experiment.data.batch_size
     share = size // replicas
     split = f", each share in {parts} parts" if parts > 1 else ""
     where = f"{size} images on {_devices(replicas)}{split}: {share // parts} at a time"
@@ -27,8 +27,8 @@ def in_training(error: tf.errors.OpError, batch: dict, experiment: "Experiment",
     advice = []
     if finer:
         advice.append(
-            f"--train.accumulation={finer} works through the batch {share // finer} at a time, and changes no result "
-            "(batch norm aside, whose statistics are of those)"
+            f"--train.accumulate_steps={finer} works through the batch {share // finer} at a time, and changes no "
+            "result (batch norm aside, whose statistics are of those)"
         )
     if size // 2 >= replicas:
         advice.append(f"--data.batch_size={size // 2 // replicas * replicas}, and the learning rate follows")

@@ -79,7 +79,7 @@ class DataConfig:
         Positive(),
         For("detection"),
     ] = (1.36, 1.67)
-    tight: Annotated[
+    pad_to_batch_max: Annotated[
         bool,
         "Evaluation and prediction: pad a batch to the next multiple of 32 of its largest image, instead of to one of "
         "the fixed sizes; published weights were measured so, with --data.eval_batch_size=1.",

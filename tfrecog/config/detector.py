@@ -18,7 +18,7 @@ from tfrecog.cli.facts import (
 from tfrecog.config.backbone import KERAS_NETWORKS, SINGLE_MAP, BackboneConfig, Norm
 from tfrecog.config.classifier import SMALLEST_CROP
 
-RoiAlignSamples = Annotated[
+SamplingRatio = Annotated[
     int,
     "RoIAlign: sampling points per bin, along each axis. 0: as many as the bin has cells, rounded up (detectron2's "
     "weights).",
@@ -91,18 +91,18 @@ class BoxConfig:
     size: Annotated[
         int, "Side of the pooled region.", Positive("cells"), Unless("detector.pool", "pyramid")
     ] = 7  # fmt: skip
-    pool_samples: RoiAlignSamples = 2
+    sampling_ratio: SamplingRatio = 2
     convs: Annotated[int, "3x3 convolutions before the fully connected layers.", NonNegative("convolutions")] = 0
     channels: Annotated[int, "Channels of those convolutions.", Positive("channels")] = 256
     norm: Annotated[Norm, "Normalisation after each of those convolutions."] = "none"
-    layers: Annotated[int, "Number of fully connected layers.", NonNegative("layers")] = 2
-    trunk: Annotated[int, "Units of the fully connected layers.", Positive("units")] = 1024
+    hidden_layers: Annotated[int, "Number of fully connected layers.", NonNegative("layers")] = 2
+    hidden_units: Annotated[int, "Units of the fully connected layers.", Positive("units")] = 1024
     dropout: Annotated[
         float,
         "Training: dropout rate after each fully connected layer; 0.5 in Fast R-CNN's code.",
         BelowOne(),
         Unless("detector.neck", "c4"),
-        Unless(".layers", 0),
+        Unless(".hidden_layers", 0),
     ] = 0.0
     svd: Annotated[
         tuple[int, ...],
@@ -111,7 +111,7 @@ class BoxConfig:
         Positive("units"),
         Length(),
         Unless("detector.neck", "c4"),
-        Unless(".layers", 0),
+        Unless(".hidden_layers", 0),
     ] = ()
     context: Annotated[
         int,
@@ -143,8 +143,8 @@ class BoxConfig:
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Settings that are possible, but not beside the others → why."""
-        if self.svd and len(self.svd) != self.layers:
-            yield "svd", f"needs a number for each of --detector.box.layers={self.layers}, or none"
+        if self.svd and len(self.svd) != self.hidden_layers:
+            yield "svd", f"needs a number for each of --detector.box.hidden_layers={self.hidden_layers}, or none"
         if self.negative_iou >= self.positive_iou:
             yield "negative_iou", f"must be less than --detector.box.positive_iou={self.positive_iou}"
 
@@ -154,9 +154,9 @@ class MaskConfig:
     """Mask branch (He et al. 2017, section 3)."""
 
     size: Annotated[int, "Side of the pooled region; masks have twice this side.", Positive("cells")] = 14
-    pool_samples: RoiAlignSamples = 2
+    sampling_ratio: SamplingRatio = 2
     channels: Annotated[int, "Channels of the convolutions.", Positive("channels")] = 256
-    layers: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions")] = 4
+    convs: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions")] = 4
     norm: Annotated[Norm, "Normalisation after each of them."] = "none"
 
 
@@ -165,7 +165,7 @@ class KeypointConfig:
     """Keypoint branch (He et al. 2017, section 5)."""
 
     size: Annotated[int, "Side of the pooled region; heat maps have four times this side.", Positive("cells")] = 14
-    pool_samples: RoiAlignSamples = 2
+    sampling_ratio: SamplingRatio = 2
     margin: Annotated[
         float,
         "Margin around a roi that the branch sees too, on each side, as a fraction of the roi's side; 0 in the paper. "
@@ -173,7 +173,7 @@ class KeypointConfig:
         NonNegative(),
     ] = 0.0
     channels: Annotated[int, "Channels of the convolutions.", Positive("channels")] = 512
-    layers: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions")] = 8
+    convs: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions")] = 8
     min_visible: Annotated[
         int, "Objects with fewer labelled keypoints do not count in the loss.", NonNegative("keypoints")
     ] = 1

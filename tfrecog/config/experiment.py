@@ -43,8 +43,8 @@ class Experiment:
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Settings that are possible, but not beside those of other sections → why."""
         batch, options = self.data.batch_size, self.train
-        if batch % options.accumulation:
-            yield "train.accumulation", f"does not divide --data.batch_size={batch} into equal parts"
+        if batch % options.accumulate_steps:
+            yield "train.accumulate_steps", f"does not divide --data.batch_size={batch} into equal parts"
         if options.jit_compile and self.task == "detection":
             yield "train.jit_compile", "XLA has no kernels for some operations of a detector; leave it at false"
         for task, flag, norm in (

@@ -45,7 +45,7 @@ class OptimConfig:
     epsilon: Annotated[
         float, "AdamW, LAMB: added to the root of the second moment.", Positive(), When(".name", "adamw", "lamb")
     ] = 1e-8
-    trust: Annotated[
+    trust_coefficient: Annotated[
         float, "LARS: trust coefficient, of the norm of the weights over that of the update.", Positive(),
         When(".name", "lars"),
     ] = 0.001  # fmt: skip
@@ -89,7 +89,7 @@ class ScheduleConfig:
         When(".warmup_from", "factor"),
         Unless(".warmup", "none", refused=False),
     ] = 0.001
-    shape: Annotated[
+    decay: Annotated[
         Literal["steps", "cosine", "poly", "constant"],
         "After the warmup: step decay at schedule.drop_epochs, cosine decay to 0 (Loshchilov and Hutter 2017), "
         "polynomial decay with a power of 0.9 (segmentation), or constant.",
@@ -100,10 +100,10 @@ class ScheduleConfig:
         NonNegative("epochs"),
         Length(),
         Ascending(strictly=True),
-        When(".shape", "steps", refused=False),
+        When(".decay", "steps", refused=False),
     ] = (8.0, 11.0)
     drop_factor: Annotated[
-        float, "See schedule.drop_epochs.", Positive(), When(".shape", "steps", refused=False)
+        float, "See schedule.drop_epochs.", Positive(), When(".decay", "steps", refused=False)
     ] = 0.1  # fmt: skip
 
 
@@ -139,13 +139,13 @@ class TrainConfig:
     jit_compile: Annotated[
         bool, "Compile the network and its gradient with XLA; not for detectors.", Resumable("training")
     ] = False  # fmt: skip
-    accumulation: Annotated[
+    accumulate_steps: Annotated[
         int,
         "Gradient accumulation: split each batch into this many parts. Less memory, the same update.",
         Positive("parts"),
         Resumable("training"),
     ] = 1
-    steps_per_call: Annotated[
+    steps_per_execution: Annotated[
         int, "Training steps per call from Python, run in one graph.", Positive("steps"), Resumable("training")
     ] = 1  # fmt: skip
     profile_steps: Annotated[

@@ -125,7 +125,7 @@ def _in_turn(config, sizes, load, batch_size):
     rows = np.arange(len(sizes))
     short, long = config.eval_short_side, config.long_side
     resized = image.target_size(sizes, short, long, config.size_rounding)
-    if config.tight:
+    if config.pad_to_batch_max:
         groups = order.group_tightly(resized, rows)
     else:
         groups = order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))

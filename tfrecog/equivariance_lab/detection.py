@@ -107,7 +107,7 @@ class Subject:
         """A batch of the one image g(x), in its canvas."""
         size = tf.constant(change.image.shape[:2], tf.int32)
         canvases = images.canvases(self.data.eval_short_side, self.data.long_side, self.data.aspect_ratios)
-        canvas = images.tight_canvas(size) if self.data.tight else canvases[images.canvas_of(size, canvases)]
+        canvas = images.tight_canvas(size) if self.data.pad_to_batch_max else canvases[images.canvas_of(size, canvases)]
         batch = {
             "image": images.pad(change.image, canvas),
             "size": size,

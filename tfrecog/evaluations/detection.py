@@ -54,8 +54,8 @@ def evaluate(
     with results_file(out) as write, predictor.progress(len(where), f"evaluate {split}") as progress:
         size = predictor.batch_size(experiment.data.eval_batch_size, strategy)
         batches = detection.evaluation(experiment.data, dataset, where, size, on_record)
-        output, tight = experiment.detector.output, experiment.data.tight
-        for found in detections(task, model, strategy, batches, output, any_size=tight, clock=clock):
+        output, any_size = experiment.detector.output, experiment.data.pad_to_batch_max
+        for found in detections(task, model, strategy, batches, output, any_size=any_size, clock=clock):
             key = (found.image_id, found.record)
             truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
             for evaluator in evaluators.values():

@@ -38,7 +38,7 @@ def predictions(
     batches = detection.evaluation(data, dataset, where, proposals=on_record).take(-(-count // data.eval_batch_size))
     show = functools.partial(annotations.instances, skeleton=dataset.skeleton, flip_pairs=dataset.flip_pairs)
     pictures = []
-    for found in detections(task, model, strategy, batches, detector.output, any_size=data.tight):
+    for found in detections(task, model, strategy, batches, detector.output, any_size=data.pad_to_batch_max):
         if len(pictures) == count:
             break
         truth = dataset.relabel(records.decode(index.read(data.records, where, found.record)))

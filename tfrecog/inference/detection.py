@@ -91,7 +91,7 @@ def predict(
     with results_file(out) as write:
         for number, picture in image_files.legible(paths, broken):
             batch = batch_of(picture, experiment.data, propose(picture) if propose else None)
-            (found,) = detections(task, model, strategy, [batch], output, any_size=experiment.data.tight)
+            (found,) = detections(task, model, strategy, [batch], output, any_size=experiment.data.pad_to_batch_max)
             rows = coco.results(number, categories, *found.instances)
             write(
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
@@ -111,7 +111,7 @@ def batch_of(picture: np.ndarray, data: DataConfig, proposals: np.ndarray | None
     """A batch of one picture [H, W, 3], resized and padded as for evaluation, with its proposals [P, 4] if given."""
     original = tf.constant(picture.shape[:2])
     size = images.target_size(original, data.eval_short_side, data.long_side, data.size_rounding)
-    if data.tight:
+    if data.pad_to_batch_max:
         canvas = images.tight_canvas(size)
     else:
         canvases = images.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)

@@ -44,7 +44,7 @@ def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out
     batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
     found = {}
     with predictor.progress(len(where), f"propose for {data.eval_split}") as progress:
-        for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.tight):
+        for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.pad_to_batch_max):
             row, valid = int(facts["record"]), said["valid"]
             height, width = (int(side) for side in facts["original_size"])
             boxes = to_original.boxes(said["boxes"][valid], facts["scale"], facts["original_size"])

@@ -136,7 +136,7 @@ def _frozen_heads(detector):
     """Sections of a detector behind the backbone that have frozen norms."""
     if detector.pool == "warp" or detector.neck == "c4":
         return []  # There is no pyramid, and the heads are fully connected, or the last stage of the backbone.
-    branches = {"box": detector.box.convs > 0, "mask": detector.masks and detector.mask.layers > 0}
+    branches = {"box": detector.box.convs > 0, "mask": detector.masks and detector.mask.convs > 0}
     present = {"fpn": detector.neck == "fpn"} | branches
     return [name for name, there in present.items() if there and getattr(detector, name).norm == "frozen"]
 
@@ -165,7 +165,7 @@ def _check_same(workdir, experiment, info):
         raise UserError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
     differences = validate.differences(before, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
-    if experiment.schedule.shape in ("cosine", "poly") and "schedule.epochs" in differences:
+    if experiment.schedule.decay in ("cosine", "poly") and "schedule.epochs" in differences:
         changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.
     if "data.records" in changed and (workdir / dataset.FILE).is_file() and dataset.load(workdir) == info:
         del changed["data.records"]  # The same records in another place.

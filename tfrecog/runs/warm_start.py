@@ -22,12 +22,12 @@ _RULES = (
         tuple(f"detector.rpn.{field}" for field in ("anchor_sizes", "anchor_ratios", "every_size", "anchor_rule")),
     ),
     (("trunk/",), (*_POOLED, *(f"detector.{field}" for field in ("level", "pyramid")))),
-    (("trunk/",), tuple(f"detector.box.{field}" for field in ("size", "pool_samples", "context"))),
+    (("trunk/",), tuple(f"detector.box.{field}" for field in ("size", "sampling_ratio", "context"))),
     (("box/deltas/",), ("detector.box.delta_scale",)),
-    (("mask/",), (*_POOLED, "detector.mask.size", "detector.mask.pool_samples")),
+    (("mask/",), (*_POOLED, "detector.mask.size", "detector.mask.sampling_ratio")),
     (
         ("keypoint/",),
-        (*_POOLED, *(f"detector.keypoint.{field}" for field in ("size", "pool_samples", "margin"))),
+        (*_POOLED, *(f"detector.keypoint.{field}" for field in ("size", "sampling_ratio", "margin"))),
     ),
     (("keypoint/deconv/",), ("detector.keypoint.pixel_index",)),
 )

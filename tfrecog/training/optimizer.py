@@ -107,7 +107,7 @@ def _lars(config, w, g, rate, count, decay, adapts, memory):
     """
     if adapts:
         weight, gradient = tf.norm(w), tf.norm(g)
-        share = config.trust * weight / (gradient + decay * weight)
+        share = config.trust_coefficient * weight / (gradient + decay * weight)
         share = tf.where((weight > 0) & (gradient > 0), share, 1.0)
         g = share * (g + decay * w)
     return _sgd(config, w, g, rate, count, 0.0, adapts, memory)

@@ -43,7 +43,7 @@ def learning_rate(
     highest, lowest = peak(optim, batch_size), start(optim, schedule, batch_size)
     warmup = 0 if schedule.warmup == "none" else steps(schedule.warmup_epochs, steps_per_epoch)
     total = total_steps(schedule, steps_per_epoch)
-    epochs = schedule.drop_epochs if schedule.shape == "steps" else ()
+    epochs = schedule.drop_epochs if schedule.decay == "steps" else ()
     drops = tf.constant([steps(epoch, steps_per_epoch) for epoch in epochs], tf.int64)
     factors = [schedule.drop_factor**drop for drop in range(len(epochs) + 1)]
 
@@ -56,9 +56,9 @@ def learning_rate(
             level = lowest + (highest - lowest) * tf.minimum(done / warmup, 1.0)
         elif warmup:
             level = tf.where(step < warmup, tf.constant(lowest, tf.float64), level)
-        if schedule.shape == "cosine":
+        if schedule.decay == "cosine":
             level *= 0.5 * (1 + tf.cos(math.pi * tf.minimum(done / total, 1.0)))
-        if schedule.shape == "poly":
+        if schedule.decay == "poly":
             level *= (1 - tf.minimum(done / total, 1.0)) ** POWER
         factor = tf.gather(tf.constant(factors, tf.float64), tf.math.count_nonzero(step[..., None] >= drops, axis=-1))
         return tf.cast(level * factor, tf.float32)

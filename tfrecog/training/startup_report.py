@@ -12,7 +12,7 @@ def text(task, model, experiment, data, strategy) -> str:
     """A line for each of model, data, batch, rate, length, what is special about the steps, and run."""
     batch, count = experiment.data.batch_size, strategy.num_replicas_in_sync
     parts, device = (
-        experiment.train.accumulation,
+        experiment.train.accumulate_steps,
         strategy.extended.worker_devices[0].split("device:")[-1].split(":")[0],
     )
     weights = {True: 0, False: 0}
@@ -53,7 +53,7 @@ def _special(experiment, device):
         )
         words.append(f"the network computes in {options.precision}{slow}")
     words += ["compiled by XLA"] * options.jit_compile
-    words += [f"{options.steps_per_call} in a call"] * (options.steps_per_call > 1)
+    words += [f"{options.steps_per_execution} in a call"] * (options.steps_per_execution > 1)
     words += [f"weights averaged with a decay of {ema:g}, for evaluation"] * (ema > 0)
     return [f"steps     {'; '.join(words)}"] if words else []
 
@@ -68,11 +68,11 @@ def _warmup(experiment, data):
 
 
 def _shape(schedule):
-    if schedule.shape != "steps":
+    if schedule.decay != "steps":
         return {
             "cosine": "then half a cosine down to 0",
             "poly": "then down to 0, as the share that is left to the power of 0.9",
             "constant": "then no change",
-        }[schedule.shape]
+        }[schedule.decay]
     drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
     return f"times {schedule.drop_factor:g} at epochs {drops}"

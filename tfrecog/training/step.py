@@ -40,7 +40,7 @@ class TrainStep:
             a batch in parts takes a forward pass more, for the counts alone.
         model, state: made in the strategy's scope.
         rate: step [] int64 → learning rate [].
-        options: its `accumulation` is the number of parts; with `jit_compile` the task needs `counts`.
+        options: its `accumulate_steps` is the number of parts; with `jit_compile` the task needs `counts`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainStep:
         self.strategy, self.options = strategy, options
         self.weights = [variable.value for variable in state.optimizer.variables]
         self._graphs, self._sums = {}, []
-        if options.accumulation > 1:
+        if options.accumulate_steps > 1:
             with strategy.scope():
                 self._sums = [tf.Variable(tf.zeros(w.shape, w.dtype), trainable=False) for w in self.weights]
 
@@ -70,7 +70,7 @@ class TrainStep:
         """
         graph, traced = self.graph(batches)
         with tf.device("CPU:0"):  # Where the batches are: on a GPU there is no room for what waits.
-            if self.options.steps_per_call > 1:
+            if self.options.steps_per_execution > 1:
                 batch = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
             else:
                 (batch,) = batches
@@ -84,7 +84,7 @@ class TrainStep:
         key = tuple(shapes.items())
         new = key not in self._graphs
         if new:
-            several = self.options.steps_per_call > 1
+            several = self.options.steps_per_execution > 1
             some = [None] if several else []
             specs = {name: tf.TensorSpec([*some, *shape], dtype, name) for name, (shape, dtype) in shapes.items()}
             of = self._several if several else self._single
@@ -106,7 +106,7 @@ class TrainStep:
 
     def _one(self, batch, step):
         """Terms [] of one step, between the replicas, and whether they are sound [] bool."""
-        if self.options.accumulation == 1:
+        if self.options.accumulate_steps == 1:
             outcome = self.strategy.run(self._whole, (distribution.share(self.strategy, batch), step))
         else:
             means = self._over_parts(batch, self._add, self._counts(batch))
@@ -115,7 +115,7 @@ class TrainStep:
 
     def _over_parts(self, batch, function, *more):
         """Sums of the terms [] that a replica's function says of each part of a batch; the same on every replica."""
-        parts = self.options.accumulation
+        parts = self.options.accumulate_steps
         with tf.device("CPU:0"):
             batch = {name: tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]]) for name, x in batch.items()}
 

@@ -40,7 +40,7 @@ _FOLDERS = {"faster": "COCO-Detection", "mask": "COCO-InstanceSegmentation", "ke
 # An image alone, padded to a multiple of 32: the padding of other images in a batch would change what is found.
 _DATA = DataConfig(
     eval_batch_size=1,
-    tight=True,
+    pad_to_batch_max=True,
     short_side=(640, 672, 704, 736, 768, 800),
     resize="pillow",
     size_rounding="nearest",
@@ -52,9 +52,9 @@ _DETECTOR = DetectorConfig(
     aligned=True,
     backbone=BackboneConfig(stride_in_1x1=True),
     rpn=RpnConfig(anchor_rule="detectron2", min_size=_NOT_EMPTY, smooth_l1_beta=0.0, train=ProposalConfig(2000, 1000)),
-    box=BoxConfig(pool_samples=0, smooth_l1_beta=0.0),
-    mask=MaskConfig(pool_samples=0),
-    keypoint=KeypointConfig(pool_samples=0),
+    box=BoxConfig(sampling_ratio=0, smooth_l1_beta=0.0),
+    mask=MaskConfig(sampling_ratio=0),
+    keypoint=KeypointConfig(sampling_ratio=0),
     output=OutputConfig(min_size=_NOT_EMPTY, paste="detectron2"),
 )
 

@@ -250,7 +250,7 @@ def training(experiment: Experiment, folder: str) -> str:
             "--train.skip_mismatched",
             "--data.batch_size=4",
             "--data.eval_batch_size=4",
-            "--data.tight=false",
+            "--data.pad_to_batch_max=false",
             "--optim.learning_rate=0.01",
             "--schedule.epochs=12",
             "--schedule.warmup_epochs=0.5",

@@ -16,7 +16,7 @@ from tfrecog.config import (
 )
 
 # An image alone, padded to a multiple of 32: the padding of other images in a batch would change what is found.
-_DATA = DataConfig(eval_batch_size=1, tight=True)
+_DATA = DataConfig(eval_batch_size=1, pad_to_batch_max=True)
 _POSE = replace(_DATA, short_side=(640, 672, 704, 736, 768, 800))
 _SMALL = replace(_DATA, short_side=(320,), eval_short_side=320, long_side=640)
 
@@ -28,7 +28,7 @@ _FASTER_V2 = DetectorConfig(
     backbone=BackboneConfig(norm="batch"),
     fpn=FpnConfig(norm="batch"),
     rpn=RpnConfig(convs=2),
-    box=BoxConfig(convs=4, norm="batch", layers=1),
+    box=BoxConfig(convs=4, norm="batch", hidden_layers=1),
 )
 # torchvision freezes the stages before the third stride of 8; its epsilon is the frozen batch norm's, not MobileNet's.
 _MOBILE = DetectorConfig(

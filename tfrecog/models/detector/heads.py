@@ -5,7 +5,6 @@ import math
 import keras
 import tensorflow as tf
 
-from tfrecog.cli.errors import UserError
 from tfrecog.config import BoxConfig, KeypointConfig, MaskConfig
 from tfrecog.models.backbones.resnet import Stage
 from tfrecog.models.layers import Conv, Dense
@@ -28,12 +27,9 @@ class DenseTrunk(keras.layers.Layer):
             Conv(config.channels, 3, norm=config.norm, relu=True, name=f"conv{i + 1}") for i in range(config.convs)
         ]
         self.narrow = [Dense(rank, use_bias=False, name=f"dense{i + 1}_svd") for i, rank in enumerate(config.svd)]
-        self.dense = [Dense(config.trunk, activation="relu", name=f"dense{i + 1}") for i in range(config.layers)]
-        if self.narrow and len(self.narrow) != len(self.dense):
-            raise UserError(
-                f"--detector.box.svd names {len(self.narrow)} ranks for --detector.box.layers={len(self.dense)}; give "
-                "one each"
-            )
+        self.dense = [
+            Dense(config.hidden_units, activation="relu", name=f"dense{i + 1}") for i in range(config.hidden_layers)
+        ]
 
     def build(self, input_shape):
         size = math.prod(input_shape[2:4]) * self.convs[-1].filters if self.convs else math.prod(input_shape[2:])
@@ -132,7 +128,7 @@ class KeypointHead(keras.layers.Layer):
 
     def __init__(self, config: KeypointConfig, num_keypoints: int, name: str = "keypoint"):
         super().__init__(name=name)
-        self.convs = [Conv(config.channels, 3, relu=True, name=f"conv{i + 1}") for i in range(config.layers)]
+        self.convs = [Conv(config.channels, 3, relu=True, name=f"conv{i + 1}") for i in range(config.convs)]
         he = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
         # Kernel 4, stride 2: "same" cuts one row or column on each side, which makes 2 S of them (PyTorch's padding=1).
         self.deconv = keras.layers.Conv2DTranspose(

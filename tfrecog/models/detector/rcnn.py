@@ -39,7 +39,7 @@ class Detector(keras.Model):
         self.rpn = rpn.RpnHead(config.rpn, made.channels, made.anchors_per_cell) if own else None
         self.box = BoxPredictor(num_classes)
         # On C4, res5 is the mask branch's convolutions as well (He et al. 2017, figure 4, left).
-        layers = 0 if config.neck == "c4" else config.mask.layers
+        layers = 0 if config.neck == "c4" else config.mask.convs
         self.mask = MaskHead(config.mask, num_classes, layers) if config.masks else None
         self.keypoint = KeypointHead(config.keypoint, num_keypoints) if config.keypoints else None
 
@@ -96,7 +96,7 @@ class Detector(keras.Model):
         if config.pool == "pyramid":
             pooled = region_features.pyramid(self._pooled(features), rois, sizes=config.pyramid)
         else:
-            pooled = self._pool(features, rois, box.size, box.pool_samples)
+            pooled = self._pool(features, rois, box.size, box.sampling_ratio)
         return self.trunk(pooled, training=training, seed=seed)
 
     def box_outputs(self, features, rois, valid=None, training=False, seed=None):
@@ -108,7 +108,7 @@ class Detector(keras.Model):
         if self.mask is None:
             raise ValueError("this detector was built without masks (--detector.masks)")
         mask = self.config.mask
-        pooled = self._pool(features, rois, mask.size, mask.pool_samples)
+        pooled = self._pool(features, rois, mask.size, mask.sampling_ratio)
         if self.config.neck == "c4":
             pooled = self.trunk(pooled, training=training)
         return self.mask(pooled, training=training)
@@ -119,7 +119,7 @@ class Detector(keras.Model):
             raise ValueError("this detector was built without keypoints (--detector.keypoints)")
         config = self.config.keypoint
         # On C4 too it reads the features themselves: its convolutions are its own.
-        return self.keypoint(self._pool(features, self.keypoint_spans(rois), config.size, config.pool_samples))
+        return self.keypoint(self._pool(features, self.keypoint_spans(rois), config.size, config.sampling_ratio))
 
     def keypoint_spans(self, rois):
         """Boxes [B, R, 4] that the heat maps of rois [B, R, 4] span: the rois, and a margin where one is asked for."""
