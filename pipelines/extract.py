@@ -27,6 +27,7 @@ from tfrecog.cli import command, files
 from tfrecog.cli.facts import NonNegative
 from tfrecog.data import index, info, records
 from tfrecog.data.records import Record
+from tfrecog.ops import coco_format
 
 from .build.problems import Refused
 from .formats.class_folders import EXTENSIONS
@@ -127,11 +128,12 @@ def _folders(dataset: info.DatasetInfo) -> dict[int, str]:
 def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> list[dict]:
     """COCO annotations of a record: boxes [x, y, width, height], keypoints as pixel indices."""
     found = []
-    for i, (y1, x1, y2, x2) in enumerate(np.round(record.boxes.astype(float), 3).tolist()):
+    boxes_xywh = np.round(coco_format.to_xywh(np.round(record.boxes.astype(float), 3)), 3)
+    for i, box_xywh in enumerate(boxes_xywh.tolist()):
         annotation = {
             "image_id": image_id,
             "category_id": dataset.categories[int(record.labels[i]) - 1].id,
-            "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
+            "bbox": box_xywh,
             "area": round(float(record.areas[i]), 3),
             "iscrowd": int(record.crowd[i]),
         }
@@ -140,10 +142,9 @@ def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> li
         if record.masks is not None:
             annotation["segmentation"] = {"size": [record.height, record.width], "counts": record.masks[i].tolist()}
         if record.keypoints is not None:
-            y, x, visibility = record.keypoints[i].T.astype(float)
-            seen = visibility > 0
-            points = np.stack([np.where(seen, x - 0.5, 0), np.where(seen, y - 0.5, 0), visibility], axis=-1)
-            annotation |= {"keypoints": np.round(points, 3).ravel().tolist(), "num_keypoints": int(seen.sum())}
+            labelled = record.keypoints[i, :, 2:] > 0
+            points = np.where(labelled, coco_format.to_xyv(record.keypoints[i].astype(float)), 0)
+            annotation |= {"keypoints": np.round(points, 3).ravel().tolist(), "num_keypoints": int(labelled.sum())}
         found.append(annotation)
     return found
 

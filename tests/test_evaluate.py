@@ -34,6 +34,7 @@ from tfrecog.evaluations.report import METRICS
 from tfrecog.inference import predictor
 from tfrecog.metrics import coco
 from tfrecog.ops import rle
+from tfrecog.ops.coco_format import to_xywh
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
@@ -181,7 +182,7 @@ def test_what_the_model_sees_is_written_once_with_the_ids_and_pixels_of_the_sour
     expected = [
         (int(record.source_id), CATEGORIES[label - 1].id, *box.tolist())
         for record in SCENES
-        for box, label, crowd in zip(coco.to_xywh(record.boxes), record.labels, record.crowd, strict=True)
+        for box, label, crowd in zip(to_xywh(record.boxes), record.labels, record.crowd, strict=True)
         if not crowd
     ]
     got = [(row["image_id"], row["category_id"], *row["bbox"]) for row in rows]
@@ -204,7 +205,7 @@ def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, t
             {"image_id": int(r.source_id), "category_id": CATEGORIES[r.labels[i] - 1].id, "bbox": box.tolist(),
              "area": float(r.areas[i]), "iscrowd": int(r.crowd[i]),
              "segmentation": {"size": [r.height, r.width], "counts": r.masks[i].tolist()}}
-            for r in SCENES for i, box in enumerate(coco.to_xywh(r.boxes))
+            for r in SCENES for i, box in enumerate(to_xywh(r.boxes))
         ],
     }  # fmt: skip
     for number, annotation in enumerate(truth.dataset["annotations"], 1):
@@ -228,7 +229,7 @@ def test_a_model_that_knows_the_keypoints_has_keypoint_ap_1(posed, tmp_path, cou
     rows = json.loads((tmp_path / DETECTIONS).read_text())
     seen = {tuple(row["bbox"]): np.reshape(row["keypoints"], [3, 3]) for row in rows}
     for record in SCENES:
-        boxes = np.round(coco.to_xywh(record.boxes), 3)
+        boxes = np.round(to_xywh(record.boxes), 3)
         for box, points, crowd in zip(boxes.tolist(), record.keypoints, record.crowd, strict=True):
             if not crowd:
                 labelled = points[:, 2] > 0
@@ -253,7 +254,7 @@ def test_the_written_keypoints_give_plain_pycocotools_the_same_numbers(posed, tm
             {"image_id": int(r.source_id), "category_id": CATEGORIES[r.labels[i] - 1].id, "bbox": box.tolist(),
              "area": float(r.areas[i]), "iscrowd": int(r.crowd[i]), "num_keypoints": int((points[:, 2] > 0).sum()),
              "keypoints": np.where(points[:, 2:] > 0, points[:, [1, 0, 2]] - [0.5, 0.5, 0], 0).ravel().tolist()}
-            for r in SCENES for i, (box, points) in enumerate(zip(coco.to_xywh(r.boxes), r.keypoints, strict=True))
+            for r in SCENES for i, (box, points) in enumerate(zip(to_xywh(r.boxes), r.keypoints, strict=True))
         ],
     }  # fmt: skip
     for number, annotation in enumerate(truth.dataset["annotations"], 1):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from tfrecog.ops import rle
+from tfrecog.ops import coco_format, rle
 
 from ..build.problems import Problem
 
@@ -159,9 +159,8 @@ class Reader:
             remedy = "The instance is kept without keypoints; correct the JSON."
             self._report(annotation, "broken keypoints", what, remedy)
             return nothing
-        x, y, visibility = np.array(values, np.float64).reshape(-1, 3).T
+        y, x, visibility = coco_format.from_xyv(np.array(values, np.float64).reshape(-1, 3)).T
         height, width = self.size
-        y, x = y + 0.5, x + 0.5
         inside = (y >= -SLACK) & (x >= -SLACK) & (y <= height + SLACK) & (x <= width + SLACK)
         if np.any((visibility > 0) & ~inside):
             count = int(np.sum((visibility > 0) & ~inside))

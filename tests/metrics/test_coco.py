@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfrecog.data.classes import coco_person
-from tfrecog.metrics import coco, coco_table
+from tfrecog.metrics import coco, coco_rows, coco_table
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
 
@@ -200,7 +200,7 @@ def test_objects_without_keypoints_and_crowds_are_neither_hits_nor_misses():
 
 def test_keypoints_are_written_as_pixel_indices_with_their_scores_beside_them():
     keypoints = np.array([[[20.5, 30.5, 7.25], [-0.25, 41.0, -3.5]]])
-    (row,) = coco.results(5, CATEGORIES, [SQUARE], [2], [0.5], None, keypoints)
+    (row,) = coco_rows.results(5, CATEGORIES, [SQUARE], [2], [0.5], None, keypoints)
     assert row["keypoints"] == [30, 20, 1, 40.5, -0.75, 1]
     assert row["keypoint_scores"] == [7.25, -3.5]
 
@@ -324,7 +324,7 @@ def test_real_annotations_give_the_numbers_of_plain_pycocotools(perturbed_coco):
             [row["segmentation"] | {"counts": row["segmentation"]["counts"].encode()} for row in rows],
         )
         evaluator.add(image["id"], *found)
-        written += coco.results(image["id"], categories, *found)
+        written += coco_rows.results(image["id"], categories, *found)
     numbers, table = evaluator.summarize()
     assert evaluator.counts["crowd"] == 3
     for name, kind in [("box", "bbox"), ("mask", "segm")]:
@@ -386,7 +386,7 @@ def test_real_keypoints_give_the_numbers_of_plain_pycocotools(shaken_people):
         boxes = np.concatenate([points.min(1), points.max(1)], -1)
         detections = boxes, [1] * len(people), scores, None, np.pad(points, [(0, 0), (0, 0), (0, 1)])
         evaluator.add(image["id"], *detections)
-        written += coco.results(image["id"], [SimpleNamespace(**person)], *detections)
+        written += coco_rows.results(image["id"], [SimpleNamespace(**person)], *detections)
         plain += [
             {"image_id": image["id"], "category_id": 1, "score": score,
              "keypoints": np.column_stack([np.round(points, 3), np.ones(17)]).ravel().tolist()}

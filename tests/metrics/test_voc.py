@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from tfrecog.metrics import coco, voc, voc_table
 from tfrecog.metrics.voc_matching import Verdict
+from tfrecog.ops.coco_format import to_xywh
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
 SQUARE, FAR = [10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 90.0, 90.0]
@@ -360,13 +361,13 @@ def test_detections_of_blood_cells_have_the_coco_ap_of_pycocotools(blood, marked
         evaluator.add_ground_truth(key, SimpleNamespace(**vars(record) | {"difficult": difficult}))
         evaluator.add(key, *found[key])
         images.append({"id": number, "height": 480, "width": 640})
-        boxes = zip(coco.to_xywh(record.boxes).tolist(), record.labels.tolist(), record.areas.tolist(), strict=True)
+        boxes = zip(to_xywh(record.boxes).tolist(), record.labels.tolist(), record.areas.tolist(), strict=True)
         for i, (box, label, area) in enumerate(boxes):
             annotation = {"id": len(annotations) + 1, "image_id": number, "category_id": label, "iscrowd": 0}
             # pycocotools ignores what is larger than its largest size (1e5 squared), as it should what is difficult.
             area = 1e11 if marked and record.difficult[i] else area
             annotations.append(annotation | {"bbox": box, "area": area})
-        for box, label, score in zip(coco.to_xywh(found[key][0]).tolist(), *found[key][1:], strict=True):
+        for box, label, score in zip(to_xywh(found[key][0]).tolist(), *found[key][1:], strict=True):
             rows.append({"image_id": number, "category_id": int(label), "bbox": box, "score": float(score)})
     plain = COCO()
     plain.dataset = {"images": images, "annotations": annotations, "categories": [vars(one) for one in categories]}

@@ -23,7 +23,7 @@ import tensorflow as tf
 from tests import sides
 from tfrecog import tasks
 from tfrecog.inference import detection
-from tfrecog.metrics import coco
+from tfrecog.metrics import coco_rows
 from tfrecog.models.backbones.resnet import Block
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.models.layers import Conv
@@ -128,7 +128,7 @@ def test_keypoint_rcnn_sees_what_detectron2s_rules_see(keypoint_rcnn, reference)
     np.testing.assert_allclose(found.keypoints[..., :2], expected[..., [1, 0]], rtol=0, atol=0.05)
     np.testing.assert_allclose(found.keypoints[..., 2], expected[..., 2], rtol=1e-3)
     # In a file of results a keypoint is the index of a pixel, so detectron2 takes half a pixel off there.
-    row = coco.results(1, task.info.categories, *found.instances)[0]
+    row = coco_rows.results(1, task.info.categories, *found.instances)[0]
     points = np.reshape(row["keypoints"], [-1, 3])[:, :2]
     np.testing.assert_allclose(points, expected[0, :, :2] - 0.5, rtol=0, atol=0.05)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data.example import Example
-from tfrecog.ops import rle
+from tfrecog.ops import coco_format, rle
 
 # Fractions in float32 come back as thousandths of a pixel: that undoes the rounding exactly for annotations with up to
 # three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.
@@ -158,8 +158,7 @@ def encode(record, *, png_masks=False, keypoint_names=()):
     if record.keypoints is not None:
         keypoints = np.asarray(record.keypoints, np.float64)
         visible = keypoints[..., 2] > 0
-        # A COCO keypoint is a pixel's index, half a pixel less than the continuous coordinate of its centre.
-        fractions = np.where(visible[..., None], (keypoints[..., :2] - 0.5) / size, 0)
+        fractions = np.where(visible[..., None], coco_format.to_index(keypoints[..., :2]) / size, 0)
         floats("image/object/keypoint/y", fractions[..., 0])
         floats("image/object/keypoint/x", fractions[..., 1])
         ints("image/object/keypoint/visibility", keypoints[..., 2])
@@ -236,7 +235,7 @@ def decode(serialized):
     if "image/object/keypoint/visibility" in example:
         visibility = values("image/object/keypoint/visibility", "int64_list", np.float64)
         points = [values(f"image/object/keypoint/{axis}", "float_list", np.float64) for axis in "yx"]
-        points = np.stack(points, axis=-1) * np.array([height, width], np.float64) + 0.5
+        points = coco_format.from_index(np.stack(points, axis=-1) * np.array([height, width], np.float64))
         points = np.where(visibility[:, None] > 0, np.round(points * PER_PIXEL) / PER_PIXEL, 0)
         joints = len(visibility) // n if n else 0
         record.keypoints = np.concatenate([points, visibility[:, None]], -1).astype(np.float32).reshape(n, joints, 3)

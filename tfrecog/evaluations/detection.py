@@ -14,7 +14,7 @@ from tfrecog.evaluations import errors, precision_recall, report
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import detections
 from tfrecog.inference.result_files import DETECTIONS, results_file
-from tfrecog.metrics import coco, coco_table, voc, voc_errors, voc_table
+from tfrecog.metrics import coco, coco_rows, coco_table, voc, voc_errors, voc_table
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, errors.SHEET)
 FILES = (DETECTIONS, *VOC_FILES)
@@ -61,7 +61,7 @@ def evaluate(
             for evaluator in evaluators.values():
                 evaluator.add_ground_truth(key, truth)
                 evaluator.add(key, *found.instances)
-            write(coco.results(found.image_id, dataset.categories, *found.instances))
+            write(coco_rows.results(found.image_id, dataset.categories, *found.instances))
             progress.update()
     numbers, tables, counts = {}, {}, {}
     for name, evaluator in evaluators.items():

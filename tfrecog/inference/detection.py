@@ -13,7 +13,7 @@ from tfrecog.data.detection import proposal_slots
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference.result_files import results_file
-from tfrecog.metrics import coco
+from tfrecog.metrics import coco_rows
 from tfrecog.ops import rle, to_original
 from tfrecog.proposals import methods
 
@@ -92,7 +92,7 @@ def predict(
         for number, picture in image_files.legible(paths, broken):
             batch = batch_of(picture, experiment.data, propose(picture) if propose else None)
             (found,) = detections(task, model, strategy, [batch], output, any_size=experiment.data.pad_to_batch_max)
-            rows = coco.results(number, categories, *found.instances)
+            rows = coco_rows.results(number, categories, *found.instances)
             write(
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
                 for row, label in zip(rows, found.labels, strict=True)

@@ -14,10 +14,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfrecog.cli.errors import UserError
-from tfrecog.metrics.coco_rows import results, to_xyv, to_xywh
 from tfrecog.ops import rle
-
-__all__ = ["Evaluator", "results", "to_xywh"]
+from tfrecog.ops.coco_format import to_xyv, to_xywh
 
 # COCOeval.stats, in its order: precision over IoU 0.50:0.95, at 0.50 and 0.75, and of small (area < 32²), medium and
 # large (> 96²) objects; recall with at most 1, 10 and 100 detections an image, and of the three sizes.
@@ -201,7 +199,6 @@ def _annotations(image: dict, image_id: int, kind: str):
             if kind == "keypoint":
                 visibility = image["keypoints"][i][:, 2:]
                 keypoints = np.where(visibility > 0, to_xyv(image["keypoints"][i]), 0)
-                keypoints[:, 2:] = visibility
                 labelled = int(np.sum(visibility > 0))
                 annotation |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": labelled}
         yield annotation

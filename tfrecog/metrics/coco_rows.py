@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecog.ops import coco_format
+
 
 def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=None, keypoints=None) -> list[dict]:
     """Detections of an image in COCO's results format, with the category ids of the source.
@@ -20,24 +22,15 @@ def results(image_id: int, categories: Sequence, boxes, labels, scores, masks=No
     """
     rows = []
     # Nine digits tell any two float32 scores apart, so no ties arise that the evaluation did not see.
-    for i, box in enumerate(to_xywh(boxes)):
+    for i, box in enumerate(coco_format.to_xywh(boxes)):
         row = {"image_id": image_id, "category_id": categories[labels[i] - 1].id}
         row |= {"bbox": [round(side, 3) for side in box.tolist()], "score": float(f"{scores[i]:.9g}")}
         if masks is not None:
             row["segmentation"] = {"size": list(map(int, masks[i]["size"])), "counts": masks[i]["counts"].decode()}
         if keypoints is not None:
-            row["keypoints"] = np.round(to_xyv(keypoints[i]), 3).ravel().tolist()
+            points = np.round(coco_format.to_xyv(keypoints[i]), 3)
+            points[:, 2] = 1
+            row["keypoints"] = points.ravel().tolist()
             row["keypoint_scores"] = [float(f"{score:.9g}") for score in keypoints[i][:, 2]]
         rows.append(row)
     return rows
-
-
-def to_xywh(boxes) -> np.ndarray:
-    """COCO's x, y, width, height [n, 4] of boxes [n, 4]."""
-    y1, x1, y2, x2 = np.asarray(boxes, float).reshape(-1, 4).T
-    return np.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
-
-
-def to_xyv(keypoints: np.ndarray) -> np.ndarray:
-    """COCO's x, y, visibility [J, 3] of keypoints [J, 3]: of pixel indices, and 1 for each of a detection."""
-    return np.stack([keypoints[:, 1] - 0.5, keypoints[:, 0] - 0.5, np.ones(len(keypoints))], axis=-1)
