@@ -16,6 +16,7 @@ import io
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from PIL import Image
@@ -60,7 +61,7 @@ class ShardReader:
     def __call__(self, name: str, at) -> Facts:
         facts = Facts()
         at(name)
-        path = index.Path(self.folder) / name
+        path = Path(self.folder) / name
         try:
             for offset, payload in index.frames(path):
                 facts.offsets.append(offset)

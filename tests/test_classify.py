@@ -11,7 +11,7 @@ from tfrecog import predict, tasks
 from tfrecog.cli import flags, validate
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info
-from tfrecog.inference import classification
+from tfrecog.inference import classification, result_files
 from tfrecog.runs import checkpoints, folder
 
 EXPERIMENT = Experiment(
@@ -41,7 +41,7 @@ def save(path, colour, size=(100, 150)):
 def test_the_five_best_classes_are_written_best_first(tmp_path):
     paths = [save(tmp_path / "a.png", (200, 100, 0)), save(tmp_path / "b.png", (50, 250, 0))]
     assert classification.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen") == {}
-    rows = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())
+    rows = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
     assert [row["file_name"] for row in rows] == [str(path) for path in paths]
     best = [[one["category_name"] for one in row["classes"]] for row in rows]
     assert best == [["red", "green", "sea", "sky", "tea"], ["green", "red", "sea", "sky", "tea"]]
@@ -60,7 +60,7 @@ def test_each_picture_has_its_classes_written_in_the_upper_left_corner(tmp_path)
 
 def test_a_small_picture_is_enlarged_until_text_is_legible():
     picture = np.random.default_rng(0).integers(0, 255, [30, 50, 3]).astype(np.uint8)
-    drawn = classification.written_on(picture, ["tea 50%"], min_side=100)
+    drawn = result_files.written_on(picture, ["tea 50%"], min_side=100)
     assert drawn.shape == (120, 200, 3)
     np.testing.assert_array_equal(drawn[60:], picture.repeat(4, 0).repeat(4, 1)[60:])
 
@@ -70,7 +70,7 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
     paths = [tmp_path / "notes.jpg", save(tmp_path / "good.png", (200, 100, 0))]
     broken = classification.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen")
     assert set(broken) == {paths[0]} and broken[paths[0]]
-    rows = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())
+    rows = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
     assert [row["file_name"] for row in rows] == [str(paths[1])]
 
 
@@ -110,7 +110,7 @@ def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):
     options = flags.load(predict.Flags(images=str(path), out=str(tmp_path / "seen")), workdir / folder.FLAGFILE)
     predict.main(options)
     assert "1 of 1 images done: pictures and predictions.json are in" in capsys.readouterr().out
-    (row,) = json.loads((tmp_path / "seen" / classification.PREDICTIONS).read_text())
+    (row,) = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
     logits = model(classification.input_of(np.asarray(Image.open(path)), EXPERIMENT.data, 48)[None])[0].numpy()
     expected = np.sort(np.exp(logits) / np.exp(logits).sum())[:0:-1]
     np.testing.assert_allclose([one["probability"] for one in row["classes"]], expected, atol=2e-6)

@@ -29,9 +29,9 @@ from tfrecog.config import (
 )
 from tfrecog.data import index, info, records
 from tfrecog.evaluations import detection
-from tfrecog.evaluations.detection import DETECTIONS
 from tfrecog.evaluations.report import METRICS
 from tfrecog.inference import predictor
+from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.metrics import coco
 from tfrecog.ops import rle
 from tfrecog.ops.coco_format import to_xywh

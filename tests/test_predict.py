@@ -14,9 +14,9 @@ from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig, DetectorConfig
 from tfrecog.data import detection, index, info, records
 from tfrecog.drawing import annotations
-from tfrecog.evaluations.detection import DETECTIONS
 from tfrecog.inference import detection as inference
 from tfrecog.inference import image_files
+from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.proposals import methods
 from tfrecog.runs import trained
 

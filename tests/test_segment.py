@@ -14,7 +14,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig
 from tfrecog.data import info
 from tfrecog.drawing import annotations
-from tfrecog.inference import image_files, segmentation
+from tfrecog.inference import image_files, result_files, segmentation
 from tfrecog.runs import trained
 from tfrecog.runtime import distribution
 
@@ -34,7 +34,7 @@ def labels():
 
 def seen(paths, out, task=None, min_side=0):
     broken = segmentation.predict(task or gray_maps.Gray(), None, paths, out, min_side)
-    return broken, json.loads((out / segmentation.PREDICTIONS).read_text())
+    return broken, json.loads((out / result_files.PREDICTIONS).read_text())
 
 
 def test_a_label_map_is_a_palette_picture_of_the_ids_in_the_colours_of_the_classes(tmp_path, labels):
@@ -120,9 +120,9 @@ def test_a_label_map_never_overwrites_an_image(tmp_path):
     folder = tmp_path / "label_maps"
     folder.mkdir()
     with pytest.raises(ValueError, match="would be overwritten"):
-        segmentation.files([save(folder / "a.png", [[1]])], tmp_path)
+        result_files.files([save(folder / "a.png", [[1]])], tmp_path)
     paths = [save(tmp_path / "a.png", [[1]]), save(tmp_path / "a.jpg", [[1]])]
-    pictures, label_maps = segmentation.files(paths, tmp_path / "seen")
+    pictures, label_maps = result_files.files(paths, tmp_path / "seen")
     assert len({*pictures, *label_maps}) == 4, "two images of one name share nothing"
 
 

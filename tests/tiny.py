@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfrecog import train
 from tfrecog.config import Experiment
+from tfrecog.data.batches import Data
 
 BATCH, STEPS_PER_EPOCH = 8, 4
 
@@ -60,7 +61,7 @@ def data(before=lambda step: None, change=lambda step, batch: batch):
             before(step)
             yield change(step, batch(step))
 
-    return train.Data(STEPS_PER_EPOCH, batches)
+    return Data(STEPS_PER_EPOCH, batches)
 
 
 def experiment(workdir, **options):

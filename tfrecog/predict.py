@@ -50,7 +50,7 @@ def main(flags: Flags) -> None:
     paths, out = image_files.find(flags.images), Path(flags.out)
     image_files.picture_paths(paths, out)  # Before the weights are read.
     if flags.task == "segmentation":
-        segmentation.files(paths, out)
+        result_files.files(paths, out)
     task, model, strategy, path, _ = trained.restore(flags, flags.checkpoint)
     print(f"Predicting with {path}", flush=True)
     results, written = result_files.PREDICTIONS, "pictures"

@@ -16,7 +16,7 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 from export import run_tflite
 from export.litert import reader
 from tests.export import stand_in
-from tfrecog.inference import segmentation
+from tfrecog.inference import result_files
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BOX = (160, 200, 400, 640)
@@ -113,7 +113,7 @@ def test_a_segmenters_label_map_is_as_large_as_the_photo(tmp_path):
         labels = np.asarray(saved)
     np.testing.assert_array_equal(labels, np.where(pixels[..., 0] > 127, 16, 17))  # ids of the source
     assert {one["category_name"]: one["share"] for one in row["classes"]} == {"cat": 0.5, "dog": 0.5}
-    assert row["label_map"] == f"{segmentation.LABEL_MAPS}/a.png"
+    assert row["label_map"] == f"{result_files.LABEL_MAPS}/a.png"
 
 
 def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):

@@ -31,7 +31,7 @@ def build(small, tmp_path, read_all):
     """Function: the result of a build of the small folder, its problems' kinds, and its records."""
 
     def built(*lists, out="out", split="train", **options):
-        layout = voc.Layout(str(small.images), str(small.annotations), lists)
+        layout = voc_folder.Layout(str(small.images), str(small.annotations), lists)
         made = voc.build([layout], str(tmp_path / out), split, jobs=1, **options)
         return made, [problem.kind for problem in made.problems], read_all(tmp_path / out, split)
 
@@ -367,7 +367,7 @@ def test_one_folder_may_hold_images_and_xml_files(small, tmp_path, read_all):
     small.write()
     for path in small.annotations.iterdir():
         path.rename(small.images / path.name)
-    made = voc.build([voc.Layout(str(small.images), str(small.images))], str(tmp_path / "out"), "train", jobs=1)
+    made = voc.build([voc_folder.Layout(str(small.images), str(small.images))], str(tmp_path / "out"), "train", jobs=1)
     assert not made.problems and len(read_all(tmp_path / "out", "train")) == 2
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import adopt, check, extract, voc
-from pipelines.inspect import contact_sheet
+from pipelines.formats import voc_folder
+from pipelines.inspect import contact_sheet, statistics
 from tests.pipelines.small_voc import SmallVoc, an_object
 from tfrecog.data import index, info, records
 from tfrecog.drawing import annotations
@@ -22,7 +23,7 @@ def folder(tmp_path_factory):
     small.objects = {"1": list(cats), "2": [an_object("ox", pose="Unspecified")]}
     small.write()
     out = tmp_path_factory.mktemp("built")
-    voc.build([voc.Layout(str(small.images), str(small.annotations))], str(out), "train", jobs=1)
+    voc.build([voc_folder.Layout(str(small.images), str(small.annotations))], str(out), "train", jobs=1)
     return out
 
 
@@ -37,7 +38,7 @@ def test_check_counts_difficult_and_truncated_objects_and_the_sides_that_are_see
 
 
 def test_a_dataset_without_marks_has_no_line_of_them():
-    facts = check.Facts()
+    facts = statistics.Facts()
     facts.add(records.without_objects(b"", "png", 40, 60))
     assert "difficult" not in facts.table(("cat", "ox")) and "seen from" not in facts.table(("cat", "ox"))
 

@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from pipelines import voc
 from pipelines.formats import voc_folder, voc_xml
 from tests.pipelines.small_voc import SmallVoc, an_object
 
@@ -73,7 +72,7 @@ def test_a_pipe_and_a_huge_file_among_the_annotations_are_not_read(tmp_path):
     with open(small.annotations / "1.xml", "wb") as file:
         file.truncate(2**40)  # without taking a byte of the disk
     found = []
-    read = voc_folder.read([voc.Layout(str(small.images), str(small.annotations))], found, names=True)
+    read = voc_folder.read([voc_folder.Layout(str(small.images), str(small.annotations))], found, names=True)
     assert read.pairs == [] and {problem.kind for problem in found} == {"XML file that is no annotation"}
     assert [problem.what.split(",")[0] for problem in found] == [
         "it has 1",  # 1,099,511,627,776 bytes

@@ -9,7 +9,7 @@ from tfrecog.config import Experiment
 from tfrecog.equivariance_lab import dense
 from tfrecog.equivariance_lab.subject import Measures, Sample
 from tfrecog.equivariance_lab.transforms import Change
-from tfrecog.inference import classification
+from tfrecog.inference import result_files
 from tfrecog.tasks.classification import probabilities
 
 
@@ -73,7 +73,7 @@ class Subject:
     def picture(self, seen: Seen, change: Change) -> np.ndarray:
         best = np.argsort(-seen.probabilities)[:2]
         lines = [f"{self.names[i]}: {seen.probabilities[i]:.1%}" for i in best]
-        return classification.written_on(np.round(change.image).astype(np.uint8), lines, 160)
+        return result_files.written_on(np.round(change.image).astype(np.uint8), lines, 160)
 
 
 class Top1:

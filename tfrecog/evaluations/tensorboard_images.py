@@ -14,9 +14,9 @@ from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, index, info, records, segmentation
 from tfrecog.drawing import annotations
 from tfrecog.evaluations import confusion, errors, mistakes, precision_recall, worst
-from tfrecog.evaluations.detection import detections
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
+from tfrecog.inference.detection import detections
 from tfrecog.ops import rle
 
 MIN_SCORE = 0.5

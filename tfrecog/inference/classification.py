@@ -8,7 +8,6 @@ import tensorflow as tf
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.inference import image_files, result_files
-from tfrecog.inference.result_files import PREDICTIONS, written_on
 
 
 def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0) -> dict[Path, str]:
@@ -30,8 +29,8 @@ def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, m
         probabilities = probabilities_of(tf.constant(given[None]))[0].numpy()
         row, lines = result_files.classes(paths[number], task.info.categories, probabilities)
         rows.append(row)
-        image_files.save(written_on(picture, lines, min_side), pictures[number])
-    result_files.write_json(out / PREDICTIONS, rows)
+        image_files.save(result_files.written_on(picture, lines, min_side), pictures[number])
+    result_files.write_json(out / result_files.PREDICTIONS, rows)
     return broken
 
 

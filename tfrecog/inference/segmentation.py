@@ -7,9 +7,6 @@ import tensorflow as tf
 
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files
-from tfrecog.inference.result_files import LABEL_MAPS, PREDICTIONS, UNKNOWN, files, save, shares, values_of
-
-__all__ = ["LABEL_MAPS", "PREDICTIONS", "UNKNOWN", "batch_of", "files", "predict"]
 
 
 def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dict[Path, str]:
@@ -28,18 +25,19 @@ def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dic
     """
     label_map_of = tf.function(lambda batch: task.predict(model, batch)["label_map"], reduce_retracing=True)
     categories = task.info.categories
-    colours, values = [category.colour for category in categories], values_of(categories)
-    pictures, label_maps = files(paths, out)
+    colours, values = [category.colour for category in categories], result_files.values_of(categories)
+    pictures, label_maps = result_files.files(paths, out)
     broken, rows = {}, []
     for number, picture in image_files.legible(paths, broken):
         labels = label_map_of(batch_of(picture))[0].numpy()
-        save(labels, values, colours, label_maps[number])
+        result_files.save(labels, values, colours, label_maps[number])
         image_files.save(
             annotations.label_map(picture, labels, task.info.names, colours, min_side=min_side), pictures[number]
         )
         there = label_maps[number].relative_to(out).as_posix()
-        rows.append({"file_name": str(paths[number]), "label_map": there, "classes": shares(labels, categories)})
-    result_files.write_json(out / PREDICTIONS, result_files.label_map_report(categories, rows))
+        classes = result_files.shares(labels, categories)
+        rows.append({"file_name": str(paths[number]), "label_map": there, "classes": classes})
+    result_files.write_json(out / result_files.PREDICTIONS, result_files.label_map_report(categories, rows))
     return broken
 
 
