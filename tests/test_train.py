@@ -3,9 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +12,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from tests import tiny
+from tests.processes import Process, run
+from tests.runs import assert_same, weights
 from tfrecog import train
 from tfrecog.cli import flags, signals
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
@@ -25,19 +24,6 @@ from tfrecog.runtime import distribution
 from tfrecog.training import schedules, startup_report
 
 INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
-
-
-def weights(workdir):
-    """All that the latest checkpoint holds."""
-    reader = tf.train.load_checkpoint(str(checkpoints.latest(workdir) / "variables"))
-    names = [name for name in reader.get_variable_to_shape_map() if not name.startswith("_")]
-    return {name: reader.get_tensor(name) for name in names}
-
-
-def assert_same(one, other, **tolerance):
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_allclose(one[name], other[name], err_msg=name, **tolerance or {"rtol": 0, "atol": 0})
 
 
 @pytest.fixture(scope="module")
@@ -86,21 +72,15 @@ def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_pat
     assert_same(weights(tmp_path), weights(straight))
 
 
-def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(tmp_path):
-    def start(workdir, kill_at):
-        root = Path(__file__).resolve().parent.parent
-        command = [sys.executable, str(root / "tests" / "tiny.py"), str(workdir), str(kill_at)]
-        environment = {**os.environ, "PYTHONPATH": str(root)}
-        return subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False).returncode
-
-    assert start(tmp_path / "straight", -1) == 0
+def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(straight, tmp_path):
     seed = int.from_bytes(os.urandom(4))
     kill_at = random.Random(seed).randint(2, 11)
     print(f"seed {seed}: killed in the batch of index {kill_at}")  # pytest shows it where the test fails.
-    assert start(tmp_path / "killed", kill_at) == -signal.SIGKILL
-    assert checkpoints.steps(tmp_path / "killed")[-1] == kill_at // 2 * 2  # every two steps
-    assert start(tmp_path / "killed", -1) == 0
-    assert_same(weights(tmp_path / "killed"), weights(tmp_path / "straight"))
+    status, output = Process(tiny.__file__, tmp_path, kill_at).finish()
+    assert status == -signal.SIGKILL, output
+    assert checkpoints.steps(tmp_path)[-1] == kill_at // 2 * 2  # every two steps
+    run(tiny.__file__, tmp_path, -1)
+    assert_same(weights(tmp_path), weights(straight))
 
 
 def test_a_longer_training_continues_a_finished_one(straight, tmp_path):
@@ -414,7 +394,9 @@ def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         train.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data(before=fail))
-    time.sleep(1)  # TensorBoard reads files in the order of their names, which have seconds.
+    for events in tmp_path.glob("events.out.tfevents.*"):
+        # TensorBoard reads files in the order of their names, which begin with the second: these are of an earlier one.
+        events.rename(events.with_name(f"events.out.tfevents.1.{events.name.split('.', 4)[-1]}"))
     train.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data())
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
     assert [event.step for event in events.Tensors("training/loss")] == list(range(1, 13))

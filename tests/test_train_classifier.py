@@ -1,12 +1,8 @@
 """The real entry points, train, evaluate and predict, on a classifier of small pictures."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +11,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import digits
+from tests.processes import Process
+from tests.runs import assert_same, train, weights
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
-from tfrecog.runs import checkpoints
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = ("top", "bottom", "left", "right")
 
 
@@ -42,25 +38,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment, cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def finish(process):
-    """Exit status and output."""
-    output, _ = process.communicate(timeout=400)
-    return process.returncode, output
-
-
-def train(folder, workdir, recipe, *more, program=("-m", "tfrecog.train")):
-    records = (f"--data.records={folder}", f"--workdir={workdir}")
-    return start(*program, f"--flagfile=configs/smoke/{recipe}.flags", *records, *more)
-
-
 @pytest.fixture(scope="module")
 def runs(folder, tmp_path_factory):
     """Workdirs of a run that nothing disturbs, of one that is killed, and of a residual network; and their outputs.
@@ -70,33 +47,25 @@ def runs(folder, tmp_path_factory):
     random = ("--classifier.dropout=0.4", "--augment.mixup=0.5", "--classifier.label_smoothing=0.1")
     often = ("--train.checkpoint_epochs=0.25", "--train.evaluate_epochs=0", "--train.keep_checkpoints=9")
     workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "residual")}
-    straight = train(folder, workdirs["straight"], "classifier_digits", *random, *often)
-    killed = train(
-        folder, workdirs["killed"], "classifier_digits", *random, *often, program=(REPOSITORY / "tests" / "kill.py", 6)
-    )
-    residual = train(folder, workdirs["residual"], "classifier")
-    status, output = finish(killed)
+    straight = train("classifier_digits", folder, workdirs["straight"], *random, *often)
+    killed = train("classifier_digits", folder, workdirs["killed"], *random, *often, kill_at=6)
+    residual = train("classifier", folder, workdirs["residual"])
+    status, output = killed.finish()
     assert status == -signal.SIGKILL, output
-    killed = start("-m", "tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
+    killed = Process("tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
     outputs = {}
     for name, process in (("straight", straight), ("killed", killed), ("residual", residual)):
-        status, outputs[name] = finish(process)
+        status, outputs[name] = process.finish()
         assert status == 0, outputs[name]
     return workdirs, outputs
-
-
-def weights(checkpoint):
-    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not name.startswith("_")}
 
 
 def test_a_killed_classifier_continues_to_the_same_weights_bit_for_bit(runs):
     workdirs, outputs = runs
     assert "continuing from the checkpoint of step 5 of 8" in outputs["killed"]
-    one, other = (weights(checkpoints.latest(workdirs[name])) for name in ("straight", "killed"))
-    assert one.keys() == other.keys() and len(one) > 10
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    one, other = (weights(workdirs[name]) for name in ("straight", "killed"))
+    assert len(one) > 10
+    assert_same(one, other)
 
 
 def test_the_accuracy_is_shown_and_is_no_part_of_the_loss(runs):

@@ -5,39 +5,20 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pipelines import scenes
+from tests import runs
+from tests.processes import Process
 from tfrecog import tasks
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.runs import checkpoints
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 SCRATCH = ("--detector.backbone.norm=group", "--detector.backbone.frozen_stages=0")
-
-
-def start(*arguments):
-    """The process of a command of Python's, from another directory than the repository."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment, cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def finish(process):
-    """Exit status and output."""
-    output, _ = process.communicate(timeout=400)
-    return process.returncode, output
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +30,15 @@ def records(tmp_path_factory):
     return folder
 
 
-def train(records, workdir, *more, program=("-m", "tfrecog.train")):
+def train(records, workdir, *more, **options):
     """The process of a run of four steps at the full rate, with masks and keypoints and a checkpoint of each."""
-    return start(
-        *program,
-        "--flagfile=configs/smoke/mask_rcnn.flags",
+    return runs.train(
+        "mask_rcnn",
+        records,
+        workdir,
         "--detector.keypoints=true",
         "--detector.keypoint.channels=8",
         "--detector.keypoint.convs=1",
-        f"--data.records={records}",
-        f"--workdir={workdir}",
         "--data.short_side=96",
         "--data.long_side=96",
         "--detector.rpn.anchor_sizes=16,32,64",
@@ -69,12 +49,8 @@ def train(records, workdir, *more, program=("-m", "tfrecog.train")):
         "--train.checkpoint_epochs=0.5",
         "--train.keep_checkpoints=9",
         *more,
+        **options,
     )
-
-
-def weights(checkpoint):
-    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not name.startswith("_")}
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +67,12 @@ def ended(records, tmp_path_factory):
     straight = train(records, workdirs["straight"])
     two = train(records, workdirs["two"], "--train.replicas=2", "--schedule.epochs=0.5")
     parts = train(records, workdirs["parts"], "--train.accumulate_steps=2", "--schedule.epochs=0.5")
-    killed = train(records, workdirs["killed"], program=(REPOSITORY / "tests" / "kill.py", kill_at))
-    status, output = finish(killed)
+    killed = train(records, workdirs["killed"], kill_at=kill_at)
+    status, output = killed.finish()
     assert status == -signal.SIGKILL, output
     said = {straight: "4 on each of 1 replica", two: "2 on each of 2 replica", parts: "in 2 parts of 2"}
     for process, message in said.items():
-        status, output = finish(process)
+        status, output = process.finish()
         assert status == 0 and message in output, output
     return workdirs | {"kill_at": kill_at}
 
@@ -105,20 +81,18 @@ def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(ended):
     killed = ended["killed"]
     assert checkpoints.steps(killed)[-1] == ended["kill_at"] - 1
     # The flagfile that the run has written is all that it takes.
-    status, output = finish(start("-m", "tfrecog.train", f"--flagfile={killed}/experiment.flags"))
+    status, output = Process("tfrecog.train", f"--flagfile={killed}/experiment.flags").finish()
     assert status == 0, output
     assert "continuing from the checkpoint of step" in output
-    one, other = weights(checkpoints.latest(killed)), weights(checkpoints.latest(ended["straight"]))
+    one, other = runs.weights(killed), runs.weights(ended["straight"])
     assert one["step/.ATTRIBUTES/VARIABLE_VALUE"] == 4
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    runs.assert_same(one, other)
 
 
 @pytest.mark.parametrize("way", ["two", "parts"])
 def test_two_replicas_and_two_parts_take_the_step_of_one(ended, way):
     # One step: rounding then moves a proposal over a threshold here or there, and the two runs choose other samples.
-    one, two = (weights(ended[name] / "checkpoints" / "step-00000001") for name in ("straight", way))
+    one, two = (runs.weights(ended[name], step=1) for name in ("straight", way))
     experiment = flags.load(Experiment(), ended["straight"] / "experiment.flags")
     model = tasks.build(experiment, info.load(experiment.data.records)).build()  # As a run begins: the seed decides.
     learned = 0
@@ -135,22 +109,12 @@ def test_two_replicas_and_two_parts_take_the_step_of_one(ended, way):
 
 
 def test_keypoints_are_trained_evaluated_and_drawn(records, tmp_path):
-    status, output = finish(
-        start(
-            "-m",
-            "tfrecog.train",
-            "--flagfile=configs/smoke/keypoint_rcnn.flags",
-            f"--data.records={records}",
-            f"--workdir={tmp_path}",
-            "--data.short_side=96",
-            "--data.eval_short_side=96",
-            "--data.long_side=96",
-            "--data.min_keypoints=4",
-            "--detector.rpn.anchor_sizes=16,32,64",
-            "--schedule.epochs=1",
-            "--train.summary_images=1",
-        )
-    )
+    process = runs.train(
+        "keypoint_rcnn", records, tmp_path,
+        "--data.short_side=96", "--data.eval_short_side=96", "--data.long_side=96", "--data.min_keypoints=4",
+        "--detector.rpn.anchor_sizes=16,32,64", "--schedule.epochs=1", "--train.summary_images=1",
+    )  # fmt: skip
+    status, output = process.finish()
     assert status == 0, output
     assert "Keypoint R-CNN, ResNet-18-FPN" in output
     totals = [float(loss) for loss in re.findall(r"keypoint_loss ([0-9.]+)", output)]
@@ -175,35 +139,13 @@ MISTAKES = [
     (["--workdir={records}/dataset.json/x", "--data.records={records}", *SCRATCH], "cannot write there"),
 ]
 
-# Runs a command for each line of arguments; the modules, which take seconds, are loaded once.
-EACH = """
-import os, sys
-from tfrecog import train
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        sys.argv = ["train", *line.split()]
-        try:
-            status = train.main()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else print(end.code) or 1
-        sys.stdout.flush()
-        os._exit(status)
-    print("exit status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
 
 def test_a_mistake_is_answered_with_a_message_and_no_traceback(records, tmp_path):
     places = {"tmp": tmp_path / "run", "records": records}
-    lines = "\n".join(" ".join(argument.format(**places) for argument in arguments) for arguments, _ in MISTAKES)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", EACH], input=lines, env=environment, cwd="/", text=True, timeout=200,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
-    )  # fmt: skip
-    answers = re.split(r"exit status (-?\d+)\n", done.stdout)
-    for (arguments, message), answer, status in zip(MISTAKES, answers[::2], answers[1::2], strict=False):
-        assert status in ("1", "2"), (arguments, answer)
-        assert message in answer and "Traceback" not in answer, (arguments, answer)
-    assert len(answers) == 2 * len(MISTAKES) + 1
+    given = [[argument.format(**places) for argument in arguments] for arguments, _ in MISTAKES]
+    processes = [Process("tfrecog.train", *arguments) for arguments in given]
+    for arguments, process, (_, message) in zip(given, processes, MISTAKES, strict=True):
+        status, output = process.finish()
+        assert status in (1, 2), (arguments, output)
+        assert message in output and "Traceback" not in output, (arguments, output)
     assert not (tmp_path / "run").exists()

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.test_train import assert_same, weights
+from tests.runs import assert_same, weights
 from tfrecog import train
 from tfrecog.cli import signals, validate
 from tfrecog.config import ClassifierConfig, Experiment

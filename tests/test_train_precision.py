@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.test_train import assert_same, weights
+from tests.runs import assert_same, weights
 from tests.test_train_parts import DIGITS, classifier, pictures, run
 from tfrecog import train
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, MaskConfig, RpnConfig, TrainConfig

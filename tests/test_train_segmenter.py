@@ -1,12 +1,8 @@
 """The real entry points, train, evaluate and predict, on scenes with label maps."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +11,13 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import scenes
+from tests.processes import Process
+from tests.runs import assert_same, train, weights
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
 from tfrecog.data import image, index, info, records, segmentation
-from tfrecog.runs import checkpoints, trained
+from tfrecog.runs import trained
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 # Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
 RANDOM = ("--segmenter.fc_channels=8", "--segmenter.fc_size=3", "--segmenter.dropout=0.3", "--data.photometric=1")
 ALONE = ("--segmenter.backbone.norm=group",)  # No statistics of a batch, so its parts are as good as the whole.
@@ -36,25 +33,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment, cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def finish(process):
-    """Exit status and output."""
-    output, _ = process.communicate(timeout=400)
-    return process.returncode, output
-
-
-def train(folder, workdir, *more, program=("-m", "tfrecog.train")):
-    records = (f"--data.records={folder}", f"--workdir={workdir}")
-    return start(*program, "--flagfile=configs/smoke/segmenter.flags", *records, *more)
-
-
 @pytest.fixture(scope="module")
 def runs(folder, tmp_path_factory):
     """Workdirs of runs of 8 steps: one that nothing disturbs, others of the same, and one as the recipe is."""
@@ -64,46 +42,39 @@ def runs(folder, tmp_path_factory):
         "replicas": (*ALONE, "--train.replicas=2"),
         "parts": (*ALONE, "--train.accumulate_steps=2"),
     }
-    kill = (REPOSITORY / "tests" / "kill.py", 6)
     workdirs, outputs = {}, {}
     for pair in (("straight", "killed"), ("replicas", "parts")):
         processes = {}
         for name in pair:
             workdirs[name] = tmp_path_factory.mktemp(name)
-            program = kill if name == "killed" else ("-m", "tfrecog.train")
-            processes[name] = train(folder, workdirs[name], *RANDOM, *OFTEN, *ways[name], program=program)
+            flags, kill_at = (*RANDOM, *OFTEN, *ways[name]), 6 if name == "killed" else None
+            processes[name] = train("segmenter", folder, workdirs[name], *flags, kill_at=kill_at)
         for name, process in processes.items():
-            status, outputs[name] = finish(process)
+            status, outputs[name] = process.finish()
             assert status == (-signal.SIGKILL if name == "killed" else 0), outputs[name]
     workdirs["recipe"] = tmp_path_factory.mktemp("recipe")
-    killed = start("-m", "tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
-    recipe = train(folder, workdirs["recipe"])
+    killed = Process("tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
+    recipe = train("segmenter", folder, workdirs["recipe"])
     for name, process in (("killed", killed), ("recipe", recipe)):
-        status, outputs[name] = finish(process)
+        status, outputs[name] = process.finish()
         assert status == 0, outputs[name]
     return workdirs, outputs
-
-
-def weights(checkpoint):
-    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not name.startswith("_")}
 
 
 def test_a_killed_segmenter_continues_to_the_same_weights_bit_for_bit(runs):
     workdirs, outputs = runs
     assert "continuing from the checkpoint of step 5 of 8" in outputs["killed"]
-    one, other = (weights(checkpoints.latest(workdirs[name])) for name in ("straight", "killed"))
-    assert one.keys() == other.keys() and len(one) > 10
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    one, other = (weights(workdirs[name]) for name in ("straight", "killed"))
+    assert len(one) > 10
+    assert_same(one, other)
 
 
 @pytest.mark.parametrize("way", ["replicas", "parts"])
 def test_two_replicas_and_two_parts_take_the_steps_of_one(runs, way):
     # The pixels that count differ from share to share, so a mean of means would go elsewhere.
     workdirs, outputs = runs
-    one, two = (weights(workdirs[name] / "checkpoints" / "step-00000005") for name in ("straight", way))
-    before = weights(workdirs["straight"] / "checkpoints" / "step-00000001")
+    one, two = (weights(workdirs[name], step=5) for name in ("straight", way))
+    before = weights(workdirs["straight"], step=1)
     moved = 0
     for name in one:
         if name.startswith("model/"):
