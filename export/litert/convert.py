@@ -73,7 +73,7 @@ def run_once(content: bytes) -> None:
 
 def _save(graph, folder):
     """A SavedModel of a graph and its weights alone: it needs nothing of the model's layers."""
-    function = tf.function(graph.call, input_signature=graph.inputs).get_concrete_function()
+    function = tf.function(graph.call, autograph=False, input_signature=graph.inputs).get_concrete_function()
     module = tf.Module()
     module.call, module.weights = function, list(function.graph.variables)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)

@@ -17,7 +17,7 @@ class CheckpointReader:
 
     def __init__(self, task, model, experiment):
         self.task, self.model, self.experiment = task, model, experiment
-        self._call = tf.function(lambda batch: task.predict(model, batch), reduce_retracing=True)
+        self._call = tf.function(lambda batch: task.predict(model, batch), autograph=False, reduce_retracing=True)
         on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
         self._propose = methods.of_words(task.info.proposals) if on_record else None
 

@@ -87,7 +87,8 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
         )
         return record, read.facts(record, record["row"], tf.reshape(seeds, [-1, 2]))
 
-    @tf.function  # So that it is traced once, however often a damaged image makes the dataset start anew.
+    # A function of TensorFlow's is traced once, however often a damaged image makes the dataset start anew.
+    @tf.function(autograph=False)
     def example(record, facts):
         window = _window(record, facts["seed"], augment)
         picture, sound = tf.cond(
@@ -108,7 +109,8 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
 
     def made(start, stop):
         # Two at once, so that the next batch is read while this one is made.
-        dataset = tf.data.Dataset.range(start, stop).batch(at_once).map(facts_of, num_parallel_calls=2).unbatch()
+        dataset = tf.data.Dataset.range(start, stop).batch(at_once)
+        dataset = read.mapped(dataset, facts_of, num_parallel_calls=2).unbatch()
         return read.prepare(dataset, example, config, config.batch_size, mixed if augment.mixup else None)
 
     return read.Recovering(made, start_step, steps, careful)

@@ -65,7 +65,7 @@ def training(config, info, index, *, masks, keypoints=False, proposals=False, se
             moved.append(_proposals(record, config, sound))
         return read.facts(record, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
 
-    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
+    dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
 
 

@@ -69,10 +69,10 @@ def prepare(dataset, example, config, batch_size, of_batch=None):
     `of_batch` changes a batch as a whole.
     """
     workers = config.workers or tf.data.AUTOTUNE
-    dataset = dataset.map(example, num_parallel_calls=workers, deterministic=True)
+    dataset = mapped(dataset, example, num_parallel_calls=workers, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if of_batch:
-        dataset = dataset.map(of_batch)
+        dataset = mapped(dataset, of_batch)
     dataset = dataset.prefetch(2)
     options = tf.data.Options()
     # Images are the parallelism; threads within one would only compete.
@@ -80,6 +80,11 @@ def prepare(dataset, example, config, batch_size, of_batch=None):
     options.threading.private_threadpool_size = config.workers or _cores()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)
+
+
+def mapped(dataset, function, **options):
+    """Dataset of what a function makes of each element. AutoGraph takes seconds, and would change nothing."""
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), **options)
 
 
 def _cores():

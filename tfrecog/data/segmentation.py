@@ -63,7 +63,7 @@ def training(config, crop, info, index, *, seed, start_step, steps):
         labels = tf.where(sound, labels, 0)
         return read.facts(record, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
 
-    dataset = tf.data.Dataset.range(start_step, steps).map(batch).unbatch()
+    dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
 
 

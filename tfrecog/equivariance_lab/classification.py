@@ -30,7 +30,7 @@ class Subject:
         self.names, self.model, self.layers = task.info.names, model, layers
         loss = experiment.classifier.loss
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(autograph=False, reduce_retracing=True)
         def run(image):
             logits = tf.cast(model(image), tf.float32)
             outputs = {"logits": logits, "probabilities": probabilities(logits, loss)}

@@ -74,7 +74,7 @@ class Subject:
             except ValueError as error:
                 raise UserError(f"{error}; or move those of the records as the images: --proposals=moved") from error
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(autograph=False, reduce_retracing=True)
         def run(batch):
             outputs = task.predict(model, batch)
             if layers:

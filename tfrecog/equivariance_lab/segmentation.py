@@ -28,7 +28,7 @@ class Subject:
     def __init__(self, task, model, experiment: Experiment, layers: bool):
         self.info, self.model, self.layers = task.info, model, layers
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(autograph=False, reduce_retracing=True)
         def run(image):
             outputs = {"logits": model(image)}
             if layers:

@@ -22,7 +22,9 @@ def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, m
     Returns:
         The files that could not be read, with the reason.
     """
-    probabilities_of = tf.function(lambda batch: task.predict(model, {"image": batch})["probabilities"])
+    probabilities_of = tf.function(
+        lambda batch: task.predict(model, {"image": batch})["probabilities"], autograph=False
+    )
     pictures, broken, rows = image_files.picture_paths(paths, out), {}, []
     for number, picture in image_files.legible(paths, broken):
         given = input_of(picture, experiment.data, experiment.classifier.crop)

@@ -62,7 +62,7 @@ def each(
 @functools.lru_cache(maxsize=2)  # So that the evaluations during a training share one trace for each shape.
 def _predictor(task, model, strategy, any_size):
     # Height and width become unknown when a second one comes: after three traces there are no more.
-    @tf.function(reduce_retracing=any_size)
+    @tf.function(autograph=False, reduce_retracing=any_size)
     def predict(batch):
         return strategy.run(functools.partial(task.predict, model), (batch,))
 

@@ -23,7 +23,9 @@ def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dic
     Returns:
         The files that could not be read, with the reason.
     """
-    label_map_of = tf.function(lambda batch: task.predict(model, batch)["label_map"], reduce_retracing=True)
+    label_map_of = tf.function(
+        lambda batch: task.predict(model, batch)["label_map"], autograph=False, reduce_retracing=True
+    )
     categories = task.info.categories
     colours, values = [category.colour for category in categories], result_files.values_of(categories)
     pictures, label_maps = result_files.files(paths, out)

@@ -131,17 +131,17 @@ def examples(
     there, where = dataset.load(data.records), index.load(data.records, data.train_split)
     batches = detection.evaluation(data, there, where, data.eval_batch_size, on_record)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def of_proposals(image, size, proposals):
         features = model.extract(image, size)
         rois, valid = model.rois(features, image, size, proposals)
         return rois, valid, _flat(model.trunk_outputs(features, rois, valid))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def proposed(image, size, proposals):
         return model.rois(model.extract(image, size), image, size, proposals)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def of_objects(image, size, rois):
         return _flat(model.trunk_outputs(model.extract(image, size), rois))
 

@@ -88,7 +88,7 @@ class TrainStep:
             some = [None] if several else []
             specs = {name: tf.TensorSpec([*some, *shape], dtype, name) for name, (shape, dtype) in shapes.items()}
             of = self._several if several else self._single
-            self._graphs[key] = tf.function(of, input_signature=[specs, tf.TensorSpec([], tf.int64)])
+            self._graphs[key] = tf.function(of, autograph=False, input_signature=[specs, tf.TensorSpec([], tf.int64)])
         return self._graphs[key], new
 
     def _single(self, batch, step):
@@ -164,7 +164,7 @@ class TrainStep:
     def _compiled(self, batch, counts):
         if not self.options.jit_compile:
             return self._gradients(batch, counts)
-        return tf.function(self._gradients, jit_compile=True)(batch, counts)
+        return tf.function(self._gradients, autograph=False, jit_compile=True)(batch, counts)
 
     def _gradients(self, batch, counts):
         """Gradients of the batch's loss by this replica's examples, and their shares in the terms."""
