@@ -1,6 +1,7 @@
 """Two logical CPUs, so that MirroredStrategy has two real replicas on any machine; and where the real data lie."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -8,11 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 import tensorflow as tf
 
+from tests.folders import REPOSITORY
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,15 @@ def two_replicas():
     from tfrecog.runtime import distribution
 
     return distribution.strategy(2)
+
+
+@pytest.fixture
+def signal_handlers():
+    """What a test sets as handlers of signals ends with it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

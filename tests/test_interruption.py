@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import signals
 
 
@@ -21,12 +21,7 @@ class Slow(keras.layers.Layer):
         return x
 
 
-@pytest.fixture(autouse=True)
-def handlers():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signal_handlers")
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["eager", "graph"])
@@ -47,7 +42,7 @@ def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
     )
     command = subprocess.Popen(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).resolve().parents[1],
+        cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

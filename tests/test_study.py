@@ -4,28 +4,24 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests import processes
+from tests.folders import REPOSITORY
 from tfrecog import study
-from tfrecog.cli import flags
+from tfrecog.cli import flags, signals
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment, OptimConfig, ScheduleConfig, TrainConfig
 from tfrecog.data import info, records
 from tfrecog.studies import results as study_results
 from tfrecog.studies import runner
 from tfrecog.training import schedules
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 IMAGES = 12
 
 
@@ -225,26 +221,13 @@ def test_jobs_run_side_by_side_and_no_more_of_them(tmp_path):
     assert most == 2
 
 
-def test_a_signal_to_the_study_lets_its_runs_save_and_leaves_them_to_go_on(tmp_path):
-    # The run traps SIGTERM as a training does, and takes a moment to save.
-    program = f"""
-import sys; sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / "tests")!r}]
-from pathlib import Path
-import test_study
-from tfrecog.cli import signals
-from tfrecog.studies import runner
-script = "trap 'sleep 0.3; touch {tmp_path}/saved; exit 143' TERM; touch {tmp_path}/on; while :; do sleep 0.1; done"
-with signals.told():
-    runner.train([test_study.stand(Path({str(tmp_path)!r}), script)], jobs=1)
-"""
-    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 300
-    while not (tmp_path / "on").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "the same command goes on" in errors
+def test_a_signal_to_the_study_lets_its_runs_save_and_leaves_them_to_go_on(tmp_path, capsys, signal_handlers):
+    # The run traps SIGTERM as a training does, and takes a moment to save. It signals the study when it is ready.
+    script = f"trap 'sleep 0.3; touch {tmp_path}/saved; exit 143' TERM; kill $PPID; while :; do sleep 0.1; done"
+    with pytest.raises(SystemExit) as ended, signals.told():
+        runner.train([stand(tmp_path, script)], jobs=1)
+    assert ended.value.code == 143
+    assert "the same command goes on" in capsys.readouterr().err
     assert (tmp_path / "saved").exists()
     assert stand(tmp_path, "true").outcome == {}
 
@@ -338,13 +321,7 @@ def test_a_study_trains_what_it_says_tells_divergence_and_goes_on_without_repeat
     file = tmp_path / "tiny.flags"
     base = a_study(folder, tmp_path / "s", seeds=(0,))
     file.write_text(flags.dumps(base) + "--change=calm\n--change=hot: --optim.learning_rate=1e30\n")
-    command = [sys.executable, "-m", "tfrecog.study", f"--flagfile={file}"]
-
-    def run(*more):
-        return subprocess.run([*command, *more], cwd=REPOSITORY, capture_output=True, text=True, timeout=900)
-
-    outcome = run()
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    processes.run("tfrecog.study", f"--flagfile={file}")
     workdir = tmp_path / "s"
     (calm, hot) = csv.DictReader((workdir / "runs.csv").open())
     assert (calm["state"], hot["state"]) == ("finished", "diverged")
@@ -355,9 +332,6 @@ def test_a_study_trains_what_it_says_tells_divergence_and_goes_on_without_repeat
         assert picture.format == "PNG"
 
     log = (workdir / "calm/seed-0/train.log").read_bytes()
-    again = subprocess.run(
-        [sys.executable, "-m", "tfrecog.study", f"--flagfile={workdir}/study.flags", "--dry_run"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
-    assert "2 runs, 0 of them to train" in again.stdout
+    again = processes.run("tfrecog.study", f"--flagfile={workdir}/study.flags", "--dry_run")
+    assert "2 runs, 0 of them to train" in again
     assert (workdir / "calm/seed-0/train.log").read_bytes() == log

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.processes import Process
 from tests.runs import assert_same, weights
 from tfrecog import train
 from tfrecog.cli import signals, validate
@@ -24,7 +23,6 @@ from tfrecog.runtime import distribution
 from tfrecog.tasks.classification import Classification
 from tfrecog.training.step import State, TrainStep
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DIGITS = DatasetInfo(tuple(Category(str(digit), digit + 1) for digit in range(10)), {})
 SIDE = 12
 
@@ -80,17 +78,14 @@ def whole(tmp_path_factory):
 
 def test_replicas_and_parts_make_the_same_steps_and_print_the_same_loss(whole, tmp_path, capsys):
     # Four replicas have a process of their own: their sums would meet those of two.
-    program = "import sys; from tests import test_train_parts as t; t.main(sys.argv[1])"
-    command = [sys.executable, "-c", program, str(tmp_path / "four")]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    four = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    four = Process("tests.test_train_parts", tmp_path / "four")
     ways = {"whole": {}, "two": {"replicas": 2}, "parts": {"accumulate_steps": 4}}
     printed = {}
     for name, options in ways.items():
         run(classifier(tmp_path / name, **options), pictures())
         printed[name] = losses_of(capsys.readouterr().out)
-    out, errors = four.communicate(timeout=200)
-    assert "16 on each of 4 replicas" in out, errors
+    _, out = four.finish()
+    assert "16 on each of 4 replicas" in out
     printed["four"] = losses_of(out)
     assert len(printed["whole"]) == 5
     for name, losses in printed.items():
@@ -261,3 +256,7 @@ def test_a_signal_in_a_call_of_several_steps_waits_for_its_end(singly, tmp_path)
     assert checkpoints.steps(tmp_path) == [8]
     train.run(tiny.Task(), experiment, tiny.data())
     assert_same(weights(tmp_path), weights(singly))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

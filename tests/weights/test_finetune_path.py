@@ -4,10 +4,6 @@ The weights are seeded, in the names of torchvision's file; the images are synth
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,18 +12,10 @@ import tensorflow as tf
 
 from pipelines import scenes
 from tests import sides
+from tests.processes import run
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 SMALL = ("--data.eval_short_side=96", "--data.long_side=128", "--data.eval_batch_size=2")
-
-
-def run(*command):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", *map(str, command)]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
