@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.folders import REFERENCE
 from tfrecog.data.classes import coco
 from tfrecog.inference import detection
 from tfrecog.models.detector.rcnn import Detector
@@ -22,8 +23,6 @@ from tfrecog.ops import boxes, nms
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import torchvision
 from tfrecog.weights.torchvision_detectors import EXPERIMENTS
-
-REFERENCE = Path(__file__).resolve().parent / "reference"
 
 # What is promised, in pixels, logits and probabilities.
 TOLERANCES = {

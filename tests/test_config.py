@@ -2,11 +2,11 @@
 
 import math
 import re
-from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import pytest
 
+from tests.folders import REPOSITORY
 from tfrecog import tasks
 from tfrecog.cli import flags, validate
 from tfrecog.cli.facts import Ascending, Length, Range, When
@@ -14,7 +14,6 @@ from tfrecog.config import Experiment
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.training import schedules
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 # Those of studies have flags beside: tests/test_study.py.
 FLAGFILES = sorted(path for path in (REPOSITORY / "configs").rglob("*.flags") if path.parent.name != "study")
 

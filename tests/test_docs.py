@@ -6,15 +6,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.weights.importer import Import
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     page.relative_to(REPOSITORY)
     for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.folders import REPOSITORY
+
 # The optimizations that it tells of at its start, and devices that are missing.
 CODE = """
 import sys, tfrecog

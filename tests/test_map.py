@@ -3,9 +3,9 @@
 import ast
 from pathlib import Path
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import help, launcher
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("tfrecog", "pipelines", "export")
 
 

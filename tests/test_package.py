@@ -5,13 +5,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import launcher
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 MOUNTED = ("pipelines", "export", "configs")
 
 

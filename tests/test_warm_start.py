@@ -2,13 +2,13 @@
 
 import contextlib
 import types
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.folders import REPOSITORY
 from tests.models.test_rcnn import task_of
 from tests.test_checkpoints import assert_same, network, numbers
 from tfrecog.cli import flags
@@ -21,7 +21,7 @@ from tfrecog.runs import checkpoints, warm_start
 from tfrecog.runs import folder as runs
 from tfrecog.weights import detectron2_models
 
-RECIPE = Path(__file__).resolve().parent.parent / "configs" / "finetune" / "mask_rcnn_r50_fpn.flags"
+RECIPE = REPOSITORY / "configs" / "finetune" / "mask_rcnn_r50_fpn.flags"
 # A variable of each part of a detector.
 PARTS = (
     "backbone/stem/kernel", "fpn/lateral2/kernel", "rpn/conv/kernel", "rpn/objectness/kernel", "rpn/deltas/kernel",

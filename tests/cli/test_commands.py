@@ -9,14 +9,13 @@ import signal
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import launcher
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 

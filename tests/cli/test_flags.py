@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import facts, flags
 from tfrecog.cli.renamed import RENAMED
 from tfrecog.config import Experiment
@@ -33,7 +33,7 @@ def test_a_flagfile_is_utf_8_in_every_locale(tmp_path):
     program = "import sys; from tests.cli.test_flags import read; assert ascii(read(sys.argv[1]).name) == sys.argv[2]"
     command = [sys.executable, "-c", program, f"--flagfile={tmp_path}/a.flags", ascii("Größe 象")]
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=True, timeout=60)
+    subprocess.run(command, env=environment, cwd=REPOSITORY, check=True, timeout=60)
 
 
 def test_a_flagfile_may_begin_with_a_byte_order_mark(tmp_path):

@@ -1,9 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.folders import REFERENCE
 from tfrecog.data import augment, image, randaugment
 
 WINDOW = (5, 3, 30, 41)  # of make_torchvision_augment.py
@@ -12,7 +11,7 @@ NAMES = {"color": "Color", "autocontrast": "AutoContrast"}
 
 @pytest.fixture(scope="module")
 def torchvision():
-    return dict(np.load(Path(__file__).parent.parent / "reference/torchvision_augment.npz"))
+    return dict(np.load(REFERENCE / "torchvision_augment.npz"))
 
 
 def seeds(count):

@@ -4,12 +4,11 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-REFERENCE = Path(__file__).resolve().parent.parent / "reference"
+from tests.folders import REFERENCE
 
 
 @pytest.fixture(scope="session", params=["stored", "live"])

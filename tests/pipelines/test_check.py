@@ -17,11 +17,10 @@ from pipelines.build.problems import Problem
 from pipelines.inspect import suspicious
 from pipelines.inspect.label_map_statistics import MapFacts
 from pipelines.inspect.statistics import Facts
+from tests.folders import REPOSITORY
 from tfrecog.data import index, info, records
 from tfrecog.drawing import annotations
 from tfrecog.ops import rle
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

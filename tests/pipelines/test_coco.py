@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from pycocotools.coco import COCO
 from pipelines import check, coco
 from pipelines.build.problems import Refused
 from pipelines.formats import coco_as_voc_labels, coco_json
+from tests.folders import REPOSITORY
 from tfrecog.data import index, info, records
 from tfrecog.data.classes import coco_person, voc
 from tfrecog.ops import rle
@@ -146,7 +146,7 @@ def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp
     images, annotations = posed(small_coco).write()
     command = [sys.executable, "-m", "pipelines.coco", f"--images={images}", f"--annotations={annotations}"]
     command += ["--split=train", f"--out={tmp_path / 'out'}", "--jobs=1"]
-    run = functools.partial(subprocess.run, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True)
+    run = functools.partial(subprocess.run, cwd=REPOSITORY, capture_output=True, text=True)
     assert "the sigma of each of the 3 keypoints is 0.05" in run(command).stdout
     assert "the sigma of" not in run([*command, "--keypoint_sigmas=0.02,0.05,0.02"]).stdout
     assert info.load(tmp_path / "out").keypoint_sigmas == (0.02, 0.05, 0.02)

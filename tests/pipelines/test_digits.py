@@ -3,7 +3,6 @@ import io
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ from PIL import Image
 from pipelines import digits
 from pipelines.build.problems import Refused
 from pipelines.formats import idx_npz
+from tests.folders import REPOSITORY
 from tfrecog.data import index, info
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (7, 5, 4), np.uint8)  # higher than wide
 LABELS = np.array([3, 1, 4, 1, 5, 9, 0], np.uint8)

@@ -13,9 +13,9 @@ from pipelines.build.problems import Refused
 from pipelines.classes import image_classes, label_lists, wordnet
 from pipelines.formats import class_folders, tar_files
 from pipelines.formats.tar_files import File
+from tests.folders import REPOSITORY
 from tfrecog.data import image, index, info
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TENCH, SPRINGER, CHURCH = "n01440764", "n02102040", "n03028079"
 RNG = np.random.default_rng(0)
 

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,10 @@ from pipelines import check, segmentation
 from pipelines.build.problems import Refused
 from pipelines.classes import pixel_classes, presets
 from pipelines.formats import coco_panoptic
+from tests.folders import REPOSITORY
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 5, 7
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ from PIL import Image
 from pipelines import segmentation
 from pipelines.build.problems import Refused
 from pipelines.classes import pixel_classes, presets
+from tests.folders import REPOSITORY
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 6, 9
 RNG = np.random.default_rng(0)
 NAMES = ("sky", "road", "car")

@@ -6,16 +6,15 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from pipelines import adopt, scenes
 from pipelines.build import shards, workers
 from pipelines.build.problems import Refused
+from tests.folders import REPOSITORY
 from tfrecog.data import index, info
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = scenes.Scenes(height=64, width=80, max_objects=2)
 
 

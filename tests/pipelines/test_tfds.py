@@ -1,7 +1,6 @@
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ import tensorflow_datasets as tfds
 from pipelines import tfds as pipeline
 from pipelines.build.problems import Refused
 from pipelines.formats import tfds_features
+from tests.folders import REPOSITORY
 from tfrecog.data import image, info, records
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
 DIGITS = RNG.integers(0, 256, (7, 6, 5, 1), np.uint8)
 MAPS = RNG.integers(0, 4, (3, 40, 60), np.uint8)

@@ -3,7 +3,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,10 @@ from PIL import Image
 from pipelines import voc
 from pipelines.build.problems import Refused
 from pipelines.formats import voc_folder, voc_object, voc_xml
+from tests.folders import REPOSITORY
 from tests.pipelines.small_voc import SmallVoc, an_object
 from tfrecog.data import info
 from tfrecog.data.classes.voc import CLASSES
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

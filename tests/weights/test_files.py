@@ -6,16 +6,16 @@ import resource
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.folders import REFERENCE
 from tfrecog.weights.formats import pickle_reader
 from tfrecog.weights.formats import read as files
 
-FOLDER = Path(__file__).resolve().parent.parent / "reference" / "weights"
+FOLDER = REFERENCE / "weights"
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import http.server
 import json
 import shlex
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.folders import REPOSITORY
 from tfrecog.cli import flags, validate
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
@@ -25,7 +25,6 @@ from tfrecog.weights.formats import download
 from tfrecog.weights.importer import Import
 from tfrecog.weights.published import Published
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SMALL = DetectorConfig(
     masks=True,
     backbone=BackboneConfig(name="resnet18", width=4),

@@ -7,7 +7,6 @@ torchvision, and the real photos are at hand.
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests import sides
+from tests.folders import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PHOTOS = ("000000229358.jpg", "000000183709.jpg")  # 423 x 640 and 640 x 480
 
 

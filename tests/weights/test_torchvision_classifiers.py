@@ -2,13 +2,13 @@ import importlib.util
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.folders import REFERENCE
 from tfrecog import tasks
 from tfrecog.cli import validate
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
@@ -19,7 +19,6 @@ from tfrecog.models.classifier import Classifier
 from tfrecog.runs import checkpoints, warm_start
 from tfrecog.weights import torchvision_classifiers
 
-REFERENCE = Path(__file__).resolve().parent.parent / "reference"
 NETWORKS = [name for name in torchvision_classifiers.EXPERIMENTS if not name.endswith("_v2")]
 
 

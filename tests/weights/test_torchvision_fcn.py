@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import sides
+from tests.folders import REPOSITORY
 from tfrecog import tasks
 from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
@@ -22,7 +22,6 @@ from tfrecog.runs import folder as runs
 from tfrecog.runs import trained
 from tfrecog.weights import tensors, torchvision_fcn, torchvision_models
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 REFERENCE = REPOSITORY / "tests" / "reference"
 PHOTO = "000000229358.jpg"  # 423 x 640
 
