@@ -7,7 +7,7 @@ A fact of a section holds for every setting in it; a setting's own range or leng
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +162,22 @@ class Resumable:
 @dataclass(frozen=True)
 class Exported:
     """What an exported model computes depends on it, and so export.verify compares it with the run's."""
+
+
+class BakedInto:
+    """Weights are trained for this value: with another, the same weights compute something else.
+
+    Args:
+        variables: how the paths of these weights begin.
+        slightly: they still work, a little less well.
+    """
+
+    def __init__(self, *variables: str, slightly: bool = False):
+        self.variables, self.slightly = variables, slightly
+
+    def concerns(self, paths: Iterable[str]) -> bool:
+        """Whether some of the variables with these paths depend on it."""
+        return any(path.startswith(self.variables) for path in paths)
 
 
 def inherited(own: tuple, of_section: tuple) -> tuple:

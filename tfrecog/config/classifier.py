@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from tfrecog.cli.facts import BelowOne, NonNegative, Positive, Unless, When
+from tfrecog.cli.facts import BakedInto, BelowOne, NonNegative, Positive, Unless, When
 from tfrecog.config.backbone import BackboneNorm
 
 Network = Literal[
@@ -40,6 +40,7 @@ class ClassifierConfig:
         float,
         "Added to the variance; MobileNetV3 has 1e-3.",
         NonNegative(),
+        BakedInto("", slightly=True),
         Unless(".name", *_WITHOUT_NORM),
     ] = 1e-5
     zero_gamma: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from tfrecog.cli.facts import (
     Ascending,
+    BakedInto,
     Exported,
     For,
     Fraction,
@@ -56,11 +57,13 @@ class DataConfig:
         Literal["bilinear", "pillow"],
         "How images are resized: bilinearly (torchvision's detectors), or bilinearly with antialiasing, as Pillow does "
         "(detectron2; classifiers).",
+        BakedInto("", slightly=True),
         Exported(),
     ] = "bilinear"
     size_rounding: Annotated[
         Literal["floor", "nearest"],
         "How a resized side is rounded to whole pixels: down (torchvision) or to the nearest (detectron2).",
+        BakedInto("", slightly=True),
         For("detection", "segmentation"),
         Exported(),
     ] = "floor"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from tfrecog.cli.facts import (
+    BakedInto,
     BelowOne,
     Fraction,
     Length,
@@ -17,6 +18,9 @@ from tfrecog.cli.facts import (
 )
 from tfrecog.config.backbone import KERAS_NETWORKS, SINGLE_MAP, BackboneConfig, Norm
 from tfrecog.config.classifier import SMALLEST_CROP
+
+_IN_RPN = BakedInto("rpn/objectness/", "rpn/deltas/")
+_IN_REGIONS = BakedInto("trunk/", "mask/", "keypoint/")
 
 SamplingRatio = Annotated[
     int,
@@ -48,16 +52,19 @@ class RpnConfig:
     """Region proposal network (Ren et al. 2015); conventions of torchvision."""
 
     anchor_sizes: Annotated[
-        tuple[int, ...], "Side of the square anchor of each level, finest level first.", Positive("pixels")
+        tuple[int, ...], "Side of the square anchor of each level, finest level first.", Positive("pixels"), _IN_RPN
     ] = (32, 64, 128, 256, 512)
-    anchor_ratios: Annotated[tuple[float, ...], "Height / width of the anchors at each position.", Positive()] = (
-        0.5, 1.0, 2.0,
-    )  # fmt: skip
-    every_size: Annotated[bool, "Every level of a pyramid has anchors of all sizes, instead of one size each."] = False
+    anchor_ratios: Annotated[
+        tuple[float, ...], "Height / width of the anchors at each position.", Positive(), _IN_RPN
+    ] = (0.5, 1.0, 2.0)
+    every_size: Annotated[
+        bool, "Every level of a pyramid has anchors of all sizes, instead of one size each.", _IN_RPN
+    ] = False
     anchor_rule: Annotated[
         Literal["torchvision", "detectron2"],
         "Anchors are rounded to whole pixels and their stride is image / map, rounded down (torchvision); or neither "
         "is rounded and strides are powers of two (detectron2).",
+        _IN_RPN,
     ] = "torchvision"
     convs: Annotated[int, "Number of 3x3 convolutions.", Positive("convolutions")] = 1
     channels: Annotated[
@@ -89,9 +96,9 @@ class BoxConfig:
     """Box branch (Girshick 2015; Lin et al. 2017, section 5.2)."""
 
     size: Annotated[
-        int, "Side of the pooled region.", Positive("cells"), Unless("detector.pool", "pyramid")
+        int, "Side of the pooled region.", Positive("cells"), Unless("detector.pool", "pyramid"), BakedInto("trunk/")
     ] = 7  # fmt: skip
-    sampling_ratio: SamplingRatio = 2
+    sampling_ratio: Annotated[SamplingRatio, BakedInto("trunk/")] = 2
     convs: Annotated[int, "3x3 convolutions before the fully connected layers.", NonNegative("convolutions")] = 0
     channels: Annotated[int, "Channels of those convolutions.", Positive("channels")] = 256
     norm: Annotated[Norm, "Normalisation after each of those convolutions."] = "none"
@@ -118,6 +125,7 @@ class BoxConfig:
         "R-CNN: border of the warped region, on each side, that shows what is around the roi; 16 of 227 in the paper.",
         NonNegative("pixels"),
         When("detector.pool", "warp"),
+        BakedInto("trunk/"),
     ] = 0
     scores: Annotated[
         Literal["softmax", "svm"],
@@ -135,7 +143,7 @@ class BoxConfig:
         Fraction(),
     ] = 0.0
     delta_scale: Annotated[
-        tuple[float, ...], "Factors of the box deltas dy, dx, dh, dw.", Positive(), Length(4)
+        tuple[float, ...], "Factors of the box deltas dy, dx, dh, dw.", Positive(), Length(4), BakedInto("box/deltas/")
     ] = (10.0, 10.0, 5.0, 5.0)  # fmt: skip
     smooth_l1_beta: Annotated[
         float, "Smooth L1 loss of the boxes: quadratic below this difference, linear above. 0: L1.", NonNegative()
@@ -153,8 +161,10 @@ class BoxConfig:
 class MaskConfig:
     """Mask branch (He et al. 2017, section 3)."""
 
-    size: Annotated[int, "Side of the pooled region; masks have twice this side.", Positive("cells")] = 14
-    sampling_ratio: SamplingRatio = 2
+    size: Annotated[
+        int, "Side of the pooled region; masks have twice this side.", Positive("cells"), BakedInto("mask/")
+    ] = 14
+    sampling_ratio: Annotated[SamplingRatio, BakedInto("mask/")] = 2
     channels: Annotated[int, "Channels of the convolutions.", Positive("channels")] = 256
     convs: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions")] = 4
     norm: Annotated[Norm, "Normalisation after each of them."] = "none"
@@ -164,13 +174,19 @@ class MaskConfig:
 class KeypointConfig:
     """Keypoint branch (He et al. 2017, section 5)."""
 
-    size: Annotated[int, "Side of the pooled region; heat maps have four times this side.", Positive("cells")] = 14
-    sampling_ratio: SamplingRatio = 2
+    size: Annotated[
+        int,
+        "Side of the pooled region; heat maps have four times this side.",
+        Positive("cells"),
+        BakedInto("keypoint/"),
+    ] = 14
+    sampling_ratio: Annotated[SamplingRatio, BakedInto("keypoint/")] = 2
     margin: Annotated[
         float,
         "Margin around a roi that the branch sees too, on each side, as a fraction of the roi's side; 0 in the paper. "
         "For keypoints on an object's outline, which a slightly small roi cuts off.",
         NonNegative(),
+        BakedInto("keypoint/"),
     ] = 0.0
     channels: Annotated[int, "Channels of the convolutions.", Positive("channels")] = 512
     convs: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions")] = 8
@@ -193,6 +209,7 @@ class KeypointConfig:
         bool,
         "The branch predicts pixel indices (torchvision's weights) instead of pixel centres, which are half a pixel of "
         "the original image farther.",
+        BakedInto("keypoint/deconv/"),
     ] = False
 
 
@@ -215,6 +232,7 @@ class OutputConfig:
         "How a mask is resized to its box: the box rounded to whole pixels (torchvision), or sampled at pixel centres "
         "(detectron2).",
         When("detector.masks", True, refused=False),
+        BakedInto("mask/", slightly=True),
     ] = "torchvision"
 
 
@@ -238,6 +256,7 @@ class DetectorConfig:
         int,
         "Level of the single map: 4 (stride 16, conv5 of VGG) or 5 (stride 32, of ResNets).",
         Range(4, 5),
+        BakedInto("trunk/"),
         When(".neck", "single"),
         Unless(".pool", "warp"),
     ] = 4
@@ -245,16 +264,19 @@ class DetectorConfig:
         Literal["roi_align", "roi_pool", "pyramid", "warp"],
         "How the features of a roi are pooled, for boxes and masks. pyramid: spatial pyramid pooling (SPP-net). warp: "
         "R-CNN, in which the image itself is cropped and resized to box.size, and the whole network is the trunk.",
+        _IN_REGIONS,
     ] = "roi_align"
     pyramid: Annotated[
         tuple[int, ...],
         "Spatial pyramid pooling: bins along each side, of each level (He et al. 2014).",
         Positive("bins"),
+        BakedInto("trunk/"),
         When(".pool", "pyramid"),
     ] = (1, 2, 3, 6)
     aligned: Annotated[
         bool,
         "RoIAlign: shift rois by half a cell (`aligned` in detectron2); torchvision's weights need it off.",
+        _IN_REGIONS,
         When(".pool", "roi_align"),
     ] = False
     backbone: BackboneConfig = field(default_factory=BackboneConfig)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from tfrecog.cli.facts import BelowOne, Length, NonNegative, Positive, Resumable, Unless, When
+from tfrecog.cli.facts import BakedInto, BelowOne, Length, NonNegative, Positive, Resumable, Unless, When
 from tfrecog.config.backbone import KERAS_NETWORKS, BackboneConfig
 
 _SKIPS = ("fcn16s", "fcn8s")  # networks that add the scores of earlier features
@@ -54,6 +54,7 @@ class SegmenterConfig:
         Positive(),
         Length(2),
         When(".name", *_SKIPS),
+        BakedInto("head/score_pool"),
     ] = (0.01, 0.0001)
     dropout: Annotated[
         float,

@@ -2,41 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import keras
 
-from tfrecog.cli import flags
+from tfrecog.cli import flags, validate
+from tfrecog.cli.facts import BakedInto
 from tfrecog.config import SINGLE_MAP, Experiment
 from tfrecog.runs import checkpoint_reader, checkpoints, folder
 from tfrecog.runs.checkpoint_reader import CheckpointError
-
-# Flags that change what the same weights compute, by the variables (how their paths begin) that depend on them.
-_BACKBONE = ("backbone/", "trunk/res5/")
-_POOLED = ("detector.aligned", "detector.pool")
-_RULES = (
-    (_BACKBONE, ("detector.backbone.norm_epsilon", "detector.backbone.stride_in_1x1")),
-    (
-        ("rpn/objectness/", "rpn/deltas/"),
-        tuple(f"detector.rpn.{field}" for field in ("anchor_sizes", "anchor_ratios", "every_size", "anchor_rule")),
-    ),
-    (("trunk/",), (*_POOLED, *(f"detector.{field}" for field in ("level", "pyramid")))),
-    (("trunk/",), tuple(f"detector.box.{field}" for field in ("size", "sampling_ratio", "context"))),
-    (("box/deltas/",), ("detector.box.delta_scale",)),
-    (("mask/",), (*_POOLED, "detector.mask.size", "detector.mask.sampling_ratio")),
-    (
-        ("keypoint/",),
-        (*_POOLED, *(f"detector.keypoint.{field}" for field in ("size", "sampling_ratio", "margin"))),
-    ),
-    (("keypoint/deconv/",), ("detector.keypoint.pixel_index",)),
-)
-_SEGMENTER_RULES = (
-    (_BACKBONE, ("segmenter.backbone.norm_epsilon", "segmenter.backbone.stride_in_1x1")),
-    (("head/score_pool",), ("segmenter.skip_scales",)),
-)
-# Those that weights depend on a little.
-_HABITS = ((_BACKBONE, ("data.resize", "data.size_rounding")), (("mask/",), ("detector.output.paste",)))
 
 
 def load_weights(
@@ -169,16 +144,15 @@ def _compare_rules(source, path, experiment, paths):
         return (
             f"warning: {run / folder.FLAGFILE} is not of this version, and not compared with the flags here: {error}\n"
         )
-    rules, habits = _touched(_RULES, paths), _touched(_HABITS, paths)
-    if before.task == experiment.task == "classification":
-        rules, habits = set(), {"classifier.norm_epsilon", "data.resize"}
-    elif before.task == experiment.task == "segmentation":
-        rules, habits = _touched(_SEGMENTER_RULES, paths), {"data.resize"}
-    elif before.task != experiment.task:
+    if before.task == experiment.task:
+        facts = {leaf.path: fact for leaf in flags.leaves(experiment) if (fact := leaf.fact(BakedInto))}
+        concerned = {flag for flag, fact in facts.items() if fact.concerns(paths)}
+        rules = {flag for flag in concerned if not facts[flag].slightly}
+        habits, differences = concerned - rules, validate.differences(before, experiment)
+    else:
         # They share the backbone alone, and epsilon does not stay what it was in all recipes.
         rules, habits = {"detector.backbone.stride_in_1x1"}, {"detector.backbone.norm_epsilon"}
-        before, experiment = _with_network(before), _with_network(experiment)
-    differences = flags.differences(before, experiment)
+        differences = flags.differences(_with_network(before), _with_network(experiment))
     broken = {flag: values for flag, values in differences.items() if flag in rules}
     if broken and (run / folder.IMPORTED).is_file() and Path(source).resolve() == run.resolve():
         raise CheckpointError(
@@ -204,8 +178,3 @@ def _with_network(experiment):
             experiment.detector.backbone, norm_epsilon=experiment.classifier.norm_epsilon, stride_in_1x1=False
         )
     return dataclasses.replace(experiment, detector=dataclasses.replace(experiment.detector, backbone=network))
-
-
-def _touched(rules: Iterable, paths: list[str]) -> set[str]:
-    """Flags of the rules of which some variable is among `paths`."""
-    return {flag for begin, names in rules if any(path.startswith(begin) for path in paths) for flag in names}
