@@ -9,6 +9,7 @@ import pytest
 from tests.folders import REPOSITORY
 from tfrecog import tasks
 from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Ascending, Length, Range, When
 from tfrecog.config import Experiment
 from tfrecog.data.info import Category, DatasetInfo
@@ -103,6 +104,59 @@ def test_as_many_stages_can_be_frozen_as_the_network_has(name, most):
     validate.check(flags.replace(base, {"detector.backbone.frozen_stages": most}))
     with pytest.raises(ValueError, match=rf"--detector\.backbone\.frozen_stages={most + 1}: .* {most}, "):
         validate.check(flags.replace(base, {"detector.backbone.frozen_stages": most + 1}))
+
+
+# Settings of which the last does not go with the others, which do; and the flag that is named, where it is another.
+CONFLICTS = """
+    --detector.neck=c4 --detector.backbone.name=mobilenet_v3_large   detector.neck
+    --detector.neck=c4 --detector.backbone.name=keras_resnet50   detector.neck
+    --detector.neck=single --detector.backbone.name=mobilenet_v3_large
+    --detector.neck=single --detector.backbone.name=vgg16 --detector.level=5
+    --detector.backbone.name=vgg16
+    --detector.backbone.name=mobilenet_v3_large --detector.rpn.anchor_sizes=32
+    --detector.backbone.name=keras_resnet50 --detector.backbone.norm=group
+    --detector.neck=single --detector.backbone.name=vgg16 --detector.backbone.frozen_stages=6
+    --detector.pool=warp
+    --detector.proposals=record --detector.box.size=64 --detector.pool=warp --detector.masks=true
+    --detector.proposals=record --detector.box.size=64 --detector.pool=warp --detector.box.convs=2
+    --detector.proposals=record --detector.box.size=64 --detector.pool=warp --detector.box.size=7
+    --detector.proposals=record --detector.box.size=64 --detector.pool=warp --detector.box.context=32
+    --detector.neck=single --detector.pool=pyramid --detector.keypoints=true
+    --detector.pool=pyramid --detector.neck=c4   detector.pool
+    --detector.box.svd=8
+    --detector.box.negative_iou=0.5
+    --detector.rpn.negative_iou=0.8
+    --task=segmentation --segmenter.backbone.name=keras_vgg16
+    --task=segmentation --segmenter.backbone.name=resnet18   segmenter.padding
+    --task=segmentation --segmenter.name=fcn_dilated   segmenter.backbone.name
+    --task=segmentation --segmenter.fc_size=6
+    --task=segmentation --segmenter.padding=80
+    --task=segmentation --segmenter.class_weights=1,2 --segmenter.class_balance=0.5
+    --task=classification --classifier.name=lenet5 --classifier.crop=11
+    --task=classification --classifier.crop=801
+    --task=classification --augment.crop=scale --data.short_side=200,480
+    --task=classification --augment.shift=224
+    --task=classification --classifier.norm=sync_batch --train.jit_compile=true
+    --data.short_side=0
+    --data.eval_short_side=0
+    --train.accumulate_steps=3
+    --train.jit_compile=true
+"""
+
+
+@pytest.mark.parametrize("line", CONFLICTS.split("\n")[1:-1])
+def test_settings_that_do_not_go_together_are_refused(line):
+    *before, last = [word for word in line.split() if word.startswith("--")]
+    named = line.split()[-1].removeprefix("--").partition("=")[0]
+    validate.check(flags.change(Experiment(), before))
+    with pytest.raises(UserError, match=rf"--{re.escape(named)}="):
+        validate.check(flags.change(Experiment(), [*before, last]))
+
+
+@pytest.mark.parametrize("choice", ["--schedule.warmup=none", "--schedule.warmup=constant", "--schedule.decay=cosine"])
+def test_schedules_are_compared_by_one_flag(choice):
+    recipe = ["--schedule.warmup_epochs=5", "--schedule.drop_epochs=30,60", "--schedule.warmup_from=base"]
+    validate.check(flags.change(Experiment(), [*recipe, choice]))
 
 
 @pytest.mark.parametrize(

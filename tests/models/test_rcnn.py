@@ -103,18 +103,6 @@ def test_detections_are_padded_sorted_and_inside_the_image(neck):
         assert not found[name][empty].any()
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"neck": "c4"}, "neck=c4 needs the res5 of a ResNet"),
-        ({"rpn": RpnConfig(anchor_sizes=(32,))}, "1 sizes for the 2 levels"),
-    ],
-)
-def test_a_network_that_does_not_fit_the_neck_is_refused(change, said):
-    with pytest.raises(ValueError, match=said):
-        rcnn.Detector(dataclasses.replace(MOBILE, **change), 3)
-
-
 def test_an_image_without_instances_has_finite_losses_and_gradients():
     task = task_of(SMALL)
     model = task.build()

@@ -36,11 +36,6 @@ def test_the_rule_decides_on_strides_and_whole_pixels(rule, step, side):
     np.testing.assert_allclose(top[0, 2] - top[0, 0], side, rtol=1e-6)
 
 
-def test_other_numbers_of_sizes_and_levels_are_refused():
-    with pytest.raises(ValueError, match="names 2 sizes for the 3 levels"):
-        rpn.level_anchors(maps(p2=(4, 4), p3=(2, 2), p4=(1, 1)), (16, 16), RpnConfig(anchor_sizes=(8, 16)), {})
-
-
 def test_proposals_of_little_objectness_are_dropped():
     # Sigmoid is 0.5 at 0 and 0.047 at -3; what has exactly the least score stays.
     anchors = [tf.constant([[0.0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]])]

@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig
 from tfrecog.models.backbones import keras_backbone, mobilenet_v3, resnet
 from tfrecog.models.backbones.alexnet import AlexNet
@@ -27,9 +26,7 @@ def build(config: BackboneConfig, last: int = 5, dilated: bool = False) -> keras
         return Vgg16(pooled=True, frozen_stages=config.frozen_stages)
     if config.name == "mobilenet_v3_large":
         return mobilenet_v3.MobileNetV3(config)
-    if config.name in keras_backbone.NETWORKS:
-        return keras_backbone.KerasBackbone(config, last)
-    raise UserError(f"{config.name!r} is not a network that this version can build")
+    return keras_backbone.KerasBackbone(config, last)
 
 
 def single(config: BackboneConfig, level: int) -> keras.layers.Layer:
@@ -37,14 +34,7 @@ def single(config: BackboneConfig, level: int) -> keras.layers.Layer:
 
     Of the networks that end with a pooling it is conv5 (stride 16; Girshick 2015).
     """
-    made = _with_conv5(config, centred=True) or build(config, last=level)
-    # The last it makes: layers behind it would learn nothing.
-    if made.strides.get(level) != 2**level or level != max(made.strides):
-        raise UserError(
-            f"--detector.neck=single --detector.level={level}: {config.name} does not end with such a map; choose "
-            "another level (4 or 5) or --detector.backbone.name"
-        )
-    return made
+    return _with_conv5(config, centred=True) or build(config, last=level)
 
 
 def of_crops(config: BackboneConfig) -> keras.layers.Layer:

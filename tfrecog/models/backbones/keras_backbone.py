@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig
 from tfrecog.models.backbones.resnet import PIXEL_MEAN, PIXEL_STD
 
@@ -88,8 +87,6 @@ class KerasBackbone(keras.layers.Layer):
 
     def __init__(self, config: BackboneConfig, last: int = 5, name: str = "backbone"):
         super().__init__(name=name)
-        if config.norm == "group":
-            raise UserError(f"--detector.backbone.norm=group: {config.name} has batch norm, and no group norm")
         network = NETWORKS[config.name]
         self.config, self.pixels = config, network.pixels
         with keras.name_scope(name):  # Names of Keras' are short; so that no other layer of a detector has them.

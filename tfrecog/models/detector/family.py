@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import keras
 
-from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig
 from tfrecog.models.backbones import build as backbone
 from tfrecog.models.backbones import resnet
@@ -25,7 +24,7 @@ class Parts(NamedTuple):
 
 
 def build(config: DetectorConfig) -> Parts:
-    """The parts that `config.pool` and `config.neck` name; a ValueError says which do not go together."""
+    """The parts that `config.pool` and `config.neck` name."""
     if config.pool == "warp":
         return Parts(backbone.of_crops(config.backbone), None, DenseTrunk(config.box), {}, (), 0, 0)
     return {"fpn": _fpn, "c4": _c4, "single": _single}[config.neck](config)
@@ -36,12 +35,6 @@ def _fpn(config):
     sizes, every = len(config.rpn.anchor_sizes), config.rpn.every_size
     network = backbone.build(config.backbone, last=5 if every else 1 + min(4, sizes))
     extra = 1 if every else sizes - len(network.strides)
-    if extra < 0:
-        raise UserError(
-            f"--detector.rpn.anchor_sizes names {sizes} sizes for the {len(network.strides)} levels of "
-            f"{config.backbone.name}; give one each, and one more for the level above, or set "
-            "--detector.rpn.every_size"
-        )
     neck = Fpn(config.fpn, dict(network.strides), extra)
     # Equation 1 knows one level of each stride; MobileNetV3's second map of stride 32 is for the RPN alone.
     pooled = tuple(level for level, stride in network.strides.items() if stride == 2**level)
@@ -51,11 +44,6 @@ def _fpn(config):
 
 def _c4(config):
     """The map of stride 16 of a ResNet, with its last stage as the trunk (He et al. 2016)."""
-    if config.backbone.name not in resnet.BLOCKS:
-        raise UserError(
-            f"--detector.neck=c4 needs the res5 of a ResNet as its trunk, which {config.backbone.name} does "
-            "not have; choose --detector.neck=fpn or another --detector.backbone.name"
-        )
     network = backbone.build(config.backbone, last=4)
     trunk = Res5(resnet.stage(config.backbone, 5))
     return Parts(network, None, trunk, {4: 16}, (4,), network.channels[4], _anchors_of_all_sizes(config))

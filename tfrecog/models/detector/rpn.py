@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from tfrecog.cli.errors import UserError
 from tfrecog.config import ProposalConfig, RpnConfig
 from tfrecog.models.layers import Conv
 from tfrecog.ops import anchors, boxes, nms
@@ -48,10 +47,6 @@ def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, 
     # One size a level on a pyramid, all sizes on a single map (C4).
     together = config.every_size or len(levels) == 1
     sizes = [config.anchor_sizes] * len(levels) if together else config.anchor_sizes
-    if len(sizes) != len(levels):
-        raise UserError(
-            f"--detector.rpn.anchor_sizes names {len(sizes)} sizes for the {len(levels)} levels {levels}; give one each"
-        )
     result = []
     for level, level_sizes in zip(levels, sizes, strict=True):
         height, width = features[level].shape[1:3]
