@@ -14,14 +14,13 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tests import tiny
 from tests.processes import Process, run
 from tests.runs import assert_same, weights
-from tfrecog import train
 from tfrecog.cli import flags, signals
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data import read
 from tfrecog.data.info import Category, DatasetInfo, Split
 from tfrecog.runs import checkpoints, folder
 from tfrecog.runtime import distribution
-from tfrecog.training import schedules, startup_report
+from tfrecog.training import loop, schedules, startup_report
 
 INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
 
@@ -30,7 +29,7 @@ INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
 def straight(tmp_path_factory):
     """Workdir of a run that nothing has disturbed."""
     workdir = tmp_path_factory.mktemp("straight")
-    train.run(tiny.Task(), tiny.experiment(workdir), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(workdir), tiny.data())
     return workdir
 
 
@@ -56,7 +55,7 @@ def test_the_weights_are_those_of_the_recipe(straight):
 
 
 def test_two_replicas_train_as_one(straight, tmp_path):
-    train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
     assert_same(weights(tmp_path), weights(straight), rtol=1e-5, atol=1e-6)
 
 
@@ -64,10 +63,10 @@ def test_two_replicas_train_as_one(straight, tmp_path):
 def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_path, signal_number, capsys):
     data = tiny.data(before=lambda step: step == 4 and os.kill(os.getpid(), signal_number))
     with pytest.raises(signals.Stopped) as stopped:
-        train.run(tiny.Task(), tiny.experiment(tmp_path), data)
+        loop.run(tiny.Task(), tiny.experiment(tmp_path), data)
     assert stopped.value.status == 128 + signal_number
     assert checkpoints.steps(tmp_path)[-1] == 5  # The step that was begun is finished: of index 4, the fifth.
-    train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
     assert "continuing from the checkpoint of step 5 of 12" in capsys.readouterr().out
     assert_same(weights(tmp_path), weights(straight))
 
@@ -85,9 +84,9 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(straight, tmp_pa
 
 def test_a_longer_training_continues_a_finished_one(straight, tmp_path):
     short = tiny.experiment(tmp_path)
-    train.run(tiny.Task(), replace(short, schedule=replace(short.schedule, epochs=1.5)), tiny.data())
+    loop.run(tiny.Task(), replace(short, schedule=replace(short.schedule, epochs=1.5)), tiny.data())
     assert checkpoints.steps(tmp_path)[-1] == 6
-    train.run(tiny.Task(), short, tiny.data())
+    loop.run(tiny.Task(), short, tiny.data())
     assert_same(weights(tmp_path), weights(straight))
 
 
@@ -95,8 +94,8 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path)
     def spoil(step, batch):
         return {**batch, "y": batch["y"] * np.float32("nan")} if step == 7 else batch
 
-    with pytest.raises(train.NonFiniteLoss) as error:
-        train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data(change=spoil))
+    with pytest.raises(loop.NonFiniteLoss) as error:
+        loop.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data(change=spoil))
     message = str(error.value)
     assert "step 8: loss is nan, square is nan, mean is nan" in message
     assert "7000, 7001" in message  # ids of the images of that batch
@@ -108,7 +107,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path)
 def test_a_batch_that_does_not_divide_is_an_error_that_names_the_flag(tmp_path):
     base = tiny.experiment(tmp_path, replicas=2)
     with pytest.raises(ValueError, match=r"--data\.batch_size=7 does not divide into 2 equal replicas.* 6 and 8"):
-        train.run(tiny.Task(), replace(base, data=replace(base.data, batch_size=7)), tiny.data())
+        loop.run(tiny.Task(), replace(base, data=replace(base.data, batch_size=7)), tiny.data())
 
 
 def test_evaluation_comes_every_so_many_epochs_and_at_the_end_and_keeps_the_best(tmp_path):
@@ -120,7 +119,7 @@ def test_evaluation_comes_every_so_many_epochs_and_at_the_end_and_keeps_the_best
         return {"box_AP": seen[step]}
 
     experiment = tiny.experiment(tmp_path, evaluate_epochs=1.25, checkpoint_epochs=0.5, keep_checkpoints=1)
-    metrics = train.run(tiny.Task(), experiment, tiny.data(), evaluate)
+    metrics = loop.run(tiny.Task(), experiment, tiny.data(), evaluate)
     assert seen == {5: 0.1, 10: 0.4, 12: 0.3}
     assert metrics == {"box_AP": 0.3}
     assert checkpoints.steps(tmp_path) == [10, 12]
@@ -132,19 +131,19 @@ def test_a_finished_run_trains_no_further(straight, tmp_path):
     def fail(step):
         raise AssertionError(f"step {step} was asked for")
 
-    train.run(tiny.Task(), tiny.experiment(straight), tiny.data(before=fail))
+    loop.run(tiny.Task(), tiny.experiment(straight), tiny.data(before=fail))
     assert_same(weights(straight), before)
 
 
 @pytest.mark.parametrize("epochs", [0.25, 0.4, 1.0, 2.5])
 def test_each_multiple_of_the_interval_is_due_once(epochs):
-    due = [step for step in range(1, 101) if train._due(step, epochs, 10)]
+    due = [step for step in range(1, 101) if loop._due(step, epochs, 10)]
     assert due == [s for s in (schedules.steps(m * epochs, 10) for m in range(1, 41)) if s <= 100]
 
 
 def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
     # By hand: 3·5 + 5 + 5·1 + 1 = 26 weights; the rate for 8 images as chosen for 8; warmup half of 4 steps.
-    train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
     out = capsys.readouterr().out
     assert "tiny: 26 parameters learn, 0 are fixed" in out
     assert "8 images: 4 on each of 2 replicas (CPU)" in out
@@ -298,7 +297,7 @@ def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(
             raise read.InputError("shard-00000, record 3: broken")
 
     with pytest.raises(read.InputError, match="record 3"):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data(before=fail))
+        loop.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data(before=fail))
     assert checkpoints.steps(tmp_path)[-1] == 7
 
 
@@ -329,7 +328,7 @@ def test_a_signal_between_the_save_and_the_stop_waits_for_the_next_step(tmp_path
 
     monkeypatch.setattr(signals, "Interruption", Late)
     with pytest.raises(signals.Stopped):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data())
+        loop.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data())
     assert checkpoints.steps(tmp_path) == [2]
 
 
@@ -343,7 +342,7 @@ def test_an_evaluation_that_a_stop_has_prevented_is_made_up_for(tmp_path):
         return {"box_AP": 0.1}
 
     def go(**hooks):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=1.0), tiny.data(**hooks), evaluate)
+        loop.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=1.0), tiny.data(**hooks), evaluate)
 
     with pytest.raises(signals.Stopped):  # in the step before the evaluation, of index 3
         go(before=lambda step: step == 3 and os.kill(os.getpid(), signal.SIGTERM))
@@ -365,7 +364,7 @@ def test_a_finished_run_is_evaluated_once_however_often_it_is_repeated(tmp_path,
     def go(epochs, metrics="auto"):
         base = tiny.experiment(tmp_path, evaluate_epochs=2.0)
         experiment = replace(base, schedule=replace(base.schedule, epochs=epochs), metrics=metrics)
-        return train.run(tiny.Task(), experiment, tiny.data(), evaluate)
+        return loop.run(tiny.Task(), experiment, tiny.data(), evaluate)
 
     assert go(2.0) == go(2.0) == {"box_AP": 0.1}
     assert "evaluated before: python -m tfrecog.evaluate does it again" in capsys.readouterr().out
@@ -380,8 +379,8 @@ def test_a_finished_run_that_was_not_evaluated_makes_up_for_it(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), stopped)
-    metrics = train.run(
+        loop.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), stopped)
+    metrics = loop.run(
         tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), lambda *_: {"box_AP": 0.5}
     )
     assert metrics == {"box_AP": 0.5}
@@ -393,10 +392,10 @@ def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path):
             raise ZeroDivisionError  # Steps 7, which was logged, and 8 come again: the last checkpoint is of step 6.
 
     with pytest.raises(ZeroDivisionError):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data(before=fail))
+        loop.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data(before=fail))
     for events in tmp_path.glob("events.out.tfevents.*"):
         # TensorBoard reads files in the order of their names, which begin with the second: these are of an earlier one.
         events.rename(events.with_name(f"events.out.tfevents.1.{events.name.split('.', 4)[-1]}"))
-    train.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data())
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
     assert [event.step for event in events.Tensors("training/loss")] == list(range(1, 13))

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.test_train_precision import dying
-from tfrecog import train
 from tfrecog.cli import out_of_memory
 from tfrecog.config import Experiment
 from tfrecog.inference import predictor
 from tfrecog.runtime import distribution
+from tfrecog.training import loop
 
 FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[16,256,200,336]\nmore")
 
@@ -47,9 +47,9 @@ def test_a_training_that_runs_out_of_memory_says_so(tmp_path, monkeypatch):
     def full(self, batches, first):
         raise FULL
 
-    monkeypatch.setattr(train.TrainStep, "__call__", full)
+    monkeypatch.setattr(loop.TrainStep, "__call__", full)
     with pytest.raises(out_of_memory.OutOfMemory, match="8 images on one replica: 8 at a time"):
-        train.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
+        loop.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
 
 
 def test_an_evaluation_that_runs_out_of_memory_says_so():
@@ -65,7 +65,7 @@ def test_an_evaluation_that_runs_out_of_memory_says_so():
 
 
 def test_a_profile_is_there_after_its_last_step(tmp_path, capsys):
-    train.run(tiny.Task(), tiny.experiment(tmp_path, profile_steps=(3, 5), steps_per_execution=4), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(tmp_path, profile_steps=(3, 5), steps_per_execution=4), tiny.data())
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     assert f"the profile of the steps 3 to 5 is in {tmp_path}/plugins/profile" in capsys.readouterr().out
 
@@ -74,7 +74,7 @@ def test_a_run_that_ends_within_its_profile_leaves_what_there_is(tmp_path):
     data = tiny.data()
     with pytest.raises(ZeroDivisionError):
         experiment = tiny.experiment(tmp_path, profile_steps=(3, 9))
-        train.run(tiny.Task(), experiment, replace(data, batches=dying(data, 5)))
+        loop.run(tiny.Task(), experiment, replace(data, batches=dying(data, 5)))
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     tf.profiler.experimental.start(str(tmp_path / "next"))  # An error, were the first still running.
     tf.profiler.experimental.stop(save=False)

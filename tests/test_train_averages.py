@@ -10,8 +10,8 @@ import tensorflow as tf
 from tests import tiny
 from tests.runs import assert_same, weights
 from tests.test_train_precision import dying
-from tfrecog import train
 from tfrecog.runs import checkpoints, warm_start
+from tfrecog.training import loop
 from tfrecog.training.ema import Averages
 
 EMA = 0.6
@@ -45,13 +45,13 @@ def section(path, name):
 def averaged(tmp_path_factory):
     """Workdir of a run with averages, and a checkpoint of each second step."""
     workdir = tmp_path_factory.mktemp("averaged")
-    train.run(Normed(), experiment(workdir), tiny.data())
+    loop.run(Normed(), experiment(workdir), tiny.data())
     return workdir
 
 
 def test_the_average_follows_its_rule_over_all_numbers_of_the_model(tmp_path):
     # By hand from the weights after each step: a = d a + (1 - d) w, d = min(0.6, (1 + t) / (10 + t)), from the start.
-    train.run(Normed(), experiment(tmp_path, checkpoint_epochs=0.25), tiny.data())
+    loop.run(Normed(), experiment(tmp_path, checkpoint_epochs=0.25), tiny.data())
     average = {v.path: v.numpy() for v in Normed().build().variables}
     for t in range(12):
         path = tmp_path / "checkpoints" / f"step-{t + 1:08d}"
@@ -73,9 +73,9 @@ def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluate
         seen.append(step)
         return {"box_AP": 0.1}
 
-    train.run(Normed(), experiment(tmp_path, evaluate_epochs=1.0, replicas=2), tiny.data(), evaluate)
+    loop.run(Normed(), experiment(tmp_path, evaluate_epochs=1.0, replicas=2), tiny.data(), evaluate)
     assert seen == [4, 8, 12]
-    train.run(Normed(), experiment(tmp_path / "none", ema=0.0, replicas=2), tiny.data())
+    loop.run(Normed(), experiment(tmp_path / "none", ema=0.0, replicas=2), tiny.data())
     ours, theirs = (section(checkpoints.latest(path), "model") for path in (tmp_path, tmp_path / "none"))
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
@@ -88,11 +88,11 @@ def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_pa
         return replace(base, optim=replace(base.optim, name=rule, trust_coefficient=0.1, learning_rate=0.02))
 
     data = tiny.data()
-    train.run(Normed(), settings("straight"), data)
+    loop.run(Normed(), settings("straight"), data)
     with pytest.raises(ZeroDivisionError):
-        train.run(Normed(), settings("killed"), replace(data, batches=dying(data, 7)))
+        loop.run(Normed(), settings("killed"), replace(data, batches=dying(data, 7)))
     assert checkpoints.steps(tmp_path / "killed")[-1] == 6
-    train.run(Normed(), settings("killed"), data)
+    loop.run(Normed(), settings("killed"), data)
     straight = weights(tmp_path / "straight")
     assert_same(weights(tmp_path / "killed"), straight)
     # All that there is to go on from: 6 variables and their averages, and of the 4 that learn a memory or two.
@@ -121,7 +121,7 @@ def test_a_new_average_begins_with_the_weights_that_the_run_starts_from(averaged
     short = experiment(tmp_path, start_from=str(averaged))
     frozen = replace(short.optim, learning_rate=1e-30)  # So that the weights stay.
     short = replace(short, optim=frozen, schedule=replace(short.schedule, epochs=0.25))
-    train.run(Normed(), short, tiny.data())
+    loop.run(Normed(), short, tiny.data())
     start, now = section(checkpoints.latest(averaged), "averages"), section(checkpoints.latest(tmp_path), "averages")
     np.testing.assert_allclose(now["normed/out/kernel"], start["normed/out/kernel"], rtol=1e-6)
 

@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tfrecog import train
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.models.backbones.keras_backbone import KerasBackbone
 from tfrecog.runs import checkpoints
 from tfrecog.runs import folder as runs
+from tfrecog.training import loop
 
 INFO = DatasetInfo((Category("thing", 1),), splits={})
 
@@ -55,7 +55,7 @@ def experiment(workdir, weights, epochs=1.0, **options) -> Experiment:
 
 
 def run(config):
-    train.run(Task(config), config, tiny.data())
+    loop.run(Task(config), config, tiny.data())
 
 
 def saved(workdir):

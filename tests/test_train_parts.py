@@ -13,7 +13,6 @@ import tensorflow as tf
 from tests import tiny
 from tests.processes import Process
 from tests.runs import assert_same, weights
-from tfrecog import train
 from tfrecog.cli import signals, validate
 from tfrecog.config import ClassifierConfig, Experiment
 from tfrecog.data.batches import Data, in_calls
@@ -21,6 +20,7 @@ from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks.classification import Classification
+from tfrecog.training import loop
 from tfrecog.training.step import State, TrainStep
 
 DIGITS = DatasetInfo(tuple(Category(str(digit), digit + 1) for digit in range(10)), {})
@@ -60,7 +60,7 @@ def pictures(batch_size=64, steps=5, damaged=3):
 
 
 def run(experiment, data):
-    train.run(Classification(experiment, DIGITS), experiment, data)
+    loop.run(Classification(experiment, DIGITS), experiment, data)
     return weights(experiment.workdir)
 
 
@@ -145,7 +145,7 @@ class Counted(tiny.Task):
 def test_parts_have_the_counts_of_the_whole_batch_where_these_depend_on_the_network(tmp_path):
     ways = {"whole": {}, "parts": {"accumulate_steps": 4}, "both": {"accumulate_steps": 2, "replicas": 2}}
     for name, options in ways.items():
-        train.run(Counted(), tiny.experiment(tmp_path / name, **options), tiny.data())
+        loop.run(Counted(), tiny.experiment(tmp_path / name, **options), tiny.data())
         assert_same(weights(tmp_path / name), weights(tmp_path / "whole"), rtol=0, atol=1e-5)
 
 
@@ -161,7 +161,7 @@ def test_the_pass_that_counts_leaves_no_trace_in_the_statistics_of_batch_norm(tm
             return super().losses(lambda x: model(x, training=True), batch)
 
     short = tiny.experiment(tmp_path, accumulate_steps=2)
-    train.run(Normed(), replace(short, schedule=replace(short.schedule, epochs=0.25)), tiny.data())
+    loop.run(Normed(), replace(short, schedule=replace(short.schedule, epochs=0.25)), tiny.data())
     x = tiny.batch(0)["x"].numpy()
     (mean,) = (value for name, value in weights(tmp_path).items() if name.startswith("model") and "moving_mean" in name)
     np.testing.assert_allclose(mean, 0.25 * x[:4].mean(0) + 0.5 * x[4:].mean(0), rtol=1e-5)
@@ -195,23 +195,23 @@ def test_a_batch_that_does_not_divide_into_parts_is_an_error_that_names_the_flag
     with pytest.raises(
         ValueError, match=rf"--data\.batch_size=8 does not divide into --train\.accumulate_steps={parts} "
     ):
-        train.run(tiny.Task(), tiny.experiment(tmp_path, replicas=replicas, accumulate_steps=parts), tiny.data())
+        loop.run(tiny.Task(), tiny.experiment(tmp_path, replicas=replicas, accumulate_steps=parts), tiny.data())
 
 
 @pytest.fixture(scope="module")
 def singly(tmp_path_factory):
     """Workdir of a run that comes back to Python after every step."""
     workdir = tmp_path_factory.mktemp("singly")
-    train.run(tiny.Task(), tiny.experiment(workdir, log_steps=1), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(workdir, log_steps=1), tiny.data())
     return workdir
 
 
 @pytest.mark.parametrize("several", [3, 100])
 def test_several_steps_in_a_call_are_the_same_to_the_bit_and_in_print(singly, tmp_path, several, capsys):
-    train.run(tiny.Task(), tiny.experiment(tmp_path / "one", log_steps=1), tiny.data())
+    loop.run(tiny.Task(), tiny.experiment(tmp_path / "one", log_steps=1), tiny.data())
     want = losses_of(capsys.readouterr().out)
     experiment = tiny.experiment(tmp_path / "several", log_steps=1, steps_per_execution=several, checkpoint_epochs=1.0)
-    train.run(tiny.Task(), experiment, tiny.data())
+    loop.run(tiny.Task(), experiment, tiny.data())
     assert losses_of(capsys.readouterr().out) == want and len(want) == 12
     assert_same(weights(tmp_path / "several"), weights(singly))
     assert checkpoints.steps(tmp_path / "several") == [8, 12]  # A call ends where a checkpoint is due.
@@ -241,20 +241,20 @@ def test_a_loss_that_is_not_finite_ends_the_call_at_its_step(singly, tmp_path):
         return {**batch, "y": batch["y"] * np.float32("nan")} if step == 9 else batch
 
     experiment = tiny.experiment(tmp_path, steps_per_execution=100, checkpoint_epochs=2.0)  # Calls of 8 and 4 steps.
-    with pytest.raises(train.NonFiniteLoss, match=r"(?s)step 10: loss is nan.*9000, 9001.*step 8"):
-        train.run(tiny.Task(), experiment, tiny.data(change=spoil))
-    train.run(tiny.Task(), experiment, tiny.data())  # What was good in that call comes again.
+    with pytest.raises(loop.NonFiniteLoss, match=r"(?s)step 10: loss is nan.*9000, 9001.*step 8"):
+        loop.run(tiny.Task(), experiment, tiny.data(change=spoil))
+    loop.run(tiny.Task(), experiment, tiny.data())  # What was good in that call comes again.
     assert_same(weights(tmp_path), weights(singly))
 
 
 def test_a_signal_in_a_call_of_several_steps_waits_for_its_end(singly, tmp_path):
     experiment = tiny.experiment(tmp_path, steps_per_execution=4, checkpoint_epochs=0.0)
     with pytest.raises(signals.Stopped):
-        train.run(
+        loop.run(
             tiny.Task(), experiment, tiny.data(before=lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))
         )
     assert checkpoints.steps(tmp_path) == [8]
-    train.run(tiny.Task(), experiment, tiny.data())
+    loop.run(tiny.Task(), experiment, tiny.data())
     assert_same(weights(tmp_path), weights(singly))
 
 

@@ -10,14 +10,13 @@ import tensorflow as tf
 from tests import tiny
 from tests.runs import assert_same, weights
 from tests.test_train_parts import DIGITS, classifier, pictures, run
-from tfrecog import train
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, MaskConfig, RpnConfig, TrainConfig
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution, mixed_precision
 from tfrecog.tasks.classification import Classification
 from tfrecog.tasks.detection import Detection
-from tfrecog.training import step
+from tfrecog.training import loop, schedules, step
 
 KERNELS = {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}  # operations of a network's weights
 
@@ -135,7 +134,7 @@ class Square(tiny.Task):
 def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mixed_precision, "PATIENCE", 5)
     experiment = tiny.experiment(tmp_path, precision="float16", log_steps=1)
-    train.run(Square(), experiment, overflowing({3}))
+    loop.run(Square(), experiment, overflowing({3}))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     scales = [float(line.split("loss scale ")[1].split()[0]) for line in lines]
     # By hand: overflow in the fourth step halves it; five good ones double it.
@@ -147,7 +146,7 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
     with strategy.scope():
         model = task.build()
         state = step.State(model, exact.optim, exact.train)
-    rate = train.schedules.learning_rate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
+    rate = schedules.learning_rate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
     take = step.TrainStep(task, model, state, rate, strategy, exact.train)
     for number in [0, 1, 2, *range(4, 12)]:
         take([tiny.batch(number)], number)
@@ -159,12 +158,12 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
 
 def test_a_run_with_a_scale_goes_on_to_the_same_weights_and_scale(tmp_path, monkeypatch):
     monkeypatch.setattr(mixed_precision, "PATIENCE", 5)
-    train.run(Square(), tiny.experiment(tmp_path / "straight", precision="float16"), overflowing({3}))
+    loop.run(Square(), tiny.experiment(tmp_path / "straight", precision="float16"), overflowing({3}))
 
     killed = tiny.experiment(tmp_path / "killed", precision="float16")
     with pytest.raises(ZeroDivisionError):
-        train.run(Square(), killed, replace(overflowing({3}), batches=dying(overflowing({3}), 7)))
-    train.run(Square(), killed, overflowing({3}))
+        loop.run(Square(), killed, replace(overflowing({3}), batches=dying(overflowing({3}), 7)))
+    loop.run(Square(), killed, overflowing({3}))
     assert_same(weights(tmp_path / "killed"), weights(tmp_path / "straight"))
 
 
@@ -181,11 +180,11 @@ def dying(data, at):
 def test_a_scale_that_falls_under_1_ends_the_run(tmp_path):
     always = tiny.data(change=lambda _, batch: {**batch, "weight": batch["weight"] * 1e25})
     long = tiny.experiment(tmp_path, precision="float16")
-    with pytest.raises(train.NonFiniteLoss, match=r"(?s)gradient_norm is .*scaled by 1\).*--train\.precision=bfloat16"):
-        train.run(Square(), replace(long, schedule=replace(long.schedule, epochs=5.0)), always)
+    with pytest.raises(loop.NonFiniteLoss, match=r"(?s)gradient_norm is .*scaled by 1\).*--train\.precision=bfloat16"):
+        loop.run(Square(), replace(long, schedule=replace(long.schedule, epochs=5.0)), always)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_in_float16_too(tmp_path):
     bad = tiny.data(change=lambda _, batch: {**batch, "y": batch["y"] * np.float32("inf")})
-    with pytest.raises(train.NonFiniteLoss, match="step 1: loss is"):
-        train.run(Square(), tiny.experiment(tmp_path, precision="float16"), bad)
+    with pytest.raises(loop.NonFiniteLoss, match="step 1: loss is"):
+        loop.run(Square(), tiny.experiment(tmp_path, precision="float16"), bad)

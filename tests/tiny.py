@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import train
 from tfrecog.config import Experiment
 from tfrecog.data.batches import Data
+from tfrecog.training import loop
 
 BATCH, STEPS_PER_EPOCH = 8, 4
 
@@ -80,4 +80,4 @@ def experiment(workdir, **options):
 if __name__ == "__main__":
     workdir, kill_at = Path(sys.argv[1]), int(sys.argv[2])
     tf.config.experimental.enable_op_determinism()
-    train.run(Task(), experiment(workdir), data(lambda step: step == kill_at and os.kill(os.getpid(), signal.SIGKILL)))
+    loop.run(Task(), experiment(workdir), data(lambda step: step == kill_at and os.kill(os.getpid(), signal.SIGKILL)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfrecog.cli import command
+from tfrecog.cli.facts import Length, Positive
 from tfrecog.runs.flags import RunFlags
 
 
@@ -19,6 +20,8 @@ class Flags(RunFlags):
     ranks: Annotated[
         tuple[int, ...],
         "Singular values kept of each fully connected layer of the box branch; 1024,256 in Fast R-CNN, of VGG16.",
+        Positive(),
+        Length(),
     ] = ()
     out: Annotated[str, "Folder of the run to make."] = ""
 

@@ -22,14 +22,12 @@ class Flags(RunFlags):
 
 def main(flags: Flags) -> None:
     """Evaluates and prints."""
-    from tfrecog.cli import validate
     from tfrecog.data import info
     from tfrecog.evaluations import detection
     from tfrecog.evaluations.report import METRICS
     from tfrecog.runs import trained
     from tfrecog.tasks import class_mapping
 
-    validate.check(flags)
     out = flags.out or flags.workdir
     known, now = trained.get_dataset(flags), info.load(flags.data.records)
     class_mapping.label_of(known.categories, now.categories)  # Before the weights are read.

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import Fraction, NonNegative
 from tfrecog.runs.flags import RunFlags
 
 
@@ -29,9 +30,11 @@ class Flags(RunFlags):
         "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
         "and of a segmenter its label map (label_maps/*.png).",
     ] = ""
-    min_score: Annotated[float, "Detections with a lower score are left out."] = 0.5
+    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction()] = 0.5
     draw_side: Annotated[
-        int, "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never."
+        int,
+        "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
+        NonNegative("pixels"),
     ] = 400
 
 
@@ -39,11 +42,10 @@ def main(flags: Flags) -> None:
     """Predicts and reports."""
     import tensorflow as tf
 
-    from tfrecog.cli import out_of_memory, validate
+    from tfrecog.cli import out_of_memory
     from tfrecog.inference import classification, detection, image_files, result_files, segmentation
     from tfrecog.runs import trained
 
-    validate.check(flags)
     output = dataclasses.replace(flags.detector.output, min_score=flags.min_score)
     detector = dataclasses.replace(flags.detector, output=output)
     flags = dataclasses.replace(flags, detector=detector, train=dataclasses.replace(flags.train, replicas=1))

@@ -23,13 +23,11 @@ class Flags(RunFlags):
 
 def main(flags: Flags) -> None:
     """Proposes and reports."""
-    from tfrecog.cli import validate
     from tfrecog.inference import rpn_proposals
     from tfrecog.runs import trained
 
     if flags.task != "detection" or flags.detector.proposals != "rpn":
         raise UserError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
-    validate.check(flags)
     _, model, strategy, path, step = trained.restore(flags, flags.checkpoint)
     print(f"Proposing with {path} for {flags.data.eval_split} of {flags.data.records}", flush=True)
     counts = rpn_proposals.propose(model, flags, strategy, flags.out, f"RPN of {path}, step {step}")

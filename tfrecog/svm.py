@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfrecog.cli import command
+from tfrecog.cli.facts import Positive
 from tfrecog.runs.flags import RunFlags
 
 
@@ -20,7 +21,7 @@ from tfrecog.runs.flags import RunFlags
 class Flags(RunFlags):
     """The flags of a run and of its SVMs."""
 
-    c: Annotated[float, "Weight of the errors beside the squared norm of an SVM's weights."] = 0.001
+    c: Annotated[float, "Weight of the errors beside the squared norm of an SVM's weights.", Positive()] = 0.001
     near: Annotated[
         bool,
         "Learn from proposals on an object as well, not from its box alone as in the paper. Where there are more of a "

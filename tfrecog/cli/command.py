@@ -23,25 +23,36 @@ from tfrecog.runtime import quiet_tensorflow
 Config = TypeVar("Config")
 
 
-def run(main: Callable[[Config], int | None], config: Config, required: Sequence[str] = ()) -> NoReturn:
+def run(
+    main: Callable[[Config], int | None],
+    config: Config,
+    required: Sequence[str] = (),
+    check: Callable[[Config], None] = validate.check,
+) -> NoReturn:
     """Runs `main` with `config` as the command line changes it, and ends the process with its exit status.
 
     Args:
         main: returns the exit status; None is 0.
         config: a frozen dataclass, each leaf of which is a flag.
         required: the flags that must be given.
+        check: raises UserError for values that cannot work.
     """
     arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
     if section is None:
         quiet_tensorflow.install()
         with signals.stops(main):
-            end(lambda: main(parse(config, arguments, required)))
+            end(lambda: main(parse(config, arguments, required, check)))
     module = sys.modules[main.__module__]
     name = module.__spec__.name if module.__spec__ else main.__module__
     show(lambda: help.text(name, module.__doc__ or "", config, required, section))
 
 
-def parse(config: Config, arguments: Sequence[str], required: Sequence[str] = ()) -> Config:
+def parse(
+    config: Config,
+    arguments: Sequence[str],
+    required: Sequence[str] = (),
+    check: Callable[[Config], None] = validate.check,
+) -> Config:
     """Returns `config` as the arguments change it; UserError names the flag that is wrong, unknown or missing."""
     values = absl_flags.FlagValues()
     flags.define(config, values)
@@ -52,7 +63,7 @@ def parse(config: Config, arguments: Sequence[str], required: Sequence[str] = ()
     if stray:
         raise UserError(f"{stray[0]!r} is not a flag: flags are written --name=value (--help explains them)")
     given = flags.read(config, values)
-    validate.check(given)
+    check(given)
     for leaf in flags.leaves(given):
         if leaf.path in required and not leaf.value:
             raise UserError(f"--{leaf.path} is missing: {leaf.meaning} (--help explains all flags)")
@@ -73,7 +84,7 @@ def end(work: Callable[[], int | None], reader_left: int = 128 + signal.SIGPIPE)
         print(f"\nstopped; {stopped.consequence}", file=sys.stderr)
         status = stopped.status
     except KeyboardInterrupt:
-        print("\nstopped at once", file=sys.stderr)
+        print("\nstopped at once; the same command continues from the last checkpoint", file=sys.stderr)
         status = 128 + signal.SIGINT
     except BrokenPipeError:
         if not _output_is_closed():

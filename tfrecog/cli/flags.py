@@ -209,7 +209,7 @@ def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     field = name.rpartition(".")[2]
-    near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known)
+    near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
     return f"--{name} is not a flag of this command{hint}"
 

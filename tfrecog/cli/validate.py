@@ -16,7 +16,15 @@ Config = TypeVar("Config")
 
 def check(config: Any) -> None:
     """Raises a UserError that names the flag of every value that cannot work."""
-    found = problems(config)
+    _refuse(config, problems(config))
+
+
+def check_ranges(config: Any) -> None:
+    """Raises a UserError that names the flag of every value that cannot be, whatever the others are."""
+    _refuse(config, impossible(config))
+
+
+def _refuse(config, found):
     values = {leaf.path: leaf.value for leaf in flags.leaves(config)}
     if found:
         raise UserError("; ".join(f"--{flag}={shown(values[flag])}: {reason}" for flag, reason in found.items()))
@@ -25,9 +33,8 @@ def check(config: Any) -> None:
 def problems(config: Any) -> dict[str, str]:
     """Flag → why its value cannot be; if all can, why it does not go with the others, or nothing reads it."""
     leaves = list(flags.leaves(config))
-    impossible = {leaf.path: reason for leaf in leaves if (reason := _problem(leaf))}
-    if impossible:
-        return impossible
+    if found := impossible(config):
+        return found
     skipped = unread(config)
     read = [leaf.path for leaf in leaves if leaf.path not in skipped]
     found = dict(_conflicts(config, "", read))
@@ -38,6 +45,11 @@ def problems(config: Any) -> dict[str, str]:
             fact = next((fact for fact in refusing if fact.flag == "task"), refusing[0])
             found[leaf.path] = f"{fact.problem(values)}; leave it at {shown(leaf.value)}"
     return found
+
+
+def impossible(config: Any) -> dict[str, str]:
+    """Flag → why its value cannot be, whatever the others are."""
+    return {leaf.path: reason for leaf in flags.leaves(config) if (reason := _problem(leaf))}
 
 
 def unread(config: Any) -> dict[str, list[When]]:

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from tfrecog import tasks
-from tfrecog.cli import validate
 from tfrecog.cli.errors import UserError
 from tfrecog.runs import derived, trained
 from tfrecog.runs.flags import RunFlags
@@ -54,7 +53,6 @@ def compress(options: RunFlags, ranks: tuple[int, ...], folder: str) -> str:
 
 def _check(options, ranks):
     """How many layers there are to compress; UserError if the flags are wrong."""
-    validate.check(options)
     box, layers = options.detector.box, options.detector.box.hidden_layers
     if options.task != "detection" or options.detector.neck == "c4" or not layers:
         raise UserError(

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog import tasks
-from tfrecog.cli import validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, index, read
@@ -44,7 +43,6 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
         c: weight of the errors beside the squared norm of an SVM's weights.
         with_near: learn from proposals on an object as well, not from its box alone.
     """
-    validate.check(options)
     if options.task != "detection" or options.detector.box.scores == "svm":
         raise UserError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
     hard_negative_svm.check_installed()

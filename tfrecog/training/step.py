@@ -36,7 +36,7 @@ class TrainStep:
     replica and in every part, however they are spread.
 
     Args:
-        task: see `train.run`. If it has `counts(batch)` → name: count, those of `losses` must be the same; otherwise
+        task: see `loop.run`. If it has `counts(batch)` → name: count, those of `losses` must be the same; otherwise
             a batch in parts takes a forward pass more, for the counts alone.
         model, state: made in the strategy's scope.
         rate: step [] int64 → learning rate [].

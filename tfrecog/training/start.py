@@ -1,0 +1,68 @@
+"""The start of a training: what is checked and claimed before it, and the weights that it begins from."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrecog import tasks
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+from tfrecog.data import info
+from tfrecog.models.backbones import keras_weights
+from tfrecog.runs import checkpoints, folder, warm_start
+from tfrecog.runtime import distribution
+from tfrecog.training.step import State
+
+
+def prepare(experiment: Experiment) -> tuple:
+    """Returns the resolved experiment, its task, its data and the claim on its workdir.
+
+    Raises UserError or OSError; then nothing is left behind.
+    """
+    validate.check(experiment)
+    # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
+    distribution.reserve(experiment.train.replicas)
+    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
+        # On a CPU always: some sums are else taken in whatever order the threads arrive.
+        tf.config.experimental.enable_op_determinism()
+        # It would join additions, two by two, into one AddN: see `train_step`.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    experiment = folder.resolve(experiment)
+    dataset = info.load(experiment.data.records)
+    task = tasks.build(experiment, dataset)
+    data = task.data()
+    # Here too, so that a wrong number of replicas leaves no run behind.
+    check_divisible(experiment, distribution.strategy(experiment.train.replicas).num_replicas_in_sync)
+    return experiment, task, data, folder.begin(experiment, dataset)
+
+
+def check_divisible(experiment: Experiment, count: int) -> None:
+    """UserError if a batch has not equal parts for so many replicas."""
+    size, parts = experiment.data.batch_size, experiment.train.accumulate_steps
+    if size % (count * parts):
+        what = f"{count} equal replicas"
+        if parts > 1:
+            what = f"--train.accumulate_steps={parts} equal parts on each of {what}"
+        unit = count * parts
+        raise UserError(
+            f"--data.batch_size={size} does not divide into {what}; the nearest that do: "
+            f"{max(unit, size // unit * unit)} and {(size // unit + 1) * unit}"
+        )
+
+
+def starting_point(experiment: Experiment, model: Any, state: State) -> int:
+    """Restores the run, or starts it from other weights, and returns how many steps are done."""
+    latest = checkpoints.latest(experiment.workdir)
+    if latest:
+        return checkpoints.restore(latest, model, state)
+    options, (_, backbone) = experiment.train, folder.backbone_of(experiment)
+    learned = []
+    if folder.reads_backbone_weights(experiment):
+        print(keras_weights.load(model.backbone, keras_weights.find(backbone)), flush=True)
+        learned = [variable.path for variable in model.backbone.variables]
+    if options.start_from:
+        report = warm_start.load_weights(options.start_from, model, options.skip_mismatched, learned, experiment)
+        print(report, flush=True)
+    state.averages.restart()
+    return 0
