@@ -239,20 +239,20 @@ def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tm
 
 
 @pytest.mark.parametrize(
-    ("section", "more"), [("fpn", {}), ("box", {"convs": 1}), ("mask", {}), ("mask", {"layers": 0})]
+    ("section", "more"), [("fpn", {}), ("box", {"convs": 1}), ("mask", {}), ("mask", {"convs": 0})]
 )
 @pytest.mark.parametrize("weights", ["", "imagenet"])
 def test_frozen_norms_behind_a_random_backbone_or_a_learned_one_are_refused_too(
     tmp_path, section, more, weights, monkeypatch
 ):
-    monkeypatch.setattr(folder.keras_applications, "find", lambda backbone: None)
+    monkeypatch.setattr(folder.keras_weights, "find", lambda backbone: None)
     scratch = tiny.experiment(tmp_path / "run")
     detector = replace(scratch.detector, masks=True)
     if weights:
         detector = replace(detector, backbone=BackboneConfig("keras_mobilenet_v2", weights=weights))
     heads = replace(getattr(detector, section), norm="frozen", **more)
     frozen = replace(scratch, detector=replace(detector, **{section: heads}))
-    if more.get("layers") == 0:  # Nothing is there to be frozen.
+    if more.get("convs") == 0:  # Nothing is there to be frozen.
         folder.begin(frozen, INFO).close()
         return
     with pytest.raises(ValueError, match=rf"--detector\.{section}\.norm=frozen: .*--detector\.{section}\.norm=group$"):
