@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit(f"error: {error.name} is missing, which reads and runs TFLite files: pip install 'tfrecog[tflite]'")
 from tfrecog.cli import files, flags, signals, validate
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runs.flags import CHECKPOINT
 
@@ -126,15 +126,15 @@ def main(given: Export) -> None:
         _check_out(given)
         seen = input_of(given)
         images = _images(given, seen)
-        still = lite_graph.still(metadata.plain(given))
+        still = lite_graph.still(plain(given))
         task, model, _, path, step = trained.restore(still, given.checkpoint)
         height, width = seen["size"]
         print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
         if small := sizes.remark(given, (height, width)):
             print(small, flush=True)
         start = time.perf_counter()
-        plain = export(task, model, still, (height, width), given.input, seen["fit"])
-        content, report = quantized(plain, given.quantize, images)
+        unquantized = export(task, model, still, (height, width), given.input, seen["fit"])
+        content, report = quantized(unquantized, given.quantize, images)
         content = lite_metadata.attach(content, described(task, given, path, step, seen))
         report["bytes"] = len(content)
         convert.check(content)

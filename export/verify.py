@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli import files, flags, out_of_memory, signals, validate
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.inference import image_files, result_files
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runs.flags import CHECKPOINT
@@ -140,7 +140,7 @@ def verify(given: Verification) -> bool:
     paths = image_files.find(given.images)
     model = exported_model.load(given.artefact, given.threads)
     about = model.metadata
-    experiment = compatibility.experiment_of(metadata.plain(given), about, given.artefact)
+    experiment = compatibility.experiment_of(plain(given), about, given.artefact)
     compatibility.check_metadata(about, experiment, trained.get_dataset(experiment), given.artefact)
     kind = compatibility.kind_of(about, given)
     left_out = accuracy.why_not(experiment, metadata.names(about))
@@ -157,7 +157,7 @@ def verify(given: Verification) -> bool:
         )
     reader = CheckpointReader(task, network, experiment)
     print(f"{path} against {given.artefact} ({kind})", flush=True)
-    if other := compatibility.changed(metadata.plain(given), experiment):
+    if other := compatibility.changed(plain(given), experiment):
         print(f"Both with what the artefact was exported with: {', '.join(other)}")
     tf.random.set_seed(0)
     found, each, broken = compare(reader, model, paths, tolerance)
@@ -201,7 +201,7 @@ def _restored(given, experiment):
     try:
         task, network, _, path, step = trained.restore(experiment, given.checkpoint)
     except checkpoints.CheckpointError as error:
-        if other := compatibility.changed(metadata.plain(given), experiment):
+        if other := compatibility.changed(plain(given), experiment):
             raise compatibility.Unfit(
                 f"{given.artefact} is of another run, it seems: no checkpoint of {given.workdir} can be restored with "
                 f"the flags that it was exported with, such as {', '.join(other[:4])}"
@@ -234,7 +234,7 @@ def _print_far(far):
 
 
 def _check(given):
-    validate.check(metadata.plain(given))
+    validate.check(plain(given))
     if not given.artefact:
         raise ValueError("--artefact: name a TFLite file or the folder of a SavedModel")
     for name in ("score_tolerance", "box_tolerance", "mask_tolerance", "pixel_tolerance", "ap_tolerance"):

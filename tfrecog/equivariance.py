@@ -24,7 +24,7 @@ import tensorflow as tf
 from tfrecog import tasks
 from tfrecog.cli import files, flags, out_of_memory, signals, validate
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.drawing import figures
 from tfrecog.equivariance_lab import (
     classification,
@@ -142,9 +142,7 @@ def main(asked: Laboratory) -> int:
 def check(asked: Laboratory) -> None:
     """Raises a ValueError that names the flag of what cannot be measured."""
     if asked.rois != "ramp" and not asked.parts:
-        validate.check(
-            Experiment(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Experiment)})
-        )
+        validate.check(plain(asked))
     if not asked.out:
         raise UserError("--out is missing: the folder for what is found, as in --out=SEEN")
     if Path(asked.out).is_file():

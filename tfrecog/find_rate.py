@@ -22,7 +22,7 @@ from tqdm import tqdm
 from tfrecog import train
 from tfrecog.cli import files, flags, out_of_memory, signals
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.drawing import figures
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
@@ -187,9 +187,8 @@ def main(search: Search) -> int:
         Path(search.out).mkdir(parents=True, exist_ok=True)
         # In a run of its own, which is gone afterwards.
         with tempfile.TemporaryDirectory() as folder:
-            settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(Experiment)}
             options = dataclasses.replace(search.train, evaluate_epochs=0.0)
-            experiment = Experiment(**settings | {"workdir": folder, "train": options})
+            experiment = dataclasses.replace(plain(search), workdir=folder, train=options)
             experiment, task, data, claim = train.prepare(experiment)
             with claim:
                 rate = growing(search.lowest, search.highest, search.steps)

@@ -25,7 +25,7 @@ from typing import Annotated, NamedTuple
 from tfrecog import tasks
 from tfrecog.cli import files, flags, signals, validate
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.data import info
 from tfrecog.runs import folder as runs
 from tfrecog.studies import results, runner
@@ -97,8 +97,7 @@ def plan(study: Study, changes: list[Change]) -> list[runner.Run]:
         raise UserError("there is nothing to compare: give at least one --change='NAME: --flag=value' (see --help)")
     if len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"--seeds={','.join(map(str, study.seeds))}: a seed is named twice")
-    base = Experiment(**{field.name: getattr(study, field.name) for field in dataclasses.fields(Experiment)})
-    base, folders, made = runs.resolve(base), {}, {}
+    base, folders, made = runs.resolve(plain(study)), {}, {}
     for change in changes:
         experiment = _changed(base, change)
         folder = re.sub(r"[^a-z0-9._]+", "-", change.name.lower()).strip("-.") or "change"

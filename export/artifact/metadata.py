@@ -1,12 +1,11 @@
 """What an artefact says of itself: its classes, the run that it was made from, and how its results are meant."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import tfrecog
 from tfrecog.cli import files, validate
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.evaluations.report import METRICS
 
 from . import loading
@@ -45,11 +44,6 @@ def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "resize": experiment.data.resize,
         "precision": experiment.train.precision,
     }
-
-
-def plain(experiment: Experiment) -> Experiment:
-    """The experiment alone, of a command's flags that are one and more."""
-    return Experiment(**{field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)})
 
 
 def metrics(workdir: str, step: int) -> dict[str, float] | None:

@@ -15,6 +15,7 @@ from export.artifact import metadata
 from export.served_graph import signatures
 from tests.export import random_runs
 from tfrecog.cli import flags
+from tfrecog.config import plain
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
 from tfrecog.inference import classification, detection, segmentation
@@ -209,9 +210,7 @@ def test_an_export_says_what_it_is(run):
     assert about["task"] == run.experiment.task and about["name"] == run.task.name
     assert about["classes"][1] == {"id": 20, "name": "thing 2", "colour": [80, 0, 255]}
     assert (about["step"], about["checkpoint"]) == (random_runs.STEP, "step-00000007")
-    assert flags.load(saved_model.Experiment(), folder + "/assets.extra/experiment.flags") == metadata.plain(
-        run.experiment
-    )
+    assert flags.load(saved_model.Experiment(), folder + "/assets.extra/experiment.flags") == plain(run.experiment)
     with open(folder + "/assets.extra/labels.txt", encoding="utf-8") as file:
         assert file.read().splitlines() == list(random_runs.INFO.names)
     for name, signature in run.served.signatures.items():

@@ -13,7 +13,7 @@ from tfrecog.config.detector import (
     ProposalConfig,
     RpnConfig,
 )
-from tfrecog.config.experiment import Experiment
+from tfrecog.config.experiment import Experiment, plain
 from tfrecog.config.segmenter import SegmenterConfig
 from tfrecog.config.training import OptimConfig, ScheduleConfig, TrainConfig
 
@@ -38,4 +38,5 @@ __all__ = [
     "ScheduleConfig",
     "SegmenterConfig",
     "TrainConfig",
+    "plain",
 ]

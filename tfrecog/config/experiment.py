@@ -5,7 +5,7 @@ A leaf's flag is named by its path from `Experiment`: `--optim.learning_rate=0.0
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
 from tfrecog.cli.facts import Exported, For, Resumable
@@ -74,3 +74,8 @@ class Experiment:
             yield "data.short_side", f"must not be less than --classifier.crop={crop}, which is cut of it"
         if self.augment.shift >= crop:
             yield "augment.shift", f"must be less than --classifier.crop={crop}, or nothing is left of the image"
+
+
+def plain(options: Experiment) -> Experiment:
+    """The experiment alone, of a command's flags that are one and more."""
+    return Experiment(**{one.name: getattr(options, one.name) for one in fields(Experiment)})

@@ -10,7 +10,7 @@ import keras
 import tfrecog
 from tfrecog.cli import files, validate
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
 from tfrecog.data import info as dataset
 from tfrecog.runs import checkpoints
 from tfrecog.runs import folder as runs
@@ -28,9 +28,8 @@ def free(folder: str, flag: str = "out") -> Path:
 
 def experiment_of(options: Experiment, out: Path, **box) -> Experiment:
     """The run's flags of a command whose flags are those of a run and more, with another folder and box branch."""
-    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(Experiment)}
     section = dataclasses.replace(options.detector, box=dataclasses.replace(options.detector.box, **box))
-    return runs.resolve(Experiment(**fields | {"detector": section, "workdir": str(out)}))
+    return runs.resolve(dataclasses.replace(plain(options), detector=section, workdir=str(out)))
 
 
 def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: keras.Model, step: int, note: str):
