@@ -14,7 +14,7 @@ from PIL import Image
 from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info, read, records
-from tfrecog.evaluations import classification, confusion, mistakes
+from tfrecog.evaluations import classification, confusion, misclassified
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
@@ -119,7 +119,7 @@ def test_what_is_said_of_each_image_is_in_a_row_of_its_own(out):
 
 def test_the_sheet_shows_the_mistakes_and_goes_when_there_are_none(folder, tmp_path):
     evaluated(folder, tmp_path)
-    sheet = np.asarray(Image.open(tmp_path / mistakes.SHEET))
+    sheet = np.asarray(Image.open(tmp_path / misclassified.SHEET))
     grays = {40 * gray for label, gray in zip(LABELS, SEEN, strict=True) if label != gray}
     assert all((np.abs(sheet.astype(int) - gray).max(-1) <= 2).sum() > 2000 for gray in grays)
     assert not (np.abs(sheet.astype(int) - 40 * 4).max(-1) <= 2).sum() > 2000, "of gray 4 nothing is wrong"
@@ -127,15 +127,8 @@ def test_the_sheet_shows_the_mistakes_and_goes_when_there_are_none(folder, tmp_p
     right = tmp_path / "right"
     right.mkdir()
     assert evaluated(write_records(right, SEEN, SEEN), tmp_path)["error"] == 0
-    assert not (tmp_path / mistakes.SHEET).exists()
+    assert not (tmp_path / misclassified.SHEET).exists()
     assert Image.open(tmp_path / confusion.PICTURE).width > 100
-
-
-def test_the_worst_mistakes_are_those_it_was_surest_of():
-    kept = mistakes.Mistakes()
-    for row, sure in enumerate(np.linspace(0.3, 0.9, 60)[np.random.default_rng(0).permutation(60)]):
-        kept.add(row, 1, 2, np.array([0.1, sure]))
-    assert sorted(entry[0] for entry in kept._worst) == pytest.approx(np.linspace(0.3, 0.9, 60)[-mistakes.MOST :])
 
 
 def test_of_many_classes_the_picture_has_those_in_the_commonest_mistakes():

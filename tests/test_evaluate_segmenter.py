@@ -14,7 +14,7 @@ from tests import gray_maps
 from tfrecog import evaluate
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.data import info, records
-from tfrecog.evaluations import confusion, segmentation, worst
+from tfrecog.evaluations import confusion, segmentation, worst_label_maps
 from tfrecog.inference import predictor
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
@@ -132,22 +132,22 @@ def test_the_sheet_shows_the_worst_images_first_and_goes_when_all_is_right(tmp_p
         said = truth.copy()
         said[: i + 1] = 4
         pairs.append((truth, said))
-    sheets, triples = [], worst.triples
-    monkeypatch.setattr(worst, "triples", lambda *given: sheets.append(given[0]) or triples(*given))
+    sheets, triples = [], worst_label_maps.triples
+    monkeypatch.setattr(worst_label_maps, "triples", lambda *given: sheets.append(given[0]) or triples(*given))
     evaluated(gray_maps.write(tmp_path, pairs), tmp_path)
     assert [caption for *_, caption in sheets[0]] == [
-        f"{i}.png: pixel accuracy {1 - (i + 1) / 16:.1%}" for i in range(11, 11 - worst.MOST, -1)
+        f"{i}.png: pixel accuracy {1 - (i + 1) / 16:.1%}" for i in range(11, 11 - worst_label_maps.MOST, -1)
     ]
     picture, true, said, _ = sheets[0][0]
     np.testing.assert_array_equal(true, truth)
     np.testing.assert_array_equal(said, pairs[11][1])
     np.testing.assert_array_equal(picture, gray_maps.STEP * pairs[11][1][..., None].repeat(3, -1))
-    assert Image.open(tmp_path / worst.SHEET).width > 3 * 24
+    assert Image.open(tmp_path / worst_label_maps.SHEET).width > 3 * 24
 
     right = tmp_path / "right"
     right.mkdir()
     assert evaluated(gray_maps.write(right, [(truth, truth)] * 4), tmp_path)["mean_iou"] == 1
-    assert not (tmp_path / worst.SHEET).exists()
+    assert not (tmp_path / worst_label_maps.SHEET).exists()
 
 
 def test_no_more_label_maps_are_in_memory_than_the_worst(tmp_path, monkeypatch):

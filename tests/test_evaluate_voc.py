@@ -12,7 +12,7 @@ from PIL import Image
 
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info, records
-from tfrecog.evaluations import detection, errors, precision_recall, tensorboard_images
+from tfrecog.evaluations import detection, detection_errors, precision_recall, tensorboard_images
 from tfrecog.evaluations.detection import FILES, VOC_FILES
 from tfrecog.inference import predictor
 from tfrecog.metrics import coco, voc, voc_errors
@@ -136,22 +136,22 @@ def test_the_table_of_the_curves_has_a_row_for_each_hit_and_their_mean_is_the_ap
 
 
 def test_the_picture_of_errors_cuts_them_out_of_their_own_images(out):
-    with Image.open(out / errors.SHEET) as picture:
+    with Image.open(out / detection_errors.SHEET) as picture:
         sheet = np.asarray(picture).astype(int)
-    cells = errors.MOST * (errors.CELL + 3) + 3
+    cells = detection_errors.MOST * (detection_errors.CELL + 3) + 3
     assert sheet.shape[1] == cells
     # Rows: misclassified (six of them), background (one), missed (dogs). Only row 4, of gray 150, has one of the void.
     levels = [np.sum(np.abs(sheet - level).max(axis=-1) < 4) for level in LEVELS]
     assert all(count > 0 for count in levels[:6])
-    background = sheet[2 * sheet.shape[0] // 5 : 3 * sheet.shape[0] // 5, : errors.CELL]
-    assert np.sum(np.abs(background - 150).max(axis=-1) < 4) > errors.CELL**2 / 8
+    background = sheet[2 * sheet.shape[0] // 5 : 3 * sheet.shape[0] // 5, : detection_errors.CELL]
+    assert np.sum(np.abs(background - 150).max(axis=-1) < 4) > detection_errors.CELL**2 / 8
 
 
 def test_an_evaluation_without_errors_or_without_voc_leaves_no_old_picture(folder, tmp_path):
     evaluated(folder, wrong(), tmp_path, batch_size=7)
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES}
     evaluated(folder, knowing(), tmp_path, batch_size=7)
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES} - {errors.SHEET}
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES} - {detection_errors.SHEET}
     evaluated(folder, knowing(), tmp_path, "coco", batch_size=7)
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES} - set(VOC_FILES)
     assert "errors" not in report_of(tmp_path)
@@ -168,11 +168,11 @@ def test_the_numbers_of_both_are_shown(folder, capsys):
 def test_a_crop_shows_both_boxes_in_place_and_gray_beyond_the_image():
     image = np.full([100, 120, 3], 255, np.uint8)
     box, true_box = np.array([0.0, 0, 40, 40]), np.array([20.0, 20, 60, 60])
-    cut = errors.crop(image, voc_errors.Error("key", 0.2, 1, 0.5, box, 1, true_box)).astype(int)
+    cut = detection_errors.crop(image, voc_errors.Error("key", 0.2, 1, 0.5, box, 1, true_box)).astype(int)
     # 60 pixels and a quarter at each side: from -15 to 75, so that pixel p is at (p + 15) 224 / 90.
-    for colour, (low, high) in ((errors.SAID, (0, 40)), (errors.TRUE, (20, 60))):
+    for colour, (low, high) in ((detection_errors.SAID, (0, 40)), (detection_errors.TRUE, (20, 60))):
         y, x = np.nonzero(np.abs(cut - colour).max(axis=-1) < 10)
-        want = (np.array([low, high]) + 15) * errors.CELL / 90
+        want = (np.array([low, high]) + 15) * detection_errors.CELL / 90
         np.testing.assert_allclose([[y.min(), y.max()], [x.min(), x.max()]], [want, want], atol=2)
     assert (cut[:30] == 200).all() and (cut[-30:, -30:] == 255).all()
 
@@ -181,21 +181,25 @@ def test_a_crop_shows_both_boxes_in_place_and_gray_beyond_the_image():
 def test_a_crop_has_one_size_whatever_the_image(shape):
     box = np.array([0.0, 0, *shape])
     image = np.random.default_rng(0).integers(0, 255, [*shape, 3], np.uint8)
-    assert errors.crop(image, voc_errors.Error("key", 0.0, 1, 0.5, box)).shape == (errors.CELL, errors.CELL, 3)
+    assert detection_errors.crop(image, voc_errors.Error("key", 0.0, 1, 0.5, box)).shape == (
+        detection_errors.CELL,
+        detection_errors.CELL,
+        3,
+    )
 
 
 def test_a_caption_names_the_image_and_a_detection_that_is_of_another_object(monkeypatch):
     seen = []
-    sheet = errors.annotations.sheet
+    sheet = detection_errors.annotations.sheet
 
     def noted(cells, columns, captions, *rest):
         seen.extend(captions)
         return sheet(cells, columns, captions, *rest)
 
-    monkeypatch.setattr(errors.annotations, "sheet", noted)
+    monkeypatch.setattr(detection_errors.annotations, "sheet", noted)
     box = np.array([0.0, 0, 5, 5])
     error = voc_errors.Error("key", 0.5, 1, 0.9, box, 1, box, elsewhere=True)
-    errors.sheet({"missed": [error]}, ["cat"], lambda key: (np.zeros([9, 9, 3], np.uint8), f"some/{key}.jpg"))
+    detection_errors.sheet({"missed": [error]}, ["cat"], lambda key: (np.zeros([9, 9, 3], np.uint8), f"some/{key}.jpg"))
     assert seen[0] == "cat (90%), hits another\non cat, IoU 0.50\nkey.jpg"
 
 
@@ -229,7 +233,7 @@ def test_tensorboard_has_the_curves_and_the_errors_of_the_evaluation_before(fold
         wrong(), None, Experiment(workdir=str(out), data=data), distribution.strategy(1), 1
     )
     assert set(seen) == {"predictions/0", "precision_recall", "errors"}
-    with Image.open(out / errors.SHEET) as sheet:
+    with Image.open(out / detection_errors.SHEET) as sheet:
         assert seen["errors"].shape == (sheet.height, sheet.width, 3)
 
 

@@ -11,7 +11,7 @@ from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data import index, info, records
 from tfrecog.drawing import annotations
-from tfrecog.evaluations import tensorboard_images, worst
+from tfrecog.evaluations import tensorboard_images, worst_label_maps
 from tfrecog.runtime import distribution
 
 COUNT, SLOTS = 3, 6
@@ -143,7 +143,9 @@ def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monke
 @pytest.mark.parametrize("replica", [1, 2])
 def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_path, replica, monkeypatch):
     shown = []
-    monkeypatch.setattr(worst, "triples", lambda seen, dataset: shown.append(seen) or np.zeros([9, 9, 3], np.uint8))
+    monkeypatch.setattr(
+        worst_label_maps, "triples", lambda seen, dataset: shown.append(seen) or np.zeros([9, 9, 3], np.uint8)
+    )
     pairs = gray_maps.maps()
     gray_maps.write(tmp_path, pairs)
     experiment = Experiment(task="segmentation", workdir=str(tmp_path), data=DataConfig(records=str(tmp_path)))
@@ -163,7 +165,7 @@ def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_pat
 def test_a_row_of_label_maps_is_picture_truth_and_what_was_said():
     # All is class 4 (green), and said to be class 2 (red).
     picture, labels = np.full([60, 80, 3], 100, np.uint8), np.full([60, 80], 4)
-    sheet = worst.triples([(picture, labels, labels // 2, "a caption")] * 2, gray_maps.Gray.info).astype(int)
+    sheet = worst_label_maps.triples([(picture, labels, labels // 2, "a caption")] * 2, gray_maps.Gray.info).astype(int)
     thirds = np.array_split(sheet, 3, axis=1)
     for third, colour in zip(thirds, [(100, 100, 100), (50, 178, 50), (178, 50, 50)], strict=True):
         assert (np.abs(third - colour).max(-1) <= 1).sum() > 2 * 60 * 80 * 0.95

@@ -10,13 +10,13 @@ from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import classification, index, info, records
-from tfrecog.evaluations import confusion, mistakes, report
+from tfrecog.evaluations import confusion, misclassified, report
 from tfrecog.inference import predictor
 from tfrecog.metrics import classification_table
 from tfrecog.metrics.classification import FEW, Evaluator
 
 PREDICTIONS = "predictions.csv"
-FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, mistakes.SHEET)
+FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, misclassified.SHEET)
 
 
 def evaluate(
@@ -44,7 +44,7 @@ def evaluate(
     if not len(where):
         raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     labels = classification.labels_of(where, dataset, data.records)
-    evaluator, worst, clock = Evaluator(dataset.num_classes), mistakes.Mistakes(), predictor.Clock()
+    evaluator, worst, clock = Evaluator(dataset.num_classes), misclassified.Misclassified(), predictor.Clock()
     size = predictor.batch_size(data.eval_batch_size, strategy)
     batches = classification.evaluation(data, experiment.classifier.crop, where, size)
     with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:

@@ -10,13 +10,13 @@ import tensorflow as tf
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, image, index, info, proposed, records
-from tfrecog.evaluations import errors, precision_recall, report
+from tfrecog.evaluations import detection_errors, precision_recall, report
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import detections
 from tfrecog.inference.result_files import DETECTIONS, results_file
 from tfrecog.metrics import coco, coco_rows, coco_table, voc, voc_errors, voc_table
 
-VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, errors.SHEET)
+VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, detection_errors.SHEET)
 FILES = (DETECTIONS, *VOC_FILES)
 
 
@@ -88,7 +88,7 @@ def _evaluators(experiment, dataset, folder) -> dict[str, Any]:
         sigmas = info.sigmas(folder) if experiment.detector.keypoints else ()
         chosen["coco"] = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
     if wanted in ("voc", "both"):
-        chosen["voc"] = voc.Evaluator(dataset.categories, keep=errors.MOST)
+        chosen["voc"] = voc.Evaluator(dataset.categories, keep=detection_errors.MOST)
     return chosen
 
 
@@ -105,7 +105,7 @@ def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) ->
 
     rankings = evaluator.rankings()
     precision_recall.write(out, rankings, dataset.names)
-    errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), dataset.names, read)
+    detection_errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), dataset.names, read)
 
 
 def check_keypoints(trained: tuple[str, ...], folder: str) -> None:

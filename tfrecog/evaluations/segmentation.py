@@ -11,13 +11,13 @@ from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import index, info, records, segmentation
-from tfrecog.evaluations import confusion, report, worst
+from tfrecog.evaluations import confusion, report, worst_label_maps
 from tfrecog.inference import predictor
 from tfrecog.metrics import segmentation_table
 from tfrecog.metrics.segmentation import Evaluator, numbers_of
 
 PREDICTIONS = "predictions.csv"
-FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, worst.SHEET)
+FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, worst_label_maps.SHEET)
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
     segmentation.check(dataset, data.records)
     if not len(where):
         raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
-    evaluator, failures, clock = Evaluator(dataset.num_classes), worst.Worst(), predictor.Clock()
+    evaluator, failures, clock = Evaluator(dataset.num_classes), worst_label_maps.WorstLabelMaps(), predictor.Clock()
     ignored = 0
     batches = segmentation.evaluation(data, where, predictor.batch_size(data.eval_batch_size, strategy))
     batches = _without_fillers(batches, strategy.num_replicas_in_sync)

@@ -13,7 +13,7 @@ from PIL import Image
 from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, index, info, records, segmentation
 from tfrecog.drawing import annotations
-from tfrecog.evaluations import confusion, errors, mistakes, precision_recall, worst
+from tfrecog.evaluations import confusion, detection_errors, misclassified, precision_recall, worst_label_maps
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
 from tfrecog.inference.detection import detections
@@ -65,7 +65,7 @@ def predictions(
         )
         pictures.append(np.concatenate([want, got], axis=1))
     drawn = {f"predictions/{i}": picture for i, picture in enumerate(pictures)}
-    return drawn | _written(experiment, precision_recall=precision_recall.PICTURE, errors=errors.SHEET)
+    return drawn | _written(experiment, precision_recall=precision_recall.PICTURE, errors=detection_errors.SHEET)
 
 
 def classified(
@@ -104,15 +104,15 @@ def _said(task, model, experiment, strategy, count):
         label, probabilities = int(labels[facts["record"]]), said["probabilities"]
         best = int(np.argmax(probabilities)) + 1
         pictures.append(_framed(picture.numpy(), RIGHT if best == label else WRONG))
-        captions.append(mistakes.words(dataset.names[label - 1], probabilities[label - 1]))
+        captions.append(misclassified.words(dataset.names[label - 1], probabilities[label - 1]))
         if best != label:
-            captions[-1] += f"\nsaid {mistakes.words(dataset.names[best - 1], probabilities[best - 1])}"
-    return annotations.sheet(pictures, captions=captions, cell=mistakes.CELL, letter=mistakes.LETTER)
+            captions[-1] += f"\nsaid {misclassified.words(dataset.names[best - 1], probabilities[best - 1])}"
+    return annotations.sheet(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
 
 
 def _framed(picture, rgb, width=6):
     picture = Image.fromarray(np.clip(np.round(picture), 0, 255).astype(np.uint8))
-    inside = np.asarray(annotations.fitted(picture, mistakes.CELL - 2 * width))
+    inside = np.asarray(annotations.fitted(picture, misclassified.CELL - 2 * width))
     framed = np.full([inside.shape[0] + 2 * width, inside.shape[1] + 2 * width, 3], rgb, np.uint8)
     framed[width:-width, width:-width] = inside
     return framed
@@ -138,7 +138,7 @@ def segmented(
     for picture, record, row, (what, _) in zip(images, known, rows, said, strict=True):
         truth = segmentation.truth(data.records, dataset, where, row)
         seen.append((picture, truth, what["label_map"], record.filename))
-    return {"predictions": worst.triples(seen, dataset)} | _written(experiment, confusion=confusion.PICTURE)
+    return {"predictions": worst_label_maps.triples(seen, dataset)} | _written(experiment, confusion=confusion.PICTURE)
 
 
 def _written(experiment, **files):
@@ -169,8 +169,10 @@ def inputs(
         captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]
     if captions and "other" in batch:
         mixed = zip(captions, np.asarray(batch["other"][:most]), np.asarray(batch["share"][:most]), strict=True)
-        captions = [f"{mistakes.words(name, a)}\n{mistakes.words(_name(b, names), 1 - a)}" for name, b, a in mixed]
-    return annotations.sheet(pictures, captions=captions, cell=mistakes.CELL, letter=mistakes.LETTER)
+        captions = [
+            f"{misclassified.words(name, a)}\n{misclassified.words(_name(b, names), 1 - a)}" for name, b, a in mixed
+        ]
+    return annotations.sheet(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
 
 
 def _name(label, names):

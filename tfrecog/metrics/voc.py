@@ -65,7 +65,7 @@ class Evaluator:
         if not 0 < threshold <= 1:
             raise ValueError(f"the overlap at which a box counts is more than 0 and at most 1, not {threshold}")
         self.categories, self.threshold = tuple(categories), threshold
-        self.worst = voc_errors.Worst(keep)
+        self.worst = voc_errors.WorstErrors(keep)
         self._truth: dict = {}  # of images without detections yet
         self._found: dict = {}  # of images without ground truth yet
         self._judged: dict = {}  # labels, scores and verdicts

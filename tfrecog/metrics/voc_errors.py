@@ -4,7 +4,6 @@ Hoiem, Chodpathumwan and Dai, "Diagnosing error in object detectors", ECCV 2012.
 errors of localisation there, are counted apart, and all other classes alike are "another class".
 """
 
-import heapq
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfrecog.metrics.voc_matching import FALSE, Judged, Truth, Verdict
+from tfrecog.metrics.worst import Worst
 
 RULE = "of each class with N objects the N best detections, without those of difficult objects and in crowds"
 MISSED = "missed"
@@ -53,7 +53,7 @@ def total(table: Sequence[dict]) -> dict[str, int]:
     return {name: sum(row[name] for row in table) for name in ("objects", "correct", *KINDS)}
 
 
-class Worst:
+class WorstErrors:
     """Keeps the worst few of each kind: false positives with the highest scores, and the largest missed objects.
 
     Of false positives the worst few of each class, for only the whole ranking of a class tells which of them count.
@@ -61,13 +61,11 @@ class Worst:
 
     def __init__(self, most: int):
         self._most = most
-        self._heaps: dict[str, dict[int, list[tuple]]] = {kind: {} for kind in KINDS}  # by kind and class
-        self._number = itertools.count(0, -1)  # Of equal ones the first stays.
+        self._worst: dict[tuple[str, int], Worst[Error]] = {}  # by kind and class
+        self._number = itertools.count()  # Of equal ones the first stays.
 
     def add(self, key, truth: Truth, boxes, labels, scores, judged: Judged) -> None:
         """The detections [n] of an image, its objects [m] and what the former were found to be."""
-        if not self._most:
-            return
         for kind in FALSE:
             for i in np.flatnonzero(judged.verdicts == kind):
                 of = key, truth, boxes, labels, scores, judged, i, judged.nearest[i]
@@ -78,20 +76,21 @@ class Worst:
             self._keep(MISSED, 0, areas[j], (key, truth, boxes, labels, scores, judged, i, j))
 
     def _keep(self, kind, label, badness, of):
-        """Keeps the error `of` these (see `_error`) if it is among the worst few."""
-        heap = self._heaps[kind].setdefault(label, [])
-        if len(heap) < self._most:
-            heapq.heappush(heap, (float(badness), next(self._number), _error(*of)))
-        elif badness > heap[0][0]:
-            heapq.heapreplace(heap, (float(badness), next(self._number), _error(*of)))
+        worst = self._worst.setdefault((kind, label), Worst(self._most))
+        worst.add(badness, next(self._number), lambda: _error(*of))
 
     def errors(self, least: Sequence[float]) -> dict[str, list[Error]]:
         """The worst few of each kind, the worst first, without those whose score is below that [K] of their class."""
-        kept = {kind: sorted(itertools.chain(*heaps.values()), reverse=True) for kind, heaps in self._heaps.items()}
-        return {
-            kind: [one for *_, one in entries if kind == MISSED or one.score >= least[one.label - 1]][: self._most]
-            for kind, entries in kept.items()
-        }
+        return {kind: self._of_kind(kind, least)[: self._most] for kind in KINDS}
+
+    def _of_kind(self, kind, least):
+        every = [entry for (of, _), worst in self._worst.items() if of == kind for entry in worst.entries()]
+        ranked = [error for _, _, error in sorted(every, key=lambda entry: (-entry[0], entry[1]))]
+        return [error for error in ranked if kind == MISSED or error.score >= least[error.label - 1]]
+
+    def __len__(self) -> int:
+        """How many errors are in memory."""
+        return sum(map(len, self._worst.values()))
 
 
 def least_scores(rankings: Sequence) -> list[float]:

@@ -1,6 +1,5 @@
 """worst.jpg: the images of which a segmenter says most pixels wrongly, each with its true and its said label map."""
 
-import heapq
 from pathlib import Path
 
 import numpy as np
@@ -8,40 +7,35 @@ import numpy as np
 from tfrecog.data import image, index, info, records
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files
+from tfrecog.metrics.worst import Worst
 
 SHEET, MOST = "worst.jpg", 8
 CELL, LETTER = 400, 16  # pixels of a picture's longer side, of three in a row
 
 
-class Worst:
-    """Keeps the worst ones of a stream: those with the lowest pixel accuracy."""
+class WorstLabelMaps:
+    """Keeps the label maps with the lowest pixel accuracy."""
 
     def __init__(self):
-        self._worst: list[tuple] = []
+        self._worst: Worst[bytes] = Worst(MOST)
 
     def add(self, row: int, accuracy: float, said: np.ndarray) -> None:
         """An image, row of the index, and what was said of it [H, W]."""
-        if len(self._worst) == MOST and -accuracy <= self._worst[0][0]:
-            return  # Of equal ones the first in the index stays.
-        entry = (-accuracy, -row, records.to_label_map(said))  # As a PNG, which takes less memory.
-        if len(self._worst) < MOST:
-            heapq.heappush(self._worst, entry)
-        else:
-            heapq.heappushpop(self._worst, entry)
+        self._worst.add(-accuracy, row, lambda: records.to_label_map(said))  # As a PNG, which takes less memory.
 
     def write(self, out: Path, folder: str, where: index.Index, dataset: info.DatasetInfo) -> None:
         """Writes OUT/worst.jpg, the worst first: picture, truth and what was said; or removes it if all is right."""
-        failures = [entry for entry in sorted(self._worst, reverse=True) if -entry[0] < 1]
+        failures = [(row, -badness, said) for badness, row, said in self._worst.entries() if -badness < 1]
         if not failures:
             (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
             return
         seen = []
-        for negative, row, said in failures:
-            record = records.decode(index.read(folder, where, -row))
+        for row, accuracy, said in failures:
+            record = records.decode(index.read(folder, where, row))
             assert record.label_map is not None  # The evaluation has read it.
             picture = image.decode(record.encoded).numpy()
             labels = [records.from_label_map(png) for png in (record.label_map, said)]
-            seen.append((picture, *labels, f"{record.filename}: pixel accuracy {-negative:.1%}"))
+            seen.append((picture, *labels, f"{record.filename}: pixel accuracy {accuracy:.1%}"))
         image_files.save(triples(seen, dataset), out / SHEET)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tfrecog.drawing import annotations
-from tfrecog.evaluations.mistakes import words
+from tfrecog.evaluations.misclassified import words
 from tfrecog.inference import image_files
 from tfrecog.metrics.voc_errors import MISSED, Error
 
