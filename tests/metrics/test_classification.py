@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfrecog.metrics import classification_table
+from tfrecog.metrics import tables
 from tfrecog.metrics.classification import Evaluator, worst_pairs
 
 NAMES = tuple("abcdefgh")
@@ -84,7 +84,7 @@ def test_of_no_images_there_are_no_numbers():
 
 
 def text(evaluator, names):
-    return classification_table.text_of(evaluator.summarize(), evaluator.table(names), evaluator.confusion).splitlines()
+    return tables.of_classification(evaluator.summarize(), evaluator.table(names), evaluator.confusion).splitlines()
 
 
 def test_the_table_of_a_few_classes_has_a_line_for_each_in_their_order(said):

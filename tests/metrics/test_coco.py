@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfrecog.data.classes import coco_person
-from tfrecog.metrics import coco, coco_rows, coco_table
+from tfrecog.metrics import coco, coco_rows, tables
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
 
@@ -206,7 +206,7 @@ def test_keypoints_are_written_as_pixel_indices_with_their_scores_beside_them():
 
 
 def test_the_report_has_the_numbers_of_keypoints_under_names_of_their_own():
-    text = coco_table.text_of(*keypoint_numbers([[0, 0], [0, 0]])).splitlines()
+    text = tables.of_coco(*keypoint_numbers([[0, 0], [0, 0]])).splitlines()
     assert text[0].split() == list(coco.NUMBERS) and text[3].split() == list(coco.KEYPOINT_NUMBERS)
     assert text[4].split()[:2] == ["keypoint", "100.0"]
 
@@ -253,7 +253,7 @@ def test_pycocotools_stays_quiet(capsys):
 
 def test_the_report_names_each_class_that_has_objects():
     numbers, table = numbers_of({1: Truth([SQUARE], [1])}, {1: ([SQUARE], [1], [0.9])})
-    text = coco_table.text_of(numbers, table)
+    text = tables.of_coco(numbers, table)
     assert "cat" in text and "100.0" in text and "dog" not in text and "1 more class" in text
 
 

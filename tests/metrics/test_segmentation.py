@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tfrecog.metrics import segmentation_table
+from tfrecog.metrics import tables
 from tfrecog.metrics.segmentation import Evaluator
 
 NAMES = tuple("abcdefgh")
@@ -144,7 +144,7 @@ def test_memory_does_not_grow_with_the_images():
 
 def test_the_table_for_people_has_the_numbers_in_percent_and_a_line_for_each_class_that_is_there():
     evaluator = evaluated(4, ([[1, 1, 1, 1, 2]], [[1, 2, 2, 3, 2]]))
-    text = segmentation_table.text_of(evaluator.summarize(), evaluator.table(("sky", "tree", "car", "emu")))
+    text = tables.of_segmentation(evaluator.summarize(), evaluator.table(("sky", "tree", "car", "emu")))
     head, _, columns, *lines = text.split("\n")
     assert head.startswith("mean IoU 19.44 %   mean accuracy 62.50 %   pixel accuracy 40.00 %   frequency-weighted IoU")
     assert columns.split() == ["class", "pixels", "IoU", "accuracy", "precision", "taken", "for"]
@@ -159,6 +159,6 @@ def test_of_many_classes_the_table_for_people_has_the_worst():
     truth = np.repeat(labels, 200, axis=0)
     said = np.where(np.arange(200)[:, None] < np.maximum(labels - 50, 0), 1, truth)
     evaluator = evaluated(100, (truth, said))
-    text = segmentation_table.text_of(evaluator.summarize(), evaluator.table([f"c{i}" for i in range(1, 101)]))
+    text = tables.of_segmentation(evaluator.summarize(), evaluator.table([f"c{i}" for i in range(1, 101)]))
     assert "c100 " in text and "c62 " in text and "c61 " not in text
     assert text.endswith("(the 40 worst of 100 classes; metrics.json has all of them)")

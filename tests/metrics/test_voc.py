@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tfrecog.metrics import coco, voc, voc_table
+from tfrecog.metrics import coco, tables, voc
 from tfrecog.metrics.voc_matching import Verdict
 from tfrecog.ops.coco_format import to_xywh
 
@@ -158,7 +158,7 @@ def test_no_detections_are_ap_0_and_all_objects_missed():
 def test_a_split_without_objects_has_nothing_to_measure():
     numbers, table = evaluated({1: truth_of([], [])}, {1: ([SQUARE], [1], [0.9])}).summarize()
     assert set(numbers.values()) == {voc.NOTHING_TO_MEASURE} and table[0]["background"] == 0
-    assert "–" in voc_table.text_of(numbers, table)
+    assert "–" in tables.of_voc(numbers, table)
 
 
 def test_ties_count_in_the_order_of_the_keys_and_then_in_their_own():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tfrecog.metrics import voc, voc_errors, voc_table
+from tfrecog.metrics import tables, voc, voc_errors
 from tfrecog.metrics.voc_matching import Truth, judge
 
 CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
@@ -96,7 +96,7 @@ def test_an_object_is_missed_if_no_detection_finds_it_whatever_its_score():
     (missed,) = worst_of(evaluator)["missed"]
     # Beside it the detection that comes nearest: moved by 4 of 10 rows.
     assert missed.true_label == 2 and missed.score == 0.05 and missed.overlap == pytest.approx(6 / 14)
-    text = voc_table.text_of(*evaluator.summarize())
+    text = tables.of_voc(*evaluator.summarize())
     assert "1 of 3 objects are found by no detection" in text and "33.3%" in text
 
 

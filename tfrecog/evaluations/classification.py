@@ -12,7 +12,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import classification, index, info, records
 from tfrecog.evaluations import confusion, misclassified, report
 from tfrecog.inference import predictor
-from tfrecog.metrics import classification_table
+from tfrecog.metrics import tables
 from tfrecog.metrics.classification import FEW, Evaluator
 
 PREDICTIONS = "predictions.csv"
@@ -69,7 +69,7 @@ def evaluate(
         worst.write(Path(out), data.records, where, dataset.names)
     report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if show:
-        print(classification_table.text_of(numbers, table, evaluator.confusion))
+        print(tables.of_classification(numbers, table, evaluator.confusion))
         print(report.speed(clock, strategy))
     if undefined:
         print(

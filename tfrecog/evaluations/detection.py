@@ -14,7 +14,7 @@ from tfrecog.evaluations import detection_errors, precision_recall, report
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import detections
 from tfrecog.inference.result_files import DETECTIONS, results_file
-from tfrecog.metrics import coco, coco_rows, coco_table, voc, voc_errors, voc_table
+from tfrecog.metrics import coco, coco_rows, voc, voc_errors
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, detection_errors.SHEET)
 FILES = (DETECTIONS, *VOC_FILES)
@@ -74,7 +74,7 @@ def evaluate(
     if out:
         _draw(evaluators.get("voc"), Path(out), dataset, folder, where)
     if show:
-        texts = {"coco": coco_table.text_of, "voc": voc_table.text_of}
+        texts = {"coco": tables.of_coco, "voc": tables.of_voc}
         print("\n\n".join(texts[name](numbers, rows) for name, rows in tables.items()))
         print(report.speed(clock, strategy))
     return numbers

@@ -13,7 +13,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import index, info, records, segmentation
 from tfrecog.evaluations import confusion, report, worst_label_maps
 from tfrecog.inference import predictor
-from tfrecog.metrics import segmentation_table
+from tfrecog.metrics import tables
 from tfrecog.metrics.segmentation import Evaluator, numbers_of
 
 PREDICTIONS = "predictions.csv"
@@ -74,7 +74,7 @@ def evaluate(
     counts = {"images": len(where), "pixels": int(evaluator.pixels.sum()), "ignored": ignored}
     report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if show:
-        print(segmentation_table.text_of(numbers, table))
+        print(tables.of_segmentation(numbers, table))
         print(report.speed(clock, strategy))
     return numbers
 
