@@ -17,7 +17,7 @@ from tfrecog import tasks
 from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
 from tfrecog.data import info
-from tfrecog.data.classes import voc_pixels
+from tfrecog.data.classes import voc
 from tfrecog.runs import folder as runs
 from tfrecog.runs import trained
 from tfrecog.weights import tensors, torchvision_fcn, torchvision_models
@@ -49,7 +49,7 @@ def build():
         experiment = torchvision_fcn.EXPERIMENTS[name]
         if not aux:
             experiment = replace(experiment, segmenter=replace(experiment.segmenter, auxiliary=0.0))
-        return tasks.build(experiment, voc_pixels.pixels()).build()
+        return tasks.build(experiment, voc.pixels()).build()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.initializers, "VarianceScaling", lambda *_, **__: keras.initializers.Zeros())
@@ -102,7 +102,7 @@ def test_the_settings_of_published_segmenters_are_valid(name):
 
 
 def test_the_classes_have_vocs_palette():
-    colours = {one.name: one.colour for one in voc_pixels.pixels().categories}
+    colours = {one.name: one.colour for one in voc.pixels().categories}
     # Of the development kit's labelcolormap.m.
     assert colours["background"] == (0, 0, 0) and colours["aeroplane"] == (128, 0, 0)
     assert colours["person"] == (192, 128, 128) and colours["tvmonitor"] == (0, 64, 128)
@@ -141,7 +141,7 @@ def imported(request, tmp_path_factory, shared_data):
 
 def test_a_photo_of_its_original_size_has_torchvisions_logits(imported):
     run, photo, expected = imported
-    assert info.load(run).names == voc_pixels.pixels().names
+    assert info.load(run).names == voc.pixels().names
     experiment = flags.load(Experiment(), run / runs.FLAGFILE)
     *_, model, _, _, _ = trained.restore(experiment, "latest")
     pixels = np.array(Image.open(photo).convert("RGB"), np.float32)

@@ -1,6 +1,6 @@
 """The files that torchvision publishes, and what it says of them (its `Weights` classes and model pages)."""
 
-from tfrecog.data.classes import coco, imagenet, voc_pixels
+from tfrecog.data.classes import coco, imagenet, voc
 from tfrecog.weights import torchvision_classifiers, torchvision_detectors, torchvision_fcn
 from tfrecog.weights.published import Published
 
@@ -67,7 +67,7 @@ def _segmenter(name):
     file, mean_iou, pixel_accuracy = _SEGMENTERS[name]
     figures = {"mean IoU": mean_iou, "pixel accuracy": pixel_accuracy}
     source = "torchvision, COCO val2017 with VOC's classes"
-    return _published(file, torchvision_fcn.EXPERIMENTS[name], voc_pixels.pixels(), figures, source)
+    return _published(file, torchvision_fcn.EXPERIMENTS[name], voc.pixels(), figures, source)
 
 
 MODELS = (
