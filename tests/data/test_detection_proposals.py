@@ -8,7 +8,7 @@ import pytest
 from tests.data.test_detection import SIZES, record, write
 from tfrecog import tasks
 from tfrecog.config import DataConfig, DetectorConfig, Experiment, TrainConfig
-from tfrecog.data import detection, index, info, proposed
+from tfrecog.data import detection, index, info
 
 FACTS = {"masks": False, "seed": 0, "start_step": 0}
 
@@ -128,16 +128,16 @@ def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
     made = [none(i) if i in (1, 3, 5, 6, 7, 8) else with_proposals(i) for i in range(9)]
     _, rows = write(tmp_path, made, proposals="by hand")
     assert list(rows.proposals) == [3, 0, 3, 0, 3, 0, 0, 0, 0]
-    proposed.report(str(tmp_path), "train", rows)
+    rows.report_without_proposals(str(tmp_path), "train")
     assert "6 of 9 images of train have no proposals" in caplog.text and f"of {tmp_path}" in caplog.text
     assert "1.png in train-00000.tfrecord, record 1" in caplog.text and "7.png" in caplog.text
     assert "8.png" not in caplog.text  # The sixth.
     caplog.clear()
-    proposed.report(str(tmp_path), "train", rows, np.array([0, 1, 2]))
+    rows.report_without_proposals(str(tmp_path), "train", np.array([0, 1, 2]))
     assert "1 of 3 images" in caplog.text and "3.png" not in caplog.text
     caplog.clear()
-    proposed.report(str(tmp_path), "train", rows, np.array([0, 2]))
-    proposed.report(str(tmp_path), "train", dataclasses.replace(rows, proposals=None))
+    rows.report_without_proposals(str(tmp_path), "train", np.array([0, 2]))
+    dataclasses.replace(rows, proposals=None).report_without_proposals(str(tmp_path), "train")
     assert not caplog.text
 
 

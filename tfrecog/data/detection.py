@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import image, instances, order, proposed, read
+from tfrecog.data import image, instances, order, read
 from tfrecog.data.info import load as load_info
 from tfrecog.data.parse import parse
 
@@ -33,7 +33,7 @@ def training_rows(index, config, keypoints=False):
 def training(config, info, index, *, masks, keypoints=False, proposals=False, seed, start_step, steps):
     """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
     if proposals:
-        proposed.check(config.records, info, index)
+        index.check_proposals(config.records, info)
     if (masks and not info.masks) or (keypoints and not info.keypoints):
         raise UserError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
     groups = _training_groups(config, index, keypoints)
@@ -72,7 +72,7 @@ def training(config, info, index, *, masks, keypoints=False, proposals=False, se
 def evaluation(config, info, index, batch_size=None, proposals=False):
     """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
     if proposals:
-        proposed.check(config.records, info, index)
+        index.check_proposals(config.records, info)
     batch_size = batch_size or config.eval_batch_size
     sizes = np.stack([index.height, index.width], axis=-1)
 

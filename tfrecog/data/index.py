@@ -65,6 +65,36 @@ class Index:
             names = []
         return f"{names[0].decode(errors='replace')} in {self.place(i)}" if names else self.place(i)
 
+    def check_proposals(self, folder, info):
+        """UserError where no record has the proposals that a detector reads."""
+        none = self.proposals is not None and len(self) and not self.proposals.any()
+        if info.proposals and not none:
+            return
+        what = f"not one of the {len(self):,} records of the split has any" if info.proposals else "there are none"
+        raise UserError(
+            f"{folder} has no proposals, which --detector.proposals=record needs ({what}): add them to each split with "
+            f"`python -m pipelines.proposals --data={folder} --split=... --out=...` and give its --out as "
+            "--data.records, or let the detector find its own with --detector.proposals=rpn"
+        )
+
+    def report_without_proposals(self, folder, split, rows=None):
+        """Counts the records without proposals in a warning, and names the first; of `rows`, or all."""
+        if self.proposals is None:
+            return
+        rows = np.arange(len(self)) if rows is None else rows
+        lacking = rows[self.proposals[rows] == 0]
+        if len(lacking):
+            logging.warning(
+                "%d of %d images of %s have no proposals, so nothing can be found in them; %s.report.jsonl of %s, by "
+                "pipelines.proposals, says why. The first are: %s",
+                len(lacking),
+                len(rows),
+                split,
+                split,
+                folder,
+                "; ".join(self.image(folder, row) for row in lacking[:5]),
+            )
+
 
 def path_of(folder, split):
     """Path of the index file of a split."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import classification, index, info, proposed, records, segmentation
+from tfrecog.data import classification, index, info, records, segmentation
 from tfrecog.data import image as images
 from tfrecog.equivariance_lab.detection import Objects, Truth
 from tfrecog.equivariance_lab.subject import Sample
@@ -34,7 +34,7 @@ def of_records(experiment: Experiment, names: tuple[str, ...], most: int) -> Ite
     if experiment.task == "segmentation":
         segmentation.check(dataset, folder)
     if experiment.task == "detection" and experiment.detector.proposals == "record":
-        proposed.check(folder, dataset, rows)
+        rows.check_proposals(folder, dataset)
     labels = classification.labels_of(rows, dataset, folder) if experiment.task == "classification" else None
     for row in range(min(most, len(rows))):
         record = dataset.relabel(records.decode(index.read(folder, rows, row)))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, image, index, info, proposed, records
+from tfrecog.data import detection, image, index, info, records
 from tfrecog.evaluations import detection_errors, precision_recall, report
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import detections
@@ -49,7 +49,7 @@ def evaluate(
     if not len(where):
         raise UserError(f"split {split!r} of {folder} has no image to evaluate on")
     if on_record and show:  # A training says it once, when it starts.
-        proposed.report(folder, split, where)
+        where.report_without_proposals(folder, split)
     evaluators, clock = _evaluators(experiment, dataset, folder), predictor.Clock()
     with results_file(out) as write, predictor.progress(len(where), f"evaluate {split}") as progress:
         size = predictor.batch_size(experiment.data.eval_batch_size, strategy)

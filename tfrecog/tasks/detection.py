@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfrecog import losses
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, index, info, proposed, read
+from tfrecog.data import detection, index, info, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.evaluations import detection as evaluation
@@ -97,8 +97,8 @@ class Detection:
                 info.sigmas(data.records)
         if self._on_record:
             for split, (where, chosen) in splits.items():
-                proposed.check(data.records, dataset, where)
-                proposed.report(data.records, split, where, chosen)
+                where.check_proposals(data.records, dataset)
+                where.report_without_proposals(data.records, split, chosen)
         asked = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
 
         def batches(start, total):
