@@ -29,6 +29,12 @@ class Problem:
         return f"{', '.join(part for part in where if part)}: {self.what}. {self.remedy}"
 
 
+def short(value: object) -> str:
+    """What stands in a file, of a length for messages."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def table(problems: list[Problem], first: int = 3) -> str:
     """Counts of each kind, and the first few of it."""
     kinds = defaultdict(list)

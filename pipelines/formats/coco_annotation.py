@@ -1,6 +1,6 @@
 """One COCO annotation → box, mask and keypoints of a record, or the problem with it."""
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from tfrecog.ops import coco_format, rle
 
-from ..build.problems import Problem
+from ..build.problems import Problem, short
 
 # Further outside the image than this, a box or a keypoint is reported; COCO's own round up to a pixel too far.
 SLACK = 1.0
@@ -65,7 +65,7 @@ class Reader:
     def _box(self, annotation: dict) -> tuple[float, float, float, float]:
         box: Any = annotation.get("bbox")
         if not _are_numbers(box, 4):
-            raise Unusable("box is not four finite numbers", f"bbox is {_short(box)}", _SKIP)
+            raise Unusable("box is not four finite numbers", f"bbox is {short(box)}", _SKIP)
         x, y, w, h = box
         if w < 0 or h < 0:
             raise Unusable("box with a negative side", f"bbox (x, y, width, height) is {box}", _SKIP)
@@ -107,7 +107,7 @@ class Reader:
         if _are_numbers(polygons, None):  # one polygon without the list around it
             polygons = [polygons]
         if not isinstance(polygons, list) or not all(_are_numbers(polygon, None) for polygon in polygons):
-            raise Unusable("segmentation is no polygon", f"segmentation is {_short(polygons)}", _SKIP)
+            raise Unusable("segmentation is no polygon", f"segmentation is {short(polygons)}", _SKIP)
         for polygon in polygons:
             far = max(abs(value) for value in polygon) if polygon else 0
             if far > 10 * max(height, width):
@@ -126,7 +126,7 @@ class Reader:
         height, width = self.size
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
-            what = f"its run lengths are for an image {_short(size)}, not [{height}, {width}] (height, width)"
+            what = f"its run lengths are for an image {short(size)}, not [{height}, {width}] (height, width)"
             raise Unusable("run lengths of another image size", what, _SKIP)
         try:
             mask = rle.from_text(counts) if isinstance(counts, str) else np.array(counts, np.int64)
@@ -143,7 +143,7 @@ class Reader:
         if area is None:
             return float(measured)
         if not _are_numbers([area], 1) or area < 0:
-            what, remedy = f"area is {_short(area)}", f"{measured:g}, measured, is used; correct the JSON."
+            what, remedy = f"area is {short(area)}", f"{measured:g}, measured, is used; correct the JSON."
             self._report(annotation, "area is not a positive number", what, remedy)
             return float(measured)
         return float(area)
@@ -155,7 +155,7 @@ class Reader:
         if values is None or annotation.get("iscrowd"):
             return nothing
         if not _are_numbers(values, 3 * self.joints) or not set(values[2::3]) <= {0, 1, 2}:
-            what = f"keypoints are not {self.joints} times x, y, visibility (0, 1 or 2): {_short(values)}"
+            what = f"keypoints are not {self.joints} times x, y, visibility (0, 1 or 2): {short(values)}"
             remedy = "The instance is kept without keypoints; correct the JSON."
             self._report(annotation, "broken keypoints", what, remedy)
             return nothing
@@ -168,7 +168,7 @@ class Reader:
             self._report(annotation, "keypoint outside the image", what, remedy)
         stated, labelled = annotation.get("num_keypoints"), int(np.sum(visibility > 0))
         if stated is not None and stated != labelled:
-            what = f"num_keypoints is {_short(stated)}, and {labelled} keypoints are labelled (visibility 1 or 2)"
+            what = f"num_keypoints is {short(stated)}, and {labelled} keypoints are labelled (visibility 1 or 2)"
             self._report(annotation, "num_keypoints disagrees", what, "Those labelled are used; correct the JSON.")
         visibility = np.where(inside, visibility, 0)
         points = np.column_stack([np.clip(y, 0, height), np.clip(x, 0, width), visibility])
@@ -181,10 +181,5 @@ def _are_numbers(values: Any, count: int | None) -> bool:
         isinstance(values, list)
         and (count is None or len(values) == count)
         and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        and all(math.isfinite(value) for value in values)
+        and all(abs(value) <= sys.float_info.max for value in values)  # isfinite takes no integer beyond it
     )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -41,7 +41,12 @@ def large_enough(of_image: dict[Any, list[dict]], labels: dict[int, int], min_ar
     ours = {key: [one for one in those if one["category_id"] in labels] for key, those in of_image.items()}
     if not min_area:
         return ours
-    return {key: those for key, those in ours.items() if sum(one.get("area") or 0 for one in those) > min_area}
+    areas = {key: [one.get("area") for one in those] for key, those in ours.items()}
+    return {
+        key: ours[key]
+        for key, those in areas.items()
+        if sum(one for one in those if isinstance(one, int | float)) > min_area
+    }
 
 
 def draw(masks: list[np.ndarray], labels: list[int], size: tuple[int, int]) -> np.ndarray:

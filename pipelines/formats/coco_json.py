@@ -1,12 +1,13 @@
 """The parts of a COCO JSON file, checked before any image is read."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from tfrecog.data import info
 
-from ..build.problems import Problem, Refused
+from ..build.problems import Problem, Refused, short
 from ..classes.keypoint_sigmas import chosen
 from . import text_file
 
@@ -22,6 +23,8 @@ def load(path: str) -> dict[str, Any]:
         raise Refused(f"{where}: broken JSON: {error.msg}. If the file is cut off, download it again.") from error
     except RecursionError as error:
         raise Refused(f"{path} is not in COCO's format: its lists are nested too deep") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise Refused(f"{path} is not in COCO's format: {error}") from error
     if not isinstance(tree, dict):
         raise Refused(f"{path} is not in COCO's format: it holds a {type(tree).__name__}, not an object")
     for key in ("images", "annotations", "categories"):
@@ -35,8 +38,8 @@ def load(path: str) -> dict[str, Any]:
         for number, entry in enumerate(tree[key]):
             for name, kind in kinds.items():
                 value = entry.get(name)
-                if not isinstance(value, kind) or (name == "id" and not isinstance(value, str) and not _is_id(value)):
-                    raise Refused(f"{path}: {key}[{number}] needs {name!r}, and has {entry.get(name)!r}")
+                if not isinstance(value, kind) or (name == "id" and not isinstance(value, str) and not is_id(value)):
+                    raise Refused(f"{path}: {key}[{number}] needs {name!r}, and has {short(value)}")
     return tree
 
 
@@ -54,11 +57,20 @@ def dataset_info(path: str, tree: dict, *, masks: bool, sigmas: Sequence[float] 
     if not categories:
         raise Refused(f"{path} has no categories; list those of the annotations")
     lists = {category["name"]: category["keypoints"] for category in categories if category.get("keypoints")}
+    for name, names in lists.items():
+        if not isinstance(names, list) or not all(isinstance(joint, str) for joint in names):
+            raise Refused(f"{path}: category {name!r} has the keypoints {short(names)}, which is no list of names")
     keypoints = next(iter(lists.values()), [])
     other = next((name for name, names in lists.items() if names != keypoints), None)
     if other is not None:
         raise Refused(f"{path}: {next(iter(lists))} and {other} have other keypoints; one list for all is supported")
     skeleton = next((category.get("skeleton") or [] for category in categories if category.get("keypoints")), [])
+    ends = range(1, len(keypoints) + 1)
+    if not isinstance(skeleton, list) or not all(
+        isinstance(b, list) and len(b) == 2 and b[0] in ends and b[1] in ends for b in skeleton
+    ):
+        what = f"{path} has the skeleton {short(skeleton)}"
+        raise Refused(f"{what}, which is no list of pairs of its keypoints, counted from 1; correct it, or take it out")
     return info.DatasetInfo(
         categories=tuple(info.Category(category["name"], category["id"]) for category in categories),
         splits={},
@@ -78,8 +90,8 @@ def flip_pairs(names: list[str]) -> tuple[tuple[int, int], ...]:
     )
 
 
-def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: list[Problem]) -> dict[Any, list[dict]]:
-    """Annotations of each image id that have an image and a category; problems of the others go to `found`."""
+def name_of_image(tree: dict, found: list[Problem]) -> dict[Any, str]:
+    """File name by image id; the second image of an id is added to `found`."""
     names: dict[Any, str] = {}
     for image in tree["images"]:
         if image["id"] in names:
@@ -88,42 +100,51 @@ def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: 
             found.append(Problem("duplicate image id", image["file_name"], what, remedy, str(image["id"])))
         else:
             names[image["id"]] = image["file_name"]
+    return names
+
+
+def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: list[Problem]) -> dict[Any, list[dict]]:
+    """Annotations of each image id that have an image and a category; problems of the others go to `found`."""
+    names = name_of_image(tree, found)
     of_image: dict[Any, list[dict]] = {image_id: [] for image_id in names}
     known = {category.id for category in facts.categories}
-    numbers = [a["id"] for a in tree["annotations"] if _is_id(a.get("id"))]
-    unused, seen = max(numbers, default=0) + 1, {}
+    used = {a["id"] for a in tree["annotations"] if is_id(a.get("id"))}
+    unused, seen = (number for number in itertools.count(1) if number not in used), {}
     for annotation in tree["annotations"]:
         annotation = {key: annotation[key] for key in _USED if key in annotation}
         image_id, number = annotation.get("image_id"), annotation.get("id")
-        where = names.get(image_id) if isinstance(image_id, int | str) else None
+        where = names.get(image_id) if isinstance(image_id, str) or is_id(image_id) else None
 
         def report(kind, what, remedy, where=where, image_id=image_id, number=number):
-            shown = number if _is_id(number) else None
-            found.append(Problem(kind, where or path, what, remedy, str(image_id), shown))
+            shown = number if is_id(number) else None
+            image = image_id if isinstance(image_id, str) else short(image_id)
+            found.append(Problem(kind, where or path, what, remedy, image, shown))
 
         if where is None:
-            what = f"no image has the id {image_id!r}"
+            what = f"no image has the id {short(image_id)}"
             report("annotation of an unknown image", what, "It is skipped: add the image.")
             continue
-        if not _is_id(annotation.get("category_id")) or annotation["category_id"] not in known:
-            what = f"no category has the id {annotation.get('category_id')!r}"
+        if not is_id(annotation.get("category_id")) or annotation["category_id"] not in known:
+            what = f"no category has the id {short(annotation.get('category_id'))}"
             report("unknown category", what, "It is skipped: add the category, or correct the annotation.")
             continue
-        if number in seen and seen[number] == annotation:
+        if not is_id(number):
+            annotation["id"] = next(unused)
+            if number is not None:
+                what = f"the id {short(number)} is no whole number of 64 bits"
+                report("id is no number", what, f"It is kept under the id {annotation['id']}: give it a number.")
+        elif seen.get(number) == annotation:
             report("annotation given twice", "the same annotation came before", "It is skipped once: remove one.")
             continue
-        if not _is_id(number) or number in seen:
-            if number is not None:
-                what = (
-                    "another one has this id" if _is_id(number) else f"the id {number!r} is no whole number of 64 bits"
-                )
-                report("duplicate annotation id", what, f"It is kept under the id {unused}: give each its own id.")
-            annotation["id"], number, unused = unused, unused, unused + 1
-        seen[number] = annotation
+        elif number in seen:
+            annotation["id"] = next(unused)
+            remedy = f"It is kept under the id {annotation['id']}: give each its own id."
+            report("duplicate annotation id", "another one has this id", remedy)
+        seen[annotation["id"]] = annotation
         of_image[image_id].append(annotation)
     return of_image
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
     """Whether it is a whole number that a record can hold."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

@@ -208,7 +208,11 @@ BAD = {
     "category is a list": ({"category_id": [7]}, "unknown category", False),
     "unknown image": ({"image_id": 99}, "annotation of an unknown image", False),
     "the same id": ({"id": 20, "bbox": [21, 10, 9, 10]}, "duplicate annotation id", True),
-    "no number as id": ({"id": "x"}, "duplicate annotation id", True),
+    "no number as id": ({"id": "x"}, "id is no number", True),
+    "a list as id": ({"id": [31]}, "id is no number", True),
+    "a list as image id": ({"image_id": [1]}, "annotation of an unknown image", False),
+    "true as image id": ({"image_id": True}, "annotation of an unknown image", False),
+    "a huge number": ({"bbox": [20, 10, 10**400, 10]}, "box is not four finite numbers", False),
 }
 
 
@@ -221,8 +225,8 @@ def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path,
     assert [problem.kind for problem in built.problems] == [kind]
     problem = built.problems[0]
     assert problem.image_id == str(bad["image_id"])
-    assert problem.annotation_id == (bad["id"] if bad["id"] != "x" else None)
-    assert problem.file == (str(small_coco.json) if bad["image_id"] == 99 else "1.png")
+    assert problem.annotation_id == (bad["id"] if isinstance(bad["id"], int) else None)
+    assert problem.file == (str(small_coco.json) if kind == "annotation of an unknown image" else "1.png")
     assert problem.what and problem.remedy.endswith(".")
     first, second = read_all(tmp_path / "out", "train")
     assert len(first.ids) == 1 + kept and second.ids.tolist() == [20]
@@ -233,6 +237,12 @@ def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path,
     with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
         coco.build(*small_coco.write(), str(tmp_path / "strict"), "train", jobs=1, strict=True)
     assert not (tmp_path / "strict").exists()
+
+
+def test_ids_that_no_annotation_has_are_given_even_where_the_largest_is_taken(small_coco, tmp_path, read_all):
+    small_coco.tree["annotations"] += [small_coco.square(2**63 - 1, 1), small_coco.square(None, 1)]
+    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10, 2**63 - 1, 1]
 
 
 def test_strict_refuses_a_problem_of_the_json_before_it_reads_an_image(small_coco, tmp_path):
@@ -393,6 +403,12 @@ def test_an_annotation_given_twice_is_written_once(small_coco, tmp_path, read_al
     assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10]
 
 
+def test_a_number_of_more_digits_than_are_read_is_refused(small_coco, tmp_path):
+    small_coco.json.write_text('{"images": [{"id": 1' + "0" * 5000 + "}]}")
+    with pytest.raises(Refused, match=r"instances.json is not in COCO's format: .*digits"):
+        coco.build(str(small_coco.images), str(small_coco.json), str(tmp_path / "out"), "train")
+
+
 def test_broken_json_is_named_with_line_and_column(small_coco, tmp_path):
     small_coco.json.write_text('{"images": [],\n "annotations": [}')
     with pytest.raises(Refused, match=r"instances.json, line 2, column 18"):
@@ -407,6 +423,10 @@ def test_broken_json_is_named_with_line_and_column(small_coco, tmp_path):
         (lambda tree: tree["images"][0].update(id=math.nan), r"images\[0\] needs 'id'"),
         (lambda tree: tree["categories"].append({"id": 7, "name": "dog"}), "two categories have the id 7"),
         (lambda tree: tree["images"].clear(), "no images"),
+        (lambda tree: tree["categories"][0].update(keypoints=[1, 2]), r"'cat' has the keypoints \[1, 2\]"),
+        (lambda tree: tree["categories"][0].update(keypoints="ear"), r"'cat' has the keypoints 'ear'"),
+        (lambda tree: tree["categories"][0].update(keypoints=["a", "b"], skeleton=[[1, 3]]), r"skeleton \[\[1, 3\]\]"),
+        (lambda tree: tree["categories"][0].update(keypoints=["a", "b"], skeleton=["12"]), r"skeleton \['12'\]"),
     ],
 )
 def test_a_file_that_is_not_cocos_is_refused(small_coco, tmp_path, change, message):
@@ -452,6 +472,7 @@ def test_instances_become_label_maps_of_vocs_classes_and_what_two_share_does_not
 def test_images_whose_objects_of_vocs_classes_are_small_can_be_left_out(small_coco, tmp_path):
     small_coco.tree["categories"][0] = {"id": 7, "name": "cat"}
     small_coco.tree["annotations"] = [small_coco.square(1, 1, area=100), small_coco.square(2, 2, area=101)]
+    small_coco.tree["annotations"].append(small_coco.square(3, 1, area="large"))
     coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", min_area=100, jobs=1)
     assert set(_maps(tmp_path / "out")) == {"2"}
     with pytest.raises(Refused, match="--min_area=101"):

@@ -209,6 +209,30 @@ def test_what_a_panoptic_json_lacks_is_named(tmp_path, read_all):
     np.testing.assert_array_equal(_labels(read_all(tmp_path / "out", "val")[0]), np.where(made.numbers == 5, 1, 0))
 
 
+@pytest.mark.parametrize("wrong", [[5], {"a": 5}, "5", 5.0, True, None])
+def test_an_id_of_the_wrong_type_is_named_with_its_file_and_its_annotation(tmp_path, read_all, wrong):
+    made = Panoptic(tmp_path / "coco")
+    segments = made.tree["annotations"][0]["segments_info"]
+    segments += [{"id": 6, "category_id": wrong}, {"id": wrong, "category_id": 18}]
+    made.tree["annotations"].append({"image_id": wrong, "file_name": "1.png", "segments_info": []})
+    found = {(problem.kind, problem.file): problem for problem in made.build(tmp_path / "out").problems}
+    mask = "000000000042.png"
+    assert set(found) == {
+        ("label file without an image", "1.png"), ("unknown category", mask), ("segment without an id", mask)
+    }  # fmt: skip
+    assert repr(wrong) in found["label file without an image", "1.png"].what
+    labels = np.select([made.numbers == 5, made.numbers == 70_000], [1, 2], 0)
+    np.testing.assert_array_equal(_labels(read_all(tmp_path / "out", "val")[0]), labels)
+
+
+def test_the_second_image_of_a_panoptic_json_with_an_id_is_left_out_and_named(tmp_path, read_all):
+    made = Panoptic(tmp_path / "coco")
+    made.tree["images"].append({"id": 42, "file_name": "other.jpg"})
+    (problem,) = made.build(tmp_path / "out").problems
+    assert (problem.kind, problem.file, problem.image_id) == ("duplicate image id", "other.jpg", "42")
+    assert read_all(tmp_path / "out", "val")[0].filename == "000000000042.jpg"
+
+
 @pytest.fixture(scope="module")
 def real_panoptic(shared_data):
     folder = shared_data / "coco_ccby_panoptic"
