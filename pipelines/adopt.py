@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from tqdm import tqdm
 
 from tfrecog.cli import command
@@ -56,9 +55,9 @@ class Adopt:
 class Shard:
     """What a file of records holds."""
 
-    # offset, length, height, width, instances, their labelled keypoints, label, proposals, crowd
-    rows: list[tuple[int, ...]] = field(default_factory=list)
+    columns: dict[str, list[int]] = field(default_factory=index.no_rows)  # of its records, for the index
     labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
+    images: int = 0
     with_masks: int = 0  # records
     joints: set[int] = field(default_factory=set)
     joint_names: tuple[str, ...] = ()
@@ -78,17 +77,14 @@ def read(path: str, at) -> Shard:
         for number, (offset, payload) in enumerate(index.frames(Path(path))):
             try:
                 record = records.decode(payload)
+                index.add_row(shard.columns, offset, payload, path)
             except Exception as error:  # Anything can be in a foreign record.
                 raise Refused(
                     f"{path}, record {number} (byte {offset}) is not a detection record: {error!r}. Records of the "
                     "Object Detection API and Model Garden have image/encoded, image/height, image/width and "
                     "image/object/bbox/*"
                 ) from error
-            instances = int((~record.crowd).sum())
-            crowd, labelled = len(record.crowd) - instances, record.labelled_keypoints
-            proposals = 0 if record.proposals is None else len(record.proposals)
-            counts = instances, labelled, record.label, proposals, crowd
-            shard.rows.append((offset, len(payload), record.height, record.width, *counts))
+            shard.images += 1
             if record.label_map is not None:
                 shard.with_maps += 1
                 shard.pixels.update(label_image_records.pixels(record, f"{path}, record {number} (byte {offset})"))
@@ -132,21 +128,20 @@ def adopt(
         raise Refused("the records have label maps: name the classes of their values with --classes")
     named = named or info.DatasetInfo(_categories_of_records(labels), {})
     names = _joints(named, shards)
-    images = sum(len(shard.rows) for shard in shards)
     facts = dataclasses.replace(
         named,
         keypoints=names,
         flip_pairs=coco_json.flip_pairs(list(names)),
         skeleton=named.skeleton if names == named.keypoints else (),
         keypoint_sigmas=sigmas.chosen(keypoint_sigmas, names, pattern),
-        masks=all(shard.with_masks == len(shard.rows) for shard in shards),
+        masks=all(shard.with_masks == shard.images for shard in shards),
         difficult=any(shard.with_difficult for shard in shards),
     )
     _refuse_unknown_labels(facts, labels)
-    rows = np.array([[k, *row] for k, shard in enumerate(shards) for row in shard.rows], np.int64).reshape(-1, 10)
-    if not images:
+    rows = index.join(paths, map(os.path.getsize, paths), [shard.columns for shard in shards])
+    if not len(rows):
         raise Refused(f"the files of {pattern!r} have no record")
-    made = info.Split(images=images, instances=int(rows[:, 5].sum()), crowd=int(rows[:, 9].sum()), shards=())
+    made = info.Split(images=len(rows), instances=int(rows.instances.sum()), crowd=int(rows.crowd.sum()), shards=())
     if facts.label_maps:
         made = dataclasses.replace(made, pixels=_pixels(shards, facts.num_classes))
     try:
@@ -154,9 +149,7 @@ def adopt(
         files = _link(paths, out, split)
         made = dataclasses.replace(made, shards=files)
         info.save(out, dataclasses.replace(facts, splits={split: made}))
-        columns = dict(zip(index.COLUMNS, rows.T, strict=False))  # The last is the number of crowds.
-        sizes = tuple(os.path.getsize(path) for path in paths)
-        index.save(out, split, index.Index(shards=files, sizes=sizes, **columns))
+        index.save(out, split, dataclasses.replace(rows, shards=files))
     except OSError as error:
         raise Refused(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from error
     except ValueError as error:  # other categories than those of the splits in OUT
@@ -194,7 +187,7 @@ def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
 
 
 def _pixels(shards: list[Shard], num_classes: int) -> tuple[int, ...]:
-    missing = sum(len(shard.rows) - shard.with_maps for shard in shards)
+    missing = sum(shard.images - shard.with_maps for shard in shards)
     if missing:
         raise Refused(f"{missing:,} records have no label map; --classes is for records that all have one")
     return label_image_records.by_label(sum((shard.pixels for shard in shards), Counter()), num_classes)

@@ -78,7 +78,7 @@ def ours(photos, folder):
     tf.config.threading.set_inter_op_parallelism_threads(sides.CORES)
     tf.config.threading.set_intra_op_parallelism_threads(sides.CORES)
     _write(Path(photos), Path(folder))
-    dataset, rows = info.load(folder), index.load(folder, "train", ["label"])
+    dataset, rows = info.load(folder), index.load(folder, "train")
 
     def whole(resize="bilinear", **augmented):
         data = DataConfig(records=folder, batch_size=BATCH, workers=sides.CORES, resize=resize)

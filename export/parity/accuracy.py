@@ -87,7 +87,7 @@ class _Detection:
 class _Classification:
     def __init__(self, experiment, dataset, where, about):
         # The index has no labels unless it is asked for them.
-        rows = index.load(experiment.data.records, experiment.data.eval_split, ["label"])
+        rows = index.load(experiment.data.records, experiment.data.eval_split)
         self.labels = classification.labels_of(rows, dataset, experiment.data.records)
         self.evaluator = top.Evaluator(dataset.num_classes)
 

@@ -91,10 +91,10 @@ def publish(
     tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]
 ) -> info.Split:
     """Moves the shards to `out`; then report, index and, last, dataset.json."""
-    rows = [[k, *row] for k, note in enumerate(notes) for row in note["rows"]]
-    if not rows:
-        raise Refused(f"no image could be used:\n{problems.table(found)}")
     names = tuple(task.name for task in tasks)
+    rows = index.join(names, [note["bytes"] for note in notes], [note["columns"] for note in notes])
+    if not len(rows):
+        raise Refused(f"no image could be used:\n{problems.table(found)}")
     drafts = [task for task in tasks if os.path.exists(task.draft)]
     stale = set(_shards_of(out, split)) - set(names)
     if any(os.path.lexists(task.place) for task in drafts):
@@ -104,16 +104,12 @@ def publish(
     for task in tasks:
         task.publish()
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
-    # The last number of a row is that of its crowds. Notes of older builds do not count proposals, and then zip stops
-    # before them.
-    counted = zip(*(row[:-1] for row in rows), strict=False)
-    columns = {name: np.array(column, np.int64) for name, column in zip(index.COLUMNS, counted, strict=False)}
-    index.save(out, split, index.Index(shards=names, sizes=tuple(note["bytes"] for note in notes), **columns))
-    pixels = np.array([counts for note in notes if (counts := note.get("pixels"))], np.int64)  # older notes have none
+    index.save(out, split, rows)
+    pixels = np.array([note["pixels"] for note in notes if note["pixels"]], np.int64)
     made = info.Split(
         images=len(rows),
-        instances=int(columns["instances"].sum()),
-        crowd=sum(row[-1] for row in rows),
+        instances=int(rows.instances.sum()),
+        crowd=int(rows.crowd.sum()),
         shards=names,
         pixels=tuple(pixels.sum(axis=0).tolist()) if len(pixels) else (),
     )

@@ -30,7 +30,7 @@ from .problems import Problem, Refused
 from .publish import Task
 
 SHARD_BYTES = 128 * 2**20
-_VERSION = 3  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
+_VERSION = 4  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
 
 
 class Item(Protocol):
@@ -152,7 +152,7 @@ class Writer:
 
     def __call__(self, task: Task, at: Callable[[str], None]) -> None:
         """Writes the shard and its note; calls `at` with the name of each item before it is made."""
-        rows, found = [], []
+        columns, found = index.no_rows(), []
         pixels = np.zeros(self.classes + 1, np.int64)  # by label; 0 does not count
         with files.write(task.draft, "wb") as file:
             for item in task.items:
@@ -162,11 +162,7 @@ class Writer:
                 if record is None:
                     continue
                 payload = self.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
-                instances = int(np.sum(~record.crowd))
-                crowd, sides = len(record.crowd) - instances, [record.height, record.width]
-                proposals = 0 if record.proposals is None else len(record.proposals)
-                counts = [instances, record.labelled_keypoints, record.label, proposals, crowd]
-                rows.append([file.tell(), len(payload), *sides, *counts])
+                index.add_row(columns, file.tell(), payload, task.name)
                 if record.label_map is not None:
                     labels = records.from_label_map(record.label_map)
                     pixels += np.bincount(labels.ravel(), minlength=len(pixels))
@@ -175,7 +171,7 @@ class Writer:
                 file.write(payload)
                 file.write(struct.pack("<I", index.masked_crc(payload)))
             size = file.tell()
-        note = {"fingerprint": task.fingerprint, "bytes": size, "rows": rows}
+        note = {"fingerprint": task.fingerprint, "bytes": size, "columns": columns}
         note["pixels"] = pixels.tolist() if pixels.any() else []
         note["problems"] = [dataclasses.asdict(problem) for problem in found]
         with files.write(task.draft_note) as file:

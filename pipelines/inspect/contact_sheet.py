@@ -39,7 +39,7 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
 
 def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndarray | None, str]]:
     """Caption, picture (or None and why) of records from all over the split and its classes, with instances first."""
-    facts_of, places = info.load(folder), index.load(folder, split, ["label"])
+    facts_of, places = info.load(folder), index.load(folder, split)
     rows = np.flatnonzero(places.instances) if np.any(places.instances) else np.argsort(places.label, kind="stable")
     body = {"skeleton": facts_of.skeleton, "flip_pairs": facts_of.flip_pairs}
     show = functools.partial(annotations.instances, **body, min_side=300)

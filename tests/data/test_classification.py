@@ -45,7 +45,7 @@ def write(folder, made):
     categories = tuple(info.Category(name, 7 + i, record_label=i + 1) for i, name in enumerate("abc"))
     info.save(folder, info.DatasetInfo(splits={"train": split}, categories=categories))
     config = DataConfig(records=str(folder), batch_size=3, eval_batch_size=3, eval_short_side=28, workers=2, flip=0.0)
-    return config, info.load(folder), index.load(folder, "train", ["label"])
+    return config, info.load(folder), index.load(folder, "train")
 
 
 @pytest.fixture(scope="module")

@@ -120,8 +120,6 @@ def test_lists_that_are_all_empty_are_no_proposals(tmp_path):
         detection.training(config, facts, rows, proposals=True, **FACTS, steps=1)
     with pytest.raises(ValueError, match=expected):
         detection.evaluation(config, facts, rows, proposals=True)
-    # An index that is older than the count of proposals does not know.
-    detection.evaluation(config, facts, dataclasses.replace(rows, proposals=None), proposals=True)
 
 
 def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
@@ -137,18 +135,16 @@ def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
     assert "1 of 3 images" in caplog.text and "3.png" not in caplog.text
     caplog.clear()
     rows.report_without_proposals(str(tmp_path), "train", np.array([0, 2]))
-    dataclasses.replace(rows, proposals=None).report_without_proposals(str(tmp_path), "train")
     assert not caplog.text
 
 
 @pytest.mark.parametrize("evaluated", [0.0, 1.0])
 def test_a_training_names_them_when_it_starts(tmp_path, caplog, evaluated):
-    """Of both splits that it reads; its index is from a time that did not count proposals."""
+    """Of both splits that it reads."""
     facts, rows = write(tmp_path, [with_proposals(0), none(1)], proposals="by hand")
     facts = dataclasses.replace(facts, splits={"train": facts.splits["train"], "val": facts.splits["train"]})
     info.save(tmp_path, facts)
-    for split in facts.splits:
-        index.save(tmp_path, split, dataclasses.replace(rows, proposals=None))
+    index.save(tmp_path, "val", rows)
     experiment = Experiment(
         data=DataConfig(records=str(tmp_path), batch_size=1),
         detector=DetectorConfig(proposals="record", pool="roi_pool"),

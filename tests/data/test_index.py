@@ -38,38 +38,45 @@ def test_the_index_knows_sizes_and_boxes_that_are_not_crowd(folder):
     made = index.load(folder, "train")
     assert list(made.height) == list(range(10, 18)) and list(made.width) == list(range(20, 28))
     assert list(made.instances) == [0, 1, 1, 0, 1, 1, 0, 1]  # i % 3 boxes, of which the second is crowd
+    assert list(made.crowd) == [0, 0, 1, 0, 0, 1, 0, 0]
     assert list(made.keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # of three, one seen and one hidden
 
 
-def test_an_index_of_an_older_version_serves_until_keypoints_are_needed(folder, monkeypatch):
+@pytest.mark.parametrize("column", ["keypoints", "crowd"])
+def test_an_index_that_lacks_a_column_is_made_again(folder, column):
     path = index.path_of(folder, "train")
     made = index.load(folder, "train")
     with np.load(path) as columns:
-        older = {name: values for name, values in columns.items() if name not in ("keypoints", "proposals")}
+        older = {name: values for name, values in columns.items() if name != column}
     np.savez(path, **older)
-    with monkeypatch.context() as patch:
-        patch.setattr(index, "scan", lambda *_: pytest.fail("all shards are read"))
-        kept = index.load(folder, "train")
-    assert kept.keypoints is None and kept.proposals is None and list(kept.offset) == list(made.offset)
-    assert list(index.load(folder, "train", ["keypoints"]).keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]
-    assert list(index.load(folder, "train").keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # It has been saved.
+    assert list(getattr(index.load(folder, "train"), column)) == list(getattr(made, column))
+    with np.load(path) as columns:  # It has been saved.
+        assert list(columns[column]) == list(getattr(made, column))
 
 
-def test_records_of_whatever_shape_are_counted(folder):
-    # Without is_crowd or keypoints, and with keypoints that do not divide among the boxes.
-    def serialized(**more):
-        lists = {"image/height": [10], "image/width": [20], **more}
-        feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for name, v in lists.items()}
-        feature["image/object/bbox/ymin"] = tf.train.Feature(float_list=tf.train.FloatList(value=[0, 0]))
-        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
-
-    visibility = "image/object/keypoint/visibility"
-    assert index._facts(serialized(), "x") == (10, 20, 2, 0, 0, 0)
-    assert index._facts(serialized(**{visibility: [2, 0, 1, 1]}), "x") == (10, 20, 2, 3, 0, 0)
-    crowd = {visibility: [2, 0, 1, 1], "image/object/is_crowd": [0, 1]}
-    assert index._facts(serialized(**crowd), "x") == (10, 20, 1, 1, 0, 0)
-    assert index._facts(serialized(**{visibility: [2]}), "x") == (10, 20, 2, 0, 0, 0)
-    assert index._facts(serialized(**{"image/class/label": [7]}), "x") == (10, 20, 2, 0, 7, 0)
+@pytest.mark.parametrize(
+    ("more", "counts"),
+    [
+        ({}, (2, 0, 0, 0)),
+        ({"keypoint/visibility": [2, 0, 1, 1]}, (2, 0, 3, 0)),
+        ({"keypoint/visibility": [2, 0, 1, 1], "is_crowd": [0, 1]}, (1, 1, 1, 0)),
+        ({"keypoint/visibility": [2]}, (2, 0, 0, 0)),
+        ({"class/label": [7]}, (2, 0, 0, 7)),
+    ],
+)
+def test_records_of_whatever_shape_are_counted(folder, more, counts):
+    """Of two boxes; without is_crowd or keypoints, and with keypoints that do not divide among the boxes."""
+    lists = {"image/height": [10], "image/width": [20]}
+    lists |= {
+        f"image/{name}" if name == "class/label" else f"image/object/{name}": value for name, value in more.items()
+    }
+    feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for name, v in lists.items()}
+    feature["image/object/bbox/ymin"] = tf.train.Feature(float_list=tf.train.FloatList(value=[0, 0]))
+    with tf.io.TFRecordWriter(str(folder / "one")) as writer:
+        writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    made = index.scan(folder, ["one"])
+    assert (made.height[0], made.width[0], made.proposals[0]) == (10, 20, 0)
+    assert (made.instances[0], made.crowd[0], made.keypoints[0], made.label[0]) == counts
 
 
 def test_a_record_is_named_with_its_image_where_it_can_be_read(folder):
@@ -79,10 +86,11 @@ def test_a_record_is_named_with_its_image_where_it_can_be_read(folder):
     assert made.image(folder, 5) == made.place(5)
 
 
-def test_the_index_is_kept_and_read_back(folder):
+def test_the_index_is_kept_and_read_back(folder, monkeypatch):
     made = index.load(folder, "train")
     assert index.path_of(folder, "train").exists()
-    kept = index._saved(index.path_of(folder, "train"))
+    monkeypatch.setattr(index, "scan", lambda *_: pytest.fail("all shards are read"))
+    kept = index.load(folder, "train")
     assert kept.shards == made.shards and kept.sizes == made.sizes
     for column in index.COLUMNS:
         np.testing.assert_array_equal(getattr(kept, column), getattr(made, column))

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -45,19 +44,6 @@ def write(path, **changes):
     }
     np.savez(path, **(arrays | changes))
     return str(path)
-
-
-def test_shards_that_an_older_version_noted_serve_and_nobody_counted_their_proposals(data, tmp_path):
-    out = tmp_path / "out"
-    proposals.build(data, "train", str(out), method="grid", options=FAST, jobs=1)
-    (path,) = (out / ".train.build").glob("*.done.json")
-    note = json.loads(path.read_text())
-    note["rows"] = [[*row[:7], row[8]] for row in note["rows"]]  # without the number of proposals
-    path.write_text(json.dumps(note))
-    before = info.load(out)
-    assert proposals.build(data, "train", str(out), method="grid", options=FAST, jobs=1).kept == 1
-    assert info.load(out) == before and index.load(out, "train").proposals is None
-    assert set(index.load(out, "train", ["proposals"]).proposals.tolist()) == {50}
 
 
 @pytest.mark.parametrize("method", ["selective_search", "grid", "file"])

@@ -38,7 +38,7 @@ def test_tensorflow_reads_the_records_in_their_order(tmp_path, read_all):
 def test_the_saved_index_is_that_of_a_scan(tmp_path):
     made = _scenes(tmp_path).split
     saved, scanned = index.load(tmp_path, "train"), index.scan(tmp_path, made.shards)
-    for column in ("shard", "offset", "length", "height", "width", "instances"):
+    for column in index.COLUMNS:
         assert getattr(saved, column).tolist() == getattr(scanned, column).tolist()
     assert (saved.shards, saved.sizes) == (scanned.shards, scanned.sizes)
 

@@ -22,9 +22,8 @@ from tfrecog.data.records import PROPOSAL
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
-COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64}
-COLUMNS |= {name: np.int32 for name in ("height", "width", "instances", "keypoints", "label", "proposals")}
-YOUNGER = {"keypoints", "label", "proposals"}  # columns that older indices lack
+COUNTS = ("height", "width", "instances", "crowd", "keypoints", "label", "proposals")
+COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
 
 
 class CorruptRecord(UserError):
@@ -45,9 +44,10 @@ class Index:
     height: np.ndarray  # [n] pixels
     width: np.ndarray  # [n] pixels
     instances: np.ndarray  # [n] boxes that are not crowd
-    keypoints: np.ndarray | None  # [n] labelled ones of those; None in an index that is older than this column
-    label: np.ndarray | None = None  # [n] class/label of the whole image, 0 without; None as above
-    proposals: np.ndarray | None = None  # [n] how many there are; None as above
+    crowd: np.ndarray  # [n] boxes that are
+    keypoints: np.ndarray  # [n] labelled ones of `instances`
+    label: np.ndarray  # [n] class/label of the whole image, 0 without
+    proposals: np.ndarray  # [n] how many there are
 
     def __len__(self):
         return len(self.offset)
@@ -67,7 +67,7 @@ class Index:
 
     def check_proposals(self, folder, info):
         """UserError where no record has the proposals that a detector reads."""
-        none = self.proposals is not None and len(self) and not self.proposals.any()
+        none = len(self) and not self.proposals.any()
         if info.proposals and not none:
             return
         what = f"not one of the {len(self):,} records of the split has any" if info.proposals else "there are none"
@@ -79,8 +79,6 @@ class Index:
 
     def report_without_proposals(self, folder, split, rows=None):
         """Counts the records without proposals in a warning, and names the first; of `rows`, or all."""
-        if self.proposals is None:
-            return
         rows = np.arange(len(self)) if rows is None else rows
         lacking = rows[self.proposals[rows] == 0]
         if len(lacking):
@@ -103,19 +101,15 @@ def path_of(folder, split):
 
 def save(folder, split, index):
     """Writes the index beside its shards, whole or not at all."""
-    known = {name: dtype for name, dtype in COLUMNS.items() if getattr(index, name) is not None}
-    columns = {name: getattr(index, name).astype(dtype) for name, dtype in known.items()}
+    columns = {name: getattr(index, name).astype(dtype) for name, dtype in COLUMNS.items()}
     with files.write(path_of(folder, split), "wb") as file:
         np.savez_compressed(
             file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
         )
 
 
-def load(folder, split, needs=()):
-    """Index of a split; made by a scan of the shards, and saved if the folder permits, where it is missing or stale.
-
-    It has the columns that `needs` names: where it is older than one of those, it is made again; otherwise it serves.
-    """
+def load(folder, split):
+    """Index of a split; made by a scan of the shards, and saved if the folder permits, where it is missing or stale."""
     splits = info.load(folder).splits
     if split not in splits:
         raise UserError(f"{folder} has no split {split!r}; it has {sorted(splits)}")
@@ -125,8 +119,7 @@ def load(folder, split, needs=()):
     if missing:
         raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, such as {missing[0]}; build them again")
     index = _saved(path_of(folder, split))
-    fresh = index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths)
-    if fresh and all(getattr(index, column) is not None for column in needs):
+    if index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths):
         return index
     index = scan(folder, shards)
     try:
@@ -138,14 +131,54 @@ def load(folder, split, needs=()):
 
 def scan(folder, shards):
     """Index of the shards (file names in the folder), by reading all of them."""
-    rows, sizes = [], []
-    for position, name in enumerate(tqdm(shards, desc=f"index {folder}", unit="shard", leave=False)):
+    columns, sizes = [], []
+    for name in tqdm(shards, desc=f"index {folder}", unit="shard", leave=False):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
-        rows += [(position, offset, len(record), *_facts(record, name)) for offset, record in frames(path)]
-    columns = np.array(rows, np.int64).reshape(-1, len(COLUMNS)).T
-    named = {name: column.astype(dtype) for (name, dtype), column in zip(COLUMNS.items(), columns, strict=True)}
-    return Index(shards=tuple(shards), sizes=tuple(sizes), **named)
+        columns.append(no_rows())
+        for offset, record in frames(path):
+            add_row(columns[-1], offset, record, name)
+    return join(shards, sizes, columns)
+
+
+def no_rows():
+    """Columns of a shard without a record: lists by name, as JSON can hold them; `add_row` fills them."""
+    return {name: [] for name in COLUMNS if name != "shard"}
+
+
+def add_row(columns, offset, record, shard):
+    """Adds the serialized record at an offset of a shard to its columns."""
+    features = Example.FromString(record).features.feature
+    height, width = (next(iter(features[f"image/{side}"].int64_list.value), 0) for side in ("height", "width"))
+    if not height or not width:
+        raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
+    boxes = len(features["image/object/bbox/ymin"].float_list.value)
+    crowd = np.array([*features["image/object/is_crowd"].int64_list.value, *[0] * boxes][:boxes], bool)
+    visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
+    joints = len(visibility) // max(boxes, 1)
+    labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
+    row = {
+        "offset": offset,
+        "length": len(record),
+        "height": height,
+        "width": width,
+        "instances": int(np.sum(~crowd)),
+        "crowd": int(np.sum(crowd)),
+        "keypoints": int(np.sum(labelled[~crowd])),
+        "label": next(iter(features["image/class/label"].int64_list.value), 0),
+        "proposals": len(features[PROPOSAL[0]].float_list.value),
+    }
+    for name, value in row.items():
+        columns[name].append(value)
+
+
+def join(shards, sizes, columns):
+    """Index of shards of these names, sizes and columns."""
+    counts = [len(one["offset"]) for one in columns]
+    joined = {"shard": np.repeat(np.arange(len(columns)), counts)}
+    for name in no_rows():
+        joined[name] = np.array([value for one in columns for value in one[name]], np.int64)
+    return Index(tuple(shards), tuple(sizes), **{name: joined[name].astype(COLUMNS[name]) for name in joined})
 
 
 def read(folder, index, i):
@@ -190,27 +223,10 @@ def frames(path):
             offset += HEADER + length + FOOTER
 
 
-def _facts(record, shard):
-    """Height, width, boxes that are not crowd, their labelled keypoints, label of the image, number of proposals."""
-    features = Example.FromString(record).features.feature
-    height, width = (features[f"image/{side}"].int64_list.value[:1] for side in ("height", "width"))
-    if not height or not width:
-        raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
-    boxes = len(features["image/object/bbox/ymin"].float_list.value)
-    crowd = np.array([*features["image/object/is_crowd"].int64_list.value, *[0] * boxes][:boxes], bool)
-    visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
-    joints = len(visibility) // max(boxes, 1)
-    labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
-    label = next(iter(features["image/class/label"].int64_list.value), 0)
-    proposals = len(features[PROPOSAL[0]].float_list.value)
-    return height[0], width[0], int(np.sum(~crowd)), int(np.sum(labelled[~crowd])), label, proposals
-
-
 def _saved(path):
     try:
         with np.load(path) as columns:
             lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
-            absent = {name: None for name in YOUNGER if name not in columns}
-            return Index(**lists, **absent, **{name: columns[name] for name in COLUMNS if name not in absent})
+            return Index(**lists, **{name: columns[name] for name in COLUMNS})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None

@@ -40,7 +40,7 @@ def evaluate(
         show: print the numbers and a line for each class.
     """
     data = experiment.data
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     if not len(where):
         raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
     labels = classification.labels_of(where, dataset, data.records)

@@ -45,7 +45,7 @@ def evaluate(
     """
     folder, split = experiment.data.records, experiment.data.eval_split
     dataset, on_record = info.load(folder), experiment.detector.proposals == "record"
-    where = index.load(folder, split, ["proposals"] * on_record)
+    where = index.load(folder, split)
     if not len(where):
         raise UserError(f"split {split!r} of {folder} has no image to evaluate on")
     if on_record and show:  # A training says it once, when it starts.

@@ -86,7 +86,7 @@ def classified(
 def _said(task, model, experiment, strategy, count):
     """A sheet of evaluation images with the frame of right or wrong, the class, and what was said."""
     data, crop = experiment.data, experiment.classifier.crop
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split, ["label"])
+    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
     labels = classification.labels_of(where, dataset, data.records)
     rows = np.unique(np.linspace(0, len(where) - 1, count).round().astype(np.int64))
     seen = []

@@ -33,10 +33,10 @@ class Classification:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
         experiment, dataset = self.experiment, self.info
         data, seed = experiment.data, experiment.train.seed
-        rows = index.load(data.records, data.train_split, ["label"])
+        rows = index.load(data.records, data.train_split)
         check_eval_split(experiment, dataset)
         for split in {data.train_split} | ({data.eval_split} if experiment.train.evaluate_epochs > 0 else set()):
-            classification.labels_of(index.load(data.records, split, ["label"]), dataset, data.records)
+            classification.labels_of(index.load(data.records, split), dataset, data.records)
         augment, crop = experiment.augment, self.config.crop
 
         def batches(start, total):

@@ -85,14 +85,13 @@ class Detection:
             )
         experiment, dataset, keypoints = self.experiment, self.info, self.config.keypoints
         data, seed = experiment.data, experiment.train.seed
-        counted = ["proposals"] if self._on_record and dataset.proposals else []
-        train_index = index.load(data.records, data.train_split, ["keypoints"] * keypoints + counted)
+        train_index = index.load(data.records, data.train_split)
         rows = detection.training_rows(train_index, data, keypoints)
         splits = {data.train_split: (train_index, rows)}
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
             # What is wrong with it shows now, and not after an epoch.
-            splits[data.eval_split] = index.load(data.records, data.eval_split, counted), None
+            splits[data.eval_split] = index.load(data.records, data.eval_split), None
             if keypoints:
                 info.sigmas(data.records)
         if self._on_record:
