@@ -69,7 +69,7 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
             _write(Path(out) / "labels" / f"{Path(name).stem}.png", labels)
         if in_folders or palette:
             continue
-        image_id = int(record.source_id) if record.source_id.isdecimal() else row
+        image_id = int(rows.image_id[row])
         images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
         annotations += _annotations(record, dataset, image_id)
     _report("images", names.values())

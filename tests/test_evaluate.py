@@ -342,8 +342,10 @@ def test_records_with_the_same_source_id_are_different_images(experiment, tmp_pa
     scenes = [dataclasses.replace(record, source_id="0") for record in SCENES]
     data = dataclasses.replace(experiment.data, records=str(write_records(tmp_path, scenes)))
     experiment = dataclasses.replace(experiment, data=data)
-    numbers = detection.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1))
+    numbers = detection.evaluate(Oracle(scenes), None, experiment, distribution.strategy(1), tmp_path)
     assert numbers["box_AP"] == pytest.approx(1)
+    written = {row["image_id"] for row in json.loads((tmp_path / DETECTIONS).read_text())}
+    assert len(written) == sum(bool(np.any(~record.crowd)) for record in scenes)
 
 
 def test_a_run_without_a_checkpoint_is_a_clear_error(experiment, tmp_path):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -40,6 +42,23 @@ def test_the_index_knows_sizes_and_boxes_that_are_not_crowd(folder):
     assert list(made.instances) == [0, 1, 1, 0, 1, 1, 0, 1]  # i % 3 boxes, of which the second is crowd
     assert list(made.crowd) == [0, 0, 1, 0, 0, 1, 0, 0]
     assert list(made.keypoints) == [0, 2, 2, 0, 2, 2, 0, 2]  # of three, one seen and one hidden
+
+
+@pytest.mark.parametrize(
+    ("source_ids", "image_ids"),
+    [
+        (["7", "street", "0", "1", "car"], [7, 2, 0, 1, 3]),
+        (["a", "b", "c"], [0, 1, 2]),
+        (["000005", "5", "-5", "5", ""], [5, 0, -5, 1, 2]),
+        ([str(2**63 - 1), str(2**63), "1.5", "²"], [2**63 - 1, 0, 1, 2]),
+    ],
+)
+def test_ids_of_images_are_the_sources_numbers_and_no_two_are_one(tmp_path, source_ids, image_ids):
+    with tf.io.TFRecordWriter(str(tmp_path / "one")) as writer:
+        for row, source_id in enumerate(source_ids):
+            writer.write(records.encode(dataclasses.replace(record(row), source_id=source_id)))
+    made = index.scan(tmp_path, ["one"])
+    assert made.image_id.tolist() == image_ids and made.image_id.dtype == np.int64
 
 
 @pytest.mark.parametrize("column", ["keypoints", "crowd"])

@@ -150,6 +150,16 @@ def test_images_whose_names_differ_in_folder_extension_or_case_alone_keep_their_
     assert again == {(record.encoded, record.label_map) for record in before}
 
 
+def test_an_image_without_a_number_has_no_other_images_number(tmp_path):
+    """Its row in the split was its id, which may be the number of another image."""
+    images = [Plain("a.jpg", "1", 0), Plain("b.jpg", "street", 60), Plain("c.jpg", "01", 120), Plain("d.jpg", "0", 180)]
+    _build(tmp_path / "a", images)
+    extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
+    tree = json.loads((tmp_path / "files/instances.json").read_text())
+    ids = {image["file_name"]: image["id"] for image in tree["images"]}
+    assert (ids["a.jpg"], ids["d.jpg"]) == (1, 0) and len(set(ids.values())) == 4
+
+
 def test_classes_whose_names_are_one_as_a_folder_keep_a_folder_each(tmp_path, capsys):
     """A folder's name has no slash, and some systems do not tell A from a."""
     names = ["tv/monitor", "tv_monitor", "TV_monitor", ".", "class 4"]

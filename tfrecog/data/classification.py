@@ -85,7 +85,7 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
             lambda step: tf.random.split(image.fold(tf.stack([seed, 0]), step), config.batch_size),
             tf.cast(chosen, tf.int32),
         )
-        return record, read.facts(record, record["row"], tf.reshape(seeds, [-1, 2]))
+        return record, read.facts(index, record["row"], tf.reshape(seeds, [-1, 2]))
 
     # A function of TensorFlow's is traced once, however often a damaged image makes the dataset start anew.
     @tf.function(autograph=False)
@@ -160,6 +160,6 @@ def evaluation(config, crop, index, batch_size=None):
         record = parse(read.serialized(config.records, index, row), masks=False, keypoints=0, mask_size=0)
         picture, _ = read.picture_of(config.records, index, row, record)
         seen = image.middle(picture, config.eval_short_side, crop, config.resize)
-        return read.facts(record, row, tf.zeros([2], tf.int32)) | {"image": seen, "valid": valid}
+        return read.facts(index, row, tf.zeros([2], tf.int32)) | {"image": seen, "valid": valid}
 
     return read.prepare(tf.data.Dataset.from_tensor_slices((rows.ravel(), valid.ravel())), example, config, batch_size)

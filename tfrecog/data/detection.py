@@ -63,7 +63,7 @@ def training(config, info, index, *, masks, keypoints=False, proposals=False, se
         moved = [_objects(record, row, config, info, index, masks, keypoints, sound)]
         if proposals:
             moved.append(_proposals(record, config, sound))
-        return read.facts(record, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
+        return read.facts(index, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
 
     dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
@@ -81,7 +81,7 @@ def evaluation(config, info, index, batch_size=None, proposals=False):
         record = parse(read.serialized(config.records, index, row), **wanted)
         picture, sound = read.picture_of(config.records, index, row, record)
         seen = _proposals(record, config, sound) if proposals else None
-        return picture, read.facts(record, row, tf.zeros([2], tf.int32)), seen
+        return picture, read.facts(index, row, tf.zeros([2], tf.int32)), seen
 
     return _in_turn(config, sizes, load, batch_size)
 

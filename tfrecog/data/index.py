@@ -3,7 +3,9 @@
 A TFRecord file is a row of frames: length (8 bytes, little-endian), its checksum (4), the record, its checksum (4).
 """
 
+import itertools
 import os
+import re
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
 COUNTS = ("height", "width", "instances", "crowd", "keypoints", "label", "proposals")
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
+COLUMNS |= {"image_id": np.int64}
 
 
 class CorruptRecord(UserError):
@@ -48,6 +51,7 @@ class Index:
     keypoints: np.ndarray  # [n] labelled ones of `instances`
     label: np.ndarray  # [n] class/label of the whole image, 0 without
     proposals: np.ndarray  # [n] how many there are
+    image_id: np.ndarray  # [n] what COCO's JSON calls the image: no two have one
 
     def __len__(self):
         return len(self.offset)
@@ -143,7 +147,7 @@ def scan(folder, shards):
 
 def no_rows():
     """Columns of a shard without a record: lists by name, as JSON can hold them; `add_row` fills them."""
-    return {name: [] for name in COLUMNS if name != "shard"}
+    return {name: [] for name in ("offset", "length", *COUNTS, "source_id")}
 
 
 def add_row(columns, offset, record, shard):
@@ -167,6 +171,7 @@ def add_row(columns, offset, record, shard):
         "keypoints": int(np.sum(labelled[~crowd])),
         "label": next(iter(features["image/class/label"].int64_list.value), 0),
         "proposals": len(features[PROPOSAL[0]].float_list.value),
+        "source_id": b"".join(features["image/source_id"].bytes_list.value).decode(errors="replace"),
     }
     for name, value in row.items():
         columns[name].append(value)
@@ -174,11 +179,21 @@ def add_row(columns, offset, record, shard):
 
 def join(shards, sizes, columns):
     """Index of shards of these names, sizes and columns."""
-    counts = [len(one["offset"]) for one in columns]
-    joined = {"shard": np.repeat(np.arange(len(columns)), counts)}
-    for name in no_rows():
-        joined[name] = np.array([value for one in columns for value in one[name]], np.int64)
-    return Index(tuple(shards), tuple(sizes), **{name: joined[name].astype(COLUMNS[name]) for name in joined})
+    joined = {name: [value for one in columns for value in one[name]] for name in no_rows()}
+    joined["shard"] = np.repeat(np.arange(len(columns)), [len(one["offset"]) for one in columns])
+    joined["image_id"] = _image_ids(joined.pop("source_id"))
+    return Index(tuple(shards), tuple(sizes), **{name: np.array(joined[name], COLUMNS[name]) for name in COLUMNS})
+
+
+def _image_ids(source_ids):
+    """Ids [n]: the source's where they are whole numbers, of each its first image; the others get unused numbers."""
+    row_of = {}
+    for row, text in enumerate(source_ids):
+        if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= int(text) < 2**63:
+            row_of.setdefault(int(text), row)
+    known = {row: number for number, row in row_of.items()}
+    unused = (number for number in itertools.count() if number not in row_of)
+    return [known[row] if row in known else next(unused) for row in range(len(source_ids))]
 
 
 def read(folder, index, i):

@@ -96,11 +96,11 @@ def parse(serialized, *, masks, keypoints, mask_size, proposals=False):
 
 
 def parse_image(serialized, label_maps=False):
-    """encoded, filename, source_id, and label_map if asked for, [B] of serialized records [B], without their objects.
+    """encoded, filename, and label_map if asked for, [B] of serialized records [B], without their objects.
 
     A label map is still encoded; "" where there is none.
     """
-    keys = {name: f"image/{name}" for name in ("encoded", "filename", "source_id")}
+    keys = {name: f"image/{name}" for name in ("encoded", "filename")}
     keys |= {"label_map": "image/segmentation/class/encoded"} if label_maps else {}
     features = {key: tf.io.FixedLenFeature([], tf.string, "") for key in keys.values()}
     record = tf.io.parse_example(serialized, features)

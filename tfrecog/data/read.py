@@ -181,14 +181,13 @@ def _of_bytes(encoded, stated, error):
         return f"cannot be decoded ({whole.message})"
 
 
-def facts(record, row, seed):
-    """What a batch says of one image, or of each of several, apart from pixels and annotations."""
-    source_id = tf.convert_to_tensor(record["source_id"])
-    numeric = tf.strings.regex_full_match(source_id, "[0-9]{1,18}")
+def facts(index, row, seed):
+    """What a batch says of the image of a row, or of each of several rows, apart from pixels and annotations."""
+    size = tf.constant(np.stack([index.height, index.width], axis=-1), tf.int32)
     return {
-        "original_size": tf.stack([record["height"], record["width"]], axis=-1),
+        "original_size": tf.gather(size, row),
         "record": row,
-        "image_id": tf.where(numeric, tf.strings.to_number(tf.where(numeric, source_id, "0"), tf.int64), row),
+        "image_id": tf.gather(tf.constant(index.image_id), row),
         "seed": seed,
         "valid": tf.ones_like(row, tf.bool),
     }

@@ -61,7 +61,7 @@ def training(config, crop, info, index, *, seed, start_step, steps):
         picture, sound = read.picture_of(config.records, index, row, record, damaged)
         labels = _label_map(config, info, index, row, record, damaged)
         labels = tf.where(sound, labels, 0)
-        return read.facts(record, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
+        return read.facts(index, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
 
     dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
@@ -75,7 +75,7 @@ def evaluation(config, index, batch_size=None):
     def example(row, valid):
         record = _record(config, index, row)
         picture, _ = read.picture_of(config.records, index, row, record)
-        facts = read.facts(record, row, tf.zeros([2], tf.int32))
+        facts = read.facts(index, row, tf.zeros([2], tf.int32))
         return facts | {"image": tf.cast(picture, tf.float32), "valid": valid}
 
     size = batch_size or config.eval_batch_size
@@ -89,7 +89,7 @@ def truth(folder, info, index, row):
 
 
 def _record(config, index, row, damaged=None):
-    """encoded, filename, source_id, label_map [] string, height and width [] of a row."""
+    """encoded, filename, label_map [] string, height and width [] of a row."""
     serialized = read.serialized(config.records, index, row, damaged)
     record = {name: value[0] for name, value in parse_image(serialized[None], label_maps=True).items()}
     size = tf.constant(np.stack([index.height, index.width], axis=-1), tf.int32)
