@@ -14,7 +14,7 @@ for it.
 """
 
 import io
-import sys
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -38,20 +38,24 @@ _TRIES = 50
 
 @dataclass(frozen=True)
 class Crop:
-    """An object of a record, or (object -1 - n) the n-th piece of its background."""
+    """An object of a record, of those that are no crowd and not difficult, or a piece of its background."""
 
-    name: str
     row: int  # in the index
-    object: int
-    digest: str  # of where the record lies
+    kind: str  # "object" or "background"
+    number: int  # of its kind in the record
+    checksum: bytes  # of the record
+
+    @property
+    def name(self) -> str:
+        return f"row {self.row} of the index, {self.kind} {self.number}"
 
     def fingerprint(self) -> str:
         return repr(self)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Maker:
-    """Makes records of crops; goes to the worker processes."""
+    """Makes records of crops; goes to the worker processes, which decode an image once for all its crops."""
 
     folder: str
     index: index.Index
@@ -59,35 +63,42 @@ class Maker:
     context: float
     min_side: float
     seed: int
+    opened: tuple[int, records.Record, Image.Image] | None = None  # the row that the last crop was of
 
     def __call__(self, crop: Crop) -> tuple[records.Record | None, list[Problem]]:
         try:
-            record = self.facts.relabel(records.decode(index.read(self.folder, self.index, crop.row)))
-            picture = Image.open(io.BytesIO(record.encoded)).convert("RGB")
+            record, picture = self._open(crop.row)
         except Exception as error:  # whatever is in it: Pillow and protobuf have many
             remedy = f"Build {self.folder} again; `python -m pipelines.check` names all that is damaged."
             return None, [Problem("record cannot be read", crop.name, str(error), remedy)]
-        if crop.object >= 0:
-            box, label = record.boxes[crop.object], int(record.labels[crop.object])
+        if crop.kind == "object":
+            wanted = ~record.crowd if record.difficult is None else ~record.crowd & ~record.difficult
+            number = int(np.flatnonzero(wanted)[crop.number])
+            box, label = record.boxes[number], int(record.labels[number])
         else:
-            box, label = self._background(record, crop), len(self.facts.categories) + 1
-            if box is None:
-                what = f"no part of it was free of objects in {_TRIES} tries"
-                remedy = "It gives fewer crops of background; nothing needs to be done."
-                return None, [Problem("no background", crop.name, what, remedy, record.source_id)]
+            number, box, label = crop.number, self._background(record, crop), len(self.facts.categories) + 1
+        file = f"{record.filename.rsplit('.', 1)[0]}.{crop.kind}{number}"
+        if box is None:
+            what = f"no part of it was free of objects in {_TRIES} tries"
+            remedy = "It gives fewer crops of background; nothing needs to be done."
+            return None, [Problem("no background", file, what, remedy, record.source_id)]
         name = self.facts.names[label - 1] if label <= len(self.facts.names) else BACKGROUND
-        cut = with_context(box, self.context, picture.size[::-1])
-        if min(cut[2] - cut[0], cut[3] - cut[1]) < self.min_side:
-            what = f"{name}: {cut[2] - cut[0]} x {cut[3] - cut[1]} pixels with its context"
-            return None, [Problem("object too small", crop.name, what, "Left out (--min_side).", record.source_id)]
-        y1, x1, y2, x2 = cut
+        y1, x1, y2, x2 = with_context(box, self.context, picture.size[::-1])
+        if min(y2 - y1, x2 - x1) < self.min_side:
+            what = f"{name}: {y2 - y1} x {x2 - x1} pixels with its context"
+            return None, [Problem("object too small", file, what, "Left out (--min_side).", record.source_id)]
         image = _encoded(picture.crop((x1, y1, x2, y2)), record.format)
-        which = f"object{crop.object}" if crop.object >= 0 else f"background{-1 - crop.object}"
-        return image_records.record(image, crop.name, f"{record.source_id}.{which}", label, name), []
+        return image_records.record(image, file, f"{record.source_id}.{crop.kind}{number}", label, name), []
+
+    def _open(self, row: int) -> tuple[records.Record, Image.Image]:
+        if self.opened is None or self.opened[0] != row:
+            record = self.facts.relabel(records.decode(index.read(self.folder, self.index, row)))
+            self.opened = row, record, Image.open(io.BytesIO(record.encoded)).convert("RGB")
+        return self.opened[1:]
 
     def _background(self, record: records.Record, crop: Crop) -> np.ndarray | None:
         """A random box [4] of a record, of the size of objects, that shows none; None where there is none."""
-        random = np.random.default_rng([self.seed, crop.row, -crop.object])
+        random = np.random.default_rng([self.seed, crop.row, 1 + crop.number])
         size = np.array([record.height, record.width], float)
         for _ in range(_TRIES):
             side = np.minimum(size.min() * np.exp(random.uniform(np.log(0.1), np.log(0.7))), size)
@@ -143,6 +154,8 @@ def build(
     jobs: int = 0,
 ) -> tuple[shards.Built, int]:
     """Writes the crops of a split of `data` into `out`; also how many crowds and difficult objects were left out."""
+    if os.path.realpath(data) == os.path.realpath(out):
+        raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
     try:
         facts, where = info.load(data), index.load(data, split)
     except (OSError, ValueError) as error:
@@ -151,19 +164,10 @@ def build(
         raise Refused(f"{data} has no objects with boxes, of which crops are made")
     if background and BACKGROUND in facts.names:
         raise Refused(f"{data} has a class {BACKGROUND!r} already: leave --background at 0")
-    print(f"reading {data}", file=sys.stderr)
-    items, left = [], 0
-    for row in range(len(where)):
-        digest = f"{where.shards[where.shard[row]]}:{where.offset[row]}:{where.length[row]}:{where.sizes}"
-        try:
-            record = records.decode(index.read(data, where, row))
-        except ValueError as error:
-            raise Refused(f"{error}; `python -m pipelines.check --data={data}` names all that is damaged") from error
-        stem = record.filename.rsplit(".", 1)[0]
-        wanted = ~record.crowd if record.difficult is None else ~record.crowd & ~record.difficult
-        left += int(np.sum(~wanted))
-        items += [Crop(f"{stem}.object{one}", row, int(one), digest) for one in np.flatnonzero(wanted)]
-        items += [Crop(f"{stem}.background{n}", row, -1 - n, digest) for n in range(background)]
+    items = []
+    for row, checksum in enumerate(index.checksums(data, where)):
+        counts = {"object": where.instances[row] - where.difficult[row], "background": background}
+        items += [Crop(row, kind, number, checksum) for kind, count in counts.items() for number in range(count)]
     categories = [info.Category(name=one.name, id=one.id) for one in facts.categories]
     if background:
         categories.append(info.Category(BACKGROUND, max(one.id for one in categories) + 1))
@@ -171,6 +175,7 @@ def build(
     source = shards.Source(
         items, maker, image_records.facts(categories), 0, options=repr((facts.names, context, min_side, seed))
     )
+    left = int(where.crowd.sum() + where.difficult.sum())
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict), left
 
 

@@ -10,7 +10,6 @@ the papers have; a grid takes no time; a file comes from `python -m tfrecog.prop
 have their proposals from one method.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -176,7 +175,7 @@ def build(
         boxes, said = proposal_files.of_file(file, data, where)
         words = f"file {os.path.basename(file)}" + (f": {said}" if said else "")
     _refuse_other_words(out, split, words)
-    checksums = _checksums(data, where)
+    checksums = index.checksums(data, where)
     empty = np.zeros([0, 4], np.float32) if method == "file" else None
     items = [Item(i, where.place(i), checksums[i], boxes.get(i, empty)) for i in range(len(where))]
     source = shards.Source(
@@ -201,16 +200,6 @@ def _refuse_other_words(out: str, split: str, words: str) -> None:
             f"{out} has splits {others} with other proposals ({there.proposals or 'none'}, not {words}). The splits of "
             "a folder have theirs from one method: give the same flags, or another --out"
         )
-
-
-def _checksums(data: str, where: index.Index) -> list[bytes]:
-    """Of each record, as its file states it."""
-    found = []
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(open(os.path.join(data, name), "rb", buffering=0)) for name in where.shards]
-        for shard, offset, length in zip(where.shard, where.offset, where.length, strict=True):
-            found.append(os.pread(files[shard].fileno(), 4, int(offset + index.HEADER + length)))
-    return found
 
 
 def main(flags: Proposals) -> None:

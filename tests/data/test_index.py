@@ -80,6 +80,7 @@ def test_an_index_that_lacks_a_column_is_made_again(folder, column):
         ({"keypoint/visibility": [2, 0, 1, 1]}, (2, 0, 3, 0)),
         ({"keypoint/visibility": [2, 0, 1, 1], "is_crowd": [0, 1]}, (1, 1, 1, 0)),
         ({"keypoint/visibility": [2]}, (2, 0, 0, 0)),
+        ({"difficult": [1, 1], "is_crowd": [0, 1]}, (1, 1, 0, 0)),
         ({"class/label": [7]}, (2, 0, 0, 7)),
     ],
 )
@@ -96,6 +97,7 @@ def test_records_of_whatever_shape_are_counted(folder, more, counts):
     made = index.scan(folder, ["one"])
     assert (made.height[0], made.width[0], made.proposals[0]) == (10, 20, 0)
     assert (made.instances[0], made.crowd[0], made.keypoints[0], made.label[0]) == counts
+    assert made.difficult[0] == ("difficult" in more)  # of two, the one that is no crowd
 
 
 def test_a_record_is_named_with_its_image_where_it_can_be_read(folder):

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -85,6 +86,62 @@ def test_background_is_a_class_of_parts_that_overlap_no_object(data, tmp_path):
         y1, x1, y2, x2 = seen[0, 0, 0], seen[0, 0, 1], seen[-1, -1, 0] + 1, seen[-1, -1, 1] + 1
         # Whole pixels around the box that was drawn: a little more than a tenth is possible.
         assert pairwise_iou(np.array([[y1, x1, y2, x2]], float), objects).max() < 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifted:
+    """The picture with other pixels, so that each record differs."""
+
+    number: int
+
+    @property
+    def name(self):
+        return f"{self.number}.png"
+
+    def fingerprint(self):
+        return repr(self)
+
+
+def shifted(item):
+    record, found = make(item)
+    file = io.BytesIO()
+    Image.fromarray(np.roll(PICTURE, item.number, axis=1)).save(file, "PNG")
+    return dataclasses.replace(record, encoded=file.getvalue(), filename=item.name), found
+
+
+def _shift(folder, numbers, shard_count):
+    source = shards.Source([*map(Shifted, numbers)], shifted, FACTS, 0)
+    shards.build(source, str(folder), "train", jobs=1, shards=shard_count)
+    return str(folder)
+
+
+def test_crops_are_kept_while_their_records_stay_wherever_these_lie(tmp_path):
+    options = {"jobs": 1, "shard_count": 4, "min_side": 8}
+    out = str(tmp_path / "out")
+    crops.build(_shift(tmp_path / "one", range(4), 1), out, "train", **options)
+    # The three objects of a record are a shard; in files of other names and sizes they are the same records.
+    assert crops.build(_shift(tmp_path / "two", range(4), 2), out, "train", **options)[0].kept == 4
+    assert crops.build(_shift(tmp_path / "other", [0, 1, 9, 3], 1), out, "train", **options)[0].kept == 3
+
+
+def test_crops_of_a_damaged_record_are_named_and_those_of_the_others_are_written(tmp_path):
+    data = _shift(tmp_path / "data", range(3), 1)
+    where = index.load(data, "train")
+    path = tmp_path / "data" / where.shards[0]
+    content = bytearray(path.read_bytes())
+    content[where.offset[1] + index.HEADER + 9] ^= 1
+    path.write_bytes(content)
+    built, left = crops.build(data, str(tmp_path / "out"), "train", jobs=1, min_side=8)
+    damaged = [problem for problem in built.problems if problem.kind == "record cannot be read"]
+    assert {problem.file for problem in damaged} == {f"row 1 of the index, object {number}" for number in range(3)}
+    assert "record 1 (byte" in damaged[0].what and "pipelines.check" in damaged[0].remedy
+    assert {one.filename for one in read(tmp_path / "out")} == {f"{n}.object{one}" for n in (0, 2) for one in (0, 1)}
+    assert left == 6
+
+
+def test_crops_are_not_written_over_the_records_that_they_are_cut_from(data):
+    with pytest.raises(Refused, match="is --data"):
+        crops.build(data, f"{data}/.", "train")
 
 
 def test_crops_of_a_dataset_without_objects_or_with_a_class_background_are_refused(data, tmp_path):

@@ -24,7 +24,7 @@ from tfrecog.data.records import PROPOSAL
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
-COUNTS = ("height", "width", "instances", "crowd", "keypoints", "label", "proposals")
+COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "label", "proposals")
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
 COLUMNS |= {"image_id": np.int64}
 
@@ -48,6 +48,7 @@ class Index:
     width: np.ndarray  # [n] pixels
     instances: np.ndarray  # [n] boxes that are not crowd
     crowd: np.ndarray  # [n] boxes that are
+    difficult: np.ndarray  # [n] those of `instances` that are marked so
     keypoints: np.ndarray  # [n] labelled ones of `instances`
     label: np.ndarray  # [n] class/label of the whole image, 0 without
     proposals: np.ndarray  # [n] how many there are
@@ -157,7 +158,10 @@ def add_row(columns, offset, record, shard):
     if not height or not width:
         raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
     boxes = len(features["image/object/bbox/ymin"].float_list.value)
-    crowd = np.array([*features["image/object/is_crowd"].int64_list.value, *[0] * boxes][:boxes], bool)
+    crowd, difficult = (
+        np.array([*features[f"image/object/{mark}"].int64_list.value, *[0] * boxes][:boxes], bool)
+        for mark in ("is_crowd", "difficult")
+    )
     visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
     joints = len(visibility) // max(boxes, 1)
     labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
@@ -168,6 +172,7 @@ def add_row(columns, offset, record, shard):
         "width": width,
         "instances": int(np.sum(~crowd)),
         "crowd": int(np.sum(crowd)),
+        "difficult": int(np.sum(difficult & ~crowd)),
         "keypoints": int(np.sum(labelled[~crowd])),
         "label": next(iter(features["image/class/label"].int64_list.value), 0),
         "proposals": len(features[PROPOSAL[0]].float_list.value),
@@ -208,6 +213,16 @@ def read(folder, index, i):
             f"Delete {os.path.join(folder, name)} and run its pipeline again, which builds missing shards only."
         )
     return record
+
+
+def checksums(folder, index):
+    """Checksum [n] of each record, 4 bytes as its file states it, which differs where a record does."""
+    found = []
+    for position, name in enumerate(index.shards):
+        with open(os.path.join(folder, name), "rb", buffering=0) as file:
+            for row in np.flatnonzero(index.shard == position):
+                found.append(os.pread(file.fileno(), 4, int(index.offset[row] + HEADER + index.length[row])))
+    return found
 
 
 def masked_crc(data):
