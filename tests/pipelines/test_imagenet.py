@@ -117,6 +117,13 @@ def test_the_names_are_those_of_the_ids():
     assert ids.tolist() == list(wordnet.names()) and set(counts) == {50}
 
 
+def test_the_lists_of_ilsvrc_need_no_other_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # as where it is not installed
+    wordnet.names.cache_clear()
+    wordnet.validation.cache_clear()
+    assert wordnet.validation()[:2] == ("n01751748", "n09193705") and len(wordnet.validation()) == 50_000
+
+
 def test_validation_images_are_known_by_their_names(tmp_path, read_all):
     _tar(tmp_path / "val.tar", VAL)
     _build(tmp_path / "val.tar", tmp_path / "out", "val")
