@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import Length, NonNegative, Positive
-from tfrecog.data import index, info, records
+from tfrecog.data import index, index_columns, info, records
 from tfrecog.data.example import Example
 
 from .build import workers
@@ -55,7 +55,7 @@ class Adopt:
 class Shard:
     """What a file of records holds."""
 
-    columns: dict[str, list[int]] = field(default_factory=index.no_rows)  # of its records, for the index
+    columns: dict[str, list[int]] = field(default_factory=index_columns.empty)  # of its records, for the index
     labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
     images: int = 0
     with_masks: int = 0  # records
@@ -77,7 +77,7 @@ def read(path: str, at) -> Shard:
         for number, (offset, payload) in enumerate(index.frames(Path(path))):
             try:
                 record = records.decode(payload)
-                index.add_row(shard.columns, offset, payload, path)
+                index_columns.add(shard.columns, offset, payload, path)
             except Exception as error:  # Anything can be in a foreign record.
                 raise Refused(
                     f"{path}, record {number} (byte {offset}) is not a detection record: {error!r}. Records of the "

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfrecog.cli import files, signals
-from tfrecog.data import index, info, records
+from tfrecog.data import index, index_columns, info, records
 
 from . import problems, publish, workers
 from .problems import Problem, Refused
@@ -152,7 +152,7 @@ class Writer:
 
     def __call__(self, task: Task, at: Callable[[str], None]) -> None:
         """Writes the shard and its note; calls `at` with the name of each item before it is made."""
-        columns, found = index.no_rows(), []
+        columns, found = index_columns.empty(), []
         pixels = np.zeros(self.classes + 1, np.int64)  # by label; 0 does not count
         with files.write(task.draft, "wb") as file:
             for item in task.items:
@@ -162,7 +162,7 @@ class Writer:
                 if record is None:
                     continue
                 payload = self.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
-                index.add_row(columns, file.tell(), payload, task.name)
+                index_columns.add(columns, file.tell(), payload, task.name)
                 if record.label_map is not None:
                     labels = records.from_label_map(record.label_map)
                     pixels += np.bincount(labels.ravel(), minlength=len(pixels))

@@ -3,9 +3,7 @@
 A TFRecord file is a row of frames: length (8 bytes, little-endian), its checksum (4), the record, its checksum (4).
 """
 
-import itertools
 import os
-import re
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -18,14 +16,12 @@ from tqdm import tqdm
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.data import info
+from tfrecog.data import index_columns, info
 from tfrecog.data.example import Example
-from tfrecog.data.records import PROPOSAL
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
-COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "label", "proposals")
-COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
+COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(index_columns.COUNTS, np.int32)
 COLUMNS |= {"image_id": np.int64}
 
 
@@ -140,65 +136,18 @@ def scan(folder, shards):
     for name in tqdm(shards, desc=f"index {folder}", unit="shard", leave=False):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
-        columns.append(no_rows())
+        columns.append(index_columns.empty())
         for offset, record in frames(path):
-            add_row(columns[-1], offset, record, name)
+            index_columns.add(columns[-1], offset, record, name)
     return join(shards, sizes, columns)
-
-
-def no_rows():
-    """Columns of a shard without a record: lists by name, as JSON can hold them; `add_row` fills them."""
-    return {name: [] for name in ("offset", "length", *COUNTS, "source_id")}
-
-
-def add_row(columns, offset, record, shard):
-    """Adds the serialized record at an offset of a shard to its columns."""
-    features = Example.FromString(record).features.feature
-    height, width = (next(iter(features[f"image/{side}"].int64_list.value), 0) for side in ("height", "width"))
-    if not height or not width:
-        raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
-    boxes = len(features["image/object/bbox/ymin"].float_list.value)
-    crowd, difficult = (
-        np.array([*features[f"image/object/{mark}"].int64_list.value, *[0] * boxes][:boxes], bool)
-        for mark in ("is_crowd", "difficult")
-    )
-    visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
-    joints = len(visibility) // max(boxes, 1)
-    labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
-    row = {
-        "offset": offset,
-        "length": len(record),
-        "height": height,
-        "width": width,
-        "instances": int(np.sum(~crowd)),
-        "crowd": int(np.sum(crowd)),
-        "difficult": int(np.sum(difficult & ~crowd)),
-        "keypoints": int(np.sum(labelled[~crowd])),
-        "label": next(iter(features["image/class/label"].int64_list.value), 0),
-        "proposals": len(features[PROPOSAL[0]].float_list.value),
-        "source_id": b"".join(features["image/source_id"].bytes_list.value).decode(errors="replace"),
-    }
-    for name, value in row.items():
-        columns[name].append(value)
 
 
 def join(shards, sizes, columns):
     """Index of shards of these names, sizes and columns."""
-    joined = {name: [value for one in columns for value in one[name]] for name in no_rows()}
+    joined = {name: [value for one in columns for value in one[name]] for name in index_columns.empty()}
     joined["shard"] = np.repeat(np.arange(len(columns)), [len(one["offset"]) for one in columns])
-    joined["image_id"] = _image_ids(joined.pop("source_id"))
+    joined["image_id"] = index_columns.image_ids(joined.pop("source_id"))
     return Index(tuple(shards), tuple(sizes), **{name: np.array(joined[name], COLUMNS[name]) for name in COLUMNS})
-
-
-def _image_ids(source_ids):
-    """Ids [n]: the source's where they are whole numbers, of each its first image; the others get unused numbers."""
-    row_of = {}
-    for row, text in enumerate(source_ids):
-        if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= int(text) < 2**63:
-            row_of.setdefault(int(text), row)
-    known = {row: number for number, row in row_of.items()}
-    unused = (number for number in itertools.count() if number not in row_of)
-    return [known[row] if row in known else next(unused) for row in range(len(source_ids))]
 
 
 def read(folder, index, i):
