@@ -104,6 +104,28 @@ def test_an_output_of_a_grouped_convolution_sees_its_own_group_alone(groups):
     np.testing.assert_allclose(conv(x), tf.concat(alone, axis=-1) + tf.range(6.0), atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"dilation": 2}])
+def test_a_grouped_convolution_has_the_gradients_of_a_convolution_for_each_group(options):
+    conv = Conv(6, 3, groups=2, name="conv", **options)
+    apart = [Conv(3, 3, name=f"group{group}", **options) for group in range(2)]
+    x = tf.random.stateless_normal([2, 8, 10, 6], (5, 6))
+    halves = tf.split(x, 2, axis=-1)
+    conv(x)
+    for alone, half, kernel in zip(apart, halves, tf.split(conv.kernel, 2, axis=-1), strict=True):
+        alone(half)
+        alone.kernel.assign(kernel)
+    upstream = tf.random.stateless_normal(conv(x).shape, (7, 8))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, *halves])
+        y = conv(x, training=True)
+        pieces = [alone(half, training=True) for alone, half in zip(apart, halves, strict=True)]
+        together = tf.concat(pieces, axis=-1)
+    of_x, of_kernel = tape.gradient(y, [x, conv.kernel.value], upstream)
+    of_halves, of_kernels = tape.gradient(together, [halves, [alone.kernel.value for alone in apart]], upstream)
+    np.testing.assert_allclose(of_x, tf.concat(of_halves, axis=-1), atol=1e-5)  # of 27 terms
+    np.testing.assert_allclose(of_kernel, tf.concat(of_kernels, axis=-1), atol=5e-5)  # of 160 terms, below 60 in all
+
+
 @pytest.mark.parametrize("in_1x1", [False, True])
 def test_with_its_stride_in_the_1x1_a_bottleneck_sees_every_second_cell_alone(in_1x1):
     # A 1x1 convolution of stride 2 reads the even cells; a 3x3 one reads those between as well.

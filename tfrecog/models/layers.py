@@ -104,13 +104,19 @@ class Conv(keras.layers.Layer):
             x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
             strides = [1, self.stride, self.stride, 1]
             return tf.nn.depthwise_conv2d(x, tf.transpose(kernel, [0, 1, 3, 2]), strides, "VALID")
+        if self.groups > 1 and target.on_cpu() and not target.has_grouped_gradients():
+            groups = zip(tf.split(x, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
+            return tf.concat([self._convolve_together(*group, learns) for group in groups], -1)
+        return self._convolve_together(x, kernel, learns)
+
+    def _convolve_together(self, x, kernel, learns):
         if self.many and x.dtype == tf.float32 and target.on_cpu():
             return winograd.conv2d(x, kernel, self.dilation)
-        if self.dilation > 1 and self.groups == 1 and target.on_cpu():
+        if self.dilation > 1 and x.shape[-1] == kernel.shape[2] and target.on_cpu():
             return dilated.conv2d(x, kernel, self.dilation)
-        if self.stride == 1 or pad == 0:
-            return tf.nn.conv2d(x, kernel, self.stride, "SAME" if pad else "VALID", dilations=self.dilation)
-        return padded(tf.nn.conv2d, x, kernel, self.stride, pad=pad, learns=learns)
+        if self.stride == 1 or self.pad == 0:
+            return tf.nn.conv2d(x, kernel, self.stride, "SAME" if self.pad else "VALID", dilations=self.dilation)
+        return padded(tf.nn.conv2d, x, kernel, self.stride, pad=self.pad, learns=learns)
 
 
 class Dense(keras.layers.Dense):

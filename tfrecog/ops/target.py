@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -36,6 +37,20 @@ def target() -> Target:
 def on_cpu() -> bool:
     """Whether the graph that is being traced is for this machine, and that has no GPU."""
     return target() == "machine" and not tf.config.list_logical_devices("GPU")
+
+
+@functools.cache
+def has_grouped_gradients() -> bool:
+    """Whether TensorFlow has gradients of a grouped convolution on this CPU: only oneDNN's, if that is switched on."""
+    with tf.init_scope(), tf.device("CPU"):
+        zeros = tf.zeros([1, 1, 1, 2])  # of an input, and of an output, of two groups of a channel
+        try:
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=zeros, filter_sizes=[1, 1, 1, 2], out_backprop=zeros, strides=[1, 1, 1, 1], padding="VALID"
+            )
+        except tf.errors.InvalidArgumentError:
+            return False
+    return True
 
 
 def python() -> bool:
