@@ -8,6 +8,7 @@ import signal
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import scenes
 from tests import runs
@@ -32,14 +33,11 @@ def records(tmp_path_factory):
 
 def train(records, workdir, *more, **options):
     """The process of a run of four steps at the full rate, with masks and keypoints and a checkpoint of each."""
-    return runs.train(
-        "mask_rcnn",
-        records,
-        workdir,
-        "--detector.keypoints=true",
-        "--detector.keypoint.channels=8",
-        "--detector.keypoint.convs=1",
+    settings = [
+        "--detector.masks=true",
+        "--data.min_keypoints=4",
         "--data.short_side=96",
+        "--data.eval_short_side=96",
         "--data.long_side=96",
         "--detector.rpn.anchor_sizes=16,32,64",
         "--schedule.epochs=2",
@@ -48,33 +46,35 @@ def train(records, workdir, *more, **options):
         "--train.evaluate_epochs=0",
         "--train.checkpoint_epochs=0.5",
         "--train.keep_checkpoints=9",
-        *more,
-        **options,
-    )
+        "--train.summary_images=1",
+    ]
+    return runs.train("keypoint_rcnn", records, workdir, *settings, *more, **options)
 
 
 @pytest.fixture(scope="module")
 def ended(records, tmp_path_factory):
-    """Workdirs of a run that nothing disturbs, of one that is killed, and of a first step on two replicas or in parts.
+    """Workdirs of a run that nothing disturbs, of one that is killed, and of a first step on two replicas in two parts.
 
-    Also the step that the killed one does not live to see.
+    Also the step that the killed one does not live to see, and what the first has printed.
     """
     seed = int.from_bytes(os.urandom(4))
     kill_at = random.Random(seed).randint(2, 4)
     print(f"seed {seed}: killed in step {kill_at}")  # pytest shows it where the test fails.
-    workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "two", "parts")}
-    # Side by side: most of it is Python that loads modules and traces, on one core each.
-    straight = train(records, workdirs["straight"])
-    two = train(records, workdirs["two"], "--train.replicas=2", "--schedule.epochs=0.5")
-    parts = train(records, workdirs["parts"], "--train.accumulate_steps=2", "--schedule.epochs=0.5")
+    workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "shared")}
+    # Side by side: most of it is Python that traces, on one core each.
+    straight = train(records, workdirs["straight"], "--train.evaluate_epochs=2")
+    both = ("--train.replicas=2", "--train.accumulate_steps=2", "--schedule.epochs=0.5")
+    shared = train(records, workdirs["shared"], *both)
     killed = train(records, workdirs["killed"], kill_at=kill_at)
     status, output = killed.finish()
     assert status == -signal.SIGKILL, output
-    said = {straight: "4 on each of 1 replica", two: "2 on each of 2 replica", parts: "in 2 parts of 2"}
-    for process, message in said.items():
+    for process, message in (
+        (shared, "2 on each of 2 replicas (CPU), in 2 parts of 1"),
+        (straight, "4 on each of 1 replica"),
+    ):
         status, output = process.finish()
         assert status == 0 and message in output, output
-    return workdirs | {"kill_at": kill_at}
+    return workdirs | {"kill_at": kill_at, "output": output}
 
 
 def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(ended):
@@ -89,10 +89,9 @@ def test_a_killed_detector_continues_to_the_same_weights_bit_for_bit(ended):
     runs.assert_same(one, other)
 
 
-@pytest.mark.parametrize("way", ["two", "parts"])
-def test_two_replicas_and_two_parts_take_the_step_of_one(ended, way):
+def test_two_replicas_with_two_parts_each_take_the_step_of_one(ended):
     # One step: rounding then moves a proposal over a threshold here or there, and the two runs choose other samples.
-    one, two = (runs.weights(ended[name], step=1) for name in ("straight", way))
+    one, two = (runs.weights(ended[name], step=1) for name in ("straight", "shared"))
     experiment = flags.load(Experiment(), ended["straight"] / "experiment.flags")
     model = tasks.build(experiment, info.load(experiment.data.records)).build()  # As a run begins: the seed decides.
     learned = 0
@@ -108,20 +107,15 @@ def test_two_replicas_and_two_parts_take_the_step_of_one(ended, way):
     assert learned > len(model.trainable_variables) / 2  # Else all of this would be of roundings.
 
 
-def test_keypoints_are_trained_evaluated_and_drawn(records, tmp_path):
-    process = runs.train(
-        "keypoint_rcnn", records, tmp_path,
-        "--data.short_side=96", "--data.eval_short_side=96", "--data.long_side=96", "--data.min_keypoints=4",
-        "--detector.rpn.anchor_sizes=16,32,64", "--schedule.epochs=1", "--train.summary_images=1",
-    )  # fmt: skip
-    status, output = process.finish()
-    assert status == 0, output
-    assert "Keypoint R-CNN, ResNet-18-FPN" in output
-    totals = [float(loss) for loss in re.findall(r"keypoint_loss ([0-9.]+)", output)]
+def test_keypoints_are_trained_evaluated_and_drawn(ended):
+    assert "Mask and Keypoint R-CNN, ResNet-18-FPN" in ended["output"]
+    totals = [float(loss) for loss in re.findall(r"keypoint_loss ([0-9.]+)", ended["output"])]
     assert totals and abs(totals[0] - np.log(56 * 56)) < 3  # A new branch knows nothing.
-    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
-    assert {"box_AP", "keypoint_AP"} <= set(metrics)
-    assert all("keypoints" in row for row in json.loads((tmp_path / "detections.json").read_text()))
+    metrics = json.loads((ended["straight"] / "metrics.json").read_text())["metrics"]
+    assert {"box_AP", "mask_AP", "keypoint_AP"} <= set(metrics)
+    assert all("keypoints" in row for row in json.loads((ended["straight"] / "detections.json").read_text()))
+    events = EventAccumulator(str(ended["straight"]), size_guidance={"tensors": 0}).Reload()
+    assert "predictions/0" in events.Tags()["tensors"]
 
 
 MISTAKES = [
