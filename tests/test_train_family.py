@@ -1,5 +1,6 @@
 """R-CNN, SPP-net, Fast R-CNN and a Faster R-CNN on one map by the real entry points, on scenes with proposals."""
 
+import functools
 import json
 import re
 
@@ -7,8 +8,6 @@ import pytest
 
 from pipelines import proposals, scenes
 from tests.runs import assert_same, train, weights
-
-RECIPES = ("rcnn", "spp_net", "fast_rcnn", "faster_rcnn_zf")
 
 
 @pytest.fixture(scope="module")
@@ -21,25 +20,30 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(folder, tmp_path_factory):
-    """Workdir and output of a run of each recipe, of four steps and an evaluation."""
-    found = {}
-    for pair in (RECIPES[:2], RECIPES[2:]):
-        started = {recipe: tmp_path_factory.mktemp(recipe) for recipe in pair}
-        processes = {recipe: train(recipe, folder, workdir) for recipe, workdir in started.items()}
-        for recipe, process in processes.items():
-            status, output = process.finish()
-            assert status == 0, output
-            found[recipe] = (started[recipe], output)
-    return found
+def trained(folder, tmp_path_factory):
+    """{recipe: workdir and output of a run of four steps and an evaluation}, each made when it is asked for."""
+
+    @functools.cache
+    def run(recipe):
+        workdir = tmp_path_factory.mktemp(recipe)
+        status, output = train(recipe, folder, workdir).finish()
+        assert status == 0, output
+        return workdir, output
+
+    return run
 
 
 @pytest.mark.parametrize(
     ("recipe", "title"),
-    [("rcnn", "R-CNN"), ("spp_net", "SPP-net"), ("fast_rcnn", "Fast R-CNN"), ("faster_rcnn_zf", "Faster R-CNN")],
+    [
+        ("rcnn", "R-CNN"),
+        ("fast_rcnn", "Fast R-CNN"),
+        pytest.param("spp_net", "SPP-net", marks=pytest.mark.long),
+        pytest.param("faster_rcnn_zf", "Faster R-CNN", marks=pytest.mark.long),
+    ],
 )
-def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(runs, recipe, title):
-    workdir, output = runs[recipe]
+def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(trained, recipe, title):
+    workdir, output = trained(recipe)
     assert re.search(rf"^model +{title},", output, re.MULTILINE)
     report = json.loads((workdir / "metrics.json").read_text())
     assert 0 <= report["metrics"]["box_AP50"] <= 1
@@ -50,13 +54,13 @@ def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(runs, recip
     assert losses == {word.strip("(,") for word in line.split() if word.strip("(,").endswith("_loss")}
 
 
-def test_a_killed_fast_rcnn_with_dropout_goes_on_to_the_weights_it_would_have_had(folder, runs, tmp_path):
+def test_a_killed_fast_rcnn_with_dropout_goes_on_to_the_weights_it_would_have_had(folder, trained, tmp_path):
     often = "--train.checkpoint_epochs=0.5"
     status, output = train("fast_rcnn", folder, tmp_path, often, kill_at=3).finish()
     assert status != 0, output
     status, output = train("fast_rcnn", folder, tmp_path, often).finish()
     assert status == 0, output
-    assert_same(weights(tmp_path), weights(runs["fast_rcnn"][0]))
+    assert_same(weights(tmp_path), weights(trained("fast_rcnn")[0]))
 
 
 def test_records_without_proposals_are_refused_with_the_pipeline_that_adds_them(tmp_path):

@@ -20,7 +20,7 @@ from tfrecog.runs import trained
 
 # Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
 RANDOM = ("--segmenter.fc_channels=8", "--segmenter.fc_size=3", "--segmenter.dropout=0.3", "--data.photometric=1")
-ALONE = ("--segmenter.backbone.norm=group",)  # No statistics of a batch, so its parts are as good as the whole.
+ALONE = "--segmenter.backbone.norm=group"  # No statistics of a batch, so its parts are as good as the whole.
 OFTEN = ("--train.checkpoint_epochs=0.25", "--train.evaluate_epochs=0", "--train.keep_checkpoints=9")
 
 
@@ -35,27 +35,24 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(folder, tmp_path_factory):
-    """Workdirs of runs of 8 steps: one that nothing disturbs, others of the same, and one as the recipe is."""
+    """Workdirs and outputs of runs of 8 steps: one that nothing disturbs, one killed, one on two replicas in two parts.
+
+    The first is evaluated as well.
+    """
     ways = {
-        "straight": ALONE,
-        "killed": ALONE,
-        "replicas": (*ALONE, "--train.replicas=2"),
-        "parts": (*ALONE, "--train.accumulate_steps=2"),
+        "straight": {"flags": ("--train.evaluate_epochs=1",)},
+        "killed": {"kill_at": 6},
+        "shared": {"flags": ("--train.replicas=2", "--train.accumulate_steps=2")},
     }
-    workdirs, outputs = {}, {}
-    for pair in (("straight", "killed"), ("replicas", "parts")):
-        processes = {}
-        for name in pair:
-            workdirs[name] = tmp_path_factory.mktemp(name)
-            flags, kill_at = (*RANDOM, *OFTEN, *ways[name]), 6 if name == "killed" else None
-            processes[name] = train("segmenter", folder, workdirs[name], *flags, kill_at=kill_at)
-        for name, process in processes.items():
-            status, outputs[name] = process.finish()
-            assert status == (-signal.SIGKILL if name == "killed" else 0), outputs[name]
-    workdirs["recipe"] = tmp_path_factory.mktemp("recipe")
-    killed = Process("tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
-    recipe = train("segmenter", folder, workdirs["recipe"])
-    for name, process in (("killed", killed), ("recipe", recipe)):
+    workdirs, outputs, processes = {}, {}, {}
+    for name, way in ways.items():
+        workdirs[name] = tmp_path_factory.mktemp(name)
+        settings = (*RANDOM, ALONE, *OFTEN, *way.get("flags", ()))
+        processes[name] = train("segmenter", folder, workdirs[name], *settings, kill_at=way.get("kill_at"))
+    status, output = processes["killed"].finish()
+    assert status == -signal.SIGKILL, output
+    processes["killed"] = Process("tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
+    for name, process in processes.items():
         status, outputs[name] = process.finish()
         assert status == 0, outputs[name]
     return workdirs, outputs
@@ -69,11 +66,10 @@ def test_a_killed_segmenter_continues_to_the_same_weights_bit_for_bit(runs):
     assert_same(one, other)
 
 
-@pytest.mark.parametrize("way", ["replicas", "parts"])
-def test_two_replicas_and_two_parts_take_the_steps_of_one(runs, way):
+def test_two_replicas_with_two_parts_each_take_the_steps_of_one(runs):
     # The pixels that count differ from share to share, so a mean of means would go elsewhere.
     workdirs, outputs = runs
-    one, two = (weights(workdirs[name], step=5) for name in ("straight", way))
+    one, two = (weights(workdirs[name], step=5) for name in ("straight", "shared"))
     before = weights(workdirs["straight"], step=1)
     moved = 0
     for name in one:
@@ -81,20 +77,20 @@ def test_two_replicas_and_two_parts_take_the_steps_of_one(runs, way):
             np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-5, err_msg=name)
             moved += np.abs(one[name] - before[name]).max() > 1e-4
     assert moved > 10
-    losses = [re.findall(r"loss ([0-9.]+)", outputs[name]) for name in ("straight", way)]
+    losses = [re.findall(r"loss ([0-9.]+)", outputs[name]) for name in ("straight", "shared")]
     assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
 def test_it_learns_and_says_how_well(runs):
-    events = EventAccumulator(str(runs[0]["recipe"]), size_guidance={"tensors": 0}).Reload()
+    events = EventAccumulator(str(runs[0]["straight"]), size_guidance={"tensors": 0}).Reload()
     losses = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("training/loss")]
     assert losses[-1] < losses[0]
-    shown = re.findall(r"evaluated at step (\d) .*mean_iou ([0-9.]+)  pixel_accuracy ([0-9.]+)", runs[1]["recipe"])
+    shown = re.findall(r"evaluated at step (\d) .*mean_iou ([0-9.]+)  pixel_accuracy ([0-9.]+)", runs[1]["straight"])
     assert [step for step, *_ in shown] == ["4", "8"]
 
 
 def test_tensorboard_has_the_inputs_and_the_predictions(runs):
-    events = EventAccumulator(str(runs[0]["recipe"]), size_guidance={"tensors": 0}).Reload()
+    events = EventAccumulator(str(runs[0]["straight"]), size_guidance={"tensors": 0}).Reload()
     tags = [tag for tag in events.Tags()["tensors"] if tag == "inputs" or "predictions" in tag]
     assert len(tags) > 1
     for tag in tags:
@@ -103,7 +99,7 @@ def test_tensorboard_has_the_inputs_and_the_predictions(runs):
 
 
 def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs, folder, tmp_path, capsys):
-    workdir, out = runs[0]["recipe"], tmp_path / "out"
+    workdir, out = runs[0]["straight"], tmp_path / "out"
     asked = flags.load(evaluate.Flags(out=str(out)), workdir / "experiment.flags")
     evaluate.main(asked)
     assert "mean IoU" in capsys.readouterr().out
@@ -126,7 +122,7 @@ def test_a_photo_gets_a_map_of_its_own_size_and_rubbish_is_named(runs, tmp_path,
     Image.fromarray(pixels).save(tmp_path / "odd.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
     asked = predict.Flags(images=str(tmp_path), out=str(tmp_path / "seen"))
-    predict.main(flags.load(asked, runs[0]["recipe"] / "experiment.flags"))
+    predict.main(flags.load(asked, runs[0]["straight"] / "experiment.flags"))
     shown = capsys.readouterr()
     assert "1 of 2 images done" in shown.out and "rubbish.png" in shown.err
     (png,) = (tmp_path / "seen").rglob("odd*.png")
