@@ -1,4 +1,4 @@
-"""Learning-rate finder (Smith 2017, "Cyclical learning rates for training neural networks", section 3.3).
+"""Finds a learning rate (Smith 2017, "Cyclical learning rates for training neural networks", section 3.3).
 
 python -m tfrecog.find_rate --flagfile=configs/coco/mask_rcnn_r50_fpn.flags --data.records=DATA --out=FOUND
 
@@ -7,206 +7,59 @@ loss runs away. The flags are those of the training; its schedule and its workdi
 it is. FOUND/rates.csv and FOUND/rates.png have the loss at each rate.
 """
 
-import csv
 import dataclasses
-import math
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
-import tensorflow as tf
-from tqdm import tqdm
-
-from tfrecog import train
-from tfrecog.cli import files, flags, out_of_memory, signals
+from tfrecog.cli import command, files
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import BelowOne, Positive, Range
 from tfrecog.config import Experiment, plain
-from tfrecog.drawing import figures
-from tfrecog.runs import checkpoints
-from tfrecog.runtime import distribution
-from tfrecog.training.step import State, TrainStep
-
-CSV, FIGURE = "rates.csv", "rates.png"
 
 
 @dataclasses.dataclass(frozen=True)
-class Search(Experiment):
+class Flags(Experiment):
     """The flags of a training and of the search for its rate."""
 
     out: Annotated[str, "Folder for rates.csv and rates.png."] = ""
-    lowest: Annotated[float, "Rate of the first step, for the whole batch."] = 1e-5
-    highest: Annotated[float, "Rate of the last step, if the loss does not run away before."] = 10.0
-    steps: Annotated[int, "Steps from the one to the other; more of them are smoother."] = 100
+    lowest: Annotated[float, "Rate of the first step, for the whole batch.", Positive()] = 1e-5
+    highest: Annotated[float, "Rate of the last step, if the loss does not run away before.", Positive()] = 10.0
+    steps: Annotated[int, "Steps from the one to the other; more of them are smoother.", Range(10, unit="steps")] = 100
     smoothing: Annotated[
-        float, "What a step weighs in the smoothed curve falls to this share with every step away from it."
+        float,
+        "What a step weighs in the smoothed curve falls to this fraction with every step away from it.",
+        BelowOne(),
     ] = 0.9
-    diverged: Annotated[float, "Stops when the smoothed loss is so many times the lowest so far."] = 4.0
+    diverged: Annotated[
+        float, "Stops when the smoothed loss is so many times the lowest so far.", Range(1, ends="(]")
+    ] = 4.0
 
 
-class Point(NamedTuple):
-    """A step: its rate, the loss before its update, and the smoothed loss."""
+def main(flags: Flags) -> None:
+    """Searches and reports."""
+    from tfrecog.training import rate_finder, start
 
-    rate: float
-    loss: float
-    smoothed: float
-
-
-class Found(NamedTuple):
-    """Rates that a sweep speaks for."""
-
-    steepest: float  # where the smoothed loss falls fastest by the logarithm of the rate
-    lowest: float  # where it is lowest: as a rule already too high
-
-
-def growing(lowest: float, highest: float, steps: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns step [] from 0 → rate [] float32: from `lowest` to `highest` by the same factor at every step."""
-    logarithm = math.log(highest / lowest) / max(1, steps - 1)
-
-    def rate(step):
-        return tf.cast(lowest * tf.exp(tf.cast(step, tf.float64) * logarithm), tf.float32)
-
-    return rate
-
-
-def sweep(losses: Callable[[int], tuple[float, float]], search: Search) -> list[Point]:
-    """Takes steps until the loss is not finite (that step is left out), or has run away, or there are enough.
-
-    Args:
-        losses: step → loss and rate of that step, which it takes.
-    """
-    seen, mean, lowest = [], 0.0, math.inf
-    for step in tqdm(range(search.steps), unit="step", disable=None):
-        loss, rate = losses(step)
-        if not math.isfinite(loss):
-            break
-        seen.append((rate, loss))
-        mean = search.smoothing * mean + (1 - search.smoothing) * loss
-        so_far = mean / (1 - search.smoothing ** (step + 1))  # Else the first ones would count as 0.
-        lowest = min(lowest, so_far)
-        if so_far > search.diverged * lowest:
-            break
-    smoothed = smooth([min(loss, search.diverged * lowest) for _, loss in seen], search.smoothing)
-    return [Point(*point, value) for point, value in zip(seen, smoothed, strict=True)]
-
-
-def smooth(values: Sequence[float], share: float) -> list[float]:
-    """Means of the neighbours on both sides, whose weight falls to `share` of it with every step: they do not lag."""
-    sums = [0.0] * len(values)
-    for way in (1, -1):
-        mean = 0.0
-        for count, i in enumerate(range(len(values))[::way], 1):
-            mean = share * mean + (1 - share) * values[i]
-            sums[i] += mean / (1 - share**count)
-    return [total / 2 for total in sums]
-
-
-def suggest(points: Sequence[Point]) -> Found:
-    """Reads the curve; ValueError if the loss never falls."""
-    end = min(range(len(points)), key=lambda i: points[i].smoothed) if points else 0
-    # Over a tenth of the sweep: what is left of noise between neighbours says nothing.
-    reach = max(1, len(points) // 20)
-    slopes = {
-        i: (points[b].smoothed - points[a].smoothed) / math.log(points[b].rate / points[a].rate)
-        for i in range(end + 1)
-        if (a := max(0, i - reach)) < (b := min(end, i + reach))
-    }
-    best = min(slopes, key=slopes.__getitem__, default=None)
-    if best is None or slopes[best] >= 0:
-        raise UserError(
-            "the loss never fell: begin lower (--lowest), take more steps (--steps), smooth less (--smoothing), or "
-            "look for what is wrong with the data (python -m pipelines.check) or the network"
-        )
-    return Found(points[best].rate, points[end].rate)
-
-
-def losses_of(task: Any, experiment: Experiment, data: Any, rate: Callable, steps: int) -> Callable:
-    """Returns step → loss, rate: the training's own steps from its starting point, with another rate."""
-    strategy = distribution.strategy(experiment.train.replicas)
-    with strategy.scope():
-        model = task.build()
-        state = State(model, experiment.optim, experiment.train)
-    train.starting_point(experiment, model, state)
-    options = dataclasses.replace(experiment.train, steps_per_execution=1)
-    take, batches = TrainStep(task, model, state, rate, strategy, options), iter(data.batches(0, steps))
-
-    def losses(step):
-        batch = next(batches)
-        try:
-            (terms,), _ = take([batch], step)
-        except tf.errors.ResourceExhaustedError as error:
-            raise out_of_memory.in_training(error, batch, experiment, strategy.num_replicas_in_sync) from error
-        bounded = math.isfinite(terms["gradient_norm"]) or "loss_scale" in terms  # float16 takes the step again
-        return terms["loss"] if bounded else math.nan, terms["learning_rate"]
-
-    return losses
-
-
-def write(points: Sequence[Point], found: Found | None, out: str | Path) -> None:
-    """Writes OUT/rates.csv and OUT/rates.png."""
-    with files.write(Path(out) / CSV) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", *Point._fields])
-        table.writerows([step, *point] for step, point in enumerate(points))
-    figure, (axes,) = figures.panels(1)
-    rates = [point.rate for point in points]
-    axes.plot(rates, [point.loss for point in points], color=figures.COLOURS[-1], linewidth=0.7, label="loss")
-    axes.plot(rates, [point.smoothed for point in points], color=figures.COLOURS[0], label="smoothed")
-    for name, rate in found._asdict().items() if found else ():
-        axes.axvline(
-            rate, color=figures.COLOURS[1], linestyle="-" if name == "steepest" else ":", label=f"{name} {rate:.2g}"
-        )
-    top = max(point.smoothed for point in points) if points else 1.0
-    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(0, 1.1 * top))
-    axes.legend()
-    figures.save(figure, Path(out) / FIGURE)
-
-
-def advice(found: Found, batch_size: int) -> str:
-    """For people: the two rates as flags to copy."""
-    text = f"--optim.learning_rate={{:.2g}} --optim.base_batch_size={batch_size}"
-    return (
-        f"where the loss falls fastest:\n  {text.format(found.steepest)}\n"
-        f"a tenth of where it is lowest ({found.lowest:.2g}):\n  {text.format(found.lowest / 10)}\n"
-        "Both are starting points for a study (python -m tfrecog.study --help), and rates of the peak after a warmup."
-    )
-
-
-def main(search: Search) -> int:
-    """Searches and reports; returns the exit status."""
+    if flags.lowest >= flags.highest:
+        raise UserError(f"--lowest={flags.lowest:g} must be less than --highest={flags.highest:g}")
+    files.check(flags.out, "--out")  # Before the steps.
+    # In a run of its own, which is gone afterwards.
+    with tempfile.TemporaryDirectory() as folder:
+        train = dataclasses.replace(flags.train, evaluate_epochs=0.0)
+        experiment = dataclasses.replace(plain(flags), workdir=folder, train=train)
+        experiment, task, data, claim = start.prepare(experiment)
+        with claim:
+            rate = rate_finder.growing(flags.lowest, flags.highest, flags.steps)
+            losses = rate_finder.losses_of(task, experiment, data, rate, flags.steps)
+            points = rate_finder.sweep(losses, flags.steps, flags.smoothing, flags.diverged)
     try:
-        if not search.out:
-            raise UserError("--out is missing: the folder for rates.csv and rates.png")
-        if not 0 < search.lowest < search.highest < math.inf:
-            raise UserError(
-                f"--lowest={search.lowest:g} must be more than 0 and less than --highest={search.highest:g}"
-            )
-        if search.steps < 10 or not 0 <= search.smoothing < 1 or not search.diverged > 1:
-            raise UserError("--steps must be at least 10, --smoothing from 0 to less than 1, --diverged more than 1")
-        Path(search.out).mkdir(parents=True, exist_ok=True)
-        # In a run of its own, which is gone afterwards.
-        with tempfile.TemporaryDirectory() as folder:
-            options = dataclasses.replace(search.train, evaluate_epochs=0.0)
-            experiment = dataclasses.replace(plain(search), workdir=folder, train=options)
-            experiment, task, data, claim = train.prepare(experiment)
-            with claim:
-                rate = growing(search.lowest, search.highest, search.steps)
-                points = sweep(losses_of(task, experiment, data, rate, search.steps), search)
-        try:
-            found = suggest(points)
-        except ValueError:
-            write(points, None, search.out)
-            raise
-        write(points, found, search.out)
-    except (ValueError, OSError, checkpoints.CheckpointError, out_of_memory.OutOfMemory) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(advice(found, search.data.batch_size))
-    print(f"{len(points)} steps; {CSV} and {FIGURE} are in {search.out}")
-    return 0
+        found = rate_finder.suggest(points)
+    except UserError:
+        rate_finder.write(points, None, flags.out)
+        raise
+    rate_finder.write(points, found, flags.out)
+    print(rate_finder.advice(found, flags.data.batch_size))
+    print(f"{len(points)} steps; {rate_finder.CSV} and {rate_finder.FIGURE} are in {flags.out}")
 
 
 if __name__ == "__main__":
-    with signals.told():
-        sys.exit(main(flags.parse(Search())))
+    command.run(main, Flags(), required=("data.records", "out"))

@@ -19,7 +19,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWa
 PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
-DONE = ("tfrecog.compress", "tfrecog.evaluate", "tfrecog.predict", "tfrecog.propose", "tfrecog.svm", "tfrecog.train")
+DONE = (
+    "tfrecog.compress",
+    "tfrecog.evaluate",
+    "tfrecog.predict",
+    "tfrecog.propose",
+    "tfrecog.svm",
+    "tfrecog.train",
+    "tfrecog.find_rate",
+    "tfrecog.schedule_figure",
+)
 # Those that still have a shell of their own.
 UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name not in DONE}
 CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
@@ -41,6 +50,8 @@ CASES = {
     "tfrecog.propose": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}/p.npz"),
     "tfrecog.svm": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}"),
     "tfrecog.train": ("--optim.learning_rate=-1", "--workdir={out} --data.records={missing}"),
+    "tfrecog.find_rate": ("--steps=3", "--data.records={missing} --out={out}/found"),
+    "tfrecog.schedule_figure": ("--warmups=none,slow", "--out={file}/figure.png"),
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
     "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),
     "pipelines.voc": ("--coordinates=ends", "--images={missing} --annotations={file} --split=train --out={out}"),

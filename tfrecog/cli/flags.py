@@ -95,7 +95,7 @@ def assign(argv: Sequence[str], values: absl_flags.FlagValues = absl_flags.FLAGS
     except absl_flags.UnrecognizedFlagError as error:
         raise Error(_unknown(error.flagname, list(values))) from error
     except absl_flags.Error as error:
-        raise Error(str(error)) from error
+        raise Error(str(error).removeprefix("flag ")) from error
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
@@ -154,8 +154,9 @@ def help_text(config: object) -> str:
 
 def range_text(leaf: Leaf) -> str:
     """What values a flag may have, for people, as "2 comma separated values, more than 0 pixels"; may be empty."""
-    if get_origin(leaf.kind) is Literal:
-        return f"one of: {', '.join(map(str, get_args(leaf.kind)))}"
+    item = get_args(leaf.kind)[0] if get_origin(leaf.kind) is tuple else leaf.kind
+    if get_origin(item) is Literal:
+        return f"{'one' if item is leaf.kind else 'some'} of: {', '.join(map(str, get_args(item)))}"
     found = (leaf.fact(kind) for kind in (facts.Length, facts.Ascending, facts.Range))
     return ", ".join(str(fact) for fact in found if fact)
 
