@@ -4,7 +4,6 @@ python -m export.client --url=http://127.0.0.1:8080 photos/*.jpg --out=SEEN
 """
 
 import dataclasses
-import math
 import sys
 import urllib.parse
 from functools import partial
@@ -14,7 +13,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from absl import flags as absl_flags
 
-from tfrecog.cli import files, flags, signals
+from tfrecog.cli import files, flags, signals, validate
+from tfrecog.cli.facts import Fraction, NonNegative, Positive, Range
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files
 from tfrecog.ops import rle
@@ -32,15 +32,17 @@ class Client:
         Literal["v1", "v2", "grpc"],
         "v1: TensorFlow Serving's REST. v2: KServe's, with tensors as bytes. grpc: KServe's.",
     ] = "v1"
-    grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url."] = 8081
+    grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url.", Range(1, 65535)] = 8081
     out: Annotated[str, "Folder for a picture (JPEG) of what is seen in each image. Empty: none is drawn."] = ""
-    min_score: Annotated[float, "Detections with a lower score are left out; the server's own limit may be higher."] = (
-        0.5
-    )
+    min_score: Annotated[
+        float, "Detections with a lower score are left out; the server's own limit may be higher.", Fraction()
+    ] = 0.5
     draw_side: Annotated[
-        int, "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never."
+        int,
+        "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
+        NonNegative("pixels"),
     ] = 400
-    timeout_s: Annotated[float, "Seconds to wait for an answer."] = 60.0
+    timeout_s: Annotated[float, "How long to wait for an answer.", Positive("seconds")] = 60.0
 
 
 def kept(answer: dict[str, Any], min_score: float) -> dict[str, Any]:
@@ -96,10 +98,7 @@ def main(client: Client, images: list[str]) -> None:
     try:
         if not images:
             raise ValueError("name the pictures, as in `python -m export.client photos/*.jpg`")
-        if not 0 < client.timeout_s < math.inf:
-            raise ValueError(f"--timeout_s={client.timeout_s:g}: a number of seconds, more than 0")
-        if not 0 <= client.min_score <= 1:
-            raise ValueError(f"--min_score={client.min_score:g}: a score is in 0..1")
+        validate.check(client)
         paths = image_files.among(images)
         pictures = image_files.picture_paths(paths, Path(client.out)) if client.out else []
         if client.out:

@@ -15,7 +15,8 @@ from typing import Annotated
 
 import numpy as np
 
-from tfrecog.cli import flags, signals
+from tfrecog.cli import flags, signals, validate
+from tfrecog.cli.facts import Fraction, NonNegative, Range, Unless
 from tfrecog.data.info import Category
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files
@@ -43,13 +44,15 @@ class Run:
         "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
         "and of a segmenter its label map (label_maps/*.png).",
     ] = ""
-    min_score: Annotated[float, "Detections with a lower score are left out."] = MIN_SCORE
-    threads: Annotated[int, "Threads of the interpreter. 0: as many as there are cores."] = 0
+    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction()] = MIN_SCORE
+    threads: Annotated[int, "Threads of the interpreter. 0: as many as there are cores.", Range(0, THREADS)] = 0
     draw_side: Annotated[
-        int, "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never."
+        int,
+        "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
+        NonNegative("pixels"),
     ] = 400
-    repeat: Annotated[int, "Measures so many runs on the first image, after a warm-up. 0: none."] = 0
-    json: Annotated[str, "File for the numbers of --repeat."] = ""
+    repeat: Annotated[int, "Benchmark: runs on the first image, after a warm-up. 0: none.", NonNegative("runs")] = 0
+    json: Annotated[str, "File for the numbers of --repeat.", Unless(".repeat", 0)] = ""
 
 
 class Writer:
@@ -190,18 +193,10 @@ def check(run: Run) -> None:
         raise ValueError("--model: name a TFLite file, as in --model=model.tflite")
     if not run.out and not run.repeat:
         raise ValueError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
-    if run.json and not run.repeat:
-        raise ValueError("--json is the file for the numbers of --repeat, which is not given")
-    for name in ("threads", "repeat", "draw_side"):
-        if getattr(run, name) < 0:
-            raise ValueError(f"--{name} is at least 0")
-    if run.threads > THREADS:
-        raise ValueError(f"--threads is at most {THREADS}")
+    validate.check(run)
     for name in ("min_score", "draw_side"):
         if not run.out and getattr(run, name) != getattr(Run(), name):
             raise ValueError(f"--{name} is of what goes to --out, which is not given; --repeat does without")
-    if not 0 <= run.min_score <= 1:
-        raise ValueError("--min_score is a share, from 0 to 1")
 
 
 def check_score(run: Run, metadata: dict) -> None:

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog.cli import flags, signals, validate
+from tfrecog.cli.facts import When
 from tfrecog.config import Experiment
 from tfrecog.ops import target
 from tfrecog.runs import checkpoints, trained
@@ -34,6 +35,7 @@ class Export(Experiment):
         mask_encoding.Form,
         "Masks of a detector: each as the square that spans its box, pasted into the picture, or so as COCO's run "
         "lengths.",
+        When("detector.masks", True),
     ] = "squares"
     precision: Annotated[
         Literal["run", "float32", "bfloat16"], "What the network computes in; `run`: as --train.precision."
@@ -94,8 +96,6 @@ def main(given: Export) -> None:
         sys.exit("error: --out: name a folder for the model, as in --out=exported/NAME")
     try:
         validate.check(given)
-        if given.masks != "squares" and not (given.task == "detection" and given.detector.masks):
-            raise ValueError(f"--masks={given.masks}: this model has no masks; leave it out")
         precision = given.train.precision if given.precision == "run" else given.precision
         given = dataclasses.replace(given, train=dataclasses.replace(given.train, precision=precision))
         versions.check(given.out)

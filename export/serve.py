@@ -8,16 +8,17 @@ import contextlib
 import dataclasses
 import errno
 import logging
-import math
 import os
 import re
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from tfrecog.cli import flags, signals
+from tfrecog.cli import flags, signals, validate
+from tfrecog.cli.facts import NonNegative, Positive, Range
 
 from .server import client_protocols, extra, model_file
 
@@ -33,41 +34,41 @@ class Serving:
         "Address to listen on. Whoever reaches it may use the server, so by default only this machine does; 0.0.0.0: "
         "every network that this machine is in.",
     ] = "127.0.0.1"
-    port: Annotated[int, "Port of REST. 0: any free one."] = 8080
-    grpc_port: Annotated[int, "Port of gRPC. 0: any free one; -1: no gRPC."] = 8081
-    max_request_mb: Annotated[float, "A larger request is refused before it is read."] = 32.0
+    port: Annotated[int, "Port of REST. 0: any free one.", Range(0, 65535)] = 8080
+    grpc_port: Annotated[int, "Port of gRPC. 0: any free one; -1: no gRPC.", Range(-1, 65535)] = 8081
+    max_request_mb: Annotated[
+        float,
+        "A larger request is refused before it is read; a message of gRPC is limited too.",
+        Range(0, 2048, unit="MB", ends="()"),
+    ] = 32.0
     max_megapixels: Annotated[
-        float, "A larger picture is refused before it is decoded; a batch has no more pixels than that together."
+        float,
+        "A larger picture is refused before it is decoded; a batch has no more pixels than that together.",
+        Positive("megapixels"),
     ] = 50.0
-    max_batch: Annotated[int, "Pictures of one size that the model sees at a time."] = 8
-    max_wait_ms: Annotated[float, "Milliseconds that a picture waits for others of its size."] = 5.0
-    queue: Annotated[int, "Requests in work, and pictures that wait for the model; more are refused (503)."] = 64
-    threads: Annotated[int, "Threads that decode pictures. 0: one for each core."] = 0
-    grace_s: Annotated[float, "Seconds that requests in work have to end after SIGTERM."] = 30.0
+    max_batch: Annotated[int, "Batch size: pictures of one size that the model sees at a time.", Positive("images")] = 8
+    max_wait_ms: Annotated[float, "How long a picture waits for others of its size.", NonNegative("ms")] = 5.0
+    max_in_flight: Annotated[
+        int,
+        "Requests in progress, and pictures that wait for the model; more are refused (503).",
+        Positive("requests"),
+    ] = 64
+    threads: Annotated[int, "Threads that decode pictures. 0: one for each core.", NonNegative("threads")] = 0
+    grace_s: Annotated[float, "How long requests may take to finish after SIGTERM.", Positive("seconds")] = 30.0
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Settings that are possible, but not beside the others → why."""
+        if self.port and self.port == self.grpc_port:
+            yield "grpc_port", "is the port of REST as well (--port); each needs its own"
 
 
 def check(serving: Serving) -> None:
     """ValueError with the first flag that cannot be."""
-    for name, least in {"port": 0, "grpc_port": -1, "max_batch": 1, "max_wait_ms": 0, "queue": 1, "threads": 0}.items():
-        if getattr(serving, name) < least:
-            raise ValueError(f"--{name}={getattr(serving, name):g}: at least {least}")
-    for name in ("port", "grpc_port"):
-        if getattr(serving, name) > 65535:
-            raise ValueError(f"--{name}={getattr(serving, name)}: at most 65535")
-    for name in ("max_request_mb", "max_megapixels", "grace_s", "max_wait_ms"):
-        if not math.isfinite(getattr(serving, name)):
-            raise ValueError(f"--{name}={getattr(serving, name):g}: a number")
-    for name in ("max_request_mb", "max_megapixels", "grace_s"):
-        if not getattr(serving, name) > 0:
-            raise ValueError(f"--{name}={getattr(serving, name):g}: more than 0")
-    if serving.max_request_mb >= 2048:
-        raise ValueError(f"--max_request_mb={serving.max_request_mb:g}: less than 2048, which gRPC's messages are")
+    validate.check(serving)
     if not serving.host:  # It would mean every network.
         raise ValueError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
     if not serving.model:
         raise ValueError("--model: name a folder that export.saved_model wrote, as in --model=exported/NAME")
-    if serving.port and serving.port == serving.grpc_port:
-        raise ValueError(f"--port and --grpc_port are both {serving.port}; REST and gRPC need one each")
 
 
 def name_of(serving: Serving) -> str:
@@ -142,14 +143,14 @@ async def serve(serving: Serving, name: str, listening: socket.socket, found: tu
     registry.update(model)
     plane = rest_api.Plane(registry, model)
     most = int(serving.max_request_mb * 2**20)
-    app = limits.Limits(rest_api.application(plane), max_bytes=most, max_requests=serving.queue)
+    app = limits.Limits(rest_api.application(plane), max_bytes=most, max_requests=serving.max_in_flight)
     config = uvicorn.Config(
         app, http=http_timeouts.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
         timeout_keep_alive=65, timeout_graceful_shutdown=max(1, round(serving.grace_s)), server_header=False,
     )  # fmt: skip
     remote, grpc_port = None, -1
     if serving.grpc_port >= 0:
-        remote = grpc_api.server(plane, max_bytes=most, max_requests=serving.queue)
+        remote = grpc_api.server(plane, max_bytes=most, max_requests=serving.max_in_flight)
         try:
             grpc_port = remote.add_insecure_port(f"{client_protocols.bracketed(serving.host)}:{serving.grpc_port}")
         except RuntimeError as error:  # Of the reason gRPC says nothing.

@@ -22,11 +22,10 @@ except ModuleNotFoundError as error:
         raise
     sys.exit(f"error: {error.name} is missing, which reads and runs TFLite files: pip install 'tfrecog[tflite]'")
 from tfrecog.cli import files, flags, signals, validate
+from tfrecog.cli.facts import Positive, When
 from tfrecog.config import Experiment, plain
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runs.flags import CHECKPOINT
-
-_REPRESENTATIVE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +51,15 @@ class Export(Experiment):
         "Numbers of the network: float32 (none); float16 weights; int8 weights in wide fully "
         "connected layers, float16 in the others (dynamic); int8 weights and activations (int8).",
     ] = "none"
-    representative: Annotated[int, "int8: so many images of --split show the ranges of activations."] = _REPRESENTATIVE
-    split: Annotated[str, "int8: of which split of --data.records they are. Empty: --data.train_split."] = ""
+    representative: Annotated[
+        int,
+        "int8: number of images of --split that calibrate the ranges of activations.",
+        Positive("images"),
+        When(".quantize", "int8"),
+    ] = 100
+    split: Annotated[
+        str, "int8: the split of --data.records that they are of. Empty: --data.train_split.", When(".quantize", "int8")
+    ] = ""
     report: Annotated[
         str, "JSON file for the report of operations, types, size and costs. Empty: beside the model, OUT.json."
     ] = ""
@@ -94,9 +100,6 @@ def _images(given: Export, seen: dict) -> list[dict]:
     if given.quantize == "int8":
         split = given.split or given.data.train_split
         return calibration_images.images(given, seen, split, given.representative)
-    for flag, default in (("representative", _REPRESENTATIVE), ("split", "")):
-        if getattr(given, flag) != default:
-            raise ValueError(f"--{flag}: only --quantize=int8 reads it")
     return []
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli import files, flags, out_of_memory, signals, validate
+from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.config import Experiment, plain
 from tfrecog.inference import image_files, result_files
 from tfrecog.runs import checkpoints, trained
@@ -35,6 +36,9 @@ NONE = -1.0  # of a tolerance's flag: that of the kind of artefact
 SAYS = "1e-5 of a SavedModel, 1e-4 of a TFLite file in float32, 1e-2 in float16 and with dynamic ranges; -1: that"
 
 
+_TOLERANCE = Range(0, also=(NONE,))
+
+
 @dataclasses.dataclass(frozen=True)
 class Verification(Experiment):
     """The flags of a run and of the comparison."""
@@ -46,24 +50,32 @@ class Verification(Experiment):
         "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
         "with commas between them.",
     ] = ""
-    count: Annotated[
-        int, "Images of data.eval_split on which AP (top-1, mean IoU) is measured, if data.records is there. 0: all."
+    max_images: Annotated[
+        int,
+        "Images of data.eval_split on which AP (top-1, mean IoU) is measured, if data.records is there. 0: all.",
+        NonNegative("images"),
     ] = 0
     out: Annotated[str, f"Folder for {REPORT}. Empty: none."] = ""
-    score_tolerance: Annotated[float, f"By how much scores may differ. {SAYS}."] = NONE
+    score_tolerance: Annotated[float, f"By how much scores may differ. {SAYS}.", _TOLERANCE] = NONE
     box_tolerance: Annotated[
         float,
         "By how many pixels of the photo boxes and keypoints may differ. 0.01 of a SavedModel, 0.1 of a TFLite file in "
         "float32, 0.5 in float16 and with dynamic ranges; -1: that.",
+        _TOLERANCE,
     ] = NONE
-    mask_tolerance: Annotated[float, "By how much the IoU of pasted masks may fall short of 1; -1: by kind."] = NONE
-    pixel_tolerance: Annotated[float, "Share of a label map's pixels that may differ; -1: by kind."] = NONE
+    mask_tolerance: Annotated[
+        float, "By how much the IoU of pasted masks may fall below 1; -1: by kind.", _TOLERANCE
+    ] = NONE
+    pixel_tolerance: Annotated[float, "Fraction of a label map's pixels that may differ; -1: by kind.", _TOLERANCE] = (
+        NONE
+    )
     ap_tolerance: Annotated[
         float,
         "By how much AP (of int8: AP50), top-1 or mean IoU may differ. 0.001; float16 0.005, dynamic 0.01, int8 0.03; "
         "-1: that.",
+        _TOLERANCE,
     ] = NONE
-    threads: Annotated[int, "Threads of a TFLite file. 0: as many as there are cores."] = 0
+    threads: Annotated[int, "Threads of a TFLite file. 0: as many as there are cores.", NonNegative("threads")] = 0
 
 
 def tolerance_of(given: Verification, kind: str) -> tuple[differences.Tolerance, float]:
@@ -174,7 +186,7 @@ def verify(given: Verification) -> bool:
         models = {"artefact": model.predict, "checkpoint": reader.predict}
         if isinstance(model, lite_model.LiteModel):
             models["checkpoint on its pixels"] = functools.partial(reader.on_canvas, model)
-        numbers = accuracy.measure(experiment, models, given.count, about)
+        numbers = accuracy.measure(experiment, models, given.max_images, about)
         measured = tolerances.judged_accuracy(numbers, experiment.task, kind, ap)
         if not strict and all(row["each"]["checkpoint"] <= ap for row in measured):
             raise ValueError(
@@ -234,18 +246,11 @@ def _print_far(far):
 
 
 def _check(given):
-    validate.check(plain(given))
+    validate.check(given)
     if not given.artefact:
         raise ValueError("--artefact: name a TFLite file or the folder of a SavedModel")
-    for name in ("score_tolerance", "box_tolerance", "mask_tolerance", "pixel_tolerance", "ap_tolerance"):
-        value = getattr(given, name)
-        if value != NONE and not value >= 0:
-            raise ValueError(f"--{name}={value:g}: a tolerance is 0 or more (-1: by kind of artefact)")
     if given.out:
         files.check(given.out, f"--out={given.out}")
-    for name in ("count", "threads"):
-        if getattr(given, name) < 0:
-            raise ValueError(f"--{name} is at least 0")
 
 
 def main(given: Verification) -> None:

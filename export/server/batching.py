@@ -53,7 +53,7 @@ class Batcher:
         """What the model says of a picture uint8 [H, W, 3]: its arrays, without the dimension B."""
         self._forget_the_gone()
         if self.waiting >= self._max_waiting:
-            raise busy(f"{self._max_waiting} pictures wait already (--queue); ask again in a second")
+            raise busy(f"{self._max_waiting} pictures wait already (--max_in_flight); ask again in a second")
         one = _Waiting(picture, asyncio.get_running_loop().create_future())
         self._groups.setdefault(picture.shape, deque()).append(one)
         metrics.WAITING.set(self.waiting)

@@ -111,7 +111,7 @@ def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> d
         try:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=timeout)
         except grpc.RpcError as error:
-            gone = error.code() is grpc.StatusCode.UNAVAILABLE and "queue" not in (error.details() or "")
+            gone = error.code() is grpc.StatusCode.UNAVAILABLE and "max_in_flight" not in (error.details() or "")
             raise NoAnswer(f"{error.details()} (gRPC {error.code().name})", reached=not gone) from error
     pairs = zip(answer.outputs, answer.raw_output_contents, strict=True)
     return _first({one.name: array_of(one.datatype, list(one.shape), raw) for one, raw in pairs})

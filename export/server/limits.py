@@ -44,7 +44,7 @@ class Limits:
         start, answered = time.monotonic(), _Answered(send)
         try:
             if self._open >= self._max_requests:
-                raise busy(f"{self._open} requests are in work already (--queue); ask again in a second")
+                raise busy(f"{self._open} requests are in work already (--max_in_flight); ask again in a second")
             self._open += 1
             metrics.OPEN.set(self._open)
             try:

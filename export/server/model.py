@@ -27,12 +27,12 @@ class Recogniser(kserve.Model):
     def __init__(self, name: str, path: Path, version: str, metadata: dict[str, Any], config):
         super().__init__(name)
         self.path, self.version, self.metadata = path, version, metadata
-        self.limits = requests.Limits(config.max_megapixels, config.queue)
+        self.limits = requests.Limits(config.max_megapixels, config.max_in_flight)
         self.pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="decode")
         self._saved: model_file.Saved | None = None
         self._budget = Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
         self.batcher = Batcher(
-            self._run, max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000, max_waiting=config.queue,
+            self._run, max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000, max_waiting=config.max_in_flight,
             max_pixels=config.max_megapixels * 1e6,
         )  # fmt: skip
 

@@ -197,7 +197,9 @@ def _check_count(count: int, nothing: str, limits: Limits) -> None:
     if not count:
         raise Refused(f"{nothing}: the batch has no picture; send at least one")
     if count > limits.max_pictures:
-        raise too_large(f"the batch has {count} pictures; this server takes up to {limits.max_pictures} (--queue)")
+        raise too_large(
+            f"the batch has {count} pictures; this server takes up to {limits.max_pictures} (--max_in_flight)"
+        )
 
 
 def _json(body: bytes, expected: str) -> dict:

@@ -133,13 +133,13 @@ def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
     ({"model": "nowhere.tflite"}, "nowhere.tflite: there is no such file"),
     ({"out": ""}, "--out: name a folder"),
     ({"images": ""}, "--images: name the pictures"),
-    ({"json": "a.json"}, "--json is the file for the numbers of --repeat"),
-    ({"threads": -1}, "--threads is at least 0"),
-    ({"threads": 100000}, "--threads is at most 256"),
+    ({"json": "a.json"}, "--json=a.json: is not read with --repeat=0"),
+    ({"threads": -1}, "--threads=-1: must be between 0 and 256"),
+    ({"threads": 100000}, "--threads=100000: must be between 0 and 256"),
     ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score is of what goes to --out"),
     ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side is of what goes to --out"),
     ({"min_score": 0.01}, "finds nothing with a score below 0.05"),
-    ({"min_score": 1.5}, "--min_score is a share"),
+    ({"min_score": 1.5}, "--min_score=1.5: must be between 0 and 1"),
 ])  # fmt: skip
 def test_wrong_flags_end_with_a_sentence(finder, photo, tmp_path, options, message):
     given = {"model": str(finder), "images": str(photo), "out": str(tmp_path / "seen")} | options

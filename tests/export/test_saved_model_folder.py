@@ -113,7 +113,7 @@ def test_a_flagfile_without_a_checkpoint_says_what_is_missing(tmp_path):
 
 
 def test_a_form_of_masks_is_refused_where_there_are_none(flagfile, tmp_path):
-    with pytest.raises(SystemExit, match="--masks=runs: this model has no masks"):
+    with pytest.raises(SystemExit, match=r"--masks=runs: is not read with --detector\.masks=false"):
         export(flagfile, tmp_path / "model", masks="runs")
 
 

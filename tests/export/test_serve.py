@@ -94,7 +94,7 @@ def servers(tmp_path_factory):
     served_folders.write(folder / "finder", served_folders.RedFinder(), "detection")
     started = [
         Server(folder / "colours", "--max_request_mb=1", "--max_megapixels=1"),
-        Server(folder / "finder", f"--max_wait_ms={1000 * WAIT}", "--queue=4"),
+        Server(folder / "finder", f"--max_wait_ms={1000 * WAIT}", "--max_in_flight=4"),
     ]
     yield [one.wait() for one in started]
     for one in started:
@@ -345,7 +345,7 @@ def test_requests_beyond_the_queue_are_told_to_come_again(finder):
     refused = [answer for answer in answers if answer[0] != 200]
     assert 1 <= len(refused) <= 3, "four have room"
     for status, headers, body in refused:
-        assert status == 503 and headers["retry-after"] == "1" and "--queue" in json.loads(body)["error"]
+        assert status == 503 and headers["retry-after"] == "1" and "--max_in_flight" in json.loads(body)["error"]
     assert len(finder.predict(instance)) == 1
 
 
@@ -442,11 +442,11 @@ def test_the_client_leaves_out_what_is_not_sure():
     "flags, pictures, message",
     [
         ({}, [], "name the pictures"),
-        ({"timeout_s": 0.0}, ["x.png"], "--timeout_s=0: a number of seconds, more than 0"),
-        ({"timeout_s": float("nan")}, ["x.png"], "--timeout_s=nan: a number of seconds"),
-        ({"timeout_s": float("inf")}, ["x.png"], "--timeout_s=inf: a number of seconds"),
-        ({"min_score": 1.5}, ["x.png"], "--min_score=1.5: a score is in 0..1"),
-        ({"min_score": float("nan")}, ["x.png"], "--min_score=nan: a score is in 0..1"),
+        ({"timeout_s": 0.0}, ["x.png"], "--timeout_s=0.0: must be more than 0 seconds"),
+        ({"timeout_s": float("nan")}, ["x.png"], "--timeout_s=nan: must be"),
+        ({"timeout_s": float("inf")}, ["x.png"], "--timeout_s=inf: must be"),
+        ({"min_score": 1.5}, ["x.png"], "--min_score=1.5: must be between 0 and 1"),
+        ({"min_score": float("nan")}, ["x.png"], "--min_score=nan: must be between"),
         ({}, ["x.png"], "x.png"),
     ],
 )
@@ -499,13 +499,13 @@ def test_an_address_of_another_machine_is_named(host):
         ({"model": "nowhere"}, "no SavedModel in nowhere"),
         ({"model": "x", "host": ""}, "--host: name an address"),
         ({"model": "nowhere", "name": "a b"}, "--name: 'a b' cannot stand in an address"),
-        ({"model": "x", "port": 99999}, "--port=99999: at most 65535"),
-        ({"model": "x", "port": 8081}, "--port and --grpc_port are both 8081"),
-        ({"model": "x", "max_batch": 0}, "--max_batch=0: at least 1"),
-        ({"model": "x", "max_megapixels": 0}, "--max_megapixels=0: more than 0"),
-        ({"model": "x", "max_megapixels": float("inf")}, "--max_megapixels=inf: a number"),
-        ({"model": "x", "max_wait_ms": float("nan")}, "--max_wait_ms=nan: a number"),
-        ({"model": "x", "max_request_mb": 2048}, "--max_request_mb=2048: less than 2048"),
+        ({"model": "x", "port": 99999}, "--port=99999: must be between 0 and 65535"),
+        ({"model": "x", "port": 8081}, "--grpc_port=8081: is the port of REST"),
+        ({"model": "x", "max_batch": 0}, "--max_batch=0: must be more than 0"),
+        ({"model": "x", "max_megapixels": 0}, "--max_megapixels=0: must be more than 0"),
+        ({"model": "x", "max_megapixels": float("inf")}, "--max_megapixels=inf: must be"),
+        ({"model": "x", "max_wait_ms": float("nan")}, "--max_wait_ms=nan: must be"),
+        ({"model": "x", "max_request_mb": 2048}, "--max_request_mb=2048: must be more than 0 and less than 2048 MB"),
     ],
 )
 def test_flags_that_cannot_be_end_the_command_with_a_sentence(flags, message):

@@ -383,7 +383,7 @@ def refusal(flagfile, out, **options):
         ("classifier", {"size": "64x96"}, "sees a square, such as 32x32"),
         ("classifier", {"fit": "pad"}, "--fit=pad.*the middle of a photo"),
         ("segmenter", {"size": "16x64"}, "32 pixels at least"),
-        ("segmenter", {"size": "64x64", "split": "val"}, "--split: only --quantize=int8 reads it"),
+        ("segmenter", {"size": "64x64", "split": "val"}, "--split=val: is not read with --quantize=none"),
         ("segmenter", {"size": "64x64", "quantize": "int8"}, "give --data.records"),
         ("segmenter", {"size": "64x64"}, "there is no latest checkpoint in"),
     ],

@@ -143,7 +143,7 @@ def detector(tmp_path_factory):
 
 
 def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, photos, tmp_path):
-    assert run(*detector, photos, out=str(tmp_path), count=2) == 0
+    assert run(*detector, photos, out=str(tmp_path), max_images=2) == 0
     report = json.loads((tmp_path / verify.REPORT).read_text())
     rows = {row["what"]: row for row in report["rows"]}
     assert rows["detections of the checkpoint"]["value"] > 0
@@ -160,7 +160,7 @@ def test_a_detector_that_finds_other_things_fails(detector, photos, tmp_path):
     about = reader.read_metadata(detector[1])
     metadata = {name: value for name, value in about.items() if name != "tflite"}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
-    assert run(detector[0], other, photos, count=1) == 1
+    assert run(detector[0], other, photos, max_images=1) == 1
 
 
 def test_a_file_that_is_no_picture_is_named_and_the_others_are_compared(digits, digits_lite, photos, tmp_path, capsys):
@@ -179,7 +179,7 @@ def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, phot
     about = reader.read_metadata(detector[1])
     metadata = about | {"tflite": about["tflite"] | {"quantize": "int8"}}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
-    assert run(detector[0], other, photos, count=1) == 2
+    assert run(detector[0], other, photos, max_images=1) == 2
     assert "which proves nothing of an artefact in int8" in capsys.readouterr().err
 
 
@@ -189,7 +189,7 @@ def test_metadata_that_would_excuse_detections_are_refused(detector, photos, tmp
 
     about = reader.read_metadata(detector[1]) | {"min_score": 1.0}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **about)
-    assert run(detector[0], other, photos, count=1) == 2
+    assert run(detector[0], other, photos, max_images=1) == 2
     assert "its metadata has the min_score 1.0, and its flags 0.05" in capsys.readouterr().err
 
 
@@ -207,8 +207,8 @@ def test_more_ties_than_matches_fail():
     ({"artefact": ""}, "--artefact: name a TFLite file"),
     ({"artefact": "nowhere"}, "nowhere: there is no such file or folder"),
     ({"images": ""}, "--images: name the pictures"),
-    ({"score_tolerance": -2.0}, "--score_tolerance=-2: a tolerance is 0 or more"),
-    ({"count": -1}, "--count is at least 0"),
+    ({"score_tolerance": -2.0}, "--score_tolerance=-2.0: must be at least 0, or -1"),
+    ({"max_images": -1}, "--max_images=-1: must be at least 0 images"),
     ({"workdir": "elsewhere"}, "dataset.json is missing"),
 ])  # fmt: skip
 def test_wrong_flags_end_with_a_sentence(digits, digits_lite, photos, capsys, options, message):
