@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import extra
+from .errors import RETRY_AFTER
 
 _TYPES = {"FP32": "<f4", "FP64": "<f8", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1"}
 _BINARY = "Inference-Header-Content-Length"
@@ -111,8 +112,10 @@ def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> d
         try:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=timeout)
         except grpc.RpcError as error:
-            gone = error.code() is grpc.StatusCode.UNAVAILABLE and "max_in_flight" not in (error.details() or "")
-            raise NoAnswer(f"{error.details()} (gRPC {error.code().name})", reached=not gone) from error
+            # gRPC itself says UNAVAILABLE of a server that is gone, and then there is no word of the server.
+            answered = RETRY_AFTER in dict(error.trailing_metadata() or ())
+            reached = answered or error.code() is not grpc.StatusCode.UNAVAILABLE
+            raise NoAnswer(f"{error.details()} (gRPC {error.code().name})", reached) from error
     pairs = zip(answer.outputs, answer.raw_output_contents, strict=True)
     return _first({one.name: array_of(one.datatype, list(one.shape), raw) for one, raw in pairs})
 

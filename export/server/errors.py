@@ -1,5 +1,7 @@
 """What a client is told when it does not get what it asked for."""
 
+RETRY_AFTER = "retry-after"  # a header of REST and metadata of gRPC: seconds after which the same request may work
+
 
 class Refused(Exception):
     """A request that is not answered: an HTTP status, a word for the metrics, and a sentence for the client."""

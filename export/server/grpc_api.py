@@ -11,7 +11,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.infer_type import get_content
 
-from . import metrics, requests
+from . import errors, metrics, requests
 from .errors import Refused
 from .rest_api import Plane, log
 
@@ -32,8 +32,8 @@ class Service(InferenceServicer):
             return await self._infer(request)
         except Refused as refused:
             metrics.REFUSED.labels(refused.reason).inc()
-            code = _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
-            return await context.abort(code, refused.sentence)
+            code = _code(refused)
+            return await _abort(context, refused)
         except Exception as error:
             log.error("gRPC ModelInfer failed", exc_info=error)
             code = StatusCode.INTERNAL
@@ -89,7 +89,17 @@ async def _or_abort(context, function: Callable, *arguments):
         result = function(*arguments)
         return await result if hasattr(result, "__await__") else result
     except Refused as refused:
-        await context.abort(_CODES.get(refused.status, StatusCode.INVALID_ARGUMENT), refused.sentence)
+        await _abort(context, refused)
+
+
+def _code(refused: Refused) -> StatusCode:
+    return _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
+
+
+async def _abort(context, refused: Refused):
+    # As REST has a header of that name: with UNAVAILABLE, it tells a server that is busy from one that is gone.
+    metadata = ((errors.RETRY_AFTER, str(refused.retry_after)),) if refused.retry_after else ()
+    await context.abort(_code(refused), refused.sentence, metadata)
 
 
 def _asked(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.Asked:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from . import metrics
-from .errors import Refused, busy, too_large
+from .errors import RETRY_AFTER, Refused, busy, too_large
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -147,7 +147,7 @@ def content(refused: Refused) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     metrics.REFUSED.labels(refused.reason).inc()
     headers = [(b"content-type", b"application/json")]
     if refused.retry_after:
-        headers.append((b"retry-after", str(refused.retry_after).encode()))
+        headers.append((RETRY_AFTER.encode(), str(refused.retry_after).encode()))
     return orjson.dumps({"error": refused.sentence}), headers
 
 

@@ -1,5 +1,6 @@
 """The client: what it says of servers that are none of ours."""
 
+import concurrent.futures
 import http.server
 import json
 import socket
@@ -41,6 +42,30 @@ def test_a_server_that_is_slow_is_told_from_none():
     with pytest.raises(client_protocols.NoAnswer, match="cannot be reached") as caught:
         client_protocols.ask(url, timeout=0.2)
     assert not caught.value.reached
+
+
+@pytest.mark.parametrize(("metadata", "reached"), [((("retry-after", "1"),), True), ((), False)], ids=["busy", "gone"])
+@pytest.mark.parametrize("sentence", ["nothing is free", "the queue is closed for ever"])
+def test_by_grpc_a_server_that_is_busy_is_told_from_one_that_is_gone_whatever_its_words(metadata, reached, sentence):
+    grpc = pytest.importorskip("grpc", reason="the server's extra is not installed")
+
+    class Unavailable(grpc.GenericRpcHandler):
+        def service(self, details):
+            return grpc.unary_unary_rpc_method_handler(self.refuse)
+
+        def refuse(self, request, context):
+            context.set_trailing_metadata(metadata)
+            context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1), handlers=[Unavailable()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with pytest.raises(client_protocols.NoAnswer, match=sentence) as caught:
+            client_protocols.by_grpc(f"127.0.0.1:{port}", "x", b"")
+        assert caught.value.reached == reached
+    finally:
+        server.stop(None)
 
 
 @pytest.mark.parametrize(("url", "address"), [("http://[::1]:80", "[::1]:81"), ("http://10.0.0.1:80", "10.0.0.1:81")])

@@ -349,6 +349,21 @@ def test_requests_beyond_the_queue_are_told_to_come_again(finder):
     assert len(finder.predict(instance)) == 1
 
 
+def test_by_grpc_too_and_the_client_goes_on_after_it(finder):
+    address = f"127.0.0.1:{finder.grpc_port}"
+
+    def one(number):
+        try:
+            return client_protocols.by_grpc(address, "finder", encoded(picture(21, 22 + number)))
+        except client_protocols.NoAnswer as refused:
+            return refused
+
+    with concurrent.futures.ThreadPoolExecutor(7) as pool:
+        refused = [answer for answer in pool.map(one, range(7)) if isinstance(answer, client_protocols.NoAnswer)]
+    assert 1 <= len(refused) <= 3, "four have room"
+    assert all(one.reached and "--queue" in str(one) for one in refused)
+
+
 def test_grpc_refuses_with_the_same_sentences(colours):
     address = f"127.0.0.1:{colours.grpc_port}"
     with pytest.raises(client_protocols.NoAnswer, match=r"not an image.*INVALID_ARGUMENT"):
