@@ -1,7 +1,6 @@
 """A TFLite file in use: ai-edge-litert, NumPy and Pillow, without TensorFlow; that is what runs on a device."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from tfrecog import config
 from tfrecog.cli import flags
 from tfrecog.proposals import methods
-from tfrecog.runtime import quiet_tensorflow
+from tfrecog.runtime import cores, quiet_tensorflow
 
 from ..artifact import loading
 from . import preprocess
@@ -36,7 +35,7 @@ class LiteModel:
         """
         self.path = Path(path)
         self.metadata = read_metadata(path)
-        self.threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
+        self.threads = threads or cores.usable()
         self._interpreter = _interpreter(self.path, self.threads)  # The runner does not keep it alive.
         try:
             self._runner = self._interpreter.get_signature_runner(SIGNATURE)

@@ -1,7 +1,6 @@
 """The model as kserve serves it: pictures in, answers out, by way of the queue that makes batches."""
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 from kserve import InferOutput, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 from kserve.utils.numpy_codec import from_np_dtype
+
+from tfrecog.runtime import cores
 
 from . import metrics, model_file, pictures, requests, responses
 from .batching import Batcher, Budget
@@ -28,7 +29,7 @@ class Recogniser(kserve.Model):
         super().__init__(name)
         self.path, self.version, self.metadata = path, version, metadata
         self.limits = requests.Limits(config.max_megapixels, config.max_in_flight)
-        self.pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="decode")
+        self.pool = ThreadPoolExecutor(config.threads or cores.usable(), thread_name_prefix="decode")
         self._saved: model_file.Saved | None = None
         self._budget = Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
         self.batcher = Batcher(

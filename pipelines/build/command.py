@@ -1,6 +1,5 @@
 """What every command line of the pipelines has in common."""
 
-import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -22,8 +21,3 @@ class BuildFlags(SplitFlags):
     """The flags of those that read files of others."""
 
     strict: Annotated[bool, "Any problem is an error, and nothing is written."] = False
-
-
-def cores() -> int:
-    """Cores this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

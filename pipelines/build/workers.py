@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from . import command
+from tfrecog.runtime import cores
+
 from .problems import Refused
 
 
@@ -18,7 +19,7 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
         OSError: what `work` raised, such as a full disk.
         Refused: `work` raised something else, or a process died; the message names where it was.
     """
-    jobs = min(jobs or command.cores(), len(tasks))
+    jobs = min(jobs or cores.usable(), len(tasks))
     if jobs <= 1:
         return [_alone(work, task, progress) for task in tasks]
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads

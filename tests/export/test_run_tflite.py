@@ -116,6 +116,12 @@ def test_a_segmenters_label_map_is_as_large_as_the_photo(tmp_path):
     assert row["label_map"] == f"{result_files.LABEL_MAPS}/a.png"
 
 
+def test_all_cores_work_where_the_system_keeps_no_process_to_some(finder, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert reader.LiteModel(finder).threads == 3
+
+
 def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
     report = tmp_path / "times.json"
     given = {"model": str(finder), "images": str(photo), "repeat": 3, "threads": 1, "json": str(report)}

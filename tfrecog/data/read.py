@@ -11,6 +11,7 @@ from absl import logging
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import image, records
 from tfrecog.data import index as indices
+from tfrecog.runtime import cores
 
 
 class InputError(UserError):
@@ -77,7 +78,7 @@ def prepare(dataset, example, config, batch_size, of_batch=None):
     options = tf.data.Options()
     # Images are the parallelism; threads within one would only compete.
     options.threading.max_intra_op_parallelism = 1
-    options.threading.private_threadpool_size = config.workers or _cores()
+    options.threading.private_threadpool_size = config.workers or cores.usable()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)
 
@@ -85,11 +86,6 @@ def prepare(dataset, example, config, batch_size, of_batch=None):
 def mapped(dataset, function, **options):
     """Dataset of what a function makes of each element. AutoGraph takes seconds, and would change nothing."""
     return dataset.map(tf.autograph.experimental.do_not_convert(function), **options)
-
-
-def _cores():
-    """Cores this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def python(function, inputs, kinds):
