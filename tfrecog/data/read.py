@@ -32,7 +32,7 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
             text = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
             text = re.sub(r"^\{\{function_node .*?\}\} ", "", text)
             ours = re.search(r"\b(?:ValueError|UserError|CorruptRecord): (.*)", text, re.DOTALL)
-            ours = ours or re.fullmatch(r"assertion failed: \[(.*)\]\s*", text, re.DOTALL)
+            ours = ours or re.search(r"assertion failed: \[(.*)\]", text, re.DOTALL)
             raise InputError((ours[1] if ours else text).strip()) from error
         yield batch
 
