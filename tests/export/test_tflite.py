@@ -409,9 +409,11 @@ def test_fully_connected_layers_fix_the_size(flagfiles, tmp_path):
 
 def test_what_is_not_installed_is_named(monkeypatch):
     """The command ends with a sentence, not with a traceback."""
-    for name in ("tflite", "lite_convert", "lite_metadata", "lite_report"):
-        monkeypatch.delitem(sys.modules, f"export.{name}")
-        monkeypatch.delattr(export, name)
+    monkeypatch.delitem(sys.modules, "export.tflite")
+    monkeypatch.delattr(export, "tflite")
+    for name in ("convert", "metadata", "report"):
+        monkeypatch.delitem(sys.modules, f"export.litert.{name}")
+        monkeypatch.delattr(export.litert, name)
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(SystemExit, match=r"ai_edge_litert is missing.*pip install 'tfrecog\[tflite\]'"):
         runpy.run_module("export.tflite", run_name="__main__")
@@ -462,7 +464,7 @@ def test_without_room_for_the_model_there_is_no_report_either(exported, tmp_path
                 raise OSError(errno.ENOSPC, "No space left on device")
             yield file
 
-    monkeypatch.setattr(tflite.atomic, "write", full)
+    monkeypatch.setattr(tflite.files, "write", full)
     with pytest.raises(SystemExit, match=r"cannot write .*model.tflite: No space left on device"):
         tflite.main(dataclasses.replace(given, out=str(tmp_path / "model.tflite")))
     assert list(tmp_path.iterdir()) == []

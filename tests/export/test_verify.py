@@ -107,7 +107,7 @@ def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_p
     order = (1, 0, *range(2, 6))
     given = dataclasses.replace(random_runs.INFO, categories=tuple(random_runs.INFO.categories[i] for i in order))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify.evaluate, "dataset_of", lambda _: given)
+        patch.setattr(verify.trained, "get_dataset", lambda _: given)
         assert run(digits, tmp_path, photos) == 1
     assert "classes says" in capsys.readouterr().err
 

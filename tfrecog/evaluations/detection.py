@@ -14,7 +14,7 @@ from tfrecog.evaluations import detection_errors, precision_recall, report
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import detections
 from tfrecog.inference.result_files import DETECTIONS, results_file
-from tfrecog.metrics import coco, coco_rows, voc, voc_errors
+from tfrecog.metrics import coco, coco_rows, tables, voc, voc_errors
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, detection_errors.SHEET)
 FILES = (DETECTIONS, *VOC_FILES)
@@ -63,19 +63,19 @@ def evaluate(
                 evaluator.add(key, *found.instances)
             write(coco_rows.results(found.image_id, dataset.categories, *found.instances))
             progress.update()
-    numbers, tables, counts = {}, {}, {}
+    numbers, classes, counts = {}, {}, {}
     for name, evaluator in evaluators.items():
-        measured, tables[name] = evaluator.summarize()
+        measured, classes[name] = evaluator.summarize()
         numbers, counts = numbers | measured, counts | evaluator.counts
     if "voc" in evaluators:
-        counts["errors"] = {"rule": voc_errors.RULE, **voc_errors.total(tables["voc"])}
-    table = [functools.reduce(operator.or_, rows) for rows in zip(*tables.values(), strict=True)]
+        counts["errors"] = {"rule": voc_errors.RULE, **voc_errors.total(classes["voc"])}
+    table = [functools.reduce(operator.or_, rows) for rows in zip(*classes.values(), strict=True)]
     report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if out:
         _draw(evaluators.get("voc"), Path(out), dataset, folder, where)
     if show:
         texts = {"coco": tables.of_coco, "voc": tables.of_voc}
-        print("\n\n".join(texts[name](numbers, rows) for name, rows in tables.items()))
+        print("\n\n".join(texts[name](numbers, rows) for name, rows in classes.items()))
         print(report.speed(clock, strategy))
     return numbers
 
