@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.models.backbones.keras_backbone import KerasBackbone
@@ -106,7 +107,7 @@ def test_a_run_goes_on_without_the_file_and_ends_like_one_that_was_not_stopped(o
 
 def test_a_new_run_without_the_file_leaves_nothing_behind(tmp_path):
     missing = runs.resolve(experiment(tmp_path / "run", tmp_path / "missing.h5"))
-    with pytest.raises(checkpoints.CheckpointError, match=r"missing\.h5: there is no such file"):
+    with pytest.raises(UserError, match=r"missing\.h5: there is no such file"):
         runs.begin(missing, INFO)
     assert not (tmp_path / "run").exists()
 
@@ -117,7 +118,7 @@ def test_other_weights_to_start_from_take_the_place_of_the_file(original, tmp_pa
     run(experiment(workdir, tmp_path / "missing.h5", epochs=0.25, start_from=str(straight), log_steps=1))
     assert checkpoints.latest(workdir).name == "step-00000001"
     # But where they may lack something, that comes from the file.
-    with pytest.raises(checkpoints.CheckpointError, match=r"missing\.h5"):
+    with pytest.raises(UserError, match=r"missing\.h5"):
         run(experiment(tmp_path / "other", tmp_path / "missing.h5", start_from=str(straight), skip_mismatched=True))
     partly = experiment(tmp_path / "partly", file, epochs=0.25, start_from=str(straight), skip_mismatched=True)
     runs.begin(partly, INFO).close()
