@@ -15,11 +15,12 @@ from PIL import Image
 from tests import processes
 from tests.folders import REPOSITORY
 from tfrecog import study
-from tfrecog.cli import flags, signals
-from tfrecog.config import ClassifierConfig, DataConfig, Experiment, OptimConfig, ScheduleConfig, TrainConfig
+from tfrecog.cli import flags, signals, validate
+from tfrecog.cli.errors import UserError
+from tfrecog.config import ClassifierConfig, DataConfig, Experiment, OptimConfig, ScheduleConfig, TrainConfig, plain
 from tfrecog.data import info, records
-from tfrecog.studies import results as study_results
-from tfrecog.studies import runner
+from tfrecog.studies import curves, plan, report, results, runner
+from tfrecog.studies.results import LOSS, Row
 from tfrecog.training import schedules
 
 IMAGES = 12
@@ -44,7 +45,7 @@ def folder(tmp_path_factory):
 
 def a_study(folder, workdir, **own):
     """A study of 2 epochs of 3 steps."""
-    return study.Study(
+    return study.Flags(
         task="classification",
         workdir=str(workdir),
         data=DataConfig(records=str(folder), batch_size=4, eval_batch_size=4, eval_short_side=16, flip=0.0),
@@ -59,24 +60,15 @@ def a_study(folder, workdir, **own):
 
 def changes(*texts):
     """Changes, as the command line gives them."""
-    return study.parse_changes([f"--change={text}" for text in texts])[0]
+    return plan.read_changes(texts)
 
 
 # What it would train.
 
 
 def test_a_change_is_a_name_and_flags_and_the_same_name_again_replaces_it():
-    arguments = [
-        "--seeds=1",
-        "--change=a: --x=1",
-        "--change",
-        "large, no: --y=1,2 --z='p q'",
-        "--change=a: --x=2",
-        "-v",
-    ]
-    got, rest = study.parse_changes(arguments)
-    assert got == [study.Change("a", ("--x=2",)), study.Change("large, no", ("--y=1,2", "--z=p q"))]
-    assert rest == ["--seeds=1", "-v"]
+    got = changes("a: --x=1", "large, no: --y=1,2 --z='p q'", "a: --x=2")
+    assert got == [plan.Change("a", ("--x=2",)), plan.Change("large, no", ("--y=1,2", "--z=p q"))]
 
 
 @pytest.mark.parametrize("text", ["--data.batch_size=4", "large: data.batch_size=4", ": --data.batch_size=4", ""])
@@ -87,7 +79,7 @@ def test_a_change_without_a_name_or_with_what_is_no_flag_is_refused(text):
 
 def test_every_change_is_planned_with_every_seed_and_has_its_own_flags_and_folder(folder, tmp_path):
     lines = changes("small", "Large, sqrt: --data.batch_size=12 --optim.scaling=sqrt")
-    planned = study.plan(a_study(folder, tmp_path / "s", seeds=(3, 5)), lines)
+    planned = plan.runs_of(a_study(folder, tmp_path / "s"), lines, seeds=(3, 5))
     facts = [(run.change, run.seed, str(run.workdir.relative_to(tmp_path / "s"))) for run in planned]
     assert facts == [
         ("small", 3, "small/seed-3"), ("Large, sqrt", 3, "large-sqrt/seed-3"),
@@ -95,7 +87,7 @@ def test_every_change_is_planned_with_every_seed_and_has_its_own_flags_and_folde
     ]  # fmt: skip
     assert [run.experiment.train.seed for run in planned] == [3, 3, 5, 5]
     # 12 images: 3 steps of 4 an epoch, or one of 12; 2 epochs.
-    assert [(run.total, run.images) for run in planned[:2]] == [(6, 24), (2, 24)]
+    assert [run.total for run in planned[:2]] == [6, 2]
     differences = flags.differences(planned[0].experiment, planned[1].experiment)
     assert set(differences) == {"workdir", "data.batch_size", "optim.scaling"}
     assert not (tmp_path / "s").exists()
@@ -104,7 +96,6 @@ def test_every_change_is_planned_with_every_seed_and_has_its_own_flags_and_folde
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ([], "nothing to compare"),
         (["a: --nonsense=1"], "change 'a'.*nonsense"),
         (["good", "a: --optim.momentum=2"], "change 'a': --optim.momentum=2"),
         (["a: --data.eval_split=holiday"], "change 'a'.*no split 'holiday'"),
@@ -119,21 +110,27 @@ def test_every_change_is_planned_with_every_seed_and_has_its_own_flags_and_folde
 )
 def test_what_would_end_a_run_at_its_start_is_said_before_any_is_started(folder, tmp_path, lines, says):
     with pytest.raises(ValueError, match=re.compile(says, re.DOTALL)):
-        study.plan(a_study(folder, tmp_path / "s"), changes(*lines))
+        plan.runs_of(a_study(folder, tmp_path / "s"), changes(*lines), seeds=(0,))
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("own", [{"seeds": ()}, {"seeds": (1, 1)}, {"jobs": 0}, {"last": 0}, {"seeds": (-1,)}])
-def test_a_study_of_nothing_or_of_the_same_twice_is_refused(folder, tmp_path, own):
-    with pytest.raises(ValueError, match=f"--{next(iter(own))}="):
-        study.plan(a_study(folder, tmp_path / "s", **own), changes("a"))
+def test_a_seed_that_is_named_twice_is_refused(folder, tmp_path):
+    with pytest.raises(UserError, match="--seeds=1,0,1: a seed is named twice"):
+        plan.runs_of(a_study(folder, tmp_path / "s"), changes("a"), seeds=(1, 0, 1))
+
+
+@pytest.mark.parametrize("own", [{"seeds": ()}, {"jobs": 0}, {"last": 0}, {"seeds": (-1,)}])
+def test_a_study_of_nothing_is_refused(folder, tmp_path, own):
+    with pytest.raises(UserError, match=f"--{next(iter(own))}="):
+        validate.check_ranges(a_study(folder, tmp_path / "s", **own))
 
 
 @pytest.mark.parametrize("name", ["warmup", "base_rate"])
 def test_the_studies_of_the_repository_compare_what_they_say(folder, tmp_path, name):
-    lines, rest = study.parse_changes(flags.expand(["", f"--flagfile={REPOSITORY}/configs/study/{name}.flags"]))
-    own = [*rest[1:], f"--data.records={folder}", f"--workdir={tmp_path}/s", "--data.eval_split=val"]
-    planned = study.plan(flags.change(study.Study(), own), lines)
+    own = [f"--data.records={folder}", f"--workdir={tmp_path}/s", "--data.eval_split=val"]
+    given = flags.change(study.Flags(), [f"--flagfile={REPOSITORY}/configs/study/{name}.flags", *own])
+    lines = changes(*given.change)
+    planned = plan.runs_of(plain(given), lines, given.seeds)
     peaks = [schedules.peak(run.experiment.optim, run.experiment.data.batch_size) for run in planned[: len(lines)]]
     # k = 128 / 4 = 32: 0.05, 32 times as much, and its root times as much.
     want = {"warmup": [0.05, 1.6, 1.6, 1.6, 0.05 * 32**0.5], "base_rate": [0.0125, 0.025, 0.05, 0.1, 0.2]}
@@ -169,7 +166,7 @@ def stand(workdir, script, name="a"):
         ("echo 'error: step 3: loss is nan, said another program'; exit 1", "failed", "step 3"),
         ("echo 'error: no room'; exit 1", "failed", "no room"),
         ("echo Traceback; echo 'KeyError: 7'; exit 1", "failed", "KeyError: 7"),
-        ("kill -9 $$", "failed", "killed by SIGKILL, perhaps for want of memory"),
+        ("kill -9 $$", "failed", "killed by SIGKILL, perhaps because the memory was full"),
     ],
 )
 def test_a_run_that_diverges_or_fails_is_noted_and_the_others_go_on(tmp_path, capsys, script, state, reason):
@@ -221,13 +218,13 @@ def test_jobs_run_side_by_side_and_no_more_of_them(tmp_path):
     assert most == 2
 
 
-def test_a_signal_to_the_study_lets_its_runs_save_and_leaves_them_to_go_on(tmp_path, capsys, signal_handlers):
+def test_a_signal_to_the_study_lets_its_runs_save_and_leaves_them_to_continue(tmp_path, capsys):
     # The run traps SIGTERM as a training does, and takes a moment to save. It signals the study when it is ready.
     script = f"trap 'sleep 0.3; touch {tmp_path}/saved; exit 143' TERM; kill $PPID; while :; do sleep 0.1; done"
-    with pytest.raises(SystemExit) as ended, signals.told():
+    with pytest.raises(signals.Stopped) as stopped:
         runner.train([stand(tmp_path, script)], jobs=1)
-    assert ended.value.code == 143
-    assert "the same command goes on" in capsys.readouterr().err
+    assert stopped.value.status == 143
+    assert "the same command continues" in capsys.readouterr().err
     assert (tmp_path / "saved").exists()
     assert stand(tmp_path, "true").outcome == {}
 
@@ -245,59 +242,66 @@ def test_a_metric_that_no_run_measures_is_told_after_the_first_run_and_the_other
 # The numbers.
 
 
-def rows(*results, change="a", state="finished"):
+def rows(*found, change="a", state="finished"):
     """Rows of a change, one a result, whose curves fall to it."""
     made = []
-    for seed, result in enumerate(results):
+    for seed, result in enumerate(found):
         run = runner.Run(change, seed, dataclasses.replace(Experiment(), workdir="/nowhere"), 2)
-        curves = {study_results.LOSS: {1: 2.0, 2: 1.0}, "top1_error": {2: result + 0.1, 4: result}}
-        made.append(study_results.Row(run, state, {"top1_error": result}, curves))
+        measured = {LOSS: {1: 2.0, 2: 1.0}, "top1_error": {2: result + 0.1, 4: result}}
+        made.append(Row(run, state, {"top1_error": result}, measured))
     return made
 
 
 def test_mean_and_deviation_are_of_the_sample_and_leave_out_what_is_missing():
     # Of 1, 2, 6 the mean is 3 and the variance (4 + 1 + 9) / 2 = 7.
-    mean, deviation = study_results.mean_and_deviation([1.0, float("nan"), 2.0, 6.0])
+    mean, deviation = results.mean_and_deviation([1.0, float("nan"), 2.0, 6.0])
     assert (mean, deviation) == (3.0, pytest.approx(7**0.5))
-    mean, deviation = study_results.mean_and_deviation([5.0])
+    mean, deviation = results.mean_and_deviation([5.0])
     assert mean == 5.0
     assert np.isnan(deviation)
 
 
+def write_events(workdir, scalars):
+    """TensorBoard's scalars: name → step → value, in the order in which they are written."""
+    with tf.summary.create_file_writer(str(workdir)).as_default():
+        for name, values in scalars.items():
+            for step, value in values.items():
+                tf.summary.scalar(name, value, step)
+
+
 @pytest.mark.parametrize(("last", "result"), [(1, 0.9), (2, 0.55), (3, 0.7)])
-def test_a_result_is_the_median_of_the_last_evaluations_in_the_order_of_the_steps(tmp_path, monkeypatch, last, result):
+def test_a_result_is_the_median_of_the_last_evaluations_in_the_order_of_the_steps(tmp_path, last, result):
     run = stand(tmp_path, "true")
     run.workdir.mkdir()
     (run.workdir / runner.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1}))
     # Of 0.9; of 0.2 and 0.9; of 0.7, 0.2 and 0.9, whose mean is 0.6.
-    measured = {"evaluation/top1": {6: 0.9, 2: 0.7, 4: 0.2}}
-    monkeypatch.setattr(study_results, "read_scalars", lambda workdir, total: measured)
-    (row,) = study_results.collect([run], ["top1", "top1_error"], last)
+    write_events(run.workdir, {"evaluation/top1": {6: 0.9, 2: 0.7, 4: 0.2}})
+    (row,) = results.collect([run], ["top1", "top1_error"], last)
     assert row.results == pytest.approx({"top1": result, "top1_error": 1 - result})
 
 
-def test_times_are_of_the_run_and_of_its_metrics_json_and_are_shown_as_seconds(tmp_path, monkeypatch):
+def test_times_are_of_the_run_and_of_its_metrics_json_and_are_shown_as_seconds(tmp_path):
     run = stand(tmp_path, "true")
     run.workdir.mkdir()
     (run.workdir / runner.OUTCOME).write_text(json.dumps({"state": "finished", "reason": "", "seconds": 1234.4}))
     (run.workdir / "metrics.json").write_text(json.dumps({"metrics": {}, "test_seconds_per_image": 0.0321}))
-    monkeypatch.setattr(study_results, "read_scalars", lambda workdir, total: {"evaluation/box_AP50": {2: 0.5}})
+    write_events(run.workdir, {"evaluation/box_AP50": {2: 0.5}})
     metrics = ["box_AP50", "train_seconds", "test_seconds_per_image"]
-    (row,) = study_results.collect([run], metrics, 1)
+    (row,) = results.collect([run], metrics, 1)
     assert row.results == {"box_AP50": 0.5, "train_seconds": 1234.4, "test_seconds_per_image": 0.0321}
-    head, _, line = study_results.markdown([row], metrics, percent=True).splitlines()
+    head, _, line = report.markdown([row], metrics, percent=True).splitlines()
     assert head.endswith("| box AP50 (%) | train seconds | test seconds per image | runs |")
     assert line.endswith("| 50.00 | 1234 | 0.0321 | 1 |")
-    *_, trained, tested = study_results.figure([row], metrics, percent=True).axes
+    *_, trained, tested = curves.figure([row], metrics, percent=True).axes
     assert [axes.lines[-1].get_xdata()[0] for axes in (trained, tested)] == [1234.4, 0.0321]
     with pytest.raises(ValueError, match="measured box_AP50, test_seconds_per_image, train_seconds"):
-        study_results.collect([run], ["mask_AP"], 1)
+        results.collect([run], ["mask_AP"], 1)
 
 
 def test_the_table_has_a_line_a_change_with_mean_deviation_and_what_did_not_finish():
     # 10 % and 14 %: mean 12, deviation sqrt(4 + 4) = 2.83. The batch of 16 has the base's rate 0.02.
     all_rows = rows(0.10, 0.14) + rows(float("nan"), change="b", state="diverged") + rows(0.5, change="c")
-    lines = study_results.markdown(all_rows, ["top1_error"], percent=True).splitlines()
+    lines = report.markdown(all_rows, ["top1_error"], percent=True).splitlines()
     assert lines[0] == "| change | batch | peak rate | top1 error (%) | runs |"
     assert lines[2:] == [
         "| a | 16 | 0.02 | 12.00 ± 2.83 | 2 |",
@@ -307,10 +311,10 @@ def test_the_table_has_a_line_a_change_with_mean_deviation_and_what_did_not_fini
 
 
 def test_the_figure_has_a_curve_a_run_and_a_mean_for_each_change_and_a_mark_with_bars():
-    figure = study_results.figure(rows(0.10, 0.14) + rows(0.3, 0.5, change="b"), ["top1_error"], percent=True)
-    losses, curves, final = figure.axes
-    assert [len(axes.lines) for axes in (losses, curves)] == [6, 6]  # two changes: two runs and a mean each
-    np.testing.assert_allclose(curves.lines[2].get_xydata(), [[1, 22], [2, 12]])  # epochs of 2 steps; per cent
+    figure = curves.figure(rows(0.10, 0.14) + rows(0.3, 0.5, change="b"), ["top1_error"], percent=True)
+    losses, measured, final = figure.axes
+    assert [len(axes.lines) for axes in (losses, measured)] == [6, 6]  # two changes: two runs and a mean each
+    np.testing.assert_allclose(measured.lines[2].get_xydata(), [[1, 22], [2, 12]])  # epochs of 2 steps; per cent
     assert [label.get_text() for label in final.get_yticklabels()] == ["a", "b"]
 
 

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,17 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         if isinstance(error, OSError) and error.errno and not told:  # The system names the draft, or nothing.
             raise CannotWrite(error.errno, os.strerror(error.errno), str(path)) from error
         raise
+
+
+def claim(path: str | Path, taken: str) -> IO:
+    """A file at `path` that no other process can claim until this one closes it; UserError `taken` if one has it."""
+    file = open(path, "w")  # noqa: SIM115  It stays open as long as the claim is held.
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise UserError(taken) from error
+    return file
 
 
 def check(folder: str | Path, flag: str) -> None:

@@ -154,6 +154,8 @@ def help_text(config: object) -> str:
 
 def range_text(leaf: Leaf) -> str:
     """What values a flag may have, for people, as "2 comma separated values, more than 0 pixels"; may be empty."""
+    if leaf.fact(facts.Repeated):
+        return "may be given several times"
     item = get_args(leaf.kind)[0] if get_origin(leaf.kind) is tuple else leaf.kind
     if get_origin(item) is Literal:
         return f"{'one' if item is leaf.kind else 'some'} of: {', '.join(map(str, get_args(item)))}"

@@ -90,3 +90,8 @@ def _table(out):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file_name", "class", "right", *guesses])
         yield writer.writerow
+
+
+def headline(experiment: Experiment) -> str:
+    """The metric by which experiments are compared if none is named."""
+    return "top1_error"

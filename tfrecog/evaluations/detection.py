@@ -117,3 +117,8 @@ def check_keypoints(trained: tuple[str, ...], folder: str) -> None:
             f"the run was trained on {len(trained)} keypoints ({', '.join(trained)}), and the records in {folder} have "
             f"{len(now)} ({', '.join(now)}), or in another order; evaluate on records of those"
         )
+
+
+def headline(experiment: Experiment) -> str:
+    """The metric by which experiments are compared if none is named."""
+    return "voc_mAP" if experiment.metrics == "voc" else "box_AP"

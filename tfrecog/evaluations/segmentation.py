@@ -99,3 +99,8 @@ def _table(out):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file_name", "pixels", "pixel_accuracy", "mean_iou"])
         yield writer.writerow
+
+
+def headline(experiment: Experiment) -> str:
+    """The metric by which experiments are compared if none is named."""
+    return "mean_iou"

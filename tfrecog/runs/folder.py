@@ -1,7 +1,6 @@
 """The folder of a run: WORKDIR/experiment.flags reproduces it, and says whether a new command continues it."""
 
 import dataclasses
-import fcntl
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
@@ -72,7 +71,10 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
         _check_same(workdir, experiment, info)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        claim = _claim(workdir)
+        claim = files.claim(
+            workdir / LOCK,
+            f"another process is training in {workdir}: wait for it, end it, or choose another --workdir",
+        )
         with files.write(workdir / FLAGFILE) as file:
             file.write(_text(experiment))
         (workdir / dataset.FILE).unlink(missing_ok=True)
@@ -81,18 +83,6 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
         raise UserError(
             f"--workdir={workdir}: cannot write there ({error.strerror}); choose a folder that can be written to, and "
             "has room"
-        ) from error
-    return claim
-
-
-def _claim(workdir):
-    claim = open(workdir / LOCK, "w")  # noqa: SIM115  It stays open as long as the training runs.
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        claim.close()
-        raise UserError(
-            f"another process is training in {workdir}: wait for it, end it, or choose another --workdir"
         ) from error
     return claim
 

@@ -1,4 +1,4 @@
-"""The runs of a study: what became of each, and training of those that are left."""
+"""A run of a study and what became of it, and the training of all that are left."""
 
 import json
 import os
@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
-from tfrecog.cli import files, flags, validate
-from tfrecog.cli import signals as interruption
+from tfrecog.cli import files, flags, signals, validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.runs import checkpoints, folder
+from tfrecog.studies.progress import Progress
 from tfrecog.training import schedules
 
-OUTCOME, GIVEN, LOG = "outcome.json", "given.flags", "train.log"
-_BEGINS = "--- tfrecog.study begins or goes on ---"  # a line of train.log; what came before it is of an earlier start
-ENDED = ("finished", "diverged")  # Not again: the one is there, the other would come out the same.
+OUTCOME, FLAGFILE, LOG = "outcome.json", "given.flags", "train.log"
+_STARTS = "--- started by tfrecog.study ---"  # a line of train.log; what came before it is of an earlier start
+ENDED = ("finished", "diverged")  # Trained again these would come out the same.
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -48,11 +46,6 @@ class Run:
     def total(self) -> int:
         """Steps of the whole training."""
         return schedules.total_steps(self.experiment.schedule, self.steps_per_epoch)
-
-    @property
-    def images(self) -> int:
-        """Images that the whole training shows."""
-        return self.total * self.experiment.data.batch_size
 
     @property
     def outcome(self) -> dict:
@@ -108,23 +101,23 @@ class Run:
         return found[-1].strip() if found else ""
 
     def start(self) -> subprocess.Popen:
-        """Trains, or goes on, in a process of its own, which writes to train.log."""
+        """Trains, or continues, in a process of its own, which writes to train.log."""
         (self.workdir / OUTCOME).unlink(missing_ok=True)
-        with files.write(self.workdir / GIVEN) as file:
+        with files.write(self.workdir / FLAGFILE) as file:
             file.write(flags.dumps(self.experiment))
         paths = [str(_REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        command = [sys.executable, "-m", "tfrecog.train", f"--flagfile={self.workdir / GIVEN}"]
+        command = [sys.executable, "-m", "tfrecog.train", f"--flagfile={self.workdir / FLAGFILE}"]
         with open(self.workdir / LOG, "a", encoding="utf-8") as log:
-            print(_BEGINS, file=log, flush=True)
+            print(_STARTS, file=log, flush=True)
             # A group of its own: Ctrl-C reaches the study alone, which then stops its runs.
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, process_group=0
             )
 
     def note(self, status: int, seconds: float) -> dict:
-        """Writes what became of it, from the exit status of its process."""
-        state, reason = ("finished", "") if status == 0 else _verdict(status, self._end_of_log())
+        """Writes what became of it, by the exit status of its process, and returns it."""
+        state, reason = ("finished", "") if status == 0 else _state_and_reason(status, self._end_of_log())
         outcome = {"state": state, "reason": reason, "seconds": round(seconds, 1)}
         with files.write(self.workdir / OUTCOME) as file:
             json.dump(outcome, file, indent=1)
@@ -136,44 +129,43 @@ class Run:
             return ""
         with open(path, "rb") as log:
             log.seek(max(0, path.stat().st_size - 20_000))
-            return log.read().decode(errors="replace").rpartition(_BEGINS)[2]
+            return log.read().decode(errors="replace").rpartition(_STARTS)[2]
 
 
-def _verdict(status, log):
+def _state_and_reason(status, log):
     """State and reason of a run that ended with another exit status than 0."""
     errors = re.findall(r"^error: (.*)", log, re.MULTILINE)
     if status < 0:
         name = signal.Signals(-status).name
-        return "failed", f"killed by {name}" + ", perhaps for want of memory" * (name == "SIGKILL")
-    last = errors[-1] if errors else (log.strip().splitlines() or ["it said nothing"])[-1]
+        return "failed", f"killed by {name}" + ", perhaps because the memory was full" * (name == "SIGKILL")
+    last = errors[-1] if errors else (log.strip().splitlines() or ["it printed nothing"])[-1]
     return "diverged" if status == Status.NOT_FINITE else "failed", last
 
 
 def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] = lambda run: None) -> None:
-    """Trains every run that has not ended, so many at a time; what becomes of one is noted in its folder.
+    """Trains every run that has not ended, `jobs` at a time, and notes in its folder what became of it.
 
     If a signal ends this, or an error of `finished`, which is called with every run that finishes, the others that are
     being trained save a checkpoint first.
     """
     planned = list(planned)
     waiting = [run for run in planned if run.state not in ENDED]
-    progress, active = _Progress(planned, waiting), {}
+    progress, active = Progress(planned, waiting), {}
     # Signals wait until a run that was just started is known, so that none is left behind.
-    with interruption.Interruption() as signals:
+    with signals.Interruption() as interruption:
         try:
             while waiting or active:
                 while waiting and len(active) < jobs:
                     run = waiting.pop(0)
                     active[run] = run.start(), time.monotonic()
-                signals.check()
+                interruption.check()
                 time.sleep(0.2)
-                for run, (process, began) in list(active.items()):
-                    if process.poll() is not None:
-                        del active[run]
-                        outcome = run.note(process.returncode, time.monotonic() - began)
-                        progress.ended(run, outcome, active)
-                        if outcome["state"] == "finished":
-                            finished(run)
+                for run in [run for run, (process, _) in active.items() if process.poll() is not None]:
+                    process, start = active.pop(run)
+                    outcome = run.note(process.returncode, time.monotonic() - start)
+                    progress.ended(run, outcome, active)
+                    if outcome["state"] == "finished":
+                        finished(run)
                 progress.show(active)
         finally:
             progress.close()
@@ -183,7 +175,7 @@ def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] =
 def _stop(processes):
     if not processes:
         return
-    print("\nthe runs save a checkpoint; the same command goes on from there ...", file=sys.stderr, flush=True)
+    print("\nthe runs save a checkpoint; the same command continues from there ...", file=sys.stderr, flush=True)
     try:
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -192,51 +184,3 @@ def _stop(processes):
     finally:
         for process in processes:
             process.kill()  # Nothing, if it has ended.
-
-
-class _Progress:
-    """A line for each run that ends, and between them a bar on a terminal or a line a minute."""
-
-    def __init__(self, planned, waiting):
-        self.count, self.ends = len(planned), len(planned) - len(waiting)
-        self.work = sum(run.images for run in waiting)
-        self.before = {run: run.done() for run in waiting}  # of an earlier start: not of this one's speed
-        self.work -= sum(self._images(run, self.before[run]) for run in waiting)
-        self.done, self.start, self.told = 0, time.monotonic(), time.monotonic()
-        self.bar = None
-        if sys.stderr.isatty() and waiting:
-            self.bar = tqdm(total=self.work, unit="image", unit_scale=True, dynamic_ncols=True, smoothing=0)
-
-    def ended(self, run, outcome, active):
-        self.ends += 1
-        self.done += run.images - self._images(run, self.before[run])
-        said = run.result() if outcome["state"] == "finished" else outcome["reason"]
-        self._say(f"[{self.ends}/{self.count}] {run}: {outcome['state']} in {outcome['seconds']:.0f} s; {said}", active)
-
-    def show(self, active):
-        if self.bar is not None:
-            self.bar.n = min(self._now(active), self.work)
-            self.bar.set_description_str("; ".join(f"{run}: {run.done()}/{run.total}" for run in active), refresh=True)
-        elif time.monotonic() - self.told > 60:
-            self._say("; ".join(f"{run}: step {run.done()} of {run.total}" for run in active), active)
-
-    def close(self):
-        if self.bar is not None:
-            self.bar.close()
-
-    def _say(self, line, active):
-        self.told = time.monotonic()
-        if self.bar is not None:
-            tqdm.write(line)
-            return
-        now, spent = self._now(active), time.monotonic() - self.start
-        left = f"  (all: {100 * now / self.work:.0f} %"
-        left += f", ETA {tqdm.format_interval(spent * (self.work - now) / now)})" if now else ")"
-        print(line + left, flush=True)
-
-    def _now(self, active):
-        return self.done + sum(max(0, self._images(run, run.done() - self.before[run])) for run in active)
-
-    @staticmethod
-    def _images(run, steps):
-        return steps * run.experiment.data.batch_size
