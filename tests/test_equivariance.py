@@ -12,23 +12,16 @@ import pytest
 import tensorflow as tf
 
 from tfrecog import equivariance
-from tfrecog.cli import flags
+from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, ClassifierConfig, Experiment, SegmenterConfig
 from tfrecog.data import info
 from tfrecog.drawing import figures
-from tfrecog.equivariance_lab import (
-    classification,
-    dense,
-    detection,
-    ends,
-    measure,
-    parts,
-    report,
-    rois,
-    segmentation,
-    transforms,
-)
-from tfrecog.equivariance_lab.subject import Sample
+from tfrecog.equivariance_lab import dense, detection, ends, measure, moves, parts, ramps, report, transforms
+from tfrecog.equivariance_lab.classification import Classifier
+from tfrecog.equivariance_lab.model_under_test import Options, Sample
+from tfrecog.equivariance_lab.objects import Objects
+from tfrecog.equivariance_lab.segmentation import Segmenter
 from tfrecog.models import classifier
 from tfrecog.models.segmenter import fcn
 
@@ -108,7 +101,7 @@ def test_the_figure_of_shifts_is_written(tmp_path):
 def segmenter(model):
     names = [info.Category(name=f"c{i}", id=i) for i in range(5)]
     task = SimpleNamespace(info=SimpleNamespace(num_classes=5, categories=names))
-    return segmentation.Subject(task, model, Experiment(task="segmentation"), layers=True)
+    return Segmenter(task, model, Experiment(task="segmentation"), Options(layers=True))
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +109,9 @@ def shifted(segmenter):
     """Measures of a segmenter's shifts by 8 and 4 pixels, without the edges that res3 sees."""
     picture = np.random.default_rng(2).uniform(0, 255, [192, 192, 3]).astype(np.float32)
     labels = np.random.default_rng(3).integers(1, 6, [192, 192])
-    shifts = dataclasses.replace(transforms.BY_NAME["translation"], strengths=(8.0, 4.0, 0.5))
+    shifts = {transforms.BY_NAME["translation"]: (8.0, 4.0, 0.5)}
     margin = receptive_field(3) // 2 + 8
-    rows, pictures = measure.measure(segmenter, [Sample(picture, "noise", labels)], [shifts], margin=margin)
+    rows, pictures = measure.measure(segmenter, [Sample(picture, "noise", labels)], shifts, margin=margin)
     return {(row.strength, row.measure): row for row in rows}, pictures
 
 
@@ -157,10 +150,10 @@ def test_what_is_averaged_over_the_whole_map_stays_more_than_the_map():
     network = classifier.build(config, 3)
     network(tf.zeros([1, 64, 64, 3]))
     task = SimpleNamespace(info=SimpleNamespace(names=("a", "b", "c")))
-    subject = classification.Subject(task, network, Experiment(task="classification"), layers=True)
+    subject = Classifier(task, network, Experiment(task="classification"), Options(layers=True))
     scene = np.random.default_rng(0).uniform(0, 255, [4, 6, 3]).repeat(24, 0).repeat(24, 1).astype(np.float32)
-    seen = [subject.see(Sample(part, ""), measure.unchanged(part)) for part in (scene[:, :-8], scene[:, 8:])]
-    found = subject.compare(*seen, measure.unchanged(scene[:, 8:]))
+    seen = [subject.outputs(Sample(part, ""), moves.in_place(part)) for part in (scene[:, :-8], scene[:, 8:])]
+    found = measure.compare(subject, *seen, moves.in_place(scene[:, 8:]))
     map_error, pooled_error = found["level5_invariance_error"][0], found["pooled_invariance_error"][0]
     assert map_error > 0.1 and pooled_error < map_error / 2
 
@@ -184,15 +177,15 @@ def test_parts_move_with_shifts_by_their_stride():
 @pytest.mark.parametrize("stride", [4, 16, 32])
 def test_roi_aligns_ramp_moves_as_the_roi_does(stride):
     shifts = np.linspace(0, 2 * stride, 23)
-    np.testing.assert_allclose(rois.pooled_ramp("roi_align", stride, shifts), 0, atol=1e-3)
+    np.testing.assert_allclose(ramps.pooled_ramp("roi_align", stride, shifts), 0, atol=1e-3)
     # Without the half cell it is half a cell off, always.
-    np.testing.assert_allclose(rois.pooled_ramp("roi_align_unaligned", stride, shifts), stride / 2, atol=1e-3)
+    np.testing.assert_allclose(ramps.pooled_ramp("roi_align_unaligned", stride, shifts), stride / 2, atol=1e-3)
 
 
 @pytest.mark.parametrize("stride", [4, 16, 32])
 def test_roi_pools_ramp_jumps_by_whole_cells(stride):
     shifts = np.arange(0, 2 * stride + 0.1, stride / 16)
-    readings = rois.pooled_ramp("roi_pool", stride, shifts) + shifts[:, None]
+    readings = ramps.pooled_ramp("roi_pool", stride, shifts) + shifts[:, None]
     jumps = np.diff(readings, axis=0)
     np.testing.assert_allclose(jumps / stride, np.round(jumps / stride), atol=1e-5)
     assert (jumps == 0).mean() > 0.8 and jumps.max() == stride
@@ -200,7 +193,7 @@ def test_roi_pools_ramp_jumps_by_whole_cells(stride):
 
 
 def test_the_table_of_ramps_says_so():
-    table = {(row["operator"], row["stride"]): row for row in rois.summary_of_ramps((16,), steps=16)}
+    table = {(row["operator"], row["stride"]): row for row in ramps.summary_of(ramps.measure((16,), steps=16))}
     assert table["roi_align", 16]["jump"] == pytest.approx(1, abs=1e-4)
     assert table["roi_align", 16]["error"] < 1e-3
     assert table["roi_pool", 16]["jump"] == 16 and table["roi_pool", 16]["error"] >= 8
@@ -208,17 +201,17 @@ def test_the_table_of_ramps_says_so():
 
 def objects(boxes, labels, scores=None):
     scores = np.ones(len(boxes)) if scores is None else np.array(scores)
-    return detection.Objects(np.array(boxes, float).reshape(-1, 4), np.array(labels), scores)
+    return Objects(np.array(boxes, float).reshape(-1, 4), np.array(labels), scores)
 
 
 @pytest.fixture
 def detector():
     task = SimpleNamespace(info=None, predict=None)
-    return detection.Subject(task, None, Experiment(), layers=False)
+    return detection.Detector(task, None, Experiment(), Options())
 
 
 def seen(found):
-    return detection.Seen(found, found, {})
+    return detection.Outputs(found, found, {})
 
 
 def test_boxes_that_follow_are_found_and_others_are_extra(detector):
@@ -298,41 +291,46 @@ def test_the_table_has_the_floor_in_parentheses():
     assert "translation (pixels)" in text and re.search(r"0\.5 +0\.75 \(1\)  +–", text)
 
 
-def asked(tmp_path, more, task):
-    path = tmp_path / "asked.flags"
+def given(tmp_path, more, task):
+    path = tmp_path / "given.flags"
     network = "--segmenter.backbone.norm=batch\n" if task == "segmentation" else ""
     path.write_text(f"--task={task}\n--out={tmp_path / 'out'}\n{network}" + "\n".join(more) + "\n")
-    return flags.load(equivariance.Laboratory(), path)
+    return flags.load(equivariance.Flags(), path)
 
 
 @pytest.mark.parametrize(
     "settings, words",
     [
-        (["--out="], "--out is missing"),
-        (["--variations=translation,rain"], "--variations=translation,rain: name some of translation, rotation"),
-        (["--strength.scale=0,2"], "--strength.scale=0,2: needs numbers (factor) from 0.05 to 20"),
-        (["--strength.noise="], "--strength.noise=: needs numbers"),
-        (["--strength.rotation=nan"], "--strength.rotation=nan: needs numbers"),
-        (["--variations=noise", "--strength.scale=2"], "--strength.scale=2: nothing reads it"),
+        (["--strength.scale=0,2"], "--strength.scale=0.0,2.0: must be between 0.05 and 20"),
+        (["--strength.noise="], "--strength.noise=: needs at least one value"),
+        (["--strength.rotation=nan"], "--strength.rotation=nan: must be between 0 and 180 degrees"),
+        (["--variations="], "--variations=: needs at least one value"),
+        (["--variations=noise", "--strength.scale=2"], "--strength.scale=2.0: nothing reads it"),
         (["--max_images=0"], "--max_images=0"),
         (["--margin=-1"], "--margin=-1"),
         (["--min_score=2"], "--min_score=2"),
         (["--rois=run"], "--rois=run: --task=segmentation has no rois"),
         (["--parts", "--rois=ramp"], "leave all but one of them out"),
         (["--data.batch_size=0"], "--data.batch_size=0"),
+        (["--shift=0"], "--shift=0: must be more than 0 pixels"),
     ],
 )
-def test_what_cannot_be_measured_is_named_with_its_flag(settings, words, tmp_path, capsys):
-    assert equivariance.main(asked(tmp_path, settings, "segmentation")) == 2
-    assert words in capsys.readouterr().err
+def test_what_cannot_be_measured_is_named_with_its_flag(settings, words, tmp_path):
+    with pytest.raises(UserError, match=re.escape(words)):
+        validate.check(given(tmp_path, settings, "segmentation"))
 
 
-def test_shifts_of_a_classifier_are_refused(tmp_path, capsys):
-    assert equivariance.main(asked(tmp_path, ["--shift=32"], "classification")) == 2
-    assert "--shift: --task=classification has no output for every pixel" in capsys.readouterr().err
+def test_a_variation_that_there_is_not_is_answered_with_those_that_there_are(tmp_path):
+    with pytest.raises(UserError, match=r"variations=translation,rain.*rotation"):
+        given(tmp_path, ["--variations=translation,rain"], "detection")
+
+
+def test_shifts_of_a_classifier_are_refused(tmp_path):
+    with pytest.raises(UserError, match="--shift=32: --task=classification has no output for every pixel"):
+        validate.check(given(tmp_path, ["--shift=32"], "classification"))
 
 
 def test_rois_and_parts_need_no_run(tmp_path, capsys):
-    assert equivariance.main(asked(tmp_path, ["--rois=ramp"], "detection")) == 0
+    equivariance.main(given(tmp_path, ["--rois=ramp"], "detection"))
     assert "roi_align" in capsys.readouterr().out
     assert {"ramps.png", "results.csv", "results.json"} <= {path.name for path in (tmp_path / "out").iterdir()}

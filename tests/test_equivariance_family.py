@@ -9,14 +9,18 @@ import tensorflow as tf
 
 from pipelines import proposals, scenes
 from tests.models.test_family import FAST, SYSTEMS
-from tfrecog import equivariance, tasks
+from tfrecog import tasks
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
-from tfrecog.equivariance_lab import detection, measure, rois, samples, transforms
-from tfrecog.proposals import methods as kinds
-from tfrecog.proposals.selective_search import Options
+from tfrecog.equivariance_lab import detection, experiments, measure, moves, rois, samples, transforms
+from tfrecog.equivariance_lab.flags import Flags
+from tfrecog.equivariance_lab.model_under_test import Options
+from tfrecog.equivariance_lab.objects import Objects
+from tfrecog.proposals import methods, selective_search
 
-GRID = Options(max=30)
+GRID = selective_search.Options(max=30)
 NOWHERE = transforms.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
 
 
@@ -30,8 +34,8 @@ def experiment(tmp_path_factory):
     return Experiment(data=data, detector=FAST)
 
 
-def shown(experiment):
-    return list(samples.of_records(experiment, info.load(experiment.data.records).names, 2))
+def shown(model, experiment):
+    return list(samples.of_records(model, experiment.data, info.load(experiment.data.records).names, 2))
 
 
 @pytest.fixture(scope="module", params=list(SYSTEMS))
@@ -39,19 +43,19 @@ def subject(request, experiment):
     detector = dataclasses.replace(SYSTEMS[request.param], output=dataclasses.replace(FAST.output, max_detections=5))
     experiment = dataclasses.replace(experiment, detector=detector)
     task = tasks.build(experiment, info.load(experiment.data.records))
-    return detection.Subject(task, task.build(), experiment, layers=False, min_score=0.1)
+    return detection.Detector(task, task.build(), experiment, Options(min_score=0.1))
 
 
 def test_each_of_the_family_is_measured(subject, experiment):
-    shift = dataclasses.replace(transforms.BY_NAME["translation"], strengths=(8.0,))
-    rows, _ = measure.measure(subject, shown(experiment)[:1], [shift], floors=False)
+    shift = {transforms.BY_NAME["translation"]: (8.0,)}
+    rows, _ = measure.measure(subject, shown(subject, experiment)[:1], shift, floors=False)
     found = {(row.strength, row.measure): row.value for row in rows}
     assert found[0, "found"] == 1 and found[0, "centre_pixels"] == 0
     assert 0 <= found[8, "found"] <= 1 and {(8, "extra"), (8, "AP50")} <= set(found)
 
 
 def test_rois_of_each_of_the_family_are_moved(subject, experiment):
-    rows = rois.of_run(subject, shown(experiment)[:1], (8.0,))
+    rows = rois.of_run(subject, shown(subject, experiment)[:1], (8.0,))
     found = {(row.strength, row.measure): row.value for row in rows}
     pool = subject.model.config.pool
     read = {"warp": {"warp"}, "pyramid": {"pyramid", "roi_align", "roi_pool"}}.get(pool, {"roi_align", "roi_pool"})
@@ -60,48 +64,45 @@ def test_rois_of_each_of_the_family_are_moved(subject, experiment):
     assert all(found[0, name] == 0 < found[8, name] for name in changes | {"box_pixels"})
 
 
-def batches(experiment, change, moved):
-    """Filled slots of the proposals of the first scene, and those of its record [n, 4]."""
-    task = SimpleNamespace(info=info.load(experiment.data.records), predict=None)
-    subject = detection.Subject(task, None, experiment, False, moved=moved)
-    sample = shown(experiment)[0]
-    slots = subject.batch_of(sample, change(sample.image))["proposals"][0].numpy()
-    return slots[np.any(slots != 0, axis=-1)], sample.truth.proposals
+def batches(experiment, change, moved, words="grid max=30"):
+    """Filled slots of the proposals of the first scene, its changed image, and the proposals of its record [n, 4]."""
+    task = SimpleNamespace(info=dataclasses.replace(info.load(experiment.data.records), proposals=words), predict=None)
+    subject = detection.Detector(task, None, experiment, Options(moved_proposals=moved))
+    sample = shown(subject, experiment)[0]
+    changed = change(sample.image)
+    slots = subject.batch_of(sample, changed)["proposals"][0].numpy()
+    return slots[np.any(slots != 0, axis=-1)], changed.image, sample.truth.proposals
 
 
-def test_proposals_are_made_of_the_changed_image(experiment, monkeypatch):
-    pictures = []
+def shift(image):
+    return transforms.translation(image, 8, NOWHERE)
 
-    def propose(image):
-        pictures.append(image)
-        return np.float32([[1, 2, 3, 4]])
 
-    monkeypatch.setattr(kinds, "of_words", lambda words: propose)
-    got, _ = batches(experiment, lambda image: transforms.translation(image, 8, NOWHERE), moved=False)
-    assert got.tolist() == [[1, 2, 3, 4]]
-    ((picture,), image) = pictures, shown(experiment)[0].image
-    np.testing.assert_array_equal(picture[:, 8:], image[:, :-8])
-    assert picture.dtype == np.uint8
+def test_proposals_are_made_of_the_changed_image(experiment):
+    pytest.importorskip("cv2")
+    words = "selective_search fast max=20"
+    got, picture, _ = batches(experiment, shift, moved=False, words=words)
+    np.testing.assert_allclose(got, methods.of_words(words)(np.round(picture).astype(np.uint8)), atol=2e-3)
+    still, _, _ = batches(experiment, moves.in_place, moved=False, words=words)
+    assert got.shape != still.shape or not np.allclose(got, still)
 
 
 def test_unchanged_images_have_the_proposals_of_their_records(experiment):
     for moved in (False, True):
-        got, own = batches(experiment, measure.unchanged, moved)
+        got, _, own = batches(experiment, moves.in_place, moved)
         np.testing.assert_allclose(got, own[:20], atol=2e-3)
 
 
 def test_proposals_move_as_the_image_does_where_that_is_asked_for(experiment):
-    got, own = batches(experiment, lambda image: transforms.translation(image, 8, NOWHERE), moved=True)
+    got, _, own = batches(experiment, shift, moved=True)
     expected = np.clip(own[:20] + np.array([0, 8, 0, 8]), 0, [64, 96, 64, 96])
     np.testing.assert_allclose(got, expected[expected[:, 3] > expected[:, 1]], atol=1e-3)
 
 
 def test_proposals_that_no_picture_gives_can_only_be_moved(experiment):
-    dataset = dataclasses.replace(info.load(experiment.data.records), proposals="file p.npz")
-    task = SimpleNamespace(info=dataset, predict=None)
-    with pytest.raises(ValueError, match=r"file p\.npz.*--proposals=moved"):
-        detection.Subject(task, None, experiment, False)
-    detection.Subject(task, None, experiment, False, moved=True)
+    with pytest.raises(UserError, match=r"file p\.npz.*--proposals=moved"):
+        batches(experiment, shift, moved=False, words="file p.npz")
+    batches(experiment, shift, moved=True, words="file p.npz")
 
 
 def test_scores_of_a_run_of_svms_are_sigmoids_of_their_margins():
@@ -113,10 +114,8 @@ def test_scores_of_a_run_of_svms_are_sigmoids_of_their_margins():
         # The first logit, the background's, says nothing of an SVM, and everything of a softmax.
         box_outputs=lambda features, boxes: (tf.constant([[[100.0, 2.0, -1.0]]]), tf.zeros([1, 1, 2, 4])),
     )
-    objects = detection.Objects(np.array([[0.0, 0, 32, 32]]), np.array([1]), np.array([0.9]))
-    seen = detection.Seen(objects, objects, {})
-    features = {4: tf.zeros([1, 4, 4, 2])}
-    found = rois._of_rois(SimpleNamespace(model=model), features, seen, 0.0, (64, 64))
+    objects = Objects(np.array([[0.0, 0, 32, 32]]), np.array([1]), np.array([0.9]))
+    found = rois.branch_outputs(model, {4: tf.zeros([1, 4, 4, 2])}, objects, 0.0, (64, 64))
     np.testing.assert_allclose(found["scores"], 1 / (1 + np.exp(-2.0)), rtol=1e-6)
 
 
@@ -134,7 +133,7 @@ def test_scores_of_a_run_of_svms_are_sigmoids_of_their_margins():
 def test_what_cannot_be_measured_is_refused(experiment, changes, words, tmp_path):
     fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     fields |= {"workdir": str(tmp_path), "out": str(tmp_path / "out"), "proposals": "moved", **changes}
-    asked = equivariance.Laboratory(**fields)
-    with pytest.raises((ValueError, RuntimeError), match=words):
-        equivariance.check(asked)
-        equivariance.restored(asked)
+    given = Flags(**fields)
+    with pytest.raises(UserError, match=words):
+        validate.check(given)
+        experiments.run(given)

@@ -1,9 +1,13 @@
 """g does to an image what it says, and M_g knows where it put things."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tfrecog.equivariance_lab import transforms
+from tfrecog.cli import validate
+from tfrecog.equivariance_lab import moves, transforms
+from tfrecog.equivariance_lab.flags import Flags, Strengths
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +20,13 @@ def around(image):
     return transforms.Around(np.zeros([0, 4]), image[::-1], seed=3)
 
 
+def test_every_variation_has_its_flag():
+    assert set(Flags().variations) == set(transforms.BY_NAME) == {one.name for one in dataclasses.fields(Strengths)}
+
+
 def smooth(height=40, width=60):
     """An image of slow waves, which interpolation reads well."""
-    points = transforms.centres(height, width)
+    points = moves.centres(height, width)
     return (128 + 60 * np.sin(points @ [0.2, 0.1]) + 60 * np.cos(points @ [-0.1, 0.2]))[..., None].repeat(3, -1)
 
 
@@ -29,7 +37,7 @@ def test_a_shift_by_whole_pixels_is_exact(image, around):
 
 
 def test_whole_pixels_back_are_exact_too(image, around):
-    undone = transforms.undone(transforms.translation(image, 7, around))
+    undone = moves.undone(transforms.translation(image, 7, around))
     np.testing.assert_array_equal(undone.image[undone.visible], image[undone.visible])
     assert undone.visible.sum() == 40 * 53
 
@@ -43,8 +51,8 @@ def test_a_sub_pixel_shift_of_a_slope_is_that_of_its_values(around):
 
 def test_what_interpolation_loses_is_little_of_smooth_images_and_much_of_noise(image, around):
     for picture, low, high in ((smooth(), 0, 0.2), (image, 10, 100)):
-        undone = transforms.undone(transforms.translation(picture.astype(np.float32), 0.5, around))
-        inner = transforms.shrunk(undone.visible, 4)
+        undone = moves.undone(transforms.translation(picture.astype(np.float32), 0.5, around))
+        inner = moves.shrunk(undone.visible, 4)
         assert low < np.abs(undone.image - picture)[inner].mean() < high
 
 
@@ -53,13 +61,13 @@ def test_nothing_changes_at_the_strength_that_is_still(name, image, around):
     one = transforms.BY_NAME[name]
     change = one.change(image, one.still, around)
     np.testing.assert_allclose(change.image, image, atol=1e-3)
-    assert one.low <= one.still <= one.high and all(one.low <= s <= one.high for s in one.strengths)
+    validate.check_ranges(Strengths(**{name: (one.still,)}))
 
 
 @pytest.mark.parametrize("name", [one.name for one in transforms.ALL])
 def test_every_strength_changes_something(name, image, around):
     one = transforms.BY_NAME[name]
-    for strength in one.strengths:
+    for strength in getattr(Strengths(), name):
         change = one.change(image, strength, around)
         assert np.abs(change.image - image).max() > 1
         assert change.image.dtype == np.float32 and change.image.min() >= 0 and change.image.max() <= 255
@@ -68,7 +76,7 @@ def test_every_strength_changes_something(name, image, around):
 @pytest.mark.parametrize("name, strength", [("rotation", 33), ("scale", 1.7), ("deformation", 0.9), ("translation", 3)])
 def test_forth_and_back_are_inverse(name, strength, image, around):
     move = transforms.BY_NAME[name].change(image, strength, around).move
-    points = transforms.centres(40, 60)
+    points = moves.centres(40, 60)
     np.testing.assert_allclose(move.back(move.forth(points)), points, atol=1e-3)
     np.testing.assert_allclose(move.inverse.forth(points), move.back(points))
 
@@ -76,7 +84,7 @@ def test_forth_and_back_are_inverse(name, strength, image, around):
 @pytest.mark.parametrize("name, strength", [("rotation", 33), ("scale", 1.7), ("deformation", 0.5), ("translation", 3)])
 def test_what_is_at_a_point_goes_where_forth_says(name, strength, around):
     # One bright spot, whose centre of mass is followed.
-    points = transforms.centres(40, 60)
+    points = moves.centres(40, 60)
     spot = 255 * np.exp(-np.sum((points - (17, 33)) ** 2, axis=-1) / 8)[..., None].repeat(3, -1)
     change = transforms.BY_NAME[name].change(spot.astype(np.float32), strength, around)
     weight = change.image[..., :1] * change.visible[..., None]
@@ -98,7 +106,7 @@ def test_half_the_size_is_the_mean_of_four_pixels(image, around):
 
 
 def test_a_deformation_stretches_by_no_more_than_it_says(image, around):
-    back = transforms.deformation(image, 0.4, around).move.back(transforms.centres(40, 60))
+    back = transforms.deformation(image, 0.4, around).move.back(moves.centres(40, 60))
     down, right = np.diff(back, axis=0)[:, :-1] - (1, 0), np.diff(back, axis=1)[:-1] - (0, 1)
     stretch = np.sqrt((down**2 + right**2).sum(axis=-1))
     assert 0.3 < stretch.max() <= 0.41
@@ -128,18 +136,18 @@ def test_boxes_move_with_what_is_in_them(image, around):
     box, mask = np.array([[10.0, 5, 20, 25]]), np.zeros([1, 40, 60], bool)
     mask[0, 10:20, 5:25] = True
     shift = transforms.translation(image, 2.5, around).move
-    np.testing.assert_allclose(transforms.boxes_after(shift, box, mask), box + np.array([0, 2.5, 0, 2.5]))
-    np.testing.assert_allclose(transforms.boxes_after(shift, box), box + np.array([0, 2.5, 0, 2.5]))
+    np.testing.assert_allclose(moves.boxes_after(shift, box, mask), box + np.array([0, 2.5, 0, 2.5]))
+    np.testing.assert_allclose(moves.boxes_after(shift, box), box + np.array([0, 2.5, 0, 2.5]))
     double = transforms.scale(image, 2, around).move
-    np.testing.assert_allclose(transforms.boxes_after(double, box), 2 * box - np.array([20, 30, 20, 30]))
+    np.testing.assert_allclose(moves.boxes_after(double, box), 2 * box - np.array([20, 30, 20, 30]))
     # Turned by 45 degrees a rectangle is (10 + 20) / sqrt(2) wide and high; the ellipse in it, sqrt((10² + 20²) / 2).
     turn = transforms.rotation(image, 45, around).move
-    sides = [np.diff(transforms.boxes_after(turn, box, one)[0].reshape(2, 2), axis=0)[0] for one in (mask, None)]
+    sides = [np.diff(moves.boxes_after(turn, box, one)[0].reshape(2, 2), axis=0)[0] for one in (mask, None)]
     np.testing.assert_allclose(sides, [[30 / 2**0.5] * 2, [250**0.5] * 2], rtol=0.01)
 
 
 def test_a_margin_is_taken_off_on_all_sides():
     mask = np.ones([9, 11], bool)
-    assert transforms.shrunk(mask, 2).sum() == 5 * 7 and transforms.shrunk(mask, 0) is mask
+    assert moves.shrunk(mask, 2).sum() == 5 * 7 and moves.shrunk(mask, 0) is mask
     mask[4, 0] = False
-    assert not transforms.shrunk(mask, 2)[4, 2]
+    assert not moves.shrunk(mask, 2)[4, 2]

@@ -29,6 +29,7 @@ DONE = (
     "tfrecog.find_rate",
     "tfrecog.schedule_figure",
     "tfrecog.study",
+    "tfrecog.equivariance",
 )
 # Those that still have a shell of their own.
 UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name not in DONE}
@@ -52,7 +53,8 @@ CASES = {
     "tfrecog.svm": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}"),
     "tfrecog.train": ("--optim.learning_rate=-1", "--workdir={out} --data.records={missing}"),
     "tfrecog.find_rate": ("--steps=3", "--data.records={missing} --out={out}/found"),
-    "tfrecog.study": ("--seeds=-1", "--change=a --data.records={missing} --workdir={out}"),
+    "tfrecog.equivariance": ("--min_score=2", "--workdir={out} --images={missing} --out={out}"),
+    "tfrecog.study": ("--seeds=-1", "--change=a --task=classification --data.records={missing} --workdir={out}"),
     "tfrecog.schedule_figure": ("--warmups=none,slow", "--out={file}/figure.png"),
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
     "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),

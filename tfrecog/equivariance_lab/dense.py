@@ -1,12 +1,14 @@
 """Maps under M_g: features, logits and label maps."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecog.equivariance_lab import transforms
-from tfrecog.equivariance_lab.subject import Measures
-from tfrecog.equivariance_lab.transforms import Change, Move
+from tfrecog.equivariance_lab import moves
+from tfrecog.equivariance_lab.model_under_test import Measures
+from tfrecog.equivariance_lab.moves import Change, Move
 
 # Pixel of the centre of the first cell, in continuous pixels, where it is not that of a network that halves its maps
 # by poolings of 2x2: those whose convolutions and poolings are not padded, or not by half of their size.
@@ -24,11 +26,11 @@ class Map:
     @property
     def cells(self) -> np.ndarray:
         """Points [h, w, 2] of the centres."""
-        return transforms.centres(*self.values.shape[:2], self.stride, self.first)
+        return moves.centres(*self.values.shape[:2], self.stride, self.first)
 
     def moved(self, move: Move) -> np.ndarray:
         """M_g of the values, read bilinearly; exact where cells come to lie on cells."""
-        return transforms.read(self.values, move.back(self.cells), "linear", self.stride, self.first)
+        return moves.read(self.values, move.back(self.cells), "linear", self.stride, self.first)
 
     def reached(self, move: Move) -> np.ndarray:
         """Cells [h, w] bool whose M_g is read from the map, or half a cell beyond: not all maps cover the image."""
@@ -62,31 +64,33 @@ def levels(backbone, features: dict, zeros: int = 0, strides: dict | None = None
     return found
 
 
-def compare(name: str, before: Map, after: Map, change: Change) -> Measures:
-    """`name`_equivariance_error, ‖f(g(x)) - M_g f(x)‖ / ‖M_g f(x)‖ where all is visible, and `name`_invariance_error.
+def compare(before: Mapping[str, Map], after: Mapping[str, Map], change: Change) -> Measures:
+    """`NAME_equivariance_error` and `NAME_invariance_error` of each map.
 
-    The latter is ‖f(g(x)) - f(x)‖ / ‖f(x)‖ over all cells. Of unrelated vectors of one length it is the root of 2, if
-    their mean is 0.
+    The former is ‖f(g(x)) - M_g f(x)‖ / ‖M_g f(x)‖ where all is visible, the latter ‖f(g(x)) - f(x)‖ / ‖f(x)‖ over all
+    cells. Of unrelated vectors of one length it is the root of 2, if their mean is 0.
     """
-    expected, counted = before.moved(change.move), before.counted(change.visible) & before.reached(change.move)
-    return {
-        f"{name}_equivariance_error": relative(after.values[counted], expected[counted]),
-        f"{name}_invariance_error": relative(after.values, before.values),
-    }
+    found: Measures = {}
+    for name, one in before.items():
+        values, counted = after[name].values, one.counted(change.visible) & one.reached(change.move)
+        found[f"{name}_equivariance_error"] = relative(values[counted], one.moved(change.move)[counted])
+        found[f"{name}_invariance_error"] = relative(values, one.values)
+    return found
 
 
-def map_floor(name: str, before: Map, change: Change) -> Measures:
-    """What is left of `name`_equivariance_error if there and back again only M_g moves the map."""
-    there = Map(before.moved(change.move), before.stride, before.first)
-    back = there.moved(change.move.inverse)
-    grid = transforms.centres(*change.visible.shape)
-    visible = transforms.within(change.move.forth(grid), change.visible.shape)
-    counted = before.counted(visible)
-    return {f"{name}_equivariance_error": relative(back[counted], before.values[counted])}
+def map_floor(before: Mapping[str, Map], change: Change) -> Measures:
+    """What is left of `NAME_equivariance_error` of each map if there and back again only M_g moves the map."""
+    grid = moves.centres(*change.visible.shape)
+    visible, found = moves.within(change.move.forth(grid), change.visible.shape), {}
+    for name, one in before.items():
+        back = dataclasses.replace(one, values=one.moved(change.move)).moved(change.move.inverse)
+        counted = one.counted(visible)
+        found[f"{name}_equivariance_error"] = relative(back[counted], one.values[counted])
+    return found
 
 
 def relative(values: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
-    """Norm of the difference of two arrays as a share of the norm of the second, as a measure; nothing of nothing."""
+    """Norm of the difference of two arrays as a fraction of the norm of the second, as a measure; 0 / 0 is left out."""
     size = float(np.linalg.norm(np.asarray(expected, np.float64)))
     if not size:
         return 0.0, 0.0

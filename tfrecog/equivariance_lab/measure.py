@@ -2,16 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from tfrecog.equivariance_lab import transforms
-from tfrecog.equivariance_lab.subject import Measures, Sample, Subject
-from tfrecog.equivariance_lab.transforms import Around, Change, Variation
+from tfrecog.equivariance_lab import dense, moves
+from tfrecog.equivariance_lab.model_under_test import Accuracy, Measures, ModelUnderTest, Outputs, Sample
+from tfrecog.equivariance_lab.moves import Change
+from tfrecog.equivariance_lab.transforms import Around, Variation
 
-_LEAST = 0.2  # share of x that must be left in g(x) for an image to count
+_LEAST = 0.2  # fraction of x that must be left in g(x) for an image to count
 
 
 class Row(NamedTuple):
@@ -45,81 +46,83 @@ class _Sums:
 
 
 def measure(
-    subject: Subject,
+    model: ModelUnderTest,
     samples: Sequence[Sample],
-    chosen: Sequence[Variation],
+    strengths: Mapping[Variation, Sequence[float]],
     *,
     margin: int = 0,
     floors: bool = True,
-    objects: Callable[[object], np.ndarray] | None = None,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[], object] = lambda: None,
 ) -> tuple[list[Row], dict[str, list[np.ndarray]]]:
     """Rows of all variations and strengths over all samples; and of the first sample a picture of each, by variation.
 
     Args:
+        strengths: of each variation that is applied; its `still` one comes in addition.
         margin: pixels along the edges of x and of g(x) that do not count.
         floors: whether the floors of g are measured, at the cost of one more output for each g that moves points.
-        objects: boxes [n, 4] of the outputs for x, where a sample has none of its own.
         advance: called after each image.
     """
     values, floor, map_floor = _Sums(), _Sums(), _Sums()
-    accuracies: dict[tuple[str, float], object] = {}
+    accuracies: dict[tuple[str, float], Accuracy] = {}
     pictures: dict[str, list[np.ndarray]] = {}
     for number, sample in enumerate(samples):
-        nothing = unchanged(sample.image)
-        before = subject.see(sample, nothing)
-        boxes = objects(before) if objects and not len(sample.boxes) else sample.boxes
-        around = Around(boxes, _other(samples, number), seed=number)
-        for variation in chosen:
-            for strength in sorted({variation.still, *variation.strengths}):
-                key = variation.name, strength
-                still = strength == variation.still
-                change = nothing if still else variation.change(sample.image, strength, around)
-                if _left(change) < _LEAST:
-                    continue
-                after = before if still else subject.see(sample, change)
-                inner = _inner(change, margin)
-                values.add(key, subject.compare(before, after, inner))
-                if sample.truth is not None:
-                    accuracy = accuracies.setdefault(key, subject.accuracy())
-                    accuracy.add(after, sample, inner)
-                if change.moves and floors:
-                    undone = transforms.undone(change)
-                    floor.add(key, subject.compare(before, subject.see(sample, undone), _inner(undone, margin)))
-                    map_floor.add(key, subject.map_floor(before, change))
-                if number == 0:
-                    pictures.setdefault(variation.name, []).append(subject.picture(after, change))
+        unchanged = moves.in_place(sample.image)
+        before = model.outputs(sample, unchanged)
+        # What the model sees is moved as objects where nothing is known of them.
+        around = Around(sample.boxes if len(sample.boxes) else before.boxes, _other(samples, number), seed=number)
+        for variation, strength, change in _changes(sample.image, unchanged, strengths, around):
+            key = variation.name, strength
+            after = before if change is unchanged else model.outputs(sample, change)
+            counted = _without_margin(change, margin)
+            values.add(key, compare(model, before, after, counted))
+            if sample.truth is not None:
+                accuracies.setdefault(key, model.accuracy()).add(after, sample, counted)
+            if change.moves and floors:
+                undone = moves.undone(change)
+                back = model.outputs(sample, undone)
+                floor.add(key, compare(model, before, back, _without_margin(undone, margin)))
+                map_floor.add(key, dense.map_floor(before.maps, change))
+            if number == 0:
+                pictures.setdefault(variation.name, []).append(model.picture(after, change))
         advance()
     rows = [
         Row(*key, values.mean(key), floor.mean(key), map_floor.mean(key))
         for key in values.sums  # in the order of the variations and their strengths
     ]
-    for (name, strength), accuracy in accuracies.items():
-        rows += [Row(name, strength, number, value) for number, value in accuracy.numbers().items()]
+    for key, accuracy in accuracies.items():
+        rows += [Row(*key, name, value) for name, value in accuracy.numbers().items()]
     return rows, pictures
 
 
+def compare(model: ModelUnderTest, before: Outputs, after: Outputs, change: Change) -> Measures:
+    """Differences of the outputs for g(x) from those for x: of the model's task, and of the maps."""
+    return model.compare(before, after, change) | dense.compare(before.maps, after.maps, change)
+
+
+def _changes(image, unchanged, strengths, around):
+    """Yields each variation and strength, rising, with its change, if that leaves enough of x."""
+    for variation, chosen in strengths.items():
+        for strength in sorted({variation.still, *chosen}):
+            change = unchanged if strength == variation.still else variation.change(image, strength, around)
+            if _left(change) >= _LEAST:
+                yield variation, strength, change
+
+
 def _left(change):
-    """Share of x that g(x) shows."""
+    """Fraction of x that g(x) shows."""
     if not change.moves:
         return 1.0
     size = change.visible.shape
-    return float(np.mean(transforms.within(change.move.forth(transforms.centres(*size)), size)))
+    return float(np.mean(moves.within(change.move.forth(moves.centres(*size)), size)))
 
 
-def unchanged(image: np.ndarray) -> Change:
-    """x itself."""
-    everywhere = np.ones(image.shape[:2], bool)
-    return Change(image, transforms.STILL, everywhere, everywhere)
-
-
-def _inner(change, margin):
+def _without_margin(change, margin):
     """The change, where what lies within a margin of an edge, in x or in g(x), is not visible."""
     if not margin:
         return change
-    grid = transforms.centres(*change.visible.shape)
-    far = transforms.within(change.move.back(grid), change.visible.shape, margin)
-    return dataclasses.replace(change, visible=transforms.shrunk(change.visible, margin) & far)
+    grid = moves.centres(*change.visible.shape)
+    far = moves.within(change.move.back(grid), change.visible.shape, margin)
+    return dataclasses.replace(change, visible=moves.shrunk(change.visible, margin) & far)
 
 
 def _other(samples, number):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfrecog.equivariance_lab import dense
 from tfrecog.equivariance_lab.measure import Row
-from tfrecog.equivariance_lab.transforms import Change, Move, shrunk
+from tfrecog.equivariance_lab.moves import Change, Move, shrunk
 
 SIDE, CHANNELS, SHIFTS = 96, 8, (1, 2, 3, 4, 8)
 _STACK = 3  # convolutions, each with a pooling behind it: stride 8, and a field of 36 pixels
@@ -69,10 +69,9 @@ def table(shifts: tuple[int, ...] = SHIFTS, seed: int = 0) -> list[Row]:
     for name, (function, stride, first) in found.items():
         for shift in shifts:
             before, after = _maps(function, scene, shift, stride, first)
-            change = _left(shift)
-            whole = dense.compare("all", before, after, change)["all_equivariance_error"][0]
-            inside = dense.compare("inside", before, after, _left(shift, _MARGIN))["inside_equivariance_error"][0]
-            rows += [Row(name, shift, "all", whole), Row(name, shift, "inside", inside)]
+            for measure, change in (("all", _left(shift)), ("inside", _left(shift, _MARGIN))):
+                error, _ = dense.compare({"": before}, {"": after}, change)["_equivariance_error"]
+                rows.append(Row(name, shift, measure, error))
     function, stride, first = found["3 convolutions and max poolings"]
     cells = SIDE // stride
     full = random.normal(size=[cells * cells * CHANNELS, 10])

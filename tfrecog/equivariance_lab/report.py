@@ -20,11 +20,13 @@ from tfrecog.inference import image_files
 
 TABLE, RESULTS, EVENTS = "results.csv", "results.json", "tensorboard"
 ACCURACIES = ("top1", "mean_iou", "pixel_accuracy", "AP50", "recall")
-_SHARES = ("same_class", "score_change", "same_label", "found", "extra", "box_iou", "mask_iou")
+_FRACTIONS = ("same_class", "score_change", "same_label", "found", "extra", "box_iou", "mask_iou")
 _PANELS = {
     "‖f(g(x)) − M_g f(x)‖ / ‖M_g f(x)‖": lambda name: name.endswith("_equivariance_error"),
-    "‖f(g(x)) − f(x)‖ / ‖f(x)‖": lambda name: name.endswith(("_invariance_error", "_change")) and name not in _SHARES,
-    "share": lambda name: name in _SHARES,
+    "‖f(g(x)) − f(x)‖ / ‖f(x)‖": lambda name: (
+        name.endswith(("_invariance_error", "_change")) and name not in _FRACTIONS
+    ),
+    "fraction": lambda name: name in _FRACTIONS,
     "pixels": lambda name: name.endswith("_pixels"),
     "accuracy": lambda name: name in ACCURACIES,
 }
@@ -119,14 +121,14 @@ def curves(block: Sequence[Row], unit: str):
             style = "-" if number < len(figures.COLOURS) else "--"
             marker = "o" if len(x) < 16 else ""
             axes.plot(x, y, marker=marker, markersize=3, color=colour, linestyle=style, label=label)
-            there = ~np.isnan(floor)
-            axes.plot(x[there], floor[there], color=colour, linestyle=":", linewidth=1)
+            known = ~np.isnan(floor)
+            axes.plot(x[known], floor[known], color=colour, linestyle=":", linewidth=1)
         axes.set(xlabel=unit, title=title)
         strengths = sorted({row.strength for row in rows})
         if len(strengths) < 16 and strengths[0] == 0 and strengths[-1] >= 32 * strengths[1]:
             axes.set_xscale("symlog", base=2, linthresh=strengths[1])
             axes.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
-        if title in ("share", "accuracy"):
+        if title in ("fraction", "accuracy"):
             axes.set_ylim(-0.02, 1.02)
         elif min(row.value for row in rows) >= 0:
             axes.set_ylim(bottom=0)

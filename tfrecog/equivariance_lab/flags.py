@@ -1,0 +1,127 @@
+"""The flags of the laboratory."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from tfrecog.cli.facts import Fraction, Length, NonNegative, Positive, Range
+from tfrecog.config import Experiment
+from tfrecog.runs.flags import CHECKPOINT
+
+Name = Literal[
+    "translation", "rotation", "scale", "deformation", "brightness", "contrast", "saturation", "noise", "occlusion",
+    "context",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How far each variation goes; of scale, contrast and saturation 1 is no change, of the others 0."""
+
+    translation: Annotated[tuple[float, ...], "To the right.", NonNegative("pixels")] = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
+    rotation: Annotated[tuple[float, ...], "Anticlockwise, about the middle.", Range(0, 180, "degrees")] = (
+        2, 5, 10, 20, 45
+    )  # fmt: skip
+    scale: Annotated[tuple[float, ...], "Factors, about the middle.", Range(0.05, 20)] = (0.5, 0.7, 0.9, 1.1, 1.4, 2)
+    deformation: Annotated[tuple[float, ...], "Largest local stretch, by smooth waves.", Range(0, 0.9)] = (
+        0.1, 0.2, 0.4, 0.8
+    )  # fmt: skip
+    brightness: Annotated[tuple[float, ...], "Fractions of the range of values that are added.", Range(-1, 1)] = (
+        0.05, 0.1, 0.2, 0.4
+    )  # fmt: skip
+    contrast: Annotated[tuple[float, ...], "Factors of the difference from the mean.", NonNegative()] = (
+        0.2, 0.4, 0.7, 1.5
+    )  # fmt: skip
+    saturation: Annotated[tuple[float, ...], "Factors of the difference from gray.", NonNegative()] = (0, 0.5, 1.5, 2)
+    noise: Annotated[tuple[float, ...], "Standard deviations.", Range(0, 255, "gray levels of 255")] = (4, 8, 16, 32)
+    occlusion: Annotated[
+        tuple[float, ...],
+        "Fractions that are covered: of each object's box, or of the image where there are no boxes.",
+        Fraction(),
+    ] = (0.1, 0.2, 0.4, 0.6)
+    context: Annotated[
+        tuple[float, ...],
+        "Fractions of another image in what is around the objects' boxes, or around the middle where there are none.",
+        Fraction(),
+    ] = (0.25, 0.5, 0.75, 1)
+
+
+@dataclass(frozen=True)
+class Flags(Experiment):
+    """The flags of a run and of the laboratory."""
+
+    checkpoint: Annotated[str, CHECKPOINT + " Or `random`: as it would start to learn."] = "latest"
+    images: Annotated[
+        str,
+        "Photos, as of tfrecog.predict. Empty: the images of --data.eval_split in --data.records, with accuracy.",
+    ] = ""
+    max_images: Annotated[int, "The first so many of them are looked at.", Positive("images")] = 16
+    out: Annotated[str, "Folder for results.csv, results.json, curves, pictures and TensorBoard's events."] = ""
+    variations: Annotated[tuple[Name, ...], "Which are applied."] = (
+        "translation", "rotation", "scale", "deformation", "brightness", "contrast", "saturation", "noise", "occlusion",
+        "context",
+    )  # fmt: skip
+    strength: Strengths = field(default_factory=Strengths)
+    layers: Annotated[
+        bool, "Measure the maps of the backbone (of a detector: of its neck) too, and what a classifier pools of them."
+    ] = False
+    margin: Annotated[
+        int,
+        "Along the edges, what does not count in maps, such as half of the field of view: padding is there.",
+        NonNegative("pixels"),
+    ] = 0
+    floors: Annotated[bool, "Measure what g's interpolation does alone; off, it takes half of the time."] = True
+    min_score: Annotated[
+        float, "Of a detector: detections with a lower score count in AP50 alone.", Fraction()
+    ] = 0.5  # fmt: skip
+    proposals: Annotated[
+        Literal["made", "moved"],
+        "Of a detector without an RPN: made of each changed image, as those of the run's records were (which takes the "
+        "time of selective search); or those of the records, moved as what is in the image, so that the network alone "
+        "is measured.",
+    ] = "made"
+    rois: Annotated[
+        Literal["none", "ramp", "run"],
+        "Move rois in place of images: of RoIAlign and RoIPool on a ramp, whose error is in pixels and which needs no "
+        "run; or also those of a detector's own detections.",
+    ] = "none"
+    parts: Annotated[
+        bool, "Shift the input of single parts, such as a convolution or a pooling; needs no run, nor images."
+    ] = False
+    shift: Annotated[
+        tuple[int, ...],
+        "Of a segmenter, in place of all that: how far from the ends of the first image its logits follow shifts by so "
+        "many pixels, such as 32,16,1.",
+        Positive("pixels"),
+        Length(),
+    ] = ()
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Settings that are possible, but not beside the others → why."""
+        yield from super().conflicts()
+        for one in dataclasses.fields(Strengths):
+            if one.name not in self.variations and getattr(self.strength, one.name) != one.default:
+                yield f"strength.{one.name}", f"nothing reads it, for --variations leaves {one.name} out"
+        if (self.rois != "none") + bool(self.shift) + self.parts > 1:
+            yield "rois", "--rois, --shift and --parts are one experiment each; leave all but one of them out"
+        if self.shift and self.task != "segmentation":
+            yield (
+                "shift",
+                (
+                    f"--task={self.task} has no output for every pixel; name the flags of a segmenter's run, or leave "
+                    "--shift out: --variations=translation is for every task"
+                ),
+            )
+        if self.rois == "run" and self.task != "detection":
+            yield "rois", f"--task={self.task} has no rois; name the flags of a detector's run"
+        if self.rois == "ramp" and (self.images or self.layers):
+            yield "rois", "reads neither --images nor --layers; leave them out, or set --rois=run"
+        if self.task == "detection" and self.detector.pool == "warp" and self.layers:
+            yield "layers", "--detector.pool=warp cuts rois out of the image, and has no map to look at"
+        if self.proposals == "moved":
+            needless = self.task != "detection" or self.detector.proposals != "record"
+            if needless or self.rois == "ramp" or self.parts:
+                yield "proposals", "nothing reads proposals here; it is for --detector.proposals=record"
+            elif self.images:
+                yield "proposals", "photos have no proposals to move; leave --images out, for the records"

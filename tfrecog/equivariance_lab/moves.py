@@ -1,0 +1,169 @@
+"""Where g moves the points of an image, and images, masks and boxes that are moved so.
+
+Points are (y, x) in continuous pixels: the centre of the first pixel is (0.5, 0.5).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where points [..., 2] of x lie in g(x) (`forth`), and those of g(x) in x (`back`)."""
+
+    forth: Callable[[np.ndarray], np.ndarray]
+    back: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def inverse(self) -> "Move":
+        """That of the inverse of g."""
+        return Move(self.back, self.forth)
+
+
+STILL = Move(lambda points: points, lambda points: points)
+
+
+@dataclass(frozen=True)
+class Change:
+    """g(x), and what is known of it.
+
+    Attributes:
+        image: g(x) [H, W, 3] float32 in 0..255.
+        move: where its points come from.
+        visible: [H, W] bool, the pixels of g(x) that show what x shows.
+        inside: [H, W] bool, where things of x may be; unlike `visible`, behind an occluder too.
+        moves: whether M_g is anything but the identity.
+    """
+
+    image: np.ndarray
+    move: Move
+    visible: np.ndarray
+    inside: np.ndarray
+    moves: bool = False
+
+
+def centres(height: int, width: int, stride: float = 1.0, first: float | None = None) -> np.ndarray:
+    """Points [height, width, 2] at the centres of cells, `stride` pixels apart; the first is at half of a stride."""
+    first = stride / 2 if first is None else first
+    rows, columns = (first + stride * np.arange(n) for n in (height, width))
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+
+
+def read(
+    values: np.ndarray, points: np.ndarray, kernel: str = "cubic", stride: float = 1.0, first: float | None = None
+) -> np.ndarray:
+    """Values [..., C] at points [..., 2] of a map [H, W, C] whose cells lie as `centres` says.
+
+    At the centre of a cell it is the cell's value, to the last bit. Beyond the border the map is mirrored.
+
+    Args:
+        kernel: "cubic" (Keys 1981, a = -1/2), "linear" or "nearest".
+    """
+    first = stride / 2 if first is None else first
+    # Rounded, so that a shift by whole cells comes out whole.
+    at = np.round((points - first) / stride, 9)
+    if kernel == "nearest":
+        return _cells(values, np.floor(at + 0.5).astype(int))
+    start = np.floor(at).astype(int)
+    taps = (-1, 0, 1, 2) if kernel == "cubic" else (0, 1)
+    weights = [_weight(np.abs(at - start - tap), kernel) for tap in taps]
+    whole = not np.any(at - start)
+    total = np.zeros([*points.shape[:-1], values.shape[-1]], np.float32)
+    for i, dy in enumerate(taps):
+        for j, dx in enumerate(taps):
+            if whole and (dy or dx):
+                continue
+            weight = (weights[i][..., 0] * weights[j][..., 1]).astype(np.float32)
+            total += weight[..., None] * _cells(values, start + np.array([dy, dx]))
+    return total
+
+
+def _weight(distance, kernel):
+    if kernel == "linear":
+        return np.maximum(1 - distance, 0)
+    near = 1 - 2.5 * distance**2 + 1.5 * distance**3
+    far = 2 - 4 * distance + 2.5 * distance**2 - 0.5 * distance**3
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+
+
+def _cells(values, index):
+    rows, columns = (_mirrored(index[..., axis], values.shape[axis]) for axis in (0, 1))
+    return values[rows, columns]
+
+
+def _mirrored(index, count):
+    index = index % (2 * count)
+    return np.where(index < count, index, 2 * count - 1 - index)
+
+
+def within(points: np.ndarray, size: tuple[int, int], margin: float = 0.0) -> np.ndarray:
+    """Whether points [..., 2] lie in an image of a size, at least `margin` pixels from its edges; [...] bool."""
+    slack = 1e-6
+    return np.all((points >= margin - slack) & (points <= np.array(size) - margin + slack), axis=-1)
+
+
+def moved(image: np.ndarray, move: Move, samples: int = 1) -> Change:
+    """g(x) of a move of the points of x [H, W, 3]; each pixel is the mean of samples² readings."""
+    size = image.shape[:2]
+    offsets = (np.arange(samples) + 0.5) / samples - 0.5
+    grid = centres(*size)
+    readings = [read(image, move.back(grid + np.array([dy, dx]))) for dy in offsets for dx in offsets]
+    values = np.clip(np.mean(readings, axis=0) if samples > 1 else readings[0], 0, 255)
+    inside = within(move.back(grid), size)
+    return Change(values.astype(np.float32), move, inside, inside, moves=True)
+
+
+def in_place(image: np.ndarray, visible: np.ndarray | None = None, inside: np.ndarray | None = None) -> Change:
+    """A change after which all is where it was, as far as it is visible and inside [H, W] bool; None: everywhere."""
+    everywhere = np.ones(image.shape[:2], bool)
+    visible, inside = (everywhere if part is None else part for part in (visible, inside))
+    return Change(np.clip(image, 0, 255).astype(np.float32), STILL, visible, inside)
+
+
+def undone(change: Change) -> Change:
+    """The inverse of g after g: x, but for what left the image and what was interpolated; M is the identity."""
+    back = moved(change.image, change.move.inverse)
+    return in_place(back.image, back.visible, back.inside)
+
+
+def boxes_after(move: Move, boxes: np.ndarray, masks: np.ndarray | None = None) -> np.ndarray:
+    """M_g of boxes [n, 4]: around what g makes of the masks [n, H, W] in them, else of the ellipses that they hold.
+
+    Of an object without a mask a turned box says little; an ellipse is the middle of what it may be. Each side moves as
+    far as that side of the mask or the ellipse, so that the identity and translations are exact.
+    """
+    angle = np.linspace(0, 2 * np.pi, 65)[:-1]
+    circle = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    result = np.array(boxes, float).reshape(-1, 4)
+    for i, box in enumerate(result.copy()):
+        points = (box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2]) / 2
+        if masks is not None and masks[i].any():
+            points = _outline(masks[i])
+        after = move.forth(points)
+        result[i, :2] += after.min(axis=0) - points.min(axis=0)
+        result[i, 2:] += after.max(axis=0) - points.max(axis=0)
+    return result
+
+
+def _outline(mask):
+    """Corners [p, 2] of the pixels at the two ends of each row and each column of a mask [H, W]."""
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    ends = []
+    for across, lines, picture in ((0, rows, mask), (1, columns, mask.T)):
+        first, last = picture[lines].argmax(axis=1), picture.shape[1] - picture[lines][:, ::-1].argmax(axis=1)
+        for line in (lines, lines + 1):
+            for end in (first, last):
+                ends.append(np.stack([line, end] if across == 0 else [end, line], axis=-1))
+    return np.concatenate(ends).astype(float)
+
+
+def shrunk(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """Of a mask [H, W] bool the pixels whose neighbours so far away, in both directions, are in it and in the image."""
+    if not pixels:
+        return mask
+    side = 2 * pixels + 1
+    sums = np.pad(np.cumsum(np.cumsum(np.pad(mask, pixels).astype(int), axis=0), axis=1), [(1, 0), (1, 0)])
+    counts = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return counts == side * side
