@@ -12,7 +12,6 @@ import pytest
 from tests.folders import REPOSITORY
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
-from tfrecog.weights.importer import Import
 
 PAGES = sorted(
     page.relative_to(REPOSITORY)
@@ -42,8 +41,6 @@ def commands():
 @functools.cache
 def flags_of(module):
     """Names of the flags that a command of ours takes."""
-    if module.startswith("tfrecog.weights."):
-        return {"help", *(leaf.path for leaf in flags.leaves(Import()))}
     if module.startswith("export."):
         program = importlib.import_module(module)
         names = ("Export", "Run", "Serving", "Verification", "Client", "Flags")
@@ -51,11 +48,10 @@ def flags_of(module):
         return {"flagfile", "help", *(leaf.path for leaf in flags.leaves(own()))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
-        names = ("Flags", "Prediction", "Search", "Study", "Drawing", "Shift", "Laboratory")
+        names = ("Flags", "Prediction", "Search", "Drawing", "Shift")
         names += ("Compression", "Machines", "Proposing")
         own = [getattr(program, name) for name in names if hasattr(program, name)]
-        known = {"flagfile", "help", *(leaf.path for leaf in flags.leaves((own or [Experiment])[0]()))}
-        return known | ({"change"} if hasattr(program, "Study") else set())
+        return {"flagfile", "help", *(leaf.path for leaf in flags.leaves((own or [Experiment])[0]()))}
     command = [sys.executable, "-m", module, "--help"]
     text = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120).stdout
     names = re.findall(r"^ +--(?:\[no\])?([\w.]+)[:=]", text, re.MULTILINE)

@@ -30,6 +30,7 @@ DONE = (
     "tfrecog.schedule_figure",
     "tfrecog.study",
     "tfrecog.equivariance",
+    "tfrecog.import_weights",
 )
 # Those that still have a shell of their own.
 UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name not in DONE}
@@ -54,6 +55,7 @@ CASES = {
     "tfrecog.train": ("--optim.learning_rate=-1", "--workdir={out} --data.records={missing}"),
     "tfrecog.find_rate": ("--steps=3", "--data.records={missing} --out={out}/found"),
     "tfrecog.equivariance": ("--min_score=2", "--workdir={out} --images={missing} --out={out}"),
+    "tfrecog.import_weights": ("--list=maybe", "--model=resnet18 --weights={missing} --out={out}"),
     "tfrecog.study": ("--seeds=-1", "--change=a --task=classification --data.records={missing} --workdir={out}"),
     "tfrecog.schedule_figure": ("--warmups=none,slow", "--out={file}/figure.png"),
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),

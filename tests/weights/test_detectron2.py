@@ -36,7 +36,6 @@ from tfrecog.weights.formats import read
 NAMES = {"mask": "mask_rcnn_R_50_FPN_3x", "keypoint": "keypoint_rcnn_R_50_FPN_3x"}
 # As in make_detectron2.py.
 SHORT, LONG, SCORES, PASTED = 256, 416, {"mask": 0.5, "keypoint": 0.98}, 6
-COMMAND = "python -m tfrecog.weights.detectron2"
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def mask_rcnn(rule, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mask")
     file, out = folder / "weights.pkl", folder / "run"
     rule.write(file, rule.state(shapes_of(rule, NAMES["mask"])) | rule.leftovers())
-    importer.make_run(importer.Import(NAMES["mask"], str(file), "", str(out)), MODELS, detectron2.arrays, COMMAND)
+    importer.make_run(NAMES["mask"], MODELS[NAMES["mask"]], out, file)
     experiment = experiment_of("mask", workdir=str(out))
     task, model, strategy, *_ = trained.restore(experiment, "latest")
     shutil.rmtree(folder)  # They are large.

@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
     shapes = json.loads(str(sides.reference_of(NAME)["shapes"]))
     safetensors.numpy.save_file(sides.seeded_weights().state(shapes), folder / "weights.safetensors")
     run(
-        "tfrecog.weights.torchvision", f"--model={NAME}", f"--weights={folder / 'weights.safetensors'}",
+        "tfrecog.import_weights", f"--model={NAME}", f"--weights={folder / 'weights.safetensors'}",
         f"--out={folder / 'imported'}",
     )  # fmt: skip
     printed = run(

@@ -1,4 +1,4 @@
-"""From a file of weights to a run: what `python -m tfrecog.weights.torchvision` makes of it."""
+"""From a file of weights to a run: what `python -m tfrecog.import_weights` makes of it."""
 
 import dataclasses
 import functools
@@ -13,16 +13,17 @@ import pytest
 import safetensors.numpy
 
 from tests.folders import REPOSITORY
+from tfrecog import import_weights
 from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data import info
 from tfrecog.data.classes import coco
 from tfrecog.runs import checkpoints, trained, warm_start
 from tfrecog.runs import folder as runs
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import detectron2_models, importer, torchvision_models
+from tfrecog.weights import detectron2_models, importer, models, torchvision_models
 from tfrecog.weights.formats import download
-from tfrecog.weights.importer import Import
 from tfrecog.weights.published import Published
 
 SMALL = DetectorConfig(
@@ -35,9 +36,6 @@ SMALL = DetectorConfig(
 )
 TRAINED = info.DatasetInfo(
     tuple(info.Category(name, i) for i, name in enumerate(("cat", "dog", "emu"), 1)), {}, masks=True
-)
-SMALL_MODEL = Published(
-    "https://127.0.0.1/small-00000000.pth", "00000000", Experiment(detector=SMALL), TRAINED, {"box AP": 12.5}, "nobody"
 )
 BIAS = "roi_heads.box_predictor.cls_score.bias"
 
@@ -59,6 +57,17 @@ def arrays_of(model, state):
     return {path: state[name] for path, name in names.items()}
 
 
+SMALL_MODEL = Published(
+    "https://127.0.0.1/small-00000000.pth",
+    "00000000",
+    Experiment(detector=SMALL),
+    TRAINED,
+    {"box AP": 12.5},
+    "nobody",
+    arrays_of,
+)
+
+
 def weights_of(classes):
     """A state dict of random numbers for a model of so many classes."""
     categories = tuple(info.Category(str(i), i) for i in range(1, classes + 1))
@@ -77,14 +86,15 @@ def files(tmp_path_factory):
     return folder
 
 
-def make(options, models=None):
-    return importer.make_run(options, models or {"small": SMALL_MODEL}, arrays_of, "import")
+def make(out, published=SMALL_MODEL, **options):
+    """The folder of the run, and what a person is told."""
+    return importer.make_run("small", published, out, **options)
 
 
 @pytest.fixture(scope="module")
 def run(files, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "below" / "run"
-    return make(Import(model="small", weights=str(files / "3.safetensors"), out=str(out)))
+    return make(out, weights=files / "3.safetensors")[0]
 
 
 def test_a_run_has_the_weights_the_classes_and_the_flags(run, files):
@@ -103,29 +113,29 @@ def test_a_run_has_the_weights_the_classes_and_the_flags(run, files):
     assert not list(run.parent.glob(".*")), "no draft is left"
 
 
-def test_weights_of_ones_own_are_not_given_the_publishers_figures(run, files, tmp_path, capsys):
+def test_weights_of_ones_own_are_not_given_the_publishers_figures(run, files, tmp_path):
     note = json.loads((run / runs.IMPORTED).read_text())
     assert note["url"] is None and note["published_figures"] is None
     path = files / "3.safetensors"
     genuine = dataclasses.replace(SMALL_MODEL, digest=hashlib.sha256(path.read_bytes()).hexdigest()[:8])
-    out = make(Import(model="small", weights=str(path), out=str(tmp_path / "run")), {"small": genuine})
+    out, told = make(tmp_path / "run", genuine, weights=path)
     note = json.loads((out / runs.IMPORTED).read_text())
     assert note["url"] == genuine.url and note["published_figures"] == {"box AP": 12.5}
-    assert "Published, not measured here: box AP 12.5 (nobody)" in capsys.readouterr().out
+    assert "Published, not measured here: box AP 12.5 (nobody)" in told
 
 
 def test_other_classes_need_their_names(files, tmp_path):
-    weights, out = str(files / "2.safetensors"), str(tmp_path / "run")
+    weights, out = files / "2.safetensors", tmp_path / "run"
     with pytest.raises(ValueError, match=r"2\.safetensors was trained on 2 classes, and the published small on 3"):
-        make(Import(model="small", weights=weights, out=out))
+        make(out, weights=weights)
     names = tmp_path / "classes.txt"
     for text, words in [("a\nb\nc\n", "has 3 names, and .* on 2 classes"), ("a\na\n", "'a' twice")]:
         names.write_text(text)
         with pytest.raises(ValueError, match=words):
-            make(Import(model="small", weights=weights, out=out, classes=str(names)))
+            make(out, weights=weights, classes=names)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.txt"], "an import that fails leaves nothing"
     names.write_text("red cell\n\nwhite cell\n")
-    made = make(Import(model="small", weights=weights, out=out, classes=str(names)))
+    made, _ = make(out, weights=weights, classes=names)
     assert info.load(made).names == ("red cell", "white cell") and info.load(made).masks
 
 
@@ -137,12 +147,12 @@ def test_names_in_another_encoding_are_refused_and_those_with_a_byte_order_mark_
 ):
     names, out = tmp_path / "classes.txt", tmp_path / "run"
     names.write_bytes(content)
-    options = Import(model="small", weights=str(files / "2.safetensors"), out=str(out), classes=str(names))
+    weights = files / "2.safetensors"
     if words is None:
-        assert info.load(make(options)).names == ("a", "b")
+        assert info.load(make(out, weights=weights, classes=names)[0]).names == ("a", "b")
         return
     with pytest.raises(ValueError, match=rf"--classes={names} is {words}"):
-        make(options)
+        make(out, weights=weights, classes=names)
 
 
 def test_another_architecture_with_another_number_of_classes_is_called_another_architecture(tmp_path):
@@ -151,7 +161,7 @@ def test_another_architecture_with_another_number_of_classes_is_called_another_a
     path = tmp_path / "other.safetensors"
     safetensors.numpy.save_file(state, path)
     with pytest.raises(ValueError, match=r"other\.safetensors is not of --model=small.*mask/deconv") as error:
-        make(Import(model="small", weights=str(path), out=str(tmp_path / "run")))
+        make(tmp_path / "run", weights=path)
     assert "--classes" not in str(error.value)
 
 
@@ -161,7 +171,7 @@ def test_a_bias_that_counts_no_classes_is_of_another_architecture(tmp_path):
     path = tmp_path / "other.safetensors"
     safetensors.numpy.save_file(weights_of(3) | {BIAS: np.zeros((), np.float32)}, path)
     with pytest.raises(ValueError, match=rf"is not of --model=small.*{BIAS}"):
-        make(Import(model="small", weights=str(path), out=str(tmp_path / "run")))
+        make(tmp_path / "run", weights=path)
 
 
 @pytest.fixture
@@ -184,33 +194,28 @@ def site(files, tmp_path, monkeypatch):
 
 
 def test_without_a_file_the_published_one_is_downloaded_once(site, files, tmp_path, capsys):
-    out = make(Import(model="small", out=str(tmp_path / "run")), {"small": site})
+    out, told = make(tmp_path / "run", site)
     assert (tmp_path / "cache" / "3.safetensors").read_bytes() == (files / "3.safetensors").read_bytes()
     note = json.loads((out / runs.IMPORTED).read_text())
     assert (note["url"], note["file"], note["published_figures"]) == (site.url, "3.safetensors", {"box AP": 12.5})
-    said = capsys.readouterr().out
-    assert f"downloading {site.url}" in said and "Published, not measured here" in said
+    assert f"downloading {site.url}" in capsys.readouterr().out and "Published, not measured here" in told
     offline = dataclasses.replace(site, url="http://127.0.0.1:9/3.safetensors")
-    make(Import(model="small", out=str(tmp_path / "again")), {"small": offline})  # From the cache.
+    make(tmp_path / "again", offline)  # From the cache.
     assert "downloading" not in capsys.readouterr().out
 
 
-def test_without_a_file_and_a_network_it_is_said_how_to_get_it_by_hand(site, tmp_path, monkeypatch):
+def test_without_a_file_and_a_network_it_is_said_how_to_get_it_by_hand(site, tmp_path):
     offline = dataclasses.replace(site, url="http://127.0.0.1:9/3.safetensors")  # Where nobody listens.
     by_hand = rf"cannot download {offline.url} .*put the file at {tmp_path}/cache/3\.safetensors.*--weights=FILE"
     with pytest.raises(download.DownloadError, match=by_hand):
-        make(Import(model="small", out=str(tmp_path / "run")), {"small": offline})
+        make(tmp_path / "run", offline)
     assert not (tmp_path / "run").exists()
-    options = Import(model="small", out=str(tmp_path / "run"))
-    monkeypatch.setattr(flags, "parse", lambda _: options)
-    with pytest.raises(SystemExit, match=rf"error: {by_hand}"):  # And the command ends with it.
-        importer.main({"small": offline}, arrays_of, "import")
 
 
 def test_a_folder_that_is_not_empty_stays(run, files):
     before = (run / runs.FLAGFILE).read_bytes()
     with pytest.raises(ValueError, match="the folder is not empty"):
-        make(Import(model="small", weights=str(files / "3.safetensors"), out=str(run)))
+        make(run, weights=files / "3.safetensors")
     assert (run / runs.FLAGFILE).read_bytes() == before
 
 
@@ -221,18 +226,28 @@ def test_weights_of_another_architecture_are_listed_and_leave_nothing(files, tmp
     path = tmp_path / "other.safetensors"
     safetensors.numpy.save_file(state, path)
     with pytest.raises(ValueError, match=r"(?s)other\.safetensors is not of --model=small.*lateral2.*stray.*\(2, 5\)"):
-        make(Import(model="small", weights=str(path), out=str(tmp_path / "run")))
+        make(tmp_path / "run", weights=path)
     assert [path.name for path in tmp_path.iterdir()] == ["other.safetensors"]
 
 
-@pytest.mark.parametrize(("name", "words"), [("", "--model: choose one"), ("resnet5", "--model=resnet5: there is no")])
-def test_without_a_model_there_is_the_list_with_the_publishers_figures(name, words):
-    with pytest.raises(ValueError) as error:
-        make(Import(model=name, out="x"), torchvision_models.MODELS)
-    text = str(error.value)
-    assert words in text and len(torchvision_models.MODELS) == 25
-    assert all(f"  {model} " in text for model in torchvision_models.MODELS)
+def test_the_list_has_all_models_with_the_publishers_figures(capsys):
+    import_weights.main(import_weights.Flags(list=True))
+    text = capsys.readouterr().out
+    assert len(models.ALL) == len(torchvision_models.MODELS) + len(detectron2_models.MODELS) == 34
+    assert all(f"  {model} " in text for model in models.ALL)
     assert "box AP 37.9, mask AP 34.6" in text and "top-1 accuracy 76.13" in text
+    assert all(source in text for source in ("torchvision, COCO val2017 (", "detectron2, COCO val2017 ("))
+
+
+def test_a_model_that_there_is_not_is_answered_with_those_nearest():
+    with pytest.raises(UserError, match=r"--model=resnet5: there is no such model; did you mean resnet50 or.*--list"):
+        models.find("resnet5")
+
+
+@pytest.mark.parametrize(("given", "missing"), [({}, "--model"), ({"model": "resnet18"}, "--out")])
+def test_a_model_and_a_folder_are_needed(given, missing):
+    with pytest.raises(UserError, match=f"{missing} is missing"):
+        import_weights.main(import_weights.Flags(**given))
 
 
 def test_a_run_that_was_imported_is_not_trained_but_started_from(run, tmp_path):
@@ -250,12 +265,7 @@ def commanded(command):
     return flags.change(Experiment(), words[3:])
 
 
-PUBLISHED = {
-    name: published
-    for models in (torchvision_models.MODELS, detectron2_models.MODELS)
-    for name, published in models.items()
-    if published.experiment.task == "detection"
-}
+PUBLISHED = {name: published for name, published in models.ALL.items() if published.experiment.task == "detection"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

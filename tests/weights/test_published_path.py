@@ -32,7 +32,7 @@ def both(request, tmp_path_factory, shared_data):
     photos = [shared_data / "coco_ccby_instances_keypoints" / "images" / photo for photo in PHOTOS]
     run(peer, sides.REFERENCE / "torchvision_on_files.py", name, folder, *photos)
     weights, made = folder / "weights.pth", folder / "run"
-    run(sys.executable, "-m", "tfrecog.weights.torchvision", f"--model={name}", f"--weights={weights}", f"--out={made}")
+    run(sys.executable, "-m", "tfrecog.import_weights", f"--model={name}", f"--weights={weights}", f"--out={made}")
     run(
         sys.executable, "-m", "tfrecog.predict", f"--flagfile={made}/experiment.flags", "--min_score=0.05",
         f"--images={','.join(map(str, photos))}", f"--out={folder / 'seen'}",

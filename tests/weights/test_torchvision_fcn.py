@@ -131,7 +131,7 @@ def imported(request, tmp_path_factory, shared_data):
     photo = shared_data / "coco_ccby_instances_keypoints" / "images" / PHOTO
     for command in (
         [peer, REFERENCE / "make_torchvision_fcn.py", "--live", name, folder / "seen.npz", folder / "w.pth", photo],
-        [sys.executable, "-m", "tfrecog.weights.torchvision", f"--model={name}", f"--weights={folder / 'w.pth'}",
+        [sys.executable, "-m", "tfrecog.import_weights", f"--model={name}", f"--weights={folder / 'w.pth'}",
          f"--out={folder / 'run'}"],
     ):  # fmt: skip
         done = subprocess.run(list(map(str, command)), cwd=REPOSITORY, capture_output=True, text=True)

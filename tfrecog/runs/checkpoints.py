@@ -162,8 +162,7 @@ def find(source: str | Path) -> Path:
         name = path.name if path.parent.name == "weights" else "NAME"
         raise CheckpointError(
             f"no checkpoint at {source}: give the --workdir of a run, or one of its checkpoints/step-*. Published "
-            f"weights become a run by an import:\n  python -m tfrecog.weights.torchvision --model={name} "
-            f"--out=weights/{name}\nWithout flags it lists the models."
+            f"weights become a run by python -m tfrecog.import_weights --model={name} --out=weights/{name}"
         )
     return found
 

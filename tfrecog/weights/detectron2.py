@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrecog.cli import signals
 from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
@@ -99,15 +98,3 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
         channels = value.shape[1] // size**2
         value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
     return kernel(value)
-
-
-def main() -> None:
-    """Makes a run of a file of detectron2's model zoo."""
-    from tfrecog.weights import detectron2_models, importer  # They need this file.
-
-    importer.main(detectron2_models.MODELS, arrays, "python -m tfrecog.weights.detectron2")
-
-
-if __name__ == "__main__":
-    with signals.told():
-        main()

@@ -19,6 +19,7 @@ from tfrecog.config import (
     RpnConfig,
 )
 from tfrecog.data.classes import coco
+from tfrecog.weights import detectron2
 from tfrecog.weights.published import Published
 
 _ADDRESS = "https://dl.fbaipublicfiles.com/detectron2/"
@@ -85,6 +86,7 @@ def _published(model: str) -> Published:
         info=coco.people() if kind == "keypoint" else coco.instances(coco.IN_A_ROW),
         figures={"box AP": box} | ({} if other is None else {f"{kind} AP": other}),
         source="detectron2, COCO val2017",
+        arrays=detectron2.arrays,
         algorithm="md5",
     )
 

@@ -1,17 +1,12 @@
-"""Makes a run of a published file of weights: experiment.flags, dataset.json and a checkpoint, as training leaves them.
-
-`main` is the command of every library whose weights are read: it needs their list and their layout.
-"""
+"""Makes a run of a published file of weights: experiment.flags, dataset.json and a checkpoint, as training does."""
 
 import dataclasses
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 
@@ -38,72 +33,40 @@ _CLASS_BIASES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Import:
-    """What is imported, and where to."""
-
-    model: Annotated[
-        str,
-        "Which network the weights are of, by its publisher's name; _v2 is the second version of one, and _legacy an "
-        "older file. Empty: the list, with the publisher's figures.",
-    ] = ""
-    weights: Annotated[
-        str,
-        "File of weights: torch's .pth, .safetensors, or detectron2's .pkl. Empty: the published file, from the cache "
-        "(~/.cache/tfrecog/weights, or the folder that the environment variable TFRECOG_CACHE names) or its address.",
-    ] = ""
-    classes: Annotated[
-        str,
-        "Text file with the class names that the weights were trained on, one a line, in the order of their outputs; "
-        "needed where they are not those of the published file.",
-    ] = ""
-    out: Annotated[str, "Folder of the run to make, as in --out=weights/maskrcnn_resnet50_fpn."] = ""
-
-
-Arrays = Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-
-
-def main(models: Mapping[str, Published], arrays_of: Arrays, prog: str) -> None:
-    """Imports as the command line says; what the user can mend ends the program with a message.
+def make_run(
+    name: str, published: Published, out: str | Path, weights: str | Path = "", classes: str | Path = ""
+) -> tuple[Path, str]:
+    """Makes the folder of a run, whole or not at all; returns it, and for people what it is and what to do with it.
 
     Args:
-        models: by the name that --model takes.
-        arrays_of: (model, state dict) → value of each variable by path; ValueError if they do not fit.
-        prog: how the command is called, as in `python -m tfrecog.weights.torchvision`.
+        name: of the published network.
+        out: the folder, which must not be there yet or be empty.
+        weights: file of weights; empty: the published one, from the cache or its address.
+        classes: text file with the names of the classes, one a line; empty: those of the published file.
+
+    Raises UserError, OSError or DownloadError with what to do.
     """
-    options = flags.parse(Import())
-    try:
-        make_run(options, models, arrays_of, prog)
-    except (OSError, ValueError, download.DownloadError, checkpoints.CheckpointError) as error:
-        sys.exit(f"error: {error}")
-
-
-def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays, prog: str) -> Path:
-    """Makes the run's folder, whole or not at all, and returns it; ValueError or OSError say what to do."""
-    published = _chosen(options.model, models, prog)
-    out = _free(options.out, prog, options.model)
-    path = Path(options.weights).expanduser() if options.weights else _download(published)
+    folder = _free(out)
+    path = Path(weights).expanduser() if weights else _download(published)
     state = read.read(path, print)
     print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
     digests = {algorithm: _digest(path, algorithm) for algorithm in {published.algorithm, "sha256"}}
     genuine = digests[published.algorithm].startswith(published.digest)
 
     count = num_classes(state, published.experiment.task) or published.info.num_classes
-    numbered = published if count == published.info.num_classes else _of_names(published, map(str, range(count)))
-    experiment = dataclasses.replace(published.experiment, workdir=str(out))
+    numbered = published if count == published.info.num_classes else _with_names(published, map(str, range(count)))
+    experiment = dataclasses.replace(published.experiment, workdir=str(folder))
     model = tasks.build(experiment, numbered.info).build()
     try:
-        values = arrays_of(model, state)
+        values = published.arrays(model, state)
     except ValueError as error:
-        raise UserError(
-            f"{path} is not of --model={options.model}: {error}\nThe list of models: {prog} (without flags)"
-        ) from error
+        raise UserError(f"{path} is not of --model={name}: {error} (--list shows all models)") from error
     # Names are asked for where all else fits: a file of another network has another number of classes too.
-    published = _with_classes(published, count, path, options)
+    published = _with_classes(name, published, count, path, classes)
     tensors.assign(model.variables, values)
 
     note = {
-        "model": options.model,
+        "model": name,
         "file": path.name,
         "sha256": digests["sha256"],
         "url": published.url if genuine else None,
@@ -111,15 +74,8 @@ def make_run(options: Import, models: Mapping[str, Published], arrays_of: Arrays
         "source": published.source if genuine else None,
         "tfrecog": tfrecog.version(),
     }
-    _write(out, experiment, published.info, model, note)
-    print(_report(options, published, out, genuine))
-    return out
-
-
-def listing(models: Mapping[str, Published]) -> str:
-    """A line for each model: its name and what its publisher measured."""
-    width = max(map(len, models), default=0)
-    return "\n".join(f"  {name:<{width}}  {published.figures_text()}" for name, published in models.items())
+    _write(folder, experiment, published.info, model, note)
+    return folder, _report(published, folder, str(out).rstrip("/"), genuine)
 
 
 def num_classes(state: Mapping[str, np.ndarray], task: str) -> int | None:
@@ -132,19 +88,7 @@ def num_classes(state: Mapping[str, np.ndarray], task: str) -> int | None:
     return None
 
 
-def _chosen(name, models, prog):
-    if name in models:
-        return models[name]
-    wanted = f"--model={name}: there is no such model" if name else "--model: choose one"
-    raise UserError(
-        f"{wanted}. With the publisher's figures (percent):\n{listing(models)}\n"
-        f"As in: {prog} --model={next(iter(models), 'NAME')} --out=weights/{next(iter(models), 'NAME')}"
-    )
-
-
-def _free(folder, prog, model):
-    if not folder:
-        raise UserError(f"--out: name a folder for the run, as in {prog} --model={model} --out=weights/{model}")
+def _free(folder):
     out = Path(folder).expanduser().resolve()
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"--out={folder}: the folder is not empty; delete it, or choose another")
@@ -153,34 +97,34 @@ def _free(folder, prog, model):
     return out
 
 
-def _with_classes(published, count, path, options):
+def _with_classes(name, published, count, path, classes):
     """`published` with the user's names of the `count` classes that the tensors have."""
     expected = published.info.num_classes
-    if not options.classes:
+    if not classes:
         if count == expected:
             return published
         which = "the background too" if published.info.label_maps else "without the background"
         raise UserError(
-            f"{path} was trained on {count} classes, and the published {options.model} on {expected}: give the "
+            f"{path} was trained on {count} classes, and the published {name} on {expected}: give the "
             f"{count} names with --classes=FILE, one a line, in the order of the outputs ({which})"
         )
     try:
-        lines = Path(options.classes).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(classes).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"--classes={options.classes} is not a text in UTF-8; save it as one") from error
+        raise UserError(f"--classes={classes} is not a text in UTF-8; save it as one") from error
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != count:
         raise UserError(
-            f"--classes={options.classes} has {len(names)} names, and {path} was trained on {count} classes (the "
+            f"--classes={classes} has {len(names)} names, and {path} was trained on {count} classes (the "
             f"background is {'one of them' if published.info.label_maps else 'not one'})"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"--classes={options.classes} has {twice[0]!r} twice; classes need different names")
-    return published if tuple(names) == published.info.names else _of_names(published, names)
+        raise UserError(f"--classes={classes} has {twice[0]!r} twice; classes need different names")
+    return published if tuple(names) == published.info.names else _with_names(published, names)
 
 
-def _of_names(published, names):
+def _with_names(published, names):
     first = 0 if published.info.label_maps else 1  # label maps count from 0
     categories = tuple(dataset.Category(name, number) for number, name in enumerate(names, first))
     return published.of_classes(dataclasses.replace(published.info, categories=categories))
@@ -218,13 +162,13 @@ def _write(out, experiment, info, model, note):
         raise
 
 
-def _report(options, published, out, genuine):
-    flagfile, folder = f"--flagfile={out / runs.FLAGFILE}", options.out.rstrip("/")
+def _report(published, out, folder, genuine):
+    flagfile = f"--flagfile={out / runs.FLAGFILE}"
     if genuine and published.figures:
         lines = [f"Published, not measured here: {published.figures_text()} ({published.source})."]
     else:
         lines = ["This is not the published file (its digest is another), so there are no published figures of it."]
-    lines += [f"Wrote {folder}. To go on:"]
+    lines += [f"Wrote {folder}. What to do with it:"]
     task = published.experiment.task
     if task != "classification":
         lines += [f"  python -m tfrecog.evaluate {flagfile} --data.records=RECORDS --data.eval_split=val"]

@@ -1,7 +1,11 @@
 """What is known of a published file of weights."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
@@ -17,6 +21,8 @@ class Published:
     info: DatasetInfo  # what it was trained on
     figures: dict[str, float]  # the publisher's, in percent
     source: str  # where the publisher says so
+    # (model, state dict) → value of each variable by path; UserError if they do not fit.
+    arrays: Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
     algorithm: str = "sha256"  # of the digest
 
     def figures_text(self) -> str:

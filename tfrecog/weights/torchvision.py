@@ -8,11 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrecog.cli import signals
 from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
-from tfrecog.models.segmenter.fcn import Segmenter
 from tfrecog.weights import tensors, torchvision_backbones
 from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN
 
@@ -119,22 +117,3 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
         value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
     # A deconvolution's [in, out, h, w] becomes [h, w, out, in], as it should.
     return torchvision_backbones.kernel(value)
-
-
-def main() -> None:
-    """Makes a run of a file that torchvision publishes."""
-    # They need this file.
-    from tfrecog.weights import importer, torchvision_classifiers, torchvision_fcn, torchvision_models
-
-    def arrays_of(model, state):
-        if isinstance(model, Detector):
-            return arrays(model, state)
-        module = torchvision_fcn if isinstance(model, Segmenter) else torchvision_classifiers
-        return module.arrays(model, state)
-
-    importer.main(torchvision_models.MODELS, arrays_of, "python -m tfrecog.weights.torchvision")
-
-
-if __name__ == "__main__":
-    with signals.told():
-        main()

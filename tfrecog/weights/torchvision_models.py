@@ -1,7 +1,7 @@
 """The files that torchvision publishes, and what it says of them (its `Weights` classes and model pages)."""
 
 from tfrecog.data.classes import coco, imagenet, voc
-from tfrecog.weights import torchvision_classifiers, torchvision_detectors, torchvision_fcn
+from tfrecog.weights import torchvision, torchvision_classifiers, torchvision_detectors, torchvision_fcn
 from tfrecog.weights.published import Published
 
 _ADDRESS = "https://download.pytorch.org/models/"
@@ -46,28 +46,30 @@ _SEGMENTERS = {
 }
 
 
-def _published(file, experiment, info, figures, source):
-    return Published(f"{_ADDRESS}{file}.pth", file.rpartition("-")[2], experiment, info, figures, source)
+def _published(file, experiment, info, figures, source, arrays):
+    return Published(f"{_ADDRESS}{file}.pth", file.rpartition("-")[2], experiment, info, figures, source, arrays)
 
 
 def _detector(name):
     file, figures = _DETECTORS[name]
     info = coco.people() if name.startswith("keypoint") else coco.instances(coco.BY_ID)
-    return _published(file, torchvision_detectors.EXPERIMENTS[name], info, figures, "torchvision, COCO val2017")
+    source = "torchvision, COCO val2017"
+    return _published(file, torchvision_detectors.EXPERIMENTS[name], info, figures, source, torchvision.arrays)
 
 
 def _classifier(name):
     file, top_1, top_5 = _CLASSIFIERS[name]
     figures = {"top-1 accuracy": top_1, "top-5": top_5}
-    experiment = torchvision_classifiers.EXPERIMENTS[name]
-    return _published(file, experiment, imagenet.classes(), figures, "torchvision, ImageNet's validation images")
+    source, experiment = "torchvision, ImageNet's validation images", torchvision_classifiers.EXPERIMENTS[name]
+    return _published(file, experiment, imagenet.classes(), figures, source, torchvision_classifiers.arrays)
 
 
 def _segmenter(name):
     file, mean_iou, pixel_accuracy = _SEGMENTERS[name]
     figures = {"mean IoU": mean_iou, "pixel accuracy": pixel_accuracy}
     source = "torchvision, COCO val2017 with VOC's classes"
-    return _published(file, torchvision_fcn.EXPERIMENTS[name], voc.pixels(), figures, source)
+    experiment = torchvision_fcn.EXPERIMENTS[name]
+    return _published(file, experiment, voc.pixels(), figures, source, torchvision_fcn.arrays)
 
 
 MODELS = (
