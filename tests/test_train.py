@@ -138,7 +138,7 @@ def test_a_finished_run_trains_no_further(straight, tmp_path):
 
 @pytest.mark.parametrize("epochs", [0.25, 0.4, 1.0, 2.5])
 def test_each_multiple_of_the_interval_is_due_once(epochs):
-    due = [step for step in range(1, 101) if loop._due(step, epochs, 10)]
+    due = [step for step in range(1, 101) if schedules.due(step, epochs, 10)]
     assert due == [s for s in (schedules.steps(m * epochs, 10) for m in range(1, 41)) if s <= 100]
 
 

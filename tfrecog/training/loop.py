@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.cli import out_of_memory
-from tfrecog.cli import signals as interruption
+from tfrecog.cli import out_of_memory, signals
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import read
@@ -67,114 +66,131 @@ def run(
         evaluate: (model, strategy, step) → metrics.
         pictures: (model, strategy) → pictures by name, for TensorBoard after each evaluation.
     """
-    strategy = distribution.strategy(experiment.train.replicas)
-    check_divisible(experiment, strategy.num_replicas_in_sync)
-    with strategy.scope():
-        model = task.build()
-        state = State(model, experiment.optim, experiment.train)
-    rate = schedules.learning_rate(
-        experiment.optim, experiment.schedule, experiment.data.batch_size, data.steps_per_epoch
-    )
-    total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
-    workdir, options = experiment.workdir, experiment.train
-    print(startup_report.text(task, model, experiment, data, strategy), flush=True)
-    Path(workdir).mkdir(parents=True, exist_ok=True)
-    checkpoints.check_room(workdir, model, state, options.keep_checkpoints)
-    start = done = saved = starting_point(experiment, model, state)
-    if done:
-        print(f"continuing from the checkpoint of step {done} of {total} in {workdir}", flush=True)
+    return _Run(task, experiment, data, evaluate, pictures).train()
 
-    take = TrainStep(task, model, state, rate, strategy, options)
-    progress = summaries.Progress(
-        workdir, done, total, data.steps_per_epoch, experiment.data.batch_size, options.log_steps
-    )
-    profile, metrics, evaluating = Profile(workdir, options.profile_steps), {}, evaluate is not None
-    evaluating &= options.evaluate_epochs > 0
-    rules = folder.evaluation_rules(experiment)
 
-    def due(epochs):
-        return _due(done, epochs, data.steps_per_epoch)
+class _Run:
+    """A run while it trains: its model, what is shown of it, and how far it is."""
 
-    def save():
-        nonlocal saved
-        if done != saved:
-            checkpoints.save(workdir, done, model, state, options.keep_checkpoints)
-            saved = done
+    def __init__(self, task, experiment, data, evaluate, pictures):
+        self.task, self.experiment, self.data, self.options = task, experiment, data, experiment.train
+        self.evaluate, self.pictures, self.workdir = evaluate, pictures, experiment.workdir
+        self.strategy = distribution.strategy(self.options.replicas)
+        check_divisible(experiment, self.strategy.num_replicas_in_sync)
+        with self.strategy.scope():
+            self.model = task.build()
+            self.state = State(self.model, experiment.optim, self.options)
+        self.total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
+        print(startup_report.text(task, self.model, experiment, data, self.strategy), flush=True)
+        Path(self.workdir).mkdir(parents=True, exist_ok=True)
+        checkpoints.check_room(self.workdir, self.model, self.state, self.options.keep_checkpoints)
+        self.start = self.done = self.saved = starting_point(experiment, self.model, self.state)
+        if self.done:
+            print(f"continuing from the checkpoint of step {self.done} of {self.total} in {self.workdir}", flush=True)
+        batch_size = experiment.data.batch_size
+        rate = schedules.learning_rate(experiment.optim, experiment.schedule, batch_size, data.steps_per_epoch)
+        self.train_step = TrainStep(task, self.model, self.state, rate, self.strategy, self.options)
+        self.progress = summaries.Progress(
+            self.workdir, self.done, self.total, data.steps_per_epoch, batch_size, self.options.log_steps
+        )
+        self.profile = Profile(self.workdir, self.options.profile_steps)
+        self.rules, self.metrics = folder.evaluation_rules(experiment), {}
 
-    def measure():
-        save()  # First, so that nothing is lost whatever happens in the evaluation.
-        with signals.at_once(), state.averages.in_use(strategy):
-            metrics.update(evaluate(model, strategy, done) if evaluate else {})
-            progress.pictures(done, pictures(model, strategy) if pictures and options.summary_images else {})
-        progress.metrics(done, metrics)
-        if checkpoints.mark_if_best(workdir, done, metrics):
-            progress.say(f"the best so far: {checkpoints.best(workdir)}")
-        checkpoints.note_metrics(workdir, done, metrics, rules)
+    def train(self):
+        """Takes the steps that are left, and returns the metrics of the last evaluation."""
+        evaluating = self.evaluate is not None and self.options.evaluate_epochs > 0
+        with signals.Interruption() as interruption:
+            try:
+                # It was stopped before an evaluation, or in its middle.
+                if evaluating and self.evaluation_is_due() and self.noted_metrics() is None:
+                    self.measure(interruption)
+                for batches in self.calls():
+                    self.take(batches)
+                    stopped = interruption.came is not None  # Read once: a signal from here on waits for the next step.
+                    if self.done == self.total or self.due(self.options.checkpoint_epochs) or stopped:
+                        self.progress.pause()
+                        self.save()
+                    if stopped:
+                        interruption.check()
+                    if evaluating and self.evaluation_is_due():
+                        self.progress.pause()
+                        self.measure(interruption)
+                if evaluating:
+                    self.finish(interruption)
+            except read.InputError:
+                self.save()  # The steps before it are good.
+                raise
+            finally:
+                self.progress.say(self.profile.close())
+                self.progress.close()
+        print(f"finished {self.done} steps; the run is in {self.workdir}", flush=True)
+        return self.metrics
 
-    def ends_call(step):
-        epochs = (options.checkpoint_epochs, options.evaluate_epochs)
-        return profile.ends_call(step) or any(_due(step, each, data.steps_per_epoch) for each in epochs)
+    def calls(self):
+        """Yields the batches of each call of the training step."""
+        epochs = self.options.checkpoint_epochs, self.options.evaluate_epochs
 
-    with interruption.Interruption() as signals:
+        def ends_call(step):
+            return self.profile.ends_call(step) or any(self.due(each, step) for each in epochs)
+
+        batches = self.data.batches(self.done, self.total) if self.done < self.total else ()
+        return in_calls(batches, self.done, self.options.steps_per_execution, ends_call)
+
+    def take(self, batches):
+        """Takes the steps of one call."""
+        if self.done == self.start and self.options.summary_images and "image" in batches[0]:
+            colours = [category.colour for category in self.task.info.categories]
+            self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info.names, colours=colours)})
+        self.profile.before(self.done + 1)
         try:
-            missed = evaluating and done < total and due(options.evaluate_epochs)
-            # It was stopped before it, or in its middle.
-            if missed and checkpoints.noted_metrics(workdir, done, rules) is None:
-                measure()
-            batches = data.batches(done, total) if done < total else ()
-            for some in in_calls(batches, done, options.steps_per_execution, ends_call):
-                if done == start and options.summary_images and "image" in some[0]:
-                    colours = [category.colour for category in task.info.categories]
-                    progress.pictures(start, {"inputs": inputs(some[0], task.info.names, colours=colours)})
-                profile.before(done + 1)
-                steps, traced = _within_memory(take, some, done, experiment, strategy)
-                for terms, batch in zip(steps, some, strict=False):
-                    _check_sound(done + 1, terms, batch, saved, experiment)
-                    done += 1
-                progress.steps(done, steps, timed=not traced)
-                progress.say(profile.after(done))
-                stop = signals.came is not None  # Read once: a signal from here on waits for the next step.
-                if done == total or due(options.checkpoint_epochs) or stop:
-                    progress.pause()
-                    save()
-                if stop:
-                    signals.check()
-                if evaluating and done < total and due(options.evaluate_epochs):
-                    progress.pause()
-                    measure()
-            noted = checkpoints.noted_metrics(workdir, done, rules) if evaluating else None
-            if noted is not None:
-                metrics = noted
-                progress.say("evaluated before: python -m tfrecog.evaluate does it again")
-            elif evaluating:
-                measure()
-        except read.InputError:
-            save()  # The steps before it are good.
-            raise
-        finally:
-            progress.say(profile.close())
-            progress.close()
-    print(f"finished {done} steps; the run is in {workdir}", flush=True)
-    return metrics
+            steps, traced = self.train_step(batches, self.done)
+        except tf.errors.ResourceExhaustedError as error:
+            replicas = self.strategy.num_replicas_in_sync
+            raise out_of_memory.in_training(error, batches[0], self.experiment, replicas) from error
+        for terms, batch in zip(steps, batches, strict=False):
+            _check_sound(self.done + 1, terms, batch, self.saved, self.experiment)
+            self.done += 1
+        self.progress.steps(self.done, steps, timed=not traced)
+        self.progress.say(self.profile.after(self.done))
 
+    def save(self):
+        """Saves a checkpoint, if there is none of this step."""
+        if self.done != self.saved:
+            checkpoints.save(self.workdir, self.done, self.model, self.state, self.options.keep_checkpoints)
+            self.saved = self.done
 
-def _within_memory(take, batches, done, experiment, strategy):
-    try:
-        return take(batches, done)
-    except tf.errors.ResourceExhaustedError as error:
-        raise out_of_memory.in_training(error, batches[0], experiment, strategy.num_replicas_in_sync) from error
+    def measure(self, interruption):
+        """Evaluates and draws, and notes what is the best."""
+        self.save()  # First, so that nothing is lost whatever happens in the evaluation.
+        with interruption.at_once(), self.state.averages.in_use(self.strategy):
+            self.metrics = dict(self.evaluate(self.model, self.strategy, self.done)) if self.evaluate else {}
+            drawn = self.pictures(self.model, self.strategy) if self.pictures and self.options.summary_images else {}
+            self.progress.pictures(self.done, drawn)
+        self.progress.metrics(self.done, self.metrics)
+        if checkpoints.mark_if_best(self.workdir, self.done, self.metrics):
+            self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
+        checkpoints.note_metrics(self.workdir, self.done, self.metrics, self.rules)
 
+    def finish(self, interruption):
+        """The last evaluation, unless the last checkpoint was evaluated by the same rules before."""
+        noted = self.noted_metrics()
+        if noted is None:
+            self.measure(interruption)
+        else:
+            self.metrics = noted
+            self.progress.say("evaluated before: python -m tfrecog.evaluate does it again")
 
-def _due(done, epochs, steps_per_epoch):
-    """Whether step `done` is the nearest to a multiple of so many epochs; never for 0 epochs."""
-    if epochs <= 0:
-        return False
-    multiple = int(done / steps_per_epoch / epochs + 0.5)
-    return multiple > 0 and any(
-        max(1, schedules.steps(m * epochs, steps_per_epoch)) == done
-        for m in (multiple - 1, multiple, multiple + 1)
-        if m > 0
-    )
+    def noted_metrics(self):
+        """What an evaluation of the checkpoint of this step found, None if there was none."""
+        return checkpoints.noted_metrics(self.workdir, self.done, self.rules)
+
+    def evaluation_is_due(self):
+        """Whether this step is followed by an evaluation, and is not the last."""
+        return self.done < self.total and self.due(self.options.evaluate_epochs)
+
+    def due(self, epochs, step=None):
+        """Whether a step, or else this one, is the nearest to a multiple of so many epochs."""
+        return schedules.due(self.done if step is None else step, epochs, self.data.steps_per_epoch)
 
 
 def _check_sound(done, terms, batch, saved, experiment):

@@ -26,6 +26,15 @@ def total_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int:
     return max(1, steps(schedule.epochs, steps_per_epoch))
 
 
+def due(done: int, epochs: float, steps_per_epoch: int) -> bool:
+    """Whether step `done` is the nearest to a multiple of so many epochs; never for 0 epochs."""
+    if epochs <= 0:
+        return False
+    multiple = int(done / steps_per_epoch / epochs + 0.5)
+    near = (multiple - 1, multiple, multiple + 1)
+    return multiple > 0 and any(max(1, steps(m * epochs, steps_per_epoch)) == done for m in near if m > 0)
+
+
 def start(optim: OptimConfig, schedule: ScheduleConfig, batch_size: int) -> float:
     """Learning rate that the warmup starts from: a share of the peak, or the rate of the base batch size."""
     return optim.learning_rate if schedule.warmup_from == "base" else schedule.warmup_factor * peak(optim, batch_size)
