@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from tfrecog.cli.facts import Fraction, Length, NonNegative, Positive, Range
 from tfrecog.config import Experiment
@@ -58,10 +58,7 @@ class Flags(Experiment):
     ] = ""
     max_images: Annotated[int, "The first so many of them are looked at.", Positive("images")] = 16
     out: Annotated[str, "Folder for results.csv, results.json, curves, pictures and TensorBoard's events."] = ""
-    variations: Annotated[tuple[Name, ...], "Which are applied."] = (
-        "translation", "rotation", "scale", "deformation", "brightness", "contrast", "saturation", "noise", "occlusion",
-        "context",
-    )  # fmt: skip
+    variations: Annotated[tuple[Name, ...], "Which are applied."] = get_args(Name)
     strength: Strengths = field(default_factory=Strengths)
     layers: Annotated[
         bool, "Measure the maps of the backbone (of a detector: of its neck) too, and what a classifier pools of them."

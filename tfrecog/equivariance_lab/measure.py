@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfrecog.equivariance_lab import dense, moves
-from tfrecog.equivariance_lab.model_under_test import Accuracy, Measures, ModelUnderTest, Outputs, Sample
+from tfrecog.equivariance_lab.model_under_test import Accuracy, Measures, ModelUnderTest, Sample
 from tfrecog.equivariance_lab.moves import Change
 from tfrecog.equivariance_lab.transforms import Around, Variation
 
@@ -94,7 +94,7 @@ def measure(
     return rows, pictures
 
 
-def compare(model: ModelUnderTest, before: Outputs, after: Outputs, change: Change) -> Measures:
+def compare(model: ModelUnderTest, before: Any, after: Any, change: Change) -> Measures:
     """Differences of the outputs for g(x) from those for x: of the model's task, and of the maps."""
     return model.compare(before, after, change) | dense.compare(before.maps, after.maps, change)
 

@@ -1,6 +1,6 @@
 """What the laboratory asks of the model of each task, and measures as totals and counts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +13,8 @@ from tfrecog.equivariance_lab.moves import Change
 
 # A measure is the sum of `total` over all images (or objects) divided by that of `count`.
 Measures = dict[str, tuple[float, float]]
+# (row, record, size that the network sees it in) → truth, as in a sample, and boxes [n, 4] of its objects.
+Truths = Callable[[int, Record, tuple[int, int]], tuple[Any, np.ndarray]]
 
 
 def no_boxes() -> np.ndarray:
@@ -45,16 +47,6 @@ class Options(NamedTuple):
     moved_proposals: bool = False
 
 
-class Outputs(Protocol):
-    """A model's outputs for an image: maps (`dense.Map`) by name, boxes [n, 4] of objects, and those of its task."""
-
-    @property
-    def maps(self) -> Mapping[str, Any]: ...
-
-    @property
-    def boxes(self) -> np.ndarray: ...
-
-
 class Accuracy(Protocol):
     """Collects outputs under one change of the images, and compares them with M_g of the truth."""
 
@@ -64,35 +56,21 @@ class Accuracy(Protocol):
 
 
 class ModelUnderTest(Protocol):
-    """A model of one task."""
+    """A model of one task. Its outputs for an image have `maps` by name (dense.Map), and `boxes` [n, 4] of objects."""
 
     def outputs(self, sample: Sample, change: Change) -> Any:
         """The model's outputs for `change.image`."""
-        ...
 
     def compare(self, before: Any, after: Any, change: Change) -> Measures:
-        """Differences of the outputs for g(x) from M_g of those for x, and from those for x as they are.
-
-        Those of their maps are measured for all tasks alike.
-        """
-        ...
+        """How outputs for g(x), but for maps, differ from M_g of those for x, and from those for x as they are."""
 
     def accuracy(self) -> Accuracy: ...
 
     def picture(self, outputs: Any, change: Change) -> np.ndarray:
         """`change.image` with the outputs drawn on it, uint8."""
-        ...
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         """A picture uint8 [H, W, 3] as the network sees it, [h, w, 3] float32 without padding."""
-        ...
 
-    def truths(
-        self, folder: str, dataset: DatasetInfo, rows: Index
-    ) -> Callable[[int, Record, tuple[int, int]], tuple[Any, np.ndarray]]:
-        """A function of a row, its record and the size (height, width) that the network sees it in.
-
-        It returns the truth, as in a sample, and the boxes of its objects. UserError if the records have none for the
-        task.
-        """
-        ...
+    def truths(self, folder: str, dataset: DatasetInfo, rows: Index) -> Truths:
+        """What is true of the records of a split; UserError if they have no truth for the task."""
