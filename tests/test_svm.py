@@ -79,7 +79,7 @@ def test_a_positive_is_an_objects_box_and_the_first_of_the_proposals_on_it():
 
 def test_a_sample_is_of_early_and_late_alike_and_the_same_however_it_comes():
     rows = np.arange(1000)[:, None]
-    in_parts, at_once, few = (hard_negative_svm.Sample(100) for _ in range(3))
+    in_parts, at_once, few = (hard_negative_svm.ReservoirSample(100) for _ in range(3))
     for part in np.split(rows, 50):
         in_parts.add(part)
     at_once.add(rows)

@@ -10,8 +10,8 @@ from tfrecog.ops.overlaps import pairwise_iou
 
 POSITIVE = 2.0  # times as much an error of an object counts, as in R-CNN's released code
 HARD, EASY = -1.0, -1.2  # a negative with a higher margin is kept, one with a lower margin is dropped again
-LEARNED = 0.8  # A machine that has fewer of its own objects on its side is bound too strongly.
-REFIT = 2000  # new hard negatives after which the machine is trained again
+LEARNED = 0.8  # An SVM that has fewer of its own objects on its side is bound too strongly.
+REFIT = 2000  # new hard negatives after which the SVM is trained again
 MEMORY = 2**30  # bytes of the negatives of all classes together, and as many of their positives
 
 
@@ -24,7 +24,7 @@ def check_installed() -> None:
 def most(classes: int, width: int) -> int:
     """How many negatives of `width` numbers each of so many classes may hold, and how many positives.
 
-    One or two classes hold as many as each of three: to train a machine takes several times the memory of its examples.
+    One or two classes hold as many as each of three: training an SVM takes several times the memory of its examples.
     """
     return max(REFIT, MEMORY // (4 * max(classes, 3) * width))
 
@@ -34,7 +34,7 @@ def overlap(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
     return pairwise_iou(rois, objects).max(axis=1, initial=0)
 
 
-class Sample:
+class ReservoirSample:
     """No more than `most` of the examples that are added, each as likely as any other, the same ones every time."""
 
     def __init__(self, most: int):
@@ -61,7 +61,7 @@ class Sample:
         return kept
 
 
-class Machine:
+class LinearSvm:
     """The SVM of one class, whose margin of features x [D] is `weights` · x + `bias`.
 
     Args:
@@ -78,14 +78,14 @@ class Machine:
         self.seen = self.fits = 0
 
     def add(self, negatives: np.ndarray) -> None:
-        """Takes those of an image's negatives [n, D] that are hard; before there is a machine, all are."""
+        """Takes those of an image's negatives [n, D] that are hard; before the first fit, all are."""
         self.seen += len(negatives)
         hard = negatives[self.margins(negatives) > HARD] if self.fits else negatives
         self.waiting.append(hard.astype(np.float32))
         if sum(map(len, self.waiting)) >= REFIT:
             self._fit()
 
-    def finish(self) -> "Machine":
+    def finish(self) -> "LinearSvm":
         """Itself, trained on all that it has."""
         if self.waiting or not self.fits:
             self._fit()
@@ -106,12 +106,12 @@ class Machine:
         # The bias is hardly regularised: it is the weight of an input of 10. The hinge is squared, where R-CNN's code
         # has it plain: it weighs more what is far on the wrong side.
         options = {"intercept_scaling": 10.0, "class_weight": {0: 1.0, 1: POSITIVE}}
-        machine = LinearSVC(C=self.c, loss="squared_hinge", dual=False, **options)
+        svm = LinearSVC(C=self.c, loss="squared_hinge", dual=False, **options)
         examples = np.concatenate([self.positives, self.negatives])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # It is trained again, or good enough at the end.
-            machine.fit(examples, (np.arange(len(examples)) < len(self.positives)).astype(int))
-        self.weights, self.bias = machine.coef_[0].astype(np.float64), float(machine.intercept_[0])
+            svm.fit(examples, (np.arange(len(examples)) < len(self.positives)).astype(int))
+        self.weights, self.bias = svm.coef_[0].astype(np.float64), float(svm.intercept_[0])
         self.fits += 1
         margins = self.margins(self.negatives)
         kept = margins >= EASY

@@ -51,24 +51,24 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
     names, width = task.info.names, int(model.box.logits.kernel.shape[0])
     most = hard_negative_svm.most(len(names), width)
     norm, positives = _positives(model, options, task.info, most, with_near)
-    machines, of = {}, {label: sample.seen for label, sample in positives.items()}
+    svms, of = {}, {label: sample.seen for label, sample in positives.items()}
     for label in list(positives):
-        machines[label] = hard_negative_svm.Machine(MEAN_NORM / norm * positives.pop(label).examples(), c, most)
+        svms[label] = hard_negative_svm.LinearSvm(MEAN_NORM / norm * positives.pop(label).examples(), c, most)
     for example in examples(model, options, task.info):
-        for label, machine in machines.items():
+        for label, svm in svms.items():
             of_class = example.boxes[example.labels == label]
             far = hard_negative_svm.overlap(example.rois, of_class) < NEGATIVE_IOU
-            machine.add(MEAN_NORM / norm * example.features[far])
+            svm.add(MEAN_NORM / norm * example.features[far])
     lines = [f"Features have a mean norm of {norm:.3g}, and were scaled to {MEAN_NORM:g}"]
     kernel, bias = np.zeros([width, len(names) + 1], np.float32), np.zeros(len(names) + 1, np.float32)
     for label, name in enumerate(names, start=1):
-        if label not in machines:
+        if label not in svms:
             bias[label] = -1e3
             lines.append(f"  {name}: no object to learn from; it will not be found")
             continue
-        machine = machines[label].finish()
-        kernel[:, label], bias[label] = MEAN_NORM / norm * machine.weights, machine.bias
-        lines.append(f"  {name}: {machine}" + f" (and of {of[label]:,} positives)" * (of[label] > most))
+        svm = svms[label].finish()
+        kernel[:, label], bias[label] = MEAN_NORM / norm * svm.weights, svm.bias
+        lines.append(f"  {name}: {svm}" + f" (and of {of[label]:,} positives)" * (of[label] > most))
     experiment = derived.experiment_of(options, out, scores="svm")
     _assign(model.box.logits, kernel, bias)
     other = tasks.build(experiment, task.info).build()
@@ -86,13 +86,14 @@ def _assign(layer: Any, kernel, bias):
 
 
 def _positives(model, options, info, most, with_near):
-    """The mean norm of features, and `most` positives of each class {label: Sample}: its objects, and what is near."""
+    """The mean norm of features, and by label a sample of `most` positives: a class's objects, and what is near."""
     of, norms = {}, []
     for i, example in enumerate(examples(model, options, info, objects=True, with_near=with_near)):
         owners = near(example.rois, example.boxes)
         for label in np.unique(example.labels[example.usual]):
             own = np.flatnonzero(example.usual & (example.labels == label))
-            of.setdefault(int(label), hard_negative_svm.Sample(most)).add(example.features[np.isin(owners, own)])
+            sample = of.setdefault(int(label), hard_negative_svm.ReservoirSample(most))
+            sample.add(example.features[np.isin(owners, own)])
         if i < MEASURED:
             norms.append(np.linalg.norm(example.features, axis=1))
     if not of:
