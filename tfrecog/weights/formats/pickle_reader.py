@@ -222,6 +222,7 @@ class Reader(pickle._Unpickler):
 
     def __init__(self, file: IO[bytes]):
         super().__init__(file, encoding="latin1")
+        self.storages: dict[str, Storage] = {}  # by their keys, the last that a pickle named by each
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -236,4 +237,5 @@ class Reader(pickle._Unpickler):
         _, kind, key, _, count, *view = pid
         if not isinstance(kind, str) or not isinstance(key, str | int) or (view and view[0] is not None):
             raise ValueError("a storage of an unknown kind")
-        return Storage(kind, str(key), int(count))
+        storage = self.storages[str(key)] = Storage(kind, str(key), int(count))
+        return storage

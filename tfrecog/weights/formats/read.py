@@ -34,8 +34,7 @@ def read(path: str | Path, say: Callable[[str], None] = lambda line: None) -> di
     """
     path = Path(path).expanduser()
     try:
-        content = _content(path)
-        state = _numbers(path, _state(path, content, say))
+        return _numbers(path, _state(path, _content(path), say))
     except Refused as refused:
         raise WeightsError(
             f"{path} is refused, and nothing in it was run: its pickle asks for {refused.wanted}, and weights are "
@@ -47,7 +46,6 @@ def read(path: str | Path, say: Callable[[str], None] = lambda line: None) -> di
             raise
         reason = str(error) or type(error).__name__
         raise WeightsError(f"{path} is damaged or cut short ({reason}). {AGAIN}") from error
-    return state
 
 
 def _content(path):

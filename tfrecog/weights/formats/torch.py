@@ -3,7 +3,7 @@
 import functools
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +63,23 @@ def read_zip(path: Path) -> Any:
 def read_legacy(path: Path) -> Any:
     """torch before 1.6: magic number, version, facts of the machine, pickle, keys of the storages, and their bytes."""
     with open(path, "rb") as file:
-        _magic, version, machine, content, keys = (pickle_reader.Reader(file).load() for _ in range(5))
+        _magic, version, machine = (pickle_reader.Reader(file).load() for _ in range(3))
+        reader = pickle_reader.Reader(file)
+        content, keys = reader.load(), pickle_reader.Reader(file).load()
         if version != 1001:
             raise WeightsError(f"{path} is of another version of torch's old format than 1001, the only one known")
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ValueError("keys of storages that are no names")
         order = "<" if machine.get("little_endian", True) else ">"
-        wanted = {storage.key: storage for storage in _storages(content)}
-        if set(wanted) - set(keys):
+        if set(reader.storages) - set(keys):
             raise ValueError("storages are missing")
         values = {}
         for key in keys:
-            count = int.from_bytes(file.read(8), "little")
-            if key not in wanted or count != wanted[key].count:
+            storage = reader.storages.get(key)
+            if storage is None or storage.count != int.from_bytes(file.read(8), "little"):
                 raise ValueError(f"storage {key} has another size than the pickle says")
-            kind = _KINDS[wanted[key].kind]
-            length = count * _width(kind)
+            kind = _KINDS[storage.kind]
+            length = storage.count * _width(kind)
             if length > path.stat().st_size - file.tell():
                 raise ValueError(f"it ends within storage {key}")
             values[key] = array(file.read(length), kind, order)
@@ -94,25 +95,6 @@ def array(data: bytes | bytearray, kind: str, order: str = "<") -> np.ndarray:
     if kind == "bf":
         return (np.frombuffer(data, f"{order}u2").astype(np.uint32) << 16).view(np.float32)
     return np.frombuffer(data, order + kind).astype(kind, copy=False)
-
-
-def _no_storage(storage):
-    raise ValueError("a torch tensor outside a file of torch")
-
-
-def _storages(content: Any, seen: set[int] | None = None) -> Iterator[Storage]:
-    """The storages of all tensors in nested dicts, lists and tuples."""
-    seen = set() if seen is None else seen
-    if id(content) in seen:
-        return
-    seen.add(id(content))
-    if isinstance(content, View):
-        yield content.storage
-    elif isinstance(content, Storage):
-        yield content
-    elif isinstance(content, Mapping | list | tuple):
-        for value in content.values() if isinstance(content, Mapping) else content:
-            yield from _storages(value, seen)
 
 
 def resolve(content: Any, load: Callable[[Storage], np.ndarray]) -> Any:
