@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 from absl import flags as absl_flags
 
 from tfrecog import HOME
-from tfrecog.cli import facts
+from tfrecog.cli import facts, parsers
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
 
@@ -79,7 +79,7 @@ def define(config: object, values: absl_flags.FlagValues = absl_flags.FLAGS) -> 
         elif leaf.fact(facts.Repeated):
             absl_flags.DEFINE_multi_string(leaf.path, list(leaf.value), leaf.meaning, values)
         else:
-            parser, serializer = _parser(leaf.kind)
+            parser, serializer = parsers.parser(leaf.kind)
             absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
 
 
@@ -255,30 +255,3 @@ def _find(name: str, including: tuple[Path, ...]) -> Path:
     wanted = f", which {including[-1]} includes" if including else ""
     looked = dict.fromkeys(map(str, [*folders[: len(including[-1:])], Path.cwd(), HOME]))
     raise Error(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}")
-
-
-class _TupleParser(absl_flags.ArgumentParser):
-    """Reads `1,2,3` as a tuple."""
-
-    syntactic_help = "a comma separated list"
-
-    def __init__(self, item: absl_flags.ArgumentParser):
-        self.item = item
-
-    def parse(self, argument: str | tuple) -> tuple:
-        parts = argument.split(",") if isinstance(argument, str) else argument
-        return tuple(self.item.parse(part) for part in parts if part != "")
-
-    def flag_type(self) -> str:
-        return f"comma separated {self.item.flag_type()}s"
-
-
-def _parser(kind: Any) -> tuple[absl_flags.ArgumentParser, absl_flags.ArgumentSerializer]:
-    scalars = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser, str: absl_flags.ArgumentParser}
-    if kind in scalars:
-        return scalars[kind](), absl_flags.ArgumentSerializer()
-    if get_origin(kind) is Literal:
-        return absl_flags.EnumParser(list(get_args(kind))), absl_flags.ArgumentSerializer()
-    if get_origin(kind) is tuple:
-        return _TupleParser(_parser(get_args(kind)[0])[0]), absl_flags.CsvListSerializer(",")
-    raise TypeError(f"no flag can hold a {kind}")
