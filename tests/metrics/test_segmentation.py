@@ -114,10 +114,10 @@ def test_an_image_without_a_pixel_that_counts_changes_nothing():
 @pytest.mark.parametrize(
     "truth, said, message",
     [
-        ([[1, 2]], [[1], [2]], r"the true label map has 1 x 2 pixels, and what was said of it 2 x 1"),
+        ([[1, 2]], [[1], [2]], r"the true label map has 1 x 2 pixels, and the predicted one 2 x 1"),
         ([[1, 3]], [[1, 1]], r"the true label map has the label 3, and there are 2 classes"),
-        ([[1, 1]], [[1, 7]], r"the label map that was said has the label 7, and there are 2 classes"),
-        ([[1, 1]], [[1, -1]], r"the label map that was said has the label -1"),
+        ([[1, 1]], [[1, 7]], r"the predicted label map has the label 7, and there are 2 classes"),
+        ([[1, 1]], [[1, -1]], r"the predicted label map has the label -1"),
     ],
 )
 def test_label_maps_that_do_not_fit_are_refused_and_not_counted(truth, said, message):
@@ -150,7 +150,7 @@ def test_the_table_for_people_has_the_numbers_in_percent_and_a_line_for_each_cla
     assert columns.split() == ["class", "pixels", "IoU", "accuracy", "precision", "taken", "for"]
     assert lines[0].split() == ["sky", "80.0", "25.0", "25.0", "100.0", "tree", "(50.0", "%)"]
     assert lines[2].split() == ["car", "0.0", "0.0", "-", "0.0"]
-    assert lines[3] == "(1 more classes are neither in these images nor said of them)"
+    assert lines[3] == "(1 more classes are neither in these images nor predicted for them)"
 
 
 def test_of_many_classes_the_table_for_people_has_the_worst():

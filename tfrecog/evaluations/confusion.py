@@ -19,21 +19,21 @@ LETTERS = 22  # of a class name
 def write(
     out: Path, confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: np.ndarray | None = None
 ) -> None:
-    """Writes both files: counts [true, said] of classes with these names.
+    """Writes both files: counts [true, predicted] of classes with these names.
 
     The table has a row and a column for each class. The picture has those that are mistaken most, if there are many.
     Where pixels are counted, `pixels` [K] is how many there are of each class: the picture then has percentages.
     """
     with files.write(out / TABLE) as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["true \\ said", *names])
+        rows.writerow(["true \\ predicted", *names])
         rows.writerows([name, *counts] for name, counts in zip(names, confusion.tolist(), strict=True))
     with files.write(out / PICTURE, "wb") as file:
         picture(confusion, names, title, pixels).savefig(file, format="png")
 
 
 def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: np.ndarray | None = None) -> Figure:
-    """A figure of the counts [true, said], or of percentages of `pixels`; the colour is the share of the true class."""
+    """A figure of the counts [true, predicted], or of percentages of `pixels`; the colour is the fraction of the row."""
     chosen = most_confused(confusion, MOST)
     if len(chosen) < len(names):
         title += f"\nthe {len(chosen)} of {len(names):,} classes in the commonest mistakes"
@@ -51,7 +51,7 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: n
     places = range(len(chosen))
     axes.set_xticks(places, labels, rotation=90 if max(map(len, labels), default=1) > 2 else 0, parse_math=False)
     axes.set_yticks(places, labels, parse_math=False)
-    axes.set_xlabel("said")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true" if pixels is None else "true, and which % of its pixels")
     axes.set_title(title, fontsize=10, parse_math=False)
     for row, column in zip(*np.nonzero(part), strict=True):

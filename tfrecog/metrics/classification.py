@@ -15,12 +15,12 @@ class Evaluator:
     """Counts; memory grows with the square of the number of classes, and not with that of images."""
 
     def __init__(self, num_classes: int):
-        self.confusion = np.zeros([num_classes, num_classes], np.int64)  # [true, said]
+        self.confusion = np.zeros([num_classes, num_classes], np.int64)  # [true, predicted]
         self.among_five = np.zeros(num_classes, np.int64)
-        self.undefined = np.zeros(num_classes, np.int64)  # images of each class of which nothing was said but NaN
+        self.undefined = np.zeros(num_classes, np.int64)  # images of each class whose outputs are NaN
 
     def add(self, label: int, probabilities: np.ndarray) -> np.ndarray:
-        """An image of a label in 1..K, and what was said of it, [K].
+        """An image of a label in 1..K, and its probabilities [K].
 
         Returns:
             The labels of the best five classes, best first; empty, and a mistake, where they are not numbers.
@@ -53,11 +53,11 @@ class Evaluator:
         `accuracy` and `top5` are shares of its images, None without any. `taken_for` is None where it never is.
         """
         rows = []
-        for i, (name, images, said) in enumerate(zip(names, self.images.tolist(), self.confusion, strict=True)):
-            others = said.copy()
+        for i, (name, images, predicted) in enumerate(zip(names, self.images.tolist(), self.confusion, strict=True)):
+            others = predicted.copy()
             others[i] = 0
             worst = int(others.argmax())
-            row = {"name": name, "images": images, "accuracy": int(said[i]) / images if images else None}
+            row = {"name": name, "images": images, "accuracy": int(predicted[i]) / images if images else None}
             if len(names) > FEW:
                 row["top5"] = int(self.among_five[i]) / images if images else None
             taken = bool(others[worst])
@@ -66,7 +66,7 @@ class Evaluator:
 
 
 def worst_pairs(confusion: np.ndarray, count: int) -> list[tuple[int, int, int]]:
-    """The commonest mistakes in a matrix [true, said]: how often, place of the true class, and of the said one."""
+    """The commonest mistakes in a matrix [true, predicted]: how often, and the places of the two classes."""
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     flat = wrong.ravel()

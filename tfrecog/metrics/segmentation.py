@@ -1,6 +1,6 @@
 """Pixel accuracy, mean accuracy, mean IoU and frequency-weighted IoU of label maps, from one confusion matrix.
 
-With n_ij pixels of class i that were said to be j and t_i = sum_j n_ij (Long et al. 2015, section 5):
+With n_ij pixels of class i that are predicted as j and t_i = sum_j n_ij (Long et al. 2015, section 5):
 
     pixel accuracy             sum_i n_ii / sum_i t_i
     mean accuracy              mean_i n_ii / t_i
@@ -8,8 +8,8 @@ With n_ij pixels of class i that were said to be j and t_i = sum_j n_ij (Long et
     frequency-weighted IoU     sum_i t_i IoU_i / sum_i t_i
 
 A mean leaves out the classes of which its quotient is 0 / 0: mean accuracy those without a pixel, mean IoU those that
-nobody said either. One without a pixel that was said has the IoU 0, and counts, as in the authors' own evaluation.
-Pixels that do not count (truth 0) are in none of the sums, whatever was said of them.
+nobody predicted either. One without a predicted pixel has the IoU 0, and counts, as in the authors' own evaluation.
+Pixels that do not count (truth 0) are in none of the sums, whatever is predicted for them.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ class Evaluator:
     """Counts; memory grows with the square of the number of classes, and not with images or their size."""
 
     def __init__(self, num_classes: int):
-        # [true, said]; what is said to be none of the classes has the column 0, so that a label is its column.
+        # [true, predicted]; what is predicted as none of the classes has the column 0, so that a label is its column.
         self._counts = np.zeros([num_classes, num_classes + 1], np.int64)
 
-    def add(self, truth: np.ndarray, said: np.ndarray) -> np.ndarray:
+    def add(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Counts an image's label maps [H, W].
 
         Args:
             truth: labels 1..K, 0 where a pixel does not count.
-            said: labels 1..K; 0 is none of the classes, which is wrong wherever a pixel counts.
+            predicted: labels 1..K; 0 is none of the classes, which is wrong wherever a pixel counts.
 
         Returns:
             Counts int64 [K, K + 1] of this image alone, for `numbers_of`.
@@ -37,13 +37,13 @@ class Evaluator:
         Raises:
             ValueError: the maps differ in size, or have a label above K.
         """
-        counts = count(truth, said, len(self._counts))
+        counts = count(truth, predicted, len(self._counts))
         self._counts += counts
         return counts
 
     @property
     def confusion(self) -> np.ndarray:
-        """Pixels int64 [K, K] by true and said class, without those said to be none of them."""
+        """Pixels int64 [K, K] by true and predicted class, without those predicted as none of them."""
         return self._counts[:, 1:]
 
     @property
@@ -56,7 +56,7 @@ class Evaluator:
         return numbers_of(self._counts)
 
     def table(self, names: Sequence[str]) -> list[dict]:
-        """A row for each class: `name`, `pixels`, and what was said of them.
+        """A row for each class: `name`, `pixels`, and what was predicted for them.
 
         `share` is that of all pixels that count; `iou`, `accuracy` (recall) and `precision` are None where they are
         0 / 0. `taken_for` is the class for which most of its pixels are taken wrongly, `taken` which share of them;
@@ -65,8 +65,8 @@ class Evaluator:
         iou, accuracy, precision = (_numbers(values) for values in _of_classes(self._counts))
         everything = max(1, int(self.pixels.sum()))
         rows = []
-        for i, (name, pixels, said) in enumerate(zip(names, self.pixels.tolist(), self.confusion, strict=True)):
-            others = said.copy()
+        for i, (name, pixels, predicted) in enumerate(zip(names, self.pixels.tolist(), self.confusion, strict=True)):
+            others = predicted.copy()
             others[i] = 0
             worst = int(others.argmax())
             row = {"name": name, "pixels": pixels, "share": pixels / everything}
@@ -77,18 +77,18 @@ class Evaluator:
         return rows
 
 
-def count(truth: np.ndarray, said: np.ndarray, num_classes: int) -> np.ndarray:
-    """Pixels int64 [K, K + 1] by true label 1..K and said label 0..K; arguments and errors as of `Evaluator.add`."""
-    truth, said = np.asarray(truth), np.asarray(said)
-    if truth.shape != said.shape:
-        sizes = [" x ".join(map(str, one.shape)) for one in (truth, said)]
-        raise ValueError(f"the true label map has {sizes[0]} pixels, and what was said of it {sizes[1]}")
-    for what, labels in (("true label map", truth), ("label map that was said", said)):
+def count(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Pixels int64 [K, K + 1] by true label 1..K and predicted label 0..K; arguments, errors as of `Evaluator.add`."""
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape:
+        sizes = [" x ".join(map(str, one.shape)) for one in (truth, predicted)]
+        raise ValueError(f"the true label map has {sizes[0]} pixels, and the predicted one {sizes[1]}")
+    for what, labels in (("true label map", truth), ("predicted label map", predicted)):
         if labels.size and not 0 <= labels.min() <= labels.max() <= num_classes:
             wrong = labels.max() if labels.max() > num_classes else labels.min()
             raise ValueError(f"the {what} has the label {wrong}, and there are {num_classes} classes")
     columns = num_classes + 1
-    pairs = truth.astype(np.intp) * columns + said
+    pairs = truth.astype(np.intp) * columns + predicted
     # The row of the truth 0 is counted too, and dropped.
     return np.bincount(pairs.ravel(), minlength=columns * columns).reshape(columns, columns)[1:].astype(np.int64)
 
@@ -99,21 +99,21 @@ def numbers_of(counts: np.ndarray) -> dict[str, float]:
     if not pixels.any():
         return {}
     iou, accuracy, _ = _of_classes(counts)
-    seen = pixels > 0
+    present = pixels > 0
     return {
         "mean_iou": float(np.nanmean(iou)),
         "mean_accuracy": float(np.nanmean(accuracy)),
         "pixel_accuracy": int(np.trace(counts[:, 1:])) / int(pixels.sum()),
-        "frequency_weighted_iou": float(np.sum(pixels[seen] * iou[seen]) / pixels.sum()),
+        "frequency_weighted_iou": float(np.sum(pixels[present] * iou[present]) / pixels.sum()),
     }
 
 
 def _of_classes(counts):
     """IoU, accuracy and precision [K] of each class; NaN where they are 0 / 0."""
     confusion, pixels = counts[:, 1:], counts.sum(axis=1)
-    right, said = np.diag(confusion), confusion.sum(axis=0)
+    right, predicted = np.diag(confusion), confusion.sum(axis=0)
     with np.errstate(invalid="ignore"):
-        return right / (pixels + said - right), right / pixels, right / said
+        return right / (pixels + predicted - right), right / pixels, right / predicted
 
 
 def _numbers(values):

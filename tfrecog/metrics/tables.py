@@ -15,14 +15,14 @@ def of_classification(numbers: dict[str, float], table: Sequence[dict], confusio
 
     Args:
         numbers, table: of `classification.Evaluator`.
-        confusion: [true, said], counts.
+        confusion: [true, predicted], counts.
     """
-    seen = [row for row in table if row["images"]]
-    images = sum(row["images"] for row in seen)
+    present = [row for row in table if row["images"]]
+    images = sum(row["images"] for row in present)
     names = {"top1": "top-1", "top5": "top-5", "error": "error"}
     figures = "   ".join(f"{names[name]} {100 * value:.2f} %" for name, value in numbers.items() if name in names)
     lines = [f"{figures}   ({images:,} images)", ""]
-    shown = _worst(seen, "accuracy", 30)
+    shown = _worst(present, "accuracy", 30)
     width = min(40, max([len(row["name"]) for row in shown] + [5]))
     five = ["top5"] * ("top5" in numbers)
     lines.append(f"{'class':<{width}}{'images':>9}" + "".join(f"{name:>9}" for name in ["top1", *five]) + "  taken for")
@@ -30,15 +30,16 @@ def of_classification(numbers: dict[str, float], table: Sequence[dict], confusio
         percents = "".join(f"{100 * row[name]:>9.1f}" for name in ["accuracy", *five])
         other = f"  {row['taken_for']} ({row['times']})" if row["taken_for"] else ""
         lines.append(f"{_short(row['name'], width):<{width}}{row['images']:>9}{percents}{other}")
-    if len(seen) > len(shown):
-        lines.append(f"(the {len(shown)} worst of {len(seen)} classes; metrics.json has all of them)")
-    if len(table) > len(seen):
-        lines.append(f"({len(table) - len(seen)} more classes have no images here)")
-    pairs = worst_pairs(confusion, PAIRS) if len(seen) > len(shown) else []
+    if len(present) > len(shown):
+        lines.append(f"(the {len(shown)} worst of {len(present)} classes; metrics.json has all of them)")
+    if len(table) > len(present):
+        lines.append(f"({len(table) - len(present)} more classes have no images here)")
+    pairs = worst_pairs(confusion, PAIRS) if len(present) > len(shown) else []
     if pairs:
         lines += ["", "the commonest mistakes"]
         lines += [
-            f"{times:>6} times {table[true]['name']} taken for {table[said]['name']}" for times, true, said in pairs
+            f"{times:>6} times {table[true]['name']} taken for {table[predicted]['name']}"
+            for times, true, predicted in pairs
         ]
     return "\n".join(lines)
 
@@ -95,7 +96,7 @@ def of_voc_errors(table: Sequence[dict]) -> str:
 
 
 def of_segmentation(numbers: dict[str, float], table: Sequence[dict]) -> str:
-    """A segmenter's numbers, and a line for each class that is there or was said (of many the worst), all in percent.
+    """A segmenter's numbers in percent, and a line for each class in the images or predicted; of many the worst.
 
     Args:
         numbers, table: of `segmentation.Evaluator`.
@@ -107,8 +108,8 @@ def of_segmentation(numbers: dict[str, float], table: Sequence[dict]) -> str:
         "frequency_weighted_iou": "frequency-weighted IoU",
     }
     figures = "   ".join(f"{names[name]} {100 * value:.2f} %" for name, value in numbers.items() if name in names)
-    seen = [row for row in table if row["iou"] is not None]
-    shown = _worst(seen, "iou", 40)
+    present = [row for row in table if row["iou"] is not None]
+    shown = _worst(present, "iou", 40)
     width = min(40, max([len(row["name"]) for row in shown] + [5]))
     lines = [figures or "no pixel counts", ""]
     columns = {"share": "pixels", "iou": "IoU", "accuracy": "accuracy", "precision": "precision"}
@@ -117,10 +118,10 @@ def of_segmentation(numbers: dict[str, float], table: Sequence[dict]) -> str:
         values = "".join(f"{'-':>11}" if row[key] is None else f"{100 * row[key]:>11.1f}" for key in columns)
         other = f"  {row['taken_for']} ({100 * row['taken']:.1f} %)" if row["taken_for"] else ""
         lines.append(f"{_short(row['name'], width):<{width}}{values}{other}")
-    if len(seen) > len(shown):
-        lines.append(f"(the {len(shown)} worst of {len(seen)} classes; metrics.json has all of them)")
-    if len(table) > len(seen):
-        lines.append(f"({len(table) - len(seen)} more classes are neither in these images nor said of them)")
+    if len(present) > len(shown):
+        lines.append(f"(the {len(shown)} worst of {len(present)} classes; metrics.json has all of them)")
+    if len(table) > len(present):
+        lines.append(f"({len(table) - len(present)} more classes are neither in these images nor predicted for them)")
     return "\n".join(lines)
 
 
