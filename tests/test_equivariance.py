@@ -11,14 +11,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import crops, scenes
 from tfrecog import equivariance
 from tfrecog.cli import flags, validate
 from tfrecog.cli.errors import UserError
-from tfrecog.config import BackboneConfig, ClassifierConfig, Experiment, SegmenterConfig
+from tfrecog.config import BackboneConfig, ClassifierConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.data import info
 from tfrecog.drawing import figures
-from tfrecog.equivariance_lab import dense, detection, ends, measure, moves, parts, ramps, report, transforms
+from tfrecog.equivariance_lab import (
+    dense,
+    detection,
+    ends,
+    experiments,
+    measure,
+    moves,
+    parts,
+    ramps,
+    report,
+    samples,
+    transforms,
+)
 from tfrecog.equivariance_lab.classification import Classifier
+from tfrecog.equivariance_lab.flags import Flags, Strengths
 from tfrecog.equivariance_lab.model_under_test import Options, Sample
 from tfrecog.equivariance_lab.objects import Objects
 from tfrecog.equivariance_lab.segmentation import Segmenter
@@ -328,6 +342,45 @@ def test_a_variation_that_there_is_not_is_answered_with_those_that_there_are(tmp
 def test_shifts_of_a_classifier_are_refused(tmp_path):
     with pytest.raises(UserError, match="--shift=32: --task=classification has no output for every pixel"):
         validate.check(given(tmp_path, ["--shift=32"], "classification"))
+
+
+def test_pixels_of_records_are_labelled_where_they_are_seen(tmp_path):
+    folder = str(tmp_path / "scenes")
+    scenes.build(folder, "val", 2, scenes.Scenes(height=64, width=96, label_maps=True), jobs=1)
+    dataset = info.load(folder)
+    data = DataConfig(records=folder, eval_short_side=32)
+    task = SimpleNamespace(info=dataset)
+    model = Segmenter(task, None, Experiment(task="segmentation", data=data), Options())
+    first, second = samples.of_records(model, data, dataset.names, most=5)
+    assert (first.image.shape, first.truth.shape) == ((32, 48, 3), (32, 48))
+    # What has a colour of its own has a label of its own: within a label the colours differ less than in the image.
+    for sample in (first, second):
+        within = [sample.image[sample.truth == label].var(axis=0).mean() for label in np.unique(sample.truth)]
+        sizes = [(sample.truth == label).mean() for label in np.unique(sample.truth)]
+        assert len(within) > 1 and np.dot(within, sizes) < 0.9 * sample.image.var(axis=(0, 1)).mean()
+
+
+def test_a_classifier_is_measured_on_records_with_its_accuracy(tmp_path, capsys):
+    scenes.build(str(tmp_path / "scenes"), "val", 2, scenes.Scenes(height=64, width=96), jobs=1)
+    crops.build(str(tmp_path / "scenes"), str(tmp_path / "crops"), "val", jobs=1)
+    experiments.run(
+        Flags(
+            task="classification",
+            data=DataConfig(records=str(tmp_path / "crops"), eval_short_side=16),
+            classifier=ClassifierConfig(name="lecun1989", crop=16),
+            checkpoint="random",
+            max_images=4,
+            variations=("brightness",),
+            strength=Strengths(brightness=(0.4,)),
+            out=str(tmp_path / "out"),
+        )
+    )
+    assert "random weights on 4 images" in capsys.readouterr().out
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    found = {(row["strength"], row["measure"]): row["value"] for row in results["rows"]}
+    assert found[0, "same_class"] == 1 and found[0, "logits_invariance_error"] == 0 < found[0.4, "score_change"]
+    assert found[0, "top1"] in (0, 0.25, 0.5, 0.75, 1)
+    assert (tmp_path / "out/brightness.jpg").is_file()
 
 
 def test_rois_and_parts_need_no_run(tmp_path, capsys):
