@@ -33,7 +33,7 @@ def write(
 
 
 def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: np.ndarray | None = None) -> Figure:
-    """A figure of the counts [true, predicted], or of percentages of `pixels`; the colour is the fraction of the row."""
+    """A figure of the counts [true, predicted], or of percentages of `pixels`; the colour is the part of its row."""
     chosen = most_confused(confusion, MOST)
     if len(chosen) < len(names):
         title += f"\nthe {len(chosen)} of {len(names):,} classes in the commonest mistakes"
