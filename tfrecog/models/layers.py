@@ -119,6 +119,17 @@ class Conv(keras.layers.Layer):
         return padded(tf.nn.conv2d, x, kernel, self.stride, pad=self.pad, learns=learns)
 
 
+class Composite(keras.layers.Layer):
+    """A layer of layers, which has no variables but theirs.
+
+    Keras builds a layer that has no `build` by a trace of its call, and in that each such layer in it by a trace of its
+    own: the convolutions of a stage of a backbone would be gone through four times. Their first call builds them.
+    """
+
+    def build(self, input_shape):
+        pass
+
+
 class Dense(keras.layers.Dense):
     """A fully connected layer with PyTorch's default initialisation: uniform within 1 / sqrt(inputs)."""
 

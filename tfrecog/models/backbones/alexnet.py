@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Conv, padded
+from tfrecog.models.layers import Composite, Conv, padded
 
 
-class AlexNet(keras.layers.Layer):
+class AlexNet(Composite):
     """[B, H, W, 3] to {4: conv5 [B, h, w, 256]}, whose cells are 16 pixels apart.
 
     Args:

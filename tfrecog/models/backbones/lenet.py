@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.models.layers import Conv
+from tfrecog.models.layers import Composite, Conv
 
 NETWORKS = ("lecun1989", "lenet5", "lenet_modern")
 
@@ -76,7 +76,7 @@ class Maps(keras.layers.Layer):
         return tf.nn.conv2d(x, full, self.stride, "VALID") + bias
 
 
-class LeCun1989(keras.layers.Layer):
+class LeCun1989(Composite):
     """Images [B, 16, 16, 3] to H2 {2: [B, 4, 4, 12]}: two layers of 12 maps, 5x5 kernels of stride 2, no pooling.
 
     With H3, of 30 units, and 10 outputs these are the paper's 1,256 units, 64,660 connections and 9,760 weights. What
@@ -114,7 +114,7 @@ class Subsample(keras.layers.Layer):
         return sums * tf.convert_to_tensor(self.gain) + tf.convert_to_tensor(self.bias)
 
 
-class LeNet5(keras.layers.Layer):
+class LeNet5(Composite):
     """Images [B, 28, 28, 3] to S4 {2: [B, 5, 5, 16]}: C1, S2, C3 and S4 of 1998, with its partial connections.
 
     The image lies in a field of 32 x 32. With C5, of 120 units, and F6, of 84, it has the paper's 60,000 weights. The
@@ -138,7 +138,7 @@ class LeNet5(keras.layers.Layer):
         return {2: squash(self.s4(squash(self.c3(x))))}
 
 
-class LeNetModern(keras.layers.Layer):
+class LeNetModern(Composite):
     """Images [B, H, W, 3] to {2: [B, H / 4, W / 4, 64]}: LeNet-5's form with padding, norm, ReLU and max pooling.
 
     Args:

@@ -1,11 +1,10 @@
 """MobileNetV3-Large (Howard et al. 2019), as torchvision has it."""
 
-import keras
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
 from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Conv
+from tfrecog.models.layers import Composite, Conv
 
 # Table 1: kernel, expanded channels, channels, squeeze and excite, hard swish, stride.
 LARGE = (
@@ -28,7 +27,7 @@ LARGE = (
 STEM, LAST = 16, 960
 
 
-class SqueezeExcite(keras.layers.Layer):
+class SqueezeExcite(Composite):
     """[B, H, W, C] with each channel scaled by what the means of all channels say of it (Hu et al. 2018)."""
 
     def __init__(self, channels: int, name: str):
@@ -41,7 +40,7 @@ class SqueezeExcite(keras.layers.Layer):
         return x * _hard_sigmoid(self.excite(self.squeeze(means)))
 
 
-class Block(keras.layers.Layer):
+class Block(Composite):
     """Expand, filter each channel by itself, squeeze and excite, project; with a shortcut where the shapes allow it."""
 
     def __init__(self, inputs: int, row: tuple, norm: dict, name: str):
@@ -61,7 +60,7 @@ class Block(keras.layers.Layer):
         return x + y if self.residual else y
 
 
-class MobileNetV3(keras.layers.Layer):
+class MobileNetV3(Composite):
     """[B, H, W, 3] to {5: [B, H / 32, W / 32, 160], 6: [B, H / 32, W / 32, 960]}.
 
     torchvision's pyramid has two maps of one size: that of the first block of stride 32, and that of the last layer.

@@ -1,10 +1,9 @@
 """ResNet (He et al. 2015) and ResNeXt (Xie et al. 2017), as torchvision and detectron2 have them."""
 
-import keras
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models.layers import Conv, padded
+from tfrecog.models.layers import Composite, Conv, padded
 
 # Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -23,7 +22,7 @@ BLOCKS = {
 GROUPS = {"resnext50_32x4d": 32}
 
 
-class Block(keras.layers.Layer):
+class Block(Composite):
     """Two 3x3 convolutions, or 1x1, 3x3 and 1x1 with four times the channels, beside a shortcut (figure 5).
 
     Args:
@@ -76,7 +75,7 @@ class Block(keras.layers.Layer):
         return tf.nn.relu(y + (x if self.shortcut is None else self.shortcut(x, training=training)))
 
 
-class Stage(keras.layers.Layer):
+class Stage(Composite):
     """A row of blocks of one resolution; the first has the stride and, where it is needed, the projection.
 
     Args:
@@ -117,7 +116,7 @@ class Stage(keras.layers.Layer):
         return x
 
 
-class ResNet(keras.layers.Layer):
+class ResNet(Composite):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]} for the levels 2 to `last`.
 
     The first `config.frozen_stages` stages do not learn, and their batch norm runs on its moving statistics.

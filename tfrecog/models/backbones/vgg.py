@@ -1,16 +1,15 @@
 """VGG16 (Simonyan and Zisserman 2015, configuration D), the convolutions; fc6 to fc8 are in the classifier."""
 
-import keras
 import tensorflow as tf
 
 from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Conv
+from tfrecog.models.layers import Composite, Conv
 
 # Convolutions and channels of conv1..conv5 (table 1, D).
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
-class Vgg16(keras.layers.Layer):
+class Vgg16(Composite):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]}: conv1 is level 0, conv5 level 4; sizes rounded down.
 
     Convolutions start as in He et al. 2015, which learns without the paper's start from a network of fewer layers.

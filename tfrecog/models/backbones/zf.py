@@ -1,13 +1,12 @@
 """ZF: AlexNet with a smaller and denser first layer (Zeiler and Fergus 2014), as Faster R-CNN uses it."""
 
-import keras
 import tensorflow as tf
 
 from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Conv, padded
+from tfrecog.models.layers import Composite, Conv, padded
 
 
-class Zf(keras.layers.Layer):
+class Zf(Composite):
     """[B, H, W, 3] to {4: conv5 [B, H / 16, W / 16, 256]}.
 
     Conv1 has 7x7 kernels and stride 2, conv2 5x5 and stride 2; a pooling of 3x3 and stride 2 follows each. All of them

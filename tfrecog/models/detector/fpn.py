@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import FpnConfig
-from tfrecog.models.layers import Conv
+from tfrecog.models.layers import Composite, Conv
 from tfrecog.ops import target
 
 
-class Fpn(keras.layers.Layer):
+class Fpn(Composite):
     """{level: [B, h, w, C]} to {level: [B, h, w, channels]}; `extra` levels above are every second cell of the last.
 
     Args:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfrecog.config import BoxConfig, KeypointConfig, MaskConfig
 from tfrecog.models.backbones.resnet import Stage
-from tfrecog.models.layers import Conv, Dense
+from tfrecog.models.layers import Composite, Conv, Dense
 
 # Sets the random numbers of dropout apart from the others that are drawn from an image's seed.
 _PURPOSE = 1000
@@ -69,7 +69,7 @@ def _dropout(x, units, rate, seed):
     return tf.where(draws < rate, 0.0, 1 / (1 - rate))
 
 
-class Res5(keras.layers.Layer):
+class Res5(Composite):
     """The last stage of a ResNet on every roi: [B, R, S, S, C] to [B, R, S / 2, S / 2, C'] (He et al. 2016)."""
 
     def __init__(self, res5: Stage, name: str = "trunk"):
@@ -82,7 +82,7 @@ class Res5(keras.layers.Layer):
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 
 
-class BoxPredictor(keras.layers.Layer):
+class BoxPredictor(Composite):
     """Class logits [B, R, K + 1], background first, and deltas [B, R, K, 4] of trunk outputs (Girshick 2015)."""
 
     def __init__(self, num_classes: int, name: str = "box"):
@@ -99,7 +99,7 @@ class BoxPredictor(keras.layers.Layer):
         return logits, tf.reshape(deltas, [*_leading(x), self.num_classes, 4])
 
 
-class MaskHead(keras.layers.Layer):
+class MaskHead(Composite):
     """Convolutions, a deconvolution, and a mask for each class: [B, R, S, S, C] to logits [B, R, 2 S, 2 S, K]."""
 
     def __init__(self, config: MaskConfig, num_classes: int, layers: int, name: str = "mask"):
@@ -120,7 +120,7 @@ class MaskHead(keras.layers.Layer):
         return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 
 
-class KeypointHead(keras.layers.Layer):
+class KeypointHead(Composite):
     """Convolutions, a deconvolution and a bilinear x2: [B, R, S, S, C] to heat maps (logits) [B, R, 4 S, 4 S, J].
 
     (He et al. 2017, section 5.)

@@ -4,11 +4,11 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import ProposalConfig, RpnConfig
-from tfrecog.models.layers import Conv
+from tfrecog.models.layers import Composite, Conv
 from tfrecog.ops import anchors, boxes, nms
 
 
-class RpnHead(keras.layers.Layer):
+class RpnHead(Composite):
     """Objectness logits [B, A] and deltas [B, A, 4] of all anchors, for features {level: [B, h, w, C]}.
 
     The weights are shared by all levels. Anchors are ordered by level, row, column, and then as in `anchors.cell`.

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import SegmenterConfig
-from tfrecog.models.layers import Conv
+from tfrecog.models.layers import Composite, Conv
 from tfrecog.ops import upsampling
 
 # Levels whose features are scored (figure 3 of the paper): level l has stride 2**l, and 3 to 5 are pool3 to pool5.
@@ -13,7 +13,7 @@ LEVELS = {"fcn32s": (5,), "fcn16s": (5, 4), "fcn8s": (5, 4, 3)}
 _PURPOSES = {"fc6": 2000, "fc7": 2001, "head": 2002, "aux": 2003}
 
 
-class SkipHead(keras.layers.Layer):
+class SkipHead(Composite):
     """Scores of the last map, upsampled step by step and added to those of finer maps, up to the image's size.
 
     Where cells lie, in pixel indices. Of a network whose strides are those of odd convolutions and poolings, k x k
@@ -107,7 +107,7 @@ class Upsampling(keras.layers.Layer):
         return upsampling.deconvolve(x, tf.convert_to_tensor(self.kernel), self.factor, self.edge)
 
 
-class ConvHead(keras.layers.Layer):
+class ConvHead(Composite):
     """A 3x3 convolution to a quarter of the channels, then a logit for each class, resized to the image bilinearly.
 
     Args:
