@@ -15,9 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.folders import REPOSITORY
 
 
 class Process:

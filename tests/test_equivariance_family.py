@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import proposals, scenes
+from tests.matrices import representatives
 from tests.models.test_family import FAST, SYSTEMS
 from tfrecog import tasks
 from tfrecog.cli import validate
@@ -38,7 +39,8 @@ def shown(model, experiment):
     return list(samples.of_records(model, experiment.data, info.load(experiment.data.records).names, 2))
 
 
-@pytest.fixture(scope="module", params=list(SYSTEMS))
+# SPP-net's regions are compared with those of Fast R-CNN too.
+@pytest.fixture(scope="module", params=representatives(SYSTEMS, "R-CNN", "SPP-net"))
 def subject(request, experiment):
     detector = dataclasses.replace(SYSTEMS[request.param], output=dataclasses.replace(FAST.output, max_detections=5))
     experiment = dataclasses.replace(experiment, detector=detector)

@@ -379,22 +379,30 @@ def run(folder, tmp_path_factory):
     return {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
 
 
-def test_a_checkpoint_is_evaluated_from_the_flags_of_its_run(run, tmp_path, capsys):
-    evaluate.main(evaluate.Flags(**run, out=str(tmp_path)))
-    written = json.loads((tmp_path / METRICS).read_text())
+@pytest.fixture(scope="module")
+def on_one(run, tmp_path_factory):
+    """Folder of an evaluation of the run on one replica, and what it printed."""
+    out = tmp_path_factory.mktemp("on_one")
+    train = dataclasses.replace(run["train"], replicas=1)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        evaluate.main(evaluate.Flags(**run | {"train": train}, out=str(out)))
+    return out, printed.getvalue()
+
+
+def test_a_checkpoint_is_evaluated_from_the_flags_of_its_run(on_one):
+    out, printed = on_one
+    written = json.loads((out / METRICS).read_text())
     assert written["step"] == 7 and written["images"] == 7
     assert 0 <= written["metrics"]["box_AP"] < 0.5 and written["metrics"]["mask_APl"] == -1
-    assert written["detections"] == len(json.loads((tmp_path / DETECTIONS).read_text()))
+    assert written["detections"] == len(json.loads((out / DETECTIONS).read_text()))
     assert [row["name"] for row in written["classes"]] == ["cat", "dog"]
-    assert "cat" in capsys.readouterr().out
+    assert "cat" in printed
 
 
-def test_a_checkpoint_sees_the_same_on_two_replicas(run, tmp_path):
-    both = []
-    for count in (1, 2):
-        train = dataclasses.replace(run["train"], replicas=count)
-        evaluate.main(evaluate.Flags(**run | {"train": train}, out=str(tmp_path)))
-        both.append(json.loads((tmp_path / DETECTIONS).read_text()))
+def test_a_checkpoint_sees_the_same_on_two_replicas(run, on_one, tmp_path):
+    train = dataclasses.replace(run["train"], replicas=2)
+    evaluate.main(evaluate.Flags(**run | {"train": train}, out=str(tmp_path)))
+    both = [json.loads((out / DETECTIONS).read_text()) for out in (on_one[0], tmp_path)]
     one, two = (sorted(rows, key=lambda row: (row["image_id"], -row["score"])) for rows in both)
     assert len(one) == len(two) > 0, "the fresh model must see something for this to be a test"
     for a, b in zip(one, two, strict=True):

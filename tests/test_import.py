@@ -22,7 +22,8 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 """
 
 
-@pytest.mark.parametrize("level", [None, "3"])  # Commands hand theirs on to the processes that they start.
+# Commands hand theirs on to the processes that they start: each case imports TensorFlow, for seconds.
+@pytest.mark.parametrize("level", [None, pytest.param("3", marks=pytest.mark.long)])
 def test_tensorflow_is_imported_late_and_quietly(level):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)

@@ -26,12 +26,19 @@ def records(tmp_path_factory):
     return folder / "data"
 
 
-def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(records, tmp_path, capsys):
-    pytest.importorskip("sklearn")
+@pytest.fixture(scope="module")
+def fast(records):
+    """The experiment of a Fast R-CNN on these records, its task and its first weights."""
     data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
-    experiment = Experiment(workdir=str(tmp_path / "run"), data=data, detector=FAST)
+    experiment = Experiment(data=data, detector=FAST)
     task = tasks.build(experiment, info.load(records))
-    model = task.build()
+    return experiment, task, task.build()
+
+
+def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(fast, tmp_path):
+    pytest.importorskip("sklearn")
+    experiment, task, model = fast
+    experiment = replace(experiment, workdir=str(tmp_path / "run"))
     derived.write(tmp_path / "run", experiment, task.info, model, 3, "a test")
     fields = {name: getattr(experiment, name) for name in experiment.__dataclass_fields__}
     asked = RunFlags(**fields)
@@ -91,11 +98,8 @@ def test_a_sample_is_of_early_and_late_alike_and_the_same_however_it_comes():
     np.testing.assert_array_equal(few.examples(), rows[:7])
 
 
-def test_the_objects_pass_sees_boxes_and_what_is_near_and_without_it_boxes_alone(records):
-    data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
-    experiment = Experiment(data=data, detector=FAST)
-    task = tasks.build(experiment, info.load(records))
-    model = task.build()
+def test_the_objects_pass_sees_boxes_and_what_is_near_and_without_it_boxes_alone(fast):
+    experiment, task, model = fast
     both = rcnn_svms.examples(model, experiment, task.info, objects=True, with_near=True)
     alone = rcnn_svms.examples(model, experiment, task.info, objects=True)
     seen = 0

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.test_train_precision import dying
 from tfrecog.cli import out_of_memory
 from tfrecog.config import Experiment
 from tfrecog.inference import predictor
@@ -74,7 +73,7 @@ def test_a_run_that_ends_within_its_profile_leaves_what_there_is(tmp_path):
     data = tiny.data()
     with pytest.raises(ZeroDivisionError):
         experiment = tiny.experiment(tmp_path, profile_steps=(3, 9))
-        loop.run(tiny.Task(), experiment, replace(data, batches=dying(data, 5)))
+        loop.run(tiny.Task(), experiment, replace(data, batches=tiny.dying(data, 5)))
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     tf.profiler.experimental.start(str(tmp_path / "next"))  # An error, were the first still running.
     tf.profiler.experimental.stop(save=False)

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.matrices import representatives
 from tests.runs import assert_same, weights
-from tests.test_train_precision import dying
 from tfrecog.runs import checkpoints, warm_start
 from tfrecog.training import loop
 from tfrecog.training.ema import Averages
@@ -81,7 +81,10 @@ def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluate
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
-@pytest.mark.parametrize(("rule", "parts"), [("sgd", 2), ("lars", 1), ("adamw", 1), ("lamb", 1)])
+# The least and the most that a rule remembers and computes.
+@pytest.mark.parametrize(
+    ("rule", "parts"), representatives([("sgd", 2), ("lars", 1), ("adamw", 1), ("lamb", 1)], ("sgd", 2), ("lamb", 1))
+)
 def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_path, rule, parts):
     def settings(name):
         base = experiment(tmp_path / name, accumulate_steps=parts)
@@ -90,7 +93,7 @@ def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_pa
     data = tiny.data()
     loop.run(Normed(), settings("straight"), data)
     with pytest.raises(ZeroDivisionError):
-        loop.run(Normed(), settings("killed"), replace(data, batches=dying(data, 7)))
+        loop.run(Normed(), settings("killed"), replace(data, batches=tiny.dying(data, 7)))
     assert checkpoints.steps(tmp_path / "killed")[-1] == 6
     loop.run(Normed(), settings("killed"), data)
     straight = weights(tmp_path / "straight")

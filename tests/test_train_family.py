@@ -7,7 +7,8 @@ import re
 import pytest
 
 from pipelines import proposals, scenes
-from tests.runs import assert_same, train, weights
+from tests.processes import Process
+from tests.runs import assert_same, stopped, train, weights
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def trained(folder, tmp_path_factory):
     @functools.cache
     def run(recipe):
         workdir = tmp_path_factory.mktemp(recipe)
-        status, output = train(recipe, folder, workdir).finish()
+        status, output = train(recipe, folder, workdir, "--train.checkpoint_epochs=0.5").finish()
         assert status == 0, output
         return workdir, output
 
@@ -54,13 +55,13 @@ def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(trained, re
     assert losses == {word.strip("(,") for word in line.split() if word.strip("(,").endswith("_loss")}
 
 
-def test_a_killed_fast_rcnn_with_dropout_goes_on_to_the_weights_it_would_have_had(folder, trained, tmp_path):
-    often = "--train.checkpoint_epochs=0.5"
-    status, output = train("fast_rcnn", folder, tmp_path, often, kill_at=3).finish()
-    assert status != 0, output
-    status, output = train("fast_rcnn", folder, tmp_path, often).finish()
-    assert status == 0, output
-    assert_same(weights(tmp_path), weights(trained("fast_rcnn")[0]))
+def test_a_stopped_fast_rcnn_with_dropout_goes_on_to_the_weights_it_would_have_had(trained, tmp_path):
+    workdir, _ = trained("fast_rcnn")
+    copy = stopped(workdir, 2, tmp_path / "run")
+    again = (f"--flagfile={copy}/experiment.flags", f"--workdir={copy}", "--train.evaluate_epochs=0")
+    status, output = Process("tfrecog.train", *again).finish()
+    assert status == 0 and "continuing from the checkpoint of step 2 of 4" in output, output
+    assert_same(weights(copy), weights(workdir))
 
 
 def test_records_without_proposals_are_refused_with_the_pipeline_that_adds_them(tmp_path):

@@ -162,19 +162,9 @@ def test_a_run_with_a_scale_goes_on_to_the_same_weights_and_scale(tmp_path, monk
 
     killed = tiny.experiment(tmp_path / "killed", precision="float16")
     with pytest.raises(ZeroDivisionError):
-        loop.run(Square(), killed, replace(overflowing({3}), batches=dying(overflowing({3}), 7)))
+        loop.run(Square(), killed, replace(overflowing({3}), batches=tiny.dying(overflowing({3}), 7)))
     loop.run(Square(), killed, overflowing({3}))
     assert_same(weights(tmp_path / "killed"), weights(tmp_path / "straight"))
-
-
-def dying(data, at):
-    def batches(start, total):
-        for number, batch in enumerate(data.batches(start, total), start=start):
-            if number == at:
-                raise ZeroDivisionError
-            yield batch
-
-    return batches
 
 
 def test_a_scale_that_falls_under_1_ends_the_run(tmp_path):

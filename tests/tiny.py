@@ -64,6 +64,18 @@ def data(before=lambda step: None, change=lambda step, batch: batch):
     return Data(STEPS_PER_EPOCH, batches)
 
 
+def dying(data, at):
+    """The batches of `data`, but a ZeroDivisionError in place of that of step `at`."""
+
+    def batches(start, total):
+        for number, batch in enumerate(data.batches(start, total), start=start):
+            if number == at:
+                raise ZeroDivisionError
+            yield batch
+
+    return batches
+
+
 def experiment(workdir, **options):
     """12 steps in 3 epochs, with a warmup, a drop, momentum, decay and clipping."""
     base = Experiment(workdir=str(workdir))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.runs import rounding
 from tfrecog.config import BackboneConfig, SegmenterConfig
 from tfrecog.models.backbones import vgg
 from tfrecog.models.segmenter import fcn, heads
@@ -192,10 +193,9 @@ def test_dropout_is_an_images_own_whatever_the_batch_and_the_replicas(name, two_
     whole = model.logits(images, training=True, seed=SEEDS)["main"]
     assert not np.allclose(whole, model(images), atol=1e-3)
     parts = [model.logits(images[i : i + 1], training=True, seed=SEEDS[i : i + 1])["main"] for i in range(4)]
-    # Another order of sums: each of n terms is rounded by 2**-24 of the sum so far, which adds up as a random walk.
     terms = max(np.prod(v.shape[:-1]) for v in model.variables if len(v.shape) == 4)
-    rounding = 2**-23 * np.sqrt(terms) * np.abs(whole).max()
-    np.testing.assert_allclose(tf.concat(parts, axis=0), whole, rtol=0, atol=rounding)
+    tolerance = rounding(np.abs(whole).max(), terms)
+    np.testing.assert_allclose(tf.concat(parts, axis=0), whole, rtol=0, atol=tolerance)
     shares = distribution.share(two_replicas, {"image": images, "seed": SEEDS})
 
     @tf.function
@@ -203,7 +203,7 @@ def test_dropout_is_an_images_own_whatever_the_batch_and_the_replicas(name, two_
         return two_replicas.run(lambda b: model.logits(b["image"], training=True, seed=b["seed"])["main"], (shares,))
 
     np.testing.assert_allclose(
-        tf.concat(two_replicas.experimental_local_results(both()), axis=0), whole, rtol=0, atol=rounding
+        tf.concat(two_replicas.experimental_local_results(both()), axis=0), whole, rtol=0, atol=tolerance
     )
     with pytest.raises(ValueError, match="seed"):
         model.logits(images, training=True)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.folders import REFERENCE
+from tests.matrices import representatives
 from tfrecog import tasks
 from tfrecog.cli import validate
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
@@ -68,7 +69,8 @@ def logits(model, name, path):
     ].numpy()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# That of a bias before a batch norm, and the one with the most kinds of layers; the next test does it with values.
+@pytest.mark.parametrize("name", representatives(NETWORKS, "vgg16_bn", "mobilenet_v3_large"))
 def test_every_tensor_of_a_classifier_has_one_variable_and_every_variable_one_tensor(name, shapes, zeros):
     model = build(name)
     state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes[name].items()}
@@ -79,7 +81,13 @@ def test_every_tensor_of_a_classifier_has_one_variable_and_every_variable_one_te
     assert sum(v.size for v in values.values()) == sum(v.size for v in state.values()) - moved
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v3_large"])
+# One that flattens a map, one of residuals, and one of depthwise convolutions.
+@pytest.mark.parametrize(
+    "name",
+    representatives(
+        ["alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v3_large"], "alexnet", "resnet18", "mobilenet_v3_large"
+    ),
+)
 def test_a_picture_file_gives_torchvisions_logits(name, reference, shapes, rule, zeros, tmp_path):
     Image.fromarray(rule.picture()).save(tmp_path / "picture.png")
     model = build(name)
@@ -128,7 +136,8 @@ def test_the_settings_of_published_classifiers_are_valid(name):
     validate.check(torchvision_classifiers.EXPERIMENTS[name])
 
 
-@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v3_large"])
+# Whose levels are the least like those of the classifier.
+@pytest.mark.parametrize("name", representatives(["resnet50", "mobilenet_v3_large"], "mobilenet_v3_large"))
 def test_a_detector_starts_from_a_classifiers_backbone(name, tmp_path):
     classifier = build(name)
     for variable in classifier.variables:
