@@ -6,13 +6,21 @@ READY := $(VENV)/.ready
 QUICKSTART ?= quickstart
 # Processes that share the tests, by file; each keeps about one core busy and takes up to 4 GB.
 TEST_WORKERS ?= 2
+# What tells most in two minutes: the mathematics against stored values and slow references, records there and back, the
+# numbers of the field, the training loop with a kill, a training of each kind of network, and flags.
+QUICK := tests/ops tests/metrics tests/tasks tests/cli/test_facts.py tests/cli/test_flags.py tests/cli/test_validate.py \
+	tests/data/test_records.py tests/data/test_index.py tests/data/test_order.py tests/data/test_info.py \
+	tests/test_config.py tests/test_losses.py tests/test_schedules.py tests/test_train.py tests/test_map.py \
+	tests/models/test_rpn.py tests/models/test_conv.py tests/pipelines/test_scenes.py \
+	'tests/test_train_family.py::test_each_of_the_family_trains_from_its_flagfile_and_is_measured[fast_rcnn-Fast R-CNN]'
 START := $(shell date +%s)
 
-.PHONY: help setup quickstart test test-long check docs bench clean
+.PHONY: help setup quickstart quick test test-long check docs bench clean
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
 	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (about 11 minutes on two cores)"
+	@echo "make quick       the tests that tell most, in about two minutes: for use between edits"
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"
 	@echo "make check       formatting, lint, types, direction of imports"
@@ -43,6 +51,9 @@ quickstart: $(READY)
 	@echo "the training: $(BIN)/tensorboard --logdir=$(QUICKSTART)/run"
 	@$(BIN)/python -c "import json, time; m = json.load(open('$(QUICKSTART)/run/metrics.json'))['metrics']; \
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
+
+quick: $(READY)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not long" $(QUICK)
 
 test: $(READY)
 	$(BIN)/python -m pytest -rs -n $(TEST_WORKERS) --dist loadfile -m "not long"
