@@ -5,6 +5,8 @@ import signal
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As trainings have it, so that one in this process and one by the command are the same to the bit on any CPU.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import pytest
 import tensorflow as tf

@@ -62,4 +62,4 @@ def main(flags: Flags) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, Flags(), required=("data.records", "out"))
+    command.run(main, Flags(), required=("data.records", "out"), trains=True)

@@ -22,4 +22,4 @@ def main(experiment: Experiment) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, Experiment(), required=("workdir", "data.records"))
+    command.run(main, Experiment(), required=("workdir", "data.records"), trains=True)

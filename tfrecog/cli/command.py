@@ -18,7 +18,7 @@ from absl import flags as absl_flags
 
 from tfrecog.cli import errors, flags, help, signals, validate
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.runtime import quiet_tensorflow
+from tfrecog.runtime import onednn, quiet_tensorflow
 
 Config = TypeVar("Config")
 
@@ -28,6 +28,7 @@ def run(
     config: Config,
     required: Sequence[str] = (),
     check: Callable[[Config], None] = validate.check,
+    trains: bool = False,
 ) -> NoReturn:
     """Runs `main` with `config` as the command line changes it, and ends the process with its exit status.
 
@@ -36,10 +37,13 @@ def run(
         config: a frozen dataclass, each leaf of which is a flag.
         required: the flags that must be given.
         check: raises UserError for values that cannot work.
+        trains: whether the command takes training steps, which oneDNN makes faster on every CPU.
     """
     arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
     if section is None:
         quiet_tensorflow.install()
+        if trains:
+            onednn.prefer()
         with signals.stops(main):
             end(lambda: main(parse(config, arguments, required, check)))
     module = sys.modules[main.__module__]

@@ -12,7 +12,7 @@ from tfrecog.data.info import DatasetInfo
 from tfrecog.evaluations import detection as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.models.detector.postprocess import per_image
-from tfrecog.models.detector.rcnn import Detector, given
+from tfrecog.models.detector.rcnn import Detector, record_proposals
 from tfrecog.ops import boxes, keypoints, masks, matching
 from tfrecog.runtime import mixed_precision
 
@@ -142,7 +142,7 @@ class Detection:
         truth = _Truth(batch)
         features = model.extract(image, size, training=True)
         if self._on_record:
-            (rois, valid), terms = given(batch["proposals"]), {}
+            (rois, valid), terms = record_proposals(batch["proposals"]), {}
         else:
             canvas, limits = image.shape[1:3], self.config.rpn.train
             rois, valid, (logits, deltas, levels) = model.propose(features, canvas, size, limits)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfrecog.runtime import cores, onednn
 from tfrecog.training import schedules
 
 # Above this share of images that come twice in an epoch, the reader is told.
@@ -32,6 +33,7 @@ def text(task, model, experiment, data, strategy) -> str:
         f"scaling {optim.scaling}; {_warmup(experiment, data)}; {_shape(schedule)}",
         f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
         *_special(experiment, device),
+        *([f"device    CPU, {cores.usable()} cores; {onednn.description()}"] if device == "CPU" else []),
         f"run       {experiment.workdir}",
     ]
     if data.images and shown > (1 + REPEATED) * data.images:
