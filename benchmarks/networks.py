@@ -9,7 +9,7 @@ from tfrecog import tasks
 from tfrecog.config import Experiment
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.runtime import distribution
-from tfrecog.training.step import State, TrainStep
+from tfrecog.training.step import TrainState, TrainStep
 
 RATE = 1e-4
 
@@ -23,7 +23,7 @@ def trainer(experiment: Experiment, classes: range, folder: str, load, **info):
     strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
-        state = State(model, experiment.optim, experiment.train)
+        state = TrainState(model, experiment.optim, experiment.train)
     if (weights := Path(folder, "weights.npz")).exists():
         load(model, dict(np.load(weights)))
     step = TrainStep(task, model, state, lambda _: tf.constant(RATE), strategy, experiment.train)

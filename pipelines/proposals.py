@@ -177,7 +177,7 @@ def build(
     _refuse_other_words(out, split, words)
     checksums = index.checksums(data, where)
     empty = np.zeros([0, 4], np.float32) if method == "file" else None
-    items = [Item(i, where.place(i), checksums[i], boxes.get(i, empty)) for i in range(len(where))]
+    items = [Item(i, where.locate(i), checksums[i], boxes.get(i, empty)) for i in range(len(where))]
     source = shards.Source(
         items,
         Adder(data, split, method, options),

@@ -71,9 +71,9 @@ def test_every_pixel_of_every_image_counts_once_at_its_own_size(folder, replica,
 @pytest.mark.parametrize("replica, looked_at", [(1, 7), (2, 10)])
 def test_no_more_fillers_are_looked_at_than_the_replicas_need(folder, replica, looked_at, monkeypatch):
     # The sizes of the seven images are there 3, 2, 1 and 1 times; two replicas look at 4, 2, 2 and 2.
-    sizes, share = [], distribution.share
+    sizes, share = [], distribution.per_replica
     monkeypatch.setattr(
-        distribution, "share", lambda strategy, batch: sizes.append(len(batch["valid"])) or share(strategy, batch)
+        distribution, "per_replica", lambda strategy, batch: sizes.append(len(batch["valid"])) or share(strategy, batch)
     )
     assert evaluated(folder, None, replica, 64) == numbers_of(PAIRS)
     assert sum(sizes) == looked_at

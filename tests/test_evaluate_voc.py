@@ -272,12 +272,12 @@ def batches(*sizes, height=8):
 def test_a_batch_counts_in_the_time_once_its_graph_is_there(monkeypatch):
     task, strategy, clock = Ticking(), distribution.strategy(1), Told()
     monkeypatch.setattr(time, "perf_counter", lambda: task.now)
-    list(predictor.each(task, None, strategy, batches(2, 2, 2, 4, 4), clock=clock))
+    list(predictor.predict_batches(task, None, strategy, batches(2, 2, 2, 4, 4), clock=clock))
     # The first of each shape builds a graph. Fillers, here all but one image, take as long as images.
     assert [images for _, images in clock.calls] == [2, 2, 4]
     assert [seconds for seconds, _ in clock.calls] == pytest.approx([0.04] * 3)
     assert clock.seconds_per_image == pytest.approx(0.02)  # Median of two batches of 2 and one of 4.
-    list(predictor.each(task, None, strategy, batches(2), clock=clock))
+    list(predictor.predict_batches(task, None, strategy, batches(2), clock=clock))
     assert len(clock.calls) == 4, "the graph of an evaluation before serves"
 
 

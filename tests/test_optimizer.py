@@ -27,7 +27,9 @@ def trajectory(config, start, gradients, rates, strategy=None, name="kernel"):
     for count, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
         batch = {"gradient": tf.constant(np.stack(gradient), tf.float32)}
         step(
-            distribution.share(strategy, batch)["gradient"], tf.constant(rate, tf.float32), tf.constant(count, tf.int64)
+            distribution.per_replica(strategy, batch)["gradient"],
+            tf.constant(rate, tf.float32),
+            tf.constant(count, tf.int64),
         )
         values.append(variable.numpy())
     return np.array(values)

@@ -60,7 +60,7 @@ def test_an_evaluation_that_runs_out_of_memory_says_so():
     with pytest.raises(
         out_of_memory.OutOfMemory, match=r"(?s)6 images on one replica, of 4 x 5 .*--data\.eval_batch_size=3"
     ):
-        list(predictor.each(Full(), None, distribution.strategy(1), [batch]))
+        list(predictor.predict_batches(Full(), None, distribution.strategy(1), [batch]))
 
 
 def test_a_profile_is_there_after_its_last_step(tmp_path, capsys):

@@ -20,7 +20,7 @@ from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks.classification import Classification
 from tfrecog.training import loop
-from tfrecog.training.step import State, TrainStep
+from tfrecog.training.step import TrainState, TrainStep
 
 DIGITS = DatasetInfo(tuple(Category(str(digit), digit + 1) for digit in range(10)), {})
 SIDE = 12
@@ -118,7 +118,7 @@ def graph_of(task, experiment, batch):
     strategy = distribution.strategy(experiment.train.replicas)
     with strategy.scope():
         model = task.build()
-        state = State(model, experiment.optim, experiment.train)
+        state = TrainState(model, experiment.optim, experiment.train)
     take = TrainStep(task, model, state, lambda _: tf.constant(0.1), strategy, experiment.train)
     function, _ = take.graph([batch])
     return function.get_concrete_function().graph.as_graph_def()
@@ -185,7 +185,7 @@ def test_each_step_has_the_terms_of_its_own_batch_whatever_batches_came_between(
     experiment, strategy = tiny.experiment(tmp_path, **options), distribution.strategy(1)
     with strategy.scope():
         model = Choosy().build()
-        state = State(model, experiment.optim, experiment.train)
+        state = TrainState(model, experiment.optim, experiment.train)
     take = TrainStep(Choosy(), model, state, lambda _: tf.constant(0.0), strategy, experiment.train)
     plain = tiny.batch(0)
     first, other, again = (take([batch], 0)[0][0] for batch in (plain, plain | {"extra": tf.ones([8])}, plain))

@@ -26,7 +26,7 @@ def take_step(task, experiment):
     strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
-        state = step.State(model, experiment.optim, experiment.train)
+        state = step.TrainState(model, experiment.optim, experiment.train)
     return step.TrainStep(task, model, state, lambda _: tf.constant(0.01), strategy, experiment.train), model
 
 
@@ -145,7 +145,7 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
     strategy = distribution.strategy(1)
     with strategy.scope():
         model = task.build()
-        state = step.State(model, exact.optim, exact.train)
+        state = step.TrainState(model, exact.optim, exact.train)
     rate = schedules.learning_rate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
     take = step.TrainStep(task, model, state, rate, strategy, exact.train)
     for number in [0, 1, 2, *range(4, 12)]:

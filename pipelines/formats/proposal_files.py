@@ -36,7 +36,7 @@ def of_file(path: str, data: str, where: index.Index) -> tuple[dict[int, np.ndar
         size = int(where.height[row]), int(where.width[row])
         if images[name].size != size:
             wrong.append(
-                f"{where.place(row)}, {keys[1]}: {by(size)}, the proposals of {name!r}: {by(images[name].size)}"
+                f"{where.locate(row)}, {keys[1]}: {by(size)}, the proposals of {name!r}: {by(images[name].size)}"
             )
         found[row] = images[name].boxes
     if wrong:

@@ -104,7 +104,7 @@ def test_a_record_is_named_with_its_image_where_it_can_be_read(folder):
     made = index.load(folder, "train")
     assert made.image(folder, 5) == f"5.jpg in train-00001-of-00002.tfrecord, record 1 (byte {made.offset[5]})"
     (folder / made.shards[1]).unlink()
-    assert made.image(folder, 5) == made.place(5)
+    assert made.image(folder, 5) == made.locate(5)
 
 
 def test_the_index_is_kept_and_read_back(folder, monkeypatch):

@@ -80,7 +80,7 @@ def test_dropout_does_not_depend_on_how_a_batch_is_spread(two_replicas):
     whole = model.logits(images, training=True, seed=SEEDS)
     parts = [model.logits(images[i : i + 1], training=True, seed=SEEDS[i : i + 1]) for i in range(4)]
     np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)
-    shares = distribution.share(two_replicas, {"image": images, "seed": SEEDS})
+    shares = distribution.per_replica(two_replicas, {"image": images, "seed": SEEDS})
 
     @tf.function
     def both():

@@ -196,7 +196,7 @@ def test_dropout_is_an_images_own_whatever_the_batch_and_the_replicas(name, two_
     terms = max(np.prod(v.shape[:-1]) for v in model.variables if len(v.shape) == 4)
     tolerance = rounding(np.abs(whole).max(), terms)
     np.testing.assert_allclose(tf.concat(parts, axis=0), whole, rtol=0, atol=tolerance)
-    shares = distribution.share(two_replicas, {"image": images, "seed": SEEDS})
+    shares = distribution.per_replica(two_replicas, {"image": images, "seed": SEEDS})
 
     @tf.function
     def both():

@@ -332,7 +332,7 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas, sm
     for backbone in (alone, together):
         keras_weights.load(backbone, small[1]["published"])
     expected = alone(whole, training=True)
-    shares = distribution.share(two_replicas, {"x": whole})
+    shares = distribution.per_replica(two_replicas, {"x": whole})
 
     @tf.function
     def both():

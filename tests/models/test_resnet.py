@@ -187,7 +187,7 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(two_replicas):
             conv.build([None, None, None, 3])
         if norm == "batch":
             return conv(whole, training=True), conv
-        shares = distribution.share(two_replicas, {"x": whole})
+        shares = distribution.per_replica(two_replicas, {"x": whole})
 
         @tf.function
         def both():

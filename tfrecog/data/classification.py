@@ -37,7 +37,7 @@ def labels_of(index, info, folder):
         flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
         there = " and ".join(["boxes"] * boxes + ["label maps"] * info.label_maps)
         raise UserError(
-            f"{folder}: {index.place(wrong[0])}: the image {what}, and so have {len(wrong) - 1:,} more. "
+            f"{folder}: {index.locate(wrong[0])}: the image {what}, and so have {len(wrong) - 1:,} more. "
             + (f"The records have {there}: {flags} is for them. " if flags else "")
             + "--task=classification needs records with a class for each image: pipelines.imagenet, pipelines.digits "
             "and pipelines.tfds write them"

@@ -116,7 +116,7 @@ def _report_crowded(config, index):
             len(crowded),
             config.max_instances,
             index.instances[crowded].max(),
-            "; ".join(index.place(row) for row in crowded[:5]),
+            "; ".join(index.locate(row) for row in crowded[:5]),
         )
 
 
@@ -180,7 +180,7 @@ def _labels(record, row, info, index):
 
     def refuse(row, filename, labels):
         raise UserError(
-            f"{index.place(int(row))}: image {filename.decode()!r} has objects of the labels "
+            f"{index.locate(int(row))}: image {filename.decode()!r} has objects of the labels "
             f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
             "records again."
         )

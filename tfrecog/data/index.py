@@ -53,7 +53,7 @@ class Index:
     def __len__(self):
         return len(self.offset)
 
-    def place(self, i):
+    def locate(self, i):
         """Words for record i: its shard, its number in it and its byte offset."""
         number = int(np.sum(self.shard[:i] == self.shard[i]))
         return f"{self.shards[self.shard[i]]}, record {number} (byte {self.offset[i]})"
@@ -64,7 +64,7 @@ class Index:
             names = Example.FromString(read(folder, self, i)).features.feature["image/filename"].bytes_list.value
         except (OSError, ValueError):
             names = []
-        return f"{names[0].decode(errors='replace')} in {self.place(i)}" if names else self.place(i)
+        return f"{names[0].decode(errors='replace')} in {self.locate(i)}" if names else self.locate(i)
 
     def check_proposals(self, folder, info):
         """UserError where no record has the proposals that a detector reads."""
@@ -158,7 +158,7 @@ def read(folder, index, i):
     record = frame[HEADER:-FOOTER]
     if len(frame) != HEADER + length + FOOTER or not _intact(frame[:HEADER], record, frame[-FOOTER:]):
         raise CorruptRecord(
-            f"{index.place(i)} is damaged: its checksum does not fit. "
+            f"{index.locate(i)} is damaged: its checksum does not fit. "
             f"Delete {os.path.join(folder, name)} and run its pipeline again, which builds missing shards only."
         )
     return record

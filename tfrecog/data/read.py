@@ -151,7 +151,7 @@ def picture_of(folder, index, row, record, damaged=None, window=None):
             return picture.numpy(), True
         shard = os.path.join(folder, index.shards[index.shard[int(row)]])
         problem = (
-            f"{index.place(int(row))}: image {filename.decode()!r} {problem}. Repair or remove it in the "
+            f"{index.locate(int(row))}: image {filename.decode()!r} {problem}. Repair or remove it in the "
             f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
         )
         if damaged is None:

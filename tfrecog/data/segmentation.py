@@ -131,7 +131,7 @@ def _labels(png, size, info, folder, index, row, filename):
         what = str(error) if isinstance(error, ValueError) else f"cannot be decoded ({error})"
         shard = os.path.join(folder, index.shards[index.shard[int(row)]])
         raise UserError(
-            f"{index.place(int(row))}: the label map of image {filename!r} {what}. Repair it in the source "
+            f"{index.locate(int(row))}: the label map of image {filename!r} {what}. Repair it in the source "
             f"(`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
         ) from error
     return labels

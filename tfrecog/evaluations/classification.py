@@ -48,7 +48,7 @@ def evaluate(
     size = predictor.batch_size(data.eval_batch_size, strategy)
     batches = classification.evaluation(data, experiment.classifier.crop, where, size)
     with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:
-        for said, facts in predictor.each(task, model, strategy, batches, clock=clock):
+        for said, facts in predictor.predict_batches(task, model, strategy, batches, clock=clock):
             row, probabilities = int(facts["record"]), said["probabilities"]
             label = int(labels[row])
             best = evaluator.add(label, probabilities)

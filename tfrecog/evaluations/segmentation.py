@@ -53,7 +53,7 @@ def evaluate(
     batches = _without_fillers(batches, strategy.num_replicas_in_sync)
     with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:
         # A graph for each size would be too many.
-        for said, facts in predictor.each(task, model, strategy, batches, any_size=True, clock=clock):
+        for said, facts in predictor.predict_batches(task, model, strategy, batches, any_size=True, clock=clock):
             row = int(facts["record"])
             truth = segmentation.truth(data.records, dataset, where, row)
             counts = evaluator.add(truth, said["label_map"])

@@ -100,7 +100,7 @@ def _said(task, model, experiment, strategy, count):
         "valid": tf.range(len(rows) + fill) < len(rows),
     }
     pictures, captions = [], []
-    for (said, facts), picture in zip(predictor.each(task, model, strategy, [batch]), seen, strict=True):
+    for (said, facts), picture in zip(predictor.predict_batches(task, model, strategy, [batch]), seen, strict=True):
         label, probabilities = int(labels[facts["record"]]), said["probabilities"]
         best = int(np.argmax(probabilities)) + 1
         pictures.append(_framed(picture.numpy(), RIGHT if best == label else WRONG))
@@ -134,7 +134,7 @@ def segmented(
     images = [image.decode(record.encoded).numpy() for record in known]
     batches = (segment.batch_of(*one, size=size) for one in zip(images, rows, strict=True))
     seen = []
-    said = predictor.each(task, model, strategy, batches, any_size=True)
+    said = predictor.predict_batches(task, model, strategy, batches, any_size=True)
     for picture, record, row, (what, _) in zip(images, known, rows, said, strict=True):
         truth = segmentation.truth(data.records, dataset, where, row)
         seen.append((picture, truth, what["label_map"], record.filename))

@@ -64,8 +64,9 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
 
 
 def detections(task, model, strategy, batches: Iterable[dict], output: OutputConfig, **options) -> Iterator[Detections]:
-    """Yields the detections in each valid image of `batches`, in its own pixels; `options` are of `predictor.each`."""
-    for outputs, facts in predictor.each(task, model, strategy, batches, **options):
+    """Yields the detections in each valid image of `batches`, in its own pixels; `options` are those of
+    `predictor.predict_batches`."""
+    for outputs, facts in predictor.predict_batches(task, model, strategy, batches, **options):
         yield in_original(outputs, facts, output)
 
 

@@ -33,7 +33,7 @@ class Clock:
         return statistics.median(self._seconds) if self._seconds else None
 
 
-def each(
+def predict_batches(
     task, model, strategy, batches: Iterable[dict], *, any_size: bool = False, clock: Clock | None = None
 ) -> Iterator[tuple[dict, dict]]:
     """Yields what `task.predict` says of each valid image of `batches` [B, …], and the facts that a batch has of it.
@@ -43,7 +43,7 @@ def each(
     """
     predict = _predictor(task, model, strategy, any_size)
     for batch in read.in_words(batches):
-        shared = distribution.share(strategy, batch)
+        shared = distribution.per_replica(strategy, batch)
         traces, start = predict.experimental_get_tracing_count(), time.perf_counter()
         try:
             outputs = {

@@ -44,7 +44,9 @@ def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out
     batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
     found = {}
     with predictor.progress(len(where), f"propose for {data.eval_split}") as progress:
-        for said, facts in predictor.each(proposer, model, strategy, batches, any_size=data.pad_to_batch_max):
+        for said, facts in predictor.predict_batches(
+            proposer, model, strategy, batches, any_size=data.pad_to_batch_max
+        ):
             row, valid = int(facts["record"]), said["valid"]
             height, width = (int(side) for side in facts["original_size"])
             boxes = to_original.boxes(said["boxes"][valid], facts["scale"], facts["original_size"])
@@ -60,5 +62,5 @@ def _name(folder: str, where: index.Index, row: int) -> str:
     features = Example.FromString(index.read(folder, where, row)).features.feature
     names = [b"".join(features[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
     if not any(names):
-        raise UserError(f"{where.place(row)} has no image/source_id and no image/filename to name its proposals by")
+        raise UserError(f"{where.locate(row)} has no image/source_id and no image/filename to name its proposals by")
     return names[0] or names[1]

@@ -72,7 +72,7 @@ def by_path(variables: Iterable[keras.Variable], values: Iterable) -> dict[str, 
     return named
 
 
-def of_model(model: keras.Model) -> dict[str, tf.Variable]:
+def variables_of(model: keras.Model) -> dict[str, tf.Variable]:
     """Key of each variable of a model → its value."""
     return {f"model/{path}": value for path, value in by_path(model.variables, model.variables).items()}
 

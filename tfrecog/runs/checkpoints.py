@@ -83,7 +83,7 @@ def restore(path: str | Path, model: keras.Model, training: Training | None = No
     Without a training, which goes on with the weights, the model gets their averages where there are some. Raises
     CheckpointError, and changes nothing, if a variable is missing, surplus or of another shape.
     """
-    there, wanted = checkpoint_reader.read(path), checkpoint_reader.of_model(model)
+    there, wanted = checkpoint_reader.read(path), checkpoint_reader.variables_of(model)
     sections = ["model/"]
     if training is None:
         there = there.averaged()

@@ -35,7 +35,7 @@ def load_weights(
             differ, the report says so; for a folder of imported weights it is an error.
     """
     path = checkpoints.find(source)
-    there, wanted = checkpoint_reader.read(path).averaged(), checkpoint_reader.of_model(model)
+    there, wanted = checkpoint_reader.read(path).averaged(), checkpoint_reader.variables_of(model)
     keys = dict(there.keys)
     # The last stage of a network, which on a single map is the trunk of the detector.
     for key in [key for key in wanted if key.startswith("model/trunk/res5/") and key not in keys]:

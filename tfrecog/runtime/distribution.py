@@ -43,7 +43,7 @@ def reserve(replicas: int) -> None:
         raise UserError(f"--train.replicas={replicas}: TensorFlow has already begun with fewer CPU devices") from error
 
 
-def share(strategy: tf.distribute.Strategy, batch: dict) -> dict:
+def per_replica(strategy: tf.distribute.Strategy, batch: dict) -> dict:
     """Splits each tensor [B, ...] of a batch into equal parts, one a replica; shapes stay static."""
     count = strategy.num_replicas_in_sync
     with tf.device("CPU:0"):  # Where the batch is: eagerly, a split would else copy all of it to the first GPU.

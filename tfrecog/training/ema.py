@@ -45,7 +45,7 @@ class Averages:
             average.assign_add(tf.cast(share, average.dtype) * (variable.value - average))
 
     @contextlib.contextmanager
-    def in_use(self, strategy: tf.distribute.Strategy) -> Iterator[None]:
+    def swapped_in(self, strategy: tf.distribute.Strategy) -> Iterator[None]:
         """A context in which the model has the averages; afterwards its own weights again, to the bit."""
         self._exchange(strategy)
         try:

@@ -20,7 +20,7 @@ from tfrecog.runtime.profiling import Profile
 from tfrecog.training import progress as summaries
 from tfrecog.training import schedules, startup_report
 from tfrecog.training.start import check_divisible, prepare, starting_point
-from tfrecog.training.step import State, TrainStep
+from tfrecog.training.step import TrainState, TrainStep
 
 
 class NonFiniteLoss(UserError):
@@ -79,7 +79,7 @@ class _Run:
         check_divisible(experiment, self.strategy.num_replicas_in_sync)
         with self.strategy.scope():
             self.model = task.build()
-            self.state = State(self.model, experiment.optim, self.options)
+            self.state = TrainState(self.model, experiment.optim, self.options)
         self.total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
         print(startup_report.text(task, self.model, experiment, data, self.strategy), flush=True)
         Path(self.workdir).mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ class _Run:
     def measure(self, interruption):
         """Evaluates and draws, and notes what is the best."""
         self.save()  # First, so that nothing is lost whatever happens in the evaluation.
-        with interruption.at_once(), self.state.averages.in_use(self.strategy):
+        with interruption.at_once(), self.state.averages.swapped_in(self.strategy):
             self.metrics = dict(self.evaluate(self.model, self.strategy, self.done)) if self.evaluate else {}
             drawn = self.pictures(self.model, self.strategy) if self.pictures and self.options.summary_images else {}
             self.progress.pictures(self.done, drawn)

@@ -16,7 +16,7 @@ from tfrecog.config import Experiment
 from tfrecog.drawing import figures
 from tfrecog.runtime import distribution
 from tfrecog.training.start import starting_point
-from tfrecog.training.step import State, TrainStep
+from tfrecog.training.step import TrainState, TrainStep
 
 CSV, FIGURE = "rates.csv", "rates.png"
 
@@ -104,7 +104,7 @@ def losses_of(task: Any, experiment: Experiment, data: Any, rate: Callable, step
     strategy = distribution.strategy(experiment.train.replicas)
     with strategy.scope():
         model = task.build()
-        state = State(model, experiment.optim, experiment.train)
+        state = TrainState(model, experiment.optim, experiment.train)
     starting_point(experiment, model, state)
     options = dataclasses.replace(experiment.train, steps_per_execution=1)
     take, batches = TrainStep(task, model, state, rate, strategy, options), iter(data.batches(0, steps))

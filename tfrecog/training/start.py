@@ -12,7 +12,7 @@ from tfrecog.data import info
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints, folder, warm_start
 from tfrecog.runtime import distribution
-from tfrecog.training.step import State
+from tfrecog.training.step import TrainState
 
 
 def prepare(experiment: Experiment) -> tuple:
@@ -51,7 +51,7 @@ def check_divisible(experiment: Experiment, count: int) -> None:
         )
 
 
-def starting_point(experiment: Experiment, model: Any, state: State) -> int:
+def starting_point(experiment: Experiment, model: Any, state: TrainState) -> int:
     """Restores the run, or starts it from other weights, and returns how many steps are done."""
     latest = checkpoints.latest(experiment.workdir)
     if latest:

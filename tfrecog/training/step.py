@@ -15,7 +15,7 @@ from tfrecog.training.optimizer import Optimizer
 _SUM = tf.distribute.ReduceOp.SUM
 
 
-class State:
+class TrainState:
     """What a training changes beside the weights. Make it in the strategy's scope."""
 
     def __init__(self, model: keras.Model, optim: OptimConfig, train: TrainConfig):
@@ -47,7 +47,7 @@ class TrainStep:
         self,
         task: Any,
         model: keras.Model,
-        state: State,
+        state: TrainState,
         rate: Callable,
         strategy: tf.distribute.Strategy,
         options: TrainConfig,
@@ -107,7 +107,7 @@ class TrainStep:
     def _one(self, batch, step):
         """Terms [] of one step, between the replicas, and whether they are sound [] bool."""
         if self.options.accumulate_steps == 1:
-            outcome = self.strategy.run(self._whole, (distribution.share(self.strategy, batch), step))
+            outcome = self.strategy.run(self._whole, (distribution.per_replica(self.strategy, batch), step))
         else:
             means = self._over_parts(batch, self._add, self._counts(batch))
             outcome = self.strategy.run(self._update_by_sums, (means, step))
@@ -120,7 +120,7 @@ class TrainStep:
             batch = {name: tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]]) for name, x in batch.items()}
 
         def one(i):
-            part = distribution.share(self.strategy, {name: value[i] for name, value in batch.items()})
+            part = distribution.per_replica(self.strategy, {name: value[i] for name, value in batch.items()})
             return self._local(self.strategy.run(function, (part, *more))), True
 
         return {name: tf.reduce_sum(values) for name, values in _looped(one, parts).items()}
@@ -128,7 +128,7 @@ class TrainStep:
     def _counts(self, batch):
         """Counts [] of the terms over the whole batch."""
         if hasattr(self.task, "counts"):
-            return self._local(self.strategy.run(self._known_counts, (distribution.share(self.strategy, batch),)))
+            return self._local(self.strategy.run(self._known_counts, (distribution.per_replica(self.strategy, batch),)))
         return self._over_parts(batch, self._counts_in_passing)
 
     def _local(self, values):

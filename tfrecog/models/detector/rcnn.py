@@ -76,7 +76,7 @@ class Detector(keras.Model):
     def rois(self, features, image, size, proposals=None):
         """Rois [B, R, 4] and valid [B, R] in inference: of the RPN, or those given; arguments as of `call`."""
         if self.rpn is None:
-            return given(proposals)
+            return record_proposals(proposals)
         canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
         return self.propose(features, canvas, size, self.config.rpn.infer)[:2]
 
@@ -90,9 +90,9 @@ class Detector(keras.Model):
         config, box = self.config, self.config.box
         if config.pool == "warp":
             if training:
-                return rcnn_crops.learn(self.backbone, self.trunk, features, rois, config, seed)
+                return rcnn_crops.training_crops(self.backbone, self.trunk, features, rois, config, seed)
             valid = tf.ones(tf.shape(rois)[:2], tf.bool) if valid is None else valid
-            return rcnn_crops.infer(self.backbone, self.trunk, features, rois, valid, config)
+            return rcnn_crops.inference_crops(self.backbone, self.trunk, features, rois, valid, config)
         if config.pool == "pyramid":
             pooled = region_features.pyramid(self._pooled(features), rois, sizes=config.pyramid)
         else:
@@ -185,7 +185,7 @@ class Detector(keras.Model):
         return {level: features[level] for level in self.pooled_levels}
 
 
-def given(proposals):
+def record_proposals(proposals):
     """Proposals [B, P, 4] of the records, and which of them are valid [B, P]: those that have an area."""
     if proposals is None:
         raise UserError("a detector without an RPN (--detector.proposals=record) needs proposals with its images")

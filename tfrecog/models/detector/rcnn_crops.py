@@ -34,12 +34,12 @@ def of_rois(pixels: Pixels, rois, config: DetectorConfig):
     return per_image(crop, (pixels.image, pixels.size, rois), (tf.float32,))[0]
 
 
-def learn(network, trunk, pixels: Pixels, rois, config: DetectorConfig, seed=None):
+def training_crops(network, trunk, pixels: Pixels, rois, config: DetectorConfig, seed=None):
     """Trunk outputs [B, R, units] of rois [B, R, 4], in training."""
     return trunk(_summary(network, of_rois(pixels, rois, config), config, True), training=True, seed=seed)
 
 
-def infer(network, trunk, pixels: Pixels, rois, valid, config: DetectorConfig):
+def inference_crops(network, trunk, pixels: Pixels, rois, valid, config: DetectorConfig):
     """Trunk outputs [B, R, units] of rois [B, R, 4], a few at a time; those that are not valid [B, R] cost nothing."""
     side, slots = config.box.size, rois.shape[1] or tf.shape(rois)[1]
     longest = tf.maximum(tf.shape(pixels.image)[2], side)
