@@ -61,7 +61,7 @@ def test_crops_of_all_slots_give_the_outputs_of_the_valid_ones(monkeypatch):
     monkeypatch.setattr(rcnn_crops, "AT_ONCE", 3 * 32 * 64)
     config = DetectorConfig(
         pool="warp",
-        backbone=BackboneConfig(name="resnet18", norm="group", width=8, frozen_stages=0),
+        backbone=BackboneConfig(name="resnet18", width=8, frozen_stages=0),
         box=BoxConfig(size=32, hidden_units=16, hidden_layers=1),
     )
     network, trunk = ResNet(config.backbone), DenseTrunk(config.box)
