@@ -3,7 +3,7 @@
 import dataclasses
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import tfrecog
 from tfrecog.cli import files, flags, validate
@@ -23,8 +23,10 @@ MAY_DIFFER = set(_RESUMABLE)
 # What the weights and the metrics of a run do not depend on.
 SAME_RESULTS = {path for path, decides in _RESUMABLE.items() if not decides}
 
+_Experiment = TypeVar("_Experiment", bound=Experiment)  # also a command's flags that extend it
 
-def resolve(experiment: Experiment) -> Experiment:
+
+def resolve(experiment: _Experiment) -> _Experiment:
     """Returns `experiment` with absolute paths, so that its flagfile means the same in every folder."""
 
     def absolute(path):
