@@ -85,7 +85,7 @@ class Detector:
         if self.layers:
             maps = dense.levels(self.model.backbone, found["maps"], strides=getattr(self.model, "strides", None))
             maps = {name: _cropped(one, size) for name, one in maps.items()}
-        return Outputs(every, every.of(every.scores >= self.min_score), maps)
+        return Outputs(every, every.select(every.scores >= self.min_score), maps)
 
     def batch_of(self, sample: Sample, change: Change) -> dict:
         """A batch of the one image g(x), in its canvas."""
@@ -120,7 +120,7 @@ class Detector:
         present = float(extra.sum())
         extra[theirs] = False
         mine, theirs = mine[counted[mine]], theirs[counted[mine]]
-        expected, got, n = expected.of(mine), after.sure.of(theirs), float(len(mine))
+        expected, got, n = expected.select(mine), after.sure.select(theirs), float(len(mine))
         iou = overlaps.pairwise_iou(expected.boxes, got.boxes).diagonal()
         apart = (expected.boxes[:, :2] + expected.boxes[:, 2:] - got.boxes[:, :2] - got.boxes[:, 2:]) / 2
         found: Measures = {
@@ -181,14 +181,14 @@ class Ap50:
         assert truth is not None
         expected, counted = expected_of(truth.objects, change)
         counted &= ~truth.crowd
-        wanted, sure = expected.of(counted), outputs.sure
+        wanted, sure = expected.select(counted), outputs.sure
         self.hits += len(pairs(wanted, sure)[0])
         self.count += int(counted.sum())
         self.images += 1
         self.evaluator.add_ground_truth(self.images, _record(expected, ~counted, change.inside.shape))
         # What lies outside g(x)'s fraction of x is neither right nor wrong.
         inside = fractions_inside(outputs.every.boxes, change.inside) >= INSIDE
-        every = outputs.every.of(inside)
+        every = outputs.every.select(inside)
         self.evaluator.add(self.images, every.boxes, every.labels, every.scores)
 
     def numbers(self) -> dict[str, float]:

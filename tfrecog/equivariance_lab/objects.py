@@ -22,8 +22,8 @@ class Objects:
     masks: np.ndarray | None = None  # [n, H, W] bool
     keypoints: np.ndarray | None = None  # [n, J, 3]: y, x, and what it is sure of
 
-    def of(self, which: np.ndarray) -> "Objects":
-        """Some of them."""
+    def select(self, which: np.ndarray) -> "Objects":
+        """Those at some positions, or where a mask [n] is true."""
         parts = [None if part is None else part[which] for part in (self.masks, self.keypoints)]
         return Objects(self.boxes[which], self.labels[which], self.scores[which], *parts)
 
