@@ -1,5 +1,6 @@
 """Folders as export.saved_model writes them, with models of a few operations whose answers anyone can compute."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,13 @@ def picture(height: int, width: int, box=None, ground=240) -> np.ndarray:
         y1, x1, y2, x2 = box
         pixels[y1:y2, x1:x2] = RED
     return pixels
+
+
+def encoded(pixels, kind="PNG", **options) -> bytes:
+    """The bytes of a file with a picture."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
 
 
 def save(path: Path, pixels: np.ndarray, **options) -> Path:

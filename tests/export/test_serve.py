@@ -1,19 +1,13 @@
 """The server as its command starts it, asked over loopback by every protocol, well and badly."""
 
 import base64
-import concurrent.futures
 import contextlib
-import http.client
-import io
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,78 +17,21 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 from export import client, serve
 from export.server import client_protocols
-from tests.export import served_folders
-from tests.export.served_folders import picture
+from tests.export import served_folders, servers
+from tests.export.served_folders import encoded, picture
+from tests.folders import REPOSITORY
 from tfrecog.ops import rle
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-WAIT = 1.0  # seconds that a lone picture waits in the detector's server
-
-
-class Server:
-    """A process of export.serve."""
-
-    def __init__(self, folder: Path, *more: str):
-        self.name, self.log = folder.name, folder.with_suffix(".log")
-        command = [sys.executable, "-m", "export.serve", f"--model={folder}", "--port=0", "--grpc_port=0", *more]
-        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
-
-    def wait(self, seconds=180):
-        """Waits until it says that it serves, and reads where."""
-        for _ in range(seconds * 10):
-            text = self.log.read_text()
-            if "Try it" in text:
-                self.port = int(re.search(r"http://127.0.0.1:(\d+)", text)[1])
-                self.grpc_port = int(re.search(r"gRPC +127.0.0.1:(\d+)", text)[1])
-                self.url = f"http://127.0.0.1:{self.port}"
-                return self
-            assert self.process.poll() is None, text
-            time.sleep(0.1)
-        raise AssertionError(f"not ready after {seconds} seconds: {self.log.read_text()}")
-
-    def ask(self, method, path, body=None, headers=None):
-        """Status, headers and body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
-
-    def predict(self, instances, **more):
-        """Predictions of V1."""
-        body = json.dumps({"instances": instances, **more})
-        status, _, answer = self.ask("POST", f"/v1/models/{self.name}:predict", body)
-        assert status == 200, answer
-        return json.loads(answer)["predictions"]
-
-    def number(self, name):
-        """A number of /metrics; 0 where it is not there yet."""
-        found = re.search(rf"^{re.escape(name)} (\S+)$", self.ask("GET", "/metrics")[2].decode(), re.M)
-        return float(found[1]) if found else 0.0
-
-    def raw(self, *parts, finish=True):
-        """What comes back when bytes are written to a connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
-            for part in parts:
-                connection.sendall(part)
-            return b"" if not finish else b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    """Servers of a classifier, with small limits, and of a detector, where lone pictures wait."""
+def processes(tmp_path_factory):
+    """Servers of a classifier, with small limits, and of a detector."""
     folder = tmp_path_factory.mktemp("served")
     served_folders.write(folder / "colours", served_folders.Colours(), "classification", version=2)
     served_folders.write(folder / "finder", served_folders.RedFinder(), "detection")
     started = [
-        Server(folder / "colours", "--max_request_mb=1", "--max_megapixels=1"),
-        Server(folder / "finder", f"--max_wait_ms={1000 * WAIT}", "--max_in_flight=4"),
+        servers.Process(folder / "colours", "--max_request_mb=1", "--max_megapixels=1"),
+        servers.Process(folder / "finder"),
     ]
     yield [one.wait() for one in started]
     for one in started:
@@ -103,19 +40,13 @@ def servers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def colours(servers):
-    return servers[0]
+def colours(processes):
+    return processes[0]
 
 
 @pytest.fixture(scope="module")
-def finder(servers):
-    return servers[1]
-
-
-def encoded(pixels, kind="PNG", **options):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return file.getvalue()
+def finder(processes):
+    return processes[1]
 
 
 def b64(content):
@@ -154,16 +85,6 @@ def test_a_batch_of_many_sizes_is_answered_in_its_order(colours):
         check_colours(answer, pixels)
 
 
-def test_pictures_that_come_together_are_seen_together(finder):
-    before = finder.number("tfrecog_batch_pictures_count"), finder.number("tfrecog_batch_pictures_sum")
-    start = time.monotonic()
-    answers = finder.predict([picture(50, 60, (5, 5, 20, 30 + i)).tolist() for i in range(3)])
-    assert time.monotonic() - start >= WAIT, "a batch of 3 is not full, so it waits for more"
-    assert [answer["detection_boxes"][0][3] for answer in answers] == [30, 31, 32]
-    after = finder.number("tfrecog_batch_pictures_count"), finder.number("tfrecog_batch_pictures_sum")
-    assert (after[0] - before[0], after[1] - before[1]) == (1, 3)
-
-
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
     """A photo of 100 x 200 that its camera marked as turned by a quarter; upright, its red box is 70, 0, 100, 60."""
@@ -178,7 +99,7 @@ def photo(tmp_path_factory):
 @pytest.mark.parametrize("protocol", ["v1", "v2", "grpc"])
 def test_detections_are_in_pixels_of_the_upright_photo_by_each_protocol(finder, photo, protocol):
     ask = {"v1": client_protocols.by_v1, "v2": client_protocols.by_v2, "grpc": client_protocols.by_grpc}[protocol]
-    address = finder.url if protocol != "grpc" else f"127.0.0.1:{finder.grpc_port}"
+    address = finder.url if protocol != "grpc" else finder.grpc
     answer = ask(address, "finder", photo.read_bytes())
     # Turned clockwise, rows 0..60 of the left end become columns 40..100 of the first 30 rows of 200 x 100.
     assert [*answer["image_size"]] == [200, 100] and answer["num_detections"] == 1
@@ -302,7 +223,7 @@ def test_a_body_in_chunks_is_refused_when_it_grows_too_large(colours):
 
 def test_a_request_that_tells_of_too_much_is_refused_before_it_is_sent(colours):
     head = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", colours.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", colours.port), timeout=60) as connection:
         connection.sendall(head)
         assert connection.recv(65536).startswith(b"HTTP/1.1 413")
 
@@ -317,55 +238,8 @@ def test_a_head_without_an_end_is_refused_when_it_has_grown_too_large(colours):
     check_colours(colours.predict([coloured(8, 9).tolist()])[0], coloured(8, 9))
 
 
-def test_a_client_that_leaves_has_its_work_dropped(finder):
-    name = 'tfrecog_refused_total{reason="client gone"}'
-    before, pictures = finder.number(name), finder.number("tfrecog_batch_pictures_sum")
-    body = json.dumps({"instances": [picture(33, 44).tolist()]}).encode()
-    head = f"POST /v1/models/finder:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    finder.raw(head, body, finish=False)
-    finder.raw(head, body[:100], finish=False)  # and one who leaves in the middle of sending
-    time.sleep(WAIT + 0.3)
-    for _ in range(100):
-        if finder.number(name) == before + 2:
-            break
-        time.sleep(0.1)
-    assert finder.number(name) == before + 2
-    assert finder.number("tfrecog_batch_pictures_sum") == pictures and finder.number("tfrecog_open_requests") == 0
-
-
-def test_requests_beyond_the_queue_are_told_to_come_again(finder):
-    instance = [picture(21, 22).tolist()]
-
-    def one(number):
-        body = json.dumps({"instances": [picture(21, 22 + number).tolist()]})
-        return finder.ask("POST", "/v1/models/finder:predict", body)
-
-    with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        answers = [*pool.map(one, range(7))]
-    refused = [answer for answer in answers if answer[0] != 200]
-    assert 1 <= len(refused) <= 3, "four have room"
-    for status, headers, body in refused:
-        assert status == 503 and headers["retry-after"] == "1" and "--max_in_flight" in json.loads(body)["error"]
-    assert len(finder.predict(instance)) == 1
-
-
-def test_by_grpc_too_and_the_client_goes_on_after_it(finder):
-    address = f"127.0.0.1:{finder.grpc_port}"
-
-    def one(number):
-        try:
-            return client_protocols.by_grpc(address, "finder", encoded(picture(21, 22 + number)))
-        except client_protocols.NoAnswer as refused:
-            return refused
-
-    with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        refused = [answer for answer in pool.map(one, range(7)) if isinstance(answer, client_protocols.NoAnswer)]
-    assert 1 <= len(refused) <= 3, "four have room"
-    assert all(one.reached and "--queue" in str(one) for one in refused)
-
-
 def test_grpc_refuses_with_the_same_sentences(colours):
-    address = f"127.0.0.1:{colours.grpc_port}"
+    address = colours.grpc
     with pytest.raises(client_protocols.NoAnswer, match=r"not an image.*INVALID_ARGUMENT"):
         client_protocols.by_grpc(address, "colours", b"hello")
     with pytest.raises(client_protocols.NoAnswer, match=r"no model is named 'dogs'.*NOT_FOUND"):
@@ -536,35 +410,26 @@ def test_without_kserve_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 def test_sigterm_lets_it_answer_what_it_has_begun(finder):
-    """The last test: the lone picture waits for others while the signal comes."""
-    box, address = (1, 2, 30, 40), f"127.0.0.1:{finder.grpc_port}"
-    body = json.dumps({"instances": [picture(40, 40, box).tolist()]})
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        rpc = pool.submit(client_protocols.by_grpc, address, "finder", encoded(picture(41, 40, box)))
-        while finder.number("tfrecog_waiting_pictures") < 1 and not rpc.done():
-            time.sleep(0.02)
-        rest = pool.submit(finder.ask, "POST", "/v1/models/finder:predict", body)
-        while finder.number("tfrecog_waiting_pictures") < 2 and not rpc.done():
-            assert not rest.done(), rest.result()
-            time.sleep(0.02)
+    """The last test of this server: half of a request has come when the signal does."""
+    box = (1, 2, 30, 40)
+    with finder.sending(picture(40, 40, box), part=0.5) as (connection, rest):
+        servers.until(lambda: finder.number("tfrecog_open_requests") == 1)
         finder.process.send_signal(signal.SIGTERM)
-        status, _, answer = rest.result()
-        assert status == 200 and json.loads(answer)["predictions"][0]["detection_boxes"] == [[*box]]
-        assert rpc.result()["num_detections"] == 1
+        servers.until(lambda: finder.says("stopping when the requests in work are answered"))
+        connection.sendall(rest)
+        (answer,) = servers.predictions(connection)
+        assert answer["detection_boxes"] == [[*box]]
     assert finder.process.wait(60) == 0
-    assert "stopped; what was begun is answered" in finder.log.read_text()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", finder.port))
+    assert finder.says("stopped; what was begun is answered")
+    assert not finder.listens()
 
 
 def test_a_second_signal_ends_it_at_once(colours):
     """While a client dawdles over its body, one signal would wait for it."""
-    with socket.create_connection(("127.0.0.1", colours.port)) as connection:
-        connection.sendall(b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-        while not colours.number("tfrecog_open_requests"):
-            time.sleep(0.02)
+    with colours.sending(coloured(8, 9), part=0.5):
+        servers.until(lambda: colours.number("tfrecog_open_requests") == 1)
         colours.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        servers.until(lambda: colours.says("stopping when the requests in work are answered"))
         assert colours.process.poll() is None, "it waits"
         colours.process.send_signal(signal.SIGINT)
         assert colours.process.wait(60) == 128 + signal.SIGINT

@@ -1,0 +1,141 @@
+"""Servers of export.serve, in a process of their own and in that of a test, and what a client does with them."""
+
+import asyncio
+import contextlib
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from export import serve
+from export.server import model_file
+from tests.folders import REPOSITORY
+
+
+def until(condition, seconds=120):
+    """Waits for a condition, which must come."""
+    for _ in range(50 * seconds):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"it has not come within {seconds} seconds")
+
+
+class Address:
+    """Where a server listens, and what a client does there."""
+
+    def __init__(self, name: str, text: str):
+        """Reads the ports in what the server printed."""
+        self.name = name
+        self.port = int(re.search(r"http://127.0.0.1:(\d+)", text)[1])
+        self.grpc_port = int(re.search(r"gRPC +127.0.0.1:(\d+)", text)[1])
+        self.url, self.grpc = f"http://127.0.0.1:{self.port}", f"127.0.0.1:{self.grpc_port}"
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers and body of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def predict(self, instances, **more):
+        """Predictions of V1."""
+        body = json.dumps({"instances": instances, **more})
+        status, _, answer = self.ask("POST", f"/v1/models/{self.name}:predict", body)
+        assert status == 200, answer
+        return json.loads(answer)["predictions"]
+
+    def number(self, name):
+        """A number of /metrics; 0 where it is not there yet."""
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.ask("GET", "/metrics")[2].decode(), re.M)
+        return float(found[1]) if found else 0.0
+
+    def listens(self):
+        """Whether anything may connect to it."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def sending(self, pixels, part=1.0):
+        """A context in which a request for a picture is sent, or the first part of its body.
+
+        Yields:
+            The connection, and the rest of the body.
+        """
+        body = json.dumps({"instances": [pixels.tolist()]}).encode()
+        head = f"POST /v1/models/{self.name}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            cut = round(part * len(body))
+            connection.sendall(head.encode() + body[:cut])
+            yield connection, body[cut:]
+
+
+def predictions(connection):
+    """Reads the predictions of V1 from a connection."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    body = answer.read()
+    assert answer.status == 200, body
+    return json.loads(body)["predictions"]
+
+
+class Process(Address):
+    """A process of export.serve."""
+
+    def __init__(self, folder: Path, *more: str):
+        self.folder, self.log = folder, folder.with_suffix(".log")
+        command = [sys.executable, "-m", "export.serve", f"--model={folder}", "--port=0", "--grpc_port=0", *more]
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def wait(self):
+        """Waits until it says that it serves, and reads where."""
+        until(lambda: self.says("Try it") or self.process.poll() is not None)
+        super().__init__(self.folder.name, self.log.read_text())
+        return self
+
+    def says(self, words):
+        """Whether it has printed these."""
+        return words in self.log.read_text()
+
+
+def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:
+    """Runs `story` in a thread beside a server in this process, which SIGTERM ends; returns what the server printed."""
+
+    async def both():
+        flags_ = {"grace_s": 1.0} | flags
+        serving = serve.Serving(model=str(folder), grpc_port=0, **flags_)
+        found = model_file.newest(serving.model)
+        listening = serve.bound(serving.host, 0, "port")
+        server = asyncio.create_task(serve.serve(serving, folder.name, listening, found))
+        while "Try it" not in printed.getvalue():
+            if server.done():
+                server.result()
+            await asyncio.sleep(0.02)
+        try:
+            await asyncio.to_thread(story, Address(folder.name, printed.getvalue()))
+        finally:
+            if "stopping" not in printed.getvalue():  # by the story
+                os.kill(os.getpid(), signal.SIGTERM)
+            await server
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        asyncio.run(both())
+    return printed.getvalue()

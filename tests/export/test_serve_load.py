@@ -1,0 +1,128 @@
+"""A server that many ask at once. Its batches of three wait an hour to be filled: only a test ends the waiting."""
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+
+import grpc
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+from export.server import client_protocols
+from tests.export import served_folders, servers
+from tests.export.served_folders import picture
+from tests.export.servers import until
+
+WAITING, PICTURES = "tfrecog_waiting_pictures", "tfrecog_batch_pictures_sum"
+BOX = (1, 2, 15, 20)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return served_folders.write(tmp_path_factory.mktemp("served") / "finder", served_folders.RedFinder(), "detection")
+
+
+def beside(folder, story, **flags):
+    patient = {"max_batch": 3, "max_wait_ms": 3.6e6, "max_in_flight": 4}
+    return servers.beside(folder, story, **patient | flags)
+
+
+def request(server, pixels):
+    """A request of gRPC for a picture."""
+    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="UINT8", shape=[1, *pixels.shape])
+    return pb.ModelInferRequest(model_name=server.name, inputs=[tensor], raw_input_contents=[pixels.tobytes()])
+
+
+def test_pictures_of_several_requests_are_seen_together(folder):
+    def story(server):
+        batches, pictures = server.number("tfrecog_batch_pictures_count"), server.number(PICTURES)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            first = pool.submit(server.predict, [picture(50, 60, (5, 5, 20, 30)).tolist()])
+            until(lambda: server.number(WAITING) == 1)
+            others = server.predict([picture(50, 60, (5, 5, 20, 31 + i)).tolist() for i in range(2)])
+            assert [one["detection_boxes"][0][3] for one in [*first.result(), *others]] == [30, 31, 32]
+        assert server.number("tfrecog_batch_pictures_count") == batches + 1
+        assert server.number(PICTURES) == pictures + 3
+
+    beside(folder, story)
+
+
+def test_a_client_that_leaves_has_its_work_dropped(folder):
+    def story(server):
+        gone = 'tfrecog_refused_total{reason="client gone"}'
+        before, pictures = server.number(gone), server.number(PICTURES)
+        with server.sending(picture(33, 44)), server.sending(picture(33, 44), part=0.3):
+            until(lambda: server.number(WAITING) == 1 and server.number("tfrecog_open_requests") == 2)
+        until(lambda: server.number(gone) == before + 2)
+        assert len(server.predict([picture(33, 44).tolist()] * 3)) == 3  # A batch, which would have had more.
+        assert server.number(PICTURES) == pictures + 3
+        assert server.number("tfrecog_open_requests") == server.number(WAITING) == 0
+
+    beside(folder, story)
+
+
+def test_more_than_may_wait_are_told_to_come_again(folder):
+    def story(server):
+        body = json.dumps({"instances": [picture(21, 30).tolist()]})
+        with contextlib.ExitStack() as waiting:
+            for width in range(22, 26):
+                waiting.enter_context(server.sending(picture(21, width)))
+            until(lambda: server.number(WAITING) == 4)
+            status, headers, answer = server.ask("POST", "/v1/models/finder:predict", body)
+            assert status == 503 and headers["retry-after"] == "1"
+            assert "--max_in_flight" in json.loads(answer)["error"]
+            # By gRPC a request has a place, and its picture has none.
+            with pytest.raises(client_protocols.NoAnswer, match=r"--max_in_flight.*UNAVAILABLE") as refused:
+                client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(21, 30)))
+            assert refused.value.reached, "so that a client goes on"
+        until(lambda: server.number("tfrecog_open_requests") == 0)
+        assert len(server.predict([picture(21, 22).tolist()] * 3)) == 3
+
+    beside(folder, story)
+
+
+def test_grpc_has_room_for_as_many_requests(folder):
+    def story(server):
+        with grpc.insecure_channel(server.grpc) as channel:
+            ask = GRPCInferenceServiceStub(channel).ModelInfer
+            waiting = [ask.future(request(server, picture(21, 22 + i)), timeout=600) for i in range(4)]
+            until(lambda: server.number(WAITING) == 4)
+            with pytest.raises(client_protocols.NoAnswer, match="RESOURCE_EXHAUSTED") as refused:
+                client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(21, 30)))
+            assert refused.value.reached, "so that a client goes on"
+            for one in waiting:
+                one.cancel()
+            until(lambda: server.number(WAITING) == 0)
+            again = [ask.future(request(server, picture(21, 22, BOX)), timeout=600) for _ in range(3)]
+            assert [len(one.result().outputs) > 0 for one in again] == [True] * 3
+
+    beside(folder, story)
+
+
+def test_sigterm_lets_it_answer_those_that_wait_for_the_model(folder):
+    def story(server):
+        with grpc.insecure_channel(server.grpc) as channel:
+            ask = GRPCInferenceServiceStub(channel).ModelInfer
+            waiting = [ask.future(request(server, picture(40, 40, BOX)), timeout=600) for _ in range(2)]
+            with server.sending(picture(40, 40, BOX), part=0.5) as (connection, rest):
+                until(lambda: server.number(WAITING) == 2 and server.number("tfrecog_open_requests") == 1)
+                os.kill(os.getpid(), signal.SIGTERM)
+                until(lambda: not server.listens())
+                connection.sendall(rest)  # which fills the batch
+                (answer,) = servers.predictions(connection)
+                assert answer["detection_boxes"] == [[*BOX]]
+            for one in waiting:
+                tensors = zip(one.result().outputs, one.result().raw_output_contents, strict=True)
+                (boxes,) = [
+                    np.frombuffer(raw, np.float32) for output, raw in tensors if output.name == "detection_boxes"
+                ]
+                np.testing.assert_array_equal(boxes, BOX)
+
+    assert "stopped; what was begun is answered" in beside(folder, story, grace_s=600.0)
