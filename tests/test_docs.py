@@ -42,10 +42,8 @@ def commands():
 def flags_of(module):
     """Names of the flags that a command of ours takes."""
     if module.startswith("export."):
-        program = importlib.import_module(module)
-        names = ("Export", "Run", "Serving", "Verification", "Client", "Flags")
-        (own,) = (getattr(program, name) for name in names if hasattr(program, name))
-        return {"flagfile", "help", *(leaf.path for leaf in flags.leaves(own()))}
+        own = importlib.import_module(module).Flags()
+        return {"flagfile", "help", *(leaf.path for leaf in flags.leaves(own))}
     if module.startswith("tfrecog."):
         program = importlib.import_module(module)
         names = ("Flags", "Prediction", "Search", "Drawing", "Shift")

@@ -1,5 +1,7 @@
 """What can be wrong with what an exported model says."""
 
+from tfrecog.cli.errors import UserError
 
-class Contradiction(ValueError):
+
+class Contradiction(UserError):
     """Results of an exported model do not fit each other, or its metadata."""

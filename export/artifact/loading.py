@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tfrecog.cli.errors import UserError
+
 FORMAT = 1
 _NEEDED = (
     "task", "classes", "keypoints", "flags", "checkpoint", "step", "min_score", "mask_threshold", "paste", "resize",
@@ -17,15 +19,15 @@ def saved_model(path: str | Path):
         return tf.saved_model.load(str(path))
     except Exception as error:  # Of a file that was cut off TensorFlow raises almost anything.
         reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{path} cannot be loaded as a SavedModel ({reason}); export it again") from error
+        raise UserError(f"{path} cannot be loaded as a SavedModel ({reason}); export it again") from error
 
 
 def checked(metadata, where: str) -> dict:
     """What an artefact says of itself, read from somewhere; ValueError if it is not all there."""
     if not isinstance(metadata, dict):
-        raise ValueError(f"{where} is no JSON object; export the model again")
+        raise UserError(f"{where} is no JSON object; export the model again")
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{where} has the format {metadata.get('format')}, and this version reads {FORMAT}")
+        raise UserError(f"{where} has the format {metadata.get('format')}, and this version reads {FORMAT}")
     if missing := [name for name in _NEEDED if name not in metadata]:
-        raise ValueError(f"{where} lacks {', '.join(missing)}; export the model again")
+        raise UserError(f"{where} lacks {', '.join(missing)}; export the model again")
     return metadata

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tfrecog
 from tfrecog.cli import files, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment, plain
 from tfrecog.evaluations.report import METRICS
 
@@ -85,5 +86,5 @@ def load(version: str | Path) -> dict:
             "--flagfile=RUN/experiment.flags --out=DIR"
         ) from error
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}); export the model again") from error
+        raise UserError(f"{path} is no JSON ({error}); export the model again") from error
     return loading.checked(metadata, str(path))

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import image, index, records
 
@@ -20,12 +21,12 @@ def images(experiment: Experiment, given: dict, split: str, count: int) -> list[
     """
     folder = experiment.data.records
     if not folder:
-        raise ValueError(
+        raise UserError(
             "--quantize=int8 takes the ranges of activations from images, and there are none: give --data.records"
         )
     rows = index.load(folder, split)
     if count < 1 or not len(rows):
-        raise ValueError(
+        raise UserError(
             f"--quantize=int8 needs images, and --representative={count} of {len(rows)} in {split!r} of {folder} "
             "are none"
         )
@@ -37,7 +38,7 @@ def _inputs(experiment, given, record):
     try:
         picture = image.decode(record.encoded).numpy()  # As training sees it.
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(
+        raise UserError(
             f"the image {record.filename!r} of {experiment.data.records} cannot be read; "
             "`python -m pipelines.check` names them all"
         ) from error
@@ -50,7 +51,7 @@ def _inputs(experiment, given, record):
     if experiment.detector.proposals == "record":
         slots = np.zeros([experiment.data.max_proposals, 4], np.float32)
         if record.proposals is None:
-            raise ValueError(
+            raise UserError(
                 f"{experiment.data.records} holds no proposals: add them with python -m pipelines.proposals"
             )
         moved = (record.proposals * np.tile(placed.scale, 2))[: len(slots)]

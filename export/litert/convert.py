@@ -9,6 +9,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from tfrecog.cli.errors import UserError
 from tfrecog.runtime import quiet_tensorflow
 
 from .graph import Graph
@@ -32,7 +33,7 @@ def convert(graph: Graph) -> bytes:
             with quiet_tensorflow.converter():
                 content = converter.convert()
         except Exception as error:  # The converter's own class is private to it.
-            raise ValueError(_reason(str(error))) from error
+            raise UserError(_reason(str(error))) from error
     check(content)
     with quiet_tensorflow.interpreter():  # It speaks of its delegate the first time only.
         Interpreter(model_content=content).allocate_tensors()
@@ -54,7 +55,7 @@ def check(content: bytes) -> None:
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     strangers = {code.customCode.decode() for code in model.operatorCodes if code.customCode}
     if strangers:
-        raise ValueError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")
+        raise UserError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")
 
 
 def run_once(content: bytes) -> None:
@@ -68,7 +69,7 @@ def run_once(content: bytes) -> None:
     outputs = runner(**inputs)
     unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
     if unsound:
-        raise ValueError(f"the converted model says what is no number ({', '.join(unsound)}); nothing was written")
+        raise UserError(f"the converted model says what is no number ({', '.join(unsound)}); nothing was written")
 
 
 def _save(graph, folder):

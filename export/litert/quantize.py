@@ -8,13 +8,13 @@ import contextlib
 import io
 import re
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from . import convert, report
+from tfrecog.cli.errors import UserError
 
-Quantize = Literal["none", "float16", "dynamic", "int8"]
+from . import convert, report
 
 # Operations are named by their layers, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D; those outside of all
 # layers by the model alone, as detector_1/add_3, or detector_1/map/while/mul in a loop. R-CNN has its layers in a loop.
@@ -122,7 +122,7 @@ def _quantizer(content) -> tuple[Any, Any]:
     try:
         from ai_edge_quantizer import quantizer
     except ModuleNotFoundError as error:
-        raise ValueError(f"--quantize: {error.name} is missing: {_HOW}") from error
+        raise UserError(f"--quantize: {error.name} is missing: {_HOW}") from error
     return quantizer.Quantizer(bytearray(content)), quantizer.AlgorithmName
 
 

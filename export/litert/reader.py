@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrecog import config
 from tfrecog.cli import flags
+from tfrecog.cli.errors import UserError
 from tfrecog.proposals import methods
 from tfrecog.runtime import cores, quiet_tensorflow
 
@@ -40,7 +41,7 @@ class LiteModel:
         try:
             self._runner = self._interpreter.get_signature_runner(SIGNATURE)
         except ValueError as error:
-            raise ValueError(f"{path} has no signature {SIGNATURE}; export it again: {_HOW}") from error
+            raise UserError(f"{path} has no signature {SIGNATURE}; export it again: {_HOW}") from error
         self._inputs = self._runner.get_input_details()
         self._outputs = self._runner.get_output_details()
         experiment = experiment_of(self.metadata)
@@ -64,7 +65,7 @@ class LiteModel:
             given["size"] = np.asarray(placed.size, np.int32).reshape(self._inputs["size"]["shape"])
         if "proposals" in self._inputs:
             if boxes is None:
-                raise ValueError(f"{self.path} needs proposals with each image, and none were given")
+                raise UserError(f"{self.path} needs proposals with each image, and none were given")
             slots = np.zeros(self._inputs["proposals"]["shape"], np.float32)
             room = slots.reshape(-1, 4)
             moved = (boxes * np.tile(placed.scale, 2))[: len(room)]
@@ -112,23 +113,23 @@ def read_metadata(path: str | Path) -> dict:
     """What a TFLite file of this library says of itself; OSError or ValueError say what is wrong."""
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a TFLite file, as in --model=model.tflite")
+        raise UserError(f"{path} is a folder; name a TFLite file, as in --model=model.tflite")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file. Make one: {_HOW}")
     with path.open("rb") as file:
         if file.read(8)[4:] != b"TFL3":
-            raise ValueError(f"{path} is not a TFLite file. Make one: {_HOW}")
+            raise UserError(f"{path} is not a TFLite file. Make one: {_HOW}")
     try:
         with zipfile.ZipFile(path) as files:
             about = json.loads(files.read(ABOUT))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is a TFLite file, but without {ABOUT} at its end, which says what its numbers mean: it is not by "
             f"this library, or not whole, or something took its metadata away. Copy it again, or make one: {_HOW}"
         ) from error
     about = loading.checked(about, f"{path}: its {ABOUT}")
     if "tflite" not in about:
-        raise ValueError(f"{path}: its {ABOUT} says nothing of its inputs. Export it again: {_HOW}")
+        raise UserError(f"{path}: its {ABOUT} says nothing of its inputs. Export it again: {_HOW}")
     return about
 
 
@@ -137,7 +138,7 @@ def experiment_of(metadata: dict) -> config.Experiment:
     try:
         return flags.change(config.Experiment(), metadata["flags"].splitlines())
     except flags.Error as error:
-        raise ValueError(
+        raise UserError(
             f"the artefact was made by another version of this library: {error}. Export it again"
         ) from error
 
@@ -146,7 +147,7 @@ def _interpreter(path, threads):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError as error:
-        raise ValueError(
+        raise UserError(
             f"{error.name} is missing, which runs TFLite files: pip install ai-edge-litert (all of this library's "
             "commands for TFLite files: 'tfrecog[tflite]')"
         ) from error
@@ -157,11 +158,11 @@ def _interpreter(path, threads):
     except (RuntimeError, ValueError) as error:
         text = str(error)
         if "custom op" in text or "Select TensorFlow op" in text:
-            raise ValueError(
+            raise UserError(
                 f"{path} has an operation that is no builtin of TensorFlow Lite ({text.splitlines()[0]}), so stock "
                 f"interpreters cannot run it. Make one with builtins only: {_HOW}"
             ) from error
-        raise ValueError(
+        raise UserError(
             f"{path} cannot be loaded: {text.splitlines()[0]}. If it is damaged, make it again: {_HOW}"
         ) from error
     return interpreter

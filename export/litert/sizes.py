@@ -2,6 +2,7 @@
 
 import re
 
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import image
 from tfrecog.models.backbones import lenet
@@ -12,6 +13,16 @@ MOST = 4096
 LEAST = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
 
 
+def input_of(flags) -> dict:
+    """What a file is given, by the flags of its export: dtype, size [H, W], fit, and of a classifier short_side.
+
+    UserError says what cannot be.
+    """
+    size, fit = size_of(flags, flags.size), fit_of(flags, flags.fit)
+    given = {"dtype": flags.input, "size": list(size), "fit": fit}
+    return given | ({"short_side": short_side(flags, size)} if fit == "middle" else {})
+
+
 def size_of(experiment: Experiment, text: str) -> tuple[int, int]:
     """Height and width that `--size` says; ValueError names sizes that work."""
     if not text and experiment.task == "classification":
@@ -19,10 +30,10 @@ def size_of(experiment: Experiment, text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
     if not found:
         what = f"--size={text} is no height and width" if text else "--size is missing"
-        raise ValueError(f"{what}: give both in pixels, as in --size={_example(experiment)}")
+        raise UserError(f"{what}: give both in pixels, as in --size={_example(experiment)}")
     size = int(found[1]), int(found[2])
     if max(size) > MOST:
-        raise ValueError(
+        raise UserError(
             f"--size={_shown(size)}: a file sees {MOST} pixels at most, either way, such as {_example(experiment)}"
         )
     check = {"detection": _detector, "classification": _classifier, "segmentation": _segmenter}
@@ -48,7 +59,7 @@ def fit_of(experiment: Experiment, fit: str) -> str:
         return own
     if experiment.task != "detection" and fit != own:
         seen = "the middle of a photo" if own == "middle" else "all of a photo, stretched"
-        raise ValueError(f"--fit={fit}: --task={experiment.task} sees {seen}; leave it at auto")
+        raise UserError(f"--fit={fit}: --task={experiment.task} sees {seen}; leave it at auto")
     return fit
 
 
@@ -67,28 +78,26 @@ def _example(experiment):
 def _detector(experiment, size):
     if min(size) < image.STRIDE or any(side % image.STRIDE for side in size):
         near = "x".join(str(max(round(side / image.STRIDE), 1) * image.STRIDE) for side in size)
-        raise ValueError(f"--size={_shown(size)}: a detector sees multiples of {image.STRIDE} pixels, such as {near}")
+        raise UserError(f"--size={_shown(size)}: a detector sees multiples of {image.STRIDE} pixels, such as {near}")
 
 
 def _classifier(experiment, size):
     name, crop = experiment.classifier.name, experiment.classifier.crop
     if name in lenet.NETWORKS and size != (crop, crop):
-        raise ValueError(f"--size={_shown(size)}: the fully connected layers of {name} fix it: {crop}x{crop}")
+        raise UserError(f"--size={_shown(size)}: the fully connected layers of {name} fix it: {crop}x{crop}")
     if size[0] != size[1]:
-        raise ValueError(f"--size={_shown(size)}: a classifier sees a square, such as {crop}x{crop}")
+        raise UserError(f"--size={_shown(size)}: a classifier sees a square, such as {crop}x{crop}")
     least = LEAST.get(name, 1)
     if size[0] < least:
-        raise ValueError(
-            f"--size={_shown(size)}: of fewer than {least} pixels nothing is left behind {name}'s poolings"
-        )
+        raise UserError(f"--size={_shown(size)}: of fewer than {least} pixels nothing is left behind {name}'s poolings")
 
 
 def _segmenter(experiment, size):
     window = experiment.segmenter.window
     if min(size) < image.STRIDE:
-        raise ValueError(f"--size={_shown(size)}: a segmenter sees {image.STRIDE} pixels at least, both ways")
+        raise UserError(f"--size={_shown(size)}: a segmenter sees {image.STRIDE} pixels at least, both ways")
     if window and any(side > part for side, part in zip(size, window, strict=True)):
-        raise ValueError(
+        raise UserError(
             f"--segmenter.window={_shown(window)}: in a TFLite file no window slides over the image. See it as a whole "
             f"with --segmenter.window= or choose a --size that fits in the window"
         )

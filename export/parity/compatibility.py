@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Exported
 from tfrecog.config import Experiment
 
@@ -10,7 +11,7 @@ from ..artifact import metadata
 from ..litert import graph, reader
 
 
-class Unfit(ValueError):
+class Unfit(UserError):
     """The artefact is none of this run."""
 
 

@@ -6,6 +6,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import image, records
 from tfrecog.ops import boxes, keypoints
 
+from ..artifact import choices
 from . import batched_decoding, mask_encoding
 
 
@@ -16,9 +17,7 @@ class Detection:
     [B, P, 4]; slots without an area are empty. A tf.train.Example has its own.
     """
 
-    def __init__(
-        self, task, model, experiment: Experiment, masks: mask_encoding.Form = "squares", together: bool = True
-    ):
+    def __init__(self, task, model, experiment: Experiment, masks: choices.Masks = "squares", together: bool = True):
         self.task, self.config, self.data, self.masks = task, experiment.detector, experiment.data, masks
         self.on_record, self.together = self.config.proposals == "record", together
         # Of the same inputs in every signature, so that there is one graph of it.

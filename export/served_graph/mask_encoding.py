@@ -1,16 +1,14 @@
 """Masks as a server gives them: squares of their boxes, pasted into the picture, or COCO's run lengths of that."""
 
-from typing import Literal
-
 import tensorflow as tf
 
 from tfrecog.config import OutputConfig
 from tfrecog.ops import masks
 
-Form = Literal["squares", "pasted", "runs"]
+from ..artifact import choices
 
 
-def of(form: Form, squares, boxes, labels, sizes, output: OutputConfig):
+def of(form: choices.Masks, squares, boxes, labels, sizes, output: OutputConfig):
     """Masks of detections of a form, from squares [B, D, S, S] (probabilities) in boxes [B, D, 4].
 
     squares: [B, D, S, S], as they are. pasted: [B, D, H, W] uint8, 0 or 1, of pictures of sizes [B, 2] the largest H

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli.errors import UserError
 from tfrecog.ops import rle
 from tfrecog.proposals import methods
 
@@ -24,7 +25,7 @@ class SavedReader:
         self.metadata = metadata.load(self.path)
         self._model = loading.saved_model(self.path)  # The signature does not keep it alive.
         if missing := {*SIGNATURES} - {*self._model.signatures}:
-            raise ValueError(f"{self.path} lacks the signatures {', '.join(sorted(missing))}; export it again")
+            raise UserError(f"{self.path} lacks the signatures {', '.join(sorted(missing))}; export it again")
         self._calls = {name: self._model.signatures[name] for name in SIGNATURES}
 
     def predict(self, picture: np.ndarray, signature: str = signatures.PIXELS) -> dict[str, np.ndarray]:
@@ -73,7 +74,7 @@ class SavedReader:
     def _propose(self, picture):
         words = self.metadata.get("proposals")
         if not words:
-            raise ValueError(f"{self.path} reads proposals and does not say how they are made; export it again")
+            raise UserError(f"{self.path} reads proposals and does not say how they are made; export it again")
         return methods.of_words(words)(picture)
 
 

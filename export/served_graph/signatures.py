@@ -9,7 +9,8 @@ from tfrecog.config import Experiment
 from tfrecog.data import image
 from tfrecog.ops import target as lowering
 
-from . import batched_decoding, mask_encoding
+from ..artifact import choices
+from . import batched_decoding
 from .detection import Detection
 
 BYTES, PIXELS, EXAMPLES = "serving_default", "image_tensor", "tf_example"
@@ -24,7 +25,7 @@ class Signature(NamedTuple):
 
 
 def signatures(
-    task, model, experiment: Experiment, masks: mask_encoding.Form, target: lowering.Target
+    task, model, experiment: Experiment, masks: choices.Masks, target: lowering.Target
 ) -> dict[str, Signature]:
     """The signatures of a task's model by name, for B pictures of any size.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 
 _DRAFT = ".draft-"  # servers load folders whose names are numbers
 
@@ -46,13 +47,13 @@ def check(folder: str | Path) -> None:
     """ValueError if a folder can hold no versions: a file, one with other things in it, or that of another export."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
-        raise ValueError(f"--out={folder} is a file; choose a folder")
+        raise UserError(f"--out={folder} is a file; choose a folder")
     files.check(path, f"--out={folder}")
     if path.is_dir():
         with _claimed(path):
             others = [part.name for part in path.iterdir() if not part.name.startswith(".")]
         if others and not numbers(path):
-            raise ValueError(
+            raise UserError(
                 f"--out={folder} has other things in it, such as {others[0]}; choose an empty or new folder"
             )
 
@@ -65,7 +66,7 @@ def new(folder: str | Path) -> Iterator[Version]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"--out={folder}: cannot write there ({error.strerror}); choose another folder") from error
+        raise UserError(f"--out={folder}: cannot write there ({error.strerror}); choose another folder") from error
     with _claimed(path):
         for rubbish in path.glob(f"{_DRAFT}*"):  # of a process that was killed
             shutil.rmtree(rubbish, ignore_errors=True)
@@ -91,7 +92,7 @@ def _claimed(path):
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"another export is writing to {path}: wait for it, or choose another --out") from error
+            raise UserError(f"another export is writing to {path}: wait for it, or choose another --out") from error
         yield
     finally:
         os.close(claim)

@@ -1,6 +1,7 @@
 """Asks a server of `export.serve` by each of its protocols; needs neither TensorFlow nor, but for gRPC, kserve."""
 
 import base64
+import contextlib
 import http.client
 import json
 import math
@@ -8,9 +9,12 @@ import struct
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from tfrecog.cli.errors import Status, UserError
 
 from . import extra
 from .errors import RETRY_AFTER
@@ -19,8 +23,10 @@ _TYPES = {"FP32": "<f4", "FP64": "<f8", "INT32": "<i4", "INT64": "<i8", "UINT8":
 _BINARY = "Inference-Header-Content-Length"
 
 
-class NoAnswer(Exception):
+class RequestFailed(UserError):
     """The server refused, with its sentence, or could not be reached."""
+
+    status = Status.FAILED
 
     def __init__(self, sentence: str, reached: bool = True):
         super().__init__(sentence)
@@ -28,27 +34,36 @@ class NoAnswer(Exception):
 
 
 def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = None, timeout: float = 60.0):
-    """Body and headers of the answer to a GET, or to a POST of a body; NoAnswer says why there is none."""
+    """Body and headers of the answer to a GET, or to a POST of a body; RequestFailed says why there is none."""
     try:
         request = urllib.request.Request(url, body, headers or {})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.read(), answer.headers
     except urllib.error.HTTPError as error:
-        said = error.read()
-        try:
-            said = json.loads(said)["error"]
-        except (ValueError, KeyError, TypeError):
-            said = said[:200].decode("utf-8", "replace") or error.reason
-        raise NoAnswer(f"{said} (HTTP {error.code})") from error
+        raise RequestFailed(f"{_reason(error)} (HTTP {error.code})") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
-            raise NoAnswer(f"{url} has not answered within {timeout:g} seconds (--timeout_s)") from error
+            raise RequestFailed(f"{url} has not answered within {timeout:g} seconds (--timeout_s)") from error
+        if isinstance(error, http.client.IncompleteRead):
+            raise RequestFailed(f"{url} broke off its answer ({error})") from error
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
             reason = "what listens there does not speak HTTP, as gRPC's port does not"
-        raise NoAnswer(
+        raise RequestFailed(
             f"{url} cannot be reached: {reason}; does `python -m export.serve` run?", reached=False
         ) from error
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """The sentence with which a server refuses."""
+    try:
+        body = error.read()
+    except (OSError, http.client.HTTPException):
+        return str(error.reason)
+    try:
+        return json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode("utf-8", "replace") or str(error.reason)
 
 
 def bracketed(host: str) -> str:
@@ -56,19 +71,54 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def about(url: str, name: str, timeout: float = 60.0) -> dict[str, Any]:
-    """Metadata of a model, of the server's only one without a name; its classes are under "parameters"."""
+def grpc_address(url: str, port: int) -> str:
+    """The address of a port on the host of a URL."""
     try:
+        host = urllib.parse.urlsplit(url).hostname
+    except ValueError as error:
+        raise UserError(f"--url={url} is no address: {error}") from error
+    return f"{bracketed(host or '127.0.0.1')}:{port}"
+
+
+def predictor(protocol: str, url: str, grpc_port: int, name: str, timeout: float) -> Callable[[bytes], dict[str, Any]]:
+    """The function that sends an image file to a model by a protocol: v1, v2, or grpc, at the host of the URL.
+
+    It raises RequestFailed, whatever comes back.
+    """
+    ask = {"v1": by_v1, "v2": by_v2, "grpc": by_grpc}[protocol]
+    address = grpc_address(url, grpc_port) if protocol == "grpc" else url
+
+    def predict(content):
+        with understood(address):
+            return ask(address, name, content, timeout)
+
+    return predict
+
+
+@contextlib.contextmanager
+def understood(address: str) -> Iterator[None]:
+    """A context that reads what a server has answered; RequestFailed if that has another form than ours."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, struct.error) as error:
+        raise RequestFailed(
+            f"{address} did not respond like `python -m export.serve`; is it another server?"
+        ) from error
+
+
+def model_metadata(url: str, name: str, timeout: float = 60.0) -> dict[str, Any]:
+    """Metadata of a model, of the server's only one without a name; its classes are under "parameters"."""
+    with understood(url):
         if not name:
             names = json.loads(ask(f"{url}/v1/models", timeout=timeout)[0])["models"]
             if len(names) != 1:
-                raise NoAnswer(f"{url} has the models {', '.join(names)}; choose one with --name")
+                raise UserError(f"{url} has the models {', '.join(names)}; choose one with --name")
             (name,) = names
-        said = json.loads(ask(f"{url}/v2/models/{urllib.parse.quote(name)}", timeout=timeout)[0])
-        _ = said["name"], said["parameters"]["classes"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise NoAnswer(f"{url} answers otherwise than `python -m export.serve`; is it another server?") from error
-    return said
+        model = json.loads(ask(f"{url}/v2/models/{urllib.parse.quote(name)}", timeout=timeout)[0])
+        _ = model["name"], model["parameters"]["classes"]
+        return model
 
 
 def by_v1(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[str, Any]:
@@ -97,13 +147,11 @@ def by_v2(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[st
 
 def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> dict[str, Any]:
     """The same by gRPC, at an address such as 127.0.0.1:8081."""
-    try:
-        with extra.importing():
-            import grpc
-            from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-            from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
-    except ImportError as error:
-        raise NoAnswer(f"{extra.MISSING} ({error})", reached=False) from error
+    with extra.importing():
+        from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+        from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+    import grpc
+
     tensor = pb.ModelInferRequest.InferInputTensor(name="image_bytes", datatype="BYTES", shape=[1])
     raw = struct.pack("<I", len(content)) + content
     request = pb.ModelInferRequest(model_name=name, inputs=[tensor], raw_input_contents=[raw])
@@ -115,7 +163,7 @@ def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> d
             # gRPC itself says UNAVAILABLE of a server that is gone, and then there is no word of the server.
             answered = RETRY_AFTER in dict(error.trailing_metadata() or ())
             reached = answered or error.code() is not grpc.StatusCode.UNAVAILABLE
-            raise NoAnswer(f"{error.details()} (gRPC {error.code().name})", reached) from error
+            raise RequestFailed(f"{error.details()} (gRPC {error.code().name})", reached) from error
     pairs = zip(answer.outputs, answer.raw_output_contents, strict=True)
     return _first({one.name: array_of(one.datatype, list(one.shape), raw) for one, raw in pairs})
 

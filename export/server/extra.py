@@ -4,8 +4,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-MISSING = "kserve is missing: pip install 'tfrecog[serving]'"
-
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:

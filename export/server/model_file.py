@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
+
 from ..artifact import loading, metadata
 from ..served_graph import versions
 
@@ -28,11 +30,11 @@ class Saved:
         """Loads it, which takes seconds; ValueError if it is none of ours."""
         self._loaded = loading.saved_model(path)  # Its variables live as long as this object.
         if SIGNATURE not in self._loaded.signatures:
-            raise ValueError(f"{path} has no signature {SIGNATURE!r}; export the model again")
+            raise UserError(f"{path} has no signature {SIGNATURE!r}; export the model again")
         self._see = self._loaded.signatures[SIGNATURE]
         _, inputs = self._see.structured_input_signature
         if {*inputs} != {INPUT}:
-            raise ValueError(
+            raise UserError(
                 f"{path}: {SIGNATURE!r} reads {sorted(inputs)}, and a server has only pictures: a detector on the "
                 "proposals of its records cannot be served"
             )

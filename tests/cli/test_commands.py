@@ -20,6 +20,12 @@ PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
 DONE = (
+    "export.client",
+    "export.run_tflite",
+    "export.saved_model",
+    "export.serve",
+    "export.tflite",
+    "export.verify",
     "tfrecog.compress",
     "tfrecog.evaluate",
     "tfrecog.predict",
@@ -38,6 +44,12 @@ CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
 
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
 CASES = {
+    "export.client": ("--grpc_port=0", "--images={missing}"),
+    "export.run_tflite": ("--threads=-1", "--model={missing} --images={file} --out={out}"),
+    "export.saved_model": ("--device=tpu", "--workdir={missing} --out={out}"),
+    "export.serve": ("--max_batch=0", "--model={missing}"),
+    "export.tflite": ("--representative=0", "--workdir={missing} --size=64x64 --out={out}/model.tflite"),
+    "export.verify": ("--score_tolerance=-2", "--workdir={out} --artefact={missing} --images={file}"),
     "pipelines.adopt": ("--jobs=-1", "--records={missing} --split=train --out={out}"),
     "pipelines.check": ("--show=-1", "--data={missing}"),
     "pipelines.coco": ("--min_area=-1", "--images={missing} --annotations={file} --split=train --out={out}"),

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export import serve
-from export.server import model_file
+from export.server import model_file, run
 from tests.folders import REPOSITORY
 
 
@@ -121,10 +121,10 @@ def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:
 
     async def both():
         flags_ = {"grace_s": 1.0} | flags
-        serving = serve.Serving(model=str(folder), grpc_port=0, **flags_)
-        found = model_file.newest(serving.model)
-        listening = serve.bound(serving.host, 0, "port")
-        server = asyncio.create_task(serve.serve(serving, folder.name, listening, found))
+        given = serve.Flags(model=str(folder), grpc_port=0, **flags_)
+        found = model_file.newest(given.model)
+        listening = run.bound(given.host, 0, "port")
+        server = asyncio.create_task(run.serve(given, folder.name, listening, found))
         while "Try it" not in printed.getvalue():
             if server.done():
                 server.result()

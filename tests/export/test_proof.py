@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
-from export import saved_model, tflite, verify
+from export import saved_model, tflite
+from export.parity import verification
 from tests.export import random_runs
 from tests.export.test_verify import decided_digits, exported, photos, run
 
@@ -41,8 +42,8 @@ def test_every_recipe_is_within_the_tolerance_of_every_kind(recipe, kind, flagfi
     else:
         size = SIZES.get(recipe, "64x96")
         artefact = exported(tflite, flagfile, tmp_path / "model.tflite", size=size, quantize=kind)
-    assert run(flagfile, artefact, photos, out=str(tmp_path)) == 0
-    report = json.loads((tmp_path / verify.REPORT).read_text())
+    assert run(flagfile, artefact, photos, out=tmp_path) == 0
+    report = json.loads((tmp_path / verification.REPORT).read_text())
     assert report["kind"] == kind and len(report["images"]) == 2
     values = {row["what"]: row["value"] for row in report["rows"]}
     if "detections of the checkpoint" in values:

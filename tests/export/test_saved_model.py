@@ -13,9 +13,9 @@ from PIL import Image
 from export import saved_model
 from export.artifact import metadata
 from export.served_graph import signatures
-from tests.export import random_runs
+from tests.export import commands, random_runs
 from tfrecog.cli import flags
-from tfrecog.config import plain
+from tfrecog.config import Experiment, plain
 from tfrecog.data import image, records
 from tfrecog.data.example import Example
 from tfrecog.inference import classification, detection, segmentation
@@ -54,7 +54,7 @@ def pictures():
 class Run:
     """A run, what its checkpoint is, and its export."""
 
-    experiment: saved_model.Export
+    experiment: saved_model.Flags
     task: Any
     model: Any
     served: Any
@@ -100,10 +100,8 @@ class Run:
 
 def export(flagfile, out, **options):
     """Exports in this process, as the command does."""
-    given = flags.load(saved_model.Export(), flagfile)
-    given = dataclasses.replace(given, out=str(out), **options)
-    saved_model.main(given)
-    return given
+    commands.run(saved_model, flagfile, out=out, **options)
+    return dataclasses.replace(flags.load(saved_model.Flags(), flagfile), out=str(out), **options)
 
 
 def exported(recipe, folder, restored=True) -> Run:
@@ -210,7 +208,7 @@ def test_an_export_says_what_it_is(run):
     assert about["task"] == run.experiment.task and about["name"] == run.task.name
     assert about["classes"][1] == {"id": 20, "name": "thing 2", "colour": [80, 0, 255]}
     assert (about["step"], about["checkpoint"]) == (random_runs.STEP, "step-00000007")
-    assert flags.load(saved_model.Experiment(), folder + "/assets.extra/experiment.flags") == plain(run.experiment)
+    assert flags.load(Experiment(), folder + "/assets.extra/experiment.flags") == plain(run.experiment)
     with open(folder + "/assets.extra/labels.txt", encoding="utf-8") as file:
         assert file.read().splitlines() == list(random_runs.INFO.names)
     for name, signature in run.served.signatures.items():

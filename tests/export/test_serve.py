@@ -16,10 +16,12 @@ from PIL import Image
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from export import client, serve
-from export.server import client_protocols
-from tests.export import served_folders, servers
+from export.server import client_protocols, client_results, run
+from tests.export import commands, served_folders, servers
 from tests.export.served_folders import encoded, picture
 from tests.folders import REPOSITORY
+from tfrecog.cli import errors
+from tfrecog.cli.errors import UserError
 from tfrecog.ops import rle
 
 
@@ -136,7 +138,7 @@ def test_v2_answers_in_json_with_the_outputs_asked_for_and_pads_them(finder):
 
 
 def test_metadata_tells_inputs_outputs_and_class_names(finder):
-    said = client_protocols.about(finder.url, "")
+    said = client_protocols.model_metadata(finder.url, "")
     assert said["name"] == "finder" and said["versions"] == ["1"]
     assert [one["name"] for one in said["inputs"]] == ["image_bytes", "image"]
     assert {"detection_boxes", "detection_masks"} <= {one["name"] for one in said["outputs"]}
@@ -240,14 +242,14 @@ def test_a_head_without_an_end_is_refused_when_it_has_grown_too_large(colours):
 
 def test_grpc_refuses_with_the_same_sentences(colours):
     address = colours.grpc
-    with pytest.raises(client_protocols.NoAnswer, match=r"not an image.*INVALID_ARGUMENT"):
+    with pytest.raises(client_protocols.RequestFailed, match=r"not an image.*INVALID_ARGUMENT"):
         client_protocols.by_grpc(address, "colours", b"hello")
-    with pytest.raises(client_protocols.NoAnswer, match=r"no model is named 'dogs'.*NOT_FOUND"):
+    with pytest.raises(client_protocols.RequestFailed, match=r"no model is named 'dogs'.*NOT_FOUND"):
         client_protocols.by_grpc(address, "dogs", encoded(coloured(5, 5)))
-    with pytest.raises(client_protocols.NoAnswer, match="RESOURCE_EXHAUSTED"):
+    with pytest.raises(client_protocols.RequestFailed, match="RESOURCE_EXHAUSTED"):
         client_protocols.by_grpc(address, "colours", b" " * (1 << 20 | 1))
     check_colours(client_protocols.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
-    with pytest.raises(client_protocols.NoAnswer, match="what listens there does not speak HTTP"):
+    with pytest.raises(client_protocols.RequestFailed, match="what listens there does not speak HTTP"):
         client_protocols.ask(f"http://{address}/v1/models")
 
 
@@ -302,7 +304,9 @@ def test_metrics_tell_of_requests_batches_and_refusals(colours):
 def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, tmp_path, protocol):
     (tmp_path / "notes.jpg").write_text("not an image")
     code = (
-        "import sys; from export import client; client.main(*client.arguments(sys.argv))\n"
+        "import runpy, sys\n"
+        "try: runpy.run_module('export.client', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as ended: assert not ended.code, ended\n"
         "assert 'tensorflow' not in sys.modules"
     )
     flags = [
@@ -312,7 +316,11 @@ def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, t
         f"--out={tmp_path}/seen",
     ]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(photo), *flags], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, f"--images={photo}", *flags],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "photo.jpg (100 x 200)" in done.stdout and re.search(r"green +75.0%", done.stdout)
@@ -322,91 +330,65 @@ def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, t
 
 def test_the_client_leaves_out_what_is_not_sure():
     answer = {"detection_scores": [0.9, 0.5, 0.4], "detection_boxes": np.eye(3, 4), "num_detections": 3}
-    left = client.kept(answer, 0.5)
+    left = client_results.sure(answer, 0.5)
     assert left["detection_scores"] == [0.9, 0.5] and np.array_equal(left["detection_boxes"], np.eye(2, 4))
-    assert client.kept({"scores": [0.1]}, 0.5) == {"scores": [0.1]}
-
-
-@pytest.mark.parametrize(
-    "flags, pictures, message",
-    [
-        ({}, [], "name the pictures"),
-        ({"timeout_s": 0.0}, ["x.png"], "--timeout_s=0.0: must be more than 0 seconds"),
-        ({"timeout_s": float("nan")}, ["x.png"], "--timeout_s=nan: must be"),
-        ({"timeout_s": float("inf")}, ["x.png"], "--timeout_s=inf: must be"),
-        ({"min_score": 1.5}, ["x.png"], "--min_score=1.5: must be between 0 and 1"),
-        ({"min_score": float("nan")}, ["x.png"], "--min_score=nan: must be between"),
-        ({}, ["x.png"], "x.png"),
-    ],
-)
-def test_what_the_client_cannot_do_is_said_before_anything_is_sent(flags, pictures, message, tmp_path):
-    paths = [str(tmp_path / one) for one in pictures]
-    with pytest.raises(SystemExit, match=message):
-        client.main(client.Client(url="http://127.0.0.1:9", **flags), paths)
-
-
-def test_a_comma_in_a_pictures_name_does_not_cut_it_in_two(colours, tmp_path, capsys):
-    served_folders.save(tmp_path / "left, right.png", coloured(30, 40))
-    client.main(client.Client(url=colours.url), [str(tmp_path / "left, right.png")])
-    assert "left, right.png (40 x 30)" in capsys.readouterr().out
+    assert client_results.sure({"scores": [0.1]}, 0.5) == {"scores": [0.1]}
 
 
 def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     served_folders.save(tmp_path / "good.png", coloured(30, 40))
-    with pytest.raises(SystemExit, match="1 of 2 pictures could not be done"):
-        client.main(client.Client(url=colours.url, out=str(tmp_path / "seen")), [str(tmp_path)])
+    assert commands.run(client, url=colours.url, images=tmp_path, out=tmp_path / "seen") == 1
     printed = capsys.readouterr()
+    assert "error: 1 of 2 pictures could not be done" in printed.err
     assert "not an image" in printed.err and re.search(r"blue +\d+\.\d%", printed.out)
     assert (tmp_path / "seen/good.jpg").is_file()
-    with pytest.raises(SystemExit, match="cannot be reached"):
-        client.main(client.Client(url="http://127.0.0.1:9"), [str(tmp_path)])
+    with pytest.raises(client_protocols.RequestFailed, match="cannot be reached") as failed:
+        commands.run(client, url="http://127.0.0.1:9", images=tmp_path)
+    assert failed.value.status == 1
 
 
 def test_a_port_in_use_is_a_sentence(colours):
-    with pytest.raises(ValueError, match=rf"--port={colours.port}: cannot listen on 127.0.0.1:{colours.port}"):
-        serve.bound("127.0.0.1", colours.port, "port")
+    with pytest.raises(UserError, match=rf"--port={colours.port}: cannot listen on 127.0.0.1:{colours.port}"):
+        run.bound("127.0.0.1", colours.port, "port")
 
 
 def test_of_two_servers_that_start_at_one_time_one_has_the_port():
-    with serve.bound("127.0.0.1", 0, "port") as first:
+    with run.bound("127.0.0.1", 0, "port") as first:
         port = first.getsockname()[1]
-        with pytest.raises(ValueError, match=f"--port={port}: cannot listen"):
-            serve.bound("127.0.0.1", port, "port")
+        with pytest.raises(UserError, match=f"--port={port}: cannot listen"):
+            run.bound("127.0.0.1", port, "port")
 
 
 @pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])  # RFC 2606 and 5737: nobody has them
 def test_an_address_of_another_machine_is_named(host):
-    with pytest.raises(ValueError, match=rf"--host={host} is no address of this machine"):
-        serve.bound(host, 0, "port")
+    with pytest.raises(UserError, match=rf"--host={host} is no address of this machine"):
+        run.bound(host, 0, "port")
 
 
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ({}, "--model: name a folder"),
-        ({"model": "nowhere"}, "no SavedModel in nowhere"),
-        ({"model": "x", "host": ""}, "--host: name an address"),
-        ({"model": "nowhere", "name": "a b"}, "--name: 'a b' cannot stand in an address"),
-        ({"model": "x", "port": 99999}, "--port=99999: must be between 0 and 65535"),
-        ({"model": "x", "port": 8081}, "--grpc_port=8081: is the port of REST"),
-        ({"model": "x", "max_batch": 0}, "--max_batch=0: must be more than 0"),
-        ({"model": "x", "max_megapixels": 0}, "--max_megapixels=0: must be more than 0"),
-        ({"model": "x", "max_megapixels": float("inf")}, "--max_megapixels=inf: must be"),
-        ({"model": "x", "max_wait_ms": float("nan")}, "--max_wait_ms=nan: must be"),
-        ({"model": "x", "max_request_mb": 2048}, "--max_request_mb=2048: must be more than 0 and less than 2048 MB"),
+        ({"host": ""}, "--host: name an address"),
+        ({"name": "a b"}, "--name: 'a b' cannot stand in an address"),
+        ({"port": 8081}, "--grpc_port=8081: is the port of REST"),
+        ({"max_megapixels": "inf"}, "--max_megapixels=inf: must be"),
+        ({"max_wait_ms": "nan"}, "--max_wait_ms=nan: must be"),
+        ({"max_request_mb": 2048}, "--max_request_mb=2048.0: must be more than 0 and less than 2048 MB"),
     ],
 )
 def test_flags_that_cannot_be_end_the_command_with_a_sentence(flags, message):
-    with pytest.raises(SystemExit, match=message):
-        serve.main(serve.Serving(**flags))
+    with pytest.raises(UserError, match=message):
+        commands.run(serve, **{"model": "nowhere"} | flags)
 
 
 def test_without_kserve_it_says_what_to_install(tmp_path, monkeypatch):
     served_folders.write(tmp_path / "colours", served_folders.Colours(), "classification")
     monkeypatch.setitem(sys.modules, "kserve", None)
-    with pytest.raises(SystemExit, match=r"pip install 'tfrecog\[serving\]'"):
-        serve.main(serve.Serving(model=str(tmp_path / "colours"), port=0))
+    with pytest.raises(ModuleNotFoundError) as missing:
+        commands.run(serve, model=tmp_path / "colours", port=0)
+    line, status = errors.explain(missing.value)
+    assert (line, status) == ("kserve is missing: pip install 'tfrecog[serving]'", errors.Status.USER_ERROR)
 
 
 def test_sigterm_lets_it_answer_what_it_has_begun(finder):

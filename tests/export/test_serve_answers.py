@@ -14,7 +14,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 from export import saved_model, serve
 from export.server import model_file, requests, responses
 from export.server.model import Recogniser
-from tests.export import random_runs
+from tests.export import commands, random_runs
 from tfrecog import predict
 from tfrecog.cli import flags
 from tfrecog.ops import rle
@@ -42,7 +42,7 @@ def served(folder, files):
     """V1's predictions for the bytes of files, all in one request."""
 
     async def ask():
-        model = Recogniser("model", *model_file.newest(str(folder)), serve.Serving(max_wait_ms=50))
+        model = Recogniser("model", *model_file.newest(str(folder)), serve.Flags(max_wait_ms=50))
         work = asyncio.create_task(model.batcher.work())
         await model.warm_up()
         body = json.dumps({"instances": [as_base64(one) for one in files]}).encode()
@@ -61,11 +61,10 @@ def as_base64(content):
 @pytest.mark.parametrize("recipe", ["mask_rcnn", "keypoint_rcnn", "classifier_digits", "segmenter"])
 def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
     flagfile = random_runs.make(recipe, tmp_path / "run")
-    given = flags.load(saved_model.Export(), flagfile)
-    saved_model.main(dataclasses.replace(given, out=str(tmp_path / "model")))
+    commands.run(saved_model, flagfile, out=tmp_path / "model")
     seen = flags.load(predict.Flags(), flagfile)
-    if given.task == "detection":
-        seen = dataclasses.replace(seen, min_score=given.detector.output.min_score)
+    if seen.task == "detection":
+        seen = dataclasses.replace(seen, min_score=seen.detector.output.min_score)
     predict.main(dataclasses.replace(seen, images=str(photos), out=str(tmp_path / "seen")))
     paths = sorted(photos.iterdir())
     got = served(tmp_path / "model", [path.read_bytes() for path in paths])["predictions"]
@@ -150,7 +149,7 @@ def test_it_lives_before_it_is_ready(tmp_path):
 
     from export.server import rest_api
 
-    model = Recogniser("model", tmp_path, "1", {}, serve.Serving())
+    model = Recogniser("model", tmp_path, "1", {}, serve.Flags())
     app = rest_api.application(rest_api.Plane(kserve.ModelRepository(), model))
 
     async def ask(*paths):

@@ -79,7 +79,7 @@ def test_more_than_may_wait_are_told_to_come_again(folder):
             assert status == 503 and headers["retry-after"] == "1"
             assert "--max_in_flight" in json.loads(answer)["error"]
             # By gRPC a request has a place, and its picture has none.
-            with pytest.raises(client_protocols.NoAnswer, match=r"--max_in_flight.*UNAVAILABLE") as refused:
+            with pytest.raises(client_protocols.RequestFailed, match=r"--max_in_flight.*UNAVAILABLE") as refused:
                 client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(21, 30)))
             assert refused.value.reached, "so that a client goes on"
         until(lambda: server.number("tfrecog_open_requests") == 0)
@@ -94,7 +94,7 @@ def test_grpc_has_room_for_as_many_requests(folder):
             ask = GRPCInferenceServiceStub(channel).ModelInfer
             waiting = [ask.future(request(server, picture(21, 22 + i)), timeout=600) for i in range(4)]
             until(lambda: server.number(WAITING) == 4)
-            with pytest.raises(client_protocols.NoAnswer, match="RESOURCE_EXHAUSTED") as refused:
+            with pytest.raises(client_protocols.RequestFailed, match="RESOURCE_EXHAUSTED") as refused:
                 client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(21, 30)))
             assert refused.value.reached, "so that a client goes on"
             for one in waiting:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import runpy
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -26,13 +25,15 @@ from ai_edge_litert.interpreter import Interpreter
 import export
 from export import tflite
 from export.artifact import metadata as metadata_of_runs
-from export.litert import calibration_images, convert, metadata, quantize, sizes
+from export.litert import build, calibration_images, convert, metadata, quantize, sizes
 from export.litert import graph as lite_graph
 from export.litert import report as lite_report
 from pipelines import scenes
-from tests.export import random_runs
+from tests.export import commands, random_runs
+from tfrecog.cli import errors, flags
 from tfrecog.cli import files as atomic
-from tfrecog.cli import flags
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
 from tfrecog.data import records
 from tfrecog.ops import nms, target
 from tfrecog.runtime import quiet_tensorflow
@@ -93,10 +94,12 @@ class Exported:
     def __init__(self, recipe, folder):
         change, size = RUNS[recipe]
         self.flagfile, self.task, self.model = random_runs.made(recipe, folder, change)
-        self.experiment = lite_graph.still(flags.load(tflite.Export(), self.flagfile))
+        self.experiment = lite_graph.still(flags.load(tflite.Flags(), self.flagfile))
         self.task.experiment = self.experiment
         self.size = size
-        self.content = tflite.export(self.task, self.model, self.experiment, size, "uint8", "pad")
+        self.content = build.float32(
+            self.task, self.model, self.experiment, {"dtype": "uint8", "size": size, "fit": "pad"}
+        )
 
     def inputs(self):
         inputs = {"image": picture(self.size)}
@@ -211,7 +214,7 @@ def test_fewer_bits_make_a_smaller_file_that_sees_the_same(exported, kind, share
     """Of a classifier, whose scores are of one picture; those of a random detector hang on the last bit of a tie."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("classifier_digits")
-    content, report = tflite.quantized(one.content, kind, [one.inputs()])
+    content, report = build.quantized(one.content, kind, [one.inputs()])
     assert len(content) < share * len(one.content) and report["bytes"] == len(content)
     np.testing.assert_allclose(run(content, one.inputs())["scores"], one.said()["scores"], atol=scores)
     kinds = {"float16": {"float16"}, "dynamic": {"dynamic", "float16"}, "int8": {"int8"}}[kind]
@@ -223,7 +226,7 @@ def test_only_the_network_of_a_detector_becomes_int8(exported):
     """Boxes, suppression and the last layers stay as they are, so that an int8 file has the boxes of whole decimals."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("mask_rcnn")
-    content, report = tflite.quantized(one.content, "int8", [one.inputs()])
+    content, report = build.quantized(one.content, "int8", [one.inputs()])
     operations = report["operations"]
     assert "int8" in operations["CONV_2D"] and "int8" in operations["TRANSPOSE_CONV"]
     for name in ("NON_MAX_SUPPRESSION_V4", "TOPK_V2", "EXP", "SOFTMAX", "GATHER"):
@@ -253,7 +256,7 @@ def test_heat_maps_that_a_loop_reads_do_not_hinder_int8(exported):
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("mask_rcnn")
     assert len(convert.parsed(one.content).subgraphs) > 1
-    content, report = tflite.quantized(one.content, "int8", [one.inputs(), one.inputs()])
+    content, report = build.quantized(one.content, "int8", [one.inputs(), one.inputs()])
     found = run(content, one.inputs())
     assert np.isfinite(found["detection_keypoints"]).all() and found["num_detections"] > 0
     for loop in convert.parsed(content).subgraphs[1:]:
@@ -265,7 +268,7 @@ def test_heat_maps_that_a_loop_reads_do_not_hinder_int8(exported):
 def test_the_network_of_an_r_cnn_has_fewer_bits_though_it_is_in_a_loop(exported, kind, share):
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported("rcnn")
-    content, report = tflite.quantized(one.content, kind, [one.inputs()])
+    content, report = build.quantized(one.content, kind, [one.inputs()])
     assert report["share_of_float32"] < share
     assert report["operations"]["CONV_2D"].keys() == {kind}
     assert np.isfinite(run(content, one.inputs())["detection_boxes"]).all()
@@ -303,7 +306,7 @@ def test_int8_weights_of_a_dynamic_file_are_of_wide_layers_and_not_before_keypoi
     """Fast R-CNN's box head has a layer of 3,136 inputs and one of 64; this Mask R-CNN has keypoints."""
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
     one = exported(recipe)
-    content, report = tflite.quantized(one.content, "dynamic", [])
+    content, report = build.quantized(one.content, "dynamic", [])
     assert report["types"].get("dynamic", 0) == len(layers)
     eights = [
         tensor.name.decode()
@@ -329,8 +332,9 @@ def test_a_names_place_says_whether_it_stays_float():
 def test_metadata_is_where_the_format_has_it(exported):
     """A flatbuffer M001 among the buffers, whose strings stock tools show, and the files as a zip behind the model."""
     one = exported("segmenter")
-    given = dataclasses.replace(flags.load(tflite.Export(), one.flagfile), size="64x96")
-    about = tflite.described(one.task, given, one.flagfile, 7, tflite.input_of(given))
+    given = dataclasses.replace(flags.load(tflite.Flags(), one.flagfile), size="64x96")
+    about = metadata_of_runs.of(one.task, given, one.flagfile, 7)
+    about["tflite"] = {"quantize": "none", "input": sizes.input_of(given), "proposals": "grid"}
     content = metadata.attach(one.content, about)
     np.testing.assert_array_equal(run(content, one.inputs())["labels"], one.said()["labels"])
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -357,7 +361,7 @@ def flagfiles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flags")
 
     def of(recipe, change=lambda experiment: experiment):
-        experiment = flags.load(tflite.Experiment(), random_runs.REPOSITORY / f"configs/smoke/{recipe}.flags")
+        experiment = flags.load(Experiment(), random_runs.REPOSITORY / f"configs/smoke/{recipe}.flags")
         path = folder / f"{recipe}.flags"
         path.write_text(flags.dumps(change(dataclasses.replace(experiment, workdir=str(folder)))))
         return path
@@ -366,10 +370,9 @@ def flagfiles(tmp_path_factory):
 
 
 def refusal(flagfile, out, **options):
-    given = flags.load(tflite.Export(), flagfile)
-    with pytest.raises(SystemExit) as end:
-        tflite.main(dataclasses.replace(given, out=str(out), **options))
-    return str(end.value.code)
+    with pytest.raises((UserError, OSError)) as refused:
+        commands.run(tflite, flagfile, out=out, **options)
+    return str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -391,13 +394,12 @@ def refusal(flagfile, out, **options):
 def test_what_cannot_be_is_refused_with_what_to_do(flagfiles, tmp_path, recipe, options, said):
     out = tmp_path / "model.tflite"
     message = refusal(flagfiles(recipe), out, **options)
-    assert message.startswith("error: ")
     assert re.search(said, message), message
     assert not out.exists()
 
 
 def test_a_canvas_smaller_than_what_the_run_is_evaluated_on_is_remarked(flagfiles):
-    short = (given := flags.load(tflite.Export(), flagfiles("mask_rcnn"))).data.eval_short_side
+    short = (given := flags.load(tflite.Flags(), flagfiles("mask_rcnn"))).data.eval_short_side
     assert sizes.remark(given, (short, 2 * short)) == ""
     assert f"a short side of {short} pixels" in sizes.remark(given, (2 * short, short - 32))
 
@@ -407,16 +409,17 @@ def test_fully_connected_layers_fix_the_size(flagfiles, tmp_path):
     assert "the fully connected layers of lenet_modern fix it: 28x28" in message
 
 
-def test_what_is_not_installed_is_named(monkeypatch):
+def test_what_is_not_installed_is_named(flagfiles, tmp_path, monkeypatch):
     """The command ends with a sentence, not with a traceback."""
-    monkeypatch.delitem(sys.modules, "export.tflite")
-    monkeypatch.delattr(export, "tflite")
-    for name in ("convert", "metadata", "report"):
+    for name in ("build", "convert", "metadata", "report"):
         monkeypatch.delitem(sys.modules, f"export.litert.{name}")
         monkeypatch.delattr(export.litert, name)
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    with pytest.raises(SystemExit, match=r"ai_edge_litert is missing.*pip install 'tfrecog\[tflite\]'"):
-        runpy.run_module("export.tflite", run_name="__main__")
+    with pytest.raises(ModuleNotFoundError) as missing:
+        commands.run(tflite, flagfiles("segmenter"), out=tmp_path / "model.tflite", size="64x64")
+    line, status = errors.explain(missing.value)
+    assert status == errors.Status.USER_ERROR
+    assert line == "ai_edge_litert is missing: pip install 'tfrecog[tflite]'"
 
 
 def test_the_quantizer_is_named_where_it_is_missing(monkeypatch):
@@ -453,8 +456,6 @@ def test_the_models_and_the_reports_files_can_be_written_and_are_two(flagfiles, 
 
 
 def test_without_room_for_the_model_there_is_no_report_either(exported, tmp_path, monkeypatch):
-    given = flags.load(tflite.Export(), exported("classifier_digits").flagfile)
-    monkeypatch.setattr(tflite, "export", lambda *_: exported("classifier_digits").content)
     write = atomic.write
 
     @contextlib.contextmanager
@@ -465,15 +466,13 @@ def test_without_room_for_the_model_there_is_no_report_either(exported, tmp_path
             yield file
 
     monkeypatch.setattr(tflite.files, "write", full)
-    with pytest.raises(SystemExit, match=r"cannot write .*model.tflite: No space left on device"):
-        tflite.main(dataclasses.replace(given, out=str(tmp_path / "model.tflite")))
+    with pytest.raises(atomic.CannotWrite, match=r"cannot write .*model.tflite: No space left on device"):
+        commands.run(tflite, exported("classifier_digits").flagfile, out=tmp_path / "model.tflite")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_report_has_the_size_of_the_file(exported, tmp_path, monkeypatch):
-    given = flags.load(tflite.Export(), exported("classifier_digits").flagfile)
-    monkeypatch.setattr(tflite, "export", lambda *_: exported("classifier_digits").content)
-    tflite.main(dataclasses.replace(given, out=str(tmp_path / "new" / "model.tflite")))
+def test_the_report_has_the_size_of_the_file(exported, tmp_path):
+    commands.run(tflite, exported("classifier_digits").flagfile, out=tmp_path / "new" / "model.tflite")
     report = json.loads((tmp_path / "new" / "model.tflite.json").read_text())
     assert report["bytes"] == (tmp_path / "new" / "model.tflite").stat().st_size
 
@@ -489,7 +488,7 @@ def test_a_layer_that_the_quantizer_left_in_float32_is_named(exported):
 def test_representative_images_are_the_records_own_on_the_canvas(tmp_path, monkeypatch):
     scenes.build(str(tmp_path), "train", 4, jobs=1)
     given = {"dtype": "uint8", "size": [64, 96], "fit": "pad"}
-    experiment = flags.load(tflite.Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
+    experiment = flags.load(Experiment(), random_runs.REPOSITORY / "configs/smoke/mask_rcnn.flags")
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, records=str(tmp_path)))
     images = calibration_images.images(experiment, given, "train", 3)
     assert len(images) == 3

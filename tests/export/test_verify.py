@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,25 +11,27 @@ from PIL import Image
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
 from export import saved_model, tflite, verify
+from export.parity import verification
 from pipelines import scenes
-from tests.export import random_runs, stand_in
-from tfrecog.cli import flags
+from tests.export import commands, random_runs, stand_in
+from tfrecog.cli import errors
 from tfrecog.data import info
 from tfrecog.runs import checkpoints
 
 
 def exported(command, flagfile, out, **options):
-    given = flags.load(command.Export(), flagfile)
-    command.main(dataclasses.replace(given, out=str(out), **options))
+    commands.run(command, flagfile, out=out, **options)
     return str(out)
 
 
 def run(flagfile, artefact, images, **options):
     """The exit status of the command."""
-    given = flags.load(verify.Verification(), flagfile)
-    with pytest.raises(SystemExit) as end:
-        verify.main(dataclasses.replace(given, artefact=str(artefact), images=str(images), **options))
-    return end.value.code
+    try:
+        return commands.run(verify, flagfile, artefact=artefact, images=images, **options)
+    except (errors.UserError, OSError) as error:
+        line, status = errors.explain(error)
+        print(line, file=sys.stderr)
+        return status
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +65,8 @@ def digits_lite(digits):
 
 
 def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, tmp_path, capsys):
-    assert run(digits, digits_lite, photos, out=str(tmp_path)) == 0
-    report = json.loads((tmp_path / verify.REPORT).read_text())
+    assert run(digits, digits_lite, photos, out=tmp_path) == 0
+    report = json.loads((tmp_path / verification.REPORT).read_text())
     assert report["fine"] and report["kind"] == "none" and len(report["images"]) == 2
     score, ratio, classes = report["rows"]
     assert 0 <= score["value"] <= score["limit"] == 1e-4 and 0 < ratio["value"] <= ratio["limit"] == 1e-3
@@ -76,16 +79,16 @@ def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, 
 def test_a_changed_artefact_fails(digits, photos, tmp_path, capsys):
     """The weights of its last layer are a tenth greater."""
     changed = exported(tflite, decided_digits(tmp_path, 1.65), tmp_path / "changed.tflite")
-    assert run(digits, changed, photos, out=str(tmp_path)) == 1
-    said, report = capsys.readouterr().out, json.loads((tmp_path / verify.REPORT).read_text())
+    assert run(digits, changed, photos, out=tmp_path) == 1
+    said, report = capsys.readouterr().out, json.loads((tmp_path / verification.REPORT).read_text())
     assert "TOO FAR" in said
     (what, limit, worst), *_ = [(row["what"], row["limit"], row["value"]) for row in report["rows"] if not row["fine"]]
     assert set(report["far"]) <= set(report["images"])
     assert all(f"too far in {path}: " in said for path in report["far"])
     values = [values[what] for values in report["far"].values() if what in values]
     assert max(values) == worst and min(values) > limit
-    assert run(digits, changed, photos, score_tolerance=0.5, out=str(tmp_path)) == 0
-    assert not json.loads((tmp_path / verify.REPORT).read_text())["far"]
+    assert run(digits, changed, photos, score_tolerance=0.5, out=tmp_path) == 0
+    assert not json.loads((tmp_path / verification.REPORT).read_text())["far"]
 
 
 def test_a_checkpoint_that_says_the_same_of_every_picture_proves_nothing(photos, tmp_path, capsys):
@@ -107,7 +110,7 @@ def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_p
     order = (1, 0, *range(2, 6))
     given = dataclasses.replace(random_runs.INFO, categories=tuple(random_runs.INFO.categories[i] for i in order))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify.trained, "get_dataset", lambda _: given)
+        patch.setattr(verification.trained, "get_dataset", lambda _: given)
         assert run(digits, tmp_path, photos) == 1
     assert "classes says" in capsys.readouterr().err
 
@@ -143,8 +146,8 @@ def detector(tmp_path_factory):
 
 
 def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, photos, tmp_path):
-    assert run(*detector, photos, out=str(tmp_path), max_images=2) == 0
-    report = json.loads((tmp_path / verify.REPORT).read_text())
+    assert run(*detector, photos, out=tmp_path, max_images=2) == 0
+    report = json.loads((tmp_path / verification.REPORT).read_text())
     rows = {row["what"]: row for row in report["rows"]}
     assert rows["detections of the checkpoint"]["value"] > 0
     assert rows["matched"]["value"] > 0 and rows["only of the artefact"]["value"] == 0
@@ -204,11 +207,8 @@ def test_more_ties_than_matches_fail():
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"artefact": ""}, "--artefact: name a TFLite file"),
     ({"artefact": "nowhere"}, "nowhere: there is no such file or folder"),
-    ({"images": ""}, "--images: name the pictures"),
     ({"score_tolerance": -2.0}, "--score_tolerance=-2.0: must be at least 0, or -1"),
-    ({"max_images": -1}, "--max_images=-1: must be at least 0 images"),
     ({"workdir": "elsewhere"}, "dataset.json is missing"),
 ])  # fmt: skip
 def test_wrong_flags_end_with_a_sentence(digits, digits_lite, photos, capsys, options, message):

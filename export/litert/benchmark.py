@@ -1,0 +1,64 @@
+"""How long a TFLite file takes for a picture on this machine, and how much memory."""
+
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tfrecog.cli.errors import UserError
+from tfrecog.inference import image_files
+
+from . import reader, results
+
+
+def measure(model: reader.LiteModel, path: Path, repeat: int) -> dict:
+    """How long the model takes for a photo, alone and from the file to what is seen in the photo, in milliseconds.
+
+    Returns:
+        `model` and `chain`, each with `median` and `p90`; `peak_mb` of the process, its libraries too; `threads`;
+        `repeat`; `photo`, its height and width.
+    """
+    try:
+        picture = image_files.load(path)
+    except image_files.UNREADABLE as error:
+        raise UserError(f"--repeat: {path} cannot be read as an image: {error}") from error
+    placed = model.place(picture)
+    inputs = model.inputs(placed, model.propose(picture))
+
+    def chain():
+        picture = image_files.load(path)
+        results.pasted(model.predict(picture), picture.shape[:2], model.metadata)
+
+    report = {}
+    for name, work in (("model", lambda: model.run(inputs)), ("chain", chain)):
+        for _ in range(max(1, min(10, repeat // 5))):
+            work()
+        taken = []
+        for _ in range(repeat):
+            start = time.perf_counter()
+            work()
+            taken.append((time.perf_counter() - start) * 1e3)
+        report[name] = {"median": statistics.median(taken), "p90": float(np.percentile(taken, 90))}
+    report |= {"threads": model.threads, "repeat": repeat, "photo": list(picture.shape[:2])}
+    return report | {"peak_mb": peak_mb()}
+
+
+def peak_mb() -> float:
+    """Most memory that this process ever held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def text_of(report: dict) -> str:
+    """Lines for people of `measure`."""
+    (height, width), threads = report["photo"], report["threads"]
+    model, chain = report["model"], report["chain"]
+    return (
+        f"{report['repeat']} runs on {threads} thread{'s'[: threads > 1]}, of a photo of {width} x {height} pixels:\n"
+        f"  the model alone  median {model['median']:8.2f} ms   p90 {model['p90']:8.2f} ms\n"
+        f"  the whole chain  median {chain['median']:8.2f} ms   p90 {chain['p90']:8.2f} ms   (file, resizing, masks)\n"
+        f"  peak memory      {report['peak_mb']:.0f} MiB, the libraries included"
+    )
