@@ -1,4 +1,4 @@
-"""TensorFlow comes when somebody asks for it, and without its notes."""
+"""An import of the library does nothing to a process; its commands keep TensorFlow's notes from the terminal."""
 
 import os
 import subprocess
@@ -8,27 +8,53 @@ import pytest
 
 from tests.folders import REPOSITORY
 
-# The optimizations that it tells of at its start, and devices that are missing.
-CODE = """
-import sys, tfrecog
+# A person's own package, run by `python -m mine`: its __init__ is imported first, as that of our commands is.
+MINE = """
+import os, signal, sys
+
+def state():
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    return handlers, [*sys.meta_path], dict(os.environ), sys.argv, [os.fstat(number)[:3] for number in range(3)]
+
+before = state()
+import tfrecog, tfrecog.cli, pipelines, export
 from tfrecog import config
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files
-assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+assert state() == before
+assert not {"tensorflow", "keras"} & {*sys.modules}
+"""
+
+# The optimizations that it tells of at its start, and devices that are missing.
+QUIET = """
+import os
+from tfrecog.runtime import quiet_tensorflow
+quiet_tensorflow.install()
 import tensorflow
 assert tensorflow.constant(2).numpy() == 2
-import os
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 """
 
 
+def run(*arguments, path=(), level=None):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, [*path, REPOSITORY]))}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+
+
+def test_an_import_changes_nothing_in_the_process(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text(MINE)
+    (tmp_path / "mine" / "__main__.py").write_text("print('mine runs')")
+    done = run("-m", "mine", path=[tmp_path])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "mine runs\n", "")
+
+
 # Commands hand theirs on to the processes that they start: each case imports TensorFlow, for seconds.
 @pytest.mark.parametrize("level", [None, pytest.param("3", marks=pytest.mark.long)])
-def test_tensorflow_is_imported_late_and_quietly(level):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
-    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)
+def test_a_command_imports_tensorflow_quietly(level):
+    done = run("-c", QUIET, level=level)
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
 
 
@@ -39,8 +65,5 @@ def test_an_import_that_fails_tells_why(tmp_path):
     (package / "__init__.py").write_text(
         "import os\nos.write(2, b'no such instruction')\nraise ImportError('broken')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    code = "import tfrecog\nimport tensorflow"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = run("-c", QUIET, path=[tmp_path])
     assert done.returncode == 1 and "no such instruction" in done.stderr and "ImportError: broken" in done.stderr

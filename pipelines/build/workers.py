@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from tfrecog.runtime import cores
+from tfrecog.runtime import cores, quiet_tensorflow
 
 from .problems import Refused
 
@@ -97,6 +97,7 @@ def _hear(connection, workers: dict, waiting: list, results: dict, progress: Cal
 def _serve(work: Callable, connection) -> None:
     """Works for the other end of the connection until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers.
+    quiet_tensorflow.install()  # Some work reads by TensorFlow Datasets.
     try:
         while True:
             number, task = connection.recv()
