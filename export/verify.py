@@ -49,6 +49,12 @@ class Flags(RunFlags):
     pixel_tolerance: Annotated[float, "Fraction of a label map's pixels that may differ; -1: by kind.", _TOLERANCE] = (
         BY_KIND
     )
+    unmatched_tolerance: Annotated[
+        float,
+        "Fraction of the detections of both that may have none of the other within these tolerances. 0.01 of a "
+        "SavedModel and of a TFLite file in float32, 0.05 in float16 and with dynamic ranges; -1: that.",
+        _TOLERANCE,
+    ] = BY_KIND
     ap_tolerance: Annotated[
         float,
         "By how much AP (of int8: AP50), top-1 or mean IoU may differ. 0.001; float16 0.005, dynamic 0.01, int8 0.03; "

@@ -21,11 +21,8 @@ class CheckpointReader:
         on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
         self._propose = methods.of_words(task.info.proposals) if on_record else None
 
-    def predict(self, picture: np.ndarray, noise: float = 0.0) -> dict[str, np.ndarray]:
-        """What the checkpoint sees in a photo uint8 [H, W, 3], in its pixels, as `artefact.Artefact` has it.
-
-        `noise` is how far each number of the pixels may be off; see `disturbed`.
-        """
+    def predict(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """What the checkpoint sees in a photo uint8 [H, W, 3], in its pixels, as `exported_model.Artefact` has it."""
         task, data = self.experiment.task, self.experiment.data
         if task == "classification":
             batch = {
@@ -36,9 +33,9 @@ class CheckpointReader:
         else:
             batch = detection.batch_of(picture, data, self._propose(picture) if self._propose else None)
         size = tuple(batch["size"][0].numpy()) if "size" in batch else batch["image"].shape[1:3]
-        return self._said(batch, preprocess.Placed(batch["image"], size, picture.shape[:2]), noise)
+        return self._outputs(batch, preprocess.Placed(batch["image"], size, picture.shape[:2]))
 
-    def on_canvas(self, model: reader.LiteModel, picture: np.ndarray, noise: float = 0.0) -> dict[str, np.ndarray]:
+    def on_canvas(self, model: reader.LiteModel, picture: np.ndarray) -> dict[str, np.ndarray]:
         """The same of the very pixels that a TFLite file sees, which for a classifier have to be its own."""
         placed = model.place(picture)
         if self.experiment.task == "classification" and model.size == (self.experiment.classifier.crop,) * 2:
@@ -55,20 +52,13 @@ class CheckpointReader:
                 batch["proposals"] = tf.constant(
                     model.inputs(placed, self._propose(picture))["proposals"].reshape(1, -1, 4)
                 )
-        return self._said(batch, placed, noise)
+        return self._outputs(batch, placed)
 
-    def _said(self, batch, placed, noise):
-        if noise:
-            batch = batch | {"image": disturbed(batch["image"], noise)}
-        said = {name: value[0].numpy() for name, value in self._call(batch).items()}
+    def _outputs(self, batch, placed):
+        outputs = {name: value[0].numpy() for name, value in self._call(batch).items()}
         if self.experiment.task == "detection":
-            return preprocess.detections(said, placed)
+            return preprocess.detections(outputs, placed)
         if self.experiment.task == "classification":
-            return {"scores": said["probabilities"]}
-        labels = said["label_map"]
+            return {"scores": outputs["probabilities"]}
+        labels = outputs["label_map"]
         return {"labels": labels if labels.shape == placed.photo else preprocess.label_map(labels, placed)}
-
-
-def disturbed(image, noise: float):
-    """An image in which each number is up to `noise` more or less than it was."""
-    return image + tf.random.uniform(tf.shape(image), -noise, noise)

@@ -11,12 +11,12 @@ from ..artifact import metadata
 from ..litert import graph, reader
 
 
-class Unfit(UserError):
+class Incompatible(UserError):
     """The artefact is none of this run."""
 
 
 def kind_of(about: dict, run: Experiment) -> str:
-    """The kind of an artefact, which `verdict.KINDS` has tolerances for."""
+    """The kind of an artefact, which `tolerances.KINDS` has tolerances for."""
     if "tflite" in about:
         return about["tflite"]["quantize"]
     return "SavedModel" if about["precision"] in ("float32", run.train.precision) else "bfloat16"
@@ -26,7 +26,7 @@ def experiment_of(run: Experiment, about: dict, artefact: str) -> Experiment:
     """The artefact's experiment with the run's folders: both are compared with what the artefact was exported with."""
     exported = reader.experiment_of(about)
     if exported.task != run.task:
-        raise Unfit(f"{artefact} is of --task={exported.task}, and the run of {run.task}: choose another")
+        raise Incompatible(f"{artefact} is of --task={exported.task}, and the run of {run.task}: choose another")
     train = dataclasses.replace(run.train, precision=exported.train.precision, replicas=1)
     data = dataclasses.replace(exported.data, records=run.data.records, eval_split=run.data.eval_split)
     experiment = dataclasses.replace(exported, workdir=run.workdir, data=data, train=train)
@@ -48,10 +48,10 @@ def changed(run: Experiment, experiment: Experiment) -> list[str]:
 
 
 def check_metadata(about: dict, experiment: Experiment, info, artefact: str) -> None:
-    """Unfit if an artefact has other classes than the run, or says of its results what its flags do not."""
+    """Incompatible if an artefact has other classes than the run, or says of its results what its flags do not."""
     own, trained = metadata.names(about), list(info.names)
     if own != trained:
-        raise Unfit(
+        raise Incompatible(
             f"{artefact} has {len(own)} classes ({', '.join(own[:5])}, ...), and the run {len(trained)} "
             f"({', '.join(trained[:5])}, ...): it is of another run"
         )
@@ -59,7 +59,7 @@ def check_metadata(about: dict, experiment: Experiment, info, artefact: str) -> 
     names = ("min_score", "mask_threshold", "paste") if experiment.task == "detection" else ()
     for name in names:
         if about[name] != getattr(output, name):
-            raise Unfit(
+            raise Incompatible(
                 f"{artefact}: its metadata has the {name} {about[name]}, and its flags {getattr(output, name)}, which "
                 "is what the network does: export it again"
             )

@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Artefact(Protocol):
-    """A TFLite file (`lite_model.LiteModel`) or a SavedModel (`saved_reader.SavedReader`)."""
+    """A TFLite file (`litert.reader.LiteModel`) or a SavedModel (`served_graph.reader.SavedReader`)."""
 
     metadata: dict
 

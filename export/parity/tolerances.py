@@ -1,62 +1,48 @@
 """How far an artefact may be from its checkpoint, and the table that says how far it is."""
 
 from . import accuracy
-from .compare import Differences, Tolerance
+from .compare import LOGITS, Differences, Tolerance
 
-# By kind of artefact: score, box, mask, pixels, noise; and by how much AP, top-1 or mean IoU may be off. What int8 says
-# of single detections is shown and not judged: its accuracy is.
+# What int8 gives for single pictures is shown and not judged: its accuracy is.
 KINDS = {
-    "SavedModel": (Tolerance(1e-5, 0.01, 0.99, 1e-5, 2e-3), 0.001),
-    "bfloat16": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.02),
-    "none": (Tolerance(1e-4, 0.1, 0.99, 1e-4, 1e-2), 0.001),
-    "float16": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.005),
-    "dynamic": (Tolerance(1e-2, 0.5, 0.95, 1e-2, 0.25), 0.01),
-    "int8": (Tolerance(5e-2, 2.0, 0.9, 2e-2, 1.0), 0.03),
+    "SavedModel": Tolerance(score=1e-5, box=0.01, mask=0.99, pixels=1e-5, unmatched=0.01, accuracy=0.001),
+    "bfloat16": Tolerance(score=5e-2, box=2.0, mask=0.9, pixels=2e-2, unmatched=0.1, accuracy=0.02),
+    "none": Tolerance(score=1e-4, box=0.1, mask=0.99, pixels=1e-4, unmatched=0.01, accuracy=0.001),
+    "float16": Tolerance(score=1e-2, box=0.5, mask=0.95, pixels=1e-2, unmatched=0.05, accuracy=0.005),
+    "dynamic": Tolerance(score=1e-2, box=0.5, mask=0.95, pixels=1e-2, unmatched=0.05, accuracy=0.01),
+    "int8": Tolerance(score=5e-2, box=2.0, mask=0.9, pixels=2e-2, unmatched=0.1, accuracy=0.03),
 }
-# What logits may differ by, of a difference of scores. Of two classes, a probability changes by a quarter of what the
-# logit does, at most; the largest of many logits with some error is off by more than one is.
-LOGITS = 10
 
 
-def judged(found: Differences, task: str, parts: set[str], tolerance, strict: bool) -> list[dict]:
+def judged(found: Differences, task: str, parts: set[str], tolerance: Tolerance, strict: bool) -> list[dict]:
     """Rows of the table: what, how much, how much is allowed (None: it is only shown), and whether it is fine."""
-    rows = []
-
-    def row(what, value, limit, fine, form):
-        judge = strict and limit is not None
-        rows.append(
-            {"what": what, "value": value, "limit": limit if judge else None, "fine": fine or not judge, "form": form}
-        )
-
-    if task == "segmentation":
-        row("pixels with another label", found.pixels, tolerance.pixels, found.pixels <= tolerance.pixels, "{:.2e}")
-        row("classes, seen by the checkpoint", len(found.classes), None, True, "{:d}")
-        return rows
+    shares = {
+        "segmentation": [("pixels with another label", found.pixels, tolerance.pixels)],
+        "classification": [
+            ("scores, largest difference", found.score, tolerance.score),
+            ("log(score / best score)", found.ratio, LOGITS * tolerance.score),
+        ],
+        "detection": [("detections that agree with none, share", found.unmatched, tolerance.unmatched)],
+    }
+    rows = [_row(*one, strict=strict) for one in shares[task]]
     if task == "detection":
-        row("detections of the checkpoint", found.detections, None, True, "{:d}")
-        row("matched", found.matched, None, True, "{:d}")
-        row("only of the checkpoint", found.only_checkpoint, 0, found.only_checkpoint == 0, "{:d}")
-        row("only of the artefact", found.only_artefact, 0, found.only_artefact == 0, "{:d}")
-        # More of them than what is proven are no exceptions.
-        row("ties, counted nowhere else", len(found.ties), found.matched, len(found.ties) <= found.matched, "{:d}")
-    row("scores, largest difference", found.score, tolerance.score, found.score <= tolerance.score, "{:.2e}")
-    logits = LOGITS * tolerance.score
-    if task == "classification":
-        row("log(score / best score)", found.ratio, logits, found.ratio <= logits, "{:.2e}")
-    if task == "detection":
-        row("boxes, pixels", found.box, tolerance.box, found.box <= tolerance.box, "{:.2e}")
+        rows.append(_row("detections of both", found.detections))
+        rows.append(_row("of those that agree: scores, largest difference", found.score))
+        rows.append(_row("boxes, pixels", found.box))
         if "masks" in parts:
-            row("masks, lowest IoU", found.mask_iou, tolerance.mask, found.mask_iou >= tolerance.mask, "{:.4f}")
-        if "squares" in parts:
-            row("masks, probabilities", found.mask_probability, None, True, "{:.2e}")
+            rows.append(_row("masks, lowest IoU", found.mask_iou))
         if "keypoints" in parts:
-            row("keypoints, pixels", found.keypoint, tolerance.box, found.keypoint <= tolerance.box, "{:.2e}")
-            row("keypoints' scores, relative", found.keypoint_score, logits, found.keypoint_score <= logits, "{:.2e}")
-    row("classes, seen by the checkpoint", len(found.classes), None, True, "{:d}")
-    return rows
+            rows.append(_row("keypoints, pixels", found.keypoint))
+            rows.append(_row("keypoints' scores, relative", found.keypoint_score))
+    return [*rows, _row("classes, seen by the checkpoint", len(found.classes))]
 
 
-def far(rows: list[dict], each: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
+def _row(what, value, limit=None, strict=True):
+    limit = limit if strict else None
+    return {"what": what, "value": value, "limit": limit, "fine": limit is None or value <= limit}
+
+
+def outliers(rows: list[dict], each: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
     """Of what is too far over all pictures (`rows`), the pictures where it is, and how far, given the rows of each."""
     what = {row["what"] for row in rows if not row["fine"]}
     found = {
@@ -71,12 +57,10 @@ def judged_accuracy(numbers: dict, task: str, kind: str, limit: float) -> list[d
     own, other = numbers[next(reversed(numbers))], numbers["artefact"]
     rows = []
     for name in accuracy.MAIN[task]:
-        if name not in own:
-            continue
-        off = abs(own[name] - other[name])
-        judge = kind != "int8" or task != "detection" or name.endswith("AP50")
-        rows.append({"what": name, "value": off, "limit": limit if judge else None, "fine": off <= limit or not judge})
-        rows[-1] |= {"form": "{:.4f}", "each": {side: values[name] for side, values in numbers.items()}}
+        if name in own:
+            judge = kind != "int8" or task != "detection" or name.endswith("AP50")
+            each = {side: values[name] for side, values in numbers.items()}
+            rows.append(_row(name, abs(own[name] - other[name]), limit, strict=judge) | {"each": each})
     return rows
 
 
@@ -84,11 +68,8 @@ def text_of(rows: list[dict]) -> str:
     """The table for people."""
     lines = []
     for row in rows:
-        show, limit, each = row["form"].format, "", ""
-        if row["limit"] is not None:
-            limit = f"at {'least' if 'IoU' in row['what'] else 'most'} {row['limit']:g}"
-        if "each" in row:
-            each = "   " + ", ".join(f"{side} {show(one)}" for side, one in row["each"].items())
-        far = "" if row["fine"] else "TOO FAR"
-        lines.append(f"  {row['what']:32} {show(row['value']):>10}  {limit:16}{far}{each}".rstrip())
+        limit = "" if row["limit"] is None else f"at most {row['limit']:g}"
+        value = f"{row['value']:.4g}" if row["fine"] else f"{row['value']:.4g}  TOO FAR"
+        each = ", ".join(f"{side} {one:.4f}" for side, one in row.get("each", {}).items())
+        lines.append(f"  {row['what']:48} {value:>12}  {limit:16} {each}".rstrip())
     return "\n".join(lines)
