@@ -31,8 +31,15 @@ def flagfiles(tmp_path_factory):
     return of
 
 
-@pytest.mark.parametrize("kind", ALLOWED)  # What int8 keeps is AP, of trained runs.
-@pytest.mark.parametrize("recipe", random_runs.RECIPES)
+# What int8 keeps is AP, of trained runs.
+CASES = [(recipe, kind) for recipe in random_runs.RECIPES for kind in ALLOWED]
+REPRESENTATIVES = ("mask_rcnn", "SavedModel"), ("classifier", "dynamic")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [pytest.param(*case, marks=() if case in REPRESENTATIVES else pytest.mark.long) for case in CASES],
+)
 def test_every_recipe_is_within_the_tolerance_of_every_kind(recipe, kind, flagfiles, photos, tmp_path):
     if kind in ("float16", "dynamic"):
         pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")

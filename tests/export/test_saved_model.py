@@ -167,7 +167,14 @@ def test_the_answer_to_a_batch_of_pictures_of_many_sizes_is_that_of_the_checkpoi
         assert_equal(answer, run.says(one))
 
 
-@pytest.mark.parametrize("recipe", sorted({*random_runs.RECIPES} - {"fast_rcnn", "segmenter"}))
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(recipe, marks=() if recipe in ("keypoint_rcnn", "classifier") else pytest.mark.long)
+        for recipe in random_runs.RECIPES
+        if recipe not in ("fast_rcnn", "segmenter")  # the runs of the other tests
+    ],
+)
 def test_the_export_of_every_recipe_answers_as_its_checkpoint(recipe, tmp_path, monkeypatch):
     every = signatures.signatures
     # Most of the time goes into graphs: one does, where the other two are only other ways into it.

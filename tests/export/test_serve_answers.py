@@ -58,7 +58,9 @@ def as_base64(content):
     return {"b64": base64.b64encode(content).decode()}
 
 
-@pytest.mark.parametrize("recipe", ["mask_rcnn", "keypoint_rcnn", "classifier_digits", "segmenter"])
+@pytest.mark.parametrize(
+    "recipe", ["mask_rcnn", pytest.param("keypoint_rcnn", marks=pytest.mark.long), "classifier_digits", "segmenter"]
+)
 def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
     flagfile = random_runs.make(recipe, tmp_path / "run")
     commands.run(saved_model, flagfile, out=tmp_path / "model")
