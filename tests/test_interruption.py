@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.folders import REPOSITORY
-from tfrecog.cli import signals
+from tfrecog.cli import command, signals
 
 
 class Slow(keras.layers.Layer):
@@ -28,8 +28,12 @@ pytestmark = pytest.mark.usefixtures("signal_handlers")
 def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
     layer = Slow()
     call = tf.function(layer) if traced else layer
-    with pytest.raises(SystemExit) as ended, signals.told():
+
+    def main():
         call(tf.zeros([1, 2]))
+
+    with pytest.raises(SystemExit) as ended, signals.stops(main):
+        command.end(main)
     assert ended.value.code == 128 + signal.SIGTERM
     assert "stopped; nothing is left half written" in capsys.readouterr().err
 
@@ -37,10 +41,11 @@ def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])
 def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
     code = (
-        "import sys; from tfrecog.cli import signals\n"
-        f"with signals.told(): sys.stdin.read(), [print('line', n) for n in range({lines})]"
+        "import sys; from tfrecog.cli import command\n"
+        f"def main(): sys.stdin.read(), [print('line', n) for n in range({lines})]\n"
+        "command.end(main)"
     )
-    command = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
@@ -48,13 +53,16 @@ def test_a_reader_that_leaves_ends_the_command_without_a_traceback(lines):
         stderr=subprocess.PIPE,
         text=True,
     )
-    with command:
-        assert command.stdout and command.stdin and command.stderr
-        command.stdout.close()  # as head does when it has its lines
-        command.stdin.close()
-        assert command.stderr.read() == "" and command.wait() == 1
+    with process:
+        assert process.stdout and process.stdin and process.stderr
+        process.stdout.close()  # as head does when it has its lines
+        process.stdin.close()
+        assert process.stderr.read() == "" and process.wait() == 128 + signal.SIGPIPE
 
 
 def test_another_pipe_that_breaks_is_not_taken_for_the_reader():
-    with pytest.raises(BrokenPipeError, match="a worker's"), signals.told():
+    def work():
         raise BrokenPipeError("a worker's")
+
+    with pytest.raises(BrokenPipeError, match="a worker's"):
+        command.end(work)

@@ -19,29 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWa
 PACKAGES = ("tfrecog", "pipelines", "export")
 COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
-DONE = (
-    "export.client",
-    "export.run_tflite",
-    "export.saved_model",
-    "export.serve",
-    "export.tflite",
-    "export.verify",
-    "tfrecog.compress",
-    "tfrecog.evaluate",
-    "tfrecog.predict",
-    "tfrecog.propose",
-    "tfrecog.svm",
-    "tfrecog.train",
-    "tfrecog.find_rate",
-    "tfrecog.schedule_figure",
-    "tfrecog.study",
-    "tfrecog.equivariance",
-    "tfrecog.import_weights",
-)
-# Those that still have a shell of their own.
-UNCONVERTED = {name for name in COMMANDS if not name.startswith("pipelines.") and name not in DONE}
-CONVERTED = [name for name in COMMANDS if name not in UNCONVERTED]
-
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
 CASES = {
     "export.client": ("--grpc_port=0", "--images={missing}"),
@@ -96,17 +73,17 @@ def assert_explained(errors, *parts):
 
 
 def test_a_case_of_every_command():
-    assert set(CASES) == set(CONVERTED)
+    assert set(CASES) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_an_unknown_flag(run, name):
     status, output, errors = run(name, "--zzzzzz=1")
     assert (status, output) == (2, "")
     assert_explained(errors, "--zzzzzz is not a flag", "--help")
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_misspelt_flag_is_answered_with_the_right_one(run, name):
     flag = re.findall(r"^  --([\w.]{4,})=", run(name, "--help")[1], re.MULTILINE)[0]
     status, _, errors = run(name, f"--{flag}x=1")
@@ -114,21 +91,21 @@ def test_a_misspelt_flag_is_answered_with_the_right_one(run, name):
     assert_explained(errors, f"did you mean --{flag}")
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_word_that_is_no_flag(run, name):
     status, _, errors = run(name, "photo.jpg")
     assert status == 2
     assert_explained(errors, "'photo.jpg' is not a flag")
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_missing_flagfile(run, name):
     status, _, errors = run(name, "--flagfile=nowhere.flags")
     assert status == 2
     assert_explained(errors, "nowhere.flags")
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_wrong_value(run, name):
     flag = CASES[name][0]
     status, _, errors = run(name, flag)
@@ -136,7 +113,7 @@ def test_a_wrong_value(run, name):
     assert_explained(errors, flag.partition("=")[0])
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_missing_file_or_folder(run, name, tmp_path):
     (tmp_path / "file").touch()
     arguments = CASES[name][1].format(missing=tmp_path / "missing", file=tmp_path / "file", out=tmp_path / "out")
@@ -146,7 +123,7 @@ def test_a_missing_file_or_folder(run, name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help(run, name):
     status, text, errors = run(name, "--help")
     assert (status, errors) == (0, "")
@@ -217,7 +194,7 @@ def start(name, *arguments, path, output=subprocess.PIPE, used=os.devnull):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*CONVERTED, *PACKAGES])
+@pytest.mark.parametrize("name", [*COMMANDS, *PACKAGES])
 def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
     with start(name, "--help", path=stand_ins / "absent", used=tmp_path / "used") as process:
         assert process.stdout and process.stderr
@@ -229,7 +206,7 @@ def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
     assert megabytes < 120
 
 
-@pytest.mark.parametrize("name", [*CONVERTED, *PACKAGES])
+@pytest.mark.parametrize("name", [*COMMANDS, *PACKAGES])
 def test_help_into_a_closed_pipe(stand_ins, name):
     read, write = os.pipe()
     os.close(read)
@@ -239,7 +216,7 @@ def test_help_into_a_closed_pipe(stand_ins, name):
         assert (process.wait(), process.stderr.read()) == (0, "")
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_signal_in_the_first_instant(stand_ins, name):
     process = start(name, path=stand_ins / "first")
     output, errors = process.communicate(timeout=60)
