@@ -47,8 +47,10 @@ def main(flags: Flags) -> None:
     here = dataclasses.replace(flags, train=dataclasses.replace(flags.train, replicas=1))
     task, model, _, path, step = trained.restore(here, flags.checkpoint)
     print(f"Exporting {path}", flush=True)
-    about = metadata.of(task, flags, path, step)
-    version, signatures = write.write(task, model, flags, flags.out, about, masks=flags.masks, device=flags.device)
+    model_metadata = metadata.from_run(task, flags, path, step)
+    version, signatures = write.write(
+        task, model, flags, flags.out, model_metadata, masks=flags.masks, device=flags.device
+    )
     print(write.report(Path(flags.out), version, signatures))
 
 

@@ -78,9 +78,9 @@ def main(flags: Flags) -> None:
     start = time.perf_counter()
     unquantized = build.float32(task, model, still, given)
     content, report = build.quantized(unquantized, flags.quantize, images)
-    about = metadata.of(task, flags, path, step) | {"precision": "float32"}
-    about["tflite"] = {"quantize": flags.quantize, "input": given, "proposals": task.info.proposals}
-    content = lite_metadata.attach(content, about)
+    model_metadata = metadata.from_run(task, flags, path, step) | {"precision": "float32"}
+    model_metadata["tflite"] = {"quantize": flags.quantize, "input": given, "proposals": task.info.proposals}
+    content = lite_metadata.attach(content, model_metadata)
     report["bytes"] = len(content)
     convert.check(content)
     convert.run_once(content)

@@ -15,7 +15,7 @@ FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
 EXTRA = "assets.extra"  # of a SavedModel: TensorFlow Serving passes it over
 
 
-def of(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
+def from_run(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
     """What can be said in JSON of a task's model with the weights of a checkpoint.
 
     `classes` are in the order of the labels: label l is classes[l - 1]. `metrics` are what an evaluation of this very

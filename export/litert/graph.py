@@ -19,7 +19,7 @@ class Graph(NamedTuple):
     inputs: list[tf.TensorSpec]
 
 
-def of(task, model, experiment: Experiment, size: tuple[int, int], dtype: str, pad: bool) -> Graph:
+def build(task, model, experiment: Experiment, size: tuple[int, int], dtype: str, pad: bool) -> Graph:
     """The graph of a task for a picture `image` [1, H, W, 3] in 0..255 of a size (H, W), of a dtype uint8 or float32.
 
     Args:

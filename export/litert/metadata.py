@@ -39,11 +39,11 @@ OUTPUTS = {
 }
 
 
-def attach(content: bytes, about: dict) -> bytes:
-    """A TFLite file with metadata, of one without; `about` is that of `metadata.of` and `tflite`."""
+def attach(content: bytes, model_metadata: dict) -> bytes:
+    """A TFLite file with metadata, of one without; `model_metadata` is that of `metadata.from_run` and `tflite`."""
     model = convert.parsed(content)
     described = schema.BufferT()
-    described.data = list(_flatbuffer(model, about))
+    described.data = list(_flatbuffer(model, model_metadata))
     entry = schema.MetadataT()
     entry.name, entry.buffer = ENTRY, len(model.buffers)
     model.buffers.append(described)
@@ -53,8 +53,8 @@ def attach(content: bytes, about: dict) -> bytes:
     file = io.BytesIO()
     file.write(bytes(builder.Output()))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as files:
-        files.writestr(metadata.LABELS, metadata.labels_text(about))
-        files.writestr(metadata.FILE, json.dumps(about, indent=1) + "\n")
+        files.writestr(metadata.LABELS, metadata.labels_text(model_metadata))
+        files.writestr(metadata.FILE, json.dumps(model_metadata, indent=1) + "\n")
     return file.getvalue()
 
 
@@ -65,28 +65,30 @@ class _Tensor(NamedTuple):
     meaning: str
 
 
-def _flatbuffer(model, about):
+def _flatbuffer(model, model_metadata):
     signature = model.signatureDefs[0]
     builder = _Builder()
 
     def tensors(maps, meanings, place):
         """Tables in the order of the subgraph's tensors, in which the format wants them."""
         named = {each.tensorIndex: each.name.decode() for each in maps}
-        return [builder.tensor(_Tensor(named[i], meanings[named[i]]), about) for i in place if i in named]
+        return [builder.tensor(_Tensor(named[i], meanings[named[i]]), model_metadata) for i in place if i in named]
 
     graph = model.subgraphs[signature.subgraphIndex]
     inputs = builder.tables(tensors(signature.inputs, INPUTS, graph.inputs))
     outputs = builder.tables(tensors(signature.outputs, OUTPUTS, graph.outputs))
     subgraph = builder.table(10, {2: inputs, 3: outputs})
-    about_run = builder.file(metadata.FILE, "The run: classes, flags, metrics, and how the results are meant.", 0)
+    run_file = builder.file(metadata.FILE, "The run: classes, flags, metrics, and how the results are meant.", 0)
     root = builder.table(
         8,
         {
-            0: builder.text(about["name"]),
-            1: builder.text(f"{about['task']}, step {about['step']} of {about['checkpoint']}"),
-            2: builder.text(about["version"]),
+            0: builder.text(model_metadata["name"]),
+            1: builder.text(
+                f"{model_metadata['task']}, step {model_metadata['step']} of {model_metadata['checkpoint']}"
+            ),
+            2: builder.text(model_metadata["version"]),
             3: builder.tables([subgraph]),
-            6: builder.tables([about_run]),
+            6: builder.tables([run_file]),
             7: builder.text(PARSER),
         },
     )
@@ -127,9 +129,9 @@ class _Builder:
     def file(self, name: str, meaning: str, kind: int) -> int:
         return self.table(5, {0: self.text(name), 1: self.text(meaning)}, {2: kind})
 
-    def tensor(self, tensor: _Tensor, about: dict) -> int:
+    def tensor(self, tensor: _Tensor, model_metadata: dict) -> int:
         """TensorMetadata."""
-        offsets = {0: self.text(tensor.name), 1: self.text(tensor.meaning), 3: self._content(tensor, about)}
+        offsets = {0: self.text(tensor.name), 1: self.text(tensor.meaning), 3: self._content(tensor, model_metadata)}
         if tensor.name == "image":
             # Of pixels as they are: the model normalises them.
             options = self.table(2, {0: self.floats([0.0]), 1: self.floats([1.0])})
@@ -140,9 +142,9 @@ class _Builder:
             offsets[6] = self.tables([self.file(metadata.LABELS, "Names of the classes, one a line.", kind)])
         return self.table(7, offsets)
 
-    def _content(self, tensor, about):
+    def _content(self, tensor, model_metadata):
         if tensor.name == "image":
-            height, width = about["tflite"]["input"]["size"]
+            height, width = model_metadata["tflite"]["input"]["size"]
             self.raw.StartObject(2)
             self.raw.PrependUint32Slot(0, width, 0)
             self.raw.PrependUint32Slot(1, height, 0)

@@ -15,7 +15,7 @@ from tfrecog.runtime import cores, quiet_tensorflow
 from ..artifact import loading
 from . import preprocess
 
-SIGNATURE, ABOUT = "serving_default", "tfrecog.json"
+SIGNATURE, FILE = "serving_default", "tfrecog.json"
 # Our names of what a detector says.
 DETECTIONS = {
     "detection_boxes": "boxes",
@@ -75,12 +75,12 @@ class LiteModel:
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the model says of an image, by our names, without batch and empty slots; in pixels of the canvas."""
-        said = self._runner(**inputs)
-        said = {name: _real(value, self._outputs[name])[0] for name, value in said.items()}
+        outputs = self._runner(**inputs)
+        outputs = {name: _real(value, self._outputs[name])[0] for name, value in outputs.items()}
         if self.metadata["task"] == "detection":
-            count = int(said["num_detections"])
-            return {own: said[name][:count] for name, own in DETECTIONS.items() if name in said}
-        return said
+            count = int(outputs["num_detections"])
+            return {own: outputs[name][:count] for name, own in DETECTIONS.items() if name in outputs}
+        return outputs
 
     def in_photo(self, outputs: dict[str, np.ndarray], placed: preprocess.Placed) -> dict[str, np.ndarray]:
         """What `run` gave, in pixels of the photo."""
@@ -121,16 +121,16 @@ def read_metadata(path: str | Path) -> dict:
             raise UserError(f"{path} is not a TFLite file. Make one: {_HOW}")
     try:
         with zipfile.ZipFile(path) as files:
-            about = json.loads(files.read(ABOUT))
+            metadata = json.loads(files.read(FILE))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} is a TFLite file, but without {ABOUT} at its end, which says what its numbers mean: it is not by "
+            f"{path} is a TFLite file, but without {FILE} at its end, which says what its numbers mean: it is not by "
             f"this library, or not whole, or something took its metadata away. Copy it again, or make one: {_HOW}"
         ) from error
-    about = loading.checked(about, f"{path}: its {ABOUT}")
-    if "tflite" not in about:
-        raise UserError(f"{path}: its {ABOUT} says nothing of its inputs. Export it again: {_HOW}")
-    return about
+    metadata = loading.checked(metadata, f"{path}: its {FILE}")
+    if "tflite" not in metadata:
+        raise UserError(f"{path}: its {FILE} says nothing of its inputs. Export it again: {_HOW}")
+    return metadata
 
 
 def experiment_of(metadata: dict) -> config.Experiment:

@@ -15,7 +15,7 @@ WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECT
 SHOWN = 10
 
 
-def of(content: bytes, plain: bytes, stays_float: Callable[[str], str] | None = None) -> dict:
+def describe(content: bytes, plain: bytes, stays_float: Callable[[str], str] | None = None) -> dict:
     """What can be said in JSON of a TFLite file that was made of a plain float32 one.
 
     `operations` counts by name and by what they compute in: int8, dynamic (int8 weights, inputs as they come), float16

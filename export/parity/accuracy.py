@@ -27,7 +27,7 @@ def why_not(experiment: Experiment, names: list[str]) -> str:
     if not experiment.data.records:
         return "no --data.records"
     try:
-        dataset, where = (
+        dataset, rows = (
             info.load(experiment.data.records),
             index.load(experiment.data.records, experiment.data.eval_split),
         )
@@ -35,24 +35,26 @@ def why_not(experiment: Experiment, names: list[str]) -> str:
         return str(error)
     if list(dataset.names) != names:
         return f"the records in {experiment.data.records} have other classes"
-    return "" if len(where) else f"split {experiment.data.eval_split!r} of {experiment.data.records} is empty"
+    return "" if len(rows) else f"split {experiment.data.eval_split!r} of {experiment.data.records} is empty"
 
 
-def measure(experiment: Experiment, models: dict[str, Model], count: int, about: dict) -> dict[str, dict[str, float]]:
+def measure(
+    experiment: Experiment, models: dict[str, Model], count: int, metadata: dict
+) -> dict[str, dict[str, float]]:
     """Numbers by name of each model, on the first `count` images (0: all) of `data.eval_split`.
 
     Args:
         models: functions of a photo uint8 [H, W, 3], which say what `artefact.Artefact.predict` does.
-        about: the artefact's metadata, for how masks are pasted.
+        metadata: the artefact's metadata, for how masks are pasted.
     """
     folder, split = experiment.data.records, experiment.data.eval_split
-    dataset, where = info.load(folder), index.load(folder, split)
-    total = min(count or len(where), len(where))
+    dataset, rows = info.load(folder), index.load(folder, split)
+    total = min(count or len(rows), len(rows))
     make = {"detection": _Detection, "classification": _Classification, "segmentation": _Segmentation}[experiment.task]
-    measured = {name: make(experiment, dataset, where, about) for name in models}
+    measured = {name: make(experiment, dataset, rows, metadata) for name in models}
     with progress(total, f"accuracy on {split}") as bar:
         for row in range(total):
-            record = records.decode(index.read(folder, where, row))
+            record = records.decode(index.read(folder, rows, row))
             picture = image.decode(record.encoded).numpy()
             for name, model in models.items():
                 measured[name].add(row, record, model(picture))
@@ -61,50 +63,52 @@ def measure(experiment: Experiment, models: dict[str, Model], count: int, about:
 
 
 class _Detection:
-    def __init__(self, experiment, dataset, where, about):
+    def __init__(self, experiment, dataset, rows, metadata):
         detector = experiment.detector
         sigmas = info.sigmas(experiment.data.records) if detector.keypoints else ()
-        self.dataset, self.about = dataset, about
+        self.dataset, self.metadata = dataset, metadata
         self.evaluator = coco.Evaluator(dataset.categories, masks=detector.masks, sigmas=sigmas)
 
-    def add(self, row, record, said):
+    def add(self, row, record, outputs):
         self.evaluator.add_ground_truth(row, self.dataset.relabel(record))
         masks = None
         size = record.height, record.width
-        if "masks" in said:
-            masks = rle.paste(said["masks"], said["boxes"], *size, self.about["mask_threshold"], self.about["paste"])
-        elif "pasted" in said:
-            masks = [rle.encode(one) for one in said["pasted"]]
+        if "masks" in outputs:
+            masks = rle.paste(
+                outputs["masks"], outputs["boxes"], *size, self.metadata["mask_threshold"], self.metadata["paste"]
+            )
+        elif "pasted" in outputs:
+            masks = [rle.encode(one) for one in outputs["pasted"]]
         if masks is not None:
             masks = [rle.to_coco(runs, *size) for runs in masks]
-        boxes = np.round(said["boxes"].astype(float), 3)
-        self.evaluator.add(row, boxes, said["labels"], said["scores"], masks, said.get("keypoints"))
+        boxes = np.round(outputs["boxes"].astype(float), 3)
+        self.evaluator.add(row, boxes, outputs["labels"], outputs["scores"], masks, outputs.get("keypoints"))
 
     def numbers(self):
         return self.evaluator.summarize()[0]
 
 
 class _Classification:
-    def __init__(self, experiment, dataset, where, about):
+    def __init__(self, experiment, dataset, rows, metadata):
         # The index has no labels unless it is asked for them.
         rows = index.load(experiment.data.records, experiment.data.eval_split)
         self.labels = classification.labels_of(rows, dataset, experiment.data.records)
         self.evaluator = top.Evaluator(dataset.num_classes)
 
-    def add(self, row, record, said):
-        self.evaluator.add(int(self.labels[row]), said["scores"])
+    def add(self, row, record, outputs):
+        self.evaluator.add(int(self.labels[row]), outputs["scores"])
 
     def numbers(self):
         return self.evaluator.summarize()
 
 
 class _Segmentation:
-    def __init__(self, experiment, dataset, where, about):
-        self.truth = lambda row: segmentation.truth(experiment.data.records, dataset, where, row)
+    def __init__(self, experiment, dataset, rows, metadata):
+        self.truth = lambda row: segmentation.truth(experiment.data.records, dataset, rows, row)
         self.evaluator = iou.Evaluator(dataset.num_classes)
 
-    def add(self, row, record, said):
-        self.evaluator.add(self.truth(row), said["labels"])
+    def add(self, row, record, outputs):
+        self.evaluator.add(self.truth(row), outputs["labels"])
 
     def numbers(self):
         return self.evaluator.summarize()

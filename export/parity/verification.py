@@ -84,7 +84,7 @@ def _given(flags) -> dict[str, float]:
     return {name: value for name, value in values.items() if value != BY_KIND}
 
 
-def _checkpoint(flags, experiment: Experiment, about: dict) -> tuple[CheckpointReader, Path, int]:
+def _checkpoint(flags, experiment: Experiment, model_metadata: dict) -> tuple[CheckpointReader, Path, int]:
     """The checkpoint with the settings of the artefact's export, its path and its step."""
     try:
         task, network, _, path, step = trained.restore(experiment, flags.checkpoint)
@@ -95,10 +95,10 @@ def _checkpoint(flags, experiment: Experiment, about: dict) -> tuple[CheckpointR
                 f"the flags that it was exported with, such as {', '.join(other[:4])}"
             ) from error
         raise
-    if step != about["step"]:
+    if step != model_metadata["step"]:
         raise compatibility.Incompatible(
-            f"{flags.artefact} was made of {about['checkpoint']}, and {path} is of step {step}: name the other with "
-            "--checkpoint, or export again"
+            f"{flags.artefact} was made of {model_metadata['checkpoint']}, and {path} is of step {step}: name the "
+            "other with --checkpoint, or export again"
         )
     return CheckpointReader(task, network, experiment), path, step
 

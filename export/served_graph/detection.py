@@ -129,7 +129,7 @@ class Detection:
             "image_size": originals,
         }
         if "masks" in found:
-            results["detection_masks"] = mask_encoding.of(
+            results["detection_masks"] = mask_encoding.encode(
                 self.masks, found["masks"], found["boxes"], labels, originals, output
             )
         if "keypoints" in found:

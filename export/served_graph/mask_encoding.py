@@ -8,7 +8,7 @@ from tfrecog.ops import masks
 from ..artifact import choices
 
 
-def of(form: choices.Masks, squares, boxes, labels, sizes, output: OutputConfig):
+def encode(form: choices.Masks, squares, boxes, labels, sizes, output: OutputConfig):
     """Masks of detections of a form, from squares [B, D, S, S] (probabilities) in boxes [B, D, 4].
 
     squares: [B, D, S, S], as they are. pasted: [B, D, H, W] uint8, 0 or 1, of pictures of sizes [B, 2] the largest H
@@ -21,25 +21,25 @@ def of(form: choices.Masks, squares, boxes, labels, sizes, output: OutputConfig)
 
 
 def pasted(squares, boxes, labels, sizes, output: OutputConfig):
-    """Masks [B, D, H, W] uint8; see `of`."""
+    """Masks [B, D, H, W] uint8; see `encode`."""
     largest, slots = tf.reduce_max(sizes, axis=0), squares.shape[1]
 
     def of_picture(one):
         squares, boxes, labels, size = one
         used = tf.maximum(tf.reduce_sum(tf.cast(labels > 0, tf.int32)), 1)  # They come first.
-        there = masks.paste(
+        filled_masks = masks.paste(
             squares[:used], boxes[:used], size[0], size[1], threshold=output.mask_threshold, rule=output.paste
         )
-        there &= (labels[:used] > 0)[:, None, None]
+        filled_masks &= (labels[:used] > 0)[:, None, None]
         below, right = tf.unstack(largest - size)
-        return tf.pad(tf.cast(there, tf.uint8), [[0, slots - used], [0, below], [0, right]])
+        return tf.pad(tf.cast(filled_masks, tf.uint8), [[0, slots - used], [0, below], [0, right]])
 
     result = tf.TensorSpec([slots, None, None], tf.uint8)
     return tf.map_fn(of_picture, (squares, boxes, labels, sizes), fn_output_signature=result, parallel_iterations=1)
 
 
 def runs(squares, boxes, labels, sizes, output: OutputConfig):
-    """Masks [B, D, R] int32; see `of`."""
+    """Masks [B, D, R] int32; see `encode`."""
     slots, side = squares.shape[1:3]
     owner = tf.repeat(tf.range(tf.shape(boxes)[0]), slots)
     flat_squares, flat_boxes = tf.reshape(squares, [-1, side, side]), tf.reshape(boxes, [-1, 4])

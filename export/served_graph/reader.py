@@ -36,21 +36,23 @@ class SavedReader:
             given = {"image_bytes": tf.io.encode_png(picture)}
         if "proposals" in call.structured_input_signature[1]:
             given["proposals"] = tf.constant(self._propose(picture), tf.float32)
-        said = {name: value[0].numpy() for name, value in call(**{k: v[None] for k, v in given.items()}).items()}
+        outputs = {name: value[0].numpy() for name, value in call(**{k: v[None] for k, v in given.items()}).items()}
         if self.metadata["task"] == "segmentation":
-            return {"labels": said["labels"]}
+            return {"labels": outputs["labels"]}
         if self.metadata["task"] == "classification":
-            order = np.argsort(-said["scores"], kind="stable")[: len(said["classes"])]
-            self._check("classes", said["classes"], order + 1)
-            return {"scores": said["scores"]}
-        filled = said["detection_classes"] > 0
-        self._check("detection_class_names", said["detection_class_names"][filled], said["detection_classes"][filled])
-        if not filled[: said["num_detections"]].all() or said["num_detections"] != filled.sum():
+            order = np.argsort(-outputs["scores"], kind="stable")[: len(outputs["classes"])]
+            self._check("classes", outputs["classes"], order + 1)
+            return {"scores": outputs["scores"]}
+        filled = outputs["detection_classes"] > 0
+        self._check(
+            "detection_class_names", outputs["detection_class_names"][filled], outputs["detection_classes"][filled]
+        )
+        if not filled[: outputs["num_detections"]].all() or outputs["num_detections"] != filled.sum():
             raise errors.Contradiction(
-                f"{self.path}: num_detections is {said['num_detections']}, and detections are in the slots "
+                f"{self.path}: num_detections is {outputs['num_detections']}, and detections are in the slots "
                 f"{np.flatnonzero(filled).tolist()}; export it again"
             )
-        found = {own: said[name][filled] for name, own in reader.DETECTIONS.items() if name in said}
+        found = {own: outputs[name][filled] for name, own in reader.DETECTIONS.items() if name in outputs}
         if "masks" in found:
             form = self.metadata.get("masks", "squares")
             if form == "pasted":
@@ -62,9 +64,9 @@ class SavedReader:
                 found["pasted"] = np.stack(dense) if dense else np.zeros([0, height, width], bool)
         return found
 
-    def _check(self, output, said, labels):
+    def _check(self, output, names, labels):
         known = metadata.names(self.metadata)
-        for name, label in zip(said, labels, strict=True):
+        for name, label in zip(names, labels, strict=True):
             if label > len(known) or name.decode() != known[label - 1]:
                 raise errors.Contradiction(
                     f"{self.path}: {output} says {name.decode()!r} where the label is {label}, and of the classes in "

@@ -22,7 +22,7 @@ class NotWritten(UserError):
 
 
 def write(
-    task, model, experiment: Experiment, out: str | Path, about: dict, *, masks: choices.Masks, device: str
+    task, model, experiment: Experiment, out: str | Path, model_metadata: dict, *, masks: choices.Masks, device: str
 ) -> tuple[Path, dict[str, tuple[dict, dict]]]:
     """Writes the next version of a SavedModel to the folder `out`, whole or not at all.
 
@@ -41,7 +41,9 @@ def write(
         except tf.errors.OpError as error:
             raise NotWritten(f"nothing was written to {out}: {str(error).splitlines()[0]}") from error
         extra = version.draft / metadata.EXTRA
-        metadata.write(extra, about | {"masks": masks if experiment.detector.masks else None, "device": device})
+        metadata.write(
+            extra, model_metadata | {"masks": masks if experiment.detector.masks else None, "device": device}
+        )
     return version.final, described
 
 

@@ -31,7 +31,7 @@ def test_runs_and_pasted_masks_are_those_of_the_evaluation(rule):
     output = OutputConfig(mask_threshold=0.45, paste=rule)
     given = [tf.constant(one) for one in (squares, boxes, labels, SIZES)]
     runs, pasted = (
-        tf.function(lambda *given, form=form: mask_encoding.of(form, *given, output))(*given).numpy()
+        tf.function(lambda *given, form=form: mask_encoding.encode(form, *given, output))(*given).numpy()
         for form in ("runs", "pasted")
     )
     assert runs.dtype == np.int32 and pasted.dtype == np.uint8 and pasted.shape == (2, 6, 37, 50)
@@ -51,4 +51,4 @@ def test_runs_and_pasted_masks_are_those_of_the_evaluation(rule):
 
 def test_squares_stay_as_they_are():
     squares, boxes, labels = detections()
-    assert mask_encoding.of("squares", squares, boxes, labels, SIZES, OutputConfig()) is squares
+    assert mask_encoding.encode("squares", squares, boxes, labels, SIZES, OutputConfig()) is squares

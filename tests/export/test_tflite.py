@@ -338,7 +338,7 @@ def test_metadata_is_where_the_format_has_it(exported):
     """A flatbuffer M001 among the buffers, whose strings stock tools show, and the files as a zip behind the model."""
     one = exported("segmenter")
     given = dataclasses.replace(flags.load(tflite.Flags(), one.flagfile), size="64x96")
-    about = metadata_of_runs.of(one.task, given, one.flagfile, 7)
+    about = metadata_of_runs.from_run(one.task, given, one.flagfile, 7)
     about["tflite"] = {"quantize": "none", "input": sizes.input_of(given), "proposals": "grid"}
     content = metadata.attach(one.content, about)
     np.testing.assert_array_equal(run(content, one.inputs())["labels"], one.said()["labels"])
@@ -485,7 +485,7 @@ def test_the_report_has_the_size_of_the_file(exported, tmp_path):
 def test_a_layer_that_the_quantizer_left_in_float32_is_named(exported):
     """Here it left all of them, and nobody had told it to."""
     content = exported("classifier_digits").content
-    fallbacks = lite_report.of(content, content, lambda name: "")["float_fallbacks"]
+    fallbacks = lite_report.describe(content, content, lambda name: "")["float_fallbacks"]
     layers = {"backbone/conv1", "backbone/conv2", "fc1", "fc2"}
     assert fallbacks == {f"classifier/{name}": "the quantizer left it so" for name in layers}
 
