@@ -6,11 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.tools import flatbuffer_utils
 
 from .convert import parsed
 
-_BUILTINS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-_TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 SHOWN = 10
 
@@ -132,9 +131,8 @@ def text(report: dict) -> str:
 
 
 def builtin(model, operation) -> str:
-    """The name of an operation of a `lite_convert.parsed` model."""
-    code = model.operatorCodes[operation.opcodeIndex]
-    return _BUILTINS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    """The name of an operation of a `convert.parsed` model."""
+    return flatbuffer_utils.opcode_to_name(model, operation.opcodeIndex)
 
 
 def _halves(graph, model):
@@ -149,13 +147,17 @@ def _halves(graph, model):
 
 def _kind(graph, operation, name, halves):
     """What an operation computes in."""
-    types = [_TYPES[graph.tensors[i].type] for i in (*operation.inputs, *operation.outputs) if i >= 0]
-    output = _TYPES[graph.tensors[operation.outputs[0]].type] if len(operation.outputs) else "other"
+    types = [_type(graph.tensors[i]) for i in (*operation.inputs, *operation.outputs) if i >= 0]
+    output = _type(graph.tensors[operation.outputs[0]]) if len(operation.outputs) else "other"
     if name in WITH_WEIGHTS and output == "float32" and "int8" in types:
         return "dynamic"
     if name in WITH_WEIGHTS and any(i in halves for i in operation.inputs):
         return "float16"
     return output if output in ("float32", "int8") else "other"
+
+
+def _type(tensor):
+    return flatbuffer_utils.type_to_name(tensor.type).lower()
 
 
 def _stored(tensor, model):
