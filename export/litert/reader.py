@@ -75,7 +75,13 @@ class LiteModel:
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the model says of an image, by our names, without batch and empty slots; in pixels of the canvas."""
-        outputs = self._runner(**inputs)
+        try:
+            outputs = self._runner(**inputs)
+        except (RuntimeError, ValueError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise UserError(
+                f"{self.path} does not run as its {FILE} says ({reason}); export it again: {_HOW}"
+            ) from error
         outputs = {name: _real(value, self._outputs[name])[0] for name, value in outputs.items()}
         if self.metadata["task"] == "detection":
             count = int(outputs["num_detections"])

@@ -108,6 +108,7 @@ class Process(Address):
     def wait(self):
         """Waits until it says that it serves, and reads where."""
         until(lambda: self.says("Try it") or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log.read_text()
         super().__init__(self.folder.name, self.log.read_text())
         return self
 

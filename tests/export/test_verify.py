@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -221,17 +223,29 @@ def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, t
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("limit", ["score_tolerance", "box_tolerance", "mask_tolerance", "pixel_tolerance"])
-def test_an_int8_file_without_records_is_judged_by_a_limit_that_is_given(
-    digits, digits_lite, photos, tmp_path, capsys, limit
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_int8_file_without_records_is_judged_by_a_limit_that_is_given(digits, digits_lite, photos, tmp_path):
+    from export.litert import reader
+
+    metadata = reader.read_metadata(digits_lite)
+    metadata["tflite"]["quantize"] = "int8"  # What it is not: its scores are nearly the checkpoint's.
+    path = tmp_path / "model.tflite"
+    shutil.copy(digits_lite, path)
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr(reader.FILE, json.dumps(metadata))
+    assert run(digits, path, photos) == 2
+    assert run(digits, path, photos, score_tolerance=1e-4) == 0
+    assert run(digits, path, photos, score_tolerance=1e-12) == 1
+
+
+def test_a_file_that_takes_other_pixels_than_its_metadata_says_is_refused(
+    digits, digits_lite, photos, tmp_path, capsys
 ):
     from export.litert import reader
 
-    about = reader.read_metadata(digits_lite)
-    about["tflite"] = about["tflite"] | {"quantize": "int8"}
-    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
-    run(digits, other, photos, **{limit: 0.5})
-    assert "judged by its accuracy" not in capsys.readouterr().err
+    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **reader.read_metadata(digits_lite))
+    assert run(digits, other, photos) == 2
+    assert "does not run as its tfrecog.json says" in capsys.readouterr().err
 
 
 def test_an_artefact_of_a_run_with_another_network_is_refused(digits_lite, photos, tmp_path, capsys):
