@@ -9,7 +9,7 @@ from pipelines import proposals, scenes
 from tests.models.test_family import FAST
 from tfrecog import tasks
 from tfrecog.cli import flags
-from tfrecog.config import DataConfig, Experiment
+from tfrecog.config import BackboneConfig, DataConfig, Experiment
 from tfrecog.data import info
 from tfrecog.runs import derived, trained
 from tfrecog.runs import folder as runs
@@ -30,7 +30,8 @@ def records(tmp_path_factory):
 def fast(records):
     """The experiment of a Fast R-CNN on these records, its task and its first weights."""
     data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
-    experiment = Experiment(data=data, detector=FAST)
+    detector = replace(FAST, backbone=BackboneConfig(name="zf", frozen_stages=0))  # a few layers, which trace quickly
+    experiment = Experiment(data=data, detector=detector)
     task = tasks.build(experiment, info.load(records))
     return experiment, task, task.build()
 

@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import numpy as np
@@ -32,6 +33,9 @@ def with_gradient(op, features, upstream):
         tape.watch(features)
         out = op(features)
     return out.numpy(), tape.gradient(out, features, tf.constant(upstream)).numpy()
+
+
+graph = functools.partial(tf.function, autograph=False)  # as training and inference trace it
 
 
 def assert_close(actual, expected):
@@ -72,7 +76,7 @@ def test_roi_align_and_its_gradient_are_torchvisions(torchvision, lowering, alig
         keep = keep[8:]
     features, upstream = tf.constant(torchvision["features"]), torchvision["upstream"][:, keep]
     name = f"roi_align_{aligned}_{samples}"
-    value, gradient = with_gradient(tf.function(op) if compiled else op, features, upstream)
+    value, gradient = with_gradient(graph(op) if compiled else op, features, upstream)
     assert_close(value, torchvision[name][:, keep])
     if len(keep) == torchvision["boxes"].shape[1]:
         assert_close(gradient, torchvision[f"{name}_gradient"])
@@ -89,7 +93,7 @@ def test_adaptive_roi_align_and_its_gradient_are_torchvisions(torchvision, lower
         )
 
     features, name = tf.constant(torchvision["features"]), f"roi_align_{aligned}_0"
-    value, gradient = with_gradient(tf.function(op) if compiled else op, features, torchvision["upstream"])
+    value, gradient = with_gradient(graph(op) if compiled else op, features, torchvision["upstream"])
     assert_close(value, torchvision[name])
     assert_close(gradient, torchvision[f"{name}_gradient"])
 
@@ -124,7 +128,7 @@ def test_adaptive_roi_align_takes_a_sample_more_only_where_a_bin_is_longer_than_
     def op(boxes):
         return pool(features[None, ..., None], boxes[None], size=7, samples=0, lowering=lowering)
 
-    got = (tf.function(op) if compiled else op)(tf.constant(boxes))[0, ..., 0].numpy()
+    got = (graph(op) if compiled else op)(tf.constant(boxes))[0, ..., 0].numpy()
     np.testing.assert_allclose(got, [adaptive_slowly(features, box, 7) for box in boxes], atol=1e-5)
     assert np.abs(got[:4]).max(axis=(1, 2)).min() > 0.1
     np.testing.assert_array_equal(got[4], 0)  # A box without extent has no samples.
@@ -143,7 +147,7 @@ def test_roi_pool_and_its_gradient_are_torchvisions(torchvision, compiled):
         return region_features.roi_pool(features, tf.constant(torchvision["boxes"]), size=3, stride=4.0)
 
     features = tf.constant(torchvision["features"])
-    value, gradient = with_gradient(tf.function(op) if compiled else op, features, torchvision["upstream"])
+    value, gradient = with_gradient(graph(op) if compiled else op, features, torchvision["upstream"])
     np.testing.assert_array_equal(value, torchvision["roi_pool"])
     assert_close(gradient, torchvision["roi_pool_gradient"])
 
@@ -180,7 +184,7 @@ def test_of_equal_values_the_first_by_row_gets_the_gradient_of_roi_pool(eager):
     def pooled_eagerly(features):
         return with_gradient(lambda x: region_features.roi_pool(x, boxes[None], size=4), features, upstream[None])
 
-    value, gradient = (pooled_eagerly if eager else tf.function(pooled))(tf.constant(features[None]))
+    value, gradient = (pooled_eagerly if eager else graph(pooled))(tf.constant(features[None]))
     expected_value, expected_gradient = roi_pool_slowly(features, boxes, upstream, 4)
     np.testing.assert_array_equal(value[0], expected_value)
     np.testing.assert_array_equal(gradient[0], expected_gradient)
@@ -221,9 +225,9 @@ def test_the_lowerings_agree(lowering, height, width):
 @pytest.mark.parametrize(("op", "options"), OPS)
 def test_a_pyramid_equals_its_levels_one_by_one(op, options):
     rng = np.random.default_rng(0)
-    maps = {k: tf.constant(rng.normal(size=(2, 256 >> k, 192 >> k, 3)).astype(np.float32)) for k in (2, 3, 4, 5)}
+    maps = {k: tf.constant(rng.normal(size=(2, 256 >> k, 192 >> k, 4)).astype(np.float32)) for k in (2, 3, 4, 5)}
     boxes = tf.constant(np.concatenate([some_boxes(rng, 30, 0, s) for s in (300, 900)]))
-    upstream = rng.normal(size=(2, 30, 7, 7, 3)).astype(np.float32)
+    upstream = rng.normal(size=(2, 30, 7, 7, 4)).astype(np.float32)
     level = region_features.level_of(boxes, 2, 5)
 
     def one_by_one(maps):
@@ -276,7 +280,7 @@ def test_boxes_that_are_not_numbers_read_nothing_outside_the_map(op, samples):
 def test_sizes_may_be_known_only_at_run_time(op, options):
     rng = np.random.default_rng(0)
     unknown = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, 4])]
-    pool = tf.function(
+    pool = graph(
         lambda f, b: getattr(region_features, op)(f, b, size=2, stride=4.0, **options), input_signature=unknown
     )
     for images, rois in ((1, 5), (2, 9), (1, 0)):
@@ -291,7 +295,7 @@ def test_sizes_may_be_known_only_at_run_time(op, options):
 
 @pytest.mark.parametrize(("op", "options"), OPS)
 def test_no_boxes_at_all_give_no_regions_and_no_gradient(op, options):
-    @tf.function(input_signature=[tf.TensorSpec([1, None, 4])])
+    @functools.partial(graph, input_signature=[tf.TensorSpec([1, None, 4])])
     def pool(boxes):
         features = tf.ones([1, 8, 9, 3])
         with tf.GradientTape() as tape:
@@ -321,7 +325,7 @@ def test_results_repeat_bit_for_bit(op, options):
     features = tf.constant(rng.normal(size=(1, 64, 64, 64)).astype(np.float32))
     boxes = tf.constant(some_boxes(rng, 200, 0, 256))
     upstream = rng.normal(size=(1, 200, 7, 7, 64)).astype(np.float32)
-    pool = tf.function(lambda f: getattr(region_features, op)(f, boxes, size=7, stride=4.0, **options))
+    pool = graph(lambda f: getattr(region_features, op)(f, boxes, size=7, stride=4.0, **options))
     value, gradient = with_gradient(pool, features, upstream)
     for _ in range(9):
         again = with_gradient(pool, features, upstream)
@@ -393,7 +397,7 @@ def test_two_replicas_have_the_gradients_of_one(two_replicas):
         return features[i : i + 1], boxes[i : i + 1]
 
     values = two_replicas.experimental_distribute_values_from_function(share)
-    shares = two_replicas.experimental_local_results(tf.function(lambda: two_replicas.run(gradient, values))())
+    shares = two_replicas.experimental_local_results(graph(lambda: two_replicas.run(gradient, values))())
     assert_close(tf.concat(shares, axis=0).numpy(), gradient(features, boxes).numpy())
 
 

@@ -118,6 +118,7 @@ def test_mask_rcnn_sees_what_detectron2s_rules_see(mask_rcnn, reference):
     assert (pasted != expected).sum() <= 1e-3 * expected.sum()  # Pixels at one half, as random masks have them.
 
 
+@pytest.mark.long  # Of detectron2's rules, the other test has those of a whole detector.
 def test_keypoint_rcnn_sees_what_detectron2s_rules_see(keypoint_rcnn, reference):
     task, model, strategy, batch = keypoint_rcnn
     (found,) = detection.detections(task, model, strategy, [batch], model.config.output)
@@ -212,6 +213,7 @@ def test_every_rule_that_is_broken_is_noticed(mask_rcnn, reference, monkeypatch)
     assert {name: value for name, value in farthest.items() if not value > 0.1} == {}
 
 
+@pytest.mark.long
 def test_every_tensor_of_a_deeper_network_has_one_variable_and_every_variable_one_tensor(rule):
     name = "keypoint_rcnn_R_101_FPN_3x"
     published = MODELS[name]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests import sides
 from tests.folders import REPOSITORY
+from tests.matrices import representatives
 from tfrecog import tasks
 from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
@@ -61,7 +62,7 @@ def numbered(shapes):
     return {name: np.full(shape, place, np.float32) for place, (name, shape) in enumerate(shapes.items())}
 
 
-@pytest.mark.parametrize("name", ["fcn_resnet50", "fcn_resnet101"])
+@pytest.mark.parametrize("name", representatives(["fcn_resnet50", "fcn_resnet101"], "fcn_resnet50"))
 def test_every_tensor_of_an_fcn_has_one_variable_and_every_variable_one_tensor(name, shapes, build):
     state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes[name].items()}
     values = torchvision_fcn.arrays(build(name, aux=True), state)
@@ -90,7 +91,10 @@ def test_an_auxiliary_head_that_the_file_lacks_is_missing(shapes, build):
 
 
 # What torchvision says of its files: the auxiliary head counts.
-@pytest.mark.parametrize(("name", "published"), [("fcn_resnet50", 35_322_218), ("fcn_resnet101", 54_314_346)])
+PARAMETERS = ("fcn_resnet50", 35_322_218), ("fcn_resnet101", 54_314_346)
+
+
+@pytest.mark.parametrize(("name", "published"), representatives(PARAMETERS, PARAMETERS[0]))
 def test_a_network_has_the_published_number_of_parameters(name, published, build):
     assert sum(int(np.prod(v.shape)) for v in build(name, aux=True).trainable_variables) == published
 
