@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import Fraction, NonNegative
+from tfrecog.cli.facts import For, Fraction, NonNegative
 from tfrecog.runs.flags import RunFlags
 
 
@@ -30,7 +30,7 @@ class Flags(RunFlags):
         "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
         "and of a segmenter its label map (label_maps/*.png).",
     ] = ""
-    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction()] = 0.5
+    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = 0.5
     draw_side: Annotated[
         int,
         "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",

@@ -1,6 +1,5 @@
 """Every command parses, fails, is interrupted and explains itself in the same way."""
 
-import importlib
 import os
 import re
 import runpy
@@ -9,11 +8,14 @@ import signal
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
+from typing import get_type_hints
 
 import pytest
 
 from tests.folders import REPOSITORY
 from tfrecog.cli import launcher
+from tfrecog.config import Experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 PACKAGES = ("tfrecog", "pipelines", "export")
@@ -113,6 +115,38 @@ def test_a_wrong_value(run, name):
     assert_explained(errors, flag.partition("=")[0])
 
 
+def reads_an_experiment(name):
+    hints = get_type_hints(import_module(name).main)
+    return any(issubclass(kind, Experiment) for argument, kind in hints.items() if argument != "return")
+
+
+# Settings that the task does not read, and how the sentence that refuses them begins.
+UNREAD = [
+    ("--task=classification --detector.masks=true", "--detector.masks=true: is not read with --task=classification"),
+    ("--task=segmentation --metrics=voc", "--metrics=voc: is not read with --task=segmentation"),
+    ("--segmenter.mirror", "--segmenter.mirror=true: is not read with --task=detection"),
+]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if reads_an_experiment(name)])
+@pytest.mark.parametrize(("arguments", "sentence"), UNREAD)
+def test_a_setting_that_the_task_does_not_read(run, name, arguments, sentence, tmp_path):
+    # A study checks the settings of each change, and not those that all have in common.
+    study = ("--change=as_is", f"--workdir={tmp_path}/study", f"--data.records={tmp_path}/data")
+    more = study if name == "tfrecog.study" else ()
+    status, _, errors = run(name, *arguments.split(), *more)
+    assert status == 2
+    assert_explained(errors, sentence)
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+@pytest.mark.parametrize("name", ["tfrecog.predict", "tfrecog.equivariance"])
+def test_a_flag_of_a_command_that_the_task_does_not_read(run, name, task):
+    status, _, errors = run(name, f"--task={task}", "--min_score=0.9", "--images=a.jpg", "--out=seen")
+    assert status == 2
+    assert_explained(errors, f"--min_score=0.9: is not read with --task={task}, only with detection")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_missing_file_or_folder(run, name, tmp_path):
     (tmp_path / "file").touch()
@@ -153,7 +187,7 @@ def test_the_console_script_is_that_one_name():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     module, _, function = project["scripts"]["tfrecog"].partition(":")
     assert module == "tfrecog.__main__"
-    assert callable(getattr(importlib.import_module(module), function))
+    assert callable(getattr(import_module(module), function))
 
 
 # A process writes what it used at its end. Of a child the kernel would count the memory of its parent too, ours.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
-from tfrecog.cli.facts import Fraction, Length, NonNegative, Positive, Range
+from tfrecog.cli.facts import For, Fraction, Length, NonNegative, Positive, Range
 from tfrecog.config import Experiment
 from tfrecog.runs.flags import CHECKPOINT
 
@@ -70,7 +70,7 @@ class Flags(Experiment):
     ] = 0
     floors: Annotated[bool, "Measure what g's interpolation does alone; off, it takes half of the time."] = True
     min_score: Annotated[
-        float, "Of a detector: detections with a lower score count in AP50 alone.", Fraction()
+        float, "Detections with a lower score count in AP50 alone.", Fraction(), For("detection")
     ] = 0.5  # fmt: skip
     proposals: Annotated[
         Literal["made", "moved"],
