@@ -106,7 +106,8 @@ def test_as_many_stages_can_be_frozen_as_the_network_has(name, most):
         validate.check(flags.replace(base, {"detector.backbone.frozen_stages": most + 1}))
 
 
-# Settings of which the last does not go with the others, which do; and the flag that is named, where it is another.
+# Settings of which the last does not go with the others, which do, or is not read beside them; and the flag that is
+# named, where it is another.
 CONFLICTS = """
     --detector.neck=c4 --detector.backbone.name=mobilenet_v3_large   detector.neck
     --detector.neck=c4 --detector.backbone.name=keras_resnet50   detector.neck
@@ -137,6 +138,15 @@ CONFLICTS = """
     --task=classification --augment.crop=scale --data.short_side=200,480
     --task=classification --augment.shift=224
     --task=classification --classifier.norm=sync_batch --train.jit_compile=true
+    --detector.neck=c4 --detector.box.hidden_units=512
+    --detector.neck=c4 --detector.box.convs=4
+    --detector.neck=c4 --detector.masks=true --detector.mask.convs=2
+    --detector.neck=c4 --detector.masks=true --detector.mask.norm=group
+    --detector.neck=c4 --detector.rpn.every_size=true
+    --detector.neck=c4 --detector.fpn.channels=128
+    --detector.box.norm=group
+    --detector.box.hidden_layers=0 --detector.box.dropout=0.5
+    --detector.keypoints=true --detector.keypoint.convs=0 --detector.keypoint.channels=64
     --data.short_side=0
     --data.eval_short_side=0
     --train.accumulate_steps=3

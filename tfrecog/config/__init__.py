@@ -3,16 +3,13 @@
 from tfrecog.config.backbone import KERAS_NETWORKS, SINGLE_MAP, BackboneConfig
 from tfrecog.config.classifier import SMALLEST_CROP, ClassifierConfig
 from tfrecog.config.data import AugmentConfig, DataConfig
-from tfrecog.config.detector import (
-    BoxConfig,
-    DetectorConfig,
-    FpnConfig,
-    KeypointConfig,
-    MaskConfig,
-    OutputConfig,
-    ProposalConfig,
-    RpnConfig,
-)
+from tfrecog.config.detector.box import BoxConfig
+from tfrecog.config.detector.family import DetectorConfig
+from tfrecog.config.detector.fpn import FpnConfig
+from tfrecog.config.detector.keypoint import KeypointConfig
+from tfrecog.config.detector.mask import MaskConfig
+from tfrecog.config.detector.output import OutputConfig
+from tfrecog.config.detector.rpn import ProposalConfig, RpnConfig
 from tfrecog.config.experiment import Experiment, plain
 from tfrecog.config.segmenter import SegmenterConfig
 from tfrecog.config.training import OptimConfig, ScheduleConfig, TrainConfig

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from tfrecog.cli.facts import Exported, For, Resumable
 from tfrecog.config.classifier import SMALLEST_CROP, ClassifierConfig
 from tfrecog.config.data import AugmentConfig, DataConfig
-from tfrecog.config.detector import DetectorConfig
+from tfrecog.config.detector.family import DetectorConfig
 from tfrecog.config.segmenter import SegmenterConfig
 from tfrecog.config.training import OptimConfig, ScheduleConfig, TrainConfig
 

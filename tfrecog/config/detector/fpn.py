@@ -1,0 +1,15 @@
+"""Settings of the feature pyramid."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tfrecog.cli.facts import Positive
+from tfrecog.config.backbone import Norm
+
+
+@dataclass(frozen=True)
+class FpnConfig:
+    """Feature pyramid network (Lin et al. 2017)."""
+
+    channels: Annotated[int, "Channels of every level.", Positive("channels")] = 256
+    norm: Annotated[Norm, "Normalisation after each convolution."] = "none"
