@@ -266,7 +266,7 @@ def test_frozen_norms_behind_a_random_backbone_or_a_learned_one_are_refused_too(
 def test_a_classifier_does_not_look_for_the_weights_of_a_detectors_backbone(weights):
     backbone = BackboneConfig("keras_mobilenet_v2", weights=weights)
     classifier = replace(Experiment(task="classification"), detector=DetectorConfig(backbone=backbone))
-    assert not folder.reads_backbone_weights(classifier)
+    assert folder.pretrained_backbone(classifier) is None
 
 
 def test_weights_to_start_from_that_are_not_there_are_an_error_before_anything_is_written(tmp_path):

@@ -26,7 +26,7 @@ def test_the_error_says_what_ran_out_of_memory_and_what_to_lower():
     assert "32 images on 2 replicas: 16 at a time, of 8 x 13 pixels (OOM when allocating tensor with shape" in text
     assert "--train.accumulate_steps=2 works through the batch 8 at a time, and changes no result" in text
     assert "--data.batch_size=16, and the learning rate follows" in text
-    assert "--data.short_side and --data.long_side below 800, 1333" in text
+    assert "--data.short_side below 800, --data.long_side below 1333" in text
     assert "--train.precision=bfloat16" in text
 
 

@@ -105,8 +105,9 @@ def test_moving_statistics_are_frozen_where_their_norm_is(tmp_path):
     norm = [f"fpn/lateral2/norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")]
     checkpoints.save(tmp_path, 0, stand_in("backbone/stem/kernel", *norm[:2]), None, keep=1)  # as of group norm
     frozen = stand_in("backbone/stem/kernel", *norm, fixed=("fpn/lateral2/norm/",))
-    with pytest.raises(checkpoints.CheckpointError, match=r"lacks 2 .*norm/moving_mean.*(?s:.*)--detector\.fpn\.norm"):
-        warm_start.load_weights(tmp_path, frozen, skip_mismatched=True)
+    run = flags.replace(Experiment(), {"detector.fpn.norm": "frozen"})
+    with pytest.raises(checkpoints.CheckpointError, match=r"lacks 2 .*norm/moving_mean.*(?s:.*)--detector\.fpn\.norm="):
+        warm_start.load_weights(tmp_path, frozen, skip_mismatched=True, experiment=run)
     learned = warm_start.load_weights(tmp_path, frozen, skip_mismatched=True, learned=norm)
     assert "3 of 5 variables" in learned
     learning = stand_in("backbone/stem/kernel", *norm)  # They follow the batches.

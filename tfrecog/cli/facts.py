@@ -180,6 +180,37 @@ class BakedInto:
         return any(path.startswith(self.variables) for path in paths)
 
 
+class Freezes:
+    """The value "frozen", or a number of frozen stages, keeps weights as they are: they must have been learned before.
+
+    Args:
+        variables: how the paths of these weights begin.
+        instead: values with which they learn; the first that goes with the other settings is recommended.
+    """
+
+    def __init__(self, *variables: str, instead: tuple):
+        self.variables, self.instead = variables, instead
+
+    def holds(self, value: Any) -> bool:
+        """Whether weights are frozen."""
+        return value == "frozen" if isinstance(value, str) else value > 0
+
+    def concerns(self, paths: Iterable[str]) -> bool:
+        """Whether some of the variables with these paths are among them."""
+        return any(path.startswith(self.variables) for path in paths)
+
+
+class ImageSize:
+    """The images of a training batch are as large as it says: with less of it, a batch needs less memory.
+
+    Args:
+        tasks: of these tasks; of all that read it, if none is named.
+    """
+
+    def __init__(self, *tasks: str):
+        self.tasks = tasks
+
+
 def inherited(own: tuple, of_section: tuple) -> tuple:
     """Facts of a setting with those of its section that it does not replace."""
     replaced = tuple(type(fact) for fact in own if isinstance(fact, Range | Length | Ascending))

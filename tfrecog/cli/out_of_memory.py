@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tfrecog.cli import flags, validate
 from tfrecog.cli.errors import Status, UserError
+from tfrecog.cli.facts import ImageSize, shown
 
 if TYPE_CHECKING:
     from tfrecog.config import Experiment
@@ -32,7 +34,8 @@ def in_training(error: tf.errors.OpError, batch: dict, experiment: "Experiment",
         )
     if size // 2 >= replicas:
         advice.append(f"--data.batch_size={size // 2 // replicas * replicas}, and the learning rate follows")
-    advice.append(f"smaller images: {_sizes(experiment)}")
+    if sizes := _image_sizes(experiment):
+        advice.append(f"smaller images: {sizes}")
     if experiment.train.precision == "float32":
         advice.append("--train.precision=bfloat16 in a new --workdir, about half of it")
     return OutOfMemory(_message(error, where, batch, advice))
@@ -49,10 +52,9 @@ def in_use(error: tf.errors.OpError, batch: dict, replicas: int) -> OutOfMemory:
     return OutOfMemory(_message(error, f"{size} images on {_devices(replicas)}", batch, advice))
 
 
-def in_prediction(error: tf.errors.OpError, task: str) -> OutOfMemory:
+def in_prediction(error: tf.errors.OpError) -> OutOfMemory:
     """The error for a prediction of one picture."""
-    window = ", or set a --segmenter.window" if task == "segmentation" else ""
-    advice = f"use a smaller --data.eval_short_side or --data.long_side{window}"
+    advice = "use a smaller --data.eval_short_side or --data.long_side, or for a segmenter set a --segmenter.window"
     return OutOfMemory(f"out of memory: {reason(error)}; {advice}")
 
 
@@ -72,11 +74,11 @@ def _devices(replicas):
     return f"{replicas} replicas" if replicas > 1 else "one replica"
 
 
-def _sizes(experiment):
-    if experiment.task == "segmentation":
-        return f"a smaller --segmenter.crop than {','.join(map(str, experiment.segmenter.crop))}"
-    if experiment.task == "classification":
-        return f"--classifier.crop below {experiment.classifier.crop}"
-    return (
-        f"--data.short_side and --data.long_side below {max(experiment.data.short_side)}, {experiment.data.long_side}"
-    )
+def _image_sizes(experiment):
+    """The flags that decide how large the images of a batch are, with what they are now."""
+    skipped, found = validate.unread(experiment), []
+    for leaf in flags.leaves(experiment):
+        fact = leaf.fact(ImageSize)
+        if fact and leaf.path not in skipped and (not fact.tasks or experiment.task in fact.tasks):
+            found.append(f"--{leaf.path} below {shown(leaf.value)}")
+    return ", ".join(found)

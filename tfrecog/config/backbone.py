@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from tfrecog.cli.facts import BakedInto, NonNegative, Positive, Unless, When
+from tfrecog.cli.facts import BakedInto, Freezes, NonNegative, Positive, Unless, When
 
 Norm = Literal["none", "frozen", "batch", "sync_batch", "group"]
 BackboneNorm = Literal["frozen", "batch", "sync_batch", "group"]
@@ -15,7 +15,8 @@ Network = Literal[
 ]  # fmt: skip
 
 KERAS_NETWORKS = tuple(name for name in get_args(Network) if name.startswith("keras_"))
-IN_BACKBONE = BakedInto("backbone/", "trunk/res5/")
+_PATHS = ("backbone/", "trunk/res5/")  # of variables
+_IN_BACKBONE = BakedInto(*_PATHS)
 SINGLE_MAP = ("alexnet", "vgg16", "zf")  # networks of one map, conv5, without normalisation
 
 
@@ -39,9 +40,10 @@ class BackboneConfig:
         "Normalisation: frozen batch norm (for pretrained weights), batch norm of each replica, batch norm over all "
         "replicas, or group norm.",
         Unless(".name", *SINGLE_MAP),
+        Freezes(*_PATHS, instead=("group", "batch")),
     ] = "frozen"
     norm_epsilon: Annotated[
-        float, "Added to the variance.", NonNegative(), Unless(".name", *SINGLE_MAP, *KERAS_NETWORKS), IN_BACKBONE
+        float, "Added to the variance.", NonNegative(), Unless(".name", *SINGLE_MAP, *KERAS_NETWORKS), _IN_BACKBONE
     ] = 1e-5
     width: Annotated[
         int,
@@ -53,10 +55,13 @@ class BackboneConfig:
         bool,
         "A bottleneck's stride is in its first 1x1 convolution (the paper, detectron2), not in the 3x3 (torchvision).",
         When(".name", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"),
-        IN_BACKBONE,
+        _IN_BACKBONE,
     ] = False
     frozen_stages: Annotated[
-        int, "Stages that are not trained: 0 none, 1 the stem, 2 the stem and res2, ...", NonNegative("stages")
+        int,
+        "Stages that are not trained: 0 none, 1 the stem, 2 the stem and res2, ...",
+        NonNegative("stages"),
+        Freezes(*_PATHS, instead=(0,)),
     ] = 2
 
     def conflicts(self) -> Iterator[tuple[str, str]]:

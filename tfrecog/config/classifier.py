@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from tfrecog.cli.facts import BakedInto, BelowOne, NonNegative, Positive, Unless, When
+from tfrecog.cli.facts import BakedInto, BelowOne, Freezes, ImageSize, NonNegative, Positive, Unless, When
 from tfrecog.config.backbone import BackboneNorm
 
 Network = Literal[
@@ -26,7 +26,10 @@ class ClassifierConfig:
         "Network: one of torchvision's, or one for digits (LeCun et al. 1989; LeCun et al. 1998; a modern one).",
     ] = "resnet50"
     crop: Annotated[
-        int, "Side of the square input; evaluation and prediction crop it from the centre.", Positive("pixels")
+        int,
+        "Side of the square input; evaluation and prediction crop it from the centre.",
+        Positive("pixels"),
+        ImageSize(),
     ] = 224
     width: Annotated[
         int, "Channels of a ResNet's first stage; 64 in the paper.", Positive("channels"), When(".name", *_RESNETS)
@@ -35,6 +38,7 @@ class ClassifierConfig:
         BackboneNorm,
         "Normalisation, as of a detector's backbone; AlexNet and VGG16 without _bn have none.",
         Unless(".name", *_WITHOUT_NORM),
+        Freezes("", instead=("batch",)),
     ] = "batch"
     norm_epsilon: Annotated[
         float,

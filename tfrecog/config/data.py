@@ -9,6 +9,7 @@ from tfrecog.cli.facts import (
     Exported,
     For,
     Fraction,
+    ImageSize,
     Length,
     NonNegative,
     Positive,
@@ -38,6 +39,7 @@ class DataConfig:
         "Training: the short side is resized to one of these, at random (multi-scale). 0: not resized (segmentation).",
         NonNegative("pixels"),
         When("augment.crop", "scale", task="classification"),
+        ImageSize("detection"),
     ] = (800,)
     eval_short_side: Annotated[
         int,
@@ -51,6 +53,7 @@ class DataConfig:
         "Upper bound of the long side after resizing; the short side becomes shorter for it.",
         Positive("pixels"),
         For("detection", "segmentation"),
+        ImageSize("detection"),
         Exported(),
     ] = 1333
     resize: Annotated[

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from tfrecog.cli.facts import BakedInto, BelowOne, Length, NonNegative, Positive, Resumable, Unless, When
+from tfrecog.cli.facts import BakedInto, BelowOne, ImageSize, Length, NonNegative, Positive, Resumable, Unless, When
 from tfrecog.config.backbone import KERAS_NETWORKS, BackboneConfig
 
 _SKIPS = ("fcn16s", "fcn8s")  # networks that add the scores of earlier features
@@ -97,6 +97,7 @@ class SegmenterConfig:
         "is ignored.",
         Positive("pixels"),
         Length(2),
+        ImageSize(),
     ] = (480, 480)
     window: Annotated[
         tuple[int, ...],

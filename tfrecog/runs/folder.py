@@ -1,6 +1,7 @@
 """The folder of a run: WORKDIR/experiment.flags reproduces it, and says whether a new command continues it."""
 
 import dataclasses
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -8,8 +9,8 @@ from typing import IO, Any, TypeVar
 import tfrecog
 from tfrecog.cli import files, flags, validate
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import Resumable
-from tfrecog.config import SINGLE_MAP, BackboneConfig, Experiment
+from tfrecog.cli.facts import Freezes, Resumable, shown
+from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints
@@ -34,13 +35,13 @@ def resolve(experiment: _Experiment) -> _Experiment:
 
     data = dataclasses.replace(experiment.data, records=absolute(experiment.data.records))
     train = dataclasses.replace(experiment.train, start_from=absolute(experiment.train.start_from))
-    sections = {}
-    for name in ("detector", "segmenter"):
-        section = getattr(experiment, name)
-        if section.backbone.weights != keras_weights.IMAGENET:
-            backbone = dataclasses.replace(section.backbone, weights=absolute(section.backbone.weights))
-            sections[name] = dataclasses.replace(section, backbone=backbone)
-    return dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train, **sections)
+    weights = {
+        f"{section}.weights": absolute(backbone.weights)
+        for section, backbone in backbones(experiment).items()
+        if backbone.weights != keras_weights.IMAGENET
+    }
+    experiment = dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train)
+    return flags.replace(experiment, weights)
 
 
 def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
@@ -49,10 +50,10 @@ def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
     return {leaf.path: leaf.value for leaf in leaves if _RESUMABLE.get(leaf.path) == "evaluation"}
 
 
-def backbone_of(experiment: Experiment) -> tuple[str, BackboneConfig]:
-    """The section of the network that the task trains, of a detector or a segmenter, and its backbone."""
-    section = "segmenter" if experiment.task == "segmentation" else "detector"
-    return section, getattr(experiment, section).backbone
+def backbones(experiment: Experiment) -> dict[str, BackboneConfig]:
+    """The path of each section of a backbone, of whatever task, and the section."""
+    sections = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    return {f"{name}.backbone": each.backbone for name, each in sections.items() if hasattr(each, "backbone")}
 
 
 def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
@@ -91,55 +92,61 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
 
 def check_start(experiment: Experiment) -> None:
     """ValueError if a new run would start what is frozen from random weights: it must have learned before."""
-    section, backbone = backbone_of(experiment)
-    if experiment.train.start_from:
-        checkpoints.find(experiment.train.start_from)
-    if reads_backbone_weights(experiment):
-        keras_weights.find(backbone)
-    if experiment.train.start_from:
+    start, pretrained = experiment.train.start_from, pretrained_backbone(experiment)
+    if start:
+        checkpoints.find(start)
+    if pretrained:
+        keras_weights.find(pretrained)
+    if start:
         return  # Whether all that is frozen is there shows when the weights are read.
-    if experiment.task == "classification":
-        if experiment.classifier.norm == "frozen":
-            raise UserError(
-                "--classifier.norm=frozen: what is frozen must have learned before, and this run starts from random "
-                "weights. Name others with --train.start_from=RUN, or train from scratch with --classifier.norm=batch"
-            )
+    sections = backbones(experiment)
+    frozen = {
+        flag: values
+        for flag, values in frozen_settings(experiment).items()
+        if not (pretrained and sections.get(_section(flag)) is pretrained)
+    }
+    if not frozen:
         return
-    frozen, instead, of_keras = [], [], backbone.name.startswith("keras_")
-    if not backbone.weights:
-        normal = backbone.name not in SINGLE_MAP
-        frozen += [f"--{section}.backbone.norm={backbone.norm}"] * (normal and backbone.norm == "frozen")
-        frozen += [f"--{section}.backbone.frozen_stages={backbone.frozen_stages}"] * (backbone.frozen_stages > 0)
-        norm = "batch" if of_keras or section == "segmenter" else "group"
-        norm = f"--{section}.backbone.norm={norm} " if normal else ""
-        instead += [f"{norm}--{section}.backbone.frozen_stages=0"] * bool(frozen)
-    file = f" or --{section}.backbone.weights=imagenet" * (of_keras and bool(frozen))
-    heads = _frozen_heads(experiment.detector) if section == "detector" else []
-    if frozen or heads:
-        frozen += [f"--detector.{head}.norm=frozen" for head in heads]
-        instead += [f"--detector.{head}.norm=group" for head in heads]
-        raise UserError(
-            f"{' and '.join(frozen)}: what is frozen must have learned before, and this run starts it from random "
-            f"weights. Name others with --train.start_from=RUN{file}, or train from scratch with {' '.join(instead)}"
-        )
+    others, skipped = "--train.start_from=RUN", validate.unread(experiment)
+    for section in dict.fromkeys(map(_section, frozen)):
+        if section in sections and f"{section}.weights" not in skipped:
+            others += f" or --{section}.weights={keras_weights.IMAGENET}"
+    raise UserError(
+        f"{' and '.join(f'--{flag}={shown(value)}' for flag, (value, _) in frozen.items())}: what is frozen must have "
+        f"learned before, and this run starts it from random weights. Name others with {others}, or train from scratch "
+        f"with {' '.join(f'--{flag}={shown(instead)}' for flag, (_, instead) in frozen.items())}"
+    )
 
 
-def _frozen_heads(detector):
-    """Sections of a detector behind the backbone that have frozen norms."""
-    if detector.pool == "warp" or detector.neck == "c4":
-        return []  # There is no pyramid, and the heads are fully connected, or the last stage of the backbone.
-    branches = {"box": detector.box.convs > 0, "mask": detector.masks and detector.mask.convs > 0}
-    present = {"fpn": detector.neck == "fpn"} | branches
-    return [name for name, there in present.items() if there and getattr(detector, name).norm == "frozen"]
+def frozen_settings(experiment: Experiment, paths: Collection[str] | None = None) -> dict[str, tuple[Any, Any]]:
+    """Flags by which weights stay as they are → their values, and those with which they would learn.
+
+    Of all weights, or of the variables with these paths.
+    """
+    skipped, found = validate.unread(experiment), {}
+    for leaf in flags.leaves(experiment):
+        fact = leaf.fact(Freezes)
+        if fact and leaf.path not in skipped and fact.holds(leaf.value) and (paths is None or fact.concerns(paths)):
+            fitting = (
+                value
+                for value in fact.instead
+                if leaf.path not in validate.problems(flags.replace(experiment, {leaf.path: value}))
+            )
+            found[leaf.path] = leaf.value, next(fitting, fact.instead[-1])
+    return found
 
 
-def reads_backbone_weights(experiment: Experiment) -> bool:
-    """Whether a new run reads --detector.backbone.weights: where --train.start_from does not give it every weight."""
-    options = experiment.train
-    if experiment.task == "classification":
-        return False
-    _, backbone = backbone_of(experiment)
-    return bool(backbone.weights) and (not options.start_from or options.skip_mismatched)
+def pretrained_backbone(experiment: Experiment) -> BackboneConfig | None:
+    """The backbone whose `weights` a new run reads: where --train.start_from does not give it every weight."""
+    if experiment.train.start_from and not experiment.train.skip_mismatched:
+        return None
+    skipped = validate.unread(experiment)
+    read = (each for section, each in backbones(experiment).items() if f"{section}.weights" not in skipped)
+    return next((backbone for backbone in read if backbone.weights), None)
+
+
+def _section(flag):
+    return flag.rpartition(".")[0]
 
 
 def _text(experiment):
@@ -185,7 +192,7 @@ def _check_same_records(workdir, experiment, info):
         ("classes", before.names, info.names),
         ("images", *(one.images if one else 0 for one in facts)),
     ]
-    if experiment.task == "segmentation" and experiment.segmenter.class_balance:  # Weights are made of them.
+    if experiment.segmenter.class_balance:  # Weights are made of them.
         compared.append(("pixels of each class", *(one.pixels if one else () for one in facts)))
     for what, old, new in compared:
         if old != new:

@@ -8,10 +8,13 @@ from pathlib import Path
 import keras
 
 from tfrecog.cli import flags, validate
-from tfrecog.cli.facts import BakedInto
-from tfrecog.config import SINGLE_MAP, Experiment
+from tfrecog.cli.facts import BakedInto, shown
+from tfrecog.config import Experiment
 from tfrecog.runs import checkpoint_reader, checkpoints, folder
 from tfrecog.runs.checkpoint_reader import CheckpointError
+
+# Rules of a network that any task may have, and what one without such a setting follows; None: another rule.
+_OF_NETWORKS = {"stride_in_1x1": False, "norm_epsilon": None}
 
 
 def load_weights(
@@ -60,8 +63,7 @@ def load_weights(
     if ignorant:
         raise CheckpointError(
             f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: what is frozen must "
-            f"have learned before.\n{listing}Start from weights of the same network, or let it learn: "
-            f"{_thawing(ignorant, experiment)}"
+            f"have learned before.\n{listing}Start from weights of the same network{_or_thaw(experiment, ignorant)}"
         )
     if not fitting:
         raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")
@@ -117,17 +119,11 @@ def _as_trunk(wanted, keys):
     return {key: dense for key, dense in found.items() if key.rpartition("/")[0] + "/kernel" in found}
 
 
-def _thawing(paths, experiment):
-    """Flags with which variables learn that are frozen."""
-    section, backbone = folder.backbone_of(experiment or Experiment())
-    normal = backbone.name not in SINGLE_MAP
-    heads = {"fpn": "fpn/", "box": "trunk/conv", "mask": "mask/"}
-    words = [
-        f"--detector.{name}.norm=group" for name, begin in heads.items() if any(p.startswith(begin) for p in paths)
-    ]
-    if any(not path.startswith(tuple(heads.values())) for path in paths):
-        words.insert(0, f"--{section}.backbone.norm=group " * normal + f"--{section}.backbone.frozen_stages=0")
-    return " ".join(words)
+def _or_thaw(experiment, paths):
+    """The advice to let the variables with these paths learn, by the flags that freeze them; empty if none does."""
+    frozen = folder.frozen_settings(experiment or Experiment(), paths)
+    learning = " ".join(f"--{flag}={shown(instead)}" for flag, (_, instead) in frozen.items())
+    return f", or let it learn: {learning}" if learning else ""
 
 
 def _compare_rules(source, path, experiment, paths):
@@ -151,8 +147,9 @@ def _compare_rules(source, path, experiment, paths):
         habits, differences = concerned - rules, validate.differences(before, experiment)
     else:
         # They share the backbone alone, and epsilon does not stay what it was in all recipes.
-        rules, habits = {"detector.backbone.stride_in_1x1"}, {"detector.backbone.norm_epsilon"}
-        differences = flags.differences(_with_network(before), _with_network(experiment))
+        differences = _differences_of_networks(before, experiment)
+        rules = {flag for flag in differences if flag.endswith("stride_in_1x1")}
+        habits = differences.keys() - rules
     broken = {flag: values for flag, values in differences.items() if flag in rules}
     if broken and (run / folder.IMPORTED).is_file() and Path(source).resolve() == run.resolve():
         raise CheckpointError(
@@ -167,14 +164,20 @@ def _compare_rules(source, path, experiment, paths):
     return f"warning: the weights of {run} learned by other rules than those of this run:\n{folder.listing(changed)}\n"
 
 
-def _with_network(experiment):
-    """The experiment with the rules of a classifier's or segmenter's network where a detector has its backbone's."""
-    if experiment.task == "detection":
-        return experiment
-    if experiment.task == "segmentation":
-        network = experiment.segmenter.backbone
-    else:
-        network = dataclasses.replace(
-            experiment.detector.backbone, norm_epsilon=experiment.classifier.norm_epsilon, stride_in_1x1=False
-        )
-    return dataclasses.replace(experiment, detector=dataclasses.replace(experiment.detector, backbone=network))
+def _network_rules(experiment):
+    """Rules of the network that every task has: name → flag and value, of those that this one reads."""
+    skipped = validate.unread(experiment)
+    leaves = {leaf.path.rpartition(".")[2]: leaf for leaf in flags.leaves(experiment) if leaf.path not in skipped}
+    return {name: (leaves[name].path, leaves[name].value) for name in _OF_NETWORKS if name in leaves}
+
+
+def _differences_of_networks(before, experiment):
+    """Flag → the two values, where networks of two tasks follow other rules; one without `stride_in_1x1` has it off."""
+    there, here = _network_rules(before), _network_rules(experiment)
+    found = {}
+    for name, absent in _OF_NETWORKS.items():
+        flag = (here.get(name) or there.get(name) or (name,))[0]
+        old, new = (rules[name][1] if name in rules else absent for rules in (there, here))
+        if old != new and None not in (old, new):
+            found[flag] = old, new
+    return found

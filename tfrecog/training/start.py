@@ -56,9 +56,8 @@ def starting_point(experiment: Experiment, model: Any, state: TrainState) -> int
     latest = checkpoints.latest(experiment.workdir)
     if latest:
         return checkpoints.restore(latest, model, state)
-    options, (_, backbone) = experiment.train, folder.backbone_of(experiment)
-    learned = []
-    if folder.reads_backbone_weights(experiment):
+    options, backbone, learned = experiment.train, folder.pretrained_backbone(experiment), []
+    if backbone:
         print(keras_weights.load(model.backbone, keras_weights.find(backbone)), flush=True)
         learned = [variable.path for variable in model.backbone.variables]
     if options.start_from:

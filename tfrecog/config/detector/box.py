@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tfrecog.cli.facts import BakedInto, BelowOne, Fraction, Length, NonNegative, Positive, Unless, When
+from tfrecog.cli.facts import BakedInto, BelowOne, Fraction, Freezes, Length, NonNegative, Positive, Unless, When
 from tfrecog.config.backbone import Norm
 from tfrecog.config.detector.pooling import SamplingRatio
 
@@ -36,7 +36,13 @@ class BoxConfig:
         int, "3x3 convolutions before the fully connected layers.", NonNegative("convolutions"), _OF_OWN
     ] = 0  # fmt: skip
     channels: Annotated[int, "Channels of those convolutions.", Positive("channels"), _OF_OWN, _CONVS] = 256
-    norm: Annotated[Norm, "Normalisation after each of those convolutions.", _OF_OWN, _CONVS] = "none"
+    norm: Annotated[
+        Norm,
+        "Normalisation after each of those convolutions.",
+        _OF_OWN,
+        _CONVS,
+        Freezes("trunk/conv", instead=("group",)),
+    ] = "none"
     hidden_layers: Annotated[int, "Number of fully connected layers.", NonNegative("layers"), _OF_OWN] = 2
     hidden_units: Annotated[
         int,

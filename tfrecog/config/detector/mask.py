@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from tfrecog.cli.facts import BakedInto, NonNegative, Positive, Unless
+from tfrecog.cli.facts import BakedInto, Freezes, NonNegative, Positive, Unless
 from tfrecog.config.backbone import Norm
 from tfrecog.config.detector.pooling import SamplingRatio
 
@@ -19,4 +19,10 @@ class MaskConfig:
     sampling_ratio: Annotated[SamplingRatio, _IN_MASK] = 2
     channels: Annotated[int, "Channels of the convolutions and the deconvolution.", Positive("channels")] = 256
     convs: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions"), _OF_OWN] = 4
-    norm: Annotated[Norm, "Normalisation after each of them.", _OF_OWN, Unless(".convs", 0)] = "none"
+    norm: Annotated[
+        Norm,
+        "Normalisation after each of them.",
+        _OF_OWN,
+        Unless(".convs", 0),
+        Freezes("mask/", instead=("group",)),
+    ] = "none"
