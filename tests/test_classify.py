@@ -40,7 +40,7 @@ def save(path, colour, size=(100, 150)):
 
 def test_the_five_best_classes_are_written_best_first(tmp_path):
     paths = [save(tmp_path / "a.png", (200, 100, 0)), save(tmp_path / "b.png", (50, 250, 0))]
-    assert classification.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen") == {}
+    assert classification.predict(Colours(), None, None, EXPERIMENT, paths, tmp_path / "seen") == {}
     rows = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
     assert [row["file_name"] for row in rows] == [str(path) for path in paths]
     best = [[one["category_name"] for one in row["classes"]] for row in rows]
@@ -50,7 +50,7 @@ def test_the_five_best_classes_are_written_best_first(tmp_path):
 
 def test_each_picture_has_its_classes_written_in_the_upper_left_corner(tmp_path):
     path = save(tmp_path / "photo.png", (200, 100, 0), (300, 400))
-    classification.predict(Colours(), None, EXPERIMENT, [path], tmp_path / "seen")
+    classification.predict(Colours(), None, None, EXPERIMENT, [path], tmp_path / "seen")
     drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
     changed = np.abs(drawn - (200, 100, 0)).max(-1) > 40
     assert drawn.shape == (300, 400, 3)
@@ -68,7 +68,7 @@ def test_a_small_picture_is_enlarged_until_text_is_legible():
 def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
     (tmp_path / "notes.jpg").write_text("not an image")
     paths = [tmp_path / "notes.jpg", save(tmp_path / "good.png", (200, 100, 0))]
-    broken = classification.predict(Colours(), None, EXPERIMENT, paths, tmp_path / "seen")
+    broken = classification.predict(Colours(), None, None, EXPERIMENT, paths, tmp_path / "seen")
     assert set(broken) == {paths[0]} and broken[paths[0]]
     rows = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
     assert [row["file_name"] for row in rows] == [str(paths[1])]

@@ -11,7 +11,7 @@ from PIL import Image
 from tests import gray_maps
 from tfrecog import predict
 from tfrecog.cli.errors import UserError
-from tfrecog.config import DataConfig
+from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files, segmentation
@@ -33,7 +33,7 @@ def labels():
 
 
 def seen(paths, out, task=None, min_side=0):
-    broken = segmentation.predict(task or gray_maps.Gray(), None, paths, out, min_side)
+    broken = segmentation.predict(task or gray_maps.Gray(), None, None, Experiment(), paths, out, min_side)
     return broken, json.loads((out / result_files.PREDICTIONS).read_text())
 
 

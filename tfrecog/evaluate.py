@@ -22,19 +22,19 @@ class Flags(RunFlags):
 
 def main(flags: Flags) -> None:
     """Evaluates and prints."""
+    from tfrecog import tasks
     from tfrecog.data import info
-    from tfrecog.evaluations import detection
     from tfrecog.evaluations.report import METRICS
     from tfrecog.runs import trained
     from tfrecog.tasks import class_mapping
 
-    out = flags.out or flags.workdir
+    out, evaluation = flags.out or flags.workdir, tasks.of(flags.task).evaluation
     known, now = trained.get_dataset(flags), info.load(flags.data.records)
-    class_mapping.label_of(known.categories, now.categories)  # Before the weights are read.
-    if flags.task == "detection" and flags.detector.keypoints:
-        detection.check_keypoints(known.keypoints, flags.data.records)
+    # Whether the records fit, before the weights are read.
+    class_mapping.label_of(known.categories, now.categories)
+    if hasattr(evaluation, "check_records"):
+        evaluation.check_records(flags, known)
     task, model, strategy, path, step = trained.restore(flags, flags.checkpoint)
-    evaluation = task.evaluation
     if known.names != now.names:
         task = class_mapping.Relabelled(task, now.categories)
         print(f"The run knows {known.num_classes} classes; those of the records, {now.num_classes}, are found by name")

@@ -4,7 +4,6 @@ python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg
 """
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -42,41 +41,28 @@ def main(flags: Flags) -> None:
     """Predicts and reports."""
     import tensorflow as tf
 
+    from tfrecog import tasks
     from tfrecog.cli import out_of_memory
-    from tfrecog.inference import classification, detection, image_files, result_files, segmentation
+    from tfrecog.inference import image_files
     from tfrecog.runs import trained
 
     output = dataclasses.replace(flags.detector.output, min_score=flags.min_score)
     detector = dataclasses.replace(flags.detector, output=output)
     flags = dataclasses.replace(flags, detector=detector, train=dataclasses.replace(flags.train, replicas=1))
-    paths, out = image_files.find(flags.images), Path(flags.out)
-    image_files.picture_paths(paths, out)  # Before the weights are read.
-    if flags.task == "segmentation":
-        result_files.files(paths, out)
+    paths, out, inference = image_files.find(flags.images), Path(flags.out), tasks.of(flags.task).inference
+    inference.files(paths, out)  # Whether they can be written, before the weights are read.
     task, model, strategy, path, _ = trained.restore(flags, flags.checkpoint)
     print(f"Predicting with {path}", flush=True)
-    results, written = result_files.PREDICTIONS, "pictures"
     try:
-        if flags.task == "classification":
-            broken = classification.predict(task, model, flags, paths, out, flags.draw_side)
-        elif flags.task == "segmentation":
-            broken, written = (
-                segmentation.predict(task, model, paths, out, flags.draw_side),
-                f"pictures, {result_files.LABEL_MAPS}",
-            )
-        else:
-            results = result_files.DETECTIONS
-            broken = detection.predict(task, model, strategy, flags, paths, out, flags.draw_side)
-            found = len(json.loads((out / results).read_text(encoding="utf-8")))
-            print(f"{found} detections with a score of at least {flags.min_score:g} (--min_score)")
+        broken = inference.predict(task, model, strategy, flags, paths, out, flags.draw_side)
     except tf.errors.ResourceExhaustedError as error:
-        raise out_of_memory.in_prediction(error, flags.task) from error
+        raise out_of_memory.in_prediction(error) from error
     for path, reason in broken.items():
         print(f"not read: {path}: {reason}", file=sys.stderr)
     done = len(paths) - len(broken)
     if not done:
         raise UserError(f"--images={flags.images}: not one of {len(paths)} files could be read as an image")
-    print(f"{done} of {len(paths)} images done: {written} and {results} are in {out}")
+    print(f"{done} of {len(paths)} images done: {inference.WRITTEN} are in {out}")
 
 
 if __name__ == "__main__":

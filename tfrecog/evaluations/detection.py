@@ -108,13 +108,16 @@ def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) ->
     detection_errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), dataset.names, read)
 
 
-def check_keypoints(trained: tuple[str, ...], folder: str) -> None:
-    """UserError if the records in a folder do not have the keypoints that were trained, or not their sigmas."""
+def check_records(experiment: Experiment, trained: info.DatasetInfo) -> None:
+    """UserError if the records do not have the keypoints of those that were trained on, or not their sigmas."""
+    if not experiment.detector.keypoints:
+        return
+    folder = experiment.data.records
     info.sigmas(folder)
-    now = info.load(folder).keypoints
-    if now != trained:
+    known, now = trained.keypoints, info.load(folder).keypoints
+    if now != known:
         raise UserError(
-            f"the run was trained on {len(trained)} keypoints ({', '.join(trained)}), and the records in {folder} have "
+            f"the run was trained on {len(known)} keypoints ({', '.join(known)}), and the records in {folder} have "
             f"{len(now)} ({', '.join(now)}), or in another order; evaluate on records of those"
         )
 

@@ -9,8 +9,17 @@ from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
 from tfrecog.inference import image_files, result_files
 
+WRITTEN = f"pictures and {result_files.PREDICTIONS}"
 
-def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0) -> dict[Path, str]:
+
+def files(paths: list[Path], out: Path) -> tuple[list[Path]]:
+    """Where the picture of each image goes; UserError if one would overwrite an image."""
+    return (image_files.picture_paths(paths, out),)
+
+
+def predict(
+    task, model, strategy, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0
+) -> dict[Path, str]:
     """Writes the most probable classes of the images at `paths`, and a picture of each, to the folder `out`.
 
     A row of predictions.json has `file_name` and `classes`, the best five with `category_id`, `category_name` and
@@ -25,7 +34,7 @@ def predict(task, model, experiment: Experiment, paths: list[Path], out: Path, m
     probabilities_of = tf.function(
         lambda batch: task.predict(model, {"image": batch})["probabilities"], autograph=False
     )
-    pictures, broken, rows = image_files.picture_paths(paths, out), {}, []
+    (pictures,), broken, rows = files(paths, out), {}, []
     for number, picture in image_files.legible(paths, broken):
         given = input_of(picture, experiment.data, experiment.classifier.crop)
         probabilities = probabilities_of(tf.constant(given[None]))[0].numpy()

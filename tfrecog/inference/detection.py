@@ -12,10 +12,12 @@ from tfrecog.data import image as images
 from tfrecog.data.detection import proposal_slots
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, predictor
-from tfrecog.inference.result_files import results_file
+from tfrecog.inference.result_files import DETECTIONS, results_file
 from tfrecog.metrics import coco_rows
 from tfrecog.ops import rle, to_original
 from tfrecog.proposals import methods
+
+WRITTEN = f"pictures and {DETECTIONS}"
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,15 @@ def detections(task, model, strategy, batches: Iterable[dict], output: OutputCon
         yield in_original(outputs, facts, output)
 
 
+def files(paths: list[Path], out: Path) -> tuple[list[Path]]:
+    """Where the picture of each image goes; UserError if one would overwrite an image."""
+    return (image_files.picture_paths(paths, out),)
+
+
 def predict(
     task, model, strategy, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0
 ) -> dict[Path, str]:
-    """Writes the detections in the images at `paths`, and a picture of each, to the folder `out`.
+    """Writes the detections in the images at `paths`, and a picture of each, to the folder `out`; prints how many.
 
     Where the detector reads proposals, they are made as those of the run's records were.
 
@@ -84,7 +91,7 @@ def predict(
         The files that could not be read, with the reason.
     """
     categories = task.info.categories
-    pictures = image_files.picture_paths(paths, out)
+    (pictures,), count = files(paths, out), 0
     names = [category.name for category in categories]
     broken: dict[Path, str] = {}
     output = experiment.detector.output
@@ -94,6 +101,7 @@ def predict(
             batch = batch_of(picture, experiment.data, propose(picture) if propose else None)
             (found,) = detections(task, model, strategy, [batch], output, any_size=experiment.data.pad_to_batch_max)
             rows = coco_rows.results(number, categories, *found.instances)
+            count += len(rows)
             write(
                 {"file_name": str(paths[number]), "category_name": names[label - 1], **row}
                 for row, label in zip(rows, found.labels, strict=True)
@@ -105,6 +113,7 @@ def predict(
                 skeleton=task.info.skeleton, flip_pairs=task.info.flip_pairs, min_side=min_side,
             )  # fmt: skip
             image_files.save(seen, pictures[number])
+    print(f"{count} detections with a score of at least {output.min_score:g}")
     return broken
 
 

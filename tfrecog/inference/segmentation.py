@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.config import Experiment
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files, result_files
 
+WRITTEN = f"pictures, {result_files.LABEL_MAPS} and {result_files.PREDICTIONS}"
+files = result_files.files
 
-def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dict[Path, str]:
+
+def predict(
+    task, model, strategy, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0
+) -> dict[Path, str]:
     """Writes the label maps of the images at `paths`, and a picture of each with a legend, to the folder `out`.
 
     A label map, OUT/label_maps/NAME.png, is as large as its image (turned upright) and has the palette of the classes;
@@ -28,7 +34,7 @@ def predict(task, model, paths: list[Path], out: Path, min_side: int = 0) -> dic
     )
     categories = task.info.categories
     colours, values = [category.colour for category in categories], result_files.values_of(categories)
-    pictures, label_maps = result_files.files(paths, out)
+    pictures, label_maps = files(paths, out)
     broken, rows = {}, []
     for number, picture in image_files.legible(paths, broken):
         labels = label_map_of(batch_of(picture))[0].numpy()

@@ -4,11 +4,17 @@ from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
 
 
+def of(name: str):
+    """The class of the task of that name."""
+    from tfrecog.tasks import classification, detection, segmentation
+
+    return {
+        "detection": detection.Detection,
+        "classification": classification.Classification,
+        "segmentation": segmentation.Segmentation,
+    }[name]
+
+
 def build(experiment: Experiment, info: DatasetInfo):
     """The task that `experiment.task` names."""
-    from tfrecog.tasks.classification import Classification
-    from tfrecog.tasks.detection import Detection
-    from tfrecog.tasks.segmentation import Segmentation
-
-    of = {"detection": Detection, "classification": Classification, "segmentation": Segmentation}
-    return of[experiment.task](experiment, info)
+    return of(experiment.task)(experiment, info)

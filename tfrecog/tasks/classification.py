@@ -10,6 +10,7 @@ from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.evaluations import classification as evaluation
 from tfrecog.evaluations import tensorboard_images
+from tfrecog.inference import classification as inference
 from tfrecog.models import classifier
 from tfrecog.runtime import mixed_precision
 
@@ -18,6 +19,7 @@ class Classification:
     """The task that `--task=classification` names."""
 
     evaluation = evaluation  # a model on a split: metrics, and what belongs to them
+    inference = inference  # a model on pictures of any size: files and drawings
     draw = staticmethod(tensorboard_images.classified)
     metrics = ("top1",)  # terms of `losses` that are shown, and no part of the loss
 

@@ -11,6 +11,7 @@ from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.evaluations import detection as evaluation
 from tfrecog.evaluations import tensorboard_images
+from tfrecog.inference import detection as inference
 from tfrecog.models.detector.postprocess import per_image
 from tfrecog.models.detector.rcnn import Detector, record_proposals
 from tfrecog.ops import boxes, keypoints, masks, matching
@@ -36,6 +37,7 @@ class Detection:
     """The task that `--task=detection` names."""
 
     evaluation = evaluation  # a model on a split: metrics, and what belongs to them
+    inference = inference  # a model on pictures of any size: files and drawings
     draw = staticmethod(tensorboard_images.predictions)
 
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):

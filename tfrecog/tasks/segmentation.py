@@ -14,6 +14,7 @@ from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
 from tfrecog.evaluations import segmentation as evaluation
 from tfrecog.evaluations import tensorboard_images
+from tfrecog.inference import segmentation as inference
 from tfrecog.models.segmenter import fcn
 from tfrecog.ops import windows
 from tfrecog.runtime import mixed_precision
@@ -25,6 +26,7 @@ class Segmentation:
     """The task that `--task=segmentation` names."""
 
     evaluation = evaluation  # a model on a split: metrics, and what belongs to them
+    inference = inference  # a model on pictures of any size: files and drawings
     draw = staticmethod(tensorboard_images.segmented)
     metrics = ("pixel_accuracy",)  # terms of `losses` that are shown, and no part of the loss
 
