@@ -10,7 +10,10 @@ import tensorflow as tf
 
 from tfrecog.config import OptimConfig
 from tfrecog.runs import checkpoints
+from tfrecog.tasks.detection import Detection
 from tfrecog.training.optimizer import Optimizer
+
+BEST_BY = Detection.best_by
 
 
 def network(classes=2, hidden=3, seed=0):
@@ -71,7 +74,7 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
     parts = network()
     for step, ap in [(1, 0.1), (2, 0.3), (3, 0.2), (4, 0.25), (5, 0.29)]:
         checkpoints.save(tmp_path, step, *parts, keep=2)
-        assert checkpoints.mark_if_best(tmp_path, step, {"box_AP": ap}) == (ap in (0.1, 0.3))
+        assert checkpoints.mark_if_best(tmp_path, step, {"box_AP": ap}, BEST_BY) == (ap in (0.1, 0.3))
     assert checkpoints.steps(tmp_path) == [2, 4, 5]
     assert checkpoints.latest(tmp_path).name == "step-00000005"
     assert checkpoints.best(tmp_path).name == "step-00000002"
@@ -83,14 +86,15 @@ def test_the_best_is_chosen_by_mask_or_keypoint_ap_where_there_are_any(tmp_path,
     parts = network()
     for step, box, ap in [(1, 0.5, 0.1), (2, 0.4, 0.2)]:
         checkpoints.save(tmp_path, step, *parts, keep=2)
-        checkpoints.mark_if_best(tmp_path, step, {"box_AP": box, f"{kind}_AP": ap})
+        checkpoints.mark_if_best(tmp_path, step, {"box_AP": box, f"{kind}_AP": ap}, BEST_BY)
     assert checkpoints.best(tmp_path).name == "step-00000002"
 
 
 def test_an_undefined_ap_is_never_the_best(tmp_path):
     checkpoints.save(tmp_path, 1, *network(), keep=2)
-    assert not checkpoints.mark_if_best(tmp_path, 1, {"box_AP": float("nan")})
-    assert not checkpoints.mark_if_best(tmp_path, 1, {"box_AP": -1.0, "mask_AP": -1.0})  # COCO's, without objects
+    assert not checkpoints.mark_if_best(tmp_path, 1, {"box_AP": float("nan")}, BEST_BY)
+    without_objects = {"box_AP": -1.0, "mask_AP": -1.0}  # as COCO has it
+    assert not checkpoints.mark_if_best(tmp_path, 1, without_objects, BEST_BY)
     assert checkpoints.best(tmp_path) is None
 
 

@@ -19,6 +19,7 @@ from tfrecog.inference import predictor
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
+from tfrecog.tasks.segmentation import Segmentation
 
 PAIRS = gray_maps.maps()
 NAMES, CATEGORIES = gray_maps.NAMES, gray_maps.CATEGORIES
@@ -239,6 +240,6 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
 def test_the_checkpoint_with_the_highest_mean_iou_is_the_best(tmp_path):
     for step, iou in [(1, 0.2), (2, 0.5), (3, 0.4)]:
         (tmp_path / checkpoints.FOLDER / f"step-{step:08d}").mkdir(parents=True)
-        checkpoints.mark_if_best(tmp_path, step, {"mean_iou": iou, "pixel_accuracy": 1 - iou})
+        checkpoints.mark_if_best(tmp_path, step, {"mean_iou": iou, "pixel_accuracy": 1 - iou}, Segmentation.best_by)
     best = checkpoints.best(tmp_path)
     assert best is not None and best.name == "step-00000002"

@@ -19,6 +19,7 @@ from tfrecog.inference import predictor
 from tfrecog.metrics import coco, voc, voc_errors
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
+from tfrecog.tasks.detection import Detection
 from tfrecog.training import progress as summaries
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
@@ -215,10 +216,11 @@ def test_a_picture_of_curves_has_room_for_many_classes_and_for_those_without_det
 
 
 def test_the_best_checkpoint_is_that_of_coco_and_of_voc_where_only_that_is_measured(tmp_path):
-    assert checkpoints.mark_if_best(tmp_path, 1, {"voc_mAP": 0.5})
-    assert not checkpoints.mark_if_best(tmp_path, 2, {"voc_mAP": 0.4, "voc_mAP_11": 0.9})
-    assert checkpoints.mark_if_best(tmp_path, 3, {"box_AP": 0.3, "voc_mAP": 0.4})
-    assert not checkpoints.mark_if_best(tmp_path, 4, {"box_AP": 0.2, "voc_mAP": 0.9})
+    by = Detection.best_by
+    assert checkpoints.mark_if_best(tmp_path, 1, {"voc_mAP": 0.5}, by)
+    assert not checkpoints.mark_if_best(tmp_path, 2, {"voc_mAP": 0.4, "voc_mAP_11": 0.9}, by)
+    assert checkpoints.mark_if_best(tmp_path, 3, {"box_AP": 0.3, "voc_mAP": 0.4}, by)
+    assert not checkpoints.mark_if_best(tmp_path, 4, {"box_AP": 0.2, "voc_mAP": 0.9}, by)
 
 
 def test_a_training_shows_vocs_number(tmp_path, capsys):

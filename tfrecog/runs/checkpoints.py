@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -122,12 +123,11 @@ def best(workdir: str | Path) -> Path | None:
     return _path(workdir, note["step"]) if note and _path(workdir, note["step"]).is_dir() else None
 
 
-def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float]) -> bool:
-    """Notes the checkpoint of `step` as the best if its AP is (of keypoints or masks, if there are; VOC's if COCO's
-    was not measured), its top-1 or its mean IoU; never pruned."""
+def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float], best_by: Sequence[str]) -> bool:
+    """Notes the checkpoint of `step` as the best, which is never pruned, if its metric is: the first of `best_by`
+    that was measured."""
     # Without objects AP is undefined: -1, or NaN.
-    known = ("keypoint_AP", "mask_AP", "box_AP", "voc_mAP", "top1", "mean_iou")
-    by = next((name for name in known if metrics.get(name, -1) >= 0), None)
+    by = next((name for name in best_by if metrics.get(name, -1) >= 0), None)
     note = _best(workdir)
     if by is None or (note and note["by"] == by and note["metrics"][by] >= metrics[by]):
         return False

@@ -20,6 +20,7 @@ class Classification:
 
     evaluation = evaluation  # a model on a split: metrics, and what belongs to them
     inference = inference  # a model on pictures of any size: files and drawings
+    best_by = ("top1",)  # metrics that choose the best checkpoint
     draw = staticmethod(tensorboard_images.classified)
     metrics = ("top1",)  # terms of `losses` that are shown, and no part of the loss
 

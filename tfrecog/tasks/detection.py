@@ -38,6 +38,7 @@ class Detection:
 
     evaluation = evaluation  # a model on a split: metrics, and what belongs to them
     inference = inference  # a model on pictures of any size: files and drawings
+    best_by = ("keypoint_AP", "mask_AP", "box_AP", "voc_mAP")  # metrics that choose the best checkpoint
     draw = staticmethod(tensorboard_images.predictions)
 
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):

@@ -27,6 +27,7 @@ class Segmentation:
 
     evaluation = evaluation  # a model on a split: metrics, and what belongs to them
     inference = inference  # a model on pictures of any size: files and drawings
+    best_by = ("mean_iou",)  # metrics that choose the best checkpoint
     draw = staticmethod(tensorboard_images.segmented)
     metrics = ("pixel_accuracy",)  # terms of `losses` that are shown, and no part of the loss
 

@@ -60,7 +60,8 @@ def run(
     Args:
         task: has `build()` → model, and `losses(model, batch)` → name: (total, count) of one replica's share; a loss
             term is the total over all replicas / the count over all replicas. Those named in its `metrics`, if it has
-            such, are shown and are no part of the loss.
+            such, are shown and are no part of the loss. `best_by`, if it has such, are the metrics of an evaluation
+            by which the best checkpoint is chosen: the first that is measured, of which more is better.
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
         evaluate: (model, strategy, step) → metrics.
@@ -167,7 +168,7 @@ class _Run:
             drawn = self.pictures(self.model, self.strategy) if self.pictures and self.options.summary_images else {}
             self.progress.pictures(self.done, drawn)
         self.progress.metrics(self.done, self.metrics)
-        if checkpoints.mark_if_best(self.workdir, self.done, self.metrics):
+        if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
         checkpoints.note_metrics(self.workdir, self.done, self.metrics, self.rules)
 
