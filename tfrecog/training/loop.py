@@ -43,7 +43,7 @@ def train(experiment: Experiment) -> dict[str, float]:
         return task.draw(task, model, experiment, strategy, experiment.train.summary_images)
 
     with claim:
-        return run(task, experiment, data, measure, draw)
+        return run(task, experiment, data, measure, draw if hasattr(task, "draw") else None)
 
 
 def run(

@@ -1,0 +1,106 @@
+"""A task is added to a copy of the tree as CONTRIBUTING says, and trained, evaluated and shown pictures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import scenes
+from tests.folders import REPOSITORY
+
+TOY = REPOSITORY / "tests" / "toy_task"  # the files of the task, at their places in the tree
+
+# What changes in the files of the tree: its section of config, and one line.
+CHANGES = {
+    "tfrecog/config/experiment.py": [
+        (
+            "from tfrecog.config.data import",
+            "from tfrecog.config.counting import CountingConfig\nfrom tfrecog.config.data import",
+        ),
+        ('"classification", "segmentation"]', '"classification", "segmentation", "counting"]'),
+        (
+            "    optim: OptimConfig",
+            '    counting: Annotated[CountingConfig, For("counting"), Exported()] = '
+            "field(default_factory=CountingConfig)\n"
+            "    optim: OptimConfig",
+        ),
+    ],
+    "tfrecog/tasks/__init__.py": [
+        ("import classification, detection", "import classification, counting, detection"),
+        ('        "detection": ', '        "counting": counting.Counting,\n        "detection": '),
+    ],
+}
+
+# Commands one after the other in one process, which is TensorFlow imported once.
+COMMANDS = """
+import runpy, sys
+for line in sys.argv[1:]:
+    name, *sys.argv[1:] = line.split()
+    try:
+        runpy.run_module(f"tfrecog.{name}", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the tree with the task."""
+    folder = tmp_path_factory.mktemp("tree")
+    for name in ("tfrecog", "configs"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(TOY, folder, dirs_exist_ok=True)
+    for name, changes in CHANGES.items():
+        text = (folder / name).read_text()
+        for old, new in changes:
+            assert text.count(old) == 1, (name, old)
+            text = text.replace(old, new)
+        (folder / name).write_text(text)
+    return folder
+
+
+def run(tree, *lines):
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    command = [sys.executable, "-c", COMMANDS, *lines]
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_a_new_task_is_trained_evaluated_and_shown_pictures(tree, tmp_path):
+    for split, count in (("train", 8), ("val", 3)):
+        scenes.build(str(tmp_path / "data"), split, count, scenes.Scenes(height=64, width=80), jobs=1)
+    Image.fromarray(np.full([40, 50, 3], 90, np.uint8)).save(tmp_path / "photo.png")
+    workdir = tmp_path / "run"
+    done = run(
+        tree,
+        f"train --flagfile=configs/smoke/counting.flags --data.records={tmp_path}/data --workdir={workdir}",
+        f"evaluate --flagfile={workdir}/experiment.flags --checkpoint=best",
+        f"predict --flagfile={workdir}/experiment.flags --images={tmp_path}/photo.png --out={tmp_path}/seen",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finished 2 steps" in done.stdout  # of 4 images each, of 8
+    assert "% exact" in done.stdout
+    report = json.loads((workdir / "metrics.json").read_text())
+    assert report["images"] == 3 and report["step"] == 2 and 0 <= report["metrics"]["exact"] <= 1
+    assert "--counting.side=32\n" in (workdir / "experiment.flags").read_text()
+    (row,) = json.loads((tmp_path / "seen" / "predictions.json").read_text())
+    assert row["file_name"] == f"{tmp_path}/photo.png" and np.isfinite(row["count"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--task=counting --detector.masks=true", "--detector.masks=true: is not read with --task=counting"),
+        ("--counting.side=9", "--counting.side=9: is not read with --task=detection, only with counting"),
+        ("--task=counting --counting.side=0", "--counting.side=0: must be more than 0 pixels"),
+    ],
+)
+def test_its_settings_are_checked_as_all_are(tree, flags, sentence):
+    done = run(tree, f"train {flags} --data.records=data --workdir=run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {sentence}")
