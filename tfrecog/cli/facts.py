@@ -130,7 +130,12 @@ class When:
         return f"is not read with --{self.flag}={shown(values[self.flag])}{instead}"
 
     def __str__(self):
-        return f"{'unless' if self.unless else 'with'} --{self.flag}={' or '.join(map(shown, self.values))}"
+        values = " or ".join(map(shown, self.values))
+        if self.flag == "task" and not self.unless:
+            return f"for {values}"
+        words = "not with" if self.unless else "only with"
+        words = f"of {self.task} {words}" if self.task else words
+        return f"{words} {f'some --{self.flag}' if len(self.values) > 3 else f'--{self.flag}={values}'}"
 
 
 class Unless(When):

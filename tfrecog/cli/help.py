@@ -42,10 +42,7 @@ def text(name: str, docstring: str, config: Any, required: Sequence[str] = (), s
     blocks = [f"usage: python -m {name}{needed} [--flag=value ...]", inspect.cleandoc(docstring).strip()]
     blocks += ["Flags:", *(_leaf(leaf, required) for leaf in own), _FLAGFILE]
     for path, values in sections.items():
-        blocks += [
-            _title(path, values),
-            *(_leaf(leaf, required) for leaf in leaves if leaf.path.startswith(f"{path}.")),
-        ]
+        blocks += _settings(path, values, [leaf for leaf in leaves if leaf.path.startswith(f"{path}.")], required)
     if sections:
         blocks.append(f"--help=SECTION shows one of them: {', '.join(sections)}.")
     return _joined(blocks)
@@ -61,8 +58,9 @@ def _section(config, required, section):
         raise UserError(f"--help={section}: there is no such section or flag; {hint}")
     for field in section.split("."):
         config = getattr(config, field)
-    title = [_title(section, config)] if dataclasses.is_dataclass(config) else []
-    return _joined([*title, *(_leaf(leaf, required) for leaf in chosen)])
+    if dataclasses.is_dataclass(config):
+        return _joined(_settings(section, config, chosen, required))
+    return _joined(_leaf(leaf, required) for leaf in chosen)
 
 
 def _parts(config):
@@ -82,16 +80,29 @@ def _ends(path):
     return [place for place, letter in enumerate(path) if letter == "."] + [len(path)]
 
 
-def _title(path, config):
-    return f"{path}: {purpose(type(config).__doc__ or '')}."
+def _settings(path, config, leaves, required):
+    """The title of a section, with what holds for all its settings, and these."""
+    shared = [fact for fact in leaves[0].facts if all(fact in leaf.facts for leaf in leaves)]
+    title = " ".join([f"{path}: {purpose(type(config).__doc__ or '')}.", *_when(shared)])
+    return [title, *(_leaf(leaf, required, shared) for leaf in leaves)]
 
 
-def _leaf(leaf, required):
-    """A flag with its default, and what it means below."""
-    values = flags.range_text(leaf)
-    parts = [leaf.meaning, f"{values[0].upper()}{values[1:]}." if values else "", "Required." * (leaf.path in required)]
+def _leaf(leaf, required, shared=()):
+    """A flag with its default, and what it means below; but for facts that its section shares."""
+    parts = [leaf.meaning, _sentence(flags.range_text(leaf)), "Required." * (leaf.path in required)]
+    parts += _when([fact for fact in leaf.facts if fact not in shared])
     meaning = textwrap.fill(" ".join(filter(None, parts)), _WIDTH, initial_indent="    ", subsequent_indent="    ")
     return f"--{leaf.path}={facts.shown(leaf.value)}\n{meaning}"
+
+
+def _when(some):
+    """Sentences of when a setting is read, and whether a run may be continued with another value."""
+    found = [_sentence(str(fact)) for fact in some if isinstance(fact, facts.When)]
+    return found + ["May change on resume."] * any(isinstance(fact, facts.Resumable) for fact in some)
+
+
+def _sentence(text):
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _joined(blocks):

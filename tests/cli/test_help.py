@@ -1,0 +1,35 @@
+"""What help says of a setting."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from tfrecog.cli import help
+from tfrecog.cli.facts import For, Positive, Resumable, Unless, When
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of it."""
+
+    size: Annotated[int, "Size.", Positive("pixels")] = 7
+    border: Annotated[int, "Border.", Resumable(), When(".size", 7), Unless("masks", True)] = 0
+
+
+@dataclass(frozen=True)
+class Whole:
+    task: Annotated[str, "Task."] = "boxes"
+    masks: Annotated[bool, "Masks.", For("boxes", "pixels")] = False
+    part: Annotated[Part, For("boxes")] = field(default_factory=Part)
+
+
+def test_of_a_setting_it_says_when_it_is_read_and_whether_it_may_change_on_resume():
+    text = help.text("tfrecog.train", "Trains.", Whole())
+    assert "--masks=false\n      Masks. For boxes or pixels.\n" in text
+    # What holds for a whole section is said once.
+    assert "\npart: A part of it. For boxes.\n\n  --part.size=7\n      Size. More than 0 pixels.\n" in text
+    assert " Border. Only with --part.size=7. Not with --masks=true. May change on resume.\n" in text
+
+
+def test_of_one_setting_it_says_all():
+    text = help.text("tfrecog.train", "Trains.", Whole(), section="part.size")
+    assert text == "  --part.size=7\n      Size. More than 0 pixels. For boxes."
