@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests import opened
 from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
-from tfrecog.data import info, read, records
+from tfrecog.data import index, info, read, records
 from tfrecog.evaluations import classification, confusion, misclassified
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
@@ -79,6 +80,16 @@ def test_every_image_counts_once(folder, replica, batch_size):
     # 7 of 11 grays are those of the class. Top-5 misses the farthest of six classes, which no mistake goes to.
     want = {"top1": pytest.approx(7 / 11), "top5": 1.0, "error": pytest.approx(4 / 11)}
     assert evaluated(folder, None, replica, batch_size) == want
+
+
+def test_predictions_with_names_of_files_need_no_record_again(folder, tmp_path):
+    index.load(folder, "val")  # It is made now, so that neither evaluation makes it.
+    with opened.files(".tfrecord") as without:
+        evaluated(folder)
+    with opened.files(".tfrecord") as with_files:
+        evaluated(folder, tmp_path)
+    mistakes = sum(label != seen for label, seen in zip(LABELS, SEEN, strict=True))  # misclassified.jpg shows them
+    assert len(without) == 12 and len(with_files) == 12 + mistakes  # 11 images in batches of 3
 
 
 @pytest.fixture(scope="module")

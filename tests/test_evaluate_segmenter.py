@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import gray_maps
+from tests import gray_maps, opened
 from tfrecog import evaluate
 from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
-from tfrecog.data import info, records
+from tfrecog.data import index, info, records
 from tfrecog.evaluations import confusion, segmentation, worst_label_maps
 from tfrecog.inference import predictor
 from tfrecog.runs import checkpoints, trained
@@ -62,6 +62,15 @@ def out(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     evaluated(folder, out)
     return out
+
+
+def test_predictions_with_names_of_files_need_no_record_again(folder, tmp_path):
+    index.load(folder, "val")  # It is made now, so that neither evaluation makes it.
+    with opened.files(".tfrecord") as without:
+        evaluated(folder)
+    with opened.files(".tfrecord") as with_files:
+        evaluated(folder, tmp_path)
+    assert len(with_files) == len(without) + 7  # worst.jpg shows all of them: of each, half of the pixels are wrong
 
 
 @pytest.mark.parametrize("replica, batch_size", [(1, 1), (2, 2)])

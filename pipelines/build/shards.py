@@ -30,7 +30,7 @@ from .problems import Problem, Refused
 from .publish import Task
 
 SHARD_BYTES = 128 * 2**20
-_VERSION = 4  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
+_VERSION = 5  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
 
 
 class Item(Protocol):

@@ -100,11 +100,16 @@ def test_records_of_whatever_shape_are_counted(folder, more, counts):
     assert made.difficult[0] == ("difficult" in more)  # of two, the one that is no crowd
 
 
-def test_a_record_is_named_with_its_image_where_it_can_be_read(folder):
-    made = index.load(folder, "train")
-    assert made.image(folder, 5) == f"5.jpg in train-00001-of-00002.tfrecord, record 1 (byte {made.offset[5]})"
-    (folder / made.shards[1]).unlink()
-    assert made.image(folder, 5) == made.locate(5)
+def test_the_index_knows_the_names_of_the_files(tmp_path):
+    names = ["a/1.jpg", "", "café 2.png", "x" * 300]
+    with tf.io.TFRecordWriter(str(tmp_path / "one")) as writer:
+        for row, name in enumerate(names):
+            writer.write(records.encode(dataclasses.replace(record(row), filename=name)))
+    split = info.Split(images=4, instances=3, crowd=1, shards=("one",))
+    info.save(tmp_path, info.DatasetInfo((info.Category("a", 1),), {"train": split}))
+    for made in (index.load(tmp_path, "train"), index.load(tmp_path, "train")):  # made, and read back
+        assert [name.decode() for name in made.filename] == names
+        assert made.image(0) == "a/1.jpg in one, record 0 (byte 0)" and made.image(1) == made.locate(1)
 
 
 def test_the_index_is_kept_and_read_back(folder, monkeypatch):

@@ -17,12 +17,11 @@ from tqdm import tqdm
 from tfrecog.cli import files
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import index_columns, info
-from tfrecog.data.example import Example
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(index_columns.COUNTS, np.int32)
-COLUMNS |= {"image_id": np.int64}
+COLUMNS |= {"image_id": np.int64, "filename": np.bytes_}
 
 
 class CorruptRecord(UserError):
@@ -49,6 +48,7 @@ class Index:
     label: np.ndarray  # [n] class/label of the whole image, 0 without
     proposals: np.ndarray  # [n] how many there are
     image_id: np.ndarray  # [n] what COCO's JSON calls the image: no two have one
+    filename: np.ndarray  # [n] of the image, UTF-8; empty where the record has none
 
     def __len__(self):
         return len(self.offset)
@@ -58,13 +58,10 @@ class Index:
         number = int(np.sum(self.shard[:i] == self.shard[i]))
         return f"{self.shards[self.shard[i]]}, record {number} (byte {self.offset[i]})"
 
-    def image(self, folder, i):
-        """Words for record i of a folder that name its image too, where it can be read."""
-        try:
-            names = Example.FromString(read(folder, self, i)).features.feature["image/filename"].bytes_list.value
-        except (OSError, ValueError):
-            names = []
-        return f"{names[0].decode(errors='replace')} in {self.locate(i)}" if names else self.locate(i)
+    def image(self, i):
+        """Words for record i that name its image too, where it has a name."""
+        name = self.filename[i].decode()
+        return f"{name} in {self.locate(i)}" if name else self.locate(i)
 
     def check_proposals(self, folder, info):
         """UserError where no record has the proposals that a detector reads."""
@@ -91,7 +88,7 @@ class Index:
                 split,
                 split,
                 folder,
-                "; ".join(self.image(folder, row) for row in lacking[:5]),
+                "; ".join(self.image(row) for row in lacking[:5]),
             )
 
 
@@ -147,6 +144,7 @@ def join(shards, sizes, columns):
     joined = {name: [value for one in columns for value in one[name]] for name in index_columns.empty()}
     joined["shard"] = np.repeat(np.arange(len(columns)), [len(one["offset"]) for one in columns])
     joined["image_id"] = index_columns.image_ids(joined.pop("source_id"))
+    joined["filename"] = [name.encode() for name in joined["filename"]]
     return Index(tuple(shards), tuple(sizes), **{name: np.array(joined[name], COLUMNS[name]) for name in COLUMNS})
 
 

@@ -14,7 +14,7 @@ COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "la
 
 def empty():
     """Columns of a shard without a record: lists by name, as JSON can hold them; `add` fills them."""
-    return {name: [] for name in ("offset", "length", *COUNTS, "source_id")}
+    return {name: [] for name in ("offset", "length", *COUNTS, "source_id", "filename")}
 
 
 def add(columns, offset, record, shard):
@@ -42,8 +42,9 @@ def add(columns, offset, record, shard):
         "keypoints": int(np.sum(labelled[~crowd])),
         "label": next(iter(features["image/class/label"].int64_list.value), 0),
         "proposals": len(features[PROPOSAL[0]].float_list.value),
-        "source_id": b"".join(features["image/source_id"].bytes_list.value).decode(errors="replace"),
     }
+    for name in ("source_id", "filename"):
+        row[name] = b"".join(features[f"image/{name}"].bytes_list.value).decode(errors="replace")
     for name, value in row.items():
         columns[name].append(value)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import classification, index, info, records
+from tfrecog.data import classification, index, info
 from tfrecog.evaluations import confusion, misclassified, report
 from tfrecog.inference import predictor
 from tfrecog.metrics import tables
@@ -55,10 +55,9 @@ def evaluate(
             if len(best) and best[0] != label:
                 worst.add(row, label, int(best[0]), probabilities)
             if out:
-                record = records.decode(index.read(data.records, where, row))
                 guesses = [(dataset.names[one - 1], f"{probabilities[one - 1]:.6f}") for one in best]
                 right = int(len(best) > 0 and best[0] == label)
-                write([record.filename, dataset.names[label - 1], right, *sum(guesses, ())])
+                write([where.filename[row].decode(), dataset.names[label - 1], right, *sum(guesses, ())])
             progress.update()
     numbers, table = evaluator.summarize(), evaluator.table(dataset.names)
     undefined = int(evaluator.undefined.sum())

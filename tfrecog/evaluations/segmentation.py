@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import index, info, records, segmentation
+from tfrecog.data import index, info, segmentation
 from tfrecog.evaluations import confusion, report, worst_label_maps
 from tfrecog.inference import predictor
 from tfrecog.metrics import tables
@@ -59,7 +59,7 @@ def evaluate(
             counts = evaluator.add(truth, said["label_map"])
             ignored += int((truth == 0).sum())
             if out:
-                name, numbers = records.decode(index.read(data.records, where, row)).filename, numbers_of(counts)
+                name, numbers = where.filename[row].decode(), numbers_of(counts)
                 write([name, int(counts.sum()), *(numbers.get(key, "") for key in ("pixel_accuracy", "mean_iou"))])
                 if numbers:
                     failures.add(row, numbers["pixel_accuracy"], said["label_map"])
