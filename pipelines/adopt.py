@@ -141,7 +141,7 @@ def adopt(
     rows = index.join(paths, map(os.path.getsize, paths), [shard.columns for shard in shards])
     if not len(rows):
         raise Refused(f"the files of {pattern!r} have no record")
-    made = info.Split(images=len(rows), instances=int(rows.instances.sum()), crowd=int(rows.crowd.sum()), shards=())
+    made = info.SplitInfo(images=len(rows), instances=int(rows.instances.sum()), crowd=int(rows.crowd.sum()), shards=())
     if facts.label_maps:
         made = dataclasses.replace(made, pixels=_pixels(shards, facts.num_classes))
     try:

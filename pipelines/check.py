@@ -158,7 +158,7 @@ def check(
     return facts
 
 
-def _disagreements(facts: Facts, expected: info.Split) -> list[str]:
+def _disagreements(facts: Facts, expected: info.SplitInfo) -> list[str]:
     """Counts of dataset.json that the records do not have; not told where records could not be read."""
     if facts.damage:
         return []

@@ -24,6 +24,7 @@ from PIL import Image
 from tfrecog.cli import command
 from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 from tfrecog.ops.overlaps import pairwise_iou
 
 from .build import image_records, shards
@@ -57,9 +58,7 @@ class Crop:
 class Maker:
     """Makes records of crops; goes to the worker processes, which decode an image once for all its crops."""
 
-    folder: str
-    index: index.Index
-    facts: info.DatasetInfo  # of the source
+    source: Split
     context: float
     min_side: float
     seed: int
@@ -69,20 +68,21 @@ class Maker:
         try:
             record, picture = self._open(crop.row)
         except Exception as error:  # whatever is in it: Pillow and protobuf have many
-            remedy = f"Build {self.folder} again; `python -m pipelines.check` names all that is damaged."
+            remedy = f"Build {self.source.folder} again; `python -m pipelines.check` names all that is damaged."
             return None, [Problem("record cannot be read", crop.name, str(error), remedy)]
         if crop.kind == "object":
             wanted = ~record.crowd if record.difficult is None else ~record.crowd & ~record.difficult
             number = int(np.flatnonzero(wanted)[crop.number])
             box, label = record.boxes[number], int(record.labels[number])
         else:
-            number, box, label = crop.number, self._background(record, crop), len(self.facts.categories) + 1
+            number, box, label = crop.number, self._background(record, crop), self.source.info.num_classes + 1
         file = f"{record.filename.rsplit('.', 1)[0]}.{crop.kind}{number}"
         if box is None:
             what = f"no part of it was free of objects in {_TRIES} tries"
             remedy = "It gives fewer crops of background; nothing needs to be done."
             return None, [Problem("no background", file, what, remedy, record.source_id)]
-        name = self.facts.names[label - 1] if label <= len(self.facts.names) else BACKGROUND
+        names = self.source.info.names
+        name = names[label - 1] if label <= len(names) else BACKGROUND
         y1, x1, y2, x2 = with_context(box, self.context, picture.size[::-1])
         if min(y2 - y1, x2 - x1) < self.min_side:
             what = f"{name}: {y2 - y1} x {x2 - x1} pixels with its context"
@@ -92,7 +92,7 @@ class Maker:
 
     def _open(self, row: int) -> tuple[records.Record, Image.Image]:
         if self.opened is None or self.opened[0] != row:
-            record = self.facts.relabel(records.decode(index.read(self.folder, self.index, row)))
+            record = self.source.truth(row)
             self.opened = row, record, Image.open(io.BytesIO(record.encoded)).convert("RGB")
         return self.opened[1:]
 
@@ -157,9 +157,10 @@ def build(
     if os.path.realpath(data) == os.path.realpath(out):
         raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
     try:
-        facts, where = info.load(data), index.load(data, split)
+        source = Split.open(data, split)
     except (OSError, ValueError) as error:
         raise Refused(str(error)) from error
+    facts, where = source.info, source.index
     if not any(one.instances for one in facts.splits.values()):
         raise Refused(f"{data} has no objects with boxes, of which crops are made")
     if background and BACKGROUND in facts.names:
@@ -171,12 +172,12 @@ def build(
     categories = [info.Category(name=one.name, id=one.id) for one in facts.categories]
     if background:
         categories.append(info.Category(BACKGROUND, max(one.id for one in categories) + 1))
-    maker = Maker(data, where, facts, context, min_side, seed)
-    source = shards.Source(
+    maker = Maker(source, context, min_side, seed)
+    made_of = shards.Source(
         items, maker, image_records.facts(categories), 0, options=repr((facts.names, context, min_side, seed))
     )
     left = int(where.crowd.sum() + where.difficult.sum())
-    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict), left
+    return shards.build(made_of, out, split, shards=shard_count, jobs=jobs, strict=strict), left
 
 
 def main(flags: Crops) -> None:

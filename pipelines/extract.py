@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from tfrecog.cli import command, files
 from tfrecog.cli.facts import NonNegative
-from tfrecog.data import index, info, records
+from tfrecog.data import info, records
 from tfrecog.data.records import Record
+from tfrecog.data.split import Split
 from tfrecog.ops import coco_format
 
 from .build.problems import Refused
@@ -44,19 +45,20 @@ class Extract:
     count: Annotated[int, "How many images, from the first on. 0: all.", NonNegative()] = 0
 
 
-def extract(data: str, split: str, out: str, count: int = 0) -> int:
+def extract(data: str, split_name: str, out: str, count: int = 0) -> int:
     """Writes the first `count` images (0: all) of a split and their annotations; returns how many."""
     try:
-        dataset, rows = info.load(data), index.load(data, split)
+        split = Split.open(data, split_name)
     except (OSError, ValueError) as error:
         raise Refused(str(error)) from error
+    dataset = split.info
     images, annotations, names = [], [], defaultdict(_Names)
-    total = min(count or len(rows), len(rows))
-    in_folders = _in_folders(dataset, split)
+    total = min(count or len(split), len(split))
+    in_folders = _in_folders(dataset, split_name)
     folders = _folders(dataset) if in_folders else {}
     palette = Palette(dataset) if dataset.label_maps else None
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
-        record = dataset.relabel(records.decode(index.read(data, rows, row)))
+        record = split.truth(row)
         folder = "images" if palette else folders.get(dataset.label_of_record_label.get(record.label), "")
         name = Path(record.filename).name or f"{row:012d}"  # so that no record writes outside `out`
         if Path(name).suffix.lower() not in EXTENSIONS:  # such as a crop's, "photo.object2"
@@ -69,7 +71,7 @@ def extract(data: str, split: str, out: str, count: int = 0) -> int:
             _write(Path(out) / "labels" / f"{Path(name).stem}.png", labels)
         if in_folders or palette:
             continue
-        image_id = int(rows.image_id[row])
+        image_id = int(split.index.image_id[row])
         images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
         annotations += _annotations(record, dataset, image_id)
     _report("images", names.values())

@@ -26,6 +26,7 @@ from PIL import Image
 from tfrecog.cli import command
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
+from tfrecog.data.split import Split
 from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
 
@@ -82,7 +83,7 @@ class Adder:
 
     def __call__(self, item: Item) -> tuple[records.Record, list[Problem]]:
         try:
-            serialized = index.read(self.folder, _index(self.folder, self.split), item.row)
+            serialized = _split(self.folder, self.split).serialized(item.row)
         except index.CorruptRecord as error:
             raise Refused(f"{self.folder}: {error}") from error
         record = records.decode(serialized)
@@ -131,8 +132,8 @@ def _problem(kind: str, record: records.Record, what: str, remedy: str) -> Probl
 
 
 @functools.lru_cache(maxsize=1)
-def _index(folder: str, split: str) -> index.Index:
-    return index.load(folder, split)
+def _split(folder: str, name: str) -> Split:
+    return Split.open(folder, name)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def build(
     if os.path.realpath(data) == os.path.realpath(out):
         raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
     try:
-        facts, where = info.load(data), index.load(data, split)
+        opened = Split.open(data, split)
     except (OSError, ValueError) as error:
         raise Refused(str(error)) from error
     words = methods.describe(method, options)
@@ -172,17 +173,17 @@ def build(
         except ModuleNotFoundError as error:
             raise Refused(str(error)) from error
     elif method == "file":
-        boxes, said = proposal_files.of_file(file, data, where)
+        boxes, said = proposal_files.of_file(file, opened)
         words = f"file {os.path.basename(file)}" + (f": {said}" if said else "")
     _refuse_other_words(out, split, words)
-    checksums = index.checksums(data, where)
+    checksums = index.checksums(data, opened.index)
     empty = np.zeros([0, 4], np.float32) if method == "file" else None
-    items = [Item(i, where.locate(i), checksums[i], boxes.get(i, empty)) for i in range(len(where))]
+    items = [Item(i, opened.index.locate(i), checksums[i], boxes.get(i, empty)) for i in range(len(opened))]
     source = shards.Source(
         items,
         Adder(data, split, method, options),
-        dataclasses.replace(facts, splits={}, proposals=words),
-        bytes=sum(where.sizes),
+        dataclasses.replace(opened.info, splits={}, proposals=words),
+        bytes=sum(opened.index.sizes),
         options=repr((_VERSION, method, options)),
         encode=encode,
     )

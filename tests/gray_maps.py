@@ -42,7 +42,7 @@ def write(folder, pairs, categories=CATEGORIES, label_maps=None):
         with tf.io.TFRecordWriter(str(folder / shard)) as writer:
             for record in part:
                 writer.write(records.encode(record))
-    splits = {"val": info.Split(len(made), 0, 0, tuple(shards))}
+    splits = {"val": info.SplitInfo(len(made), 0, 0, tuple(shards))}
     info.save(folder, info.DatasetInfo(categories, splits, label_maps=True))
     return folder
 

@@ -94,7 +94,7 @@ def write_records(folder, scenes, split="val"):
     crowd = int(sum(record.crowd.sum() for record in scenes))
     instances = sum(len(record.labels) for record in scenes) - crowd
     joints = {"keypoints": ("a", "b", "c"), "keypoint_sigmas": SIGMAS}
-    splits = {split: info.Split(len(scenes), instances, crowd, shards)}
+    splits = {split: info.SplitInfo(len(scenes), instances, crowd, shards)}
     info.save(folder, info.DatasetInfo(CATEGORIES, splits, masks=True, **joints))
     return folder
 

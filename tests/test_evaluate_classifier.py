@@ -45,7 +45,7 @@ def write_records(folder, labels=LABELS, seen=SEEN, categories=CATEGORIES, spoil
         with tf.io.TFRecordWriter(str(folder / shard)) as writer:
             for record in part:
                 writer.write(record)
-    splits = {"val": info.Split(len(made), 0, 0, tuple(shards))}
+    splits = {"val": info.SplitInfo(len(made), 0, 0, tuple(shards))}
     info.save(folder, info.DatasetInfo(categories, splits, image_labels=True))
     return folder
 

@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     with tf.io.TFRecordWriter(str(folder / "val-00000-of-00001.tfrecord")) as writer:
         for row in range(len(LEVELS)):
             writer.write(records.encode(record_of(row)))
-    splits = {"val": info.Split(len(LEVELS), 3 * len(LEVELS), 0, ("val-00000-of-00001.tfrecord",))}
+    splits = {"val": info.SplitInfo(len(LEVELS), 3 * len(LEVELS), 0, ("val-00000-of-00001.tfrecord",))}
     info.save(folder, info.DatasetInfo(CATEGORIES, splits, difficult=True))
     return folder
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pipelines import digits, scenes
 from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
-from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 from tfrecog.evaluations import tensorboard_images, worst_label_maps
 from tfrecog.runtime import distribution
@@ -28,8 +28,8 @@ class Knowing:
     """A task whose model sees the keypoints of the records, with a score."""
 
     def __init__(self, folder, score):
-        where = index.load(folder, "val")
-        self.truth = [info.load(folder).relabel(records.decode(index.read(folder, where, row))) for row in range(COUNT)]
+        split = Split.open(folder, "val")
+        self.truth = [split.truth(row) for row in range(COUNT)]
         self.score = score
 
     def predict(self, model, batch):

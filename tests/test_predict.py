@@ -12,7 +12,8 @@ from PIL import Image
 from tfrecog import predict
 from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig, DetectorConfig
-from tfrecog.data import detection, index, info, records
+from tfrecog.data import detection, info, records
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 from tfrecog.inference import detection as inference
 from tfrecog.inference import image_files
@@ -274,10 +275,10 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     )  # fmt: skip
     with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
         writer.write(records.encode(record))
-    dataset = info.DatasetInfo(CATEGORIES, {"val": info.Split(1, 0, 0, (shard,))}, proposals="grid")
+    dataset = info.DatasetInfo(CATEGORIES, {"val": info.SplitInfo(1, 0, 0, (shard,))}, proposals="grid")
     info.save(tmp_path, dataset)
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
-    (expected,) = detection.evaluation(data, dataset, index.load(tmp_path, "val"), 1, proposals=True)
+    (expected,) = detection.evaluation(data, Split.open(tmp_path, "val"), 1, proposals=True)
     picture = image_files.load(path)
     got = inference.batch_of(picture, data, methods.of_words("grid")(picture))
     assert got.keys() == expected.keys()

@@ -18,7 +18,8 @@ from tfrecog.config import (
     ProposalConfig,
     RpnConfig,
 )
-from tfrecog.data import detection, index, info, records
+from tfrecog.data import detection, info
+from tfrecog.data.split import Split
 from tfrecog.inference import rpn_proposals
 from tfrecog.proposals import methods
 
@@ -51,7 +52,7 @@ def test_proposals_are_in_the_pixels_of_the_images_with_falling_scores(run):
     for one in found.values():
         assert np.all(one.boxes >= 0) and np.all(one.boxes <= [64, 80, 64, 80])
     # As the detector's own second stage gets them, in the resized image (1.5 times as large).
-    (batch,) = detection.evaluation(experiment.data, info.load(out.parent), index.load(out.parent, "val"), 4).take(1)
+    (batch,) = detection.evaluation(experiment.data, Split.open(out.parent, "val"), 4).take(1)
     features = model.extract(batch["image"], batch["size"])
     canvas = batch["image"].shape[1:3]
     rois, _, _ = model.propose(features, canvas, batch["size"], experiment.detector.rpn.infer)
@@ -61,8 +62,8 @@ def test_proposals_are_in_the_pixels_of_the_images_with_falling_scores(run):
 def test_its_file_goes_into_records(run, tmp_path):
     _, _, out, counts = run
     pipeline.build(str(out.parent), "val", str(tmp_path), method="file", file=str(out), jobs=1)
-    where = index.load(tmp_path, "val")
-    kept = [records.decode(index.read(tmp_path, where, row)).proposals for row in range(3)]
+    split = Split.open(tmp_path, "val")
+    kept = [split.record(row).proposals for row in range(3)]
     assert [len(boxes) for boxes in kept] == counts
     assert info.load(tmp_path).proposals == "file p.npz: RPN of a test"
 

@@ -11,7 +11,7 @@ from tfrecog.data import info
 from tfrecog.runs import checkpoints, folder
 
 CLASSIFIER = ClassifierConfig(norm="batch")
-CLASSES = info.DatasetInfo((info.Category("cat", 1),), {"train": info.Split(4, 0, 0, ())}, image_labels=True)
+CLASSES = info.DatasetInfo((info.Category("cat", 1),), {"train": info.SplitInfo(4, 0, 0, ())}, image_labels=True)
 
 
 def begun(experiment, workdir):

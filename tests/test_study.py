@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
             facts = {"encoded": file.getvalue(), "filename": f"{row}.png", "source_id": str(row)}
             label = {"label": 1 + row % 2, "class_name": ("dark", "bright")[row % 2]}
             writer.write(records.encode(dataclasses.replace(records.blank(16, 16), **facts, **label)))
-    split = info.Split(IMAGES, 0, 0, ("all.tfrecord",))
+    split = info.SplitInfo(IMAGES, 0, 0, ("all.tfrecord",))
     names = (info.Category("dark", 0), info.Category("bright", 1))
     info.save(folder, info.DatasetInfo(names, {"train": split, "val": split}, image_labels=True))
     return folder

@@ -18,12 +18,12 @@ from tests.runs import assert_same, weights
 from tfrecog.cli import flags, signals
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data import read
-from tfrecog.data.info import Category, DatasetInfo, Split
+from tfrecog.data.info import Category, DatasetInfo, SplitInfo
 from tfrecog.runs import checkpoints, folder
 from tfrecog.runtime import distribution
 from tfrecog.training import loop, schedules, startup_report
 
-INFO = DatasetInfo((Category("cat", 1),), {"train": Split(2, 3, 0, ("a",))})
+INFO = DatasetInfo((Category("cat", 1),), {"train": SplitInfo(2, 3, 0, ("a",))})
 
 
 @pytest.fixture(scope="module")
@@ -285,10 +285,10 @@ def test_one_process_at_a_time_trains_in_a_workdir(tmp_path):
 
 def test_records_with_other_images_than_the_run_was_begun_with_are_refused(tmp_path):
     experiment = begun(tmp_path)
-    more = replace(INFO, splits={"train": Split(3, 3, 0, ("a",))})
+    more = replace(INFO, splits={"train": SplitInfo(3, 3, 0, ("a",))})
     with pytest.raises(ValueError, match=r"other images in 'train' \(2 then, 3 now\).*--train\.start_from"):
         folder.begin(experiment, more)
-    folder.begin(experiment, replace(INFO, splits=INFO.splits | {"val": Split(1, 1, 0, ("b",))}))
+    folder.begin(experiment, replace(INFO, splits=INFO.splits | {"val": SplitInfo(1, 1, 0, ("b",))}))
 
 
 def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(tmp_path):

@@ -14,7 +14,8 @@ from tests.processes import Process
 from tests.runs import assert_same, assert_same_losses, losses_of, rounding, stopped, train, weights
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
-from tfrecog.data import image, index, info, records, segmentation
+from tfrecog.data import image, segmentation
+from tfrecog.data.split import Split
 from tfrecog.runs import trained
 
 # Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
@@ -107,12 +108,12 @@ def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs
     assert now["metrics"] == before["metrics"] and now["step"] == 8
     # What the model says of each image by itself, counted a pixel at a time.
     task, model, *_ = trained.restore(asked, "latest")
-    facts, rows = info.load(folder), index.load(folder, "val")
+    split = Split.open(folder, "val")
     right = counted = 0
-    for row in range(len(rows)):
-        picture = image.decode(records.decode(index.read(folder, rows, row)).encoded)
+    for row in range(len(split)):
+        picture = image.decode(split.record(row).encoded)
         said = task.predict(model, {"image": tf.cast(picture[None], tf.float32)})["label_map"][0].numpy()
-        truth = segmentation.truth(folder, facts, rows, row)
+        truth = segmentation.truth(split, row)
         right, counted = right + np.sum((said == truth) & (truth > 0)), counted + np.sum(truth > 0)
     assert now["metrics"]["pixel_accuracy"] == pytest.approx(right / counted, abs=2e-3)  # A tie may fall otherwise.
 

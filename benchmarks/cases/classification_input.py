@@ -73,21 +73,22 @@ def ours(photos, folder):
     import tensorflow as tf
 
     from tfrecog.config import AugmentConfig, DataConfig
-    from tfrecog.data import classification, index, info
+    from tfrecog.data import classification
+    from tfrecog.data.split import Split
 
     tf.config.threading.set_inter_op_parallelism_threads(sides.CORES)
     tf.config.threading.set_intra_op_parallelism_threads(sides.CORES)
     _write(Path(photos), Path(folder))
-    dataset, rows = info.load(folder), index.load(folder, "train")
+    split = Split.open(folder, "train")
 
     def whole(resize="bilinear", **augmented):
         data = DataConfig(records=folder, batch_size=BATCH, workers=sides.CORES, resize=resize)
         augment = AugmentConfig(**augmented)
         steps = IMAGES // BATCH
-        return _counted(classification.training(data, augment, SIZE, dataset, rows, seed=0, start_step=0, steps=steps))
+        return _counted(classification.training(data, augment, SIZE, split, seed=0, start_step=0, steps=steps))
 
     crops = {"bilinear": whole(), "antialias": whole("pillow")}
-    stages = _stage_datasets(DataConfig(records=folder, batch_size=BATCH, workers=sides.CORES), rows)
+    stages = _stage_datasets(DataConfig(records=folder, batch_size=BATCH, workers=sides.CORES), split)
     return {
         **crops,
         **{name: _counted(made) for name, made in stages.items()},
@@ -121,22 +122,20 @@ def _write(photos, folder):
                 areas=none.astype(np.float32), ids=none, label=1, class_name="photo",
             )  # fmt: skip
             writer.write(records.encode(record))
-    split = info.Split(images=RECORDS, instances=0, crowd=0, shards=("train-00000.tfrecord",))
+    split = info.SplitInfo(images=RECORDS, instances=0, crowd=0, shards=("train-00000.tfrecord",))
     info.save(folder, info.DatasetInfo(categories=(info.Category("photo", 1),), splits={"train": split}))
 
 
-def _stage_datasets(config, rows):
+def _stage_datasets(config, split):
     """Datasets of what the input does up to a stage; of pixels, only some values leave it, so that none is copied."""
     import tensorflow as tf
 
     from tfrecog.data import augment, image, parse, read
 
-    folder = config.records
-
     def read_batch(step):
-        wanted = (int(step) * BATCH + np.arange(BATCH)) % len(rows)
-        serialized = np.array([read.read_or_report(folder, rows, row) for row in wanted], object)
-        return serialized, np.stack([rows.height[wanted], rows.width[wanted]], axis=-1)
+        wanted = (int(step) * BATCH + np.arange(BATCH)) % len(split)
+        serialized = np.array([read.read_or_report(split, row) for row in wanted], object)
+        return serialized, split.sizes[wanted]
 
     def record(step):
         serialized, size = read.python(read_batch, [step], [tf.string, tf.int32])

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import image, index, records
+from tfrecog.data import image
+from tfrecog.data.split import Split
 
 from . import preprocess
 
@@ -24,14 +25,14 @@ def images(experiment: Experiment, given: dict, split: str, count: int) -> list[
         raise UserError(
             "--quantize=int8 takes the ranges of activations from images, and there are none: give --data.records"
         )
-    rows = index.load(folder, split)
-    if count < 1 or not len(rows):
+    records = Split.open(folder, split)
+    if count < 1 or not len(records):
         raise UserError(
-            f"--quantize=int8 needs images, and --representative={count} of {len(rows)} in {split!r} of {folder} "
+            f"--quantize=int8 needs images, and --representative={count} of {len(records)} in {split!r} of {folder} "
             "are none"
         )
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
-    return [_inputs(experiment, given, records.decode(index.read(folder, rows, int(row)))) for row in chosen]
+    chosen = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int))
+    return [_inputs(experiment, given, records.record(int(row))) for row in chosen]
 
 
 def _inputs(experiment, given, record):

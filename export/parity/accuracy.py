@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tfrecog.config import Experiment
-from tfrecog.data import classification, image, index, info, records, segmentation
+from tfrecog.data import classification, image, info, segmentation
+from tfrecog.data.split import Split
 from tfrecog.inference.predictor import progress
 from tfrecog.metrics import classification as top
 from tfrecog.metrics import coco
@@ -27,15 +28,12 @@ def why_not(experiment: Experiment, names: list[str]) -> str:
     if not experiment.data.records:
         return "no --data.records"
     try:
-        dataset, rows = (
-            info.load(experiment.data.records),
-            index.load(experiment.data.records, experiment.data.eval_split),
-        )
+        split = Split.open(experiment.data.records, experiment.data.eval_split)
     except (OSError, ValueError) as error:
         return str(error)
-    if list(dataset.names) != names:
-        return f"the records in {experiment.data.records} have other classes"
-    return "" if len(rows) else f"split {experiment.data.eval_split!r} of {experiment.data.records} is empty"
+    if list(split.info.names) != names:
+        return f"the records in {split.folder} have other classes"
+    return "" if len(split) else f"split {split.name!r} of {split.folder} is empty"
 
 
 def measure(
@@ -47,14 +45,13 @@ def measure(
         models: functions of a photo uint8 [H, W, 3], which say what `artefact.Artefact.predict` does.
         metadata: the artefact's metadata, for how masks are pasted.
     """
-    folder, split = experiment.data.records, experiment.data.eval_split
-    dataset, rows = info.load(folder), index.load(folder, split)
-    total = min(count or len(rows), len(rows))
+    split = Split.open(experiment.data.records, experiment.data.eval_split)
+    total = min(count or len(split), len(split))
     make = {"detection": _Detection, "classification": _Classification, "segmentation": _Segmentation}[experiment.task]
-    measured = {name: make(experiment, dataset, rows, metadata) for name in models}
-    with progress(total, f"accuracy on {split}") as bar:
+    measured = {name: make(experiment, split, metadata) for name in models}
+    with progress(total, f"accuracy on {split.name}") as bar:
         for row in range(total):
-            record = records.decode(index.read(folder, rows, row))
+            record = split.record(row)
             picture = image.decode(record.encoded).numpy()
             for name, model in models.items():
                 measured[name].add(row, record, model(picture))
@@ -63,11 +60,11 @@ def measure(
 
 
 class _Detection:
-    def __init__(self, experiment, dataset, rows, metadata):
+    def __init__(self, experiment, split, metadata):
         detector = experiment.detector
-        sigmas = info.sigmas(experiment.data.records) if detector.keypoints else ()
-        self.dataset, self.metadata = dataset, metadata
-        self.evaluator = coco.Evaluator(dataset.categories, masks=detector.masks, sigmas=sigmas)
+        sigmas = info.sigmas(split.folder) if detector.keypoints else ()
+        self.dataset, self.metadata = split.info, metadata
+        self.evaluator = coco.Evaluator(split.info.categories, masks=detector.masks, sigmas=sigmas)
 
     def add(self, row, record, outputs):
         self.evaluator.add_ground_truth(row, self.dataset.relabel(record))
@@ -89,11 +86,9 @@ class _Detection:
 
 
 class _Classification:
-    def __init__(self, experiment, dataset, rows, metadata):
-        # The index has no labels unless it is asked for them.
-        rows = index.load(experiment.data.records, experiment.data.eval_split)
-        self.labels = classification.labels_of(rows, dataset, experiment.data.records)
-        self.evaluator = top.Evaluator(dataset.num_classes)
+    def __init__(self, experiment, split, metadata):
+        self.labels = classification.labels_of(split)
+        self.evaluator = top.Evaluator(split.info.num_classes)
 
     def add(self, row, record, outputs):
         self.evaluator.add(int(self.labels[row]), outputs["scores"])
@@ -103,9 +98,9 @@ class _Classification:
 
 
 class _Segmentation:
-    def __init__(self, experiment, dataset, rows, metadata):
-        self.truth = lambda row: segmentation.truth(experiment.data.records, dataset, rows, row)
-        self.evaluator = iou.Evaluator(dataset.num_classes)
+    def __init__(self, experiment, split, metadata):
+        self.truth = lambda row: segmentation.truth(split, row)
+        self.evaluator = iou.Evaluator(split.info.num_classes)
 
     def add(self, row, record, outputs):
         self.evaluator.add(self.truth(row), outputs["labels"])

@@ -89,7 +89,7 @@ def _remove(path: str) -> None:
 
 def publish(
     tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]
-) -> info.Split:
+) -> info.SplitInfo:
     """Moves the shards to `out`; then report, index and, last, dataset.json."""
     names = tuple(task.name for task in tasks)
     rows = index.join(names, [note["bytes"] for note in notes], [note["columns"] for note in notes])
@@ -106,7 +106,7 @@ def publish(
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
     index.save(out, split, rows)
     pixels = np.array([note["pixels"] for note in notes if note["pixels"]], np.int64)
-    made = info.Split(
+    made = info.SplitInfo(
         images=len(rows),
         instances=int(rows.instances.sum()),
         crowd=int(rows.crowd.sum()),

@@ -60,7 +60,7 @@ class Source:
 class Built:
     """What `build` did."""
 
-    split: info.Split
+    split: info.SplitInfo
     problems: list[Problem]
     kept: int  # shards that were there already
 
@@ -79,7 +79,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
     with _explained(out):
         os.makedirs(folder, exist_ok=True)
         try:  # Says before hours of work what `info.save` would say after them.
-            info.check_same(out, dataclasses.replace(source.info, splits={split: info.Split(0, 0, 0, ())}))
+            info.check_same(out, dataclasses.replace(source.info, splits={split: info.SplitInfo(0, 0, 0, ())}))
         except ValueError as error:
             raise Refused(f"{error} Or make the sources agree.") from error
         with open(os.path.join(folder, "lock"), "w") as lock:

@@ -5,15 +5,15 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from tfrecog.data import index
-from tfrecog.data.example import Example
+from tfrecog.data.index import CorruptRecord
+from tfrecog.data.split import Split
 from tfrecog.proposals import methods
 
 from ..build.problems import Refused
 
 
-def of_file(path: str, data: str, where: index.Index) -> tuple[dict[int, np.ndarray], str]:
-    """Proposals [P, 4] of each row of an index that a file has some for, and where the file has them from.
+def of_file(path: str, split: Split) -> tuple[dict[int, np.ndarray], str]:
+    """Proposals [P, 4] of each row of a split that a file has some for, and where the file has them from.
 
     Raises:
         Refused: it fits no image, or has proposals for other sizes; the message names the images.
@@ -23,21 +23,20 @@ def of_file(path: str, data: str, where: index.Index) -> tuple[dict[int, np.ndar
     except ValueError as error:
         raise Refused(f"--file: {error}") from error
     found, wrong, used = {}, [], set()
-    for row in tqdm(range(len(where)), unit="image", desc="matching", leave=False, delay=1):
+    for row in tqdm(range(len(split)), unit="image", desc="matching", leave=False, delay=1):
         try:
-            record = Example.FromString(index.read(data, where, row)).features.feature
-        except index.CorruptRecord as error:
-            raise Refused(f"{data}: {error}") from error
-        keys = [b"".join(record[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
-        name = next((key for key in (*keys, os.path.basename(keys[1])) if key and key in images), None)
+            record = split.record(row)
+        except CorruptRecord as error:
+            raise Refused(f"{split.folder}: {error}") from error
+        keys = (record.source_id, record.filename, os.path.basename(record.filename))
+        name = next((key for key in keys if key and key in images), None)
         if name is None:
             continue
         used.add(name)
-        size = int(where.height[row]), int(where.width[row])
-        if images[name].size != size:
-            wrong.append(
-                f"{where.locate(row)}, {keys[1]}: {by(size)}, the proposals of {name!r}: {by(images[name].size)}"
-            )
+        size, stated = images[name].size, (record.height, record.width)
+        if size != stated:
+            place = f"{split.index.locate(row)}, {record.filename}"
+            wrong.append(f"{place}: {by(stated)}, the proposals of {name!r}: {by(size)}")
         found[row] = images[name].boxes
     if wrong:
         listed = "\n  ".join(wrong[:20] + [f"... and {len(wrong) - 20:,} more"] * (len(wrong) > 20))

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.cli import files
-from tfrecog.data import index, info, records
+from tfrecog.data import records
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 
 from ..build.problems import Refused
@@ -23,8 +24,8 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
     """
     drawn: list[tuple[str, np.ndarray]] = []
     undrawn: list[str] = []
-    for split in splits:
-        for caption, picture, reason in _samples(folder, split, count):
+    for name in splits:
+        for caption, picture, reason in _samples(Split.open(folder, name), count):
             if picture is None:
                 undrawn.append(f"{caption}: {reason}")
             else:
@@ -37,17 +38,17 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
     return undrawn
 
 
-def _samples(folder: str, split: str, count: int) -> Iterator[tuple[str, np.ndarray | None, str]]:
+def _samples(split: Split, count: int) -> Iterator[tuple[str, np.ndarray | None, str]]:
     """Caption, picture (or None and why) of records from all over the split and its classes, with instances first."""
-    facts_of, places = info.load(folder), index.load(folder, split)
+    facts_of, places = split.info, split.index
     rows = np.flatnonzero(places.instances) if np.any(places.instances) else np.argsort(places.label, kind="stable")
     body = {"skeleton": facts_of.skeleton, "flip_pairs": facts_of.flip_pairs}
     show = functools.partial(annotations.instances, **body, min_side=300)
     for i in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)):
-        record = facts_of.relabel(records.decode(index.read(folder, places, rows[i])))
+        record = split.truth(rows[i])
         label = facts_of.label_of_record_label.get(record.label)
         caption = f"{facts_of.names[label - 1]}: " if label else ""
-        caption += f"{split}/{record.filename}"
+        caption += f"{split.name}/{record.filename}"
         try:
             image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
         except Exception as error:  # Pillow has many for what is no image.

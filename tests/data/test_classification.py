@@ -7,7 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrecog.config import AugmentConfig, DataConfig
-from tfrecog.data import classification, image, index, info, read, records
+from tfrecog.data import classification, image, info, read, records
+from tfrecog.data.split import Split
 
 SIZES = [(40, 60), (60, 40), (50, 50), (33, 64), (64, 33), (48, 47), (70, 52)]
 PLAIN = AugmentConfig(crop="whole")
@@ -41,11 +42,11 @@ def write(folder, made):
     with tf.io.TFRecordWriter(str(folder / "train-00000.tfrecord")) as writer:
         for one in made:
             writer.write(records.encode(one))
-    split = info.Split(images=len(made), instances=0, crowd=0, shards=("train-00000.tfrecord",))
+    split = info.SplitInfo(images=len(made), instances=0, crowd=0, shards=("train-00000.tfrecord",))
     categories = tuple(info.Category(name, 7 + i, record_label=i + 1) for i, name in enumerate("abc"))
     info.save(folder, info.DatasetInfo(splits={"train": split}, categories=categories))
     config = DataConfig(records=str(folder), batch_size=3, eval_batch_size=3, eval_short_side=28, workers=2, flip=0.0)
-    return config, info.load(folder), index.load(folder, "train")
+    return config, Split.open(folder, "train")
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,9 @@ def dataset(tmp_path_factory):
 
 
 def train(dataset, start, steps, augment=PLAIN, seed=0, **changes):
-    config, facts, rows = dataset
+    config, split = dataset
     config = dataclasses.replace(config, **changes)
-    made = classification.training(config, augment, SIDE, facts, rows, seed=seed, start_step=start, steps=steps)
+    made = classification.training(config, augment, SIDE, split, seed=seed, start_step=start, steps=steps)
     return [{name: value.numpy() for name, value in batch.items()} for batch in made]
 
 
@@ -169,11 +170,11 @@ def test_mixed_images_are_those_of_the_same_run_without_mixup(dataset):
             assert mixed["other"][b] in plain["label"][np.array(nearest) < 1e-3]
 
 
-def damage(folder, rows, row):
+def damage(folder, split, row):
     """Flips a bit within a record, which its checksum shows."""
-    shard = folder / rows.shards[0]
+    shard = folder / split.index.shards[0]
     content = bytearray(shard.read_bytes())
-    content[rows.offset[row] + 100] ^= 1
+    content[split.index.offset[row] + 100] ^= 1
     shard.write_bytes(content)
 
 
@@ -185,7 +186,7 @@ def test_damaged_images_become_label_0_and_are_named_once_and_the_rest_is_as_wit
     made = [record(i) for i in range(7)]
     made[5], made[6] = broken(5), record(6, encoded=encoded(1))
     bad = write(tmp_path, made)
-    damage(tmp_path, bad[2], 2)
+    damage(tmp_path, bad[1], 2)
     good = train(dataset, 0, 6, AugmentConfig())
     batches = train(bad, 0, 6, AugmentConfig())
     for batch, expected in zip(batches, good, strict=True):
@@ -204,21 +205,21 @@ def test_damaged_images_become_label_0_and_are_named_once_and_the_rest_is_as_wit
 
 def test_a_damaged_image_stops_a_run_that_asks_for_it_in_our_own_words(tmp_path):
     bad = write(tmp_path, [record(0), broken(1), record(2)])
-    config, facts, rows = bad
+    config, split = bad
     config = dataclasses.replace(config, skip_damaged=False)
-    batches = classification.training(config, PLAIN, SIDE, facts, rows, seed=0, start_step=0, steps=2)
+    batches = classification.training(config, PLAIN, SIDE, split, seed=0, start_step=0, steps=2)
     expected = r"\Atrain-00000\.tfrecord, record 1 \(byte \d+\): image '1\.jpg' cannot be decoded .* run its pipeline"
     with pytest.raises(read.InputError, match=expected):
         list(read.in_words(batches))
-    damage(tmp_path, rows, 1)
+    damage(tmp_path, split, 1)
     with pytest.raises(read.InputError, match=r"record 1 \(byte \d+\) is damaged: its checksum does not fit"):
         list(read.in_words(batches))
 
 
 def test_labels_are_the_datasets_and_an_unknown_one_is_named(tmp_path):
-    config, facts, rows = write(tmp_path, [record(i, label=7) if i == 4 else record(i) for i in range(6)])
+    _, split = write(tmp_path, [record(i, label=7) if i == 4 else record(i) for i in range(6)])
     with pytest.raises(ValueError, match=r"record 4 \(byte \d+\): the image has the label 7, which no category"):
-        classification.labels_of(rows, facts, config.records)
+        classification.labels_of(split)
 
 
 @pytest.mark.parametrize(
@@ -231,17 +232,17 @@ def test_labels_are_the_datasets_and_an_unknown_one_is_named(tmp_path):
     ],
 )
 def test_records_without_labels_are_referred_to_the_task_that_they_are_for(tmp_path, instances, maps, says):
-    config, facts, rows = write(tmp_path, [record(i, label=0, class_name="") for i in range(2)])
-    split = dataclasses.replace(facts.splits["train"], instances=instances)
-    facts = dataclasses.replace(facts, splits={"train": split}, label_maps=maps)
+    _, split = write(tmp_path, [record(i, label=0, class_name="") for i in range(2)])
+    counts = dataclasses.replace(split.info.splits["train"], instances=instances)
+    facts = dataclasses.replace(split.info, splits={"train": counts}, label_maps=maps)
     with pytest.raises(ValueError, match=says):
-        classification.labels_of(rows, facts, config.records)
+        classification.labels_of(dataclasses.replace(split, info=facts))
 
 
 def test_evaluation_shows_the_middle_of_every_image_once(dataset):
-    config, _, rows = dataset
+    config, split = dataset
     seen = []
-    for batch in classification.evaluation(config, SIDE, rows).as_numpy_iterator():
+    for batch in classification.evaluation(config, SIDE, split).as_numpy_iterator():
         seen += batch["record"][batch["valid"]].tolist()
         for b, row in enumerate(batch["record"].tolist()):
             whole = image.decode(encoded(row, "PNG" if row == 3 else "JPEG"))

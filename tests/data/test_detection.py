@@ -8,7 +8,8 @@ from PIL import Image
 
 from pipelines import scenes
 from tfrecog.config import DataConfig
-from tfrecog.data import detection, index, info, read, records
+from tfrecog.data import detection, info, read, records
+from tfrecog.data.split import Split
 from tfrecog.ops import rle
 
 SIZES = [(40, 60), (60, 40), (50, 50), (41, 60), (48, 64), (30, 90), (64, 48), (44, 52), (40, 61)]
@@ -47,10 +48,10 @@ def write(folder, made, per_shard=4, **facts):
             for one in made[first : first + per_shard]:
                 writer.write(records.encode(one))
     categories = (info.Category("crowd", 7), info.Category("L", 9))
-    split = info.Split(images=len(made), instances=len(made), crowd=len(made), shards=tuple(shards))
+    split = info.SplitInfo(images=len(made), instances=len(made), crowd=len(made), shards=tuple(shards))
     facts = {"categories": categories, "keypoints": ("left", "right"), "flip_pairs": ((0, 1),), "masks": True} | facts
     info.save(folder, info.DatasetInfo(splits={"train": split}, **facts))
-    return info.load(folder), index.load(folder, "train")
+    return Split.open(folder, "train")
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +61,15 @@ def dataset(tmp_path_factory):
         records=str(folder), batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120,
         max_instances=3, mask_size=14, workers=2,
     )  # fmt: skip
-    return config, *write(folder, [record(i) for i in range(9)])
+    return config, write(folder, [record(i) for i in range(9)])
 
 
 def train(dataset, start, steps, seed=0, **changes):
-    config, facts, rows = dataset
+    config, split = dataset
     config = dataclasses.replace(config, **changes)
     return list(
         detection.training(
-            config, facts, rows, masks=True, keypoints=True, seed=seed, start_step=start, steps=steps
+            config, split, masks=True, keypoints=True, seed=seed, start_step=start, steps=steps
         ).as_numpy_iterator()
     )
 
@@ -96,8 +97,8 @@ def test_the_seed_decides_the_batches(dataset):
 
 
 def test_every_image_has_its_turn_in_every_epoch_in_another_order(dataset):
-    config, _, rows = dataset
-    steps = detection.steps_per_epoch(rows, config)
+    config, split = dataset
+    steps = detection.steps_per_epoch(split, config)
     made = train(dataset, 0, 3 * steps)
     epochs = [[tuple(batch["record"]) for batch in made[e * steps : (e + 1) * steps]] for e in range(3)]
     for epoch in epochs:
@@ -106,8 +107,8 @@ def test_every_image_has_its_turn_in_every_epoch_in_another_order(dataset):
 
 
 def test_an_image_is_augmented_anew_whenever_it_is_shown(dataset):
-    config, _, rows = dataset
-    steps = 2 * detection.steps_per_epoch(rows, config)
+    config, split = dataset
+    steps = 2 * detection.steps_per_epoch(split, config)
     made = train(dataset, 0, steps)
     # Some images fill up a batch, so there are more showings than images.
     assert steps * config.batch_size > 2 * 9
@@ -153,12 +154,12 @@ def test_a_mirror_swaps_left_and_right_joints(dataset):
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_the_left_point_of_a_scenes_object_is_its_leftmost_in_a_mirror_too(tmp_path, flip):
     scenes.build(str(tmp_path), "train", 8, scenes.Scenes(max_objects=2), jobs=1)
-    facts, rows = info.load(tmp_path), index.load(tmp_path, "train")
+    split = Split.open(tmp_path, "train")
     config = DataConfig(
         records=str(tmp_path), batch_size=4, short_side=(160,), long_side=256, mask_size=7, max_instances=4, flip=flip
     )
     seen = 0
-    for batch in detection.training(config, facts, rows, masks=False, keypoints=True, seed=0, start_step=0, steps=2):
+    for batch in detection.training(config, split, masks=False, keypoints=True, seed=0, start_step=0, steps=2):
         boxes, keypoints = batch["boxes"].numpy().reshape(-1, 4), batch["keypoints"].numpy().reshape(-1, 4, 3)
         for box, points in zip(boxes, keypoints, strict=True):
             top, left, bottom, right = points
@@ -172,15 +173,15 @@ def test_the_left_point_of_a_scenes_object_is_its_leftmost_in_a_mirror_too(tmp_p
 
 def test_images_with_too_few_labelled_keypoints_are_left_out_only_where_keypoints_are_trained(dataset, tmp_path):
     bare = dataclasses.replace(record(3), keypoints=np.zeros_like(record(3).keypoints))
-    facts, rows = write(tmp_path, [record(0), bare])  # with 2 and with 0 labelled keypoints
+    split = write(tmp_path, [record(0), bare])  # with 2 and with 0 labelled keypoints
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
 
     def seen(least, keypoints):
         changed = dataclasses.replace(config, min_keypoints=least)
         facts_of_run = {"masks": False, "keypoints": keypoints, "seed": 0, "start_step": 0, "steps": 4}
-        made = detection.training(changed, facts, rows, **facts_of_run).as_numpy_iterator()
-        assert detection.steps_per_epoch(rows, changed, keypoints) == len(
-            detection.training_rows(rows, changed, keypoints)
+        made = detection.training(changed, split, **facts_of_run).as_numpy_iterator()
+        assert detection.steps_per_epoch(split, changed, keypoints) == len(
+            detection.training_rows(split, changed, keypoints)
         )
         return {int(batch["record"][0]) for batch in made}
 
@@ -209,9 +210,9 @@ def test_batches_have_the_stated_shapes(dataset):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 16])
 def test_evaluation_shows_every_image_exactly_once(dataset, batch_size):
-    config, facts, rows = dataset
+    config, split = dataset
     seen = []
-    for batch in detection.evaluation(config, facts, rows, batch_size).as_numpy_iterator():
+    for batch in detection.evaluation(config, split, batch_size).as_numpy_iterator():
         assert batch["image"].shape[0] == batch_size
         seen += batch["record"][batch["valid"]].tolist()
         np.testing.assert_array_equal(batch["image_id"], 1000 + batch["record"])
@@ -224,29 +225,27 @@ def test_an_image_that_cannot_be_decoded_names_shard_record_file_and_remedy(data
     bad = record(5)
     bad.encoded = bad.encoded[:60]
     config = dataclasses.replace(dataset[0], records=str(tmp_path))
-    facts, rows = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
+    split = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
     expected = r"train-00001\.tfrecord, record 1 \(byte \d+\): image '5\.png' cannot be decoded(.|\n)*delete .*pipeline"
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
-        list(detection.evaluation(config, facts, rows))
+        list(detection.evaluation(config, split))
     config = dataclasses.replace(config, skip_damaged=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
-        list(detection.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=9))
+        list(detection.training(config, split, masks=False, seed=0, start_step=0, steps=9))
 
 
 def test_training_goes_on_without_damaged_records_and_names_each_once(dataset, tmp_path, caplog):
     bad = record(5)
     bad.encoded = bad.encoded[:60]
-    facts, rows = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
-    shard = tmp_path / rows.shards[rows.shard[2]]
+    split = write(tmp_path, [record(i) if i != 5 else bad for i in range(9)])
+    shard = tmp_path / split.index.shards[split.index.shard[2]]
     content = bytearray(shard.read_bytes())
-    content[rows.offset[2] + 100] ^= 1
+    content[split.index.offset[2] + 100] ^= 1
     shard.write_bytes(content)
     config = dataclasses.replace(dataset[0], records=str(tmp_path), photometric=0, scale_jitter=(1.0, 1.0))
-    steps = 2 * detection.steps_per_epoch(rows, config)
+    steps = 2 * detection.steps_per_epoch(split, config)
     seen = set()
-    for batch in detection.training(
-        config, facts, rows, masks=True, seed=0, start_step=0, steps=steps
-    ).as_numpy_iterator():
+    for batch in detection.training(config, split, masks=True, seed=0, start_step=0, steps=steps).as_numpy_iterator():
         for i, row in enumerate(batch["record"].tolist()):
             seen.add(row)
             assert (batch["labels"][i].max() == 0) == (batch["image"][i].max() == 0) == (row in (2, 5))
@@ -258,17 +257,17 @@ def test_training_goes_on_without_damaged_records_and_names_each_once(dataset, t
 
 def test_a_size_that_is_not_the_images_is_an_error(dataset, tmp_path):
     bad = dataclasses.replace(record(0), encoded=record(1).encoded)
-    facts, rows = write(tmp_path, [bad])
+    split = write(tmp_path, [bad])
     config = dataclasses.replace(dataset[0], records=str(tmp_path))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"'0\.png' is \(60, 40\) pixels.*not \(40, 60\)"):
-        list(detection.evaluation(config, facts, rows))
+        list(detection.evaluation(config, split))
 
 
 def test_a_label_that_no_category_has_names_the_record(dataset, tmp_path):
     bad = dataclasses.replace(record(0), labels=np.array([3, 1, 1]))
-    facts, rows = write(tmp_path, [bad])
+    split = write(tmp_path, [bad])
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
-    batches = read.in_words(detection.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1))
+    batches = read.in_words(detection.training(config, split, masks=False, seed=0, start_step=0, steps=1))
     # From the first to the last letter: without what TensorFlow adds.
     expected = r"\Atrain-00000\.tfrecord, record 0 \(byte 0\): image '0\.png' has .* labels \[3\], .* again\.\Z"
     with pytest.raises(read.InputError, match=expected):
@@ -276,10 +275,10 @@ def test_a_label_that_no_category_has_names_the_record(dataset, tmp_path):
 
 
 def test_masks_that_dataset_json_promises_and_a_record_lacks_are_an_error_in_our_own_words(tmp_path):
-    facts, rows = write(tmp_path, [dataclasses.replace(record(3), masks=None)])
+    split = write(tmp_path, [dataclasses.replace(record(3), masks=None)])
     config = DataConfig(records=str(tmp_path), batch_size=1)
     with pytest.raises(read.InputError) as error:
-        list(read.in_words(detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)))
+        list(read.in_words(detection.training(config, split, masks=True, seed=0, start_step=0, steps=1)))
     remedy = "build the records with masks, or set --nodetector.masks"
     assert str(error.value) == f"not every instance has a mask in the record of 3.png: {remedy}"
 
@@ -288,18 +287,18 @@ def test_masks_that_dataset_json_promises_and_a_record_lacks_are_an_error_in_our
 def test_foreign_labels_and_bare_class_names_become_contiguous_labels(dataset, tmp_path, in_records, names):
     foreign = dataclasses.replace(record(0), labels=np.array(in_records), names=names)
     categories = (info.Category("crowd", 7, record_label=1), info.Category("L", 9, record_label=38))
-    facts, rows = write(tmp_path, [foreign], categories=categories)
+    split = write(tmp_path, [foreign], categories=categories)
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1)
-    (batch,) = detection.training(config, facts, rows, masks=False, seed=0, start_step=0, steps=1)
+    (batch,) = detection.training(config, split, masks=False, seed=0, start_step=0, steps=1)
     assert batch["labels"].numpy().tolist() == [[2, 0, 0]]
 
 
 def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tmp_path):
     empty = dataclasses.replace(record(3), crowd=np.array([True] * 3))
-    facts, rows = write(tmp_path, [record(0), empty])
+    split = write(tmp_path, [record(0), empty])
     for skip, seen in ((True, {0}), (False, {0, 1})):
         config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, skip_empty=skip)
-        made = detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=4).as_numpy_iterator()
+        made = detection.training(config, split, masks=True, seed=0, start_step=0, steps=4).as_numpy_iterator()
         assert {int(batch["record"][0]) for batch in made} == seen
 
 
@@ -313,35 +312,34 @@ def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tm
     ],
 )
 def test_records_without_boxes_are_referred_to_the_task_that_they_are_for(dataset, tmp_path, facts, says):
-    _, rows = write(tmp_path, [dataclasses.replace(record(0), crowd=np.array([True] * 3))], **facts)
+    split = write(tmp_path, [dataclasses.replace(record(0), crowd=np.array([True] * 3))], **facts)
     with pytest.raises(ValueError, match=says):
-        detection.steps_per_epoch(rows, dataclasses.replace(dataset[0], records=str(tmp_path)))
+        detection.steps_per_epoch(split, dataclasses.replace(dataset[0], records=str(tmp_path)))
 
 
 def test_more_objects_than_slots_are_reported_with_the_record(dataset, tmp_path, monkeypatch):
     many = record(0)
     many = dataclasses.replace(many, crowd=np.array([False] * 3), boxes=many.boxes[[0, 0, 0]])
-    facts, rows = write(tmp_path, [many])
+    split = write(tmp_path, [many])
     config = dataclasses.replace(dataset[0], records=str(tmp_path), batch_size=1, max_instances=2)
     messages = []
     monkeypatch.setattr(detection.logging, "warning", lambda message, *values: messages.append(message % values))
-    (batch,) = detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=1)
+    (batch,) = detection.training(config, split, masks=True, seed=0, start_step=0, steps=1)
     assert batch["labels"].numpy().tolist() == [[2, 1]]
     assert "1 images have more than max_instances=2 objects (up to 3)" in messages[0]
     assert "train-00000.tfrecord, record 0" in messages[0]
 
 
 def test_masks_that_the_dataset_lacks_are_refused_at_once(dataset):
-    config, facts, rows = dataset
+    config, split = dataset
+    split = dataclasses.replace(split, info=dataclasses.replace(split.info, masks=False))
     with pytest.raises(ValueError, match="has no masks to train on"):
-        detection.training(
-            config, dataclasses.replace(facts, masks=False), rows, masks=True, seed=0, start_step=0, steps=1
-        )
+        detection.training(config, split, masks=True, seed=0, start_step=0, steps=1)
 
 
 def test_replicas_share_each_batch_between_them(dataset, two_replicas):
-    config, facts, rows = dataset
-    made = detection.training(config, facts, rows, masks=True, seed=0, start_step=0, steps=3)
+    config, split = dataset
+    made = detection.training(config, split, masks=True, seed=0, start_step=0, steps=3)
     shared = two_replicas.experimental_distribute_dataset(made)
     for whole, parts in zip(made, shared, strict=True):
         for key, values in whole.items():

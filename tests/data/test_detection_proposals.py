@@ -29,7 +29,7 @@ def dataset(tmp_path_factory):
         max_instances=3, max_proposals=5, workers=2,
     )  # fmt: skip
     empty = dataclasses.replace(record(8), proposals=np.zeros([0, 4], np.float32))
-    return config, *write(folder, [with_proposals(i) for i in range(8)] + [empty], proposals="by hand")
+    return config, write(folder, [with_proposals(i) for i in range(8)] + [empty], proposals="by hand")
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def dataset(tmp_path_factory):
 )
 def test_proposals_move_with_the_boxes(dataset, changes):
     """The first proposal is the object's box, so it is so in every batch; also cut by the window, or gone with it."""
-    config, facts, rows = dataset
+    config, split = dataset
     config, seen = dataclasses.replace(config, **changes), 0
-    for batch in detection.training(config, facts, rows, proposals=True, **FACTS, steps=12).as_numpy_iterator():
+    for batch in detection.training(config, split, proposals=True, **FACTS, steps=12).as_numpy_iterator():
         assert batch["proposals"].shape == (2, 5, 4) and batch["proposals"].dtype == np.float32
         for b in range(2):
             filled = np.any(batch["proposals"][b] != 0, axis=-1)
@@ -57,17 +57,17 @@ def test_proposals_move_with_the_boxes(dataset, changes):
 
 
 def test_a_mirror_puts_the_left_quarter_to_the_right(dataset):
-    config, facts, rows = dataset
+    config, split = dataset
     config = dataclasses.replace(config, flip=1.0)
-    for batch in detection.training(config, facts, rows, proposals=True, **FACTS, steps=4).as_numpy_iterator():
+    for batch in detection.training(config, split, proposals=True, **FACTS, steps=4).as_numpy_iterator():
         for b in np.flatnonzero(batch["record"] != 8):
             height, width = batch["size"][b]
             np.testing.assert_allclose(batch["proposals"][b, 1], [0, width / 2, height / 2, width], atol=1e-3)
 
 
 def test_evaluation_scales_the_proposals_of_every_image(dataset):
-    config, facts, rows = dataset
-    for batch in detection.evaluation(config, facts, rows, proposals=True).as_numpy_iterator():
+    config, split = dataset
+    for batch in detection.evaluation(config, split, proposals=True).as_numpy_iterator():
         for b in np.flatnonzero(batch["record"] != 8):
             box, quarter = batch["proposals"][b, :2]
             np.testing.assert_allclose(box, record(batch["record"][b]).boxes[0] * np.tile(batch["scale"][b], 2), 1e-5)
@@ -77,19 +77,19 @@ def test_evaluation_scales_the_proposals_of_every_image(dataset):
 
 
 def test_the_best_proposals_are_those_that_are_read(dataset):
-    config, facts, rows = dataset
+    config, split = dataset
     config = dataclasses.replace(config, max_proposals=1)
-    for batch in detection.evaluation(config, facts, rows, proposals=True).as_numpy_iterator():
+    for batch in detection.evaluation(config, split, proposals=True).as_numpy_iterator():
         assert batch["proposals"].shape == (2, 1, 4)
         for b in np.flatnonzero(batch["record"] != 8):
             assert batch["proposals"][b, 0, 0] > 0  # The quarter, which comes later, starts at 0.
 
 
 def test_batches_are_as_before_where_proposals_are_not_asked_for(dataset):
-    config, facts, rows = dataset
+    config, split = dataset
     config = dataclasses.replace(config, scale_jitter=(0.5, 2.0))
-    without = detection.training(config, facts, rows, **FACTS, steps=4).as_numpy_iterator()
-    asked = detection.training(config, facts, rows, proposals=True, **FACTS, steps=4).as_numpy_iterator()
+    without = detection.training(config, split, **FACTS, steps=4).as_numpy_iterator()
+    asked = detection.training(config, split, proposals=True, **FACTS, steps=4).as_numpy_iterator()
     for one, other in zip(without, asked, strict=True):
         assert other.keys() - one.keys() == {"proposals"}
         for key in one:
@@ -97,15 +97,15 @@ def test_batches_are_as_before_where_proposals_are_not_asked_for(dataset):
 
 
 def test_records_without_proposals_name_the_pipeline_that_adds_them(tmp_path):
-    facts, rows = write(tmp_path, [record(0)])
+    split = write(tmp_path, [record(0)])
     config = DataConfig(records=str(tmp_path), batch_size=1)
     expected = (
         f"{tmp_path} has no proposals.*python -m pipelines.proposals --data={tmp_path} .*--detector.proposals=rpn"
     )
     with pytest.raises(ValueError, match=expected):
-        detection.training(config, facts, rows, proposals=True, **FACTS, steps=1)
+        detection.training(config, split, proposals=True, **FACTS, steps=1)
     with pytest.raises(ValueError, match=expected):
-        detection.evaluation(config, facts, rows, proposals=True)
+        detection.evaluation(config, split, proposals=True)
 
 
 def none(i):
@@ -113,38 +113,38 @@ def none(i):
 
 
 def test_lists_that_are_all_empty_are_no_proposals(tmp_path):
-    facts, rows = write(tmp_path, [none(0), record(1)], proposals="by hand")
+    split = write(tmp_path, [none(0), record(1)], proposals="by hand")
     config = DataConfig(records=str(tmp_path), batch_size=1)
     expected = "not one of the 2 records of the split has any.*python -m pipelines.proposals"
     with pytest.raises(ValueError, match=expected):
-        detection.training(config, facts, rows, proposals=True, **FACTS, steps=1)
+        detection.training(config, split, proposals=True, **FACTS, steps=1)
     with pytest.raises(ValueError, match=expected):
-        detection.evaluation(config, facts, rows, proposals=True)
+        detection.evaluation(config, split, proposals=True)
 
 
 def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
     made = [none(i) if i in (1, 3, 5, 6, 7, 8) else with_proposals(i) for i in range(9)]
-    _, rows = write(tmp_path, made, proposals="by hand")
-    assert list(rows.proposals) == [3, 0, 3, 0, 3, 0, 0, 0, 0]
-    rows.report_without_proposals(str(tmp_path), "train")
+    split = write(tmp_path, made, proposals="by hand")
+    assert list(split.index.proposals) == [3, 0, 3, 0, 3, 0, 0, 0, 0]
+    split.report_without_proposals()
     assert "6 of 9 images of train have no proposals" in caplog.text and f"of {tmp_path}" in caplog.text
     assert "1.png in train-00000.tfrecord, record 1" in caplog.text and "7.png" in caplog.text
     assert "8.png" not in caplog.text  # The sixth.
     caplog.clear()
-    rows.report_without_proposals(str(tmp_path), "train", np.array([0, 1, 2]))
+    split.report_without_proposals(np.array([0, 1, 2]))
     assert "1 of 3 images" in caplog.text and "3.png" not in caplog.text
     caplog.clear()
-    rows.report_without_proposals(str(tmp_path), "train", np.array([0, 2]))
+    split.report_without_proposals(np.array([0, 2]))
     assert not caplog.text
 
 
 @pytest.mark.parametrize("evaluated", [0.0, 1.0])
 def test_a_training_names_them_when_it_starts(tmp_path, caplog, evaluated):
     """Of both splits that it reads."""
-    facts, rows = write(tmp_path, [with_proposals(0), none(1)], proposals="by hand")
-    facts = dataclasses.replace(facts, splits={"train": facts.splits["train"], "val": facts.splits["train"]})
+    split = write(tmp_path, [with_proposals(0), none(1)], proposals="by hand")
+    facts = dataclasses.replace(split.info, splits=dict.fromkeys(["train", "val"], split.info.splits["train"]))
     info.save(tmp_path, facts)
-    index.save(tmp_path, "val", rows)
+    index.save(tmp_path, "val", split.index)
     experiment = Experiment(
         data=DataConfig(records=str(tmp_path), batch_size=1),
         detector=DetectorConfig(proposals="record", pool="roi_pool"),
@@ -159,10 +159,10 @@ def test_difficult_objects_are_learned_only_if_asked(tmp_path):
     one = record(0)
     boxes = np.float32([[2, 2, 20, 20], [10, 10, 30, 40], [1, 30, 9, 50]])
     one = dataclasses.replace(one, boxes=boxes, crowd=np.zeros(3, bool), difficult=np.array([False, True, False]))
-    facts, rows = write(tmp_path, [one], difficult=True)
+    split = write(tmp_path, [one], difficult=True)
     for difficult, labels in ((True, [2, 1, 1]), (False, [2, 1, 0])):
         config = DataConfig(records=str(tmp_path), batch_size=1, max_instances=3, flip=0, difficult=difficult)
-        (batch,) = detection.training(config, facts, rows, **FACTS, steps=1)
+        (batch,) = detection.training(config, split, **FACTS, steps=1)
         assert batch["labels"].numpy().tolist() == [labels]
         second = batch["boxes"][0, 1] / batch["scale"][0, 0]
         np.testing.assert_allclose(second, boxes[1 if difficult else 2], rtol=1e-3)

@@ -25,7 +25,7 @@ def folder(tmp_path):
         with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
             for i in range(4):
                 writer.write(records.encode(record(4 * s + i)))
-    split = info.Split(images=8, instances=6, crowd=2, shards=shards)
+    split = info.SplitInfo(images=8, instances=6, crowd=2, shards=shards)
     info.save(tmp_path, info.DatasetInfo((info.Category("a", 1),), {"train": split}))
     return tmp_path
 
@@ -105,7 +105,7 @@ def test_the_index_knows_the_names_of_the_files(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "one")) as writer:
         for row, name in enumerate(names):
             writer.write(records.encode(dataclasses.replace(record(row), filename=name)))
-    split = info.Split(images=4, instances=3, crowd=1, shards=("one",))
+    split = info.SplitInfo(images=4, instances=3, crowd=1, shards=("one",))
     info.save(tmp_path, info.DatasetInfo((info.Category("a", 1),), {"train": split}))
     for made in (index.load(tmp_path, "train"), index.load(tmp_path, "train")):  # made, and read back
         assert [name.decode() for name in made.filename] == names

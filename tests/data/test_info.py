@@ -8,14 +8,14 @@ from tfrecog.data import info, records
 
 DATASET = info.DatasetInfo(
     categories=(info.Category("person", 1), info.Category("kite", 38)),
-    splits={"train": info.Split(images=2, instances=5, crowd=1, shards=("train-00000-of-00001.tfrecord",))},
+    splits={"train": info.SplitInfo(images=2, instances=5, crowd=1, shards=("train-00000-of-00001.tfrecord",))},
     keypoints=("nose", "left ear", "right ear"),
     flip_pairs=((1, 2),),
     skeleton=((0, 1), (0, 2)),
     keypoint_sigmas=(0.026, 0.035, 0.035),
     masks=True,
 )
-VAL = info.Split(images=1, instances=1, crowd=0, shards=("val-00000-of-00001.tfrecord",))
+VAL = info.SplitInfo(images=1, instances=1, crowd=0, shards=("val-00000-of-00001.tfrecord",))
 
 
 def test_load_inverts_save(tmp_path):

@@ -7,7 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrecog.config import DataConfig
-from tfrecog.data import index, info, read, records, segmentation
+from tfrecog.data import info, read, records, segmentation
+from tfrecog.data.split import Split
 
 SIZES = [(40, 60), (60, 40), (50, 50), (40, 60), (33, 64)]
 CROP = (32, 48)
@@ -36,13 +37,13 @@ def write(folder, made):
     with tf.io.TFRecordWriter(str(folder / "train-00000.tfrecord")) as writer:
         for one in made:
             writer.write(records.encode(one))
-    split = info.Split(images=len(made), instances=0, crowd=0, shards=("train-00000.tfrecord",))
+    split = info.SplitInfo(images=len(made), instances=0, crowd=0, shards=("train-00000.tfrecord",))
     categories = tuple(info.Category(name, i) for i, name in enumerate(NAMES))
     info.save(folder, info.DatasetInfo(splits={"train": split}, categories=categories, label_maps=True))
     config = DataConfig(
         records=str(folder), batch_size=2, eval_batch_size=2, short_side=(0,), eval_short_side=0, workers=2, flip=0.0
     )
-    return config, info.load(folder), index.load(folder, "train")
+    return config, Split.open(folder, "train")
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,9 @@ def dataset(tmp_path_factory):
 
 
 def train(dataset, start, steps, seed=0, **changes):
-    config, facts, rows = dataset
+    config, split = dataset
     config = dataclasses.replace(config, **changes)
-    made = segmentation.training(config, CROP, facts, rows, seed=seed, start_step=start, steps=steps)
+    made = segmentation.training(config, CROP, split, seed=seed, start_step=start, steps=steps)
     return [{name: value.numpy() for name, value in batch.items()} for batch in made]
 
 
@@ -109,13 +110,13 @@ def test_a_run_that_starts_later_gets_the_same_pixels_to_the_bit(dataset):
 def test_an_epoch_shows_every_image(dataset):
     rows = np.concatenate([batch["record"] for batch in train(dataset, 0, 3)])
     assert set(rows) == set(range(5))
-    assert segmentation.steps_per_epoch(dataset[2], dataset[0]) == 3
+    assert segmentation.steps_per_epoch(dataset[1], dataset[0]) == 3
 
 
 def test_evaluation_shows_every_image_once_as_it_is_and_one_size_a_batch(dataset):
-    config, _, rows = dataset
+    config, split = dataset
     seen = []
-    for batch in segmentation.evaluation(config, rows):
+    for batch in segmentation.evaluation(config, split):
         valid = batch["valid"].numpy()
         sizes = {SIZES[row] for row in batch["record"].numpy()}
         assert sizes == {tuple(batch["image"].shape[1:3])}
@@ -126,8 +127,8 @@ def test_evaluation_shows_every_image_once_as_it_is_and_one_size_a_batch(dataset
 
 
 def test_truth_is_the_label_map_of_the_record(dataset):
-    config, facts, rows = dataset
-    np.testing.assert_array_equal(segmentation.truth(config.records, facts, rows, 4), labels_of(4))
+    _, split = dataset
+    np.testing.assert_array_equal(segmentation.truth(split, 4), labels_of(4))
 
 
 @pytest.mark.parametrize(
@@ -147,15 +148,16 @@ def test_a_label_map_that_cannot_be_used_is_named_and_the_rest_goes_on(tmp_path,
     assert batch["label_map"][1 - place].any()
     assert "record 0" in caplog.text
     assert "'0.png'" in caplog.text
-    config, facts, rows = dataset
+    config, split = dataset
     strict = dataclasses.replace(config, skip_damaged=False)
-    made = segmentation.training(strict, CROP, facts, rows, seed=0, start_step=0, steps=1)
+    made = segmentation.training(strict, CROP, split, seed=0, start_step=0, steps=1)
     with pytest.raises(read.InputError, match=words):
         list(read.in_words(made))
     with pytest.raises(ValueError, match=words):
-        segmentation.truth(config.records, facts, rows, 0)
+        segmentation.truth(split, 0)
 
 
 def test_records_without_label_maps_are_refused_with_the_pipelines_that_write_them(dataset):
+    _, split = dataset
     with pytest.raises(ValueError, match=r"pipelines\.segmentation"):
-        segmentation.check(dataclasses.replace(dataset[1], label_maps=False), "somewhere")
+        segmentation.check(dataclasses.replace(split, info=dataclasses.replace(split.info, label_maps=False)))

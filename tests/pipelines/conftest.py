@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 
 HEIGHT, WIDTH = 40, 60
 
@@ -76,9 +76,8 @@ def read_all():
     """Function: the records of a split, read by place with their checksums."""
 
     def read(folder, split):
-        places = index.load(folder, split)
-        facts = info.load(folder)
-        return [facts.relabel(records.decode(index.read(folder, places, i))) for i in range(len(places))]
+        opened = Split.open(folder, split)
+        return [opened.truth(row) for row in range(len(opened))]
 
     return read
 

@@ -16,8 +16,9 @@ from pipelines import check, coco
 from pipelines.build.problems import Refused
 from pipelines.formats import coco_as_voc_labels, coco_json
 from tests.folders import REPOSITORY
-from tfrecog.data import index, info, records
+from tfrecog.data import info, records
 from tfrecog.data.classes import coco_person, voc
+from tfrecog.data.split import Split
 from tfrecog.ops import rle
 
 SQUARE = np.zeros((40, 60), bool)
@@ -445,8 +446,8 @@ def test_a_second_split_has_the_categories_of_the_first(small_coco, tmp_path):
 
 
 def _maps(folder, split="train"):
-    places = index.load(folder, split)
-    made = [records.decode(index.read(folder, places, i)) for i in range(len(places))]
+    opened = Split.open(folder, split)
+    made = [opened.record(row) for row in range(len(opened))]
     return {record.source_id: records.from_label_map(record.label_map) for record in made}
 
 
@@ -498,12 +499,12 @@ def test_the_label_maps_of_coco_are_those_of_its_masks(real_coco, tmp_path):
     arguments = str(real_coco / "images"), str(real_coco / "instances.json")
     coco.build(*arguments, str(tmp_path / "out"), "val", label_maps="voc", jobs=1)
     coco.build(*arguments, str(tmp_path / "objects"), "val", jobs=1)
-    maps, places = _maps(tmp_path / "out", "val"), index.load(tmp_path / "objects", "val")
+    maps, objects = _maps(tmp_path / "out", "val"), Split.open(tmp_path / "objects", "val")
     assert len(maps) == 16
     names = {"airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable", "motorcycle": "motorbike"}
     names |= {"potted plant": "pottedplant", "tv": "tvmonitor"}
     for i in range(16):
-        record = records.decode(index.read(tmp_path / "objects", places, i))
+        record = objects.record(i)
         # As there: the largest label at a pixel, unless two masks meet.
         expected, count = np.zeros([record.height, record.width], int), 0
         for name, mask in zip(record.names, record.masks, strict=True):

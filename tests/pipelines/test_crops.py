@@ -9,6 +9,7 @@ from pipelines import crops
 from pipelines.build import shards
 from pipelines.build.problems import Refused
 from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 from tfrecog.ops.overlaps import pairwise_iou
 
 # An image in which red holds the row and green the column of each pixel.
@@ -47,8 +48,8 @@ def data(tmp_path_factory):
 
 
 def read(folder):
-    where = index.load(folder, "train")
-    return [records.decode(index.read(folder, where, i)) for i in range(len(where))]
+    split = Split.open(folder, "train")
+    return [split.record(row) for row in range(len(split))]
 
 
 def pixels(record):

@@ -10,13 +10,14 @@ from pipelines import coco, crops, extract, imagenet, scenes, segmentation
 from pipelines.build import shards
 from pipelines.build.problems import Refused
 from pipelines.classes import pixel_classes, presets
-from tfrecog.data import index, info, records
+from tfrecog.data import info, records
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 
 
 def all_records(folder, split):
-    rows = index.load(folder, split)
-    return [records.decode(index.read(folder, rows, row)) for row in range(len(rows))]
+    opened = Split.open(folder, split)
+    return [opened.record(row) for row in range(len(opened))]
 
 
 def test_coco_inverts_extract(tmp_path):

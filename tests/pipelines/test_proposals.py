@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipelines import proposals, scenes
 from pipelines.build.problems import Refused
 from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 from tfrecog.ops import boxes as boxes_of
 from tfrecog.proposals import methods as kinds
 from tfrecog.proposals import selective_search
@@ -29,8 +30,8 @@ def data(tmp_path_factory):
 
 
 def payloads(folder, split="train"):
-    where = index.load(folder, split)
-    return [index.read(folder, where, row) for row in range(len(where))]
+    opened = Split.open(folder, split)
+    return [opened.serialized(row) for row in range(len(opened))]
 
 
 def write(path, **changes):

@@ -11,7 +11,8 @@ from pipelines import adopt, check, extract, voc
 from pipelines.formats import voc_folder
 from pipelines.inspect import contact_sheet, statistics
 from tests.pipelines.small_voc import SmallVoc, an_object
-from tfrecog.data import index, info, records
+from tfrecog.data import info, records
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 
 
@@ -81,8 +82,7 @@ def test_adopted_records_keep_difficult_objects(tmp_path, marked):
         writer.write(example.SerializeToString())
     facts = adopt.adopt(str(tmp_path / "cars.record"), str(tmp_path / "out"), "val", jobs=1)
     assert facts.difficult == info.load(tmp_path / "out").difficult == marked
-    places = index.load(tmp_path / "out", "val")
-    record = records.decode(index.read(tmp_path / "out", places, 0))
+    record = Split.open(tmp_path / "out", "val").record(0)
     assert (record.difficult is not None) == marked
     if marked:
         assert record.difficult.tolist() == [True] and record.poses == ["Frontal"]

@@ -115,7 +115,7 @@ def test_weights_for_another_number_of_classes_are_refused():
 
 
 def test_weights_by_pixels_are_the_median_over_those_of_the_class_to_a_power():
-    split = info.Split(1, 0, 0, ("a",), pixels=(99, 400, 100, 0, 25))
+    split = info.SplitInfo(1, 0, 0, ("a",), pixels=(99, 400, 100, 0, 25))
     counted = replace(CLASSES, splits={"train": split})
     for power, want in ((1.0, (0.25, 1, 1, 4)), (0.5, (0.5, 1, 1, 2))):
         config = SegmenterConfig(class_balance=power)

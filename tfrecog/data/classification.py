@@ -16,13 +16,14 @@ from tfrecog.data.parse import parse, parse_image
 WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
 
 
-def steps_per_epoch(index, config):
+def steps_per_epoch(split, config):
     """Training batches that show every image at least once."""
-    return -(-len(index) // config.batch_size)
+    return -(-len(split) // config.batch_size)
 
 
-def labels_of(index, info, folder):
-    """Labels [n] 1..K of the images of an index; a ValueError names the first image without, or of an unknown one."""
+def labels_of(split):
+    """Labels [n] 1..K of the images of a split; a ValueError names the first image without, or of an unknown one."""
+    info, index = split.info, split.index
     known = np.zeros(max([0, *info.label_of_record_label]) + 1, np.int32)
     for number, label in info.label_of_record_label.items():
         known[number] = label
@@ -32,12 +33,12 @@ def labels_of(index, info, folder):
     if len(wrong):
         number = index.label[wrong[0]]
         what = f"has the label {number}, which no category of dataset.json has" if number else "has no label"
-        boxes = any(split.instances for split in info.splits.values())
+        boxes = any(one.instances for one in info.splits.values())
         fits = {"detection": boxes, "segmentation": info.label_maps} if not (number or info.image_labels) else {}
         flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
         there = " and ".join(["boxes"] * boxes + ["label maps"] * info.label_maps)
         raise UserError(
-            f"{folder}: {index.locate(wrong[0])}: the image {what}, and so have {len(wrong) - 1:,} more. "
+            f"{split.folder}: {index.locate(wrong[0])}: the image {what}, and so have {len(wrong) - 1:,} more. "
             + (f"The records have {there}: {flags} is for them. " if flags else "")
             + "--task=classification needs records with a class for each image: pipelines.imagenet, pipelines.digits "
             "and pipelines.tfds write them"
@@ -45,7 +46,7 @@ def labels_of(index, info, folder):
     return labels
 
 
-def training(config, augment, crop, info, index, *, seed, start_step, steps):
+def training(config, augment, crop, split, *, seed, start_step, steps):
     """Batches of the steps start_step..steps-1, augmented; the same ones wherever it starts.
 
     Args:
@@ -54,9 +55,9 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
             `share` [B] float32 of the first.
         crop: S.
     """
-    labels = labels_of(index, info, config.records)
-    per_epoch = steps_per_epoch(index, config)
-    groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(index)),))
+    labels, index = labels_of(split), split.index
+    per_epoch = steps_per_epoch(split, config)
+    groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(split)),))
     batches_of = order.shuffled(groups, config.batch_size, seed)
     damaged = read.Damaged() if config.skip_damaged else None
     careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
@@ -70,7 +71,7 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
 
     def batches_of_steps(chosen):
         rows = np.concatenate([rows_of(step) for step in chosen])
-        serialized = np.array([read.read_or_report(config.records, index, row, damaged) for row in rows], object)
+        serialized = np.array([read.read_or_report(split, row, damaged) for row in rows], object)
         with_care = np.isin(rows, list(damaged.rows) if damaged else [])
         with_care |= np.repeat(np.isin(chosen, list(careful)), config.batch_size)
         return rows, labels[rows], index.height[rows], index.width[rows], with_care, serialized
@@ -85,7 +86,7 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
             lambda step: tf.random.split(image.fold(tf.stack([seed, 0]), step), config.batch_size),
             tf.cast(chosen, tf.int32),
         )
-        return record, read.facts(index, record["row"], tf.reshape(seeds, [-1, 2]))
+        return record, read.facts(split, record["row"], tf.reshape(seeds, [-1, 2]))
 
     # A function of TensorFlow's is traced once, however often a damaged image makes the dataset start anew.
     @tf.function(autograph=False)
@@ -93,7 +94,7 @@ def training(config, augment, crop, info, index, *, seed, start_step, steps):
         window = _window(record, facts["seed"], augment)
         picture, sound = tf.cond(
             record["careful"],
-            lambda: read.picture_of(config.records, index, record["row"], record, damaged, window),
+            lambda: read.picture_of(split, record["row"], record, damaged, window),
             lambda: (image.decode_window(record["encoded"], facts["original_size"], window), True),
         )
         seen = _augmented(picture, facts["seed"], config, augment, crop)
@@ -150,16 +151,16 @@ def _augmented(picture, seed, config, augment, crop):
     return picture
 
 
-def evaluation(config, crop, index, batch_size=None):
+def evaluation(config, crop, split, batch_size=None):
     """Dataset of the middle of every image once, without labels; fillers of incomplete batches are not `valid`."""
     batch_size = batch_size or config.eval_batch_size
-    groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(index)),))
+    groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(split)),))
     rows, _, valid = order.in_turn(groups, batch_size)
 
     def example(row, valid):
-        record = parse(read.serialized(config.records, index, row), masks=False, keypoints=0, mask_size=0)
-        picture, _ = read.picture_of(config.records, index, row, record)
+        record = parse(read.serialized(split, row), masks=False, keypoints=0, mask_size=0)
+        picture, _ = read.picture_of(split, row, record)
         seen = image.middle(picture, config.eval_short_side, crop, config.resize)
-        return read.facts(index, row, tf.zeros([2], tf.int32)) | {"image": seen, "valid": valid}
+        return read.facts(split, row, tf.zeros([2], tf.int32)) | {"image": seen, "valid": valid}
 
     return read.prepare(tf.data.Dataset.from_tensor_slices((rows.ravel(), valid.ravel())), example, config, batch_size)

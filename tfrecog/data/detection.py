@@ -13,33 +13,33 @@ from absl import logging
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image, instances, order, read
-from tfrecog.data.info import load as load_info
 from tfrecog.data.parse import parse
 
 
-def steps_per_epoch(index, config, keypoints=False):
+def steps_per_epoch(split, config, keypoints=False):
     """Training batches that show every image at least once."""
-    return _training_groups(config, index, keypoints).steps(config.batch_size)
+    return _training_groups(config, split, keypoints).steps(config.batch_size)
 
 
-def training_rows(index, config, keypoints=False):
+def training_rows(split, config, keypoints=False):
     """Rows of the index that are trained on; of keypoints, those with enough of them."""
-    enough = index.instances >= config.skip_empty
+    enough = split.index.instances >= config.skip_empty
     if keypoints:
-        enough &= index.keypoints >= config.min_keypoints
+        enough &= split.index.keypoints >= config.min_keypoints
     return np.flatnonzero(enough)
 
 
-def training(config, info, index, *, masks, keypoints=False, proposals=False, seed, start_step, steps):
+def training(config, split, *, masks, keypoints=False, proposals=False, seed, start_step, steps):
     """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
+    info = split.info
     if proposals:
-        index.check_proposals(config.records, info)
+        split.check_proposals()
     if (masks and not info.masks) or (keypoints and not info.keypoints):
-        raise UserError(f"{config.records} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
-    groups = _training_groups(config, index, keypoints)
+        raise UserError(f"{split.folder} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
+    groups = _training_groups(config, split, keypoints)
     per_epoch = groups.steps(config.batch_size)
     batches_of = order.shuffled(groups, config.batch_size, seed)
-    _report_crowded(config, index)
+    _report_crowded(config, split.index)
     damaged = read.Damaged() if config.skip_damaged else None
 
     def batch_of(step):
@@ -56,52 +56,49 @@ def training(config, info, index, *, masks, keypoints=False, proposals=False, se
         return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), seeds
 
     def example(row, canvas, example_seed):
-        serialized = read.serialized(config.records, index, row, damaged)
+        serialized = read.serialized(split, row, damaged)
         wanted = {"masks": masks, "keypoints": len(info.keypoints) * keypoints, "proposals": proposals}
         record = parse(serialized, mask_size=config.mask_size, **wanted)
-        picture, sound = read.picture_of(config.records, index, row, record, damaged)
-        moved = [_objects(record, row, config, info, index, masks, keypoints, sound)]
+        picture, sound = read.picture_of(split, row, record, damaged)
+        moved = [_objects(record, row, config, split, masks, keypoints, sound)]
         if proposals:
             moved.append(_proposals(record, config, sound))
-        return read.facts(index, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
+        return read.facts(split, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
 
     dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
 
 
-def evaluation(config, info, index, batch_size=None, proposals=False):
+def evaluation(config, split, batch_size=None, proposals=False):
     """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
     if proposals:
-        index.check_proposals(config.records, info)
+        split.check_proposals()
     batch_size = batch_size or config.eval_batch_size
-    sizes = np.stack([index.height, index.width], axis=-1)
 
     def load(row):
         wanted = {"masks": False, "keypoints": 0, "mask_size": 0, "proposals": proposals}
-        record = parse(read.serialized(config.records, index, row), **wanted)
-        picture, sound = read.picture_of(config.records, index, row, record)
+        record = parse(read.serialized(split, row), **wanted)
+        picture, sound = read.picture_of(split, row, record)
         seen = _proposals(record, config, sound) if proposals else None
-        return picture, read.facts(index, row, tf.zeros([2], tf.int32)), seen
+        return picture, read.facts(split, row, tf.zeros([2], tf.int32)), seen
 
-    return _in_turn(config, sizes, load, batch_size)
+    return _in_turn(config, split.sizes, load, batch_size)
 
 
-def _training_groups(config, index, keypoints):
-    rows = training_rows(index, config, keypoints)
+def _training_groups(config, split, keypoints):
+    rows = training_rows(split, config, keypoints)
     if not len(rows):
         needed = " with a box" * config.skip_empty
-        if keypoints and len(training_rows(index, config)):
+        if keypoints and len(training_rows(split, config)):
             needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
-        raise UserError(f"{config.records}: the split has no image{needed} to train on{_other_task(config.records)}")
-    sizes = np.stack([index.height, index.width], axis=-1)[rows]
+        raise UserError(f"{split.folder}: the split has no image{needed} to train on{_other_task(split.info)}")
     short, long = max(config.short_side), config.long_side
-    resized = image.target_size(sizes, short, long, config.size_rounding)
+    resized = image.target_size(split.sizes[rows], short, long, config.size_rounding)
     return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
 
 
-def _other_task(folder):
-    """What else the records of a folder are for, as the rest of a message; or empty."""
-    facts = load_info(folder)
+def _other_task(facts):
+    """What else records are for, as the rest of a message; or empty."""
     fits = {"classification": facts.image_labels, "segmentation": facts.label_maps}
     flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
     what = " and ".join(["a class for each image"] * facts.image_labels + ["label maps"] * facts.label_maps)
@@ -156,9 +153,9 @@ def _proposals(record, config, usable):
     return {"boxes": boxes[: config.max_proposals]}
 
 
-def _objects(record, row, config, info, index, masks, keypoints, usable):
+def _objects(record, row, config, split, masks, keypoints, usable):
     """Instances of a record that train: with the dataset's labels, no crowds, no empty boxes; none if not `usable`."""
-    objects = {"boxes": record["boxes"], "labels": _labels(record, row, info, index)}
+    objects = {"boxes": record["boxes"], "labels": _labels(record, row, split)}
     if masks:
         objects |= {"masks": record["masks"], "mask_boxes": record["boxes"]}
     if keypoints:
@@ -167,8 +164,9 @@ def _objects(record, row, config, info, index, masks, keypoints, usable):
     return instances.select(objects, learned if config.difficult else learned & ~record["difficult"])
 
 
-def _labels(record, row, info, index):
+def _labels(record, row, split):
     """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
+    info = split.info
     known = sorted(info.label_of_record_label.items())
     by_number = tf.equal(record["labels"][:, None], [number for number, _ in known])
     by_name = tf.equal(record["names"][:, None], list(info.names)) & (record["labels"] == 0)[:, None]
@@ -180,7 +178,7 @@ def _labels(record, row, info, index):
 
     def refuse(row, filename, labels):
         raise UserError(
-            f"{index.locate(int(row))}: image {filename.decode()!r} has objects of the labels "
+            f"{split.index.locate(int(row))}: image {filename.decode()!r} has objects of the labels "
             f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
             "records again."
         )

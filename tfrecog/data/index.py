@@ -63,34 +63,6 @@ class Index:
         name = self.filename[i].decode()
         return f"{name} in {self.locate(i)}" if name else self.locate(i)
 
-    def check_proposals(self, folder, info):
-        """UserError where no record has the proposals that a detector reads."""
-        none = len(self) and not self.proposals.any()
-        if info.proposals and not none:
-            return
-        what = f"not one of the {len(self):,} records of the split has any" if info.proposals else "there are none"
-        raise UserError(
-            f"{folder} has no proposals, which --detector.proposals=record needs ({what}): add them to each split with "
-            f"`python -m pipelines.proposals --data={folder} --split=... --out=...` and give its --out as "
-            "--data.records, or let the detector find its own with --detector.proposals=rpn"
-        )
-
-    def report_without_proposals(self, folder, split, rows=None):
-        """Counts the records without proposals in a warning, and names the first; of `rows`, or all."""
-        rows = np.arange(len(self)) if rows is None else rows
-        lacking = rows[self.proposals[rows] == 0]
-        if len(lacking):
-            logging.warning(
-                "%d of %d images of %s have no proposals, so nothing can be found in them; %s.report.jsonl of %s, by "
-                "pipelines.proposals, says why. The first are: %s",
-                len(lacking),
-                len(rows),
-                split,
-                split,
-                folder,
-                "; ".join(self.image(row) for row in lacking[:5]),
-            )
-
 
 def path_of(folder, split):
     """Path of the index file of a split."""

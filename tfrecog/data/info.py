@@ -36,7 +36,7 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitInfo:
     """Counts and TFRecord files (names in the folder) of a part of the data."""
 
     images: int
@@ -51,7 +51,7 @@ class DatasetInfo:
     """Categories and splits of a dataset; joints by name, and by position in pairs."""
 
     categories: tuple[Category, ...]
-    splits: dict[str, Split]
+    splits: dict[str, SplitInfo]
     keypoints: tuple[str, ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] = ()  # left and right joints, which change places in a mirror
     skeleton: tuple[tuple[int, int], ...] = ()
@@ -258,4 +258,4 @@ def _category(tree):
 
 
 def _split(tree):
-    return Split(**{**tree, "shards": tuple(tree["shards"]), "pixels": tuple(map(int, tree.get("pixels", ())))})
+    return SplitInfo(**{**tree, "shards": tuple(tree["shards"]), "pixels": tuple(map(int, tree.get("pixels", ())))})

@@ -1,6 +1,5 @@
 """What all readers of records have in common: one record, its picture, batches of them, and errors in words."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +9,7 @@ from absl import logging
 
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import image, records
-from tfrecog.data import index as indices
+from tfrecog.data.index import CorruptRecord
 from tfrecog.runtime import cores
 
 
@@ -109,28 +108,27 @@ class Damaged:
             logging.error("%s Going on without it; damaged so far: %d.", problem, len(self.rows))
 
 
-def serialized(folder, index, row, damaged=None):
+def serialized(split, row, damaged=None):
     """Serialized record; with `damaged`, a black image without annotations stands in for one that cannot be read."""
 
     def read(row):
-        size = int(index.height[row]), int(index.width[row])
-        return read_or_report(folder, index, row, damaged) or records.encode(records.blank(*size))
+        return read_or_report(split, row, damaged) or records.encode(records.blank(*map(int, split.sizes[row])))
 
     return tf.ensure_shape(python(read, [row], tf.string), [])
 
 
-def read_or_report(folder, index, row, damaged=None):
+def read_or_report(split, row, damaged=None):
     """Bytes of a record; with `damaged`, one that cannot be read is reported there, and is empty."""
     try:
-        return indices.read(folder, index, row)
-    except indices.CorruptRecord as problem:
+        return split.serialized(row)
+    except CorruptRecord as problem:
         if damaged is None:
             raise
         damaged.report(int(row), str(problem))
         return b""
 
 
-def picture_of(folder, index, row, record, damaged=None, window=None):
+def picture_of(split, row, record, damaged=None, window=None):
     """Picture [H, W, 3] uint8 of a record, or a window [4] of it, and whether it is sound [].
 
     A ValueError names shard, record, file and remedy; with `damaged` it is reported there, and the picture is black.
@@ -149,10 +147,9 @@ def picture_of(folder, index, row, record, damaged=None, window=None):
             problem = _of_bytes(encoded, stated, error)
         if problem is None:
             return picture.numpy(), True
-        shard = os.path.join(folder, index.shards[index.shard[int(row)]])
         problem = (
-            f"{index.locate(int(row))}: image {filename.decode()!r} {problem}. Repair or remove it in the "
-            f"source (`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
+            f"{split.index.locate(int(row))}: image {filename.decode()!r} {problem}. Repair or remove it in the source "
+            f"(`python -m pipelines.check` names them all), delete {split.shard(row)} and run its pipeline again."
         )
         if damaged is None:
             raise UserError(problem)
@@ -177,13 +174,12 @@ def _of_bytes(encoded, stated, error):
         return f"cannot be decoded ({whole.message})"
 
 
-def facts(index, row, seed):
+def facts(split, row, seed):
     """What a batch says of the image of a row, or of each of several rows, apart from pixels and annotations."""
-    size = tf.constant(np.stack([index.height, index.width], axis=-1), tf.int32)
     return {
-        "original_size": tf.gather(size, row),
+        "original_size": tf.gather(tf.constant(split.sizes, tf.int32), row),
         "record": row,
-        "image_id": tf.gather(tf.constant(index.image_id), row),
+        "image_id": tf.gather(tf.constant(split.index.image_id), row),
         "seed": seed,
         "valid": tf.ones_like(row, tf.bool),
     }

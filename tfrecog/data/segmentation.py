@@ -5,45 +5,43 @@ seed [B, 2] of its randomness, valid [B], and in training label_map [B, H, W] in
 count.
 """
 
-import os
-
 import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image, order, read, records
-from tfrecog.data import index as indices
 from tfrecog.data.parse import parse_image
 
 # What the parts of an image's seed are for.
 LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
 
 
-def steps_per_epoch(index, config):
+def steps_per_epoch(split, config):
     """Training batches that show every image at least once."""
-    return -(-len(index) // config.batch_size)
+    return -(-len(split) // config.batch_size)
 
 
-def check(info, folder):
-    """ValueError if the records in a folder have no label maps."""
-    if not info.label_maps:
-        fits = " These have a class for each image: --task=classification." if info.image_labels else ""
+def check(split):
+    """UserError if the records have no label maps."""
+    if not split.info.label_maps:
+        fits = " These have a class for each image: --task=classification." if split.info.image_labels else ""
         raise UserError(
-            f"{folder} holds no label maps, which --task=segmentation needs: pipelines.segmentation, pipelines.tfds, "
-            f"pipelines.coco (with --label_maps=voc) and pipelines.scenes (with --label_maps) write them.{fits}"
+            f"{split.folder} holds no label maps, which --task=segmentation needs: pipelines.segmentation, "
+            "pipelines.tfds, pipelines.coco (with --label_maps=voc) and pipelines.scenes (with --label_maps) write "
+            f"them.{fits}"
         )
 
 
-def training(config, crop, info, index, *, seed, start_step, steps):
+def training(config, crop, split, *, seed, start_step, steps):
     """Batches of the steps start_step..steps-1, augmented; the same ones wherever it starts.
 
     Args:
         config: DataConfig.
         crop: H, W of the window that is cut from each resized image, and its label map.
     """
-    per_epoch = steps_per_epoch(index, config)
-    groups = order.Groups(np.array([crop]), (np.arange(len(index)),))
+    per_epoch = steps_per_epoch(split, config)
+    groups = order.Groups(np.array([crop]), (np.arange(len(split)),))
     batches_of = order.shuffled(groups, config.batch_size, seed)
     damaged = read.Damaged() if config.skip_damaged else None
 
@@ -57,47 +55,45 @@ def training(config, crop, info, index, *, seed, start_step, steps):
         return rows, tf.random.split(of_step, config.batch_size)
 
     def example(row, example_seed):
-        record = _record(config, index, row, damaged)
-        picture, sound = read.picture_of(config.records, index, row, record, damaged)
-        labels = _label_map(config, info, index, row, record, damaged)
+        record = _record(split, row, damaged)
+        picture, sound = read.picture_of(split, row, record, damaged)
+        labels = _label_map(split, row, record, damaged)
         labels = tf.where(sound, labels, 0)
-        return read.facts(index, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
+        return read.facts(split, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
 
     dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
     return read.prepare(dataset, example, config, config.batch_size)
 
 
-def evaluation(config, index, batch_size=None):
+def evaluation(config, split, batch_size=None):
     """Dataset of every image once, as it is, without labels; those of one size are together, and `valid` no fillers."""
-    sizes = np.stack([index.height, index.width], axis=-1)
-    rows, _, valid = order.in_turn(order.group_by_size(sizes), batch_size or config.eval_batch_size)
+    rows, _, valid = order.in_turn(order.group_by_size(split.sizes), batch_size or config.eval_batch_size)
 
     def example(row, valid):
-        record = _record(config, index, row)
-        picture, _ = read.picture_of(config.records, index, row, record)
-        facts = read.facts(index, row, tf.zeros([2], tf.int32))
+        record = _record(split, row)
+        picture, _ = read.picture_of(split, row, record)
+        facts = read.facts(split, row, tf.zeros([2], tf.int32))
         return facts | {"image": tf.cast(picture, tf.float32), "valid": valid}
 
     size = batch_size or config.eval_batch_size
     return read.prepare(tf.data.Dataset.from_tensor_slices((rows.ravel(), valid.ravel())), example, config, size)
 
 
-def truth(folder, info, index, row):
+def truth(split, row):
     """Labels [H, W] uint8 in 0..K of a record's label map; a ValueError names the record and what to do."""
-    record = records.decode(indices.read(folder, index, row))
-    return _labels(record.label_map or b"", (record.height, record.width), info, folder, index, row, record.filename)
+    record = split.record(row)
+    return _labels(record.label_map or b"", (record.height, record.width), split, row, record.filename)
 
 
-def _record(config, index, row, damaged=None):
+def _record(split, row, damaged=None):
     """encoded, filename, label_map [] string, height and width [] of a row."""
-    serialized = read.serialized(config.records, index, row, damaged)
+    serialized = read.serialized(split, row, damaged)
     record = {name: value[0] for name, value in parse_image(serialized[None], label_maps=True).items()}
-    size = tf.constant(np.stack([index.height, index.width], axis=-1), tf.int32)
-    height, width = tf.unstack(tf.gather(size, row))
+    height, width = tf.unstack(tf.gather(tf.constant(split.sizes, tf.int32), row))
     return record | {"height": height, "width": width}
 
 
-def _label_map(config, info, index, row, record, damaged):
+def _label_map(split, row, record, damaged):
     """Labels [H, W] int32 of a record; with `damaged`, zeros stand in for a label map that cannot be used."""
 
     def decode(png, row, filename, height, width):
@@ -105,7 +101,7 @@ def _label_map(config, info, index, row, record, damaged):
         if not png and damaged and int(row) in damaged.rows:
             return np.zeros(size, np.int32)
         try:
-            return _labels(png, size, info, config.records, index, row, filename.decode()).astype(np.int32)
+            return _labels(png, size, split, row, filename.decode()).astype(np.int32)
         except ValueError as problem:
             if damaged is None:
                 raise
@@ -116,7 +112,7 @@ def _label_map(config, info, index, row, record, damaged):
     return tf.ensure_shape(read.python(decode, inputs, tf.int32), [None, None])
 
 
-def _labels(png, size, info, folder, index, row, filename):
+def _labels(png, size, split, row, filename):
     """Labels [H, W] uint8 in 0..K of a PNG; a ValueError says what is wrong with it."""
     try:
         if not png:
@@ -124,15 +120,14 @@ def _labels(png, size, info, folder, index, row, filename):
         labels = records.from_label_map(png)
         if labels.shape != size:
             raise ValueError(f"is {labels.shape} pixels (height, width), and the image {size}")
-        if labels.max(initial=0) > info.num_classes:
-            raise ValueError(f"has the class {labels.max() - 1}, counted from 0, of {info.num_classes}")
+        if labels.max(initial=0) > split.info.num_classes:
+            raise ValueError(f"has the class {labels.max() - 1}, counted from 0, of {split.info.num_classes}")
     # What Pillow raises for files that are cut, broken, or larger than any image should be.
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         what = str(error) if isinstance(error, ValueError) else f"cannot be decoded ({error})"
-        shard = os.path.join(folder, index.shards[index.shard[int(row)]])
         raise UserError(
-            f"{index.locate(int(row))}: the label map of image {filename!r} {what}. Repair it in the source "
-            f"(`python -m pipelines.check` names them all), delete {shard} and run its pipeline again."
+            f"{split.index.locate(int(row))}: the label map of image {filename!r} {what}. Repair it in the source "
+            f"(`python -m pipelines.check` names them all), delete {split.shard(row)} and run its pipeline again."
         ) from error
     return labels
 

@@ -73,8 +73,8 @@ class Classifier:
     def resize(self, picture: np.ndarray) -> np.ndarray:
         return images.middle(picture, self.data.eval_short_side, self.config.crop, self.data.resize).numpy()
 
-    def truths(self, folder, dataset, rows):
-        labels = classification.labels_of(rows, dataset, folder)
+    def truths(self, split):
+        labels = classification.labels_of(split)
         return lambda row, record, size: (int(labels[row]), no_boxes())
 
 

@@ -158,9 +158,9 @@ class Detector:
         size = images.target_size(size, data.eval_short_side, data.long_side, data.size_rounding)
         return images.resize(picture, size, data.resize).numpy()
 
-    def truths(self, folder, dataset, rows):
+    def truths(self, split):
         if self.on_record:
-            rows.check_proposals(folder, dataset)
+            split.check_proposals()
 
         def truth(row, record, size):
             found = _truth(record, size)

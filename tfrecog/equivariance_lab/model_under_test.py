@@ -6,9 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tfrecog.data.index import Index
-from tfrecog.data.info import DatasetInfo
 from tfrecog.data.records import Record
+from tfrecog.data.split import Split
 from tfrecog.equivariance_lab.moves import Change
 
 # A measure is the sum of `total` over all images (or objects) divided by that of `count`.
@@ -72,5 +71,5 @@ class ModelUnderTest(Protocol):
     def resize(self, picture: np.ndarray) -> np.ndarray:
         """A picture uint8 [H, W, 3] as the network sees it, [h, w, 3] float32 without padding."""
 
-    def truths(self, folder: str, dataset: DatasetInfo, rows: Index) -> Truths:
+    def truths(self, split: Split) -> Truths:
         """What is true of the records of a split; UserError if they have no truth for the task."""

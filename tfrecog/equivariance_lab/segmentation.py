@@ -63,11 +63,11 @@ class Segmenter:
         size = segmentation.resized(tf.constant(picture.shape[:2]), self.data.eval_short_side, self.data)
         return images.resize(picture, size, self.data.resize).numpy()
 
-    def truths(self, folder, dataset, rows):
-        segmentation.check(dataset, folder)
+    def truths(self, split):
+        segmentation.check(split)
 
         def truth(row, record, size):
-            label_map = tf.constant(segmentation.truth(folder, dataset, rows, row), tf.int32)
+            label_map = tf.constant(segmentation.truth(split, row), tf.int32)
             return segmentation.nearest(label_map, size).numpy(), no_boxes()
 
         return truth

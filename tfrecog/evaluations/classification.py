@@ -7,9 +7,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfrecog.cli import files
-from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import classification, index, info
+from tfrecog.data import classification
+from tfrecog.data.split import Split
 from tfrecog.evaluations import confusion, misclassified, report
 from tfrecog.inference import predictor
 from tfrecog.metrics import tables
@@ -40,14 +40,13 @@ def evaluate(
         show: print the numbers and a line for each class.
     """
     data = experiment.data
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
-    if not len(where):
-        raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
-    labels = classification.labels_of(where, dataset, data.records)
-    evaluator, worst, clock = Evaluator(dataset.num_classes), misclassified.Misclassified(), predictor.Clock()
+    split = Split.open(data.records, data.eval_split)
+    split.check_not_empty()
+    labels, names = classification.labels_of(split), split.info.names
+    evaluator, worst, clock = Evaluator(len(names)), misclassified.Misclassified(), predictor.Clock()
     size = predictor.batch_size(data.eval_batch_size, strategy)
-    batches = classification.evaluation(data, experiment.classifier.crop, where, size)
-    with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:
+    batches = classification.evaluation(data, experiment.classifier.crop, split, size)
+    with _table(out) as write, predictor.progress(len(split), f"evaluate {data.eval_split}") as progress:
         for said, facts in predictor.predict_batches(task, model, strategy, batches, clock=clock):
             row, probabilities = int(facts["record"]), said["probabilities"]
             label = int(labels[row])
@@ -55,17 +54,17 @@ def evaluate(
             if len(best) and best[0] != label:
                 worst.add(row, label, int(best[0]), probabilities)
             if out:
-                guesses = [(dataset.names[one - 1], f"{probabilities[one - 1]:.6f}") for one in best]
+                guesses = [(names[one - 1], f"{probabilities[one - 1]:.6f}") for one in best]
                 right = int(len(best) > 0 and best[0] == label)
-                write([where.filename[row].decode(), dataset.names[label - 1], right, *sum(guesses, ())])
+                write([split.filename(row), names[label - 1], right, *sum(guesses, ())])
             progress.update()
-    numbers, table = evaluator.summarize(), evaluator.table(dataset.names)
+    numbers, table = evaluator.summarize(), evaluator.table(names)
     undefined = int(evaluator.undefined.sum())
-    counts = {"images": len(where)} | ({"undefined": undefined} if undefined else {})
+    counts = {"images": len(split)} | ({"undefined": undefined} if undefined else {})
     if out:
-        title = f"{data.eval_split}: {len(where):,} images, error {100 * numbers['error']:.2f} %"
-        confusion.write(Path(out), evaluator.confusion, dataset.names, title)
-        worst.write(Path(out), data.records, where, dataset.names)
+        title = f"{data.eval_split}: {len(split):,} images, error {100 * numbers['error']:.2f} %"
+        confusion.write(Path(out), evaluator.confusion, names, title)
+        worst.write(Path(out), split)
     report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if show:
         print(tables.of_classification(numbers, table, evaluator.confusion))

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, image, index, info, records
+from tfrecog.data import detection, image, info
+from tfrecog.data.split import Split
 from tfrecog.evaluations import detection_errors, precision_recall, report
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import detections
@@ -43,25 +44,23 @@ def evaluate(
         step, checkpoint: of the weights, for metrics.json.
         show: print the numbers and a line for each class.
     """
-    folder, split = experiment.data.records, experiment.data.eval_split
-    dataset, on_record = info.load(folder), experiment.detector.proposals == "record"
-    where = index.load(folder, split)
-    if not len(where):
-        raise UserError(f"split {split!r} of {folder} has no image to evaluate on")
+    split = Split.open(experiment.data.records, experiment.data.eval_split)
+    split.check_not_empty()
+    on_record, categories = experiment.detector.proposals == "record", split.info.categories
     if on_record and show:  # A training says it once, when it starts.
-        where.report_without_proposals(folder, split)
-    evaluators, clock = _evaluators(experiment, dataset, folder), predictor.Clock()
-    with results_file(out) as write, predictor.progress(len(where), f"evaluate {split}") as progress:
+        split.report_without_proposals()
+    evaluators, clock = _evaluators(experiment, split), predictor.Clock()
+    with results_file(out) as write, predictor.progress(len(split), f"evaluate {split.name}") as progress:
         size = predictor.batch_size(experiment.data.eval_batch_size, strategy)
-        batches = detection.evaluation(experiment.data, dataset, where, size, on_record)
+        batches = detection.evaluation(experiment.data, split, size, on_record)
         output, any_size = experiment.detector.output, experiment.data.pad_to_batch_max
         for found in detections(task, model, strategy, batches, output, any_size=any_size, clock=clock):
             key = (found.image_id, found.record)
-            truth = dataset.relabel(records.decode(index.read(folder, where, found.record)))
+            truth = split.truth(found.record)
             for evaluator in evaluators.values():
                 evaluator.add_ground_truth(key, truth)
                 evaluator.add(key, *found.instances)
-            write(coco_rows.results(found.image_id, dataset.categories, *found.instances))
+            write(coco_rows.results(found.image_id, categories, *found.instances))
             progress.update()
     numbers, classes, counts = {}, {}, {}
     for name, evaluator in evaluators.items():
@@ -72,7 +71,7 @@ def evaluate(
     table = [functools.reduce(operator.or_, rows) for rows in zip(*classes.values(), strict=True)]
     report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if out:
-        _draw(evaluators.get("voc"), Path(out), dataset, folder, where)
+        _draw(evaluators.get("voc"), Path(out), split)
     if show:
         texts = {"coco": tables.of_coco, "voc": tables.of_voc}
         print("\n\n".join(texts[name](numbers, rows) for name, rows in classes.items()))
@@ -80,19 +79,19 @@ def evaluate(
     return numbers
 
 
-def _evaluators(experiment, dataset, folder) -> dict[str, Any]:
+def _evaluators(experiment, split) -> dict[str, Any]:
     """`coco`, `voc` or both, as `experiment.metrics` says."""
-    wanted = {"auto": "both" if dataset.difficult else "coco"}.get(experiment.metrics, experiment.metrics)
+    wanted = {"auto": "both" if split.info.difficult else "coco"}.get(experiment.metrics, experiment.metrics)
     chosen: dict[str, Any] = {}
     if wanted in ("coco", "both"):
-        sigmas = info.sigmas(folder) if experiment.detector.keypoints else ()
-        chosen["coco"] = coco.Evaluator(dataset.categories, masks=experiment.detector.masks, sigmas=sigmas)
+        sigmas = info.sigmas(split.folder) if experiment.detector.keypoints else ()
+        chosen["coco"] = coco.Evaluator(split.info.categories, masks=experiment.detector.masks, sigmas=sigmas)
     if wanted in ("voc", "both"):
-        chosen["voc"] = voc.Evaluator(dataset.categories, keep=detection_errors.MOST)
+        chosen["voc"] = voc.Evaluator(split.info.categories, keep=detection_errors.MOST)
     return chosen
 
 
-def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) -> None:
+def _draw(evaluator: voc.Evaluator | None, out: Path, split) -> None:
     """The curves and the worst errors; those of an evaluation before this one go if there are no new ones."""
     if evaluator is None:
         for name in VOC_FILES:
@@ -100,12 +99,12 @@ def _draw(evaluator: voc.Evaluator | None, out: Path, dataset, folder, where) ->
         return
 
     def read(key):
-        record = records.decode(index.read(folder, where, key[1]))
+        record = split.record(key[1])
         return image.decode(record.encoded).numpy(), record.filename
 
     rankings = evaluator.rankings()
-    precision_recall.write(out, rankings, dataset.names)
-    detection_errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), dataset.names, read)
+    precision_recall.write(out, rankings, split.info.names)
+    detection_errors.write(out, evaluator.worst.errors(voc_errors.least_scores(rankings)), split.info.names, read)
 
 
 def check_records(experiment: Experiment, trained: info.DatasetInfo) -> None:

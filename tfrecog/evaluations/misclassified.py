@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog.data import image, index, records
+from tfrecog.data import image
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files
 from tfrecog.metrics.worst import Worst
@@ -24,15 +25,14 @@ class Misclassified:
         """An image, row of the index, of class `label` that was taken for `said`, both in 1..K."""
         self._worst.add(probabilities[said - 1], row, lambda: (label, said, float(probabilities[label - 1])))
 
-    def write(self, out: Path, folder: str, where: index.Index, names: tuple[str, ...]) -> None:
+    def write(self, out: Path, split: Split) -> None:
         """Writes OUT/misclassified.jpg, the worst first, each with its class and what was said; or removes it."""
         if not len(self._worst):
             (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
             return
-        pictures, captions = [], []
+        pictures, captions, names = [], [], split.info.names
         for sure, row, (label, said, true) in self._worst.entries():
-            encoded = records.decode(index.read(folder, where, row)).encoded
-            pictures.append(image.decode(encoded).numpy())
+            pictures.append(image.decode(split.record(row).encoded).numpy())
             captions.append(f"{words(names[label - 1], true)}\nsaid {words(names[said - 1], sure)}")
         image_files.save(annotations.sheet(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import index, info, segmentation
+from tfrecog.data import segmentation
+from tfrecog.data.split import Split
 from tfrecog.evaluations import confusion, report, worst_label_maps
 from tfrecog.inference import predictor
 from tfrecog.metrics import tables
@@ -43,35 +44,36 @@ def evaluate(
         show: print the numbers and a line for each class.
     """
     data = experiment.data
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
-    segmentation.check(dataset, data.records)
-    if not len(where):
-        raise UserError(f"split {data.eval_split!r} of {data.records} has no image to evaluate on")
-    evaluator, failures, clock = Evaluator(dataset.num_classes), worst_label_maps.WorstLabelMaps(), predictor.Clock()
+    split = Split.open(data.records, data.eval_split)
+    segmentation.check(split)
+    split.check_not_empty()
+    names = split.info.names
+    evaluator, failures, clock = Evaluator(len(names)), worst_label_maps.WorstLabelMaps(), predictor.Clock()
     ignored = 0
-    batches = segmentation.evaluation(data, where, predictor.batch_size(data.eval_batch_size, strategy))
+    batches = segmentation.evaluation(data, split, predictor.batch_size(data.eval_batch_size, strategy))
     batches = _without_fillers(batches, strategy.num_replicas_in_sync)
-    with _table(out) as write, predictor.progress(len(where), f"evaluate {data.eval_split}") as progress:
+    with _table(out) as write, predictor.progress(len(split), f"evaluate {data.eval_split}") as progress:
         # A graph for each size would be too many.
         for said, facts in predictor.predict_batches(task, model, strategy, batches, any_size=True, clock=clock):
             row = int(facts["record"])
-            truth = segmentation.truth(data.records, dataset, where, row)
+            truth = segmentation.truth(split, row)
             counts = evaluator.add(truth, said["label_map"])
             ignored += int((truth == 0).sum())
             if out:
-                name, numbers = where.filename[row].decode(), numbers_of(counts)
-                write([name, int(counts.sum()), *(numbers.get(key, "") for key in ("pixel_accuracy", "mean_iou"))])
-                if numbers:
-                    failures.add(row, numbers["pixel_accuracy"], said["label_map"])
+                of_image = numbers_of(counts)
+                shown = (of_image.get(key, "") for key in ("pixel_accuracy", "mean_iou"))
+                write([split.filename(row), int(counts.sum()), *shown])
+                if of_image:
+                    failures.add(row, of_image["pixel_accuracy"], said["label_map"])
             progress.update()
-    numbers, table = evaluator.summarize(), evaluator.table(dataset.names)
+    numbers, table = evaluator.summarize(), evaluator.table(names)
     if not numbers:
         raise UserError(f"split {data.eval_split!r} of {data.records}: not one pixel counts; all are void")
     if out:
-        title = f"{data.eval_split}: {len(where):,} images, mean IoU {100 * numbers['mean_iou']:.1f} %"
-        confusion.write(Path(out), evaluator.confusion, dataset.names, title, pixels=evaluator.pixels)
-        failures.write(Path(out), data.records, where, dataset)
-    counts = {"images": len(where), "pixels": int(evaluator.pixels.sum()), "ignored": ignored}
+        title = f"{data.eval_split}: {len(split):,} images, mean IoU {100 * numbers['mean_iou']:.1f} %"
+        confusion.write(Path(out), evaluator.confusion, names, title, pixels=evaluator.pixels)
+        failures.write(Path(out), split)
+    counts = {"images": len(split), "pixels": int(evaluator.pixels.sum()), "ignored": ignored}
     report.write(out, experiment, numbers, table, step=step, checkpoint=checkpoint, clock=clock, **counts)
     if show:
         print(tables.of_segmentation(numbers, table))

@@ -11,7 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrecog.config import Experiment
-from tfrecog.data import classification, detection, image, index, info, records, segmentation
+from tfrecog.data import classification, detection, image, segmentation
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 from tfrecog.evaluations import confusion, detection_errors, misclassified, precision_recall, worst_label_maps
 from tfrecog.inference import image_files, predictor
@@ -32,16 +33,17 @@ def predictions(
     of the evaluation before.
     """
     data, detector = experiment.data, experiment.detector
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    split = Split.open(data.records, data.eval_split)
+    dataset = split.info
     data = dataclasses.replace(data, eval_batch_size=predictor.batch_size(data.eval_batch_size, strategy))
     on_record = detector.proposals == "record"
-    batches = detection.evaluation(data, dataset, where, proposals=on_record).take(-(-count // data.eval_batch_size))
+    batches = detection.evaluation(data, split, proposals=on_record).take(-(-count // data.eval_batch_size))
     show = functools.partial(annotations.instances, skeleton=dataset.skeleton, flip_pairs=dataset.flip_pairs)
     pictures = []
     for found in detections(task, model, strategy, batches, detector.output, any_size=data.pad_to_batch_max):
         if len(pictures) == count:
             break
-        truth = dataset.relabel(records.decode(index.read(data.records, where, found.record)))
+        truth = split.truth(found.record)
         picture = image.decode(truth.encoded).numpy()
         real = ~truth.crowd
         want = show(
@@ -86,12 +88,12 @@ def classified(
 def _said(task, model, experiment, strategy, count):
     """A sheet of evaluation images with the frame of right or wrong, the class, and what was said."""
     data, crop = experiment.data, experiment.classifier.crop
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
-    labels = classification.labels_of(where, dataset, data.records)
-    rows = np.unique(np.linspace(0, len(where) - 1, count).round().astype(np.int64))
+    split = Split.open(data.records, data.eval_split)
+    labels, names = classification.labels_of(split), split.info.names
+    rows = np.unique(np.linspace(0, len(split) - 1, count).round().astype(np.int64))
     seen = []
     for row in rows:
-        picture = image.decode(records.decode(index.read(data.records, where, row)).encoded)
+        picture = image.decode(split.record(row).encoded)
         seen.append(image.middle(picture, data.eval_short_side, crop, data.resize))
     fill = predictor.batch_size(len(rows), strategy) - len(rows)
     batch = {
@@ -104,9 +106,9 @@ def _said(task, model, experiment, strategy, count):
         label, probabilities = int(labels[facts["record"]]), said["probabilities"]
         best = int(np.argmax(probabilities)) + 1
         pictures.append(_framed(picture.numpy(), RIGHT if best == label else WRONG))
-        captions.append(misclassified.words(dataset.names[label - 1], probabilities[label - 1]))
+        captions.append(misclassified.words(names[label - 1], probabilities[label - 1]))
         if best != label:
-            captions[-1] += f"\nsaid {misclassified.words(dataset.names[best - 1], probabilities[best - 1])}"
+            captions[-1] += f"\nsaid {misclassified.words(names[best - 1], probabilities[best - 1])}"
     return annotations.sheet(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
 
 
@@ -126,19 +128,19 @@ def segmented(
     `predictions`: of `count` images, spread over the evaluation split, the image, its true and its said label map.
     `confusion`: of the evaluation before.
     """
-    data = experiment.data
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    split = Split.open(experiment.data.records, experiment.data.eval_split)
     size = predictor.batch_size(1, strategy)
-    rows = np.unique(np.linspace(0, len(where) - 1, count).round().astype(np.int64))
-    known = [records.decode(index.read(data.records, where, row)) for row in rows]
+    rows = np.unique(np.linspace(0, len(split) - 1, count).round().astype(np.int64))
+    known = [split.record(row) for row in rows]
     images = [image.decode(record.encoded).numpy() for record in known]
     batches = (segment.batch_of(*one, size=size) for one in zip(images, rows, strict=True))
     seen = []
     said = predictor.predict_batches(task, model, strategy, batches, any_size=True)
     for picture, record, row, (what, _) in zip(images, known, rows, said, strict=True):
-        truth = segmentation.truth(data.records, dataset, where, row)
+        truth = segmentation.truth(split, row)
         seen.append((picture, truth, what["label_map"], record.filename))
-    return {"predictions": worst_label_maps.triples(seen, dataset)} | _written(experiment, confusion=confusion.PICTURE)
+    predictions = worst_label_maps.triples(seen, split.info)
+    return {"predictions": predictions} | _written(experiment, confusion=confusion.PICTURE)
 
 
 def _written(experiment, **files):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog.data import image, index, info, records
+from tfrecog.data import image, info, records
+from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 from tfrecog.inference import image_files
 from tfrecog.metrics.worst import Worst
@@ -23,7 +24,7 @@ class WorstLabelMaps:
         """An image, row of the index, and what was said of it [H, W]."""
         self._worst.add(-accuracy, row, lambda: records.to_label_map(said))  # As a PNG, which takes less memory.
 
-    def write(self, out: Path, folder: str, where: index.Index, dataset: info.DatasetInfo) -> None:
+    def write(self, out: Path, split: Split) -> None:
         """Writes OUT/worst.jpg, the worst first: picture, truth and what was said; or removes it if all is right."""
         failures = [(row, -badness, said) for badness, row, said in self._worst.entries() if -badness < 1]
         if not failures:
@@ -31,12 +32,12 @@ class WorstLabelMaps:
             return
         seen = []
         for row, accuracy, said in failures:
-            record = records.decode(index.read(folder, where, row))
+            record = split.record(row)
             assert record.label_map is not None  # The evaluation has read it.
             picture = image.decode(record.encoded).numpy()
             labels = [records.from_label_map(png) for png in (record.label_map, said)]
             seen.append((picture, *labels, f"{record.filename}: pixel accuracy {accuracy:.1%}"))
-        image_files.save(triples(seen, dataset), out / SHEET)
+        image_files.save(triples(seen, split.info), out / SHEET)
 
 
 def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset: info.DatasetInfo) -> np.ndarray:

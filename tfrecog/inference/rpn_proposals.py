@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig, Experiment
-from tfrecog.data import detection, index, info
-from tfrecog.data.example import Example
+from tfrecog.data import detection
+from tfrecog.data.split import Split
 from tfrecog.inference import predictor
 from tfrecog.models.detector import rpn
 from tfrecog.models.detector.postprocess import per_image
@@ -39,28 +39,28 @@ class Proposer:
 def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out: str | Path, source: str) -> list[int]:
     """Writes the proposals for all images of `experiment.data.eval_split`; returns their number for each image."""
     data = experiment.data
-    dataset, where = info.load(data.records), index.load(data.records, data.eval_split)
+    split = Split.open(data.records, data.eval_split)
     size = predictor.batch_size(data.eval_batch_size, strategy)
-    batches, proposer = detection.evaluation(data, dataset, where, size), Proposer(experiment.detector)
+    batches, proposer = detection.evaluation(data, split, size), Proposer(experiment.detector)
     found = {}
-    with predictor.progress(len(where), f"propose for {data.eval_split}") as progress:
+    with predictor.progress(len(split), f"propose for {data.eval_split}") as progress:
         for said, facts in predictor.predict_batches(
             proposer, model, strategy, batches, any_size=data.pad_to_batch_max
         ):
             row, valid = int(facts["record"]), said["valid"]
             height, width = (int(side) for side in facts["original_size"])
             boxes = to_original.boxes(said["boxes"][valid], facts["scale"], facts["original_size"])
-            found[row] = (_name(data.records, where, row), (height, width), boxes, said["scores"][valid])
+            found[row] = (_name(split, row), (height, width), boxes, said["scores"][valid])
             progress.update()
     images = [found[row] for row in sorted(found)]
     methods.save(out, images, source)
     return [len(boxes) for _, _, boxes, _ in images]
 
 
-def _name(folder: str, where: index.Index, row: int) -> str:
+def _name(split: Split, row: int) -> str:
     """The source id of a record, or its file's name."""
-    features = Example.FromString(index.read(folder, where, row)).features.feature
-    names = [b"".join(features[f"image/{key}"].bytes_list.value).decode() for key in ("source_id", "filename")]
-    if not any(names):
-        raise UserError(f"{where.locate(row)} has no image/source_id and no image/filename to name its proposals by")
-    return names[0] or names[1]
+    record = split.record(row)
+    if not (record.source_id or record.filename):
+        place = split.index.locate(row)
+        raise UserError(f"{place} has no image/source_id and no image/filename to name its proposals by")
+    return record.source_id or record.filename

@@ -5,9 +5,10 @@ import tensorflow as tf
 
 from tfrecog import losses
 from tfrecog.config import Experiment
-from tfrecog.data import classification, index, read
+from tfrecog.data import classification, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.data.split import Split
 from tfrecog.evaluations import classification as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import classification as inference
@@ -36,21 +37,22 @@ class Classification:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
         experiment, dataset = self.experiment, self.info
         data, seed = experiment.data, experiment.train.seed
-        rows = index.load(data.records, data.train_split)
+        split = Split.open(data.records, data.train_split)
         check_eval_split(experiment, dataset)
-        for split in {data.train_split} | ({data.eval_split} if experiment.train.evaluate_epochs > 0 else set()):
-            classification.labels_of(index.load(data.records, split), dataset, data.records)
+        classification.labels_of(split)
+        if experiment.train.evaluate_epochs > 0:  # What is wrong with it shows now, and not after an epoch.
+            classification.labels_of(Split.open(data.records, data.eval_split))
         augment, crop = experiment.augment, self.config.crop
 
         def batches(start, total):
-            made = classification.training(data, augment, crop, dataset, rows, seed=seed, start_step=start, steps=total)
+            made = classification.training(data, augment, crop, split, seed=seed, start_step=start, steps=total)
             return read.in_words(made)
 
         return Data(
-            steps_per_epoch=classification.steps_per_epoch(rows, data),
+            steps_per_epoch=classification.steps_per_epoch(split, data),
             batches=batches,
             description=describe(experiment, dataset),
-            images=len(rows),
+            images=len(split),
         )
 
     def build(self) -> classifier.Classifier:

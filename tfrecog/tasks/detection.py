@@ -6,9 +6,10 @@ import tensorflow as tf
 from tfrecog import losses
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, index, info, read
+from tfrecog.data import detection, info, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.data.split import Split
 from tfrecog.evaluations import detection as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import detection as inference
@@ -88,27 +89,27 @@ class Detection:
             )
         experiment, dataset, keypoints = self.experiment, self.info, self.config.keypoints
         data, seed = experiment.data, experiment.train.seed
-        train_index = index.load(data.records, data.train_split)
-        rows = detection.training_rows(train_index, data, keypoints)
-        splits = {data.train_split: (train_index, rows)}
+        split = Split.open(data.records, data.train_split)
+        rows = detection.training_rows(split, data, keypoints)
+        read_rows = [(split, rows)]
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
             # What is wrong with it shows now, and not after an epoch.
-            splits[data.eval_split] = index.load(data.records, data.eval_split), None
+            read_rows.append((Split.open(data.records, data.eval_split), None))
             if keypoints:
                 info.sigmas(data.records)
         if self._on_record:
-            for split, (where, chosen) in splits.items():
-                where.check_proposals(data.records, dataset)
-                where.report_without_proposals(data.records, split, chosen)
+            for one, chosen in read_rows:
+                one.check_proposals()
+                one.report_without_proposals(chosen)
         asked = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
 
         def batches(start, total):
-            made = detection.training(data, dataset, train_index, **asked, start_step=start, steps=total)
+            made = detection.training(data, split, **asked, start_step=start, steps=total)
             return read.in_words(made)
 
         return Data(
-            steps_per_epoch=detection.steps_per_epoch(train_index, data, keypoints),
+            steps_per_epoch=detection.steps_per_epoch(split, data, keypoints),
             batches=batches,
             description=describe(experiment, dataset, "instances"),
             images=len(rows),

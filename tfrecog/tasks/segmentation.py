@@ -9,9 +9,10 @@ import tensorflow as tf
 from tfrecog import losses
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import image, index, read, segmentation
+from tfrecog.data import image, read, segmentation
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.data.split import Split
 from tfrecog.evaluations import segmentation as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import segmentation as inference
@@ -66,22 +67,22 @@ class Segmentation:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
         experiment, dataset, crop = self.experiment, self.info, self.config.crop
         data, seed = experiment.data, experiment.train.seed
-        segmentation.check(dataset, data.records)
-        rows = index.load(data.records, data.train_split)
+        split = Split.open(data.records, data.train_split)
+        segmentation.check(split)
         _ = self.class_weights  # A ValueError now, and not in the first step.
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
-            index.load(data.records, data.eval_split)
+            Split.open(data.records, data.eval_split)
 
         def batches(start, total):
-            made = segmentation.training(data, crop, dataset, rows, seed=seed, start_step=start, steps=total)
+            made = segmentation.training(data, crop, split, seed=seed, start_step=start, steps=total)
             return read.in_words(made)
 
         return Data(
-            steps_per_epoch=segmentation.steps_per_epoch(rows, data),
+            steps_per_epoch=segmentation.steps_per_epoch(split, data),
             batches=batches,
             description=describe(experiment, dataset),
-            images=len(rows),
+            images=len(split),
         )
 
     def build(self) -> fcn.Segmenter:

@@ -11,9 +11,9 @@ import tensorflow as tf
 from tfrecog import tasks
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, index, read
-from tfrecog.data import info as dataset
-from tfrecog.data import records as schema
+from tfrecog.data import detection, read
+from tfrecog.data.info import DatasetInfo
+from tfrecog.data.split import Split
 from tfrecog.inference import predictor
 from tfrecog.ops.overlaps import pairwise_iou
 from tfrecog.runs import derived, trained
@@ -120,15 +120,15 @@ def near(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
 
 
 def examples(
-    model, options: Experiment, info: dataset.DatasetInfo, objects: bool = False, with_near: bool = False
+    model, options: Experiment, info: DatasetInfo, objects: bool = False, with_near: bool = False
 ) -> Iterator[Example]:
     """Each image of the training split, as in evaluation, with the features of its proposals.
 
     With `objects` the rois are the objects' boxes instead, and `with_near` behind them the proposals that are near one.
     """
     data, on_record = options.data, options.detector.proposals == "record"
-    there, where = dataset.load(data.records), index.load(data.records, data.train_split)
-    batches = detection.evaluation(data, there, where, data.eval_batch_size, on_record)
+    split = Split.open(data.records, data.train_split)
+    batches = detection.evaluation(data, split, data.eval_batch_size, on_record)
 
     @tf.function(autograph=False, reduce_retracing=True)
     def of_proposals(image, size, proposals):
@@ -144,9 +144,9 @@ def examples(
     def of_objects(image, size, rois):
         return _flat(model.trunk_outputs(model.extract(image, size), rois))
 
-    with predictor.progress(len(where.height), "objects" if objects else "hard negatives") as bar:
+    with predictor.progress(len(split), "objects" if objects else "hard negatives") as bar:
         for batch in read.in_words(batches):
-            truths = [_truth(there, info, data.records, where, batch, i) for i in range(len(batch["record"]))]
+            truths = [_truth(split, info, batch, i) for i in range(len(batch["record"]))]
             image, size, proposals = batch["image"], batch["size"], batch["proposals"] if on_record else None
             if objects:
                 of_each = [boxes for boxes, _, _ in truths]
@@ -170,11 +170,12 @@ def _with_near(boxes, proposals, valid):
     return rois[(np.arange(len(rois)) < len(boxes)) | (near(rois, boxes) >= 0)]
 
 
-def _truth(there, info, folder, where, batch, i):
+def _truth(split, info, batch, i):
     """Boxes [N, 4] in pixels of the resized image, labels [N] of the run's classes, and usual [N] of an image."""
-    truth = there.relabel(schema.decode(index.read(folder, where, int(batch["record"][i]))))
-    kept = np.array([there.names[label - 1] in info.names for label in truth.labels], bool)
-    labels = np.array([info.names.index(there.names[label - 1]) + 1 for label in truth.labels[kept]], int)
+    truth = split.truth(int(batch["record"][i]))
+    names = [split.info.names[label - 1] for label in truth.labels]
+    kept = np.array([name in info.names for name in names], bool)
+    labels = np.array([info.names.index(name) + 1 for name in names if name in info.names], int)
     usual = ~truth.crowd[kept]
     if truth.difficult is not None:
         usual &= ~truth.difficult[kept]
