@@ -26,6 +26,7 @@ from PIL import Image
 from tfrecog.cli import command
 from tfrecog.data import index, info, records
 from tfrecog.data.example import Example
+from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.split import Split
 from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
@@ -63,12 +64,7 @@ class Proposed(records.Record):
 def encode(record: Proposed, **_) -> bytes:
     """The bytes that a record was read from, with its proposals: nothing else changes, whatever it may hold."""
     example = Example.FromString(record.serialized)
-    size = np.array([record.height, record.width] * 2, np.float64)
-    fractions = (np.asarray(record.proposals, np.float64).reshape(-1, 4) / size).astype(np.float32)
-    for key, column in zip(records.PROPOSAL, fractions.T, strict=True):
-        values = example.features.feature[key].float_list.value
-        del values[:]
-        values.extend(column.tolist())
+    records.write_boxes(example.features.feature, PROPOSAL, record.proposals, (record.height, record.width))
     return example.SerializeToString(deterministic=True)
 
 

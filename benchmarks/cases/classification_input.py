@@ -139,7 +139,7 @@ def _stage_datasets(config, split):
 
     def record(step):
         serialized, size = read.python(read_batch, [step], [tf.string, tf.int32])
-        encoded = parse.parse_image(tf.ensure_shape(serialized, [BATCH]))["encoded"]
+        encoded = parse.parse_images(tf.ensure_shape(serialized, [BATCH]), ["encoded"])["encoded"]
         return (
             encoded,
             tf.ensure_shape(size, [BATCH, 2]),

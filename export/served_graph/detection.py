@@ -3,7 +3,9 @@
 import tensorflow as tf
 
 from tfrecog.config import Experiment
-from tfrecog.data import image, records
+from tfrecog.data import image
+from tfrecog.data.fields import PROPOSAL
+from tfrecog.data.parse import to_boxes
 from tfrecog.ops import boxes, keypoints
 
 from ..artifact import choices
@@ -34,13 +36,10 @@ class Detection:
         if not self.on_record:
             return [tf.io.parse_example(examples, features)["image/encoded"]]
         features |= {f"image/{side}": tf.io.FixedLenFeature([], tf.int64) for side in ("height", "width")}
-        features |= {key: tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True) for key in records.PROPOSAL}
-        example = tf.io.parse_example(examples, features)
-        size = tf.stack([example["image/height"], example["image/width"]] * 2, axis=-1)
-        fractions = tf.stack([example[key] for key in records.PROPOSAL], axis=-1)
-        pixels = tf.cast(fractions, tf.float64) * tf.cast(size, tf.float64)[:, None]
-        rounded = tf.round(pixels * records.PER_PIXEL) / records.PER_PIXEL
-        return [example["image/encoded"], tf.cast(rounded, tf.float32)]
+        sequence = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
+        example = tf.io.parse_example(examples, features | {side.key: sequence for side in PROPOSAL})
+        size = tf.stack([example["image/height"], example["image/width"]], axis=-1)
+        return [example["image/encoded"], to_boxes(example, PROPOSAL, size)]
 
     def of_bytes(self, encoded, proposals=None):
         """Results for encoded pictures [B] of any sizes; those of one canvas go through the network together."""

@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from tfrecog.data import info, records
 from tfrecog.data.classes import coco
+from tfrecog.data.fields import to_pixels
 
 from ..build import image_records, label_map_records
 from ..build.problems import Problem, Refused
@@ -140,8 +141,7 @@ class Reader:
         found = []
         labels = np.asarray(objects[self.keys.object_label], np.int64)
         fractions = np.asarray(objects[self.keys.box], np.float64).reshape(-1, 4)
-        boxes = fractions * np.array([image.height, image.width] * 2)
-        boxes = np.round(boxes * records.PER_PIXEL) / records.PER_PIXEL  # float32 fractions are off by less
+        boxes = to_pixels(fractions, np.array([image.height, image.width] * 2))
         keep = np.ones(len(labels), bool)
         for i, (y1, x1, y2, x2) in enumerate(boxes.tolist()):
             if not (y1 < y2 and x1 < x2 and 0 <= labels[i] < self.info.num_classes):

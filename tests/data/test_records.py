@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tfrecog.data import records
+from tfrecog.data import fields, records
 from tfrecog.data.parse import parse
 from tfrecog.ops import rle
 
@@ -89,6 +89,9 @@ def any_record(draw):
     if draw(st.booleans()):
         some = draw(st.lists(st.tuples(*corner, *corner), max_size=5))
         record.proposals = np.array(some, np.float32).reshape(-1, 4)
+    if draw(st.booleans()):
+        record.label, record.class_name = draw(st.integers(1, 5)), "ox"
+        record.label_map = records.to_label_map(np.arange(height * width).reshape(height, width) % 7)
     return record
 
 
@@ -98,9 +101,12 @@ def test_decode_inverts_encode(record):
     assert_same(record, records.decode(records.encode(record)))
 
 
+EVERYTHING = {*fields.IMAGE_FIELDS, *fields.OBJECT_FIELDS, "boxes", "proposals", "masks", "keypoints"}
+
+
 @tf.function(reduce_retracing=True, input_signature=[tf.TensorSpec([], tf.string)])
 def parse_with_everything(serialized):
-    return parse(serialized, masks=True, keypoints=3, mask_size=7, proposals=True)
+    return parse(serialized, EVERYTHING, mask_size=7, keypoints=3)
 
 
 def sampled(record, i, side=7):
@@ -127,18 +133,20 @@ def test_the_graph_parses_what_decode_decodes(png_masks, record):
     if png_masks:
         serialized = without(serialized, "image/object/mask/counts", "image/object/mask/runs")
     got = {name: value.numpy() for name, value in parse_with_everything(serialized).items()}
-    np.testing.assert_array_equal(got["boxes"], record.boxes)
-    np.testing.assert_array_equal(got["labels"], record.labels)
-    np.testing.assert_array_equal(got["crowd"], record.crowd)
-    np.testing.assert_array_equal(got["areas"], record.areas)
-    np.testing.assert_array_equal(got["difficult"], np.zeros(n) if record.difficult is None else record.difficult)
-    np.testing.assert_array_equal(got["proposals"], np.zeros([0, 4]) if record.proposals is None else record.proposals)
-    assert [name.decode() for name in got["names"]] == record.names
-    assert (got["height"], got["width"]) == (record.height, record.width)
-    assert got["filename"].decode() == record.filename
-    np.testing.assert_array_equal(got["masks"], np.array([sampled(record, i) for i in range(n)]).reshape(n, 7, 7))
-    expected = np.zeros([n, 3, 3]) if record.keypoints is None else record.keypoints
-    np.testing.assert_array_equal(got["keypoints"], expected)
+    decoded = records.decode(serialized)
+    assert got.keys() == vars(decoded).keys()
+    masks = np.array([sampled(record, i) for i in range(n)], np.uint8).reshape(n, 7, 7)
+    of_graph = {"masks": masks, "proposals": np.zeros([0, 4], np.float32), "keypoints": np.zeros([n, 3, 3], np.float32)}
+    of_graph |= {"difficult": np.zeros(n, bool), "truncated": np.zeros(n, bool), "poses": [""] * n, "label_map": b""}
+    for name, value in vars(decoded).items():
+        expected = of_graph[name] if value is None or name == "masks" else value
+        if isinstance(expected, str | bytes):
+            assert tf.compat.as_bytes(expected) == got[name], name
+        elif isinstance(expected, list):
+            assert [text.decode() for text in got[name]] == expected, name
+        else:
+            assert got[name].dtype == np.asarray(expected).dtype, name
+            np.testing.assert_array_equal(got[name], expected, err_msg=name)
 
 
 def without(serialized, *keys):
@@ -157,7 +165,7 @@ def test_what_a_foreign_record_lacks_has_a_stated_value():
     assert list(got.areas) == [4 * 10, 10 * 20]  # areas of the boxes
     assert list(got.ids) == [-1, -1]
     assert list(got.labels) == [0, 0] and got.names == ["class 0", "class 1"]
-    parsed = parse(serialized, masks=False, keypoints=0, mask_size=7)
+    parsed = parse(serialized, fields.OBJECT_FIELDS)
     assert list(parsed["areas"]) == [40, 200]
     assert list(parsed["labels"]) == [0, 0] and list(parsed["crowd"]) == [False, False]
 

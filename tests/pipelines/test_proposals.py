@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipelines import proposals, scenes
 from pipelines.build.problems import Refused
 from tfrecog.data import index, info, records
+from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.split import Split
 from tfrecog.ops import boxes as boxes_of
 from tfrecog.proposals import methods as kinds
@@ -61,7 +62,7 @@ def test_all_but_the_proposals_of_a_record_stays(data, tmp_path, method):
     )
     for one, other in zip(payloads(data), payloads(out), strict=True):
         here, there = (tf.train.Example.FromString(payload).features.feature for payload in (one, other))
-        assert set(there) - set(here) == set(records.PROPOSAL)
+        assert set(there) - set(here) == {side.key for side in PROPOSAL}
         assert all(here[key] == there[key] for key in here)
         record = records.decode(other)
         assert record.proposals is not None and 0 < len(record.proposals) <= 50

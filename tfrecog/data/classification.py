@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrecog.cli.errors import UserError
 from tfrecog.data import augment as augments
 from tfrecog.data import image, order, randaugment, read
-from tfrecog.data.parse import parse, parse_image
+from tfrecog.data.parse import parse, parse_images
 
 # What the parts of an image's seed are for.
 WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
@@ -81,7 +81,7 @@ def training(config, augment, crop, split, *, seed, start_step, steps):
         kinds = [tf.int64, tf.int32, tf.int32, tf.int32, tf.bool, tf.string]
         given = [tf.ensure_shape(one, [None]) for one in read.python(batches_of_steps, [chosen], kinds)]
         record = dict(zip(("row", "label", "height", "width", "careful"), given[:-1], strict=True))
-        record |= parse_image(given[-1])
+        record |= parse_images(given[-1], ("encoded", "filename"))
         seeds = tf.map_fn(
             lambda step: tf.random.split(image.fold(tf.stack([seed, 0]), step), config.batch_size),
             tf.cast(chosen, tf.int32),
@@ -158,7 +158,7 @@ def evaluation(config, crop, split, batch_size=None):
     rows, _, valid = order.in_turn(groups, batch_size)
 
     def example(row, valid):
-        record = parse(read.serialized(split, row), masks=False, keypoints=0, mask_size=0)
+        record = parse(read.serialized(split, row), read.PICTURE)
         picture, _ = read.picture_of(split, row, record)
         seen = image.middle(picture, config.eval_short_side, crop, config.resize)
         return read.facts(split, row, tf.zeros([2], tf.int32)) | {"image": seen, "valid": valid}

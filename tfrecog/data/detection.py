@@ -42,6 +42,9 @@ def training(config, split, *, masks, keypoints=False, proposals=False, seed, st
     _report_crowded(config, split.index)
     damaged = read.Damaged() if config.skip_damaged else None
 
+    wanted = {*read.PICTURE, "boxes", "labels", "names", "crowd", "difficult"}
+    wanted |= {*["masks"] * masks, *["keypoints"] * keypoints, *["proposals"] * proposals}
+
     def batch_of(step):
         epoch, position = divmod(int(step), per_epoch)
         rows, canvases = batches_of(epoch)
@@ -57,8 +60,7 @@ def training(config, split, *, masks, keypoints=False, proposals=False, seed, st
 
     def example(row, canvas, example_seed):
         serialized = read.serialized(split, row, damaged)
-        wanted = {"masks": masks, "keypoints": len(info.keypoints) * keypoints, "proposals": proposals}
-        record = parse(serialized, mask_size=config.mask_size, **wanted)
+        record = parse(serialized, wanted, mask_size=config.mask_size, keypoints=len(info.keypoints))
         picture, sound = read.picture_of(split, row, record, damaged)
         moved = [_objects(record, row, config, split, masks, keypoints, sound)]
         if proposals:
@@ -76,8 +78,7 @@ def evaluation(config, split, batch_size=None, proposals=False):
     batch_size = batch_size or config.eval_batch_size
 
     def load(row):
-        wanted = {"masks": False, "keypoints": 0, "mask_size": 0, "proposals": proposals}
-        record = parse(read.serialized(split, row), **wanted)
+        record = parse(read.serialized(split, row), {*read.PICTURE, *["proposals"] * proposals})
         picture, sound = read.picture_of(split, row, record)
         seen = _proposals(record, config, sound) if proposals else None
         return picture, read.facts(split, row, tf.zeros([2], tf.int32)), seen

@@ -7,7 +7,8 @@ import numpy as np
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data.example import Example
-from tfrecog.data.records import PROPOSAL
+from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL, VISIBILITY
+from tfrecog.data.records import values
 
 COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "label", "proposals")
 
@@ -20,15 +21,13 @@ def empty():
 def add(columns, offset, record, shard):
     """Adds the serialized record at an offset of a shard to its columns."""
     features = Example.FromString(record).features.feature
-    height, width = (next(iter(features[f"image/{side}"].int64_list.value), 0) for side in ("height", "width"))
+    height, width, label = (_number(features, name) for name in ("height", "width", "label"))
     if not height or not width:
         raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
-    boxes = len(features["image/object/bbox/ymin"].float_list.value)
-    crowd, difficult = (
-        np.array([*features[f"image/object/{mark}"].int64_list.value, *[0] * boxes][:boxes], bool)
-        for mark in ("is_crowd", "difficult")
-    )
-    visibility = np.array(features["image/object/keypoint/visibility"].int64_list.value)
+    boxes = len(values(features, BOX[0]))
+    marks = (values(features, OBJECT_FIELDS[name]) for name in ("crowd", "difficult"))
+    crowd, difficult = (np.append(mark, np.zeros(boxes, bool))[:boxes] for mark in marks)
+    visibility = values(features, VISIBILITY)
     joints = len(visibility) // max(boxes, 1)
     labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
     row = {
@@ -40,13 +39,18 @@ def add(columns, offset, record, shard):
         "crowd": int(np.sum(crowd)),
         "difficult": int(np.sum(difficult & ~crowd)),
         "keypoints": int(np.sum(labelled[~crowd])),
-        "label": next(iter(features["image/class/label"].int64_list.value), 0),
-        "proposals": len(features[PROPOSAL[0]].float_list.value),
+        "label": label,
+        "proposals": len(values(features, PROPOSAL[0])),
     }
     for name in ("source_id", "filename"):
-        row[name] = b"".join(features[f"image/{name}"].bytes_list.value).decode(errors="replace")
+        row[name] = b"".join(features[IMAGE_FIELDS[name].key].bytes_list.value).decode(errors="replace")
     for name, value in row.items():
         columns[name].append(value)
+
+
+def _number(features, name):
+    there = values(features, IMAGE_FIELDS[name])
+    return int(there[0]) if len(there) else 0
 
 
 def image_ids(source_ids):

@@ -2,115 +2,99 @@
 
 import tensorflow as tf
 
-from tfrecog.data import records
+from tfrecog.data import fields
+from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, POINT, PROPOSAL, VISIBILITY
+
+_TYPES = {bytes: tf.string, str: tf.string, float: tf.float32, int: tf.int64, bool: tf.int64}
 
 
-def parse(serialized, *, masks, keypoints, mask_size, proposals=False):
-    """Tensors of one serialized record, in the graph: what `decode` returns, with square masks.
+def parse(serialized, names, *, mask_size=0, keypoints=0):
+    """Tensors of one serialized record, in the graph: what `decode` returns of it, by the names of a `Record`.
 
     Args:
         serialized: string scalar.
-        masks: whether to return masks [n, M, M] uint8, each sampled at the centres of an M x M grid over its box.
-        keypoints: J to return keypoints [n, J, 3], or 0. Records without keypoints give zeros.
+        names: which are wanted beside height, width and filename, such as encoded, boxes [n, 4], labels [n] int64 and
+            proposals [P, 4]. Masks are square, [n, M, M] uint8: each sampled at the centres of an M x M grid over its
+            box. Of what a record lacks, difficult and truncated are false, poses and label_map "", proposals none and
+            keypoints zeros.
         mask_size: M.
-        proposals: whether to return proposals [P, 4]; a record without them gives none.
-
-    Returns:
-        dict: encoded, filename, source_id, height, width, boxes [n, 4], labels [n] int32, names [n], crowd [n] bool,
-        areas [n], difficult [n] bool, and masks, keypoints and proposals where asked for.
+        keypoints: J of keypoints [n, J, 3].
     """
-
-    def scalar(dtype, default):
-        return tf.io.FixedLenFeature([], dtype, default)
-
-    def sequence(dtype):
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
-
-    features = {
-        "image/encoded": tf.io.FixedLenFeature([], tf.string),
-        "image/filename": scalar(tf.string, ""),
-        "image/source_id": scalar(tf.string, ""),
-        "image/height": tf.io.FixedLenFeature([], tf.int64),
-        "image/width": tf.io.FixedLenFeature([], tf.int64),
-        "image/object/class/label": sequence(tf.int64),
-        "image/object/class/text": sequence(tf.string),
-        "image/object/is_crowd": sequence(tf.int64),
-        "image/object/area": sequence(tf.float32),
-        "image/object/difficult": sequence(tf.int64),
-    }
-    features |= {key: sequence(tf.float32) for key in records.BOX}
-    if proposals:
-        features |= {key: sequence(tf.float32) for key in records.PROPOSAL}
-    if masks:
-        features |= {f"image/object/mask/{key}": sequence(tf.int64) for key in ("counts", "runs")}
-        features["image/object/mask"] = sequence(tf.string)
-    if keypoints:
-        features |= {f"image/object/keypoint/{axis}": sequence(tf.float32) for axis in "yx"}
-        features["image/object/keypoint/visibility"] = sequence(tf.int64)
+    names = {"height", "width", "filename", *names}
+    columns = [*BOX, *(OBJECT_FIELDS[name] for name in names & OBJECT_FIELDS.keys())]
+    columns += PROPOSAL if "proposals" in names else ()
+    columns += (fields.COUNTS, fields.RUNS, fields.PNGS) if "masks" in names else ()
+    columns += (*POINT, VISIBILITY) if "keypoints" in names else ()
+    features = {IMAGE_FIELDS[name].key: _feature(IMAGE_FIELDS[name]) for name in names & IMAGE_FIELDS.keys()}
+    for field in columns:
+        features[field.key] = tf.io.FixedLenSequenceFeature([], _TYPES[field.type], allow_missing=True)
     example = tf.io.parse_single_example(serialized, features)
 
-    height, width = example["image/height"], example["image/width"]
-    size = tf.stack([height, width, height, width])
-    boxes = _to_pixels(tf.stack([example[key] for key in records.BOX], axis=-1), size)
-    n = tf.shape(boxes)[0]
-
-    def column(values, missing):
-        return tf.cond(tf.size(values) > 0, lambda: values, lambda: tf.broadcast_to(missing, [n]))
-
-    record = {
-        "encoded": example["image/encoded"],
-        "filename": example["image/filename"],
-        "source_id": example["image/source_id"],
-        "height": tf.cast(height, tf.int32),
-        "width": tf.cast(width, tf.int32),
-        "boxes": boxes,
-        "labels": tf.cast(column(example["image/object/class/label"], tf.constant(0, tf.int64)), tf.int32),
-        "names": column(example["image/object/class/text"], tf.constant("")),
-        "crowd": column(example["image/object/is_crowd"], tf.constant(0, tf.int64)) > 0,
-        "areas": column(example["image/object/area"], tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=1)),
-        "difficult": column(example["image/object/difficult"], tf.constant(0, tf.int64)) > 0,
-    }
-    if proposals:
-        record["proposals"] = _to_pixels(tf.stack([example[key] for key in records.PROPOSAL], axis=-1), size)
-    if masks:
-        counts, runs = example["image/object/mask/counts"], example["image/object/mask/runs"]
-        y, x = _grid(boxes, height, width, mask_size)
-        record["masks"] = tf.cond(
-            tf.size(runs) > 0,
-            lambda: _sample_runs(counts, runs, y, x, height, width),
-            lambda: _sample_pngs(example["image/object/mask"], y, x, record["filename"]),
-        )
-        record["masks"] = tf.ensure_shape(record["masks"], [None, mask_size, mask_size])
-    if keypoints:
-        visibility = example["image/object/keypoint/visibility"]
-        points = tf.stack([example["image/object/keypoint/y"], example["image/object/keypoint/x"]], axis=-1)
-        points = _to_pixels(points, tf.stack([height, width]), shift=0.5)
-        visibility = tf.cast(visibility, tf.float32)[:, None]
-        points = tf.concat([tf.where(visibility > 0, points, 0.0), visibility], axis=-1)
-        record["keypoints"] = tf.cond(
-            tf.size(visibility) > 0,
-            lambda: tf.reshape(points, [n, keypoints, 3]),
-            lambda: tf.zeros([n, keypoints, 3]),
-        )
+    record = {name: example[IMAGE_FIELDS[name].key] for name in names & IMAGE_FIELDS.keys()}
+    size = tf.stack([record["height"], record["width"]])
+    boxes = to_boxes(example, BOX, size)
+    record |= {name: _column(example, OBJECT_FIELDS[name], boxes) for name in names & OBJECT_FIELDS.keys()}
+    if "boxes" in names:
+        record["boxes"] = boxes
+    if "proposals" in names:
+        record["proposals"] = to_boxes(example, PROPOSAL, size)
+    if "masks" in names:
+        record["masks"] = _masks(example, boxes, size, mask_size)
+    if "keypoints" in names:
+        record["keypoints"] = _keypoints(example, tf.shape(boxes)[0], size, keypoints)
     return record
 
 
-def parse_image(serialized, label_maps=False):
-    """encoded, filename, and label_map if asked for, [B] of serialized records [B], without their objects.
-
-    A label map is still encoded; "" where there is none.
-    """
-    keys = {name: f"image/{name}" for name in ("encoded", "filename")}
-    keys |= {"label_map": "image/segmentation/class/encoded"} if label_maps else {}
-    features = {key: tf.io.FixedLenFeature([], tf.string, "") for key in keys.values()}
+def parse_images(serialized, names):
+    """What `decode` returns of serialized records [B], by names of IMAGE_FIELDS; a label map is "" without one."""
+    features = {IMAGE_FIELDS[name].key: _feature(IMAGE_FIELDS[name]) for name in names}
     record = tf.io.parse_example(serialized, features)
-    return {name: record[key] for name, key in keys.items()}
+    return {name: record[IMAGE_FIELDS[name].key] for name in names}
 
 
-def _to_pixels(fractions, size, shift=0.0):
-    """Pixels of float32 fractions [..., d] of size [d], to the thousandth."""
-    pixels = tf.cast(fractions, tf.float64) * tf.cast(size, tf.float64) + shift
-    return tf.cast(tf.round(pixels * records.PER_PIXEL) / records.PER_PIXEL, tf.float32)
+def to_boxes(example, sides, size):
+    """Boxes [..., n, 4] in pixels of the parsed fractions under BOX or PROPOSAL, of images of a size [..., 2]."""
+    fractions = tf.cast(tf.stack([example[side.key] for side in sides], axis=-1), tf.float64)
+    size = tf.cast(tf.concat([size, size], axis=-1), tf.float64)[..., None, :]
+    return tf.cast(fields.to_pixels(fractions, size, round=tf.round), tf.float32)
+
+
+def _feature(field):
+    if field.missing is fields.REQUIRED:
+        return tf.io.FixedLenFeature([], _TYPES[field.type])
+    return tf.io.FixedLenFeature([], _TYPES[field.type], field.type() if field.missing is None else field.missing)
+
+
+def _column(example, field, boxes):
+    values, n = example[field.key], tf.shape(boxes)[0]
+    missing = field.missing(boxes) if callable(field.missing) else field.missing
+    missing = tf.cast(field.type() if missing is None else missing, values.dtype)
+    values = tf.cond(tf.size(values) > 0, lambda: values, lambda: tf.broadcast_to(missing, [n]))
+    return values != 0 if field.type is bool else values
+
+
+def _masks(example, boxes, size, mask_size):
+    counts, runs = example[fields.COUNTS.key], example[fields.RUNS.key]
+    height, width = tf.unstack(size)
+    y, x = _grid(boxes, height, width, mask_size)
+    masks = tf.cond(
+        tf.size(runs) > 0,
+        lambda: _sample_runs(counts, runs, y, x, height, width),
+        lambda: _sample_pngs(example[fields.PNGS.key], y, x, example[IMAGE_FIELDS["filename"].key]),
+    )
+    return tf.ensure_shape(masks, [None, mask_size, mask_size])
+
+
+def _keypoints(example, n, size, joints):
+    visibility = tf.cast(example[VISIBILITY.key], tf.float32)[:, None]
+    fractions = tf.cast(tf.stack([example[axis.key] for axis in POINT], axis=-1), tf.float64)
+    points = tf.cast(fields.to_points(fractions, tf.cast(size, tf.float64), round=tf.round), tf.float32)
+    points = tf.concat([tf.where(visibility > 0, points, 0.0), visibility], axis=-1)
+    return tf.cond(
+        tf.size(visibility) > 0,
+        lambda: tf.reshape(points, [n, joints, 3]),
+        lambda: tf.zeros([n, joints, 3]),
+    )
 
 
 def _grid(boxes, height, width, mask_size):

@@ -12,6 +12,8 @@ from tfrecog.data import image, records
 from tfrecog.data.index import CorruptRecord
 from tfrecog.runtime import cores
 
+PICTURE = ("encoded", "filename", "height", "width")  # what `picture_of` reads of a parsed record
+
 
 class InputError(UserError):
     """A batch cannot be made; the message names the record and what to do."""

@@ -1,4 +1,4 @@
-"""The one schema of a TFRecord: `encode` for the pipelines, `decode` to read it; the TensorFlow graph is parse.py.
+"""A record in memory: `encode` for the pipelines, `decode` to read it. Keys are in fields.py, the graph in parse.py.
 
 Keys are those of the TensorFlow Object Detection API and Model Garden, so records travel both ways. Ours in addition:
 `image/object/id`, and masks as COCO run lengths (`image/object/mask/counts`, `image/object/mask/runs`), which are cheap
@@ -17,16 +17,12 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.cli.errors import UserError
+from tfrecog.data import fields
 from tfrecog.data.example import Example
+from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL
 from tfrecog.ops import coco_format, rle
 
-# Fractions in float32 come back as thousandths of a pixel: that undoes the rounding exactly for annotations with up to
-# three decimals (COCO has two) in images up to 8,000 pixels, and moves no coordinate by more than half of it.
-PER_PIXEL = 1000.0
 MAX_MAP_CLASSES = 255  # that a label map has room for
-_SIDES = ("ymin", "xmin", "ymax", "xmax")
-BOX = tuple(f"image/object/bbox/{side}" for side in _SIDES)
-PROPOSAL = tuple(f"image/proposal/bbox/{side}" for side in _SIDES)
 
 
 @dataclass
@@ -104,68 +100,58 @@ def from_label_map(png):
 def encode(record, *, png_masks=False, keypoint_names=()):
     """Serialized tf.train.Example of a Record; `png_masks` adds a full-size PNG an instance for other readers."""
     _check(record)
-    n, size = len(record.labels), np.array([record.height, record.width], np.float64)
-    fractions = np.asarray(record.boxes, np.float64).reshape(n, 4) / np.tile(size, 2)
     example = Example()
-
-    def write(key, kind, values):
-        getattr(example.features.feature[key], kind).value.extend(values)
-
-    def texts(key, values):
-        write(key, "bytes_list", [value.encode() if isinstance(value, str) else value for value in values])
-
-    def ints(key, values):
-        write(key, "int64_list", np.asarray(values, np.int64).ravel().tolist())
-
-    def floats(key, values):
-        write(key, "float_list", np.asarray(values, np.float32).ravel().tolist())
-
-    texts("image/encoded", [record.encoded])
-    texts("image/format", [record.format])
-    ints("image/height", [record.height])
-    ints("image/width", [record.width])
-    texts("image/filename", [record.filename])
-    texts("image/source_id", [record.source_id])
-    texts("image/key/sha256", [hashlib.sha256(record.encoded).hexdigest()])
-    if record.label:
-        ints("image/class/label", [record.label])
-        texts("image/class/text", [record.class_name])
+    features, size = example.features.feature, (record.height, record.width)
+    unlabelled = () if record.label else ("label", "class_name")
+    for name, field in IMAGE_FIELDS.items():
+        if name not in unlabelled and getattr(record, name) is not None:
+            write(features, field, [getattr(record, name)])
+    for name, field in OBJECT_FIELDS.items():
+        if getattr(record, name) is not None:
+            write(features, field, getattr(record, name))
+    write(features, fields.SHA256, [hashlib.sha256(record.encoded).hexdigest()])
     if record.label_map is not None:
-        texts("image/segmentation/class/encoded", [record.label_map])
-        texts("image/segmentation/class/format", ["png"])
-    for key, column in zip(BOX, fractions.T, strict=True):
-        floats(key, column)
-    ints("image/object/class/label", record.labels)
-    texts("image/object/class/text", record.names)
-    ints("image/object/is_crowd", record.crowd)
-    floats("image/object/area", record.areas)
-    ints("image/object/id", record.ids)
-    if record.difficult is not None:
-        ints("image/object/difficult", record.difficult)
-    if record.truncated is not None:
-        ints("image/object/truncated", record.truncated)
-    if record.poses is not None:
-        texts("image/object/view", record.poses)
+        write(features, fields.LABEL_MAP_FORMAT, ["png"])
+    write_boxes(features, BOX, record.boxes, size)
     if record.proposals is not None:
-        fractions = np.asarray(record.proposals, np.float64).reshape(-1, 4) / np.tile(size, 2)
-        for key, column in zip(PROPOSAL, fractions.T, strict=True):
-            floats(key, column)
+        write_boxes(features, PROPOSAL, record.proposals, size)
     if record.masks is not None:
-        ints("image/object/mask/counts", np.concatenate([np.zeros(0, np.int64), *record.masks]))
-        ints("image/object/mask/runs", [len(runs) for runs in record.masks])
+        write(features, fields.COUNTS, np.concatenate([np.zeros(0, np.int64), *record.masks]))
+        write(features, fields.RUNS, [len(runs) for runs in record.masks])
         if png_masks:
-            texts("image/object/mask", [_png(rle.decode(runs, record.height, record.width)) for runs in record.masks])
+            write(features, fields.PNGS, [_png(rle.decode(runs, *size)) for runs in record.masks])
     if record.keypoints is not None:
-        keypoints = np.asarray(record.keypoints, np.float64)
-        visible = keypoints[..., 2] > 0
-        fractions = np.where(visible[..., None], coco_format.to_index(keypoints[..., :2]) / size, 0)
-        floats("image/object/keypoint/y", fractions[..., 0])
-        floats("image/object/keypoint/x", fractions[..., 1])
-        ints("image/object/keypoint/visibility", keypoints[..., 2])
-        ints("image/object/keypoint/num", visible.sum(axis=1))
-        if keypoint_names:
-            texts("image/object/keypoint/text", list(keypoint_names) * n)
+        _write_keypoints(features, np.asarray(record.keypoints, np.float64), size, keypoint_names)
     return example.SerializeToString(deterministic=True)
+
+
+def write(features, field, values):
+    """Puts values into the features of an Example, in place of what is there."""
+    if field.type in (bytes, str):
+        values = [value.encode() if isinstance(value, str) else value for value in values]
+    else:
+        values = np.asarray(values, np.float32 if field.type is float else np.int64).ravel().tolist()
+    there = getattr(features[field.key], field.list_name).value
+    del there[:]
+    there.extend(values)
+
+
+def write_boxes(features, sides, boxes, size):
+    """Puts boxes [n, 4] of an image of a size (height, width) into the features of an Example: BOX or PROPOSAL."""
+    fractions = np.asarray(boxes, np.float64).reshape(-1, 4) / np.tile(np.array(size, np.float64), 2)
+    for side, column in zip(sides, fractions.T, strict=True):
+        write(features, side, column)
+
+
+def _write_keypoints(features, keypoints, size, names):
+    visible = keypoints[..., 2] > 0
+    fractions = np.where(visible[..., None], coco_format.to_index(keypoints[..., :2]) / np.array(size, np.float64), 0)
+    for axis, field in enumerate(fields.POINT):
+        write(features, field, fractions[..., axis])
+    write(features, fields.VISIBILITY, keypoints[..., 2])
+    write(features, fields.KEYPOINT_COUNT, visible.sum(axis=1))
+    if names:
+        write(features, fields.KEYPOINT_NAMES, list(names) * len(keypoints))
 
 
 def decode(serialized):
@@ -173,74 +159,74 @@ def decode(serialized):
 
     What a foreign record lacks becomes: crowd False, areas those of the boxes, ids -1, labels 0, names "".
     """
-    example = Example.FromString(serialized).features.feature
-
-    def values(key, kind, dtype):
-        return np.array(getattr(example[key], kind).value if key in example else [], dtype)
-
-    def strings(key):
-        return [text.decode() for text in example[key].bytes_list.value] if key in example else []
-
-    def string(key):
-        return next(iter(strings(key)), "")
-
-    encoded = example["image/encoded"].bytes_list.value[0]
-    height, width = (int(example[f"image/{side}"].int64_list.value[0]) for side in ("height", "width"))
-
-    def pixels(keys):
-        fractions = [values(key, "float_list", np.float64) for key in keys]
-        boxes = np.stack(fractions, axis=-1) * np.array([height, width, height, width], np.float64)
-        return (np.round(boxes * PER_PIXEL) / PER_PIXEL).astype(np.float32)
-
-    boxes = pixels(BOX)
-    n = len(boxes)
-
-    def column(key, kind, dtype, missing):
-        got = values(key, kind, dtype)
-        return got if len(got) else np.broadcast_to(np.asarray(missing, dtype), n).copy()
-
+    features = Example.FromString(serialized).features.feature
+    image = {name: _value(features, field) for name, field in IMAGE_FIELDS.items()}
+    size = image["height"], image["width"]
+    boxes = _boxes(features, BOX, size)
+    columns = {name: _column(features, field, boxes) for name, field in OBJECT_FIELDS.items()}
     record = Record(
-        encoded=encoded,
-        format=string("image/format"),
-        height=height,
-        width=width,
-        filename=string("image/filename"),
-        source_id=string("image/source_id"),
-        label=int(next(iter(values("image/class/label", "int64_list", np.int64)), 0)),
-        class_name=string("image/class/text"),
+        **image,
+        **columns,
         boxes=boxes,
-        labels=column("image/object/class/label", "int64_list", np.int64, 0),
-        names=strings("image/object/class/text") or [""] * n,
-        crowd=column("image/object/is_crowd", "int64_list", bool, False),
-        areas=column("image/object/area", "float_list", np.float32, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)),
-        ids=column("image/object/id", "int64_list", np.int64, -1),
+        proposals=_boxes(features, PROPOSAL, size) if PROPOSAL[0].key in features else None,
+        masks=_masks(features, len(boxes)),
+        keypoints=_keypoints(features, len(boxes), size) if fields.VISIBILITY.key in features else None,
     )
-    if "image/object/difficult" in example:
-        record.difficult = column("image/object/difficult", "int64_list", bool, False)
-    if "image/object/truncated" in example:
-        record.truncated = column("image/object/truncated", "int64_list", bool, False)
-    if "image/object/view" in example:
-        record.poses = strings("image/object/view")
-    if PROPOSAL[0] in example:
-        record.proposals = pixels(PROPOSAL)
-    if "image/segmentation/class/encoded" in example:
-        record.label_map = next(iter(example["image/segmentation/class/encoded"].bytes_list.value), None)
-    if "image/object/mask/runs" in example:
-        ends = np.cumsum(values("image/object/mask/runs", "int64_list", np.int64))
-        counts = values("image/object/mask/counts", "int64_list", np.int64)
-        record.masks = np.split(counts, ends[:-1]) if n else []
-    elif "image/object/mask" in example:
-        pngs = example["image/object/mask"].bytes_list.value
-        record.masks = [rle.encode(np.asarray(Image.open(io.BytesIO(png)).convert("L"))) for png in pngs]
-    if "image/object/keypoint/visibility" in example:
-        visibility = values("image/object/keypoint/visibility", "int64_list", np.float64)
-        points = [values(f"image/object/keypoint/{axis}", "float_list", np.float64) for axis in "yx"]
-        points = coco_format.from_index(np.stack(points, axis=-1) * np.array([height, width], np.float64))
-        points = np.where(visibility[:, None] > 0, np.round(points * PER_PIXEL) / PER_PIXEL, 0)
-        joints = len(visibility) // n if n else 0
-        record.keypoints = np.concatenate([points, visibility[:, None]], -1).astype(np.float32).reshape(n, joints, 3)
     _check(record)
     return record
+
+
+def values(features, field):
+    """What the features of an Example hold of a field: an array, or a list of texts or bytes; empty without it."""
+    there = getattr(features[field.key], field.list_name).value if field.key in features else []
+    if field.type is str:
+        return [text.decode() for text in there]
+    return list(there) if field.type is bytes else np.array(there, np.float32 if field.type is float else field.type)
+
+
+def _value(features, field):
+    there = values(features, field)
+    if field.missing is fields.REQUIRED and not len(there):
+        raise UserError(f"it has no {field.key}")
+    return field.type(there[0]) if len(there) else field.missing
+
+
+def _column(features, field, boxes):
+    if field.missing is None and field.key not in features:
+        return None
+    there = values(features, field)
+    if len(there):
+        return there
+    if callable(field.missing):
+        return field.missing(boxes)
+    missing = [field.type() if field.missing is None else field.missing] * len(boxes)
+    return missing if field.type is str else np.array(missing, field.type)
+
+
+def _fractions(features, parts):
+    return np.stack([values(features, part) for part in parts], axis=-1).astype(np.float64)
+
+
+def _boxes(features, sides, size):
+    return fields.to_pixels(_fractions(features, sides), np.tile(np.array(size, np.float64), 2)).astype(np.float32)
+
+
+def _masks(features, n):
+    """Run lengths of each object; None where there are no masks."""
+    if fields.RUNS.key in features:
+        ends = np.cumsum(values(features, fields.RUNS))
+        return np.split(values(features, fields.COUNTS), ends[:-1]) if n else []
+    if fields.PNGS.key in features:
+        pngs = values(features, fields.PNGS)
+        return [rle.encode(np.asarray(Image.open(io.BytesIO(png)).convert("L"))) for png in pngs]
+    return None
+
+
+def _keypoints(features, n, size):
+    visibility = values(features, fields.VISIBILITY)[:, None].astype(np.float64)
+    points = fields.to_points(_fractions(features, fields.POINT), np.array(size, np.float64))
+    keypoints = np.concatenate([np.where(visibility > 0, points, 0), visibility], axis=-1)
+    return keypoints.astype(np.float32).reshape(n, len(visibility) // n if n else 0, 3)
 
 
 def _check(record):

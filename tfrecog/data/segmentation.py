@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image, order, read, records
-from tfrecog.data.parse import parse_image
+from tfrecog.data.parse import parse
 
 # What the parts of an image's seed are for.
 LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
@@ -87,10 +87,7 @@ def truth(split, row):
 
 def _record(split, row, damaged=None):
     """encoded, filename, label_map [] string, height and width [] of a row."""
-    serialized = read.serialized(split, row, damaged)
-    record = {name: value[0] for name, value in parse_image(serialized[None], label_maps=True).items()}
-    height, width = tf.unstack(tf.gather(tf.constant(split.sizes, tf.int32), row))
-    return record | {"height": height, "width": width}
+    return parse(read.serialized(split, row, damaged), {*read.PICTURE, "label_map"})
 
 
 def _label_map(split, row, record, damaged):

@@ -91,15 +91,15 @@ class Detection:
         data, seed = experiment.data, experiment.train.seed
         split = Split.open(data.records, data.train_split)
         rows = detection.training_rows(split, data, keypoints)
-        read_rows = [(split, rows)]
+        splits = {split.name: (split, rows)}
         check_eval_split(experiment, dataset)
         if experiment.train.evaluate_epochs > 0:
             # What is wrong with it shows now, and not after an epoch.
-            read_rows.append((Split.open(data.records, data.eval_split), None))
+            splits[data.eval_split] = Split.open(data.records, data.eval_split), None
             if keypoints:
                 info.sigmas(data.records)
         if self._on_record:
-            for one, chosen in read_rows:
+            for one, chosen in splits.values():
                 one.check_proposals()
                 one.report_without_proposals(chosen)
         asked = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}

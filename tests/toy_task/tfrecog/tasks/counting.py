@@ -4,9 +4,10 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import Experiment
-from tfrecog.data import counting, index, read
+from tfrecog.data import counting, read
 from tfrecog.data.batches import Data, check_eval_split, describe
 from tfrecog.data.info import DatasetInfo
+from tfrecog.data.split import Split
 from tfrecog.evaluations import counting as evaluation
 from tfrecog.inference import counting as inference
 from tfrecog.models import counting as models
@@ -27,16 +28,16 @@ class Counting:
     def data(self) -> Data:
         """The records to train on."""
         experiment, data = self.experiment, self.experiment.data
-        rows = index.load(data.records, data.train_split)
+        split = Split.open(data.records, data.train_split)
         check_eval_split(experiment, self.info)
 
         def batches(start, total):
             seed = experiment.train.seed
-            made = counting.training(data, self.config.side, rows, seed=seed, start_step=start, steps=total)
+            made = counting.training(data, self.config.side, split, seed=seed, start_step=start, steps=total)
             return read.in_words(made)
 
-        steps = counting.steps_per_epoch(rows, data)
-        return Data(steps, batches, description=describe(experiment, self.info, "instances"), images=len(rows))
+        steps = counting.steps_per_epoch(split, data)
+        return Data(steps, batches, description=describe(experiment, self.info, "instances"), images=len(split))
 
     def build(self) -> keras.Model:
         """A new network with its variables."""
