@@ -12,19 +12,17 @@ status is 1 where something is damaged or the counts disagree with dataset.json;
 
 import dataclasses
 import glob
-import io
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from PIL import Image
 from tqdm import tqdm
 
 from tfrecog.cli import command, files
 from tfrecog.cli.facts import NonNegative, Range
-from tfrecog.data import index, info, records
+from tfrecog.data import image_numpy, index, info, records
 
 from .build import problems, workers
 from .build.problems import Problem, Refused
@@ -128,9 +126,8 @@ class ShardReader:
 
 def _image_damage(record: records.Record) -> str:
     try:
-        image = Image.open(io.BytesIO(record.encoded))
-        image.load()
-    except Exception as error:
+        image = image_numpy.opened(record.encoded)
+    except image_numpy.Unreadable as error:
         return f"its image cannot be decoded: {error}"
     if image.size != (record.width, record.height):
         return f"its image is {image.height} x {image.width}, the record says {record.height} x {record.width}"

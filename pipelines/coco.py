@@ -38,6 +38,9 @@ from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import keypoint_sigmas as sigmas
 from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file
+from .formats.tar_files import File
+
+_AGAIN = "Put the file there or download it again, or take the image out of the JSON."
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Picture:
     image_id: str
     size: tuple[int, int] | None  # height, width, where the JSON has them
     annotations: list[dict]
+
+    def image(self) -> tuple[image_file.Encoded | None, list[Problem]]:
+        """What its file holds, if that can be used, and the problems with it."""
+        return image_file.read(File(self.name, self.path), self.name, _AGAIN, self.image_id, self.size)
 
     def fingerprint(self) -> str:
         try:
@@ -67,7 +74,7 @@ class Maker:
     masks: bool
 
     def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
-        image, found = image_file.read(picture.path, picture.name, picture.image_id, picture.size)
+        image, found = picture.image()
         if image is None:
             return None, found
         size = image.height, image.width

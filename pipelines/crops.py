@@ -23,7 +23,7 @@ from PIL import Image
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import NonNegative, Range
-from tfrecog.data import index, info, records
+from tfrecog.data import image_numpy, index, info, records
 from tfrecog.data.split import Split
 from tfrecog.ops.overlaps import pairwise_iou
 
@@ -93,7 +93,7 @@ class Maker:
     def _open(self, row: int) -> tuple[records.Record, Image.Image]:
         if self.opened is None or self.opened[0] != row:
             record = self.source.truth(row)
-            self.opened = row, record, Image.open(io.BytesIO(record.encoded)).convert("RGB")
+            self.opened = row, record, Image.fromarray(image_numpy.decode(record.encoded))
         return self.opened[1:]
 
     def _background(self, record: records.Record, crop: Crop) -> np.ndarray | None:

@@ -58,13 +58,7 @@ class Picture:
 
 def make(picture: Picture) -> tuple[records.Record | None, list[Problem]]:
     """The record of an image, None if it cannot be used, and the problems with it."""
-    try:
-        data = picture.file.read()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        what = f"{picture.file.path}: {getattr(error, 'strerror', None) or error}"
-        return None, [Problem("image file cannot be read", picture.name, what, _AGAIN, picture.name)]
-    where = picture.file.path if picture.file.offset < 0 else f"{picture.file.path}, byte {picture.file.offset:,}"
-    image, found = image_file.of_bytes(data, where, picture.name, _AGAIN, objects=False)
+    image, found = image_file.read(picture.file, picture.name, _AGAIN, picture.name, objects=False)
     if image is None:
         return None, found
     return image_records.record(image, picture.name, picture.name, picture.label, picture.class_name), found

@@ -13,7 +13,6 @@ have their proposals from one method.
 import dataclasses
 import functools
 import hashlib
-import io
 import os
 import time
 from dataclasses import dataclass
@@ -21,10 +20,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
 
 from tfrecog.cli import command
-from tfrecog.data import index, info, records
+from tfrecog.data import image_numpy, index, info, records
 from tfrecog.data.example import Example
 from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.split import Split
@@ -111,9 +109,8 @@ class Adder:
 def _picture(record: records.Record) -> np.ndarray:
     """Pixels uint8 [H, W, 3]; ValueError if there are none, or others than the record says."""
     try:
-        with Image.open(io.BytesIO(record.encoded)) as image:
-            picture = np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow has many for what is no image.
+        picture = image_numpy.decode(record.encoded)
+    except image_numpy.Unreadable as error:
         raise ValueError(f"it cannot be decoded: {error}") from error
     size, stated = picture.shape[:2], (record.height, record.width)
     if size != stated:

@@ -74,17 +74,18 @@ class Maker:
     table: Table
 
     def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
-        found: list[Problem] = []
-        data, map_data = (_content(file, picture, found) for file in (picture.image, picture.label))
+        file, matlab = picture.label.name, _is_matlab(picture.label)
+        data, found = image_file.content(picture.image, picture.image.name, _AGAIN, picture.key)
+        map_data, more = image_file.content(picture.label, file, _AGAIN, picture.key, "label")
+        found += more
         if data is None or map_data is None:
             return None, found
-        file, matlab = picture.label.name, _is_matlab(picture.label)
         try:
             labels, outside = label_image.read(map_data, self.table, picture.segments, matlab=matlab)
         except label_image.Unusable as error:
             remedy = f"The image is left out. {error.remedy}"
             return None, [*found, Problem(error.kind, file, error.what, remedy, picture.key)]
-        of = data, picture.image.path, picture.name, _AGAIN, picture.key, labels.shape
+        of = data, picture.image.place, picture.name, _AGAIN, picture.key, labels.shape
         image, more = image_file.of_bytes(*of, annotations="label map")
         found += more
         if image is None:
@@ -92,16 +93,6 @@ class Maker:
         correct = {"correct": "add the segment to the JSON"} if picture.segments else {}
         record, more = label_map_records.record(image, labels, outside, picture.name, picture.key, file, **correct)
         return record, found + more
-
-
-def _content(file: File, picture: Picture, found: list[Problem]) -> bytes | None:
-    try:
-        return file.read()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        what = f"{file.path}: {getattr(error, 'strerror', None) or error}"
-        kind = "image file cannot be read" if file is picture.image else "label file cannot be read"
-        found.append(Problem(kind, file.name, what, _AGAIN, picture.key))
-        return None
 
 
 @dataclass(frozen=True)

@@ -72,15 +72,8 @@ class Maker:
 
     def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
         found = _about_the_file(picture)
-        try:
-            data = picture.image.read()
-        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-            what = f"{picture.image.path}: {getattr(error, 'strerror', None) or error}"
-            return None, [*found, Problem("image file cannot be read", picture.name, what, _AGAIN, picture.key)]
         stated = voc_object.stated_size(picture.annotation)
-        image, more = image_file.of_bytes(
-            data, picture.image.path, picture.name, _AGAIN, picture.key, stated, annotations="XML"
-        )
+        image, more = image_file.read(picture.image, picture.name, _AGAIN, picture.key, stated, annotations="XML")
         found += more
         if image is None:
             return None, found

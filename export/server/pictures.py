@@ -1,18 +1,15 @@
 """Pictures of a request: looked at before they are decoded, and decoded as `tfrecog.predict` does it (Pillow)."""
 
-import io
-import struct
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from tfrecog.inference import image_files
+from tfrecog.data import image_numpy
+from tfrecog.data.image_numpy import Unreadable
 
 from .errors import Refused, too_large
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,8 @@ class Picture:
         if isinstance(self.content, np.ndarray):
             return self.content
         try:
-            return image_files.load(io.BytesIO(self.content))  # type: ignore[arg-type]
-        except _DAMAGED as error:
+            return image_numpy.decode(self.content, upright=True)
+        except Unreadable as error:
             raise Refused(
                 f"{self.place}: the picture cannot be decoded ({error}); was all of the file sent?"
             ) from error
@@ -40,17 +37,16 @@ def of_file(place: str, content: bytes, max_megapixels: float) -> Picture:
     if not content:
         raise Refused(f"{place}: no bytes; send those of a {_listed()} file")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as header:
-            width, height = header.size
-    except Image.UnidentifiedImageError as error:
-        start = content[:12]
-        raise Refused(f"{place}: not an image; it starts with {start!r}, and a {_listed()} file is expected") from error
-    except Image.DecompressionBombError as error:
-        raise too_large(
-            f"{place}: the picture has more pixels than Pillow reads ({error}); this server takes up to "
-            f"{max_megapixels:g} megapixels (--max_megapixels). Send a smaller one."
-        ) from error
-    except _DAMAGED as error:
+        width, height = image_numpy.header(content, FORMATS).size
+    except Unreadable as error:
+        if error.kind == "unknown":
+            what = f"not an image; it starts with {content[:12]!r}, and a {_listed()} file is expected"
+            raise Refused(f"{place}: {what}") from error
+        if error.kind == "too large":
+            raise too_large(
+                f"{place}: the picture has more pixels than Pillow reads ({error}); this server takes up to "
+                f"{max_megapixels:g} megapixels (--max_megapixels). Send a smaller one."
+            ) from error
         raise Refused(f"{place}: the header of the picture cannot be read ({error})") from error
     check_size(place, height, width, max_megapixels)
     return Picture(place, content, height * width)

@@ -12,7 +12,7 @@ from tfrecog.ops import rle
 from ..build import label_map_records
 from ..build.problems import Problem, Refused
 from ..classes import presets
-from . import coco_annotation, image_file
+from . import coco_annotation
 
 FACTS = label_map_records.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.
@@ -69,7 +69,7 @@ class Maker:
     label_of: dict[int, int]
 
     def __call__(self, picture) -> tuple[records.Record | None, list[Problem]]:
-        image, found = image_file.read(picture.path, picture.name, picture.image_id, picture.size)
+        image, found = picture.image()
         if image is None:
             return None, found
         size = image.height, image.width

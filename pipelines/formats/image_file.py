@@ -4,10 +4,12 @@ import io
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+
+from tfrecog.data import image_numpy
 
 from ..build.problems import Problem
+from .tar_files import File
 
 _JPEG_MODES = ("L", "RGB")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -24,30 +26,26 @@ class Encoded:
     width: int
 
 
-def read(path: str, name: str, image_id: str = "", size: tuple[int, int] | None = None):
-    """The image of a file, or None, and the problems [Problem] with it.
-
-    Args:
-        path: the file.
-        name: what to call it.
-        image_id: for the problems.
-        size: (height, width) that the annotations are for, if they say so.
-    """
-
+def content(file: File, name: str, replace: str, image_id: str = "", kind: str = "image"):
+    """The bytes of a file, or None, and the problem [Problem] with it."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        return file.read(), []
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        what = f"{path}: {getattr(error, 'strerror', None) or error}"
-        remedy = "Put the file there, or take the image out of the JSON."
-        return None, [Problem("image file cannot be read", name, what, remedy, image_id)]
-    replace = "Download or copy the file again, or take the image out of the JSON."
-    return of_bytes(data, path, name, replace, image_id, size)
+        what = f"{file.place}: {getattr(error, 'strerror', None) or error}"
+        return None, [Problem(f"{kind} file cannot be read", name, what, replace, image_id)]
+
+
+def read(file: File, name: str, replace: str, image_id: str = "", size: tuple[int, int] | None = None, **options):
+    """The image of a file, or None, and the problems [Problem] with it; else as `of_bytes`."""
+    data, found = content(file, name, replace, image_id)
+    if data is None:
+        return None, found
+    return of_bytes(data, file.place, name, replace, image_id, size, **options)
 
 
 def of_bytes(
     data: bytes,
-    path: str,
+    place: str,
     name: str,
     replace: str,
     image_id: str = "",
@@ -60,8 +58,11 @@ def of_bytes(
 
     Args:
         data: the bytes.
-        path, name, image_id, size: as in `read`.
+        place: where they are.
+        name: what to call the image.
         replace: what to do with an image that cannot be decoded.
+        image_id: for the problems.
+        size: (height, width) that the annotations are for, if they say so.
         objects: it has annotations with places in it, for which it matters how it is turned.
         annotations: what they are in, for the problems.
     """
@@ -72,17 +73,13 @@ def of_bytes(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
-            image = Image.open(io.BytesIO(data))
-            image.load()
+            image = image_numpy.opened(data)
             orientation = image.getexif().get(_ORIENTATION, 1)
-    except Image.DecompressionBombError as error:
-        return None, [problem("image is too large", str(error), "Make it smaller, and its annotations with it.")]
-    except Exception as error:  # Pillow's decoders raise many kinds.
-        kind = "image file is empty" if not data else "image cannot be decoded"
-        what = str(error) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):  # Pillow's words name an object in memory.
-            what = f"{path}: {len(data)} bytes that are no image of a known format"
-        return None, [problem(kind, what, replace)]
+    except image_numpy.Unreadable as error:
+        if error.kind == "too large":
+            return None, [problem("image is too large", str(error), "Make it smaller, and its annotations with it.")]
+        kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
+        return None, [problem(kind, f"{place}: {error}", replace)]
 
     found, width, height = [], *image.size
     turns = orientation in range(2, 9)  # 0 and what is no orientation turn nothing
@@ -117,10 +114,6 @@ def of_bytes(
 
 
 def _png(image: Image.Image) -> bytes:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):  # Pillow would clip what is brighter than 255.
-        values = np.asarray(image, np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        image = Image.fromarray(np.clip(np.rint(values * (255 / top)), 0, 255).astype(np.uint8))
     file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG")
+    Image.fromarray(image_numpy.to_rgb(image)).save(file, "PNG")
     return file.getvalue()

@@ -3,7 +3,8 @@
 import io
 
 import numpy as np
-from PIL import Image
+
+from tfrecog.data import image_numpy
 
 from ..classes.pixel_classes import Table, to_labels
 
@@ -35,10 +36,9 @@ def read(
     if matlab:
         return _named("", *to_labels(_of_matlab(data), table.label_of))
     try:
-        picture = Image.open(io.BytesIO(data))
-        picture.load()
-    except Exception as error:  # Pillow's decoders raise many kinds.
-        words = f"its {len(data):,} bytes are no image that can be decoded ({type(error).__name__})"
+        picture = image_numpy.opened(data)
+    except image_numpy.Unreadable as error:
+        words = f"its {len(data):,} bytes are no image that can be decoded ({error})"
         raise Unusable("label map cannot be decoded", words, "Download or copy it again.") from error
     mode, kind = picture.mode, picture.format
     if kind in ("JPEG", "MPO", "WEBP"):

@@ -1,12 +1,10 @@
 """Label maps of records that others made, such as DeepLab's: read as they are, so they must be as ours."""
 
-import io
 from collections import Counter
 
 import numpy as np
-from PIL import Image
 
-from tfrecog.data import info, records
+from tfrecog.data import image_numpy, info, records
 
 from ..build import label_map_records
 from ..build.problems import Refused
@@ -24,8 +22,11 @@ def facts(classes: str) -> info.DatasetInfo:
 def pixels(record: records.Record, place: str) -> Counter:
     """Pixels of a label map by label; Refused where it would not be read as it is meant."""
     png = record.label_map or b""
-    with Image.open(io.BytesIO(png)) as picture:
-        mode, size, few_bits = picture.mode, (picture.height, picture.width), png[24] != 8  # of IHDR
+    try:
+        picture = image_numpy.header(png)
+    except image_numpy.Unreadable as error:
+        raise Refused(f"{place}: its label map cannot be decoded: {error}") from error
+    mode, size, few_bits = picture.mode, (picture.height, picture.width), png[24] != 8  # of IHDR
     if mode not in ("L", "P") or (mode == "L" and few_bits):
         what = f"its label map has the mode {mode}" + (f" of {png[24]} bits" if mode == "L" else "")
         raise Refused(

@@ -22,6 +22,11 @@ class File:
     offset: int = -1  # of the tar's bytes; -1: the whole of `path`
     size: int = 0
 
+    @property
+    def place(self) -> str:
+        """Words for where its bytes are."""
+        return self.path if self.offset < 0 else f"{self.path}, byte {self.offset:,}"
+
     def read(self) -> bytes:
         """Its bytes; OSError, also where the tar ends before."""
         with open(self.path, "rb") as file:

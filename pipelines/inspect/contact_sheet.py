@@ -1,14 +1,13 @@
 """A picture of records with their annotations drawn."""
 
 import functools
-import io
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 from tfrecog.cli import files
-from tfrecog.data import records
+from tfrecog.data import image_numpy, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 
@@ -50,8 +49,8 @@ def _samples(split: Split, count: int) -> Iterator[tuple[str, np.ndarray | None,
         caption = f"{facts_of.names[label - 1]}: " if label else ""
         caption += f"{split.name}/{record.filename}"
         try:
-            image = np.asarray(Image.open(io.BytesIO(record.encoded)).convert("RGB"))
-        except Exception as error:  # Pillow has many for what is no image.
+            image = image_numpy.decode(record.encoded)
+        except image_numpy.Unreadable as error:
             yield caption, None, f"its image cannot be decoded ({error})"
             continue
         size, stated = image.shape[:2], (record.height, record.width)

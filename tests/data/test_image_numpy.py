@@ -1,8 +1,12 @@
 """Images in NumPy and Pillow: the pixels are those of TensorFlow, which training and prediction see."""
 
+import io
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tfrecog.data import image, image_numpy
 
@@ -29,3 +33,59 @@ def test_the_middle_is_that_of_the_readers_of_records(photo, short, crop):
     picture = noise(photo)
     got = image_numpy.middle(picture, short, (crop, crop), "bilinear")
     np.testing.assert_allclose(got, image.middle(picture, short, crop).numpy(), atol=1e-4)
+
+
+def file_of(picture, kind, **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, [33, 47, 4], np.uint8)
+GRAY_16 = np.random.default_rng(1).integers(0, 65536, [33, 47], np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
+    + [("JPEG", "L"), ("JPEG", "RGB"), ("BMP", "L"), ("BMP", "P"), ("BMP", "RGB"), ("GIF", "P")],
+)
+def test_a_file_has_the_pixels_that_tensorflow_decodes(kind, mode):
+    """Of all that a record may hold, and of 16 bits a pixel, which records do not."""
+    picture = Image.fromarray(GRAY_16) if mode == "I;16" else Image.fromarray(PIXELS).convert("RGB").convert(mode)
+    data = file_of(Image.fromarray(PIXELS) if mode == "RGBA" else picture, kind)
+    decoded = image_numpy.decode(data)
+    assert decoded.dtype == np.uint8 and decoded.shape == (33, 47, 3)
+    np.testing.assert_array_equal(decoded, image.decode(data))
+
+
+def test_the_upper_bits_of_sixteen_are_taken():
+    decoded = image_numpy.decode(file_of(Image.fromarray(GRAY_16), "PNG"))
+    np.testing.assert_array_equal(decoded, np.repeat(GRAY_16[..., None] >> 8, 3, axis=-1))
+
+
+def test_a_photo_is_turned_upright_if_asked():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # To be turned by a quarter, clockwise.
+    data = file_of(Image.fromarray(PIXELS[..., :3]), "PNG", exif=exif)
+    np.testing.assert_array_equal(image_numpy.decode(data), PIXELS[..., :3])
+    np.testing.assert_array_equal(image_numpy.decode(data, upright=True), np.rot90(PIXELS[..., :3], -1))
+
+
+WHOLE = file_of(Image.fromarray(PIXELS[..., :3]), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "words"),
+    [
+        (b"", "empty", "it has no bytes"),
+        (b"<html>404</html>", "unknown", "16 bytes that are no image of a known format"),
+        (WHOLE[:300], "damaged", "(?i)truncated"),
+        # A header of 100,000 x 100,000 pixels.
+        (b"P6 100000 100000 255 ", "too large", "exceeds limit"),
+    ],
+)
+def test_what_is_no_picture_is_told_apart(data, kind, words):
+    with pytest.raises(image_numpy.Unreadable, match=words) as raised:
+        image_numpy.decode(data)
+    assert raised.value.kind == kind

@@ -1,7 +1,72 @@
-"""What data/image.py does to whole images, in NumPy and Pillow: for devices, and for Pillow's filter in tf.data."""
+"""What data/image.py does to whole images, in NumPy and Pillow: for devices, servers and pipelines.
+
+`decode` is the one reader of image files outside of TensorFlow's graph. It gives the pixels of `image.decode`, which
+reads records (docs/decisions/0019-two-decoders-of-images.md).
+"""
+
+import contextlib
+import io
+from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tfrecog.cli.errors import UserError
+
+
+class Unreadable(UserError):
+    """Bytes that are no picture; the message says why, and not of which file."""
+
+    def __init__(self, kind: Literal["empty", "unknown", "too large", "damaged"], what: str):
+        super().__init__(what)
+        self.kind = kind
+
+
+def decode(data: bytes, *, upright: bool = False) -> np.ndarray:
+    """Image uint8 [H, W, 3] of the bytes of a file, whatever Pillow reads; Unreadable if they are none.
+
+    Of 16 bits a pixel the upper 8 are taken. `upright` turns it as its EXIF data say, as viewers do.
+    """
+    picture = opened(data)
+    with _explained(data):
+        return to_rgb(ImageOps.exif_transpose(picture) if upright else picture)
+
+
+def opened(data: bytes) -> Image.Image:
+    """The decoded picture of the bytes of a file, in the mode that it has there; Unreadable if they are none."""
+    picture = header(data)
+    with _explained(data):
+        picture.load()
+    return picture
+
+
+def header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """A picture of which only the header is read, for its size and mode; Unreadable if it is none of the formats."""
+    with _explained(data):
+        return Image.open(io.BytesIO(data), formats=formats)
+
+
+def to_rgb(picture: Image.Image) -> np.ndarray:
+    """Image uint8 [H, W, 3] of a picture of any mode."""
+    if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+        picture = Image.fromarray((np.asarray(picture) / 256).clip(0, 255).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _explained(data):
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise Unreadable("too large", str(error)) from error
+    except UnidentifiedImageError as error:  # Pillow's words name an object in memory.
+        if not data:
+            raise Unreadable("empty", "it has no bytes") from error
+        raise Unreadable("unknown", f"{len(data):,} bytes that are no image of a known format") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds.
+        raise Unreadable("damaged", str(error) or type(error).__name__) from error
 
 
 def pillow(picture: np.ndarray, size) -> np.ndarray:

@@ -2,21 +2,20 @@
 
 import glob
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
+from tfrecog.data import image_numpy
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 LARGEST = 65500  # side of a JPEG
-# What Pillow raises for files that are no images, or damaged, or too large.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
 
 def find(images: str) -> list[Path]:
@@ -75,16 +74,12 @@ def legible(paths: list[Path], broken: dict[Path, str]) -> Iterator[tuple[int, n
         try:
             yield number, load(path)
         except UNREADABLE as error:
-            broken[path] = str(error) or type(error).__name__
+            broken[path] = str(error)
 
 
 def load(path: Path) -> np.ndarray:
     """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged."""
-    with Image.open(path) as picture:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255.
-            picture = Image.fromarray((np.asarray(picture) / 256).clip(0, 255).astype(np.uint8))
-        return np.asarray(picture.convert("RGB"))
+    return image_numpy.decode(Path(path).read_bytes(), upright=True)
 
 
 def save(picture: np.ndarray, path: Path) -> None:
