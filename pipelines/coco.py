@@ -33,7 +33,7 @@ from tfrecog.cli import command
 from tfrecog.cli.facts import Length, NonNegative, Positive
 from tfrecog.data import info, records
 
-from .build import label_map_records, problems, shards
+from .build import image_records, label_map_records, problems, shards
 from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import keypoint_sigmas as sigmas
@@ -53,7 +53,7 @@ class Picture:
     size: tuple[int, int] | None  # height, width, where the JSON has them
     annotations: list[dict]
 
-    def image(self) -> tuple[image_file.Encoded | None, list[Problem]]:
+    def image(self) -> tuple[image_records.Encoded | None, list[Problem]]:
         """What its file holds, if that can be used, and the problems with it."""
         return image_file.read(File(self.name, self.path), self.name, _AGAIN, self.image_id, self.size)
 

@@ -29,8 +29,8 @@ from tfrecog.ops.overlaps import pairwise_iou
 
 from .build import image_records, shards
 from .build.command import BuildFlags
+from .build.image_records import Encoded
 from .build.problems import Problem, Refused
-from .formats.image_file import Encoded
 
 BACKGROUND = "background"
 _MOST_OVERLAP = 0.1  # IoU of a background crop with any object

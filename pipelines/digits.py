@@ -29,9 +29,10 @@ from tfrecog.data import info, records
 
 from .build import image_records, shards
 from .build.command import BuildFlags
+from .build.image_records import Encoded
 from .build.problems import Problem, Refused
+from .classes import image_classes
 from .formats import idx_npz
-from .formats.image_file import Encoded
 
 DIGITS = tuple("0123456789")
 
@@ -136,7 +137,7 @@ def read(
 
 
 def main(flags: Digits) -> None:
-    classes = image_records.names_of(flags.classes) if flags.classes else DIGITS
+    classes = image_classes.names_of(flags.classes) if flags.classes else DIGITS
     names = ("images", "labels", "npz", "npz_images", "npz_labels")
     images, labels = read(flags.split, **{name: getattr(flags, name) for name in names}, bounds=flags.range)
     built = build(

@@ -43,10 +43,10 @@ from tfrecog.data import records
 from .build import label_map_records, problems, shards
 from .build.command import BuildFlags
 from .build.problems import Problem, Refused
-from .classes import pixel_classes, presets
+from .classes import pixel_classes
 from .classes.pixel_classes import Table
-from .classes.presets import Layout
-from .formats import coco_panoptic, image_file, image_label_pairs, label_image
+from .formats import coco_panoptic, image_file, image_label_pairs, label_image, presets
+from .formats.presets import Layout
 from .formats.tar_files import File
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."

@@ -39,6 +39,7 @@ from tfrecog.data.classes import voc
 from .build import image_records, problems, shards
 from .build.command import BuildFlags
 from .build.problems import Problem, Refused
+from .classes import image_classes
 from .formats import image_file, voc_folder, voc_object, voc_xml
 from .formats.tar_files import File
 from .formats.voc_folder import Layout
@@ -207,7 +208,7 @@ def layouts_of(flags: Voc) -> Sequence[Layout]:
 
 
 def main(flags: Voc) -> None:
-    given = image_records.names_of(flags.classes) if flags.classes else voc.CLASSES if flags.devkit else ()
+    given = image_classes.names_of(flags.classes) if flags.classes else voc.CLASSES if flags.devkit else ()
     built = build(
         layouts_of(flags),
         flags.out,

@@ -2,13 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tfrecog.data import info, records
 
-from ..formats import text_file
-from ..formats.image_file import Encoded
 from . import problems, shards
-from .problems import Problem, Refused
+from .problems import Problem
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image that tf.io can decode."""
+
+    data: bytes
+    format: str  # "jpeg" or "png"
+    height: int
+    width: int
 
 
 def record(image: Encoded, name: str, source_id: str, label: int, class_name: str) -> records.Record:
@@ -20,22 +29,6 @@ def record(image: Encoded, name: str, source_id: str, label: int, class_name: st
 def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:
     """DatasetInfo of images with one class each."""
     return info.DatasetInfo(tuple(categories), splits={}, image_labels=True)
-
-
-def names_of(path: str) -> list[str]:
-    """Class names of a text file, one a line; Refused names lines that are empty or have the same name."""
-    text = text_file.read(path, "a text file with one class name a line")
-    lines = [line.strip() for line in text.rstrip().split("\n")]
-    first: dict[str, int] = {}
-    for number, name in enumerate(lines, 1):
-        if not name:
-            raise Refused(f"{path}: line {number} is empty; give one class name a line")
-        if name in first:
-            raise Refused(
-                f"{path}: two classes have one name, {name!r}, in lines {first[name]} and {number}; give each its own"
-            )
-        first[name] = number
-    return lines
 
 
 def report(out: str, split: str, built: shards.Built, num_classes: int) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 
 from tfrecog.data import info, records
 
-from ..formats.image_file import Encoded
 from . import image_records, shards
+from .image_records import Encoded
 from .problems import Problem
 
 

@@ -5,12 +5,28 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
+from tfrecog.cli import files
 from tfrecog.data import info
 from tfrecog.data.info import Category
 
-from ..build import image_records
 from ..build.problems import Problem, Refused
 from . import wordnet
+
+
+def names_of(path: str) -> list[str]:
+    """Class names of a text file, one a line; Refused names lines that are empty or have the same name."""
+    text = files.read_text(path, "a text file with one class name a line")
+    lines = [line.strip() for line in text.rstrip().split("\n")]
+    first: dict[str, int] = {}
+    for number, name in enumerate(lines, 1):
+        if not name:
+            raise Refused(f"{path}: line {number} is empty; give one class name a line")
+        if name in first:
+            raise Refused(
+                f"{path}: two classes have one name, {name!r}, in lines {first[name]} and {number}; give each its own"
+            )
+        first[name] = number
+    return lines
 
 
 def named(names: Iterable[str]) -> list[Category]:
@@ -33,7 +49,7 @@ def of_file(path: str, found: list[Problem]) -> list[Category]:
     An id alone has ILSVRC's name. Of synonyms with commas between them the first is the name. Two ids with one name are
     told apart by their ids, and reported; without ids that is an error.
     """
-    lines = image_records.names_of(path)
+    lines = names_of(path)
     if not all(wordnet.ID.fullmatch(line.split(maxsplit=1)[0]) for line in lines):
         return [Category(name, place) for place, name in enumerate(lines)]
     made = []

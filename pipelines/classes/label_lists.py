@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
+from tfrecog.cli import files
 from tfrecog.data.info import Category
 
 from ..build.problems import Problem, Refused
-from ..formats import text_file
 from . import wordnet
 
 _LEFT_OUT = "The image is left out: correct the list."
@@ -35,7 +35,7 @@ def read(path: str, names: Sequence[str], order: Sequence[Category], found: list
         order: the classes that numbers count.
         found: takes the problems.
     """
-    lines = [line.strip() for line in text_file.read(path, "a text file with a label a line").splitlines()]
+    lines = [line.strip() for line in files.read_text(path, "a text file with a label a line").splitlines()]
     lines = [line for line in lines if line and not line.startswith(("#", "ImageId,"))]
     pairs = [re.split(r"\s*[,\t]\s*|\s+", line, maxsplit=1) for line in lines]
     known = {_stem(name): name for name in names}

@@ -10,8 +10,8 @@ import numpy as np
 from tfrecog.data import records
 from tfrecog.data.info import Category
 
-from ..build import image_records
 from ..build.problems import Refused
+from . import image_classes
 
 _RGB = r"(?P<r>\d{1,3})[\s,]+(?P<g>\d{1,3})[\s,]+(?P<b>\d{1,3})"
 _NAME = r"(?P<name>\S(?:.*\S)?)"
@@ -71,7 +71,7 @@ def of_file(path: str, ignore: Iterable[str]) -> Table:
 
     `name`, `id name`, `name r g b`, `id name r g b`, `r g b name`; lines that begin with # are comments.
     """
-    lines = [line for line in image_records.names_of(path) if not line.startswith("#")]
+    lines = [line for line in image_classes.names_of(path) if not line.startswith("#")]
     for form in _FORMS:
         matches = [form.fullmatch(line) for line in lines]
         found = [match.groupdict() for match in matches if match]

@@ -11,8 +11,7 @@ from tfrecog.ops import rle
 
 from ..build import label_map_records
 from ..build.problems import Problem, Refused
-from ..classes import presets
-from . import coco_annotation
+from . import coco_annotation, presets
 
 FACTS = label_map_records.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.

@@ -5,11 +5,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from tfrecog.cli import files
 from tfrecog.data import info
 
 from ..build.problems import Problem, Refused, short
 from ..classes.keypoint_sigmas import chosen
-from . import text_file
 
 _USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
 
@@ -17,7 +17,7 @@ _USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscro
 def load(path: str) -> dict[str, Any]:
     """The JSON with its images, annotations and categories; Refused says where it is broken."""
     try:
-        tree = json.loads(text_file.read(path, "the COCO JSON file with --annotations"))
+        tree = json.loads(files.read_text(path, "the COCO JSON file with --annotations"))
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
         raise Refused(f"{where}: broken JSON: {error.msg}. If the file is cut off, download it again.") from error

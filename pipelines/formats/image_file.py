@@ -2,28 +2,18 @@
 
 import io
 import warnings
-from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
 from tfrecog.data import image_numpy
 
+from ..build.image_records import Encoded
 from ..build.problems import Problem
 from .tar_files import File
 
 _JPEG_MODES = ("L", "RGB")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap height and width
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An image that tf.io can decode."""
-
-    data: bytes
-    format: str  # "jpeg" or "png"
-    height: int
-    width: int
 
 
 def content(file: File, name: str, replace: str, image_id: str = "", kind: str = "image"):

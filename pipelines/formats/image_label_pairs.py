@@ -5,8 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tfrecog.cli import files
+
 from ..build.problems import Problem, Refused
-from . import class_folders, text_file
+from . import class_folders
 from .tar_files import File
 
 MAPS = (".bmp", ".gif", ".mat", ".png", ".tif", ".tiff")  # and JPEG, which `pixel_labels` names as a mistake
@@ -44,8 +46,8 @@ def of_folders(
     pictures, _ = class_folders.listing(images, found)
     maps, _ = class_folders.listing(labels, found, flag="--labels", extensions=(*MAPS, ".jpg", ".jpeg"))
     maps.sort(key=lambda file: not file.name.lower().endswith(MAPS))  # JPEGs last, if both have one name
-    for path, files, flag in ((images, pictures, "--images"), (labels, maps, "--labels")):
-        if not files:
+    for path, those, flag in ((images, pictures, "--images"), (labels, maps, "--labels")):
+        if not those:
             raise Refused(f"{path} has no files of images; give the right folder with {flag}")
     tried = [suffixes] if suffixes else SUFFIXES
     # The suffixes that make the most pairs; of some that make as many the first.
@@ -102,7 +104,7 @@ def _by_base(keys: Iterable[str]) -> dict[str, str]:
 
 def names_of(path: str, flag: str) -> list[str]:
     """Names of a list: the first word of each line, such as 2007_000032, or a path to an image."""
-    text = text_file.read(path, "a text file with one name a line", f"{flag}=")
+    text = files.read_text(path, "a text file with one name a line", f"{flag}=")
     found = [line.split()[0] for line in text.split("\n") if line.strip()]
     if not found:
         raise Refused(f"{flag}={path} is empty; give one name a line")

@@ -2,15 +2,15 @@
 
 import re
 
+from tfrecog.cli import files
 from tfrecog.data import info
 
 from ..build.problems import Refused
-from . import text_file
 
 
 def read(path: str) -> tuple[info.Category, ...]:
     """Categories of a label map (pbtxt), by id; display names before names."""
-    text = re.sub(r"^\s*#.*$", "", text_file.read(path, "a label map (pbtxt)"), flags=re.MULTILINE)
+    text = re.sub(r"^\s*#.*$", "", files.read_text(path, "a label map (pbtxt)"), flags=re.MULTILINE)
     categories = []
     for item in re.findall(r"item\s*:?\s*\{((?:[^{}\"']|\"[^\"]*\"|'[^']*'|\{[^{}]*\})*)\}", text):
         number = re.search(r"\bid\s*:\s*(\d+)", item)

@@ -10,11 +10,11 @@ from tfrecog.data.classes import coco
 from tfrecog.data.fields import to_pixels
 
 from ..build import image_records, label_map_records
+from ..build.image_records import Encoded
 from ..build.problems import Problem, Refused
 from ..classes import image_classes
 from ..classes.pixel_classes import Table
 from . import label_image
-from .image_file import Encoded
 
 SUPPORTED = (
     "an image with a label (ClassLabel), with a sequence of objects that have a box and a label, or with a label map "

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
+from tfrecog.cli import files
+
 from ..build.problems import Problem, Refused
-from . import class_folders, image_label_pairs, text_file, voc_xml
+from . import class_folders, image_label_pairs, voc_xml
 from .tar_files import File
 
 _MARKS = ("difficult", "truncated", "pose")
@@ -148,7 +150,7 @@ def _listed(lists: Iterable[str], images: "_Names", files: "_Names") -> list[str
 
 def _lines(path: str) -> list[str]:
     image_label_pairs.names_of(path, "--list")  # refuses what is no list
-    text = text_file.read(path, "a text file with one name a line", "--list=")
+    text = files.read_text(path, "a text file with one name a line", "--list=")
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from pipelines import coco, crops, extract, imagenet, scenes, segmentation
 from pipelines.build import shards
 from pipelines.build.problems import Refused
-from pipelines.classes import pixel_classes, presets
+from pipelines.classes import pixel_classes
+from pipelines.formats import presets
 from tfrecog.data import info, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations

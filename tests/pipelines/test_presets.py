@@ -8,8 +8,8 @@ from PIL import Image
 
 from pipelines import check, segmentation
 from pipelines.build.problems import Refused
-from pipelines.classes import pixel_classes, presets
-from pipelines.formats import coco_panoptic
+from pipelines.classes import pixel_classes
+from pipelines.formats import coco_panoptic, presets
 from tests.folders import REPOSITORY
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pipelines import segmentation
 from pipelines.build.problems import Refused
-from pipelines.classes import pixel_classes, presets
+from pipelines.classes import pixel_classes
+from pipelines.formats import presets
 from tests.folders import REPOSITORY
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc

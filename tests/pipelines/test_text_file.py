@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from pipelines.build import image_records
-from pipelines.build.problems import Refused
-from pipelines.classes import label_lists, pixel_classes, presets
-from pipelines.formats import coco_json, image_label_pairs, pbtxt, text_file
+from pipelines.classes import image_classes, label_lists, pixel_classes
+from pipelines.formats import coco_json, image_label_pairs, pbtxt, presets
+from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 
 TREE = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "Größe"}]}
 
@@ -17,7 +17,7 @@ def _ade20k(path):
 
 
 READERS = {
-    "class names": ("Größe\nox\n", lambda path: image_records.names_of(str(path))),
+    "class names": ("Größe\nox\n", lambda path: image_classes.names_of(str(path))),
     "values of classes": ("7 Größe\n8 ox\n", lambda path: pixel_classes.of_file(str(path), ())),
     "names of a split": ("a/1.jpg\n2\n", lambda path: image_label_pairs.names_of(str(path), "--list")),
     "labels": ("Größe\nox\n", lambda path: label_lists.read(str(path), ["1.jpg", "2.jpg"], (), [])),
@@ -41,5 +41,5 @@ def test_a_byte_order_mark_changes_nothing_that_is_read(tmp_path, name):
 def test_what_cannot_be_read_is_named_with_its_flag_and_what_to_give(tmp_path, content):
     if content:
         (tmp_path / "list").write_bytes(content)
-    with pytest.raises(Refused, match=rf"^--list={tmp_path}/list cannot be read \(.*\); give a list of names$"):
-        text_file.read(str(tmp_path / "list"), "a list of names", "--list=")
+    with pytest.raises(UserError, match=rf"^--list={tmp_path}/list cannot be read \(.*\); give a list of names$"):
+        files.read_text(str(tmp_path / "list"), "a list of names", "--list=")

@@ -15,6 +15,7 @@ from pipelines.build.problems import Refused
 from pipelines.formats import voc_folder, voc_object, voc_xml
 from tests.folders import REPOSITORY
 from tests.pipelines.small_voc import SmallVoc, an_object
+from tfrecog.cli.errors import UserError
 from tfrecog.data import info
 from tfrecog.data.classes.voc import CLASSES
 
@@ -319,7 +320,7 @@ def test_a_list_that_is_none_is_refused(small, build, text, words):
     path = small.folder / "list.txt"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(Refused, match=f"--list=.*list.txt {words}"):
+    with pytest.raises(UserError, match=f"--list=.*list.txt {words}"):
         build(str(path))
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and texts that a person gives."""
 
 import contextlib
 import fcntl
@@ -50,6 +50,18 @@ def claim(path: str | Path, taken: str) -> IO:
         file.close()
         raise UserError(taken) from error
     return file
+
+
+def read_text(path: str | Path, give: str, flag: str = "") -> str:
+    """The text of a file that a person gives, without the byte order mark that some editors begin it with.
+
+    Raises:
+        UserError: it cannot be read; the message says what to `give`, and `flag` where the path is from.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{flag}{path} cannot be read ({error}); give {give}") from error
 
 
 def check(folder: str | Path, flag: str) -> None:

@@ -3,12 +3,13 @@
 import os
 from dataclasses import dataclass
 
+from tfrecog.cli import files
 from tfrecog.data.classes import voc
 from tfrecog.data.info import Category
 
 from ..build.problems import Refused
-from ..formats import coco_panoptic, text_file
-from .pixel_classes import Table, of_categories
+from ..classes.pixel_classes import Table, of_categories
+from . import coco_panoptic
 
 _VOC_VOID = 255  # in VOC's label maps: the border of an object, and what is too hard to say
 
@@ -131,7 +132,7 @@ def _ade20k(root: str, split: str, ignore: tuple[str, ...]) -> Layout:
 
 def _ade20k_categories(path: str) -> list[Category]:
     """Categories of a table with columns Idx ... Name and tabs between them; a name is the first of the synonyms."""
-    text = text_file.read(path, "the table that comes with the images, and names the classes")
+    text = files.read_text(path, "the table that comes with the images, and names the classes")
     rows = [line.strip().split("\t") for line in text.split("\n") if line.strip()][1:]
     try:
         named = [(int(row[0]), row[-1].strip()) for row in rows]
