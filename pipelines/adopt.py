@@ -14,9 +14,9 @@ from the COCO JSON, from the label map, or, without either, from the class names
 and its checksum verified. How exactly keypoints can be marked, which their AP needs, is as in pipelines.coco.
 """
 
-import contextlib
 import dataclasses
 import glob
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from tfrecog.cli.facts import Length, NonNegative, Positive
 from tfrecog.data import index, index_columns, info, records
 from tfrecog.data.example import Example
 
-from .build import workers
+from .build import publish, workers
 from .build.problems import Refused
 from .classes import keypoint_sigmas as sigmas
 from .formats import coco_json, label_image_records, pbtxt
@@ -146,10 +146,11 @@ def adopt(
         made = dataclasses.replace(made, pixels=_pixels(shards, facts.num_classes))
     try:
         info.check_same(out, dataclasses.replace(facts, splits={split: made}))
-        files = _link(paths, out, split)
+        earlier, files = info.shards_of(out, split), _link(paths, out, split)
         made = dataclasses.replace(made, shards=files)
-        info.save(out, dataclasses.replace(facts, splits={split: made}))
         index.save(out, split, dataclasses.replace(rows, shards=files))
+        info.save(out, dataclasses.replace(facts, splits={split: made}))
+        publish.remove_links(out, set(earlier) - set(files))
     except OSError as error:
         raise Refused(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from error
     except ValueError as error:  # other categories than those of the splits in OUT
@@ -158,31 +159,23 @@ def adopt(
 
 
 def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
-    """Names in `out` of the files: their own if they are there, else of new symbolic links."""
+    """Names in `out` of the files: their own if they are there, else of symbolic links, named by where they lead."""
     os.makedirs(out, exist_ok=True)
-    links = [os.path.join(out, f"{split}-{k:05d}-of-{len(paths):05d}.tfrecord") for k in range(len(paths))]
-    outside = [os.path.dirname(os.path.abspath(path)) != os.path.abspath(out) for path in paths]
-    there = [link for link, needed in zip(links, outside, strict=True) if needed and os.path.lexists(link)]
-    for link in there:
-        if not os.path.islink(link):
-            raise Refused(f"{link} is a file already, of another build; give another --out, or delete it")
-    if there:  # Some of the old links and some of the new ones must not pass for a split, if this is killed.
-        info.forget(out, split)
     files = []
-    for path, link, needed in zip(map(os.path.abspath, paths), links, outside, strict=True):
-        name = os.path.basename(link)
-        if not needed:
+    for k, path in enumerate(map(os.path.abspath, paths)):
+        if os.path.dirname(path) == os.path.abspath(out):
             files.append(os.path.basename(path))
             continue
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(link + ".tmp")  # left by a kill
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+        name = f"{split}-{k:05d}-of-{len(paths):05d}-{digest}.tfrecord"
         try:
-            os.symlink(path, link + ".tmp")
+            os.symlink(path, os.path.join(out, name))
+        except FileExistsError:  # the same link
+            files.append(name)
         except OSError:  # a file system without links
             files.append(path)
-            continue
-        os.replace(link + ".tmp", link)
-        files.append(name)
+        else:
+            files.append(name)
     return tuple(files)
 
 

@@ -1,8 +1,8 @@
 """Records → shards, index and dataset.json: the only writer.
 
-A shard is written to `OUT/.SPLIT.build/`, whole or not at all, and noted with a fingerprint of what it was made from.
-When all are there they move to OUT, and index and dataset.json follow (`publish`). So a reader never meets half a
-split, a killed build goes on where it was, and a deleted shard is the only one built again.
+A shard is written to `OUT/.SPLIT.build/`, whole or not at all, under a name with a digest of what it was made from, and
+noted. When all are there they move to OUT, and index and dataset.json follow (`publish`). So a reader never meets half
+a split, a killed build goes on where it was, and a deleted shard is the only one built again.
 """
 
 import contextlib
@@ -87,8 +87,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             publish.remove_temporaries(folder)
             publish.remove_temporaries(out, f".{split}.index.npz.", f".{split}.report.jsonl.")
             tasks = _tasks(source, out, split, shards or _count(source))
-            for task in tasks:
-                task.forget_other_draft()
+            publish.remove_other_drafts(tasks)
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
             try:
@@ -101,7 +100,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
                 raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")
             found = source.problems + [Problem(**fields) for note in notes for fields in note["problems"]]
             if strict and found:
-                publish.remove_drafts(tasks, out)
+                publish.give_up(tasks, out)
                 _refuse(found)
             made = publish.publish(tasks, notes, source.info, out, split, found)
     return Built(made, found, len(tasks) - len(waiting))
@@ -124,8 +123,8 @@ def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
             for item in items:  # one by one: all fingerprints of COCO together take as much memory as its JSON
                 digest.update(b"\n" + item.fingerprint().encode())
                 bar.update()
-            name = f"{split}-{k:05d}-of-{count:05d}.tfrecord"
-            tasks.append(Task(name, out, os.path.join(out, f".{split}.build"), items, digest.hexdigest()))
+            name = f"{split}-{k:05d}-of-{count:05d}-{digest.hexdigest()[:12]}.tfrecord"
+            tasks.append(Task(name, out, os.path.join(out, f".{split}.build"), items))
     return tasks
 
 
@@ -171,10 +170,10 @@ class Writer:
                 file.write(payload)
                 file.write(struct.pack("<I", index.masked_crc(payload)))
             size = file.tell()
-        note = {"fingerprint": task.fingerprint, "bytes": size, "columns": columns}
+        note = {"bytes": size, "columns": columns}
         note["pixels"] = pixels.tolist() if pixels.any() else []
         note["problems"] = [dataclasses.asdict(problem) for problem in found]
-        with files.write(task.draft_note) as file:
+        with files.write(task.note_path) as file:
             json.dump(note, file)
 
 

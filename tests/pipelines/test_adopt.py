@@ -1,6 +1,7 @@
 import errno
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -121,29 +122,38 @@ def test_files_that_are_no_records_are_refused(tmp_path):
         adopt.adopt(str(tmp_path / "*.record"), str(tmp_path / "out"), "val", jobs=1)
 
 
-def test_adopting_again_leaves_no_mixture_when_it_fails_between_two_links(tmp_path, monkeypatch):
+def test_adopting_others_is_done_or_not_when_it_fails(tmp_path, monkeypatch):
     old = _write(tmp_path / "old", [_example(1, "cat")], [_example(1, "cat")])
-    new = _write(tmp_path / "new", [_example(1, "dog")], [_example(1, "dog")])
-    out = tmp_path / "out"
-    adopt.adopt(old, str(out), "val", jobs=1)
-    adopt.adopt(old, str(out), "train", jobs=1)
-    with pytest.raises(Refused, match="other categories"):
-        adopt.adopt(new, str(out), "val", jobs=1)
-    assert (out / "val-00000-of-00002.tfrecord").resolve().parent == tmp_path / "old"
+    new = _write(tmp_path / "new", [_example(1, "cat"), _example(1, "cat")])
+    out, replace = tmp_path / "out", os.replace
 
-    replace = adopt.os.replace
+    def links():
+        return {path.resolve().parent.name for path in out.glob("val-*.tfrecord")}
 
-    def fail_at_the_second(source, target):
-        if str(target).endswith("val-00001-of-00002.tfrecord"):
+    def fail_at_the_end(source, target):
+        if str(target).endswith(info.FILE):
             raise OSError(errno.EIO, "Input/output error", target)
         replace(source, target)
 
-    monkeypatch.setattr(adopt.os, "replace", fail_at_the_second)
+    adopt.adopt(old, str(out), "val", jobs=1)
+    before = info.load(out)
+    monkeypatch.setattr(os, "replace", fail_at_the_end)
     with pytest.raises(Refused, match="Input/output error"):
-        adopt.adopt(old, str(out), "val", jobs=1)
-    assert list(info.load(out).splits) == ["train"]
+        adopt.adopt(new, str(out), "val", jobs=1)
     monkeypatch.undo()
-    assert adopt.adopt(old, str(out), "val", jobs=1).splits["val"].images == 2
+    assert info.load(out) == before and index.load(out, "val").shards == before.splits["val"].shards
+    adopt.adopt(new, str(out), "val", jobs=1)
+    assert len(index.load(out, "val")) == 2 and links() == {"new"}
+    assert adopt.adopt(new, str(out), "val", jobs=1).splits["val"].images == 2  # The links are there already.
+
+
+def test_other_categories_are_refused_and_change_nothing(tmp_path):
+    old, new = (_write(tmp_path / name, [_example(1, name)]) for name in ("cat", "dog"))
+    for split in ("val", "train"):
+        adopt.adopt(old, str(tmp_path / "out"), split, jobs=1)
+    with pytest.raises(Refused, match="other categories"):
+        adopt.adopt(new, str(tmp_path / "out"), "val", jobs=1)
+    assert {path.resolve().parent.name for path in (tmp_path / "out").glob("*.tfrecord")} == {"cat"}
 
 
 def test_compressed_records_are_refused_with_the_remedy(tmp_path):

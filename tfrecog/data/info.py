@@ -158,7 +158,9 @@ def save(folder, info):
             proposals=info.proposals if info.proposals == old.proposals else "",
             keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
         )
-    _write(folder, info)
+    with files.write(Path(folder) / FILE) as file:
+        json.dump(_to_json(info), file, indent=1)
+        file.write("\n")
 
 
 def check_same(folder, info):
@@ -195,24 +197,10 @@ def _with_colour(category, other):
     return category if category.colour else dataclasses.replace(category, colour=other.colour)
 
 
-def forget(folder, split):
-    """Takes a split out of dataset.json; returns it, None if there is none. Its files stay."""
-    path = Path(folder) / FILE
-    old = load(folder) if path.exists() else None
-    if old is None or split not in old.splits:
-        return None
-    kept = {name: one for name, one in old.splits.items() if name != split}
-    if kept:
-        _write(folder, dataclasses.replace(old, splits=kept))
-    else:
-        path.unlink()
-    return old.splits[split]
-
-
-def _write(folder, info):
-    with files.write(Path(folder) / FILE) as file:
-        json.dump(_to_json(info), file, indent=1)
-        file.write("\n")
+def shards_of(folder, split):
+    """Names of the shards of a split; none where the folder has no such split, or no dataset.json yet."""
+    splits = load(folder).splits if (Path(folder) / FILE).exists() else {}
+    return splits[split].shards if split in splits else ()
 
 
 def _to_json(info):
