@@ -18,23 +18,20 @@ import dataclasses
 import glob
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
 from tqdm import tqdm
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import Length, NonNegative, Positive
-from tfrecog.data import index, index_columns, info, records
-from tfrecog.data.example import Example
+from tfrecog.data import index, info
 
 from .build import publish, workers
 from .build.problems import Refused
 from .classes import keypoint_sigmas as sigmas
-from .formats import coco_json, label_image_records, pbtxt
+from .formats import coco_json, foreign_records, pbtxt
 
 
 @dataclass(frozen=True)
@@ -49,60 +46,6 @@ class Adopt:
     classes: Annotated[str, "Of records of label maps: file of the classes, a name a line in their order."] = ""
     keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
     jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
-
-
-@dataclass
-class Shard:
-    """What a file of records holds."""
-
-    columns: dict[str, list[int]] = field(default_factory=index_columns.empty)  # of its records, for the index
-    labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
-    images: int = 0
-    with_masks: int = 0  # records
-    joints: set[int] = field(default_factory=set)
-    joint_names: tuple[str, ...] = ()
-    with_difficult: int = 0  # records that say which objects are difficult
-    with_maps: int = 0  # records
-    pixels: Counter = field(default_factory=Counter)  # of their label maps, by label; 0 does not count
-
-
-def read(path: str, at) -> Shard:
-    """Reads a file of records; runs in the worker processes."""
-    at(path)
-    with open(path, "rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            raise Refused(f"{path} is compressed with gzip, and records are read by their place: run `gunzip` on it")
-    shard = Shard()
-    try:
-        for number, (offset, payload) in enumerate(index.frames(Path(path))):
-            try:
-                record = records.decode(payload)
-                index_columns.add(shard.columns, offset, payload, path)
-            except Exception as error:  # Anything can be in a foreign record.
-                raise Refused(
-                    f"{path}, record {number} (byte {offset}) is not a detection record: {error!r}. Records of the "
-                    "Object Detection API and Model Garden have image/encoded, image/height, image/width and "
-                    "image/object/bbox/*"
-                ) from error
-            shard.images += 1
-            if record.label_map is not None:
-                shard.with_maps += 1
-                shard.pixels.update(label_image_records.pixels(record, f"{path}, record {number} (byte {offset})"))
-            shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
-            shard.with_difficult += record.difficult is not None
-            shard.with_masks += record.masks is not None or not len(record.labels)
-            if record.keypoints is not None and len(record.labels):
-                joints = record.keypoints.shape[1]
-                shard.joints.add(joints)
-                shard.joint_names = shard.joint_names or _joint_names(payload, joints)
-    except index.CorruptRecord as error:
-        raise Refused(f"{error} If it is not a TFRecord file at all, correct --records.") from error
-    return shard
-
-
-def _joint_names(payload: bytes, joints: int) -> tuple[str, ...]:
-    text = Example.FromString(payload).features.feature["image/object/keypoint/text"].bytes_list.value
-    return tuple(name.decode() for name in text[:joints])
 
 
 def adopt(
@@ -122,7 +65,7 @@ def adopt(
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
     named = _categories(annotations, label_map, classes)  # before the work, so that a mistake costs no time
     with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
-        shards = workers.run(read, paths, jobs=jobs, progress=bar.update)
+        shards = workers.run(foreign_records.read, paths, jobs=jobs, progress=bar.update)
     labels = set().union(*(shard.labels for shard in shards))
     if not named and not labels and any(shard.with_maps for shard in shards):
         raise Refused("the records have label maps: name the classes of their values with --classes")
@@ -143,7 +86,7 @@ def adopt(
         raise Refused(f"the files of {pattern!r} have no record")
     made = info.SplitInfo(images=len(rows), instances=int(rows.instances.sum()), crowd=int(rows.crowd.sum()), shards=())
     if facts.label_maps:
-        made = dataclasses.replace(made, pixels=_pixels(shards, facts.num_classes))
+        made = dataclasses.replace(made, pixels=foreign_records.pixels_by_label(shards, facts.num_classes))
     try:
         info.check_same(out, dataclasses.replace(facts, splits={split: made}))
         earlier, files = info.shards_of(out, split), _link(paths, out, split)
@@ -179,18 +122,11 @@ def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _pixels(shards: list[Shard], num_classes: int) -> tuple[int, ...]:
-    missing = sum(shard.images - shard.with_maps for shard in shards)
-    if missing:
-        raise Refused(f"{missing:,} records have no label map; --classes is for records that all have one")
-    return label_image_records.by_label(sum((shard.pixels for shard in shards), Counter()), num_classes)
-
-
 def _categories(annotations: str, label_map: str, classes: str) -> info.DatasetInfo | None:
     if bool(annotations) + bool(label_map) + bool(classes) > 1:
         raise Refused("give one of --annotations, --label_map and --classes")
     if classes:
-        return label_image_records.facts(classes)
+        return foreign_records.facts(classes)
     if annotations:
         facts = coco_json.dataset_info(annotations, coco_json.load(annotations), masks=False)
         return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
@@ -241,7 +177,7 @@ def _refuse_unknown_labels(facts: info.DatasetInfo, labels: set[tuple[int, str]]
             )
 
 
-def _joints(named: info.DatasetInfo, shards: list[Shard]) -> tuple[str, ...]:
+def _joints(named: info.DatasetInfo, shards: list[foreign_records.Shard]) -> tuple[str, ...]:
     counts = set().union(*(shard.joints for shard in shards))
     if len(counts) > 1:
         raise Refused(f"objects have different numbers of keypoints: {sorted(counts)}; one list for all is supported")
