@@ -102,7 +102,7 @@ def make(scene: Scene) -> tuple[records.Record, list]:
     height, width = options.height, options.width
     if rng.random() < options.portrait:
         height, width = width, height
-    image = pattern(rng, height, width, *colours(rng))
+    image = scene_shapes.pattern(rng, height, width, *scene_shapes.colours(rng))
     objects = draw(rng, image, int(rng.integers(options.min_objects, options.max_objects + 1)))
     encoded = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
@@ -176,34 +176,6 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
 
 
-def colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two colours [3] that are not far from each other."""
-    base = rng.uniform(20, 235, 3)
-    return base, np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
-
-
-def pattern(rng: np.random.Generator, height: int, width: int, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Image [H, W, 3] float32 that mixes two colours: flat, gradient, stripes, checks or blobs, and some noise."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    turn, period = rng.uniform(0, 2 * np.pi), rng.uniform(5, 24)
-    along = np.cos(turn) * x + np.sin(turn) * y
-    across = np.cos(turn) * y - np.sin(turn) * x
-    kind = rng.integers(5)
-    if kind == 0:
-        share = np.zeros_like(y)
-    elif kind == 1:
-        share = (along - along.min()) / (np.ptp(along) + 1e-6)
-    elif kind == 2:
-        share = 0.5 + 0.5 * np.sin(2 * np.pi * along / period)
-    elif kind == 3:
-        share = (np.floor(along / period) + np.floor(across / period)) % 2
-    else:
-        coarse = rng.uniform(0, 255, (max(2, height // 12), max(2, width // 12))).astype(np.uint8)
-        share = np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC), np.float32) / 255
-    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(0, 8))
-    return one.astype(np.float32) + share[..., None] * (two - one).astype(np.float32) + noise
-
-
 def _cut(window: tuple, whole: np.ndarray, height: int, width: int) -> tuple[tuple, np.ndarray]:
     """The part of the window in the image, and the object's mask [H, W] there."""
     y1, x1, y2, x2 = window
@@ -227,10 +199,10 @@ def _paint(rng: np.random.Generator, image: np.ndarray, window: tuple, cover: np
     around = image[top:bottom, left:right]
     cover = cover[top - window[0] : bottom - window[0], left - window[1] : right - window[1], None]
     ground = around.mean(axis=(0, 1))
-    one, two = colours(rng)
+    one, two = scene_shapes.colours(rng)
     while np.linalg.norm((one + two) / 2 - ground) < MIN_CONTRAST:
-        one, two = colours(rng)
-    image[top:bottom, left:right] = around + cover * (pattern(rng, *around.shape[:2], one, two) - around)
+        one, two = scene_shapes.colours(rng)
+    image[top:bottom, left:right] = around + cover * (scene_shapes.pattern(rng, *around.shape[:2], one, two) - around)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ pipelines.segmentation:
   python -m pipelines.tfds --builder=scene_parse150 --split=train --classes=ade20k.txt --ignore=0 --out=data/ade20k
 """
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -35,7 +33,6 @@ from .classes import pixel_classes
 from .classes.pixel_classes import Table
 from .formats import image_file
 
-_ALIASES = {"val": ("validation", "valid", "dev", "test"), "validation": ("val",)}
 _NAMES = ("image/filename", "file_name", "filename", "image_name")
 _AGAIN = "The image is left out: prepare the dataset again, into another --data_dir."
 
@@ -100,47 +97,6 @@ def _read(example: Example, encoded: list[str]) -> Iterator[dict]:
     return iter(tfds.as_numpy(dataset))
 
 
-def prepared(name: str, data_dir: str = "", manual_dir: str = ""):
-    """The builder of that name (or folder), its data downloaded and prepared; Refused says what to do."""
-    import tensorflow_datasets as tfds
-
-    try:
-        if os.path.isdir(name):
-            return tfds.builder_from_directory(name)
-        if name.startswith((".", "/", "~")):
-            raise Refused(f"there is no folder {name}; give that of the prepared data, with dataset_info.json in it")
-        builder = tfds.builder(name, data_dir=data_dir or None)
-    except tfds.core.DatasetNotFoundError as error:
-        where = "https://www.tensorflow.org/datasets/catalog lists them"
-        raise Refused(f"TensorFlow Datasets has no builder {name!r} ({where}), and there is no such folder") from error
-    except (ValueError, KeyError, AssertionError, OSError) as error:
-        raise Refused(f"--builder={name} cannot be used: {_short(error)}") from error
-    if builder.is_prepared():
-        return builder
-    # It makes ten more attempts, with pauses of 204 s in all. No server is asked before: where the data lie, and by
-    # what proxy they are reached, only the builder knows.
-    what = "without a network it gives up after more than 3 minutes"
-    print(f"{builder.info.full_name} is not yet in {builder.data_path}: preparing it ({what})", file=sys.stderr)
-    try:
-        config = tfds.download.DownloadConfig(manual_dir=manual_dir or None)
-        builder.download_and_prepare(download_config=config)
-    except Exception as error:  # Each of the 1,300 builders has its own.
-        if isinstance(error, AssertionError):  # of builders that want files
-            what = "put the files that it wants into --manual_dir, and run the same command again"
-        else:
-            what = (
-                "without a network, prepare it on another machine, and give its folder as --data_dir or --builder. The "
-                "same command tries again"
-            )
-        raise Refused(f"TensorFlow Datasets cannot prepare {name}: {_short(error)}\n{what}") from error
-    return builder
-
-
-def _short(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}".strip()
-    return text if len(text) < 1000 else text[:1000] + " ..."
-
-
 @dataclass(frozen=True)
 class Tfds(BuildFlags):
     """The flags."""
@@ -174,12 +130,12 @@ def build(
     `label_maps` names the feature of label maps, which are taken anyway where there is nothing else; `class_list` and
     `ignore` are what --classes and --ignore are.
     """
-    from .formats import tfds_features
+    from .formats import tfds_builder, tfds_features
 
-    builder = prepared(builder_name, data_dir, manual_dir)
+    builder = tfds_builder.prepared(builder_name, data_dir, manual_dir)
     keys, categories = tfds_features.keys_of(builder.info, label_maps)
     table = _table(builder.info.full_name, keys, categories, class_list, ignore)
-    source, numbers, size = _examples(builder.info, split, source_split)
+    source, numbers, size = tfds_builder.places(builder.info, split, source_split)
     folder = str(builder.data_path)
     items = [Example(folder, split, source, number) for number in numbers]
     difficult = tfds_features.marks_difficult(builder.info, keys)
@@ -207,34 +163,6 @@ def _table(name: str, keys, categories, class_list: str, ignore: Sequence[str]) 
     if categories is None:
         raise Refused(f"{name} has no names for the values of {keys.label_map!r}: give a file of them with --classes")
     return pixel_classes.of_categories(categories, ignore, name)
-
-
-def _examples(builder_info, split: str, source: str) -> tuple[str, list[int], int]:
-    """Name of a split of the builder, places of the examples in it, and about how many bytes they are."""
-    there = builder_info.splits
-    if not source:
-        source = next((name for name in (split, *_ALIASES.get(split, ())) if name in there), split)
-    name = source.partition("[")[0]
-    try:
-        if name not in there:
-            raise KeyError(name)
-        parts = there[source].file_instructions
-    except (KeyError, ValueError, AssertionError) as error:
-        what = f"{builder_info.full_name} has no split {source!r}"
-        raise Refused(f"{what}; it has {', '.join(there)}. Name one, or a part, with --source_split.") from error
-    whole = there[name]
-    starts, start = {}, 0
-    for path, length in zip(whole.filepaths, whole.shard_lengths, strict=True):
-        starts[os.fspath(path)] = start
-        start += length
-    numbers = []
-    for part in parts:
-        first = starts[os.fspath(part.filename)] + part.skip
-        count = whole.num_examples if part.take < 0 else part.take
-        numbers += range(first, min(first + count, starts[os.fspath(part.filename)] + part.examples_in_shard))
-    if not numbers:
-        raise Refused(f"{source!r} of {builder_info.full_name} has no example")
-    return name, numbers, int(whole.num_bytes) * len(numbers) // whole.num_examples
 
 
 def main(flags: Tfds) -> None:

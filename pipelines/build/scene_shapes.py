@@ -1,6 +1,7 @@
-"""The shapes of synthetic scenes: exact masks, smooth coverage, extreme pixels."""
+"""The shapes of synthetic scenes: exact masks, smooth coverage, extreme pixels; and the patterns on them."""
 
 import numpy as np
+from PIL import Image
 
 NAMES = ("disc", "square", "triangle", "star", "ring", "cross")
 _SUPERSAMPLING = 3  # odd, so that one of the samples is the pixel's centre
@@ -65,3 +66,31 @@ def _middle(line: np.ndarray, centre: float) -> float:
     ends = np.flatnonzero(np.diff(np.pad(line.astype(int), 1))).reshape(-1, 2)  # first one, and one after the last
     middles = (ends.sum(axis=1) - 1) / 2
     return middles[np.argmin(abs(middles - centre))]
+
+
+def colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two colours [3] that are not far from each other."""
+    base = rng.uniform(20, 235, 3)
+    return base, np.clip(base + rng.uniform(-50, 50, 3), 0, 255)
+
+
+def pattern(rng: np.random.Generator, height: int, width: int, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Image [H, W, 3] float32 that mixes two colours: flat, gradient, stripes, checks or blobs, and some noise."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    turn, period = rng.uniform(0, 2 * np.pi), rng.uniform(5, 24)
+    along = np.cos(turn) * x + np.sin(turn) * y
+    across = np.cos(turn) * y - np.sin(turn) * x
+    kind = rng.integers(5)
+    if kind == 0:
+        share = np.zeros_like(y)
+    elif kind == 1:
+        share = (along - along.min()) / (np.ptp(along) + 1e-6)
+    elif kind == 2:
+        share = 0.5 + 0.5 * np.sin(2 * np.pi * along / period)
+    elif kind == 3:
+        share = (np.floor(along / period) + np.floor(across / period)) % 2
+    else:
+        coarse = rng.uniform(0, 255, (max(2, height // 12), max(2, width // 12))).astype(np.uint8)
+        share = np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC), np.float32) / 255
+    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(0, 8))
+    return one.astype(np.float32) + share[..., None] * (two - one).astype(np.float32) + noise

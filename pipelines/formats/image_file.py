@@ -13,7 +13,6 @@ from .tar_files import File
 
 _JPEG_MODES = ("L", "RGB")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap height and width
 
 
 def content(file: File, name: str, replace: str, image_id: str = "", kind: str = "image"):
@@ -64,43 +63,46 @@ def of_bytes(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
             image = image_numpy.opened(data)
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            orientation = image_numpy.orientation(image)
     except image_numpy.Unreadable as error:
         if error.kind == "too large":
             return None, [problem("image is too large", str(error), "Make it smaller, and its annotations with it.")]
         kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
         return None, [problem(kind, f"{place}: {error}", replace)]
 
-    found, width, height = [], *image.size
-    turns = orientation in range(2, 9)  # 0 and what is no orientation turn nothing
-    sides_swap = orientation in range(5, 9) and width != height
-    turned = sides_swap and size == (width, height)
-    if turned:
+    found, turn = _turned(image, orientation, size, objects)
+    if turn:
         image = ImageOps.exif_transpose(image)
-        what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
-        found.append(problem("image converted", what, "It is turned and stored as PNG; nothing needs to be done."))
-        width, height = image.size
-    elif size and size != (height, width):
+    width, height = image.size
+    if size and size != (height, width):
         what = f"the {annotations} says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
         remedy = f"The image is skipped: correct the {annotations}, or use the file that was annotated."
         return None, [problem(f"size in the {annotations} disagrees with the file", what, remedy)]
-    elif turns and not objects:
-        what = f"its EXIF data turn or mirror it (orientation {orientation}), and training sees it as the file has it"
-        found.append(problem("image is turned", what, "If that matters, save it upright, without EXIF."))
-    elif turns and not (sides_swap and size):
-        what = f"its EXIF data turn or mirror it (orientation {orientation}), and no size tells of which image"
-        remedy = (
-            "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
-        )
-        found.append(problem("image may be annotated turned", what, remedy))
     kind = "JPEG" if image.format == "MPO" else image.format  # MPO: a JPEG with another one behind it
-    modes = {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(kind or "", ())
-    if turned or image.mode not in modes:
-        if not turned:
+    if turn or image.mode not in {"JPEG": _JPEG_MODES, "PNG": _PNG_MODES}.get(kind or "", ()):
+        if not turn:
             what = f"{image.format} image of mode {image.mode}, which training cannot decode"
-            found.append(problem("image converted", what, "It is stored as an RGB PNG; nothing needs to be done."))
-        return Encoded(_png(image), "png", height, width), found
-    return Encoded(data, "jpeg" if kind == "JPEG" else "png", height, width), found
+            found = [*found, ("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")]
+        data, kind = _png(image), "PNG"
+    return Encoded(data, "jpeg" if kind == "JPEG" else "png", height, width), [problem(*one) for one in found]
+
+
+def _turned(image, orientation, size, objects):
+    """Kind, words and remedy of the problem [0..1] with an EXIF orientation, and whether the image is to be turned."""
+    sides_swap = orientation in range(5, 9) and image.width != image.height
+    if sides_swap and size == image.size:
+        what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
+        return [("image converted", what, "It is turned and stored as PNG; nothing needs to be done.")], True
+    if orientation not in range(2, 9) or (size and size != (image.height, image.width)):
+        return [], False  # 0 and what is no orientation turn nothing
+    if not objects:
+        what = f"its EXIF data turn or mirror it (orientation {orientation}), and training sees it as the file has it"
+        return [("image is turned", what, "If that matters, save it upright, without EXIF.")], False
+    if sides_swap and size:
+        return [], False
+    what = f"its EXIF data turn or mirror it (orientation {orientation}), and no size tells of which image"
+    remedy = "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
+    return [("image may be annotated turned", what, remedy)], False
 
 
 def _png(image: Image.Image) -> bytes:

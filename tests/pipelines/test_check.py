@@ -16,6 +16,7 @@ from pipelines.build import shards
 from pipelines.build.problems import Problem
 from pipelines.inspect import suspicious
 from pipelines.inspect.label_map_statistics import MapFacts
+from pipelines.inspect.shard_reader import ShardReader
 from pipelines.inspect.statistics import Facts
 from tests.folders import REPOSITORY
 from tfrecog.data import index, info, records
@@ -92,8 +93,8 @@ def test_an_image_that_cannot_be_decoded_is_found(folder, monkeypatch):
     record = scenes.make(scenes.Scene("a.jpg", "train", 0, scenes.Scenes()))[0]
     record.encoded = record.encoded[:-1000]
     facts = Facts()
-    reader = check.ShardReader(str(folder), scenes.INFO, 100, decode=True)
-    reader._read(records.encode(record), "shard, record 0", facts)
+    reader = ShardReader(str(folder), scenes.INFO, 100, decode=True)
+    reader.read(records.encode(record), "shard, record 0", facts)
     assert "a.jpg: its image cannot be decoded" in facts.damage[0]
 
 

@@ -123,8 +123,8 @@ def test_objects_have_the_areas_of_their_shapes():
 def test_the_mask_is_where_the_object_was_painted(monkeypatch):
     # A black object on a white ground: a pixel of the mask has some black and another some white, and the black adds up
     # to the mask's area, since the blur of the edge takes inside what it gives outside.
-    monkeypatch.setattr(scenes, "pattern", lambda rng, h, w, one, two: np.zeros((h, w, 3), np.float32) + one)
-    monkeypatch.setattr(scenes, "colours", lambda rng: (np.zeros(3), np.zeros(3)))
+    monkeypatch.setattr(scene_shapes, "pattern", lambda rng, h, w, one, two: np.zeros((h, w, 3), np.float32) + one)
+    monkeypatch.setattr(scene_shapes, "colours", lambda rng: (np.zeros(3), np.zeros(3)))
     for seed in range(20):
         image = np.full((64, 80, 3), 255, np.float32)
         ((_, mask, _),) = scenes.draw(np.random.default_rng(seed), image, 1)

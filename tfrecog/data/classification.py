@@ -4,6 +4,8 @@ A batch holds image [B, S, S, 3] float32 in 0..255, original_size [B, 2], record
 seed [B, 2] of its randomness, valid [B], and label [B] int32 in 1..K; 0 in a record that was damaged.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -55,66 +57,72 @@ def training(config, augment, crop, split, *, seed, start_step, steps):
             `share` [B] float32 of the first.
         crop: S.
     """
-    labels, index = labels_of(split), split.index
-    per_epoch = steps_per_epoch(split, config)
-    groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(split)),))
-    batches_of = order.shuffled(groups, config.batch_size, seed)
-    damaged = read.Damaged() if config.skip_damaged else None
-    careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
+    reader = _TrainingReader(config, augment, crop, split, seed)
+    return read.Recovering(reader.batches, start_step, steps, reader.careful)
 
-    # A call into Python costs more than the picture of a digit: small batches are read several at once.
-    at_once = max(1, 64 // config.batch_size)
 
-    def rows_of(step):
-        epoch, position = divmod(int(step), per_epoch)
-        return batches_of(epoch)[0][position].astype(np.int64)
+class _TrainingReader:
+    """Makes the batches of a training."""
 
-    def batches_of_steps(chosen):
-        rows = np.concatenate([rows_of(step) for step in chosen])
-        serialized = np.array([read.read_or_report(split, row, damaged) for row in rows], object)
-        with_care = np.isin(rows, list(damaged.rows) if damaged else [])
-        with_care |= np.repeat(np.isin(chosen, list(careful)), config.batch_size)
-        return rows, labels[rows], index.height[rows], index.width[rows], with_care, serialized
+    def __init__(self, config, augment, crop, split, seed):
+        self.config, self.augment, self.crop, self.split, self.seed = config, augment, crop, split, seed
+        self.labels, self.per_epoch = labels_of(split), steps_per_epoch(split, config)
+        groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(split)),))
+        self.batches_of = order.shuffled(groups, config.batch_size, seed)
+        self.damaged = read.Damaged() if config.skip_damaged else None
+        self.careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
 
-    def facts_of(chosen):
-        """Of the images of some steps [n], all but their pixels."""
+    def batches(self, start, stop):
+        """Dataset of the batches of the steps start..stop-1."""
+        # A call into Python costs more than the picture of a digit: small batches are read several at once.
+        dataset = tf.data.Dataset.range(start, stop).batch(max(1, 64 // self.config.batch_size))
+        # Two at once, so that the next batch is read while this one is made.
+        dataset = read.mapped(dataset, self._records, num_parallel_calls=2).unbatch()
+        of_batch = self._mixed if self.augment.mixup else None
+        return read.prepare(dataset, self._example, self.config, self.config.batch_size, of_batch)
+
+    def _rows(self, step):
+        epoch, position = divmod(int(step), self.per_epoch)
+        return self.batches_of(epoch)[0][position].astype(np.int64)
+
+    def _read(self, steps):
+        rows, index = np.concatenate([self._rows(step) for step in steps]), self.split.index
+        serialized = np.array([read.read_or_report(self.split, row, self.damaged) for row in rows], object)
+        with_care = np.isin(rows, list(self.damaged.rows) if self.damaged else [])
+        with_care |= np.repeat(np.isin(steps, list(self.careful)), self.config.batch_size)
+        return rows, self.labels[rows], index.height[rows], index.width[rows], with_care, serialized
+
+    def _records(self, steps):
+        """What is in the records of some steps [n], still encoded, and what a batch says of their images."""
         kinds = [tf.int64, tf.int32, tf.int32, tf.int32, tf.bool, tf.string]
-        given = [tf.ensure_shape(one, [None]) for one in read.python(batches_of_steps, [chosen], kinds)]
+        given = [tf.ensure_shape(one, [None]) for one in read.python(self._read, [steps], kinds)]
         record = dict(zip(("row", "label", "height", "width", "careful"), given[:-1], strict=True))
         record |= parse_images(given[-1], ("encoded", "filename"))
         seeds = tf.map_fn(
-            lambda step: tf.random.split(image.fold(tf.stack([seed, 0]), step), config.batch_size),
-            tf.cast(chosen, tf.int32),
+            lambda step: tf.random.split(image.fold(tf.stack([self.seed, 0]), step), self.config.batch_size),
+            tf.cast(steps, tf.int32),
         )
-        return record, read.facts(split, record["row"], tf.reshape(seeds, [-1, 2]))
+        return record, read.facts(self.split, record["row"], tf.reshape(seeds, [-1, 2]))
 
-    # A function of TensorFlow's is traced once, however often a damaged image makes the dataset start anew.
-    @tf.function(autograph=False)
-    def example(record, facts):
-        window = _window(record, facts["seed"], augment)
+    @functools.cached_property
+    def _example(self):
+        # A function of TensorFlow's is traced once, however often a damaged image makes the dataset start anew.
+        return tf.function(self._augmented, autograph=False)
+
+    def _augmented(self, record, facts):
+        window = _window(record, facts["seed"], self.augment)
         picture, sound = tf.cond(
             record["careful"],
-            lambda: read.picture_of(split, record["row"], record, damaged, window),
+            lambda: read.picture_of(self.split, record["row"], record, self.damaged, window),
             lambda: (image.decode_window(record["encoded"], facts["original_size"], window), True),
         )
-        seen = _augmented(picture, facts["seed"], config, augment, crop)
+        seen = _augmented(picture, facts["seed"], self.config, self.augment, self.crop)
         return facts | {"image": seen, "label": tf.where(sound, record["label"], 0)}
 
-    def mixed(batch):
-        mixtures = zip(
-            ("image", "other", "share"),
-            augments.mixup(batch["image"], batch["label"], image.fold(batch["seed"][0], MIXUP), augment.mixup),
-            strict=True,
-        )
-        return batch | dict(mixtures)
-
-    def made(start, stop):
-        # Two at once, so that the next batch is read while this one is made.
-        dataset = tf.data.Dataset.range(start, stop).batch(at_once)
-        dataset = read.mapped(dataset, facts_of, num_parallel_calls=2).unbatch()
-        return read.prepare(dataset, example, config, config.batch_size, mixed if augment.mixup else None)
-
-    return read.Recovering(made, start_step, steps, careful)
+    def _mixed(self, batch):
+        seed = image.fold(batch["seed"][0], MIXUP)
+        mixed = augments.mixup(batch["image"], batch["label"], seed, self.augment.mixup)
+        return batch | dict(zip(("image", "other", "share"), mixed, strict=True))
 
 
 def _window(record, seed, augment):

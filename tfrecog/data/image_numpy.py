@@ -9,7 +9,7 @@ import io
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
 
@@ -44,6 +44,12 @@ def header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
     """A picture of which only the header is read, for its size and mode; Unreadable if it is none of the formats."""
     with _explained(data):
         return Image.open(io.BytesIO(data), formats=formats)
+
+
+def orientation(picture: Image.Image) -> object:
+    """How its EXIF data say that a picture is to be turned: 1 not at all, 2 to 8, or whatever somebody wrote there."""
+    with _explained(b""):
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:
