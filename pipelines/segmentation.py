@@ -45,7 +45,7 @@ from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import pixel_classes
 from .classes.pixel_classes import Table
-from .formats import coco_panoptic, image_file, image_label_pairs, label_image, presets
+from .formats import coco_panoptic, file_names, image_file, image_label_pairs, label_image, presets
 from .formats.presets import Layout
 from .formats.tar_files import File
 
@@ -155,7 +155,7 @@ def _chosen(
 ) -> tuple[list[image_label_pairs.Pair], list[Problem]]:
     """The pairs that the lists leave, and the problems that concern them."""
     if lists:
-        wanted = [name for path in lists for name in image_label_pairs.names_of(path, "--list")]
+        wanted = [name for path in lists for name in file_names.names_of(path, "--list")]
         alone = {os.path.basename(one.image_id): one for one in found if one.kind == "image without a label file"}
         those, missing = image_label_pairs.listed(those, wanted)
         # Problems of what the lists do not name are none of this split.
@@ -167,7 +167,7 @@ def _chosen(
             )
             known = alone.get(os.path.splitext(os.path.basename(name))[0])
             found.append(known or Problem("name without an image", name, what, remedy, name))
-    left_out = [name for path in exclude for name in image_label_pairs.names_of(path, "--exclude")]
+    left_out = [name for path in exclude for name in file_names.names_of(path, "--exclude")]
     if left_out:
         keys = {pair.key for pair in image_label_pairs.listed(those, left_out)[0]}
         those = [pair for pair in those if pair.key not in keys]

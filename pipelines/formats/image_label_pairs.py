@@ -1,14 +1,13 @@
 """Images and their label maps, paired by name; lists of the names of a split."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tfrecog.cli import files
-
 from ..build.problems import Problem, Refused
 from . import class_folders
+from .file_names import Names
 from .tar_files import File
 
 MAPS = (".bmp", ".gif", ".mat", ".png", ".tif", ".tiff")  # and JPEG, which `pixel_labels` names as a mistake
@@ -102,37 +101,10 @@ def _by_base(keys: Iterable[str]) -> dict[str, str]:
     return {os.path.basename(key): key for key in keys if counts[os.path.basename(key)] == 1}
 
 
-def names_of(path: str, flag: str) -> list[str]:
-    """Names of a list: the first word of each line, such as 2007_000032, or a path to an image."""
-    text = files.read_text(path, "a text file with one name a line", f"{flag}=")
-    found = [line.split()[0] for line in text.split("\n") if line.strip()]
-    if not found:
-        raise Refused(f"{flag}={path} is empty; give one name a line")
-    return found
-
-
-def _stem(name: str) -> str:
-    """The name without the extension of an image: frame.0001 has none."""
-    stem, extension = os.path.splitext(name)
-    return stem if extension.lower() in class_folders.EXTENSIONS else name
-
-
 def listed(pairs: Sequence[Pair], wanted: Iterable[str]) -> tuple[list[Pair], list[str]]:
     """The pairs that a list names, in the order of the list, and the names that no pair has."""
-    whole = {pair.key: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
-    bases: dict[str, list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        for base in {os.path.basename(name) for name in (pair.key, pair.image.name, _stem(pair.image.name))}:
-            bases[base].append(pair)
-    taken, missing = {}, []
-    for name in wanted:
-        tries = dict.fromkeys([name, _stem(name)])
-        pair = next((whole[one] for one in tries if one in whole), None)
-        if pair is None:
-            those = next((bases[b] for one in tries if (b := os.path.basename(one)) in bases), [])
-            pair = those[0] if len(those) == 1 else None
-        if pair is None:
-            missing.append(name)
-        else:
-            taken[pair.key] = pair
-    return list(taken.values()), missing
+    of_image = {pair.image: pair for pair in pairs}
+    names = Names(list(of_image), {pair.key: pair.image for pair in pairs})
+    found = {name: names.of(name) for name in wanted}
+    taken = {of_image[image].key: of_image[image] for image in found.values() if image is not None}
+    return list(taken.values()), [name for name, image in found.items() if image is None]

@@ -1,16 +1,14 @@
 """Images and XML files in the format of Pascal VOC: where they lie, which belong together, and which a list names."""
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from tfrecog.cli import files
-
 from ..build.problems import Problem, Refused
-from . import class_folders, image_label_pairs, voc_xml
+from . import class_folders, file_names, voc_xml
+from .file_names import Names, stem
 from .tar_files import File
 
 _MARKS = ("difficult", "truncated", "pose")
@@ -110,7 +108,7 @@ def _read(layout: Layout, found: list, names: bool) -> tuple[list[Pair], list[tu
         if not those:
             raise Refused(f"{path} has no {'XML files' if those is files else 'images'}; correct {flag}")
     found += _twice(pictures)
-    by_image, by_xml = _Names(pictures), _Names(files)
+    by_image, by_xml = Names(pictures), Names(files)
     wanted = _listed(layout.lists, by_image, by_xml) if layout.lists else dict.fromkeys(by_image.stems)
     chosen = _joined(wanted, by_image, by_xml, layout, found)
     ours = {xml for _, xml in chosen}
@@ -122,7 +120,7 @@ def _read(layout: Layout, found: list, names: bool) -> tuple[list[Pair], list[tu
             bad[file] = str(error)
     taken = []
     for image, xml in chosen:
-        key = _stem(image.name)
+        key = stem(image.name)
         if xml in bad:
             remedy = "The image is left out: correct or copy the XML file again, and run the same command."
             found.append(Problem("XML file that is no annotation", xml.name, bad[xml], remedy, key))
@@ -136,26 +134,20 @@ def _twice(pictures: Iterable[File]) -> list[Problem]:
     first: dict[str, File] = {}
     return [
         Problem("file twice", file.name, f"{other.name} has the same name apart from the extension",
-                "The first is taken; remove the other.", _stem(file.name))
+                "The first is taken; remove the other.", stem(file.name))
         for file in pictures
-        if (other := first.setdefault(_stem(file.name), file)) is not file
+        if (other := first.setdefault(stem(file.name), file)) is not file
     ]  # fmt: skip
 
 
-def _listed(lists: Iterable[str], images: "_Names", files: "_Names") -> list[str]:
+def _listed(lists: Iterable[str], images: Names, files: Names) -> list[str]:
     """Names of the lists; a second column, such as 1, 0 or -1 of a class's list, belongs to no name."""
-    lines = [line for path in lists for line in _lines(path)]
+    lines = [line for path in lists for line in file_names.lines(path, "--list")]
     return [line if images.of(line) or files.of(line) else line.split()[0] for line in lines]
 
 
-def _lines(path: str) -> list[str]:
-    image_label_pairs.names_of(path, "--list")  # refuses what is no list
-    text = files.read_text(path, "a text file with one name a line", "--list=")
-    return [line.strip() for line in text.split("\n") if line.strip()]
-
-
 def _joined(
-    wanted: Iterable[str], images: "_Names", files: "_Names", layout: Layout, found: list[Problem]
+    wanted: Iterable[str], images: Names, files: Names, layout: Layout, found: list[Problem]
 ) -> list[tuple[File, File]]:
     """Images of the names, each once, with their XML files."""
     times: dict[File, int] = {}
@@ -169,7 +161,7 @@ def _joined(
         found.append(Problem("name without an image", said, what, "Add the image, or take the name out.", said))
     joined: dict[File, File] = {}  # image by XML file
     for image, count in times.items():
-        key, xml = _stem(image.name), files.of(_stem(image.name))
+        key, xml = stem(image.name), files.of(stem(image.name))
         if count > 1:
             what = f"{' and '.join(layout.lists)}: {count} lines name it"
             found.append(
@@ -186,7 +178,7 @@ def _joined(
     for xml in [] if layout.lists else files.all:
         if xml not in joined:
             what, remedy = f"there is no image of its name in {layout.images}", "Add the image, or take the file away."
-            found.append(Problem("XML file without an image", xml.name, what, remedy, _stem(xml.name)))
+            found.append(Problem("XML file without an image", xml.name, what, remedy, stem(xml.name)))
     return [(image, xml) for xml, image in joined.items()]
 
 
@@ -210,31 +202,3 @@ def state(path: str) -> tuple[int, int]:
     except (OSError, ValueError):  # ValueError: a name with a NUL
         return 0, 0
     return found.st_size, found.st_mtime_ns
-
-
-def _stem(name: str) -> str:
-    """The name without the extension of an image or of an annotation: frame.0001 has none."""
-    stem, extension = os.path.splitext(name)
-    return stem if extension.lower() in (*class_folders.EXTENSIONS, ".xml") else name
-
-
-class _Names:
-    """Files by what a list or another file may call them: with or without folders and extension."""
-
-    def __init__(self, files: Sequence[File]):
-        self.all = files
-        self.stems = [_stem(file.name) for file in files]
-        self._whole: dict[str, File] = {}
-        self._bases: dict[str, set[File]] = defaultdict(set)
-        for file in files:
-            for name in (file.name, _stem(file.name)):
-                self._whole.setdefault(name, file)
-        for name, file in self._whole.items():
-            self._bases[os.path.basename(name)].add(file)
-
-    def of(self, name: str) -> File | None:
-        """The file of a name, which may be a path if no other file has its last part; None if there is none."""
-        tries = dict.fromkeys(one for way in (name, name.replace("\\", "/")) for one in (way, _stem(way)))
-        whole = next((self._whole[one] for one in tries if one in self._whole), None)
-        those = next((self._bases[base] for one in tries if (base := os.path.basename(one)) in self._bases), set())
-        return whole or (next(iter(those)) if len(those) == 1 else None)
