@@ -18,7 +18,6 @@ import dataclasses
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -48,24 +47,16 @@ class Adopt:
     jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
 
 
-def adopt(
-    pattern: str,
-    out: str,
-    split: str,
-    *,
-    annotations: str = "",
-    label_map: str = "",
-    classes: str = "",
-    keypoint_sigmas: Sequence[float] = (),
-    jobs: int = 0,
-) -> info.DatasetInfo:
-    """Writes dataset.json and the index of a split made of the files of a glob pattern; the dataset as it is then."""
+def adopt(flags: Adopt) -> info.DatasetInfo:
+    """Writes dataset.json and the index of a split made of files of records; the dataset as it is then."""
+    pattern, out, split = flags.records, flags.out, flags.split
     paths = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
     if not paths:
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
-    named = _categories(annotations, label_map, classes)  # before the work, so that a mistake costs no time
+    # Before the work, so that a mistake costs no time.
+    named = _categories(flags.annotations, flags.label_map, flags.classes)
     with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
-        shards = workers.run(foreign_records.read, paths, jobs=jobs, progress=bar.update)
+        shards = workers.run(foreign_records.read, paths, jobs=flags.jobs, progress=bar.update)
     labels = set().union(*(shard.labels for shard in shards))
     if not named and not labels and any(shard.with_maps for shard in shards):
         raise Refused("the records have label maps: name the classes of their values with --classes")
@@ -76,7 +67,7 @@ def adopt(
         keypoints=names,
         flip_pairs=coco_json.flip_pairs(list(names)),
         skeleton=named.skeleton if names == named.keypoints else (),
-        keypoint_sigmas=sigmas.chosen(keypoint_sigmas, names, pattern),
+        keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, names, pattern),
         masks=all(shard.with_masks == shard.images for shard in shards),
         difficult=any(shard.with_difficult for shard in shards),
     )
@@ -191,16 +182,7 @@ def _joints(named: info.DatasetInfo, shards: list[foreign_records.Shard]) -> tup
 
 
 def main(flags: Adopt) -> None:
-    facts = adopt(
-        flags.records,
-        flags.out,
-        flags.split,
-        annotations=flags.annotations,
-        label_map=flags.label_map,
-        classes=flags.classes,
-        keypoint_sigmas=flags.keypoint_sigmas,
-        jobs=flags.jobs,
-    )
+    facts = adopt(flags)
     made = facts.splits[flags.split]
     if facts.label_maps:
         print(f"{flags.out}: {flags.split} has {made.images:,} images with label maps of {facts.num_classes} classes")

@@ -23,7 +23,7 @@ when the same command is run again.
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -119,49 +119,33 @@ class Coco(BuildFlags):
     ] = 0
 
 
-def build(
-    images_folder: str,
-    json_file: str,
-    out: str,
-    split: str,
-    *,
-    masks: bool = True,
-    keypoint_sigmas: Sequence[float] = (),
-    png_masks: bool = False,
-    label_maps: str = "",
-    min_area: int = 0,
-    strict: bool = False,
-    shard_count: int = 0,
-    jobs: int = 0,
-) -> shards.Built:
-    """Writes a split of the dataset in `out`; raises Refused with what to do about it.
-
-    `label_maps` "voc" makes label maps, of the images whose objects in them have more than `min_area` pixels.
-    """
-    if not os.path.isdir(images_folder):
-        raise Refused(f"there is no folder {images_folder}; give the folder of the images with --images")
+def build(flags: Coco) -> shards.Built:
+    """Writes a split of a dataset; raises Refused with what to do about it."""
+    json_file = flags.annotations
+    if not os.path.isdir(flags.images):
+        raise Refused(f"there is no folder {flags.images}; give the folder of the images with --images")
     print(f"reading {json_file}", file=sys.stderr)
     tree = coco_json.load(json_file)
-    facts = coco_json.dataset_info(json_file, tree, masks=masks, sigmas=keypoint_sigmas)
+    facts = coco_json.dataset_info(json_file, tree, masks=flags.masks, sigmas=flags.keypoint_sigmas)
     if not tree["images"]:
         raise Refused(f"{json_file} has no images: nothing is written")
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
     # No record depends on the sigmas, so other ones build nothing again.
-    maker: Maker | coco_as_voc_labels.Maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), masks)
-    if label_maps:
+    maker: Maker | coco_as_voc_labels.Maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), flags.masks)
+    if flags.label_maps:
         maker, facts = (
             coco_as_voc_labels.Maker(coco_as_voc_labels.label_of_category(json_file, tree)),
             coco_as_voc_labels.FACTS,
         )
-        of_image = coco_as_voc_labels.large_enough(of_image, maker.label_of, min_area)
-    pictures = list(_pictures(images_folder, tree, of_image))
+        of_image = coco_as_voc_labels.large_enough(of_image, maker.label_of, flags.min_area)
+    pictures = list(_pictures(flags.images, tree, of_image))
     if not pictures:
-        raise Refused(f"no image of {json_file} has objects of more than --min_area={min_area} pixels")
+        raise Refused(f"no image of {json_file} has objects of more than --min_area={flags.min_area} pixels")
     del tree, of_image  # The pictures hold what is needed of it.
     total = sum(os.path.getsize(picture.path) for picture in pictures if os.path.exists(picture.path))
-    source = shards.Source(pictures, maker, facts, total, found, png_masks, options=repr(maker))
-    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+    source = shards.Source(pictures, maker, facts, total, found, flags.png_masks, options=repr(maker))
+    return shards.build(source, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
 
 
 def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
@@ -182,20 +166,7 @@ def main(flags: Coco) -> None:
     for name in without_effect:
         if getattr(flags, name) != getattr(Coco(), name):
             raise Refused(f"--{name} has no effect with{'' if flags.label_maps else 'out'} --label_maps: leave it out")
-    built = build(
-        flags.images,
-        flags.annotations,
-        flags.out,
-        flags.split,
-        masks=flags.masks,
-        keypoint_sigmas=flags.keypoint_sigmas,
-        png_masks=flags.png_masks,
-        label_maps=flags.label_maps,
-        min_area=flags.min_area,
-        strict=flags.strict,
-        shard_count=flags.shards,
-        jobs=flags.jobs,
-    )
+    built = build(flags)
     made = built.split
     if flags.label_maps:
         print(label_map_records.report(flags.out, flags.split, built))

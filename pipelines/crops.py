@@ -140,24 +140,15 @@ class Crops(BuildFlags):
     seed: Annotated[int, "Seed of the places of the background crops.", NonNegative()] = 0
 
 
-def build(
-    data: str,
-    out: str,
-    split: str,
-    *,
-    context: float = 0.15,
-    min_side: float = 8,
-    background: int = 0,
-    seed: int = 0,
-    strict: bool = False,
-    shard_count: int = 0,
-    jobs: int = 0,
-) -> tuple[shards.Built, int]:
-    """Writes the crops of a split of `data` into `out`; also how many crowds and difficult objects were left out."""
-    if os.path.realpath(data) == os.path.realpath(out):
-        raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
+def build(flags: Crops) -> tuple[shards.Built, int]:
+    """Writes the crops of a split into another folder; also how many crowds and difficult objects were left out."""
+    data, background = flags.data, flags.background
+    if os.path.realpath(data) == os.path.realpath(flags.out):
+        raise Refused(
+            f"--out={flags.out} is --data: the records there are read while the new ones are written; name another"
+        )
     try:
-        source = Split.open(data, split)
+        source = Split.open(data, flags.split)
     except (OSError, ValueError) as error:
         raise Refused(str(error)) from error
     facts, where = source.info, source.index
@@ -172,27 +163,16 @@ def build(
     categories = [info.Category(name=one.name, id=one.id) for one in facts.categories]
     if background:
         categories.append(info.Category(BACKGROUND, max(one.id for one in categories) + 1))
-    maker = Maker(source, context, min_side, seed)
-    made_of = shards.Source(
-        items, maker, image_records.facts(categories), 0, options=repr((facts.names, context, min_side, seed))
-    )
+    maker = Maker(source, flags.context, flags.min_side, flags.seed)
+    options = repr((facts.names, flags.context, flags.min_side, flags.seed))
+    made_of = shards.Source(items, maker, image_records.facts(categories), 0, options=options)
     left = int(where.crowd.sum() + where.difficult.sum())
-    return shards.build(made_of, out, split, shards=shard_count, jobs=jobs, strict=strict), left
+    built = shards.build(made_of, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
+    return built, left
 
 
 def main(flags: Crops) -> None:
-    built, left = build(
-        flags.data,
-        flags.out,
-        flags.split,
-        context=flags.context,
-        min_side=flags.min_side,
-        background=flags.background,
-        seed=flags.seed,
-        strict=flags.strict,
-        shard_count=flags.shards,
-        jobs=flags.jobs,
-    )
+    built, left = build(flags)
     print(image_records.report(flags.out, flags.split, built, info.load(flags.out).num_classes))
     if left:
         print(f"{left:,} crowds and difficult objects were left out")

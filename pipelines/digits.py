@@ -111,38 +111,27 @@ def build(
     return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
 
 
-def read(
-    split: str,
-    *,
-    images: str = "",
-    labels: str = "",
-    npz: str = "",
-    npz_images: str = "",
-    npz_labels: str = "",
-    bounds: tuple[float, ...] = (),
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [N, H, W] or [N, H, W, 3] and labels [N] of what the command line names; raises Refused."""
+def read(flags: Digits) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [N, H, W] or [N, H, W, 3] and labels [N] of what the flags name; raises Refused."""
+    images, labels, npz = flags.images, flags.labels, flags.npz
     if bool(npz) == bool(images or labels) or bool(images) != bool(labels):
         raise Refused("give --images=IDX and --labels=IDX, or --npz=FILE")
-    if (npz_images or npz_labels) and not (npz and npz_images and npz_labels):
+    if (flags.npz_images or flags.npz_labels) and not (npz and flags.npz_images and flags.npz_labels):
         raise Refused("--npz_images and --npz_labels name the two keys of --npz: give both, and --npz=FILE")
     if npz:
-        pixels, numbers, keys = idx_npz.npz(npz, split, npz_images, npz_labels)
+        pixels, numbers, keys = idx_npz.npz(npz, flags.split, flags.npz_images, flags.npz_labels)
         images, labels = (f"{npz} ({key})" for key in keys)
     else:
         pixels, numbers = idx_npz.idx(images), idx_npz.idx(labels)
-    pixels, words = idx_npz.pictures(pixels, images, bounds)
+    pixels, words = idx_npz.pictures(pixels, images, flags.range)
     print(f"{images}: {words}", file=sys.stderr)
     return pixels, idx_npz.labels_of(numbers, labels, len(pixels), images)
 
 
 def main(flags: Digits) -> None:
     classes = image_classes.names_of(flags.classes) if flags.classes else DIGITS
-    names = ("images", "labels", "npz", "npz_images", "npz_labels")
-    images, labels = read(flags.split, **{name: getattr(flags, name) for name in names}, bounds=flags.range)
     built = build(
-        images,
-        labels,
+        *read(flags),
         flags.out,
         flags.split,
         classes=classes,

@@ -73,18 +73,9 @@ class Imagenet(BuildFlags):
     classes: Annotated[str, "List of the classes: a name a line, or a WordNet id and a name."] = ""
 
 
-def build(
-    path: str,
-    out: str,
-    split: str,
-    *,
-    labels: str = "",
-    class_list: str = "",
-    strict: bool = False,
-    shard_count: int = 0,
-    jobs: int = 0,
-) -> shards.Built:
-    """Writes a split of the dataset in `out`; raises Refused with what to do about it."""
+def build(flags: Imagenet) -> shards.Built:
+    """Writes a split of a dataset; raises Refused with what to do about it."""
+    path = flags.images
     found: list[Problem] = []
     files, folders = class_folders.listing(path, found)
     if not files:
@@ -92,15 +83,19 @@ def build(
         raise Refused(f"{path} has no images{those}")
     for problem in found:  # A tar is cut: said before hours of work, and again with the others after them.
         print(f"warning: {problem}", file=sys.stderr)
-    wanted = image_classes.of_file(class_list, found) if class_list else image_classes.of_other_splits(out, split)
-    class_of, declared, before = _classes_of(path, files, folders, labels, wanted, bool(class_list), found)
+    wanted = (
+        image_classes.of_file(flags.classes, found)
+        if flags.classes
+        else image_classes.of_other_splits(flags.out, flags.split)
+    )
+    class_of, declared, before = _classes_of(path, files, folders, flags.labels, wanted, bool(flags.classes), found)
     categories = wanted or image_classes.named(declared)
     pictures = list(_pictures(files, before, class_of, categories, path, found))
     if not pictures:
         raise Refused(f"no image of {path} can be used:\n{problems.table(found)}")
     total = sum(picture.state[0] if picture.file.offset < 0 else picture.file.size for picture in pictures)
     source = shards.Source(pictures, make, image_records.facts(categories), total, found)
-    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+    return shards.build(source, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
 
 
 def _classes_of(
@@ -178,16 +173,7 @@ def _state(path: str) -> tuple[int, int]:
 
 
 def main(flags: Imagenet) -> None:
-    built = build(
-        flags.images,
-        flags.out,
-        flags.split,
-        labels=flags.labels,
-        class_list=flags.classes,
-        strict=flags.strict,
-        shard_count=flags.shards,
-        jobs=flags.jobs,
-    )
+    built = build(flags)
     print(image_records.report(flags.out, flags.split, built, info.load(flags.out).num_classes))
 
 

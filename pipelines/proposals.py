@@ -140,18 +140,10 @@ class Proposals(SplitFlags, Options):
     file: Annotated[str, "method=file: the NPZ with the proposals."] = ""
 
 
-def build(
-    data: str,
-    split: str,
-    out: str,
-    *,
-    method: str = "selective_search",
-    options: Options = selective_search.DEFAULT,
-    file: str = "",
-    shard_count: int = 0,
-    jobs: int = 0,
-) -> shards.Built:
+def build(flags: Proposals) -> shards.Built:
     """Writes the records of a split with proposals to another folder."""
+    data, split, out, method = flags.data, flags.split, flags.out, flags.method
+    options = Options(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Options)})
     if os.path.realpath(data) == os.path.realpath(out):
         raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
     try:
@@ -166,8 +158,8 @@ def build(
         except ModuleNotFoundError as error:
             raise Refused(str(error)) from error
     elif method == "file":
-        boxes, said = proposal_files.of_file(file, opened)
-        words = f"file {os.path.basename(file)}" + (f": {said}" if said else "")
+        boxes, said = proposal_files.of_file(flags.file, opened)
+        words = f"file {os.path.basename(flags.file)}" + (f": {said}" if said else "")
     _refuse_other_words(out, split, words)
     checksums = index.checksums(data, opened.index)
     empty = np.zeros([0, 4], np.float32) if method == "file" else None
@@ -183,7 +175,7 @@ def build(
     # Shards that take minutes, so that a killed search loses little and all processes have work.
     least = min(256, -(-len(items) // 16)) if method == "selective_search" else 0
     by_size = -(-source.bytes // shards.SHARD_BYTES)
-    return shards.build(source, out, split, shards=shard_count or (least and max(least, by_size)), jobs=jobs)
+    return shards.build(source, out, split, shards=flags.shards or (least and max(least, by_size)), jobs=flags.jobs)
 
 
 def _refuse_other_words(out: str, split: str, words: str) -> None:
@@ -198,18 +190,8 @@ def _refuse_other_words(out: str, split: str, words: str) -> None:
 
 def main(flags: Proposals) -> None:
     _refuse_idle(flags)
-    options = Options(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Options)})
     start = time.monotonic()
-    built = build(
-        flags.data,
-        flags.split,
-        flags.out,
-        method=flags.method,
-        options=options,
-        file=flags.file,
-        shard_count=flags.shards,
-        jobs=flags.jobs,
-    )
+    built = build(flags)
     seconds = time.monotonic() - start
     made = built.split
     kept = f" ({built.kept} shards were there already)" if built.kept else ""

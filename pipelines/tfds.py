@@ -110,45 +110,27 @@ class Tfds(BuildFlags):
     ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, that do not count.", Length()] = ()
 
 
-def build(
-    builder_name: str,
-    out: str,
-    split: str,
-    *,
-    source_split: str = "",
-    data_dir: str = "",
-    manual_dir: str = "",
-    label_maps: str = "",
-    class_list: str = "",
-    ignore: Sequence[str] = (),
-    strict: bool = False,
-    shard_count: int = 0,
-    jobs: int = 0,
-) -> shards.Built:
-    """Writes a split of the dataset in `out`; raises Refused with what to do about it.
-
-    `label_maps` names the feature of label maps, which are taken anyway where there is nothing else; `class_list` and
-    `ignore` are what --classes and --ignore are.
-    """
+def build(flags: Tfds) -> shards.Built:
+    """Writes a split of a dataset; raises Refused with what to do about it."""
     from .formats import tfds_builder, tfds_features
 
-    builder = tfds_builder.prepared(builder_name, data_dir, manual_dir)
-    keys, categories = tfds_features.keys_of(builder.info, label_maps)
-    table = _table(builder.info.full_name, keys, categories, class_list, ignore)
-    source, numbers, size = tfds_builder.places(builder.info, split, source_split)
+    builder = tfds_builder.prepared(flags.builder, flags.data_dir, flags.manual_dir)
+    keys, categories = tfds_features.keys_of(builder.info, flags.label_maps)
+    table = _table(builder.info.full_name, keys, categories, flags.classes, flags.ignore)
+    source, numbers, size = tfds_builder.places(builder.info, flags.split, flags.source_split)
     folder = str(builder.data_path)
-    items = [Example(folder, split, source, number) for number in numbers]
+    items = [Example(folder, flags.split, source, number) for number in numbers]
     difficult = tfds_features.marks_difficult(builder.info, keys)
     facts = info.DatasetInfo(tuple(categories or ()), {}, image_labels=bool(keys.label), difficult=difficult)
     facts = label_map_records.facts(table.categories) if table else facts
     options = repr((keys, table)) if table else repr(keys) + " difficult" * difficult
     return shards.build(
         shards.Source(items, Maker(keys, facts, table), facts, size, options=options),
-        out,
-        split,
-        shards=shard_count,
-        jobs=jobs,
-        strict=strict,
+        flags.out,
+        flags.split,
+        shards=flags.shards,
+        jobs=flags.jobs,
+        strict=flags.strict,
     )
 
 
@@ -166,10 +148,7 @@ def _table(name: str, keys, categories, class_list: str, ignore: Sequence[str]) 
 
 
 def main(flags: Tfds) -> None:
-    names = ("source_split", "data_dir", "manual_dir", "label_maps", "ignore", "strict", "jobs")
-    options = {name: getattr(flags, name) for name in names}
-    options |= {"class_list": flags.classes, "shard_count": flags.shards}
-    built = build(flags.builder, flags.out, flags.split, **options)
+    built = build(flags)
     facts = info.load(flags.out)
     if facts.label_maps:
         print(label_map_records.report(flags.out, flags.split, built))

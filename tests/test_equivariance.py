@@ -362,7 +362,7 @@ def test_pixels_of_records_are_labelled_where_they_are_seen(tmp_path):
 
 def test_a_classifier_is_measured_on_records_with_its_accuracy(tmp_path, capsys):
     scenes.build(str(tmp_path / "scenes"), "val", 2, scenes.Scenes(height=64, width=96), jobs=1)
-    crops.build(str(tmp_path / "scenes"), str(tmp_path / "crops"), "val", jobs=1)
+    crops.build(crops.Crops(data=str(tmp_path / "scenes"), out=str(tmp_path / "crops"), split="val", jobs=1))
     experiments.run(
         Flags(
             task="classification",

@@ -30,7 +30,11 @@ def experiment(tmp_path_factory):
     """Of two scenes, with a grid of proposals."""
     folder = tmp_path_factory.mktemp("scenes")
     scenes.build(str(folder / "raw"), "val", 2, scenes.Scenes(height=64, width=96), jobs=1)
-    proposals.build(str(folder / "raw"), "val", str(folder / "data"), method="grid", options=GRID, jobs=1)
+    proposals.build(
+        proposals.Proposals(
+            data=str(folder / "raw"), split="val", out=str(folder / "data"), method="grid", **vars(GRID), jobs=1
+        )
+    )
     data = DataConfig(records=str(folder / "data"), eval_short_side=64, long_side=96, max_proposals=20)
     return Experiment(data=data, detector=FAST)
 

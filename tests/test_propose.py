@@ -61,7 +61,9 @@ def test_proposals_are_in_the_pixels_of_the_images_with_falling_scores(run):
 
 def test_its_file_goes_into_records(run, tmp_path):
     _, _, out, counts = run
-    pipeline.build(str(out.parent), "val", str(tmp_path), method="file", file=str(out), jobs=1)
+    pipeline.build(
+        pipeline.Proposals(data=str(out.parent), split="val", out=str(tmp_path), method="file", file=str(out), jobs=1)
+    )
     split = Split.open(tmp_path, "val")
     kept = [split.record(row).proposals for row in range(3)]
     assert [len(boxes) for boxes in kept] == counts

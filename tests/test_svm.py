@@ -22,7 +22,9 @@ def records(tmp_path_factory):
     """Records of four scenes, with a grid of proposals."""
     folder = tmp_path_factory.mktemp("scenes")
     scenes.build(str(folder / "raw"), "train", 4, jobs=1)
-    proposals.build(str(folder / "raw"), "train", str(folder / "data"), method="grid", jobs=1)
+    proposals.build(
+        proposals.Proposals(data=str(folder / "raw"), split="train", out=str(folder / "data"), method="grid", jobs=1)
+    )
     return folder / "data"
 
 

@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
     plain, folder = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("proposed")
     for split, count in (("train", 8), ("val", 2)):
         scenes.build(str(plain), split, count, scenes.Scenes(height=96, width=128), jobs=1)
-        proposals.build(str(plain), split, str(folder), method="grid", jobs=1)
+        proposals.build(proposals.Proposals(data=str(plain), split=split, out=str(folder), method="grid", jobs=1))
     return folder
 
 

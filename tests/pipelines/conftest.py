@@ -40,8 +40,9 @@ class SmallCoco:
         return copy.deepcopy(square | changes)
 
     def write(self):
+        """The flags of pipelines.coco that name its files."""
         self.json.write_text(json.dumps(self.tree))
-        return str(self.images), str(self.json)
+        return {"images": str(self.images), "annotations": str(self.json)}
 
 
 @pytest.fixture

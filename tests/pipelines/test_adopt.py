@@ -64,7 +64,11 @@ def _write(folder, *shards):
 def test_records_with_a_label_map_become_a_dataset(tmp_path, read_all):
     pattern = _write(tmp_path / "records", [_example(17, "cat"), _example(18, "dog")], [_example(18, "dog")])
     (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
-    facts = adopt.adopt(pattern, str(tmp_path / "out"), "val", label_map=str(tmp_path / "map.pbtxt"), jobs=1)
+    facts = adopt.adopt(
+        adopt.Adopt(
+            records=pattern, out=str(tmp_path / "out"), split="val", label_map=str(tmp_path / "map.pbtxt"), jobs=1
+        )
+    )
     assert facts.names == ("cat", "dog") and facts.masks
     assert (facts.splits["val"].images, facts.splits["val"].instances) == (3, 3)
     read = read_all(tmp_path / "out", "val")
@@ -79,24 +83,30 @@ def test_a_coco_json_names_the_categories_too(tmp_path):
     pattern = _write(tmp_path / "records", [_example(18, "dog")])
     categories = [{"id": 18, "name": "dog"}, {"id": 17, "name": "cat"}]
     (tmp_path / "a.json").write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
-    facts = adopt.adopt(pattern, str(tmp_path / "out"), "val", annotations=str(tmp_path / "a.json"), jobs=1)
+    facts = adopt.adopt(
+        adopt.Adopt(
+            records=pattern, out=str(tmp_path / "out"), split="val", annotations=str(tmp_path / "a.json"), jobs=1
+        )
+    )
     assert [(c.name, c.id, c.record_label) for c in facts.categories] == [("cat", 17, 17), ("dog", 18, 18)]
 
 
 def test_without_help_the_names_in_the_records_count(tmp_path, read_all):
     pattern = _write(tmp_path / "records", [_example(0, "dog"), _example(0, "cat", keypoints=True)])
-    facts = adopt.adopt(pattern, str(tmp_path / "out"), "val", jobs=1)
+    facts = adopt.adopt(adopt.Adopt(records=pattern, out=str(tmp_path / "out"), split="val", jobs=1))
     assert facts.names == ("cat", "dog")
     assert facts.keypoints == ("left_ear", "right_ear") and facts.flip_pairs == ((0, 1),)
     assert facts.keypoint_sigmas == (info.DEFAULT_SIGMA,) * 2
-    again = adopt.adopt(pattern, str(tmp_path / "out"), "val", keypoint_sigmas=(0.02, 0.03), jobs=1)
+    again = adopt.adopt(
+        adopt.Adopt(records=pattern, out=str(tmp_path / "out"), split="val", keypoint_sigmas=(0.02, 0.03), jobs=1)
+    )
     assert again.keypoint_sigmas == (0.02, 0.03)
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "val")] == [[2], [1]]
 
 
 def test_records_in_the_folder_itself_are_used_as_they_are(tmp_path):
     pattern = _write(tmp_path / "records", [_example(1, "cat")])
-    facts = adopt.adopt(pattern, str(tmp_path / "records"), "val", jobs=1)
+    facts = adopt.adopt(adopt.Adopt(records=pattern, out=str(tmp_path / "records"), split="val", jobs=1))
     assert facts.splits["val"].shards == ("pets.record-00000-of-00001",)
 
 
@@ -104,22 +114,30 @@ def test_labels_that_no_category_has_are_refused(tmp_path):
     pattern = _write(tmp_path / "records", [_example(3, "cow")])
     (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
     with pytest.raises(Refused, match=r"3 \('cow'\)"):
-        adopt.adopt(pattern, str(tmp_path / "out"), "val", label_map=str(tmp_path / "map.pbtxt"), jobs=1)
+        adopt.adopt(
+            adopt.Adopt(
+                records=pattern, out=str(tmp_path / "out"), split="val", label_map=str(tmp_path / "map.pbtxt"), jobs=1
+            )
+        )
 
 
 def test_another_numbering_of_the_same_classes_is_refused(tmp_path):
     pattern = _write(tmp_path / "records", [_example(17, "dog")])
     (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
     with pytest.raises(Refused, match="label 17 is 'cat' in the categories and 'dog' in the records"):
-        adopt.adopt(pattern, str(tmp_path / "out"), "val", label_map=str(tmp_path / "map.pbtxt"), jobs=1)
+        adopt.adopt(
+            adopt.Adopt(
+                records=pattern, out=str(tmp_path / "out"), split="val", label_map=str(tmp_path / "map.pbtxt"), jobs=1
+            )
+        )
 
 
 def test_files_that_are_no_records_are_refused(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     with pytest.raises(Refused, match=r"a\.png.*not a TFRecord"):
-        adopt.adopt(str(tmp_path / "*.png"), str(tmp_path / "out"), "val", jobs=1)
+        adopt.adopt(adopt.Adopt(records=str(tmp_path / "*.png"), out=str(tmp_path / "out"), split="val", jobs=1))
     with pytest.raises(Refused, match="no file matches"):
-        adopt.adopt(str(tmp_path / "*.record"), str(tmp_path / "out"), "val", jobs=1)
+        adopt.adopt(adopt.Adopt(records=str(tmp_path / "*.record"), out=str(tmp_path / "out"), split="val", jobs=1))
 
 
 def test_adopting_others_is_done_or_not_when_it_fails(tmp_path, monkeypatch):
@@ -135,24 +153,26 @@ def test_adopting_others_is_done_or_not_when_it_fails(tmp_path, monkeypatch):
             raise OSError(errno.EIO, "Input/output error", target)
         replace(source, target)
 
-    adopt.adopt(old, str(out), "val", jobs=1)
+    adopt.adopt(adopt.Adopt(records=old, out=str(out), split="val", jobs=1))
     before = info.load(out)
     monkeypatch.setattr(os, "replace", fail_at_the_end)
     with pytest.raises(Refused, match="Input/output error"):
-        adopt.adopt(new, str(out), "val", jobs=1)
+        adopt.adopt(adopt.Adopt(records=new, out=str(out), split="val", jobs=1))
     monkeypatch.undo()
     assert info.load(out) == before and index.load(out, "val").shards == before.splits["val"].shards
-    adopt.adopt(new, str(out), "val", jobs=1)
+    adopt.adopt(adopt.Adopt(records=new, out=str(out), split="val", jobs=1))
     assert len(index.load(out, "val")) == 2 and links() == {"new"}
-    assert adopt.adopt(new, str(out), "val", jobs=1).splits["val"].images == 2  # The links are there already.
+    assert (
+        adopt.adopt(adopt.Adopt(records=new, out=str(out), split="val", jobs=1)).splits["val"].images == 2
+    )  # The links are there already.
 
 
 def test_other_categories_are_refused_and_change_nothing(tmp_path):
     old, new = (_write(tmp_path / name, [_example(1, name)]) for name in ("cat", "dog"))
     for split in ("val", "train"):
-        adopt.adopt(old, str(tmp_path / "out"), split, jobs=1)
+        adopt.adopt(adopt.Adopt(records=old, out=str(tmp_path / "out"), split=split, jobs=1))
     with pytest.raises(Refused, match="other categories"):
-        adopt.adopt(new, str(tmp_path / "out"), "val", jobs=1)
+        adopt.adopt(adopt.Adopt(records=new, out=str(tmp_path / "out"), split="val", jobs=1))
     assert {path.resolve().parent.name for path in (tmp_path / "out").glob("*.tfrecord")} == {"cat"}
 
 
@@ -160,7 +180,7 @@ def test_compressed_records_are_refused_with_the_remedy(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "a.record"), "GZIP") as writer:
         writer.write(_example(1, "cat"))
     with pytest.raises(Refused, match="gunzip"):
-        adopt.adopt(str(tmp_path / "a.record"), str(tmp_path / "out"), "val", jobs=1)
+        adopt.adopt(adopt.Adopt(records=str(tmp_path / "a.record"), out=str(tmp_path / "out"), split="val", jobs=1))
 
 
 def _mapped_example(pixels, height=2, width=3):
@@ -185,7 +205,9 @@ VALUES = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
 def _adopt_maps(folder, *examples):
     (folder / "classes.txt").write_text("sky\nroad\n")
     pattern = _write(folder / "records", list(examples))
-    return adopt.adopt(pattern, str(folder / "out"), "val", classes=str(folder / "classes.txt"), jobs=1)
+    return adopt.adopt(
+        adopt.Adopt(records=pattern, out=str(folder / "out"), split="val", classes=str(folder / "classes.txt"), jobs=1)
+    )
 
 
 def test_records_of_label_maps_become_a_dataset(tmp_path, read_all):
@@ -216,4 +238,4 @@ def test_label_maps_that_would_not_be_read_as_they_are_meant_are_refused(tmp_pat
 def test_the_classes_of_label_maps_must_be_named(tmp_path):
     pattern = _write(tmp_path / "records", [_mapped_example(VALUES)])
     with pytest.raises(Refused, match="with --classes"):
-        adopt.adopt(pattern, str(tmp_path / "out"), "val", jobs=1)
+        adopt.adopt(adopt.Adopt(records=pattern, out=str(tmp_path / "out"), split="val", jobs=1))

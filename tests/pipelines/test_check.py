@@ -236,7 +236,7 @@ def test_the_command_fails_where_something_is_damaged(folder):
 
 def test_warnings_alone_do_not_fail(small_coco, tmp_path):
     small_coco.tree["annotations"].append(small_coco.square(99, 1))
-    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
     assert run.returncode == 0
     assert "1.png, image 1, annotation 99: the same class and nearly the same box as annotation 10" in run.stdout
@@ -244,7 +244,7 @@ def test_warnings_alone_do_not_fail(small_coco, tmp_path):
 
 def test_every_suspicious_annotation_is_in_a_file_that_the_output_names(small_coco, tmp_path):
     small_coco.tree["annotations"] += [small_coco.square(50 + k, 1, bbox=[2 * k, 2, 0.5, 9]) for k in range(25)]
-    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1, masks=False)
+    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1, masks=False))
     run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
     path = tmp_path / "out" / "train.check.jsonl"
     assert f"25 suspicious; all of them are in {path}" in run.stdout and "... and 15 more" in run.stdout

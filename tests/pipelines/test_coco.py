@@ -32,7 +32,9 @@ def built(real_coco, tmp_path_factory):
     for name in ("instances", "person_keypoints"):
         folders[name] = tmp_path_factory.mktemp(name)
         images, annotations = str(real_coco / "images"), str(real_coco / f"{name}.json")
-        made = coco.build(images, annotations, str(folders[name]), "val", shard_count=3, jobs=1)
+        made = coco.build(
+            coco.Coco(images=images, annotations=annotations, out=str(folders[name]), split="val", shards=3, jobs=1)
+        )
         assert not made.problems
     return folders
 
@@ -130,9 +132,9 @@ def posed(small_coco, names=("left_ear", "tail", "right_ear")):
 
 def test_sigmas_are_those_of_the_flag_or_a_usual_one(small_coco, tmp_path, capsys):
     out, arguments = str(tmp_path / "out"), posed(small_coco).write()
-    coco.build(*arguments, out, "train", jobs=1)
+    coco.build(coco.Coco(**arguments, out=out, split="train", jobs=1))
     assert info.load(out).keypoint_sigmas == (info.DEFAULT_SIGMA,) * 3
-    again = coco.build(*arguments, out, "train", jobs=1, keypoint_sigmas=(0.02, 0.05, 0.02))
+    again = coco.build(coco.Coco(**arguments, out=out, split="train", jobs=1, keypoint_sigmas=(0.02, 0.05, 0.02)))
     assert info.load(out).keypoint_sigmas == (0.02, 0.05, 0.02)
     assert again.kept == len(again.split.shards), "no record depends on them"
 
@@ -140,12 +142,14 @@ def test_sigmas_are_those_of_the_flag_or_a_usual_one(small_coco, tmp_path, capsy
 @pytest.mark.parametrize("sigmas", [(0.05,), (0.05,) * 4])
 def test_as_many_sigmas_as_keypoints_are_needed(small_coco, tmp_path, sigmas):
     with pytest.raises(Refused, match=rf"{len(sigmas)} numbers, and .*json has 3 keypoints: left_ear, tail, right_ear"):
-        coco.build(*posed(small_coco).write(), str(tmp_path / "out"), "train", keypoint_sigmas=sigmas)
+        coco.build(
+            coco.Coco(**posed(small_coco).write(), out=str(tmp_path / "out"), split="train", keypoint_sigmas=sigmas)
+        )
 
 
 def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp_path):
-    images, annotations = posed(small_coco).write()
-    command = [sys.executable, "-m", "pipelines.coco", f"--images={images}", f"--annotations={annotations}"]
+    arguments = [f"--{name}={path}" for name, path in posed(small_coco).write().items()]
+    command = [sys.executable, "-m", "pipelines.coco", *arguments]
     command += ["--split=train", f"--out={tmp_path / 'out'}", "--jobs=1"]
     run = functools.partial(subprocess.run, cwd=REPOSITORY, capture_output=True, text=True)
     assert "the sigma of each of the 3 keypoints is 0.05" in run(command).stdout
@@ -159,7 +163,7 @@ def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp
 def test_a_wrong_number_of_keypoints_is_reported(small_coco, tmp_path, read_all):
     first, second = posed(small_coco).tree["annotations"]
     first["num_keypoints"], second["num_keypoints"] = 2, 0
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     (problem,) = built.problems
     assert (problem.kind, problem.annotation_id) == ("num_keypoints disagrees", 10)
     assert "num_keypoints is 2, and 3 keypoints are labelled" in problem.what
@@ -167,7 +171,7 @@ def test_a_wrong_number_of_keypoints_is_reported(small_coco, tmp_path, read_all)
 
 
 def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path, read_all):
-    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     facts = info.load(tmp_path / "out")
     assert facts.names == ("ant", "cat")
     assert facts.label_of(7) == 2
@@ -180,7 +184,7 @@ def test_the_three_forms_of_a_mask_are_one(small_coco, tmp_path, read_all):
     for number, form in enumerate([counts, packed], 30):
         mask = {"size": [40, 60], "counts": form}
         small_coco.tree["annotations"].append(small_coco.square(number, 1, segmentation=mask, bbox=[20, 10, 9, 10]))
-    assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
+    assert not coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1)).problems
     record = read_all(tmp_path / "out", "train")[0]
     for runs in record.masks:
         np.testing.assert_array_equal(rle.decode(runs, 40, 60), SQUARE)
@@ -222,7 +226,7 @@ def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path,
     changes, kind, kept = BAD[case]
     bad = small_coco.square(31, 1) | changes
     small_coco.tree["annotations"].append(bad)
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [problem.kind for problem in built.problems] == [kind]
     problem = built.problems[0]
     assert problem.image_id == str(bad["image_id"])
@@ -236,54 +240,54 @@ def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path,
     assert json.loads(line)["kind"] == kind
     assert built.split.instances == 2 + kept
     with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
-        coco.build(*small_coco.write(), str(tmp_path / "strict"), "train", jobs=1, strict=True)
+        coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "strict"), split="train", jobs=1, strict=True))
     assert not (tmp_path / "strict").exists()
 
 
 def test_ids_that_no_annotation_has_are_given_even_where_the_largest_is_taken(small_coco, tmp_path, read_all):
     small_coco.tree["annotations"] += [small_coco.square(2**63 - 1, 1), small_coco.square(None, 1)]
-    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10, 2**63 - 1, 1]
 
 
 def test_strict_refuses_a_problem_of_the_json_before_it_reads_an_image(small_coco, tmp_path):
     small_coco.tree["annotations"].append(small_coco.square(99, 1, category_id=8))
-    folder, json_file = small_coco.write()
+    arguments = small_coco.write()
     (small_coco.images / "1.png").unlink()  # which would be a problem too
     with pytest.raises(Refused, match="there are 1 problems") as refused:
-        coco.build(folder, json_file, str(tmp_path / "out"), "train", jobs=1, strict=True)
+        coco.build(coco.Coco(**arguments, out=str(tmp_path / "out"), split="train", jobs=1, strict=True))
     assert "annotation 99" in str(refused.value) and not (tmp_path / "out").exists()
 
 
 def test_a_strict_build_that_fails_leaves_the_earlier_one_as_it_was(small_coco, tmp_path, contents):
     out = tmp_path / "out"
-    options = {"jobs": 1, "shard_count": 2}
-    coco.build(*small_coco.write(), str(out), "train", **options)
+    options = {"jobs": 1, "shards": 2}
+    coco.build(coco.Coco(**small_coco.write(), out=str(out), split="train", **options))
     before, good = contents(out), copy.deepcopy(small_coco.tree)
     small_coco.tree["annotations"][0]["bbox"] = [20, 10, 0, 10]
     with pytest.raises(Refused, match="box without area"):
-        coco.build(*small_coco.write(), str(out), "train", **options, strict=True)
+        coco.build(coco.Coco(**small_coco.write(), out=str(out), split="train", **options, strict=True))
     assert contents(out) == before
     small_coco.tree = good
-    assert coco.build(*small_coco.write(), str(out), "train", **options).kept == 2
+    assert coco.build(coco.Coco(**small_coco.write(), out=str(out), split="train", **options)).kept == 2
 
 
 def test_a_box_beyond_the_border_is_cut_there(small_coco, tmp_path, read_all):
     small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=[50, 30, 15, 20])]
-    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
 
 
 def test_a_box_a_pixel_too_far_is_cut_without_a_word(small_coco, tmp_path, read_all):
     small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=[50, 30, 10.9, 10.4])]
-    assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
+    assert not coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1)).problems
     np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
 
 
 def test_polygons_become_the_pixels_they_enclose(small_coco, tmp_path, read_all):
     squares = [[2, 1, 5, 1, 5, 4, 2, 4], [0, 5, 2, 5, 2, 6, 0, 6]]  # corners on pixel borders enclose whole pixels
     small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=squares, bbox=[0, 1, 5, 5], area=11)]
-    assert not coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1).problems
+    assert not coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1)).problems
     (runs,) = read_all(tmp_path / "out", "train")[0].masks
     expected = np.zeros([40, 60], bool)
     expected[1:4, 2:5] = expected[5:6, 0:2] = True
@@ -293,7 +297,7 @@ def test_polygons_become_the_pixels_they_enclose(small_coco, tmp_path, read_all)
 def test_the_good_polygons_of_an_instance_stay(small_coco, tmp_path, read_all):
     segmentation = [*small_coco.square(1, 1)["segmentation"], [1, 1, 2, 2]]
     small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=segmentation)]
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [problem.kind for problem in built.problems] == ["polygon with fewer than three points"]
     (runs,) = read_all(tmp_path / "out", "train")[0].masks
     np.testing.assert_array_equal(rle.decode(runs, 40, 60), SQUARE)
@@ -301,7 +305,7 @@ def test_the_good_polygons_of_an_instance_stay(small_coco, tmp_path, read_all):
 
 def test_without_masks_a_bad_segmentation_does_not_matter(small_coco, tmp_path, read_all):
     small_coco.tree["annotations"][0]["segmentation"] = []
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", masks=False, jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", masks=False, jobs=1))
     assert not built.problems
     assert not info.load(tmp_path / "out").masks
     assert read_all(tmp_path / "out", "train")[0].masks is None
@@ -313,7 +317,7 @@ def test_broken_keypoints_leave_the_instance_without_any(small_coco, tmp_path, r
     first, second = small_coco.tree["annotations"]
     first["keypoints"] = [25, 15, 2, 26, 15, 3]
     second["keypoints"] = [25, 15, 2, 90, 15, 1]
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [problem.kind for problem in built.problems] == ["broken keypoints", "keypoint outside the image"]
     one, two = read_all(tmp_path / "out", "train")
     np.testing.assert_array_equal(one.keypoints, np.zeros((1, 2, 3)))
@@ -341,7 +345,7 @@ IMAGES = {
 def test_a_bad_image_is_named_and_left_out(small_coco, tmp_path, read_all, case):
     spoil, kind = IMAGES[case]
     spoil(small_coco.images / "1.png")
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [(problem.kind, problem.file, problem.image_id) for problem in built.problems] == [(kind, "1.png", "1")]
     assert [record.source_id for record in read_all(tmp_path / "out", "train")] == ["2"]
     assert built.split.images == 1
@@ -359,7 +363,7 @@ def test_an_odd_image_is_converted_to_what_tensorflow_decodes(small_coco, tmp_pa
     else:
         grey = Image.new("RGB", (60, 40), (100, 100, 100))
         grey.convert("CMYK" if mode == "CMYK" else "RGB").save(small_coco.images / name, quality=95)
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [problem.kind for problem in built.problems] == ["image converted"]
     record = read_all(tmp_path / "out", "train")[0]
     image = tf.io.decode_png(record.encoded, channels=3).numpy()
@@ -373,7 +377,7 @@ def test_an_image_turned_by_its_exif_data_is_stored_as_it_was_annotated(small_co
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees clockwise to see it"
     Image.fromarray(np.rot90(upright)).save(small_coco.images / "1.png", exif=exif)
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [problem.kind for problem in built.problems] == ["image converted"]
     record = read_all(tmp_path / "out", "train")[0]
     import tensorflow as tf
@@ -385,21 +389,21 @@ def test_an_image_whose_size_does_not_tell_whether_it_was_annotated_turned_is_ke
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down: as high and as wide either way
     Image.new("RGB", (60, 40)).save(small_coco.images / "1.png", exif=exif)
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [(problem.kind, problem.file) for problem in built.problems] == [("image may be annotated turned", "1.png")]
     assert built.split.images == 2
 
 
 def test_the_second_image_with_an_id_is_left_out(small_coco, tmp_path, read_all):
     small_coco.tree["images"].append({"id": 1, "file_name": "2.png", "height": 40, "width": 60})
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [(problem.kind, problem.file) for problem in built.problems] == [("duplicate image id", "2.png")]
     assert [record.filename for record in read_all(tmp_path / "out", "train")] == ["1.png", "2.png"]
 
 
 def test_an_annotation_given_twice_is_written_once(small_coco, tmp_path, read_all):
     small_coco.tree["annotations"].append(small_coco.tree["annotations"][0])
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     assert [problem.kind for problem in built.problems] == ["annotation given twice"]
     assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10]
 
@@ -407,13 +411,27 @@ def test_an_annotation_given_twice_is_written_once(small_coco, tmp_path, read_al
 def test_a_number_of_more_digits_than_are_read_is_refused(small_coco, tmp_path):
     small_coco.json.write_text('{"images": [{"id": 1' + "0" * 5000 + "}]}")
     with pytest.raises(Refused, match=r"instances.json is not in COCO's format: .*digits"):
-        coco.build(str(small_coco.images), str(small_coco.json), str(tmp_path / "out"), "train")
+        coco.build(
+            coco.Coco(
+                images=str(small_coco.images),
+                annotations=str(small_coco.json),
+                out=str(tmp_path / "out"),
+                split="train",
+            )
+        )
 
 
 def test_broken_json_is_named_with_line_and_column(small_coco, tmp_path):
     small_coco.json.write_text('{"images": [],\n "annotations": [}')
     with pytest.raises(Refused, match=r"instances.json, line 2, column 18"):
-        coco.build(str(small_coco.images), str(small_coco.json), str(tmp_path / "out"), "train")
+        coco.build(
+            coco.Coco(
+                images=str(small_coco.images),
+                annotations=str(small_coco.json),
+                out=str(tmp_path / "out"),
+                split="train",
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -433,15 +451,15 @@ def test_broken_json_is_named_with_line_and_column(small_coco, tmp_path):
 def test_a_file_that_is_not_cocos_is_refused(small_coco, tmp_path, change, message):
     change(small_coco.tree)
     with pytest.raises(Refused, match=message):
-        coco.build(*small_coco.write(), str(tmp_path / "out"), "train", jobs=1)
+        coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
 
 
 def test_a_second_split_has_the_categories_of_the_first(small_coco, tmp_path):
     out = str(tmp_path / "out")
-    coco.build(*small_coco.write(), out, "train", jobs=1)
+    coco.build(coco.Coco(**small_coco.write(), out=out, split="train", jobs=1))
     small_coco.tree["categories"][0]["name"] = "lion"
     with pytest.raises(Refused, match=r"(?s)splits \['train'\] with other categories.*lion"):
-        coco.build(*small_coco.write(), out, "val", jobs=1)
+        coco.build(coco.Coco(**small_coco.write(), out=out, split="val", jobs=1))
     assert set(info.load(out).splits) == {"train"}
 
 
@@ -458,7 +476,9 @@ def test_instances_become_label_maps_of_vocs_classes_and_what_two_share_does_not
     half = {"bbox": [20, 10, 5, 10], "segmentation": [[20, 10, 25, 10, 25, 20, 20, 20]], "area": 50}
     cat, table = small_coco.square(1, 1, category_id=17), small_coco.square(2, 1, category_id=67, **half)
     small_coco.tree["annotations"] = [cat, table, small_coco.square(3, 2, category_id=54)]
-    built = coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", jobs=1)
+    built = coco.build(
+        coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", label_maps="voc", jobs=1)
+    )
     assert not built.problems
     expected = np.ones([40, 60], int)  # the background is a class
     expected[10:20, 25:30], expected[10:20, 20:25] = 9, 0
@@ -474,16 +494,24 @@ def test_images_whose_objects_of_vocs_classes_are_small_can_be_left_out(small_co
     small_coco.tree["categories"][0] = {"id": 7, "name": "cat"}
     small_coco.tree["annotations"] = [small_coco.square(1, 1, area=100), small_coco.square(2, 2, area=101)]
     small_coco.tree["annotations"].append(small_coco.square(3, 1, area="large"))
-    coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", min_area=100, jobs=1)
+    coco.build(
+        coco.Coco(
+            **small_coco.write(), out=str(tmp_path / "out"), split="train", label_maps="voc", min_area=100, jobs=1
+        )
+    )
     assert set(_maps(tmp_path / "out")) == {"2"}
     with pytest.raises(Refused, match="--min_area=101"):
-        coco.build(*small_coco.write(), str(tmp_path / "none"), "train", label_maps="voc", min_area=101, jobs=1)
+        coco.build(
+            coco.Coco(
+                **small_coco.write(), out=str(tmp_path / "none"), split="train", label_maps="voc", min_area=101, jobs=1
+            )
+        )
 
 
 def test_without_a_category_of_voc_there_are_no_label_maps(small_coco, tmp_path):
     small_coco.tree["categories"] = [{"id": 7, "name": "ant"}, {"id": 3, "name": "bee"}]
     with pytest.raises(Refused, match="no category that Pascal VOC has"):
-        coco.build(*small_coco.write(), str(tmp_path / "out"), "train", label_maps="voc", jobs=1)
+        coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", label_maps="voc", jobs=1))
 
 
 def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_with(real_coco):
@@ -496,9 +524,9 @@ def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_w
 
 
 def test_the_label_maps_of_coco_are_those_of_its_masks(real_coco, tmp_path):
-    arguments = str(real_coco / "images"), str(real_coco / "instances.json")
-    coco.build(*arguments, str(tmp_path / "out"), "val", label_maps="voc", jobs=1)
-    coco.build(*arguments, str(tmp_path / "objects"), "val", jobs=1)
+    arguments = {"images": str(real_coco / "images"), "annotations": str(real_coco / "instances.json")}
+    coco.build(coco.Coco(**arguments, out=str(tmp_path / "out"), split="val", label_maps="voc", jobs=1))
+    coco.build(coco.Coco(**arguments, out=str(tmp_path / "objects"), split="val", jobs=1))
     maps, objects = _maps(tmp_path / "out", "val"), Split.open(tmp_path / "objects", "val")
     assert len(maps) == 16
     names = {"airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable", "motorcycle": "motorbike"}

@@ -47,8 +47,7 @@ def test_the_commands_leave_tensorflow_alone():
 
 def test_the_coco_command_sums_up_its_problems(small_coco, tmp_path):
     small_coco.tree["annotations"] += [small_coco.square(number, 1, bbox=[9, 9, 0, 5]) for number in range(50, 55)]
-    images, annotations = small_coco.write()
-    arguments = [f"--images={images}", f"--annotations={annotations}", "--split=train", "--jobs=1"]
+    arguments = [*(f"--{name}={path}" for name, path in small_coco.write().items()), "--split=train", "--jobs=1"]
     run = _run("coco", *arguments, f"--out={tmp_path / 'out'}")
     assert run.returncode == 0, run.stderr
     assert "5 problems" in run.stdout and "5  box without area" in run.stdout and "... and 2 more" in run.stdout

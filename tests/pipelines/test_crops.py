@@ -57,7 +57,9 @@ def pixels(record):
 
 
 def test_a_crop_is_the_pixels_of_its_box_and_of_a_share_of_it_around_with_the_class_of_the_object(data, tmp_path):
-    built, left = crops.build(data, str(tmp_path), "train", context=0.25, min_side=8, jobs=1)
+    built, left = crops.build(
+        crops.Crops(data=data, out=str(tmp_path), split="train", context=0.25, min_side=8, jobs=1)
+    )
     assert left == 2  # the crowd and the difficult one
     cat, dog = read(tmp_path)
     # 20 x 40 pixels and a quarter of that on each side.
@@ -75,7 +77,7 @@ def test_a_crop_is_the_pixels_of_its_box_and_of_a_share_of_it_around_with_the_cl
 
 
 def test_background_is_a_class_of_parts_that_overlap_no_object(data, tmp_path):
-    crops.build(data, str(tmp_path), "train", context=0.0, background=4, jobs=1)
+    crops.build(crops.Crops(data=data, out=str(tmp_path), split="train", context=0.0, background=4, jobs=1))
     found = [one for one in read(tmp_path) if one.class_name == crops.BACKGROUND]
     assert info.load(tmp_path).names[-1] == crops.BACKGROUND
     assert len(found) == 4
@@ -117,12 +119,20 @@ def _shift(folder, numbers, shard_count):
 
 
 def test_crops_are_kept_while_their_records_stay_wherever_these_lie(tmp_path):
-    options = {"jobs": 1, "shard_count": 4, "min_side": 8}
+    options = {"jobs": 1, "shards": 4, "min_side": 8}
     out = str(tmp_path / "out")
-    crops.build(_shift(tmp_path / "one", range(4), 1), out, "train", **options)
+    crops.build(crops.Crops(data=_shift(tmp_path / "one", range(4), 1), out=out, split="train", **options))
     # The three objects of a record are a shard; in files of other names and sizes they are the same records.
-    assert crops.build(_shift(tmp_path / "two", range(4), 2), out, "train", **options)[0].kept == 4
-    assert crops.build(_shift(tmp_path / "other", [0, 1, 9, 3], 1), out, "train", **options)[0].kept == 3
+    assert (
+        crops.build(crops.Crops(data=_shift(tmp_path / "two", range(4), 2), out=out, split="train", **options))[0].kept
+        == 4
+    )
+    assert (
+        crops.build(crops.Crops(data=_shift(tmp_path / "other", [0, 1, 9, 3], 1), out=out, split="train", **options))[
+            0
+        ].kept
+        == 3
+    )
 
 
 def test_crops_of_a_damaged_record_are_named_and_those_of_the_others_are_written(tmp_path):
@@ -132,7 +142,7 @@ def test_crops_of_a_damaged_record_are_named_and_those_of_the_others_are_written
     content = bytearray(path.read_bytes())
     content[where.offset[1] + index.HEADER + 9] ^= 1
     path.write_bytes(content)
-    built, left = crops.build(data, str(tmp_path / "out"), "train", jobs=1, min_side=8)
+    built, left = crops.build(crops.Crops(data=data, out=str(tmp_path / "out"), split="train", jobs=1, min_side=8))
     damaged = [problem for problem in built.problems if problem.kind == "record cannot be read"]
     assert {problem.file for problem in damaged} == {f"row 1 of the index, object {number}" for number in range(3)}
     assert "record 1 (byte" in damaged[0].what and "pipelines.check" in damaged[0].remedy
@@ -142,19 +152,19 @@ def test_crops_of_a_damaged_record_are_named_and_those_of_the_others_are_written
 
 def test_crops_are_not_written_over_the_records_that_they_are_cut_from(data):
     with pytest.raises(Refused, match="is --data"):
-        crops.build(data, f"{data}/.", "train")
+        crops.build(crops.Crops(data=data, out=f"{data}/.", split="train"))
 
 
 def test_crops_of_a_dataset_without_objects_or_with_a_class_background_are_refused(data, tmp_path):
     with pytest.raises(Refused, match="no split 'val'"):
-        crops.build(data, str(tmp_path), "val")
+        crops.build(crops.Crops(data=data, out=str(tmp_path), split="val"))
     with pytest.raises(Refused, match=r"dataset\.json is missing"):
-        crops.build(str(tmp_path), str(tmp_path / "out"), "train")
+        crops.build(crops.Crops(data=str(tmp_path), out=str(tmp_path / "out"), split="train"))
     other = str(tmp_path / "other")
     facts = info.DatasetInfo((info.Category("cat", 5), info.Category("background", 9)), splits={})
     shards.build(shards.Source([Item()], _renamed, facts, 0), other, "train", jobs=1)
     with pytest.raises(Refused, match="leave --background at 0"):
-        crops.build(other, str(tmp_path / "out"), "train", background=1)
+        crops.build(crops.Crops(data=other, out=str(tmp_path / "out"), split="train", background=1))
 
 
 def _renamed(item):

@@ -218,7 +218,7 @@ def _spoil(folder, how):
 )
 def test_what_is_wrong_with_the_input_is_said_with_its_file(tmp_path, how, message):
     with pytest.raises(Refused, match=message):
-        digits.read("train", **_spoil(tmp_path, how))
+        digits.read(digits.Digits(split="train", **_spoil(tmp_path, how)))
 
 
 def test_two_classes_of_one_name_are_refused_with_their_lines(tmp_path):

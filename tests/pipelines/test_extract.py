@@ -24,7 +24,15 @@ def all_records(folder, split):
 def test_coco_inverts_extract(tmp_path):
     scenes.build(str(tmp_path / "a"), "val", 6, scenes.Scenes(seed=3), jobs=1)
     assert extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files")) == 6
-    coco.build(str(tmp_path / "files"), str(tmp_path / "files/instances.json"), str(tmp_path / "b"), "val", jobs=1)
+    coco.build(
+        coco.Coco(
+            images=str(tmp_path / "files"),
+            annotations=str(tmp_path / "files/instances.json"),
+            out=str(tmp_path / "b"),
+            split="val",
+            jobs=1,
+        )
+    )
     before, after = all_records(tmp_path / "a", "val"), all_records(tmp_path / "b", "val")
     assert [category.name for category in info.load(tmp_path / "b").categories] == list(scenes.CLASSES)
     assert sorted(r.filename for r in before) == sorted(r.filename for r in after)
@@ -60,7 +68,7 @@ def test_imagenet_inverts_extract(tmp_path):
         Image.fromarray(pixels[number]).save(file, "PNG")
         (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "files" / name).write_bytes(file.getvalue())
-    imagenet.build(str(tmp_path / "files"), str(tmp_path / "a"), "val", jobs=1)
+    imagenet.build(imagenet.Imagenet(images=str(tmp_path / "files"), out=str(tmp_path / "a"), split="val", jobs=1))
     assert extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "again")) == 4
     before, after = (
         {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
@@ -71,11 +79,13 @@ def test_imagenet_inverts_extract(tmp_path):
 
 def test_crops_get_an_extension_with_which_they_are_found_again(tmp_path):
     scenes.build(str(tmp_path / "scenes"), "val", 2, scenes.Scenes(seed=3), jobs=1)
-    crops.build(str(tmp_path / "scenes"), str(tmp_path / "a"), "val", jobs=1)
+    crops.build(crops.Crops(data=str(tmp_path / "scenes"), out=str(tmp_path / "a"), split="val", jobs=1))
     count = extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
     files = [path for path in (tmp_path / "files").rglob("*") if path.is_file()]
     assert len(files) == count > 0 and {path.suffix for path in files} == {".jpeg"}
-    assert not imagenet.build(str(tmp_path / "files"), str(tmp_path / "b"), "val", jobs=1).problems
+    assert not imagenet.build(
+        imagenet.Imagenet(images=str(tmp_path / "files"), out=str(tmp_path / "b"), split="val", jobs=1)
+    ).problems
     before, after = (
         {
             (record.filename.removesuffix(".jpeg").split("/")[-1], record.encoded)
@@ -171,6 +181,6 @@ def test_classes_whose_names_are_one_as_a_folder_keep_a_folder_each(tmp_path, ca
     assert "tv_monitor" in capsys.readouterr().err
     folders = [path.parent.name for path in sorted((tmp_path / "files").rglob("*.png"))]
     assert len({folder.lower() for folder in folders}) == 5
-    imagenet.build(str(tmp_path / "files"), str(tmp_path / "b"), "val", jobs=1)
+    imagenet.build(imagenet.Imagenet(images=str(tmp_path / "files"), out=str(tmp_path / "b"), split="val", jobs=1))
     by_label = [{r.label: r.encoded for r in those} for those in (before, all_records(tmp_path / "b", "val"))]
     assert sorted(by_label[0].values()) == sorted(by_label[1].values()) and len(by_label[1]) == 5

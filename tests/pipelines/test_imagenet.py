@@ -60,7 +60,7 @@ def _nested(folder, files=FILES):
 
 
 def _build(path, out, split="train", **options):
-    return imagenet.build(str(path), str(out), split, jobs=1, **options)
+    return imagenet.build(imagenet.Imagenet(images=str(path), out=str(out), split=split, jobs=1, **options))
 
 
 def _command(*arguments):
@@ -159,7 +159,7 @@ def test_every_form_of_the_list_gives_the_same_labels(tmp_path, read_all, form):
     (tmp_path / "classes.txt").write_text(
         f"{TENCH} tench, Tinca tinca\n{SPRINGER} springer\n{CHURCH} church, building\n"
     )
-    lists = {"labels": str(tmp_path / "labels.txt"), "class_list": str(tmp_path / "classes.txt")}
+    lists = {"labels": str(tmp_path / "labels.txt"), "classes": str(tmp_path / "classes.txt")}
     assert not _build(tmp_path / "val.tar", tmp_path / "out", "val", **lists).problems
     read = read_all(tmp_path / "out", "val")
     assert {(r.filename[-6], r.label, r.class_name) for r in read} == {
@@ -373,7 +373,7 @@ def test_a_number_outside_the_classes_is_reported(tmp_path, read_all):
     (tmp_path / "labels.txt").write_text("1\n3\n2\n")
     (tmp_path / "classes.txt").write_text("cat\nox\n")
     path = _tree(tmp_path / "in", {f"{n}.jpg": _jpeg() for n in (1, 2, 3)})
-    lists = {"labels": str(tmp_path / "labels.txt"), "class_list": str(tmp_path / "classes.txt")}
+    lists = {"labels": str(tmp_path / "labels.txt"), "classes": str(tmp_path / "classes.txt")}
     (problem,) = _build(path, tmp_path / "out", **lists).problems
     assert "2.jpg, image 2.jpg: its label is 3; the classes are 1 to 2" in str(problem)
     assert [r.class_name for r in read_all(tmp_path / "out", "train")] == ["cat", "ox"]
@@ -398,9 +398,7 @@ def test_what_is_wrong_with_the_input_is_said(tmp_path, files, lists, message):
     path.mkdir()
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
-    given = {
-        key: str(tmp_path / name) for name, key in (("labels", "labels"), ("classes", "class_list")) if name in lists
-    }
+    given = {key: str(tmp_path / name) for name, key in (("labels", "labels"), ("classes", "classes")) if name in lists}
     with pytest.raises(Refused, match=message):
         _build(_tree(path, files), tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,6 @@ from pipelines import proposals, scenes
 from pipelines.check import check
 from pipelines.inspect import recall
 from tfrecog.data import records
-from tfrecog.proposals.selective_search import Options
 
 
 def record(boxes, proposals, **changes):
@@ -55,7 +54,9 @@ def test_crowds_difficult_objects_and_empty_boxes_do_not_count_and_images_withou
 def test_check_reports_and_draws_the_recall_of_a_split(tmp_path):
     scenes.build(str(tmp_path / "data"), "val", 3, scenes.Scenes(height=64, width=80, max_objects=2), jobs=1)
     out = str(tmp_path / "grid")
-    proposals.build(str(tmp_path / "data"), "val", out, method="grid", options=Options(max=500), jobs=1)
+    proposals.build(
+        proposals.Proposals(data=str(tmp_path / "data"), split="val", out=out, method="grid", max=500, jobs=1)
+    )
     facts = check(out, "val", jobs=1)
     assert facts.coverage.counts == [500] * 3 and len(facts.coverage.best) == facts.instances
     assert f"{facts.instances} objects: recall" in facts.table(("a", "b", "c")) and not facts.damage

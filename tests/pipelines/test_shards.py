@@ -141,7 +141,7 @@ def test_a_rebuild_leaves_adopted_files_alone(tmp_path):
     (made,) = (tmp_path / "made").glob("train-00000-of-00001-*.tfrecord")
     mine = made.rename(tmp_path / "data" / "mine.tfrecord")
     before = mine.read_bytes()
-    adopt.adopt(str(mine), str(tmp_path / "data"), "train", jobs=1)
+    adopt.adopt(adopt.Adopt(records=str(mine), out=str(tmp_path / "data"), split="train", jobs=1))
     _scenes(tmp_path / "data")
     assert mine.read_bytes() == before
 

@@ -130,7 +130,9 @@ def data_dir(tmp_path_factory):
 
 
 def _build(data_dir, name, out, split="train", **options):
-    return pipeline.build(name, str(out), split, data_dir=str(data_dir), jobs=1, **options)
+    return pipeline.build(
+        pipeline.Tfds(builder=name, out=str(out), split=split, data_dir=str(data_dir), jobs=1, **options)
+    )
 
 
 def test_images_keep_their_pixels_and_labels(data_dir, tmp_path, read_all):
@@ -210,7 +212,7 @@ def test_a_label_map_beside_a_label_is_taken_where_it_is_named(data_dir, tmp_pat
     assert info.load(tmp_path / "labels").image_labels
     classes = tmp_path / "classes.txt"
     classes.write_text("1 pet\n2 background\n3 border\n")
-    options = {"label_maps": key, "class_list": str(classes)}
+    options = {"label_maps": key, "classes": str(classes)}
     made = _build(data_dir, "small_maps", tmp_path / "maps", **options)
     # 0 is of no class and not said to be ignored.
     assert [problem.kind for problem in made.problems] == ["value outside the class table"] * 3
@@ -260,4 +262,6 @@ def test_without_a_network_the_message_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", offline)
     with pytest.raises(Refused, match=r"cannot prepare mnist: ConnectionError: .*\nwithout a network, prepare it on"):
-        pipeline.build("mnist", str(tmp_path / "out"), "train", data_dir=str(tmp_path / "data"))
+        pipeline.build(
+            pipeline.Tfds(builder="mnist", out=str(tmp_path / "out"), split="train", data_dir=str(tmp_path / "data"))
+        )

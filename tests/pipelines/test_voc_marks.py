@@ -80,7 +80,9 @@ def test_adopted_records_keep_difficult_objects(tmp_path, marked):
         example.features.feature[f"image/object/bbox/{side}"].float_list.value.append(value)
     with tf.io.TFRecordWriter(str(tmp_path / "cars.record")) as writer:
         writer.write(example.SerializeToString())
-    facts = adopt.adopt(str(tmp_path / "cars.record"), str(tmp_path / "out"), "val", jobs=1)
+    facts = adopt.adopt(
+        adopt.Adopt(records=str(tmp_path / "cars.record"), out=str(tmp_path / "out"), split="val", jobs=1)
+    )
     assert facts.difficult == info.load(tmp_path / "out").difficult == marked
     record = Split.open(tmp_path / "out", "val").record(0)
     assert (record.difficult is not None) == marked
