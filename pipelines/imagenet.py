@@ -22,7 +22,6 @@ is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build 
 command is run again.
 """
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ from .build import image_records, problems, shards
 from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import image_classes, label_lists, wordnet
-from .formats import class_folders, image_file
+from .formats import class_folders, image_file, tar_files
 from .formats.tar_files import File
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
@@ -160,16 +159,8 @@ def _pictures(
         found.append(Problem("label outside the list", name, what, remedy))
     for label, file in sorted(labelled_files, key=lambda pair: pair[0]):
         if file.path not in states or file.offset < 0:
-            states[file.path] = _state(file.path)
+            states[file.path] = tar_files.state(file.path)
         yield Picture(file.name[len(before) :], file, states[file.path], label, categories[label - 1].name)
-
-
-def _state(path: str) -> tuple[int, int]:
-    try:
-        state = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a name with a NUL
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
 
 
 def main(flags: Imagenet) -> None:

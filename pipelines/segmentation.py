@@ -45,7 +45,7 @@ from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import pixel_classes
 from .classes.pixel_classes import Table
-from .formats import coco_panoptic, file_names, image_file, image_label_pairs, label_image, presets
+from .formats import coco_panoptic, file_names, image_file, image_label_pairs, label_image, presets, tar_files
 from .formats.presets import Layout
 from .formats.tar_files import File
 
@@ -179,21 +179,13 @@ def _chosen(
 def _picture(pair: image_label_pairs.Pair, states: dict[str, tuple[int, int]]) -> Picture:
     for file in (pair.image, pair.label):
         if file.path not in states:
-            states[file.path] = _state(file.path)
+            states[file.path] = tar_files.state(file.path)
     both = states[pair.image.path], states[pair.label.path]
     return Picture(pair.image.name, pair.key, pair.image, pair.label, both, pair.segments)
 
 
 def _is_matlab(file: File) -> bool:
     return file.name.lower().endswith(".mat")
-
-
-def _state(path: str) -> tuple[int, int]:
-    try:
-        state = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a name with a NUL
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
 
 
 def layout_of(flags: Segmentation) -> Layout:

@@ -40,7 +40,7 @@ from .build import image_records, problems, shards
 from .build.command import BuildFlags
 from .build.problems import Problem, Refused
 from .classes import image_classes
-from .formats import image_file, voc_folder, voc_object, voc_xml
+from .formats import image_file, tar_files, voc_folder, voc_object, voc_xml
 from .formats.tar_files import File
 from .formats.voc_folder import Layout
 
@@ -173,7 +173,7 @@ def build(
         )
     pictures, first, total = [], 1, 0
     for pair in read.pairs:
-        state = voc_folder.state(pair.image.path)
+        state = tar_files.state(pair.image.path)
         total += pair.image.size if pair.image.offset >= 0 else state[0]
         picture = Picture(pair.image.name, pair.key, pair.image, state, pair.xml.name, pair.annotation, first)
         pictures.append(picture)

@@ -38,6 +38,15 @@ class File:
         return data
 
 
+def state(path: str) -> tuple[int, int]:
+    """Size and time of a file on the disk; zeros if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a name with a NUL
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
 def files(path: str, found: list[Problem], folder: str = "") -> list[File]:
     """The files of a tar and of tars in it, which are folders of their names; adds what is wrong to `found`.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tqdm import tqdm
 
 from ..build.problems import Problem, Refused
-from . import class_folders, file_names, voc_xml
+from . import class_folders, file_names, tar_files, voc_xml
 from .file_names import Names, stem
 from .tar_files import File
 
@@ -186,19 +186,10 @@ def _content(file: File) -> bytes:
     """Bytes of an XML file, not many more than one may have; NoAnnotation if it cannot be read."""
     if file.offset < 0 and not os.path.isfile(file.path):  # e.g. a pipe, which may never end
         raise voc_xml.NoAnnotation(f"{file.path} is no file, or is a link to none")
-    size = file.size if file.offset >= 0 else state(file.path)[0]
+    size = file.size if file.offset >= 0 else tar_files.state(file.path)[0]
     if size > voc_xml.MOST_BYTES:
         raise voc_xml.NoAnnotation(f"it has {size:,} bytes, more than the {voc_xml.MOST_BYTES:,} of any annotation")
     try:
         return file.read()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         raise voc_xml.NoAnnotation(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def state(path: str) -> tuple[int, int]:
-    """Size and time of a file; zeros if there is none."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a name with a NUL
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
