@@ -67,11 +67,6 @@ def test_a_wrong_value_is_answered_with_the_name_of_its_flag(argument, flag):
         read(argument)
 
 
-def test_a_wrong_flag_ends_a_program_with_a_message(capsys):
-    with pytest.raises(SystemExit, match=r"--nonsense\.flag is not a flag"):
-        flags.parse(Rate(), ["program", "--nonsense.flag=1"])
-
-
 def test_dumps_writes_what_load_reads(tmp_path):
     config = Whole("a b = # c", False, Rate(1 / 9, (), "none"))
     (tmp_path / "x.flags").write_text("# a comment\n" + flags.dumps(config))

@@ -8,16 +8,14 @@ class OptimConfig:
 class Experiment:
     optim: OptimConfig = OptimConfig()
 
-experiment = flags.parse(Experiment())   # reads --optim.learning_rate from the command line
+experiment = flags.change(Experiment(), ["--optim.learning_rate=0.1"])
 
-`define`, `assign` and `read` are the parts of `parse`, for a program with flags of its own. `facts` has what may stand
-beside a meaning.
+`define`, `assign` and `read` are the parts of `change`. `facts` has what may stand beside a meaning.
 """
 
 import dataclasses
 import difflib
 import functools
-import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -55,23 +53,7 @@ class Leaf(NamedTuple):
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
 
-def parse(config: Config, argv: Sequence[str] | None = None) -> Config:
-    """Returns `config` as the command line changes it; a wrong flag ends the program with a message."""
-    argv = sys.argv if argv is None else argv
-    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
-        print(help_text(config))
-        sys.exit(0)
-    define(config)
-    try:
-        rest = assign(argv)
-    except Error as error:
-        sys.exit(f"{error}\nAll flags: add --help.")
-    if len(rest) > 1:
-        sys.exit(f"{rest[1]!r} is not a flag: a flag starts with -- and has its value after =, as in --workdir=RUN.")
-    return read(config)
-
-
-def define(config: object, values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
+def define(config: object, values: absl_flags.FlagValues) -> None:
     """Defines a flag for each leaf of `config`, whose value is the flag's default."""
     for leaf in leaves(config):
         if leaf.kind is bool:
@@ -83,7 +65,7 @@ def define(config: object, values: absl_flags.FlagValues = absl_flags.FLAGS) -> 
             absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
 
 
-def assign(argv: Sequence[str], values: absl_flags.FlagValues = absl_flags.FLAGS) -> list[str]:
+def assign(argv: Sequence[str], values: absl_flags.FlagValues) -> list[str]:
     """Gives flags the values on a command line, whose first word is the program; returns what is no flag.
 
     Raises Error.
@@ -106,7 +88,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
     return _expand(list(arguments), including=())
 
 
-def read(config: Config, values: absl_flags.FlagValues = absl_flags.FLAGS) -> Config:
+def read(config: Config, values: absl_flags.FlagValues) -> Config:
     """Returns `config` with the value of its flag in each leaf."""
     given = {leaf.path: values[leaf.path].value for leaf in leaves(config)}
     # absl keeps a flag that may be repeated in a list.
@@ -142,14 +124,6 @@ def change(config: Config, arguments: Sequence[str]) -> Config:
     define(config, values)
     assign(["", *arguments], values)
     return read(config, values)
-
-
-def help_text(config: object) -> str:
-    """Returns a line or two for each flag: name, default, meaning, range."""
-    lines = ["--flagfile=FILE\n    Read flags from a file, one a line; the last setting of a flag wins."]
-    for leaf in leaves(config):
-        lines.append(f"--{leaf.path}={facts.shown(leaf.value)}\n    {leaf.meaning}{_sentence(range_text(leaf))}")
-    return "\n".join(lines)
 
 
 def range_text(leaf: Leaf) -> str:
@@ -215,10 +189,6 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
     return f"--{name} is not a flag of this command{hint}"
-
-
-def _sentence(text: str) -> str:
-    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def _expand(arguments: list[str], including: tuple[Path, ...]) -> list[str]:
