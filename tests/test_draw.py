@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tfrecog.drawing import annotations
+from tfrecog.drawing import annotations, contact_sheet, label_map
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
 BOX = np.array([[40.0, 50.0, 80.0, 110.0]])
@@ -150,20 +150,20 @@ def test_neighbouring_classes_have_colours_that_differ():
 def test_every_picture_of_a_sheet_is_on_it_and_sizes_may_differ():
     sizes = [(40, 60), (60, 40), (50, 50)]
     pictures = [np.full((*size, 3), (10 * i, 200, 100), np.uint8) for i, size in enumerate(sizes)]
-    page = annotations.sheet(pictures, columns=2, captions=["one", "two", "a caption far too long for a narrow cell"])
+    page = contact_sheet.draw(pictures, columns=2, captions=["one", "two", "a caption far too long for a narrow cell"])
     assert page.dtype == np.uint8 and page.ndim == 3
     for picture in pictures:
         assert (page == picture[0, 0]).all(-1).sum() == picture.shape[0] * picture.shape[1]
 
 
 def test_large_pictures_are_reduced_to_the_cell():
-    page = annotations.sheet([np.zeros((1000, 2000, 3), np.uint8)], cell=100)
+    page = contact_sheet.draw([np.zeros((1000, 2000, 3), np.uint8)], cell=100)
     assert (page == 0).all(-1).sum() == 50 * 100
 
 
 def test_an_empty_sheet_is_an_error():
     with pytest.raises(ValueError, match="at least one picture"):
-        annotations.sheet([])
+        contact_sheet.draw([])
 
 
 def test_the_picture_can_be_saved(tmp_path):
@@ -184,13 +184,13 @@ def quarters():
 
 def test_the_pixels_of_a_class_are_tinted_in_its_colour_and_its_outline_is_the_colour():
     image = np.random.default_rng(0).integers(0, 256, [40, 60, 3]).astype(np.uint8)
-    picture = annotations.label_map(image, quarters(), colours=COLOURS).astype(int)
+    picture = label_map.draw(image, quarters(), colours=COLOURS).astype(int)
     # The outline is the row or column beside another class, and none goes along the frame.
-    for (y, x), colour in {(19, 7): COLOURS[0], (20, 7): annotations.class_colour(2), (30, 30): COLOURS[2]}.items():
+    for (y, x), colour in {(19, 7): COLOURS[0], (20, 7): label_map.class_colour(2), (30, 30): COLOURS[2]}.items():
         assert tuple(picture[y, x]) == colour
     for rows, columns, colour in [
         (slice(0, 19), slice(0, 60), COLOURS[0]),
-        (slice(21, 40), slice(0, 29), annotations.class_colour(2)),
+        (slice(21, 40), slice(0, 29), label_map.class_colour(2)),
         (slice(21, 40), slice(31, 60), COLOURS[2]),
     ]:
         want = (image[rows, columns].astype(float) + colour) / 2
@@ -200,7 +200,7 @@ def test_the_pixels_of_a_class_are_tinted_in_its_colour_and_its_outline_is_the_c
 def test_what_does_not_count_is_hatched_and_like_no_class():
     labels = np.ones([40, 60], int)
     labels[10:30, 20:50] = 0
-    picture = annotations.label_map(np.full([40, 60, 3], 200, np.uint8), labels, colours=[(0, 0, 0)])
+    picture = label_map.draw(np.full([40, 60, 3], 200, np.uint8), labels, colours=[(0, 0, 0)])
     black, gray = (picture == 0).all(-1), (picture == 110).all(-1)  # 0.55 * 200
     assert (black | gray)[labels == 0].all() and 0.4 < black[labels == 0].mean() < 0.6
     # The stripes are no rows and no columns: there is a change along each of them.
@@ -212,16 +212,16 @@ def test_what_does_not_count_is_hatched_and_like_no_class():
 def test_a_thin_object_keeps_its_colour():
     labels = np.ones([40, 60], int)
     labels[:, 30] = 3
-    assert (annotations.label_map(GREY[:40, :60], labels, colours=COLOURS)[:, 30] == COLOURS[2]).all()
+    assert (label_map.draw(GREY[:40, :60], labels, colours=COLOURS)[:, 30] == COLOURS[2]).all()
 
 
 def test_a_label_map_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"\(40, 60\) pixels is not one of a picture of \(120, 160\)"):
-        annotations.label_map(GREY, quarters())
+        label_map.draw(GREY, quarters())
 
 
 def test_a_small_label_map_is_enlarged_with_its_picture():
-    picture = annotations.label_map(GREY[:40, :60], quarters(), colours=COLOURS, min_side=100)
+    picture = label_map.draw(GREY[:40, :60], quarters(), colours=COLOURS, min_side=100)
     assert picture.shape == (120, 180, 3)
     assert (picture[:57] == (64, 64, 192)).all(), "half of 128, and half of blue"
 
@@ -239,16 +239,16 @@ def drawn_texts(monkeypatch):
 def test_the_legend_has_the_classes_that_are_there_with_colour_and_share_largest_first(monkeypatch):
     labels = np.repeat([1, 3, 0], [5000, 3, 2497]).reshape(75, 100)
     texts = drawn_texts(monkeypatch)
-    legend = annotations.legend(labels, NAMES, COLOURS, width=900)
+    legend = label_map.legend(labels, NAMES, COLOURS, width=900)
     assert texts == ["sky 66.7%", "not counted 33.3%", "car <0.1%"]
     assert legend.shape[1] == 900
-    for colour, there in [(COLOURS[0], True), (annotations.class_colour(2), False), (COLOURS[2], True)]:
+    for colour, there in [(COLOURS[0], True), (label_map.class_colour(2), False), (COLOURS[2], True)]:
         assert ((legend == colour).all(-1).sum() > 50) == there
 
 
 def test_a_legend_of_two_label_maps_has_both_shares(monkeypatch):
     texts = drawn_texts(monkeypatch)
-    annotations.legend(np.full([5, 10], 1), NAMES, width=500, said=np.repeat([1, 2], 25).reshape(5, 10))
+    label_map.legend(np.full([5, 10], 1), NAMES, width=500, said=np.repeat([1, 2], 25).reshape(5, 10))
     assert texts == ["sky 100.0% / 50.0%", "tree 0.0% / 50.0%"]
 
 
@@ -256,14 +256,14 @@ def test_a_legend_of_two_label_maps_has_both_shares(monkeypatch):
 def test_a_legend_is_as_wide_as_its_picture(width):
     labels = np.arange(1, 41).reshape(4, 10)
     names = [f"a rather long name of class {i}" for i in range(40)]
-    assert annotations.legend(labels, names, width=width).shape[1] == width
+    assert label_map.legend(labels, names, width=width).shape[1] == width
     picture = np.zeros([4, width, 3], np.uint8)
     maps = np.resize(labels, [4, width])
-    assert annotations.label_map(picture, maps, names).shape[1] == width
+    assert label_map.draw(picture, maps, names).shape[1] == width
 
 
 def test_classes_of_255_labels_have_colours_of_their_own():
-    colours = annotations.palette(255)
+    colours = label_map.palette(255)
     assert len(np.unique(colours, axis=0)) == 256 and colours.dtype == np.uint8
     # Of a few tens of classes no two are as near as hues 21 labels apart, which differ by 0.021: 32 of 255 at most.
     apart = np.abs(colours[1:41, None].astype(int) - colours[None, 1:41]).sum(-1)

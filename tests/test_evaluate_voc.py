@@ -192,13 +192,13 @@ def test_a_crop_has_one_size_whatever_the_image(shape):
 
 def test_a_caption_names_the_image_and_a_detection_that_is_of_another_object(monkeypatch):
     seen = []
-    sheet = detection_errors.annotations.sheet
+    draw = detection_errors.contact_sheet.draw
 
     def noted(cells, columns, captions, *rest):
         seen.extend(captions)
-        return sheet(cells, columns, captions, *rest)
+        return draw(cells, columns, captions, *rest)
 
-    monkeypatch.setattr(detection_errors.annotations, "sheet", noted)
+    monkeypatch.setattr(detection_errors.contact_sheet, "draw", noted)
     box = np.array([0.0, 0, 5, 5])
     error = voc_errors.Error("key", 0.5, 1, 0.9, box, 1, box, elsewhere=True)
     detection_errors.sheet({"missed": [error]}, ["cat"], lambda key: (np.zeros([9, 9, 3], np.uint8), f"some/{key}.jpg"))

@@ -13,7 +13,7 @@ from tfrecog import predict
 from tfrecog.cli.errors import UserError
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import info
-from tfrecog.drawing import annotations
+from tfrecog.drawing import label_map
 from tfrecog.inference import image_files, result_files, segmentation
 from tfrecog.runs import trained
 from tfrecog.runtime import distribution
@@ -45,7 +45,7 @@ def test_a_label_map_is_a_palette_picture_of_the_ids_in_the_colours_of_the_class
         assert picture.mode == "P"
         np.testing.assert_array_equal(np.asarray(picture), 10 * (labels - 1))  # The ids are 0, 10, ..., 50.
         colours = np.asarray(picture.convert("RGB"))
-    want = [one or annotations.class_colour(i) for i, one in enumerate(gray_maps.COLOURS, 1)]
+    want = [one or label_map.class_colour(i) for i, one in enumerate(gray_maps.COLOURS, 1)]
     np.testing.assert_array_equal(colours, np.array(want)[labels - 1])
     assert report["values"] == "category_id"
     assert report["categories"][1] == {"value": 10, "category_id": 10, "category_name": "dark, very"}

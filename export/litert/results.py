@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrecog.data.info import Category
-from tfrecog.drawing import annotations
+from tfrecog.drawing import annotations, label_map
 from tfrecog.inference import image_files, result_files
 from tfrecog.metrics import coco_rows
 from tfrecog.ops import rle
@@ -70,7 +70,7 @@ class Writer:
         labels, categories = outputs["labels"], self.categories
         colours = [category.colour for category in categories]
         result_files.save(labels, result_files.values_of(categories), colours, self.label_maps[number])
-        drawn = annotations.label_map(picture, labels, self.names, colours, min_side=self.draw_side)
+        drawn = label_map.draw(picture, labels, self.names, colours, min_side=self.draw_side)
         image_files.save(drawn, self.pictures[number])
         name = self.label_maps[number].relative_to(self.out).as_posix()
         rows = result_files.shares(labels, categories)

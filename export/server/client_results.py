@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tfrecog.drawing import annotations
+from tfrecog.drawing import annotations, label_map
 from tfrecog.inference import result_files
 from tfrecog.ops import rle
 
@@ -53,5 +53,5 @@ def drawn(picture: np.ndarray, answer: dict[str, Any], metadata: dict[str, Any],
         )  # fmt: skip
     if "labels" in answer:
         colours = [tuple(one["colour"]) if one["colour"] else None for one in metadata["classes"]]
-        return annotations.label_map(picture, np.asarray(answer["labels"]), names, colours, min_side=min_side)
+        return label_map.draw(picture, np.asarray(answer["labels"]), names, colours, min_side=min_side)
     return result_files.written_on(picture, [line.strip() for line in table(answer, metadata["classes"])], min_side)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.data import info
-from tfrecog.drawing import annotations
+from tfrecog.drawing import label_map
 
 
 class Palette:
@@ -18,7 +18,7 @@ class Palette:
         fit = max(ids) < 256 and len(ids) < 256
         self.values = ids if fit else list(range(len(ids)))
         self.void = max(set(range(256)) - set(self.values))
-        colours = annotations.palette(len(ids), [category.colour for category in facts.categories])
+        colours = label_map.palette(len(ids), [category.colour for category in facts.categories])
         self._value_of = np.array([self.void, *self.values], np.uint8)
         self._palette = np.zeros([256, 3], np.uint8)
         self._palette[self._value_of] = colours

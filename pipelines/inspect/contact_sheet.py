@@ -9,7 +9,7 @@ from PIL import Image
 from tfrecog.cli import files
 from tfrecog.data import image_numpy, records
 from tfrecog.data.split import Split
-from tfrecog.drawing import annotations
+from tfrecog.drawing import annotations, contact_sheet, label_map
 
 from ..build.problems import Refused
 
@@ -33,7 +33,7 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
         raise Refused(f"{path}: nothing could be drawn; without {'; '.join(undrawn) or 'a record'}")
     captions, pictures = zip(*drawn, strict=True)
     with files.write(path, "wb") as file:
-        Image.fromarray(annotations.sheet(pictures, captions=captions)).save(file, "PNG")
+        Image.fromarray(contact_sheet.draw(pictures, captions=captions)).save(file, "PNG")
     return undrawn
 
 
@@ -61,7 +61,7 @@ def _samples(split: Split, count: int) -> Iterator[tuple[str, np.ndarray | None,
             try:
                 labels = records.from_label_map(record.label_map)
                 colours = [category.colour for category in facts_of.categories]
-                picture = annotations.label_map(image, labels, facts_of.names, colours, min_side=300)
+                picture = label_map.draw(image, labels, facts_of.names, colours, min_side=300)
             except (OSError, ValueError) as error:  # Pillow's, and that of another size
                 yield caption, None, f"its label map cannot be drawn ({error})"
                 continue

@@ -20,7 +20,7 @@ from pipelines.inspect.shard_reader import ShardReader
 from pipelines.inspect.statistics import Facts
 from tests.folders import REPOSITORY
 from tfrecog.data import index, info, records
-from tfrecog.drawing import annotations
+from tfrecog.drawing import label_map
 from tfrecog.ops import rle
 
 
@@ -360,7 +360,7 @@ def test_the_command_prints_the_classes_of_label_maps_and_draws_them_in_colour(t
     assert f"background {pixels[1]:,} ({100 * pixels[1] / (4 * 64 * 80):.1f}%) in 4" in run.stdout
     assert "--segmenter.class_weights=" in run.stdout
     sheet = np.asarray(Image.open(tmp_path / "sheet.png")).reshape(-1, 3)
-    outline = annotations.palette(1)[1]  # of the background, which no picture lacks
+    outline = label_map.palette(1)[1]  # of the background, which no picture lacks
     assert np.any(np.all(sheet == outline, axis=1))
 
 

@@ -13,7 +13,7 @@ from pipelines.classes import pixel_classes
 from pipelines.formats import presets
 from tfrecog.data import info, records
 from tfrecog.data.split import Split
-from tfrecog.drawing import annotations
+from tfrecog.drawing import label_map
 
 
 def all_records(folder, split):
@@ -107,7 +107,7 @@ def test_segmentation_inverts_extract(tmp_path):
         assert picture.mode == "P"
         np.testing.assert_array_equal(np.asarray(picture), labels - 1)  # the values are the ids of the source
         # Viewers show the colours of our own pictures.
-        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), annotations.palette(7)[labels])
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), label_map.palette(7)[labels])
     table = pixel_classes.of_file(str(files / "classes.txt"), ["255"])
     layout = presets.Layout(str(files / "images"), str(files / "labels"), table)
     assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfrecog.config import Experiment
 from tfrecog.data import image as images
 from tfrecog.data import segmentation
-from tfrecog.drawing import annotations
+from tfrecog.drawing import label_map
 from tfrecog.equivariance_lab import dense, moves
 from tfrecog.equivariance_lab.model_under_test import Measures, Options, Sample, no_boxes
 from tfrecog.equivariance_lab.moves import Change
@@ -57,7 +57,7 @@ class Segmenter:
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
         colours = [category.colour for category in self.info.categories]
         labels = np.where(change.inside, outputs.labels, 0)
-        return annotations.label_map(np.round(change.image).astype(np.uint8), labels, colours=colours)
+        return label_map.draw(np.round(change.image).astype(np.uint8), labels, colours=colours)
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         size = segmentation.resized(tf.constant(picture.shape[:2]), self.data.eval_short_side, self.data)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfrecog.drawing import annotations
+from tfrecog.drawing import contact_sheet
 from tfrecog.evaluations.misclassified import words
 from tfrecog.inference import image_files
 from tfrecog.metrics.voc_errors import MISSED, Error
@@ -55,7 +55,7 @@ def sheet(
                 captions.append(f"{caption(error, names)}\n{Path(file).name}")
             cells += [blank] * (MOST - len(some))
             captions += [""] * (MOST - len(some))
-            rows.append((TITLES[kind], annotations.sheet(cells, MOST, captions, CELL, LETTER)))
+            rows.append((TITLES[kind], contact_sheet.draw(cells, MOST, captions, CELL, LETTER)))
     width = rows[0][1].shape[1]
     parts = [_heading([("the detection", SAID), ("   the object that it overlaps most", TRUE)], width)]
     for title, cells in rows:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfrecog.data import image
 from tfrecog.data.split import Split
-from tfrecog.drawing import annotations
+from tfrecog.drawing import contact_sheet
 from tfrecog.inference import image_files
 from tfrecog.metrics.worst import Worst
 
@@ -34,7 +34,7 @@ class Misclassified:
         for sure, row, (label, said, true) in self._worst.entries():
             pictures.append(image.decode(split.record(row).encoded).numpy())
             captions.append(f"{words(names[label - 1], true)}\nsaid {words(names[said - 1], sure)}")
-        image_files.save(annotations.sheet(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
+        image_files.save(contact_sheet.draw(pictures, COLUMNS, captions, CELL, LETTER), out / SHEET)
 
 
 def words(name: str, share: float) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, segmentation
 from tfrecog.data.split import Split
-from tfrecog.drawing import annotations
+from tfrecog.drawing import annotations, contact_sheet, label_map
 from tfrecog.evaluations import confusion, detection_errors, misclassified, precision_recall, worst_label_maps
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
@@ -109,12 +109,12 @@ def _said(task, model, experiment, strategy, count):
         captions.append(misclassified.words(names[label - 1], probabilities[label - 1]))
         if best != label:
             captions[-1] += f"\nsaid {misclassified.words(names[best - 1], probabilities[best - 1])}"
-    return annotations.sheet(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
+    return contact_sheet.draw(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
 
 
 def _framed(picture, rgb, width=6):
     picture = Image.fromarray(np.clip(np.round(picture), 0, 255).astype(np.uint8))
-    inside = np.asarray(annotations.fitted(picture, misclassified.CELL - 2 * width))
+    inside = np.asarray(contact_sheet.fitted(picture, misclassified.CELL - 2 * width))
     framed = np.full([inside.shape[0] + 2 * width, inside.shape[1] + 2 * width, 3], rgb, np.uint8)
     framed[width:-width, width:-width] = inside
     return framed
@@ -164,9 +164,9 @@ def inputs(
     if "label_map" in batch:
         labels = np.asarray(batch["label_map"][:most])
         pairs = zip(pictures, labels, strict=True)
-        drawn = [annotations.label_map(*pair, colours=colours) for pair in pairs]
-        sheet = annotations.sheet(drawn, cell=min(320, max(labels.shape[1:])))
-        return np.concatenate([sheet, annotations.legend(labels, names, colours, width=sheet.shape[1])])
+        drawn = [label_map.draw(*pair, colours=colours) for pair in pairs]
+        sheet = contact_sheet.draw(drawn, cell=min(320, max(labels.shape[1:])))
+        return np.concatenate([sheet, label_map.legend(labels, names, colours, width=sheet.shape[1])])
     if "label" in batch:
         captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]
     if captions and "other" in batch:
@@ -174,7 +174,7 @@ def inputs(
         captions = [
             f"{misclassified.words(name, a)}\n{misclassified.words(_name(b, names), 1 - a)}" for name, b, a in mixed
         ]
-    return annotations.sheet(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
+    return contact_sheet.draw(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
 
 
 def _name(label, names):
@@ -196,6 +196,6 @@ def filters(model: keras.Model) -> np.ndarray | None:
     low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
     tiles = np.round(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     tiles = np.broadcast_to(tiles, [*tiles.shape[:2], 3, tiles.shape[3]])
-    return annotations.sheet(
+    return contact_sheet.draw(
         [*np.moveaxis(tiles, 3, 0)], columns=8, cell=weights.shape[0] * max(1, 48 // weights.shape[0])
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfrecog.data import image, info, records
 from tfrecog.data.split import Split
-from tfrecog.drawing import annotations
+from tfrecog.drawing import contact_sheet, label_map
 from tfrecog.inference import image_files
 from tfrecog.metrics.worst import Worst
 
@@ -48,10 +48,10 @@ def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset:
     colours = [category.colour for category in dataset.categories]
     pictures, captions = [], []
     for picture, truth, said, caption in seen:
-        pictures += [picture, *(annotations.label_map(picture, labels, colours=colours) for labels in (truth, said))]
+        pictures += [picture, *(label_map.draw(picture, labels, colours=colours) for labels in (truth, said))]
         captions += [caption, "true", "said"]
     cell = min(CELL, max(max(picture.shape) for picture in pictures))
-    sheet = annotations.sheet(pictures, 3, captions, cell, LETTER)
+    sheet = contact_sheet.draw(pictures, 3, captions, cell, LETTER)
     truths, saids = (np.concatenate([one[place].ravel() for one in seen]) for place in (1, 2))
-    legend = annotations.legend(truths, dataset.names, colours, width=sheet.shape[1], said=saids)
+    legend = label_map.legend(truths, dataset.names, colours, width=sheet.shape[1], said=saids)
     return np.concatenate([sheet, legend])

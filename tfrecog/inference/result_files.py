@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tfrecog.cli import files as atomic
 from tfrecog.data.info import Category
-from tfrecog.drawing import annotations
+from tfrecog.drawing import annotations, label_map
 from tfrecog.inference import image_files
 
 DETECTIONS, PREDICTIONS, LABEL_MAPS = "detections.json", "predictions.json", "label_maps"
@@ -105,7 +105,7 @@ def values_of(categories: Sequence[Category]) -> list[int]:
 def save(labels: np.ndarray, values: list[int], colours: list, path: Path) -> None:
     """Writes labels [H, W] in 0..K as a PNG with a palette, whole or not at all."""
     palette = np.zeros([256, 3], np.uint8)
-    palette[values] = annotations.palette(len(values), colours)[1:]
+    palette[values] = label_map.palette(len(values), colours)[1:]
     # A gray picture becomes one with a palette without a copy; Pillow has no such mode for arrays.
     picture = Image.fromarray(np.array([UNKNOWN, *values], np.uint8)[labels])
     picture.putpalette(palette.tobytes())

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.config import Experiment
-from tfrecog.drawing import annotations
+from tfrecog.drawing import label_map
 from tfrecog.inference import image_files, result_files
 
 WRITTEN = f"pictures, {result_files.LABEL_MAPS} and {result_files.PREDICTIONS}"
@@ -39,9 +39,7 @@ def predict(
     for number, picture in image_files.legible(paths, broken):
         labels = label_map_of(batch_of(picture))[0].numpy()
         result_files.save(labels, values, colours, label_maps[number])
-        image_files.save(
-            annotations.label_map(picture, labels, task.info.names, colours, min_side=min_side), pictures[number]
-        )
+        image_files.save(label_map.draw(picture, labels, task.info.names, colours, min_side=min_side), pictures[number])
         there = label_maps[number].relative_to(out).as_posix()
         classes = result_files.shares(labels, categories)
         rows.append({"file_name": str(paths[number]), "label_map": there, "classes": classes})
