@@ -1,7 +1,7 @@
 """What data/image.py does to whole images, in NumPy and Pillow: for devices, servers and pipelines.
 
 `decode` is the one reader of image files outside of TensorFlow's graph. It gives the pixels of `image.decode`, which
-reads records (docs/decisions/0019-two-decoders-of-images.md).
+reads records (docs/decisions/0021-two-decoders-of-images.md).
 """
 
 import contextlib
