@@ -58,7 +58,11 @@ class Batcher:
         self._groups.setdefault(picture.shape, deque()).append(one)
         metrics.WAITING.set(self.waiting)
         self._came.set()
-        return await one.answer
+        try:
+            return await one.answer
+        except asyncio.CancelledError:
+            self._came.set()  # Its place is free, and the metrics say so.
+            raise
 
     async def work(self) -> None:
         """Shows batches to the model until it is cancelled."""
