@@ -173,7 +173,7 @@ def test_no_more_label_maps_are_in_memory_than_the_worst(tmp_path, monkeypatch):
             yield {"label_map": said}, {"record": row}
             most = max(most, sum(one() is not None for one in given))
 
-    monkeypatch.setattr(predictor, "each", each)
+    monkeypatch.setattr(predictor, "predict_batches", each)
     assert evaluated(tmp_path, tmp_path) == numbers_of(pairs)
     assert 0 < most <= 3, "the one of now and that before"
 

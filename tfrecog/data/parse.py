@@ -46,8 +46,11 @@ def parse(serialized, names, *, mask_size=0, keypoints=0):
 
 
 def parse_images(serialized, names):
-    """What `decode` returns of serialized records [B], by names of IMAGE_FIELDS; a label map is "" without one."""
-    features = {IMAGE_FIELDS[name].key: _feature(IMAGE_FIELDS[name]) for name in names}
+    """What `decode` returns of serialized records [B], by names of IMAGE_FIELDS, "" or 0 for what a record lacks.
+
+    A record that cannot be read is empty, and lacks all.
+    """
+    features = {IMAGE_FIELDS[name].key: _feature(IMAGE_FIELDS[name], required=False) for name in names}
     record = tf.io.parse_example(serialized, features)
     return {name: record[IMAGE_FIELDS[name].key] for name in names}
 
@@ -59,10 +62,11 @@ def to_boxes(example, sides, size):
     return tf.cast(fields.to_pixels(fractions, size, round=tf.round), tf.float32)
 
 
-def _feature(field):
-    if field.missing is fields.REQUIRED:
+def _feature(field, required=True):
+    if field.missing is fields.REQUIRED and required:
         return tf.io.FixedLenFeature([], _TYPES[field.type])
-    return tf.io.FixedLenFeature([], _TYPES[field.type], field.type() if field.missing is None else field.missing)
+    missing = field.type() if field.missing in (fields.REQUIRED, None) else field.missing
+    return tf.io.FixedLenFeature([], _TYPES[field.type], missing)
 
 
 def _column(example, field, boxes):
