@@ -10,7 +10,7 @@ from pipelines import digits, scenes
 from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data.split import Split
-from tfrecog.drawing import annotations
+from tfrecog.drawing import contact_sheet
 from tfrecog.evaluations import tensorboard_images, worst_label_maps
 from tfrecog.runtime import distribution
 
@@ -107,7 +107,7 @@ class Eye:
 @pytest.mark.parametrize("replica", [1, 2])
 def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_not(grays, replica, monkeypatch):
     sheets = []
-    monkeypatch.setattr(annotations, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
+    monkeypatch.setattr(contact_sheet, "draw", lambda images, **options: sheets.append((images, options["captions"])))
     experiment = Experiment(
         task="classification",
         workdir=str(grays),
@@ -128,7 +128,7 @@ def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_no
 
 def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monkeypatch):
     sheets = []
-    monkeypatch.setattr(annotations, "sheet", lambda images, **options: sheets.append((images, options["captions"])))
+    monkeypatch.setattr(contact_sheet, "draw", lambda images, **options: sheets.append((images, options["captions"])))
     image = np.random.default_rng(0).uniform(-20, 280, [20, 8, 8, 3])
     batch = {"image": image, "label": np.arange(20) % 4}
     tensorboard_images.inputs(batch, GRAYS)
