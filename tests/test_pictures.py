@@ -10,7 +10,7 @@ from pipelines import digits, scenes
 from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data.split import Split
-from tfrecog.drawing import contact_sheet
+from tfrecog.drawing import annotations, contact_sheet
 from tfrecog.evaluations import tensorboard_images, worst_label_maps
 from tfrecog.runtime import distribution
 
