@@ -4,20 +4,20 @@ r"""Builds a split of a dataset from images and COCO JSON: instances or person_k
       --split=train --out=data/coco
   python -m pipelines.check --data=data/coco
 
-Images are copied byte by byte, and decoded once to see that they can be. Masks may be polygons and run lengths,
-compressed or not; crowds are kept. Categories become labels 1..K in the order of their ids; all splits of a folder
-share them.
+JPEG and PNG files that training can read are copied byte for byte; others are stored as PNG and reported. Masks may be
+polygons or run lengths, compressed or not; crowds are kept. Categories become labels 1..K in the order of their ids;
+all splits of a folder share them.
 
-How exactly keypoints can be marked, which their AP (OKS) needs, goes into dataset.json: COCO's sigmas for COCO's
-person, --keypoint_sigmas for others, or 0.05 for each. Keypoints named left... and right... change places in a mirror.
+dataset.json gets the OKS sigma of each keypoint, which keypoint AP needs: COCO's for COCO's person, --keypoint_sigmas
+for others, or 0.05 for each. Keypoints named left... and right... are swapped when an image is flipped.
 
 With --label_maps=voc an image gets the class of each pixel instead of its objects, for --task=segmentation: one of the
-21 classes of Pascal VOC, drawn as torchvision trains with them. What two masks share does not count; --min_area=1000,
-which torchvision takes for training, leaves out the images whose objects of those classes have no more pixels together.
+21 classes of Pascal VOC, drawn as torchvision trains with them. Pixels where masks overlap are ignored. --min_area=1000
+(torchvision's training) leaves out images whose objects of those classes cover this many pixels or fewer.
 
-What is wrong with an image or an annotation is reported with its ids and a remedy: it is left out, and the rest is
-written. All of it is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was
-when the same command is run again.
+Each problem with an image or an annotation is reported with its ids and a remedy: it is left out, and the rest is
+written. OUT/SPLIT.report.jsonl has all problems; --strict makes any of them an error. A killed build continues where it
+stopped when the same command is run again.
 """
 
 import dataclasses
@@ -115,7 +115,9 @@ class Coco(BuildFlags):
     png_masks: Annotated[bool, "Write each mask as a PNG too, for readers such as Model Garden's."] = False
     label_maps: Annotated[Literal["", "voc"], "Write the class of each pixel, one of VOC's, and no objects."] = ""
     min_area: Annotated[
-        int, "With --label_maps: leave out images with no more pixels of objects.", NonNegative("pixels")
+        int,
+        "With --label_maps: leave out images whose objects cover this many pixels or fewer; 0: off.",
+        NonNegative("pixels"),
     ] = 0
 
 

@@ -1,4 +1,4 @@
-r"""Builds a split of a dataset from images by class: ILSVRC's tars, or any tree of one folder a class.
+r"""Builds a split of a dataset from images by class: ILSVRC's tars, or any tree of one folder per class.
 
   python -m pipelines.imagenet --images=ILSVRC2012_img_train.tar --split=train --out=data/imagenet
   python -m pipelines.imagenet --images=ILSVRC2012_img_val.tar --split=val --out=data/imagenet
@@ -8,18 +8,18 @@ r"""Builds a split of a dataset from images by class: ILSVRC's tars, or any tree
 --images is a folder or a tar, and a tar in it is a folder of its name; nothing is unpacked. A class is a folder. Those
 named by WordNet ids get ILSVRC's names, and the order of the ids, which is that of torchvision's outputs.
 
-Images that lie in no classes' folders need a list, --labels: a label a line in the order of the file names, or lines
+Images outside of classes' folders need a list, --labels: one label per line in the order of the file names, or lines
 of a name and a label (Kaggle's LOC_val_solution.csv too). A label is the class, its WordNet id, or a number that
 counts the classes: from 0 if there is a 0, or from 1. The classes of ILSVRC's validation images are known by their file
 names, so their list may be left out; whatever its numbers count, it is understood.
 
---classes names the classes, one a line, or `n01440764 name` or the id alone, sorted by id. Without it they are the
+--classes names the classes, one per line, or `n01440764 name` or the id alone, sorted by id. Without it they are the
 folders, or those of the other splits in OUT, which all splits share.
 
-Images are copied byte by byte, and decoded once to see that they can be; what TensorFlow cannot decode (CMYK) becomes
-an RGB PNG. What is wrong with an image is reported with a remedy: it is left out, and the rest is written. All of it
-is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was when the same
-command is run again.
+JPEG and PNG files that training can read are copied byte for byte; others (CMYK) are stored as RGB PNG and reported.
+Each problem with an image is reported with a remedy: it is left out, and the rest is written. OUT/SPLIT.report.jsonl
+has all problems; --strict makes any of them an error. A killed build continues where it stopped when the same command
+is run again.
 """
 
 import sys

@@ -8,25 +8,25 @@ r"""Builds a split of a dataset from images and label maps: a picture beside eac
 Label maps are palette, gray or 1-bit images, whose values are those of the classes, or RGB images if the classes have
 colours. Both folders are searched with all that is in them; an image and a label map of one name are a pair, whatever
 their extensions, and also where the names end as those of Cityscapes or CamVid do (--image_suffix and --label_suffix
-for others). --classes has a class a line, in the order of the values from 0; or lines of `id name`, `name r g b`,
-`id name r g b`, or `r g b name`. --ignore lists values, or names of classes, that do not count: 11, or 0,255.
+for others). --classes has one class per line, in the order of the values from 0; or lines of `id name`, `name r g b`,
+`id name r g b`, or `r g b name`. --ignore lists values, or names of classes, to ignore: 11, or 0,255.
 
 --list takes only the images that files name, as VOC's ImageSets do; --exclude leaves out those that files name.
 
---preset knows the folders, lists, classes, colours and values that do not count of datasets as they are published:
-  voc           Pascal VOC's 21 classes; 255, the border, does not count
-  sbd           Semantic Boundaries (train, val, or trainval for both), for which `pip install scipy` is needed. Many of
-                VOC's val images are in its train, so those evaluate nothing (Long et al. 2015, footnote 7):
+--preset knows the folders, lists, classes, colours and ignored values of datasets as they are published:
+  voc           Pascal VOC's 21 classes; 255, the border, is ignored
+  sbd           Semantic Boundaries (train, val, or trainval for both), with `pip install tfrecog[sbd]`. Many of VOC's
+                val images are in its train, so leave them out of val (Long et al. 2015, footnote 7):
                 --preset=voc --split=val --exclude=benchmark_RELEASE/dataset/train.txt, or the other way round
-  camvid        11 classes, in the form of SegNet; 11, void, does not count
+  camvid        11 classes, in the form of SegNet; 11, void, is ignored
   cityscapes    the 19 of the 34 values of labelIds that the benchmark evaluates
-  ade20k        the 150 classes of SceneParse150; 0, anything else, does not count
+  ade20k        the 150 classes of SceneParse150; 0, anything else, is ignored
   coco_panoptic the things and stuff of COCO's panoptic JSON, in its order
 
-Images are copied byte by byte, and decoded once to see that they can be. What is wrong with one is reported with a
-remedy: it is left out, and the rest is written. All of it is in OUT/SPLIT.report.jsonl; --strict makes any of it an
-error. A pixel with a value that no class has does not count; an image of which no pixel counts is kept, and reported. A
-killed build goes on where it was when the same command is run again.
+JPEG and PNG files that training can read are copied byte for byte; others are stored as PNG and reported. Each problem
+with an image is reported with a remedy: it is left out, and the rest is written. OUT/SPLIT.report.jsonl has all
+problems; --strict makes any of them an error. Pixels whose value is not a class are ignored; an image without any other
+pixel is kept, and reported. A killed build continues where it stopped when the same command is run again.
 """
 
 import dataclasses

@@ -6,13 +6,14 @@ r"""Builds a split of a dataset from any builder of TensorFlow Datasets of image
       --out=data/flowers
 
 The builder (https://www.tensorflow.org/datasets/catalog) downloads and prepares its data in --data_dir, once; what
-cannot be downloaded, such as imagenet2012, it wants in --manual_dir. The folder of a prepared dataset serves too.
+cannot be downloaded, such as imagenet2012, must be in --manual_dir. --builder may be the folder of a prepared dataset.
 
-Images are copied byte by byte, and decoded once to see that they can be. An image's label becomes its class; objects
-become boxes, and those that VOC marks as difficult or truncated are marked. Masks and keypoints are not taken.
+JPEG and PNG files that training can read are copied byte for byte; others are stored as PNG and reported. An image's
+label becomes its class; objects become boxes, with VOC's marks `difficult` and `truncated`. Masks and keypoints are not
+read.
 
-A label map is taken where there is neither, or where --label_maps names it: segmentation_mask. --classes (a name a
-line, or `id name`) says what its values mean where the builder does not, and --ignore which do not count, as in
+A label map is read where there is neither, or where --label_maps names it: segmentation_mask. --classes (one name per
+line, or `id name`) names its values where the builder does not, and --ignore lists values to ignore, as in
 pipelines.segmentation:
 
   python -m pipelines.tfds --builder=scene_parse150 --split=train --classes=ade20k.txt --ignore=0 --out=data/ade20k

@@ -15,13 +15,12 @@ files, in alphabetical order: all of the folder, so that its splits agree.
 
 VOC counts pixels from 1, and a box has its first and its last; so xmin 1 becomes 0, and xmax stays. Tools that write
 other boxes have other --coordinates: `zero_based` counts pixels from 0, `edges` are distances from the image's corner,
-from 0 to its width. A box whose two sides are one number has no area in any of them. Objects that are too hard to ask
-for (`difficult`), those cut off (`truncated`) and the side that is seen (`pose`) are kept; parts of objects are not.
+from 0 to its width. Objects marked `difficult` or `truncated`, and their `pose`, are kept; parts of objects are not.
 
-Images are copied byte by byte, and decoded once to see that they can be. What is wrong with an image, an XML file or an
-object (the first of a file is object 1) is reported with a remedy: it is left out, and the rest is written. All of it
-is in OUT/SPLIT.report.jsonl; --strict makes any of it an error. A killed build goes on where it was when the same
-command is run again.
+JPEG and PNG files that training can read are copied byte for byte; others are stored as PNG and reported. Each problem
+with an image, an XML file or an object (the first of a file is object 1) is reported with a remedy: it is left out, and
+the rest is written. OUT/SPLIT.report.jsonl has all problems; --strict makes any of them an error. A killed build
+continues where it stopped when the same command is run again.
 """
 
 import os

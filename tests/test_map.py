@@ -14,7 +14,8 @@ def lines():
     yield "# The map"
     yield ""
     yield "Data goes through the repository in one direction, and imports never go against it. What a person types is a"
-    yield "file at the top of a package; everything else is in a folder with one idea. These are their docstrings."
+    yield "file at the top of a package (and losses.py, the losses of all tasks); everything else is in a folder"
+    yield "with one idea. These are their docstrings."
     for package in PACKAGES:
         yield from ("", f"## {package}/", "", "| command | |", "| --- | --- |")
         yield from (f"| `{package}.{name}` | {help.purpose(doc)} |" for name, doc in launcher.commands(package).items())

@@ -1,4 +1,4 @@
-"""--keypoint_sigmas: how exactly keypoints can be marked, which their AP (OKS) needs."""
+"""--keypoint_sigmas: the OKS sigma of each keypoint, which keypoint AP needs."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tfrecog.data.classes import coco_person
 from ..build.problems import Refused
 
 MEANING = (
-    "How exactly each keypoint can be marked, in their order: standard deviation / sqrt(area of the object). "
+    "OKS sigma of each keypoint, in their order: standard deviation of its annotations / sqrt(area of the object). "
     f"Empty: COCO's for COCO's person, {info.DEFAULT_SIGMA} each for others."
 )
 

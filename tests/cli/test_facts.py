@@ -16,6 +16,7 @@ from tfrecog.cli.facts import Ascending, BelowOne, For, Fraction, Length, NonNeg
         (NonNegative(), (0, 2**31), (-1e-9, float("nan")), "at least 0"),
         (Fraction(), (0, 0.5, 1), (-0.1, 1.1, float("nan")), "between 0 and 1"),
         (BelowOne(), (0, 0.99), (1, -1), "at least 0 and less than 1"),
+        (Range(0, 2**31), (0, 2**31), (2**31 + 1,), "between 0 and 2147483648"),
         (Range(0, 9, also=(-1,)), (-1, 0, 9), (-2, -0.5, 10), "between 0 and 9, or -1"),
     ],
 )

@@ -35,14 +35,19 @@ class Range:
     def __str__(self):
         limits = []
         if self.low > -math.inf:
-            limits.append(f"{'more than' if self.ends[0] == '(' else 'at least'} {self.low:g}")
+            limits.append(f"{'more than' if self.ends[0] == '(' else 'at least'} {_shown(self.low)}")
         if self.high < math.inf:
-            limits.append(f"{'less than' if self.ends[1] == ')' else 'at most'} {self.high:g}")
+            limits.append(f"{'less than' if self.ends[1] == ')' else 'at most'} {_shown(self.high)}")
         text = " and ".join(limits) or "any number"
         if len(limits) == 2 and self.ends == "[]":
-            text = f"between {self.low:g} and {self.high:g}"
+            text = f"between {_shown(self.low)} and {_shown(self.high)}"
         text = f"{text} {self.unit}".rstrip()
-        return ", or ".join([text, *(f"{number:g}" for number in self.also)])
+        return ", or ".join([text, *(_shown(number) for number in self.also)])
+
+
+def _shown(number):
+    """A number with all digits of an integer: 2147483648, not 2.14748e+09."""
+    return f"{number:.0f}" if abs(number) < 1e15 and number == int(number) else f"{number:g}"
 
 
 def Positive(unit: str = "") -> Range:
@@ -130,12 +135,13 @@ class When:
         return f"is not read with --{self.flag}={shown(values[self.flag])}{instead}"
 
     def __str__(self):
-        values = " or ".join(map(shown, self.values))
+        *others, last = map(shown, self.values)
+        values = f"{', '.join(others)} or {last}" if others else last
         if self.flag == "task" and not self.unless:
             return f"for {values}"
         words = "not with" if self.unless else "only with"
         words = f"of {self.task} {words}" if self.task else words
-        return f"{words} {f'some --{self.flag}' if len(self.values) > 3 else f'--{self.flag}={values}'}"
+        return f"{words} --{self.flag}={values}"
 
 
 class Unless(When):

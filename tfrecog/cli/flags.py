@@ -132,7 +132,8 @@ def range_text(leaf: Leaf) -> str:
         return "may be given several times"
     item = get_args(leaf.kind)[0] if get_origin(leaf.kind) is tuple else leaf.kind
     if get_origin(item) is Literal:
-        return f"{'one' if item is leaf.kind else 'some'} of: {', '.join(map(str, get_args(item)))}"
+        choices = ", ".join(str(choice) for choice in get_args(item) if choice != "")
+        return f"{'one' if item is leaf.kind else 'some'} of: {choices}{'; empty: none' * ('' in get_args(item))}"
     found = (leaf.fact(kind) for kind in (facts.Length, facts.Ascending, facts.Range))
     return ", ".join(str(fact) for fact in found if fact)
 

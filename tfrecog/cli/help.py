@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,7 @@ def asked(arguments: Sequence[str]) -> str | None:
 def purpose(docstring: str) -> str:
     """The first sentence of a command's docstring."""
     first = " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())
-    return first.partition(". ")[0].rstrip(".:")
+    return re.split(r"(?<!et al)\. ", first)[0].rstrip(".:")
 
 
 def text(name: str, docstring: str, config: Any, required: Sequence[str] = (), section: str = "") -> str:

@@ -67,7 +67,12 @@ class OptimConfig:
 class ScheduleConfig:
     """Learning rate over time."""
 
-    epochs: Annotated[float, "Length of training.", Positive("epochs"), Resumable("training")] = 12.0
+    epochs: Annotated[
+        float,
+        "Length of training. A run with cosine or poly decay cannot be continued with another.",
+        Positive("epochs"),
+        Resumable("training"),
+    ] = 12.0
     warmup: Annotated[
         Literal["gradual", "constant", "none"],
         "Warmup: the learning rate increases linearly from its start, stays at its start and then jumps, or there is "
@@ -137,11 +142,14 @@ class TrainConfig:
         "loss scaling (Micikevicius et al. 2018).",
     ] = "float32"
     jit_compile: Annotated[
-        bool, "Compile the network and its gradient with XLA; not for detectors.", Resumable("training")
-    ] = False  # fmt: skip
+        bool,
+        "Compile the network and its gradient with XLA; not for detectors, nor with sync_batch.",
+        Resumable("training"),
+    ] = False
     accumulate_steps: Annotated[
         int,
-        "Gradient accumulation: split each batch into this many parts. Less memory, the same update.",
+        "Gradient accumulation: split each batch into this many parts. Less memory, the same update (except with batch "
+        "norm, whose statistics are per device and part).",
         Positive("parts"),
         Resumable("training"),
     ] = 1

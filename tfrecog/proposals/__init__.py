@@ -1,1 +1,1 @@
-"""Proposals without a network: selective search, and sliding windows of dataset.json."""
+"""Proposals without a network: selective search, and a grid of sliding windows."""

@@ -26,7 +26,8 @@ class DetectorConfig:
     keypoints: Annotated[bool, "Predict keypoints: Keypoint R-CNN; with masks too if both are set."] = False
     proposals: Annotated[
         Literal["rpn", "record"],
-        "Source of the rois: the RPN (Faster R-CNN), or proposals in the records (of pipelines.proposals), as before.",
+        "Source of the rois: the RPN (Faster R-CNN), or proposals in the records (of pipelines.proposals), as in "
+        "R-CNN, SPP-net and Fast R-CNN.",
     ] = "rpn"
     neck: Annotated[
         Literal["fpn", "c4", "single"],

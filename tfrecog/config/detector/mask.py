@@ -1,4 +1,4 @@
-"""Settings of the branch that draws masks."""
+"""Settings of the mask branch."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,7 +21,7 @@ class MaskConfig:
     convs: Annotated[int, "Number of 3x3 convolutions.", NonNegative("convolutions"), _OF_OWN] = 4
     norm: Annotated[
         Norm,
-        "Normalisation after each of them.",
+        "Normalisation after each 3x3 convolution.",
         _OF_OWN,
         Unless(".convs", 0),
         Freezes("mask/", instead=("group",)),
