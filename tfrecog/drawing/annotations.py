@@ -70,12 +70,10 @@ def instances(
         for i in order:
             points = np.asarray(keypoints[i], float) * [factor, factor, 1]
             _draw_keypoints(canvas, points, skeleton, sides, colour(labels[i], i), line)
-    font = ImageFont.load_default(min(28, max(10, round(min(picture.size) / 36))))
     taken: list[tuple[float, ...]] = []
     for i in order[::-1]:
-        name = names[labels[i] - 1] if labels[i] <= len(names) else str(labels[i])
-        text = name if scores is None else f"{name} {scores[i]:.0%}"
-        taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), font, picture.size, taken))
+        text = _text(labels[i], None if scores is None else scores[i], names)
+        taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), picture.size, taken))
     return np.asarray(picture)
 
 
@@ -95,6 +93,12 @@ def colour(label: int, instance: int = 0) -> tuple[int, int, int]:
     hue = (int(label) * 0.61803398875) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.65, 1.0)[instance % 3], (1.0, 1.0, 0.75)[instance % 3])
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _text(label: int, score: float | None, names: Sequence[str]) -> str:
+    """What is written at an instance: the name of its class, and its score."""
+    name = names[label - 1] if label <= len(names) else str(label)
+    return name if score is None else f"{name} {score:.0%}"
 
 
 def _dense(mask: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -129,8 +133,9 @@ def _draw_keypoints(canvas, keypoints, skeleton, sides, rgb, line) -> None:
         canvas.ellipse(disc, fill="white" if visibility[j] > 1 else None, outline=sides.get(j, rgb), width=line)
 
 
-def _draw_label(canvas, text, box, rgb, font, size, taken) -> tuple[float, ...]:
+def _draw_label(canvas, text, box, rgb, size, taken) -> tuple[float, ...]:
     """Writes a text at a box, at the first place that no other label has; returns the rectangle it covers."""
+    font = ImageFont.load_default(min(28, max(10, round(min(size) / 36))))
     margin = max(1, font.size // 8)
     width, height = font.getlength(text) + 2 * margin, font.size + 2 * margin
     y1, x1, y2, x2 = box
