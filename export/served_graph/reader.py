@@ -59,8 +59,7 @@ class SavedReader:
                 found["pasted"] = found.pop("masks") > 0
             elif form == "runs":
                 height, width = picture.shape[:2]
-                runs = [_unpadded(one, height * width) for one in found.pop("masks")]
-                dense = [rle.decode(one, height, width) for one in runs]
+                dense = [rle.decode(one, height, width) for one in found.pop("masks")]
                 found["pasted"] = np.stack(dense) if dense else np.zeros([0, height, width], bool)
         return found
 
@@ -78,8 +77,3 @@ class SavedReader:
         if not words:
             raise UserError(f"{self.path} reads proposals and does not say how they are made; export it again")
         return methods.of_words(words)(picture)
-
-
-def _unpadded(runs, pixels):
-    """Run lengths without the zeros behind them, which an image of so many pixels does not need."""
-    return runs[: int(np.searchsorted(np.cumsum(runs), pixels)) + 1]

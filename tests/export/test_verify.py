@@ -252,15 +252,3 @@ def test_an_artefact_of_a_run_with_another_network_is_refused(digits_lite, photo
     assert run(random_runs.make("classifier", tmp_path), digits_lite, photos) == 2
     said = capsys.readouterr().err
     assert "is of another run, it seems" in said and "--classifier.name=lenet_modern (run: resnet18)" in said
-
-
-def test_masks_as_padded_run_lengths_are_read():
-    """Zeros behind the runs are padding; a zero before them says that the first pixel is on."""
-    from export.served_graph import reader
-    from tfrecog.ops import rle
-
-    for corner in (0, 1):
-        mask = np.zeros([6, 5], bool)
-        mask[corner:4, corner:] = True
-        padded = np.pad(rle.encode(mask), (0, 7))
-        np.testing.assert_array_equal(rle.decode(reader._unpadded(padded, 30), 6, 5), mask)

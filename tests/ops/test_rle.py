@@ -75,6 +75,14 @@ def test_runs_of_a_crop_are_the_runs_of_the_whole_mask(crop, top, left, below, r
     assert not in_a_graph[len(runs) :].any()
 
 
+def test_zeros_behind_the_runs_are_padding():
+    """A zero before them says that the first pixel is on."""
+    for corner in (0, 1):
+        mask = np.zeros([6, 5], bool)
+        mask[corner:4, corner:] = True
+        np.testing.assert_array_equal(rle.decode(np.pad(rle.encode(mask), (0, 7)), 6, 5), mask)
+
+
 @pytest.mark.parametrize("rule", ["torchvision", "detectron2"])
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 def test_pasting_into_runs_is_pasting_into_the_image(threshold, rule):

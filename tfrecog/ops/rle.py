@@ -14,7 +14,7 @@ def encode(mask) -> np.ndarray:
 
 
 def decode(runs, height: int, width: int) -> np.ndarray:
-    """Mask [height, width] bool of its run lengths; inverse of `encode`."""
+    """Mask [height, width] bool of its run lengths, with or without zeros behind them; inverse of `encode`."""
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return flat.reshape(height, width, order="F")
 
