@@ -30,7 +30,6 @@ from tfrecog.config import (
 from tfrecog.data import index, info, records
 from tfrecog.evaluations import detection
 from tfrecog.evaluations.report import METRICS
-from tfrecog.inference import predictor
 from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.metrics import coco
 from tfrecog.ops import rle
@@ -38,6 +37,7 @@ from tfrecog.ops.coco_format import to_xywh
 from tfrecog.runs import checkpoints, trained
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
+from tfrecog.tasks.detection import Detection
 from tfrecog.training import optimizer
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
@@ -476,8 +476,7 @@ def test_memory_that_is_too_small_is_an_error_that_names_the_flags(run, tmp_path
     def fail(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\na stack trace")
 
-    fail.experimental_get_tracing_count = lambda: 0
-    monkeypatch.setattr(predictor, "_predictor", lambda *_: fail)
+    monkeypatch.setattr(Detection, "predict", fail)
     with pytest.raises(UserError, match=r"(?s)out of memory: .*\(OOM when allocating\).*--data\.eval_short_side"):
         evaluate.main(evaluate.Flags(**run | {"workdir": run["workdir"]}, out=str(tmp_path)))
 

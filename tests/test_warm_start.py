@@ -221,10 +221,11 @@ def test_fully_connected_layers_become_convolutions(tmp_path, monkeypatch):
     fc6 = tf.random.stateless_normal([7 * 7 * 3, 6], (1, 2))
     model = vgg_fcn("fcn32s", monkeypatch)
     paths = {"fc6/kernel": fc6, "fc6/bias": tf.range(6.0), "fc7/kernel": tf.eye(6), "fc7/bias": tf.ones(6)}
-    classifier = stand_in(*paths, "fc8/kernel", "backbone/conv1_1/kernel")
+    sizes = {path: value.shape for path, value in paths.items()}
+    classifier = stand_in(*paths, "fc8/kernel", "backbone/conv1_1/kernel", sizes=sizes)
     for variable in classifier.variables:
         if variable.path in paths:
-            variable._value = tf.Variable(paths[variable.path])
+            variable.assign(paths[variable.path])
     checkpoints.save(tmp_path, 0, classifier, None, keep=1)
     (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", "vgg16")))
     report = warm_start.load_weights(
@@ -285,8 +286,8 @@ def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
 ):
     monkeypatch.setattr(vgg, "BLOCKS", ((1, 3), (1, 3), (1, 3), (1, 3), (1, 5)))
     layers = [Dense(6, activation="relu", name="fc6"), Dense(6, activation="relu", name="fc7"), Dense(6, name="fc8")]
-    monkeypatch.setattr(classifier, "_three_dense", lambda num_classes: layers)
     there = classifier.build(ClassifierConfig(name=name), 6)
+    there.dense = layers
     image = tf.random.stateless_uniform([1, 224, 224, 3], (1, 2), 0, 255)
     there.logits(image)
     for place, variable in enumerate(v for v in there.variables if v.name == "bias"):

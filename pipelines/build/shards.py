@@ -86,7 +86,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             _lock(lock, out, split)
             publish.remove_temporaries(folder)
             publish.remove_temporaries(out, f".{split}.index.npz.", f".{split}.report.jsonl.")
-            tasks = _tasks(source, out, split, shards or _count(source))
+            tasks = _tasks(source, out, split, shards or default_count(source))
             publish.remove_other_drafts(tasks)
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
@@ -106,8 +106,11 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
     return Built(made, found, len(tasks) - len(waiting))
 
 
-def _count(source: Source) -> int:
-    """By size, and for small sets at least enough for a few processes; never by the machine's cores."""
+def default_count(source: Source) -> int:
+    """Shards of a split where nobody says how many.
+
+    By its size in bytes, and for small sets at least enough for a few processes; never by the machine's cores.
+    """
     return max(1, -(-source.bytes // SHARD_BYTES), min(8, len(source.items) // 64))
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,7 +170,7 @@ def test_fewer_shards_leave_none_of_the_earlier_build(tmp_path):
 
 def test_the_number_of_shards_follows_the_size_and_not_the_machine():
     def count(images, size):
-        return shards._count(shards.Source([None] * images, None, None, size))
+        return shards.default_count(shards.Source([None] * images, None, None, size))
 
     assert count(16, 1e6) == 1
     assert count(500, 5e6) == 7  # a few for a few processes
@@ -194,7 +195,8 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_done(tmp_path):
 
 
 def test_a_disk_too_small_is_refused_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards.shutil, "disk_usage", lambda path: shards.shutil._ntuple_diskusage(1, 1, 1000))
+    nearly_full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: nearly_full)
     with pytest.raises(Refused, match="free, and the shards need about"):
         _scenes(tmp_path)
 
