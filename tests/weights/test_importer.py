@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests import processes
 from tests.folders import REPOSITORY
 from tfrecog import import_weights
 from tfrecog.cli import flags, validate
@@ -248,6 +249,13 @@ def test_a_model_that_there_is_not_is_answered_with_those_nearest():
 def test_a_model_and_a_folder_are_needed(given, missing):
     with pytest.raises(UserError, match=f"{missing} is missing"):
         import_weights.main(import_weights.Flags(**given))
+
+
+@pytest.mark.parametrize("module", ["tfrecog.weights.torchvision", "tfrecog.weights.detectron2"])
+def test_a_command_of_before_is_refused_with_the_name_of_today(module):
+    status, output = processes.Process(module, "--model=resnet50", "--out=weights/resnet50").finish()
+    assert status == 2
+    assert f"error: {module} is now tfrecog.import_weights" in output
 
 
 def test_a_run_that_was_imported_is_not_trained_but_started_from(run, tmp_path):

@@ -4,10 +4,12 @@ Its kernels are [out, in, h, w], its boxes x first, and the background is the la
 the other outputs'. Its images are BGR, less the mean, and not divided by the deviation.
 """
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
 
+from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
@@ -98,3 +100,7 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
         channels = value.shape[1] // size**2
         value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
     return kernel(value)
+
+
+if __name__ == "__main__":  # It was a command, which would now do nothing and seem to succeed.
+    sys.exit(command.report(UserError("tfrecog.weights.detectron2 is now tfrecog.import_weights")))

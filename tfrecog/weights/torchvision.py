@@ -4,10 +4,12 @@ Its kernels are [out, in, h, w], its boxes x first, and its box and mask predict
 """
 
 import re
+import sys
 from collections.abc import Mapping
 
 import numpy as np
 
+from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
@@ -117,3 +119,7 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
         value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
     # A deconvolution's [in, out, h, w] becomes [h, w, out, in], as it should.
     return torchvision_backbones.kernel(value)
+
+
+if __name__ == "__main__":  # It was a command, which would now do nothing and seem to succeed.
+    sys.exit(command.report(UserError("tfrecog.weights.torchvision is now tfrecog.import_weights")))
