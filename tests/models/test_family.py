@@ -17,6 +17,7 @@ from tfrecog.models.detector import heads, postprocess
 from tfrecog.runs import derived, folder, trained
 from tfrecog.runs.compressed import compress, truncated
 from tfrecog.runs.flags import RunFlags
+from tfrecog.tasks.detection import Truth
 from tfrecog.training import hard_negative_svm
 
 FAST = DetectorConfig(
@@ -123,11 +124,11 @@ def test_dropout_is_of_the_image_and_not_of_its_place_in_a_batch():
 
 def test_rois_that_are_far_from_every_object_do_not_learn():
     task = task_of(replace(FAST, box=replace(FAST.box, negative_iou=0.1)))
-    truth = type("Truth", (), {"boxes": tf.constant([[[0.0, 0, 10, 10]]]), "labels": tf.constant([[2]])})
+    truth = Truth({"boxes": tf.constant([[[0.0, 0, 10, 10]]]), "labels": tf.constant([[2]])})
     # IoU 1, 0.6, 0.3, 0.05 and 0.
     rois = tf.constant([[[0.0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 3], [0, 0, 10, 0.5], [50, 50, 60, 60]]])
     seed = tf.constant([[1, 2]])
-    got, labels, _ = task._sample_rois(rois, tf.ones([1, 5], tf.bool), truth, seed)
+    got, labels, _ = task.sample_rois(rois, tf.ones([1, 5], tf.bool), truth, seed)
     learned = {tuple(box): label for box, label in zip(got[0].numpy(), labels[0].numpy(), strict=True) if label >= 0}
     assert learned == {(0, 0, 10, 10): 2, (0, 0, 10, 6): 2, (0, 0, 10, 3): 0}
 

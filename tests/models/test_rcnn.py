@@ -8,7 +8,7 @@ from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector import rcnn
-from tfrecog.tasks.detection import Detection
+from tfrecog.tasks.detection import Detection, Truth
 
 SMALL = DetectorConfig(
     masks=True,
@@ -148,11 +148,11 @@ def test_every_positive_anchor_moved_by_its_target_lies_on_its_instance():
     assert set(gt.numpy()[state.numpy() == 1]) == {0, 1}
     targets = boxes.encode(tf.gather(batch["boxes"][0], gt), anchors, (1.0,) * 4)
     state = tf.constant(state)
-    terms = task._rpn_losses(
+    terms = task.rpn_losses(
         tf.where(state == 1, 50.0, -50.0)[None],
         targets[None],
         anchors,
-        type("Truth", (), {"boxes": batch["boxes"][:1], "labels": batch["labels"][:1]}),
+        Truth({name: batch[name][:1] for name in ("boxes", "labels")}),
         batch["seed"][:1],
     )
     for total, count in terms.values():

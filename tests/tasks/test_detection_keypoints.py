@@ -98,7 +98,7 @@ def assigned(task, batch, logits_shift=0):
     logits[:, :, rows, columns, range(3)] = 50
     gt = [1, 0, 1]
     arguments = tf.constant(BOXES[gt]), tf.constant([2, 1, 0]), tf.constant(gt)  # The third is an empty slot.
-    total, count = task._keypoint_loss(tf.constant(logits), batch, *(tf.stack([x, x]) for x in arguments))
+    total, count = task.keypoint_loss(tf.constant(logits), batch, *(tf.stack([x, x]) for x in arguments))
     return float(total), float(count)
 
 
@@ -139,12 +139,13 @@ def test_predicted_keypoints_lie_in_their_boxes(model):
 
 @pytest.mark.parametrize(("margin", "seen"), [(0.0, 2), (0.25, 3)])
 def test_a_margin_shows_the_branch_what_a_roi_cuts_off(margin, seen):
-    task, batch = with_keypoint(margin=margin), batch_of(images=1, labelled=((2, 2, 2), (0, 0, 0)))
+    keypoint = dataclasses.replace(SMALL.keypoint, margin=margin)
+    task = task_of(dataclasses.replace(SMALL, proposals="record", keypoint=keypoint))
+    batch = batch_of(images=1, labelled=((2, 2, 2), (0, 0, 0)))
     roi = BOXES[:1].copy()
     roi[0, 2] = POINTS[0, :, 0].max() - 0.5  # Half a pixel too short for the lowest keypoint.
-    task._sample_rois = lambda *_: (tf.constant(roi[None]), tf.constant([[1]]), tf.constant([[0]]))
-    _, count = task.losses(task.build(), batch)["keypoint_loss"]
-    assert float(count) == seen
+    _, count = task.losses(task.build(), batch | {"proposals": tf.constant(roi[None])})["keypoint_loss"]
+    assert float(count) == seen + 3  # The instance's own box is a roi too, and has all three in it.
 
 
 def test_instances_with_too_few_labelled_keypoints_do_not_train_the_branch():

@@ -13,25 +13,11 @@ from tfrecog.data.split import Split
 from tfrecog.evaluations import detection as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import detection as inference
+from tfrecog.models.backbones.build import title
 from tfrecog.models.detector.postprocess import per_image
 from tfrecog.models.detector.rcnn import Detector, record_proposals
 from tfrecog.ops import boxes, keypoints, masks, matching
 from tfrecog.runtime import mixed_precision
-
-_NAMES = {
-    "resnext50_32x4d": "ResNeXt-50",
-    "mobilenet_v3_large": "MobileNetV3-Large",
-    "vgg16": "VGG-16",
-    "alexnet": "AlexNet",
-    "zf": "ZF",
-    "keras_resnet50": "Keras' ResNet-50",
-    "keras_resnet101": "Keras' ResNet-101",
-    "keras_vgg16": "Keras' VGG-16",
-    "keras_mobilenet_v2": "Keras' MobileNetV2",
-    "keras_mobilenet_v3_small": "Keras' MobileNetV3-Small",
-    "keras_mobilenet_v3_large": "Keras' MobileNetV3-Large",
-    "keras_efficientnet_v2_b0": "Keras' EfficientNetV2-B0",
-}
 
 
 class Detection:
@@ -70,7 +56,7 @@ class Detection:
     @property
     def name(self) -> str:
         """For people: `Mask R-CNN, ResNet-50-FPN`."""
-        backbone = _NAMES.get(self.config.backbone.name, self.config.backbone.name.replace("resnet", "ResNet-"))
+        backbone = title(self.config.backbone.name)
         config = self.config
         if config.pool == "warp":
             return f"R-CNN, {backbone}"
@@ -143,16 +129,16 @@ class Detection:
     def losses(self, model: Detector, batch: dict) -> dict:
         """Loss terms, each a pair (total, count), of a batch [B, ...] (see `tfrecog.losses`)."""
         image, size, seed = batch["image"], batch["size"], batch["seed"]
-        truth = _Truth(batch)
+        truth = Truth(batch)
         features = model.extract(image, size, training=True)
         if self._on_record:
             (rois, valid), terms = record_proposals(batch["proposals"]), {}
         else:
             canvas, limits = image.shape[1:3], self.config.rpn.train
             rois, valid, (logits, deltas, levels) = model.propose(features, canvas, size, limits)
-            terms = self._rpn_losses(logits, deltas, tf.concat(levels, 0), truth, seed)
+            terms = self.rpn_losses(logits, deltas, tf.concat(levels, 0), truth, seed)
 
-        rois, labels, gt = self._sample_rois(rois, valid, truth, seed)
+        rois, labels, gt = self.sample_rois(rois, valid, truth, seed)
         class_logits, box_deltas = model.box_outputs(features, rois, training=True, seed=seed)
         own_deltas = tf.gather(box_deltas, tf.maximum(labels - 1, 0), axis=2, batch_dims=2)
         targets = boxes.encode(tf.gather(truth.boxes, gt, batch_dims=1), rois, self.config.box.delta_scale)
@@ -173,11 +159,17 @@ class Detection:
             terms["mask_loss"] = losses.mask_loss(mask_logits, targets, labels)
         if self.config.keypoints:
             logits, spans = model.keypoint_logits(features, rois), model.keypoint_spans(rois)
-            terms["keypoint_loss"] = self._keypoint_loss(logits, batch, spans, labels, gt)
+            terms["keypoint_loss"] = self.keypoint_loss(logits, batch, spans, labels, gt)
         return terms
 
-    def _keypoint_loss(self, logits, batch, rois, labels, gt):
-        """Loss of the heat maps [B, R, S, S, J] of rois [B, R, 4] that stand for instances gt [B, R]."""
+    def keypoint_loss(self, logits, batch, rois, labels, gt):
+        """Loss (total, count) of heat maps [B, R, S, S, J] (He et al. 2017, section 5).
+
+        Args:
+            rois: [B, R, 4], what the maps span.
+            labels: [B, R]; a roi of label 0 does not count.
+            gt: [B, R], the instance of the batch that each roi stands for.
+        """
         config, size = self.config.keypoint, logits.shape[2]
         points, visibility = tf.split(batch["keypoints"], [2, 1], axis=-1)
         truth = tf.concat([points - self._index_shift(batch), visibility], axis=-1)
@@ -197,7 +189,15 @@ class Detection:
         """What a keypoint's y and x are more than what the branch says of them, [B, 1, 1, 2] pixels."""
         return 0.5 * batch["scale"][:, None, None] if self.config.keypoint.pixel_index else tf.zeros([1, 1, 1, 2])
 
-    def _rpn_losses(self, logits, deltas, anchors, truth, seed):
+    def rpn_losses(self, logits, deltas, anchors, truth: "Truth", seed):
+        """Loss terms of the RPN on a random sample of the anchors (Ren et al. 2015, section 3.1.2).
+
+        Args:
+            logits: objectness [B, A].
+            deltas: [B, A, 4].
+            anchors: [A, 4], of all levels.
+            seed: [B, 2] int32, of the sample of each image.
+        """
         rpn = self.config.rpn
 
         def sample(gt_boxes, labels, seed):
@@ -215,7 +215,7 @@ class Detection:
             ),
         }
 
-    def _sample_rois(self, rois, valid, truth, seed):
+    def sample_rois(self, rois, valid, truth: "Truth", seed):
         """Rois [B, R, 4] to learn from, their labels [B, R] (0 background, -1 empty slot) and instances [B, R].
 
         The ground-truth boxes are rois too, so that the second stage sees positives from the first step on.
@@ -237,7 +237,7 @@ class Detection:
         return per_image(sample, (rois, valid, truth.boxes, truth.labels, seed), (tf.float32, tf.int32, tf.int32))
 
 
-class _Truth:
+class Truth:
     """Ground-truth boxes [B, n, 4] and labels [B, n] of a batch, with only as many slots as its fullest image fills."""
 
     def __init__(self, batch):

@@ -61,3 +61,25 @@ def _with_conv5(config, centred):
     if config.name == "alexnet":
         return AlexNet(centred, config.frozen_stages)
     return Zf(config.frozen_stages) if config.name == "zf" else None
+
+
+# As their papers write them; of ResNets it follows from the name.
+_TITLES = {
+    "resnext50_32x4d": "ResNeXt-50",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "vgg16": "VGG-16",
+    "alexnet": "AlexNet",
+    "zf": "ZF",
+    "keras_resnet50": "Keras' ResNet-50",
+    "keras_resnet101": "Keras' ResNet-101",
+    "keras_vgg16": "Keras' VGG-16",
+    "keras_mobilenet_v2": "Keras' MobileNetV2",
+    "keras_mobilenet_v3_small": "Keras' MobileNetV3-Small",
+    "keras_mobilenet_v3_large": "Keras' MobileNetV3-Large",
+    "keras_efficientnet_v2_b0": "Keras' EfficientNetV2-B0",
+}
+
+
+def title(name: str) -> str:
+    """A backbone's name for people: `ResNet-50` of resnet50."""
+    return _TITLES.get(name, name.replace("resnet", "ResNet-"))
