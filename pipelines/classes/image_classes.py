@@ -38,11 +38,6 @@ def named(names: Iterable[str]) -> list[Category]:
     return _told_apart(made)
 
 
-def ilsvrc() -> list[Category]:
-    """The 1000 classes of ILSVRC 2012."""
-    return named(wordnet.names())
-
-
 def of_file(path: str, found: list[Problem]) -> list[Category]:
     """Categories of a file: a name a line, or a WordNet id and a name, which are sorted by id.
 

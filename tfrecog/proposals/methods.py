@@ -18,7 +18,6 @@ from tfrecog.cli.errors import UserError
 from tfrecog.proposals import selective_search
 from tfrecog.proposals.selective_search import DEFAULT, Options
 
-METHODS = ("selective_search", "grid", "file")
 # Of `grid`: the sides of a square, each half an octave below the last, as long as it is this long or longer (pixels).
 SHORTEST, STEP = 12, 2**-0.5
 RATIOS = (0.5, 1.0, 2.0)  # height / width
