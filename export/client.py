@@ -31,7 +31,7 @@ class Flags:
         "v1: TensorFlow Serving's REST. v2: KServe's, with tensors as bytes. grpc: KServe's.",
     ] = "v1"
     grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url.", Range(1, 65535)] = 8081
-    out: Annotated[str, "Folder for a picture (JPEG) of what is seen in each image. Empty: none is drawn."] = ""
+    out: Annotated[str, "Folder for a picture (JPEG) of each image with its results drawn. Empty: none is drawn."] = ""
     min_score: Annotated[
         float, "Detections with a lower score are left out; the server's own limit may be higher.", Fraction()
     ] = 0.5
@@ -40,7 +40,7 @@ class Flags:
         "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
         NonNegative("pixels"),
     ] = 400
-    timeout_s: Annotated[float, "How long to wait for an answer.", Positive("seconds")] = 60.0
+    timeout_s: Annotated[float, "Timeout of a request.", Positive("seconds")] = 60.0
 
 
 def main(flags: Flags) -> int:
@@ -78,7 +78,7 @@ def main(flags: Flags) -> int:
     if flags.out and failed < len(paths):
         print(f"{len(paths) - failed} pictures are in {flags.out}")
     if failed:
-        print(f"error: {failed} of {len(paths)} pictures could not be done", file=sys.stderr)
+        print(f"error: {failed} of {len(paths)} pictures failed", file=sys.stderr)
     return Status.FAILED if failed else Status.DONE
 
 

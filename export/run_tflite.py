@@ -72,7 +72,7 @@ def _check_out(flags: Flags) -> None:
         raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
     for name in ("min_score", "draw_side"):
         if not flags.out and getattr(flags, name) != getattr(Flags(), name):
-            raise UserError(f"--{name} is of what goes to --out, which is not given; --repeat does without")
+            raise UserError(f"--{name} needs --out: --repeat draws and writes no results")
 
 
 def _check_score(flags: Flags, metadata: dict) -> None:
@@ -80,10 +80,10 @@ def _check_score(flags: Flags, metadata: dict) -> None:
     if flags.min_score == Flags().min_score:
         return
     if metadata["task"] != "detection":
-        raise UserError(f"--min_score is of detectors; {flags.model} is a {metadata['name']}")
+        raise UserError(f"--min_score is only for detectors; {flags.model} is a {metadata['name']}")
     if flags.min_score < metadata["min_score"]:
         raise UserError(
-            f"--min_score={flags.min_score:g}: {flags.model} finds nothing with a score below "
+            f"--min_score={flags.min_score:g}: {flags.model} has no detections with a score below "
             f"{metadata['min_score']:g}; export it with a lower --detector.output.min_score"
         )
 

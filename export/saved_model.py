@@ -26,7 +26,7 @@ class Flags(RunFlags):
         When("detector.masks", True),
     ] = "squares"
     precision: Annotated[
-        Literal["run", "float32", "bfloat16"], "What the network computes in; `run`: as --train.precision."
+        Literal["run", "float32", "bfloat16"], "Type of the network's computations; `run`: as --train.precision."
     ] = "run"
     device: Annotated[
         Literal["cpu", "any"],

@@ -23,7 +23,7 @@ class Flags(RunFlags):
     """The flags of a run and of its export."""
 
     out: Annotated[str, "The file to write, as model.tflite."] = ""
-    overwrite: Annotated[bool, "A file that is there already is replaced."] = False
+    overwrite: Annotated[bool, "Replace an existing file."] = False
     size: Annotated[
         str,
         "Height and width of the picture that the model sees, as 320x320; of a classifier --classifier.crop if empty.",
@@ -47,7 +47,7 @@ class Flags(RunFlags):
         When(".quantize", "int8"),
     ] = 100
     split: Annotated[
-        str, "int8: the split of --data.records that they are of. Empty: --data.train_split.", When(".quantize", "int8")
+        str, "int8: split of the calibration images. Empty: --data.train_split.", When(".quantize", "int8")
     ] = ""
     report: Annotated[
         str, "JSON file for the report of operations, types, size and costs. Empty: beside the model, OUT.json."

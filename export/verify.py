@@ -16,7 +16,7 @@ from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.runs.flags import RunFlags
 
 BY_KIND = -1.0  # of a tolerance's flag: that of the kind of artefact
-_KINDS = "1e-5 of a SavedModel, 1e-4 of a TFLite file in float32, 1e-2 in float16 and with dynamic ranges; -1: that"
+_KINDS = "-1: 1e-5 for a SavedModel, 1e-4 for a TFLite file in float32, 1e-2 in float16 and with dynamic ranges"
 _TOLERANCE = Range(0, also=(BY_KIND,))
 
 
@@ -36,29 +36,26 @@ class Flags(RunFlags):
         NonNegative("images"),
     ] = 0
     out: Annotated[str, "Folder for verify.json. Empty: none."] = ""
-    score_tolerance: Annotated[float, f"By how much scores may differ. {_KINDS}.", _TOLERANCE] = BY_KIND
+    score_tolerance: Annotated[float, f"Tolerance of scores. {_KINDS}.", _TOLERANCE] = BY_KIND
     box_tolerance: Annotated[
         float,
-        "By how many pixels of the photo boxes and keypoints may differ. 0.01 of a SavedModel, 0.1 of a TFLite file in "
-        "float32, 0.5 in float16 and with dynamic ranges; -1: that.",
+        "Tolerance of boxes and keypoints, in pixels of the photo. -1: 0.01 for a SavedModel, 0.1 for a TFLite file in "
+        "float32, 0.5 in float16 and with dynamic ranges.",
         _TOLERANCE,
     ] = BY_KIND
-    mask_tolerance: Annotated[
-        float, "By how much the IoU of pasted masks may fall below 1; -1: by kind.", _TOLERANCE
-    ] = BY_KIND
-    pixel_tolerance: Annotated[float, "Fraction of a label map's pixels that may differ; -1: by kind.", _TOLERANCE] = (
+    mask_tolerance: Annotated[float, "Tolerance of 1 - IoU of pasted masks. -1: by kind.", _TOLERANCE] = BY_KIND
+    pixel_tolerance: Annotated[float, "Fraction of a label map's pixels that may differ. -1: by kind.", _TOLERANCE] = (
         BY_KIND
     )
     unmatched_tolerance: Annotated[
         float,
-        "Fraction of the detections of both that may have none of the other within these tolerances. 0.01 of a "
-        "SavedModel and of a TFLite file in float32, 0.05 in float16 and with dynamic ranges; -1: that.",
+        "Fraction of the detections of both that may match none of the other within these tolerances. -1: 0.01 for a "
+        "SavedModel and a TFLite file in float32, 0.05 in float16 and with dynamic ranges.",
         _TOLERANCE,
     ] = BY_KIND
     ap_tolerance: Annotated[
         float,
-        "By how much AP (of int8: AP50), top-1 or mean IoU may differ. 0.001; float16 0.005, dynamic 0.01, int8 0.03; "
-        "-1: that.",
+        "Tolerance of AP (of int8: AP50), top-1 or mean IoU. -1: 0.001; float16 0.005, dynamic 0.01, int8 0.03.",
         _TOLERANCE,
     ] = BY_KIND
     threads: Annotated[int, "Threads of a TFLite file. 0: as many as there are cores.", NonNegative("threads")] = 0

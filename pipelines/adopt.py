@@ -42,7 +42,7 @@ class Adopt:
     out: Annotated[str, "Folder of the dataset; made if missing."] = ""
     annotations: Annotated[str, "COCO JSON that the records were made from, for the categories."] = ""
     label_map: Annotated[str, "Label map (pbtxt) that the records were made with."] = ""
-    classes: Annotated[str, "Of records of label maps: file of the classes, a name a line in their order."] = ""
+    classes: Annotated[str, "Of records of label maps: file of the classes, one name per line in their order."] = ""
     keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
     jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
 

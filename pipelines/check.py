@@ -38,7 +38,7 @@ class Check:
     split: Annotated[str, "Only this split. Empty: all."] = ""
     out: Annotated[str, "Write a picture (PNG) of some records of each split here, annotations drawn."] = ""
     recall: Annotated[str, "Write the curve (PNG) of recall against the number of proposals here."] = ""
-    max_instances: Annotated[int, "Report images with more; training leaves the rest out.", Range(1)] = 100
+    max_instances: Annotated[int, "Report images with more instances; training drops the rest.", Range(1)] = 100
     min_keypoints: Annotated[int, "Count images that train keypoints with as many or more.", NonNegative()] = 1
     decode: Annotated[bool, "Decode every image; without, a check is faster."] = True
     show: Annotated[int, "How many suspicious annotations of a kind are printed.", NonNegative()] = 10

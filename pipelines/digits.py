@@ -73,7 +73,7 @@ class Digits(BuildFlags):
         tuple[float, ...], "Values of black and white, such as -1,1. Empty: by type and flags.", Range(), Length(0, 2),
         Ascending(strictly=True),
     ] = ()  # fmt: skip
-    classes: Annotated[str, "Text file with a class name a line. Empty: 0 to 9."] = ""
+    classes: Annotated[str, "Text file with one class name per line. Empty: 0 to 9."] = ""
     first_label: Annotated[int, "The label of the first class.", Range()] = 0
 
 

@@ -41,7 +41,7 @@ class Extract:
 
     data: Annotated[str, "Folder with dataset.json and the shards."] = ""
     split: Annotated[str, "Which split."] = "val"
-    out: Annotated[str, "Folder of the images and of what is marked in them."] = ""
+    out: Annotated[str, "Folder of the images and annotations."] = ""
     count: Annotated[int, "How many images, from the first on. 0: all.", NonNegative()] = 0
 
 

@@ -69,7 +69,7 @@ class Imagenet(BuildFlags):
 
     images: Annotated[str, "Tar or folder of the images."] = ""
     labels: Annotated[str, "List of the labels of images that are not in one folder per class."] = ""
-    classes: Annotated[str, "List of the classes: a name a line, or a WordNet id and a name."] = ""
+    classes: Annotated[str, "List of the classes: one name per line, or a WordNet id and a name."] = ""
 
 
 def build(flags: Imagenet) -> shards.Built:

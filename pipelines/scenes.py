@@ -61,7 +61,7 @@ MIN_SIDE = 12  # pixels, of the box around the visible part
 class Scenes:
     """What decides a set of scenes."""
 
-    seed: Annotated[int, "Another seed makes other scenes.", NonNegative()] = 0
+    seed: Annotated[int, "Random seed of the scenes.", NonNegative()] = 0
     height: Annotated[int, "Height of the images.", Range(48, unit="pixels")] = 128
     width: Annotated[int, "Width of the images.", Range(48, unit="pixels")] = 160
     portrait: Annotated[float, "Fraction of the images with height and width swapped.", Fraction()] = 0.0

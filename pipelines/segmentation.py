@@ -101,18 +101,18 @@ class Segmentation(BuildFlags):
 
     preset: Annotated[
         Literal["", "voc", "sbd", "camvid", "cityscapes", "ade20k", "coco_panoptic"],
-        "A dataset as it is published, for its places and its classes.",
+        "A dataset as it is published, which sets the folders and the classes.",
     ] = ""
     root: Annotated[str, "Folder of the preset's dataset. Empty: the current one."] = ""
     source_split: Annotated[str, "The preset's name of the split. Empty: that of --split."] = ""
     images: Annotated[str, "Tar or folder of the images."] = ""
     labels: Annotated[str, "Tar or folder of the label maps."] = ""
-    classes: Annotated[str, "File of the classes, one a line: name, id name, or either with r g b behind."] = ""
-    ignore: Annotated[tuple[str, ...], "Values of pixels, or names of classes, that do not count.", Length()] = ()
-    list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one a line.", Length()] = ()
-    exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one a line.", Length()] = ()
-    image_suffix: Annotated[str, "What image names have behind the common name, such as _leftImg8bit."] = ""
-    label_suffix: Annotated[str, "What names of label maps have there, such as _gtFine_labelIds."] = ""
+    classes: Annotated[str, "File of the classes, one per line: name, id name, or either with r g b behind."] = ""
+    ignore: Annotated[tuple[str, ...], "Values of pixels, or names of classes, to ignore.", Length()] = ()
+    list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one per line.", Length()] = ()
+    exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one per line.", Length()] = ()
+    image_suffix: Annotated[str, "Suffix of image names after the common name, such as _leftImg8bit."] = ""
+    label_suffix: Annotated[str, "Suffix of the names of label maps, such as _gtFine_labelIds."] = ""
 
 
 def build(

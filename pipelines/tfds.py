@@ -104,11 +104,13 @@ class Tfds(BuildFlags):
 
     builder: Annotated[str, "Name of the builder, such as mnist, or folder of its data."] = ""
     source_split: Annotated[str, "The builder's split, or a part: train[:90%]. Empty: by the name of --split."] = ""
-    data_dir: Annotated[str, "Where builders keep their data. Empty: ~/tensorflow_datasets."] = ""
-    manual_dir: Annotated[str, "Where the files lie that a builder cannot download."] = ""
-    label_maps: Annotated[str, "Feature of label maps to take, such as segmentation_mask, and nothing else."] = ""
-    classes: Annotated[str, "File of the classes of label maps: a name a line, or lines of id and name."] = ""
-    ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, that do not count.", Length()] = ()
+    data_dir: Annotated[str, "Folder of the builders' data. Empty: ~/tensorflow_datasets."] = ""
+    manual_dir: Annotated[str, "Folder of files that a builder cannot download."] = ""
+    label_maps: Annotated[
+        str, "Feature of label maps to read, such as segmentation_mask; no boxes or classes are read."
+    ] = ""
+    classes: Annotated[str, "File of the classes of label maps: one name per line, or lines of id and name."] = ""
+    ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, to ignore.", Length()] = ()
 
 
 def build(flags: Tfds) -> shards.Built:

@@ -135,9 +135,9 @@ class Voc(BuildFlags):
     source_split: Annotated[str, "The devkit's name of the split. Empty: that of --split."] = ""
     images: Annotated[str, "Folder of the images."] = ""
     annotations: Annotated[str, "Folder of the XML files."] = ""
-    list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one a line.", Length()] = ()
-    classes: Annotated[str, "File of the classes, one a line, in the order of their labels."] = ""
-    coordinates: Annotated[Literal["voc", "zero_based", "edges"], "What the numbers of a box are."] = "voc"
+    list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one per line.", Length()] = ()
+    classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
+    coordinates: Annotated[Literal["voc", "zero_based", "edges"], "Convention of the coordinates of a box."] = "voc"
 
 
 def build(

@@ -102,7 +102,7 @@ def test_every_change_is_planned_with_every_seed_and_has_its_own_flags_and_folde
         (["a: --train.seed=3"], "no effect: name the seeds"),
         (["a: --workdir=x"], "no effect"),
         (["a: --train.evaluate_epochs=0"], "evaluate at least once"),
-        (["a: --classifier.norm=frozen --classifier.name=lenet_modern"], "must have learned before"),
+        (["a: --classifier.norm=frozen --classifier.name=lenet_modern"], "need pretrained weights"),
         (["a", "b: --optim.learning_rate=0.1"], "are the same experiment"),
         (["a b", "a-b: --optim.learning_rate=0.2"], "share the folder a-b"),
         (["a: --flagfile=missing.flags"], "no flagfile 'missing.flags'"),

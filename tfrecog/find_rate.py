@@ -23,15 +23,17 @@ class Flags(Experiment):
 
     out: Annotated[str, "Folder for rates.csv and rates.png."] = ""
     lowest: Annotated[float, "Rate of the first step, for the whole batch.", Positive()] = 1e-5
-    highest: Annotated[float, "Rate of the last step, if the loss does not run away before.", Positive()] = 10.0
-    steps: Annotated[int, "Steps from the one to the other; more of them are smoother.", Range(10, unit="steps")] = 100
+    highest: Annotated[float, "Rate of the last step, unless the loss diverges before.", Positive()] = 10.0
+    steps: Annotated[
+        int, "Number of steps between the two; more steps give a smoother curve.", Range(10, unit="steps")
+    ] = 100
     smoothing: Annotated[
         float,
-        "What a step weighs in the smoothed curve falls to this fraction with every step away from it.",
+        "Smoothing of the curve: the weight of a step falls by this factor with every step of distance.",
         BelowOne(),
     ] = 0.9
     diverged: Annotated[
-        float, "Stops when the smoothed loss is so many times the lowest so far.", Range(1, ends="(]")
+        float, "Stop when the smoothed loss is this many times the lowest so far.", Range(1, ends="(]")
     ] = 4.0
 
 

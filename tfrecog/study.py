@@ -28,7 +28,7 @@ class Flags(Experiment):
     """The flags that all runs of a study have, and its own."""
 
     change: Annotated[
-        tuple[str, ...], "A name, a colon and the flags that this change has other than the rest.", Repeated(), Length()
+        tuple[str, ...], "A name, a colon and the flags that differ in this change.", Repeated(), Length()
     ] = ()
     seeds: Annotated[
         tuple[int, ...], "Every change is trained once with each of these as train.seed.", NonNegative()
@@ -42,7 +42,7 @@ class Flags(Experiment):
     ] = ()
     last: Annotated[
         int,
-        "The result of a run is the median of its last so many evaluations; 5 in Goyal et al. 2017, section 5.1.",
+        "The result of a run is the median of its last evaluations, this many; 5 in Goyal et al. 2017, section 5.1.",
         Range(1),
     ] = 1
     percent: Annotated[bool, "Show metrics times 100."] = True

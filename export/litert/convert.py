@@ -69,7 +69,7 @@ def run_once(content: bytes) -> None:
     outputs = runner(**inputs)
     unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
     if unsound:
-        raise UserError(f"the converted model says what is no number ({', '.join(unsound)}); nothing was written")
+        raise UserError(f"the converted model outputs NaN or infinity ({', '.join(unsound)}); nothing was written")
 
 
 def _save(graph, folder):

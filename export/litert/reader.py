@@ -130,12 +130,12 @@ def read_metadata(path: str | Path) -> dict:
             metadata = json.loads(files.read(FILE))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} is a TFLite file, but without {FILE} at its end, which says what its numbers mean: it is not by "
-            f"this library, or not whole, or something took its metadata away. Copy it again, or make one: {_HOW}"
+            f"{path} is a TFLite file without {FILE}: it was not exported by this library, is truncated, or has lost "
+            f"its metadata. Copy it again, or make one: {_HOW}"
         ) from error
     metadata = loading.checked(metadata, f"{path}: its {FILE}")
     if "tflite" not in metadata:
-        raise UserError(f"{path}: its {FILE} says nothing of its inputs. Export it again: {_HOW}")
+        raise UserError(f"{path}: its {FILE} does not describe its inputs. Export it again: {_HOW}")
     return metadata
 
 

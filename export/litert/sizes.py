@@ -29,13 +29,11 @@ def size_of(experiment: Experiment, text: str) -> tuple[int, int]:
         return (experiment.classifier.crop,) * 2
     found = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
     if not found:
-        what = f"--size={text} is no height and width" if text else "--size is missing"
+        what = f"--size={text} is not a height and a width" if text else "--size is missing"
         raise UserError(f"{what}: give both in pixels, as in --size={_example(experiment)}")
     size = int(found[1]), int(found[2])
     if max(size) > MOST:
-        raise UserError(
-            f"--size={_shown(size)}: a file sees {MOST} pixels at most, either way, such as {_example(experiment)}"
-        )
+        raise UserError(f"--size={_shown(size)}: a side has at most {MOST} pixels, such as {_example(experiment)}")
     check = {"detection": _detector, "classification": _classifier, "segmentation": _segmenter}
     check[experiment.task](experiment, size)
     return size
@@ -78,7 +76,7 @@ def _example(experiment):
 def _detector(experiment, size):
     if min(size) < image.STRIDE or any(side % image.STRIDE for side in size):
         near = "x".join(str(max(round(side / image.STRIDE), 1) * image.STRIDE) for side in size)
-        raise UserError(f"--size={_shown(size)}: a detector sees multiples of {image.STRIDE} pixels, such as {near}")
+        raise UserError(f"--size={_shown(size)}: a detector needs multiples of {image.STRIDE} pixels, such as {near}")
 
 
 def _classifier(experiment, size):
@@ -86,19 +84,19 @@ def _classifier(experiment, size):
     if name in lenet.NETWORKS and size != (crop, crop):
         raise UserError(f"--size={_shown(size)}: the fully connected layers of {name} fix it: {crop}x{crop}")
     if size[0] != size[1]:
-        raise UserError(f"--size={_shown(size)}: a classifier sees a square, such as {crop}x{crop}")
+        raise UserError(f"--size={_shown(size)}: a classifier needs a square, such as {crop}x{crop}")
     least = LEAST.get(name, 1)
     if size[0] < least:
-        raise UserError(f"--size={_shown(size)}: of fewer than {least} pixels nothing is left behind {name}'s poolings")
+        raise UserError(f"--size={_shown(size)}: the poolings of {name} need at least {least} pixels")
 
 
 def _segmenter(experiment, size):
     window = experiment.segmenter.window
     if min(size) < image.STRIDE:
-        raise UserError(f"--size={_shown(size)}: a segmenter sees {image.STRIDE} pixels at least, both ways")
+        raise UserError(f"--size={_shown(size)}: a segmenter needs at least {image.STRIDE} pixels on each side")
     if window and any(side > part for side, part in zip(size, window, strict=True)):
         raise UserError(
-            f"--segmenter.window={_shown(window)}: in a TFLite file no window slides over the image. See it as a whole "
+            f"--segmenter.window={_shown(window)}: a TFLite file has no sliding window. Process the image as a whole "
             f"with --segmenter.window= or choose a --size that fits in the window"
         )
 

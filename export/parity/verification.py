@@ -54,7 +54,7 @@ def verify(flags) -> bool:
         if not strict and all(row["each"]["checkpoint"] <= tolerance.accuracy for row in measured):
             raise UserError(
                 f"the checkpoint's accuracy on {experiment.data.eval_split} is {tolerance.accuracy:g} at most, which "
-                "proves nothing of an artefact in int8: train it, or give it other --data.records"
+                "is too low to judge an int8 artefact: train it, or give other --data.records"
             )
         rows += measured
         print(
@@ -62,7 +62,7 @@ def verify(flags) -> bool:
         )
     fine = all(row["fine"] for row in rows)
     same = "as the checkpoint" if strict else "as accurate as the checkpoint (int8 is not judged by single results)"
-    print(f"The artefact {f'is {same}' if fine else 'differs from the checkpoint by more than it may'}")
+    print(f"The artefact {f'is {same}' if fine else 'differs from the checkpoint by more than the tolerances'}")
     if flags.out:
         report = {"fine": fine, "kind": kind, "artefact": flags.artefact, "checkpoint": str(path), "step": step}
         report |= {"tolerance": dataclasses.asdict(tolerance), "rows": rows, "accuracy": numbers}
@@ -91,14 +91,14 @@ def _checkpoint(flags, experiment: Experiment, model_metadata: dict) -> tuple[Ch
     except checkpoints.CheckpointError as error:
         if other := compatibility.changed(plain(flags), experiment):
             raise compatibility.Incompatible(
-                f"{flags.artefact} is of another run, it seems: no checkpoint of {flags.workdir} can be restored with "
-                f"the flags that it was exported with, such as {', '.join(other[:4])}"
+                f"{flags.artefact} seems to be of another run: no checkpoint of {flags.workdir} can be restored "
+                f"with the flags that it was exported with, such as {', '.join(other[:4])}"
             ) from error
         raise
     if step != model_metadata["step"]:
         raise compatibility.Incompatible(
-            f"{flags.artefact} was made of {model_metadata['checkpoint']}, and {path} is of step {step}: name the "
-            "other with --checkpoint, or export again"
+            f"{flags.artefact} was exported from {model_metadata['checkpoint']}, and {path} is of step {step}: name "
+            "the other with --checkpoint, or export again"
         )
     return CheckpointReader(task, network, experiment), path, step
 

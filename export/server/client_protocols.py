@@ -44,11 +44,11 @@ def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = No
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
-            raise RequestFailed(f"{url} has not answered within {timeout:g} seconds (--timeout_s)") from error
+            raise RequestFailed(f"{url} did not respond within {timeout:g} seconds (--timeout_s)") from error
         if isinstance(error, http.client.IncompleteRead):
-            raise RequestFailed(f"{url} broke off its answer ({error})") from error
+            raise RequestFailed(f"{url} closed the connection during its response ({error})") from error
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
-            reason = "what listens there does not speak HTTP, as gRPC's port does not"
+            reason = "the port does not speak HTTP (is it the port of gRPC?)"
         raise RequestFailed(
             f"{url} cannot be reached: {reason}; does `python -m export.serve` run?", reached=False
         ) from error

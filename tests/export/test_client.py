@@ -72,14 +72,14 @@ def test_a_broken_answer_is_one_sentence_and_the_next_picture_is_sent(answers, a
     assert printed.out == ""
     one, two, total = printed.err.splitlines()
     assert one.startswith(f"{tmp_path}/one.png: ") and two.startswith(f"{tmp_path}/two.png: ")
-    assert total == "error: 2 of 2 pictures could not be done"
+    assert total == "error: 2 of 2 pictures failed"
 
 
 def test_a_server_that_is_slow_is_told_from_none():
     with socket.create_server(("127.0.0.1", 0)) as slow:
         url = f"http://127.0.0.1:{slow.getsockname()[1]}"
         with pytest.raises(
-            client_protocols.RequestFailed, match=r"has not answered within 0.2 seconds.*--timeout_s"
+            client_protocols.RequestFailed, match=r"did not respond within 0.2 seconds.*--timeout_s"
         ) as caught:
             client_protocols.ask(url, timeout=0.2)
         assert caught.value.reached

@@ -138,9 +138,9 @@ def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
     ({"out": ""}, "--out: name a folder"),
     ({"json": "a.json"}, "--json=a.json: is not read with --repeat=0"),
     ({"threads": 100000}, "--threads=100000: must be between 0 and 256"),
-    ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score is of what goes to --out"),
-    ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side is of what goes to --out"),
-    ({"min_score": 0.01}, "finds nothing with a score below 0.05"),
+    ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score needs --out"),
+    ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side needs --out"),
+    ({"min_score": 0.01}, "has no detections with a score below 0.05"),
 ])  # fmt: skip
 def test_wrong_flags_end_with_a_sentence(finder, photo, tmp_path, options, message):
     given = {"model": finder, "images": photo, "out": tmp_path / "seen"} | options
@@ -170,8 +170,8 @@ def test_what_runs_files_is_named_where_it_is_missing(finder, monkeypatch):
 def test_files_that_are_no_models_of_ours_are_refused_with_a_sentence(finder, tmp_path):
     for content, message in (
         (b"not a model at all", "is not a TFLite file"),
-        (finder.read_bytes()[: finder.read_bytes().rindex(b"PK\3\4")], "without tfrecog.json at its end"),
-        (finder.read_bytes()[:-10], "or not whole"),
+        (finder.read_bytes()[: finder.read_bytes().rindex(b"PK\3\4")], "is a TFLite file without tfrecog.json"),
+        (finder.read_bytes()[:-10], "is truncated"),
     ):
         path = tmp_path / "other.tflite"
         path.write_bytes(content)

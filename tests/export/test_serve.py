@@ -340,7 +340,7 @@ def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
     served_folders.save(tmp_path / "good.png", coloured(30, 40))
     assert commands.run(client, url=colours.url, images=tmp_path, out=tmp_path / "seen") == 1
     printed = capsys.readouterr()
-    assert "error: 1 of 2 pictures could not be done" in printed.err
+    assert "error: 1 of 2 pictures failed" in printed.err
     assert "not an image" in printed.err and re.search(r"blue +\d+\.\d%", printed.out)
     assert (tmp_path / "seen/good.jpg").is_file()
     with pytest.raises(client_protocols.RequestFailed, match="cannot be reached") as failed:

@@ -192,7 +192,7 @@ class BakedInto:
 
 
 class Freezes:
-    """The value "frozen", or a number of frozen stages, keeps weights as they are: they must have been learned before.
+    """The value "frozen", or a number of frozen stages, keeps weights as they are: they must be pretrained.
 
     Args:
         variables: how the paths of these weights begin.

@@ -56,21 +56,21 @@ class Flags(Experiment):
         str,
         "Photos, as of tfrecog.predict. Empty: the images of --data.eval_split in --data.records, with accuracy.",
     ] = ""
-    max_images: Annotated[int, "The first so many of them are looked at.", Positive("images")] = 16
+    max_images: Annotated[int, "Number of images to measure, from the first on.", Positive("images")] = 16
     out: Annotated[str, "Folder for results.csv, results.json, curves, pictures and TensorBoard's events."] = ""
-    variations: Annotated[tuple[Name, ...], "Which are applied."] = get_args(Name)
+    variations: Annotated[tuple[Name, ...], "Variations to apply."] = get_args(Name)
     strength: Strengths = field(default_factory=Strengths)
     layers: Annotated[
         bool, "Measure the maps of the backbone (of a detector: of its neck) too, and what a classifier pools of them."
     ] = False
     margin: Annotated[
         int,
-        "Along the edges, what does not count in maps, such as half of the field of view: padding is there.",
+        "Border of the maps to ignore, such as half of the field of view, where padding is seen.",
         NonNegative("pixels"),
     ] = 0
-    floors: Annotated[bool, "Measure what g's interpolation does alone; off, it takes half of the time."] = True
+    floors: Annotated[bool, "Measure the effect of the interpolation alone; off, it takes half of the time."] = True
     min_score: Annotated[
-        float, "Detections with a lower score count in AP50 alone.", Fraction(), For("detection")
+        float, "Detections with a lower score are only used for AP50.", Fraction(), For("detection")
     ] = 0.5  # fmt: skip
     proposals: Annotated[
         Literal["made", "moved"],

@@ -91,7 +91,7 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
 
 
 def check_start(experiment: Experiment) -> None:
-    """ValueError if a new run would start what is frozen from random weights: it must have learned before."""
+    """UserError if a new run would freeze layers at random weights: frozen layers need pretrained weights."""
     start, pretrained = experiment.train.start_from, pretrained_backbone(experiment)
     if start:
         checkpoints.find(start)
@@ -112,9 +112,9 @@ def check_start(experiment: Experiment) -> None:
         if section in sections and f"{section}.weights" not in skipped:
             others += f" or --{section}.weights={keras_weights.IMAGENET}"
     raise UserError(
-        f"{' and '.join(f'--{flag}={shown(value)}' for flag, (value, _) in frozen.items())}: what is frozen must have "
-        f"learned before, and this run starts it from random weights. Name others with {others}, or train from scratch "
-        f"with {' '.join(f'--{flag}={shown(instead)}' for flag, (_, instead) in frozen.items())}"
+        f"{' and '.join(f'--{flag}={shown(value)}' for flag, (value, _) in frozen.items())}: frozen layers need "
+        f"pretrained weights, and this run initialises them at random. Give weights with {others}, or train from "
+        f"scratch with {' '.join(f'--{flag}={shown(instead)}' for flag, (_, instead) in frozen.items())}"
     )
 
 
@@ -159,10 +159,10 @@ def _text(experiment):
 
 def _check_same(workdir, experiment, info):
     try:
-        before = flags.load(Experiment(), workdir / FLAGFILE)
+        existing = flags.load(Experiment(), workdir / FLAGFILE)
     except flags.Error as error:
         raise UserError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
-    differences = validate.differences(before, experiment)
+    differences = validate.differences(existing, experiment)
     changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
     if experiment.schedule.decay in ("cosine", "poly") and "schedule.epochs" in differences:
         changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.
@@ -197,7 +197,7 @@ def _check_same_records(workdir, experiment, info):
     for what, old, new in compared:
         if old != new:
             raise UserError(
-                f"the records in {experiment.data.records} are not those that {workdir} was begun with: other {what} "
+                f"the records in {experiment.data.records} are not those that {workdir} was started with: other {what} "
                 f"in {split!r} ({_short(old)} then, {_short(new)} now). Start a new run with another --workdir, from "
                 f"these weights if you like: --train.start_from={workdir}"
             )

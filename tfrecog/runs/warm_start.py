@@ -62,8 +62,8 @@ def load_weights(
     ignorant = [p for p in _fixed(model) if f"model/{p}" not in fitting and p not in learned]
     if ignorant:
         raise CheckpointError(
-            f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: what is frozen must "
-            f"have learned before.\n{listing}Start from weights of the same network{_or_thaw(experiment, ignorant)}"
+            f"{path} lacks {len(ignorant)} variables that this run freezes, such as {ignorant[0]}: frozen layers "
+            f"need pretrained weights.\n{listing}Start from weights of the same network{_or_thaw(experiment, ignorant)}"
         )
     if not fitting:
         raise CheckpointError(f"{path} has not one variable that this model has.\n{listing}")

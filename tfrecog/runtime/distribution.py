@@ -25,7 +25,9 @@ def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
         return strategy(replicas)
     except ValueError:
         count = len(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("CPU"))
-        print(f"--train.replicas={replicas}: {count} devices here, which see the same in more time", flush=True)
+        print(
+            f"--train.replicas={replicas}: {count} devices here; the results are the same, and take longer", flush=True
+        )
         return strategy(count)
 
 

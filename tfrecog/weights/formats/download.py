@@ -100,13 +100,13 @@ def _download(url, file, path):
         done = file.tell()
         if total is not None and done < total:
             raise DownloadError(
-                f"the download of {url} broke off after {done:,} of {total:,} bytes. The same command goes on from "
+                f"the download of {url} stopped after {done:,} of {total:,} bytes. The same command continues from "
                 f"there. {_by_hand(url, path)}"
             )
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # There is nothing beyond what is here.
             return
-        raise DownloadError(f"{url}: the server says {error.code} {error.reason}. {_by_hand(url, path)}") from error
+        raise DownloadError(f"{url}: the server responds {error.code} {error.reason}. {_by_hand(url, path)}") from error
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot download {url} ({reason}): no network? {_by_hand(url, path)}") from error
