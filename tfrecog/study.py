@@ -51,7 +51,7 @@ class Flags(Experiment):
 
 
 def main(flags: Flags) -> int:
-    """Trains what is left of a study and reports; returns 1 if a run failed (not: diverged)."""
+    """Trains the unfinished runs of a study and reports; returns 1 if a run failed (not: diverged)."""
     from pathlib import Path
 
     from tfrecog.cli.signals import Stopped

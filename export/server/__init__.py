@@ -1,1 +1,1 @@
-"""The parts of `export.serve`: what is asked, how pictures wait for the model, and what is answered."""
+"""The parts of `export.serve`: requests, batches of pictures for the model, and responses."""

@@ -75,7 +75,7 @@ def parse(
 
 
 def show(text: Callable[[], str]) -> NoReturn:
-    """Prints a help text and ends the process; a reader that leaves, as `| head` does, has read what it wanted."""
+    """Prints a help text and ends the process; a reader that leaves, as `| head` does, ends it without an error."""
     end(lambda: print(text()), reader_left=Status.DONE)
 
 
@@ -115,7 +115,7 @@ def _output_is_closed():
     try:
         print(flush=True)
     except BrokenPipeError:
-        # Python would write what is left once more at its end, and complain.
+        # Python would flush the rest once more at exit, and fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
     return False

@@ -63,7 +63,7 @@ def flip(picture, seed, probability):
 
 
 def shift(picture, seed, most):
-    """The picture moved by up to so many pixels each way, with 0 where it was not."""
+    """The picture shifted by up to this many pixels each way, padded with 0."""
     y, x = tf.unstack(tf.random.stateless_uniform([2], seed, 0, 2 * most + 1, tf.int32))
     height, width, _ = tf.unstack(tf.shape(picture))
     moved = tf.pad(picture, [[most, most], [most, most], [0, 0]])[y : y + height, x : x + width]

@@ -10,7 +10,7 @@ from tfrecog.data.info import DatasetInfo
 
 @dataclass(frozen=True)
 class Data:
-    """Batches as a function of the step, so that a run that was stopped goes on with those it would have had."""
+    """Batches as a function of the step, so that a stopped run continues with the same batches."""
 
     steps_per_epoch: int
     batches: Callable[[int, int], Iterable[dict]]  # (first step, total steps) → one global batch for each step
@@ -19,7 +19,7 @@ class Data:
 
 
 def in_calls(batches: Iterable[dict], done: int, most: int, ends: Callable[[int], bool]) -> Iterator[list[dict]]:
-    """Yields consecutive batches of one shape, at most so many; none comes after a step that `ends` them.
+    """Yields consecutive batches of one shape, at most this many; none comes after a step that `ends` them.
 
     `batches` are of the steps from `done` + 1 on. Where one cannot be made, those before it come first, and the error
     then.

@@ -126,14 +126,14 @@ def encode(record, *, png_masks=False, keypoint_names=()):
 
 
 def write(features, field, values):
-    """Puts values into the features of an Example, in place of what is there."""
+    """Puts values into the features of an Example, in place of the existing ones."""
     if field.type in (bytes, str):
         values = [value.encode() if isinstance(value, str) else value for value in values]
     else:
         values = np.asarray(values, np.float32 if field.type is float else np.int64).ravel().tolist()
-    there = getattr(features[field.key], field.list_name).value
-    del there[:]
-    there.extend(values)
+    stored = getattr(features[field.key], field.list_name).value
+    del stored[:]
+    stored.extend(values)
 
 
 def write_boxes(features, sides, boxes, size):
@@ -178,25 +178,25 @@ def decode(serialized):
 
 def values(features, field):
     """What the features of an Example hold of a field: an array, or a list of texts or bytes; empty without it."""
-    there = getattr(features[field.key], field.list_name).value if field.key in features else []
+    stored = getattr(features[field.key], field.list_name).value if field.key in features else []
     if field.type is str:
-        return [text.decode() for text in there]
-    return list(there) if field.type is bytes else np.array(there, np.float32 if field.type is float else field.type)
+        return [text.decode() for text in stored]
+    return list(stored) if field.type is bytes else np.array(stored, np.float32 if field.type is float else field.type)
 
 
 def _value(features, field):
-    there = values(features, field)
-    if field.missing is fields.REQUIRED and not len(there):
+    stored = values(features, field)
+    if field.missing is fields.REQUIRED and not len(stored):
         raise UserError(f"it has no {field.key}")
-    return field.type(there[0]) if len(there) else field.missing
+    return field.type(stored[0]) if len(stored) else field.missing
 
 
 def _column(features, field, boxes):
     if field.missing is None and field.key not in features:
         return None
-    there = values(features, field)
-    if len(there):
-        return there
+    stored = values(features, field)
+    if len(stored):
+        return stored
     if callable(field.missing):
         return field.missing(boxes)
     missing = [field.type() if field.missing is None else field.missing] * len(boxes)

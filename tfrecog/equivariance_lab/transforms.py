@@ -88,13 +88,13 @@ def brightness(image: np.ndarray, fraction: float, around: Around) -> Change:
 
 
 def contrast(image: np.ndarray, factor: float, around: Around) -> Change:
-    """Differences from the mean of the image become so many times as large."""
+    """Scales the differences from the mean of the image by this factor."""
     mean = image.mean()
     return in_place(mean + factor * (image - mean))
 
 
 def saturation(image: np.ndarray, factor: float, around: Around) -> Change:
-    """Differences from the gray of each pixel become so many times as large; 0 is a gray image."""
+    """Scales the differences from the gray of each pixel by this factor; 0 is a gray image."""
     gray = (image @ _GRAY)[..., None]
     return in_place(gray + factor * (image - gray))
 

@@ -62,7 +62,7 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: n
 
 
 def most_confused(confusion: np.ndarray, most: int) -> list[int]:
-    """Places of all classes, or of at most so many that are in the commonest mistakes, in their order."""
+    """Places of all classes, or of at most this many with the most frequent mistakes, in their order."""
     if len(confusion) <= most:
         return list(range(len(confusion)))
     chosen: dict[int, None] = {}

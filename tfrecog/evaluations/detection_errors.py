@@ -64,12 +64,12 @@ def sheet(
 
 
 def caption(error: Error, names: Sequence[str]) -> str:
-    """Two lines: what was said and how surely, and what is there and how much of it overlaps."""
-    said = words(names[error.label - 1], error.score) if error.label else "nothing said"
+    """Two lines: the detection with its score, and the object that it overlaps with the IoU."""
+    detection = words(names[error.label - 1], error.score) if error.label else "no detection"
     if not error.true_label:
-        return f"{said}\non nothing"
-    said += ", hits another" * error.elsewhere
-    return f"{said}\non {names[error.true_label - 1]}, IoU {error.overlap:.2f}"
+        return f"{detection}\non background"
+    detection += ", hits another" * error.elsewhere
+    return f"{detection}\non {names[error.true_label - 1]}, IoU {error.overlap:.2f}"
 
 
 def crop(image: np.ndarray, error: Error) -> np.ndarray:

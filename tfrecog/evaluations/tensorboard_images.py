@@ -135,10 +135,10 @@ def segmented(
     images = [image.decode(record.encoded).numpy() for record in known]
     batches = (segment.batch_of(*one, size=size) for one in zip(images, rows, strict=True))
     seen = []
-    said = predictor.predict_batches(task, model, strategy, batches, any_size=True)
-    for picture, record, row, (what, _) in zip(images, known, rows, said, strict=True):
+    outputs = predictor.predict_batches(task, model, strategy, batches, any_size=True)
+    for picture, record, row, (output, _) in zip(images, known, rows, outputs, strict=True):
         truth = segmentation.truth(split, row)
-        seen.append((picture, truth, what["label_map"], record.filename))
+        seen.append((picture, truth, output["label_map"], record.filename))
     predictions = worst_label_maps.triples(seen, split.info)
     return {"predictions": predictions} | _written(experiment, confusion=confusion.PICTURE)
 

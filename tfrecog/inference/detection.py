@@ -1,4 +1,4 @@
-"""What a model sees in an image, in pixels of the image itself."""
+"""Detections of a model in images, in pixels of the original image."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ WRITTEN = f"pictures and {DETECTIONS}"
 
 @dataclass(frozen=True)
 class Detections:
-    """What a model sees in an image, in pixels of the original image; best first."""
+    """Detections in an image, in pixels of the original image; best first."""
 
     image_id: int
     record: int  # row of the index, or of the list of images
@@ -56,7 +56,7 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
         image_id=int(image["image_id"]),
         record=int(image["record"]),
         size=(height, width),
-        # Rounded as in the file, so that the file gives the same numbers to whoever evaluates it.
+        # Rounded as in the file, so that the file gives the same numbers when it is evaluated.
         boxes=np.round(boxes.astype(float), 3),
         labels=output["labels"][filled],
         scores=output["scores"][filled],

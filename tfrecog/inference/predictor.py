@@ -1,4 +1,4 @@
-"""A model in use: what it says of each image of a data set, on all replicas."""
+"""Outputs of a model for each image of a data set, on all replicas."""
 
 import functools
 import statistics
@@ -70,7 +70,7 @@ def _predictor(task, model, strategy, any_size):
 
 
 def batch_size(wanted: int, strategy: tf.distribute.Strategy) -> int:
-    """The least batch of at least so many images that divides among the replicas; fillers are not valid."""
+    """The smallest batch size of at least this many images that divides among the replicas; fillers are not valid."""
     return -(-wanted // strategy.num_replicas_in_sync) * strategy.num_replicas_in_sync
 
 

@@ -1,4 +1,4 @@
-"""What a model sees in pictures, as files: JSON, label maps, texts on pictures; without TensorFlow, for devices."""
+"""Results of a model as files: JSON, label maps, texts on pictures; without TensorFlow, for devices."""
 
 import contextlib
 import json

@@ -40,9 +40,9 @@ def predict(
         labels = label_map_of(batch_of(picture))[0].numpy()
         result_files.save(labels, values, colours, label_maps[number])
         image_files.save(label_map.draw(picture, labels, task.info.names, colours, min_side=min_side), pictures[number])
-        there = label_maps[number].relative_to(out).as_posix()
+        file = label_maps[number].relative_to(out).as_posix()
         classes = result_files.shares(labels, categories)
-        rows.append({"file_name": str(paths[number]), "label_map": there, "classes": classes})
+        rows.append({"file_name": str(paths[number]), "label_map": file, "classes": classes})
     result_files.write_json(out / result_files.PREDICTIONS, result_files.label_map_report(categories, rows))
     return broken
 

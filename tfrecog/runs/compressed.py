@@ -23,7 +23,7 @@ def truncated(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, fl
 
 
 def compress(options: RunFlags, ranks: tuple[int, ...], folder: str) -> str:
-    """Makes the run in a folder, with so many singular values of each layer, and returns a report."""
+    """Makes the run in a folder, with this many singular values of each layer, and returns a report."""
     layers = _check(options, ranks)
     out = derived.free(folder)
     task, model, _, path, step = trained.restore(options, options.checkpoint)

@@ -183,7 +183,7 @@ def listing(differences: dict[str, tuple]) -> str:
 
 
 def _check_same_records(workdir, experiment, info):
-    """The steps already taken, and the epoch that they are part of, are of the records as they were."""
+    """UserError if the records differ from those that the steps so far were trained on."""
     if not (workdir / dataset.FILE).is_file():
         return
     split, before = experiment.data.train_split, dataset.load(workdir)

@@ -9,7 +9,7 @@ from tfrecog.cli.errors import UserError
 
 @functools.cache  # Two strategies of the same devices would get into each other's collective operations.
 def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
-    """A MirroredStrategy of so many GPUs, or of logical CPUs where there is no GPU. 0: every GPU, or one CPU."""
+    """A MirroredStrategy of this many GPUs, or of logical CPUs where there is no GPU. 0: every GPU, or one CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if replicas > len(gpus):
@@ -20,7 +20,7 @@ def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
 
 
 def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
-    """The `strategy` of so many replicas, or with a line that says so of as many as there are here."""
+    """The `strategy` of this many replicas, or, with a printed line, of as many as this machine has."""
     try:
         return strategy(replicas)
     except ValueError:
@@ -32,7 +32,7 @@ def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
 
 
 def reserve(replicas: int) -> None:
-    """Makes so many logical CPUs where there is no GPU; possible only before TensorFlow's first operation."""
+    """Makes this many logical CPUs where there is no GPU; possible only before TensorFlow's first operation."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     if (
         tf.config.list_physical_devices("GPU")

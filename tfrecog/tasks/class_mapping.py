@@ -25,24 +25,24 @@ class Relabelled:
         self._places = [place[label] for label in range(1, len(categories) + 1)]
 
     def predict(self, model: Any, batch: dict) -> dict:
-        """What the task says, in the labels of the records.
+        """The task's outputs, in the labels of the records.
 
         The label of a detection of a class that they lack is 0, as of an empty slot. Of a classifier's probabilities
-        [B, K] those of their classes are left, made to be 1 together: it chooses among these. The label of a pixel of a
+        [B, K] those of their classes are kept, and normalised to a sum of 1. The label of a pixel of a
         class that they lack is 0.
         """
-        said = self._task.predict(model, batch)
-        if "labels" in said:
-            said = said | {"labels": tf.gather(self._label_of, said["labels"])}
-        if "probabilities" in said:
-            # A softmax can round all that is left to 0; what is not a number stays so.
-            left = tf.gather(said["probabilities"], self._places, axis=-1) + 1e-30
-            said = said | {"probabilities": left / tf.reduce_sum(left, axis=-1, keepdims=True)}
-        if "label_map" in said:
+        outputs = self._task.predict(model, batch)
+        if "labels" in outputs:
+            outputs = outputs | {"labels": tf.gather(self._label_of, outputs["labels"])}
+        if "probabilities" in outputs:
+            # A softmax can round all of them to 0; NaN stays NaN.
+            known = tf.gather(outputs["probabilities"], self._places, axis=-1) + 1e-30
+            outputs = outputs | {"probabilities": known / tf.reduce_sum(known, axis=-1, keepdims=True)}
+        if "label_map" in outputs:
             # As 0, none of them: a pixel of a class that they lack is wrong wherever it counts.
-            places = tf.cast(said["label_map"], tf.int32)
-            said = said | {"label_map": tf.gather(tf.constant(self._label_of, tf.uint8), places)}
-        return said
+            places = tf.cast(outputs["label_map"], tf.int32)
+            outputs = outputs | {"label_map": tf.gather(tf.constant(self._label_of, tf.uint8), places)}
+        return outputs
 
 
 def label_of(trained: Sequence[Category], there: Sequence[Category]) -> list[int]:

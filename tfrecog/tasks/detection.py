@@ -88,10 +88,10 @@ class Detection:
             for one, chosen in splits.values():
                 one.check_proposals()
                 one.report_without_proposals(chosen)
-        asked = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
+        options = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
 
         def batches(start, total):
-            made = detection.training(data, split, **asked, start_step=start, steps=total)
+            made = detection.training(data, split, **options, start_step=start, steps=total)
             return read.in_words(made)
 
         return Data(

@@ -190,7 +190,7 @@ class _Run:
         return self.done < self.total and self.due(self.options.evaluate_epochs)
 
     def due(self, epochs, step=None):
-        """Whether a step, or else this one, is the nearest to a multiple of so many epochs."""
+        """Whether a step, or else this one, is the nearest to a multiple of this number of epochs."""
         return schedules.due(self.done if step is None else step, epochs, self.data.steps_per_epoch)
 
 

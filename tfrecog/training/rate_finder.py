@@ -52,7 +52,7 @@ def sweep(losses: Callable[[int], tuple[float, float]], steps: int, smoothing: f
     Args:
         losses: step → loss and rate of that step, which it takes.
         smoothing: what a step weighs in the smoothed curve falls to this fraction with every step away from it.
-        diverged: stops when the smoothed loss is so many times the lowest so far.
+        diverged: stops when the smoothed loss is this many times the lowest so far.
     """
     seen, mean, lowest = [], 0.0, math.inf
     for step in tqdm(range(steps), unit="step", disable=None):
@@ -83,7 +83,7 @@ def smooth(values: Sequence[float], share: float) -> list[float]:
 def suggest(points: Sequence[Point]) -> Found:
     """Reads the curve; UserError if the loss never falls."""
     end = min(range(len(points)), key=lambda i: points[i].smoothed) if points else 0
-    # Over a tenth of the sweep: what is left of noise between neighbours says nothing.
+    # Over a tenth of the sweep: differences between neighbours are mostly noise.
     reach = max(1, len(points) // 20)
     slopes = {
         i: (points[b].smoothed - points[a].smoothed) / math.log(points[b].rate / points[a].rate)

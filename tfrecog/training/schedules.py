@@ -27,7 +27,7 @@ def total_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int:
 
 
 def due(done: int, epochs: float, steps_per_epoch: int) -> bool:
-    """Whether step `done` is the nearest to a multiple of so many epochs; never for 0 epochs."""
+    """Whether step `done` is the nearest to a multiple of this number of epochs; never for 0 epochs."""
     if epochs <= 0:
         return False
     multiple = int(done / steps_per_epoch / epochs + 0.5)

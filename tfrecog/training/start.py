@@ -38,7 +38,7 @@ def prepare(experiment: Experiment) -> tuple:
 
 
 def check_divisible(experiment: Experiment, count: int) -> None:
-    """UserError if a batch has not equal parts for so many replicas."""
+    """UserError if a batch cannot be split equally among this many replicas."""
     size, parts = experiment.data.batch_size, experiment.train.accumulate_steps
     if size % (count * parts):
         what = f"{count} equal replicas"

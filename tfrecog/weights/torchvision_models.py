@@ -1,4 +1,4 @@
-"""The files that torchvision publishes, and what it says of them (its `Weights` classes and model pages)."""
+"""The files that torchvision publishes, and their documentation (its `Weights` classes and model pages)."""
 
 from tfrecog.data.classes import coco, imagenet, voc
 from tfrecog.weights import torchvision, torchvision_classifiers, torchvision_detectors, torchvision_fcn

@@ -18,7 +18,7 @@ AT_ONCE = 2**20
 
 
 class Pixels(NamedTuple):
-    """What stands for a feature map: the image."""
+    """The image, in place of a feature map."""
 
     image: tf.Tensor  # [B, H, W, 3], normalised
     size: tf.Tensor  # [B, 2], height and width of the image in its canvas

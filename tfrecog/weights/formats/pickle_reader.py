@@ -126,7 +126,7 @@ def _tensor(storage, offset, size, stride, *_):
 
 
 class Dict(dict):
-    """Any kind of dict; what is noted beside its items, such as torch's versions of layers, is not looked at."""
+    """Any kind of dict; attributes beside its items, such as torch's versions of layers, are ignored."""
 
     __slots__ = ()
 
@@ -140,7 +140,7 @@ class Dict(dict):
 
 
 class Settings:
-    """Whatever a training script noted beside the weights; not looked at."""
+    """Notes of a training script beside the weights; ignored."""
 
     def __init__(self, *_):
         pass
