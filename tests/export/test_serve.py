@@ -249,7 +249,7 @@ def test_grpc_refuses_with_the_same_sentences(colours):
     with pytest.raises(client_protocols.RequestFailed, match="RESOURCE_EXHAUSTED"):
         client_protocols.by_grpc(address, "colours", b" " * (1 << 20 | 1))
     check_colours(client_protocols.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
-    with pytest.raises(client_protocols.RequestFailed, match="what listens there does not speak HTTP"):
+    with pytest.raises(client_protocols.RequestFailed, match="the port does not speak HTTP"):
         client_protocols.ask(f"http://{address}/v1/models")
 
 

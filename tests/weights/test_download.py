@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from tfrecog.cli.errors import Status
 from tfrecog.weights.formats import download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
@@ -81,8 +82,9 @@ def test_a_file_is_downloaded_once(server, address, cache):
 
 @pytest.mark.parametrize(("kind", "asked"), [("ranges", "bytes=1500000-"), ("whole", "bytes=1500000-")])
 def test_a_download_that_broke_off_goes_on(server, address, cache, kind, asked):
-    with pytest.raises(download.DownloadError, match=r"stopped after 1,500,000 of 3,000,000"):
+    with pytest.raises(download.CutOff, match=r"stopped after 1,500,000 of 3,000,000") as caught:
         download.fetch(f"{address}/short/a.pth", SHA256[:8])
+    assert caught.value.status == Status.CONTINUES
     assert not (cache / "a.pth").exists()
     assert download.fetch(f"{address}/{kind}/a.pth", SHA256[:8]).read_bytes() == CONTENT
     assert server.asked[-1] == (f"/{kind}/a.pth", asked)

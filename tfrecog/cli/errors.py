@@ -1,7 +1,7 @@
 """What ends a command, and its exit status.
 
-Status 75 says that nothing is wrong with the command: the same one continues, as after a network failure. A signal n
-ends a command with 128 + n.
+Status 75 says that nothing is wrong with the command: the same one continues, as after a download that was cut off. A
+signal n ends a command with 128 + n.
 """
 
 import enum
@@ -15,7 +15,6 @@ class Status(enum.IntEnum):
     FAILED = 1  # or a fault was found, by check and verify
     USER_ERROR = 2
     NOT_FINITE = 3  # the loss
-    OBJECTS_LOST = 4  # more than half of them would be, so nothing was published
     CONTINUES = 75
 
 

@@ -25,6 +25,12 @@ class DownloadError(UserError):
     status = Status.FAILED
 
 
+class CutOff(DownloadError):
+    """A download stopped halfway; what has come is kept, and the same command continues from there."""
+
+    status = Status.CONTINUES
+
+
 def folder() -> Path:
     """The cache: the folder that TFRECOG_CACHE names, or ~/.cache/tfrecog/weights."""
     return Path(os.environ.get("TFRECOG_CACHE") or "~/.cache/tfrecog/weights").expanduser()
@@ -99,7 +105,7 @@ def _download(url, file, path):
         os.fsync(file.fileno())
         done = file.tell()
         if total is not None and done < total:
-            raise DownloadError(
+            raise CutOff(
                 f"the download of {url} stopped after {done:,} of {total:,} bytes. The same command continues from "
                 f"there. {_by_hand(url, path)}"
             )
