@@ -132,5 +132,5 @@ def test_the_name_of_the_file_is_made_absolute_and_imagenet_stays_a_word(tmp_pat
 
 
 def test_random_weights_cannot_be_frozen_and_the_message_names_the_ways_out(tmp_path):
-    with pytest.raises(ValueError, match=r"random weights.*weights=imagenet.*norm=batch .*frozen_stages=0"):
+    with pytest.raises(ValueError, match=r"at random.*weights=imagenet.*norm=batch .*frozen_stages=0"):
         runs.begin(experiment(tmp_path / "run", ""), INFO)
