@@ -408,30 +408,28 @@ def test_an_annotation_given_twice_is_written_once(small_coco, tmp_path, read_al
     assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10]
 
 
-def test_a_number_of_more_digits_than_are_read_is_refused(small_coco, tmp_path):
-    small_coco.json.write_text('{"images": [{"id": 1' + "0" * 5000 + "}]}")
-    with pytest.raises(Refused, match=r"instances.json is not in COCO's format: .*digits"):
-        coco.build(
-            coco.Coco(
-                images=str(small_coco.images),
-                annotations=str(small_coco.json),
-                out=str(tmp_path / "out"),
-                split="train",
-            )
-        )
-
-
-def test_broken_json_is_named_with_line_and_column(small_coco, tmp_path):
-    small_coco.json.write_text('{"images": [],\n "annotations": [}')
-    with pytest.raises(Refused, match=r"instances.json, line 2, column 18"):
-        coco.build(
-            coco.Coco(
-                images=str(small_coco.images),
-                annotations=str(small_coco.json),
-                out=str(tmp_path / "out"),
-                split="train",
-            )
-        )
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(
+            '{"images": [{"id": 1' + "0" * 5000 + "}]}",
+            r"instances.json is not in COCO's format: .*digits",
+            id="a number of more digits than are read",
+        ),
+        pytest.param(
+            '{"images": [],\n "annotations": [}',
+            r"instances.json, line 2, column 18",
+            id="broken JSON",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(small_coco, tmp_path, content, message):
+    small_coco.json.write_text(content)
+    options = coco.Coco(
+        images=str(small_coco.images), annotations=str(small_coco.json), out=str(tmp_path / "out"), split="train"
+    )
+    with pytest.raises(Refused, match=message):
+        coco.build(options)
 
 
 @pytest.mark.parametrize(
