@@ -1,5 +1,7 @@
 """Files of weights, good and bad; see reference/make_weight_files.py. Nothing here needs torch."""
 
+import argparse
+import collections
 import io
 import pickle
 import resource
@@ -92,15 +94,20 @@ class Evil:
         return open, (str(self.path), "w")
 
 
+def archive(members, compression=zipfile.ZIP_STORED):
+    """The bytes of a zip archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", compression) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return content.getvalue()
+
+
 def carriers(content):
     """The pickle of `content` in each format that has one."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("archive/data.pkl", pickle.dumps(content, 2))
-        file.writestr("archive/version", "3\n")
     parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, content, []]
     return {
-        "zip.pth": archive.getvalue(),
+        "zip.pth": archive({"archive/data.pkl": pickle.dumps(content, 2), "archive/version": b"3\n"}),
         "legacy.pth": b"".join(pickle.dumps(part, 2) for part in parts),
         "plain.pkl": pickle.dumps(content, 2),
     }
@@ -140,31 +147,33 @@ def test_what_is_beside_the_list_is_refused_too(tmp_path, way):
         files.read(path)
 
 
-# What a pickle may push: {"__defaults__": (), "items": (), "_call": ()} as a state, and as the state of slots.
-STATE = b"}(X\x0c\0\0\0__defaults__)X\x05\0\0\0items)X\x05\0\0\0_call)u"
-BUILDS = {"attributes": STATE, "slots": b"N" + STATE + b"\x86", "fields": b"](K\x01K\x02K\x03K\x04e"}
+STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x08tQ"
+PUSHED = {name: b"c%s\n%s\n" % tuple(map(str.encode, name.rsplit(".", 1))) for name in pickle_reader.ALLOWED}
+PUSHED |= {"storage": STORAGE, "a list": b"]"}
+# {"__defaults__": (), "name": (), "key": ()} as a state, and as the state of slots.
+STATE = b"}(X\x0c\0\0\0__defaults__)X\x04\0\0\0name)X\x03\0\0\0key)u"
 
 
-def attributes(thing):
-    names = [name for name in dir(thing) if name in ("__defaults__", "_call") or not name.startswith("__")]
-    return {name: getattr(thing, name) for name in names}
+@pytest.mark.parametrize("state", [STATE, b"N" + STATE + b"\x86"], ids=["attributes", "slots"])
+@pytest.mark.parametrize("place", PUSHED)
+def test_no_pickle_changes_what_outlives_it(place, state):
+    def load(more):
+        return pickle_reader.Reader(io.BytesIO(b"\x80\x02" + PUSHED[place] + more + b".")).load()
+
+    before = load(b"")
+    with pytest.raises(pickle_reader.DAMAGE, match="a pickle that changes"):
+        load(state + b"b")
+    assert load(b"") == before
 
 
-@pytest.mark.parametrize("way", BUILDS)
-@pytest.mark.parametrize("place", [*pickle_reader.ALLOWED, "storage", "tensor"], ids=str)
-def test_no_pickle_changes_what_outlives_it(place, way):
-    if isinstance(place, tuple):
-        thing, pushed = pickle_reader.ALLOWED[place], b"c%s\n%s\n" % tuple(name.encode() for name in place)
-    else:
-        storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x08tQ"
-        tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00))\x89NtR"
-        thing, pushed = None, {"storage": storage, "tensor": tensor}[place]
-        # As it is, so that a mistake above is no success.
-        assert pickle_reader.Reader(io.BytesIO(b"\x80\x02" + pushed + b".")).load()
-    before = attributes(thing)
-    with pytest.raises(pickle_reader.DAMAGE):
-        pickle_reader.Reader(io.BytesIO(b"\x80\x02" + pushed + BUILDS[way] + b"b.")).load()
-    assert attributes(thing) == before
+def test_a_call_and_what_it_is_to_have_are_noted_and_no_more(tmp_path):
+    """An OrderedDict whose attribute is set, a set, and a Namespace: what training scripts leave beside the weights."""
+    odd = collections.OrderedDict(a=np.float32([1, 2]))
+    odd._metadata = {"version": 1}
+    notes = {"model": odd, "sets": [{1}, frozenset([2])], "options": argparse.Namespace(steps=3), "by": {(1, "a"): 2}}
+    for protocol in range(2, 6):
+        (tmp_path / "w.pkl").write_bytes(pickle.dumps(notes, protocol))
+        assert files.read(tmp_path / "w.pkl")["a"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy"])
@@ -217,6 +226,8 @@ def test_damage_is_never_another_kind_of_error(kind, tmp_path):
         (b"", "is empty"),
         (b"  <!DOCTYPE html><title>404</title>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git-lfs pointer"),
+        (archive({"net/weights.npy": b""}), r"without torch's data\.pkl"),
+        (archive({"net/data.pkl": pickle.dumps({}), "net/code/__torch__.py": b""}), "TorchScript"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (b"GIF89a" + bytes(100), r"not a file of weights.*\.safetensors"),
         (pickle.dumps([1, 2, 3]), "holds a list and no weights"),
@@ -234,55 +245,30 @@ def test_what_is_not_weights_is_named(tmp_path, content, words):
         files.read(path)
 
 
-def test_archives_that_are_not_weights_are_named(tmp_path):
-    path = tmp_path / "weights.pth"
-    np.savez(path.with_suffix(".npz"), a=np.ones(3))
-    with pytest.raises(files.WeightsError, match=r"without torch's data\.pkl"):
-        files.read(path.with_suffix(".npz"))
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("net/data.pkl", pickle.dumps({}))
-        file.writestr("net/code/__torch__.py", "")
-    with pytest.raises(files.WeightsError, match="TorchScript"):
-        files.read(path)
-
-
 def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
     parts = zipfile.ZipFile(FOLDER / "zip.pth")
     pickled = parts.read("zip/data.pkl")
     sizes = b"K\x04K\x06\x86"  # (4, 6), the size of the first tensor
     assert sizes in pickled
-    path = tmp_path / "weights.pth"
-    with zipfile.ZipFile(path, "w") as file:
-        for name in parts.namelist():
-            data = parts.read(name)
-            file.writestr(name, data.replace(sizes, b"K\x05K\x06\x86", 1) if name == "zip/data.pkl" else data)
+    path, members = tmp_path / "weights.pth", {name: parts.read(name) for name in parts.namelist()}
+    members["zip/data.pkl"] = pickled.replace(sizes, b"K\x05K\x06\x86", 1)
+    path.write_bytes(archive(members))
     with pytest.raises(files.WeightsError, match="larger than its storage"):
         files.read(path)
 
 
-def zipped(path, members, compression=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path, "w", compression) as file:
-        for name, data in members.items():
-            file.writestr(f"weights/{name}", data)
-
-
 def tensors_of_a_storage(count, names):
-    """The pickle of a state dict of views, each of the first number of storage 0."""
-    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuJ%stQ"
-    view = (
-        b"ctorch._utils\n_rebuild_tensor_v2\n("
-        + storage % count.to_bytes(4, "little")
-        + b"K\x00K\x01\x85K\x01\x85\x89NtR"
-    )
+    """The pickle of a state dict of views, each of the first number of storage a."""
+    storage = STORAGE.replace(b"K\x08", b"J" + count.to_bytes(4, "little"))
+    view = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00K\x01\x85K\x01\x85\x89NtR"
     return b"\x80\x02}" + b"".join(b"X%s%ss" % (len(n).to_bytes(4, "little") + n, view) for n in names) + b"."
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_a_compressed_archive_is_refused_with_advice(tmp_path, compression):
     path = tmp_path / "weights.pth"
-    zipped(path, {"data.pkl": tensors_of_a_storage(1000, [b"w"]), "data/0": bytes(4000)}, compression)
-    data = path.read_bytes()
-    start = data.index(b"weights/data/0") + len(b"weights/data/0")
+    data = archive({"w/data.pkl": tensors_of_a_storage(1000, [b"w"]), "w/data/a": bytes(4000)}, compression)
+    start = data.index(b"w/data/a") + len(b"w/data/a")
     path.write_bytes(data[:start] + b"\xff\xff" + data[start + 2 :])  # And its stream is damaged.
     with pytest.raises(files.WeightsError, match=f"{path} is a compressed zip archive.*zip -0"):
         files.read(path)
@@ -290,13 +276,16 @@ def test_a_compressed_archive_is_refused_with_advice(tmp_path, compression):
 
 def test_a_storage_of_many_tensors_is_read_once(tmp_path, monkeypatch):
     path, reads = tmp_path / "weights.pth", []
-    names = [b"a", b"b", b"c"]
-    zipped(path, {"data.pkl": tensors_of_a_storage(4, names), "data/0": np.float32([7, 0, 0, 0]).tobytes()})
+    members = {
+        "w/data.pkl": tensors_of_a_storage(4, [b"a", b"b", b"c"]),
+        "w/data/a": np.float32([7, 0, 0, 0]).tobytes(),
+    }
+    path.write_bytes(archive(members))
     read = zipfile.ZipFile.read
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *args: reads.append(args[1]) or read(*args))
     got = files.read(path)
     assert [float(got[name][0]) for name in "abc"] == [7, 7, 7]
-    assert len([name for name in reads if "data/0" in getattr(name, "filename", name)]) == 1
+    assert len([name for name in reads if "data/a" in getattr(name, "filename", name)]) == 1
 
 
 def in_each_other(start, twice, depth=60):
@@ -311,7 +300,7 @@ ENDLESS = {
     "a key": (in_each_other(b")", b"t") + b"}h<K\x01s.", "other keys than names"),
     "a key among others": (in_each_other(b")", b"t") + b"}(h<K\x01u.", "other keys than names"),
     "a key of a dict with items": (in_each_other(b")", b"t") + b"cbuiltins\ndict\n]h<K\x01\x86a\x85R.", "other keys"),
-    "part of a set": (in_each_other(b")", b"t") + b"\x8f(h<\x90.", "other keys than names"),
+    "part of a set": (in_each_other(b")", b"t") + b"\x8f(h<\x90.", "no weights by name"),
     "a storage's name": (in_each_other(b")", b"t") + b"(X\x07\0\0\0storageX\x05\0\0\0Floath<NK\x01tQ.", "unknown kind"),
     "what to remember": (b"\x80\x02Nr\0\0\0\x70.", "no weights by name"),
     "a length": (b"\x80\x05\x96\0\0\0\0\x01\0\0\0.", "damaged or cut short"),
@@ -332,7 +321,7 @@ def test_a_small_file_takes_neither_for_ever_nor_all_memory(tmp_path, what):
         capture_output=True,
         text=True,
         timeout=60,
-        preexec_fn=lambda: [resource.setrlimit(kind, limit) for kind in (resource.RLIMIT_AS,)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
         check=False,
     )
     assert str(path) in result.stdout and words in result.stdout, result

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from tfrecog.cli.errors import Status, UserError
 
 _PIECE = 1 << 20  # bytes
+_ELSEWHERE = "name another folder with the environment variable TFRECOG_CACHE"
 _PATIENCE = 30  # seconds without a byte
 
 
@@ -63,10 +64,7 @@ def _alone(part: Path) -> Iterator[IO[bytes]]:
         part.parent.mkdir(parents=True, exist_ok=True)
         file = open(part, "ab")  # noqa: SIM115  The errors of what is done with it are others.
     except OSError as error:
-        raise DownloadError(
-            f"cannot write to the cache {part.parent} ({error.strerror}): name another folder with the environment "
-            "variable TFRECOG_CACHE"
-        ) from error
+        raise DownloadError(f"cannot write to the cache {part.parent} ({error.strerror}): {_ELSEWHERE}") from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
@@ -82,33 +80,23 @@ def _is_at(file, path):
 
 def _download(url, file, path):
     start = file.seek(0, os.SEEK_END)
-    request = urllib.request.Request(url, headers={"User-Agent": "tfrecog"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
+    headers = {"User-Agent": "tfrecog"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-            given = answer.headers.get("Content-Range", "") if answer.status == 206 else None
-            if start and given is not None and not given.startswith(f"bytes {start}-"):
-                file.truncate(0)  # Another part than was asked for: now all of it is.
-                return _download(url, file, path)
-            if start and given is None:  # All of it comes again.
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_PATIENCE) as answer:
+            if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 file.truncate(0)
-                start = 0
+                if answer.status == 206:  # Another part than was asked for: now all of it is.
+                    return _download(url, file, path)
+                start = 0  # All of it comes again.
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length else None
             print(f"downloading {url} to {path}", flush=True)
             with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=path.name, mininterval=0.5) as bar:
                 while piece := answer.read(_PIECE):
-                    _write(file, piece, path)
+                    file.write(piece)
                     bar.update(len(piece))
         file.flush()
         os.fsync(file.fileno())
-        done = file.tell()
-        if total is not None and done < total:
-            raise CutOff(
-                f"the download of {url} stopped after {done:,} of {total:,} bytes. The same command continues from "
-                f"there. {_by_hand(url, path)}"
-            )
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # There is nothing beyond what is here.
             return
@@ -116,16 +104,13 @@ def _download(url, file, path):
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot download {url} ({reason}): no network? {_by_hand(url, path)}") from error
-
-
-def _write(file, piece, path):
-    try:
-        file.write(piece)
     except OSError as error:
-        raise DownloadError(
-            f"cannot write {path} ({error.strerror}): make room, or name another folder with the environment variable "
-            "TFRECOG_CACHE"
-        ) from error
+        raise DownloadError(f"cannot write {path} ({error.strerror}): make room, or {_ELSEWHERE}") from error
+    if total is not None and file.tell() < total:
+        raise CutOff(
+            f"the download of {url} stopped after {file.tell():,} of {total:,} bytes. The same command continues from "
+            f"there. {_by_hand(url, path)}"
+        )
 
 
 def _check(path, wanted, algorithm, url, final):

@@ -6,7 +6,7 @@ carry is needed or run.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,14 @@ _SAFE_KINDS = {
     "F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bf", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
     "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "b1",
 }  # fmt: skip
+# What people take for weights, by how it begins (in small letters).
+_OTHERS = {
+    b"<": "a web page and not weights: the download went to an error or login page. Delete it, and check the address "
+    "in a browser.",
+    b"version https://git-lfs": "a git-lfs pointer: it only says where the weights are. Get them with `git lfs pull` "
+    "in its repository.",
+    b"\x89hdf": f"an HDF5 file, as Keras writes. {EXPECTED}",
+}
 
 
 def read(path: str | Path, say: Callable[[str], None] = lambda line: None) -> dict[str, np.ndarray]:
@@ -34,7 +42,7 @@ def read(path: str | Path, say: Callable[[str], None] = lambda line: None) -> di
     """
     path = Path(path).expanduser()
     try:
-        return _numbers(path, _state(path, _content(path), say))
+        return _state(path, _content(path), say)
     except Refused as refused:
         raise WeightsError(
             f"{path} is refused, and nothing in it was run: its pickle asks for {refused.wanted}, and weights are "
@@ -64,27 +72,13 @@ def _content(path):
         return torch.read_legacy(path)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
         return _read_safetensors(path)
-    text = start.lstrip().lower()
-    if text.startswith(b"<"):
-        raise WeightsError(
-            f"{path} is a web page and not weights: the download went to an error or login page. Delete it, and check "
-            "the address in a browser."
-        )
-    if text.startswith(b"version https://git-lfs"):
-        raise WeightsError(
-            f"{path} is a git-lfs pointer: it only says where the weights are. Get them with `git lfs pull` in its "
-            "repository."
-        )
-    if start.startswith(b"\x89HDF"):
-        raise WeightsError(f"{path} is an HDF5 file, as Keras writes. {EXPECTED}")
+    for beginning, what in _OTHERS.items():
+        if start.lstrip().lower().startswith(beginning):
+            raise WeightsError(f"{path} is {what}")
     if start.startswith(b"\x80") or path.suffix == ".pkl":
         with open(path, "rb") as file:
-            return torch.resolve(pickle_reader.Reader(file).load(), _no_storage)
+            return pickle_reader.resolve(pickle_reader.Reader(file).load())
     raise WeightsError(f"{path} is not a file of weights. {EXPECTED}")
-
-
-def _no_storage(storage):
-    raise ValueError("a torch tensor outside a file of torch")
 
 
 def _read_safetensors(path):
@@ -102,13 +96,13 @@ def _read_safetensors(path):
 
 def _state(path, content, say):
     """The state dict in what a file holds."""
-    nested = next((key for key in _NESTED if isinstance(content, Mapping) and _is_state(content.get(key))), None)
+    nested = next((key for key in _NESTED if isinstance(content, dict) and _is_state(content.get(key))), None)
     if nested and not _is_state(content):
         say(f"{path} is a checkpoint: the weights are its {nested!r}, and the rest of it is left alone")
         content = content[nested]
     if not _is_state(content):
         found = f"a {type(content).__name__}"
-        if isinstance(content, Mapping):
+        if isinstance(content, dict):
             found = f"a dict of {_few(content)}" if content else "an empty dict"
         raise WeightsError(
             f"{path} holds {found} and no weights by name. Save them with torch.save(model.state_dict(), 'weights.pth')"
@@ -117,24 +111,19 @@ def _state(path, content, say):
     if all(name.startswith(prefix) for name in content):
         say(f"{path}: {prefix!r}, which training on several devices puts before every name, is taken off")
         content = {name.removeprefix(prefix): value for name, value in content.items()}
+    if strangers := [name for name, value in content.items() if not isinstance(value, np.ndarray)]:
+        raise WeightsError(f"{path}: {_few(strangers)} are not tensors; save a model's state_dict() alone")
     return content
 
 
 def _is_state(content):
     return (
-        isinstance(content, Mapping)
+        isinstance(content, dict)
         and len(content) > 0
         and all(isinstance(name, str) for name in content)
         and any(isinstance(value, np.ndarray) for value in content.values())
-        and not any(isinstance(value, Mapping) for value in content.values())
+        and not any(isinstance(value, dict) for value in content.values())
     )
-
-
-def _numbers(path, state):
-    strangers = [name for name, value in state.items() if not isinstance(value, np.ndarray)]
-    if strangers:
-        raise WeightsError(f"{path}: {_few(strangers)} are not tensors; save a model's state_dict() alone")
-    return dict(state)
 
 
 def _few(names, most=5):
