@@ -1,31 +1,32 @@
+"""What a classifier sees in photos: its best classes, in a file and on pictures."""
+
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import predict, tasks
-from tfrecog.cli import flags, validate
+from tests import shown
+from tfrecog.cli import validate
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import info
 from tfrecog.inference import classification, result_files
-from tfrecog.runs import checkpoints, folder
 
 EXPERIMENT = Experiment(
     task="classification",
     data=DataConfig(eval_short_side=64, resize="pillow"),
     classifier=ClassifierConfig(name="resnet18", crop=48),
 )
-CATEGORIES = tuple(info.Category(name, 10 + i) for i, name in enumerate(["tea", "red", "sea", "sky", "green", "oak"]))
 
 
 class Colours:
     """A task whose model finds the mean red and green of what it is shown, as scores of classes 2 and 5."""
 
-    info = SimpleNamespace(categories=CATEGORIES)
+    info = info.DatasetInfo(
+        tuple(info.Category(name, 10 + i) for i, name in enumerate(["tea", "red", "sea", "sky", "green", "oak"])), {}
+    )
 
     def predict(self, model, batch):
         assert batch["image"].shape == [1, 48, 48, 3]
@@ -39,10 +40,12 @@ def save(path, colour, size=(100, 150)):
 
 
 def test_the_five_best_classes_are_written_best_first(tmp_path):
-    paths = [save(tmp_path / "a.png", (200, 100, 0)), save(tmp_path / "b.png", (50, 250, 0))]
-    assert classification.predict(Colours(), None, None, EXPERIMENT, paths, tmp_path / "seen") == {}
+    (tmp_path / "notes.jpg").write_text("not an image")
+    paths = [save(tmp_path / "a.png", (200, 100, 0)), tmp_path / "notes.jpg", save(tmp_path / "b.png", (50, 250, 0))]
+    broken = shown.write(Colours(), EXPERIMENT, paths, tmp_path / "seen")
+    assert set(broken) == {paths[1]} and broken[paths[1]]
     rows = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
-    assert [row["file_name"] for row in rows] == [str(path) for path in paths]
+    assert [row["file_name"] for row in rows] == [str(path) for path in paths[::2]]
     best = [[one["category_name"] for one in row["classes"]] for row in rows]
     assert best == [["red", "green", "sea", "sky", "tea"], ["green", "red", "sea", "sky", "tea"]]
     assert rows[1]["classes"][0] == {"category_id": 14, "category_name": "green", "probability": 0.25}
@@ -50,7 +53,7 @@ def test_the_five_best_classes_are_written_best_first(tmp_path):
 
 def test_each_picture_has_its_classes_written_in_the_upper_left_corner(tmp_path):
     path = save(tmp_path / "photo.png", (200, 100, 0), (300, 400))
-    classification.predict(Colours(), None, None, EXPERIMENT, [path], tmp_path / "seen")
+    shown.write(Colours(), EXPERIMENT, [path], tmp_path / "seen")
     drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
     changed = np.abs(drawn - (200, 100, 0)).max(-1) > 40
     assert drawn.shape == (300, 400, 3)
@@ -65,15 +68,6 @@ def test_a_small_picture_is_enlarged_until_text_is_legible():
     np.testing.assert_array_equal(drawn[60:], picture.repeat(4, 0).repeat(4, 1)[60:])
 
 
-def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
-    (tmp_path / "notes.jpg").write_text("not an image")
-    paths = [tmp_path / "notes.jpg", save(tmp_path / "good.png", (200, 100, 0))]
-    broken = classification.predict(Colours(), None, None, EXPERIMENT, paths, tmp_path / "seen")
-    assert set(broken) == {paths[0]} and broken[paths[0]]
-    rows = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
-    assert [row["file_name"] for row in rows] == [str(paths[1])]
-
-
 @pytest.mark.parametrize(
     "height, width, top, left",
     # Of half a pixel, as of (77 - 48) / 2 = 14.5, to the even one: 14, but 16 of 15.5.
@@ -81,14 +75,14 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
 )
 def test_the_crop_is_the_middle_of_the_resized_picture(height, width, top, left):
     picture = np.random.default_rng(0).integers(0, 255, [height, width, 3]).astype(np.uint8)
-    seen = classification.input_of(picture, EXPERIMENT.data, 48)  # The short side is 64 already: nothing is resized.
+    seen = classification.batch_of(picture, EXPERIMENT)["image"][0]  # The short side is 64 already: no resizing.
     np.testing.assert_array_equal(seen, picture[top : top + 48, left : left + 48])
 
 
 def test_the_resized_long_side_is_rounded_down():
     picture = np.random.default_rng(0).integers(0, 255, [100, 151, 3]).astype(np.uint8)
     resized = np.asarray(Image.fromarray(picture).resize((96, 64), Image.Resampling.BILINEAR))  # 151 * 0.64 = 96.64
-    np.testing.assert_array_equal(classification.input_of(picture, EXPERIMENT.data, 48), resized[8:56, 24:72])
+    np.testing.assert_array_equal(classification.batch_of(picture, EXPERIMENT)["image"][0], resized[8:56, 24:72])
 
 
 @pytest.mark.parametrize("name, crop, reason", [("alexnet", 62, "at least 63"), ("resnet18", 65, "must not exceed")])
@@ -96,21 +90,3 @@ def test_a_crop_that_cannot_be_is_refused(name, crop, reason):
     experiment = replace(EXPERIMENT, classifier=ClassifierConfig(name=name, crop=crop))
     with pytest.raises(ValueError, match=f"--classifier.crop={crop}: .*{reason}"):
         validate.check(experiment)
-
-
-def test_the_commands_take_the_folder_of_a_classifiers_run(tmp_path, capsys):
-    workdir, dataset = tmp_path / "run", info.DatasetInfo(CATEGORIES, {})
-    model = tasks.build(EXPERIMENT, dataset).build()
-    checkpoints.save(workdir, 0, model, None, keep=1)
-    info.save(workdir, dataset)
-    experiment = flags.dumps(EXPERIMENT) + f"--workdir={workdir}\n"
-    (workdir / folder.FLAGFILE).write_text(experiment)
-    path = save(tmp_path / "photo.png", (200, 100, 0))
-
-    options = flags.load(predict.Flags(images=str(path), out=str(tmp_path / "seen")), workdir / folder.FLAGFILE)
-    predict.main(options)
-    assert "1 of 1 images done: pictures and predictions.json are in" in capsys.readouterr().out
-    (row,) = json.loads((tmp_path / "seen" / result_files.PREDICTIONS).read_text())
-    logits = model(classification.input_of(np.asarray(Image.open(path)), EXPERIMENT.data, 48)[None])[0].numpy()
-    expected = np.sort(np.exp(logits) / np.exp(logits).sum())[:0:-1]
-    np.testing.assert_allclose([one["probability"] for one in row["classes"]], expected, atol=2e-6)

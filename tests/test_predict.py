@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfrecog import predict
+from tests import datasets, shown
+from tfrecog import predict, tasks
+from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
-from tfrecog.config import DataConfig, DetectorConfig
+from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data import detection, info, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
@@ -19,7 +20,7 @@ from tfrecog.inference import detection as inference
 from tfrecog.inference import image_files
 from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.proposals import methods
-from tfrecog.runs import trained
+from tfrecog.runs import checkpoints
 
 CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 RED = (220, 20, 20)
@@ -58,26 +59,11 @@ def save_picture(path, height, width, box, **options):
     return path
 
 
-@pytest.fixture
-def strategy():
-    return tf.distribute.OneDeviceStrategy("CPU:0")
+DETECTOR = Experiment(data=DataConfig(eval_short_side=128, long_side=256), detector=DetectorConfig(masks=True))
 
 
-@pytest.fixture
-def prediction(tmp_path):
-    return predict.Flags(
-        data=DataConfig(eval_short_side=128, long_side=256),
-        detector=DetectorConfig(masks=True),
-        out=str(tmp_path / "seen"),
-    )
-
-
-def write_seen(task, strategy, flags, paths):
-    return inference.predict(task, None, strategy, flags, paths, Path(flags.out), flags.draw_side)
-
-
-def rows_of(prediction):
-    return json.loads((Path(prediction.out) / DETECTIONS).read_text())
+def rows_of(out):
+    return json.loads((out / DETECTIONS).read_text())
 
 
 class CornerFinder(RedFinder):
@@ -94,11 +80,11 @@ class CornerFinder(RedFinder):
 
 
 @pytest.mark.parametrize("above", [(1.0, -1.0), (-1.0, 1.0)])
-def test_keypoints_are_written_and_the_sure_ones_drawn(tmp_path, prediction, strategy, above):
+def test_keypoints_are_written_and_the_sure_ones_drawn(tmp_path, above):
     path = save_picture(tmp_path / "a.png", 720, 960, (160, 200, 400, 640))
-    task, prediction = CornerFinder(*above), dataclasses.replace(prediction, draw_side=0)
-    write_seen(task, strategy, prediction, [path])
-    (row,) = rows_of(prediction)
+    task = CornerFinder(*above)
+    shown.write(task, DETECTOR, [path], tmp_path / "seen")
+    (row,) = rows_of(tmp_path / "seen")
     # As COCO has them: x, y in pixel indices, half a pixel less than the corners; resizing by 5.6 blurs them.
     np.testing.assert_allclose(row["keypoints"], [199.5, 399.5, 1, 639.5, 399.5, 1], atol=6)
     assert row["keypoint_scores"] == task.scores
@@ -118,22 +104,21 @@ class Best(RedFinder):
         return super().predict(model, batch) | {"boxes": batch["proposals"][:, :4]}
 
 
-def test_a_detector_on_proposals_gets_those_that_its_records_words_say(tmp_path, prediction, strategy):
+def test_a_detector_on_proposals_gets_those_that_its_records_words_say(tmp_path):
     """The best of a grid is the whole picture."""
-    detector = dataclasses.replace(prediction.detector, proposals="record")
-    prediction = dataclasses.replace(prediction, detector=detector)
+    experiment = flags.replace(DETECTOR, {"detector.proposals": "record"})
     path = save_picture(tmp_path / "a.png", 100, 200, (20, 40, 60, 100))
-    write_seen(Best("grid max=9"), strategy, prediction, [path])
-    np.testing.assert_allclose(rows_of(prediction)[0]["bbox"], [0, 0, 200, 100], atol=1e-3)
+    shown.write(Best("grid max=9"), experiment, [path], tmp_path / "seen")
+    np.testing.assert_allclose(rows_of(tmp_path / "seen")[0]["bbox"], [0, 0, 200, 100], atol=1e-3)
     with pytest.raises(ValueError, match=r"'file p\.npz' in its dataset\.json.*run tfrecog\.evaluate"):
-        write_seen(Best("file p.npz"), strategy, prediction, [path])
+        shown.write(Best("file p.npz"), experiment, [path], tmp_path / "seen")
 
 
-def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, prediction, strategy):
+def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path):
     boxes = {(100, 200): (20, 40, 60, 100), (300, 150): (30, 30, 250, 120), (64, 64): (8, 16, 40, 48)}
     paths = [save_picture(tmp_path / f"{number}.png", *size, box) for number, (size, box) in enumerate(boxes.items())]
-    assert write_seen(RedFinder(), strategy, prediction, paths) == {}
-    rows = rows_of(prediction)
+    assert shown.write(RedFinder(), DETECTOR, paths, tmp_path / "seen") == {}
+    rows = rows_of(tmp_path / "seen")
     assert [row["file_name"] for row in rows] == [str(path) for path in paths]
     for row, (size, (y1, x1, y2, x2)) in zip(rows, boxes.items(), strict=True):
         # Resizing blurs an edge by about a pixel of the coarser image.
@@ -142,9 +127,9 @@ def test_boxes_are_in_the_pixels_of_each_picture_whatever_its_size(tmp_path, pre
         assert row["segmentation"]["size"] == list(size)
 
 
-def test_each_picture_is_drawn_with_what_was_found_in_it(tmp_path, prediction, strategy):
+def test_each_picture_is_drawn_with_what_was_found_in_it(tmp_path):
     path = save_picture(tmp_path / "photo.png", 500, 600, (100, 100, 300, 400))
-    write_seen(RedFinder(), strategy, prediction, [path])
+    shown.write(RedFinder(), DETECTOR, [path], tmp_path / "seen")
     drawn = np.asarray(Image.open(tmp_path / "seen" / "photo.jpg"), int)
     assert drawn.shape == (500, 600, 3)
     before = np.asarray(Image.open(path), int)
@@ -153,18 +138,18 @@ def test_each_picture_is_drawn_with_what_was_found_in_it(tmp_path, prediction, s
     assert changed[320:, 420:].mean() < 0.01, "what is not found stays as it is"
 
 
-def test_a_photo_that_its_camera_marked_as_turned_is_seen_upright(tmp_path, prediction, strategy):
+def test_a_photo_that_its_camera_marked_as_turned_is_seen_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: to be turned clockwise by a quarter.
     path = save_picture(tmp_path / "turned.jpg", 100, 200, (0, 0, 30, 60), exif=exif, quality=95)
-    write_seen(RedFinder(), strategy, prediction, [path])
-    (row,) = rows_of(prediction)
+    shown.write(RedFinder(), DETECTOR, [path], tmp_path / "seen")
+    (row,) = rows_of(tmp_path / "seen")
     # Turned clockwise, the left top corner of 30 x 60 (h x w) is the right top corner of 60 x 30 in 200 x 100.
     np.testing.assert_allclose(row["bbox"], [70, 0, 30, 60], atol=2.5)
     assert row["segmentation"]["size"] == [200, 100]
 
 
-def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path, prediction, strategy):
+def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path):
     good = save_picture(tmp_path / "good.png", 100, 100, (10, 10, 60, 60))
     text = tmp_path / "notes.jpg"
     text.write_text("not an image")
@@ -172,23 +157,10 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path, predi
     cut.write_bytes(save_picture(tmp_path / "whole.jpg", 200, 200, (10, 10, 60, 60)).read_bytes()[:800])
     empty = tmp_path / "empty.png"
     empty.touch()
-    broken = write_seen(RedFinder(), strategy, prediction, [text, good, cut, empty])
+    broken = shown.write(RedFinder(), DETECTOR, [text, good, cut, empty], tmp_path / "seen")
     assert set(broken) == {text, cut, empty} and all(broken.values())
-    assert [row["file_name"] for row in rows_of(prediction)] == [str(good)]
+    assert [row["file_name"] for row in rows_of(tmp_path / "seen")] == [str(good)]
     assert [path.name for path in (tmp_path / "seen").glob("*.jpg")] == ["good.jpg"]
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
-def test_pictures_of_every_colour_mode_are_rgb(tmp_path, mode):
-    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
-    if mode == "I;16":
-        Image.fromarray(np.full([20, 30], 0xCCCC, np.uint16)).save(path)
-    else:
-        Image.new("RGB", (30, 20), (204, 204, 204)).convert(mode).save(path)
-    pixels = image_files.load(path)
-    assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
-    if mode != "1":  # Two colours only: grey is dithered.
-        np.testing.assert_allclose(pixels, 204, atol=3)  # 204 is in the palette of mode P.
 
 
 def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch):
@@ -238,27 +210,37 @@ def test_a_photo_is_never_overwritten(tmp_path):
         image_files.picture_paths([path], tmp_path)
 
 
-def test_the_command_fails_if_not_one_file_could_be_read(tmp_path, prediction, strategy, monkeypatch):
-    (tmp_path / "notes.jpg").write_text("not an image")
-    monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
-    with pytest.raises(UserError, match="not one of 1 files"):
-        predict.main(dataclasses.replace(prediction, images=str(tmp_path / "notes.jpg")))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The flags of a run of a small classifier, which nobody has trained."""
+    workdir, dataset = tmp_path_factory.mktemp("run"), info.DatasetInfo(CATEGORIES, {})
+    network, data = ClassifierConfig(name="lenet_modern", crop=28), DataConfig(eval_short_side=28)
+    flags_of_run = predict.Flags(task="classification", workdir=str(workdir), classifier=network, data=data)
+    checkpoints.save(workdir, 0, tasks.build(flags_of_run, dataset).build(), None, keep=1)
+    info.save(workdir, dataset)
+    return flags_of_run
 
 
-def test_the_command_says_what_was_done_and_what_was_not(tmp_path, prediction, strategy, monkeypatch, capsys):
+def test_the_command_says_what_was_done_and_what_was_not(run, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
-    save_picture(tmp_path / "good.png", 100, 100, (10, 10, 60, 60))
-    monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
-    predict.main(dataclasses.replace(prediction, images=str(tmp_path)))
+    save_picture(tmp_path / "good.png", 100, 60, (10, 10, 60, 60))
+    out = tmp_path / "seen"
+    predict.main(dataclasses.replace(run, images=str(tmp_path), out=str(out)))
     printed = capsys.readouterr()
-    assert "1 of 2 images done" in printed.out and "notes.jpg" in printed.err
+    assert "1 of 2 images done: pictures and predictions.json are in" in printed.out and "notes.jpg" in printed.err
+    assert len(json.loads((out / "predictions.json").read_text())) == 1
+    assert Image.open(out / "good.jpg").size == (60 * 7, 100 * 7), "no side is shorter than --draw_side=400"
+    with pytest.raises(UserError, match="not one of 1 files"):
+        predict.main(dataclasses.replace(run, images=str(tmp_path / "notes.jpg"), out=str(out)))
 
 
-def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(tmp_path, prediction, strategy, monkeypatch):
+def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(run, tmp_path):
     image = save_picture(tmp_path / "label_maps" / "good.png", 100, 100, (10, 10, 60, 60))
-    monkeypatch.setattr(trained, "restore", lambda *_: (RedFinder(), None, strategy, "checkpoint", 0))
-    predict.main(dataclasses.replace(prediction, images=str(image), out=str(tmp_path)))
+    given = dataclasses.replace(run, images=str(image), out=str(tmp_path))
+    predict.main(given)
     assert (tmp_path / "good.jpg").is_file()
+    with pytest.raises(UserError, match="would be overwritten"):  # Before the weights, of which there are none.
+        predict.main(dataclasses.replace(given, task="segmentation", workdir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -268,15 +250,11 @@ def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(tmp_path, prediction,
 def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix, options):
     path = tmp_path / f"noise.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, [70, 90, 3], np.uint8)).save(path)
-    shard = "val-00000-of-00001.tfrecord"
     record = records.Record(
         path.read_bytes(), suffix, 70, 90, path.name, "0", np.zeros([0, 4], np.float32), np.zeros(0, np.int64), [],
         np.zeros(0, bool), np.zeros(0, np.float32), np.zeros(0, np.int64), proposals=methods.grid(70, 90),
     )  # fmt: skip
-    with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
-        writer.write(records.encode(record))
-    dataset = info.DatasetInfo(CATEGORIES, {"val": info.SplitInfo(1, 0, 0, (shard,))}, proposals="grid")
-    info.save(tmp_path, dataset)
+    datasets.write(tmp_path, [[record]], CATEGORIES, proposals="grid")
     data = DataConfig(records=str(tmp_path), eval_short_side=128, long_side=256, **options)
     (expected,) = detection.evaluation(data, Split.open(tmp_path, "val"), 1, proposals=True)
     picture = image_files.load(path)

@@ -1,22 +1,16 @@
 """What a segmenter sees in photos: its label maps, pictures and shares."""
 
-import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests import gray_maps
-from tfrecog import predict
-from tfrecog.cli.errors import UserError
-from tfrecog.config import DataConfig, Experiment
+from tests import gray_maps, shown
+from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.drawing import label_map
-from tfrecog.inference import image_files, result_files, segmentation
-from tfrecog.runs import trained
-from tfrecog.runtime import distribution
+from tfrecog.inference import result_files
 
 STEP = gray_maps.STEP
 
@@ -33,7 +27,7 @@ def labels():
 
 
 def seen(paths, out, task=None, min_side=0):
-    broken = segmentation.predict(task or gray_maps.Gray(), None, None, Experiment(), paths, out, min_side)
+    broken = shown.write(task or gray_maps.Gray(), Experiment(task="segmentation"), paths, out, min_side)
     return broken, json.loads((out / result_files.PREDICTIONS).read_text())
 
 
@@ -92,12 +86,15 @@ def test_pictures_of_every_size_and_kind_are_seen_upright_and_whole(tmp_path):
     turned[0x0112] = 6  # The camera lay on its side: rows are columns.
     labels = np.full([16, 40], 2)
     labels[:, 30:] = 5
+    (tmp_path / "notes.jpg").write_text("not an image")
     paths = [
         save(tmp_path / "turned.png", labels, exif=turned),
         save(tmp_path / "tiny.png", [[3]]),
         save(tmp_path / "odd.png", np.tile([1, 2, 3, 4, 5, 6, 1], [33, 1])),
     ]
-    assert seen(paths, tmp_path / "seen", min_side=50)[0] == {}
+    broken, report = seen([tmp_path / "notes.jpg", *paths], tmp_path / "seen", min_side=50)
+    assert set(broken) == {tmp_path / "notes.jpg"}
+    assert [row["file_name"] for row in report["images"]] == [str(path) for path in paths]
     sizes = {}
     for path in paths:
         with Image.open(tmp_path / "seen" / "label_maps" / path.name) as picture:
@@ -108,14 +105,6 @@ def test_pictures_of_every_size_and_kind_are_seen_upright_and_whole(tmp_path):
     assert Image.open(tmp_path / "seen" / "turned.jpg").width == 16 * 4  # drawn larger, to 50 pixels
 
 
-def test_files_that_are_no_images_are_named_and_the_rest_is_done(tmp_path, labels):
-    (tmp_path / "notes.jpg").write_text("not an image")
-    paths = [tmp_path / "notes.jpg", save(tmp_path / "good.png", labels)]
-    broken, report = seen(paths, tmp_path / "seen")
-    assert set(broken) == {paths[0]} and broken[paths[0]]
-    assert [row["file_name"] for row in report["images"]] == [str(paths[1])]
-
-
 def test_a_label_map_never_overwrites_an_image(tmp_path):
     folder = tmp_path / "label_maps"
     folder.mkdir()
@@ -124,20 +113,3 @@ def test_a_label_map_never_overwrites_an_image(tmp_path):
     paths = [save(tmp_path / "a.png", [[1]]), save(tmp_path / "a.jpg", [[1]])]
     pictures, label_maps = result_files.files(paths, tmp_path / "seen")
     assert len({*pictures, *label_maps}) == 4, "two images of one name share nothing"
-
-
-def test_the_command_says_what_was_done(tmp_path, labels, monkeypatch, capsys):
-    restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
-    monkeypatch.setattr(trained, "restore", lambda *of: restored)
-    path, out = save(tmp_path / "photo.png", labels), str(tmp_path / "seen")
-    options = predict.Flags(task="segmentation", images=str(path), out=out, data=DataConfig(eval_short_side=0))
-    predict.main(options)
-    assert "1 of 1 images done: pictures, label_maps and predictions.json are in" in capsys.readouterr().out
-    drawn = image_files.load(Path(out) / "photo.jpg")
-    assert drawn.shape[1] == 120 * 5 and drawn.shape[0] > 80 * 5, "no side is shorter than --draw_side=400"
-
-    monkeypatch.setattr(trained, "restore", lambda *of: pytest.fail("reads the weights of what cannot be done"))
-    inside = tmp_path / "label_maps"
-    inside.mkdir()
-    with pytest.raises(UserError, match="would be overwritten"):
-        predict.main(dataclasses.replace(options, images=str(save(inside / "photo.png", labels)), out=str(tmp_path)))

@@ -51,12 +51,17 @@ def main(flags: Flags) -> None:
     flags = dataclasses.replace(flags, detector=detector, train=dataclasses.replace(flags.train, replicas=1))
     paths, out, inference = image_files.find(flags.images), Path(flags.out), tasks.of(flags.task).inference
     inference.files(paths, out)  # Whether they can be written, before the weights are read.
-    task, model, strategy, path, _ = trained.restore(flags, flags.checkpoint)
-    print(f"Predicting with {path}", flush=True)
+    task, model, _, checkpoint, _ = trained.restore(flags, flags.checkpoint)
+    print(f"Predicting with {checkpoint}", flush=True)
+    broken: dict[Path, str] = {}
+    predict = inference.of_pictures(task, model, flags)
+    images = ((number, picture, predict(picture)) for number, picture in image_files.legible(paths, broken))
     try:
-        broken = inference.predict(task, model, strategy, flags, paths, out, flags.draw_side)
+        detections = inference.write(task.info, paths, out, images, flags.draw_side)
     except tf.errors.ResourceExhaustedError as error:
         raise out_of_memory.in_prediction(error) from error
+    if detections is not None:
+        print(f"{detections} detections with a score of at least {flags.min_score:g}")
     for path, reason in broken.items():
         print(f"not read: {path}: {reason}", file=sys.stderr)
     done = len(paths) - len(broken)

@@ -1,48 +1,26 @@
-"""What a classifier sees in pictures of any size: predictions.json, and pictures with the best classes written on."""
+"""What a classifier sees in pictures of any size."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
-from tfrecog.inference import image_files, result_files
+from tfrecog.inference import image_files, predictor, result_files
 
 WRITTEN = f"pictures and {result_files.PREDICTIONS}"
+files, write = image_files.picture_paths, result_files.write_classes
 
 
-def files(paths: list[Path], out: Path) -> tuple[list[Path]]:
-    """Where the picture of each image goes; UserError if one would overwrite an image."""
-    return (image_files.picture_paths(paths, out),)
+def of_pictures(task, model, experiment: Experiment) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of a picture uint8 [H, W, 3]: the probabilities [K] of the classes."""
+    predict = predictor.of_one(task, model)
+    return lambda picture: predict(batch_of(picture, experiment))["probabilities"]
 
 
-def predict(
-    task, model, strategy, experiment: Experiment, paths: list[Path], out: Path, min_side: int = 0
-) -> dict[Path, str]:
-    """Writes the most probable classes of the images at `paths`, and a picture of each, to the folder `out`.
-
-    A row of predictions.json has `file_name` and `classes`, the best five with `category_id`, `category_name` and
-    `probability`.
-
-    Args:
-        min_side: smaller pictures are enlarged by a whole factor, for drawing only.
-
-    Returns:
-        The files that could not be read, with the reason.
-    """
-    probabilities_of = tf.function(
-        lambda batch: task.predict(model, {"image": batch})["probabilities"], autograph=False
-    )
-    (pictures,), broken, rows = files(paths, out), {}, []
-    for number, picture in image_files.legible(paths, broken):
-        given = input_of(picture, experiment.data, experiment.classifier.crop)
-        probabilities = probabilities_of(tf.constant(given[None]))[0].numpy()
-        row, lines = result_files.classes(paths[number], task.info.categories, probabilities)
-        rows.append(row)
-        image_files.save(result_files.written_on(picture, lines, min_side), pictures[number])
-    result_files.write_json(out / result_files.PREDICTIONS, rows)
-    return broken
+def batch_of(picture: np.ndarray, experiment: Experiment) -> dict:
+    """A batch of one picture uint8 [H, W, 3], [1, S, S, 3] in 0..255; see `input_of`."""
+    return {"image": input_of(picture, experiment.data, experiment.classifier.crop)[None]}
 
 
 def input_of(picture: np.ndarray, data: DataConfig, crop: int) -> np.ndarray:

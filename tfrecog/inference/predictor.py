@@ -4,7 +4,7 @@ import functools
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -67,6 +67,12 @@ def _predictor(task, model, strategy, any_size):
         return strategy.run(functools.partial(task.predict, model), (batch,))
 
     return predict
+
+
+def of_one(task, model, any_size: bool = False) -> Callable[[dict], dict[str, np.ndarray]]:
+    """A function of a batch of one image: what `task.predict` says of it; `any_size` is that of `predict_batches`."""
+    predict = tf.function(lambda batch: task.predict(model, batch), autograph=False, reduce_retracing=any_size)
+    return lambda batch: {name: value[0].numpy() for name, value in predict(batch).items()}
 
 
 def batch_size(wanted: int, strategy: tf.distribute.Strategy) -> int:

@@ -1,21 +1,122 @@
-"""Results of a model as files: JSON, label maps, texts on pictures; without TensorFlow, for devices."""
+"""Results of a model in pictures, as files: rows of JSON, label maps, drawings; without TensorFlow, for devices."""
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tfrecog.cli import files as atomic
-from tfrecog.data.info import Category
+from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.drawing import annotations, label_map
 from tfrecog.inference import image_files
+from tfrecog.metrics import coco_rows
+from tfrecog.ops import rle
 
 DETECTIONS, PREDICTIONS, LABEL_MAPS = "detections.json", "predictions.json", "label_maps"
 BEST = 5  # classes of an image that are written
 UNKNOWN = 255  # in a label map file: none of the classes
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections in an image, in pixels of the original image; best first."""
+
+    image_id: int
+    record: int  # row of the index, or of the list of images
+    size: tuple[int, int]  # height, width
+    boxes: np.ndarray  # float64 [n, 4], to the thousandth of a pixel
+    labels: np.ndarray  # int32 [n], 1..K
+    scores: np.ndarray  # float32 [n]
+    masks: list[dict] | None  # [n] compressed run lengths, see `rle.to_coco`
+    keypoints: np.ndarray | None  # float64 [n, J, 3]: y, x to the thousandth of a pixel, score
+
+    @classmethod
+    def of(cls, outputs: dict, size: tuple[int, int], threshold: float, paste: str, image_id: int = 0, record: int = 0):
+        """Outputs in pixels of an image of a size, as files have them: rounded, and masks as large as the image.
+
+        Args:
+            outputs: boxes [n, 4], labels [n], scores [n], and masks [n, S, S] in their boxes and keypoints [n, J, 3]
+                where there are any.
+            threshold, paste: of the masks; see `rle.paste`.
+        """
+        masks, keypoints = None, outputs.get("keypoints")
+        if "masks" in outputs:
+            pasted = rle.paste(outputs["masks"], outputs["boxes"], *size, threshold, paste)
+            masks = [rle.to_coco(runs, *size) for runs in pasted]
+        if keypoints is not None:
+            keypoints = np.concatenate([np.round(keypoints[..., :2].astype(float), 3), keypoints[..., 2:]], axis=-1)
+        # Rounded as in the file, so that the file gives the same numbers when it is evaluated.
+        boxes = np.round(outputs["boxes"].astype(float), 3)
+        return cls(image_id, record, size, boxes, outputs["labels"], outputs["scores"], masks, keypoints)
+
+    @property
+    def instances(self):
+        """Boxes, labels, scores, masks and keypoints."""
+        return self.boxes, self.labels, self.scores, self.masks, self.keypoints
+
+
+# Each of these writes a model's results in `images`: number in `paths`, picture uint8 [H, W, 3], and its result.
+
+
+def write_detections(info: DatasetInfo, paths: list[Path], out: Path, images: Iterable, min_side: int = 0) -> int:
+    """Writes `Detections` to OUT/detections.json, in COCO's results format with `file_name` and `category_name`.
+
+    A picture of each image has them drawn on it; one smaller than `min_side` is enlarged by a whole factor, for drawing
+    only. Returns how many detections there are.
+    """
+    pictures, count = image_files.picture_paths(paths, out), 0
+    with results_file(out) as write:
+        for number, picture, found in images:
+            rows = coco_rows.results(number, info.categories, *found.instances)
+            names = [info.names[label - 1] for label in found.labels]
+            facts = ({"file_name": str(paths[number]), "category_name": name} for name in names)
+            write(first | row for first, row in zip(facts, rows, strict=True))
+            count += len(rows)
+            drawn = annotations.instances(
+                picture, found.boxes, found.labels, found.scores,
+                None if found.masks is None else [rle.from_coco(mask)[0] for mask in found.masks],
+                None if found.keypoints is None else annotations.sure_keypoints(found.keypoints),
+                info.names, skeleton=info.skeleton, flip_pairs=info.flip_pairs, min_side=min_side,
+            )  # fmt: skip
+            image_files.save(drawn, pictures[number])
+    return count
+
+
+def write_classes(info: DatasetInfo, paths: list[Path], out: Path, images: Iterable, min_side: int = 0) -> None:
+    """Writes the best classes of probabilities [K] to OUT/predictions.json, and a picture with them written on it.
+
+    A row has `file_name` and `classes`, each with `category_id`, `category_name` and `probability`. Small pictures are
+    enlarged as by `write_detections`.
+    """
+    pictures, rows = image_files.picture_paths(paths, out), []
+    for number, picture, probabilities in images:
+        row, lines = classes(paths[number], info.categories, probabilities)
+        rows.append(row)
+        image_files.save(written_on(picture, lines, min_side), pictures[number])
+    write_json(out / PREDICTIONS, rows)
+
+
+def write_label_maps(info: DatasetInfo, paths: list[Path], out: Path, images: Iterable, min_side: int = 0) -> None:
+    """Writes labels [H, W] in 0..K as OUT/label_maps/NAME.png, pictures with a legend, and OUT/predictions.json.
+
+    A label map is as large as its image (turned upright) and has the palette of the classes. What its values are, says
+    predictions.json under `values`: `category_id`, the ids of the data's source, or `position`, the classes counted
+    from 0, where an id has no room in a byte. `images` has a row for each image: `file_name`, `label_map` and `classes`
+    with `category_id`, `category_name` and their `share` of the pixels. Small pictures are enlarged as by
+    `write_detections`.
+    """
+    (pictures, maps), rows = files(paths, out), []
+    colours = [category.colour for category in info.categories]
+    for number, picture, labels in images:
+        save(labels, values_of(info.categories), colours, maps[number])
+        image_files.save(label_map.draw(picture, labels, info.names, colours, min_side=min_side), pictures[number])
+        file = maps[number].relative_to(out).as_posix()
+        rows.append({"file_name": str(paths[number]), "label_map": file, "classes": shares(labels, info.categories)})
+    write_json(out / PREDICTIONS, label_map_report(info.categories, rows))
 
 
 @contextlib.contextmanager

@@ -1,25 +1,29 @@
 """What a network that counts sees in pictures of any size."""
 
-import numpy as np
 import tensorflow as tf
 
 from tfrecog.data import image
-from tfrecog.inference import image_files, result_files
+from tfrecog.inference import predictor, result_files
 
 WRITTEN = result_files.PREDICTIONS
 
 
 def files(paths, out):
     """Files beside predictions.json: none, so that nothing can be in their way."""
-    return ()
 
 
-def predict(task, model, strategy, experiment, paths, out, min_side=0):
-    """Writes predictions.json, a row for each image; returns the files that could not be read, with the reason."""
-    side, broken, rows = experiment.counting.side, {}, []
-    for number, picture in image_files.legible(paths, broken):
+def of_pictures(task, model, experiment):
+    """A function of a picture uint8 [H, W, 3]: how many objects are in it."""
+    side, predict = experiment.counting.side, predictor.of_one(task, model)
+
+    def count(picture):
         seen = image.resize(picture, tf.constant([side, side]), experiment.data.resize)
-        count = np.asarray(task.predict(model, {"image": seen[None]})["count"])[0]
-        rows.append({"file_name": str(paths[number]), "count": round(float(count), 3)})
+        return float(predict({"image": seen[None]})["count"])
+
+    return count
+
+
+def write(info, paths, out, images, min_side=0):
+    """Writes the counts of images to OUT/predictions.json, a row for each."""
+    rows = [{"file_name": str(paths[number]), "count": round(count, 3)} for number, _, count in images]
     result_files.write_json(out / result_files.PREDICTIONS, rows)
-    return broken
