@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
+from tfrecog.data import read
 from tfrecog.data.info import DatasetInfo
+from tfrecog.data.split import Split
 
 
 @dataclass(frozen=True)
@@ -48,25 +50,46 @@ def _shapes(batch):
     return {name: value.shape for name, value in batch.items()}
 
 
-def check_eval_split(experiment: Experiment, dataset: DatasetInfo) -> None:
-    """ValueError if a run is to be evaluated on a split that there is not."""
-    data = experiment.data
-    if experiment.train.evaluate_epochs > 0 and data.eval_split not in dataset.splits:
-        raise UserError(
-            f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
-            "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
-        )
+def open_splits(experiment: Experiment, dataset: DatasetInfo) -> list[Split]:
+    """The split to train on, and that to evaluate on if the run is evaluated; UserError or OSError if one is not there.
+
+    What is wrong with the second shows then, and not after an epoch.
+    """
+    data, names = experiment.data, [experiment.data.train_split]
+    if experiment.train.evaluate_epochs > 0:
+        if data.eval_split not in dataset.splits:
+            raise UserError(
+                f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
+                "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
+            )
+        names.append(data.eval_split)
+    return [Split.open(data.records, name) for name in names]
 
 
-def describe(experiment: Experiment, dataset: DatasetInfo, what: str = "") -> str:
-    """For people: the records, their classes, and the size of the splits that are used; `what` beside images counts."""
+def of_records(
+    experiment: Experiment,
+    dataset: DatasetInfo,
+    make: Callable[..., Iterable[dict]],
+    steps_per_epoch: int,
+    images: int,
+    what: str = "",
+) -> Data:
+    """Data whose batches are those of `make` (`start_step`, `steps`), with errors in words.
+
+    Its description, for people, is the records, their classes, and the size of the splits that are used; `what` is
+    what they have beside images.
+    """
     data = experiment.data
-    parts = [(data.train_split, "train")]
-    parts += [(data.eval_split, "evaluate")] * (experiment.train.evaluate_epochs > 0)
-    counts = [f"{purpose} on {name}: {dataset.splits[name].images:,} images" for name, purpose in parts]
-    if what:
-        counts = [
-            f"{count}, {getattr(dataset.splits[name], what):,} {what}"
-            for count, (name, _) in zip(counts, parts, strict=True)
-        ]
-    return f"{data.records}, {dataset.num_classes} classes; {'; '.join(counts)}"
+    purposes = [("train", data.train_split)]
+    purposes += [("evaluate", data.eval_split)] * (experiment.train.evaluate_epochs > 0)
+    parts = [f"{data.records}, {dataset.num_classes} classes"]
+    for purpose, name in purposes:
+        split = dataset.splits[name]
+        also = f", {getattr(split, what):,} {what}" if what else ""
+        parts.append(f"{purpose} on {name}: {split.images:,} images{also}")
+    return Data(
+        steps_per_epoch=steps_per_epoch,
+        batches=lambda start, total: read.in_words(make(start_step=start, steps=total)),
+        description="; ".join(parts),
+        images=images,
+    )

@@ -1,14 +1,14 @@
 """Image classification: where pictures, classifier and loss meet."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from tfrecog import losses
 from tfrecog.config import Experiment
-from tfrecog.data import classification, read
-from tfrecog.data.batches import Data, check_eval_split, describe
+from tfrecog.data import batches, classification
 from tfrecog.data.info import DatasetInfo
-from tfrecog.data.split import Split
 from tfrecog.evaluations import classification as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import classification as inference
@@ -33,27 +33,16 @@ class Classification:
         """For people: `classifier resnet50`."""
         return f"classifier {self.config.name}"
 
-    def data(self) -> Data:
+    def data(self) -> batches.Data:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
-        experiment, dataset = self.experiment, self.info
-        data, seed = experiment.data, experiment.train.seed
-        split = Split.open(data.records, data.train_split)
-        check_eval_split(experiment, dataset)
-        classification.labels_of(split)
-        if experiment.train.evaluate_epochs > 0:  # What is wrong with it shows now, and not after an epoch.
-            classification.labels_of(Split.open(data.records, data.eval_split))
-        augment, crop = experiment.augment, self.config.crop
-
-        def batches(start, total):
-            made = classification.training(data, augment, crop, split, seed=seed, start_step=start, steps=total)
-            return read.in_words(made)
-
-        return Data(
-            steps_per_epoch=classification.steps_per_epoch(split, data),
-            batches=batches,
-            description=describe(experiment, dataset),
-            images=len(split),
-        )
+        experiment, data = self.experiment, self.experiment.data
+        splits = batches.open_splits(experiment, self.info)
+        for split in splits:
+            classification.labels_of(split)
+        settings = (data, experiment.augment, self.config.crop, splits[0])
+        make = functools.partial(classification.training, *settings, seed=experiment.train.seed)
+        steps = classification.steps_per_epoch(splits[0], data)
+        return batches.of_records(experiment, self.info, make, steps, images=len(splits[0]))
 
     def build(self) -> classifier.Classifier:
         """A new classifier with its variables."""

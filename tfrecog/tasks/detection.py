@@ -1,15 +1,15 @@
 """Object detection, instance segmentation and pose: where records, detector and losses meet."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from tfrecog import losses
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, info, read
-from tfrecog.data.batches import Data, check_eval_split, describe
+from tfrecog.data import batches, detection, info
 from tfrecog.data.info import DatasetInfo
-from tfrecog.data.split import Split
 from tfrecog.evaluations import detection as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import detection as inference
@@ -66,40 +66,26 @@ class Detection:
             system = "SPP-net" if config.proposals == "record" else f"{system} with pyramid pooling"
         return f"{system}, {backbone}{'' if config.neck == 'single' else f'-{config.neck.upper()}'}"
 
-    def data(self) -> Data:
+    def data(self) -> batches.Data:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
         if self.config.box.scores == "svm":
             raise UserError(
                 "--detector.box.scores=svm: SVMs do not learn by gradients. Train with softmax, and then make such a "
                 "run of it: python -m tfrecog.svm --flagfile=RUN/experiment.flags --out=RUN_SVM"
             )
-        experiment, dataset, keypoints = self.experiment, self.info, self.config.keypoints
-        data, seed = experiment.data, experiment.train.seed
-        split = Split.open(data.records, data.train_split)
+        experiment, data, keypoints = self.experiment, self.experiment.data, self.config.keypoints
+        split, *validation = batches.open_splits(experiment, self.info)
         rows = detection.training_rows(split, data, keypoints)
-        splits = {split.name: (split, rows)}
-        check_eval_split(experiment, dataset)
-        if experiment.train.evaluate_epochs > 0:
-            # What is wrong with it shows now, and not after an epoch.
-            splits[data.eval_split] = Split.open(data.records, data.eval_split), None
-            if keypoints:
-                info.sigmas(data.records)
+        if validation and keypoints:
+            info.sigmas(data.records)
         if self._on_record:
-            for one, chosen in splits.values():
+            for one, chosen in [(split, rows), *((one, None) for one in validation)]:
                 one.check_proposals()
                 one.report_without_proposals(chosen)
-        options = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record, "seed": seed}
-
-        def batches(start, total):
-            made = detection.training(data, split, **options, start_step=start, steps=total)
-            return read.in_words(made)
-
-        return Data(
-            steps_per_epoch=detection.steps_per_epoch(split, data, keypoints),
-            batches=batches,
-            description=describe(experiment, dataset, "instances"),
-            images=len(rows),
-        )
+        settings = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record}
+        make = functools.partial(detection.training, data, split, **settings, seed=experiment.train.seed)
+        steps = detection.steps_per_epoch(split, data, keypoints)
+        return batches.of_records(experiment, self.info, make, steps, images=len(rows), what="instances")
 
     def build(self) -> Detector:
         """A new detector with its variables."""

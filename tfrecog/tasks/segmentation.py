@@ -1,6 +1,6 @@
 """Semantic segmentation: where pictures, label maps, network and loss meet."""
 
-from functools import cached_property
+import functools
 
 import keras
 import numpy as np
@@ -9,10 +9,8 @@ import tensorflow as tf
 from tfrecog import losses
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import image, read, segmentation
-from tfrecog.data.batches import Data, check_eval_split, describe
+from tfrecog.data import batches, image, segmentation
 from tfrecog.data.info import DatasetInfo
-from tfrecog.data.split import Split
 from tfrecog.evaluations import segmentation as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import segmentation as inference
@@ -41,7 +39,7 @@ class Segmentation:
                 f"{dataset.num_classes} classes: {', '.join(dataset.names[:30])}"
             )
 
-    @cached_property
+    @functools.cached_property
     def class_weights(self) -> tuple[float, ...]:
         """Weight of each class in the loss; empty if all are 1. Of no interest to a class that no pixel has: 1."""
         if not self.config.class_balance:
@@ -63,27 +61,16 @@ class Segmentation:
         """For people: `fcn8s on resnet18, softmax`."""
         return f"{self.config.name} on {self.config.backbone.name}, {self.config.loss}"
 
-    def data(self) -> Data:
+    def data(self) -> batches.Data:
         """The records to train on; a ValueError or OSError says what is wrong with them or with the others."""
-        experiment, dataset, crop = self.experiment, self.info, self.config.crop
-        data, seed = experiment.data, experiment.train.seed
-        split = Split.open(data.records, data.train_split)
-        segmentation.check(split)
-        _ = self.class_weights  # A ValueError now, and not in the first step.
-        check_eval_split(experiment, dataset)
-        if experiment.train.evaluate_epochs > 0:
-            Split.open(data.records, data.eval_split)
-
-        def batches(start, total):
-            made = segmentation.training(data, crop, split, seed=seed, start_step=start, steps=total)
-            return read.in_words(made)
-
-        return Data(
-            steps_per_epoch=segmentation.steps_per_epoch(split, data),
-            batches=batches,
-            description=describe(experiment, dataset),
-            images=len(split),
-        )
+        experiment, data = self.experiment, self.experiment.data
+        split, *_ = splits = batches.open_splits(experiment, self.info)
+        for one in splits:
+            segmentation.check(one)
+        _ = self.class_weights  # An error now, and not in the first step.
+        make = functools.partial(segmentation.training, data, self.config.crop, split, seed=experiment.train.seed)
+        steps = segmentation.steps_per_epoch(split, data)
+        return batches.of_records(experiment, self.info, make, steps, images=len(split))
 
     def build(self) -> fcn.Segmenter:
         """A new network with its variables."""

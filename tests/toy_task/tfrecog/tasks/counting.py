@@ -1,13 +1,13 @@
 """Counting: where records, the network and its loss meet."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from tfrecog.config import Experiment
-from tfrecog.data import counting, read
-from tfrecog.data.batches import Data, check_eval_split, describe
+from tfrecog.data import batches, counting
 from tfrecog.data.info import DatasetInfo
-from tfrecog.data.split import Split
 from tfrecog.evaluations import counting as evaluation
 from tfrecog.inference import counting as inference
 from tfrecog.models import counting as models
@@ -25,19 +25,13 @@ class Counting:
     def __init__(self, experiment: Experiment, dataset: DatasetInfo):
         self.experiment, self.config, self.info = experiment, experiment.counting, dataset
 
-    def data(self) -> Data:
+    def data(self) -> batches.Data:
         """The records to train on."""
         experiment, data = self.experiment, self.experiment.data
-        split = Split.open(data.records, data.train_split)
-        check_eval_split(experiment, self.info)
-
-        def batches(start, total):
-            seed = experiment.train.seed
-            made = counting.training(data, self.config.side, split, seed=seed, start_step=start, steps=total)
-            return read.in_words(made)
-
+        split, *_ = batches.open_splits(experiment, self.info)
+        make = functools.partial(counting.training, data, self.config.side, split, seed=experiment.train.seed)
         steps = counting.steps_per_epoch(split, data)
-        return Data(steps, batches, description=describe(experiment, self.info, "instances"), images=len(split))
+        return batches.of_records(experiment, self.info, make, steps, images=len(split), what="instances")
 
     def build(self) -> keras.Model:
         """A new network with its variables."""
