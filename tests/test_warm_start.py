@@ -14,7 +14,6 @@ from tests.test_checkpoints import assert_same, network, numbers
 from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, BoxConfig, ClassifierConfig, DetectorConfig, Experiment, SegmenterConfig
 from tfrecog.models import classifier
-from tfrecog.models.backbones import vgg
 from tfrecog.models.layers import Dense
 from tfrecog.models.segmenter import fcn
 from tfrecog.runs import checkpoints, warm_start
@@ -31,10 +30,10 @@ PARTS = (
 )  # fmt: skip
 
 
-def stand_in(*paths, fixed=(), sizes=None):
+def stand_in(*paths, fixed=(), **values):
     """What has variables of such paths, as a model has; those that begin as one of `fixed` do not learn.
 
-    They have two numbers each, or what `sizes` has for their path.
+    They have two ones each, or the numbers of a path with _ for its /.
     """
     variables = []
     for path in paths:
@@ -42,22 +41,26 @@ def stand_in(*paths, fixed=(), sizes=None):
         with contextlib.ExitStack() as scopes:
             for layer in layers:
                 scopes.enter_context(keras.name_scope(layer))
-            statistic = name.startswith("moving_")
-            start = np.ones((sizes or {}).get(path, 2))
-            variable = keras.Variable(start, name=name, trainable=not statistic and not path.startswith(fixed))
-        assert variable.path == path
-        variables.append(variable)
+            learns = not name.startswith("moving_") and not path.startswith(fixed)
+            start = np.array(values.get(path.replace("/", "_"), np.ones(2)))
+            variables.append(keras.Variable(start, name=name, trainable=learns))
+        assert variables[-1].path == path
     learning = [variable for variable in variables if variable.trainable]
     return types.SimpleNamespace(variables=variables, trainable_variables=learning)
 
 
-def finished(folder, experiment, *paths, imported=True):
-    """A run of an experiment, with a checkpoint of such variables."""
-    checkpoints.save(folder, 0, stand_in(*paths), None, keep=1)
+def finished(folder, experiment, model, imported=False):
+    """The folder of a run of an experiment, with a checkpoint of a model."""
+    checkpoints.save(folder, 0, model, None, keep=1)
     (folder / runs.FLAGFILE).write_text(flags.dumps(experiment))
     if imported:
         (folder / runs.IMPORTED).write_text("{}")
     return folder
+
+
+def published(folder, experiment, *paths):
+    """The folder of a run that was made of published weights."""
+    return finished(folder, experiment, stand_in(*paths), imported=True)
 
 
 def begin(source, experiment, *paths):
@@ -118,7 +121,7 @@ def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp
     theirs = detectron2_models.experiment("mask_rcnn_R_50_FPN_3x")
     ours = flags.load(Experiment(), RECIPE)
     paths = [path for path in PARTS if not path.startswith("keypoint/")]
-    source, model = finished(tmp_path / "theirs", theirs, *paths), stand_in(*paths)
+    source, model = published(tmp_path / "theirs", theirs, *paths), stand_in(*paths)
     model.variables[0].assign([3, 4])
     with pytest.raises(checkpoints.CheckpointError) as error:
         warm_start.load_weights(source, model, skip_mismatched=True, experiment=ours)
@@ -136,14 +139,14 @@ def test_published_weights_are_refused_where_the_rules_of_the_run_are_others(tmp
 
 def test_whoever_names_the_checkpoint_of_published_weights_is_warned_alone(tmp_path):
     theirs = detectron2_models.experiment("mask_rcnn_R_50_FPN_3x")
-    source = finished(tmp_path, theirs, *PARTS)
+    source = published(tmp_path, theirs, *PARTS)
     report = begin(checkpoints.latest(source), flags.load(Experiment(), RECIPE), *PARTS)
     assert "12 of 12 variables" in report and "warning" in report
     assert "--detector.aligned: True there, False now" in report
 
 
 def test_from_a_run_of_ones_own_other_rules_are_a_warning(tmp_path):
-    source = finished(tmp_path, flags.replace(Experiment(), {"detector.aligned": True}), *PARTS, imported=False)
+    source = finished(tmp_path, flags.replace(Experiment(), {"detector.aligned": True}), stand_in(*PARTS))
     report = begin(source, Experiment(), *PARTS)
     assert "warning" in report and "  --detector.aligned: True there, False now" in report
     assert "warning" not in begin(source, flags.replace(Experiment(), {"detector.aligned": True}), *PARTS)
@@ -164,7 +167,7 @@ def test_from_a_run_of_ones_own_other_rules_are_a_warning(tmp_path):
     ],
 )
 def test_a_rule_concerns_the_variables_that_depend_on_it_alone(flag, value, depend, tmp_path):
-    source = finished(tmp_path, WHOLE, *PARTS)
+    source = published(tmp_path, WHOLE, *PARTS)
     for path in PARTS:
         try:
             report = begin(source, flags.replace(WHOLE, {flag: value}), path)
@@ -182,14 +185,14 @@ def test_a_rule_concerns_the_variables_that_depend_on_it_alone(flag, value, depe
     ],
 )
 def test_what_weights_depend_on_a_little_is_a_warning(flag, value, path, tmp_path):
-    report = begin(finished(tmp_path, WHOLE, path), flags.replace(WHOLE, {flag: value}), path)
+    report = begin(published(tmp_path, WHOLE, path), flags.replace(WHOLE, {flag: value}), path)
     assert "warning" in report and f"  --{flag}: " in report
 
 
 def test_of_a_classifier_the_backbone_is_compared_and_nothing_else(tmp_path):
     classifier = Experiment(task="classification", classifier=ClassifierConfig(norm_epsilon=1e-3))
     classifier = flags.replace(classifier, {"data.resize": "pillow", "detector.aligned": True})
-    source, backbone = finished(tmp_path, classifier, "backbone/stem/kernel"), PARTS[0]
+    source, backbone = published(tmp_path, classifier, "backbone/stem/kernel"), PARTS[0]
     assert "warning" not in begin(source, flags.replace(Experiment(), {"detector.backbone.norm_epsilon": 1e-3}), *PARTS)
     report = begin(source, Experiment(), backbone)  # torchvision's own MobileNet detectors have another epsilon.
     assert "  --detector.backbone.norm_epsilon: 0.001 there, 1e-05 now" in report and "aligned" not in report
@@ -198,42 +201,40 @@ def test_of_a_classifier_the_backbone_is_compared_and_nothing_else(tmp_path):
 
 
 def test_flags_of_another_version_are_not_compared_and_said_so(tmp_path):
-    source = finished(tmp_path, Experiment(), PARTS[0])
+    source = published(tmp_path, Experiment(), PARTS[0])
     (source / runs.FLAGFILE).write_text("--detector.of_the_future=1\n")
     assert "not of this version" in begin(source, Experiment(), PARTS[0])
 
 
-def of_task(task, name, **settings):
-    """An experiment of a network on VGG16."""
-    if task == "classification":
-        return Experiment(task=task, classifier=ClassifierConfig(name=name))
-    return Experiment(task=task, segmenter=SegmenterConfig(name=name, fc_channels=6, **settings))
+VGG16 = Experiment(task="classification", classifier=ClassifierConfig(name="vgg16"))
+TRUNK = tuple(f"trunk/dense{i}/{name}" for i in (1, 2) for name in ("kernel", "bias"))
+FC = tuple(f"fc{i}/{name}" for i in (6, 7) for name in ("kernel", "bias"))
 
 
-def vgg_fcn(name, monkeypatch, **settings):
-    monkeypatch.setattr(vgg, "BLOCKS", ((1, 2), (1, 2), (1, 2), (1, 3), (1, 3)))
-    model = fcn.build(of_task("segmentation", name, **settings).segmenter, 4)
+def fcn_of(name, **settings):
+    """The experiment of an FCN, and its network."""
+    backbone = BackboneConfig(name="resnet18", width=8, norm="group", frozen_stages=0)
+    settings = {"backbone": backbone, "fc_channels": 6, **settings}
+    experiment = Experiment(task="segmentation", segmenter=SegmenterConfig(name=name, **settings))
+    model = fcn.build(experiment.segmenter, 4)
     model.logits(tf.zeros([1, 1, 1, 3]))
-    return model
+    return experiment, model
 
 
-def test_fully_connected_layers_become_convolutions(tmp_path, monkeypatch):
-    fc6 = tf.random.stateless_normal([7 * 7 * 3, 6], (1, 2))
-    model = vgg_fcn("fcn32s", monkeypatch)
-    paths = {"fc6/kernel": fc6, "fc6/bias": tf.range(6.0), "fc7/kernel": tf.eye(6), "fc7/bias": tf.ones(6)}
-    sizes = {path: value.shape for path, value in paths.items()}
-    classifier = stand_in(*paths, "fc8/kernel", "backbone/conv1_1/kernel", sizes=sizes)
-    for variable in classifier.variables:
-        if variable.path in paths:
-            variable.assign(paths[variable.path])
-    checkpoints.save(tmp_path, 0, classifier, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", "vgg16")))
-    report = warm_start.load_weights(
-        tmp_path, model, skip_mismatched=True, experiment=of_task("segmentation", "fcn32s")
-    )
-    assert "head/score/kernel: [1, 1, 6, 4]" in report and "warning" not in report
+def start(model, source, experiment):
+    """The report of a model that starts from what fits."""
+    return warm_start.load_weights(source, model, skip_mismatched=True, experiment=experiment)
+
+
+def test_fully_connected_layers_become_convolutions(tmp_path):
+    experiment, model = fcn_of("fcn32s", backbone=BackboneConfig(name="vgg16", norm="none", frozen_stages=0))
+    fc6 = 0.01 * tf.random.stateless_normal([7 * 7 * 512, 6], (1, 2))
+    values = {"fc6_kernel": fc6, "fc6_bias": np.arange(6.0), "fc7_kernel": np.eye(6), "fc7_bias": np.ones(6)}
+    source = finished(tmp_path, VGG16, stand_in(*FC, "fc8/kernel", "backbone/conv1_1/kernel", **values))
+    report = start(model, source, experiment)
+    assert "4 of 32 variables start from" in report and "warning" not in report
     # Where fc6 sees just one map of 7x7, it is the fully connected layer, in the order [S, S, C].
-    features = tf.random.stateless_normal([1, 7, 7, 3], (3, 4))
+    features = tf.random.stateless_normal([1, 7, 7, 512], (3, 4))
     expected = tf.nn.relu(tf.reshape(features, [1, -1]) @ fc6 + tf.range(6.0))
     convolved = model.head.hidden[0](features)
     np.testing.assert_allclose(convolved[:, 0, 0], expected, atol=1e-4)
@@ -241,38 +242,28 @@ def test_fully_connected_layers_become_convolutions(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("upsampling", ["fixed", "learned"])
-def test_an_fcn_of_a_finer_stride_starts_as_the_coarser_one(tmp_path, monkeypatch, upsampling):
-    coarse, fine = (vgg_fcn(name, monkeypatch, upsampling=upsampling) for name in ("fcn16s", "fcn8s"))
+def test_an_fcn_of_a_finer_stride_starts_as_the_coarser_one(tmp_path, upsampling):
+    settings = {"upsampling": upsampling, "skip_scales": (1.0, 1.0)}
+    (experiment, coarse), (of_fine, fine) = (fcn_of(name, **settings) for name in ("fcn16s", "fcn8s"))
     for place, variable in enumerate(coarse.variables):
         variable.assign(tf.random.stateless_normal(variable.shape, (place, 1)))
-    checkpoints.save(tmp_path, 0, coarse, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("segmentation", "fcn16s", skip_scales=(1.0, 1.0))))
-    report = warm_start.load_weights(
-        tmp_path, fine, skip_mismatched=True, experiment=of_task("segmentation", "fcn8s", skip_scales=(1.0, 1.0))
-    )
+    source = finished(tmp_path, experiment, coarse)
+    report = start(fine, source, of_fine)
     new = {"head/score_pool3/kernel", "head/score_pool3/bias", "head/upscore_pool4/kernel"}
     values = {variable.path: variable.numpy() for variable in coarse.variables}
     for variable in fine.variables:
         assert (variable.path in new) or np.array_equal(variable, values[variable.path]), variable.path
     assert "Missing there" in report and "warning" not in report
-    report = warm_start.load_weights(
-        tmp_path, fine, skip_mismatched=True, experiment=of_task("segmentation", "fcn8s", skip_scales=(0.01, 1.0))
-    )
+    report = start(fine, source, flags.replace(of_fine, {"segmenter.skip_scales": (0.01, 1.0)}))
     assert "warning" in report and "segmenter.skip_scales" in report
-
-
-TRUNK = tuple(f"trunk/dense{i}/{name}" for i in (1, 2) for name in ("kernel", "bias"))
-FC = tuple(f"fc{i}/{name}" for i in (6, 7) for name in ("kernel", "bias"))
 
 
 def test_fc6_and_fc7_of_a_classifier_become_the_trunk_of_a_roi(tmp_path):
     there = stand_in("backbone/conv1_1/kernel", *FC, "fc8/kernel")
     for i, variable in enumerate(there.variables):
         variable.assign([i, -i])
-    checkpoints.save(tmp_path, 0, there, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", "vgg16")))
     ours = stand_in("backbone/conv1_1/kernel", *TRUNK, "box/logits/kernel")
-    report = warm_start.load_weights(tmp_path, ours, skip_mismatched=True, experiment=Experiment())
+    report = start(ours, finished(tmp_path, VGG16, there), Experiment())
     assert "5 of 6 variables" in report and "Only there, 1:\n  fc8/kernel" in report
     for i, variable in enumerate(ours.variables[:5]):
         np.testing.assert_array_equal(variable, [i, -i])
@@ -281,12 +272,10 @@ def test_fc6_and_fc7_of_a_classifier_become_the_trunk_of_a_roi(tmp_path):
 @pytest.mark.parametrize(
     "name, pool, size", [("vgg16", "roi_pool", 7), ("vgg16", "warp", 224), ("alexnet", "warp", 224)]
 )
-def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
-    tmp_path, monkeypatch, name, pool, size
-):
-    monkeypatch.setattr(vgg, "BLOCKS", ((1, 3), (1, 3), (1, 3), (1, 3), (1, 5)))
+def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(tmp_path, name, pool, size):
     layers = [Dense(6, activation="relu", name="fc6"), Dense(6, activation="relu", name="fc7"), Dense(6, name="fc8")]
-    there = classifier.build(ClassifierConfig(name=name), 6)
+    classification = Experiment(task="classification", classifier=ClassifierConfig(name=name))
+    there = classifier.build(classification.classifier, 6)
     there.dense = layers
     image = tf.random.stateless_uniform([1, 224, 224, 3], (1, 2), 0, 255)
     there.logits(image)
@@ -294,17 +283,10 @@ def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
         variable.assign(0.1 * tf.random.stateless_normal(variable.shape, (place, 3)))
     layers[-1].kernel.assign(tf.eye(6))  # Its logits are what comes out of fc7.
     layers[-1].bias.assign(tf.zeros(6))
-    checkpoints.save(tmp_path, 0, there, None, keep=1)
-    (tmp_path / runs.FLAGFILE).write_text(flags.dumps(of_task("classification", name)))
-    detector = DetectorConfig(
-        proposals="record",
-        neck="single",
-        pool=pool,
-        backbone=BackboneConfig(name=name, frozen_stages=0),
-        box=BoxConfig(size=size, hidden_units=6),
-    )
+    backbone, box = BackboneConfig(name=name, frozen_stages=0), BoxConfig(size=size, hidden_units=6)
+    detector = DetectorConfig(proposals="record", neck="single", pool=pool, backbone=backbone, box=box)
     ours = task_of(detector).build()
-    warm_start.load_weights(tmp_path, ours, skip_mismatched=True, experiment=Experiment(detector=detector))
+    start(ours, finished(tmp_path, classification, there), Experiment(detector=detector))
     # RoIPool rounds ends to cells of 16 pixels and takes the last one in: 215 is of the 14th of 14, and each bin has 2.
     end = 215.0 if pool == "roi_pool" else 224.0
     features = ours.extract(image, tf.constant([[224, 224]]))
@@ -314,10 +296,9 @@ def test_a_roi_of_the_whole_image_is_to_fc7_what_the_image_is_to_the_classifier(
 
 
 def test_fully_connected_layers_of_another_size_are_left_out_with_their_biases(tmp_path):
-    there = stand_in(*FC, sizes={"fc6/kernel": 3})
+    there = stand_in(*FC, fc6_kernel=np.ones(3))
     for variable in there.variables:
         variable.assign(5 * np.ones(variable.shape))
-    checkpoints.save(tmp_path, 0, there, None, keep=1)
     ours = stand_in(*TRUNK)
-    assert "2 of 4 variables" in warm_start.load_weights(tmp_path, ours, skip_mismatched=True)
+    assert "2 of 4 variables" in start(ours, finished(tmp_path, VGG16, there), None)
     assert [variable.numpy().tolist() for variable in ours.variables] == [[1, 1], [1, 1], [5, 5], [5, 5]]

@@ -16,6 +16,19 @@ from tfrecog.runs.checkpoint_reader import CheckpointError
 # Rules of a network that any task may have, and what one without such a setting follows; None: another rule.
 _OF_NETWORKS = {"stride_in_1x1": False, "norm_epsilon": None}
 
+# Layers of this model → the same in a network of another role.
+_ROLES = {
+    # The last stage of a network, which on a single map is the trunk of the detector.
+    "model/trunk/res5/": "model/backbone/res5/",
+    # Fully connected layers of a classifier, here convolutions: fc6 sees all cells of a map [S, S, C], flattened in
+    # that order (Long et al. 2015, section 3.1).
+    "model/head/fc": "model/fc",
+    # So does the trunk: with VGG16 the map of a roi is pooled to 7 x 7, with AlexNet to 6 x 6, as the last pooling of
+    # the classifier leaves it (Girshick 2015, section 2.2).
+    "model/trunk/dense1/": "model/fc6/",
+    "model/trunk/dense2/": "model/fc7/",
+}
+
 
 def load_weights(
     source: str | Path,
@@ -39,16 +52,7 @@ def load_weights(
     """
     path = checkpoints.find(source)
     there, wanted = checkpoint_reader.read(path).averaged(), checkpoint_reader.variables_of(model)
-    keys = dict(there.keys)
-    # The last stage of a network, which on a single map is the trunk of the detector.
-    for key in [key for key in wanted if key.startswith("model/trunk/res5/") and key not in keys]:
-        elsewhere = key.replace("trunk", "backbone", 1)
-        if elsewhere in keys and elsewhere not in wanted:
-            keys[key] = keys.pop(elsewhere)
-    for key, dense in _as_convolutions(wanted, keys).items():
-        keys[key] = keys.pop(dense)[0], list(wanted[key].shape)
-    for key, dense in _as_trunk(wanted, keys).items():
-        keys[key] = keys.pop(dense)
+    keys = _renamed(wanted, there.keys)
     missing, surplus, reshaped = checkpoint_reader.compare(
         wanted, {k: v for k, v in keys.items() if k.startswith("model/")}
     )
@@ -88,35 +92,20 @@ def _fixed(model):
     return fixed
 
 
-def _as_convolutions(wanted, keys):
-    """Keys of fc6 and fc7 as convolutions → those of a classifier, fully connected, which hold the same numbers.
-
-    There fc6 sees all cells of a map [S, S, C], flattened in that order (Long et al. 2015, section 3.1).
-    """
+def _renamed(wanted, keys):
+    """Keys of a checkpoint, where layers of another role have the names and shapes that this model has for them."""
     found = {}
     for key, variable in wanted.items():
-        dense = key.replace("model/head/fc", "model/fc", 1)
-        if key not in keys and dense != key and dense in keys:
-            _, shape = keys[dense]
-            if math.prod(shape) == math.prod(variable.shape) and shape[-1] == variable.shape[-1]:
-                found[key] = dense
-    return found
-
-
-def _as_trunk(wanted, keys):
-    """Keys of a detector's fully connected layers → those of fc6 and fc7 of a classifier, where both are as large.
-
-    fc6 sees a map [S, S, C], flattened in that order, and so does the trunk: with VGG16 that of a roi is pooled to
-    7 x 7, with AlexNet to 6 x 6, as the last pooling of the classifier leaves it (Girshick 2015, section 2.2).
-    """
-    found = {}
-    for key, variable in wanted.items():
-        for ours, theirs in (("dense1", "fc6"), ("dense2", "fc7")):
-            dense = key.replace(f"model/trunk/{ours}/", f"model/{theirs}/", 1)
-            if key not in keys and dense != key and dense in keys and keys[dense][1] == list(variable.shape):
-                found[key] = dense
+        for ours, theirs in _ROLES.items():
+            there = key.replace(ours, theirs, 1)
+            if there != key and there in keys and key not in keys and there not in wanted:
+                shape = keys[there][1]
+                if math.prod(shape) == math.prod(variable.shape) and shape[-1:] == list(variable.shape[-1:]):
+                    found[key] = there
     # A layer's kernel and bias go together.
-    return {key: dense for key, dense in found.items() if key.rpartition("/")[0] + "/kernel" in found}
+    found = {k: there for k, there in found.items() if not k.endswith("/bias") or k[: -len("bias")] + "kernel" in found}
+    kept = {key: at for key, at in keys.items() if key not in found.values()}
+    return kept | {key: (keys[there][0], list(wanted[key].shape)) for key, there in found.items()}
 
 
 def _or_thaw(experiment, paths):
@@ -164,20 +153,18 @@ def _compare_rules(source, path, experiment, paths):
     return f"warning: the weights of {run} learned by other rules than those of this run:\n{folder.listing(changed)}\n"
 
 
-def _network_rules(experiment):
-    """Rules of the network that every task has: name → flag and value, of those that this one reads."""
-    skipped = validate.unread(experiment)
-    leaves = {leaf.path.rpartition(".")[2]: leaf for leaf in flags.leaves(experiment) if leaf.path not in skipped}
-    return {name: (leaves[name].path, leaves[name].value) for name in _OF_NETWORKS if name in leaves}
-
-
 def _differences_of_networks(before, experiment):
     """Flag → the two values, where networks of two tasks follow other rules; one without `stride_in_1x1` has it off."""
-    there, here = _network_rules(before), _network_rules(experiment)
     found = {}
     for name, absent in _OF_NETWORKS.items():
-        flag = (here.get(name) or there.get(name) or (name,))[0]
-        old, new = (rules[name][1] if name in rules else absent for rules in (there, here))
+        (there, old), (here, new) = (_rule(one, name) or ("", absent) for one in (before, experiment))
         if old != new and None not in (old, new):
-            found[flag] = old, new
+            found[here or there] = old, new
     return found
+
+
+def _rule(experiment, name):
+    """Flag and value of a rule of the network that an experiment reads; None if it has none of that name."""
+    skipped = validate.unread(experiment)
+    leaves = (leaf for leaf in flags.leaves(experiment) if leaf.path.endswith(f".{name}"))
+    return next(((leaf.path, leaf.value) for leaf in leaves if leaf.path not in skipped), None)
