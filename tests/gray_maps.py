@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tests import datasets
 from tfrecog.data import info, records
 from tfrecog.evaluations import segmentation
 
@@ -37,14 +38,7 @@ def write(folder, pairs, categories=CATEGORIES, label_maps=None):
         png = (label_maps or {}).get(row, records.to_label_map(truth))
         names = (f"{row}.png", str(row))
         made.append(records.without_objects(file.getvalue(), "png", *said.shape, *names, label_map=png))
-    shards = [f"val-{i:05d}-of-00002.tfrecord" for i in range(2)]
-    for shard, part in zip(shards, (made[:3], made[3:]), strict=True):
-        with tf.io.TFRecordWriter(str(folder / shard)) as writer:
-            for record in part:
-                writer.write(records.encode(record))
-    splits = {"val": info.SplitInfo(len(made), 0, 0, tuple(shards))}
-    info.save(folder, info.DatasetInfo(categories, splits, label_maps=True))
-    return folder
+    return datasets.write(folder, [made[:3], made[3:]], categories, label_maps=True)
 
 
 class Gray:

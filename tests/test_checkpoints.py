@@ -11,9 +11,8 @@ import tensorflow as tf
 from tfrecog.config import OptimConfig
 from tfrecog.runs import checkpoints
 from tfrecog.tasks.detection import Detection
+from tfrecog.tasks.segmentation import Segmentation
 from tfrecog.training.optimizer import Optimizer
-
-BEST_BY = Detection.best_by
 
 
 def network(classes=2, hidden=3, seed=0):
@@ -74,28 +73,30 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
     parts = network()
     for step, ap in [(1, 0.1), (2, 0.3), (3, 0.2), (4, 0.25), (5, 0.29)]:
         checkpoints.save(tmp_path, step, *parts, keep=2)
-        assert checkpoints.mark_if_best(tmp_path, step, {"box_AP": ap}, BEST_BY) == (ap in (0.1, 0.3))
+        assert checkpoints.mark_if_best(tmp_path, step, {"box_AP": ap}, Detection.best_by) == (ap in (0.1, 0.3))
     assert checkpoints.steps(tmp_path) == [2, 4, 5]
     assert checkpoints.latest(tmp_path).name == "step-00000005"
     assert checkpoints.best(tmp_path).name == "step-00000002"
     assert checkpoints.find(tmp_path) == checkpoints.best(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["mask", "keypoint"])
-def test_the_best_is_chosen_by_mask_or_keypoint_ap_where_there_are_any(tmp_path, kind):
-    parts = network()
-    for step, box, ap in [(1, 0.5, 0.1), (2, 0.4, 0.2)]:
-        checkpoints.save(tmp_path, step, *parts, keep=2)
-        checkpoints.mark_if_best(tmp_path, step, {"box_AP": box, f"{kind}_AP": ap}, BEST_BY)
-    assert checkpoints.best(tmp_path).name == "step-00000002"
-
-
-def test_an_undefined_ap_is_never_the_best(tmp_path):
-    checkpoints.save(tmp_path, 1, *network(), keep=2)
-    assert not checkpoints.mark_if_best(tmp_path, 1, {"box_AP": float("nan")}, BEST_BY)
-    without_objects = {"box_AP": -1.0, "mask_AP": -1.0}  # as COCO has it
-    assert not checkpoints.mark_if_best(tmp_path, 1, without_objects, BEST_BY)
-    assert checkpoints.best(tmp_path) is None
+@pytest.mark.parametrize(
+    "task, measured",
+    [
+        (Detection, [({"box_AP": 0.5, "mask_AP": 0.1}, True), ({"box_AP": 0.4, "mask_AP": 0.2}, True)]),
+        (Detection, [({"box_AP": 0.5, "keypoint_AP": 0.1}, True), ({"box_AP": 0.4, "keypoint_AP": 0.2}, True)]),
+        (Detection, [({"voc_mAP": 0.5}, True), ({"voc_mAP": 0.4, "voc_mAP_11": 0.9}, False)]),
+        (Detection, [({"voc_mAP": 0.5}, True), ({"box_AP": 0.3, "voc_mAP": 0.4}, True)]),
+        (Detection, [({"box_AP": 0.3, "voc_mAP": 0.4}, True), ({"box_AP": 0.2, "voc_mAP": 0.9}, False)]),
+        (Segmentation, [({"mean_iou": 0.2, "pixel_accuracy": 0.8}, True), ({"mean_iou": 0.5}, True)]),
+        (Segmentation, [({"mean_iou": 0.5, "pixel_accuracy": 0.5}, True), ({"mean_iou": 0.4}, False)]),
+        # Without objects AP is undefined: NaN, or as COCO has it.
+        (Detection, [({"box_AP": float("nan")}, False), ({"box_AP": -1.0, "mask_AP": -1.0}, False)]),
+    ],
+)
+def test_the_best_is_chosen_by_the_first_metric_of_its_task_that_was_measured(tmp_path, task, measured):
+    for step, (metrics, better) in enumerate(measured, 1):
+        assert checkpoints.mark_if_best(tmp_path, step, metrics, task.best_by) == better
 
 
 def test_a_checkpoint_of_another_model_is_refused_with_a_list_and_changes_nothing(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests import opened
+from tests import datasets, opened
 from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import index, info, read, records
@@ -30,7 +30,6 @@ SIZES = [(20, 30), (30, 20), (16, 16), (64, 20)]
 
 def write_records(folder, labels=LABELS, seen=SEEN, categories=CATEGORIES, spoil=()):
     """A folder of records of plain gray images, in two shards; the PNGs of rows in `spoil` are cut short."""
-    shards = [f"val-{i:05d}-of-00002.tfrecord" for i in range(2)]
     made = []
     for row, (label, gray) in enumerate(zip(labels, seen, strict=True)):
         height, width = SIZES[row % len(SIZES)]
@@ -40,14 +39,8 @@ def write_records(folder, labels=LABELS, seen=SEEN, categories=CATEGORIES, spoil
         blank = records.blank(height, width)
         facts = {"filename": f"{row}.png", "source_id": str(row), "label": label}
         names = {"class_name": categories[label - 1].name}
-        made.append(records.encode(dataclasses.replace(blank, encoded=encoded, **facts, **names)))
-    for shard, part in zip(shards, (made[:4], made[4:]), strict=True):
-        with tf.io.TFRecordWriter(str(folder / shard)) as writer:
-            for record in part:
-                writer.write(record)
-    splits = {"val": info.SplitInfo(len(made), 0, 0, tuple(shards))}
-    info.save(folder, info.DatasetInfo(categories, splits, image_labels=True))
-    return folder
+        made.append(dataclasses.replace(blank, encoded=encoded, **facts, **names))
+    return datasets.write(folder, [made[:4], made[4:]], categories, image_labels=True)
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +190,10 @@ def test_a_label_that_no_class_has_is_named(tmp_path):
         evaluated(tmp_path)
 
 
+def flags_of(experiment, **more):
+    return evaluate.Flags(**{**vars(experiment), **more})
+
+
 def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path, capsys):
     some = (CATEGORIES[5], CATEGORIES[0])
     write_records(tmp_path, [1, 2, 1, 2, 1], [6, 1, 6, 1, 6], some)
@@ -204,8 +201,7 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     dataset = info.DatasetInfo(CATEGORIES, {})
     checkpoints.save(workdir, 0, tasks.build(experiment, dataset).build(), None, keep=1)
     info.save(workdir, dataset)
-    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    evaluate.main(evaluate.Flags(**fields | {"workdir": str(workdir)}))
+    evaluate.main(flags_of(experiment, workdir=str(workdir)))
     shown = capsys.readouterr().out
     assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
     assert "top-1 " in shown and "metrics.json, predictions.csv, confusion.csv, confusion.png" in shown
@@ -220,8 +216,7 @@ def test_the_command_says_that_it_wrote_nothing_where_there_is_no_folder_for_it(
     checkpoint = checkpoints.save(tmp_path, 0, model, None, keep=1)
     (tmp_path / "metrics.json").write_text("of another evaluation")
     monkeypatch.chdir(tmp_path)
-    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    evaluate.main(evaluate.Flags(**fields | {"workdir": ""}, checkpoint=str(checkpoint)))
+    evaluate.main(flags_of(experiment, workdir="", checkpoint=str(checkpoint)))
     shown = capsys.readouterr().out
     assert "top-1 " in shown and "Wrote no file: name a folder for them with --out" in shown
     assert (tmp_path / "metrics.json").read_text() == "of another evaluation"

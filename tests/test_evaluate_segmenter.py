@@ -8,32 +8,25 @@ import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests import gray_maps, opened
-from tfrecog import evaluate
-from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
+from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import index, info, records
 from tfrecog.evaluations import confusion, segmentation, worst_label_maps
-from tfrecog.inference import predictor
-from tfrecog.runs import checkpoints, trained
+from tfrecog.inference import image_files
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
-from tfrecog.tasks.segmentation import Segmentation
 
 PAIRS = gray_maps.maps()
 NAMES, CATEGORIES = gray_maps.NAMES, gray_maps.CATEGORIES
 
 
-def experiment_of(folder, batch_size=2):
+def evaluated(folder, out=None, replica=1, batch_size=2, task=None, **options):
     data = DataConfig(records=str(folder), eval_batch_size=batch_size, eval_short_side=0)
-    network = SegmenterConfig(backbone=BackboneConfig(name="resnet18"), fc_channels=0, padding=0, crop=(32, 32))
-    return Experiment(task="segmentation", data=data, segmenter=network)
-
-
-def evaluated(folder, out=None, replica=1, batch_size=2, task=None):
-    strategy = distribution.strategy(replica)
-    return segmentation.evaluate(task or gray_maps.Gray(), None, experiment_of(folder, batch_size), strategy, out)
+    experiment, strategy = Experiment(task="segmentation", data=data), distribution.strategy(replica)
+    return segmentation.evaluate(task or gray_maps.Gray(), None, experiment, strategy, out, **options)
 
 
 def numbers_of(pairs, classes=range(1, 7)):
@@ -73,20 +66,29 @@ def test_predictions_with_names_of_files_need_no_record_again(folder, tmp_path):
     assert len(with_files) == len(without) + 7  # worst.jpg shows all of them: of each, half of the pixels are wrong
 
 
-@pytest.mark.parametrize("replica, batch_size", [(1, 1), (2, 2)])
-def test_every_pixel_of_every_image_counts_once_at_its_own_size(folder, replica, batch_size):
-    assert evaluated(folder, None, replica, batch_size) == numbers_of(PAIRS)
+class Counting(gray_maps.Gray):
+    """Counts the images that it sees."""
+
+    def __init__(self):
+        self.seen = []
+
+    def predict(self, model, batch):
+        def count(valid):
+            self.seen.append(len(valid))
+            return valid
+
+        with tf.control_dependencies([tf.numpy_function(count, [batch["valid"]], tf.bool)]):
+            return super().predict(model, {"image": tf.identity(batch["image"])})
 
 
-@pytest.mark.parametrize("replica, looked_at", [(1, 7), (2, 10)])
-def test_no_more_fillers_are_looked_at_than_the_replicas_need(folder, replica, looked_at, monkeypatch):
-    # The sizes of the seven images are there 3, 2, 1 and 1 times; two replicas look at 4, 2, 2 and 2.
-    sizes, share = [], distribution.per_replica
-    monkeypatch.setattr(
-        distribution, "per_replica", lambda strategy, batch: sizes.append(len(batch["valid"])) or share(strategy, batch)
-    )
-    assert evaluated(folder, None, replica, 64) == numbers_of(PAIRS)
-    assert sum(sizes) == looked_at
+# The sizes of the seven images are there 3, 2, 1 and 1 times; two replicas look at 4, 2, 2 and 2.
+@pytest.mark.parametrize("replica, batch_size, looked_at", [(1, 1, 7), (1, 64, 7), (2, 2, 10), (2, 64, 10)])
+def test_every_pixel_counts_once_at_its_own_size_with_no_more_fillers_than_the_replicas_need(
+    folder, replica, batch_size, looked_at
+):
+    task = Counting()
+    assert evaluated(folder, None, replica, batch_size, task) == numbers_of(PAIRS)
+    assert sum(task.seen) == looked_at
 
 
 def test_the_report_has_the_numbers_and_a_row_for_each_class(out):
@@ -135,24 +137,20 @@ def test_an_image_of_which_nothing_counts_has_an_empty_row_and_changes_no_number
     assert "7.png,0,," in rows and len(rows) == 9
 
 
-def test_the_sheet_shows_the_worst_images_first_and_goes_when_all_is_right(tmp_path, monkeypatch):
+def test_the_sheet_shows_the_worst_images_first_and_goes_when_all_is_right(tmp_path):
     # Of picture i the first i + 1 of 16 rows are wrong.
-    truth, pairs = np.full([16, 24], 3, np.uint8), []
+    truth, pairs, rows = np.full([16, 24], 3, np.uint8), [], []
     for i in range(12):
         said = truth.copy()
         said[: i + 1] = 4
         pairs.append((truth, said))
-    sheets, triples = [], worst_label_maps.triples
-    monkeypatch.setattr(worst_label_maps, "triples", lambda *given: sheets.append(given[0]) or triples(*given))
+        picture = gray_maps.STEP * said[..., None].repeat(3, -1)
+        rows.append((picture, truth, said, f"{i}.png: pixel accuracy {1 - (i + 1) / 16:.1%}"))
     evaluated(gray_maps.write(tmp_path, pairs), tmp_path)
-    assert [caption for *_, caption in sheets[0]] == [
-        f"{i}.png: pixel accuracy {1 - (i + 1) / 16:.1%}" for i in range(11, 11 - worst_label_maps.MOST, -1)
-    ]
-    picture, true, said, _ = sheets[0][0]
-    np.testing.assert_array_equal(true, truth)
-    np.testing.assert_array_equal(said, pairs[11][1])
-    np.testing.assert_array_equal(picture, gray_maps.STEP * pairs[11][1][..., None].repeat(3, -1))
-    assert Image.open(tmp_path / worst_label_maps.SHEET).width > 3 * 24
+    expected = worst_label_maps.triples(rows[:-9:-1], gray_maps.Gray.info)  # the eight worst
+    image_files.save(expected, tmp_path / "expected.jpg")
+    sheet = image_files.load(tmp_path / worst_label_maps.SHEET)
+    np.testing.assert_array_equal(sheet, image_files.load(tmp_path / "expected.jpg"))
 
     right = tmp_path / "right"
     right.mkdir()
@@ -160,33 +158,25 @@ def test_the_sheet_shows_the_worst_images_first_and_goes_when_all_is_right(tmp_p
     assert not (tmp_path / worst_label_maps.SHEET).exists()
 
 
-def test_no_more_label_maps_are_in_memory_than_the_worst(tmp_path, monkeypatch):
-    pairs = gray_maps.maps(30)
-    gray_maps.write(tmp_path, pairs)
-    given, most = [], 0
-
-    def each(task, model, strategy, batches, **options):
-        nonlocal most
-        for row, (_, said) in enumerate(pairs):
-            said = said.copy()
-            given.append(weakref.ref(said))
-            yield {"label_map": said}, {"record": row}
-            most = max(most, sum(one() is not None for one in given))
-
-    monkeypatch.setattr(predictor, "predict_batches", each)
-    assert evaluated(tmp_path, tmp_path) == numbers_of(pairs)
-    assert 0 < most <= 3, "the one of now and that before"
+def test_of_the_worst_images_no_label_map_stays_in_memory_as_it_was():
+    worst, said = worst_label_maps.WorstLabelMaps(), np.ones([4, 4], np.uint8)
+    kept = weakref.ref(said)
+    worst.add(0, 0.5, said)
+    del said
+    assert kept() is None
 
 
-def test_a_run_is_measured_on_records_of_some_of_its_classes_in_another_order(tmp_path):
+def test_a_run_is_measured_on_records_of_some_of_its_classes_in_another_order(tmp_path, capsys):
     some = (info.Category("white", 1), info.Category("pale", 2), info.Category("black", 3))
     truth = np.array([[1, 1, 2, 3, 3, 0]], np.uint8)
     grays = np.array([[6, 1, 5, 1, 4, 4]], np.uint8)  # The last pixel does not count; the class 4 is none of the three.
     task = class_mapping.Relabelled(gray_maps.Gray(), some)
-    numbers = evaluated(gray_maps.write(tmp_path, [(truth, grays)], some), tmp_path, task=task)
+    numbers = evaluated(gray_maps.write(tmp_path, [(truth, grays)], some), tmp_path, task=task, show=True, step=120)
     # Their labels are 1, 3, 2, 3, none.
     assert numbers == numbers_of([(truth, np.array([[1, 3, 2, 3, 0, 0]]))], range(1, 4))
     assert numbers["pixel_accuracy"] == 3 / 5
+    assert "mean IoU 61.11 %" in capsys.readouterr().out  # The mean of 1/2, 1 and 1/3.
+    assert json.loads((tmp_path / "metrics.json").read_text())["step"] == 120
 
 
 def png(labels):
@@ -226,29 +216,3 @@ def test_a_split_of_which_nothing_counts_is_refused(tmp_path):
     gray_maps.write(tmp_path, [(void, void + 1)])
     with pytest.raises(ValueError, match="not one pixel counts"):
         evaluated(tmp_path)
-
-
-def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path, monkeypatch, capsys):
-    some, grays = (CATEGORIES[5], CATEGORIES[0]), np.array([0, 6, 1])  # that say the labels 1 and 2 of the records
-    pairs = [(np.array([[1, 2, 2, 0]]), np.array([[1, 2, 1, 1]]))] * 2
-    experiment, workdir = experiment_of(tmp_path), tmp_path / "run"
-    gray_maps.write(tmp_path, [(truth, grays[said]) for truth, said in pairs], some)
-    info.save(workdir, gray_maps.Gray.info)
-    restored = (gray_maps.Gray(), None, distribution.strategy(1), "step-00000120", 120)
-    monkeypatch.setattr(trained, "restore", lambda *of: restored)
-    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    evaluate.main(evaluate.Flags(**fields | {"workdir": str(workdir)}))
-    shown = capsys.readouterr().out
-    assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
-    assert "mean IoU 50.00 %" in shown  # Of both classes half of the union of true and said is right.
-    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png, worst.jpg in" in shown
-    report = json.loads((workdir / "metrics.json").read_text())
-    assert report["metrics"] == numbers_of(pairs, (1, 2)) and report["step"] == 120
-
-
-def test_the_checkpoint_with_the_highest_mean_iou_is_the_best(tmp_path):
-    for step, iou in [(1, 0.2), (2, 0.5), (3, 0.4)]:
-        (tmp_path / checkpoints.FOLDER / f"step-{step:08d}").mkdir(parents=True)
-        checkpoints.mark_if_best(tmp_path, step, {"mean_iou": iou, "pixel_accuracy": 1 - iou}, Segmentation.best_by)
-    best = checkpoints.best(tmp_path)
-    assert best is not None and best.name == "step-00000002"

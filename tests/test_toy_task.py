@@ -1,10 +1,7 @@
 """A task is added to a copy of the tree as CONTRIBUTING says, and trained, evaluated and shown pictures."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ from PIL import Image
 
 from pipelines import scenes
 from tests.folders import REPOSITORY
+from tests.processes import Process
 
 TOY = REPOSITORY / "tests" / "toy_task"  # the files of the task, at their places in the tree
 
@@ -36,9 +34,10 @@ CHANGES = {
     ],
 }
 
-# Commands one after the other in one process, which is TensorFlow imported once.
+# Commands of the copy, one after the other in one process.
 COMMANDS = """
-import runpy, sys
+import pathlib, runpy, sys
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 for line in sys.argv[1:]:
     name, *sys.argv[1:] = line.split()
     try:
@@ -62,13 +61,13 @@ def tree(tmp_path_factory):
             assert text.count(old) == 1, (name, old)
             text = text.replace(old, new)
         (folder / name).write_text(text)
+    (folder / "commands.py").write_text(COMMANDS)
     return folder
 
 
 def run(tree, *lines):
-    environment = {**os.environ, "PYTHONPATH": str(tree)}
-    command = [sys.executable, "-c", COMMANDS, *lines]
-    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=300)
+    """Exit status and output of commands."""
+    return Process(tree / "commands.py", *lines, cwd=tree).finish(timeout=300)
 
 
 def test_a_new_task_is_trained_evaluated_and_shown_pictures(tree, tmp_path):
@@ -76,15 +75,15 @@ def test_a_new_task_is_trained_evaluated_and_shown_pictures(tree, tmp_path):
         scenes.build(str(tmp_path / "data"), split, count, scenes.Scenes(height=64, width=80), jobs=1)
     Image.fromarray(np.full([40, 50, 3], 90, np.uint8)).save(tmp_path / "photo.png")
     workdir = tmp_path / "run"
-    done = run(
+    status, output = run(
         tree,
         f"train --flagfile=configs/smoke/counting.flags --data.records={tmp_path}/data --workdir={workdir}",
         f"evaluate --flagfile={workdir}/experiment.flags --checkpoint=best",
         f"predict --flagfile={workdir}/experiment.flags --images={tmp_path}/photo.png --out={tmp_path}/seen",
     )
-    assert done.returncode == 0, done.stderr
-    assert "finished 2 steps" in done.stdout  # of 4 images each, of 8
-    assert "% exact" in done.stdout
+    assert status == 0, output
+    assert "finished 2 steps" in output  # of 4 images each, of 8
+    assert "% exact" in output
     report = json.loads((workdir / "metrics.json").read_text())
     assert report["images"] == 3 and report["step"] == 2 and 0 <= report["metrics"]["exact"] <= 1
     assert "--counting.side=32\n" in (workdir / "experiment.flags").read_text()
@@ -101,6 +100,5 @@ def test_a_new_task_is_trained_evaluated_and_shown_pictures(tree, tmp_path):
     ],
 )
 def test_its_settings_are_checked_as_all_are(tree, flags, sentence):
-    done = run(tree, f"train {flags} --data.records=data --workdir=run")
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {sentence}")
+    status, output = run(tree, f"train {flags} --data.records=data --workdir=run")
+    assert status == 2 and output.startswith(f"error: {sentence}")

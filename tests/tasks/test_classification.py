@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfrecog import tasks
 from tfrecog.config import ClassifierConfig, Experiment
 from tfrecog.data import info
-from tfrecog.runs import checkpoints, warm_start
 from tfrecog.tasks import classification
 
 CLASSES = info.DatasetInfo(tuple(info.Category(name, i) for i, name in enumerate("abcdef")), {})
@@ -103,21 +102,3 @@ def test_the_seed_decides_the_weights():
 
     np.testing.assert_array_equal(weights(1), weights(1))
     assert np.any(weights(1) != weights(2))
-
-
-def test_of_a_classifier_of_other_classes_all_but_the_last_layer_is_taken(tmp_path):
-    there, here = task_of(name="lenet_modern", crop=28), task_of(name="lenet_modern", crop=28)
-    here.info = info.DatasetInfo(CLASSES.categories[:3], {})
-    before, model = there.build(), here.build()
-    for variable in before.variables:
-        variable.assign(variable + 1)
-    checkpoints.save(tmp_path, 0, before, None, keep=1)
-    fresh = {variable.path: variable.numpy() for variable in model.variables}
-    with pytest.raises(checkpoints.CheckpointError, match=r"--train\.skip_mismatched"):
-        warm_start.load_weights(tmp_path, model, experiment=here.experiment)
-    report = warm_start.load_weights(tmp_path, model, skip_mismatched=True, experiment=here.experiment)
-    learned = {variable.path: variable.numpy() for variable in before.variables}
-    new = [path for path, value in fresh.items() if value.shape != learned[path].shape]
-    assert len(new) == 2 and f"{len(fresh) - 2} of {len(fresh)} variables start" in report
-    for variable in model.variables:
-        np.testing.assert_array_equal(variable, (fresh if variable.path in new else learned)[variable.path])

@@ -115,26 +115,21 @@ def test_pixel_indices_are_half_an_original_pixel_less():
     assert count == 8 and total < 1e-3
 
 
-def test_predicted_pixel_indices_become_centres_but_empty_slots_stay_zero(model):
+def test_predicted_keypoints_lie_in_their_boxes_and_pixel_indices_become_centres(model):
     batch = batch_of(scale=2.0)
-    centre = with_keypoint().predict(model, batch)
-    index = with_keypoint(pixel_index=True).predict(model, batch)
-    filled = centre["labels"].numpy() > 0
-    assert filled.any() and not filled.all()
-    moved = (index["keypoints"] - centre["keypoints"]).numpy()
-    np.testing.assert_allclose(moved[filled], np.broadcast_to([1, 2, 0], moved[filled].shape), atol=1e-4)
-    assert not index["keypoints"].numpy()[~filled].any()
-
-
-def test_predicted_keypoints_lie_in_their_boxes(model):
-    found = {name: value.numpy() for name, value in task_of(SMALL).predict(model, batch_of()).items()}
-    slots = SMALL.output.max_detections
-    assert found["keypoints"].shape == (2, slots, 3, 3)
-    filled = found["labels"] > 0
-    boxes, points = found["boxes"][filled], found["keypoints"][filled][..., :2]
+    centre, index = (
+        {name: value.numpy() for name, value in with_keypoint(pixel_index=rule).predict(model, batch).items()}
+        for rule in (False, True)
+    )
+    filled = centre["labels"] > 0
+    assert filled.any() and not filled.all() and filled.shape == (2, SMALL.output.max_detections)
+    boxes, points = centre["boxes"][filled], centre["keypoints"][filled][..., :2]
     ends = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)  # A box is taken to be a pixel long at least.
     assert np.all((points >= boxes[:, None, :2]) & (points <= ends[:, None]))
     assert np.abs(points - points.mean(axis=1, keepdims=True)).max() > 1  # not all the same
+    moved = index["keypoints"] - centre["keypoints"]
+    np.testing.assert_allclose(moved[filled], np.broadcast_to([1, 2, 0], moved[filled].shape), atol=1e-4)
+    assert not index["keypoints"][~filled].any(), "empty slots stay zero"
 
 
 @pytest.mark.parametrize(("margin", "seen"), [(0.0, 2), (0.25, 3)])

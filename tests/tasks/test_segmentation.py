@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfrecog import tasks
-from tfrecog.config import DataConfig, Experiment, SegmenterConfig
+from tfrecog.config import BackboneConfig, DataConfig, Experiment, SegmenterConfig
 from tfrecog.data import info
 from tfrecog.ops import windows
 
@@ -229,10 +229,10 @@ def test_windows_are_the_same_in_a_graph_of_unknown_size():
 
 
 def test_the_seed_decides_the_weights():
-    light = SegmenterConfig(fc_channels=0, padding=0, backbone=replace(SegmenterConfig().backbone, name="resnet18"))
+    backbone = BackboneConfig(name="resnet18", width=8, norm="group", frozen_stages=0)
 
     def weights(seed):
-        task = tasks.build(Experiment(task="segmentation", segmenter=light), CLASSES)
+        task = task_of(fc_channels=0, padding=0, backbone=backbone)
         task.experiment = replace(task.experiment, train=replace(task.experiment.train, seed=seed))
         return [np.array(weight) for weight in task.build().get_weights()]
 
