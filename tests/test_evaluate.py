@@ -29,7 +29,7 @@ from tfrecog.config import (
 )
 from tfrecog.data import info, records
 from tfrecog.evaluations import detection
-from tfrecog.evaluations.report import METRICS
+from tfrecog.evaluations.loop import METRICS
 from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.metrics import coco
 from tfrecog.ops import rle

@@ -24,7 +24,7 @@ def main(flags: Flags) -> None:
     """Evaluates and prints."""
     from tfrecog import tasks
     from tfrecog.data import info
-    from tfrecog.evaluations.report import METRICS
+    from tfrecog.evaluations.loop import METRICS
     from tfrecog.runs import trained
     from tfrecog.tasks import class_mapping
 

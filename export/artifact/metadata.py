@@ -7,7 +7,7 @@ import tfrecog
 from tfrecog.cli import files, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment, plain
-from tfrecog.evaluations.report import METRICS
+from tfrecog.evaluations.loop import METRICS
 
 from . import loading
 

@@ -67,7 +67,6 @@ class _Detection:
         self.evaluator = coco.Evaluator(split.info.categories, masks=detector.masks, sigmas=sigmas)
 
     def add(self, row, record, outputs):
-        self.evaluator.add_ground_truth(row, self.dataset.relabel(record))
         masks = None
         size = record.height, record.width
         if "masks" in outputs:
@@ -79,7 +78,8 @@ class _Detection:
         if masks is not None:
             masks = [rle.to_coco(runs, *size) for runs in masks]
         boxes = np.round(outputs["boxes"].astype(float), 3)
-        self.evaluator.add(row, boxes, outputs["labels"], outputs["scores"], masks, outputs.get("keypoints"))
+        truth = self.dataset.relabel(record)
+        self.evaluator.add(row, truth, boxes, outputs["labels"], outputs["scores"], masks, outputs.get("keypoints"))
 
     def numbers(self):
         return self.evaluator.summarize()[0]

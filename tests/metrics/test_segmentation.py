@@ -1,7 +1,5 @@
 """IoU and accuracy of label maps, against a count of their own, pixel by pixel."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,13 +86,6 @@ def test_what_is_said_of_a_pixel_that_does_not_count_changes_nothing(whatever):
     assert evaluated(3, (truth, np.where(truth == 0, whatever, said))).summarize() == want
 
 
-def test_what_is_said_to_be_none_of_the_classes_is_wrong():
-    # The pixel of no class is in the union of class 1, so its IoU is 1 / 2; it is in no column of the matrix.
-    evaluator = evaluated(2, ([[1, 1]], [[1, 0]]))
-    assert evaluator.summarize()["pixel_accuracy"] == evaluator.summarize()["mean_iou"] == 0.5
-    assert evaluator.confusion.tolist() == [[1, 0], [0, 0]] and evaluator.pixels.tolist() == [2, 0]
-
-
 def test_each_class_has_a_row_of_its_own():
     first, second, third = evaluated(3, ([[1, 1, 1, 1, 2, 0]], [[1, 2, 2, 3, 2, 2]])).table(NAMES[:3])
     assert first == {
@@ -103,6 +94,13 @@ def test_each_class_has_a_row_of_its_own():
     }  # fmt: skip
     assert second["precision"] == second["iou"] == pytest.approx(1 / 3) and second["taken_for"] is None
     assert (third["accuracy"], third["iou"], third["precision"]) == (None, 0, 0)
+
+
+def test_what_is_said_to_be_none_of_the_classes_is_wrong():
+    # The pixel of no class is in the union of class 1, so its IoU is 1 / 2; it is in no column of the matrix.
+    evaluator = evaluated(2, ([[1, 1]], [[1, 0]]))
+    assert evaluator.summarize()["pixel_accuracy"] == evaluator.summarize()["mean_iou"] == 0.5
+    assert evaluator.confusion.tolist() == [[1, 0], [0, 0]] and evaluator.pixels.tolist() == [2, 0]
 
 
 def test_an_image_without_a_pixel_that_counts_changes_nothing():
@@ -125,21 +123,6 @@ def test_label_maps_that_do_not_fit_are_refused_and_not_counted(truth, said, mes
     with pytest.raises(ValueError, match=message):
         evaluator.add(np.array(truth), np.array(said))
     assert not evaluator.pixels.any()
-
-
-def test_memory_does_not_grow_with_the_images():
-    evaluator, rng = Evaluator(20), np.random.default_rng(0)
-    pair = rng.integers(1, 21, [2, 200, 200]).astype(np.uint8)
-    tracemalloc.start()
-    try:
-        evaluator.add(*pair)
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(20):
-            evaluator.add(*pair)
-        # Twenty images are 1.6 MB as they come; the matrix is 3.4 KB, and has been there before.
-        assert tracemalloc.get_traced_memory()[0] - before < 10_000
-    finally:
-        tracemalloc.stop()
 
 
 def test_the_table_for_people_has_the_numbers_in_percent_and_a_line_for_each_class_that_is_there():

@@ -38,9 +38,7 @@ def truth_of(boxes, labels, difficult=None, crowd=None):
 def evaluated(truth, found, categories=CATEGORIES, **options):
     evaluator = voc.Evaluator(categories, **options)
     for key, record in truth.items():
-        evaluator.add_ground_truth(key, record)
-    for key, detections in found.items():
-        evaluator.add(key, *detections)
+        evaluator.add(key, record, *found.get(key, EMPTY))
     return evaluator
 
 
@@ -63,38 +61,29 @@ def test_perfect_detections_have_ap_1():
     ]
 
 
-def test_an_overlap_of_just_the_threshold_counts_and_less_does_not():
-    half = [10.0, 10.0, 50.0, 30.0]  # 20 of the 40 columns: IoU 1/2 exactly
-    truth = {1: truth_of([SQUARE], [1])}
-    assert of_cats(truth, {1: ([half], [1], [0.9])}) == (1, 1)
-    assert of_cats(truth, {1: ([[10.0, 10.0, 50.0, 29.9]], [1], [0.9])}) == (0, 0)
-    assert of_cats(truth, {1: ([half], [1], [0.9])}, threshold=0.6) == (0, 0)
+ROW = [[0, 10 * i, 9, 10 * i + 9] for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("objects", "boxes", "ap", "eleven"),
+    [
+        # Ranks: hit, false, hit. Precision is 1 to the recall 1/2 and 2/3 from there: six and five of eleven points.
+        ([SQUARE, FAR], [SQUARE, [0, 0, 9, 9], FAR], (1 + 2 / 3) / 2, (6 + 5 * 2 / 3) / 11),
+        ([SQUARE, FAR], [SQUARE], 1 / 2, 6 / 11),  # A recall that is not reached has precision 0.
+        (ROW, ROW[:3], 0.3, 4 / 11),  # Three of ten objects are a recall of three tenths.
+        ([SQUARE], [[10.0, 10.0, 50.0, 30.0]], 1, 1),  # 20 of the 40 columns: an IoU of exactly 1/2 counts
+        ([SQUARE], [[10.0, 10.0, 50.0, 29.9]], 0, 0),
+    ],
+)
+def test_boxes_of_falling_scores_have_the_ap_that_reason_gives_them(objects, boxes, ap, eleven):
+    found = {1: (boxes, [1] * len(boxes), 1 - np.arange(len(boxes)) / 10)}
+    assert of_cats({1: truth_of(objects, [1] * len(objects))}, found) == (pytest.approx(ap), pytest.approx(eleven))
 
 
 def test_boxes_that_are_pixel_indices_overlap_as_the_kit_counts_pixels():
     # XML's 1..2 and 2..4 (inclusive) of one row: 1 pixel in common of 4. Continuous: 0..2 and 1..4.
-    evaluator = evaluated({1: truth_of([[0, 0, 1, 2]], [1])}, {1: ([[0, 1, 1, 4]], [1], [1.0])}, threshold=0.25)
-    assert evaluator.summarize()[1][0]["voc_AP"] == 1
-
-
-def test_a_false_positive_between_two_hits_costs_its_share_of_precision():
-    # Ranks: hit, false, hit. Precision is 1 to the recall 1/2 and 2/3 from there: six and five of the eleven points.
-    found = {1: ([SQUARE, [0, 0, 9, 9], FAR], [1, 1, 1], [0.9, 0.8, 0.7])}
-    ap, eleven = of_cats({1: truth_of([SQUARE, FAR], [1, 1])}, found)
-    assert ap == pytest.approx((1 + 2 / 3) / 2)
-    assert eleven == pytest.approx((6 + 5 * 2 / 3) / 11)
-
-
-def test_a_recall_that_is_not_reached_has_precision_0():
-    ap, eleven = of_cats({1: truth_of([SQUARE, FAR], [1, 1])}, {1: ([SQUARE], [1], [0.9])})
-    assert ap == pytest.approx(1 / 2)
-    assert eleven == pytest.approx(6 / 11)  # 0, 0.1, …, 0.5
-
-
-def test_three_of_ten_objects_are_a_recall_of_three_tenths():
-    boxes = [[0, 10 * i, 9, 10 * i + 9] for i in range(10)]
-    ap, eleven = of_cats({1: truth_of(boxes, [1] * 10)}, {1: (boxes[:3], [1] * 3, [0.9] * 3)})
-    assert (ap, eleven) == (pytest.approx(0.3), pytest.approx(4 / 11))
+    truth, found = {1: truth_of([[0, 0, 1, 2]], [1])}, {1: ([[0, 1, 1, 4]], [1], [1.0])}
+    assert of_cats(truth, found, threshold=0.25) == (1, 1) and of_cats(truth, found, threshold=0.26) == (0, 0)
 
 
 @pytest.mark.parametrize("scores", [[0.9, 0.8, 0.7], [0.8, 0.9, 0.7], [0.7, 0.7, 0.7]])
@@ -150,12 +139,9 @@ def test_a_class_without_objects_to_find_has_no_number_and_no_part_in_the_mean(d
     assert numbers["voc_mAP"] == (0.75 if difficult is None else 1)
 
 
-def test_no_detections_are_ap_0_and_all_objects_missed():
+def test_no_detections_are_ap_0_and_all_objects_missed_and_without_objects_there_is_nothing_to_measure():
     numbers, table = evaluated({1: truth_of([SQUARE], [1]), 2: truth_of([FAR], [1])}, {1: EMPTY}).summarize()
     assert numbers == {"voc_mAP": 0, "voc_mAP_11": 0} and table[0]["missed"] == 2
-
-
-def test_a_split_without_objects_has_nothing_to_measure():
     numbers, table = evaluated({1: truth_of([], [])}, {1: ([SQUARE], [1], [0.9])}).summarize()
     assert set(numbers.values()) == {voc.NOTHING_TO_MEASURE} and table[0]["background"] == 0
     assert "–" in tables.of_voc(numbers, table)
@@ -180,25 +166,18 @@ def test_ties_count_in_the_order_of_the_keys_and_then_in_their_own():
 )
 def test_what_has_no_rank_or_no_class_is_refused(detections, message):
     with pytest.raises(ValueError, match=message):
-        voc.Evaluator(CATEGORIES).add(1, *detections)
+        voc.Evaluator(CATEGORIES).add(1, truth_of([], []), *detections)
 
 
-def test_an_image_counts_once_and_needs_a_ground_truth():
+def test_an_image_counts_once_and_has_labels_of_its_classes():
     evaluator = voc.Evaluator(CATEGORIES)
     with pytest.raises(ValueError, match="no image"):
         evaluator.summarize()
-    evaluator.add(1, [SQUARE], [1], [0.5])
-    with pytest.raises(ValueError, match="1 images with detections have no ground truth, such as 1"):
-        evaluator.summarize()
-    with pytest.raises(ValueError, match="detections of image 1 were added twice"):
-        evaluator.add(1, *EMPTY)
-    evaluator.add_ground_truth(1, truth_of([SQUARE], [1]))
-    assert evaluator.summarize()[0]["voc_mAP"] == 1, "the ground truth may come later"
-    for again in (lambda: evaluator.add_ground_truth(1, truth_of([], [])), lambda: evaluator.add(1, *EMPTY)):
-        with pytest.raises(ValueError, match="twice"):
-            again()
+    evaluator.add(1, truth_of([SQUARE], [1]), [SQUARE], [1], [0.5])
+    with pytest.raises(ValueError, match="image 1 was added twice"):
+        evaluator.add(1, truth_of([], []), *EMPTY)
     with pytest.raises(ValueError, match=r"label 3, not in 1\.\.2"):
-        evaluator.add_ground_truth(2, truth_of([SQUARE], [3]))
+        evaluator.add(2, truth_of([SQUARE], [3]), *EMPTY)
     with pytest.raises(ValueError, match="more than 0 and at most 1"):
         voc.Evaluator(CATEGORIES, threshold=0)
 
@@ -305,8 +284,7 @@ def test_the_order_in_which_images_come_does_not_matter(seed):
     truth, found = random_case(seed)
     evaluator = voc.Evaluator(CATEGORIES)
     for key in reversed(found):
-        evaluator.add(key, *found[key])
-        evaluator.add_ground_truth(key, truth[key])
+        evaluator.add(key, truth[key], *found[key])
     assert evaluator.summarize() == evaluated(truth, found).summarize()
 
 
@@ -358,8 +336,7 @@ def test_detections_of_blood_cells_have_the_coco_ap_of_pycocotools(blood, marked
     evaluator, images, annotations, rows = coco.Evaluator(categories), [], [], []
     for number, (key, record) in enumerate(sorted(truth.items()), 1):
         difficult = record.difficult if marked else None
-        evaluator.add_ground_truth(key, SimpleNamespace(**vars(record) | {"difficult": difficult}))
-        evaluator.add(key, *found[key])
+        evaluator.add(key, SimpleNamespace(**vars(record) | {"difficult": difficult}), *found[key])
         images.append({"id": number, "height": 480, "width": 640})
         boxes = zip(to_xywh(record.boxes).tolist(), record.labels.tolist(), record.areas.tolist(), strict=True)
         for i, (box, label, area) in enumerate(boxes):

@@ -21,8 +21,7 @@ def truth_of(boxes, labels, **marks):
 def evaluated(truth, found, keep=4):
     evaluator = voc.Evaluator(CATEGORIES, keep=keep)
     for key, record in truth.items():
-        evaluator.add_ground_truth(key, record)
-        evaluator.add(key, *found[key])
+        evaluator.add(key, record, *found[key])
     return evaluator
 
 
@@ -118,8 +117,7 @@ def test_no_more_than_the_worst_few_are_kept_whatever_comes():
     for key in range(100):
         own = slice(10 * key, 10 * key + 10)
         boxes = [[2000.0, 2000, 2000 + side, 2000 + side] for side in sides[own]]
-        evaluator.add_ground_truth(key, truth_of(boxes, np.ones(10, int)))
-        evaluator.add(key, [[0.0, 0, 10, 10]] * 10, [1] * 10, scores[own])
+        evaluator.add(key, truth_of(boxes, np.ones(10, int)), [[0.0, 0, 10, 10]] * 10, [1] * 10, scores[own])
         assert len(evaluator.worst) <= 2 * 3, "of each of two kinds three"
     worst = worst_of(evaluator)
     assert [error.score for error in worst["background"]] == [0.999, 0.998, 0.997]
@@ -130,8 +128,7 @@ def test_no_more_than_the_worst_few_are_kept_whatever_comes():
 def test_of_errors_that_are_equally_bad_the_first_are_kept():
     evaluator = voc.Evaluator(CATEGORIES, keep=2)
     for key in range(4):
-        evaluator.add_ground_truth(key, truth_of([CAT], [1]))
-        evaluator.add(key, [DOG], [1], [0.5])
+        evaluator.add(key, truth_of([CAT], [1]), [DOG], [1], [0.5])
     worst = worst_of(evaluator)
     assert [error.key for error in worst["background"]] == [error.key for error in worst["missed"]] == [0, 1]
 

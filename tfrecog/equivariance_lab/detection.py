@@ -185,11 +185,11 @@ class Ap50:
         self.hits += len(pairs(wanted, sure)[0])
         self.count += int(counted.sum())
         self.images += 1
-        self.evaluator.add_ground_truth(self.images, _record(expected, ~counted, change.inside.shape))
         # What lies outside g(x)'s fraction of x is neither right nor wrong.
         inside = fractions_inside(outputs.every.boxes, change.inside) >= INSIDE
         every = outputs.every.select(inside)
-        self.evaluator.add(self.images, every.boxes, every.labels, every.scores)
+        record = _record(expected, ~counted, change.inside.shape)
+        self.evaluator.add(self.images, record, every.boxes, every.labels, every.scores)
 
     def numbers(self) -> dict[str, float]:
         numbers = self.evaluator.summarize()[0] if self.count else {}

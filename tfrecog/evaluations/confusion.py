@@ -1,14 +1,13 @@
 """confusion.csv and confusion.png: how many images, or pixels, of each class were taken for which."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from tfrecog.cli import files
+from tfrecog.drawing import figures
+from tfrecog.evaluations import loop
 from tfrecog.metrics.classification import worst_pairs
 
 TABLE, PICTURE = "confusion.csv", "confusion.png"
@@ -24,12 +23,10 @@ def write(
     The table has a row and a column for each class. The picture has those that are mistaken most, if there are many.
     Where pixels are counted, `pixels` [K] is how many there are of each class: the picture then has percentages.
     """
-    with files.write(out / TABLE) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["true \\ predicted", *names])
-        rows.writerows([name, *counts] for name, counts in zip(names, confusion.tolist(), strict=True))
-    with files.write(out / PICTURE, "wb") as file:
-        picture(confusion, names, title, pixels).savefig(file, format="png")
+    with loop.csv_rows(out, TABLE, ["true \\ predicted", *names]) as write_row:
+        for name, counts in zip(names, confusion.tolist(), strict=True):
+            write_row([name, *counts])
+    figures.save(picture(confusion, names, title, pixels), out / PICTURE)
 
 
 def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: np.ndarray | None = None) -> Figure:
@@ -44,7 +41,6 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: n
     side = max(3.0, 0.36 * len(chosen))
     margin = 0.9 + 0.085 * max(map(len, labels), default=1)
     figure = Figure(figsize=(side + margin + 0.4, side + margin + 0.7), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     # The root, for most mistakes are few beside what is right.
     axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 1))

@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tfrecog.drawing import contact_sheet
 from tfrecog.evaluations.misclassified import words
-from tfrecog.inference import image_files
 from tfrecog.metrics.voc_errors import MISSED, Error
 
 SHEET, MOST = "errors.jpg", 6
@@ -25,10 +24,10 @@ TITLES = {
 }
 
 
-def write(
-    out: Path, errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., tuple[np.ndarray, str]]
-) -> None:
-    """Writes OUT/errors.jpg, or removes it if nothing is wrong.
+def sheet(
+    errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., tuple[np.ndarray, str]]
+) -> np.ndarray | None:
+    """Sheet uint8 [H, W, 3] with a row for each kind of which there are errors; None if nothing is wrong.
 
     Args:
         errors: of each kind, the worst first.
@@ -36,15 +35,7 @@ def write(
         read: the image uint8 [H, W, 3] of the key of an error, and its file name.
     """
     if not any(errors.values()):
-        (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
-        return
-    image_files.save(sheet(errors, names, read), out / SHEET)
-
-
-def sheet(
-    errors: Mapping[str, Sequence[Error]], names: Sequence[str], read: Callable[..., tuple[np.ndarray, str]]
-) -> np.ndarray:
-    """Sheet uint8 [H, W, 3] with a row for each kind of which there are errors; arguments as of `write`."""
+        return None
     blank, rows = np.full([CELL, CELL, 3], 255, np.uint8), []
     for kind, some in errors.items():
         if some:
@@ -76,35 +67,19 @@ def crop(image: np.ndarray, error: Error) -> np.ndarray:
     """Square uint8 [CELL, CELL, 3] of an image [H, W, 3] around both boxes, which are drawn; gray beyond its edges."""
     boxes = np.array([box for box in (error.box, error.true_box) if box is not None])
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    side = max(float((high - low).max()) * (1 + 2 * MARGIN), SMALLEST)
-    top, left = (low + high) / 2 - side / 2
-    # `extent` has x before y; what lies outside of the image becomes black, and is made gray by a mask.
-    extent, resampling = (left, top, left + side, top + side), Image.Resampling.BICUBIC
-    whole = Image.fromarray(image)
-    if side > 2 * CELL:  # `transform` takes single pixels: far fewer of them would be noise.
-        whole, extent = _smaller(whole, extent, side)
-    picture = whole.transform((CELL, CELL), Image.Transform.EXTENT, extent, resampling)
-    inside = Image.new("L", whole.size, 255).transform((CELL, CELL), Image.Transform.EXTENT, extent)
-    page = Image.new("RGB", (CELL, CELL), (200, 200, 200))
-    page.paste(picture, mask=inside)
+    side = max(int(np.ceil((high - low).max() * (1 + 2 * MARGIN))), SMALLEST)
+    corner = np.floor((low + high - side) / 2).astype(int)
+    page = Image.new("RGB", (side, side), (200, 200, 200))
+    page.paste(Image.fromarray(image), (-int(corner[1]), -int(corner[0])))
+    page = page.resize((CELL, CELL), Image.Resampling.BICUBIC)
     canvas = ImageDraw.Draw(page)
     for box, colour in ((error.true_box, TRUE), (error.box, SAID)):
         if box is not None:
-            y1, x1, y2, x2 = (box - np.array([top, left, top, left])) * CELL / side
+            y1, x1, y2, x2 = (box - np.tile(corner, 2)) * CELL / side
             # White around it, so that it is seen on any ground.
             canvas.rectangle((x1 - 1, y1 - 1, max(x1, x2 - 1) + 1, max(y1, y2 - 1) + 1), outline="white", width=4)
             canvas.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
     return np.asarray(page)
-
-
-def _smaller(whole, extent, side):
-    """The image and the extent in it, so much smaller that a crop of this side is about two cells wide."""
-    scale = 2 * CELL / side
-    size = [max(1, round(length * scale)) for length in whole.size]
-    ratios = [new / old for new, old in zip(size, whole.size, strict=True)] * 2
-    return whole.resize(size, Image.Resampling.LANCZOS), tuple(
-        place * ratio for place, ratio in zip(extent, ratios, strict=True)
-    )
 
 
 def _heading(parts, width):

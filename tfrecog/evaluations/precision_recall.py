@@ -1,13 +1,12 @@
 """precision_recall.csv and precision_recall.png: how precise a detector is at each recall, class by class."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfrecog.cli import files
 from tfrecog.drawing import figures
+from tfrecog.evaluations import loop
 from tfrecog.metrics.voc import Ranking
 
 TABLE, PICTURE = "precision_recall.csv", "precision_recall.png"
@@ -23,13 +22,11 @@ def write(out: Path, rankings: Sequence[Ranking], names: Sequence[str]) -> None:
     recall and precision there; `interpolated` is the highest precision at this recall or a higher one, whose mean over
     all objects is the average precision. The picture has the classes with most objects, if there are many.
     """
-    with files.write(out / TABLE) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["class", "score", "recall", "precision", "interpolated"])
+    with loop.csv_rows(out, TABLE, ["class", "score", "recall", "precision", "interpolated"]) as write_row:
         for name, ranking in zip(names, rankings, strict=True):
             recall, precision, scores = ranking.curve()
-            columns = zip(scores, recall, precision, ranking.envelope(), strict=True)
-            rows.writerows([name, *(f"{value:.6g}" for value in values)] for values in columns)
+            for values in zip(scores, recall, precision, ranking.envelope(), strict=True):
+                write_row([name, *(f"{value:.6g}" for value in values)])
     there = [i for i, ranking in enumerate(rankings) if ranking.objects]
     if not there:
         (out / PICTURE).unlink(missing_ok=True)  # Of an evaluation before this one.

@@ -1,7 +1,7 @@
 """Pictures of what a model in training sees, for TensorBoard."""
 
 import dataclasses
-import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,40 +34,28 @@ def predictions(
     """
     data, detector = experiment.data, experiment.detector
     split = Split.open(data.records, data.eval_split)
-    dataset = split.info
     data = dataclasses.replace(data, eval_batch_size=predictor.batch_size(data.eval_batch_size, strategy))
     on_record = detector.proposals == "record"
     batches = detection.evaluation(data, split, proposals=on_record).take(-(-count // data.eval_batch_size))
-    show = functools.partial(annotations.instances, skeleton=dataset.skeleton, flip_pairs=dataset.flip_pairs)
-    pictures = []
-    for found in detections(task, model, strategy, batches, detector.output, any_size=data.pad_to_batch_max):
-        if len(pictures) == count:
-            break
+
+    def drawn(picture, chosen, *columns):
+        some = (None if column is None else [column[i] for i in np.flatnonzero(chosen)] for column in columns)
+        body = {"skeleton": split.info.skeleton, "flip_pairs": split.info.flip_pairs}
+        return annotations.instances(picture, *some, split.info.names, **body)
+
+    pictures = {}
+    found_in = detections(task, model, strategy, batches, detector.output, any_size=data.pad_to_batch_max)
+    for i, found in enumerate(itertools.islice(found_in, count)):
         truth = split.truth(found.record)
         picture = image.decode(truth.encoded).numpy()
-        real = ~truth.crowd
-        want = show(
-            picture,
-            truth.boxes[real],
-            truth.labels[real],
-            None,
-            [truth.masks[i] for i in np.flatnonzero(real)] if detector.masks and truth.masks is not None else None,
-            truth.keypoints[real] if detector.keypoints and truth.keypoints is not None else None,
-            dataset.names,
-        )
-        sure = np.flatnonzero(found.scores >= MIN_SCORE)
-        got = show(
-            picture,
-            found.boxes[sure],
-            found.labels[sure],
-            found.scores[sure],
-            [rle.decode(*rle.from_coco(found.masks[i])) for i in sure] if found.masks is not None else None,
-            annotations.sure_keypoints(found.keypoints[sure]) if found.keypoints is not None else None,
-            dataset.names,
-        )
-        pictures.append(np.concatenate([want, got], axis=1))
-    drawn = {f"predictions/{i}": picture for i, picture in enumerate(pictures)}
-    return drawn | _written(experiment, precision_recall=precision_recall.PICTURE, errors=detection_errors.SHEET)
+        masks, keypoints = truth.masks if detector.masks else None, truth.keypoints if detector.keypoints else None
+        left = drawn(picture, ~truth.crowd, truth.boxes, truth.labels, None, masks, keypoints)
+        masks = None if found.masks is None else [rle.from_coco(mask)[0] for mask in found.masks]
+        keypoints = None if found.keypoints is None else annotations.sure_keypoints(found.keypoints)
+        sure = found.scores >= MIN_SCORE
+        right = drawn(picture, sure, found.boxes, found.labels, found.scores, masks, keypoints)
+        pictures[f"predictions/{i}"] = np.concatenate([left, right], axis=1)
+    return pictures | _written(experiment, precision_recall=precision_recall.PICTURE, errors=detection_errors.SHEET)
 
 
 def classified(
@@ -78,23 +66,12 @@ def classified(
     `predictions`: what it sees of `count` images, spread over the evaluation split, in green if it is right and else in
     red. `confusion`: of the evaluation before. `filters`: of the first layer.
     """
-    pictures = {"predictions": _said(task, model, experiment, strategy, count)} | _written(
-        experiment, confusion=confusion.PICTURE
-    )
-    kernels = filters(model)
-    return pictures | ({"filters": kernels} if kernels is not None else {})
-
-
-def _said(task, model, experiment, strategy, count):
-    """A sheet of evaluation images with the frame of right or wrong, the class, and what was said."""
     data, crop = experiment.data, experiment.classifier.crop
     split = Split.open(data.records, data.eval_split)
-    labels, names = classification.labels_of(split), split.info.names
-    rows = np.unique(np.linspace(0, len(split) - 1, count).round().astype(np.int64))
-    seen = []
-    for row in rows:
-        picture = image.decode(split.record(row).encoded)
-        seen.append(image.middle(picture, data.eval_short_side, crop, data.resize))
+    labels, names, rows = classification.labels_of(split), split.info.names, _spread(split, count)
+    seen = [
+        image.middle(image.decode(split.record(row).encoded), data.eval_short_side, crop, data.resize) for row in rows
+    ]
     fill = predictor.batch_size(len(rows), strategy) - len(rows)
     batch = {
         "image": tf.stack([*seen, *seen[:1] * fill]),
@@ -109,7 +86,18 @@ def _said(task, model, experiment, strategy, count):
         captions.append(misclassified.words(names[label - 1], probabilities[label - 1]))
         if best != label:
             captions[-1] += f"\nsaid {misclassified.words(names[best - 1], probabilities[best - 1])}"
+    drawn = {"predictions": _sheet(pictures, captions)} | _written(experiment, confusion=confusion.PICTURE)
+    kernels = filters(model)
+    return drawn | ({"filters": kernels} if kernels is not None else {})
+
+
+def _sheet(pictures, captions):
     return contact_sheet.draw(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
+
+
+def _spread(split, count):
+    """Rows of images all over a split."""
+    return np.unique(np.linspace(0, len(split) - 1, count).round().astype(np.int64))
 
 
 def _framed(picture, rgb, width=6):
@@ -130,7 +118,7 @@ def segmented(
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     size = predictor.batch_size(1, strategy)
-    rows = np.unique(np.linspace(0, len(split) - 1, count).round().astype(np.int64))
+    rows = _spread(split, count)
     known = [split.record(row) for row in rows]
     images = [image.decode(record.encoded).numpy() for record in known]
     batches = (segment.batch_of(*one, size=size) for one in zip(images, rows, strict=True))
@@ -160,25 +148,18 @@ def inputs(
         names, colours: of the classes; those of label 1 come first.
     """
     pictures = [np.clip(np.round(one), 0, 255).astype(np.uint8) for one in np.asarray(batch["image"][:most])]
-    captions = None
     if "label_map" in batch:
         labels = np.asarray(batch["label_map"][:most])
-        pairs = zip(pictures, labels, strict=True)
-        drawn = [label_map.draw(*pair, colours=colours) for pair in pairs]
+        drawn = [label_map.draw(*pair, colours=colours) for pair in zip(pictures, labels, strict=True)]
         sheet = contact_sheet.draw(drawn, cell=min(320, max(labels.shape[1:])))
         return np.concatenate([sheet, label_map.legend(labels, names, colours, width=sheet.shape[1])])
-    if "label" in batch:
-        captions = [_name(label, names) for label in np.asarray(batch["label"][:most])]
-    if captions and "other" in batch:
-        mixed = zip(captions, np.asarray(batch["other"][:most]), np.asarray(batch["share"][:most]), strict=True)
-        captions = [
-            f"{misclassified.words(name, a)}\n{misclassified.words(_name(b, names), 1 - a)}" for name, b, a in mixed
-        ]
-    return contact_sheet.draw(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
-
-
-def _name(label, names):
-    return names[label - 1] if label else "(damaged)"
+    labels = [np.asarray(batch[key][:most]) for key in ("label", "other") if key in batch]
+    columns = [[names[label - 1] if label else "(damaged)" for label in column] for column in labels]
+    captions = columns[0] if columns else None
+    if len(columns) == 2:
+        mixed = zip(*columns, np.asarray(batch["share"][:most]), strict=True)
+        captions = [f"{misclassified.words(a, share)}\n{misclassified.words(b, 1 - share)}" for a, b, share in mixed]
+    return _sheet(pictures, captions)
 
 
 def filters(model: keras.Model) -> np.ndarray | None:

@@ -1,43 +1,31 @@
 """worst.jpg: the images of which a segmenter says most pixels wrongly, each with its true and its said label map."""
 
-from pathlib import Path
-
 import numpy as np
 
 from tfrecog.data import image, info, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import contact_sheet, label_map
-from tfrecog.inference import image_files
 from tfrecog.metrics.worst import Worst
 
 SHEET, MOST = "worst.jpg", 8
 CELL, LETTER = 400, 16  # pixels of a picture's longer side, of three in a row
 
 
-class WorstLabelMaps:
-    """Keeps the label maps with the lowest pixel accuracy."""
+def sheet(worst: Worst[bytes], split: Split) -> np.ndarray | None:
+    """Sheet uint8 [H, W, 3] of the worst images: picture, truth and what was said; None if all is right.
 
-    def __init__(self):
-        self._worst: Worst[bytes] = Worst(MOST)
-
-    def add(self, row: int, accuracy: float, said: np.ndarray) -> None:
-        """An image, row of the index, and what was said of it [H, W]."""
-        self._worst.add(-accuracy, row, lambda: records.to_label_map(said))  # As a PNG, which takes less memory.
-
-    def write(self, out: Path, split: Split) -> None:
-        """Writes OUT/worst.jpg, the worst first: picture, truth and what was said; or removes it if all is right."""
-        failures = [(row, -badness, said) for badness, row, said in self._worst.entries() if -badness < 1]
-        if not failures:
-            (out / SHEET).unlink(missing_ok=True)  # Of an evaluation before this one.
-            return
-        seen = []
-        for row, accuracy, said in failures:
+    Args:
+        worst: by row of the index and pixel accuracy, which is negative there: PNG of what was said.
+    """
+    seen = []
+    for badness, row, said in worst.entries():
+        if badness > -1:
             record = split.record(row)
             assert record.label_map is not None  # The evaluation has read it.
-            picture = image.decode(record.encoded).numpy()
             labels = [records.from_label_map(png) for png in (record.label_map, said)]
-            seen.append((picture, *labels, f"{record.filename}: pixel accuracy {accuracy:.1%}"))
-        image_files.save(triples(seen, split.info), out / SHEET)
+            caption = f"{record.filename}: pixel accuracy {-badness:.1%}"
+            seen.append((image.decode(record.encoded).numpy(), *labels, caption))
+    return triples(seen, split.info) if seen else None
 
 
 def triples(seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]], dataset: info.DatasetInfo) -> np.ndarray:

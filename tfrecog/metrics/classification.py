@@ -53,16 +53,23 @@ class Evaluator:
         `accuracy` and `top5` are shares of its images, None without any. `taken_for` is None where it never is.
         """
         rows = []
-        for i, (name, images, predicted) in enumerate(zip(names, self.images.tolist(), self.confusion, strict=True)):
-            others = predicted.copy()
-            others[i] = 0
-            worst = int(others.argmax())
-            row = {"name": name, "images": images, "accuracy": int(predicted[i]) / images if images else None}
+        columns = zip(
+            names, self.images.tolist(), self.among_five.tolist(), taken_for(self.confusion, names), strict=True
+        )
+        for i, (name, images, among_five, (other, times)) in enumerate(columns):
+            row = {"name": name, "images": images, "accuracy": int(self.confusion[i, i]) / images if images else None}
             if len(names) > FEW:
-                row["top5"] = int(self.among_five[i]) / images if images else None
-            taken = bool(others[worst])
-            rows.append(row | {"taken_for": names[worst] if taken else None, "times": int(others[worst])})
+                row["top5"] = among_five / images if images else None
+            rows.append(row | {"taken_for": other, "times": times})
         return rows
+
+
+def taken_for(confusion: np.ndarray, names: Sequence[str]) -> list[tuple[str | None, int]]:
+    """Of each class of a matrix [true, predicted] the other for which it is taken most, None if never; how often."""
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    worst = zip(wrong.argmax(axis=1).tolist(), wrong.max(axis=1).tolist(), strict=True)
+    return [(names[other] if times else None, times) for other, times in worst]
 
 
 def worst_pairs(confusion: np.ndarray, count: int) -> list[tuple[int, int, int]]:

@@ -28,10 +28,10 @@ NOTHING_TO_MEASURE = -1.0  # COCO's value where there is no object of that size 
 
 
 class Evaluator:
-    """Collects ground truth and detections, image by image and in any order, and compares them.
+    """Collects images, in any order, and compares what is detected in them with their ground truth.
 
-    Every image counts whose ground truth was added, with or without objects or detections. An image's key is any
-    sortable value that no other image has; where scores tie, images count in the order of their keys.
+    An image's key is any sortable value that no other image has; where scores tie, images count in the order of their
+    keys.
     """
 
     def __init__(self, categories: Sequence, masks: bool = False, sigmas: Sequence[float] = ()):
@@ -43,78 +43,66 @@ class Evaluator:
             sigmas: [J], how exactly each keypoint can be marked: a distance d counts exp(-d² / (2 (2 sigma)² area)) in
                 the similarity (OKS), which is the mean over the labelled keypoints of an object.
         """
-        self.categories, self.masks, self.sigmas = tuple(categories), masks, np.asarray(sigmas, float)
+        self.categories, self.sigmas = tuple(categories), np.asarray(sigmas, float)
         self.kinds = ("box", *["mask"] * masks, *["keypoint"] * bool(len(self.sigmas)))
-        self._truth: dict = {}
-        self._detections: dict = {}
+        self._images: dict = {}  # size, ground truth and detections by key
 
     @property
     def counts(self) -> dict[str, int]:
         """How many images, instances (without crowd), crowd regions and detections were added."""
-        crowd = sum(int(np.sum(truth["crowd"])) for truth in self._truth.values())
-        return {
-            "images": len(self._truth),
-            "instances": sum(len(truth["labels"]) for truth in self._truth.values()) - crowd,
-            "crowd": crowd,
-            "detections": sum(len(detections["labels"]) for detections in self._detections.values()),
-        }
+        _, truths, found = zip(*self._images.values(), strict=True) if self._images else ((), (), ())
+        crowd = sum(int(np.sum(truth["crowd"])) for truth in truths)
+        instances, detections = (sum(len(one["labels"]) for one in some) for some in (truths, found))
+        return {"images": len(truths), "instances": instances - crowd, "crowd": crowd, "detections": detections}
 
-    def add_ground_truth(self, key, record) -> None:
-        """Adds the objects of a `records.Record`: boxes, labels, crowd, difficult, areas; and what else is measured."""
-        if key in self._truth:
-            raise ValueError(f"image {key} occurs twice in the ground truth")
-        masks = None
-        if self.masks:
-            if record.masks is None:
-                raise UserError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
-            masks = [rle.to_coco(runs, record.height, record.width) for runs in record.masks]
-        keypoints = None
-        if "keypoint" in self.kinds:
-            shape = len(record.labels), len(self.sigmas), 3
-            # Without any, none is labelled, as for training.
-            keypoints = np.zeros(shape) if record.keypoints is None else np.asarray(record.keypoints, float)
-            if len(record.labels) and keypoints.shape != shape:
-                raise UserError(
-                    f"{record.filename!r} has {keypoints.shape[1]} keypoints an object, and there are {shape[1]} "
-                    "sigmas; build the records again"
-                )
-        self._truth[key] = {
-            "boxes": np.asarray(record.boxes, float).reshape(-1, 4),
-            "labels": np.asarray(record.labels, int),
-            "crowd": np.asarray(record.crowd, bool),
-            "areas": np.asarray(record.areas, float),
-            "difficult": None if record.difficult is None else np.asarray(record.difficult, bool),
-            "masks": masks,
-            "keypoints": keypoints,
-            "size": (int(record.height), int(record.width)),
-        }
-
-    def add(self, key, boxes, labels, scores, masks=None, keypoints=None) -> None:
-        """Adds the detections of an image.
+    def add(self, key, record, boxes, labels, scores, masks=None, keypoints=None) -> None:
+        """Adds an image: its ground truth and its detections.
 
         Args:
-            key: of the image, whose ground truth may be added before or after.
+            key: of the image.
+            record: a `records.Record`, of which boxes, labels, crowd, difficult and areas are read, and masks and
+                keypoints where they are measured.
             boxes: [n, 4], in pixels of the original image.
             labels: [n], in 1..K.
             scores: [n].
             masks: [n] compressed run lengths, as pycocotools encodes them; needed if the evaluator has masks.
             keypoints: [n, J, 3] y, x, score, in continuous pixels; needed if the evaluator has keypoints.
         """
-        if key in self._detections:
-            raise ValueError(f"detections of image {key} were added twice")
-        if self.masks and masks is None:
-            raise ValueError("an evaluator of masks needs the mask of every detection")
-        if "keypoint" in self.kinds:
-            if keypoints is None:
-                raise ValueError("an evaluator of keypoints needs the keypoints of every detection")
-            keypoints = np.asarray(keypoints, float).reshape(-1, len(self.sigmas), 3)
-        self._detections[key] = {
+        if key in self._images:
+            raise ValueError(f"image {key} was added twice")
+        size = int(record.height), int(record.width)
+        truth = {
+            "boxes": np.asarray(record.boxes, float).reshape(-1, 4),
+            "labels": np.asarray(record.labels, int),
+            "crowd": np.asarray(record.crowd, bool),
+            "areas": np.asarray(record.areas, float),
+            "difficult": record.difficult,
+        }
+        found = {
             "boxes": np.asarray(boxes, float).reshape(-1, 4),
             "labels": np.asarray(labels, int).reshape(-1),
             "scores": np.asarray(scores, float).reshape(-1),
-            "masks": masks,
-            "keypoints": keypoints,
         }
+        if "mask" in self.kinds:
+            if record.masks is None:
+                raise UserError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
+            if masks is None:
+                raise ValueError("an evaluator of masks needs the mask of every detection")
+            truth["masks"], found["masks"] = [rle.to_coco(runs, *size) for runs in record.masks], masks
+        if "keypoint" in self.kinds:
+            if keypoints is None:
+                raise ValueError("an evaluator of keypoints needs the keypoints of every detection")
+            shape = len(record.labels), len(self.sigmas), 3
+            # Without any, none is labelled, as for training.
+            marked = np.zeros(shape) if record.keypoints is None else np.asarray(record.keypoints, float)
+            if len(record.labels) and marked.shape != shape:
+                raise UserError(
+                    f"{record.filename!r} has {marked.shape[1]} keypoints an object, and there are {shape[1]} "
+                    "sigmas; build the records again"
+                )
+            truth["keypoints"] = marked
+            found["keypoints"] = np.asarray(keypoints, float).reshape(-1, len(self.sigmas), 3)
+        self._images[key] = size, truth, found
 
     def summarize(self) -> tuple[dict[str, float], list[dict]]:
         """The numbers by name, `box_AP` …, `mask_AP` …, `keypoint_AP` …, and a table with a row for each class.
@@ -122,12 +110,9 @@ class Evaluator:
         A row has name, id, instances (without crowd), and AP and AP50 of each kind, such as box_AP, box_AP50. A number
         is -1 where there is nothing to measure, such as the AP of a class without objects.
         """
-        strangers = [key for key in self._detections if key not in self._truth]
-        if strangers:
-            raise ValueError(f"{len(strangers)} images with detections have no ground truth, such as {strangers[0]}")
-        if not self._truth:
+        if not self._images:
             raise UserError("there is no image to evaluate on")
-        labels = np.concatenate([truth["labels"][~truth["crowd"]] for truth in self._truth.values()])
+        labels = np.concatenate([truth["labels"][~truth["crowd"]] for _, truth, _ in self._images.values()])
         table = [
             {"name": category.name, "id": category.id, "instances": int(np.sum(labels == label))}
             for label, category in enumerate(self.categories, 1)
@@ -146,23 +131,16 @@ class Evaluator:
         """A kind's numbers, and precision [IoU thresholds, recalls, K] of any size with as many detections as count."""
         # Images, categories and annotations are numbered here from 1: pycocotools takes an annotation with id 0 for
         # "not matched", and ids of the source may be missing or double.
-        keys = sorted(self._truth)
         images, truth, detections = [], [], []
-        for image_id, key in enumerate(keys, 1):
-            height, width = self._truth[key]["size"]
+        for image_id, key in enumerate(sorted(self._images), 1):
+            (height, width), objects, found = self._images[key]
             images.append({"id": image_id, "height": height, "width": width})
-            for annotation in _annotations(self._truth[key], image_id, kind):
-                truth.append(annotation | {"id": len(truth) + 1})
-            if key in self._detections:
-                for annotation in _annotations(self._detections[key], image_id, kind):
-                    detections.append(annotation | {"id": len(detections) + 1})
+            truth += _annotations(objects, image_id, kind)
+            detections += _annotations(found, image_id, kind)
         frame = {"images": images, "categories": [{"id": label} for label in range(1, len(self.categories) + 1)]}
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress.
-            evaluation = _Evaluation(
-                _coco(frame | {"annotations": truth}),
-                _coco(frame | {"annotations": detections}),
-                {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}[kind],
-            )
+            both = (_coco(frame, annotations) for annotations in (truth, detections))
+            evaluation = _Evaluation(*both, {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}[kind])
             if kind == "keypoint":
                 evaluation.params.kpt_oks_sigmas = self.sigmas
             evaluation.evaluate()
@@ -214,9 +192,10 @@ class _Evaluation(COCOeval):
                 annotation["ignore"] = annotation["ignore"] or annotation.get("difficult", False)
 
 
-def _coco(dataset: dict) -> COCO:
+def _coco(frame: dict, annotations: list[dict]) -> COCO:
     coco = COCO()
-    coco.dataset = dataset
+    numbered = [annotation | {"id": number} for number, annotation in enumerate(annotations, 1)]
+    coco.dataset = frame | {"annotations": numbered}
     coco.createIndex()
     return coco
 

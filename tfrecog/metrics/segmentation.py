@@ -16,6 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecog.metrics.classification import taken_for
+
 
 class Evaluator:
     """Counts; memory grows with the square of the number of classes, and not with images or their size."""
@@ -62,17 +64,13 @@ class Evaluator:
         0 / 0. `taken_for` is the class for which most of its pixels are taken wrongly, `taken` which share of them;
         None if no pixel is.
         """
-        iou, accuracy, precision = (_numbers(values) for values in _of_classes(self._counts))
         everything = max(1, int(self.pixels.sum()))
+        ratios = ([None if np.isnan(one) else float(one) for one in values] for values in _of_classes(self._counts))
+        columns = zip(names, self.pixels.tolist(), *ratios, taken_for(self.confusion, names), strict=True)
         rows = []
-        for i, (name, pixels, predicted) in enumerate(zip(names, self.pixels.tolist(), self.confusion, strict=True)):
-            others = predicted.copy()
-            others[i] = 0
-            worst = int(others.argmax())
-            row = {"name": name, "pixels": pixels, "share": pixels / everything}
-            row |= {"iou": iou[i], "accuracy": accuracy[i], "precision": precision[i]}
-            taken = int(others[worst])
-            row |= {"taken_for": names[worst] if taken else None, "taken": taken / pixels if taken else None}
+        for name, pixels, iou, accuracy, precision, (other, times) in columns:
+            row = {"name": name, "pixels": pixels, "share": pixels / everything, "iou": iou, "accuracy": accuracy}
+            row |= {"precision": precision, "taken_for": other, "taken": times / pixels if times else None}
             rows.append(row)
         return rows
 
@@ -114,7 +112,3 @@ def _of_classes(counts):
     right, predicted = np.diag(confusion), confusion.sum(axis=0)
     with np.errstate(invalid="ignore"):
         return right / (pixels + predicted - right), right / pixels, right / predicted
-
-
-def _numbers(values):
-    return [None if np.isnan(value) else float(value) for value in values]

@@ -8,6 +8,7 @@ from tfrecog.metrics import coco, voc, voc_errors
 from tfrecog.metrics.classification import worst_pairs
 
 PAIRS = 10  # of classes that are taken for each other
+TAKEN = "taken for"  # head of a column of texts
 
 
 def of_classification(numbers: dict[str, float], table: Sequence[dict], confusion: np.ndarray) -> str:
@@ -18,29 +19,19 @@ def of_classification(numbers: dict[str, float], table: Sequence[dict], confusio
         confusion: [true, predicted], counts.
     """
     present = [row for row in table if row["images"]]
-    images = sum(row["images"] for row in present)
-    names = {"top1": "top-1", "top5": "top-5", "error": "error"}
-    figures = "   ".join(f"{names[name]} {100 * value:.2f} %" for name, value in numbers.items() if name in names)
-    lines = [f"{figures}   ({images:,} images)", ""]
     shown = _worst(present, "accuracy", 30)
-    width = min(40, max([len(row["name"]) for row in shown] + [5]))
     five = ["top5"] * ("top5" in numbers)
-    lines.append(f"{'class':<{width}}{'images':>9}" + "".join(f"{name:>9}" for name in ["top1", *five]) + "  taken for")
-    for row in shown:
-        percents = "".join(f"{100 * row[name]:>9.1f}" for name in ["accuracy", *five])
-        other = f"  {row['taken_for']} ({row['times']})" if row["taken_for"] else ""
-        lines.append(f"{_short(row['name'], width):<{width}}{row['images']:>9}{percents}{other}")
-    if len(present) > len(shown):
-        lines.append(f"(the {len(shown)} worst of {len(present)} classes; metrics.json has all of them)")
-    if len(table) > len(present):
-        lines.append(f"({len(table) - len(present)} more classes have no images here)")
-    pairs = worst_pairs(confusion, PAIRS) if len(present) > len(shown) else []
-    if pairs:
+    rows = [
+        [row["name"], row["images"], *(_percent(row[name]) for name in ["accuracy", *five]), _taken(row, row["times"])]
+        for row in shown
+    ]
+    names = {"top1": "top-1", "top5": "top-5", "error": "error"}
+    head = f"{_figures(numbers, names)}   ({sum(row['images'] for row in present):,} images)"
+    lines = [head, "", *_columns(["class", "images", "top1", *five, TAKEN], rows)]
+    lines += _left_out(table, present, shown, "have no images here")
+    if len(present) > len(shown) and (pairs := worst_pairs(confusion, PAIRS)):
         lines += ["", "the commonest mistakes"]
-        lines += [
-            f"{times:>6} times {table[true]['name']} taken for {table[predicted]['name']}"
-            for times, true, predicted in pairs
-        ]
+        lines += [f"{times:>6} times {table[a]['name']} taken for {table[b]['name']}" for times, a, b in pairs]
     return "\n".join(lines)
 
 
@@ -54,30 +45,21 @@ def of_coco(numbers: dict[str, float], table: Sequence[dict]) -> str:
             lines += [*[""] * bool(i), " " * 8 + "".join(f"{name:>7}" for name in names)]
         lines.append(f"{kind:<8}" + "".join(f"{_percent(numbers[f'{kind}_{name}']):>7}" for name in names))
     columns = [f"{kind}_{name}" for kind in kinds for name in ("AP", "AP50")]
-    width = max([len(row["name"]) for row in table] + [5])
-    lines += ["", f"{'class':<{width}}{'objects':>9}" + "".join(f"{column:>15}" for column in columns)]
-    for row in table:
-        if row["instances"]:
-            percents = "".join(f"{_percent(row[column]):>15}" for column in columns)
-            lines.append(f"{row['name']:<{width}}{row['instances']:>9}{percents}")
-    without = sum(row["instances"] == 0 for row in table)
-    return "\n".join(lines + ([f"({without} more classes have no objects here)"] if without else []))
+    present = [row for row in table if row["instances"]]
+    rows = [[row["name"], row["instances"], *(_percent(row[column]) for column in columns)] for row in present]
+    lines += ["", *_columns(["class", "objects", *columns], rows)]
+    return "\n".join(lines + _left_out(table, present, present, "have no objects here"))
 
 
 def of_voc(numbers: dict[str, float], table: Sequence[dict]) -> str:
     """Pascal VOC's numbers in percent: a line for each class that has objects, and what is wrong of the best."""
-    width = max([len(row["name"]) for row in table] + [5])
-    lines = [f"{'VOC':<{width}}{'objects':>9}{'difficult':>11}{'AP':>9}{'AP_11':>9}"]
-    for row in table:
-        if row["objects"]:
-            lines.append(
-                f"{row['name']:<{width}}{row['objects']:>9}{row['difficult']:>11}"
-                f"{_percent(row['voc_AP']):>9}{_percent(row['voc_AP_11']):>9}"
-            )
-    objects, difficult = (sum(row[name] for row in table) for name in ("objects", "difficult"))
-    means = "".join(f"{_percent(numbers[name]):>9}" for name in voc.NUMBERS)
-    lines.append(f"{'mean':<{width}}{objects:>9}{difficult:>11}{means}")
-    return "\n".join([*lines, "", of_voc_errors(table)])
+    counts = {name: sum(row[name] for row in table) for name in ("objects", "difficult")}
+    mean = {"name": "mean", "voc_AP": numbers["voc_mAP"], "voc_AP_11": numbers["voc_mAP_11"]} | counts
+    rows = [
+        [row["name"], row["objects"], row["difficult"], _percent(row["voc_AP"]), _percent(row["voc_AP_11"])]
+        for row in [*(row for row in table if row["objects"]), mean]
+    ]
+    return "\n".join([*_columns(["VOC", "objects", "difficult", "AP", "AP_11"], rows), "", of_voc_errors(table)])
 
 
 def of_voc_errors(table: Sequence[dict]) -> str:
@@ -85,13 +67,9 @@ def of_voc_errors(table: Sequence[dict]) -> str:
     total = voc_errors.total(table)
     names = ("correct", *voc_errors.KINDS[:-1])
     counted = sum(total[name] for name in names)
-    lines = [
-        f"{counted} detections, {voc_errors.RULE}:",
-        "".join(f"{name:>15}" for name in names),
-        "".join(f"{total[name]:>15}" for name in names),
-    ]
-    if counted:
-        lines.append("".join(f"{f'{total[name] / counted:.1%}':>15}" for name in names))
+    rows = [names, [total[name] for name in names]]
+    rows += [[f"{total[name] / counted:.1%}" for name in names]] if counted else []
+    lines = [f"{counted} detections, {voc_errors.RULE}:", *("".join(f"{cell:>15}" for cell in row) for row in rows)]
     return "\n".join([*lines, f"{total[voc_errors.MISSED]} of {total['objects']} objects are found by no detection"])
 
 
@@ -101,28 +79,43 @@ def of_segmentation(numbers: dict[str, float], table: Sequence[dict]) -> str:
     Args:
         numbers, table: of `segmentation.Evaluator`.
     """
-    names = {
-        "mean_iou": "mean IoU",
-        "mean_accuracy": "mean accuracy",
-        "pixel_accuracy": "pixel accuracy",
-        "frequency_weighted_iou": "frequency-weighted IoU",
-    }
-    figures = "   ".join(f"{names[name]} {100 * value:.2f} %" for name, value in numbers.items() if name in names)
+    names = {"mean_iou": "mean IoU", "mean_accuracy": "mean accuracy", "pixel_accuracy": "pixel accuracy"}
+    names |= {"frequency_weighted_iou": "frequency-weighted IoU"}
     present = [row for row in table if row["iou"] is not None]
     shown = _worst(present, "iou", 40)
-    width = min(40, max([len(row["name"]) for row in shown] + [5]))
-    lines = [figures or "no pixel counts", ""]
-    columns = {"share": "pixels", "iou": "IoU", "accuracy": "accuracy", "precision": "precision"}
-    lines.append(f"{'class':<{width}}" + "".join(f"{head:>11}" for head in columns.values()) + "  taken for")
-    for row in shown:
-        values = "".join(f"{'-':>11}" if row[key] is None else f"{100 * row[key]:>11.1f}" for key in columns)
-        other = f"  {row['taken_for']} ({100 * row['taken']:.1f} %)" if row["taken_for"] else ""
-        lines.append(f"{_short(row['name'], width):<{width}}{values}{other}")
+    columns = {"pixels": "share", "IoU": "iou", "accuracy": "accuracy", "precision": "precision"}
+    rows = [
+        [row["name"], *(_percent(row[name]) for name in columns.values()), _taken(row, _percent(row["taken"]) + " %")]
+        for row in shown
+    ]
+    lines = [_figures(numbers, names) or "no pixel counts", "", *_columns(["class", *columns, TAKEN], rows)]
+    return "\n".join(lines + _left_out(table, present, shown, "are neither in these images nor predicted for them"))
+
+
+def _figures(numbers, names):
+    return "   ".join(f"{names[name]} {100 * value:.2f} %" for name, value in numbers.items() if name in names)
+
+
+def _columns(heads: Sequence[str], rows: Sequence[Sequence]) -> list[str]:
+    """Lines of the heads and of rows of cells: names at the left, then numbers at the right, and what is TAKEN."""
+    width = min(40, max(5, *(len(row[0]) for row in rows)) if rows else 5)
+    lines = []
+    for name, *cells in [heads, *rows]:
+        line = f"{name if len(name) <= width else name[: width - 1] + '…':<{width}}"
+        for cell, head in zip(cells, heads[1:], strict=True):
+            line += f"  {cell}" if head == TAKEN else f"{cell:>{max(9, len(head) + 2)}}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def _left_out(table, present, shown, why):
+    """Lines that say how many classes are not there: the better ones of many, and those without anything."""
+    lines = []
     if len(present) > len(shown):
         lines.append(f"(the {len(shown)} worst of {len(present)} classes; metrics.json has all of them)")
     if len(table) > len(present):
-        lines.append(f"({len(table) - len(present)} more classes are neither in these images nor predicted for them)")
-    return "\n".join(lines)
+        lines.append(f"({len(table) - len(present)} more classes {why})")
+    return lines
 
 
 def _worst(rows, by, most):
@@ -130,9 +123,9 @@ def _worst(rows, by, most):
     return rows if len(rows) <= most else sorted(rows, key=lambda row: row[by])[:most]
 
 
-def _percent(value: float) -> str:
-    return "–" if value == coco.NOTHING_TO_MEASURE else f"{100 * value:.1f}"
+def _taken(row, often):
+    return f"{row['taken_for']} ({often})" if row["taken_for"] else ""
 
 
-def _short(name, width):
-    return name if len(name) <= width else name[: width - 1] + "…"
+def _percent(value: float | None) -> str:
+    return "-" if value is None else "–" if value == voc.NOTHING_TO_MEASURE else f"{100 * value:.1f}"

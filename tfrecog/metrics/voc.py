@@ -53,11 +53,10 @@ class Ranking:
 
 
 class Evaluator:
-    """Collects ground truth and detections, image by image and in any order, and compares them (see `judge`).
+    """Collects images, in any order, and compares what is detected in them with their ground truth (see `judge`).
 
-    Of an image that has both, only the verdicts and scores are kept. Every image counts whose ground truth was added.
-    An image's key is any sortable value that no other image has; where scores tie, detections count in the order of
-    the keys, and in their own within an image.
+    Of an image only the verdicts and scores are kept. Its key is any sortable value that no other image has; where
+    scores tie, detections count in the order of the keys, and in their own within an image.
     """
 
     def __init__(self, categories: Sequence, threshold: float = THRESHOLD, keep: int = 0):
@@ -66,79 +65,63 @@ class Evaluator:
             raise ValueError(f"the overlap at which a box counts is more than 0 and at most 1, not {threshold}")
         self.categories, self.threshold = tuple(categories), threshold
         self.worst = voc_errors.WorstErrors(keep)
-        self._truth: dict = {}  # of images without detections yet
-        self._found: dict = {}  # of images without ground truth yet
         self._judged: dict = {}  # labels, scores and verdicts
         self._objects, self._difficult = np.zeros([2, len(self.categories) + 1], int)
-        self._images = self._crowd = 0
+        self._crowd = 0
 
     @property
     def counts(self) -> dict[str, int]:
         """How many images, instances (without crowd), crowd regions, difficult objects and detections were added."""
-        found = sum(len(labels) for labels, *_ in self._judged.values())
-        found += sum(len(labels) for _, labels, _ in self._found.values())
         return {
-            "images": self._images,
+            "images": len(self._judged),
             "instances": int(self._objects.sum() + self._difficult.sum()),
             "crowd": self._crowd,
             "difficult": int(self._difficult.sum()),
-            "detections": found,
+            "detections": sum(len(labels) for labels, *_ in self._judged.values()),
         }
 
-    def add_ground_truth(self, key, record) -> None:
-        """Adds the objects of a `records.Record`: boxes, labels, crowd and difficult."""
-        if key in self._truth or key in self._judged:
-            raise ValueError(f"image {key} occurs twice in the ground truth")
-        labels, crowd = np.asarray(record.labels, int).reshape(-1), np.asarray(record.crowd, bool).reshape(-1)
-        strangers = labels[(labels < 1) | (labels > len(self.categories))]
-        if len(strangers):
-            raise UserError(f"{record.filename!r} has an object of label {strangers[0]}, not in 1..{self._highest}")
-        difficult = np.zeros(len(labels), bool) if record.difficult is None else np.asarray(record.difficult, bool)
-        truth = Truth(np.asarray(record.boxes, float).reshape(-1, 4), labels, difficult & ~crowd, crowd)
-        self._objects += np.bincount(labels[truth.counts], minlength=self._highest + 1)
-        self._difficult += np.bincount(labels[truth.difficult], minlength=self._highest + 1)
-        self._images, self._crowd = self._images + 1, self._crowd + int(crowd.sum())
-        self._truth[key] = truth
-        self._judge(key)
+    def add(self, key, record, boxes, labels, scores, *others) -> None:
+        """Adds an image: its ground truth and its detections.
 
-    def add(self, key, boxes, labels, scores, *others) -> None:
-        """Adds the detections of an image: boxes [n, 4] in pixels of the original image, labels [n] in 1..K, scores
-        [n]. Masks and keypoints (`others`) have no number here. ValueError if one is not a number."""
-        if key in self._found or key in self._judged:
-            raise ValueError(f"detections of image {key} were added twice")
+        Args:
+            record: a `records.Record`, of which boxes, labels, crowd and difficult are read.
+            boxes, labels, scores: [n, 4] in pixels of the original image, [n] in 1..K, [n].
+            others: masks and keypoints, which have no number here.
+
+        Raises:
+            UserError: a score or a box is not a number, or a label of the record is not in 1..K.
+        """
+        if key in self._judged:
+            raise ValueError(f"image {key} was added twice")
+        highest = len(self.categories)
+        crowd, own = np.asarray(record.crowd, bool).reshape(-1), np.asarray(record.labels, int).reshape(-1)
+        if strangers := own[(own < 1) | (own > highest)].tolist():
+            raise UserError(f"{record.filename!r} has an object of label {strangers[0]}, not in 1..{highest}")
+        difficult = np.zeros(len(own), bool) if record.difficult is None else np.asarray(record.difficult, bool)
+        truth = Truth(np.asarray(record.boxes, float).reshape(-1, 4), own, difficult & ~crowd, crowd)
         boxes, scores = np.asarray(boxes, float).reshape(-1, 4), np.asarray(scores, float).reshape(-1)
         if np.isnan(scores).any() or np.isnan(boxes).any():
             raise UserError(f"a detection of image {key} has a score or a box that is not a number: no rank is right")
         labels = np.asarray(labels, int).reshape(-1)
-        if np.any((labels < 1) | (labels > self._highest)):
-            raise ValueError(f"a detection of image {key} has a label that is not in 1..{self._highest}")
-        self._found[key] = boxes, labels, scores
-        self._judge(key)
-
-    def _judge(self, key):
-        if key in self._truth and key in self._found:
-            truth, (boxes, labels, scores) = self._truth.pop(key), self._found.pop(key)
-            judged = judge(truth, boxes, labels, scores, self.threshold)
-            self.worst.add(key, truth, boxes, labels, scores, judged)
-            self._judged[key] = labels, scores, judged.verdicts
-
-    @property
-    def _highest(self):
-        return len(self.categories)
+        if np.any((labels < 1) | (labels > highest)):
+            raise ValueError(f"a detection of image {key} has a label that is not in 1..{highest}")
+        self._objects += np.bincount(own[truth.counts], minlength=highest + 1)
+        self._difficult += np.bincount(own[truth.difficult], minlength=highest + 1)
+        self._crowd += int(crowd.sum())
+        judged = judge(truth, boxes, labels, scores, self.threshold)
+        self.worst.add(key, truth, boxes, labels, scores, judged)
+        self._judged[key] = labels, scores, judged.verdicts
 
     def rankings(self) -> list[Ranking]:
         """The detections of each class [K], best first."""
-        if self._found:
-            one = next(iter(self._found))
-            raise ValueError(f"{len(self._found)} images with detections have no ground truth, such as {one}")
-        if not self._images:
+        if not self._judged:
             raise UserError("there is no image to evaluate on")
-        columns = list(zip(*(self._judged[key] for key in sorted(self._judged)), strict=True))
-        labels, scores, verdicts = map(np.concatenate, columns) if columns else np.zeros([3, 0])
+        columns = zip(*(self._judged[key] for key in sorted(self._judged)), strict=True)
+        labels, scores, verdicts = map(np.concatenate, columns)
         order = np.argsort(-scores, kind="stable")
         order = order[verdicts[order] != Verdict.IGNORED]
         rankings = []
-        for label in range(1, self._highest + 1):
+        for label in range(1, len(self.categories) + 1):
             own = order[labels[order] == label]
             counted = int(self._objects[label]), int(self._difficult[label])
             rankings.append(Ranking(scores[own], verdicts[own], *counted))

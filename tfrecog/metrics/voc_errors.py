@@ -66,27 +66,39 @@ class WorstErrors:
 
     def add(self, key, truth: Truth, boxes, labels, scores, judged: Judged) -> None:
         """The detections [n] of an image, its objects [m] and what the former were found to be."""
+
+        def keep(kind, label, badness, i, j):
+            worst = self._worst.setdefault((kind, label), Worst(self._most))
+            worst.add(badness, next(self._number), lambda: error(i, j))
+
+        def error(i, j):
+            """Detection i beside object j; -1 is none."""
+            found: dict = {"key": key, "overlap": float(judged.overlaps[i, j]) if min(i, j) >= 0 else 0.0}
+            if i >= 0:
+                found |= {"label": int(labels[i]), "score": float(scores[i]), "box": boxes[i].copy()}
+            if j >= 0:
+                found |= {"true_label": int(truth.labels[j]), "true_box": truth.boxes[j].copy()}
+            if min(i, j) >= 0 and judged.nearest[i] != j:
+                found["elsewhere"] = bool(judged.verdicts[i] in (Verdict.HIT, Verdict.DUPLICATE))
+            return Error(**found)
+
         for kind in FALSE:
             for i in np.flatnonzero(judged.verdicts == kind):
-                of = key, truth, boxes, labels, scores, judged, i, judged.nearest[i]
-                self._keep(kind.name.lower(), int(labels[i]), scores[i], of)
+                keep(kind.name.lower(), int(labels[i]), scores[i], i, judged.nearest[i])
         areas = np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1)
         for j in np.flatnonzero(judged.missed):
-            i = int(judged.overlaps[:, j].argmax()) if len(boxes) and judged.overlaps[:, j].any() else -1
-            self._keep(MISSED, 0, areas[j], (key, truth, boxes, labels, scores, judged, i, j))
-
-    def _keep(self, kind, label, badness, of):
-        worst = self._worst.setdefault((kind, label), Worst(self._most))
-        worst.add(badness, next(self._number), lambda: _error(*of))
+            near = len(boxes) and judged.overlaps[:, j].any()
+            keep(MISSED, 0, areas[j], int(judged.overlaps[:, j].argmax()) if near else -1, j)
 
     def errors(self, least: Sequence[float]) -> dict[str, list[Error]]:
         """The worst few of each kind, the worst first, without those whose score is below that [K] of their class."""
-        return {kind: self._of_kind(kind, least)[: self._most] for kind in KINDS}
-
-    def _of_kind(self, kind, least):
-        every = [entry for (of, _), worst in self._worst.items() if of == kind for entry in worst.entries()]
-        ranked = [error for _, _, error in sorted(every, key=lambda entry: (-entry[0], entry[1]))]
-        return [error for error in ranked if kind == MISSED or error.score >= least[error.label - 1]]
+        found: dict[str, list[Error]] = {}
+        for kind in KINDS:
+            every = [entry for (of, _), worst in self._worst.items() if of == kind for entry in worst.entries()]
+            ranked = [error for _, _, error in sorted(every, key=lambda entry: (-entry[0], entry[1]))]
+            counted = [error for error in ranked if kind == MISSED or error.score >= least[error.label - 1]]
+            found[kind] = counted[: self._most]
+        return found
 
     def __len__(self) -> int:
         """How many errors are in memory."""
@@ -97,15 +109,3 @@ def least_scores(rankings: Sequence) -> list[float]:
     """Of each `voc.Ranking` [K] the score of the last detection that `counts` counts; infinite where it counts none."""
     best = [ranking.scores[: ranking.objects] for ranking in rankings]
     return [float(scores[-1]) if len(scores) else float("inf") for scores in best]
-
-
-def _error(key, truth, boxes, labels, scores, judged, i, j):
-    """Detection i beside object j; -1 is none."""
-    error: dict = {"key": key, "overlap": float(judged.overlaps[i, j]) if min(i, j) >= 0 else 0.0}
-    if i >= 0:
-        error |= {"label": int(labels[i]), "score": float(scores[i]), "box": boxes[i].copy()}
-    if j >= 0:
-        error |= {"true_label": int(truth.labels[j]), "true_box": truth.boxes[j].copy()}
-    if min(i, j) >= 0 and judged.nearest[i] != j:
-        error["elsewhere"] = bool(judged.verdicts[i] in (Verdict.HIT, Verdict.DUPLICATE))
-    return Error(**error)

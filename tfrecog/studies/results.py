@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
 from tfrecog.cli.errors import UserError
-from tfrecog.evaluations.report import METRICS
+from tfrecog.evaluations.loop import METRICS
 from tfrecog.studies.runner import Run
 
 LOSS = "training/loss"

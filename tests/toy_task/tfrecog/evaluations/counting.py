@@ -1,8 +1,10 @@
 """Evaluation of a network that counts."""
 
+import contextlib
+import functools
+
 from tfrecog.data import counting
-from tfrecog.data.split import Split
-from tfrecog.evaluations import report
+from tfrecog.evaluations import loop
 from tfrecog.inference import predictor
 from tfrecog.metrics.counting import Evaluator
 
@@ -14,16 +16,30 @@ def headline(experiment):
     return "mean_error"
 
 
-def evaluate(task, model, experiment, strategy, out=None, *, step=None, checkpoint=None, show=False):
-    """The numbers of `metrics.counting`, by name; also in OUT/metrics.json."""
-    data = experiment.data
-    split, evaluator = Split.open(data.records, data.eval_split), Evaluator()
-    size = predictor.batch_size(data.eval_batch_size, strategy)
-    batches = counting.evaluation(data, experiment.counting.side, split, size)
-    for said, facts in predictor.predict_batches(task, model, strategy, batches):
-        evaluator.add(float(said["count"]), int(split.index.instances[int(facts["record"])]))
-    numbers = evaluator.summarize()
-    report.write(out, experiment, numbers, [], step=step, checkpoint=checkpoint, images=len(split))
-    if show:
-        print(f"mean error {numbers['mean_error']:.2f} objects, {numbers['exact']:.1%} exact")
-    return numbers
+class Measured:
+    """The numbers of `metrics.counting`; see `loop.evaluate`."""
+
+    any_size = False
+
+    def __init__(self, experiment, split, strategy):
+        size = predictor.batch_size(experiment.data.eval_batch_size, strategy)
+        self.batches = counting.evaluation(experiment.data, experiment.counting.side, split, size)
+        self.split, self.evaluator = split, Evaluator()
+
+    def rows(self, out):
+        return contextlib.nullcontext(lambda row: None)
+
+    def add(self, outputs, facts):
+        self.evaluator.add(float(outputs["count"]), int(self.split.index.instances[int(facts["record"])]))
+
+    def summarize(self):
+        return self.evaluator.summarize(), [], {"images": len(self.split)}
+
+    def draw(self, out, numbers):
+        """Nothing."""
+
+    def text(self, numbers, table):
+        return f"mean error {numbers['mean_error']:.2f} objects, {numbers['exact']:.1%} exact"
+
+
+evaluate = functools.partial(loop.evaluate, Measured)

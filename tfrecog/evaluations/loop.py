@@ -1,0 +1,94 @@
+"""The loop of all evaluations: a model sees each image of a split, and what is measured becomes numbers and files."""
+
+import contextlib
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tfrecog
+from tfrecog.cli import files
+from tfrecog.config import Experiment
+from tfrecog.data.split import Split
+from tfrecog.inference import image_files, predictor
+
+METRICS, SECONDS = "metrics.json", "test_seconds_per_image"
+
+
+def evaluate(
+    measure: Callable,
+    task,
+    model,
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    out: str | Path | None = None,
+    *,
+    step: int | None = None,
+    checkpoint: str | Path | None = None,
+    show: bool = False,
+) -> dict[str, float]:
+    """The numbers of a model on the split `data.eval_split`, by name.
+
+    Args:
+        measure: what the task measures, made of the experiment, the split and the strategy. It has `batches` and
+            whether they are of `any_size`; `rows(out)`, a context that gives the function that writes what
+            `add(outputs, facts)` returns of each image; `summarize()`, the numbers, a table with a row for each class
+            and what else metrics.json is to have; `draw(out, numbers)`, which writes the other files; and
+            `text(numbers, table)`, for people.
+        out: folder for metrics.json (the numbers, the table, what was evaluated, and the model's time per image, null
+            where too few batches were there to tell) and the files of the task. None: nothing is written.
+        step, checkpoint: of the weights, for metrics.json.
+        show: print the numbers and a line for each class.
+    """
+    split = Split.open(experiment.data.records, experiment.data.eval_split)
+    split.check_not_empty()
+    measured, clock = measure(experiment, split, strategy), predictor.Clock()
+    options = {"any_size": measured.any_size, "clock": clock}
+    with measured.rows(out) as write, predictor.progress(len(split), f"evaluate {split.name}") as progress:
+        for outputs, facts in predictor.predict_batches(task, model, strategy, measured.batches, **options):
+            write(measured.add(outputs, facts))
+            progress.update()
+    numbers, table, more = measured.summarize()
+    if out:
+        measured.draw(Path(out), numbers)
+        report = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
+        report |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
+        report |= {SECONDS: clock.seconds_per_image, **more, "tfrecog": tfrecog.version()}
+        with files.write(Path(out) / METRICS) as file:
+            json.dump(report, file, indent=1)
+            file.write("\n")
+    if show:
+        print(measured.text(numbers, table))
+        print(_speed(clock, strategy))
+    return numbers
+
+
+@contextlib.contextmanager
+def csv_rows(out: str | Path | None, name: str, head: list[str]):
+    """A function that appends a row to a CSV file in the folder `out`, which appears when it is whole."""
+    if not out:
+        yield lambda row: None
+        return
+    with files.write(Path(out) / name) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        yield writer.writerow
+
+
+def save_sheet(picture: np.ndarray | None, path: Path) -> None:
+    """Writes a picture uint8 [H, W, 3]; where there is none, that of an evaluation before this one goes."""
+    if picture is None:
+        path.unlink(missing_ok=True)
+    else:
+        image_files.save(picture, path)
+
+
+def _speed(clock: predictor.Clock, strategy) -> str:
+    """A line for people: how long the model takes for an image."""
+    if clock.seconds_per_image is None:
+        return "Test time: too few batches to tell (the first of each shape builds its graph)"
+    devices = f" on {strategy.num_replicas_in_sync} devices" if strategy.num_replicas_in_sync > 1 else ""
+    return f"Test time: {clock.seconds_per_image:.3g} s an image{devices}, the model alone (median over the batches)"
