@@ -53,10 +53,10 @@ class Task:
 
 
 def publish(
-    tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, out: str, split: str, found: list[Problem]
+    tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, split: str, found: list[Problem]
 ) -> info.SplitInfo:
-    """Moves the shards to `out`; then report, index and dataset.json; then the shards of earlier builds go."""
-    names = tuple(task.name for task in tasks)
+    """Moves the shards to their places; then report, index and dataset.json; then the shards of earlier builds go."""
+    out, names = tasks[0].out, tuple(task.name for task in tasks)
     rows = index.join(names, [note["bytes"] for note in notes], [note["columns"] for note in notes])
     if not len(rows):
         raise Refused(f"no image could be used:\n{problems.table(found)}")
@@ -76,7 +76,11 @@ def publish(
     index.save(out, split, rows)
     info.save(out, dataclasses.replace(facts, splits={split: made}))
     remove_links(out, set(earlier) - set(names))
-    _remove_others(tasks)
+    # The shards of earlier builds are those with a note; so nobody else's file is taken for one.
+    for file in os.listdir(tasks[0].folder):
+        name = file.removesuffix(".json")
+        if name not in (file, *names):
+            _remove(os.path.join(out, name), os.path.join(tasks[0].folder, file))
     return made
 
 
@@ -87,49 +91,30 @@ def remove_links(out: str, names: set[str]) -> None:
             os.remove(os.path.join(out, name))
 
 
-def _remove_others(tasks: list[Task]) -> None:
-    """Removes the shards of earlier builds of the split, which are those with a note, and their notes."""
-    names = {task.name for task in tasks}
-    for file in os.listdir(tasks[0].folder):
-        name = file.removesuffix(".json")
-        if name not in (file, *names):
-            other = dataclasses.replace(tasks[0], name=name)
-            _remove(other.place, other.note_path)
+def remove_unfinished(tasks: list[Task], split: str) -> None:
+    """Removes the unfinished files that a kill left, and finished drafts that are not of these tasks."""
+    folder, out, names = tasks[0].folder, tasks[0].out, {task.name for task in tasks}
+    for name in os.listdir(folder):
+        if name.startswith(".") or (name.endswith(".tfrecord") and name not in names):
+            os.remove(os.path.join(folder, name))
+    for name in os.listdir(out):
+        if name.startswith((f".{split}.index.npz.", f".{split}.report.jsonl.")):
+            os.remove(os.path.join(out, name))
 
 
-def remove_other_drafts(tasks: list[Task]) -> None:
-    """Removes what an unfinished build of something else left."""
-    names = {task.name for task in tasks}
-    for name in os.listdir(tasks[0].folder):
-        if name.endswith(".tfrecord") and name not in names:
-            _remove_draft(dataclasses.replace(tasks[0], name=name))
-
-
-def give_up(tasks: list[Task], out: str) -> None:
+def give_up(tasks: list[Task]) -> None:
     """Removes what this build made, and the folders if they were made for it; an earlier build stays as it was."""
-    for task in tasks:
-        _remove_draft(task)
+    for task in tasks:  # A shard that is published already keeps its note.
+        _remove(task.draft, *([] if os.path.exists(task.place) else [task.note_path]))
     folder = tasks[0].folder
     if os.listdir(folder) == ["lock"]:
         os.remove(os.path.join(folder, "lock"))
         os.rmdir(folder)
         with contextlib.suppress(OSError):
-            os.rmdir(out)
-
-
-def _remove_draft(task: Task) -> None:
-    """A shard that is published already keeps its note."""
-    _remove(task.draft, *([] if os.path.exists(task.place) else [task.note_path]))
+            os.rmdir(tasks[0].out)
 
 
 def _remove(*paths: str) -> None:
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             os.remove(path)
-
-
-def remove_temporaries(folder: str, *prefixes: str) -> None:
-    """Removes the unfinished files that a kill left."""
-    for name in os.listdir(folder):
-        if name.startswith(prefixes or "."):
-            os.remove(os.path.join(folder, name))

@@ -8,7 +8,7 @@ a split, a killed build goes on where it was, and a deleted shard is the only on
 import contextlib
 import dataclasses
 import errno
-import fcntl
+import functools
 import hashlib
 import itertools
 import json
@@ -30,7 +30,7 @@ from .problems import Problem, Refused
 from .publish import Task
 
 SHARD_BYTES = 128 * 2**20
-_VERSION = 5  # of what `make`, `encode` and `Writer` do: a new number builds old shards again
+_VERSION = 5  # of what `make`, `encode` and `write` do: a new number builds old shards again
 
 
 class Item(Protocol):
@@ -82,27 +82,30 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             info.check_same(out, dataclasses.replace(source.info, splits={split: info.SplitInfo(0, 0, 0, ())}))
         except ValueError as error:
             raise Refused(f"{error} Or make the sources agree.") from error
-        with open(os.path.join(folder, "lock"), "w") as lock:
-            _lock(lock, out, split)
-            publish.remove_temporaries(folder)
-            publish.remove_temporaries(out, f".{split}.index.npz.", f".{split}.report.jsonl.")
+        taken = f"another process is building {split!r} in {out}; wait for it, or end it"
+        with files.claim(os.path.join(folder, "lock"), taken):
             tasks = _tasks(source, out, split, shards or default_count(source))
-            publish.remove_other_drafts(tasks)
+            publish.remove_unfinished(tasks, split)
             waiting = [task for task in tasks if not task.note()]
             _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
+            total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
             try:
-                _run(waiting, tasks, source, jobs)
-            except signals.Stopped as stopped:
-                stopped.consequence = "the same command continues from the finished shards"
+                with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
+                    work = functools.partial(write, dataclasses.replace(source, items=(), problems=[]))
+                    workers.run(work, waiting, jobs=jobs, progress=bar.update)
+            except BaseException as error:
+                publish.remove_unfinished(tasks, split)
+                if isinstance(error, signals.Stopped):
+                    error.consequence = "the same command continues from the finished shards"
                 raise
             notes = [note for task in tasks if (note := task.note())]
             if len(notes) < len(tasks):
                 raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")
             found = source.problems + [Problem(**fields) for note in notes for fields in note["problems"]]
             if strict and found:
-                publish.give_up(tasks, out)
+                publish.give_up(tasks)
                 _refuse(found)
-            made = publish.publish(tasks, notes, source.info, out, split, found)
+            made = publish.publish(tasks, notes, source.info, split, found)
     return Built(made, found, len(tasks) - len(waiting))
 
 
@@ -131,66 +134,39 @@ def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
     return tasks
 
 
-def _run(waiting: list[Task], tasks: list[Task], source: Source, jobs: int) -> None:
-    total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
-    with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
-        write = Writer(source.make, source.info.keypoints, source.png_masks, source.info.num_classes, source.encode)
-        try:
-            workers.run(write, waiting, jobs=jobs, progress=bar.update)
-        except BaseException:
-            publish.remove_temporaries(waiting[0].folder)
-            raise
+def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
+    """Writes a shard of a source (its items are those of the task) and its note; runs in the worker processes.
 
-
-@dataclass(frozen=True)
-class Writer:
-    """Writes a shard; the part that runs in the worker processes."""
-
-    make: Callable
-    keypoints: tuple[str, ...]
-    png_masks: bool
-    classes: int  # K
-    encode: Callable[..., bytes] = records.encode
-
-    def __call__(self, task: Task, at: Callable[[str], None]) -> None:
-        """Writes the shard and its note; calls `at` with the name of each item before it is made."""
-        columns, found = index_columns.empty(), []
-        pixels = np.zeros(self.classes + 1, np.int64)  # by label; 0 does not count
-        with files.write(task.draft, "wb") as file:
-            for item in task.items:
-                at(item.name)
-                record, its_problems = self.make(item)
-                found += its_problems
-                if record is None:
-                    continue
-                payload = self.encode(record, png_masks=self.png_masks, keypoint_names=self.keypoints)
-                index_columns.add(columns, file.tell(), payload, task.name)
-                if record.label_map is not None:
-                    labels = records.from_label_map(record.label_map)
-                    pixels += np.bincount(labels.ravel(), minlength=len(pixels))
-                header = struct.pack("<Q", len(payload))
-                file.write(header + struct.pack("<I", index.masked_crc(header)))
-                file.write(payload)
-                file.write(struct.pack("<I", index.masked_crc(payload)))
-            size = file.tell()
-        note = {"bytes": size, "columns": columns}
-        note["pixels"] = pixels.tolist() if pixels.any() else []
-        note["problems"] = [dataclasses.asdict(problem) for problem in found]
-        with files.write(task.note_path) as file:
-            json.dump(note, file)
+    It calls `at` with the name of each item before it is made.
+    """
+    columns, found = index_columns.empty(), []
+    pixels = np.zeros(source.info.num_classes + 1, np.int64)  # by label; 0 does not count
+    with files.write(task.draft, "wb") as file:
+        for item in task.items:
+            at(item.name)
+            record, its_problems = source.make(item)
+            found += its_problems
+            if record is None:
+                continue
+            payload = source.encode(record, png_masks=source.png_masks, keypoint_names=source.info.keypoints)
+            index_columns.add(columns, file.tell(), payload, task.name)
+            if record.label_map is not None:
+                labels = records.from_label_map(record.label_map)
+                pixels += np.bincount(labels.ravel(), minlength=len(pixels))
+            header = struct.pack("<Q", len(payload))
+            for part in (header, payload):
+                file.write(part + struct.pack("<I", index.masked_crc(part)))
+        size = file.tell()
+    note = {"bytes": size, "columns": columns, "pixels": pixels.tolist() if pixels.any() else []}
+    note["problems"] = [dataclasses.asdict(problem) for problem in found]
+    with files.write(task.note_path) as file:
+        json.dump(note, file)
 
 
 def _refuse(found: list[Problem]) -> None:
     if found:
         listed = problems.table(found)
         raise Refused(f"--strict, and there are {len(found):,} problems:\n{listed}\nNothing is written.")
-
-
-def _lock(file, out: str, split: str) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise Refused(f"another process is building {split!r} in {out}; wait for it, or end it") from error
 
 
 def _refuse_full_disk(out: str, needed: int) -> None:

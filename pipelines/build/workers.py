@@ -21,101 +21,84 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
     """
     jobs = min(jobs or cores.usable(), len(tasks))
     if jobs <= 1:
-        return [_alone(work, task, progress) for task in tasks]
+        return [_explained(work, task, lambda name: progress(1)) for task in tasks]
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads
     context.set_forkserver_preload([f"{__package__}.shards"])
-    workers, results = {}, {}
+    workers, places, results = {}, {}, {}  # processes and where they are, by connection
     waiting = list(enumerate(tasks))[::-1]
     try:
         for _ in range(jobs):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs), daemon=True)
-            process.start()
+            workers[ours] = context.Process(target=_serve, args=(work, theirs), daemon=True)
+            workers[ours].start()
             theirs.close()
-            workers[ours] = [process, "its start"]
+            places[ours] = "its start"
             ours.send(waiting.pop())
-        while workers:
-            for connection in wait(list(workers)):
-                _hear(connection, workers, waiting, results, progress)
+        while places:
+            for connection in wait(list(places)):
+                try:
+                    kind, what = connection.recv()
+                except EOFError:
+                    workers[connection].join()
+                    raise Refused(
+                        f"a worker process died (exit status {workers[connection].exitcode}) at {places[connection]}. "
+                        "If it was short of memory (status -9), try fewer --jobs. The same command goes on from the "
+                        "finished shards."
+                    ) from None
+                if kind == "at":
+                    places[connection] = what
+                    progress(1)
+                elif kind == "error":
+                    raise what
+                else:
+                    results[kind] = what
+                    if waiting:
+                        connection.send(waiting.pop())
+                    else:
+                        connection.close()
+                        del places[connection]
     except BaseException:
-        for process, _ in workers.values():
+        for process in workers.values():
             process.terminate()
         raise
     finally:
-        for process, _ in workers.values():
+        for process in workers.values():
             process.join()
     return [results[number] for number in range(len(tasks))]
 
 
-def _alone(work: Callable, task: Any, progress: Callable) -> Any:
-    last = "its start"
-
-    def at(name: str) -> None:
-        nonlocal last
-        last = name
-        progress(1)
-
-    try:
-        return work(task, at)
-    except (OSError, Refused):
-        raise
-    except Exception as error:
-        raise Refused(_failure(last, traceback.format_exc())) from error
-
-
-def _hear(connection, workers: dict, waiting: list, results: dict, progress: Callable) -> None:
-    """Acts on one message of a worker."""
-    process, last = workers[connection]
-    try:
-        kind, what = connection.recv()
-    except EOFError:
-        process.join()
-        raise Refused(
-            f"a worker process died (exit status {process.exitcode}) at {last}. If it was short of memory (status -9), "
-            "try fewer --jobs. The same command goes on from the finished shards."
-        ) from None
-    if kind == "at":
-        workers[connection][1] = what
-        progress(1)
-    elif kind == "done":
-        number, result = what
-        results[number] = result
-        if waiting:
-            connection.send(waiting.pop())
-        else:
-            connection.close()
-            process.join()
-            del workers[connection]
-    elif kind == "OSError":
-        raise OSError(*what)
-    elif kind == "refused":
-        raise Refused(what)
-    else:
-        raise Refused(_failure(last, what))
-
-
 def _serve(work: Callable, connection) -> None:
-    """Works for the other end of the connection until it closes."""
+    """Works for the other end of the connection until it closes; sends results by number of the task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers.
     quiet_tensorflow.install()  # Some work reads by TensorFlow Datasets.
     try:
         while True:
             number, task = connection.recv()
             try:
-                result = work(task, lambda name: connection.send(("at", name)))
-            except (BrokenPipeError, ConnectionResetError):
-                return
-            except OSError as error:
-                connection.send(("OSError", (error.errno, error.strerror, error.filename)))
-            except Refused as refused:
-                connection.send(("refused", str(refused)))
-            except Exception:
-                connection.send(("failure", traceback.format_exc()))
+                result = _explained(work, task, lambda name: connection.send(("at", name)))
+            except (OSError, Refused) as error:
+                connection.send(("error", error))
             else:
-                connection.send(("done", (number, result)))
+                connection.send((number, result))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _failure(where: str, trace: str) -> str:
-    return f"could not make the record of {where}; this is a mistake of the pipeline, please report it.\n{trace}"
+def _explained(work: Callable, task: Any, at: Callable[[str], Any]) -> Any:
+    """The result of a task; Refused names where it was if it raises what nobody expects."""
+    last = "its start"
+
+    def note(name: str) -> None:
+        nonlocal last
+        last = name
+        at(name)
+
+    try:
+        return work(task, note)
+    except (OSError, Refused):
+        raise
+    except Exception as error:
+        raise Refused(
+            f"could not make the record of {last}; this is a mistake of the pipeline, please report it.\n"
+            f"{traceback.format_exc()}"
+        ) from error
