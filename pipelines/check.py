@@ -10,10 +10,10 @@ count as much. DATA/SPLIT.check.jsonl names every suspicious annotation with fil
 status is 1 where something is damaged or the counts disagree with dataset.json; suspicious annotations are warnings.
 """
 
-import glob
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from tqdm import tqdm
@@ -24,8 +24,7 @@ from tfrecog.data import index, info
 
 from .build import problems, workers
 from .build.problems import Problem, Refused
-from .inspect import contact_sheet, recall
-from .inspect import suspicious as suspicions
+from .inspect import contact_sheet, recall, suspicious
 from .inspect.shard_reader import ShardReader
 from .inspect.statistics import Facts
 
@@ -49,119 +48,94 @@ def check(
     folder: str, split: str, *, max_instances: int = 100, min_keypoints: int = 1, decode: bool = True, jobs: int = 0
 ) -> Facts:
     """Facts of a split; `damage` and `suspicious` hold what is wrong with it."""
-    facts_of = info.load(folder)
-    shards = facts_of.splits[split].shards
-    reader = ShardReader(folder, facts_of, max_instances, decode, min_keypoints)
-    with tqdm(total=len(shards), unit="shard", desc=f"checking {split}", leave=False) as bar:
-        parts = workers.run(reader, shards, jobs=jobs, progress=bar.update)
-    facts = Facts()
-    for part in parts:
-        facts.merge(part)
-    twice = [source_id for source_id, count in Counter(facts.source_ids).items() if count > 1 and source_id]
-    for source_id in twice:
-        what = "more than one record has this image id"
-        facts.suspicious.append(Problem("image twice", split, what, "Build from images that differ.", source_id))
-    facts.damage += _disagreements(facts, facts_of.splits[split])
-    facts.damage += _index_damage(folder, split, shards, parts)
+    dataset = info.load(folder)
+    expected = dataset.splits[split]
+    reader = ShardReader(folder, dataset, max_instances, decode, min_keypoints)
+    with tqdm(total=len(expected.shards), unit="shard", desc=f"checking {split}", leave=False) as bar:
+        parts = workers.run(reader, expected.shards, jobs=jobs, progress=bar.update)
+    facts = sum(parts, Facts())
+    for source_id, count in Counter(facts.source_ids).items():
+        if count > 1 and source_id:
+            what = "more than one record has this image id"
+            facts.suspicious.append(Problem("image twice", split, what, "Build from images that differ.", source_id))
+    if not facts.damage:  # or the counts of what could not be read are missing
+        facts.damage += _disagreements(facts, expected)
+        facts.damage += _index_damage(folder, split, expected.shards[0], parts)
     return facts
 
 
 def _disagreements(facts: Facts, expected: info.SplitInfo) -> list[str]:
-    """Counts of dataset.json that the records do not have; not told where records could not be read."""
-    if facts.damage:
-        return []
+    """Counts of dataset.json that the records do not have."""
+    pairs = [(getattr(expected, name), getattr(facts, name), name) for name in ("images", "instances", "crowd")]
     found = [
-        f"{info.FILE} says {getattr(expected, what):,} {what}, the records have {getattr(facts, what):,}; build again"
-        for what in ("images", "instances", "crowd")
-        if getattr(expected, what) != getattr(facts, what)
+        f"{info.FILE} says {said:,} {name}, the records have {there:,}; build again"
+        for said, there, name in pairs
+        if said != there
     ]
-    pixels = [facts.maps.pixels[label] for label in range(len(expected.pixels))]
-    if pixels != list(expected.pixels):
-        found.append(
-            f"{info.FILE} says {list(expected.pixels)} pixels by class, the records have {pixels}; build again"
-        )
+    said, pixels = list(expected.pixels), [facts.maps.pixels[label] for label in range(len(expected.pixels))]
+    if pixels != said:
+        found.append(f"{info.FILE} says {said} pixels by class, the records have {pixels}; build again")
     return found
 
 
-def _index_damage(folder: str, split: str, shards: tuple[str, ...], parts: list[Facts]) -> list[str]:
+def _index_damage(folder: str, split: str, first: str, parts: list[Facts]) -> list[str]:
     path = index.path_of(folder, split)
-    if any(part.damage for part in parts) or not path.exists():
-        return []  # A missing index is made again by whoever needs it.
-    saved = index.load(folder, split)
-    same = saved.offset.tolist() == [offset for part in parts for offset in part.offsets]
-    return [] if same else [f"{path} does not fit the shards {shards[0]} ...; delete it, it is made again"]
+    if not path.exists():
+        return []  # It is made again by whoever needs it.
+    same = index.load(folder, split).offset.tolist() == [offset for part in parts for offset in part.offsets]
+    return [] if same else [f"{path} does not fit the shards {first} ...; delete it, it is made again"]
 
 
-def stray_files(folder: str, facts_of: info.DatasetInfo) -> list[str]:
+def stray_files(folder: str, dataset: info.DatasetInfo) -> list[str]:
     """Shards that no split has, and what a killed build left."""
-    known = {name for split in facts_of.splits.values() for name in split.shards}
+    known = {name for split in dataset.splits.values() for name in split.shards}
     found = [name for name in sorted(os.listdir(folder)) if ".tfrecord" in name and name not in known]
-    found += [
-        os.path.relpath(path, folder)
-        for pattern in ("*.tfrecord", ".*.tfrecord.*")
-        for path in sorted(glob.glob(os.path.join(glob.escape(folder), ".*.build", pattern)))
-    ]
+    for pattern in ("*.tfrecord", ".*.tfrecord.*"):
+        found += map(str, sorted(path.relative_to(folder) for path in Path(folder).glob(f".*.build/{pattern}")))
     return found
 
 
-def list_suspicious(folder: str, split: str, suspicious: list[Problem], show: int) -> str:
+def list_suspicious(folder: str, split: str, found: list[Problem], show: int) -> str:
     """Writes all of them to a file beside the records; their table for people, with all where no file can be."""
     path = os.path.join(folder, f"{split}.check.jsonl")
     try:
-        problems.save(path, suspicious)
+        problems.save(path, found)
         where = f"all of them are in {path}"
     except files.CannotWrite as error:
-        show, where = len(suspicious), f"{path} cannot be written ({error.strerror}), so here are all of them"
-    return f"  {len(suspicious):,} suspicious; {where}:\n{problems.table(suspicious, show)}" if suspicious else ""
+        show, where = len(found), f"{path} cannot be written ({error.strerror}), so here are all of them"
+    return f"  {len(found):,} suspicious; {where}:\n{problems.table(found, show)}" if found else ""
 
 
 def main(flags: Check) -> int:
-    try:
-        facts_of = info.load(flags.data)
-    except (FileNotFoundError, ValueError) as error:
-        raise Refused(str(error)) from error
-    if flags.split and flags.split not in facts_of.splits:
-        raise Refused(f"{flags.data} has no split {flags.split!r}; it has {', '.join(facts_of.splits)}")
-    damage, whole, seen, covered = 0, [], {}, {}
-    for split in [flags.split] if flags.split else facts_of.splits:
-        facts = check(
-            flags.data,
-            split,
-            max_instances=flags.max_instances,
-            min_keypoints=flags.min_keypoints,
-            decode=flags.decode,
-            jobs=flags.jobs,
-        )
-        facts.suspicious += suspicions.same_pictures(facts.pictures, split, facts_of.names, seen)
-        print(f"{split}:\n{facts.table(facts_of.names, facts_of.keypoints, flags.min_keypoints)}")
-        if facts.maps.images and (split.startswith("train") or flags.split or len(facts_of.splits) == 1):
+    dataset = info.load(flags.data)
+    if flags.split and flags.split not in dataset.splits:
+        raise Refused(f"{flags.data} has no split {flags.split!r}; it has {', '.join(dataset.splits)}")
+    options = {name: getattr(flags, name) for name in ("max_instances", "min_keypoints", "decode", "jobs")}
+    found, seen = {}, {}
+    for split in [flags.split] if flags.split else dataset.splits:
+        facts = found[split] = check(flags.data, split, **options)
+        facts.suspicious += suspicious.same_pictures(facts.pictures, split, dataset.names, seen)
+        print(f"{split}:\n{facts.table(dataset.names, dataset.keypoints, flags.min_keypoints)}")
+        if facts.maps.images and (split.startswith("train") or flags.split or len(dataset.splits) == 1):
             print("  weights that balance the classes by median frequency (Eigen and Fergus 2015):")
-            print(f"  {facts.maps.flag(facts_of.num_classes)}")
+            print(f"  {facts.maps.flag(dataset.num_classes)}")
         listed = list_suspicious(flags.data, split, facts.suspicious, flags.show)
         print(listed, end="\n" if listed else "")
         for line in facts.damage:
             print(f"  DAMAGED: {line}")
-        damage += len(facts.damage)
-        covered[split] = facts.coverage
-        whole += [] if facts.damage else [split]
     if flags.recall:
+        covered = {split: facts.coverage for split, facts in found.items()}
         if not any(coverage.counts for coverage in covered.values()):
             raise Refused(f"--recall: the records of {flags.data} have no proposals; pipelines.proposals adds some")
-        try:
-            recall.draw(covered, flags.recall)
-        except files.CannotWrite as error:
-            raise Refused(str(error)) from error
+        recall.draw(covered, flags.recall)
         print(f"recall against the number of proposals: {flags.recall}")
+    whole = [split for split, facts in found.items() if not facts.damage]
     if flags.out and whole:
-        try:
-            undrawn = contact_sheet.write(flags.data, whole, flags.out)
-        except files.CannotWrite as error:
-            raise Refused(str(error)) from error
-        print(f"pictures of {', '.join(whole)}: {flags.out}")
-        for left_out in undrawn:
-            print(f"  without {left_out}")
-    for name in stray_files(flags.data, facts_of):
+        undrawn = contact_sheet.write(flags.data, whole, flags.out)
+        print("\n  without ".join([f"pictures of {', '.join(whole)}: {flags.out}", *undrawn]))
+    for name in stray_files(flags.data, dataset):
         print(f"stray file, no part of the dataset: {os.path.join(flags.data, name)}; delete it, or finish its build")
+    damage = sum(len(facts.damage) for facts in found.values())
     print(f"{damage:,} damaged; see above for what to do" if damage else "nothing is damaged")
     return 1 if damage else 0
 

@@ -4,7 +4,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfrecog.data import info, records
+from PIL import Image
+
+from tfrecog.cli.errors import UserError
+from tfrecog.data import image_numpy, info, records
 
 from . import problems, shards
 from .problems import Problem
@@ -24,6 +27,18 @@ def record(image: Encoded, name: str, source_id: str, label: int, class_name: st
     """The Record of an image with a label 1..K and no objects."""
     whole = {"label": label, "class_name": class_name}
     return records.without_objects(image.data, image.format, image.height, image.width, name, source_id, **whole)
+
+
+def picture(record: records.Record) -> Image.Image:
+    """The decoded picture of a record; UserError if there is none, or one of another size than the record says."""
+    try:
+        image = image_numpy.opened(record.encoded)
+    except image_numpy.Unreadable as error:
+        raise UserError(f"its image cannot be decoded: {error}") from error
+    if image.size != (record.width, record.height):
+        size = f"{image.height} x {image.width}"
+        raise UserError(f"its image is {size}, the record says {record.height} x {record.width} (height x width)")
+    return image
 
 
 def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:

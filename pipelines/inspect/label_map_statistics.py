@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .sums import Sums
+
 
 @dataclass
-class MapFacts:
+class MapFacts(Sums):
     """Counts of label maps, by label 1..K; 0 does not count."""
 
     images: int = 0  # with a label map
@@ -25,10 +27,6 @@ class MapFacts:
         self.images_with.update(there)
         self.pixels_with.update(dict.fromkeys(there, counted))
 
-    def __add__(self, other: "MapFacts") -> "MapFacts":
-        mine, theirs = vars(self), vars(other)
-        return MapFacts(**{name: mine[name] + theirs[name] for name in mine})
-
     def weights(self, num_classes: int) -> list[float]:
         """Weights [K] of the classes by median frequency (Eigen and Fergus 2015); 1 for absent ones.
 
@@ -39,8 +37,8 @@ class MapFacts:
         median = float(np.median(list(shares.values()))) if shares else 1.0
         return [median / shares[label] if label in shares else 1.0 for label in range(1, num_classes + 1)]
 
-    def lines(self, names: tuple[str, ...]) -> list[str]:
-        """Cells for people: pixels and share of each class, and in how many images it is."""
+    def cells(self, names: tuple[str, ...]) -> list[str]:
+        """For people: pixels and share of each class, and in how many images it is."""
         counted = self.pixels.total() - self.pixels[0]
         rows = [(name, self.pixels[label], self.images_with[label]) for label, name in enumerate(names, 1)]
         return [f"{name} {pixels:,} ({_share(pixels, counted)}) in {images:,}" for name, pixels, images in rows]

@@ -7,23 +7,21 @@ import numpy as np
 from tfrecog.data import records
 from tfrecog.ops.overlaps import pairwise_iou
 
+from .sums import Sums
+
 NUMBERS = (10, 30, 100, 300, 1000, 2000, 5000)
 OVERLAPS = (0.5, 0.7)
 LARGE = 32**2  # square pixels, COCO's bound of small objects
 
 
 @dataclass
-class Coverage:
+class Coverage(Sums):
     """Of the objects that count: the best overlap with the first NUMBERS proposals of their image."""
 
     counts: list[int] = field(default_factory=list)  # proposals of each image that has a list of them
     labels: list[int] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
     best: list[list[float]] = field(default_factory=list)  # IoU by NUMBERS
-
-    def __add__(self, other: "Coverage") -> "Coverage":
-        mine, theirs = vars(self), vars(other)
-        return Coverage(**{name: mine[name] + theirs[name] for name in mine})
 
     def add(self, record: records.Record) -> None:
         """Adds a record with proposals; crowds, difficult objects and boxes without an inside do not count."""

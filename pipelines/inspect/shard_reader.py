@@ -5,8 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfrecog.data import image_numpy, index, info, records
+from tfrecog.data import index, info, records
 
+from ..build import image_records
 from ..build.problems import Problem
 from . import suspicious
 from .statistics import Facts
@@ -29,8 +30,7 @@ class ShardReader:
         try:
             for offset, payload in index.frames(path):
                 facts.offsets.append(offset)
-                place = f"{name}, record {len(facts.offsets) - 1} (byte {offset})"
-                self.read(payload, place, facts)
+                self.read(payload, f"{name}, record {len(facts.offsets) - 1} (byte {offset})", facts)
         except index.CorruptRecord as error:
             facts.damage.append(str(error))
         except OSError as error:
@@ -39,10 +39,11 @@ class ShardReader:
 
     def read(self, payload: bytes, place: str, facts: Facts) -> None:
         """Adds a record at a place to the facts: what is in it, or what is wrong with it."""
+        again = f"build {place.split(',')[0]} again"
         try:
             record = records.decode(payload)
         except Exception as error:  # Whatever is in it, the check goes on to the next.
-            facts.damage.append(f"{place}: its content is no record: {error}; build {place.split(',')[0]} again")
+            facts.damage.append(f"{place}: its content is no record: {error}; {again}")
             return
         try:
             record = self.info.relabel(record)
@@ -51,51 +52,47 @@ class ShardReader:
             return
         if record.label and record.label not in self.info.label_of_record_label:
             what = f"the image has the label {record.label} ({record.class_name!r}), which no category has"
-            facts.damage.append(f"{place}, {record.filename}: {what}; build {place.split(',')[0]} again")
+            facts.damage.append(f"{place}, {record.filename}: {what}; {again}")
             return
+
+        def suspect(kind: str, what: str, remedy: str) -> None:
+            facts.suspicious.append(Problem(kind, record.filename, what, remedy, record.source_id))
+
         record = dataclasses.replace(record, label=self.info.label_of_record_label.get(record.label, 0))
         if self.info.image_labels and not record.label:
             what = "the image has no class, and --task=classification refuses it"
-            problem = Problem("image without label", record.filename, what, "Build the split again.", record.source_id)
-            facts.suspicious.append(problem)
+            suspect("image without label", what, "Build the split again.")
         facts.add(record, self.min_keypoints)
-        if self.decode and (damage := _image_damage(record)):
-            facts.damage.append(f"{place}, {record.filename}: {damage}; replace the image and build again")
-        if damage := self._map_damage(record, facts):
+        if self.decode:
+            try:
+                image_records.picture(record)
+            except ValueError as error:
+                facts.damage.append(f"{place}, {record.filename}: {error}; replace the image and build again")
+        labels, damage = self._label_map(record)
+        if damage:
             facts.damage.append(f"{place}, {record.filename}: {damage}; correct its label map and build again")
-        if self.info.proposals and not (record.proposals is not None and len(record.proposals)):
+        elif labels is not None:
+            facts.maps.add(labels)
+            if not labels.any():
+                remedy = "It teaches nothing: leave it out, or correct the classes and what is ignored."
+                suspect("no pixel counts", "no pixel of its label map counts", remedy)
+        if self.info.proposals and (record.proposals is None or not len(record.proposals)):
             what = "it has no proposal, so nothing can be found in it with --detector.proposals=record"
-            remedy = "See the report of pipelines.proposals for the reason."
-            facts.suspicious.append(Problem("image without proposals", record.filename, what, remedy, record.source_id))
+            suspect("image without proposals", what, "See the report of pipelines.proposals for the reason.")
         facts.suspicious += suspicious.of_record(record, len(self.info.keypoints), self.max_instances)
 
-    def _map_damage(self, record: records.Record, facts: Facts) -> str:
-        """Counts the label map of a record; what is damaged of it, or ""."""
+    def _label_map(self, record: records.Record):
+        """Labels [H, W] of a record, None without, and what is damaged of them, or ""."""
         if record.label_map is None:
-            return "it has no label map, which the other records have" if self.info.label_maps else ""
+            return None, "it has no label map, which the other records have" if self.info.label_maps else ""
         try:
             labels = records.from_label_map(record.label_map)
         except Exception as error:  # Pillow has many for what is no image.
-            return f"its label map cannot be decoded: {error}"
+            return None, f"its label map cannot be decoded: {error}"
         size, stated = labels.shape, (record.height, record.width)
         if size != stated:
-            return f"its label map is {size[0]} x {size[1]}, the record says {stated[0]} x {stated[1]}"
+            return labels, f"its label map is {size[0]} x {size[1]}, the record says {stated[0]} x {stated[1]}"
         if labels.max(initial=0) > self.info.num_classes:
             highest = f"{labels.max() - 1} (counted from 0)"
-            return f"its label map has the class {highest} of {self.info.num_classes}"
-        facts.maps.add(labels)
-        if not labels.any():
-            what = "no pixel of its label map counts"
-            remedy = "It teaches nothing: leave it out, or correct the classes and what is ignored."
-            facts.suspicious.append(Problem("no pixel counts", record.filename, what, remedy, record.source_id))
-        return ""
-
-
-def _image_damage(record: records.Record) -> str:
-    try:
-        image = image_numpy.opened(record.encoded)
-    except image_numpy.Unreadable as error:
-        return f"its image cannot be decoded: {error}"
-    if image.size != (record.width, record.height):
-        return f"its image is {image.height} x {image.width}, the record says {record.height} x {record.width}"
-    return ""
+            return labels, f"its label map has the class {highest} of {self.info.num_classes}"
+        return labels, ""

@@ -1,6 +1,5 @@
 """What a split holds: counts of its records, and what is wrong with them."""
 
-import dataclasses
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from tfrecog.data import records
 from ..build.problems import Problem
 from .label_map_statistics import MapFacts
 from .recall import Coverage
+from .sums import Sums
 
 # COCO's bounds of small and medium objects, square pixels.
 SMALL, MEDIUM = 32**2, 96**2
@@ -17,11 +17,10 @@ MOST_CLASSES = 100  # that a table of images lists one by one
 
 
 @dataclass
-class Facts:
+class Facts(Sums):
     """What a shard holds, or several together."""
 
     images: int = 0
-    empty: int = 0  # images without an instance
     instances: int = 0
     crowd: int = 0
     masks: int = 0
@@ -38,9 +37,9 @@ class Facts:
     coverage: Coverage = field(default_factory=Coverage)  # of the objects by proposals
     pictures: list[tuple[bytes, str, int]] = field(default_factory=list)  # digest, file and label of each image
     sizes: Counter = field(default_factory=Counter)
-    most: int = 0  # instances in an image
-    heights: list[int] = field(default_factory=list)  # least, most
-    widths: list[int] = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)  # images by the number of their instances
+    heights: Counter = field(default_factory=Counter)  # images
+    widths: Counter = field(default_factory=Counter)
     offsets: list[int] = field(default_factory=list)
     source_ids: list[str] = field(default_factory=list)
     suspicious: list[Problem] = field(default_factory=list)
@@ -50,7 +49,6 @@ class Facts:
         instances = ~record.crowd
         count = int(instances.sum())
         self.images += 1
-        self.empty += count == 0
         self.instances += count
         self.crowd += len(record.crowd) - count
         self.masks += len(record.masks or [])
@@ -73,45 +71,38 @@ class Facts:
         areas = record.areas[instances]
         small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())
         self.sizes.update(small=small, medium=medium, large=count - small - medium)
-        self.most = max(self.most, count)
-        self.heights = [min([*self.heights, record.height]), max([*self.heights, record.height])]
-        self.widths = [min([*self.widths, record.width]), max([*self.widths, record.width])]
+        self.counts[count] += 1
+        self.heights[record.height] += 1
+        self.widths[record.width] += 1
         self.source_ids.append(record.source_id)
-
-    def merge(self, other: "Facts") -> None:
-        for one in dataclasses.fields(self):
-            mine, theirs = getattr(self, one.name), getattr(other, one.name)
-            if one.name in ("heights", "widths"):
-                both = mine + theirs
-                setattr(self, one.name, [min(both), max(both)] if both else [])
-            elif one.name == "most":
-                self.most = max(mine, theirs)
-            else:
-                setattr(self, one.name, mine + theirs)
 
     def table(self, names: tuple[str, ...], joints: tuple[str, ...] = (), min_keypoints: int = 1) -> str:
         """What is in a split, for people."""
-        per_image = self.instances / max(self.images, 1)
         sizes = f"; {_range(self.heights)} high, {_range(self.widths)} wide" if self.images else ""
         lines = []
         if self.maps.images:
             lines = [f"  {self.images:,} images, {self.maps.images:,} of them with a label map{sizes}"]
             lines += [f"  {self.maps.summary()}", "  pixels of each class (share of those that count), and its images:"]
-            lines += _columns(self.maps.lines(names))
+            lines += _columns(self.maps.cells(names))
         elif self.labelled:
             lines = [f"  {self.images:,} images, {self.labelled.total():,} of them with a class{sizes}"]
             lines += self._image_classes(names)
         if lines and not self.instances + self.crowd:
             return "\n".join(lines)
+        per_image, most = self.instances / max(self.images, 1), max(self.counts, default=0)
         lines += [
-            f"  {self.images:,} images, {self.empty:,} of them without an instance{sizes}",
-            f"  {self.instances:,} instances ({per_image:.1f} an image, at most {self.most}) and {self.crowd:,} crowds"
+            f"  {self.images:,} images, {self.counts[0]:,} of them without an instance{sizes}",
+            f"  {self.instances:,} instances ({per_image:.1f} an image, at most {most}) and {self.crowd:,} crowds"
             f"; {self.masks:,} masks, {self.keypoints:,} keypoints",
             "  instances by size (COCO's bounds): "
             + ", ".join(f"{self.sizes[s]:,} {s}" for s in ("small", "medium", "large")),
             *_columns([f"{name} {self.classes[label]:,}" for label, name in enumerate(names, 1)]),
         ]
-        lines += self._marks()
+        # What Pascal VOC marks in objects, where something is marked.
+        poses = [(count, pose) for pose, count in self.poses.most_common() if pose not in ("", "Unspecified")]
+        if self.difficult or self.truncated or poses:
+            lines.append(f"  {self.difficult:,} of the instances are difficult, {self.truncated:,} truncated")
+            lines += [f"  seen from: {_list(poses)}"] if poses else []
         if joints:
             seen, hidden = (sum(self.joints[j, v] for j in range(len(joints))) for v in (2, 1))
             lines += [
@@ -121,13 +112,6 @@ class Facts:
                 *_columns([f"{name} {self.joints[j, 2]:,} + {self.joints[j, 1]:,}" for j, name in enumerate(joints)]),
             ]
         return "\n".join(lines + self.coverage.lines())
-
-    def _marks(self) -> list[str]:
-        """What Pascal VOC marks in objects, where something is marked."""
-        poses = [(count, pose) for pose, count in self.poses.most_common() if pose not in ("", "Unspecified")]
-        lines = [f"  {self.difficult:,} of the instances are difficult, {self.truncated:,} truncated"]
-        lines += [f"  seen from: {_list(poses)}"] if poses else []
-        return lines if self.difficult or self.truncated or poses else []
 
     def _image_classes(self, names: tuple[str, ...]) -> list[str]:
         """Images of each class, or of the classes with the most and the fewest."""
@@ -152,11 +136,9 @@ def _columns(cells: list[str]) -> list[str]:
     """Lines of cells below one another."""
     width = max(map(len, cells)) + 3
     columns = max(1, 116 // width)
-    return [
-        "  " + "".join(cell.ljust(width) for cell in cells[i : i + columns]).rstrip()
-        for i in range(0, len(cells), columns)
-    ]
+    lines = ("".join(cell.ljust(width) for cell in cells[i : i + columns]) for i in range(0, len(cells), columns))
+    return [f"  {line.rstrip()}" for line in lines]
 
 
-def _range(bounds: list[int]) -> str:
-    return str(bounds[0]) if bounds[0] == bounds[1] else f"{bounds[0]} to {bounds[1]}"
+def _range(counts: Counter) -> str:
+    return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"

@@ -68,16 +68,11 @@ def same_pictures(
             seen[digest] = (split, file, label)
             continue
         other_split, other, other_label = seen[digest]
-        of = f"{other_split}/{other}" if other_split != split else other
-        classes = [names[one - 1] if one else "" for one in (other_label, label)]
-        if label != other_label and label and other_label:
-            kind, what = (
-                "same picture in two classes",
-                f"{of} has the same bytes and is of {classes[0]!r}, not {classes[1]!r}",
-            )
-        else:
-            kind = "same picture in two splits" if split != other_split else "same picture twice"
-            what = f"{of} has the same bytes"
+        what = f"{other if other_split == split else f'{other_split}/{other}'} has the same bytes"
+        kind = "same picture twice" if other_split == split else "same picture in two splits"
+        if label and other_label and label != other_label:
+            kind = "same picture in two classes"
+            what += f" and is of {names[other_label - 1]!r}, not {names[label - 1]!r}"
         found.append(Problem(kind, file, what, "Remove one of the two and build again."))
     return found
 

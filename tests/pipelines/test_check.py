@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from pipelines import check, coco, digits, scenes
-from pipelines.build import shards
 from pipelines.build.problems import Problem
 from pipelines.inspect import suspicious
 from pipelines.inspect.label_map_statistics import MapFacts
 from pipelines.inspect.shard_reader import ShardReader
 from pipelines.inspect.statistics import Facts
 from tests.folders import REPOSITORY
+from tests.pipelines.written import write
+from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 from tfrecog.drawing import label_map
 from tfrecog.ops import rle
 
@@ -52,33 +53,34 @@ def test_a_flipped_bit_is_found_and_its_shard_named(folder, part):
     places = index.load(folder, "train")
     offset, length = int(places.offset[8]), int(places.length[8])
     name = places.shards[places.shard[8]]
-    _flip(
-        folder / name, {"length": offset, "record": offset + 12 + length // 2, "checksum": offset + 12 + length}[part]
-    )
+    parts = {"length": offset, "record": offset + 12 + length // 2, "checksum": offset + 12 + length}
+    _flip(folder / name, parts[part])
     (message,) = _check(folder).damage
     assert name in message and f"byte {offset}" in message and "run its pipeline again" in message
 
 
-def test_a_shard_cut_short_is_named(folder):
-    name = info.load(folder).splits["train"].shards[1]
-    (folder / name).write_bytes((folder / name).read_bytes()[:-100])
-    (message,) = _check(folder).damage
-    assert name in message and "cut short" in message
+def _cut(path, size):
+    path.write_bytes(path.read_bytes()[:size])
 
 
-def test_a_shard_cut_between_records_disagrees_with_the_counts(folder):
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path, places: _cut(path, -100), "{name}.*cut short"),
+        (lambda path, places: path.unlink(), "{name}: No such file"),
+        # Between two records the counts tell.
+        (lambda path, places: _cut(path, places.offset[-1]), "^dataset.json says 12 images, the records have 11"),
+        (
+            lambda path, places: path.write_bytes(path.read_bytes() * 2),
+            "^dataset.json says 12 images, the records have 18",
+        ),
+    ],
+)
+def test_a_shard_that_is_not_whole_is_named(folder, spoil, words):
     places = index.load(folder, "train")
     name = places.shards[1]
-    (folder / name).write_bytes((folder / name).read_bytes()[: places.offset[-1]])
-    damage = _check(folder).damage
-    assert damage[0].startswith("dataset.json says 12 images, the records have 11")
-
-
-def test_a_missing_shard_is_named(folder):
-    name = info.load(folder).splits["train"].shards[0]
-    (folder / name).unlink()
-    (message,) = _check(folder).damage
-    assert name in message and "No such file" in message
+    spoil(folder / name, places)
+    assert re.search(words.format(name=re.escape(name)), _check(folder).damage[0])
 
 
 def test_wrong_counts_in_dataset_json_are_found(folder):
@@ -89,13 +91,19 @@ def test_wrong_counts_in_dataset_json_are_found(folder):
     assert message.startswith("dataset.json says 1 instances")
 
 
-def test_an_image_that_cannot_be_decoded_is_found(folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record: {"encoded": record.encoded[:-1000]}, "a.jpg: its image cannot be decoded"),
+        (lambda record: {"height": 64, "masks": None}, "a.jpg: its image is 128 x 160, the record says 64 x 160"),
+    ],
+)
+def test_an_image_that_is_not_that_of_its_record_is_found(folder, change, words):
     record = scenes.make(scenes.Scene("a.jpg", "train", 0, scenes.Scenes()))[0]
-    record.encoded = record.encoded[:-1000]
     facts = Facts()
     reader = ShardReader(str(folder), scenes.INFO, 100, decode=True)
-    reader.read(records.encode(record), "shard, record 0", facts)
-    assert "a.jpg: its image cannot be decoded" in facts.damage[0]
+    reader.read(records.encode(dataclasses.replace(record, **change(record))), "shard, record 0", facts)
+    assert words in facts.damage[0]
 
 
 def test_stray_files_are_named(folder):
@@ -179,48 +187,37 @@ def test_keypoints_are_counted_by_joint_and_visibility_without_those_of_crowds()
     assert text.splitlines()[-1].split("   ") == ["  nose 3 + 0", "tail 3 + 3"]
 
 
-def test_an_image_that_cannot_be_decoded_is_left_out_of_the_pictures_with_a_note(folder, tmp_path):
-    record = _record([GOOD], encoded=b"no image", filename="broken.jpg", names=["disc"])
-    _rewrite(folder, 3, record)
-    run = _command(f"--data={folder}", "--nodecode", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
-    assert "without train/broken.jpg: its image cannot be decoded" in run.stdout and "Traceback" not in run.stderr
+def test_an_image_that_cannot_be_decoded_is_left_out_of_the_pictures_with_a_note(folder, tmp_path, capsys):
+    broken = [_record([GOOD], encoded=b"no image", filename=f"{row}.jpg", names=["disc"]) for row in range(12)]
+    flags = check.Check(data=str(folder), decode=False, out=str(tmp_path / "sheet.png"), jobs=1)
+    _rewrite(folder, {3: broken[3]})
+    check.main(flags)
+    assert "without train/3.jpg: its image cannot be decoded" in capsys.readouterr().out
     assert np.asarray(Image.open(tmp_path / "sheet.png")).shape[2] == 3
-
-
-def test_where_no_image_can_be_decoded_there_is_an_error_and_no_picture(folder, tmp_path):
-    for row in range(12):
-        _rewrite(folder, row, _record([GOOD], encoded=b"no image", filename=f"{row}.jpg", names=["disc"]))
-    run = _command(f"--data={folder}", "--nodecode", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
-    assert run.returncode == 2 and "nothing could be drawn" in run.stderr and "Traceback" not in run.stderr
+    (tmp_path / "sheet.png").unlink()
+    _rewrite(folder, dict(enumerate(broken)))
+    with pytest.raises(UserError, match="nothing could be drawn"):
+        check.main(flags)
     assert not (tmp_path / "sheet.png").exists()
 
 
-def _rewrite(folder, row, record):
-    """Puts another record in the place of one; the index is made again."""
-    places, facts = index.load(folder, "train"), info.load(folder)
-    payloads = [index.read(folder, places, i) for i in range(len(places))]
-    payloads[row] = records.encode(record)
-    for shard, name in enumerate(places.shards):
-        with tf.io.TFRecordWriter(str(folder / name)) as writer:
-            for i in np.flatnonzero(places.shard == shard):
-                writer.write(payloads[i])
-    index.path_of(folder, "train").unlink()
-    counts = [int((~records.decode(payload).crowd).sum()) for payload in payloads]
-    split = dataclasses.replace(facts.splits["train"], instances=sum(counts))
-    info.save(folder, dataclasses.replace(facts, splits={"train": split}))
+def _rewrite(folder, others):
+    """Builds the split again with other records in the places of some rows."""
+    split = Split.open(folder, "train")
+    made = [others.get(row) or split.record(row) for row in range(len(split))]
+    write(folder, dataclasses.replace(split.info, splits={}), made, shard_count=2)
 
 
-def test_the_command_prints_counts_and_draws_one_sheet_of_all_splits(folder, tmp_path):
-    arguments = [f"--data={folder}", f"--out={tmp_path / 'sheet.png'}", "--jobs=1"]
-    run = _command(*arguments)
-    assert run.returncode == 0, run.stderr
-    instances = info.load(folder).splits["train"].instances
-    assert "12 images" in run.stdout and f"{instances} instances" in run.stdout and "nothing is damaged" in run.stdout
+def test_the_command_prints_counts_and_draws_one_sheet_of_all_splits(folder, tmp_path, capsys):
+    flags = check.Check(data=str(folder), out=str(tmp_path / "sheet.png"), jobs=1)
+    assert not check.main(flags)
+    instances, shown = info.load(folder).splits["train"].instances, capsys.readouterr().out
+    assert "12 images" in shown and f"{instances} instances" in shown and "nothing is damaged" in shown
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape[2] == 3 and len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
     scenes.build(str(folder), "val", 12, scenes.Scenes(height=64, width=80), shard_count=1, jobs=1)
-    run = _command(*arguments)
-    assert run.returncode == 0 and f"pictures of train, val: {tmp_path / 'sheet.png'}" in run.stdout
+    assert not check.main(flags)
+    assert f"pictures of train, val: {tmp_path / 'sheet.png'}" in capsys.readouterr().out
     # A row of the sheet holds four pictures: twelve of val make three rows more.
     assert 1.9 * sheet.shape[0] < np.asarray(Image.open(tmp_path / "sheet.png")).shape[0] < 2.1 * sheet.shape[0]
     assert [path.name for path in tmp_path.glob("*.png")] == ["sheet.png"]
@@ -229,28 +226,30 @@ def test_the_command_prints_counts_and_draws_one_sheet_of_all_splits(folder, tmp
 def test_the_command_fails_where_something_is_damaged(folder):
     name = info.load(folder).splits["train"].shards[1]
     _flip(folder / name, 500)
-    run = _command(f"--data={folder}", "--jobs=1")
+    command = [sys.executable, "-m", "pipelines.check", f"--data={folder}", "--jobs=1"]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert run.returncode == 1
     assert f"{name} is damaged" in run.stdout and "Traceback" not in run.stderr
 
 
-def test_warnings_alone_do_not_fail(small_coco, tmp_path):
-    small_coco.tree["annotations"].append(small_coco.square(99, 1))
-    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
-    assert run.returncode == 0
-    assert "1.png, image 1, annotation 99: the same class and nearly the same box as annotation 10" in run.stdout
+def test_a_split_that_is_not_there_and_a_recall_without_proposals_are_refused(folder):
+    with pytest.raises(UserError, match="no split 'val'; it has train"):
+        check.main(check.Check(data=str(folder), split="val"))
+    with pytest.raises(UserError, match="have no proposals"):
+        check.main(check.Check(data=str(folder), recall="recall.png", jobs=1))
 
 
-def test_every_suspicious_annotation_is_in_a_file_that_the_output_names(small_coco, tmp_path):
+def test_every_suspicious_annotation_is_in_a_file_that_the_output_names_and_does_not_fail(small_coco, tmp_path, capsys):
+    small_coco.tree["annotations"].append(small_coco.square(99, 2))
     small_coco.tree["annotations"] += [small_coco.square(50 + k, 1, bbox=[2 * k, 2, 0.5, 9]) for k in range(25)]
     coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1, masks=False))
-    run = _command(f"--data={tmp_path / 'out'}", "--jobs=1")
-    path = tmp_path / "out" / "train.check.jsonl"
-    assert f"25 suspicious; all of them are in {path}" in run.stdout and "... and 15 more" in run.stdout
+    assert not check.main(check.Check(data=str(tmp_path / "out"), jobs=1))
+    path, shown = tmp_path / "out" / "train.check.jsonl", capsys.readouterr().out
+    assert f"26 suspicious; all of them are in {path}" in shown and "... and 15 more" in shown
+    assert "2.png, image 2, annotation 99: the same class and nearly the same box as annotation 20" in shown
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert {(line["file"], line["image_id"]) for line in lines} == {("1.png", "1")}
-    assert sorted(line["annotation_id"] for line in lines) == list(range(50, 75))
+    assert {(line["file"], line["image_id"]) for line in lines} == {("1.png", "1"), ("2.png", "2")}
+    assert sorted(line["annotation_id"] for line in lines) == [*range(50, 75), 99]
 
 
 def test_all_suspicious_annotations_are_printed_where_no_file_can_be_written(unwritable):
@@ -260,18 +259,18 @@ def test_all_suspicious_annotations_are_printed_where_no_file_can_be_written(unw
     assert all(f"annotation {number}:" in text for number in range(25))
 
 
-def test_images_of_a_class_are_counted_and_the_same_picture_twice_is_named(tmp_path):
+def test_images_of_a_class_are_counted_and_the_same_picture_twice_is_named(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
     images[3] = images[5] = images[1]
     digits.build(images[:5], np.array([7, 7, 1, 1, 7]), str(tmp_path), "train", jobs=1)
     digits.build(images[5:], np.array([7]), str(tmp_path), "val", jobs=1)
-    run = _command(f"--data={tmp_path}", f"--out={tmp_path / 'sheet.png'}", "--jobs=1")
-    assert run.returncode == 0, run.stderr
-    assert "5 images, 5 of them with a class; 8 high, 8 wide" in run.stdout
-    assert "  0 0   1 2   2 0   3 0   4 0   5 0   6 0   7 3   8 0   9 0" in run.stdout
-    assert "instances" not in run.stdout and (tmp_path / "sheet.png").exists()
-    assert "train-3.png: train-1.png has the same bytes and is of '7', not '1'" in run.stdout
-    assert "val-0.png: train/train-1.png has the same bytes" in run.stdout
+    assert not check.main(check.Check(data=str(tmp_path), out=str(tmp_path / "sheet.png"), jobs=1))
+    shown = capsys.readouterr().out
+    assert "5 images, 5 of them with a class; 8 high, 8 wide" in shown
+    assert "  0 0   1 2   2 0   3 0   4 0   5 0   6 0   7 3   8 0   9 0" in shown
+    assert "instances" not in shown and (tmp_path / "sheet.png").exists()
+    assert "train-3.png: train-1.png has the same bytes and is of '7', not '1'" in shown
+    assert "val-0.png: train/train-1.png has the same bytes" in shown
     kinds = [json.loads((tmp_path / f"{split}.check.jsonl").read_text())["kind"] for split in ("train", "val")]
     assert kinds == ["same picture in two classes", "same picture in two splits"]
 
@@ -288,48 +287,24 @@ def test_of_many_classes_the_largest_and_the_smallest_are_counted():
 def test_an_image_without_a_class_and_one_of_an_unknown_class_are_named(tmp_path):
     folder = tmp_path / "data"
     digits.build(np.arange(512, dtype=np.uint8).reshape(8, 8, 8), np.arange(8), str(folder), "train", jobs=1)
-    for row, label in ((1, 0), (2, 99)):
-        record = _record([], label=label, class_name="?", filename=f"{row}.png", encoded=b"")
-        _rewrite(folder, row, record)
+    plain = {"class_name": "?", "encoded": b""}
+    _rewrite(folder, {n: _record([], label=label, filename=f"{n}.png", **plain) for n, label in ((1, 0), (2, 99))})
     facts = check.check(str(folder), "train", jobs=1, decode=False)
     assert [(problem.kind, problem.file) for problem in facts.suspicious] == [("image without label", "1.png")]
     assert "2.png: the image has the label 99 ('?'), which no category has" in facts.damage[0]
 
 
-def _command(*arguments):
-    command = [sys.executable, "-m", "pipelines.check", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-
-
-def _mapped(labels, name="1.png", height=2, width=4):
-    label_map = None if labels is None else records.to_label_map(np.array(labels))
-    return dataclasses.replace(
-        records.blank(height, width), filename=name, source_id=name, masks=None, label_map=label_map
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Map:
-    """Item of a dataset of label maps."""
-
-    name: str
-    labels: tuple | None
-
-    def fingerprint(self):
-        return repr(self)
-
-
-def _make_mapped(item):
-    return _mapped(item.labels, item.name), []
-
-
 FACTS = info.DatasetInfo(tuple(info.Category(name, n) for n, name in enumerate("abc")), {}, label_maps=True)
 
 
-def _write_maps(folder, *maps):
-    items = [Map(f"{n}.png", labels) for n, labels in enumerate(maps)]
-    shards.build(shards.Source(items, _make_mapped, FACTS, 1), str(folder), "train", jobs=1)
-    return folder
+def _write_maps(folder, *maps, facts=FACTS):
+    plain = [
+        dataclasses.replace(records.blank(2, 4), masks=None, filename=f"{n}.png", source_id=f"{n}")
+        for n in range(len(maps))
+    ]
+    pngs = [None if labels is None else records.to_label_map(labels) for labels in maps]
+    made = [dataclasses.replace(one, label_map=png) for one, png in zip(plain, pngs, strict=True)]
+    return Path(write(folder, facts, made))
 
 
 def test_the_pixels_of_label_maps_are_counted_and_balanced_by_median_frequency(tmp_path):
@@ -351,14 +326,14 @@ def test_a_class_counts_against_the_images_that_have_it_alone():
     assert facts.weights(2) == pytest.approx([middle / (5 / 6), middle / (1 / 4)])
 
 
-def test_the_command_prints_the_classes_of_label_maps_and_draws_them_in_colour(tmp_path):
+def test_the_command_prints_the_classes_of_label_maps_and_draws_them_in_colour(tmp_path, capsys):
     scenes.build(str(tmp_path), "train", 4, scenes.Scenes(height=64, width=80, label_maps=True), jobs=1)
-    run = _command(f"--data={tmp_path}", f"--out={tmp_path / 'sheet.png'}")
-    assert run.returncode == 0, run.stderr
+    assert not check.main(check.Check(data=str(tmp_path), out=str(tmp_path / "sheet.png"), jobs=1))
+    shown = capsys.readouterr().out
     pixels = info.load(tmp_path).splits["train"].pixels
-    assert "4 images, 4 of them with a label map; 64 high, 80 wide" in run.stdout
-    assert f"background {pixels[1]:,} ({100 * pixels[1] / (4 * 64 * 80):.1f}%) in 4" in run.stdout
-    assert "--segmenter.class_weights=" in run.stdout
+    assert "4 images, 4 of them with a label map; 64 high, 80 wide" in shown
+    assert f"background {pixels[1]:,} ({100 * pixels[1] / (4 * 64 * 80):.1f}%) in 4" in shown
+    assert "--segmenter.class_weights=" in shown
     sheet = np.asarray(Image.open(tmp_path / "sheet.png")).reshape(-1, 3)
     outline = label_map.palette(1)[1]  # of the background, which no picture lacks
     assert np.any(np.all(sheet == outline, axis=1))
@@ -380,9 +355,9 @@ def test_a_label_map_of_which_no_pixel_counts_is_suspicious(tmp_path):
         (((1, 1, 1, 4), (1, 1, 1, 1)), r"1.png: its label map has the class 3 \(counted from 0\) of 3"),
     ],
 )
-def test_a_label_map_that_training_refuses_is_damage(tmp_path, labels, words, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "FACTS", dataclasses.replace(FACTS, categories=FACTS.categories * 2))
-    _write_maps(tmp_path, ((1, 1, 1, 1), (1, 1, 1, 1)), labels)
+def test_a_label_map_that_training_refuses_is_damage(tmp_path, labels, words):
+    facts = dataclasses.replace(FACTS, categories=FACTS.categories * 2)
+    _write_maps(tmp_path, ((1, 1, 1, 1), (1, 1, 1, 1)), labels, facts=facts)
     made = info.load(tmp_path)
     (tmp_path / info.FILE).unlink()
     info.save(tmp_path, dataclasses.replace(made, categories=made.categories[:3]))

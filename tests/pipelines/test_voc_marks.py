@@ -34,7 +34,7 @@ def test_check_counts_difficult_and_truncated_objects_and_the_sides_that_are_see
     assert facts.poses == {"Rear": 1, "Left": 2, "Unspecified": 1}
     table = facts.table(info.load(folder).names)
     assert "1 of the instances are difficult, 1 truncated" in table and "seen from: Left 2, Rear 1\n" in table + "\n"
-    facts.merge(check.check(str(folder), "train", jobs=1))
+    facts += check.check(str(folder), "train", jobs=1)
     assert (facts.difficult, facts.truncated, facts.poses["Left"]) == (2, 2, 4)
 
 
