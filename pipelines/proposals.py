@@ -11,10 +11,10 @@ have their proposals from one method.
 """
 
 import dataclasses
-import functools
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from tfrecog.cli import command
+from tfrecog.cli.facts import When
 from tfrecog.data import image_numpy, index, info, records
 from tfrecog.data.example import Example
 from tfrecog.data.fields import PROPOSAL
@@ -29,7 +30,7 @@ from tfrecog.data.split import Split
 from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
 
-from .build import problems, shards
+from .build import image_records, problems, shards
 from .build.command import SplitFlags
 from .build.problems import Problem, Refused
 from .formats import proposal_files
@@ -70,63 +71,38 @@ def encode(record: Proposed, **_) -> bytes:
 class Adder:
     """Makes the record of an item with proposals; runs in the worker processes."""
 
-    folder: str
-    split: str
+    source: Split
     method: str
     options: Options
 
     def __call__(self, item: Item) -> tuple[records.Record, list[Problem]]:
         try:
-            serialized = _split(self.folder, self.split).serialized(item.row)
+            serialized = self.source.serialized(item.row)
         except index.CorruptRecord as error:
-            raise Refused(f"{self.folder}: {error}") from error
-        record = records.decode(serialized)
-        fields = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
-        made = Proposed(**fields, serialized=serialized)
-        found = []
+            raise Refused(f"{self.source.folder}: {error}") from error
+        made = Proposed(**vars(records.decode(serialized)), serialized=serialized)
         try:
-            boxes = self._boxes(item, record)
+            made.proposals = self._boxes(item, made)
         except ValueError as error:
-            boxes = np.zeros([0, 4], np.float32)
-            found.append(_problem("image without proposals", made, str(error), "Replace the image and build again."))
-        made.proposals = boxes
-        if not len(boxes) and not found:
-            what = "it has no proposal, so nothing can be found in it"
-            remedy = "It is kept. More may be found with --mode=quality, a smaller --min_side or a larger --short_side."
-            if self.method == "file":
-                remedy = "It is kept. Add it to --file, if it should have some."
-            found.append(_problem("image without proposals", made, what, remedy))
-        return made, found
+            made.proposals = np.zeros([0, 4], np.float32)
+            return made, [_without(made, str(error), "Replace the image and build again.")]
+        if len(made.proposals):
+            return made, []
+        remedy = "It is kept. More may be found with --mode=quality, a smaller --min_side or a larger --short_side."
+        if self.method == "file":
+            remedy = "It is kept. Add it to --file, if it should have some."
+        return made, [_without(made, "it has no proposal, so nothing can be found in it", remedy)]
 
     def _boxes(self, item: Item, record: records.Record) -> np.ndarray:
         if item.boxes is not None:
             return methods.clip(item.boxes, record.height, record.width)[: self.options.max]
         if self.method == "grid":
             return methods.grid(record.height, record.width, self.options)
-        return selective_search.propose(_picture(record), self.options)
+        return selective_search.propose(image_numpy.to_rgb(image_records.picture(record)), self.options)
 
 
-def _picture(record: records.Record) -> np.ndarray:
-    """Pixels uint8 [H, W, 3]; ValueError if there are none, or others than the record says."""
-    try:
-        picture = image_numpy.decode(record.encoded)
-    except image_numpy.Unreadable as error:
-        raise ValueError(f"it cannot be decoded: {error}") from error
-    size, stated = picture.shape[:2], (record.height, record.width)
-    if size != stated:
-        raise ValueError(
-            f"it is {proposal_files.by(size)} (height x width), and its record says {proposal_files.by(stated)}"
-        )
-    return picture
-
-
-def _problem(kind: str, record: records.Record, what: str, remedy: str) -> Problem:
-    return Problem(kind, record.filename, what, remedy, record.source_id)
-
-
-@functools.lru_cache(maxsize=1)
-def _split(folder: str, name: str) -> Split:
-    return Split.open(folder, name)
+def _without(record: records.Record, what: str, remedy: str) -> Problem:
+    return Problem("image without proposals", record.filename, what, remedy, record.source_id)
 
 
 @dataclass(frozen=True)
@@ -137,7 +113,12 @@ class Proposals(SplitFlags, Options):
     method: Annotated[Literal["selective_search", "grid", "file"], "Where the proposals come from."] = (
         "selective_search"
     )
-    file: Annotated[str, "method=file: the NPZ with the proposals."] = ""
+    file: Annotated[str, "The NPZ with the proposals.", When("method", "file")] = ""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Flags that do not go with others, and why."""
+        if self.method == "file" and not self.file:
+            yield "method", "needs --file=PROPOSALS.npz"
 
 
 def build(flags: Proposals) -> shards.Built:
@@ -146,17 +127,11 @@ def build(flags: Proposals) -> shards.Built:
     options = Options(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Options)})
     if os.path.realpath(data) == os.path.realpath(out):
         raise Refused(f"--out={out} is --data: the records there are read while the new ones are written; name another")
-    try:
-        opened = Split.open(data, split)
-    except (OSError, ValueError) as error:
-        raise Refused(str(error)) from error
+    opened = Split.open(data, split)
     words = methods.describe(method, options)
     boxes: dict[int, np.ndarray] = {}
     if method == "selective_search":
-        try:
-            selective_search.opencv()
-        except ModuleNotFoundError as error:
-            raise Refused(str(error)) from error
+        selective_search.opencv()
     elif method == "file":
         boxes, said = proposal_files.of_file(flags.file, opened)
         words = f"file {os.path.basename(flags.file)}" + (f": {said}" if said else "")
@@ -166,7 +141,7 @@ def build(flags: Proposals) -> shards.Built:
     items = [Item(i, opened.index.locate(i), checksums[i], boxes.get(i, empty)) for i in range(len(opened))]
     source = shards.Source(
         items,
-        Adder(data, split, method, options),
+        Adder(opened, method, options),
         dataclasses.replace(opened.info, splits={}, proposals=words),
         bytes=sum(opened.index.sizes),
         options=repr((_VERSION, method, options)),
@@ -189,7 +164,6 @@ def _refuse_other_words(out: str, split: str, words: str) -> None:
 
 
 def main(flags: Proposals) -> None:
-    _refuse_idle(flags)
     start = time.monotonic()
     built = build(flags)
     seconds = time.monotonic() - start
@@ -200,18 +174,6 @@ def main(flags: Proposals) -> None:
     if built.problems:
         print(f"{len(built.problems):,} problems, all in {flags.out}/{flags.split}.report.jsonl:")
         print(problems.table(built.problems))
-
-
-def _refuse_idle(flags: Proposals) -> None:
-    """A flag that the method does not read is a mistake."""
-    if (flags.method == "file") != bool(flags.file):
-        raise Refused("--method=file and --file=PROPOSALS.npz go together")
-    read = {"selective_search": {"mode", "max", "short_side", "min_side", "seed"}, "grid": {"max", "min_side"}}
-    read["file"] = {"max"}
-    for field in dataclasses.fields(Options):
-        changed = getattr(flags, field.name) != field.default
-        if changed and field.name not in read[flags.method]:
-            raise Refused(f"--{field.name} is not read by --method={flags.method}; leave it out")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("cv2")
 
+from tfrecog.cli.errors import UserError
 from tfrecog.proposals import selective_search
 from tfrecog.proposals.selective_search import Options, Segments
 
@@ -103,5 +104,5 @@ def test_without_opencv_the_message_says_what_to_install(monkeypatch):
         return imported(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'tfrecog\[proposals\]'"):
+    with pytest.raises(UserError, match=r"pip install 'tfrecog\[proposals\]'"):
         selective_search.propose(flat())

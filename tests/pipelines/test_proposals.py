@@ -1,7 +1,5 @@
 import dataclasses
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +7,8 @@ import tensorflow as tf
 
 from pipelines import proposals, scenes
 from pipelines.build.problems import Refused
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info, records
 from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.split import Split
@@ -28,6 +28,10 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
     scenes.build(str(folder), "train", COUNT, scenes.Scenes(height=64, width=80, max_objects=2), jobs=1)
     return str(folder)
+
+
+def build(data, out, split="train", jobs=1, **flags):
+    return proposals.build(proposals.Proposals(data=str(data), split=split, out=str(out), jobs=jobs, **flags))
 
 
 def payloads(folder, split="train"):
@@ -51,10 +55,8 @@ def write(path, **changes):
 @pytest.mark.parametrize("method", ["selective_search", "grid", "file"])
 def test_all_but_the_proposals_of_a_record_stays(data, tmp_path, method):
     file = write(tmp_path / "p.npz") if method == "file" else ""
-    out = str(tmp_path / "out")
-    built = proposals.build(
-        proposals.Proposals(data=data, split="train", out=out, method=method, **vars(FAST), file=file, jobs=1)
-    )
+    out = tmp_path / "out"
+    built = build(data, out, method=method, **vars(FAST), file=file)
     assert not built.problems
     before, after = info.load(data), info.load(out)
     words = {"selective_search": "selective_search fast max=50", "grid": "grid max=50", "file": "file p.npz"}[method]
@@ -75,7 +77,7 @@ def test_a_file_is_sorted_clipped_and_matched_by_name(data, tmp_path):
     names = np.array([f"train-{n:06d}.jpg" for n in range(COUNT)])
     for path in (write(tmp_path / "ids.npz"), write(tmp_path / "names.npz", names=names)):
         out = str(tmp_path / os.path.basename(path))[:-4]
-        proposals.build(proposals.Proposals(data=data, split="train", out=out, method="file", file=path, jobs=1))
+        build(data, out, method="file", file=path)
         for payload in payloads(out):
             assert records.decode(payload).proposals.tolist() == [[0, 50, 20, 80], [1, 2, 30, 40]]
 
@@ -83,15 +85,7 @@ def test_a_file_is_sorted_clipped_and_matched_by_name(data, tmp_path):
 def test_proposals_of_another_image_size_are_refused_and_named_one_by_one(data, tmp_path):
     sizes = np.array([[64, 80], [80, 64], [64, 80], [128, 160], [64, 80]])
     with pytest.raises(Refused) as refused:
-        proposals.build(
-            proposals.Proposals(
-                data=data,
-                split="train",
-                out=str(tmp_path / "out"),
-                method="file",
-                file=write(tmp_path / "p.npz", sizes=sizes),
-            )
-        )
+        build(data, tmp_path / "out", method="file", file=write(tmp_path / "p.npz", sizes=sizes))
     message = str(refused.value)
     assert "of 2 images" in message and "train-000001.jpg: 64 x 80, the proposals of '2': 80 x 64" in message
     assert "train-000003.jpg: 64 x 80, the proposals of '4': 128 x 160" in message
@@ -113,22 +107,18 @@ def test_proposals_of_another_image_size_are_refused_and_named_one_by_one(data, 
 def test_a_file_that_is_not_right_is_refused(data, tmp_path, changes, message):
     path = write(tmp_path / "p.npz", **changes)
     with pytest.raises(Refused, match=message):
-        proposals.build(
-            proposals.Proposals(data=data, split="train", out=str(tmp_path / "out"), method="file", file=path)
-        )
+        build(data, tmp_path / "out", method="file", file=path)
 
 
-def test_a_file_that_is_none_is_refused(data, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("p.npz", "is no file of proposals"), ("p.npy", "it is no NPZ"), ("q.npz", "there is no such file")],
+)
+def test_a_file_that_is_none_is_refused(data, tmp_path, name, message):
     (tmp_path / "p.npz").write_text("none")
     np.save(tmp_path / "p.npy", np.zeros(3))
-    cases = ("p.npz", "is no file of proposals"), ("p.npy", "it is no NPZ"), ("q.npz", "there is no such file")
-    for name, message in cases:
-        with pytest.raises(Refused, match=message):
-            proposals.build(
-                proposals.Proposals(
-                    data=data, split="train", out=str(tmp_path / "out"), method="file", file=str(tmp_path / name)
-                )
-            )
+    with pytest.raises(Refused, match=message):
+        build(data, tmp_path / "out", method="file", file=str(tmp_path / name))
 
 
 def test_images_without_proposals_are_kept_named_and_counted(data, tmp_path):
@@ -141,9 +131,7 @@ def test_images_without_proposals_are_kept_named_and_counted(data, tmp_path):
         boxes=np.float32([[1, 2, 30, 40], [0, 0, 64, 80], [70, 0, 90, 20]]),
         scores=np.ones(3),
     )
-    built = proposals.build(
-        proposals.Proposals(data=data, split="train", out=str(tmp_path / "out"), method="file", file=path, jobs=1)
-    )
+    built = build(data, tmp_path / "out", method="file", file=path)
     assert [(one.kind, one.image_id) for one in built.problems] == [("image without proposals", n) for n in "345"]
     kept = [records.decode(payload).proposals for payload in payloads(tmp_path / "out")]
     assert index.load(tmp_path / "out", "train").proposals.tolist() == [1, 1, 0, 0, 0]
@@ -161,64 +149,51 @@ def test_an_image_that_cannot_be_decoded_is_kept_and_named(data, tmp_path):
         writer.write(example.SerializeToString())
     split = dataclasses.replace(info.load(data).splits["train"], images=1, shards=("train.tfrecord",))
     info.save(bad, dataclasses.replace(info.load(data), splits={"train": split}))
-    built = proposals.build(
-        proposals.Proposals(data=str(bad), split="train", out=str(tmp_path / "out"), **vars(FAST), jobs=1)
-    )
+    built = build(str(bad), tmp_path / "out", **vars(FAST))
     assert "cannot be decoded" in built.problems[0].what
     assert len(records.decode(payloads(tmp_path / "out")[0]).proposals) == 0
 
 
 def test_a_search_that_goes_on_gives_the_bytes_of_one_that_ran_through(data, tmp_path, contents):
     whole, again = str(tmp_path / "whole"), tmp_path / "again"
-    proposals.build(proposals.Proposals(data=data, split="train", out=whole, **vars(FAST), shards=3, jobs=2))
-    proposals.build(proposals.Proposals(data=data, split="train", out=str(again), **vars(FAST), shards=3, jobs=1))
+    build(data, whole, **vars(FAST), shards=3, jobs=2)
+    build(data, str(again), **vars(FAST), shards=3)
     assert contents(tmp_path / "whole") == contents(again)
     next(again.glob("train-00001-of-*")).unlink()
-    assert (
-        proposals.build(
-            proposals.Proposals(data=data, split="train", out=str(again), **vars(FAST), shards=3, jobs=1)
-        ).kept
-        == 2
-    )
+    assert build(data, str(again), **vars(FAST), shards=3).kept == 2
     assert contents(tmp_path / "whole") == contents(again)
     # Other options make other shards.
     other = dataclasses.replace(FAST, seed=1)
-    assert (
-        proposals.build(
-            proposals.Proposals(data=data, split="train", out=str(again), **vars(other), shards=3, jobs=1)
-        ).kept
-        == 0
-    )
+    assert build(data, str(again), **vars(other), shards=3).kept == 0
 
 
 def test_the_folder_that_is_read_is_not_written(data):
     with pytest.raises(Refused, match="is --data"):
-        proposals.build(proposals.Proposals(data=data, split="train", out=os.path.join(data, "."), method="grid"))
+        build(data, os.path.join(data, "."), method="grid")
 
 
 def test_the_splits_of_a_folder_have_their_proposals_from_one_method(data, tmp_path):
     scenes.build(str(tmp_path / "data"), "val", 1, scenes.Scenes(height=64, width=80, max_objects=2), jobs=1)
-    out = str(tmp_path / "out")
-    proposals.build(proposals.Proposals(data=data, split="train", out=out, method="grid", jobs=1))
+    out = tmp_path / "out"
+    build(data, out, method="grid")
     with pytest.raises(Refused, match=r"splits \['train'\] with other proposals \(grid, not grid max=50\)"):
-        proposals.build(
-            proposals.Proposals(data=str(tmp_path / "data"), split="val", out=out, method="grid", **vars(FAST), jobs=1)
-        )
-    proposals.build(proposals.Proposals(data=str(tmp_path / "data"), split="val", out=out, method="grid", jobs=1))
+        build(str(tmp_path / "data"), out, split="val", method="grid", **vars(FAST))
+    build(str(tmp_path / "data"), out, split="val", method="grid")
     assert info.load(out).proposals == "grid" and set(info.load(out).splits) == {"train", "val"}
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--method=grid", "--mode=quality"], "--mode is not read by --method=grid"),
-        (["--method=file"], "--method=file and --file=PROPOSALS.npz go together"),
+        ({"method": "grid", "mode": "quality"}, "--mode=quality: is not read with --method=grid"),
+        ({"method": "file", "file": "p.npz", "min_side": 9.0}, "--min_side=9.0: is not read with --method=file"),
+        ({"file": "p.npz"}, "--file=p.npz: is not read with --method=selective_search"),
+        ({"method": "file"}, r"--method=file: needs --file=PROPOSALS\.npz"),
     ],
 )
 def test_a_flag_that_the_method_does_not_read_is_an_error(flags, message):
-    arguments = ["--data=d", "--split=train", "--out=o", *flags]
-    run = subprocess.run([sys.executable, "-m", "pipelines.proposals", *arguments], capture_output=True, text=True)
-    assert run.returncode == 2 and message in run.stderr
+    with pytest.raises(UserError, match=message):
+        validate.check(proposals.Proposals(**flags))
 
 
 def test_words_of_a_dataset_make_the_same_proposals_again():

@@ -21,6 +21,7 @@ from tfrecog.proposals.selective_search import DEFAULT, Options
 # Of `grid`: the sides of a square, each half an octave below the last, as long as it is this long or longer (pixels).
 SHORTEST, STEP = 12, 2**-0.5
 RATIOS = (0.5, 1.0, 2.0)  # height / width
+KINDS = {"names": "Uiu", "sizes": "iu", "counts": "iu", "boxes": "fiu", "scores": "fiu"}  # of the arrays of a file
 
 
 def describe(method: str, options: Options) -> str:
@@ -36,15 +37,12 @@ def describe(method: str, options: Options) -> str:
 def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
     """What makes proposals [P, 4] of an image uint8 [H, W, 3] as the words of dataset.json say.
 
-    ValueError: they were not made from the image alone, or what they need is missing.
+    UserError: they were not made from the image alone, or what they need is missing.
     """
     method, *rest = words.split() or [""]
     if method == "selective_search" and rest:
         options = _options(words, rest[1:], mode=rest[0])
-        try:
-            selective_search.opencv()
-        except ModuleNotFoundError as error:
-            raise UserError(str(error)) from error
+        selective_search.opencv()
         return lambda image: selective_search.propose(image, options)
     if method == "grid":
         options = _options(words, rest)
@@ -110,43 +108,15 @@ def save(path: str | Path, images: list[tuple[str, tuple[int, int], np.ndarray, 
 
 
 def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
-    """Proposals of the images of a file by name, and the words for their source; ValueError says what is wrong."""
+    """Proposals of the images of a file by name, and the words for their source; UserError says what is wrong."""
     try:
         if Path(path).stat() and not zipfile.is_zipfile(path):  # np.load takes an NPY too, and gives another thing.
             raise ValueError("it is no NPZ")
         with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in ("names", "sizes", "counts", "boxes", "scores") if key not in file]
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            names, sizes, counts, boxes, scores = (file[key] for key in ("names", "sizes", "counts", "boxes", "scores"))
-            source = str(file["source"]) if "source" in file else ""
-        for what, array, kinds in (
-            ("names", names, "USiu"), ("sizes", sizes, "iu"), ("counts", counts, "iu"), ("boxes", boxes, "fiu"),
-            ("scores", scores, "fiu"),
-        ):  # fmt: skip
-            if array.dtype.kind not in kinds:
-                wanted = {"U": "texts", "i": "whole numbers", "f": "numbers"}[kinds[0]]
-                raise ValueError(f"{what} are {array.dtype}, not {wanted}")
-        names = np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
-        n, total = names.size, int(np.sum(counts))
-        for what, array, shape in (
-            ("names", names, (n,)),
-            ("sizes", sizes, (n, 2)),
-            ("counts", counts, (n,)),
-            ("boxes", boxes, (total, 4)),
-            ("scores", scores, (total,)),
-        ):
-            if array.shape != shape:
-                raise ValueError(f"{what} have the shape {list(array.shape)}, and by names and counts {list(shape)}")
-        if np.any(counts < 0):
-            raise ValueError("counts are negative")
-        unique, times = np.unique(names, return_counts=True)
-        if np.any(times > 1):
-            raise ValueError(f"{int(np.sum(times > 1))} names are there twice, such as {str(unique[times > 1][0])!r}")
-        bad = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
-        if bad.any():
-            of = np.repeat(names, counts)[bad]
-            raise ValueError(f"{len(of)} boxes or scores are not finite, such as one of {str(of[0])!r}")
+            arrays = {key: file[key] for key in (*KINDS, "source") if key in file}
+        if "names" in arrays and arrays["names"].dtype.kind == "S":
+            arrays["names"] = np.char.decode(arrays["names"], "utf-8")
+        _check(arrays)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
@@ -155,12 +125,40 @@ def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
             "scores [m]; `python -m tfrecog.propose` writes such files"
         ) from error
     found, start = {}, 0
-    for name, size, count in zip(names.tolist(), sizes.tolist(), counts.tolist(), strict=True):
-        best = np.argsort(-scores[start : start + count], kind="stable")
-        own = boxes[start : start + count][best].astype(np.float32)
-        found[str(name)] = OfImage((int(size[0]), int(size[1])), own)
+    for name, (height, width), count in zip(
+        *(arrays[key].tolist() for key in ("names", "sizes", "counts")), strict=True
+    ):
+        own = slice(start, start + count)
         start += count
-    return found, source
+        best = np.argsort(-arrays["scores"][own], kind="stable")
+        found[str(name)] = OfImage((height, width), arrays["boxes"][own][best].astype(np.float32))
+    return found, str(arrays.get("source", ""))
+
+
+def _check(arrays: dict[str, np.ndarray]) -> None:
+    """ValueError names the array of a file that is missing, or not what it should be."""
+    missing = [key for key in KINDS if key not in arrays]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    for key, kinds in KINDS.items():
+        if arrays[key].dtype.kind not in kinds:
+            wanted = {"U": "texts", "i": "whole numbers", "f": "numbers"}[kinds[0]]
+            raise ValueError(f"{key} are {arrays[key].dtype}, not {wanted}")
+    names, counts = arrays["names"], arrays["counts"]
+    n, total = names.size, int(np.sum(counts))
+    shapes = {"names": (n,), "sizes": (n, 2), "counts": (n,), "boxes": (total, 4), "scores": (total,)}
+    for key, shape in shapes.items():
+        if arrays[key].shape != shape:
+            raise ValueError(f"{key} have the shape {list(arrays[key].shape)}, and by names and counts {list(shape)}")
+    if np.any(counts < 0):
+        raise ValueError("counts are negative")
+    unique, times = np.unique(names, return_counts=True)
+    if np.any(times > 1):
+        raise ValueError(f"{int(np.sum(times > 1))} names are there twice, such as {str(unique[times > 1][0])!r}")
+    bad = ~(np.isfinite(arrays["boxes"]).all(axis=1) & np.isfinite(arrays["scores"]))
+    if bad.any():
+        of = np.repeat(names, counts)[bad]
+        raise ValueError(f"{len(of)} boxes or scores are not finite, such as one of {str(of[0])!r}")
 
 
 def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -16,7 +16,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from tfrecog.cli.facts import NonNegative, Range
+from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import NonNegative, Range, When
 
 COLOUR_BINS, TEXTURE_BINS, DIRECTIONS = 25, 10, 8  # section 3.2
 SIGMA = 0.8  # of the blur before the segments, in the paper's code
@@ -26,16 +27,23 @@ SPACES = {"fast": ("HSV", "Lab"), "quality": ("HSV", "Lab", "rgI", "H", "I")}
 SCALES = {"fast": (50, 100), "quality": (50, 100, 150, 300)}
 MEASURES = {"fast": ("CTSF", "TSF"), "quality": ("CTSF", "TSF", "F", "S")}
 
+SEARCH = When("method", "selective_search")
+
 
 @dataclass(frozen=True)
 class Options:
     """What decides the proposals of an image."""
 
-    mode: Annotated[Literal["fast", "quality"], "8 groupings of an image, or 80 (table 7)."] = "fast"
+    mode: Annotated[Literal["fast", "quality"], "8 groupings of an image, or 80 (table 7).", SEARCH] = "fast"
     max: Annotated[int, "Proposals of an image, the best first.", Range(1)] = 2000
-    short_side: Annotated[int, "The short side is resized to this first. 0: as it is.", NonNegative("pixels")] = 0
-    min_side: Annotated[float, "Proposals with a shorter side than this are dropped.", NonNegative("pixels")] = 8.0
-    seed: Annotated[int, "Seed of the ranks.", NonNegative()] = 0
+    short_side: Annotated[int, "Resize the short side to this first. 0: as it is.", NonNegative("pixels"), SEARCH] = 0
+    min_side: Annotated[
+        float,
+        "Proposals with a shorter side than this are dropped.",
+        NonNegative("pixels"),
+        When("method", "selective_search", "grid"),
+    ] = 8.0
+    seed: Annotated[int, "Seed of the ranks.", NonNegative(), SEARCH] = 0
 
 
 DEFAULT = Options()
@@ -55,7 +63,7 @@ class Segments:
 def propose(image: np.ndarray, options: Options = DEFAULT) -> np.ndarray:
     """Proposals float32 [P, 4] of an image uint8 [H, W, 3] (RGB), in its pixels, the best first; none twice.
 
-    The same image and options give the same proposals. ModuleNotFoundError: OpenCV is missing.
+    The same image and options give the same proposals. UserError: OpenCV is missing.
     """
     cv2 = opencv()
     height, width = image.shape[:2]
@@ -143,13 +151,13 @@ def group(segments: Segments, measures: str, pixels: int) -> np.ndarray:
 
 
 def opencv() -> types.ModuleType:
-    """cv2 with its contributed modules, on one thread; ModuleNotFoundError says what to install."""
+    """cv2 with its contributed modules, on one thread; UserError says what to install."""
     try:
         import cv2
 
         cv2.ximgproc.segmentation  # noqa: B018 - absent from the package without contrib
     except (ImportError, AttributeError) as error:
-        raise ModuleNotFoundError(
+        raise UserError(
             "selective search needs OpenCV with its contributed modules: pip install 'tfrecog[proposals]' (which is "
             f"opencv-contrib-python-headless; take another opencv-python away first). It says: {error}"
         ) from error
