@@ -1,6 +1,7 @@
 """Flags and flagfiles."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Annotated, Literal
 
 import pytest
 
+from pipelines.build.command import SplitFlags
 from tests.folders import REPOSITORY
 from tfrecog.cli import facts, flags
 from tfrecog.cli.renamed import RENAMED
@@ -59,12 +61,21 @@ def test_a_misspelt_flag_is_answered_with_the_right_one():
 
 
 @pytest.mark.parametrize(
-    ("argument", "flag"),
-    [("--rate.value=fast", "rate.value"), ("--rate.drops=1,x", "rate.drops"), ("--rate.kind=cubic", "rate.kind")],
+    ("argument", "message"),
+    [
+        ("--rate.value=fast", "--rate.value=fast: needs a number"),
+        ("--rate.drops=1,x", "--rate.drops=1,x: needs a number"),
+        ("--rate.kind=cubic", "--rate.kind=cubic: value should be one of"),
+    ],
 )
-def test_a_wrong_value_is_answered_with_the_name_of_its_flag(argument, flag):
-    with pytest.raises(flags.Error, match=flag.replace(".", r"\.")):
+def test_a_wrong_value_is_answered_with_the_name_of_its_flag_and_what_it_needs(argument, message):
+    with pytest.raises(flags.Error, match=re.escape(message)):
         read(argument)
+
+
+def test_a_whole_number_is_asked_for():
+    with pytest.raises(flags.Error, match=r"--shards=1\.5: needs a whole number"):
+        flags.change(SplitFlags(), ["--shards=1.5"])
 
 
 def test_dumps_writes_what_load_reads(tmp_path):

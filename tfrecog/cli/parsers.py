@@ -7,7 +7,7 @@ from absl import flags as absl_flags
 
 def parser(kind: Any) -> tuple[absl_flags.ArgumentParser, absl_flags.ArgumentSerializer]:
     """absl's parser and serializer of a type; TypeError if no flag can hold it."""
-    scalars = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser, str: absl_flags.ArgumentParser}
+    scalars = {int: _IntegerParser, float: _FloatParser, str: absl_flags.ArgumentParser}
     if kind in scalars:
         return scalars[kind](), absl_flags.ArgumentSerializer()
     if get_origin(kind) is Literal:
@@ -15,6 +15,22 @@ def parser(kind: Any) -> tuple[absl_flags.ArgumentParser, absl_flags.ArgumentSer
     if get_origin(kind) is tuple:
         return _TupleParser(parser(get_args(kind)[0])[0]), absl_flags.CsvListSerializer(",")
     raise TypeError(f"no flag can hold a {kind}")
+
+
+class _IntegerParser(absl_flags.IntegerParser):
+    def convert(self, argument: int | str) -> int:
+        try:
+            return super().convert(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError("needs a whole number") from error
+
+
+class _FloatParser(absl_flags.FloatParser):
+    def convert(self, argument: int | float | str) -> float:
+        try:
+            return super().convert(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError("needs a number") from error
 
 
 class _TupleParser(absl_flags.ArgumentParser):
