@@ -147,10 +147,7 @@ def build(flags: Crops) -> tuple[shards.Built, int]:
         raise Refused(
             f"--out={flags.out} is --data: the records there are read while the new ones are written; name another"
         )
-    try:
-        source = Split.open(data, flags.split)
-    except (OSError, ValueError) as error:
-        raise Refused(str(error)) from error
+    source = Split.open(data, flags.split)
     facts, where = source.info, source.index
     if not any(one.instances for one in facts.splits.values()):
         raise Refused(f"{data} has no objects with boxes, of which crops are made")

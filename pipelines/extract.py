@@ -30,7 +30,6 @@ from tfrecog.data.records import Record
 from tfrecog.data.split import Split
 from tfrecog.ops import coco_format
 
-from .build.problems import Refused
 from .formats.class_folders import EXTENSIONS
 from .formats.palette_png import Palette
 
@@ -47,16 +46,12 @@ class Extract:
 
 def extract(data: str, split_name: str, out: str, count: int = 0) -> int:
     """Writes the first `count` images (0: all) of a split and their annotations; returns how many."""
-    try:
-        split = Split.open(data, split_name)
-    except (OSError, ValueError) as error:
-        raise Refused(str(error)) from error
-    dataset = split.info
-    images, annotations, names = [], [], defaultdict(_Names)
-    total = min(count or len(split), len(split))
-    in_folders = _in_folders(dataset, split_name)
-    folders = _folders(dataset) if in_folders else {}
+    split, names = Split.open(data, split_name), defaultdict(_Names)
+    dataset, by_class = split.info, _has_classes_alone(split.info, split_name)
+    folders = _folders(dataset) if by_class else {}
     palette = Palette(dataset) if dataset.label_maps else None
+    images, annotations = [], []
+    total = min(count or len(split), len(split))
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
         record = split.truth(row)
         folder = "images" if palette else folders.get(dataset.label_of_record_label.get(record.label), "")
@@ -65,28 +60,25 @@ def extract(data: str, split_name: str, out: str, count: int = 0) -> int:
             name = f"{name}.{record.format}"
         kept = Path(name).suffix if palette else ""  # The label map of a.jpg is a.png, so there can be no image a.png.
         name = names[folder].free(name.removesuffix(kept), f"{row:012d}") + kept
-        _write(Path(out) / folder / name, record.encoded)
+        _write(Path(out, folder, name), record.encoded)
         if palette and record.label_map:
             labels = palette.png(records.from_label_map(record.label_map))
-            _write(Path(out) / "labels" / f"{Path(name).stem}.png", labels)
-        if in_folders or palette:
-            continue
-        image_id = int(split.index.image_id[row])
-        images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
-        annotations += _annotations(record, dataset, image_id)
+            _write(Path(out, "labels", f"{Path(name).stem}.png"), labels)
+        if not (by_class or palette):
+            image_id = int(split.index.image_id[row])
+            images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
+            annotations += _annotations(record, dataset, image_id)
     _report("images", names.values())
     if palette:
-        _write(Path(out) / "classes.txt", palette.class_file().encode())
-    if in_folders or palette:
-        return total
-    for number, annotation in enumerate(annotations, 1):
-        annotation["id"] = number
-    tree = {"images": images, "annotations": annotations, "categories": _categories(dataset)}
-    _write(Path(out) / "instances.json", json.dumps(tree).encode())
+        _write(Path(out, "classes.txt"), palette.class_file().encode())
+    elif not by_class:
+        annotations = [annotation | {"id": number} for number, annotation in enumerate(annotations, 1)]
+        tree = {"images": images, "annotations": annotations, "categories": _categories(dataset)}
+        _write(Path(out, "instances.json"), json.dumps(tree).encode())
     return total
 
 
-def _in_folders(dataset: info.DatasetInfo, split: str) -> bool:
+def _has_classes_alone(dataset: info.DatasetInfo, split: str) -> bool:
     """Whether images have a class and no objects, so that folders say all of it."""
     one = dataset.splits[split]
     return dataset.image_labels and not one.instances + one.crowd
@@ -160,23 +152,20 @@ def _categories(dataset: info.DatasetInfo) -> list[dict]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
-        with files.write(path, "wb") as file:
-            file.write(content)
-    except files.CannotWrite as error:
-        raise Refused(str(error)) from error
+    with files.write(path, "wb") as file:
+        file.write(content)
 
 
 def main(flags: Extract) -> None:
-    written = extract(flags.data, flags.split, flags.out, flags.count)
+    out, written = flags.out, extract(flags.data, flags.split, flags.out, flags.count)
     dataset = info.load(flags.data)
     if dataset.label_maps:
-        again = f"--images={flags.out}/images --labels={flags.out}/labels --classes={flags.out}/classes.txt"
-        ignore = f"--ignore={Palette(dataset).void}"
-        print(f"{flags.out}: {written:,} images and label maps; pipelines.segmentation reads them: {again} {ignore}")
+        again = f"--images={out}/images --labels={out}/labels --classes={out}/classes.txt"
+        again += f" --ignore={Palette(dataset).void}"
+        print(f"{out}: {written:,} images and label maps; pipelines.segmentation reads them: {again}")
         return
-    by_class = _in_folders(dataset, flags.split)
-    print(f"{flags.out}: {written:,} images " + ("in a folder for each class" if by_class else "and instances.json"))
+    by_class = _has_classes_alone(dataset, flags.split)
+    print(f"{out}: {written:,} images " + ("in a folder for each class" if by_class else "and instances.json"))
 
 
 if __name__ == "__main__":

@@ -107,32 +107,25 @@ def make(scene: Scene) -> tuple[records.Record, list]:
     encoded = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
     picture.save(encoded, options.format, **({"quality": 92} if options.format == "jpeg" else {}))
+    name, source_id = scene.name, str(scene.number + 1)
+    record = records.without_objects(encoded.getvalue(), options.format, height, width, name, source_id)
+    labels, masks, points = (list(column) for column in zip(*objects, strict=True)) if objects else ([], [], [])
     if options.label_maps:
-        labels = np.ones((height, width), np.uint8)  # background
-        for label, mask, _ in objects:
-            labels[mask] = 1 + label
-        whole = {"label_map": records.to_label_map(labels)}
-        names = scene.name, str(scene.number + 1)
-        return records.without_objects(encoded.getvalue(), options.format, height, width, *names, **whole), []
-    labels = np.array([label for label, _, _ in objects], np.int64)
-    masks = [mask for _, mask, _ in objects]
-    record = records.Record(
-        encoded=encoded.getvalue(),
-        format=options.format,
-        height=height,
-        width=width,
-        filename=scene.name,
-        source_id=str(scene.number + 1),
+        label_map = np.ones((height, width), np.uint8)  # background
+        for label, mask in zip(labels, masks, strict=True):
+            label_map[mask] = 1 + label
+        return dataclasses.replace(record, label_map=records.to_label_map(label_map)), []
+    return dataclasses.replace(
+        record,
         boxes=np.array([tight_box(mask) for mask in masks], np.float32).reshape(-1, 4),
-        labels=labels,
+        labels=np.array(labels, np.int64),
         names=[CLASSES[label - 1] for label in labels],
         crowd=np.zeros(len(labels), bool),
         areas=np.array([mask.sum() for mask in masks], np.float32),
         ids=scene.number * 100 + np.arange(len(labels), dtype=np.int64) + 1,
         masks=[rle.encode(mask) for mask in masks],
-        keypoints=np.array([points for _, _, points in objects], np.float32).reshape(-1, len(KEYPOINTS), 3),
-    )
-    return record, []
+        keypoints=np.array(points, np.float32).reshape(-1, len(KEYPOINTS), 3),
+    ), []
 
 
 def draw(rng: np.random.Generator, image: np.ndarray, count: int) -> list[tuple[int, np.ndarray, np.ndarray]]:

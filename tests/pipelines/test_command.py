@@ -3,40 +3,15 @@ import sys
 
 import pytest
 
+from pipelines import coco
 from tests.folders import REPOSITORY
-
-
-def _run(module, *arguments):
-    command = [sys.executable, "-m", f"pipelines.{module}", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-
-
-def test_a_misspelt_flag_is_answered_with_the_right_one():
-    run = _run("scenes", "--cuont=3", "--split=train", "--out=x")
-    assert run.returncode == 2 and "did you mean --count" in run.stderr
+from tfrecog.cli import command
+from tfrecog.cli.errors import UserError
 
 
 def test_a_missing_flag_is_named():
-    run = _run("coco", "--images=x", "--split=train", "--out=x")
-    assert run.returncode == 2 and "--annotations" in run.stderr
-
-
-def test_a_word_that_is_no_flag_is_refused():
-    run = _run("check", "--data=x", "stray")
-    assert run.returncode == 2 and "'stray' is not a flag" in run.stderr
-
-
-def test_a_mistake_is_one_line_without_a_traceback(tmp_path):
-    run = _run("check", f"--data={tmp_path}")
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: ") and "dataset.json is missing" in run.stderr
-    assert "Traceback" not in run.stderr and run.stdout == ""
-
-
-@pytest.mark.parametrize("module", ["coco", "scenes", "check", "adopt"])
-def test_help_shows_an_example_and_every_flag(module):
-    run = _run(module, "--help")
-    assert f"python -m pipelines.{module}" in run.stdout and "--jobs" in run.stdout
+    with pytest.raises(UserError, match="--annotations is missing"):
+        command.parse(coco.Coco(), ["--images=x", "--split=train", "--out=x"], required=("images", "annotations"))
 
 
 def test_the_commands_leave_tensorflow_alone():
@@ -45,14 +20,15 @@ def test_the_commands_leave_tensorflow_alone():
     assert (run.stdout, run.stderr) == ("False\n", "")
 
 
-def test_the_coco_command_sums_up_its_problems(small_coco, tmp_path):
+def test_the_coco_command_sums_up_its_problems(small_coco, tmp_path, capsys):
     small_coco.tree["annotations"] += [small_coco.square(number, 1, bbox=[9, 9, 0, 5]) for number in range(50, 55)]
-    arguments = [*(f"--{name}={path}" for name, path in small_coco.write().items()), "--split=train", "--jobs=1"]
-    run = _run("coco", *arguments, f"--out={tmp_path / 'out'}")
-    assert run.returncode == 0, run.stderr
-    assert "5 problems" in run.stdout and "5  box without area" in run.stdout and "... and 2 more" in run.stdout
-    assert "1.png, image 1, annotation 50: bbox (x, y, width, height) is [9, 9, 0, 5]" in run.stdout
-    assert "2 images, 2 instances and 0 crowds" in run.stdout
+    flags = {**small_coco.write(), "split": "train", "jobs": 1}
+    coco.main(coco.Coco(**flags, out=str(tmp_path / "out")))
+    shown = capsys.readouterr().out
+    assert "5 problems" in shown and "5  box without area" in shown and "... and 2 more" in shown
+    assert "1.png, image 1, annotation 50: bbox (x, y, width, height) is [9, 9, 0, 5]" in shown
+    assert "2 images, 2 instances and 0 crowds" in shown
     assert len((tmp_path / "out" / "train.report.jsonl").read_text().splitlines()) == 5
-    run = _run("coco", *arguments, "--strict", f"--out={tmp_path / 'strict'}")
-    assert run.returncode == 2 and "5  box without area" in run.stderr and not (tmp_path / "strict").exists()
+    with pytest.raises(UserError, match="5  box without area"):
+        coco.main(coco.Coco(**flags, strict=True, out=str(tmp_path / "strict")))
+    assert not (tmp_path / "strict").exists()
