@@ -11,6 +11,7 @@ from tfrecog import tasks
 from tfrecog.cli import flags
 from tfrecog.config import BackboneConfig, DataConfig, Experiment
 from tfrecog.data import info
+from tfrecog.ops.overlaps import pairwise_iou
 from tfrecog.runs import derived, trained
 from tfrecog.runs import folder as runs
 from tfrecog.runs.flags import RunFlags
@@ -69,7 +70,7 @@ def test_each_class_gets_a_machine_and_boxes_stay_as_they_are(fast, tmp_path):
             margins = example.features @ kernel + bias
             for label in store:
                 own = example.labels == label
-                far = hard_negative_svm.overlap(example.rois, example.boxes[own]) < rcnn_svms.NEGATIVE_IOU
+                far = pairwise_iou(example.rois, example.boxes[own]).max(axis=1, initial=0) < rcnn_svms.NEGATIVE_IOU
                 store[label].extend(margins[np.flatnonzero(own) if kind else far, label])
     for label, found in objects.items():
         if found:
@@ -112,7 +113,7 @@ def test_the_objects_pass_sees_boxes_and_what_is_near_and_without_it_boxes_alone
         np.testing.assert_array_equal(more.rois[:n], boxes.rois)
         # What is added are proposals, with the features that they have among all of their image.
         at = [np.flatnonzero((all_of_it.rois == roi).all(axis=1))[0] for roi in more.rois[n:]]
-        assert (hard_negative_svm.overlap(more.rois[n:], boxes.boxes) >= rcnn_svms.POSITIVE_IOU).all()
+        assert (pairwise_iou(more.rois[n:], boxes.boxes).max(axis=1, initial=0) >= rcnn_svms.POSITIVE_IOU).all()
         np.testing.assert_allclose(more.features[n:], all_of_it.features[at], rtol=1e-4, atol=1e-5)
         seen += len(at)
     assert seen

@@ -181,13 +181,6 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
         compress(RunFlags(**fields), (17, 2), str(tmp_path / "other"))
 
 
-def test_overlap_is_the_largest_iou_with_any_object():
-    rois = np.array([[0.0, 0, 10, 10], [0, 0, 10, 5], [20, 20, 30, 30]])
-    np.testing.assert_allclose(hard_negative_svm.overlap(rois, rois[:2]), [1, 1, 0])
-    np.testing.assert_allclose(hard_negative_svm.overlap(rois, rois[1:2]), [0.5, 1, 0])
-    assert not hard_negative_svm.overlap(rois, np.zeros([0, 4])).any()
-
-
 def test_a_machine_tells_classes_apart_and_keeps_hard_negatives_alone(monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.setattr(hard_negative_svm, "REFIT", 60)

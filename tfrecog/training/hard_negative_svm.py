@@ -1,12 +1,8 @@
 """A linear SVM that is trained on the negatives it finds hard (Felzenszwalb et al. 2010; Girshick et al. 2014, 2.3)."""
 
-import importlib.util
 import warnings
 
 import numpy as np
-
-from tfrecog.cli.errors import UserError
-from tfrecog.ops.overlaps import pairwise_iou
 
 POSITIVE = 2.0  # times as much an error of an object counts, as in R-CNN's released code
 HARD, EASY = -1.0, -1.2  # a negative with a higher margin is kept, one with a lower margin is dropped again
@@ -15,23 +11,12 @@ REFIT = 2000  # new hard negatives after which the SVM is trained again
 MEMORY = 2**30  # bytes of the negatives of all classes together, and as many of their positives
 
 
-def check_installed() -> None:
-    """ValueError where scikit-learn is missing."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise UserError("SVMs are trained by scikit-learn, which is not installed: pip install 'tfrecog[svm]'")
-
-
 def most(classes: int, width: int) -> int:
     """How many negatives of `width` numbers each of so many classes may hold, and how many positives.
 
     One or two classes hold as many as each of three: training an SVM takes several times the memory of its examples.
     """
     return max(REFIT, MEMORY // (4 * max(classes, 3) * width))
-
-
-def overlap(rois: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """The largest IoU [n] of each of rois [n, 4] with any of the objects [N, 4]; 0 if there is none."""
-    return pairwise_iou(rois, objects).max(axis=1, initial=0)
 
 
 class ReservoirSample:

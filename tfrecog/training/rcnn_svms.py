@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -45,7 +45,8 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
     """
     if options.task != "detection" or options.detector.box.scores == "svm":
         raise UserError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
-    hard_negative_svm.check_installed()
+    import sklearn  # noqa: F401  Where it is missing, that is told before hours of work.
+
     out = derived.free(folder)
     task, model, _, path, step = trained.restore(options, options.checkpoint)
     names, width = task.info.names, int(model.box.logits.kernel.shape[0])
@@ -57,32 +58,28 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
     for example in examples(model, options, task.info):
         for label, svm in svms.items():
             of_class = example.boxes[example.labels == label]
-            far = hard_negative_svm.overlap(example.rois, of_class) < NEGATIVE_IOU
+            far = pairwise_iou(example.rois, of_class).max(axis=1, initial=0) < NEGATIVE_IOU
             svm.add(MEAN_NORM / norm * example.features[far])
     lines = [f"Features have a mean norm of {norm:.3g}, and were scaled to {MEAN_NORM:g}"]
     kernel, bias = np.zeros([width, len(names) + 1], np.float32), np.zeros(len(names) + 1, np.float32)
     for label, name in enumerate(names, start=1):
-        if label not in svms:
+        if label in svms:
+            svm = svms[label].finish()
+            kernel[:, label], bias[label] = MEAN_NORM / norm * svm.weights, svm.bias
+            lines.append(f"  {name}: {svm}" + f" (and of {of[label]:,} positives)" * (of[label] > most))
+        else:
             bias[label] = -1e3
             lines.append(f"  {name}: no object to learn from; it will not be found")
-            continue
-        svm = svms[label].finish()
-        kernel[:, label], bias[label] = MEAN_NORM / norm * svm.weights, svm.bias
-        lines.append(f"  {name}: {svm}" + f" (and of {of[label]:,} positives)" * (of[label] > most))
     experiment = derived.experiment_of(options, out, scores="svm")
-    _assign(model.box.logits, kernel, bias)
     other = tasks.build(experiment, task.info).build()
     values = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
     for variable in other.variables:
         variable.assign(values[variable.path])
+    other.box.logits.kernel.assign(kernel)
+    other.box.logits.bias.assign(bias)
     derived.write(out, experiment, task.info, other, step, f"linear SVMs with C = {c:g} on {path}")
     where = Path(folder) / "experiment.flags"
     return "\n".join([*lines, f"Wrote {out}; python -m tfrecog.evaluate --flagfile={where}"])
-
-
-def _assign(layer: Any, kernel, bias):
-    layer.kernel.assign(kernel)
-    layer.bias.assign(bias)
 
 
 def _positives(model, options, info, most, with_near):
@@ -130,38 +127,32 @@ def examples(
     split = Split.open(data.records, data.train_split)
     batches = detection.evaluation(data, split, data.eval_batch_size, on_record)
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def of_proposals(image, size, proposals):
-        features = model.extract(image, size)
-        rois, valid = model.rois(features, image, size, proposals)
-        return rois, valid, _flat(model.trunk_outputs(features, rois, valid))
+    def outputs(features, rois, valid):
+        """[B, R, D] of what the box branch sees; of res5 the mean over its cells."""
+        found = tf.cast(model.trunk_outputs(features, rois, valid), tf.float32)
+        return tf.reduce_mean(found, axis=[2, 3]) if len(found.shape) == 5 else found
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def proposed(image, size, proposals):
-        return model.rois(model.extract(image, size), image, size, proposals)
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def of_objects(image, size, rois):
-        return _flat(model.trunk_outputs(model.extract(image, size), rois))
-
+    extract, propose, pool = (
+        tf.function(part, autograph=False, reduce_retracing=True) for part in (model.extract, model.rois, outputs)
+    )
     with predictor.progress(len(split), "objects" if objects else "hard negatives") as bar:
         for batch in read.in_words(batches):
             truths = [_truth(split, info, batch, i) for i in range(len(batch["record"]))]
             image, size, proposals = batch["image"], batch["size"], batch["proposals"] if on_record else None
+            features = extract(image, size)
+            if with_near or not objects:
+                rois, valid = (x.numpy() for x in propose(features, image, size, proposals))
             if objects:
                 of_each = [boxes for boxes, _, _ in truths]
                 if with_near:
-                    found, there_are = (x.numpy() for x in proposed(image, size, proposals))
-                    of_each = [_with_near(*one) for one in zip(of_each, found, there_are, strict=True)]
+                    of_each = [_with_near(*one) for one in zip(of_each, rois, valid, strict=True)]
                 most = max(1, *map(len, of_each))
                 rois = np.stack([np.pad(boxes, [[0, most - len(boxes)], [0, 0]]) for boxes in of_each])
                 valid = np.arange(most) < np.array(list(map(len, of_each)))[:, None]
-                features = of_objects(image, size, tf.constant(rois)).numpy()
-            else:
-                rois, valid, features = (x.numpy() for x in of_proposals(image, size, proposals))
+            found = pool(features, tf.constant(rois), tf.constant(valid)).numpy()
             for i in np.flatnonzero(batch["valid"].numpy()):
                 bar.update()
-                yield Example(*truths[i], rois[i][valid[i]], features[i][valid[i]])
+                yield Example(*truths[i], rois[i][valid[i]], found[i][valid[i]])
 
 
 def _with_near(boxes, proposals, valid):
@@ -181,8 +172,3 @@ def _truth(split, info, batch, i):
         usual &= ~truth.difficult[kept]
     scale = np.tile(batch["scale"][i].numpy(), 2)
     return (truth.boxes[kept] * scale).astype(np.float32).reshape(-1, 4), labels, usual
-
-
-def _flat(features):
-    """[B, R, D] of what the box branch sees; of res5 the mean over its cells."""
-    return tf.reduce_mean(tf.cast(features, tf.float32), axis=[2, 3]) if len(features.shape) == 5 else features
