@@ -2,7 +2,7 @@
 
 python -m tfrecog.equivariance --flagfile=RUN/experiment.flags --images='photos/*.jpg' --out=FOUND
 python -m tfrecog.equivariance --flagfile=RUN/experiment.flags --out=FOUND    (the records of the run, with accuracy)
-python -m tfrecog.equivariance --rois=ramp --out=FOUND        (RoIAlign and RoIPool; as --parts, it needs no run)
+python -m tfrecog.equivariance --experiment=ramp --out=FOUND    (RoIAlign and RoIPool; as `parts`, it needs no run)
 
 A change g of the image x is invariant for f if f(g(x)) = f(x), as a class should be, and equivariant if f(g(x)) =
 M_g f(x), where M_g moves the output as g moves what is in the image, as boxes, masks and label maps should be. Each

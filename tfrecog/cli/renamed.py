@@ -13,7 +13,9 @@ RENAMED = {
     "schedule.shape": "schedule.decay",
     "train.accumulation": "train.accumulate_steps",
     "train.steps_per_call": "train.steps_per_execution",
-    # of export.verify and export.serve
+    # of export.verify, export.serve and tfrecog.equivariance
     "count": "max_images",
     "queue": "max_in_flight",
+    "parts": "experiment",
+    "rois": "experiment",
 }

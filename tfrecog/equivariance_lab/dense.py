@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrecog.equivariance_lab import moves
-from tfrecog.equivariance_lab.model_under_test import Measures
 from tfrecog.equivariance_lab.moves import Change, Move
 
+# A measure is the sum of its totals over all images (or objects) divided by that of its counts: name → total, count.
+Measures = dict[str, tuple[float, float]]
 # Pixel of the centre of the first cell, in continuous pixels, where it is not that of a network that halves its maps
 # by poolings of 2x2: those whose convolutions and poolings are not padded, or not by half of their size.
 _FIRST = {"LeNet5": 6.0, "LeCun1989": 0.5, "AlexNet": 15.5}
@@ -39,15 +40,11 @@ class Map:
 
     def counted(self, visible: np.ndarray) -> np.ndarray:
         """Cells [h, w] bool all of whose pixels are visible [H, W], as far as the middle and the corners tell."""
-        cells, reach = self.cells, (self.stride - 1) / 2
-        counted = np.ones(cells.shape[:2], bool)
-        for corner in ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)):
-            points = cells + np.array(corner) * reach
-            index = np.floor(points).astype(int)
-            inside = np.all((index >= 0) & (index < visible.shape), axis=-1)
-            index = np.clip(index, 0, np.array(visible.shape) - 1)
-            counted &= inside & visible[index[..., 0], index[..., 1]]
-        return counted
+        reach = (self.stride - 1) / 2 * np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)])
+        pixels = np.floor(self.cells[..., None, :] + reach).astype(int)
+        inside = np.all((pixels >= 0) & (pixels < visible.shape), axis=-1)
+        rows, columns = np.moveaxis(np.clip(pixels, 0, np.array(visible.shape) - 1), -1, 0)
+        return np.all(inside & visible[rows, columns], axis=-1)
 
 
 def levels(backbone, features: dict, zeros: int = 0, strides: dict | None = None) -> dict[str, Map]:
@@ -80,8 +77,7 @@ def compare(before: Mapping[str, Map], after: Mapping[str, Map], change: Change)
 
 def map_floor(before: Mapping[str, Map], change: Change) -> Measures:
     """What is left of `NAME_equivariance_error` of each map if there and back again only M_g moves the map."""
-    grid = moves.centres(*change.visible.shape)
-    visible, found = moves.within(change.move.forth(grid), change.visible.shape), {}
+    visible, found = moves.within(change.move.forth(moves.centres(*change.size)), change.size), {}
     for name, one in before.items():
         back = dataclasses.replace(one, values=one.moved(change.move)).moved(change.move.inverse)
         counted = one.counted(visible)

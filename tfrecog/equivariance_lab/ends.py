@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.drawing import figures
+from tfrecog.equivariance_lab.measure import Row
 
 PLACES = (0, 16, 32, 64, 128, 256, 512)  # pixels from the ends that are printed
 
@@ -24,10 +24,9 @@ def difference(model: Callable, image: np.ndarray, shift: int) -> np.ndarray:
         model: images [1, H, W, 3] in 0..255 to logits [1, H, W, K].
         image: [H, W, 3]; the parts are W - shift wide, and w = W - 2 shift of it is in the middle of both.
     """
-    left, right = image[:, :-shift], image[:, shift:]
-    of_left, of_right = (np.asarray(model(tf.constant(part[None], tf.float32))[0]) for part in (left, right))
-    apart = np.abs(of_left[:, shift:] - of_right[:, :-shift])
-    return apart.max(axis=(0, 2))
+    parts = image[:, :-shift], image[:, shift:]
+    of_left, of_right = (np.asarray(model(tf.constant(part[None], tf.float32))[0]) for part in parts)
+    return np.abs(of_left[:, shift:] - of_right[:, :-shift]).max(axis=(0, 2))
 
 
 def by_distance(differences: np.ndarray) -> np.ndarray:
@@ -36,22 +35,15 @@ def by_distance(differences: np.ndarray) -> np.ndarray:
     return both[: (len(both) + 1) // 2]
 
 
-def figure(curves: dict[int, Sequence[float]], spread: float):
-    """The differences by distance, of each shift, beside the standard deviation of the logits."""
-    drawn, (axes,) = figures.panels(1)
-    for number, (shift, curve) in enumerate(curves.items()):
-        colour = figures.COLOURS[number % len(figures.COLOURS)]
-        axes.plot(np.maximum(curve, 1e-7), color=colour, label=f"{shift} pixels")
-    axes.axhline(spread, color="gray", linestyle=":", label="deviation of the logits")
-    axes.set(xlabel="pixels from the end", ylabel="largest difference of a logit", yscale="log")
-    axes.legend(title="shift", fontsize="small")
-    return drawn
+def rows_of(model: Callable, image: np.ndarray, shifts: Sequence[int]) -> list[Row]:
+    """Of each shift, the largest difference so many pixels from the ends or farther; and the deviation of the logits.
 
-
-def text_of(curves: dict[int, np.ndarray], spread: float) -> str:
-    """For people: how large the differences still are, so many pixels from the ends and farther."""
-    lines = [f"standard deviation of the logits {spread:.3g}; largest difference of one, so many pixels from the ends:"]
-    for shift, curve in curves.items():
-        shown = "  ".join(f"{place}: {curve[place:].max():.2g}" for place in PLACES if place < len(curve))
-        lines.append(f"shift {shift}: {shown}")
-    return "\n".join(lines)
+    `image` is [H, W, 3], in 0..255.
+    """
+    rows = []
+    for shift in shifts:
+        curve = by_distance(difference(model, image, shift))
+        largest = np.maximum.accumulate(curve[::-1])[::-1]
+        rows += [Row("ends", i, f"shift_{shift}_difference", float(value)) for i, value in enumerate(largest)]
+    deviation = float(np.std(model(tf.constant(image[None], tf.float32))))
+    return [*rows, *(Row("ends", i, "deviation_difference", deviation) for i in sorted({row.strength for row in rows}))]

@@ -1,72 +1,60 @@
 """The experiments of the laboratory: variations of images, moved rois, shifted parts, and the ends of an image."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfrecog import tasks
-from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
-from tfrecog.drawing import figures
-from tfrecog.equivariance_lab import ends, measure, parts, ramps, report, rois, samples
+from tfrecog.data import image
+from tfrecog.data.split import Split
+from tfrecog.equivariance_lab import ends, measure, parts, report, rois
 from tfrecog.equivariance_lab.classification import Classifier
 from tfrecog.equivariance_lab.detection import Detector
 from tfrecog.equivariance_lab.flags import Flags
-from tfrecog.equivariance_lab.model_under_test import ModelUnderTest, Options, Sample
+from tfrecog.equivariance_lab.measure import ModelUnderTest, Sample
+from tfrecog.equivariance_lab.report import Measured
 from tfrecog.equivariance_lab.segmentation import Segmenter
-from tfrecog.equivariance_lab.transforms import BY_NAME
+from tfrecog.equivariance_lab.transforms import VARIATIONS
 from tfrecog.inference import image_files, predictor
 from tfrecog.runs import checkpoints, trained
 
-SHIFT, RAMPS = "shift.png", "ramps.png"
 _MODELS = {"classification": Classifier, "detection": Detector, "segmentation": Segmenter}
 
 
 def run(flags: Flags) -> list[str]:
-    """Does the experiment that the flags ask for, prints what it measures, and returns the names of its files."""
-    if flags.parts:
-        return _parts(flags)
-    if flags.rois != "none":
-        return _rois(flags)
-    return _ends(flags) if flags.shift else _variations(flags)
+    """Does the experiment that the flags name, prints what it measures, and returns the names of its files."""
+    experiments = {"variations": _variations, "parts": _parts, "ramp": _ramp, "rois": _rois, "ends": _ends}
+    measured = experiments[flags.experiment](flags)
+    print(report.text_of(measured))
+    return report.write(flags.out, measured)
 
 
 def _variations(flags):
-    model, checkpoint, shown = _subject(flags)
-    strengths = {BY_NAME[name]: getattr(flags.strength, name) for name in flags.variations}
+    model, facts, shown = _model_and_samples(flags)
+    strengths = {VARIATIONS[name]: getattr(flags.strength, name) for name in flags.variations}
     with predictor.progress(len(shown), "equivariance") as progress:
-        rows, pictures = measure.measure(
-            model, shown, strengths, margin=flags.margin, floors=flags.floors, advance=progress.update
-        )
-    units = {one.name: one.unit for one in strengths}
-    print(report.text_of(rows, units))
-    facts = {"task": flags.task, "checkpoint": checkpoint, "margin": flags.margin}
-    facts |= {"images": [sample.name for sample in shown], "records": "" if flags.images else flags.data.records}
-    return report.write(flags.out, rows, facts, units, pictures)
+        options = {"margin": flags.margin, "floors": flags.floors, "advance": progress.update}
+        rows, pictures = measure.measure(model, shown, strengths, **options)
+    facts |= {"task": flags.task, "margin": flags.margin, "records": "" if flags.images else flags.data.records}
+    return Measured(rows, facts, {one.name: one.unit for one in strengths}, pictures)
 
 
 def _parts(flags):
-    rows = parts.table()
-    print(parts.text_of(rows))
-    units = {row.variation: "pixels" for row in rows}
-    return report.write(flags.out, rows, {"parts": f"{parts.SIDE} x {parts.SIDE} pixels, random"}, units, drawn=[])
+    return Measured(parts.table(), {"parts": f"{parts.SIDE} x {parts.SIDE} pixels, random"})
+
+
+def _ramp(flags):
+    summary, rows = rois.ramps()
+    return Measured([*summary, *rows], {}, {"ramps": "stride"}, shown=summary)
 
 
 def _rois(flags):
-    measured = ramps.measure()
-    summary, of_run = ramps.summary_of(measured), []
-    facts: dict = {"ramps": summary}
-    if flags.rois == "run":
-        model, checkpoint, shown = _subject(flags)
-        of_run = rois.of_run(model, shown)
-        print(report.text_of(of_run, {}))
-        facts |= {"checkpoint": checkpoint, "images": [sample.name for sample in shown]}
-    print(ramps.text_of(summary))
-    figures.save(ramps.figure(measured), Path(flags.out) / RAMPS)
-    return [RAMPS, *report.write(flags.out, [*ramps.rows_of(measured), *of_run], facts, {}, drawn=of_run)]
+    model, facts, shown = _model_and_samples(flags)
+    rows = rois.of_run(model, shown)
+    return Measured(rows, facts, shown=[row for row in rows if row.strength in rois.SHOWN])
 
 
 def _ends(flags):
@@ -77,30 +65,43 @@ def _ends(flags):
         raise UserError(f"--shift needs pixels from 1 to {widest}, of an image {picture.shape[1]} wide")
     _, model, checkpoint = restore(flags)
     print(f"{checkpoint} on {path}, {picture.shape[0]} x {picture.shape[1]} pixels", flush=True)
-    deviation = float(np.std(model(tf.constant(picture[None], tf.float32))))
-    curves = {shift: ends.by_distance(ends.difference(model, picture, shift)) for shift in flags.shift}
-    print(ends.text_of(curves, deviation))
-    figures.save(ends.figure(curves, deviation), Path(flags.out) / SHIFT)
-    with files.write(Path(flags.out) / report.RESULTS) as file:
-        shown = {shift: [float(one) for one in curve] for shift, curve in curves.items()}
-        json.dump({"checkpoint": checkpoint, "image": str(path), "deviation": deviation, "shifts": shown}, file)
-        file.write("\n")
-    return [SHIFT, report.RESULTS]
+    rows = ends.rows_of(model, picture, flags.shift)
+    facts = {"checkpoint": checkpoint, "image": str(path)}
+    return Measured(rows, facts, shown=[row for row in rows if row.strength in ends.PLACES])
 
 
-def _subject(flags) -> tuple[ModelUnderTest, str, list[Sample]]:
-    """The model under test, the name of its checkpoint, and images, with their truth if they are records."""
+def _model_and_samples(flags):
+    """The model under test, what is known of it and of the images, and these, with their truth if they are records."""
     task, network, checkpoint = restore(flags)
-    options = Options(flags.layers, flags.min_score, flags.proposals == "moved")
-    model = _MODELS[flags.task](task, network, flags, options)
-    if flags.images:
-        shown = list(samples.of_photos(model, flags.images, flags.max_images))
-    elif flags.data.records:
-        shown = list(samples.of_records(model, flags.data, task.info.names, flags.max_images))
-    else:
-        raise UserError("--images is missing: name photos, or records with --data.records and --data.eval_split")
+    model = _MODELS[flags.task](task, network, flags)
+    shown = list(samples(model, flags, task.info.names))
     print(f"{checkpoint} on {len(shown)} images, such as {shown[0].name}", flush=True)
-    return model, checkpoint, shown
+    return model, {"checkpoint": checkpoint, "images": [sample.name for sample in shown]}, shown
+
+
+def samples(model: ModelUnderTest, flags: Flags, names: tuple[str, ...]) -> Iterator[Sample]:
+    """Yields the first photos that the flags name, or the first records, whose classes are to have those names.
+
+    OSError names a photo that cannot be read; UserError says why records are none for the model.
+    """
+    if flags.images:
+        for path in image_files.find(flags.images)[: flags.max_images]:
+            yield Sample(model.resize(image_files.load(path)), Path(path).name)
+        return
+    if not flags.data.records:
+        raise UserError("--images is missing: name photos, or records with --data.records and --data.eval_split")
+    split = Split.open(flags.data.records, flags.data.eval_split)
+    if split.info.names != names:
+        raise UserError(
+            f"--data.records={split.folder}: its {split.info.num_classes} classes are not the {len(names)} of the run, "
+            "in its order; give records of those, or photos: --images='photos/*.jpg'"
+        )
+    if not len(split):
+        raise UserError(f"--data.eval_split={split.name} of {split.folder} has no image")
+    for row in range(min(flags.max_images, len(split))):
+        record = split.truth(row)
+        seen = model.resize(image.decode(record.encoded).numpy())
+        yield Sample(seen, record.filename or f"record {row}", *model.truth(split, row, record, seen.shape[:2]))
 
 
 def restore(flags: Flags) -> tuple:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
-from tfrecog.cli.facts import For, Fraction, Length, NonNegative, Positive, Range
+from tfrecog.cli.facts import For, Fraction, NonNegative, Positive, Range, Unless, When
 from tfrecog.config import Experiment
 from tfrecog.runs.flags import CHECKPOINT
 
@@ -47,52 +47,62 @@ class Strengths:
     ] = (0.25, 0.5, 0.75, 1)
 
 
+_ALONE = When("experiment", "variations")
+_OF_IMAGES = When("experiment", "variations", "rois")
+
+
 @dataclass(frozen=True)
 class Flags(Experiment):
     """The flags of a run and of the laboratory."""
 
+    experiment: Annotated[
+        Literal["variations", "rois", "ends", "ramp", "parts"],
+        "What to measure: `variations` of images; `rois`, those of a detector's own detections, moved while the image "
+        "stays; `ends`, how far from the ends of the first image a segmenter's logits follow shifts; `ramp`, the rois "
+        "of RoIAlign and RoIPool, moved on a ramp, whose error is in pixels; `parts`, shifts of the input of single "
+        "parts, such as a convolution or a pooling. The last two need no run, nor images.",
+    ] = "variations"
     checkpoint: Annotated[str, CHECKPOINT + " Or `random`: as it would start to learn."] = "latest"
     images: Annotated[
         str,
         "Photos, as of tfrecog.predict. Empty: the images of --data.eval_split in --data.records, with accuracy.",
+        Unless("experiment", "ramp", "parts"),
     ] = ""
-    max_images: Annotated[int, "Number of images to measure, from the first on.", Positive("images")] = 16
+    max_images: Annotated[
+        int, "Number of images to measure, from the first on.", Positive("images"), _OF_IMAGES
+    ] = 16  # fmt: skip
     out: Annotated[str, "Folder for results.csv, results.json, curves, pictures and TensorBoard's events."] = ""
-    variations: Annotated[tuple[Name, ...], "Variations to apply."] = get_args(Name)
-    strength: Strengths = field(default_factory=Strengths)
+    variations: Annotated[tuple[Name, ...], "Variations to apply.", _ALONE] = get_args(Name)
+    strength: Annotated[Strengths, _ALONE] = field(default_factory=Strengths)
     layers: Annotated[
-        bool, "Measure the maps of the backbone (of a detector: of its neck) too, and what a classifier pools of them."
+        bool,
+        "Measure the maps of the backbone (of a detector: of its neck) too, and what a classifier pools of them.",
+        _ALONE,
     ] = False
     margin: Annotated[
         int,
         "Border of the maps to ignore, such as half of the field of view, where padding is seen.",
         NonNegative("pixels"),
+        _ALONE,
     ] = 0
-    floors: Annotated[bool, "Measure the effect of the interpolation alone; off, it takes half of the time."] = True
+    floors: Annotated[
+        bool, "Measure the effect of the interpolation alone; off, it takes half of the time.", _ALONE
+    ] = True  # fmt: skip
     min_score: Annotated[
-        float, "Detections with a lower score are only used for AP50.", Fraction(), For("detection")
+        float, "Detections with a lower score are only used for AP50.", Fraction(), For("detection"), _OF_IMAGES
     ] = 0.5  # fmt: skip
     proposals: Annotated[
         Literal["made", "moved"],
         "Of a detector without an RPN: made of each changed image, as those of the run's records were (which takes the "
         "time of selective search); or those of the records, moved as what is in the image, so that the network alone "
         "is measured.",
+        For("detection"),
+        When("detector.proposals", "record"),
+        _OF_IMAGES,
     ] = "made"
-    rois: Annotated[
-        Literal["none", "ramp", "run"],
-        "Move rois in place of images: of RoIAlign and RoIPool on a ramp, whose error is in pixels and which needs no "
-        "run; or also those of a detector's own detections.",
-    ] = "none"
-    parts: Annotated[
-        bool, "Shift the input of single parts, such as a convolution or a pooling; needs no run, nor images."
-    ] = False
     shift: Annotated[
-        tuple[int, ...],
-        "Of a segmenter, in place of all that: how far from the ends of the first image its logits follow shifts by so "
-        "many pixels, such as 32,16,1.",
-        Positive("pixels"),
-        Length(),
-    ] = ()
+        tuple[int, ...], "How far the image is shifted.", Positive("pixels"), When("experiment", "ends")
+    ] = (32, 16, 1)  # fmt: skip
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Settings that are possible, but not beside the others → why."""
@@ -100,25 +110,15 @@ class Flags(Experiment):
         for one in dataclasses.fields(Strengths):
             if one.name not in self.variations and getattr(self.strength, one.name) != one.default:
                 yield f"strength.{one.name}", f"nothing reads it, for --variations leaves {one.name} out"
-        if (self.rois != "none") + bool(self.shift) + self.parts > 1:
-            yield "rois", "--rois, --shift and --parts are one experiment each; leave all but one of them out"
-        if self.shift and self.task != "segmentation":
+        if self.experiment == "rois" and self.task != "detection":
+            yield "experiment", f"--task={self.task} has no rois; name the flags of a detector's run"
+        if self.experiment == "ends" and self.task != "segmentation":
             yield (
-                "shift",
-                (
-                    f"--task={self.task} has no output for every pixel; name the flags of a segmenter's run, or leave "
-                    "--shift out: --variations=translation is for every task"
-                ),
+                "experiment",
+                f"--task={self.task} has no output for every pixel; name the flags of a segmenter's run, or measure "
+                "--variations=translation, which is for every task",
             )
-        if self.rois == "run" and self.task != "detection":
-            yield "rois", f"--task={self.task} has no rois; name the flags of a detector's run"
-        if self.rois == "ramp" and (self.images or self.layers):
-            yield "rois", "reads neither --images nor --layers; leave them out, or set --rois=run"
         if self.task == "detection" and self.detector.pool == "warp" and self.layers:
             yield "layers", "--detector.pool=warp cuts rois out of the image, and has no map to look at"
-        if self.proposals == "moved":
-            needless = self.task != "detection" or self.detector.proposals != "record"
-            if needless or self.rois == "ramp" or self.parts:
-                yield "proposals", "nothing reads proposals here; it is for --detector.proposals=record"
-            elif self.images:
-                yield "proposals", "photos have no proposals to move; leave --images out, for the records"
+        if self.proposals == "moved" and self.images:
+            yield "proposals", "photos have no proposals to move; leave --images out, for the records"

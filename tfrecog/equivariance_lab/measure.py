@@ -1,18 +1,78 @@
-"""The laboratory's experiment: g with growing strength on every image, and what becomes of the outputs."""
+"""The laboratory's experiment: g with growing strength on every image, and what becomes of a model's outputs."""
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tfrecog.data.records import Record
+from tfrecog.data.split import Split
 from tfrecog.equivariance_lab import dense, moves
-from tfrecog.equivariance_lab.model_under_test import Accuracy, Measures, ModelUnderTest, Sample
+from tfrecog.equivariance_lab.dense import Map, Measures
 from tfrecog.equivariance_lab.moves import Change
 from tfrecog.equivariance_lab.transforms import Around, Variation
 
 _LEAST = 0.2  # fraction of x that must be left in g(x) for an image to count
+NO_BOXES = np.zeros([0, 4])
+
+
+class Sample(NamedTuple):
+    """An image as the network sees it, and what is known of it.
+
+    Attributes:
+        image: [H, W, 3] float32 in 0..255.
+        name: of the file or the record.
+        truth: of the task; None of a photo.
+        boxes: [n, 4] of its objects, in pixels of `image`, for what g does to objects.
+    """
+
+    image: np.ndarray
+    name: str
+    truth: Any = None
+    boxes: np.ndarray = NO_BOXES
+
+
+class Outputs(NamedTuple):
+    """What a model says of an image: of its task, maps by name, and boxes [n, 4] of the objects that it is sure of."""
+
+    said: Any
+    maps: dict[str, Map]
+    boxes: np.ndarray = NO_BOXES
+
+
+class Accuracy(Protocol):
+    """Collects outputs under one change of the images, and compares them with M_g of the truth."""
+
+    def add(self, outputs: Outputs, sample: Sample, change: Change) -> None: ...
+
+    def numbers(self) -> dict[str, float]: ...
+
+
+class ModelUnderTest(Protocol):
+    """A model of one task."""
+
+    def outputs(self, sample: Sample, change: Change) -> Outputs:
+        """The model's outputs for `change.image`."""
+
+    def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
+        """How outputs for g(x), but for maps, differ from M_g of those for x, and from those for x as they are."""
+
+    def accuracy(self) -> Accuracy: ...
+
+    def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
+        """`change.image` with the outputs drawn on it, uint8."""
+
+    def resize(self, picture: np.ndarray) -> np.ndarray:
+        """A picture uint8 [H, W, 3] as the network sees it, [h, w, 3] float32 without padding."""
+
+    def truth(self, split: Split, row: int, record: Record, size: tuple[int, int]) -> tuple[Any, np.ndarray]:
+        """What is true of a record, as in a sample, in an image of a size, and boxes [n, 4] of its objects.
+
+        UserError if the split has no truth for the task.
+        """
 
 
 class Row(NamedTuple):
@@ -30,19 +90,24 @@ class Row(NamedTuple):
     map_floor: float = math.nan
 
 
-class _Sums:
+class Means:
+    """Means of measures by a key and their name; NaN where nothing counts."""
+
     def __init__(self):
-        self.sums: dict[tuple, list[float]] = {}
+        self._sums = defaultdict(lambda: np.zeros(2))
+
+    @property
+    def keys(self) -> list[tuple]:
+        """In the order of their first measure."""
+        return list(self._sums)
 
     def add(self, key: tuple, measures: Measures) -> None:
-        for name, (total, count) in measures.items():
-            sums = self.sums.setdefault((*key, name), [0.0, 0.0])
-            sums[0] += total
-            sums[1] += count
+        for name, sums in measures.items():
+            self._sums[*key, name] += sums
 
-    def mean(self, key: tuple) -> float:
-        total, count = self.sums.get(key, (0.0, 0.0))
-        return total / count if count else math.nan
+    def __getitem__(self, key: tuple) -> float:
+        total, count = self._sums.get(key, (0, 0))
+        return float(total / count) if count else math.nan
 
 
 def measure(
@@ -53,8 +118,8 @@ def measure(
     margin: int = 0,
     floors: bool = True,
     advance: Callable[[], object] = lambda: None,
-) -> tuple[list[Row], dict[str, list[np.ndarray]]]:
-    """Rows of all variations and strengths over all samples; and of the first sample a picture of each, by variation.
+) -> tuple[list[Row], dict[str, dict[float, np.ndarray]]]:
+    """Rows of all variations and strengths over all samples; and of the first sample a picture by both.
 
     Args:
         strengths: of each variation that is applied; its `still` one comes in addition.
@@ -62,9 +127,9 @@ def measure(
         floors: whether the floors of g are measured, at the cost of one more output for each g that moves points.
         advance: called after each image.
     """
-    values, floor, map_floor = _Sums(), _Sums(), _Sums()
+    values, floor, map_floor = Means(), Means(), Means()
     accuracies: dict[tuple[str, float], Accuracy] = {}
-    pictures: dict[str, list[np.ndarray]] = {}
+    pictures: dict[str, dict[float, np.ndarray]] = defaultdict(dict)
     for number, sample in enumerate(samples):
         unchanged = moves.in_place(sample.image)
         before = model.outputs(sample, unchanged)
@@ -77,24 +142,21 @@ def measure(
             values.add(key, compare(model, before, after, counted))
             if sample.truth is not None:
                 accuracies.setdefault(key, model.accuracy()).add(after, sample, counted)
-            if change.moves and floors:
+            if change.move is not moves.STILL and floors:
                 undone = moves.undone(change)
                 back = model.outputs(sample, undone)
                 floor.add(key, compare(model, before, back, _without_margin(undone, margin)))
                 map_floor.add(key, dense.map_floor(before.maps, change))
             if number == 0:
-                pictures.setdefault(variation.name, []).append(model.picture(after, change))
+                pictures[variation.name][strength] = model.picture(after, change)
         advance()
-    rows = [
-        Row(*key, values.mean(key), floor.mean(key), map_floor.mean(key))
-        for key in values.sums  # in the order of the variations and their strengths
-    ]
+    rows = [Row(*key, values[key], floor[key], map_floor[key]) for key in values.keys]
     for key, accuracy in accuracies.items():
         rows += [Row(*key, name, value) for name, value in accuracy.numbers().items()]
     return rows, pictures
 
 
-def compare(model: ModelUnderTest, before: Any, after: Any, change: Change) -> Measures:
+def compare(model: ModelUnderTest, before: Outputs, after: Outputs, change: Change) -> Measures:
     """Differences of the outputs for g(x) from those for x: of the model's task, and of the maps."""
     return model.compare(before, after, change) | dense.compare(before.maps, after.maps, change)
 
@@ -104,24 +166,17 @@ def _changes(image, unchanged, strengths, around):
     for variation, chosen in strengths.items():
         for strength in sorted({variation.still, *chosen}):
             change = unchanged if strength == variation.still else variation.change(image, strength, around)
-            if _left(change) >= _LEAST:
+            # How much of x g(x) shows.
+            left = moves.within(change.move.forth(moves.centres(*change.size)), change.size)
+            if np.mean(left) >= _LEAST:
                 yield variation, strength, change
-
-
-def _left(change):
-    """Fraction of x that g(x) shows."""
-    if not change.moves:
-        return 1.0
-    size = change.visible.shape
-    return float(np.mean(moves.within(change.move.forth(moves.centres(*size)), size)))
 
 
 def _without_margin(change, margin):
     """The change, where what lies within a margin of an edge, in x or in g(x), is not visible."""
     if not margin:
         return change
-    grid = moves.centres(*change.visible.shape)
-    far = moves.within(change.move.back(grid), change.visible.shape, margin)
+    far = moves.within(change.move.back(moves.centres(*change.size)), change.size, margin)
     return dataclasses.replace(change, visible=moves.shrunk(change.visible, margin) & far)
 
 

@@ -31,17 +31,20 @@ class Change:
 
     Attributes:
         image: g(x) [H, W, 3] float32 in 0..255.
-        move: where its points come from.
+        move: where its points come from; STILL if M_g is the identity.
         visible: [H, W] bool, the pixels of g(x) that show what x shows.
         inside: [H, W] bool, where things of x may be; unlike `visible`, behind an occluder too.
-        moves: whether M_g is anything but the identity.
     """
 
     image: np.ndarray
     move: Move
     visible: np.ndarray
     inside: np.ndarray
-    moves: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.visible.shape
 
 
 def centres(height: int, width: int, stride: float = 1.0, first: float | None = None) -> np.ndarray:
@@ -64,38 +67,29 @@ def read(
     first = stride / 2 if first is None else first
     # Rounded, so that a shift by whole cells comes out whole.
     at = np.round((points - first) / stride, 9)
-    if kernel == "nearest":
-        return _cells(values, np.floor(at + 0.5).astype(int))
+    at = np.floor(at + 0.5) if kernel == "nearest" else at
     start = np.floor(at).astype(int)
-    taps = (-1, 0, 1, 2) if kernel == "cubic" else (0, 1)
-    weights = [_weight(np.abs(at - start - tap), kernel) for tap in taps]
-    whole = not np.any(at - start)
+    taps = {"cubic": (-1, 0, 1, 2), "linear": (0, 1)}[kernel] if np.any(at - start) else (0,)
+    weights = {tap: _weight(np.abs(at - start - tap), kernel).astype(np.float32) for tap in taps}
     total = np.zeros([*points.shape[:-1], values.shape[-1]], np.float32)
-    for i, dy in enumerate(taps):
-        for j, dx in enumerate(taps):
-            if whole and (dy or dx):
-                continue
-            weight = (weights[i][..., 0] * weights[j][..., 1]).astype(np.float32)
-            total += weight[..., None] * _cells(values, start + np.array([dy, dx]))
+    for dy in taps:
+        for dx in taps:
+            rows, columns = (_mirrored(start[..., i] + (dy, dx)[i], values.shape[i]) for i in (0, 1))
+            total += (weights[dy][..., 0] * weights[dx][..., 1])[..., None] * values[rows, columns]
     return total
 
 
 def _weight(distance, kernel):
-    if kernel == "linear":
+    if kernel != "cubic":
         return np.maximum(1 - distance, 0)
     near = 1 - 2.5 * distance**2 + 1.5 * distance**3
     far = 2 - 4 * distance + 2.5 * distance**2 - 0.5 * distance**3
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-def _cells(values, index):
-    rows, columns = (_mirrored(index[..., axis], values.shape[axis]) for axis in (0, 1))
-    return values[rows, columns]
-
-
 def _mirrored(index, count):
     index = index % (2 * count)
-    return np.where(index < count, index, 2 * count - 1 - index)
+    return np.minimum(index, 2 * count - 1 - index)
 
 
 def within(points: np.ndarray, size: tuple[int, int], margin: float = 0.0) -> np.ndarray:
@@ -106,13 +100,11 @@ def within(points: np.ndarray, size: tuple[int, int], margin: float = 0.0) -> np
 
 def moved(image: np.ndarray, move: Move, samples: int = 1) -> Change:
     """g(x) of a move of the points of x [H, W, 3]; each pixel is the mean of samples² readings."""
-    size = image.shape[:2]
+    grid = centres(*image.shape[:2])
     offsets = (np.arange(samples) + 0.5) / samples - 0.5
-    grid = centres(*size)
     readings = [read(image, move.back(grid + np.array([dy, dx]))) for dy in offsets for dx in offsets]
-    values = np.clip(np.mean(readings, axis=0) if samples > 1 else readings[0], 0, 255)
-    inside = within(move.back(grid), size)
-    return Change(values.astype(np.float32), move, inside, inside, moves=True)
+    inside = within(move.back(grid), image.shape[:2])
+    return Change(np.clip(np.mean(readings, axis=0), 0, 255).astype(np.float32), move, inside, inside)
 
 
 def in_place(image: np.ndarray, visible: np.ndarray | None = None, inside: np.ndarray | None = None) -> Change:
@@ -137,33 +129,32 @@ def boxes_after(move: Move, boxes: np.ndarray, masks: np.ndarray | None = None) 
     angle = np.linspace(0, 2 * np.pi, 65)[:-1]
     circle = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     result = np.array(boxes, float).reshape(-1, 4)
-    for i, box in enumerate(result.copy()):
+    for i, box in enumerate(result):
         points = (box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2]) / 2
         if masks is not None and masks[i].any():
             points = _outline(masks[i])
         after = move.forth(points)
-        result[i, :2] += after.min(axis=0) - points.min(axis=0)
-        result[i, 2:] += after.max(axis=0) - points.max(axis=0)
+        box[:2] += after.min(axis=0) - points.min(axis=0)
+        box[2:] += after.max(axis=0) - points.max(axis=0)
     return result
 
 
 def _outline(mask):
-    """Corners [p, 2] of the pixels at the two ends of each row and each column of a mask [H, W]."""
-    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    ends = []
-    for across, lines, picture in ((0, rows, mask), (1, columns, mask.T)):
-        first, last = picture[lines].argmax(axis=1), picture.shape[1] - picture[lines][:, ::-1].argmax(axis=1)
-        for line in (lines, lines + 1):
-            for end in (first, last):
-                ends.append(np.stack([line, end] if across == 0 else [end, line], axis=-1))
-    return np.concatenate(ends).astype(float)
+    """Corners [p, 2] of the pixels at the edge of a mask [H, W]."""
+    around = np.pad(mask, 1)
+    inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    pixels = np.argwhere(mask & ~inner)
+    return np.concatenate([pixels + corner for corner in ((0, 0), (0, 1), (1, 0), (1, 1))]).astype(float)
+
+
+def counts(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Pixels [...] of a mask [H, W] in boxes [..., 4] of whole pixels, by sums over all above and to the left."""
+    sums = np.pad(np.cumsum(np.cumsum(mask.astype(int), axis=0), axis=1), [(1, 0), (1, 0)])
+    y1, x1, y2, x2 = np.moveaxis(np.clip(boxes, 0, np.tile(mask.shape, 2)), -1, 0)
+    return sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
 
 
 def shrunk(mask: np.ndarray, pixels: int) -> np.ndarray:
     """Of a mask [H, W] bool the pixels whose neighbours so far away, in both directions, are in it and in the image."""
-    if not pixels:
-        return mask
-    side = 2 * pixels + 1
-    sums = np.pad(np.cumsum(np.cumsum(np.pad(mask, pixels).astype(int), axis=0), axis=1), [(1, 0), (1, 0)])
-    counts = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return counts == side * side
+    place = np.moveaxis(np.indices(mask.shape), 0, -1)
+    return counts(mask, np.concatenate([place - pixels, place + pixels + 1], axis=-1)) == (2 * pixels + 1) ** 2

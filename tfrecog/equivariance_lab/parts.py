@@ -4,6 +4,7 @@ full connections. Weights are random, and so is the image: these are properties 
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,21 +13,31 @@ from tfrecog.equivariance_lab.measure import Row
 from tfrecog.equivariance_lab.moves import Change, Move, shrunk
 
 SIDE, CHANNELS, SHIFTS = 96, 8, (1, 2, 3, 4, 8)
-_STACK = 3  # convolutions, each with a pooling behind it: stride 8, and a field of 36 pixels
 _MARGIN = 40  # farther from the edges than any of them sees
 
 
-def _convolution(random, stride=1, padding="SAME"):
-    kernel = tf.constant(random.normal(size=[3, 3, CHANNELS, CHANNELS]) / (9 * CHANNELS) ** 0.5, tf.float32)
-    return lambda x: tf.nn.relu(tf.nn.conv2d(x, kernel, stride, padding))
+def networks(seed: int = 0) -> dict[str, tuple[Callable, int, float]]:
+    """Functions of images [1, S, S, C] to maps by name, their strides, and the pixel of the first cell's centre."""
+    random = np.random.default_rng(seed)
 
+    def convolution(stride=1, padding="SAME"):
+        kernel = tf.constant(random.normal(size=[3, 3, CHANNELS, CHANNELS]) / (9 * CHANNELS) ** 0.5, tf.float32)
+        return lambda x: tf.nn.relu(tf.nn.conv2d(x, kernel, stride, padding))
 
-def _average(x):
-    return tf.nn.avg_pool2d(x, 2, 2, "SAME")
-
-
-def _maximum(x):
-    return tf.nn.max_pool2d(x, 2, 2, "SAME")
+    single, strided = convolution(), convolution(2)
+    stack = [convolution() for _ in range(3)]
+    largest, average = keras.layers.MaxPooling2D(2), keras.layers.AveragePooling2D(2)
+    return {
+        "convolution, not padded": (convolution(padding="VALID"), 1, 1.5),
+        "convolution, zeros around": (single, 1, 0.5),
+        "3 convolutions, zeros around": (_row(*stack), 1, 0.5),
+        # TensorFlow pads an even image below and to the right alone, so that a window starts at each even pixel.
+        "convolution of stride 2": (strided, 2, 1.5),
+        "max pooling 2x2": (largest, 2, 1.0),
+        "average pooling 2x2": (average, 2, 1.0),
+        # A stride of 8, and a field of 36 pixels.
+        "3 convolutions and max poolings": (_row(*(part for one in stack for part in (one, largest))), 8, 4.0),
+    }
 
 
 def _row(*functions):
@@ -38,26 +49,8 @@ def _row(*functions):
     return run
 
 
-def networks(seed: int = 0) -> dict[str, tuple[Callable, int, float]]:
-    """Functions of images [1, S, S, C] to maps by name, their strides, and the pixel of the first cell's centre."""
-    random = np.random.default_rng(seed)
-    single, strided = _convolution(random), _convolution(random, 2)
-    stack = [_convolution(random) for _ in range(_STACK)]
-    pooled = [part for one in stack for part in (one, _maximum)]
-    return {
-        "convolution, not padded": (_row(_convolution(random, padding="VALID")), 1, 1.5),
-        "convolution, zeros around": (_row(single), 1, 0.5),
-        "3 convolutions, zeros around": (_row(*stack), 1, 0.5),
-        # TensorFlow pads an even image below and to the right alone, so that a window starts at each even pixel.
-        "convolution of stride 2": (_row(strided), 2, 1.5),
-        "max pooling 2x2": (_row(_maximum), 2, 1.0),
-        "average pooling 2x2": (_row(_average), 2, 1.0),
-        "3 convolutions and max poolings": (_row(*pooled), 8, 4.0),
-    }
-
-
 def table(shifts: tuple[int, ...] = SHIFTS, seed: int = 0) -> list[Row]:
-    """Relative differences of each part's output from the shifted one, over all cells and `inside`, far from the edges.
+    """Relative differences of each part's output from the shifted one; as floor, those far from the edges alone.
 
     Of the global average and of a full connection behind three convolutions and poolings, the output is to stay.
     """
@@ -65,49 +58,33 @@ def table(shifts: tuple[int, ...] = SHIFTS, seed: int = 0) -> list[Row]:
     scene = random.normal(size=[1, SIDE, SIDE + max(shifts), CHANNELS])
     for axis in (1, 2):  # Neighbours are alike, as in photos.
         scene = sum(np.roll(scene, offset, axis) for offset in range(-2, 3)) / 5
-    scene, found, rows = scene.astype(np.float32), networks(seed), []
-    for name, (function, stride, first) in found.items():
+    scene, rows, maps = tf.constant(scene, tf.float32), [], {}
+    for name, (function, stride, first) in networks(seed).items():
         for shift in shifts:
-            before, after = _maps(function, scene, shift, stride, first)
-            for measure, change in (("all", _left(shift)), ("inside", _left(shift, _MARGIN))):
-                error, _ = dense.compare({"": before}, {"": after}, change)["_equivariance_error"]
-                rows.append(Row(name, shift, measure, error))
-    function, stride, first = found["3 convolutions and max poolings"]
-    cells = SIDE // stride
-    full = random.normal(size=[cells * cells * CHANNELS, 10])
-    for shift in shifts:
-        before, after = (one.values for one in _maps(function, scene, shift, stride, first))
-        last, average = dense.relative(after, before), dense.relative(after.mean((0, 1)), before.mean((0, 1)))
-        connected = dense.relative(after.ravel() @ full, before.ravel() @ full)
-        for name, value in (("last map", last), ("fully connected", connected), ("global average", average)):
-            rows.append(Row(f"{name}, to stay", shift, "all", value[0]))
+            views = (scene[:, :, start : start + SIDE] for start in (0, shift))
+            before, after = maps[shift] = [dense.Map(function(view)[0].numpy(), stride, first) for view in views]
+            everywhere, inside = (
+                dense.compare({"": before}, {"": after}, _left(shift, margin))["_equivariance_error"][0]
+                for margin in (0, _MARGIN)
+            )
+            rows.append(Row("parts", shift, f"{name}, to follow", everywhere, inside))
+    full = random.normal(size=[before.values.size, 10])
+    stays = {
+        "last map": lambda values: values,
+        "fully connected": lambda values: values.ravel() @ full,
+        "global average": lambda values: values.mean((0, 1)),
+    }
+    for shift, (before, after) in maps.items():  # of the last of the networks
+        for name, function in stays.items():
+            error, _ = dense.relative(function(after.values), function(before.values))
+            rows.append(Row("parts", shift, f"{name}, to stay", error))
     return rows
 
 
-def _maps(function, scene, shift, stride, first):
-    parts = (scene[:, :, start : start + SIDE] for start in (0, shift))
-    return [dense.Map(function(tf.constant(part))[0].numpy(), stride, first) for part in parts]
-
-
-def _left(shift, margin=0):
+def _left(shift, margin):
     """The part of a scene that begins `shift` pixels later shows everything so much farther to the left."""
     by = np.array([0.0, shift])
     visible = np.zeros([SIDE, SIDE], bool)
     visible[:, : SIDE - shift] = True
     visible = shrunk(visible, margin)
     return Change(np.zeros([SIDE, SIDE, 3], np.float32), Move(lambda p: p - by, lambda p: p + by), visible, visible)
-
-
-def text_of(rows: list[Row]) -> str:
-    """For people: a line for each part, a column for each shift; in parentheses inside."""
-    shifts = sorted({row.strength for row in rows})
-    values = {(row.variation, row.strength, row.measure): row.value for row in rows}
-    lines = ["relative difference from the shifted output, over all cells (and far from the edges), of shifts by:"]
-    lines.append(f"{'':<34}" + "".join(f"{shift:>20g}" for shift in shifts))
-    for name in dict.fromkeys(row.variation for row in rows):
-        cells = []
-        for shift in shifts:
-            inside = values.get((name, shift, "inside"))
-            cells.append(f"{values[name, shift, 'all']:.2g}" + ("" if inside is None else f" ({inside:.2g})"))
-        lines.append(f"{name:<34}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join(lines)

@@ -1,6 +1,9 @@
-"""What a detector says of its own detections when their rois move by less than a cell."""
+"""What RoIAlign and RoIPool make of a roi that moves by less than a cell: on a ramp, and in a detector.
 
-from collections.abc import Sequence
+A ramp says where it was read: its value is the place. So the pooled ramp shows the error of an operator in pixels.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,68 +11,116 @@ import tensorflow as tf
 from tfrecog.cli.errors import UserError
 from tfrecog.equivariance_lab import moves
 from tfrecog.equivariance_lab.detection import Detector
-from tfrecog.equivariance_lab.measure import Row
-from tfrecog.equivariance_lab.model_under_test import Sample
-from tfrecog.equivariance_lab.objects import Objects
+from tfrecog.equivariance_lab.measure import Means, Row, Sample
+from tfrecog.equivariance_lab.objects import Objects, differences
 from tfrecog.models.detector import rcnn_crops
-from tfrecog.ops import boxes as box_ops
-from tfrecog.ops import overlaps, region_features, rle
+from tfrecog.ops import boxes, region_features, rle
 
-SHIFTS = tuple(np.arange(1, 33) / 2)  # pixels
+# RoIAlign as this library and detectron2 place it; as torchvision's weights expect it; RoIPool.
+OPERATORS = ("roi_align", "roi_align_unaligned", "roi_pool")
+STRIDES, STEPS = (4, 16, 32), 16
+SHIFTS = tuple(np.arange(1, 33) / 2)  # of the rois of a detector, pixels
+SHOWN = (0, 0.5, 1, 2, 4, 8, 16)  # those that are printed
+_SIDE, _BINS = 112, 7  # of the roi: its pixels, 7 cells of stride 16
+
+
+def pooled_ramp(operator: str, stride: int, shifts: Sequence[float]) -> np.ndarray:
+    """Where each of 7 bins of a roi says that it lies, [shifts, 7] pixels to the right of the bin's centre.
+
+    The roi is 112 pixels wide and moves to the right from the edge of a cell, by each of the shifts (pixels).
+    """
+    cells = (int(max(shifts)) + 2 * _SIDE) // stride + 4
+    ramp = tf.constant(stride * np.tile((np.arange(cells) + 0.5)[None, None, :, None], [1, cells, 1, 1]), tf.float32)
+    left = 2.0 * stride + np.asarray(shifts, float)
+    top = np.full_like(left, 2.0 * stride)
+    rois = np.stack([top, left, top + _SIDE, left + _SIDE], axis=-1)
+    rois, options = tf.constant(rois[None], tf.float32), {"size": _BINS, "stride": stride}
+    if operator == "roi_pool":
+        pooled = region_features.roi_pool(ramp, rois, **options)
+    else:
+        pooled = region_features.roi_align(ramp, rois, samples=2, aligned=operator == "roi_align", **options)
+    centres = left[:, None] + _SIDE * (np.arange(_BINS) + 0.5) / _BINS
+    return pooled[0, :, _BINS // 2, :, 0].numpy() - centres
+
+
+def ramps(strides: Iterable[int] = STRIDES, steps: int = STEPS) -> tuple[list[Row], list[Row]]:
+    """Rows of what operators read from ramps, over shifts in `steps` to a cell over two cells; all in pixels.
+
+    The first are of all bins and shifts, by stride: what the roi moves at a time (`step`), the most that a reading does
+    (`jump`), the most that one moves more or less than the roi (`error`), and the mean of `pooled_ramp` (`offset`). The
+    others are of the middle bin, by shift: how far its reading moves, and how far it is from the bin's centre.
+    """
+    summary, rows = [], []
+    for stride in strides:
+        shifts = np.arange(2 * steps + 1) * stride / steps
+        for operator in OPERATORS:
+            errors = pooled_ramp(operator, stride, shifts)
+            moved = errors + shifts[:, None] - errors[0]
+            largest = {
+                "step": shifts[1],
+                "jump": np.abs(np.diff(moved, axis=0)).max(),
+                "error": np.abs(errors - errors[0]).max(),
+                "offset": errors.mean(),
+            }
+            summary += [
+                Row("ramps", stride, f"{operator}_{name}_pixels", float(value)) for name, value in largest.items()
+            ]
+            for name, values in (("moved", moved), ("error", errors)):
+                measure, middle = f"{operator}_{name}_pixels", values[:, _BINS // 2].tolist()
+                at = zip(shifts.tolist(), middle, strict=True)
+                rows += [Row(f"ramp of stride {stride}", shift, measure, value) for shift, value in at]
+    return summary, rows
 
 
 def of_run(detector: Detector, samples: Sequence[Sample], shifts: Sequence[float] = SHIFTS) -> list[Row]:
     """Rows of what a detector says of its own detections when their rois are moved to the right (pixels).
 
-    What is in the image does not move, so the boxes and masks should stay: `box_pixels` and `mask_pixels` are how far
-    their centres move, `score_change` is that of the score. `roi_align_change` and `roi_pool_change` are ‖P(shift) -
-    P(0)‖ / ‖P(0)‖ of the features P that either operator pools, `pyramid_change` of those of an SPP-net; R-CNN has no
+    What is in the image does not move, so the boxes and masks should stay: `centre_pixels` and `mask_pixels` are how
+    far their centres move, `score_change` is that of the score. `roi_align_change` and `roi_pool_change` are ‖P(shift)
+    - P(0)‖ / ‖P(0)‖ of the features P that either operator pools, `pyramid_change` of those of an SPP-net; R-CNN has no
     features before its rois, and `warp_change` is that of the pixels that it cuts out. Means over the detections.
     """
-    values: dict[tuple[float, str], list[np.ndarray]] = {}
+    means = Means()
     for sample in samples:
         unchanged = moves.in_place(sample.image)
-        sure = detector.outputs(sample, unchanged).sure
-        if not len(sure.labels):
+        sure = detector.outputs(sample, unchanged).said.sure
+        if not len(sure["labels"]):
             continue
         batch = detector.batch_of(sample, unchanged)
         features = detector.model.extract(batch["image"], batch["size"])
-        first, *shifted = (
-            branch_outputs(detector.model, features, sure, shift, sample.image.shape[:2]) for shift in (0.0, *shifts)
-        )
-        for shift, found in zip((0.0, *shifts), (first, *shifted), strict=True):
-            for name, measured in _differences(first, found).items():
-                if len(measured):
-                    values.setdefault((shift, name), []).append(measured)
-    if not values:
+        first, pooled = branch_outputs(detector.model, features, sure, 0.0, unchanged.size)
+        for shift in (0.0, *shifts):
+            found, others = branch_outputs(detector.model, features, sure, shift, unchanged.size)
+            means.add((shift,), differences(first, found, unchanged.visible))
+            means.add((shift,), {f"{op}_change": _change(pooled[op], others[op]) for op in pooled})
+    rows = [Row("rois of the run", *key, means[key]) for key in means.keys]
+    if not rows:
         raise UserError(
-            f"--min_score={detector.min_score:g}: the run detects nothing in these images; give a lower one, or others"
+            f"--min_score={detector.flags.min_score:g}: the run detects nothing in these images; give a lower one, or "
+            "others"
         )
-    return [Row("rois of the run", *key, float(np.mean(np.concatenate(parts)))) for key, parts in values.items()]
+    return rows
 
 
-def branch_outputs(model, features: dict, sure: Objects, shift: float, size: tuple[int, int]) -> dict:
-    """Boxes, scores, masks and pooled features of detections, from their rois moved to the right by a shift."""
-    config, labels = model.config, tf.constant(sure.labels, tf.int32)
-    rois = tf.constant((sure.boxes + np.array([0, shift, 0, shift]))[None], tf.float32)
+def branch_outputs(model, features, sure: Objects, shift: float, size: tuple[int, int]) -> tuple[Objects, dict]:
+    """What detections become from their rois moved to the right by a shift, and pooled features [n, …] by operator."""
+    config, labels = model.config, tf.constant(sure["labels"], tf.int32)
+    rois = tf.constant((sure["boxes"] + [0, shift, 0, shift])[None], tf.float32)
     logits, deltas = model.box_outputs(features, rois)
+    # As a run gives scores to its detections.
+    scores = tf.sigmoid(logits[0]) if config.box.scores == "svm" else tf.nn.softmax(logits[0])
     own = tf.gather(deltas[0], labels - 1, axis=1, batch_dims=1)
     found = {
-        "boxes": box_ops.decode(own, rois[0], config.box.delta_scale).numpy(),
-        "scores": tf.gather(_scores(logits[0], config), labels, axis=1, batch_dims=1).numpy(),
-        "pooled": {name: values[0].numpy() for name, values in _pooled(model, features, rois).items()},
+        "boxes": boxes.decode(own, rois[0], config.box.delta_scale).numpy(),
+        "labels": sure["labels"],
+        "scores": tf.gather(scores, labels, axis=1, batch_dims=1).numpy(),
     }
     if model.mask is not None:
         own = tf.gather(model.mask_logits(features, rois)[0], labels - 1, axis=-1, batch_dims=1)
-        output = config.output
-        pasted = rle.paste(tf.sigmoid(own).numpy(), rois[0].numpy(), *size, output.mask_threshold, output.paste)
+        rule = config.output.mask_threshold, config.output.paste
+        pasted = rle.paste(tf.sigmoid(own).numpy(), rois[0].numpy(), *size, *rule)
         found["masks"] = np.array([rle.decode(runs, *size) for runs in pasted], bool)
-    return found
-
-
-def _scores(logits, config):
-    """Scores [R, K + 1] of class logits, as a run gives them to its detections."""
-    return tf.sigmoid(logits) if config.box.scores == "svm" else tf.nn.softmax(logits)
+    return found, {name: values[0].numpy() for name, values in _pooled(model, features, rois).items()}
 
 
 def _pooled(model, features, rois):
@@ -85,24 +136,8 @@ def _pooled(model, features, rois):
     return found
 
 
-def _differences(first, found):
-    """Measures [n] of the detections."""
-    apart = [(one["boxes"][:, :2] + one["boxes"][:, 2:]) / 2 for one in (first, found)]
-    measures = {
-        "box_pixels": np.linalg.norm(apart[0] - apart[1], axis=-1),
-        "box_iou": overlaps.pairwise_iou(first["boxes"], found["boxes"]).diagonal(),
-        "score_change": np.abs(first["scores"] - found["scores"]),
-    }
-    for operator in found["pooled"]:
-        flat, still = (one["pooled"][operator].reshape(len(one["scores"]), -1) for one in (found, first))
-        size = np.maximum(np.linalg.norm(still, axis=-1), 1e-9)
-        measures[f"{operator}_change"] = np.linalg.norm(flat - still, axis=-1) / size
-    if "masks" in found:
-        pairs = [(a, b) for a, b in zip(first["masks"], found["masks"], strict=True) if a.any() and b.any()]
-        measures["mask_pixels"] = np.array([np.linalg.norm(_middle(a) - _middle(b)) for a, b in pairs])
-        measures["mask_iou"] = np.array([(a & b).sum() / (a | b).sum() for a, b in pairs])
-    return measures
-
-
-def _middle(mask):
-    return moves.centres(*mask.shape)[mask].mean(axis=0)
+def _change(before, after):
+    """Sum and number of the relative differences of features [n, …]."""
+    before, after = (values.reshape(len(values), -1) for values in (before, after))
+    size = np.maximum(np.linalg.norm(before, axis=-1), 1e-9)
+    return float((np.linalg.norm(after - before, axis=-1) / size).sum()), float(len(size))

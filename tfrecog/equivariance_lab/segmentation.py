@@ -1,76 +1,62 @@
 """A segmenter in the laboratory: whether its label map follows what it shows."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.config import Experiment
 from tfrecog.data import image as images
 from tfrecog.data import segmentation
 from tfrecog.drawing import label_map
 from tfrecog.equivariance_lab import dense, moves
-from tfrecog.equivariance_lab.model_under_test import Measures, Options, Sample, no_boxes
+from tfrecog.equivariance_lab.dense import Measures
+from tfrecog.equivariance_lab.flags import Flags
+from tfrecog.equivariance_lab.measure import NO_BOXES, Outputs, Sample
 from tfrecog.equivariance_lab.moves import Change
 from tfrecog.metrics.segmentation import Evaluator
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Labels [H, W] in 1..K, and maps by name: the logits [H, W, K] that they are the best of, and features."""
-
-    labels: np.ndarray
-    maps: dict[str, dense.Map]
-    boxes: np.ndarray = field(default_factory=no_boxes)
-
-
 class Segmenter:
-    """A segmenter, in one view: scales, mirror image and windows are left out. `Sample.truth` is a label map [H, W]."""
+    """A segmenter, in one view: scales, mirror image and windows are left out.
 
-    def __init__(self, task, model, experiment: Experiment, options: Options):
-        self.info, self.model, self.layers, self.data = task.info, model, options.layers, experiment.data
+    What it says of an image are labels [H, W] in 1..K, and so is `Sample.truth`, where 0 does not count.
+    """
 
-        @tf.function(autograph=False, reduce_retracing=True)
-        def run(image):
-            outputs = {"logits": model(image)}
-            if self.layers:
-                x = model.backbone.normalize(image)
-                zeros = model.zeros
-                outputs["maps"] = model.backbone(tf.pad(x, [[0, 0], [zeros] * 2, [zeros] * 2, [0, 0]]))
-            return outputs
+    def __init__(self, task, model, flags: Flags):
+        self.info, self.model, self.flags = task.info, model, flags
 
-        self._run = run
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _run(self, image):
+        features = {}
+        if self.flags.layers:
+            zeros = [self.model.zeros] * 2
+            features = self.model.backbone(tf.pad(self.model.backbone.normalize(image), [[0, 0], zeros, zeros, [0, 0]]))
+        return self.model(image), features
 
     def outputs(self, sample: Sample, change: Change) -> Outputs:
-        found = self._run(tf.constant(change.image[None]))
-        logits = found["logits"][0].numpy()
-        maps = dense.levels(self.model.backbone, found["maps"], self.model.zeros) if self.layers else {}
+        logits, features = self._run(tf.constant(change.image[None]))
+        logits, maps = logits[0].numpy(), dense.levels(self.model.backbone, features, self.model.zeros)
         return Outputs(logits.argmax(axis=-1) + 1, {"logits": dense.Map(logits), **maps})
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
-        same = (after.labels == _moved(before.labels, change))[change.visible]
-        return {"same_label": (float(same.mean()), 1.0) if same.size else (0.0, 0.0)}
+        same = (after.said == _moved(before.said, change))[change.visible]
+        return {"same_label": (float(same.sum()) / max(same.size, 1), float(same.size > 0))}
 
     def accuracy(self) -> "MeanIou":
         return MeanIou(self.info.num_classes)
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
         colours = [category.colour for category in self.info.categories]
-        labels = np.where(change.inside, outputs.labels, 0)
+        labels = np.where(change.inside, outputs.said, 0)
         return label_map.draw(np.round(change.image).astype(np.uint8), labels, colours=colours)
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
-        size = segmentation.resized(tf.constant(picture.shape[:2]), self.data.eval_short_side, self.data)
-        return images.resize(picture, size, self.data.resize).numpy()
+        data = self.flags.data
+        size = segmentation.resized(tf.constant(picture.shape[:2]), data.eval_short_side, data)
+        return images.resize(picture, size, data.resize).numpy()
 
-    def truths(self, split):
+    def truth(self, split, row, record, size):
         segmentation.check(split)
-
-        def truth(row, record, size):
-            label_map = tf.constant(segmentation.truth(split, row), tf.int32)
-            return segmentation.nearest(label_map, size).numpy(), no_boxes()
-
-        return truth
+        labels = tf.constant(segmentation.truth(split, row), tf.int32)
+        return segmentation.nearest(labels, size).numpy(), NO_BOXES
 
 
 class MeanIou:
@@ -80,8 +66,7 @@ class MeanIou:
         self.evaluator = Evaluator(classes)
 
     def add(self, outputs: Outputs, sample: Sample, change: Change) -> None:
-        truth = np.where(change.visible, _moved(sample.truth, change), 0)
-        self.evaluator.add(truth, outputs.labels)
+        self.evaluator.add(np.where(change.visible, _moved(sample.truth, change), 0), outputs.said)
 
     def numbers(self) -> dict[str, float]:
         numbers = self.evaluator.summarize()
@@ -91,4 +76,4 @@ class MeanIou:
 def _moved(labels, change):
     """M_g of labels [H, W]: those under the centres of the pixels."""
     points = change.move.back(moves.centres(*labels.shape))
-    return moves.read(labels[..., None], points, "nearest")[..., 0]
+    return moves.read(labels[..., None], points, "nearest")[..., 0].astype(int)

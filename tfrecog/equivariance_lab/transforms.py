@@ -5,7 +5,7 @@ context. A strength says how far each goes; at its `still` strength it changes n
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ _MIDDLE = 0.7  # side of what counts as the object, in the middle of an image wi
 _WAVES, _PARTS = 3, 6  # of a deformation: most waves across the image, and how many are added
 
 
-@dataclass(frozen=True)
-class Around:
+class Around(NamedTuple):
     """What g may need beside x: boxes [n, 4] of objects, another image [H, W, 3], and a seed."""
 
     boxes: np.ndarray
@@ -25,8 +24,7 @@ class Around:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Variation:
+class Variation(NamedTuple):
     """A family of changes: `change(x, strength, around)` is one of them."""
 
     name: str
@@ -61,25 +59,20 @@ def deformation(image: np.ndarray, stretch: float, around: Around) -> Change:
     random = np.random.default_rng([around.seed, 1])
     waves = 2 * np.pi * random.uniform(-_WAVES, _WAVES, [_PARTS, 2]) / max(image.shape[:2])
     phases, ways = random.uniform(0, 2 * np.pi, _PARTS), random.normal(size=[_PARTS, 2])
+    gradients = (ways[:, :, None] * waves[:, None, :]).reshape(-1, 4)
+    slopes = np.cos(centres(*image.shape[:2]) @ waves.T + phases) @ gradients
+    ways *= stretch / np.linalg.norm(slopes, axis=-1).max()
 
-    def field(points):
+    def by(points):
         return np.sin(points @ waves.T + phases) @ ways
-
-    slopes = np.cos(centres(*image.shape[:2]) @ waves.T + phases) @ (ways[:, :, None] * waves[:, None, :]).reshape(
-        -1, 4
-    )
-    by = stretch / np.linalg.norm(slopes, axis=-1).max()
-
-    def back(points):
-        return points + by * field(points)
 
     def forth(points):
         found = points
         for _ in range(100):  # A contraction, by 0.9 at worst.
-            found = points - by * field(found)
+            found = points - by(found)
         return found
 
-    return moved(image, Move(forth, back))
+    return moved(image, Move(forth, lambda points: points + by(points)))
 
 
 def brightness(image: np.ndarray, fraction: float, around: Around) -> Change:
@@ -107,53 +100,50 @@ def noise(image: np.ndarray, deviation: float, around: Around) -> Change:
 
 def occlusion(image: np.ndarray, fraction: float, around: Around) -> Change:
     """Covers a fraction of each box, from a side, or of the image by a rectangle somewhere, with the mean colour."""
-    covered = np.zeros(image.shape[:2], bool)
-    random = np.random.default_rng([around.seed, 3])
-    if len(around.boxes):
-        for box in around.boxes:
-            covered |= _cover(image.shape[:2], box, fraction, int(random.integers(4)))
-    else:
-        sides = np.sqrt(fraction) * np.array(image.shape[:2])
-        start = random.uniform(size=2) * (np.array(image.shape[:2]) - sides)
-        covered |= _inside_box(image.shape[:2], (*start, *(start + sides)))
-    occluded = np.where(covered[..., None], image.mean(axis=(0, 1)), image)
-    return in_place(occluded, visible=~covered)
+    random, size = np.random.default_rng([around.seed, 3]), np.array(image.shape[:2])
+    covers = [_from_side(box, fraction, int(random.integers(4))) for box in around.boxes]
+    if not covers:
+        sides = np.sqrt(fraction) * size
+        start = random.uniform(size=2) * (size - sides)
+        covers = [np.concatenate([start, start + sides])]
+    covered = _in_boxes(image, covers)
+    return in_place(np.where(covered[..., None], image.mean(axis=(0, 1)), image), visible=~covered)
 
 
 def context(image: np.ndarray, fraction: float, around: Around) -> Change:
     """Fades what is around the boxes, or around the middle of the image, into another image."""
     size = np.array(image.shape[:2])
     middle = np.concatenate([size * (1 - _MIDDLE) / 2, size * (1 + _MIDDLE) / 2])
-    objects = np.zeros(image.shape[:2], bool)
-    for box in around.boxes if len(around.boxes) else [middle]:
-        objects |= _inside_box(image.shape[:2], box)
+    objects = _in_boxes(image, around.boxes if len(around.boxes) else [middle])
     mixed = np.where(objects[..., None], image, (1 - fraction) * image + fraction * around.other)
     return in_place(mixed, visible=objects, inside=objects)
 
 
-def _cover(size, box, fraction, side):
-    """A fraction of a box, from its top, left, bottom or right side."""
-    y1, x1, y2, x2 = box
-    height, width = fraction * (y2 - y1), fraction * (x2 - x1)
-    part = [(y1, x1, y1 + height, x2), (y1, x1, y2, x1 + width), (y2 - height, x1, y2, x2), (y1, x2 - width, y2, x2)]
-    return _inside_box(size, part[side])
+def _from_side(box, fraction, side):
+    """A fraction of a box, from its top (0), left, bottom or right side."""
+    part, opposite = np.array(box, float), (side + 2) % 4
+    part[opposite] = part[side] + fraction * (part[opposite] - part[side])
+    return part
 
 
-def _inside_box(size, box):
-    points = centres(*size)
-    return np.all((points >= box[:2]) & (points <= box[2:]), axis=-1)
+def _in_boxes(image, boxes):
+    """Pixels [H, W] bool whose centre is in one of the boxes [n, 4]."""
+    points, boxes = centres(*image.shape[:2])[..., None, :], np.array(boxes)
+    return ((points >= boxes[:, :2]) & (points <= boxes[:, 2:])).all(axis=-1).any(axis=-1)
 
 
-ALL = (
-    Variation("translation", "pixels", 0, translation),
-    Variation("rotation", "degrees", 0, rotation),
-    Variation("scale", "factor", 1, scale),
-    Variation("deformation", "largest stretch", 0, deformation),
-    Variation("brightness", "fraction of the range", 0, brightness),
-    Variation("contrast", "factor", 1, contrast),
-    Variation("saturation", "factor", 1, saturation),
-    Variation("noise", "gray levels", 0, noise),
-    Variation("occlusion", "fraction covered", 0, occlusion),
-    Variation("context", "fraction of another image", 0, context),
-)
-BY_NAME = {variation.name: variation for variation in ALL}
+VARIATIONS = {
+    one.name: one
+    for one in (
+        Variation("translation", "pixels", 0, translation),
+        Variation("rotation", "degrees", 0, rotation),
+        Variation("scale", "factor", 1, scale),
+        Variation("deformation", "largest stretch", 0, deformation),
+        Variation("brightness", "fraction of the range", 0, brightness),
+        Variation("contrast", "factor", 1, contrast),
+        Variation("saturation", "factor", 1, saturation),
+        Variation("noise", "gray levels", 0, noise),
+        Variation("occlusion", "fraction covered", 0, occlusion),
+        Variation("context", "fraction of another image", 0, context),
+    )
+}
