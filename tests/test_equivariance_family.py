@@ -47,7 +47,7 @@ def first(model, flags):
 @pytest.fixture(scope="module", params=representatives(SYSTEMS, "R-CNN", "SPP-net"))
 def subject(request, flags):
     detector = dataclasses.replace(SYSTEMS[request.param], output=dataclasses.replace(FAST.output, max_detections=5))
-    flags = dataclasses.replace(flags, detector=detector, min_score=0.1)
+    flags = dataclasses.replace(flags, detector=detector, min_score=0.1, layers=detector.pool != "warp")
     task = tasks.build(flags, info.load(flags.data.records))
     return detection.Detector(task, task.build(), flags)
 
@@ -58,6 +58,9 @@ def test_each_of_the_family_is_measured(subject, flags):
     found = {(row.strength, row.measure): row.value for row in rows}
     assert found[0, "found"] == 1 and found[0, "centre_pixels"] == 0
     assert 0 <= found[8, "found"] <= 1 and {(8, "extra"), (8, "AP50")} <= set(found)
+    errors = {name for _, name in found if name.endswith("_equivariance_error")}
+    assert len(errors) == subject.flags.layers  # of the one map
+    assert all(found[0, name] == 0 < found[8, name] for name in errors)
 
 
 def test_rois_of_each_of_the_family_are_moved(subject, flags):
