@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.config import OptimConfig, ScheduleConfig
+from tfrecog.config import Experiment, OptimConfig, ScheduleConfig
+from tfrecog.studies import learning_rates
 from tfrecog.training import schedules
 
 PLAIN = ScheduleConfig(epochs=12.0, warmup_epochs=0.0, warmup_factor=0.001, drop_epochs=(8.0, 11.0), drop_factor=0.1)
@@ -174,3 +175,14 @@ def test_many_steps_at_once_have_the_rates_of_one_after_the_other():
     np.testing.assert_array_equal(
         rate(tf.constant(steps, tf.int64)), [float(rate(tf.constant(s, tf.int64))) for s in steps]
     )
+
+
+def test_the_figure_has_each_distinct_schedule_once():
+    drawn = learning_rates.curves(Experiment(schedule=PLAIN), 100, (10, 20), ("linear",), ("none", "gradual"))
+    assert list(drawn) == ["10, linear, none", "20, linear, none"]  # A gradual warmup of no epochs is none.
+    epochs, rates = drawn["20, linear, none"]
+    np.testing.assert_allclose(epochs, np.arange(60) / 5)  # 12 epochs of 5 steps
+    np.testing.assert_allclose(rates[[0, 40, 59]], [0.025, 0.0025, 0.00025], rtol=1e-6)
+    start, whole = learning_rates.figure(drawn, 2.0).axes
+    # The start is 1.4 times as long as the warmup.
+    assert [len(axes.lines[1].get_xdata()) for axes in (start, whole)] == [15, 60]

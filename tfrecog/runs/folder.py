@@ -157,17 +157,27 @@ def _text(experiment):
     )
 
 
-def _check_same(workdir, experiment, info):
+def differences(experiment: Experiment) -> dict[str, tuple[Any, Any]]:
+    """Flag → its values in the run that the workdir holds and in this one, where they differ; none without a run.
+
+    UserError if that run is of another version.
+    """
+    workdir = Path(experiment.workdir)
     try:
-        existing = flags.load(Experiment(), workdir / FLAGFILE)
+        existing = flags.load(Experiment(), workdir / FLAGFILE) if (workdir / FLAGFILE).is_file() else experiment
     except flags.Error as error:
         raise UserError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
-    differences = validate.differences(existing, experiment)
-    changed = {flag: values for flag, values in differences.items() if flag not in MAY_DIFFER}
-    if experiment.schedule.decay in ("cosine", "poly") and "schedule.epochs" in differences:
-        changed["schedule.epochs"] = differences["schedule.epochs"]  # The rate of every step depends on it.
-    if "data.records" in changed and (workdir / dataset.FILE).is_file() and dataset.load(workdir) == info:
-        del changed["data.records"]  # The same records in another place.
+    found, noted = validate.differences(existing, experiment), (workdir / dataset.FILE).is_file()
+    if "data.records" in found and noted and dataset.load(workdir) == dataset.load(experiment.data.records):
+        del found["data.records"]  # The same records in another place.
+    return found
+
+
+def _check_same(workdir, experiment, info):
+    found = differences(experiment)
+    changed = {flag: values for flag, values in found.items() if flag not in MAY_DIFFER}
+    if experiment.schedule.decay in ("cosine", "poly") and "schedule.epochs" in found:
+        changed["schedule.epochs"] = found["schedule.epochs"]  # The rate of every step depends on it.
     if changed:
         raise UserError(
             f"{workdir} holds a run with other flags:\n{listing(changed)}\n"

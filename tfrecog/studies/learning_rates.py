@@ -1,12 +1,13 @@
 """The learning rate over a training, for several batch sizes, scalings and warmups: curves and their figure."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.config import Experiment, OptimConfig, ScheduleConfig
+from tfrecog.config import Experiment
 from tfrecog.drawing import figures
 from tfrecog.training import schedules
 
@@ -19,25 +20,21 @@ def curves(
     warmups: Sequence[str] = (),
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Title → epochs [steps] and rates [steps] of each distinct schedule; what is empty is as in the experiment."""
+    chosen = itertools.product(
+        batch_sizes or (experiment.data.batch_size,),
+        scalings or (experiment.optim.scaling,),
+        warmups or (experiment.schedule.warmup,),
+    )
     drawn = {}
-    for batch_size in batch_sizes or (experiment.data.batch_size,):
-        for scaling in scalings or (experiment.optim.scaling,):
-            for warmup in warmups or (experiment.schedule.warmup,):
-                optim = dataclasses.replace(experiment.optim, scaling=scaling)
-                schedule = dataclasses.replace(experiment.schedule, warmup=warmup)
-                epochs, rates = curve(optim, schedule, batch_size, -(-images // batch_size))
-                if not any(np.array_equal(rates, others) for _, others in drawn.values()):
-                    drawn[f"{batch_size}, {scaling}, {warmup}"] = epochs, rates
+    for batch_size, scaling, warmup in chosen:
+        optim = dataclasses.replace(experiment.optim, scaling=scaling)
+        schedule = dataclasses.replace(experiment.schedule, warmup=warmup)
+        steps_per_epoch = -(-images // batch_size)
+        steps = tf.range(schedules.total_steps(schedule, steps_per_epoch), dtype=tf.int64)
+        rates = schedules.learning_rate(optim, schedule, batch_size, steps_per_epoch)(steps).numpy()
+        if not any(np.array_equal(rates, others) for _, others in drawn.values()):
+            drawn[f"{batch_size}, {scaling}, {warmup}"] = steps.numpy() / steps_per_epoch, rates
     return drawn
-
-
-def curve(
-    optim: OptimConfig, schedule: ScheduleConfig, batch_size: int, steps_per_epoch: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs [steps] and rates [steps] of every step of a training."""
-    rate = schedules.learning_rate(optim, schedule, batch_size, steps_per_epoch)
-    steps = tf.range(schedules.total_steps(schedule, steps_per_epoch), dtype=tf.int64)
-    return steps.numpy() / steps_per_epoch, rate(steps).numpy()
 
 
 def figure(drawn: Mapping[str, tuple[np.ndarray, np.ndarray]], warmup_epochs: float):

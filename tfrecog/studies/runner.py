@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfrecog.cli import files, flags, signals, validate
+from tfrecog.cli import files, flags, signals
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
-from tfrecog.data import info
 from tfrecog.runs import checkpoints, folder
 from tfrecog.studies.progress import Progress
 from tfrecog.training import schedules
@@ -57,38 +56,19 @@ class Run:
     def state(self) -> str:
         """`new`, `begun`, `failed` (these are trained), `finished` or `diverged`."""
         ended = self.outcome.get("state")
-        if ended and not self._differences() - folder.SAME_RESULTS:
+        if ended and not folder.differences(self.experiment).keys() - folder.SAME_RESULTS:
             return ended
         return "begun" if ended or checkpoints.latest(self.workdir) else "new"
 
     def check_folder(self) -> None:
         """ValueError if its folder holds a run with other flags."""
-        before = self._before()
-        changed = self._differences() - folder.MAY_DIFFER
-        if before and changed:
-            differences = validate.differences(before, self.experiment)
+        found = folder.differences(self.experiment)
+        changed = {flag: found[flag] for flag in sorted(found) if flag not in folder.MAY_DIFFER}
+        if changed:
             raise UserError(
-                f"{self.workdir} holds a run of {self.change!r} with other flags:\n"
-                f"{folder.listing({flag: differences[flag] for flag in sorted(changed)})}\n"
+                f"{self.workdir} holds a run of {self.change!r} with other flags:\n{folder.listing(changed)}\n"
                 "Give the change another name, the study another --workdir, or remove that folder"
             )
-
-    def _before(self):
-        path = self.workdir / folder.FLAGFILE
-        try:
-            return flags.load(Experiment(), path) if path.is_file() else None
-        except flags.Error as error:
-            raise UserError(f"{path} is not of this version: {error}; use another --workdir") from error
-
-    def _differences(self):
-        """Flags in which the run that its folder holds differs from this one."""
-        before = self._before()
-        changed = set(validate.differences(before, self.experiment)) if before else set()
-        if "data.records" in changed and (self.workdir / info.FILE).is_file():
-            # The same records in another place are the same.
-            same = info.load(self.workdir) == info.load(self.experiment.data.records)
-            changed -= {"data.records"} if same else set()
-        return changed
 
     def done(self) -> int:
         """Steps taken so far, by its log."""
@@ -163,7 +143,7 @@ def train(planned: Iterable[Run], jobs: int, finished: Callable[[Run], object] =
                 for run in [run for run, (process, _) in active.items() if process.poll() is not None]:
                     process, start = active.pop(run)
                     outcome = run.note(process.returncode, time.monotonic() - start)
-                    progress.ended(run, outcome, active)
+                    progress.ended(run, outcome)
                     if outcome["state"] == "finished":
                         finished(run)
                 progress.show(active)
