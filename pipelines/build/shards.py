@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfrecog.cli import files, signals
-from tfrecog.data import index, index_columns, info, records
+from tfrecog.data import index, info, records
 
 from . import problems, publish, workers
 from .problems import Problem, Refused
@@ -139,7 +139,7 @@ def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
 
     It calls `at` with the name of each item before it is made.
     """
-    columns, found = index_columns.empty(), []
+    columns, found = index.no_rows(), []
     pixels = np.zeros(source.info.num_classes + 1, np.int64)  # by label; 0 does not count
     with files.write(task.draft, "wb") as file:
         for item in task.items:
@@ -149,7 +149,7 @@ def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
             if record is None:
                 continue
             payload = source.encode(record, png_masks=source.png_masks, keypoint_names=source.info.keypoints)
-            index_columns.add(columns, file.tell(), payload, task.name)
+            index.add_row(columns, file.tell(), payload, task.name)
             if record.label_map is not None:
                 labels = records.from_label_map(record.label_map)
                 pixels += np.bincount(labels.ravel(), minlength=len(pixels))

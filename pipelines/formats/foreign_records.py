@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog.data import image_numpy, index, index_columns, info, records
+from tfrecog.data import image_numpy, index, info, records
 from tfrecog.data.example import Example
 
 from ..build import label_map_records
@@ -18,7 +18,7 @@ from ..classes import pixel_classes
 class Shard:
     """What a file of records holds."""
 
-    columns: dict[str, list] = field(default_factory=index_columns.empty)  # of its records, for the index
+    columns: dict[str, list] = field(default_factory=index.no_rows)  # of its records, for the index
     labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
     images: int = 0
     with_masks: int = 0  # records
@@ -40,7 +40,7 @@ def read(path: str, at) -> Shard:
         for number, (offset, payload) in enumerate(index.frames(Path(path))):
             try:
                 record = records.decode(payload)
-                index_columns.add(shard.columns, offset, payload, path)
+                index.add_row(shard.columns, offset, payload, path)
             except Exception as error:  # Anything can be in a foreign record.
                 raise Refused(
                     f"{path}, record {number} (byte {offset}) is not a detection record: {error!r}. Records of the "

@@ -3,7 +3,9 @@
 A TFRecord file is a row of frames: length (8 bytes, little-endian), its checksum (4), the record, its checksum (4).
 """
 
+import itertools
 import os
+import re
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -16,11 +18,15 @@ from tqdm import tqdm
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.data import index_columns, info
+from tfrecog.data import info
+from tfrecog.data.example import Example
+from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL, VISIBILITY
+from tfrecog.data.records import values
 
 HEADER = 12  # bytes of a frame before the record
 FOOTER = 4
-COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(index_columns.COUNTS, np.int32)
+COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "label", "proposals")
+COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
 COLUMNS |= {"image_id": np.int64, "filename": np.bytes_}
 
 
@@ -105,19 +111,66 @@ def scan(folder, shards):
     for name in tqdm(shards, desc=f"index {folder}", unit="shard", leave=False):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
-        columns.append(index_columns.empty())
+        columns.append(no_rows())
         for offset, record in frames(path):
-            index_columns.add(columns[-1], offset, record, name)
+            add_row(columns[-1], offset, record, name)
     return join(shards, sizes, columns)
+
+
+def no_rows():
+    """Columns of a shard without a record: lists by name, as JSON can hold them; `add_row` fills them."""
+    return {name: [] for name in ("offset", "length", *COUNTS, "source_id", "filename")}
+
+
+def add_row(columns, offset, record, shard):
+    """Adds what the index has of a serialized record at an offset of a shard to the columns of the shard."""
+    features = Example.FromString(record).features.feature
+    height, width, label = (sum(values(features, IMAGE_FIELDS[name])[:1]) for name in ("height", "width", "label"))
+    if not height or not width:
+        raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
+    boxes = len(values(features, BOX[0]))
+    marks = (values(features, OBJECT_FIELDS[name]) for name in ("crowd", "difficult"))
+    crowd, difficult = (np.append(mark, np.zeros(boxes, bool))[:boxes] for mark in marks)
+    visibility = values(features, VISIBILITY)
+    joints = len(visibility) // max(boxes, 1)
+    labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
+    row = {
+        "offset": offset,
+        "length": len(record),
+        "height": height,
+        "width": width,
+        "instances": np.sum(~crowd),
+        "crowd": np.sum(crowd),
+        "difficult": np.sum(difficult & ~crowd),
+        "keypoints": np.sum(labelled[~crowd]),
+        "label": label,
+        "proposals": len(values(features, PROPOSAL[0])),
+    }
+    for name, value in row.items():
+        columns[name].append(int(value))
+    for name in ("source_id", "filename"):
+        text = b"".join(features[IMAGE_FIELDS[name].key].bytes_list.value)
+        columns[name].append(text.decode(errors="replace"))
 
 
 def join(shards, sizes, columns):
     """Index of shards of these names, sizes and columns."""
-    joined = {name: [value for one in columns for value in one[name]] for name in index_columns.empty()}
+    joined = {name: [value for one in columns for value in one[name]] for name in no_rows()}
     joined["shard"] = np.repeat(np.arange(len(columns)), [len(one["offset"]) for one in columns])
-    joined["image_id"] = index_columns.image_ids(joined.pop("source_id"))
+    joined["image_id"] = _image_ids(joined.pop("source_id"))
     joined["filename"] = [name.encode() for name in joined["filename"]]
     return Index(tuple(shards), tuple(sizes), **{name: np.array(joined[name], COLUMNS[name]) for name in COLUMNS})
+
+
+def _image_ids(source_ids):
+    """Ids [n]: the source's where they are whole numbers, of each its first image; the others get unused numbers."""
+    row_of = {}
+    for row, text in enumerate(source_ids):
+        if re.fullmatch("-?[0-9]{1,19}", text) and -(2**63) <= int(text) < 2**63:
+            row_of.setdefault(int(text), row)
+    known = {row: number for number, row in row_of.items()}
+    unused = (number for number in itertools.count() if number not in row_of)
+    return [known[row] if row in known else next(unused) for row in range(len(source_ids))]
 
 
 def read(folder, index, i):
