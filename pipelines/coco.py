@@ -80,7 +80,7 @@ class Maker:
         size = image.height, image.width
         joints = len(self.info.keypoints)
         reader = coco_annotation.Reader(picture.name, picture.image_id, size, masks=self.masks, joints=joints)
-        read = [reader.read(a, self.info.label_of(a["category_id"])) for a in picture.annotations]
+        read = [reader.read(a, self.info.label_of_id[a["category_id"]]) for a in picture.annotations]
         instances = [instance for instance in read if instance is not None]
         keypoints = (
             np.array([one.keypoints for one in instances], np.float32).reshape(-1, joints, 3) if joints else None

@@ -108,7 +108,7 @@ def make(scene: Scene) -> tuple[records.Record, list]:
     picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
     picture.save(encoded, options.format, **({"quality": 92} if options.format == "jpeg" else {}))
     name, source_id = scene.name, str(scene.number + 1)
-    record = records.without_objects(encoded.getvalue(), options.format, height, width, name, source_id)
+    record = records.Record(encoded.getvalue(), options.format, height, width, name, source_id)
     labels, masks, points = (list(column) for column in zip(*objects, strict=True)) if objects else ([], [], [])
     if options.label_maps:
         label_map = np.ones((height, width), np.uint8)  # background

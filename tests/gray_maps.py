@@ -37,7 +37,7 @@ def write(folder, pairs, categories=CATEGORIES, label_maps=None):
         Image.fromarray((STEP * said).astype(np.uint8)).save(file, "PNG")
         png = (label_maps or {}).get(row, records.to_label_map(truth))
         names = (f"{row}.png", str(row))
-        made.append(records.without_objects(file.getvalue(), "png", *said.shape, *names, label_map=png))
+        made.append(records.Record(file.getvalue(), "png", *said.shape, *names, label_map=png))
     return datasets.write(folder, [made[:3], made[3:]], categories, label_maps=True)
 
 

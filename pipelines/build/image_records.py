@@ -26,7 +26,7 @@ class Encoded:
 def record(image: Encoded, name: str, source_id: str, label: int, class_name: str) -> records.Record:
     """The Record of an image with a label 1..K and no objects."""
     whole = {"label": label, "class_name": class_name}
-    return records.without_objects(image.data, image.format, image.height, image.width, name, source_id, **whole)
+    return records.Record(image.data, image.format, image.height, image.width, name, source_id, **whole)
 
 
 def picture(record: records.Record) -> Image.Image:

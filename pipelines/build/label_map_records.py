@@ -53,7 +53,7 @@ def record(
         remedy = "It is kept and teaches nothing: leave it out, or correct --classes and --ignore."
         report("no pixel counts", "all its pixels are ignored", remedy)
     label_map = records.to_label_map(labels)
-    return records.without_objects(image.data, image.format, *size, name, source_id, label_map=label_map), found
+    return records.Record(image.data, image.format, *size, name, source_id, label_map=label_map), found
 
 
 def report(out: str, split: str, built: shards.Built) -> str:

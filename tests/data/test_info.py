@@ -31,11 +31,11 @@ def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path):
 
 
 def test_a_label_is_one_more_than_the_position_of_its_category():
-    assert DATASET.label_of(38) == 2
+    assert DATASET.label_of_id[38] == 2
     assert DATASET.num_classes == 2
-    assert DATASET.names[DATASET.label_of(38) - 1] == "kite"
+    assert DATASET.names[DATASET.label_of_id[38] - 1] == "kite"
     with pytest.raises(KeyError):
-        DATASET.label_of(2)
+        DATASET.label_of_id[2]
 
 
 def test_a_missing_file_says_which_commands_make_it(tmp_path):

@@ -27,7 +27,7 @@ def record(i, **changes):
     pixels = np.stack([60 * labels, np.full_like(labels, 10 * i), np.full_like(labels, 99)], axis=-1)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    made = records.without_objects(
+    made = records.Record(
         file.getvalue(), "png", *SIZES[i], f"{i}.png", str(100 + i), label_map=records.to_label_map(labels)
     )
     return dataclasses.replace(made, **changes)

@@ -174,7 +174,7 @@ def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path
     coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
     facts = info.load(tmp_path / "out")
     assert facts.names == ("ant", "cat")
-    assert facts.label_of(7) == 2
+    assert facts.label_of_id[7] == 2
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "train")] == [[2], [2]]
 
 

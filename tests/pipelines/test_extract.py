@@ -121,7 +121,7 @@ def plain(name, source_id, value, **more):
     """A Record of an image of one colour: its name, its source id and what it says of the image as a whole."""
     file, kind = io.BytesIO(), "png" if name.endswith("png") else "jpeg"
     Image.new("L", (4, 3), value).save(file, kind)
-    return records.without_objects(file.getvalue(), kind, 3, 4, name, source_id, **more)
+    return records.Record(file.getvalue(), kind, 3, 4, name, source_id, **more)
 
 
 def _build(folder, images, categories=("cat",), **facts):

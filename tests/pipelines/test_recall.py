@@ -13,7 +13,7 @@ from tfrecog.data import records
 def record(boxes, proposals, **changes):
     n = len(boxes)
     boxes = np.float32(boxes).reshape(-1, 4)
-    made = records.without_objects(b"", "png", 100, 100)
+    made = records.Record(b"", "png", 100, 100)
     return dataclasses.replace(
         made, boxes=boxes, labels=np.arange(n) % 2 + 1, names=[""] * n, crowd=np.zeros(n, bool), ids=np.arange(n),
         areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), proposals=np.float32(proposals).reshape(-1, 4), **changes,

@@ -40,7 +40,7 @@ def test_check_counts_difficult_and_truncated_objects_and_the_sides_that_are_see
 
 def test_a_dataset_without_marks_has_no_line_of_them():
     facts = statistics.Facts()
-    facts.add(records.without_objects(b"", "png", 40, 60))
+    facts.add(records.Record(b"", "png", 40, 60))
     assert "difficult" not in facts.table(("cat", "ox")) and "seen from" not in facts.table(("cat", "ox"))
 
 

@@ -5,46 +5,32 @@ The wire format is that of tensorflow/core/example/{example,feature}.proto; eith
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-
-
-def _file() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name="tfrecog/example.proto", package="tfrecog", syntax="proto3")
-
-    def message(parent, name: str, *fields: tuple) -> descriptor_pb2.DescriptorProto:
-        added = parent.add(name=name)
-        for number, (field, kind, *rest) in enumerate(fields, 1):
-            repeated = "repeated" in rest
-            added.field.add(
-                name=field,
-                number=number,
-                label=_FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL,
-                type=_FIELD.TYPE_MESSAGE if isinstance(kind, str) else kind,
-                type_name=f".tfrecog.{kind}" if isinstance(kind, str) else None,
-                oneof_index=0 if "oneof" in rest else None,
-            )
-        return added
-
-    message(file.message_type, "BytesList", ("value", _FIELD.TYPE_BYTES, "repeated"))
-    message(file.message_type, "FloatList", ("value", _FIELD.TYPE_FLOAT, "repeated"))
-    message(file.message_type, "Int64List", ("value", _FIELD.TYPE_INT64, "repeated"))
-    feature = message(
-        file.message_type,
-        "Feature",
-        ("bytes_list", "BytesList", "oneof"),
-        ("float_list", "FloatList", "oneof"),
-        ("int64_list", "Int64List", "oneof"),
-    )
-    feature.oneof_decl.add(name="kind")
-    features = message(file.message_type, "Features", ("feature", "Features.Entry", "repeated"))
-    entry = message(features.nested_type, "Entry", ("key", _FIELD.TYPE_STRING), ("value", "Feature"))
-    entry.options.map_entry = True
-    message(file.message_type, "Example", ("features", "Features"))
-    return file
-
-
+_FILE = """
+name: "tfrecog/example.proto" package: "tfrecog" syntax: "proto3"
+message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type {
+  name: "Feature"
+  field { name: "bytes_list" number: 1 type: TYPE_MESSAGE type_name: ".tfrecog.BytesList" oneof_index: 0 }
+  field { name: "float_list" number: 2 type: TYPE_MESSAGE type_name: ".tfrecog.FloatList" oneof_index: 0 }
+  field { name: "int64_list" number: 3 type: TYPE_MESSAGE type_name: ".tfrecog.Int64List" oneof_index: 0 }
+  oneof_decl { name: "kind" }
+}
+message_type {
+  name: "Features"
+  field { name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".tfrecog.Features.Entry" }
+  nested_type {
+    name: "Entry"
+    field { name: "key" number: 1 type: TYPE_STRING }
+    field { name: "value" number: 2 type: TYPE_MESSAGE type_name: ".tfrecog.Feature" }
+    options { map_entry: true }
+  }
+}
+message_type { name: "Example" field { name: "features" number: 1 type: TYPE_MESSAGE type_name: ".tfrecog.Features" } }
+"""
 _pool = descriptor_pool.DescriptorPool()
-_pool.Add(_file())
+_pool.Add(text_format.Parse(_FILE, descriptor_pb2.FileDescriptorProto()))
 Example: Any = message_factory.GetMessageClass(_pool.FindMessageTypeByName("tfrecog.Example"))

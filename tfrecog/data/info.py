@@ -72,12 +72,9 @@ class DatasetInfo:
         """Class names [K]; that of label l is names[l - 1]."""
         return tuple(category.name for category in self.categories)
 
-    def label_of(self, category_id):
-        """Label 1..K of the source's category id; KeyError if there is none."""
-        return self._label_of_id[category_id]
-
     @cached_property
-    def _label_of_id(self):
+    def label_of_id(self):
+        """Label 1..K by the source's category id."""
         return {category.id: label for label, category in enumerate(self.categories, 1)}
 
     @cached_property
@@ -151,12 +148,10 @@ def save(folder, info):
             info,
             categories=tuple(map(_with_colour, info.categories, old.categories)),
             splits=old.splits | info.splits,
-            masks=old.masks and info.masks,
-            image_labels=old.image_labels and info.image_labels,
-            label_maps=old.label_maps and info.label_maps,
             difficult=old.difficult or info.difficult,
             proposals=info.proposals if info.proposals == old.proposals else "",
             keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
+            **{name: getattr(old, name) and getattr(info, name) for name in ("masks", "image_labels", "label_maps")},
         )
     with files.write(Path(folder) / FILE) as file:
         json.dump(_to_json(info), file, indent=1)
@@ -205,16 +200,10 @@ def shards_of(folder, split):
 
 def _to_json(info):
     tree = dataclasses.asdict(info)
-    for category in tree["categories"]:
-        if category["record_label"] is None:
-            del category["record_label"]
-        if not category["key"]:
-            del category["key"]
-        if category["colour"] is None:
-            del category["colour"]
-    for split in tree["splits"].values():
-        if not split["pixels"]:
-            del split["pixels"]
+    for part in [*tree["categories"], *tree["splits"].values()]:
+        for name in ("record_label", "key", "colour", "pixels"):
+            if part.get(name) in (None, "", ()):
+                part.pop(name, None)
     return tree
 
 
@@ -232,11 +221,8 @@ def _from_json(tree):
         flip_pairs=pairs("flip_pairs"),
         skeleton=pairs("skeleton"),
         keypoint_sigmas=sigmas,
-        masks=bool(tree.get("masks", False)),
-        image_labels=bool(tree.get("image_labels", False)),
-        label_maps=bool(tree.get("label_maps", False)),
-        difficult=bool(tree.get("difficult", False)),
         proposals=str(tree.get("proposals", "")),
+        **{name: bool(tree.get(name, False)) for name in ("masks", "image_labels", "label_maps", "difficult")},
     )
 
 

@@ -11,7 +11,8 @@ best first.
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -33,14 +34,14 @@ class Record:
     format: str  # "jpeg" or "png"
     height: int
     width: int
-    filename: str
-    source_id: str
-    boxes: np.ndarray  # float32 [n, 4]
-    labels: np.ndarray  # int64 [n], 1..K
-    names: list[str]  # [n] class names
-    crowd: np.ndarray  # bool [n]
-    areas: np.ndarray  # float32 [n], square pixels (COCO's area field)
-    ids: np.ndarray  # int64 [n], annotation ids of the source, -1 unknown
+    filename: str = ""
+    source_id: str = ""
+    boxes: np.ndarray = field(default_factory=partial(np.zeros, (0, 4), np.float32))  # [n, 4]
+    labels: np.ndarray = field(default_factory=partial(np.zeros, 0, np.int64))  # [n], 1..K
+    names: list[str] = field(default_factory=list)  # [n] class names
+    crowd: np.ndarray = field(default_factory=partial(np.zeros, 0, bool))  # [n]
+    areas: np.ndarray = field(default_factory=partial(np.zeros, 0, np.float32))  # [n], square pixels (COCO's area)
+    ids: np.ndarray = field(default_factory=partial(np.zeros, 0, np.int64))  # [n], of the source, -1 unknown
     masks: list[np.ndarray] | None = None  # [n] int64 run lengths of the full-size mask
     keypoints: np.ndarray | None = None  # float32 [n, J, 3]: y, x, visibility; zeros where visibility is 0
     difficult: np.ndarray | None = None  # bool [n], Pascal VOC's: neither a hit nor a miss in evaluation
@@ -59,36 +60,12 @@ class Record:
 
 def blank(height, width):
     """Record of a black image without annotations, to stand in for one that cannot be read."""
-    file = io.BytesIO()
-    Image.new("RGB", (width, height)).save(file, "PNG")
-    return without_objects(file.getvalue(), "png", height, width, masks=[])
-
-
-def without_objects(encoded, format, height, width, filename="", source_id="", **more):
-    """Record of an image in which nothing is marked; `more` is of the image as a whole, such as its label."""
-    none = np.zeros([0], np.int64)
-    return Record(
-        encoded=encoded,
-        format=format,
-        height=height,
-        width=width,
-        filename=filename,
-        source_id=source_id,
-        boxes=np.zeros([0, 4], np.float32),
-        labels=none,
-        names=[],
-        crowd=none.astype(bool),
-        areas=none.astype(np.float32),
-        ids=none,
-        **more,
-    )
+    return Record(_png(np.zeros([height, width, 3])), "png", height, width, masks=[])
 
 
 def to_label_map(labels):
     """PNG of the labels [H, W] of pixels, in 1..K, and 0 of those that do not count."""
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(labels, np.uint8) - np.uint8(1)).save(file, "PNG")  # 0 becomes 255
-    return file.getvalue()
+    return _png(np.asarray(labels, np.uint8) - np.uint8(1))  # 0 becomes 255
 
 
 def from_label_map(png):
@@ -103,12 +80,12 @@ def encode(record, *, png_masks=False, keypoint_names=()):
     example = Example()
     features, size = example.features.feature, (record.height, record.width)
     unlabelled = () if record.label else ("label", "class_name")
-    for name, field in IMAGE_FIELDS.items():
+    for name in IMAGE_FIELDS:
         if name not in unlabelled and getattr(record, name) is not None:
-            write(features, field, [getattr(record, name)])
-    for name, field in OBJECT_FIELDS.items():
+            write(features, IMAGE_FIELDS[name], [getattr(record, name)])
+    for name in OBJECT_FIELDS:
         if getattr(record, name) is not None:
-            write(features, field, getattr(record, name))
+            write(features, OBJECT_FIELDS[name], getattr(record, name))
     write(features, fields.SHA256, [hashlib.sha256(record.encoded).hexdigest()])
     if record.label_map is not None:
         write(features, fields.LABEL_MAP_FORMAT, ["png"])
@@ -146,8 +123,8 @@ def write_boxes(features, sides, boxes, size):
 def _write_keypoints(features, keypoints, size, names):
     visible = keypoints[..., 2] > 0
     fractions = np.where(visible[..., None], coco_format.to_index(keypoints[..., :2]) / np.array(size, np.float64), 0)
-    for axis, field in enumerate(fields.POINT):
-        write(features, field, fractions[..., axis])
+    for axis in (0, 1):
+        write(features, fields.POINT[axis], fractions[..., axis])
     write(features, fields.VISIBILITY, keypoints[..., 2])
     write(features, fields.KEYPOINT_COUNT, visible.sum(axis=1))
     if names:
@@ -232,10 +209,8 @@ def _keypoints(features, n, size):
 def _check(record):
     """Raises ValueError where the columns of a Record do not fit together."""
     n = len(record.labels)
-    columns = {"boxes": record.boxes, "names": record.names, "crowd": record.crowd, "areas": record.areas}
-    columns |= {"ids": record.ids, "masks": record.masks, "keypoints": record.keypoints}
-    columns |= {"difficult": record.difficult, "truncated": record.truncated, "poses": record.poses}
-    for name, column in columns.items():
+    for name in ("boxes", *OBJECT_FIELDS, "masks", "keypoints"):
+        column = getattr(record, name)
         if column is not None and len(column) != n:
             raise UserError(f"record of {record.filename!r}: {n} labels but {len(column)} {name}")
     for i, runs in enumerate(record.masks or []):
@@ -244,7 +219,7 @@ def _check(record):
             raise UserError(f"record of {record.filename!r}: the runs of mask {i} do not add up to the {size} image")
 
 
-def _png(mask):
+def _png(pixels):
     file = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
     return file.getvalue()

@@ -168,7 +168,7 @@ class Ap50:
         boxes = expected["boxes"]
         areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
         true = {"boxes": boxes, "labels": expected["labels"], "crowd": ~counted, "areas": areas}
-        record = dataclasses.replace(records.without_objects(b"", "png", *change.size), **true)
+        record = dataclasses.replace(records.Record(b"", "png", *change.size), **true)
         # What lies outside g(x)'s fraction of x is neither right nor wrong.
         every = outputs.said.every
         every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
