@@ -66,10 +66,8 @@ class _TrainingReader:
 
     def __init__(self, config, augment, crop, split, seed):
         self.config, self.augment, self.crop, self.split, self.seed = config, augment, crop, split, seed
-        self.labels, self.per_epoch = labels_of(split), steps_per_epoch(split, config)
-        groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(split)),))
-        self.batches_of = order.shuffled(groups, config.batch_size, seed)
-        self.damaged = read.Damaged() if config.skip_damaged else None
+        self.labels, self.damaged = labels_of(split), read.Damaged(config.skip_damaged)
+        self.batch_of = order.shuffled(order.one_group(split, [crop, crop]), config.batch_size, seed)
         self.careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
 
     def batches(self, start, stop):
@@ -81,14 +79,10 @@ class _TrainingReader:
         of_batch = self._mixed if self.augment.mixup else None
         return read.prepare(dataset, self._example, self.config, self.config.batch_size, of_batch)
 
-    def _rows(self, step):
-        epoch, position = divmod(int(step), self.per_epoch)
-        return self.batches_of(epoch)[0][position].astype(np.int64)
-
     def _read(self, steps):
-        rows, index = np.concatenate([self._rows(step) for step in steps]), self.split.index
+        rows, index = np.concatenate([self.batch_of(step)[0] for step in steps]), self.split.index
         serialized = np.array([read.read_or_report(self.split, row, self.damaged) for row in rows], object)
-        with_care = np.isin(rows, list(self.damaged.rows) if self.damaged else [])
+        with_care = np.isin(rows, list(self.damaged.rows))
         with_care |= np.repeat(np.isin(steps, list(self.careful)), self.config.batch_size)
         return rows, self.labels[rows], index.height[rows], index.width[rows], with_care, serialized
 
@@ -162,13 +156,11 @@ def _augmented(picture, seed, config, augment, crop):
 def evaluation(config, crop, split, batch_size=None):
     """Dataset of the middle of every image once, without labels; fillers of incomplete batches are not `valid`."""
     batch_size = batch_size or config.eval_batch_size
-    groups = order.Groups(np.array([[crop, crop]]), (np.arange(len(split)),))
-    rows, _, valid = order.in_turn(groups, batch_size)
 
-    def example(row, valid):
-        record = parse(read.serialized(split, row), read.PICTURE)
-        picture, _ = read.picture_of(split, row, record)
+    def example(row, canvas, valid):
+        picture, _ = read.picture_of(split, row, parse(read.serialized(split, row), read.PICTURE))
         seen = image.middle(picture, config.eval_short_side, crop, config.resize)
-        return read.facts(split, row, tf.zeros([2], tf.int32)) | {"image": seen, "valid": valid}
+        return read.facts(split, row) | {"image": seen, "valid": valid}
 
-    return read.prepare(tf.data.Dataset.from_tensor_slices((rows.ravel(), valid.ravel())), example, config, batch_size)
+    images = read.in_turn(order.one_group(split, [crop, crop]), batch_size)
+    return read.prepare(images, example, config, batch_size)

@@ -36,27 +36,10 @@ def training(config, split, *, masks, keypoints=False, proposals=False, seed, st
         split.check_proposals()
     if (masks and not info.masks) or (keypoints and not info.keypoints):
         raise UserError(f"{split.folder} has no {'masks' if masks and not info.masks else 'keypoints'} to train on")
-    groups = _training_groups(config, split, keypoints)
-    per_epoch = groups.steps(config.batch_size)
-    batches_of = order.shuffled(groups, config.batch_size, seed)
     _report_crowded(config, split.index)
-    damaged = read.Damaged() if config.skip_damaged else None
-
+    damaged = read.Damaged(config.skip_damaged)
     wanted = {*read.PICTURE, "boxes", "labels", "names", "crowd", "difficult"}
     wanted |= {*["masks"] * masks, *["keypoints"] * keypoints, *["proposals"] * proposals}
-
-    def batch_of(step):
-        epoch, position = divmod(int(step), per_epoch)
-        rows, canvases = batches_of(epoch)
-        return rows[position].astype(np.int64), canvases[position].astype(np.int32)
-
-    def batch(step):
-        rows, canvas = read.python(batch_of, [step], [tf.int64, tf.int32])
-        rows = tf.ensure_shape(rows, [config.batch_size])
-        # Of the place and not of the record: one that fills up a batch is augmented differently from its first showing.
-        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
-        seeds = tf.stack([image.fold(of_step, place) for place in range(config.batch_size)])
-        return rows, tf.broadcast_to(canvas, [config.batch_size, 2]), seeds
 
     def example(row, canvas, example_seed):
         serialized = read.serialized(split, row, damaged)
@@ -67,8 +50,9 @@ def training(config, split, *, masks, keypoints=False, proposals=False, seed, st
             moved.append(_proposals(record, config, sound))
         return read.facts(split, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
 
-    dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
-    return read.prepare(dataset, example, config, config.batch_size)
+    groups = _training_groups(config, split, keypoints)
+    images = read.training_images(groups, config.batch_size, seed, range(start_step, steps), _seeds)
+    return read.prepare(images, example, config, config.batch_size)
 
 
 def evaluation(config, split, batch_size=None, proposals=False):
@@ -76,14 +60,30 @@ def evaluation(config, split, batch_size=None, proposals=False):
     if proposals:
         split.check_proposals()
     batch_size = batch_size or config.eval_batch_size
+    short, long = config.eval_short_side, config.long_side
+    rows, sizes = np.arange(len(split)), image.target_size(split.sizes, short, long, config.size_rounding)
+    if config.pad_to_batch_max:
+        groups = order.group_tightly(sizes, rows)
+    else:
+        groups = order.group(sizes, rows, image.canvases(short, long, config.aspect_ratios))
 
-    def load(row):
+    def example(row, canvas, valid):
         record = parse(read.serialized(split, row), {*read.PICTURE, *["proposals"] * proposals})
         picture, sound = read.picture_of(split, row, record)
-        seen = _proposals(record, config, sound) if proposals else None
-        return picture, read.facts(split, row, tf.zeros([2], tf.int32)), seen
+        facts = read.facts(split, row)
+        size = image.target_size(facts["original_size"], short, long, config.size_rounding)
+        scale = tf.cast(size, tf.float32) / tf.cast(facts["original_size"], tf.float32)
+        sized = _sized(image.resize(picture, size, config.resize), scale, canvas)
+        if proposals:
+            moved = instances.scale(_proposals(record, config, sound), scale)
+            sized |= proposal_slots(moved["boxes"], config.max_proposals)
+        return facts | sized | {"valid": valid}
 
-    return _in_turn(config, split.sizes, load, batch_size)
+    return read.prepare(read.in_turn(groups, batch_size), example, config, batch_size)
+
+
+def _seeds(seed, count):
+    return tf.stack([image.fold(seed, place) for place in range(count)])
 
 
 def _training_groups(config, split, keypoints):
@@ -116,30 +116,6 @@ def _report_crowded(config, index):
             index.instances[crowded].max(),
             "; ".join(index.locate(row) for row in crowded[:5]),
         )
-
-
-def _in_turn(config, sizes, load, batch_size):
-    """Dataset of the images of sizes [n, 2] in order, where load gives a row's picture, facts and proposals or None."""
-    rows = np.arange(len(sizes))
-    short, long = config.eval_short_side, config.long_side
-    resized = image.target_size(sizes, short, long, config.size_rounding)
-    if config.pad_to_batch_max:
-        groups = order.group_tightly(resized, rows)
-    else:
-        groups = order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
-    rows, canvases, valid = order.in_turn(groups, batch_size)
-
-    def example(row, canvas, valid):
-        picture, facts, proposals = load(row)
-        size = image.target_size(facts["original_size"], short, long, config.size_rounding)
-        picture = image.resize(picture, size, config.resize)
-        sized = _sized(picture, facts["original_size"], size, canvas)
-        if proposals is not None:
-            sized |= proposal_slots(instances.scale(proposals, sized["scale"])["boxes"], config.max_proposals)
-        return facts | sized | {"valid": valid}
-
-    flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
-    return read.prepare(tf.data.Dataset.from_tensor_slices(flat), example, config, batch_size)
 
 
 def proposal_slots(boxes, slots):
@@ -197,40 +173,28 @@ def _augmented(config, info, picture, moved, canvas, seed):
     flip, choice of scale and crop."""
     original = tf.shape(picture)[:2]
     if config.photometric:
-        picture = image.photometric(picture, image.fold(seed, 0), config.photometric)
+        picture = image.photometric(picture, image.fold(seed, image.LIGHT), config.photometric)
     if config.flip:
-        flipped = tf.random.stateless_uniform([], image.fold(seed, 1)) < config.flip
-        width = tf.cast(original[1], tf.float32)
+        flipped, width = image.mirrored(seed, config), tf.cast(original[1], tf.float32)
         picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
         moved = [
             tf.cond(flipped, lambda one=one: instances.flip(one, width, info.flip_pairs), lambda one=one: one)
             for one in moved
         ]
-    short = tf.random.stateless_uniform([], image.fold(seed, 2), 0, len(config.short_side), tf.int32)
-    size = image.target_size(original, tf.gather(config.short_side, short), config.long_side, config.size_rounding)
-    low, high = config.scale_jitter
-    if (low, high) != (1.0, 1.0):
-        jitter = tf.random.stateless_uniform([], image.fold(seed, 3), low, high)
-        size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
+    size = image.random_size(original, seed, config)
     picture = image.resize(picture, size, config.resize)
-    factor = tf.cast(size, tf.float32) / tf.cast(original, tf.float32)
-    moved = [instances.scale(one, factor) for one in moved]
-    window = tf.minimum(size, canvas)
-    if high > 1:
-        share = tf.random.stateless_uniform([2], image.fold(seed, 4))
-        offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
-        picture = tf.slice(picture, tf.concat([offset, [0]], axis=0), tf.concat([window, [3]], axis=0))
+    scale = tf.cast(size, tf.float32) / tf.cast(original, tf.float32)
+    moved = [instances.scale(one, scale) for one in moved]
+    if max(config.scale_jitter) > 1:  # Else the canvas holds all of it.
+        offset, window = image.random_window(size, canvas, seed)
+        picture = image.cut(picture, offset, window)
         moved = [instances.crop(one, offset, window) for one in moved]
     objects, *proposals = moved
-    sized = _sized(picture, original, size, canvas) | instances.pad(objects, config.max_instances)
+    sized = _sized(picture, scale, canvas) | instances.pad(objects, config.max_instances)
     for one in proposals:
         sized |= proposal_slots(one["boxes"], config.max_proposals)
     return sized
 
 
-def _sized(picture, original, size, canvas):
-    return {
-        "image": image.pad(picture, canvas),
-        "size": tf.shape(picture)[:2],
-        "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
-    }
+def _sized(picture, scale, canvas):
+    return {"image": image.pad(picture, canvas), "size": tf.shape(picture)[:2], "scale": scale}

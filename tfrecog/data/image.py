@@ -1,4 +1,4 @@
-"""Images: decoding, the size they are resized to, the static shapes they are padded to, and photometric noise."""
+"""Images: decoding, sizes, the static shapes they are padded to, and what is random in them in training."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from tfrecog.data import image_numpy
 from tfrecog.ops import resampling, target
 
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
+# What the parts of the seed of an image with objects or a label map are for.
+LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
 
 
 def decode(encoded):
@@ -84,6 +86,12 @@ def target_size(size, short, long, rounding="floor"):
     else:  # Some images come out a pixel short of `short`, as there.
         side = side * tf.minimum(short / least, long / greatest)
     return tf.maximum(tf.cast(tf.floor(side), tf.int32), 1)
+
+
+def resized(size, short, config):
+    """Size [..., 2] to which images of a size [..., 2] are resized; a short side of 0 leaves it as it is."""
+    target = target_size(size, tf.maximum(short, 1), config.long_side, config.size_rounding)
+    return tf.where(tf.equal(short, 0), size, target)
 
 
 def canvases(short, long, aspect_ratios):
@@ -165,6 +173,35 @@ def photometric(image, seed, strength):
     image = tf.image.adjust_saturation(image, tf.maximum(1 + by[2] / 2, 0))
     image = tf.image.adjust_hue(image, by[3] / 20)
     return tf.clip_by_value(image, 0, 1) * 255
+
+
+def mirrored(seed, config):
+    """Whether the image of a seed [2] is mirrored, of `config.flip` a share."""
+    return tf.random.stateless_uniform([], fold(seed, FLIP)) < config.flip
+
+
+def random_size(size, seed, config):
+    """Size [2] to which an image of a size [2] is resized in training: to one of the short sides, jittered in scale."""
+    which = tf.random.stateless_uniform([], fold(seed, SIDE), 0, len(config.short_side), tf.int32)
+    size = resized(size, tf.gather(config.short_side, which), config)
+    low, high = config.scale_jitter
+    if (low, high) == (1.0, 1.0):
+        return size
+    jitter = tf.random.stateless_uniform([], fold(seed, SCALE), low, high)
+    return tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
+
+
+def random_window(size, canvas, seed):
+    """Offset [2] and size [2] of a window of an image of a size [2] that is no larger than a canvas [2]."""
+    window = tf.minimum(size, canvas)
+    share = tf.random.stateless_uniform([2], fold(seed, PLACE))
+    return tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32), window
+
+
+def cut(image, offset, window):
+    """The window of a size [2] at offset [2] of an image [H, W, ...]."""
+    (top, left), (height, width) = tf.unstack(offset), tf.unstack(window)
+    return image[top : top + height, left : left + width]
 
 
 def fold(seed, purpose) -> Any:

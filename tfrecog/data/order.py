@@ -39,6 +39,11 @@ def group_by_size(sizes):
     return Groups(canvases, tuple(np.flatnonzero(group_of.ravel() == group) for group in range(len(canvases))))
 
 
+def one_group(split, canvas):
+    """All rows of a split in one group, whose images all come to the size [2] of a canvas."""
+    return Groups(np.array([canvas]), (np.arange(len(split)),))
+
+
 def in_turn(groups, batch_size):
     """Batches in the order of the rows: rows [s, B], canvases [s, 2], valid [s, B]; fillers are not valid."""
     rows, canvases, valid = [], [], []
@@ -51,10 +56,11 @@ def in_turn(groups, batch_size):
 
 
 def shuffled(groups, batch_size, seed):
-    """Function of an epoch to its batches, in random order: rows [s, B], canvases [s, 2].
+    """Function of a step to the rows [B] int64 of its batch and their canvas [2] int32; epochs are in random order.
 
     A group's last batch is filled up from the start of the group's permutation, so that every image has its turn.
     """
+    per_epoch = groups.steps(batch_size)
 
     @lru_cache(maxsize=2)
     def epoch_of(epoch):
@@ -62,6 +68,11 @@ def shuffled(groups, batch_size, seed):
         permuted = Groups(groups.canvases, tuple(random.permutation(rows) for rows in groups.rows))
         rows, canvases, _ = in_turn(permuted, batch_size)
         order = random.permutation(len(rows))
-        return rows[order], canvases[order]
+        return rows[order].astype(np.int64), canvases[order].astype(np.int32)
 
-    return epoch_of
+    def batch_of(step):
+        epoch, position = divmod(int(step), per_epoch)
+        rows, canvases = epoch_of(epoch)
+        return rows[position], canvases[position]
+
+    return batch_of

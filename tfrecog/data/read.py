@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.data import image, records
+from tfrecog.data import image, order, records
 from tfrecog.data.index import CorruptRecord
 from tfrecog.runtime import cores
 
@@ -65,6 +65,31 @@ class Recovering:
             step += 1
 
 
+def training_images(groups, batch_size, seed, steps, split):
+    """Dataset of the row, canvas [2] and seed [2] of each image of the batches of a range of steps.
+
+    Args:
+        groups: order.Groups of the rows to train on.
+        split: function of the seed [2] of a step, and B, to the seeds [B, 2] of its images. They hang on the place in
+            the batch, not on the record: one that fills up a batch is augmented differently from its first showing.
+    """
+    batch_of = order.shuffled(groups, batch_size, seed)
+
+    def batch(step):
+        rows, canvas = python(batch_of, [step], [tf.int64, tf.int32])
+        seeds = split(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), batch_size)
+        return tf.ensure_shape(rows, [batch_size]), tf.broadcast_to(canvas, [batch_size, 2]), seeds
+
+    return mapped(tf.data.Dataset.range(steps.start, steps.stop), batch).unbatch()
+
+
+def in_turn(groups, batch_size):
+    """Dataset of the row, canvas [2] and validity of each image of the groups; fillers of a batch are not valid."""
+    rows, canvases, valid = order.in_turn(groups, batch_size)
+    flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
+    return tf.data.Dataset.from_tensor_slices(flat)
+
+
 def prepare(dataset, example, config, batch_size, of_batch=None):
     """Dataset of batches of what `example` makes of the elements of a dataset, on all cores, in order.
 
@@ -99,19 +124,26 @@ def python(function, inputs, kinds):
 
 
 class Damaged:
-    """Names each damaged record once, and counts them."""
+    """What becomes of damaged records: their problem is raised, or if they are skipped, each is named once."""
 
-    def __init__(self):
+    def __init__(self, skip: bool):
+        self.skip = skip
         self.rows = set()
 
-    def report(self, row, problem):
+    def report(self, row, problem: UserError):
+        """Raises the problem of a record, or logs it."""
+        if not self.skip:
+            raise problem
         if row not in self.rows:
             self.rows.add(row)
             logging.error("%s Going on without it; damaged so far: %d.", problem, len(self.rows))
 
 
-def serialized(split, row, damaged=None):
-    """Serialized record; with `damaged`, a black image without annotations stands in for one that cannot be read."""
+STRICT = Damaged(skip=False)
+
+
+def serialized(split, row, damaged=STRICT):
+    """Serialized record; a black image without annotations stands in for one that cannot be read and is skipped."""
 
     def read(row):
         return read_or_report(split, row, damaged) or records.encode(records.blank(*map(int, split.sizes[row])))
@@ -119,21 +151,19 @@ def serialized(split, row, damaged=None):
     return tf.ensure_shape(python(read, [row], tf.string), [])
 
 
-def read_or_report(split, row, damaged=None):
-    """Bytes of a record; with `damaged`, one that cannot be read is reported there, and is empty."""
+def read_or_report(split, row, damaged):
+    """Bytes of a record; empty if it cannot be read and is skipped."""
     try:
         return split.serialized(row)
     except CorruptRecord as problem:
-        if damaged is None:
-            raise
-        damaged.report(int(row), str(problem))
+        damaged.report(int(row), problem)
         return b""
 
 
-def picture_of(split, row, record, damaged=None, window=None):
+def picture_of(split, row, record, damaged=STRICT, window=None):
     """Picture [H, W, 3] uint8 of a record, or a window [4] of it, and whether it is sound [].
 
-    A ValueError names shard, record, file and remedy; with `damaged` it is reported there, and the picture is black.
+    Of one that is not, a UserError names shard, record, file and remedy; if it is skipped, the picture is black.
     """
 
     # Python only to name the culprit: decoding itself runs without the interpreter's lock.
@@ -153,9 +183,7 @@ def picture_of(split, row, record, damaged=None, window=None):
             f"{split.index.locate(int(row))}: image {filename.decode()!r} {problem}. Repair or remove it in the source "
             f"(`python -m pipelines.check` names them all), delete {split.shard(row)} and run its pipeline again."
         )
-        if damaged is None:
-            raise UserError(problem)
-        damaged.report(int(row), problem)
+        damaged.report(int(row), UserError(problem))
         return np.zeros([*(window[0][2:] if window else stated), 3], np.uint8), False
 
     inputs = [record["encoded"], row, record["filename"], record["height"], record["width"]]
@@ -176,12 +204,12 @@ def _of_bytes(encoded, stated, error):
         return f"cannot be decoded ({whole.message})"
 
 
-def facts(split, row, seed):
+def facts(split, row, seed=(0, 0)):
     """What a batch says of the image of a row, or of each of several rows, apart from pixels and annotations."""
     return {
         "original_size": tf.gather(tf.constant(split.sizes, tf.int32), row),
         "record": row,
         "image_id": tf.gather(tf.constant(split.index.image_id), row),
-        "seed": seed,
+        "seed": tf.convert_to_tensor(seed, tf.int32),
         "valid": tf.ones_like(row, tf.bool),
     }

@@ -13,9 +13,6 @@ from tfrecog.cli.errors import UserError
 from tfrecog.data import image, order, read, records
 from tfrecog.data.parse import parse
 
-# What the parts of an image's seed are for.
-LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
-
 
 def steps_per_epoch(split, config):
     """Training batches that show every image at least once."""
@@ -40,43 +37,28 @@ def training(config, crop, split, *, seed, start_step, steps):
         config: DataConfig.
         crop: H, W of the window that is cut from each resized image, and its label map.
     """
-    per_epoch = steps_per_epoch(split, config)
-    groups = order.Groups(np.array([crop]), (np.arange(len(split)),))
-    batches_of = order.shuffled(groups, config.batch_size, seed)
-    damaged = read.Damaged() if config.skip_damaged else None
+    damaged = read.Damaged(config.skip_damaged)
 
-    def rows_of(step):
-        epoch, position = divmod(int(step), per_epoch)
-        return batches_of(epoch)[0][position].astype(np.int64)
-
-    def batch(step):
-        rows = tf.ensure_shape(read.python(rows_of, [step], tf.int64), [config.batch_size])
-        of_step = image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32))
-        return rows, tf.random.split(of_step, config.batch_size)
-
-    def example(row, example_seed):
+    def example(row, canvas, example_seed):
         record = _record(split, row, damaged)
         picture, sound = read.picture_of(split, row, record, damaged)
-        labels = _label_map(split, row, record, damaged)
-        labels = tf.where(sound, labels, 0)
+        labels = tf.where(sound, _label_map(split, row, record, damaged), 0)
         return read.facts(split, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
 
-    dataset = read.mapped(tf.data.Dataset.range(start_step, steps), batch).unbatch()
-    return read.prepare(dataset, example, config, config.batch_size)
+    groups = order.one_group(split, crop)
+    images = read.training_images(groups, config.batch_size, seed, range(start_step, steps), tf.random.split)
+    return read.prepare(images, example, config, config.batch_size)
 
 
 def evaluation(config, split, batch_size=None):
     """Dataset of every image once, as it is, without labels; those of one size are together, and `valid` no fillers."""
-    rows, _, valid = order.in_turn(order.group_by_size(split.sizes), batch_size or config.eval_batch_size)
+    batch_size = batch_size or config.eval_batch_size
 
-    def example(row, valid):
-        record = _record(split, row)
-        picture, _ = read.picture_of(split, row, record)
-        facts = read.facts(split, row, tf.zeros([2], tf.int32))
-        return facts | {"image": tf.cast(picture, tf.float32), "valid": valid}
+    def example(row, canvas, valid):
+        picture, _ = read.picture_of(split, row, _record(split, row))
+        return read.facts(split, row) | {"image": tf.cast(picture, tf.float32), "valid": valid}
 
-    size = batch_size or config.eval_batch_size
-    return read.prepare(tf.data.Dataset.from_tensor_slices((rows.ravel(), valid.ravel())), example, config, size)
+    return read.prepare(read.in_turn(order.group_by_size(split.sizes), batch_size), example, config, batch_size)
 
 
 def truth(split, row):
@@ -85,25 +67,22 @@ def truth(split, row):
     return _labels(record.label_map or b"", (record.height, record.width), split, row, record.filename)
 
 
-def _record(split, row, damaged=None):
+def _record(split, row, damaged=read.STRICT):
     """encoded, filename, label_map [] string, height and width [] of a row."""
     return parse(read.serialized(split, row, damaged), {*read.PICTURE, "label_map"})
 
 
 def _label_map(split, row, record, damaged):
-    """Labels [H, W] int32 of a record; with `damaged`, zeros stand in for a label map that cannot be used."""
+    """Labels [H, W] int32 of a record; zeros stand in for a label map that cannot be used and is skipped."""
 
     def decode(png, row, filename, height, width):
         size = int(height), int(width)
-        if not png and damaged and int(row) in damaged.rows:
-            return np.zeros(size, np.int32)
-        try:
-            return _labels(png, size, split, row, filename.decode()).astype(np.int32)
-        except ValueError as problem:
-            if damaged is None:
-                raise
-            damaged.report(int(row), str(problem))
-            return np.zeros(size, np.int32)
+        if png or int(row) not in damaged.rows:
+            try:
+                return _labels(png, size, split, row, filename.decode()).astype(np.int32)
+            except UserError as problem:
+                damaged.report(int(row), problem)
+        return np.zeros(size, np.int32)
 
     inputs = [record["label_map"], row, record["filename"], record["height"], record["width"]]
     return tf.ensure_shape(read.python(decode, inputs, tf.int32), [None, None])
@@ -131,38 +110,20 @@ def _labels(png, size, split, row, filename):
 
 def _augmented(config, crop, picture, labels, seed):
     """Image [h, w, 3] and label map [h, w] of the window: after noise, flip, choice of scale and place."""
-    original = tf.shape(picture)[:2]
     if config.photometric:
-        picture = image.photometric(picture, image.fold(seed, LIGHT), config.photometric)
+        picture = image.photometric(picture, image.fold(seed, image.LIGHT), config.photometric)
+    size = image.random_size(tf.shape(picture)[:2], seed, config)
     if config.flip:
-        flipped = tf.random.stateless_uniform([], image.fold(seed, FLIP)) < config.flip
+        flipped = image.mirrored(seed, config)
         picture = tf.cond(flipped, lambda: tf.reverse(picture, axis=[1]), lambda: picture)
         labels = tf.cond(flipped, lambda: tf.reverse(labels, axis=[1]), lambda: labels)
-    which = tf.random.stateless_uniform([], image.fold(seed, SIDE), 0, len(config.short_side), tf.int32)
-    size = resized(original, tf.gather(config.short_side, which), config)
-    low, high = config.scale_jitter
-    if (low, high) != (1.0, 1.0):
-        jitter = tf.random.stateless_uniform([], image.fold(seed, SCALE), low, high)
-        size = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float32) * jitter), tf.int32), 1)
-    window = tf.minimum(size, crop)
-    share = tf.random.stateless_uniform([2], image.fold(seed, PLACE))
-    offset = tf.cast(share * tf.cast(size - window + 1, tf.float32), tf.int32)
-
-    picture = image.resize(picture, size, config.resize)
-    picture = tf.slice(picture, tf.concat([offset, [0]], 0), tf.concat([window, [3]], 0))
-    labels = tf.slice(nearest(labels, size), offset, window)
-    below, right = tf.unstack(crop - window)
-    padding = [[0, below], [0, right]]
+    offset, window = image.random_window(size, crop, seed)
+    picture = image.cut(image.resize(picture, size, config.resize), offset, window)
+    labels = image.cut(nearest(labels, size), offset, window)
     return {
-        "image": tf.ensure_shape(tf.pad(picture, [*padding, [0, 0]]), [*crop, 3]),
-        "label_map": tf.ensure_shape(tf.pad(labels, padding), crop),
+        "image": tf.ensure_shape(image.pad(picture, crop), [*crop, 3]),
+        "label_map": tf.ensure_shape(image.pad(labels[..., None], crop)[..., 0], crop),
     }
-
-
-def resized(size, short, config):
-    """Size [2] to which an image of a size [2] is resized; a short side of 0 leaves it as it is."""
-    target = image.target_size(size, tf.maximum(short, 1), config.long_side, config.size_rounding)
-    return tf.where(tf.equal(short, 0), size, target)
 
 
 def nearest(labels, size):

@@ -50,7 +50,7 @@ class Segmenter:
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         data = self.flags.data
-        size = segmentation.resized(tf.constant(picture.shape[:2]), data.eval_short_side, data)
+        size = images.resized(tf.constant(picture.shape[:2]), data.eval_short_side, data)
         return images.resize(picture, size, data.resize).numpy()
 
     def truth(self, split, row, record, size):

@@ -116,7 +116,7 @@ class Segmentation:
         """
         seen, views = batch["image"], []
         original, data = tf.shape(seen)[1:3], self.experiment.data
-        size = segmentation.resized(original, data.eval_short_side, data)
+        size = image.resized(original, data.eval_short_side, data)
         several = self.config.mirror or len(self.config.scales) > 1
         for scale in self.config.scales:
             scaled = size if scale == 1 else tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale + 0.5, tf.int32), 1)

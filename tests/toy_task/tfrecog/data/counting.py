@@ -14,23 +14,15 @@ def steps_per_epoch(split, config):
 
 def training(config, side, split, *, seed, start_step, steps):
     """Batches of the steps start_step..steps-1: a function of the step, so that a stopped run goes on with its own."""
-    batches_of, per_epoch = (
-        order.shuffled(_groups(side, split), config.batch_size, seed),
-        steps_per_epoch(split, config),
-    )
-    rows = [batches_of(step // per_epoch)[0][step % per_epoch] for step in range(start_step, steps)]
-    rows = np.concatenate(rows)
+    batch_of = order.shuffled(order.one_group(split, [side, side]), config.batch_size, seed)
+    rows = np.concatenate([batch_of(step)[0] for step in range(start_step, steps)])
     return _batches(config, side, split, rows, np.ones(len(rows), bool), config.batch_size)
 
 
 def evaluation(config, side, split, batch_size):
     """Batches of every image once; fillers of incomplete ones are not `valid`."""
-    rows, _, valid = order.in_turn(_groups(side, split), batch_size)
+    rows, _, valid = order.in_turn(order.one_group(split, [side, side]), batch_size)
     return _batches(config, side, split, rows.ravel(), valid.ravel(), batch_size)
-
-
-def _groups(side, split):
-    return order.Groups(np.array([[side, side]]), (np.arange(len(split)),))
 
 
 def _batches(config, side, split, rows, valid, batch_size):
@@ -39,6 +31,6 @@ def _batches(config, side, split, rows, valid, batch_size):
         picture, _ = read.picture_of(split, row, record)
         seen = tf.ensure_shape(image.resize(picture, tf.constant([side, side]), config.resize), [side, side, 3])
         count = tf.gather(tf.constant(split.index.instances, tf.float32), row)
-        return read.facts(split, row, tf.zeros([2], tf.int32)) | {"image": seen, "count": count, "valid": valid}
+        return read.facts(split, row) | {"image": seen, "count": count, "valid": valid}
 
     return read.prepare(tf.data.Dataset.from_tensor_slices((rows, valid)), example, config, batch_size)
