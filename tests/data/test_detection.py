@@ -306,8 +306,8 @@ def test_images_without_a_box_are_left_out_of_training_only_if_asked(dataset, tm
     ("facts", "says"),
     [
         ({}, r"no image with a box to train on\Z"),
-        ({"image_labels": True}, r"They have a class for each image: --task=classification is for them\Z"),
-        ({"label_maps": True}, r"They have label maps: --task=segmentation is for them\Z"),
+        ({"image_labels": True}, r"The records have a class for each image: --task=classification is for them\.\Z"),
+        ({"label_maps": True}, r"The records have label maps: --task=segmentation is for them\.\Z"),
         ({"image_labels": True, "label_maps": True}, "--task=classification or --task=segmentation is for them"),
     ],
 )

@@ -35,15 +35,11 @@ def labels_of(split):
     if len(wrong):
         number = index.label[wrong[0]]
         what = f"has the label {number}, which no category of dataset.json has" if number else "has no label"
-        boxes = any(one.instances for one in info.splits.values())
-        fits = {"detection": boxes, "segmentation": info.label_maps} if not (number or info.image_labels) else {}
-        flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
-        there = " and ".join(["boxes"] * boxes + ["label maps"] * info.label_maps)
+        others = "" if number or info.image_labels else info.other_tasks("classification")
         raise UserError(
             f"{split.folder}: {index.locate(wrong[0])}: the image {what}, and so have {len(wrong) - 1:,} more. "
-            + (f"The records have {there}: {flags} is for them. " if flags else "")
-            + "--task=classification needs records with a class for each image: pipelines.imagenet, pipelines.digits "
-            "and pipelines.tfds write them"
+            f"{others}{' ' * bool(others)}--task=classification needs records with a class for each image: "
+            "pipelines.imagenet, pipelines.digits and pipelines.tfds write them"
         )
     return labels
 

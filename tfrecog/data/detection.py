@@ -92,18 +92,11 @@ def _training_groups(config, split, keypoints):
         needed = " with a box" * config.skip_empty
         if keypoints and len(training_rows(split, config)):
             needed = f" with --data.min_keypoints={config.min_keypoints} labelled keypoints"
-        raise UserError(f"{split.folder}: the split has no image{needed} to train on{_other_task(split.info)}")
+        others = split.info.other_tasks("detection")
+        raise UserError(f"{split.folder}: the split has no image{needed} to train on{'. ' * bool(others)}{others}")
     short, long = max(config.short_side), config.long_side
     resized = image.target_size(split.sizes[rows], short, long, config.size_rounding)
     return order.group(resized, rows, image.canvases(short, long, config.aspect_ratios))
-
-
-def _other_task(facts):
-    """What else records are for, as the rest of a message; or empty."""
-    fits = {"classification": facts.image_labels, "segmentation": facts.label_maps}
-    flags = " or ".join(f"--task={task}" for task, does in fits.items() if does)
-    what = " and ".join(["a class for each image"] * facts.image_labels + ["label maps"] * facts.label_maps)
-    return f". They have {what}: {flags} is for them" if flags else ""
 
 
 def _report_crowded(config, index):

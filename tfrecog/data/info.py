@@ -85,6 +85,16 @@ class DatasetInfo:
             for label, category in enumerate(self.categories, 1)
         }
 
+    def other_tasks(self, task):
+        """A sentence that says what the records hold for tasks other than this one; empty if nothing."""
+        held = {
+            "classification": self.image_labels and "a class for each image",
+            "detection": any(split.instances for split in self.splits.values()) and "boxes",
+            "segmentation": self.label_maps and "label maps",
+        }
+        held = {f"--task={name}": what for name, what in held.items() if what and name != task}
+        return f"The records have {' and '.join(held.values())}: {' or '.join(held)} is for them." if held else ""
+
     def relabel(self, record):
         """The Record with labels 1..K in place of its own; by class name where it has no labels (0)."""
         by_name = {name: label for label, name in enumerate(self.names, 1)}

@@ -22,11 +22,11 @@ def steps_per_epoch(split, config):
 def check(split):
     """UserError if the records have no label maps."""
     if not split.info.label_maps:
-        fits = " These have a class for each image: --task=classification." if split.info.image_labels else ""
+        others = split.info.other_tasks("segmentation")
         raise UserError(
             f"{split.folder} holds no label maps, which --task=segmentation needs: pipelines.segmentation, "
             "pipelines.tfds, pipelines.coco (with --label_maps=voc) and pipelines.scenes (with --label_maps) write "
-            f"them.{fits}"
+            f"them{'. ' * bool(others)}{others}"
         )
 
 
