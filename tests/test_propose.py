@@ -54,8 +54,7 @@ def test_proposals_are_in_the_pixels_of_the_images_with_falling_scores(run):
     # As the detector's own second stage gets them, in the resized image (1.5 times as large).
     (batch,) = detection.evaluation(experiment.data, Split.open(out.parent, "val"), 4).take(1)
     features = model.extract(batch["image"], batch["size"])
-    canvas = batch["image"].shape[1:3]
-    rois, _, _ = model.propose(features, canvas, batch["size"], experiment.detector.rpn.infer)
+    (rois, _, _), _ = model.propose(features, batch["image"], batch["size"], experiment.detector.rpn.infer)
     np.testing.assert_allclose(found["1"].boxes, rois[0, : counts[0]] / 1.5, atol=0.02)
 
 

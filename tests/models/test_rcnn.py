@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, Experiment, FpnConfig, MaskConfig, RpnConfig
 from tfrecog.data.info import Category, DatasetInfo
-from tfrecog.models.backbones import resnet
+from tfrecog.models import layers
 from tfrecog.models.detector import rcnn
 from tfrecog.tasks.detection import Detection, Truth
 
@@ -50,8 +50,8 @@ def test_mask_rcnn_has_as_many_parameters_as_torchvisions():
 
 
 def test_padding_is_zero_after_normalisation():
-    image = tf.ones([1, 4, 6, 3]) * resnet.PIXEL_MEAN + tf.constant(resnet.PIXEL_STD)
-    got = rcnn.zero_padding(resnet.normalize(image), tf.constant([[3, 2]]))[0].numpy()
+    image = tf.ones([1, 4, 6, 3]) * layers.PIXEL_MEAN + tf.constant(layers.PIXEL_STD)
+    got = rcnn.zero_padding(layers.Backbone().normalize(image), tf.constant([[3, 2]]))[0].numpy()
     np.testing.assert_allclose(got[:3, :2], 1, atol=1e-5)
     assert not got[3:].any() and not got[:, 2:].any()
 

@@ -43,7 +43,7 @@ def test_proposals_of_little_objectness_are_dropped():
     size = tf.constant([100.0, 100.0])
     for least, kept in ((0.0, 3), (0.05, 2), (0.5, 2), (0.51, 1)):
         config = RpnConfig(min_score=least)
-        found, valid = rpn.propose(logits, deltas, anchors, size, config, ProposalConfig(10, 5))
+        found, valid, _ = rpn.propose(logits, deltas, size, anchors, config, ProposalConfig(10, 5))
         assert int(np.sum(valid)) == kept
         np.testing.assert_allclose(found[0], anchors[0][2])
 

@@ -9,8 +9,6 @@ from tfrecog.config import DetectorConfig, Experiment
 from tfrecog.data import detection
 from tfrecog.data.split import Split
 from tfrecog.inference import predictor
-from tfrecog.models.detector import rpn
-from tfrecog.models.detector.postprocess import per_image
 from tfrecog.ops import to_original
 from tfrecog.proposals import methods
 
@@ -23,16 +21,9 @@ class Proposer:
 
     def predict(self, model, batch: dict) -> dict:
         """boxes [B, P, 4] in pixels of the resized image, their objectness scores [B, P] in [0, 1], valid [B, P]."""
-        image, size, config = batch["image"], batch["size"], self.config.rpn
-        features = model.extract(image, size)
-        logits, deltas = model.rpn(features)
-        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
-        levels = rpn.level_anchors(features, canvas, config, model.strides)
-        boxes, valid, scores = per_image(
-            lambda *one: rpn.scored(one[0], one[1], levels, one[2], config, config.infer),
-            (logits, deltas, size),
-            (tf.float32, tf.bool, tf.float32),
-        )
+        features = model.extract(batch["image"], batch["size"])
+        proposals, _ = model.propose(features, batch["image"], batch["size"], self.config.rpn.infer)
+        boxes, valid, scores = proposals
         return {"boxes": boxes, "scores": tf.sigmoid(scores), "valid": valid}
 
 

@@ -11,14 +11,13 @@ from tfrecog.models.backbones import lenet, resnet
 from tfrecog.models.backbones.alexnet import AlexNet
 from tfrecog.models.backbones.mobilenet_v3 import hard_swish
 from tfrecog.models.backbones.vgg import Vgg16
-from tfrecog.models.layers import Dense
+from tfrecog.models.layers import Dense, dropout
 from tfrecog.ops import pooling
 
 # Fully connected layers start small, so that all classes are about equally likely (Goyal et al. 2017, section 5.1; of
 # AlexNet and VGG16 their papers).
 _SMALL = 0.01
-# Sets the random numbers of dropout apart from those that the reader draws from an image's seed.
-_PURPOSE = 1000
+_PURPOSE = 1000  # of the random numbers of dropout
 
 
 class Classifier(keras.Model):
@@ -53,26 +52,13 @@ class Classifier(keras.Model):
         x = self.pool(features[max(features)])
         x = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
         *hidden, last = self.dense
-        rests = self._dropout(seed) if training and hidden and self.config.dropout > 0 else [1.0] * len(hidden)
-        for dense, gain in zip(hidden, rests, strict=True):
+        units, gains = [dense.units for dense in hidden], None
+        if training and hidden and self.config.dropout > 0:
+            gains = tf.split(dropout(seed, self.config.dropout, [sum(units)], _PURPOSE), units, axis=1)
+        for i, dense in enumerate(hidden):
             x = dense(x)
-            x *= tf.cast(gain, x.dtype)
+            x = tf.cast(gains[i], x.dtype) * x if gains else x
         return tf.cast(last(x), tf.float32)
-
-    def _dropout(self, seed):
-        """Gains [B, units] of the outputs of each hidden layer: 0, or what makes up for those that rest.
-
-        An image's depend on its seed alone, and not on how a batch is spread over devices.
-        """
-        if seed is None:
-            raise ValueError("dropout needs the seed of each image")
-        units, rate = [dense.units for dense in self.dense[:-1]], self.config.dropout
-        draws = tf.map_fn(
-            lambda one: tf.random.stateless_uniform([sum(units)], tf.random.fold_in(one, _PURPOSE)),
-            seed,
-            fn_output_signature=tf.float32,
-        )
-        return tf.split(tf.where(draws < rate, 0.0, 1 / (1 - rate)), units, axis=1)
 
     def call(self, image, training=False):
         return self.logits(image, training)

@@ -9,6 +9,9 @@ import tensorflow as tf
 from tfrecog.ops import dilated, target, winograd
 
 _LEAST = 1.1754944e-38  # The smallest float32 that TensorFlow does not take for 0.
+# Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
 NORMS = ("none", "frozen", "batch", "sync_batch", "group")
 
 
@@ -130,12 +133,47 @@ class Composite(keras.layers.Layer):
         pass
 
 
+class Backbone(Composite):
+    """The network below a detector, a segmenter or a classifier: images [B, H, W, 3] to {level: [B, h, w, C]}.
+
+    Attributes:
+        channels: {level: C}.
+        strides: {level: pixels from cell to cell}.
+    """
+
+    channels: dict[int, int]
+    strides: dict[int, int]
+
+    def normalize(self, image):
+        """RGB images [B, H, W, 3] in 0..255 to mean 0 and deviation 1 over ImageNet."""
+        return (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
+
+
 class Dense(keras.layers.Dense):
     """A fully connected layer with PyTorch's default initialisation: uniform within 1 / sqrt(inputs)."""
 
     def __init__(self, units: int, **options):
         options.setdefault("kernel_initializer", keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform"))
         super().__init__(units, **options)
+
+
+def dropout(seed, rate: float, shape, purpose: int):
+    """Gains [B, *shape] of the units of images: 0 of a share `rate` of them, and of the others what makes up for it.
+
+    Those of an image depend on its seed alone, and not on how a batch is spread over devices.
+
+    Args:
+        seed: [B, 2] int32, of each image.
+        purpose: sets these random numbers apart from all others that are drawn from the seeds.
+    """
+    if seed is None:
+        raise ValueError("dropout needs the seed of each image")
+    draws = tf.map_fn(
+        lambda one: tf.random.stateless_uniform(shape, tf.random.fold_in(one, purpose)),
+        seed,
+        fn_output_signature=tf.float32,
+    )
+    return tf.where(draws < rate, 0.0, 1 / (1 - rate))
 
 
 def padded(operation: Callable, x, *arguments, pad: int, learns: bool):

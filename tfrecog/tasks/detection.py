@@ -120,8 +120,8 @@ class Detection:
         if self._on_record:
             (rois, valid), terms = record_proposals(batch["proposals"]), {}
         else:
-            canvas, limits = image.shape[1:3], self.config.rpn.train
-            rois, valid, (logits, deltas, levels) = model.propose(features, canvas, size, limits)
+            proposals, (logits, deltas, levels) = model.propose(features, image, size, self.config.rpn.train)
+            rois, valid, _ = proposals
             terms = self.rpn_losses(logits, deltas, tf.concat(levels, 0), truth, seed)
 
         rois, labels, gt = self.sample_rois(rois, valid, truth, seed)

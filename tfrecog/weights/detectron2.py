@@ -11,13 +11,13 @@ import numpy as np
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
-from tfrecog.models.backbones import resnet
+from tfrecog.models import layers
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.weights import tensors
 from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN, kernel
 
 # Means and deviations of BGR pixels that the zoo's ResNet-50 and -101 were trained with; old files note them.
-_PIXELS = {"pixel_mean": resnet.PIXEL_MEAN[::-1], "pixel_std": (1.0, 1.0, 1.0)}
+_PIXELS = {"pixel_mean": layers.PIXEL_MEAN[::-1], "pixel_std": (1.0, 1.0, 1.0)}
 
 
 def arrays(model: Detector, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -91,7 +91,7 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
     if path == "backbone/stem/kernel":
         # It reads BGR - mean, and our stem gets (RGB - mean) / deviation, with the same mean. Turning its channels
         # around and multiplying each with its deviation undoes both; the zeros that pad an image are zeros in both.
-        value = value[:, ::-1] * np.asarray(resnet.PIXEL_STD, value.dtype)[:, None, None]
+        value = value[:, ::-1] * np.asarray(layers.PIXEL_STD, value.dtype)[:, None, None]
     if path.startswith(("rpn/deltas", "box/deltas")):
         value = value.reshape(-1, 4, *value.shape[1:])[:, [1, 0, 3, 2]].reshape(value.shape)  # x first to y first.
     if path.startswith("box/logits"):

@@ -6,11 +6,10 @@ The layers have the paper's names: conv1 to conv5 here, and fc6 to fc8 in the cl
 import keras
 import tensorflow as tf
 
-from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Composite, Conv, padded
+from tfrecog.models.layers import Backbone, Conv, padded
 
 
-class AlexNet(Composite):
+class AlexNet(Backbone):
     """[B, H, W, 3] to {4: conv5 [B, h, w, 256]}, whose cells are 16 pixels apart.
 
     Args:
@@ -32,10 +31,6 @@ class AlexNet(Composite):
         self.channels, self.strides = {4: 256}, {4: 16}
         for conv in [self.conv1, self.conv2, self.conv3, self.conv4, self.conv5][:frozen_stages]:
             conv.trainable = False
-
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
-        return normalize(image)
 
     def call(self, image, training=False):
         zeros, pad = (5, 1) if self.centred else (2, 0)

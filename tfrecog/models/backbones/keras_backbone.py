@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models.backbones.resnet import PIXEL_MEAN, PIXEL_STD
+from tfrecog.models.layers import PIXEL_MEAN, PIXEL_STD, Backbone
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ NETWORKS = {
 }  # fmt: skip
 
 
-class KerasBackbone(keras.layers.Layer):
+class KerasBackbone(Backbone):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]} for the levels 2 to `last`; H, W in multiples of 32.
 
     The stem and the levels up to `config.frozen_stages` do not learn, and their batch norm runs on its moving

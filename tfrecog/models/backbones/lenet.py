@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.models.layers import Composite, Conv
+from tfrecog.models.layers import Backbone, Conv
 
 NETWORKS = ("lecun1989", "lenet5", "lenet_modern")
 
@@ -76,7 +76,13 @@ class Maps(keras.layers.Layer):
         return tf.nn.conv2d(x, full, self.stride, "VALID") + bias
 
 
-class LeCun1989(Composite):
+class _Gray(Backbone):
+    def normalize(self, image):
+        """Images [B, H, W, 3] in 0..255, bright on dark, to the mean of their channels [B, H, W, 1] in -1..1."""
+        return _mean(image) / 127.5 - 1
+
+
+class LeCun1989(_Gray):
     """Images [B, 16, 16, 3] to H2 {2: [B, 4, 4, 12]}: two layers of 12 maps, 5x5 kernels of stride 2, no pooling.
 
     With H3, of 30 units, and 10 outputs these are the paper's 1,256 units, 64,660 connections and 9,760 weights. What
@@ -89,10 +95,6 @@ class LeCun1989(Composite):
         self.h1 = Maps(np.ones([1, 12], int), **form, name="h1")
         self.h2 = Maps(H2_SEES, **form, name="h2")
         self.channels, self.strides = {2: 12}, {2: 4}
-
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255, bright on dark, to [B, H, W, 1] in -1..1."""
-        return gray(image) / 127.5 - 1
 
     def call(self, image, training=False):
         return {2: squash(self.h2(squash(self.h1(image))))}
@@ -114,7 +116,7 @@ class Subsample(keras.layers.Layer):
         return sums * tf.convert_to_tensor(self.gain) + tf.convert_to_tensor(self.bias)
 
 
-class LeNet5(Composite):
+class LeNet5(Backbone):
     """Images [B, 28, 28, 3] to S4 {2: [B, 5, 5, 16]}: C1, S2, C3 and S4 of 1998, with its partial connections.
 
     The image lies in a field of 32 x 32. With C5, of 120 units, and F6, of 84, it has the paper's 60,000 weights. The
@@ -131,14 +133,14 @@ class LeNet5(Composite):
 
     def normalize(self, image):
         """Images [B, H, W, 3] in 0..255, bright on dark, to [B, H, W, 1] in -0.1..1.175, about mean 0, deviation 1."""
-        return gray(image) * (1.275 / 255) - 0.1
+        return _mean(image) * (1.275 / 255) - 0.1
 
     def call(self, image, training=False):
         x = squash(self.s2(squash(self.c1(image))))
         return {2: squash(self.s4(squash(self.c3(x))))}
 
 
-class LeNetModern(Composite):
+class LeNetModern(_Gray):
     """Images [B, H, W, 3] to {2: [B, H / 4, W / 4, 64]}: LeNet-5's form with padding, norm, ReLU and max pooling.
 
     Args:
@@ -151,17 +153,12 @@ class LeNetModern(Composite):
         self.conv2 = Conv(64, 5, norm=norm, epsilon=epsilon, relu=True, name="conv2")
         self.channels, self.strides = {2: 64}, {2: 4}
 
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255 to [B, H, W, 1] in -1..1."""
-        return gray(image) / 127.5 - 1
-
     def call(self, image, training=False):
         x = tf.nn.max_pool2d(self.conv1(image, training=training), 2, 2, "VALID")
         return {2: tf.nn.max_pool2d(self.conv2(x, training=training), 2, 2, "VALID")}
 
 
-def gray(image):
-    """The mean [B, H, W, 1] of the channels of images [B, H, W, 3]."""
+def _mean(image):
     return tf.reduce_mean(image, axis=-1, keepdims=True)
 
 

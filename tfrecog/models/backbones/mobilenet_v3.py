@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Composite, Conv
+from tfrecog.models.layers import Backbone, Composite, Conv
 
 # Table 1: kernel, expanded channels, channels, squeeze and excite, hard swish, stride.
 LARGE = (
@@ -60,7 +59,7 @@ class Block(Composite):
         return x + y if self.residual else y
 
 
-class MobileNetV3(Composite):
+class MobileNetV3(Backbone):
     """[B, H, W, 3] to {5: [B, H / 32, W / 32, 160], 6: [B, H / 32, W / 32, 960]}.
 
     torchvision's pyramid has two maps of one size: that of the first block of stride 32, and that of the last layer.
@@ -82,10 +81,6 @@ class MobileNetV3(Composite):
         begins = [0, *(1 + i for i in starts), len(layers) - 1, len(layers)]
         for layer in layers[: begins[min(config.frozen_stages, len(begins) - 1)]]:
             layer.trainable = False
-
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
-        return normalize(image)
 
     def call(self, image, training=False):
         x = hard_swish(self.stem(image, training=training))

@@ -3,11 +3,7 @@
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig
-from tfrecog.models.layers import Composite, Conv, padded
-
-# Mean and standard deviation of ImageNet's pixels, RGB in 0..255, as torchvision's weights expect.
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
+from tfrecog.models.layers import Backbone, Composite, Conv, padded
 
 # Blocks of res2..res5, and whether a block is a bottleneck (table 1 of both papers).
 BLOCKS = {
@@ -116,7 +112,7 @@ class Stage(Composite):
         return x
 
 
-class ResNet(Composite):
+class ResNet(Backbone):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]} for the levels 2 to `last`.
 
     The first `config.frozen_stages` stages do not learn, and their batch norm runs on its moving statistics.
@@ -147,10 +143,6 @@ class ResNet(Composite):
         for frozen in [self.stem, *self.stages][: config.frozen_stages]:
             frozen.trainable = False
 
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
-        return normalize(image)
-
     def call(self, image, training=False):
         x = self.stem(image, training=training)
         # Zeros are the smallest values after a ReLU, so padding with them changes no maximum.
@@ -159,11 +151,6 @@ class ResNet(Composite):
         for level, layer in enumerate(self.stages, start=2):
             x = features[level] = layer(x, training=training)
         return features
-
-
-def normalize(image):
-    """RGB images [..., 3] in 0..255 to mean 0 and deviation 1 over ImageNet."""
-    return (image - tf.constant(PIXEL_MEAN)) / tf.constant(PIXEL_STD)
 
 
 def stage(config: BackboneConfig, level: int, zero_gamma: bool = False, dilations: tuple[int, int] = (1, 1)) -> Stage:

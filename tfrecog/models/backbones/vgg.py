@@ -2,14 +2,13 @@
 
 import tensorflow as tf
 
-from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Composite, Conv
+from tfrecog.models.layers import Backbone, Conv
 
 # Convolutions and channels of conv1..conv5 (table 1, D).
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
-class Vgg16(Composite):
+class Vgg16(Backbone):
     """[B, H, W, 3] to {level: [B, H / 2**level, W / 2**level, C]}: conv1 is level 0, conv5 level 4; sizes rounded down.
 
     Convolutions start as in He et al. 2015, which learns without the paper's start from a network of fewer layers.
@@ -45,10 +44,6 @@ class Vgg16(Composite):
         self.strides = {level: 2**level for level in self.channels}
         for conv in [conv for block in self.blocks[:frozen_stages] for conv in block]:
             conv.trainable = False
-
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
-        return normalize(image)
 
     def call(self, image, training=False):
         x, features = image, {}

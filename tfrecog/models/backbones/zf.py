@@ -2,11 +2,10 @@
 
 import tensorflow as tf
 
-from tfrecog.models.backbones.resnet import normalize
-from tfrecog.models.layers import Composite, Conv, padded
+from tfrecog.models.layers import Backbone, Conv, padded
 
 
-class Zf(Composite):
+class Zf(Backbone):
     """[B, H, W, 3] to {4: conv5 [B, H / 16, W / 16, 256]}.
 
     Conv1 has 7x7 kernels and stride 2, conv2 5x5 and stride 2; a pooling of 3x3 and stride 2 follows each. All of them
@@ -28,10 +27,6 @@ class Zf(Composite):
         self.channels, self.strides = {4: 256}, {4: 16}
         for conv in [self.conv1, self.conv2, self.conv3, self.conv4, self.conv5][:frozen_stages]:
             conv.trainable = False
-
-    def normalize(self, image):
-        """Images [B, H, W, 3] in 0..255 to mean 0 and deviation 1."""
-        return normalize(image)
 
     def call(self, image, training=False):
         x = self._reduced(self.conv1(image, training=training), training and self.conv1.trainable)

@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from tfrecog.config import BoxConfig, KeypointConfig, MaskConfig
 from tfrecog.models.backbones.resnet import Stage
-from tfrecog.models.layers import Composite, Conv, Dense
+from tfrecog.models.layers import Composite, Conv, Dense, dropout
 
-# Sets the random numbers of dropout apart from the others that are drawn from an image's seed.
-_PURPOSE = 1000
+_PURPOSE = 1000  # of the random numbers of dropout
 
 
 class DenseTrunk(keras.layers.Layer):
@@ -37,36 +36,21 @@ class DenseTrunk(keras.layers.Layer):
 
     def call(self, pooled, training=False, seed=None):
         """`seed` [B, 2] int32 is needed where there is dropout in training."""
-        x = pooled
-        if self.convs:
-            x = tf.reshape(x, [-1, *x.shape[2:]])
+
+        def convolved(x):
             for conv in self.convs:
                 x = conv(x, training=training)
-        x = tf.reshape(x, [*_leading(pooled), math.prod(x.shape[1 if self.convs else 2 :])])
-        rests = [None] * len(self.dense)
+            return x
+
+        x, gains = of_each_roi(convolved, pooled), None
+        x = tf.reshape(x, [*_leading(x), math.prod(x.shape[2:])])
         if training and self.dense and self.rate:
-            rests = tf.split(_dropout(x, sum(d.units for d in self.dense), self.rate, seed), len(self.dense), axis=2)
-        for i, (dense, gain) in enumerate(zip(self.dense, rests, strict=True)):
+            units = [_leading(x)[1], sum(dense.units for dense in self.dense)]
+            gains = tf.split(dropout(seed, self.rate, units, _PURPOSE), len(self.dense), axis=2)
+        for i, dense in enumerate(self.dense):
             x = dense(self.narrow[i](x) if self.narrow else x)
-            if gain is not None:
-                x *= tf.cast(gain, x.dtype)
+            x = tf.cast(gains[i], x.dtype) * x if gains else x
         return x
-
-
-def _dropout(x, units, rate, seed):
-    """Gains [B, R, units] of the units of rois x [B, R, ...]: 0, or what makes up for those that rest.
-
-    Those of an image depend on its seed alone, and not on how a batch is spread over devices.
-    """
-    if seed is None:
-        raise ValueError("dropout needs the seed of each image")
-    rois = _leading(x)[1]
-    draws = tf.map_fn(
-        lambda one: tf.random.stateless_uniform([rois, units], tf.random.fold_in(one, _PURPOSE)),
-        seed,
-        fn_output_signature=tf.float32,
-    )
-    return tf.where(draws < rate, 0.0, 1 / (1 - rate))
 
 
 class Res5(Composite):
@@ -77,9 +61,7 @@ class Res5(Composite):
         self.res5 = res5
 
     def call(self, pooled, training=False, seed=None):
-        flat = tf.reshape(pooled, [-1, *pooled.shape[2:]])
-        x = self.res5(flat, training=training)
-        return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
+        return of_each_roi(lambda x: self.res5(x, training=training), pooled)
 
 
 class BoxPredictor(Composite):
@@ -113,11 +95,12 @@ class MaskHead(Composite):
         self.logits = Conv(num_classes, 1, name="logits")
 
     def call(self, pooled, training=False):
-        x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
-        for conv in self.convs:
-            x = conv(x, training=training)
-        x = tf.cast(self.logits(self.deconv(x)), tf.float32)
-        return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
+        def logits(x):
+            for conv in self.convs:
+                x = conv(x, training=training)
+            return tf.cast(self.logits(self.deconv(x)), tf.float32)
+
+        return of_each_roi(logits, pooled)
 
 
 class KeypointHead(Composite):
@@ -136,12 +119,19 @@ class KeypointHead(Composite):
         )
 
     def call(self, pooled):
-        x = tf.reshape(pooled, [-1, *pooled.shape[2:]])
-        for conv in self.convs:
-            x = conv(x)
-        x = tf.cast(self.deconv(x), tf.float32)
-        x = tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "bilinear")
-        return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
+        def logits(x):
+            for conv in self.convs:
+                x = conv(x)
+            x = tf.cast(self.deconv(x), tf.float32)
+            return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "bilinear")
+
+        return of_each_roi(logits, pooled)
+
+
+def of_each_roi(function, pooled):
+    """[B, R, ...] of a function of [n, ...], on what is pooled of rois [B, R, S, S, C]."""
+    x = function(tf.reshape(pooled, [-1, *pooled.shape[2:]]))
+    return tf.reshape(x, [*_leading(pooled), *x.shape[1:]])
 
 
 def _leading(x) -> list:

@@ -56,29 +56,30 @@ class Detector(keras.Model):
             return self.neck(features, training=training)
         return {level: features[level] for level in self.pooled_levels}
 
-    def propose(self, features, canvas, size, limits: ProposalConfig):
-        """Proposals [B, limits.total, 4] and valid [B, limits.total], and the RPN's outputs they come from.
+    def propose(self, features, image, size, limits: ProposalConfig):
+        """Proposals [B, limits.total, 4], valid [B, limits.total] and their objectness logits; and the RPN's outputs.
 
         The outputs are objectness logits [B, A], deltas [B, A, 4] and the anchors [A, 4] of each level, in a list.
         """
         if self.rpn is None:
             raise ValueError("this detector was built without an RPN (--detector.proposals=record)")
         logits, deltas = self.rpn(features)
+        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
         levels = rpn.level_anchors(features, canvas, self.config.rpn, self.strides)
         steady = tf.stop_gradient(logits), tf.stop_gradient(deltas)  # Proposals are constants to the second stage.
-        rois, valid = per_image(
-            lambda logits, deltas, size: rpn.propose(logits, deltas, levels, size, self.config.rpn, limits),
+        proposals = per_image(
+            lambda *one: rpn.propose(*one, levels, self.config.rpn, limits),
             (*steady, size),
-            (tf.float32, tf.bool),
+            (tf.float32, tf.bool, tf.float32),
         )
-        return rois, valid, (logits, deltas, levels)
+        return proposals, (logits, deltas, levels)
 
     def rois(self, features, image, size, proposals=None):
         """Rois [B, R, 4] and valid [B, R] in inference: of the RPN, or those given; arguments as of `call`."""
         if self.rpn is None:
             return record_proposals(proposals)
-        canvas = image.shape[1:3] if None not in image.shape[1:3] else tf.unstack(tf.shape(image)[1:3])
-        return self.propose(features, canvas, size, self.config.rpn.infer)[:2]
+        (rois, valid, _), _ = self.propose(features, image, size, self.config.rpn.infer)
+        return rois, valid
 
     def trunk_outputs(self, features, rois, valid=None, training=False, seed=None):
         """What the box branch sees of rois [B, R, 4]: [B, R, units], or of res5 [B, R, S, S, C].

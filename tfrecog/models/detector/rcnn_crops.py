@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfrecog.config import DetectorConfig
 from tfrecog.models.backbones import build
+from tfrecog.models.detector.heads import of_each_roi
 from tfrecog.models.detector.postprocess import per_image
 from tfrecog.ops import target, warping
 
@@ -77,17 +78,13 @@ def inference_crops(network, trunk, pixels: Pixels, rois, valid, config: Detecto
 
 def _summary(network, crops, config, training):
     """What the fully connected layers see, [B, R, h, w, C], of crops [B, R, S, S, 3]."""
-    flat = tf.reshape(crops, [-1, *crops.shape[2:]])
-    x = build.summary(config.backbone, network(flat, training=training))
-    leading = [crops.shape[i] or tf.shape(crops)[i] for i in (0, 1)]
-    return tf.reshape(x, [*leading, *x.shape[1:]])
+    return of_each_roi(lambda x: build.summary(config.backbone, network(x, training=training)), crops)
 
 
 def _in_turn(function, batch, trunk):
     """`function` of one element of the batch after the other, its results [n, units] stacked."""
     if tf.executing_eagerly():  # When the layers are built too, in no loop.
-        parts = [tf.unstack(x) for x in (batch if isinstance(batch, tuple) else (batch,))]
-        ones = zip(*parts, strict=True) if isinstance(batch, tuple) else parts[0]
-        return tf.stack([function(one) for one in ones])
+        count = len(tf.nest.flatten(batch)[0])
+        return tf.stack([function(tf.nest.map_structure(lambda x, i=i: x[i], batch)) for i in range(count)])
     signature = tf.TensorSpec([None, trunk.units], tf.float32)
     return tf.map_fn(function, batch, parallel_iterations=1, fn_output_signature=signature)

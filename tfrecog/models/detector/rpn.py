@@ -58,24 +58,19 @@ def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, 
     return result
 
 
-def propose(logits, deltas, levels: list, size, config: RpnConfig, limits: ProposalConfig):
+def propose(logits, deltas, size, levels: list, config: RpnConfig, limits: ProposalConfig):
     """Proposals of one image: the best anchors of each level, moved, clipped, and thinned by suppression in each level.
 
     Args:
         logits: objectness [A].
         deltas: [A, 4].
-        levels: anchors [A of a level, 4] of each level.
         size: (height, width) [2] of the image in its canvas.
+        levels: anchors [A of a level, 4] of each level.
 
     Returns:
-        Boxes [limits.total, 4] by falling objectness and valid [limits.total]; empty slots are zero boxes.
+        Boxes [limits.total, 4] by falling objectness, valid [limits.total], and their objectness logits [limits.total];
+        empty slots are zeros.
     """
-    kept, valid, _ = scored(logits, deltas, levels, size, config, limits)
-    return kept, valid
-
-
-def scored(logits, deltas, levels: list, size, config: RpnConfig, limits: ProposalConfig):
-    """As `propose`, and the objectness logit [limits.total] of each proposal; 0 in empty slots."""
     scores, moved, groups, start = [], [], [], 0
     for group, level in enumerate(levels):
         count = level.shape[0] if level.shape[0] is not None else tf.shape(level)[0]

@@ -4,12 +4,12 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import SegmenterConfig
-from tfrecog.models.layers import Composite, Conv
+from tfrecog.models.layers import Composite, Conv, dropout
 from tfrecog.ops import upsampling
 
 # Levels whose features are scored (figure 3 of the paper): level l has stride 2**l, and 3 to 5 are pool3 to pool5.
 LEVELS = {"fcn32s": (5,), "fcn16s": (5, 4), "fcn8s": (5, 4, 3)}
-# Set the random numbers of dropout apart from those that the reader draws from an image's seed, and from each other.
+# Of the random numbers of dropout.
 _PURPOSES = {"fc6": 2000, "fc7": 2001, "head": 2002, "aux": 2003}
 
 
@@ -52,7 +52,7 @@ class SkipHead(Composite):
             x = conv(x, training=training)
             first += 0 if conv.pad or conv.size == 1 else 2**level * (conv.size // 2)
             if training and self.config.dropout:
-                x = dropout(x, seed, self.config.dropout, _PURPOSES[conv.name])
+                x = _dropped(x, seed, self.config.dropout, conv.name)
         scores = tf.cast(self.score(x), tf.float32)
         for step, (level, scale) in enumerate(zip(finer, self.config.skip_scales, strict=False)):
             skip = tf.cast(self.skips[level](features[level]), tf.float32)
@@ -126,24 +126,14 @@ class ConvHead(Composite):
         """Logits [B, H, W, K] for an image of that size from features {level: [B, h, w, C]}."""
         x = self.conv(features[self.level], training=training)
         if training and self.config.dropout:
-            x = dropout(x, seed, self.config.dropout, _PURPOSES[self.name])
+            x = _dropped(x, seed, self.config.dropout, self.name)
         scores = tf.cast(self.logits(x), tf.float32)
         return tf.raw_ops.ResizeBilinear(images=scores, size=size, half_pixel_centers=True)
 
 
-def dropout(x, seed, rate, purpose):
-    """x [B, h, w, C] in which a share of the units is 0, and the others make up for it.
-
-    An image's depend on its seed alone, and not on how a batch is spread over devices.
-    """
-    if seed is None:
-        raise ValueError("dropout needs the seed of each image")
-    draws = tf.map_fn(
-        lambda one: tf.random.stateless_uniform(tf.shape(x)[1:], tf.random.fold_in(one, purpose)),
-        seed,
-        fn_output_signature=tf.TensorSpec(x.shape[1:], tf.float32),
-    )
-    return tf.where(draws < rate, tf.zeros([], x.dtype), x / (1 - rate))
+def _dropped(x, seed, rate, layer):
+    gains = tf.ensure_shape(dropout(seed, rate, tf.shape(x)[1:], _PURPOSES[layer]), x.shape)
+    return x * tf.cast(gains, x.dtype)
 
 
 def _hidden(config, pad):
