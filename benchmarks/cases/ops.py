@@ -98,7 +98,7 @@ def ours(case, path):
 
     def pool():
         if "pyramid" in case:  # torchvision's pyramid places samples without the half-cell correction.
-            return region_features.multilevel(maps, boxes[None], size=7, samples=2, aligned=False)
+            return region_features.roi_align(maps, boxes[None], size=7, aligned=False)
         op = region_features.roi_align if "align" in case else region_features.roi_pool
         return op(*maps.values(), boxes[None], size=7, stride=float(stored["stride"]))
 

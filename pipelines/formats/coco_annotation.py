@@ -66,17 +66,15 @@ class Reader:
         box: Any = annotation.get("bbox")
         if not _are_numbers(box, 4):
             raise Unusable("box is not four finite numbers", f"bbox is {short(box)}", _SKIP)
-        x, y, w, h = box
-        if w < 0 or h < 0:
-            raise Unusable("box with a negative side", f"bbox (x, y, width, height) is {box}", _SKIP)
-        if w == 0 or h == 0:
-            raise Unusable("box without area", f"bbox (x, y, width, height) is {box}", _SKIP)
-        height, width = self.size
-        y1, x1, y2, x2 = max(y, 0.0), max(x, 0.0), min(y + h, height), min(x + w, width)
+        if min(box[2:]) <= 0:
+            kind = "box with a negative side" if min(box[2:]) < 0 else "box without area"
+            raise Unusable(kind, f"bbox (x, y, width, height) is {box}", _SKIP)
+        (whole,), (height, width) = coco_format.from_xywh(box).tolist(), self.size
+        y1, x1, y2, x2 = max(whole[0], 0.0), max(whole[1], 0.0), min(whole[2], height), min(whole[3], width)
+        what = f"bbox {box} in an image {height} high and {width} wide"
         if y1 >= y2 or x1 >= x2:
-            raise Unusable("box outside the image", f"bbox {box} in an image {height} high and {width} wide", _SKIP)
-        if max(-x, -y, x + w - width, y + h - height) > SLACK:
-            what = f"bbox {box} in an image {height} high and {width} wide"
+            raise Unusable("box outside the image", what, _SKIP)
+        if max(-whole[0], -whole[1], whole[2] - height, whole[3] - width) > SLACK:
             self._report(annotation, "box partly outside the image", what, "It is cut at the border; correct the JSON.")
         return y1, x1, y2, x2
 

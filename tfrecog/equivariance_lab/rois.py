@@ -38,7 +38,7 @@ def pooled_ramp(operator: str, stride: int, shifts: Sequence[float]) -> np.ndarr
     if operator == "roi_pool":
         pooled = region_features.roi_pool(ramp, rois, **options)
     else:
-        pooled = region_features.roi_align(ramp, rois, samples=2, aligned=operator == "roi_align", **options)
+        pooled = region_features.roi_align(ramp, rois, aligned=operator == "roi_align", **options)
     centres = left[:, None] + _SIDE * (np.arange(_BINS) + 0.5) / _BINS
     return pooled[0, :, _BINS // 2, :, 0].numpy() - centres
 
@@ -129,8 +129,10 @@ def _pooled(model, features, rois):
     if config.pool == "warp":
         return {"warp": rcnn_crops.of_rois(features, rois, config)}
     maps = {level: features[level] for level in model.pooled_levels}
-    options = {"size": config.box.size, "aligned": config.aligned}
-    found = {name: region_features.multilevel(maps, rois, op=name, **options) for name in ("roi_align", "roi_pool")}
+    found = {
+        "roi_align": region_features.roi_align(maps, rois, size=config.box.size, aligned=config.aligned),
+        "roi_pool": region_features.roi_pool(maps, rois, size=config.box.size),
+    }
     if config.pool == "pyramid":
         found["pyramid"] = region_features.pyramid(maps, rois, sizes=config.pyramid)
     return found

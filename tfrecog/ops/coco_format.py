@@ -9,6 +9,12 @@ def to_xywh(boxes) -> np.ndarray:
     return np.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
 
 
+def from_xywh(boxes_xywh) -> np.ndarray:
+    """Boxes [n, 4] of COCO's x, y, width, height [n, 4]; inverse of `to_xywh` but for rounding."""
+    x, y, width, height = np.asarray(boxes_xywh, float).reshape(-1, 4).T
+    return np.stack([y, x, y + height, x + width], axis=-1)
+
+
 def to_xyv(keypoints: np.ndarray) -> np.ndarray:
     """COCO's x, y, visibility [..., 3] of keypoints [..., 3] (y, x, visibility or score)."""
     return np.concatenate([to_index(keypoints[..., 1::-1]), keypoints[..., 2:]], axis=-1)

@@ -11,30 +11,67 @@ from tfrecog.ops import roi_pool as maximum
 from tfrecog.ops import target as lowerings
 
 
-def roi_align(features, boxes, *, size, stride=1.0, samples=2, aligned=True, lowering="auto"):
-    """Features [B, R, S, S, C] of boxes [B, R, 4]: a map [B, H, W, C] read at samples² points in each of S² bins.
+def roi_align(features, boxes, *, size, stride=None, sampling_ratio=2, aligned=True, lowering="auto"):
+    """Features [B, R, S, S, C] of boxes [B, R, 4]: a map read at sampling_ratio² points in each of S² bins.
 
     A sample beyond the map's border cells is 0, so that an empty box outside costs nothing; boxes get no gradient.
 
     Args:
+        features: a map [B, H, W, C], or a pyramid {level: map}, of which each box reads the level that suits it.
         boxes: in image pixels; padding (all zeros) is fine.
         size: S.
-        stride: pixels from one cell of the map to the next.
-        samples: points along each side of a bin; 0: along each of its axes as many as it has cells, rounded up.
+        stride: pixels from one cell of the map to the next; of a pyramid's level k they are 2**k.
+        sampling_ratio: points along each side of a bin; 0: along each of its axes as many as it has cells, rounded up.
         aligned: True places pixel centres at half-integers, as everywhere in this library; False repeats the half-cell
             offset of early implementations, for weights trained with it.
-        lowering: "sparse", "gather" or "crop_and_resize" (see `bilinear`); "auto" takes what suits this machine. With 0
-            samples there is no crop_and_resize, and "gather" loops at run time, which XLA lacks.
+        lowering: "sparse", "gather" or "crop_and_resize" (see ops/roi_align.py); "auto" takes what suits this machine.
+            With a sampling ratio of 0 there is no crop_and_resize, and "gather" loops at run time, which XLA lacks.
     """
-    return _align([features], [1 / stride], boxes, None, size, samples, aligned, lowering)
+    if lowering == "auto":
+        lowering = _suitable(sampling_ratio)
+    boxes = tf.stop_gradient(boxes)
+    maps, scales, choice, dtype = _maps(features, boxes, stride)
+    flat_boxes, owner, choice = _flat(boxes, choice)
+    if lowering == "crop_and_resize":
+        if not sampling_ratio:
+            raise ValueError('crop_and_resize samples all bins alike; with 0 the lowering is "sparse" or "gather"')
+        crop = functools.partial(bilinear.crop, size=size, sampling_ratio=sampling_ratio, aligned=aligned)
+        out = _each(crop, maps, scales, flat_boxes, owner, choice)
+    elif lowering in ("sparse", "gather"):
+        flat, *where = _flatten(maps, scales, owner, choice)
+        if sampling_ratio:
+            stencil = bilinear.stencil(flat_boxes, *where, size=size, sampling_ratio=sampling_ratio, aligned=aligned)
+            out = getattr(bilinear, lowering)(flat, *stencil)
+        else:
+            stencil = roi_align_adaptive.stencil(flat_boxes, *where, size=size, aligned=aligned)
+            out = getattr(roi_align_adaptive, lowering)(flat, stencil)
+    else:
+        raise ValueError(f'lowering must be "auto", "sparse", "gather" or "crop_and_resize", not "{lowering}".')
+    return tf.cast(_by_image(out, boxes, size, size), dtype)
 
 
-def roi_pool(features, boxes, *, size, stride=1.0):
-    """Features [B, R, S, S, C] of boxes [B, R, 4]: the maximum of a map [B, H, W, C] in each of S² bins.
+def roi_pool(features, boxes, *, size, stride=None):
+    """Features [B, R, S, S, C] of boxes [B, R, 4]: the maximum of a map, or of a pyramid, in each of S² bins.
 
     Boxes are rounded to whole cells; a bin that holds none is 0. The gradient goes to the first maximum by row.
     """
-    return _pool([features], [1 / stride], boxes, None, size)
+    return _by_image(pyramid(features, boxes, sizes=(size,), stride=stride), boxes, size, size)
+
+
+def pyramid(features, boxes, *, sizes, stride=None):
+    """Features [B, R, bins, C] of boxes [B, R, 4]: spatial pyramid pooling (He et al. 2014, sections 2.2 and 4.1).
+
+    A level of it is the maximum in each of S² bins, for each S of `sizes`, as RoIPool takes it; the bins of all levels
+    follow one another, each level's by row. `features` and `stride` are as of `roi_align`.
+    """
+    boxes = tf.stop_gradient(boxes)
+    maps, scales, choice, dtype = _maps(features, boxes, stride)
+    flat_boxes, owner, choice = _flat(boxes, choice)
+    if lowerings.target() == "tflite":
+        out = roi_pool_tflite.pyramid(maps, scales, flat_boxes, choice, sizes=sizes)
+    else:
+        out = _each(functools.partial(maximum.pyramid, sizes=sizes), maps, scales, flat_boxes, owner, choice)
+    return tf.cast(_by_image(out, boxes, sum(size**2 for size in sizes)), dtype)
 
 
 def level_of(boxes, lowest, highest):
@@ -47,103 +84,40 @@ def level_of(boxes, lowest, highest):
     return tf.cast(tf.clip_by_value(level, lowest, highest), tf.int32)
 
 
-def multilevel(features, boxes, *, size, samples=2, aligned=True, op="roi_align", lowering="auto"):
-    """Features [B, R, S, S, C] of boxes [B, R, 4], each from the level of the pyramid {level: map} that suits it.
-
-    The map of level k has stride 2**k. `op` is "roi_align" or "roi_pool".
-    """
-    maps, scales, choice = _levels(features, boxes)
-    if op == "roi_pool":
-        return _pool(maps, scales, boxes, choice, size)
-    return _align(maps, scales, boxes, choice, size, samples, aligned, lowering)
-
-
-def pyramid(features, boxes, *, sizes):
-    """Features [B, R, bins, C] of boxes [B, R, 4]: spatial pyramid pooling (He et al. 2014, sections 2.2 and 4.1).
-
-    A level of the pyramid is the maximum in each of S² bins, for each S of `sizes`, as RoIPool takes it; the bins of
-    all levels follow one another, each level's by row. `features` are as of `multilevel`.
-    """
-    maps, scales, choice = _levels(features, boxes)
-    out = _maxima(maps, scales, tf.stop_gradient(boxes), choice, sizes)
-    batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
-    return tf.cast(tf.reshape(out, [batch, rois, *out.shape[1:]]), maps[0].dtype)
-
-
-def _levels(features, boxes):
-    """Of a pyramid {level: map} its maps, their scales, and which of them suits each of boxes [B, R, 4], [B, R]."""
+def _maps(features, boxes, stride):
+    """The maps in float32, their scales, which of them suits each of boxes [B, R, 4], [B, R], and their own dtype."""
+    if not isinstance(features, dict):
+        choice = tf.zeros(tf.shape(boxes)[:2], tf.int32)
+        return [tf.cast(features, tf.float32)], [1 / (stride or 1.0)], choice, features.dtype
     levels = sorted(features)
     if levels != list(range(levels[0], levels[-1] + 1)):
         raise ValueError(f"A pyramid has every level between its lowest and its highest; got {levels}.")
-    choice = level_of(tf.stop_gradient(boxes), levels[0], levels[-1]) - levels[0]
-    return [features[k] for k in levels], [2.0**-k for k in levels], choice
+    maps = [tf.cast(features[level], tf.float32) for level in levels]
+    choice = level_of(boxes, levels[0], levels[-1]) - levels[0]
+    return maps, [2.0**-level for level in levels], choice, features[levels[0]].dtype
 
 
-def _align(maps, scales, boxes, choice, size, samples, aligned, lowering):
-    """RoIAlign [B, R, S, S, C] of boxes [B, R, 4], each from maps[choice [B, R]]."""
-    if lowering == "auto":
-        lowering = _suitable(samples)
-    boxes = tf.stop_gradient(boxes)
-    dtype = maps[0].dtype
-    maps = [tf.cast(m, tf.float32) for m in maps]
-    flat_boxes, owner, choice = _flat(boxes, choice)
-    if lowering == "crop_and_resize":
-        if not samples:
-            raise ValueError(
-                'crop_and_resize samples all bins alike; with 0 samples the lowering is "sparse" or "gather"'
-            )
-        crop = functools.partial(bilinear.crop, size=size, samples=samples, aligned=aligned)
-        out = _each(crop, maps, scales, flat_boxes, owner, choice)
-    elif lowering in ("sparse", "gather"):
-        flat, *where = _flatten(maps, scales, owner, choice)
-        if samples:
-            cells, weights = bilinear.stencil(flat_boxes, *where, size=size, samples=samples, aligned=aligned)
-            out = getattr(bilinear, lowering)(flat, cells, weights)
-        else:
-            stencil = roi_align_adaptive.stencil(flat_boxes, *where, size=size, aligned=aligned)
-            out = getattr(roi_align_adaptive, lowering)(flat, stencil)
-    else:
-        raise ValueError(f'lowering must be "auto", "sparse", "gather" or "crop_and_resize", not "{lowering}".')
-    return tf.cast(_by_image(out, boxes, size), dtype)
-
-
-def _pool(maps, scales, boxes, choice, size):
-    """RoIPool [B, R, S, S, C] of boxes [B, R, 4], each from maps[choice [B, R]]."""
-    boxes = tf.stop_gradient(boxes)
-    out = _maxima(maps, scales, boxes, choice, (size,))
-    return tf.cast(_by_image(out, boxes, size), maps[0].dtype)
-
-
-def _maxima(maps, scales, boxes, choice, sizes):
-    """Maxima [n, bins, C] of boxes [B, R, 4], each in maps[choice [B, R]], in the bins of all sizes."""
-    boxes, owner, choice = _flat(boxes, choice)
-    maps = [tf.cast(m, tf.float32) for m in maps]
-    if lowerings.target() == "tflite":
-        return roi_pool_tflite.pyramid(maps, scales, boxes, choice, sizes=sizes)
-    return _each(functools.partial(maximum.pyramid, sizes=sizes), maps, scales, boxes, owner, choice)
-
-
-def _suitable(samples):
+def _suitable(sampling_ratio):
     """The lowering for the target: of a machine crop_and_resize on GPU, but its gradient there is not deterministic."""
     target = lowerings.target()
     if target != "machine":
-        return "crop_and_resize" if target == "portable" and samples else "gather"
+        return "crop_and_resize" if target == "portable" and sampling_ratio else "gather"
     if not tf.config.list_logical_devices("GPU"):
         return "sparse"
     deterministic = tf.config.experimental.is_op_determinism_enabled()
-    return "gather" if deterministic or not samples else "crop_and_resize"
+    return "gather" if deterministic or not sampling_ratio else "crop_and_resize"
 
 
 def _flat(boxes, choice):
     """Boxes [B, R, 4] of all images in one list [n, 4], the image of each [n] and its choice of map [n]."""
     owner = tf.repeat(tf.range(tf.shape(boxes)[0]), tf.shape(boxes)[1])
-    return tf.reshape(boxes, [-1, 4]), owner, tf.zeros_like(owner) if choice is None else tf.reshape(choice, [-1])
+    return tf.reshape(boxes, [-1, 4]), owner, tf.reshape(choice, [-1])
 
 
-def _by_image(out, boxes, size):
-    """[n, ...] back to [B, R, S, S, C]."""
+def _by_image(out, boxes, *shape):
+    """[n, ..., C] back to [B, R, *shape, C]."""
     batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
-    return tf.reshape(out, [batch, rois, size, size, out.shape[-1]])
+    return tf.reshape(out, [batch, rois, *shape, out.shape[-1]])
 
 
 def _flatten(maps, scales, owner, choice):

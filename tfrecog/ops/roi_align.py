@@ -1,6 +1,6 @@
 """RoIAlign as a stencil: each bin is a weighted sum of a few cells, and there are three ways to add them up.
 
-Every bin has (2 * samples)² taps: `stencil` finds the cells and their weights, which depend on boxes alone. Then
+Every bin has (2 * sampling_ratio)² taps: `stencil` finds the cells and their weights, which depend on boxes alone. Then
     sparse  multiplies a sparse matrix [bins, cells] with the features, and its transpose with the gradient. Fastest on
             CPU, and each number is added up by one thread in one order: runs repeat bit for bit.
     gather  adds up one gather for each tap: plain operations for XLA, TensorFlow Lite and deterministic GPU runs.
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfrecog.ops import target
 
 
-def stencil(boxes, scale, height, width, base, *, size, samples, aligned):
+def stencil(boxes, scale, height, width, base, *, size, sampling_ratio, aligned):
     """Taps of the S² bins of boxes [n, 4]: cells [n*S*S, T] int32 and weights [n*S*S, T] float32.
 
     Args:
@@ -22,12 +22,12 @@ def stencil(boxes, scale, height, width, base, *, size, samples, aligned):
         base: [n] int32, number of the map's first cell among all cells, which are numbered by row.
     """
     start, extent = roi(boxes, scale[:, None], aligned)
-    rows, row_weights = _axis(start[:, 0], extent[:, 0], height, size, samples)
-    columns, column_weights = _axis(start[:, 1], extent[:, 1], width, size, samples)
+    rows, row_weights = _axis(start[:, 0], extent[:, 0], height, size, sampling_ratio)
+    columns, column_weights = _axis(start[:, 1], extent[:, 1], width, size, sampling_ratio)
     rows = base[:, None, None] + rows * width[:, None, None]
     cells = rows[:, :, None, :, None] + columns[:, None, :, None, :]
     weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-    taps = (2 * samples) ** 2
+    taps = (2 * sampling_ratio) ** 2
     return tf.reshape(cells, [-1, taps]), tf.reshape(weights, [-1, taps])
 
 
@@ -41,14 +41,14 @@ def roi(boxes, scale, aligned):
     return cells[..., :2], extent if aligned else tf.maximum(extent, 1.0)
 
 
-def _axis(start, extent, length, size, samples):
-    """Taps along one axis: cells [n, S, 2 * samples] int32 and weights [n, S, 2 * samples].
+def _axis(start, extent, length, size, sampling_ratio):
+    """Taps along one axis: cells [n, S, 2 * sampling_ratio] int32 and weights [n, S, 2 * sampling_ratio].
 
     A sample between cell centres takes from both; within a cell of the border it takes the border cell; farther out
     it is 0.
     """
     bins = tf.range(size, dtype=tf.float32)[:, None]
-    fractions = (tf.range(samples, dtype=tf.float32) + 0.5) / samples
+    fractions = (tf.range(sampling_ratio, dtype=tf.float32) + 0.5) / sampling_ratio
     bin_extent = extent[:, None, None] / size
     at = start[:, None, None] + bins * bin_extent + fractions * bin_extent
     limit = tf.cast(length, tf.float32)[:, None, None]
@@ -57,11 +57,11 @@ def _axis(start, extent, length, size, samples):
     at = tf.clip_by_value(at, 0.0, limit - 1)
     low = tf.floor(at)
     fraction = at - low
-    scaled = tf.where(inside, 1.0 / samples, 0.0)
+    scaled = tf.where(inside, 1.0 / sampling_ratio, 0.0)
     low = tf.cast(low, tf.int32)
     cells = tf.stack([low, tf.minimum(low + 1, length[:, None, None] - 1)], axis=-1)
     weights = tf.stack([(1 - fraction) * scaled, fraction * scaled], axis=-1)
-    shape = [-1, size, 2 * samples]
+    shape = [-1, size, 2 * sampling_ratio]
     return tf.reshape(cells, shape), tf.reshape(weights, shape)
 
 
@@ -122,7 +122,7 @@ def gather(flat, cells, weights):
     return total(flat)
 
 
-def crop(features, boxes, owner, scale, *, size, samples, aligned):
+def crop(features, boxes, owner, scale, *, size, sampling_ratio, aligned):
     """RoIAlign [n, S, S, C] of boxes [n, 4] in images owner [n] of features [B, H, W, C] by crop_and_resize.
 
     crop_and_resize places samples from the first to the last one, in coordinates from 0 to 1, and knows no half pixels;
@@ -130,9 +130,10 @@ def crop(features, boxes, owner, scale, *, size, samples, aligned):
     """
     features = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     start, extent = roi(boxes, scale, aligned)
-    step = extent / (size * samples)
+    samples = size * sampling_ratio
+    step = extent / samples
     first = start + 0.5 * step + 1
-    last = first + (size * samples - 1) * step
+    last = first + (samples - 1) * step
     unit = tf.cast(tf.shape(features)[1:3] - 1, tf.float32)
-    crops = tf.image.crop_and_resize(features, tf.concat([first / unit, last / unit], 1), owner, [size * samples] * 2)
-    return tf.nn.avg_pool2d(crops, samples, samples, "VALID") if samples > 1 else crops
+    crops = tf.image.crop_and_resize(features, tf.concat([first / unit, last / unit], 1), owner, [samples] * 2)
+    return tf.nn.avg_pool2d(crops, sampling_ratio, sampling_ratio, "VALID") if sampling_ratio > 1 else crops

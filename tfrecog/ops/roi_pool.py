@@ -7,43 +7,22 @@ pass needs values alone; the backward pass finds their cells with the same maxim
 
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from tfrecog.ops import target
+from tfrecog.ops import roi_bins, target
 
 POSITION = 2**29 - 1  # The bits of a float64 that a float32 leaves for a position.
-LONGEST = 2**12  # Cells of a side of a box; as large as a map can be on a device.
 GROUP_BYTES = 2**22  # Channels are taken in groups of which a map is about this large, to stay near the processor.
 
 
-def bins(boxes, scale, length, size):
-    """First and end cell, each [n, 2, S] int32, of the S bins per axis of boxes [n, 4], within `length` (h, w).
-
-    `length` and `scale` are those of a map, or of each box [n, 2] and [n, 1]. The integer bins of Fast R-CNN: ends of
-    the box rounded to cells, the last one included.
-    """
-    cells = _round(tf.where(tf.math.is_finite(boxes), boxes, 0.0) * scale)
-    start = cells[:, :2, None]
-    extent = tf.maximum(cells[:, 2:, None] - start + 1, 1)
-    step = _step(extent, size)
-    number = tf.range(size, dtype=tf.float32)
-    limit = tf.cast(length, tf.float32)[..., None]
-    first = tf.clip_by_value(tf.floor(number * step) + start, 0.0, limit)
-    end = tf.clip_by_value(tf.math.ceil((number + 1) * step) + start, 0.0, limit)
-    return tf.cast(first, tf.int32), tf.cast(end, tf.int32)
-
-
-def pool(features, boxes, owner, scale, *, size):
-    """RoIPool [n, S, S, C] of boxes [n, 4] in images owner [n] of features [B, H, W, C]; an empty bin is 0."""
-    return tf.reshape(pyramid(features, boxes, owner, scale, sizes=(size,)), [-1, size, size, features.shape[-1]])
-
-
 def pyramid(features, boxes, owner, scale, *, sizes):
-    """As `pool` with several S, of which the bins follow one another, [n, bins, C]; they share the work on the map."""
+    """Maxima [n, bins, C] of boxes [n, 4] in images owner [n] of features [B, H, W, C]; an empty bin is 0.
+
+    The S² bins of each S of `sizes` follow one another; they share the work on the map.
+    """
     shape, channels = tf.shape(features), features.shape[-1]
     cells, together = shape[0] * shape[1] * shape[2], sum(size**2 for size in sizes)
-    lookup = _lookup([bins(boxes, scale, shape[1:3], size) for size in sizes], owner, shape)
+    lookup = _lookup([roi_bins.bins(boxes, scale, shape[1:3], size) for size in sizes], owner, shape)
     total = tf.size(lookup.order)
 
     def by_group(function, features, group):
@@ -97,7 +76,7 @@ def _lookup(ends, owner, shape):
 
     `ends` has their first and end cells, both [n, 2, S], for each S. A box's bins follow one another.
     """
-    levels = [exponent(end - first) for first, end in ends]
+    levels = [roi_bins.exponent(end - first) for first, end in ends]
     count = tf.reduce_max(tf.stack([tf.reduce_max(level, axis=[0, 2]) for level in levels]), axis=0)
     count = tf.maximum(count + 1, 1)
     kinds = count[0] * count[1] * 3
@@ -105,14 +84,11 @@ def _lookup(ends, owner, shape):
 
     def of_size(first, end, level):
         """The kind [n, S * S] of each bin, and the first cells [4, n, S * S] of its windows."""
-        last = end - power(level)
-        full = (end > first)[:, 0, :, None] & (end > first)[:, 1, None, :]
-        beyond = tf.cast(last > first, tf.int32)
+        corner, full = roi_bins.windows(first, end, level, base, shape[2])
+        beyond = tf.cast(end - first > roi_bins.power(level), tf.int32)
         kind = (level[:, 0, :, None] * count[1] + level[:, 1, None, :]) * 3
         kind += beyond[:, 0, :, None] + beyond[:, 1, None, :]
-        corners = [base + y[:, 0, :, None] * shape[2] + x[:, 1, None, :] for y in (first, last) for x in (first, last)]
-        bins = first.shape[2] ** 2
-        return tf.reshape(tf.where(full, kind, kinds), [-1, bins]), tf.reshape(tf.stack(corners), [4, -1, bins])
+        return tf.where(full, tf.reshape(kind, tf.shape(full)), kinds), corner
 
     found = [of_size(*end, level) for end, level in zip(ends, levels, strict=True)]
     kind = tf.reshape(tf.concat([kind for kind, _ in found], axis=1), [-1])
@@ -127,28 +103,6 @@ def _lookup(ends, owner, shape):
         widest=tf.reduce_max(tf.where(used, tf.range(count[1]), 0), axis=1),
         width=shape[2],
     )
-
-
-def exponent(extent):
-    """The exponent [...] int32 of the largest power of two that is no more than an extent [...] in cells, or than 1."""
-    extent = tf.cast(tf.maximum(extent, 1), tf.float32)
-    return tf.cast(tf.floor(tf.math.log(extent + 0.5) / tf.math.log(2.0)), tf.int32)
-
-
-def power(exponent):
-    """Two to the power of an exponent [...] int32 of `exponent`."""
-    if target.target() == "tflite":
-        return tf.gather(tf.constant([2**i for i in range(LONGEST.bit_length())]), exponent)
-    return tf.bitwise.left_shift(1, exponent)
-
-
-def _step(extent, size):
-    """Cells [...] from one of `size` bins to the next, of boxes that have `extent` [...] cells, whole numbers."""
-    if target.target() == "tflite":  # No float64 there, and the same numbers.
-        steps = tf.constant((np.arange(LONGEST + 1) / size).astype(np.float32))
-        return tf.gather(steps, tf.cast(tf.minimum(extent, LONGEST), tf.int32))
-    # float64 makes the quotient the same correctly rounded float32, whether divided or multiplied by 1 / size.
-    return tf.cast(tf.cast(extent, tf.float64) / size, tf.float32)
 
 
 def _extremes(larger, cells, lookup):
@@ -195,12 +149,6 @@ def _while(condition, body, window, out):
     """The last `out` of a loop from 1 on, in which the window grows and so its table shrinks."""
     unknown = (tf.TensorShape([]), tf.TensorShape([None, window.shape[1]]), tf.TensorShape(None))
     return tf.while_loop(condition, body, (1, window, out), shape_invariants=unknown, parallel_iterations=1)[-1]
-
-
-def _round(x):
-    """Nearest whole number, halves away from zero (tf.round takes halves to even numbers)."""
-    whole = tf.floor(tf.abs(x))
-    return tf.sign(x) * (whole + tf.cast(tf.abs(x) - whole >= 0.5, x.dtype))
 
 
 def _channels_at_once(features, itemsize=4):

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.ops import roi_pool
+from tfrecog.ops import roi_bins
 
 
 def pyramid(maps, scales, boxes, choice, *, sizes):
@@ -31,22 +31,13 @@ def pyramid(maps, scales, boxes, choice, *, sizes):
     scale, width = of_map(np.float32(scales))[:, None], size[:, 1]
     corners, full = [], []
     for bins in sizes:
-        first, end = roi_pool.bins(boxes, scale, size, bins)
-        level = tf.minimum(roi_pool.exponent(end - first), count[..., None] - 1)
-        last = end - roi_pool.power(level)
-        table = (
-            base[:, None, None]
-            + (level[:, 0, :, None] * count[:, 1, None, None] + level[:, 1, None, :])
-            * (size[:, 0] * width)[:, None, None]
-        )
-        at = [
-            table + y[:, 0, :, None] * width[:, None, None] + x[:, 1, None, :]
-            for y in (first, last)
-            for x in (first, last)
-        ]
-        there = (end > first)[:, 0, :, None] & (end > first)[:, 1, None, :]
-        corners.append(tf.reshape(tf.where(there, tf.stack(at), 0), [4, -1, bins**2]))
-        full.append(tf.reshape(there, [-1, bins**2]))
+        first, end = roi_bins.bins(boxes, scale, size, bins)
+        level = tf.minimum(roi_bins.exponent(end - first), count[..., None] - 1)
+        entry = level[:, 0, :, None] * count[:, 1, None, None] + level[:, 1, None, :]
+        table = base[:, None, None] + entry * (size[:, 0] * width)[:, None, None]
+        corner, holds = roi_bins.windows(first, end, level, table, width[:, None, None])
+        corners.append(tf.where(holds, corner, 0))
+        full.append(holds)
     flat = tf.concat(tables, axis=0)
     one, two, three, four = (tf.gather(flat, corner) for corner in tf.unstack(tf.concat(corners, axis=2)))
     found = tf.maximum(tf.maximum(one, two), tf.maximum(three, four))

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
-from tfrecog.config import DetectorConfig, ProposalConfig
+from tfrecog.config import BoxConfig, DetectorConfig, KeypointConfig, MaskConfig, ProposalConfig
 from tfrecog.models.detector import family, rcnn_crops, rpn
 from tfrecog.models.detector.heads import BoxPredictor, KeypointHead, MaskHead
 from tfrecog.models.detector.postprocess import detect, most, per_image
@@ -94,11 +94,7 @@ class Detector(keras.Model):
                 return rcnn_crops.training_crops(self.backbone, self.trunk, features, rois, config, seed)
             valid = tf.ones(tf.shape(rois)[:2], tf.bool) if valid is None else valid
             return rcnn_crops.inference_crops(self.backbone, self.trunk, features, rois, valid, config)
-        if config.pool == "pyramid":
-            pooled = region_features.pyramid(self._pooled(features), rois, sizes=config.pyramid)
-        else:
-            pooled = self._pool(features, rois, box.size, box.sampling_ratio)
-        return self.trunk(pooled, training=training, seed=seed)
+        return self.trunk(self._pool(features, rois, box), training=training, seed=seed)
 
     def box_outputs(self, features, rois, valid=None, training=False, seed=None):
         """Class logits [B, R, K + 1] and deltas [B, R, K, 4] of rois [B, R, 4]; as `trunk_outputs`."""
@@ -108,8 +104,7 @@ class Detector(keras.Model):
         """Mask logits [B, R, 2 S, 2 S, K] of rois [B, R, 4]."""
         if self.mask is None:
             raise ValueError("this detector was built without masks (--detector.masks)")
-        mask = self.config.mask
-        pooled = self._pool(features, rois, mask.size, mask.sampling_ratio)
+        pooled = self._pool(features, rois, self.config.mask)
         if self.config.neck == "c4":
             pooled = self.trunk(pooled, training=training)
         return self.mask(pooled, training=training)
@@ -118,9 +113,8 @@ class Detector(keras.Model):
         """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]; they span `keypoint_spans(rois)`."""
         if self.keypoint is None:
             raise ValueError("this detector was built without keypoints (--detector.keypoints)")
-        config = self.config.keypoint
         # On C4 too it reads the features themselves: its convolutions are its own.
-        return self.keypoint(self._pool(features, self.keypoint_spans(rois), config.size, config.sampling_ratio))
+        return self.keypoint(self._pool(features, self.keypoint_spans(rois), self.config.keypoint))
 
     def keypoint_spans(self, rois):
         """Boxes [B, R, 4] that the heat maps of rois [B, R, 4] span: the rois, and a margin where one is asked for."""
@@ -178,12 +172,14 @@ class Detector(keras.Model):
         decoded = tf.pad(decoded, [[0, 0], [0, slots - used], [0, 0], [0, 0]])
         return tf.ensure_shape(decoded, [None, slots, joints, 3])
 
-    def _pool(self, features, rois, size, samples):
-        options = {"samples": samples, "aligned": self.config.aligned, "op": self.config.pool}
-        return region_features.multilevel(self._pooled(features), rois, size=size, **options)
-
-    def _pooled(self, features):
-        return {level: features[level] for level in self.pooled_levels}
+    def _pool(self, features, rois, branch: BoxConfig | MaskConfig | KeypointConfig):
+        maps, config = {level: features[level] for level in self.pooled_levels}, self.config
+        if config.pool == "pyramid":
+            return region_features.pyramid(maps, rois, sizes=config.pyramid)
+        if config.pool == "roi_pool":
+            return region_features.roi_pool(maps, rois, size=branch.size)
+        options = {"size": branch.size, "sampling_ratio": branch.sampling_ratio, "aligned": config.aligned}
+        return region_features.roi_align(maps, rois, **options)
 
 
 def record_proposals(proposals):

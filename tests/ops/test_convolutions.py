@@ -1,15 +1,16 @@
-"""The gradients of a dilated convolution, whether TensorFlow has some of its own on this CPU or not."""
+"""Dilated convolutions with gradients on any CPU, and Winograd's with fewer multiplications, by their definition."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfrecog.models.layers import Conv
-from tfrecog.ops import dilated, target
+from tfrecog.ops import dilated, target, winograd
 
 # Each value is a sum of at most 9 taps x 4 channels, or of 2 x 13 x 17 cells, of normal numbers: float32 rounds it by
-# about 2**-24 * sqrt(terms) of its size, at most 3e-5 with sums of up to 60.
-ATOL = 3e-5
+# about 2**-24 * sqrt(terms) of its size, at most 3e-5 with sums of up to 60; Winograd's partial sums are larger.
+ATOL = {dilated.conv2d: 3e-5, winograd.conv2d: 1e-4}
+BOTH = pytest.mark.parametrize("conv2d", ATOL, ids=["dilated", "winograd"])
 
 
 def with_gradients(convolve, x, kernel, upstream):
@@ -36,20 +37,23 @@ def by_definition(x, kernel, upstream, by):
 
 @pytest.mark.parametrize("by", [1, 2, 4])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (9, 8), (13, 17)])
-@pytest.mark.parametrize("size", [3, 5])
-def test_values_and_gradients_are_those_of_the_definition(size, shape, by):
+@pytest.mark.parametrize(
+    ("conv2d", "size"), [(dilated.conv2d, 3), (dilated.conv2d, 5), (winograd.conv2d, 3)], ids=["3x3", "5x5", "winograd"]
+)
+def test_values_and_gradients_are_those_of_the_definition(conv2d, size, shape, by):
     x = tf.random.stateless_normal([2, *shape, 3], (1, 2))
     kernel = tf.random.stateless_normal([size, size, 3, 4], (3, 4))
     upstream = tf.random.stateless_normal([2, *shape, 4], (5, 6))
-    ours = with_gradients(lambda x, kernel: dilated.conv2d(x, kernel, by), x, kernel, upstream)
+    ours = with_gradients(lambda x, kernel: conv2d(x, kernel, by), x, kernel, upstream)
     for found, right in zip(ours, by_definition(x, kernel, upstream, by), strict=True):
-        np.testing.assert_allclose(found, right, rtol=0, atol=ATOL)
+        np.testing.assert_allclose(found, right, rtol=0, atol=ATOL[conv2d])
 
 
+@BOTH
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_graph_for_images_of_any_size_has_them_too(jit_compile):
+def test_a_graph_for_images_of_any_size_has_them_too(conv2d, jit_compile):
     graph = tf.function(
-        lambda *inputs: with_gradients(lambda x, kernel: dilated.conv2d(x, kernel, 2), *inputs),
+        lambda *inputs: with_gradients(lambda x, kernel: conv2d(x, kernel, 2), *inputs),
         input_signature=[
             tf.TensorSpec(shape) for shape in ([None, None, None, 2], [3, 3, 2, 5], [None, None, None, 5])
         ],
@@ -59,11 +63,12 @@ def test_a_graph_for_images_of_any_size_has_them_too(jit_compile):
         x, upstream = (tf.random.stateless_normal([*shape, channels], (1, channels)) for channels in (2, 5))
         kernel = tf.random.stateless_normal([3, 3, 2, 5], (3, 4))
         for found, right in zip(graph(x, kernel, upstream), by_definition(x, kernel, upstream, 2), strict=True):
-            np.testing.assert_allclose(found, right, rtol=0, atol=ATOL)
+            np.testing.assert_allclose(found, right, rtol=0, atol=ATOL[conv2d])
 
 
-def test_a_dilated_layer_learns():
-    conv = Conv(4, 3, dilation=2, name="conv")
+@pytest.mark.parametrize(("many", "conv2d"), [(False, dilated.conv2d), (True, winograd.conv2d)])
+def test_a_dilated_layer_learns_and_one_of_many_channels_by_fewer_products(many, conv2d):
+    conv = Conv(4, 3, dilation=2, many=many, name="conv")
     x = tf.random.stateless_normal([2, 7, 6, 3], (1, 2))
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -71,7 +76,8 @@ def test_a_dilated_layer_learns():
     upstream = tf.random.stateless_normal(y.shape, (5, 6))
     ours = [y, *tape.gradient(y, [x, conv.kernel.value], upstream)]
     for found, right in zip(ours, by_definition(x, conv.kernel, upstream, 2), strict=True):
-        np.testing.assert_allclose(found, right, rtol=0, atol=ATOL)
+        np.testing.assert_allclose(found, right, rtol=0, atol=ATOL[conv2d])
+    np.testing.assert_array_equal(y, conv2d(x, tf.convert_to_tensor(conv.kernel), 2), "they round alike: the same way")
 
 
 def test_a_graph_that_leaves_has_the_ordinary_operation_and_needs_no_gradient():
