@@ -1,45 +1,50 @@
-"""Proposals and difficult objects on their way from records into batches."""
+"""Proposals on their way from records into batches."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from tests.data.test_detection import SIZES, record, write
+from tests.data.made import SIZES, arrays, assert_equal_batches, record, write
 from tfrecog import tasks
 from tfrecog.config import DataConfig, DetectorConfig, Experiment, TrainConfig
 from tfrecog.data import detection, index, info
 
-FACTS = {"masks": False, "seed": 0, "start_step": 0}
+CONFIG = DataConfig(
+    batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120, max_instances=3,
+    max_proposals=5, workers=2,
+)  # fmt: skip
+RUN = {"masks": False, "seed": 0, "start_step": 0}
 
 
 def with_proposals(i):
     """The record of an L in its first box: its proposals are that box, one without an inside, the top left quarter."""
-    one = record(i)
     height, width = SIZES[i % len(SIZES)]
-    proposals = np.float32([one.boxes[0], [5, 5, 5, 9], [0, 0, height / 2, width / 2]])
-    return dataclasses.replace(one, proposals=proposals)
+    return record(i, proposals=np.float32([record(i).boxes[0], [5, 5, 5, 9], [0, 0, height / 2, width / 2]]))
+
+
+def none(i):
+    return record(i, proposals=np.zeros([0, 4], np.float32))
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    config = DataConfig(
-        records=str(folder), batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120,
-        max_instances=3, max_proposals=5, workers=2,
-    )  # fmt: skip
-    empty = dataclasses.replace(record(8), proposals=np.zeros([0, 4], np.float32))
-    return config, write(folder, [with_proposals(i) for i in range(8)] + [empty], proposals="by hand")
+def split(tmp_path_factory):
+    made = [*map(with_proposals, range(8)), none(8)]
+    return write(tmp_path_factory.mktemp("records"), made, proposals="by hand")
+
+
+def train(split, steps, proposals=True, **changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    return arrays(detection.training(config, split, proposals=proposals, **RUN, steps=steps))
 
 
 @pytest.mark.parametrize(
     "changes", [{"flip": 0.0}, {"flip": 1.0}, {"scale_jitter": (0.6, 2.0)}, {"scale_jitter": (2.0, 2.0)}]
 )
-def test_proposals_move_with_the_boxes(dataset, changes):
+def test_proposals_move_with_the_boxes(split, changes):
     """The first proposal is the object's box, so it is so in every batch; also cut by the window, or gone with it."""
-    config, split = dataset
-    config, seen = dataclasses.replace(config, **changes), 0
-    for batch in detection.training(config, split, proposals=True, **FACTS, steps=12).as_numpy_iterator():
+    seen = 0
+    for batch in train(split, 12, **changes):
         assert batch["proposals"].shape == (2, 5, 4) and batch["proposals"].dtype == np.float32
         for b in range(2):
             filled = np.any(batch["proposals"][b] != 0, axis=-1)
@@ -56,18 +61,15 @@ def test_proposals_move_with_the_boxes(dataset, changes):
     assert seen > 10
 
 
-def test_a_mirror_puts_the_left_quarter_to_the_right(dataset):
-    config, split = dataset
-    config = dataclasses.replace(config, flip=1.0)
-    for batch in detection.training(config, split, proposals=True, **FACTS, steps=4).as_numpy_iterator():
+def test_a_mirror_puts_the_left_quarter_to_the_right(split):
+    for batch in train(split, 4, flip=1.0):
         for b in np.flatnonzero(batch["record"] != 8):
             height, width = batch["size"][b]
             np.testing.assert_allclose(batch["proposals"][b, 1], [0, width / 2, height / 2, width], atol=1e-3)
 
 
-def test_evaluation_scales_the_proposals_of_every_image(dataset):
-    config, split = dataset
-    for batch in detection.evaluation(config, split, proposals=True).as_numpy_iterator():
+def test_evaluation_scales_the_proposals_of_every_image(split):
+    for batch in arrays(detection.evaluation(CONFIG, split, proposals=True)):
         for b in np.flatnonzero(batch["record"] != 8):
             box, quarter = batch["proposals"][b, :2]
             np.testing.assert_allclose(box, record(batch["record"][b]).boxes[0] * np.tile(batch["scale"][b], 2), 1e-5)
@@ -76,50 +78,35 @@ def test_evaluation_scales_the_proposals_of_every_image(dataset):
         assert not batch["proposals"][batch["record"] == 8].any()
 
 
-def test_the_best_proposals_are_those_that_are_read(dataset):
-    config, split = dataset
-    config = dataclasses.replace(config, max_proposals=1)
-    for batch in detection.evaluation(config, split, proposals=True).as_numpy_iterator():
+def test_the_best_proposals_are_those_that_are_read(split):
+    config = dataclasses.replace(CONFIG, max_proposals=1)
+    for batch in arrays(detection.evaluation(config, split, proposals=True)):
         assert batch["proposals"].shape == (2, 1, 4)
         for b in np.flatnonzero(batch["record"] != 8):
             assert batch["proposals"][b, 0, 0] > 0  # The quarter, which comes later, starts at 0.
 
 
-def test_batches_are_as_before_where_proposals_are_not_asked_for(dataset):
-    config, split = dataset
-    config = dataclasses.replace(config, scale_jitter=(0.5, 2.0))
-    without = detection.training(config, split, **FACTS, steps=4).as_numpy_iterator()
-    asked = detection.training(config, split, proposals=True, **FACTS, steps=4).as_numpy_iterator()
-    for one, other in zip(without, asked, strict=True):
-        assert other.keys() - one.keys() == {"proposals"}
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+def test_batches_are_as_before_where_proposals_are_not_asked_for(split):
+    asked = train(split, 4, scale_jitter=(0.5, 2.0))
+    assert all(batch.pop("proposals").any() for batch in asked)
+    assert_equal_batches(train(split, 4, proposals=False, scale_jitter=(0.5, 2.0)), asked)
 
 
-def test_records_without_proposals_name_the_pipeline_that_adds_them(tmp_path):
-    split = write(tmp_path, [record(0)])
-    config = DataConfig(records=str(tmp_path), batch_size=1)
-    expected = (
-        f"{tmp_path} has no proposals.*python -m pipelines.proposals --data={tmp_path} .*--detector.proposals=rpn"
-    )
-    with pytest.raises(ValueError, match=expected):
-        detection.training(config, split, proposals=True, **FACTS, steps=1)
-    with pytest.raises(ValueError, match=expected):
-        detection.evaluation(config, split, proposals=True)
-
-
-def none(i):
-    return dataclasses.replace(record(i), proposals=np.zeros([0, 4], np.float32))
-
-
-def test_lists_that_are_all_empty_are_no_proposals(tmp_path):
-    split = write(tmp_path, [none(0), record(1)], proposals="by hand")
-    config = DataConfig(records=str(tmp_path), batch_size=1)
-    expected = "not one of the 2 records of the split has any.*python -m pipelines.proposals"
-    with pytest.raises(ValueError, match=expected):
-        detection.training(config, split, proposals=True, **FACTS, steps=1)
-    with pytest.raises(ValueError, match=expected):
-        detection.evaluation(config, split, proposals=True)
+@pytest.mark.parametrize(
+    ("made", "facts", "says"),
+    [
+        ([record(0)], {}, r"there are none\): .*python -m pipelines.proposals --data={} .*--detector.proposals=rpn"),
+        ([none(0), record(1)], {"proposals": "by hand"}, "not one of the 2 records of the split has any.*--data={} "),
+    ],
+)
+def test_records_without_proposals_name_the_pipeline_that_adds_them(made, facts, says, tmp_path):
+    split = write(tmp_path, made, **facts)
+    for read in (
+        lambda: detection.training(CONFIG, split, proposals=True, **RUN, steps=1),
+        lambda: detection.evaluation(CONFIG, split, proposals=True),
+    ):
+        with pytest.raises(ValueError, match=f"{tmp_path} has no proposals.*{says.format(tmp_path)}"):
+            read()
 
 
 def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
@@ -153,16 +140,3 @@ def test_a_training_names_them_when_it_starts(tmp_path, caplog, evaluated):
     tasks.build(experiment, facts).data()
     assert "1 of 2 images of train have" in caplog.text and "1.png in train-00000.tfrecord" in caplog.text
     assert ("1 of 2 images of val have" in caplog.text) == bool(evaluated)
-
-
-def test_difficult_objects_are_learned_only_if_asked(tmp_path):
-    one = record(0)
-    boxes = np.float32([[2, 2, 20, 20], [10, 10, 30, 40], [1, 30, 9, 50]])
-    one = dataclasses.replace(one, boxes=boxes, crowd=np.zeros(3, bool), difficult=np.array([False, True, False]))
-    split = write(tmp_path, [one], difficult=True)
-    for difficult, labels in ((True, [2, 1, 1]), (False, [2, 1, 0])):
-        config = DataConfig(records=str(tmp_path), batch_size=1, max_instances=3, flip=0, difficult=difficult)
-        (batch,) = detection.training(config, split, **FACTS, steps=1)
-        assert batch["labels"].numpy().tolist() == [labels]
-        second = batch["boxes"][0, 1] / batch["scale"][0, 0]
-        np.testing.assert_allclose(second, boxes[1 if difficult else 2], rtol=1e-3)

@@ -1,18 +1,19 @@
+"""Pictures with a label map on their way from records into batches."""
+
 import dataclasses
-import io
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
+from tests.data import made
 from tfrecog.config import DataConfig
 from tfrecog.data import info, read, records, segmentation
-from tfrecog.data.split import Split
 
 SIZES = [(40, 60), (60, 40), (50, 50), (40, 60), (33, 64)]
 CROP = (32, 48)
-NAMES = "abc"
+CONFIG = DataConfig(batch_size=2, eval_batch_size=2, short_side=(0,), eval_short_side=0, workers=2, flip=0.0)
+RUN = {"seed": 0, "start_step": 0}
 
 
 def labels_of(i):
@@ -24,38 +25,22 @@ def labels_of(i):
 def record(i, **changes):
     """A PNG whose red is 60 times the label of the pixel, so that one shows where the other is."""
     labels = labels_of(i)
-    pixels = np.stack([60 * labels, np.full_like(labels, 10 * i), np.full_like(labels, 99)], axis=-1)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    made = records.Record(
-        file.getvalue(), "png", *SIZES[i], f"{i}.png", str(100 + i), label_map=records.to_label_map(labels)
-    )
-    return dataclasses.replace(made, **changes)
+    content = made.encoded(np.stack([60 * labels, np.full_like(labels, 10 * i), np.full_like(labels, 99)], axis=-1))
+    maps = {"label_map": records.to_label_map(labels)} | changes
+    return records.Record(content, "png", *SIZES[i], f"{i}.png", str(100 + i), **maps)
 
 
-def write(folder, made):
-    with tf.io.TFRecordWriter(str(folder / "train-00000.tfrecord")) as writer:
-        for one in made:
-            writer.write(records.encode(one))
-    split = info.SplitInfo(images=len(made), instances=0, crowd=0, shards=("train-00000.tfrecord",))
-    categories = tuple(info.Category(name, i) for i, name in enumerate(NAMES))
-    info.save(folder, info.DatasetInfo(splits={"train": split}, categories=categories, label_maps=True))
-    config = DataConfig(
-        records=str(folder), batch_size=2, eval_batch_size=2, short_side=(0,), eval_short_side=0, workers=2, flip=0.0
-    )
-    return config, Split.open(folder, "train")
+def write(folder, written):
+    return made.write(folder, written, categories=tuple(info.Category(name, i) for i, name in enumerate("abc")))
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
+def split(tmp_path_factory):
     return write(tmp_path_factory.mktemp("records"), [record(i) for i in range(5)])
 
 
-def train(dataset, start, steps, seed=0, **changes):
-    config, split = dataset
-    config = dataclasses.replace(config, **changes)
-    made = segmentation.training(config, CROP, split, seed=seed, start_step=start, steps=steps)
-    return [{name: value.numpy() for name, value in batch.items()} for batch in made]
+def train(split, steps, **changes):
+    return made.arrays(segmentation.training(dataclasses.replace(CONFIG, **changes), CROP, split, **RUN, steps=steps))
 
 
 def assert_maps_follow_pictures(batches, blurred=0.0):
@@ -67,21 +52,21 @@ def assert_maps_follow_pictures(batches, blurred=0.0):
         assert apart.mean() <= blurred
 
 
-def test_a_label_map_stays_on_its_picture_where_it_is_cut_out_and_mirrored(dataset):
-    batches = train(dataset, 0, 9, flip=0.5)
+def test_a_label_map_stays_on_its_picture_where_it_is_cut_out_and_mirrored(split):
+    batches = train(split, 9, flip=0.5)
     assert_maps_follow_pictures(batches)
     rising = {np.sign(np.diff(row[row > 0].astype(int)).sum()) for b in batches for row in b["label_map"][:, 0]}
     assert rising >= {1, -1}  # some are mirrored, and some are not
 
 
-def test_a_label_map_stays_on_its_picture_at_any_scale(dataset):
+def test_a_label_map_stays_on_its_picture_at_any_scale(split):
     # At an edge between columns a bilinear pixel is of both: three edges of at most two pixels at each scale up to 1.5.
-    batches = train(dataset, 0, 9, flip=0.5, scale_jitter=(0.5, 1.5))
+    batches = train(split, 9, flip=0.5, scale_jitter=(0.5, 1.5))
     assert_maps_follow_pictures(batches, blurred=6 / 48)
 
 
-def test_what_an_image_lacks_of_the_window_does_not_count(dataset):
-    small = train(dataset, 0, 5, scale_jitter=(0.5, 0.5))
+def test_what_an_image_lacks_of_the_window_does_not_count(split):
+    small = train(split, 5, scale_jitter=(0.5, 0.5))
     for batch in small:
         for image, labels, row in zip(batch["image"], batch["label_map"], batch["record"], strict=True):
             height, width = (side // 2 for side in SIZES[row])
@@ -99,24 +84,9 @@ def test_nearest_reads_the_pixel_under_the_centre():
     np.testing.assert_array_equal(segmentation.nearest(labels, tf.constant([2, 5])), [[1, 2, 3, 3, 4]] * 2)
 
 
-def test_a_run_that_starts_later_gets_the_same_pixels_to_the_bit(dataset):
-    options = {"flip": 0.5, "scale_jitter": (0.5, 1.5), "photometric": 1.0}
-    straight, later = train(dataset, 0, 7, **options), train(dataset, 4, 7, **options)
-    for a, b in zip(straight[4:], later, strict=True):
-        for key in a:
-            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
-
-
-def test_an_epoch_shows_every_image(dataset):
-    rows = np.concatenate([batch["record"] for batch in train(dataset, 0, 3)])
-    assert set(rows) == set(range(5))
-    assert segmentation.steps_per_epoch(dataset[1], dataset[0]) == 3
-
-
-def test_evaluation_shows_every_image_once_as_it_is_and_one_size_a_batch(dataset):
-    config, split = dataset
+def test_evaluation_shows_every_image_once_as_it_is_and_one_size_a_batch(split):
     seen = []
-    for batch in segmentation.evaluation(config, split):
+    for batch in segmentation.evaluation(CONFIG, split):
         valid = batch["valid"].numpy()
         sizes = {SIZES[row] for row in batch["record"].numpy()}
         assert sizes == {tuple(batch["image"].shape[1:3])}
@@ -126,8 +96,7 @@ def test_evaluation_shows_every_image_once_as_it_is_and_one_size_a_batch(dataset
     assert sorted(seen) == list(range(5))
 
 
-def test_truth_is_the_label_map_of_the_record(dataset):
-    _, split = dataset
+def test_truth_is_the_label_map_of_the_record(split):
     np.testing.assert_array_equal(segmentation.truth(split, 4), labels_of(4))
 
 
@@ -141,23 +110,15 @@ def test_truth_is_the_label_map_of_the_record(dataset):
     ],
 )
 def test_a_label_map_that_cannot_be_used_is_named_and_the_rest_goes_on(tmp_path, caplog, broken, words):
-    dataset = write(tmp_path, [record(0, label_map=broken), record(1)])
-    (batch,) = train(dataset, 0, 1)
+    split = write(tmp_path, [record(0, label_map=broken), record(1)])
+    (batch,) = train(split, 1)
     place = list(batch["record"]).index(0)
     assert not batch["label_map"][place].any()
     assert batch["label_map"][1 - place].any()
     assert "record 0" in caplog.text
     assert "'0.png'" in caplog.text
-    config, split = dataset
-    strict = dataclasses.replace(config, skip_damaged=False)
-    made = segmentation.training(strict, CROP, split, seed=0, start_step=0, steps=1)
+    strict = dataclasses.replace(CONFIG, skip_damaged=False)
     with pytest.raises(read.InputError, match=words):
-        list(read.in_words(made))
+        list(read.in_words(segmentation.training(strict, CROP, split, **RUN, steps=1)))
     with pytest.raises(ValueError, match=words):
         segmentation.truth(split, 0)
-
-
-def test_records_without_label_maps_are_refused_with_the_pipelines_that_write_them(dataset):
-    _, split = dataset
-    with pytest.raises(ValueError, match=r"pipelines\.segmentation"):
-        segmentation.check(dataclasses.replace(split, info=dataclasses.replace(split.info, label_maps=False)))
