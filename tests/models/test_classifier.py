@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.matrices import representatives
 from tfrecog.config import BackboneConfig, ClassifierConfig
 from tfrecog.models import classifier
 from tfrecog.models.backbones import alexnet, build, resnet, vgg
-from tfrecog.runtime import distribution
 
 
 # One of a kind; MobileNetV3 since TensorFlow 2.21 ends the process at some depthwise convolutions in a graph.
@@ -21,73 +21,30 @@ def test_a_graph_gives_the_logits_of_eager_execution_at_any_size(name):
     np.testing.assert_allclose(of_any_size(images).numpy(), logits.numpy(), atol=1e-4)
 
 
+# As torchvision's table of models says; VGG16's 4224 biases before a batch norm are not needed.
+PUBLISHED = {
+    "alexnet": 61_100_840,
+    "vgg16": 138_357_544,
+    "vgg16_bn": 138_365_992 - 4_224,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
+    "mobilenet_v3_large": 5_483_032,
+}
+
+
 @pytest.mark.parametrize(
-    "name, weights",
-    # As torchvision's table of models says; VGG16's 4224 biases before a batch norm are not needed.
-    [("alexnet", 61_100_840), ("vgg16", 138_357_544), ("vgg16_bn", 138_365_992 - 4_224), ("resnet18", 11_689_512),
-     ("resnet50", 25_557_032), ("mobilenet_v3_large", 5_483_032)],
-)  # fmt: skip
-def test_a_network_has_as_many_weights_as_is_published(name, weights, monkeypatch):
+    "name", representatives(PUBLISHED, "alexnet", "vgg16_bn", "resnet18", "resnext50_32x4d", "mobilenet_v3_large")
+)
+def test_a_network_has_as_many_weights_as_is_published(name, monkeypatch):
     for initializer in ("VarianceScaling", "RandomNormal"):  # Zeros are quicker.
         monkeypatch.setattr(f"keras.initializers.{initializer}", lambda *_, **__: "zeros")
     model = classifier.build(ClassifierConfig(name=name), 1000)
     model.logits(tf.zeros([1, 64, 64, 3]))
-    assert sum(int(np.prod(variable.shape)) for variable in model.trainable_variables) == weights
-
-
-def tiny(dropout=0.5, units=200):
-    """A classifier whose one hidden layer is the first number of an image, `units` times, and so are its outputs."""
-    dense = [keras.layers.Dense(units, kernel_initializer=start) for start in ("ones", "identity")]
-    return classifier.Classifier(ClassifierConfig(dropout=dropout), Seen(), tf.identity, dense)
-
-
-class Seen(keras.layers.Layer):
-    """A backbone that passes on one number of the image."""
-
-    def normalize(self, image):
-        return image
-
-    def call(self, image, training=False):
-        return {2: image[:, :1, :1, :1]}
-
-
-SEEDS = tf.constant([[1, 2], [3, 4], [5, 6], [1, 2]])
-
-
-def test_dropout_rests_its_share_of_the_units_and_makes_up_for_them():
-    gains = tiny(0.2, units=5000).logits(tf.ones([4, 2, 2, 3]), training=True, seed=SEEDS).numpy()
-    assert set(np.unique(gains)) == {0.0, np.float32(1.25)}
-    # Of 5000 units a fifth rests, with a deviation of sqrt(5000 * 0.2 * 0.8) = 28.
-    assert np.all(np.abs(np.sum(gains == 0, axis=1) - 1000) < 5 * 28)
-    np.testing.assert_array_equal(gains[0], gains[3])  # Of equal seeds the same ones; of others as many as by chance:
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        assert abs(np.mean(gains[a] != gains[b]) - 2 * 0.2 * 0.8) < 0.05
-
-
-def test_nothing_rests_at_inference_nor_without_dropout():
-    images = tf.ones([4, 2, 2, 3])
-    np.testing.assert_array_equal(tiny().logits(images, seed=SEEDS), np.ones([4, 200]))
-    np.testing.assert_array_equal(tiny(0.0).logits(images, training=True), np.ones([4, 200]))
-    with pytest.raises(ValueError, match="seed"):
-        tiny().logits(images, training=True)
-
-
-def test_dropout_does_not_depend_on_how_a_batch_is_spread(two_replicas):
-    images = tf.random.stateless_uniform([4, 2, 2, 3], (1, 2))
-    with two_replicas.scope():
-        model = tiny()
-        model.logits(images)
-    whole = model.logits(images, training=True, seed=SEEDS)
-    parts = [model.logits(images[i : i + 1], training=True, seed=SEEDS[i : i + 1]) for i in range(4)]
-    np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)
-    shares = distribution.per_replica(two_replicas, {"image": images, "seed": SEEDS})
-
-    @tf.function
-    def both():
-        return two_replicas.run(lambda b: model.logits(b["image"], training=True, seed=b["seed"]), (shares,))
-
-    together = tf.concat(two_replicas.experimental_local_results(both()), axis=0)
-    np.testing.assert_allclose(together, whole, rtol=1e-6)
+    assert sum(int(np.prod(variable.shape)) for variable in model.trainable_variables) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize(("name", "hidden"), [("lenet_modern", 1), ("lecun1989", 1), ("lenet5", 2)])
@@ -97,10 +54,12 @@ def test_dropout_is_on_every_fully_connected_layer_but_the_last(name, hidden):
     seen = []
     for dense in model.dense:
         dense.call = lambda x, call=dense.call: (seen.append(x.numpy()), call(x))[1]
-    model.logits(images, training=True, seed=SEEDS)
-    resting = [float(np.mean(x == 0)) for x in seen[1:]]
-    assert len(resting) == hidden and all(share > 0.8 for share in resting)
-    assert np.mean(seen[0] == 0) < 0.8
+    for training in (True, False):
+        seen.clear()
+        model.logits(images, training=training, seed=tf.constant([[1, 2], [3, 4], [5, 6], [1, 2]]))
+        resting = [float(np.mean(x == 0)) for x in seen[1:]]
+        assert len(resting) == hidden and all((share > 0.8) == training for share in resting)
+        assert np.mean(seen[0] == 0) < 0.8
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from tfrecog.config import BackboneConfig, BoxConfig, DetectorConfig, OutputConfig
-from tfrecog.models import layers
 from tfrecog.models.backbones.resnet import ResNet
 from tfrecog.models.detector import postprocess, rcnn_crops
 from tfrecog.models.detector.heads import DenseTrunk
@@ -45,15 +44,6 @@ def test_all_slots_are_looked_at():
     labels = tf.constant([[1, 2, 0, 0, 0]])
     assert int(postprocess.most(labels)) == 2
     assert lowered(lambda: postprocess.most(labels)) == 5
-
-
-def test_a_padded_pooling_is_the_same_behind_a_relu():
-    x = tf.nn.relu(tf.random.stateless_normal([1, 9, 8, 3], [1, 2]))
-
-    def pooled():
-        return layers.padded(tf.nn.max_pool2d, x, 3, 2, pad=1, learns=False)
-
-    np.testing.assert_array_equal(lowered(pooled), pooled())
 
 
 def test_crops_of_all_slots_give_the_outputs_of_the_valid_ones(monkeypatch):
