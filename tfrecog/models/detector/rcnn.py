@@ -143,34 +143,26 @@ class Detector(keras.Model):
         )
         detections = dict(zip(("boxes", "labels", "scores"), found, strict=True))
         if self.mask is not None:
-            detections["masks"] = self._masks(features, detections["boxes"], detections["labels"])
+            detections["masks"] = _of_filled(self._masks, features, *found[:2])
         if self.keypoint is not None:
-            detections["keypoints"] = self._keypoints(features, detections["boxes"], detections["labels"])
+            detections["keypoints"] = _of_filled(self._keypoints, features, *found[:2])
         return detections
 
     def _masks(self, features, found, labels):
-        """Probabilities [B, D, 2 S, 2 S] of each detection's own class; empty slots cost nothing."""
-        used = most(labels)
-        logits = self.mask_logits(features, found[:, :used])
-        own = tf.gather(logits, tf.maximum(labels[:, :used] - 1, 0), axis=-1, batch_dims=2)
-        masks = tf.sigmoid(own) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
-        slots = found.shape[1]
-        return tf.ensure_shape(tf.pad(masks, [[0, 0], [0, slots - used], [0, 0], [0, 0]]), [None, slots, None, None])
+        """Probabilities [B, D, 2 S, 2 S] of each detection's own class."""
+        logits = self.mask_logits(features, found)
+        return tf.sigmoid(tf.gather(logits, tf.maximum(labels - 1, 0), axis=-1, batch_dims=2))
 
     def _keypoints(self, features, found, labels):
-        """Keypoints [B, D, J, 3] of each detection; empty slots cost nothing."""
-        used, slots = most(labels), found.shape[1]
-        logits, spans = self.keypoint_logits(features, found[:, :used]), self.keypoint_spans(found[:, :used])
+        """Keypoints [B, D, J, 3] of each detection."""
+        logits, spans = self.keypoint_logits(features, found), self.keypoint_spans(found)
         size, joints = logits.shape[3:]
         logits, spans = tf.reshape(logits, [-1, size, size, joints]), tf.reshape(spans, [-1, 4])
         if self.config.keypoint.decode == "peak":
             decoded = keypoints.decode(logits, spans)
         else:
-            area = tf.reshape(boxes.area(found[:, :used]), [-1])
-            decoded = keypoints.decode_expected(logits, spans, area, self.sigmas)
-        decoded = tf.reshape(decoded, [-1, used, joints, 3]) * tf.cast(labels[:, :used, None, None] > 0, tf.float32)
-        decoded = tf.pad(decoded, [[0, 0], [0, slots - used], [0, 0], [0, 0]])
-        return tf.ensure_shape(decoded, [None, slots, joints, 3])
+            decoded = keypoints.decode_expected(logits, spans, tf.reshape(boxes.area(found), [-1]), self.sigmas)
+        return tf.reshape(decoded, [-1, found.shape[1] or tf.shape(found)[1], joints, 3])
 
     def _pool(self, features, rois, branch: BoxConfig | MaskConfig | KeypointConfig):
         maps, config = {level: features[level] for level in self.pooled_levels}, self.config
@@ -180,6 +172,15 @@ class Detector(keras.Model):
             return region_features.roi_pool(maps, rois, size=branch.size)
         options = {"size": branch.size, "sampling_ratio": branch.sampling_ratio, "aligned": config.aligned}
         return region_features.roi_align(maps, rois, **options)
+
+
+def _of_filled(function, features, found, labels):
+    """What a function gives [B, D, ...] of detections; empty slots, which come last, are 0 and cost nothing."""
+    used, slots = most(labels), found.shape[1]
+    out = function(features, found[:, :used], labels[:, :used])
+    out = tf.where(labels[:, :used, None, None] > 0, out, 0.0)
+    out = tf.pad(out, [[0, 0], [0, slots - used], [0, 0], [0, 0]])
+    return tf.ensure_shape(out, [None, slots, *out.shape[2:]])
 
 
 def record_proposals(proposals):
