@@ -54,7 +54,7 @@ def training(config, augment, crop, split, *, seed, start_step, steps):
         crop: S.
     """
     reader = _TrainingReader(config, augment, crop, split, seed)
-    return read.Recovering(reader.batches, start_step, steps, reader.careful)
+    return read.recovering(reader.batches, start_step, steps, reader.careful)
 
 
 class _TrainingReader:

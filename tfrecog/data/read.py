@@ -23,46 +23,33 @@ class InputError(UserError):
 
 def in_words(batches: Iterable[dict]) -> Iterator[dict]:
     """The batches of a dataset; an error in one is an InputError with our own words, without TensorFlow's around."""
-    batches = iter(batches)
-    while True:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.OutOfRangeError) as error:
-            text = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
-            text = re.sub(r"^\{\{function_node .*?\}\} ", "", text)
-            ours = re.search(r"\b(?:ValueError|UserError|CorruptRecord): (.*)", text, re.DOTALL)
-            ours = ours or re.search(r"assertion failed: \[(.*)\]", text, re.DOTALL)
-            raise InputError((ours[1] if ours else text).strip()) from error
-        yield batch
+    try:
+        yield from batches
+    except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.OutOfRangeError) as error:
+        text = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
+        text = re.sub(r"^\{\{function_node .*?\}\} ", "", text)
+        ours = re.search(r"\b(?:ValueError|UserError|CorruptRecord): (.*)", text, re.DOTALL)
+        ours = ours or re.search(r"assertion failed: \[(.*)\]", text, re.DOTALL)
+        raise InputError((ours[1] if ours else text).strip()) from error
 
 
-class Recovering:
-    """The batches of the steps start..stop-1; a step at which the dataset fails is made again, with care.
+def recovering(make, step, stop, careful):
+    """Yields the batches of the steps step..stop-1; one at which the dataset fails is made again, with care.
 
     Args:
-        make: function of (start, stop) to their dataset.
+        make: function of (step, stop) to their dataset.
         careful: set of steps, which `make` reads whenever it makes a batch. A step that fails is added. Where a careful
             step fails too, its error is raised.
     """
-
-    def __init__(self, make, start, stop, careful):
-        self.make, self.start, self.stop, self.careful = make, start, stop, careful
-
-    def __iter__(self):
-        step, batches = self.start, iter(self.make(self.start, self.stop))
-        while step < self.stop:
-            try:
-                batch = next(batches)
-            except tf.errors.InvalidArgumentError:
-                if step in self.careful:
-                    raise
-                self.careful.add(step)
-                batches = iter(self.make(step, self.stop))
-                continue
-            yield batch
-            step += 1
+    while step < stop:
+        try:
+            for batch in make(step, stop):
+                yield batch
+                step += 1
+        except tf.errors.InvalidArgumentError:
+            if step in careful:
+                raise
+            careful.add(step)
 
 
 def training_images(groups, batch_size, seed, steps, split):
