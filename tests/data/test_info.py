@@ -103,11 +103,7 @@ def test_sigmas_that_are_not_a_positive_number_for_each_keypoint_are_refused(tmp
 
 
 def record(labels, names):
-    n = len(labels)
-    return records.Record(
-        b"", "jpeg", 4, 4, "a.jpg", "1", np.zeros([n, 4], np.float32), np.array(labels), names, np.zeros(n, bool),
-        np.zeros(n, np.float32), np.arange(n),
-    )  # fmt: skip
+    return records.Record(b"", "jpeg", 4, 4, "a.jpg", labels=np.array(labels), names=names)
 
 
 def test_foreign_labels_become_contiguous(tmp_path):

@@ -47,13 +47,6 @@ def test_it_goes_to_other_processes(split):
     assert there.record(4).filename == "4.jpg"
 
 
-def test_a_split_or_folder_that_is_not_there_is_named(split, tmp_path):
-    with pytest.raises(ValueError, match=r"has no split 'val'; it has \['train'\]"):
-        Split.open(split.folder, "val")
-    with pytest.raises(FileNotFoundError, match=r"dataset\.json is missing"):
-        Split.open(tmp_path, "train")
-
-
 def test_a_split_without_an_image_has_nothing_to_evaluate(split):
     split.check_not_empty()
     nothing = dataclasses.replace(split, index=index.join((), (), ()))
