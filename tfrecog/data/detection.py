@@ -61,11 +61,11 @@ def evaluation(config, split, batch_size=None, proposals=False):
         split.check_proposals()
     batch_size = batch_size or config.eval_batch_size
     short, long = config.eval_short_side, config.long_side
-    rows, sizes = np.arange(len(split)), image.target_size(split.sizes, short, long, config.size_rounding)
+    sizes = image.target_size(split.sizes, short, long, config.size_rounding)
     if config.pad_to_batch_max:
-        groups = order.group_tightly(sizes, rows)
+        groups = order.group_alike(image.tight_canvas(sizes))
     else:
-        groups = order.group(sizes, rows, image.canvases(short, long, config.aspect_ratios))
+        groups = order.group(sizes, np.arange(len(split)), image.canvases(short, long, config.aspect_ratios))
 
     def example(row, canvas, valid):
         record = parse(read.serialized(split, row), {*read.PICTURE, *["proposals"] * proposals})

@@ -27,15 +27,9 @@ def group(sizes, rows, shapes):
     return Groups(np.asarray(shapes)[used], tuple(rows[position == canvas] for canvas in used))
 
 
-def group_tightly(sizes, rows):
-    """Groups of the rows [n] of resized images of sizes [n, 2], by the least canvas that holds each."""
-    canvases, group_of = np.unique(image.tight_canvas(sizes).numpy(), axis=0, return_inverse=True)
-    return Groups(canvases, tuple(rows[group_of.ravel() == group] for group in range(len(canvases))))
-
-
-def group_by_size(sizes):
-    """Groups of all rows of images of sizes [n, 2], those of one size together; a canvas is the size."""
-    canvases, group_of = np.unique(sizes, axis=0, return_inverse=True)
+def group_alike(canvases):
+    """Groups of all rows of images of canvases [n, 2], those of one canvas together."""
+    canvases, group_of = np.unique(canvases, axis=0, return_inverse=True)
     return Groups(canvases, tuple(np.flatnonzero(group_of.ravel() == group) for group in range(len(canvases))))
 
 

@@ -58,7 +58,7 @@ def evaluation(config, split, batch_size=None):
         picture, _ = read.picture_of(split, row, _record(split, row))
         return read.facts(split, row) | {"image": tf.cast(picture, tf.float32), "valid": valid}
 
-    return read.prepare(read.in_turn(order.group_by_size(split.sizes), batch_size), example, config, batch_size)
+    return read.prepare(read.in_turn(order.group_alike(split.sizes), batch_size), example, config, batch_size)
 
 
 def truth(split, row):
