@@ -18,7 +18,8 @@ def normalised(x, gamma, beta):
 
 @pytest.mark.parametrize("shape", [(4, 6, 5, 3), (1, 2, 1, 3)])
 def test_batch_norm_in_training_is_its_definition_with_its_gradients_and_the_batchs_own_variance(shape):
-    conv = Conv(7, 1, norm="batch", epsilon=EPSILON, name="conv")
+    normal = keras.initializers.RandomNormal(stddev=0.5, seed=1)
+    conv = Conv(7, 1, norm="batch", epsilon=EPSILON, initializer=normal, name="conv")
     x = 3 * tf.random.stateless_normal(shape, (1, 2)) + 5
     conv(x)
     conv.norm.gamma.assign(tf.linspace(0.5, 2.0, 7))
@@ -39,7 +40,8 @@ def test_batch_norm_in_training_is_its_definition_with_its_gradients_and_the_bat
         loss = tf.reduce_sum(y * tf.cast(upstream, tf.float64))
     expected = [y, *tape.gradient(loss, [kernel, gamma, beta])]
     for found, right in zip(ours(), expected, strict=True):
-        np.testing.assert_allclose(found, right, atol=1e-4 * np.abs(right).max())
+        # Of two values each is as far from their mean, so that terms of about 10 cancel in the kernel's gradient.
+        np.testing.assert_allclose(found, right, atol=1e-4 * max(np.abs(right).max(), 0.2))
     # The mean over the batch's values and not the unbiased estimate, in which two values would give twice as much.
     np.testing.assert_allclose(conv.norm.moving_variance, MOMENTUM + (1 - MOMENTUM) * variance, rtol=1e-5)
     np.testing.assert_allclose(conv.norm.moving_mean, MOMENTUM * np.arange(7) + (1 - MOMENTUM) * mean, rtol=1e-5)
