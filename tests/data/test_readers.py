@@ -13,11 +13,13 @@ CONFIG = DataConfig(
     batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120, max_instances=3,
     mask_size=14, workers=2, photometric=1.0, scale_jitter=(0.5, 2.0),
 )  # fmt: skip
-CROP = AugmentConfig(lighting=0.1, shift=2, mixup=0.4, jitter=(0.4, 0.4, 0.4), layers=1)
+PLAIN = dataclasses.replace(CONFIG, photometric=0, scale_jitter=(1.0, 1.0))
+MIXED = AugmentConfig(lighting=0.1, shift=2, mixup=0.4)
 
 
 def classified(config, split, run):
-    return classification.training(config, CROP, 24, split, **run)
+    # Without noise, without mixtures too.
+    return classification.training(config, MIXED if config.photometric else AugmentConfig(), 24, split, **run)
 
 
 def detected(config, split, run):
@@ -121,17 +123,8 @@ def test_training_goes_on_without_damaged_records_and_names_each_once(task, spli
     damaged = write(tmp_path, made)
     flip_bit(damaged, 2)
     what = {"classification": "label", "detection": "labels", "segmentation": "label_map"}[task]
-    config = dataclasses.replace(CONFIG, photometric=0, scale_jitter=(1.0, 1.0))
-    plain = {"classification": AugmentConfig(), "detection": None, "segmentation": None}[task]
-
-    def batches(split, start):
-        run = {"seed": 0, "start_step": start, "steps": 10}
-        reader = READERS[task][0]
-        made = classification.training(config, plain, 24, split, **run) if plain else reader(config, split, run)
-        return arrays(made)
-
-    seen, found = set(), batches(damaged, 0)
-    for batch, sound in zip(found, batches(split, 0), strict=True):
+    seen, found = set(), train(task, damaged, 0, 10, config=PLAIN)
+    for batch, sound in zip(found, train(task, split, 0, 10, config=PLAIN), strict=True):
         np.testing.assert_array_equal(batch["record"], sound["record"])
         for i, row in enumerate(batch["record"].tolist()):
             seen.add(row)
@@ -146,14 +139,14 @@ def test_training_goes_on_without_damaged_records_and_names_each_once(task, spli
     assert "record 2" in messages[0] and "checksum" in messages[0]
     assert "'5.png' cannot be decoded" in messages[1] and "is (60, 40) pixels" in messages[2]
     # The same wherever the run starts, though it meets the damaged ones in another order.
-    assert_equal_batches(found[5:], batches(damaged, 5))
+    assert_equal_batches(found[5:], train(task, damaged, 5, 10, config=PLAIN))
 
 
 @EACH_TASK
 @pytest.mark.parametrize("evaluates", [False, True])
 def test_a_damaged_image_stops_a_run_that_asks_for_it_in_our_own_words(task, evaluates, tmp_path):
     training, evaluation, _ = READERS[task]
-    config = dataclasses.replace(CONFIG, skip_damaged=False)
+    config = dataclasses.replace(PLAIN, skip_damaged=False)
 
     def read_all(split):
         batches = evaluation(config, split, 2)
