@@ -112,7 +112,7 @@ def sees(task, model, picture):
             patch.setattr(Detector, method, keep(method))
         patch.setattr(nms, "nms_by_group", keep_scores)
         found = {name: value[0].numpy() for name, value in task.predict(model, batch).items()}
-    rois, valid, (objectness, deltas, _) = kept["propose"]
+    (rois, valid, _), (objectness, deltas, _) = kept["propose"]
     class_logits, box_deltas = kept["box_outputs"]
     (scores, chosen, _), *_ = thinned  # Proposals are thinned first.
     valid, filled, scale = valid[0].numpy(), found["labels"] > 0, batch["scale"][0].numpy()
