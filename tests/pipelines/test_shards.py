@@ -25,42 +25,30 @@ def _scenes(out, *, count=12, split="train", options=SMALL, **changes):
     return scenes.build(str(out), split, count, options, **({"shard_count": 3, "jobs": 1} | changes))
 
 
-def test_tensorflow_reads_the_records_in_their_order(tmp_path, read_all):
+def test_tensorflow_reads_the_records_in_their_order_and_the_saved_index_is_that_of_a_scan(tmp_path, read_all):
     import tensorflow as tf  # not above: worker processes import this file, for `Fatal`
 
     made = _scenes(tmp_path).split
     paths = [str(tmp_path / name) for name in made.shards]
     payloads = [bytes(payload) for payload in tf.data.TFRecordDataset(paths).as_numpy_iterator()]
-    places = index.load(tmp_path, "train")
-    assert payloads == [index.read(tmp_path, places, i) for i in range(12)]
+    saved, scanned = index.load(tmp_path, "train"), index.scan(tmp_path, made.shards)
+    assert payloads == [index.read(tmp_path, saved, i) for i in range(12)]
     assert [record.filename for record in read_all(tmp_path, "train")] == [f"train-{n:06d}.jpg" for n in range(12)]
     names = [tf.train.Example.FromString(p).features.feature["image/filename"].bytes_list.value[0] for p in payloads]
     assert names[11] == b"train-000011.jpg"
-
-
-def test_the_saved_index_is_that_of_a_scan(tmp_path):
-    made = _scenes(tmp_path).split
-    saved, scanned = index.load(tmp_path, "train"), index.scan(tmp_path, made.shards)
     for column in index.COLUMNS:
         assert getattr(saved, column).tolist() == getattr(scanned, column).tolist()
     assert (saved.shards, saved.sizes) == (scanned.shards, scanned.sizes)
 
 
-def test_a_seed_gives_the_same_bytes_with_one_and_two_processes(tmp_path, contents):
+def test_a_seed_gives_the_same_bytes_with_one_and_two_processes_and_others_other_images(tmp_path, contents, read_all):
     _scenes(tmp_path / "one", jobs=1)
     _scenes(tmp_path / "two", jobs=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
-def test_another_seed_and_another_split_give_other_images(tmp_path, read_all):
-    _scenes(tmp_path / "0")
-    _scenes(tmp_path / "0", split="val")
-    _scenes(tmp_path / "1", options=scenes.Scenes(seed=1, height=64, width=80))
-    images = [
-        record.encoded
-        for folder, split in (("0", "train"), ("0", "val"), ("1", "train"))
-        for record in read_all(tmp_path / folder, split)
-    ]
+    _scenes(tmp_path / "one", split="val")
+    _scenes(tmp_path / "three", options=dataclasses.replace(SMALL, seed=1))
+    read = [*read_all(tmp_path / "one", "train"), *read_all(tmp_path / "one", "val")]
+    images = [record.encoded for record in [*read, *read_all(tmp_path / "three", "train")]]
     assert len(images) == len(set(images)) == 36
 
 
@@ -74,7 +62,7 @@ def make(scene):
     return whole(scene)
 scenes.make = make
 if __name__ == "__main__":
-    scenes.build(sys.argv[1], "train", 120, scenes.Scenes(), shard_count=6, jobs=2)
+    scenes.build(sys.argv[1], "train", 120, scenes.Scenes(height=64, width=80), shard_count=6, jobs=2)
 """
 
 
@@ -87,8 +75,9 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, contents):
     assert not (killed / info.FILE).exists() and not list(killed.glob("*.tfrecord"))
     assert list(killed.glob(".train.build/.train-00005-of-00006-*.tfrecord.*"))  # half a shard
 
-    built = _scenes(killed, count=120, options=scenes.Scenes(), shard_count=6)
-    whole = _scenes(tmp_path / "whole", count=120, options=scenes.Scenes(), shard_count=6)
+    options = scenes.Scenes(height=64, width=80)
+    built = _scenes(killed, count=120, options=options, shard_count=6)
+    whole = _scenes(tmp_path / "whole", count=120, options=options, shard_count=6)
     assert 4 <= built.kept < 6 and whole.kept == 0
     assert contents(killed) == contents(tmp_path / "whole")
     assert not list(killed.glob(".train.build/.*"))

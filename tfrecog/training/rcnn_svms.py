@@ -1,5 +1,6 @@
 """R-CNN's linear SVMs, one for each class, trained on the features of a run (Girshick et al. 2014, section 2.3)."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -126,15 +127,7 @@ def examples(
     data, on_record = options.data, options.detector.proposals == "record"
     split = Split.open(data.records, data.train_split)
     batches = detection.evaluation(data, split, data.eval_batch_size, on_record)
-
-    def outputs(features, rois, valid):
-        """[B, R, D] of what the box branch sees; of res5 the mean over its cells."""
-        found = tf.cast(model.trunk_outputs(features, rois, valid), tf.float32)
-        return tf.reduce_mean(found, axis=[2, 3]) if len(found.shape) == 5 else found
-
-    extract, propose, pool = (
-        tf.function(part, autograph=False, reduce_retracing=True) for part in (model.extract, model.rois, outputs)
-    )
+    extract, propose, pool = _graphs(model)
     with predictor.progress(len(split), "objects" if objects else "hard negatives") as bar:
         for batch in read.in_words(batches):
             truths = [_truth(split, info, batch, i) for i in range(len(batch["record"]))]
@@ -153,6 +146,19 @@ def examples(
             for i in np.flatnonzero(batch["valid"].numpy()):
                 bar.update()
                 yield Example(*truths[i], rois[i][valid[i]], found[i][valid[i]])
+
+
+@functools.lru_cache(maxsize=1)  # So that the passes over a split share one trace for each shape.
+def _graphs(model):
+    """What gives the feature maps of images, their proposals, and the features [B, R, D] of rois."""
+
+    def pool(features, rois, valid):
+        """Of res5 the mean over its cells."""
+        found = tf.cast(model.trunk_outputs(features, rois, valid), tf.float32)
+        return tf.reduce_mean(found, axis=[2, 3]) if len(found.shape) == 5 else found
+
+    parts = model.extract, model.rois, pool
+    return [tf.function(part, autograph=False, reduce_retracing=True) for part in parts]
 
 
 def _with_near(boxes, proposals, valid):
