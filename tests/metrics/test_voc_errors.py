@@ -26,7 +26,7 @@ def evaluated(truth, found, keep=4):
 
 
 def worst_of(evaluator):
-    return evaluator.worst.errors(voc_errors.least_scores(evaluator.rankings()))
+    return evaluator.worst.errors(evaluator.rankings())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_missed_object_tells_that_its_nearest_detection_is_of_another():
         some = Truth(*(getattr(truth, name)[:count] for name in ("boxes", "labels", "difficult", "crowd")))
         worst = voc_errors.WorstErrors(3)
         worst.add("key", some, box, one, np.array([0.9]), judge(some, box, one, np.array([0.9]), 0.5))
-        assert [error.elsewhere for error in worst.errors([0.0])["missed"]] == elsewhere
+        assert [error.elsewhere for error in worst.errors([])["missed"]] == elsewhere
 
 
 def test_no_more_than_the_worst_few_are_kept_whatever_comes():

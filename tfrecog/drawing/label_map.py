@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tfrecog.drawing import annotations, contact_sheet
 
-OPACITY = 0.5
+OPACITY = 0.5  # of the colours inside the outlines
 
 
 def draw(
@@ -16,7 +16,6 @@ def draw(
     names: Sequence[str] = (),
     colours: Sequence[tuple[int, int, int] | None] = (),
     *,
-    opacity: float = OPACITY,
     min_side: int = 0,
 ) -> np.ndarray:
     """Picture uint8 [h, W, 3] of `image` [H, W, 3] in the colours of its classes, each with an outline.
@@ -25,7 +24,6 @@ def draw(
         labels: [H, W] of the pixels, in 1..K; 0, which does not count, is hatched.
         names: class names; `names[0]` is that of label 1. With them a `legend` stands below the picture.
         colours: RGB of the classes; that of label 1 is `colours[0]`. One that is None or missing is `class_colour`.
-        opacity: of the colours inside the outlines.
         min_side: an image with a shorter side than this is enlarged; see `annotations.instances`.
     """
     image, labels = np.asarray(image, np.uint8), np.asarray(labels, int)
@@ -37,7 +35,7 @@ def draw(
     line = max(1, round(min(places.shape) / 400))
     # A class is tinted more lightly where the same one is on all sides; no line stands around what does not count.
     inside = (places == 0) | _alike(places, line)
-    share = np.where(inside, opacity, 1.0)[..., None]
+    share = np.where(inside, OPACITY, 1.0)[..., None]
     drawn = np.round((1 - share) * pixels + share * tints)
     drawn = np.where((places == 0)[..., None], _hatched(pixels, 3 * line), drawn).astype(np.uint8)
     if not len(names):

@@ -76,8 +76,8 @@ class Measured:
 
         rankings, names = evaluator.rankings(), self.split.info.names
         precision_recall.write(out, rankings, names)
-        errors = evaluator.worst.errors(voc_errors.least_scores(rankings))
-        loop.save_sheet(detection_errors.sheet(errors, names, read), out / detection_errors.SHEET)
+        sheet = detection_errors.sheet(evaluator.worst.errors(rankings), names, read)
+        loop.save_sheet(sheet, out / detection_errors.SHEET)
 
     def text(self, numbers, table):
         texts = {"coco": tables.of_coco, "voc": tables.of_voc}

@@ -90,8 +90,14 @@ class WorstErrors:
             near = len(boxes) and judged.overlaps[:, j].any()
             keep(MISSED, 0, areas[j], int(judged.overlaps[:, j].argmax()) if near else -1, j)
 
-    def errors(self, least: Sequence[float]) -> dict[str, list[Error]]:
-        """The worst few of each kind, the worst first, without those whose score is below that [K] of their class."""
+    def errors(self, rankings: Sequence) -> dict[str, list[Error]]:
+        """The worst few of each kind, the worst first; of false positives those that `counts` counts.
+
+        Args:
+            rankings: a `voc.Ranking` of each class [K].
+        """
+        best = [ranking.scores[: ranking.objects] for ranking in rankings]
+        least = [scores[-1] if len(scores) else np.inf for scores in best]
         found: dict[str, list[Error]] = {}
         for kind in KINDS:
             every = [entry for (of, _), worst in self._worst.items() if of == kind for entry in worst.entries()]
@@ -103,9 +109,3 @@ class WorstErrors:
     def __len__(self) -> int:
         """How many errors are in memory."""
         return sum(map(len, self._worst.values()))
-
-
-def least_scores(rankings: Sequence) -> list[float]:
-    """Of each `voc.Ranking` [K] the score of the last detection that `counts` counts; infinite where it counts none."""
-    best = [ranking.scores[: ranking.objects] for ranking in rankings]
-    return [float(scores[-1]) if len(scores) else float("inf") for scores in best]
