@@ -18,6 +18,8 @@ import dataclasses
 import glob
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,9 +29,10 @@ from tfrecog.cli import command
 from tfrecog.cli.facts import Length, NonNegative, Positive
 from tfrecog.data import index, info
 
-from .build import publish, workers
+from .build import label_map_records, publish, workers
 from .build.problems import Refused
 from .classes import keypoint_sigmas as sigmas
+from .classes import pixel_classes
 from .formats import coco_json, foreign_records, pbtxt
 
 
@@ -53,23 +56,22 @@ def adopt(flags: Adopt) -> info.DatasetInfo:
     paths = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
     if not paths:
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
-    # Before the work, so that a mistake costs no time.
-    named = _categories(flags.annotations, flags.label_map, flags.classes)
+    named = _named(flags)  # Before the work, so that a mistake costs no time.
     with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
         shards = workers.run(foreign_records.read, paths, jobs=flags.jobs, progress=bar.update)
-    labels = set().union(*(shard.labels for shard in shards))
-    if not named and not labels and any(shard.with_maps for shard in shards):
+    labels, has = set().union(*(shard.labels for shard in shards)), sum((shard.records for shard in shards), Counter())
+    if not named and not labels and has["label maps"]:
         raise Refused("the records have label maps: name the classes of their values with --classes")
     named = named or info.DatasetInfo(_categories_of_records(labels), {})
-    names = _joints(named, shards)
+    joints = _joints(named, shards)
     facts = dataclasses.replace(
         named,
-        keypoints=names,
-        flip_pairs=coco_json.flip_pairs(list(names)),
-        skeleton=named.skeleton if names == named.keypoints else (),
-        keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, names, pattern),
-        masks=all(shard.with_masks == shard.images for shard in shards),
-        difficult=any(shard.with_difficult for shard in shards),
+        keypoints=joints,
+        flip_pairs=coco_json.flip_pairs(list(joints)),
+        skeleton=named.skeleton if joints == named.keypoints else (),
+        keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, joints, pattern),
+        masks=has["masks"] == has["all"],
+        difficult=has["difficult"] > 0,
     )
     _refuse_unknown_labels(facts, labels)
     rows = index.join(paths, map(os.path.getsize, paths), [shard.columns for shard in shards])
@@ -87,42 +89,42 @@ def adopt(flags: Adopt) -> info.DatasetInfo:
         publish.remove_links(out, set(earlier) - set(files))
     except OSError as error:
         raise Refused(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from error
-    except ValueError as error:  # other categories than those of the splits in OUT
-        raise Refused(str(error)) from error
     return info.load(out)
 
 
 def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
-    """Names in `out` of the files: their own if they are there, else of symbolic links, named by where they lead."""
+    """Names in `out` of the files: their own if they are in it, else of symbolic links, named by where they lead."""
     os.makedirs(out, exist_ok=True)
     files = []
     for k, path in enumerate(map(os.path.abspath, paths)):
-        if os.path.dirname(path) == os.path.abspath(out):
-            files.append(os.path.basename(path))
-            continue
-        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-        name = f"{split}-{k:05d}-of-{len(paths):05d}-{digest}.tfrecord"
-        try:
-            os.symlink(path, os.path.join(out, name))
-        except FileExistsError:  # the same link
-            files.append(name)
-        except OSError:  # a file system without links
-            files.append(path)
-        else:
-            files.append(name)
+        name = os.path.basename(path)
+        if os.path.dirname(path) != os.path.abspath(out):
+            digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+            name = f"{split}-{k:05d}-of-{len(paths):05d}-{digest}.tfrecord"
+            try:
+                os.symlink(path, os.path.join(out, name))
+            except FileExistsError:  # the same link
+                pass
+            except OSError:  # a file system without links
+                name = path
+        files.append(name)
     return tuple(files)
 
 
-def _categories(annotations: str, label_map: str, classes: str) -> info.DatasetInfo | None:
-    if bool(annotations) + bool(label_map) + bool(classes) > 1:
+def _named(flags: Adopt) -> info.DatasetInfo | None:
+    """The categories that a flag gives, and what else its file says; None without one."""
+    if sum(map(bool, (flags.annotations, flags.label_map, flags.classes))) > 1:
         raise Refused("give one of --annotations, --label_map and --classes")
-    if classes:
-        return foreign_records.facts(classes)
-    if annotations:
-        facts = coco_json.dataset_info(annotations, coco_json.load(annotations), masks=False)
+    if flags.classes:
+        categories = pixel_classes.of_file(flags.classes, ()).categories
+        if [one.id for one in categories] != list(range(len(categories))):
+            raise Refused(f"{flags.classes}: the values of the classes in records count from 0, without gaps")
+        return label_map_records.facts(categories)
+    if flags.annotations:
+        facts = coco_json.dataset_info(flags.annotations, coco_json.load(flags.annotations), masks=False)
         return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
-    if label_map:
-        return info.DatasetInfo(_with_record_labels(pbtxt.read(label_map)), {})
+    if flags.label_map:
+        return info.DatasetInfo(_with_record_labels(pbtxt.read(flags.label_map)), {})
     return None
 
 
@@ -132,44 +134,42 @@ def _categories_of_records(labels: set[tuple[int, str]]) -> tuple[info.Category,
         raise Refused("the records have no object; give the categories with --annotations or --label_map")
     if all(label == 0 for label, _ in labels):
         return tuple(info.Category(name, number) for number, (_, name) in enumerate(sorted(labels), 1))
-    by_label: dict[int, str] = {}
+    name_of: dict[int, str] = {}
     for label, name in sorted(labels):
-        if by_label.setdefault(label, name or str(label)) != (name or str(label)):
+        if name_of.setdefault(label, name or str(label)) != (name or str(label)):
             raise Refused(
-                f"label {label} is called {by_label[label]!r} in one record and {name!r} in another; "
+                f"label {label} is called {name_of[label]!r} in one record and {name!r} in another; "
                 "give the categories with --annotations or --label_map"
             )
-    return _with_record_labels(tuple(info.Category(name, label) for label, name in sorted(by_label.items())))
+    return _with_record_labels([info.Category(name, label) for label, name in sorted(name_of.items())])
 
 
-def _with_record_labels(categories: tuple[info.Category, ...]) -> tuple[info.Category, ...]:
+def _with_record_labels(categories: Sequence[info.Category]) -> tuple[info.Category, ...]:
     """The categories with their ids as the records' labels, where those are not 1..K."""
     if all(category.id == label for label, category in enumerate(categories, 1)):
-        return categories
+        return tuple(categories)
     return tuple(dataclasses.replace(category, record_label=category.id) for category in categories)
 
 
 def _refuse_unknown_labels(facts: info.DatasetInfo, labels: set[tuple[int, str]]) -> None:
-    known = facts.label_of_record_label
-    unknown = [(label, name) for label, name in sorted(labels) if label not in known]
-    unknown = [(label, name) for label, name in unknown if label or name not in facts.names]
-    if unknown:
-        shown = ", ".join(f"{label} ({name!r})" for label, name in unknown[:5])
-        raise Refused(
-            f"the records have {len(unknown)} labels that no category has, such as {shown}; are --annotations or "
-            "--label_map those that the records were made with?"
-        )
+    known, unknown, others = facts.label_of_record_label, [], []
     for label, name in sorted(labels):
-        own = facts.names[known[label] - 1] if label in known else name
-        if name in facts.names and name != own:
-            raise Refused(
-                f"label {label} is {own!r} in the categories and {name!r} in the records; are --annotations or "
-                "--label_map those that the records were made with?"
-            )
+        if label in known:
+            own = facts.names[known[label] - 1]
+            if name in facts.names and name != own:
+                others.append(f"label {label} is {own!r} in the categories and {name!r} in the records")
+        elif label or name not in facts.names:
+            unknown.append(f"{label} ({name!r})")
+    if unknown or others:
+        what = f"the records have {len(unknown)} labels that no category has, such as {', '.join(unknown[:5])}"
+        remedy = "are --annotations or --label_map those that the records were made with?"
+        raise Refused(f"{what if unknown else others[0]}; {remedy}")
 
 
 def _joints(named: info.DatasetInfo, shards: list[foreign_records.Shard]) -> tuple[str, ...]:
-    counts = set().union(*(shard.joints for shard in shards))
+    """Names of the keypoints: the category's, else the records', else numbers."""
+    names_of = [(count, names) for shard in shards for count, names in shard.joints.items()]
+    counts = {count for count, _ in names_of}
     if len(counts) > 1:
         raise Refused(f"objects have different numbers of keypoints: {sorted(counts)}; one list for all is supported")
     if not counts:
@@ -177,20 +177,17 @@ def _joints(named: info.DatasetInfo, shards: list[foreign_records.Shard]) -> tup
     joints = counts.pop()
     if len(named.keypoints) == joints:
         return named.keypoints
-    names = next((shard.joint_names for shard in shards if shard.joint_names), ())
-    return names if len(names) == joints else tuple(f"keypoint_{j}" for j in range(1, joints + 1))
+    numbered = tuple(f"keypoint_{j}" for j in range(1, joints + 1))
+    return next((names for _, names in names_of if len(names) == joints), numbered)
 
 
 def main(flags: Adopt) -> None:
     facts = adopt(flags)
-    made = facts.splits[flags.split]
-    if facts.label_maps:
-        print(f"{flags.out}: {flags.split} has {made.images:,} images with label maps of {facts.num_classes} classes")
-        return
-    print(
-        f"{flags.out}: {flags.split} has {made.images:,} images, {made.instances:,} instances, {made.crowd:,} crowds "
-        f"of {facts.num_classes} classes, with{'' if facts.masks else 'out'} masks, {len(facts.keypoints)} keypoints"
-    )
+    made, masks = facts.splits[flags.split], f"with{'' if facts.masks else 'out'} masks"
+    counts = f"{made.instances:,} instances, {made.crowd:,} crowds"
+    objects = f"{counts} of {facts.num_classes} classes, {masks}, {len(facts.keypoints)} keypoints"
+    maps = f"label maps of {facts.num_classes} classes"
+    print(f"{flags.out}: {flags.split} has {made.images:,} images, {maps if facts.label_maps else objects}")
     sigmas.note(flags.out, flags.keypoint_sigmas)
 
 

@@ -16,29 +16,24 @@ With --label_maps=voc an image gets the class of each pixel instead of its objec
 (torchvision's training) leaves out images whose objects of those classes cover this many pixels or fewer.
 
 Each problem with an image or an annotation is reported with its ids and a remedy: it is left out, and the rest is
-written. OUT/SPLIT.report.jsonl has all problems; --strict makes any of them an error. A killed build continues where it
-stopped when the same command is run again.
+written.
 """
 
-import dataclasses
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import numpy as np
-
 from tfrecog.cli import command
 from tfrecog.cli.facts import Length, NonNegative, Positive
-from tfrecog.data import info, records
+from tfrecog.data import records
 
-from .build import image_records, label_map_records, problems, shards
-from .build.command import BuildFlags
-from .build.problems import Problem, Refused
+from .build import image_records, label_map_records, shards
+from .build.command import BuildFlags, build_split, summary
+from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import keypoint_sigmas as sigmas
-from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file
-from .formats.tar_files import File
+from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file, tar_files
 
 _AGAIN = "Put the file there or download it again, or take the image out of the JSON."
 
@@ -48,60 +43,34 @@ class Picture:
     """An image of the JSON and its annotations."""
 
     name: str
-    path: str
+    file: tar_files.File
     image_id: str
     size: tuple[int, int] | None  # height, width, where the JSON has them
     annotations: list[dict]
 
-    def image(self) -> tuple[image_records.Encoded | None, list[Problem]]:
-        """What its file holds, if that can be used, and the problems with it."""
-        return image_file.read(File(self.name, self.path), self.name, _AGAIN, self.image_id, self.size)
-
     def fingerprint(self) -> str:
-        try:
-            state = os.stat(self.path)
-            file = (state.st_size, state.st_mtime_ns)
-        except (OSError, ValueError):  # ValueError: a name with a NUL
-            file = ()
-        return repr((self, file))
+        return repr(self)
 
 
 @dataclass(frozen=True)
 class Maker:
     """Makes records of pictures; goes to the worker processes."""
 
-    info: info.DatasetInfo
+    label_of: dict[int, int]  # by id of the category
+    names: tuple[str, ...]
     masks: bool
+    joints: int
+    label_maps: bool
 
-    def __call__(self, picture: Picture) -> tuple[records.Record | None, list[Problem]]:
-        image, found = picture.image()
-        if image is None:
-            return None, found
-        size = image.height, image.width
-        joints = len(self.info.keypoints)
-        reader = coco_annotation.Reader(picture.name, picture.image_id, size, masks=self.masks, joints=joints)
-        read = [reader.read(a, self.info.label_of_id[a["category_id"]]) for a in picture.annotations]
-        instances = [instance for instance in read if instance is not None]
-        keypoints = (
-            np.array([one.keypoints for one in instances], np.float32).reshape(-1, joints, 3) if joints else None
-        )
-        record = records.Record(
-            encoded=image.data,
-            format=image.format,
-            height=image.height,
-            width=image.width,
-            filename=picture.name,
-            source_id=picture.image_id,
-            boxes=np.array([one.box for one in instances], np.float32).reshape(-1, 4),
-            labels=np.array([one.label for one in instances], np.int64),
-            names=[self.info.names[one.label - 1] for one in instances],
-            crowd=np.array([one.crowd for one in instances], bool),
-            areas=np.array([one.area for one in instances], np.float32),
-            ids=np.array([one.id for one in instances], np.int64),
-            masks=[one.mask for one in instances] if self.masks else None,
-            keypoints=keypoints,
-        )
-        return record, found + reader.problems
+    def __call__(self, picture: Picture, found: list[Problem]) -> records.Record:
+        report = Reporter(found, picture.name, picture.image_id)
+        image = image_file.read(picture.file, report, picture.size, replace=_AGAIN)
+        has = {"masks": self.masks, "joints": self.joints}
+        objects = coco_annotation.read(picture.annotations, self.label_of, image.size, report, **has)
+        if self.label_maps:
+            labels = coco_as_voc_labels.draw(objects, image.size)
+            return label_map_records.record(image, labels, {}, picture.name, report)
+        return image_records.with_objects(image, picture.name, picture.image_id, self.names, objects, **has)
 
 
 @dataclass(frozen=True)
@@ -123,6 +92,10 @@ class Coco(BuildFlags):
 
 def build(flags: Coco) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
+    without_effect = ("masks", "png_masks", "keypoint_sigmas") if flags.label_maps else ("min_area",)
+    for name in without_effect:
+        if getattr(flags, name) != getattr(Coco(), name):
+            raise Refused(f"--{name} has no effect with{'' if flags.label_maps else 'out'} --label_maps: leave it out")
     json_file = flags.annotations
     if not os.path.isdir(flags.images):
         raise Refused(f"there is no folder {flags.images}; give the folder of the images with --images")
@@ -134,20 +107,18 @@ def build(flags: Coco) -> shards.Built:
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
     # No record depends on the sigmas, so other ones build nothing again.
-    maker: Maker | coco_as_voc_labels.Maker = Maker(dataclasses.replace(facts, keypoint_sigmas=()), flags.masks)
+    maker = Maker(facts.label_of_id, facts.names, flags.masks, len(facts.keypoints), label_maps=False)
     if flags.label_maps:
-        maker, facts = (
-            coco_as_voc_labels.Maker(coco_as_voc_labels.label_of_category(json_file, tree)),
-            coco_as_voc_labels.FACTS,
-        )
+        maker = Maker(coco_as_voc_labels.label_of_category(json_file, tree), (), True, 0, label_maps=True)
+        facts = coco_as_voc_labels.FACTS
         of_image = coco_as_voc_labels.large_enough(of_image, maker.label_of, flags.min_area)
     pictures = list(_pictures(flags.images, tree, of_image))
     if not pictures:
         raise Refused(f"no image of {json_file} has objects of more than --min_area={flags.min_area} pixels")
     del tree, of_image  # The pictures hold what is needed of it.
-    total = sum(os.path.getsize(picture.path) for picture in pictures if os.path.exists(picture.path))
-    source = shards.Source(pictures, maker, facts, total, found, flags.png_masks, options=repr(maker))
-    return shards.build(source, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
+    total = sum(picture.file.size for picture in pictures)
+    source = shards.Source(pictures, Collect(maker), facts, total, found, flags.png_masks, options=repr(maker))
+    return build_split(source, flags)
 
 
 def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
@@ -160,27 +131,12 @@ def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
             path = os.path.join(folder, os.path.basename(name))
         height, width = image.get("height"), image.get("width")
         size = (height, width) if height and width else None
-        yield Picture(name, path, str(image["id"]), size, of_image.pop(image["id"]))
+        file = tar_files.on_disk(name, path)
+        yield Picture(name, file, str(image["id"]), size, of_image.pop(image["id"]))
 
 
 def main(flags: Coco) -> None:
-    without_effect = ("masks", "png_masks", "keypoint_sigmas") if flags.label_maps else ("min_area",)
-    for name in without_effect:
-        if getattr(flags, name) != getattr(Coco(), name):
-            raise Refused(f"--{name} has no effect with{'' if flags.label_maps else 'out'} --label_maps: leave it out")
-    built = build(flags)
-    made = built.split
-    if flags.label_maps:
-        print(label_map_records.report(flags.out, flags.split, built))
-        return
-    if built.problems:
-        report = os.path.join(flags.out, f"{flags.split}.report.jsonl")
-        print(f"{len(built.problems):,} problems; all of them are in {report}:\n{problems.table(built.problems)}")
-    kept = f", {built.kept} of them there before" if built.kept else ""
-    print(
-        f"{flags.out}: {flags.split} has {made.images:,} images, {made.instances:,} instances and "
-        f"{made.crowd:,} crowds in {len(made.shards)} shards{kept}"
-    )
+    print(summary(flags, build(flags)))
     sigmas.note(flags.out, flags.keypoint_sigmas)
 
 

@@ -28,7 +28,7 @@ from tfrecog.data.split import Split
 from tfrecog.ops.overlaps import pairwise_iou
 
 from .build import image_records, shards
-from .build.command import BuildFlags
+from .build.command import BuildFlags, build_split, summary
 from .build.image_records import Encoded
 from .build.problems import Problem, Refused
 
@@ -164,13 +164,12 @@ def build(flags: Crops) -> tuple[shards.Built, int]:
     options = repr((facts.names, flags.context, flags.min_side, flags.seed))
     made_of = shards.Source(items, maker, image_records.facts(categories), 0, options=options)
     left = int(where.crowd.sum() + where.difficult.sum())
-    built = shards.build(made_of, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
-    return built, left
+    return build_split(made_of, flags), left
 
 
 def main(flags: Crops) -> None:
     built, left = build(flags)
-    print(image_records.report(flags.out, flags.split, built, info.load(flags.out).num_classes))
+    print(summary(flags, built))
     if left:
         print(f"{left:,} crowds and difficult objects were left out")
 

@@ -17,7 +17,7 @@ import hashlib
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -28,7 +28,7 @@ from tfrecog.cli.facts import Ascending, Length, Range
 from tfrecog.data import info, records
 
 from .build import image_records, shards
-from .build.command import BuildFlags
+from .build.command import BuildFlags, build_split, summary
 from .build.image_records import Encoded
 from .build.problems import Problem, Refused
 from .classes import image_classes
@@ -43,13 +43,12 @@ class Digit:
 
     name: str
     position: int
-    pixels: np.ndarray  # uint8 [H, W] or [H, W, 3]
+    pixels: np.ndarray = field(repr=False)  # uint8 [H, W] or [H, W, 3]
     label: int  # 1..K
     class_name: str
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(np.ascontiguousarray(self.pixels)).hexdigest()
-        return repr((self.name, self.position, self.pixels.shape, self.label, self.class_name, digest))
+        return repr((self, self.pixels.shape, hashlib.sha256(np.ascontiguousarray(self.pixels)).hexdigest()))
 
 
 def make(digit: Digit) -> tuple[records.Record, list[Problem]]:
@@ -77,38 +76,27 @@ class Digits(BuildFlags):
     first_label: Annotated[int, "The label of the first class.", Range()] = 0
 
 
-def build(
-    images: np.ndarray,
-    labels: np.ndarray,
-    out: str,
-    split: str,
-    *,
-    classes: Sequence[str] = DIGITS,
-    first_label: int = 0,
-    strict: bool = False,
-    shard_count: int = 0,
-    jobs: int = 0,
-) -> shards.Built:
+def build(images: np.ndarray, labels: np.ndarray, flags: Digits, classes: Sequence[str] = DIGITS) -> shards.Built:
     """Writes images uint8 [N, H, W] or [N, H, W, 3] with labels [N] as a split; raises Refused."""
-    places = labels - first_label
-    if not first_label and (places == len(classes)).any() and not (places == 0).any():
+    places, first = labels - flags.first_label, flags.first_label
+    if not first and (places == len(classes)).any() and not (places == 0).any():
         raise Refused(
             f"there are {len(classes)} classes and labels from {labels.min()} to {labels.max()}, which seem to count "
-            "from 1: say so with --first_label=1, or give the names from label 0 on with --classes=FILE"
+            "from 1: add --first_label=1, or give the names from label 0 on with --classes=FILE"
         )
     items, found = [], []
     digits = len(str(len(images) - 1))
     for position, (pixels, label, place) in enumerate(zip(images, labels, places, strict=True)):
-        name = f"{split}-{position:0{digits}d}.png"
+        name = f"{flags.split}-{position:0{digits}d}.png"
         if 0 <= place < len(classes):
             items.append(Digit(name, position, pixels, int(place) + 1, classes[place]))
         else:
-            known = f"the classes {first_label} to {first_label + len(classes) - 1}"
-            found.append(image_records.unknown_label(name, label, known, str(position)))
-    categories = [info.Category(name, first_label + place) for place, name in enumerate(classes)]
+            what = f"its label is {label}; there are the classes {first} to {first + len(classes) - 1}"
+            remedy = "The image is left out: correct its label, or give the class a name with --classes."
+            found.append(Problem("label outside the list", name, what, remedy, str(position)))
+    facts = image_records.facts([info.Category(name, first + place) for place, name in enumerate(classes)])
     size = int(images.nbytes // 4)  # bytes, at least
-    source = shards.Source(items, make, image_records.facts(categories), size, found)
-    return shards.build(source, out, split, shards=shard_count, jobs=jobs, strict=strict)
+    return build_split(shards.Source(items, make, facts, size, found), flags)
 
 
 def read(flags: Digits) -> tuple[np.ndarray, np.ndarray]:
@@ -116,11 +104,12 @@ def read(flags: Digits) -> tuple[np.ndarray, np.ndarray]:
     images, labels, npz = flags.images, flags.labels, flags.npz
     if bool(npz) == bool(images or labels) or bool(images) != bool(labels):
         raise Refused("give --images=IDX and --labels=IDX, or --npz=FILE")
-    if (flags.npz_images or flags.npz_labels) and not (npz and flags.npz_images and flags.npz_labels):
+    keys = (flags.npz_images, flags.npz_labels) if flags.npz_images or flags.npz_labels else None
+    if keys and not (npz and all(keys)):
         raise Refused("--npz_images and --npz_labels name the two keys of --npz: give both, and --npz=FILE")
     if npz:
-        pixels, numbers, keys = idx_npz.npz(npz, flags.split, flags.npz_images, flags.npz_labels)
-        images, labels = (f"{npz} ({key})" for key in keys)
+        pixels, numbers, taken = idx_npz.npz(npz, flags.split, keys)
+        images, labels = (f"{npz} ({key})" for key in taken)
     else:
         pixels, numbers = idx_npz.idx(images), idx_npz.idx(labels)
     pixels, words = idx_npz.pictures(pixels, images, flags.range)
@@ -130,17 +119,7 @@ def read(flags: Digits) -> tuple[np.ndarray, np.ndarray]:
 
 def main(flags: Digits) -> None:
     classes = image_classes.names_of(flags.classes) if flags.classes else DIGITS
-    built = build(
-        *read(flags),
-        flags.out,
-        flags.split,
-        classes=classes,
-        first_label=flags.first_label,
-        strict=flags.strict,
-        shard_count=flags.shards,
-        jobs=flags.jobs,
-    )
-    print(image_records.report(flags.out, flags.split, built, len(classes)))
+    print(summary(flags, build(*read(flags), flags, classes)))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def grays(tmp_path_factory):
     labels = np.arange(9) % 3
     images = np.broadcast_to((40 + 80 * labels)[:, None, None], [9, 20, 20]).astype(np.uint8)
     labels[8] = 0
-    digits.build(images, labels, str(folder), "val", classes=GRAYS, jobs=1)
+    digits.build(images, labels, digits.Digits(out=str(folder), split="val", jobs=1), GRAYS)
     return folder
 
 

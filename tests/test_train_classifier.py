@@ -34,7 +34,7 @@ def pictures(count, seed):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     for split, count in (("train", 64), ("val", 18)):
-        digits.build(*pictures(count, count), str(folder), split, classes=CLASSES, jobs=1)
+        digits.build(*pictures(count, count), digits.Digits(out=str(folder), split=split, jobs=1), CLASSES)
     return folder
 
 

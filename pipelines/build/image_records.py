@@ -1,32 +1,91 @@
-"""Records of images with one class each: what their pipelines share."""
+"""Records of images with one class each, or with objects: what their pipelines share."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image_numpy, info, records
 
-from . import problems, shards
-from .problems import Problem
-
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image that tf.io can decode."""
+    """An image that tf.io can decode; the fields are those of a Record."""
 
-    data: bytes
+    encoded: bytes
     format: str  # "jpeg" or "png"
     height: int
     width: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+
+@dataclass
+class Instance:
+    """An object of an image, as the columns of a Record have it; None in columns that the dataset does not have."""
+
+    box: tuple[float, float, float, float]  # y1, x1, y2, x2
+    label: int
+    area: float
+    id: int = -1
+    crowd: bool = False
+    mask: np.ndarray | None = None
+    keypoints: np.ndarray | None = None  # [J, 3]
+    difficult: bool | None = None
+    truncated: bool | None = None
+    pose: str | None = None
 
 
 def record(image: Encoded, name: str, source_id: str, label: int, class_name: str) -> records.Record:
     """The Record of an image with a label 1..K and no objects."""
     whole = {"label": label, "class_name": class_name}
-    return records.Record(image.data, image.format, image.height, image.width, name, source_id, **whole)
+    return records.Record(**vars(image), filename=name, source_id=source_id, **whole)
+
+
+def with_objects(
+    image: Encoded,
+    name: str,
+    source_id: str,
+    class_names: Sequence[str],
+    objects: Sequence[Instance],
+    *,
+    masks: bool = False,
+    joints: int = 0,
+    marks: Collection[str] = (),
+) -> records.Record:
+    """The Record of an image and its objects.
+
+    Args:
+        class_names: of labels 1..K.
+        masks: records have masks.
+        joints: keypoints of an object; 0: records have none.
+        marks: those of `difficult`, `truncated` and `pose` that records have.
+    """
+
+    def column(field: str, dtype: type) -> np.ndarray:
+        return np.array([getattr(one, field) for one in objects], dtype)
+
+    return records.Record(
+        **vars(image),
+        filename=name,
+        source_id=source_id,
+        boxes=column("box", np.float32).reshape(-1, 4),
+        labels=column("label", np.int64),
+        names=[class_names[one.label - 1] for one in objects],
+        crowd=column("crowd", bool),
+        areas=column("area", np.float32),
+        ids=column("id", np.int64),
+        masks=[one.mask for one in objects] if masks else None,
+        keypoints=column("keypoints", np.float32).reshape(-1, joints, 3) if joints else None,
+        difficult=column("difficult", bool) if "difficult" in marks else None,
+        truncated=column("truncated", bool) if "truncated" in marks else None,
+        poses=[one.pose for one in objects] if "pose" in marks else None,
+    )
 
 
 def picture(record: records.Record) -> Image.Image:
@@ -44,22 +103,3 @@ def picture(record: records.Record) -> Image.Image:
 def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:
     """DatasetInfo of images with one class each."""
     return info.DatasetInfo(tuple(categories), splits={}, image_labels=True)
-
-
-def report(out: str, split: str, built: shards.Built, num_classes: int) -> str:
-    """What a build did, for people."""
-    lines = []
-    if built.problems:
-        path = os.path.join(out, f"{split}.report.jsonl")
-        count = f"{len(built.problems):,} problem{'s' if len(built.problems) > 1 else ''}"
-        lines.append(f"{count}; all of them are in {path}:\n{problems.table(built.problems)}")
-    kept = f", {built.kept} of them there before" if built.kept else ""
-    counts = f"{built.split.images:,} images of {num_classes:,} classes"
-    lines.append(f"{out}: {split} has {counts} in {len(built.split.shards)} shards{kept}")
-    return "\n".join(lines)
-
-
-def unknown_label(name: str, label: object, known: str, source_id: str) -> Problem:
-    """A label that is not on the list."""
-    remedy = "The image is left out: correct its label, or give the class a name with --classes."
-    return Problem("label outside the list", name, f"its label is {label}; there are {known}", remedy, source_id)

@@ -2,7 +2,9 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
@@ -29,8 +31,45 @@ class Problem:
         return f"{', '.join(part for part in where if part)}: {self.what}. {self.remedy}"
 
 
+class LeftOut(Exception):
+    """An image or an object that cannot be used; the reason is among the problems."""
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Adds the problems with one file to a list."""
+
+    found: list[Problem]
+    file: str
+    image_id: str = ""
+    annotation_id: int | None = None
+    prefix: str = ""  # of what is reported, such as "object 2: "
+
+    def __call__(self, kind: str, what: str, remedy: str) -> None:
+        self.found.append(Problem(kind, self.file, self.prefix + what, remedy, self.image_id, self.annotation_id))
+
+    def leave_out(self, kind: str, what: str, remedy: str) -> NoReturn:
+        """Reports why an image or an object cannot be used, and raises LeftOut."""
+        self(kind, what, remedy)
+        raise LeftOut
+
+
+@dataclass(frozen=True)
+class Collect:
+    """Makes a record of an item, None if the item is left out, and the problems [Problem] with it; picklable."""
+
+    make: Callable[[Any, list[Problem]], Any]  # adds to the problems, and may raise LeftOut
+
+    def __call__(self, item: Any) -> tuple[Any, list[Problem]]:
+        found: list[Problem] = []
+        try:
+            return self.make(item, found), found
+        except LeftOut:
+            return None, found
+
+
 def short(value: object) -> str:
-    """What stands in a file, of a length for messages."""
+    """A value of a file in quotes, of a length for messages."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from tfrecog.cli import files
 from tfrecog.data import info
@@ -13,7 +14,7 @@ from ..build.problems import Problem, Refused
 from . import wordnet
 
 
-def names_of(path: str) -> list[str]:
+def names_of(path: str | Path) -> list[str]:
     """Class names of a text file, one a line; Refused names lines that are empty or have the same name."""
     text = files.read_text(path, "a text file with one class name a line")
     lines = [line.strip() for line in text.rstrip().split("\n")]
@@ -62,14 +63,11 @@ def of_file(path: str, found: list[Problem]) -> list[Category]:
 
 
 def of_other_splits(out: str, split: str) -> list[Category]:
-    """Categories of the splits there are in a folder already; [] if there is none but this."""
+    """Categories of the other splits of a dataset; [] if it has none."""
     if not os.path.exists(os.path.join(out, info.FILE)):
         return []
-    try:
-        there = info.load(out)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-    return list(there.categories) if set(there.splits) - {split} else []
+    facts = info.load(out)
+    return list(facts.categories) if set(facts.splits) - {split} else []
 
 
 def labels(categories: Iterable[Category]) -> dict[str, int]:

@@ -15,9 +15,10 @@ _LEFT_OUT = "The image is left out: correct the list."
 def of_names(names: Sequence[str]) -> dict[str, str] | None:
     """WordNet ids of ILSVRC's validation images, which are known by their file names; None for other images."""
     matches = {name: wordnet.VALIDATION_NAME.match(name.rpartition("/")[2]) for name in names}
-    numbers = {name: int(match[1]) for name, match in matches.items() if match}
-    known = wordnet.validation()
-    if len(numbers) < len(names) or not names or not all(0 < number <= len(known) for number in numbers.values()):
+    if not names or not all(matches.values()):
+        return None
+    known, numbers = wordnet.validation(), {name: int(match[1]) for name, match in matches.items() if match}
+    if not all(0 < number <= len(known) for number in numbers.values()):
         return None
     return {name: known[number - 1] for name, number in numbers.items()}
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def to_labels(values: np.ndarray, label_of: dict[int, int]) -> tuple[np.ndarray,
     return labels[places.reshape(values.shape)], outside
 
 
-def of_file(path: str, ignore: Iterable[str]) -> Table:
+def of_file(path: str | Path, ignore: Iterable[str]) -> Table:
     """Table of a class file, in which lines have one of these forms; without ids they count from 0.
 
     `name`, `id name`, `name r g b`, `id name r g b`, `r g b name`; lines that begin with # are comments.
@@ -88,8 +89,8 @@ def of_file(path: str, ignore: Iterable[str]) -> Table:
     return of_categories(categories, ignore, path)
 
 
-def of_categories(categories: Sequence[Category], ignore: Iterable[str], path: str) -> Table:
-    """Table of categories; a class whose value or name is in `ignore` does not count, and is no class."""
+def of_categories(categories: Sequence[Category], ignore: Iterable[str], path: str | Path) -> Table:
+    """Table of categories; a class whose value or name is in `ignore` is ignored, and not a class."""
     for what in ("name", "id", "colour"):
         seen: dict = {}
         for one in categories:

@@ -70,14 +70,14 @@ def _walk(root: str, found: list[Problem]) -> list[File]:
                     files.append(File(f"{before}{name[:-4]}/", path))
                     files += tar_files.files(path, found, before + name[:-4])
                 else:
-                    files.append(File(before + name, path))
+                    files.append(tar_files.on_disk(before + name, path))
     return files
 
 
 def by_class(files: Iterable[File], folders: Iterable[str], path: str) -> tuple[dict[str, list[File]], str]:
     """Images by the first folder of their names, [] for a folder without any, and what comes before that folder.
 
-    What all folders lie in is no class, so a tar of `pictures/cat/1.jpg` and `pictures/ox/2.jpg` has cat and ox.
+    A folder around all others is not a class: a tar of `pictures/cat/1.jpg` and `pictures/ox/2.jpg` has cat and ox.
     Images outside of the classes' folders are under "".
     """
     files, before = list(files), ""

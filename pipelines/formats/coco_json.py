@@ -8,7 +8,7 @@ from typing import Any
 from tfrecog.cli import files
 from tfrecog.data import info
 
-from ..build.problems import Problem, Refused, short
+from ..build.problems import Problem, Refused, Reporter, short
 from ..classes.keypoint_sigmas import chosen
 
 _USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
@@ -27,19 +27,16 @@ def load(path: str) -> dict[str, Any]:
         raise Refused(f"{path} is not in COCO's format: {error}") from error
     if not isinstance(tree, dict):
         raise Refused(f"{path} is not in COCO's format: it holds a {type(tree).__name__}, not an object")
+    needed = {"images": {"id": is_key, "file_name": _is_text}, "categories": {"id": is_id, "name": _is_text}}
     for key in ("images", "annotations", "categories"):
         if not isinstance(tree.get(key), list):
             raise Refused(f"{path} is not in COCO's format: it has no list {key!r}")
-        wrong = next((entry for entry in tree[key] if not isinstance(entry, dict)), None)
-        if wrong is not None:
-            raise Refused(f"{path}: {key!r} holds {wrong!r}, which is not an object")
-    needed = {"images": {"id": int | str, "file_name": str}, "categories": {"id": int, "name": str}}
-    for key, kinds in needed.items():
         for number, entry in enumerate(tree[key]):
-            for name, kind in kinds.items():
-                value = entry.get(name)
-                if not isinstance(value, kind) or (name == "id" and not isinstance(value, str) and not is_id(value)):
-                    raise Refused(f"{path}: {key}[{number}] needs {name!r}, and has {short(value)}")
+            if not isinstance(entry, dict):
+                raise Refused(f"{path}: {key}[{number}] is {short(entry)}, which is not an object")
+            for name, fits in needed.get(key, {}).items():
+                if not fits(entry.get(name)):
+                    raise Refused(f"{path}: {key}[{number}] needs {name!r}, and has {short(entry.get(name))}")
     return tree
 
 
@@ -56,21 +53,25 @@ def dataset_info(path: str, tree: dict, *, masks: bool, sigmas: Sequence[float] 
             raise Refused(f"{path}: two categories have the {what} {twice!r}; give each its own")
     if not categories:
         raise Refused(f"{path} has no categories; list those of the annotations")
-    lists = {category["name"]: category["keypoints"] for category in categories if category.get("keypoints")}
-    for name, names in lists.items():
-        if not isinstance(names, list) or not all(isinstance(joint, str) for joint in names):
-            raise Refused(f"{path}: category {name!r} has the keypoints {short(names)}, which is no list of names")
-    keypoints = next(iter(lists.values()), [])
-    other = next((name for name, names in lists.items() if names != keypoints), None)
-    if other is not None:
-        raise Refused(f"{path}: {next(iter(lists))} and {other} have other keypoints; one list for all is supported")
-    skeleton = next((category.get("skeleton") or [] for category in categories if category.get("keypoints")), [])
+    posed = [category for category in categories if category.get("keypoints")]
+    for category in posed:
+        names = category["keypoints"]
+        if not isinstance(names, list) or not all(map(_is_text, names)):
+            what = f"category {category['name']!r} has the keypoints {short(names)}"
+            raise Refused(f"{path}: {what}, which is not a list of names")
+        if names != posed[0]["keypoints"]:
+            both = f"{posed[0]['name']} and {category['name']}"
+            raise Refused(f"{path}: {both} have other keypoints; one list for all is supported")
+    keypoints = posed[0]["keypoints"] if posed else []
+    skeleton = posed[0].get("skeleton") or [] if posed else []
     ends = range(1, len(keypoints) + 1)
     if not isinstance(skeleton, list) or not all(
         isinstance(b, list) and len(b) == 2 and b[0] in ends and b[1] in ends for b in skeleton
     ):
         what = f"{path} has the skeleton {short(skeleton)}"
-        raise Refused(f"{what}, which is no list of pairs of its keypoints, counted from 1; correct it, or take it out")
+        raise Refused(
+            f"{what}, which is not a list of pairs of its keypoints, counted from 1; correct it, or take it out"
+        )
     return info.DatasetInfo(
         categories=tuple(info.Category(category["name"], category["id"]) for category in categories),
         splits={},
@@ -112,34 +113,29 @@ def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: 
     unused, seen = (number for number in itertools.count(1) if number not in used), {}
     for annotation in tree["annotations"]:
         annotation = {key: annotation[key] for key in _USED if key in annotation}
-        image_id, number = annotation.get("image_id"), annotation.get("id")
-        where = names.get(image_id) if isinstance(image_id, str) or is_id(image_id) else None
-
-        def report(kind, what, remedy, where=where, image_id=image_id, number=number):
-            shown = number if is_id(number) else None
-            image = image_id if isinstance(image_id, str) else short(image_id)
-            found.append(Problem(kind, where or path, what, remedy, image, shown))
-
-        if where is None:
+        image_id, number, category = (annotation.get(key) for key in ("image_id", "id", "category_id"))
+        file = names.get(image_id) if is_key(image_id) else None
+        image = image_id if isinstance(image_id, str) else short(image_id)
+        report = Reporter(found, file or path, image, number if is_id(number) else None)
+        if file is None:
             what = f"no image has the id {short(image_id)}"
             report("annotation of an unknown image", what, "It is skipped: add the image.")
             continue
-        if not is_id(annotation.get("category_id")) or annotation["category_id"] not in known:
-            what = f"no category has the id {short(annotation.get('category_id'))}"
+        if not is_id(category) or category not in known:
+            what = f"no category has the id {short(category)}"
             report("unknown category", what, "It is skipped: add the category, or correct the annotation.")
             continue
-        if not is_id(number):
-            annotation["id"] = next(unused)
-            if number is not None:
-                what = f"the id {short(number)} is no whole number of 64 bits"
-                report("id is no number", what, f"It is kept under the id {annotation['id']}: give it a number.")
-        elif seen.get(number) == annotation:
+        if is_id(number) and seen.get(number) == annotation:
             report("annotation given twice", "the same annotation came before", "It is skipped once: remove one.")
             continue
-        elif number in seen:
+        if not is_id(number) or number in seen:
             annotation["id"] = next(unused)
+        if is_id(number) and number in seen:
             remedy = f"It is kept under the id {annotation['id']}: give each its own id."
             report("duplicate annotation id", "another one has this id", remedy)
+        elif number is not None and not is_id(number):
+            remedy = f"It is kept under the id {annotation['id']}: give it a number."
+            report("id is not a number", f"the id {short(number)} is not a whole number of 64 bits", remedy)
         seen[annotation["id"]] = annotation
         of_image[image_id].append(annotation)
     return of_image
@@ -148,3 +144,12 @@ def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: 
 def is_id(value: Any) -> bool:
     """Whether it is a whole number that a record can hold."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def is_key(value: Any) -> bool:
+    """Whether it may be the id of an image: a number or a text."""
+    return isinstance(value, str) or is_id(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

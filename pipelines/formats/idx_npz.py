@@ -1,6 +1,7 @@
 """Images and labels that come as arrays: IDX and NPZ files, and what their values mean."""
 
 import gzip
+import math
 import os
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _AGAIN = "Download or copy the file again."
 # Names of a split in the keys of NPZ files, the split's own first.
 _ALIASES = {"val": ("valid", "validation", "dev", "test"), "test": ("t10k", "val")}
+_BLOCK = 4096  # images that are in float64 at a time; 60,000 would be large
 
 
 def idx(path: str) -> np.ndarray:
@@ -23,19 +25,19 @@ def idx(path: str) -> np.ndarray:
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES or not data[3]:
         start = data[:4].hex(" ") or "nothing"
         raise Refused(
-            f"{path} is no IDX file: it starts with {start}, not with 00 00, the type of the values (08 for bytes) and "
-            "the number of dimensions. Give an IDX file, such as MNIST's train-images-idx3-ubyte.gz, or --npz."
+            f"{path} is not an IDX file: it starts with {start}, not with 00 00, the type of the values (08 for bytes) "
+            "and the number of dimensions. Give an IDX file, such as MNIST's train-images-idx3-ubyte.gz, or --npz."
         )
     kind, dimensions = np.dtype(_IDX_TYPES[data[2]]), data[3]
     header = 4 + 4 * dimensions
     if len(data) < header:
         raise Refused(f"{path} is cut short: {len(data)} bytes, less than its header. {_AGAIN}")
-    shape = tuple(int(side) for side in np.frombuffer(data, ">u4", dimensions, 4))
-    wanted = header + int(np.prod(shape, dtype=object)) * kind.itemsize
-    if len(data) != wanted:
-        what = "is cut short" if len(data) < wanted else "is too long"
+    shape = np.frombuffer(data, ">u4", dimensions, 4).tolist()
+    expected = header + math.prod(shape) * kind.itemsize
+    if len(data) != expected:
+        what = "is cut short" if len(data) < expected else "is too long"
         sides = " x ".join(map(str, shape))
-        raise Refused(f"{path} {what}: its header says {sides}, {wanted:,} bytes, and it has {len(data):,}. {_AGAIN}")
+        raise Refused(f"{path} {what}: its header says {sides}, {expected:,} bytes, and it has {len(data):,}. {_AGAIN}")
     return np.frombuffer(data, kind, offset=header).reshape(shape)
 
 
@@ -52,41 +54,35 @@ def _content(path: str) -> bytes:
         raise Refused(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from error
 
 
-def npz(
-    path: str, split: str, images_key: str = "", labels_key: str = ""
-) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+def npz(path: str, split: str, keys: tuple[str, str] | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """Images and labels of an NPZ file, and their keys; Refused says which it has.
 
     Without keys it is those of the split (x_train, train_images), else the only ones (x, images).
     """
+    pairs = [keys] if keys else _usual_keys(split)
     try:
         with np.load(path, allow_pickle=False) as file:
-            keys = _keys(path, file, split, images_key, labels_key)
-            images, labels = (file[key] for key in keys)
+            fits = next(((x, y) for x, y in pairs if x in file and y in file), None)
+            if fits is None:
+                expected = " and ".join(map(repr, keys)) if keys else f"x_{split} and y_{split}, or x and y"
+                raise Refused(
+                    f"{path} does not have the keys {expected}; it has {', '.join(file.files) or 'none'}. Name them "
+                    "with --npz_images=KEY --npz_labels=KEY."
+                )
+            return file[fits[0]], file[fits[1]], fits
+    except Refused:
+        raise
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
-        raise Refused(f"{path} is no sound NPZ file of plain arrays ({error}). {_AGAIN}") from error
-    return images, labels, keys
+        raise Refused(f"{path} is not a valid NPZ file of plain arrays ({error}). {_AGAIN}") from error
 
 
-def _keys(path: str, file, split: str, images_key: str, labels_key: str) -> tuple[str, str]:
-    of_split = [split, *_ALIASES.get(split, ())]
-    pairs = [(f"x_{name}", f"y_{name}") for name in of_split]
-    pairs += [(f"{name}_images", f"{name}_labels") for name in of_split]
-    pairs += [(one, two) for one in ("x", "X", "images", "data", "arr_0") for two in ("y", "labels", "target", "arr_1")]
-    if images_key or labels_key:
-        pairs = [(images_key, labels_key)]
-    for pair in pairs:
-        if all(key in file for key in pair):
-            return pair
-    there = ", ".join(file.files) or "none"
-    wanted = (
-        f"{images_key!r} and {labels_key!r}" if images_key or labels_key else f"x_{split} and y_{split}, or x and y"
-    )
-    raise Refused(
-        f"{path} has not the keys {wanted}; it has {there}. Name them with --npz_images=KEY --npz_labels=KEY."
-    )
+def _usual_keys(split: str) -> list[tuple[str, str]]:
+    names = [split, *_ALIASES.get(split, ())]
+    pairs = [(f"x_{name}", f"y_{name}") for name in names]
+    pairs += [(f"{name}_images", f"{name}_labels") for name in names]
+    return pairs + [(x, y) for x in ("x", "X", "images", "data", "arr_0") for y in ("y", "labels", "target", "arr_1")]
 
 
 def pictures(array: np.ndarray, path: str, bounds: Sequence[float] = ()) -> tuple[np.ndarray, str]:
@@ -99,37 +95,35 @@ def pictures(array: np.ndarray, path: str, bounds: Sequence[float] = ()) -> tupl
             themselves tell: -1 and 1 if one is negative, 0 and 1 if none exceeds 1, else 0 and 255.
     """
     shape = array.shape
-    side = round(shape[1] ** 0.5) if array.ndim == 2 else 0
-    if array.ndim == 2 and side * side == shape[1]:
+    if array.ndim == 2 and (side := math.isqrt(shape[1])) ** 2 == shape[1] > 0:
         array = array.reshape(-1, side, side)
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
     if not (array.ndim == 3 or (array.ndim == 4 and array.shape[3] == 3)) or 0 in array.shape[1:]:
         hint = " These may be the labels: are the two files swapped?" if array.ndim == 1 else ""
         raise Refused(
-            f"{path}: images of shape {list(shape)}, wanted [N, H, W], [N, H, W, 3] or rows of square images.{hint}"
+            f"{path}: images of shape {list(shape)}, expected [N, H, W], [N, H, W, 3] or rows of square images.{hint}"
         )
     if not len(array):
-        raise Refused(f"{path}: there is no image in it")
+        raise Refused(f"{path}: it has no image")
     if array.dtype.kind not in "buif":
-        raise Refused(f"{path}: images of type {array.dtype}, wanted numbers")
+        raise Refused(f"{path}: images of type {array.dtype}, expected numbers")
     low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
         raise Refused(f"{path}: values that are not finite; correct them first")
     black, white = bounds or _bounds(array, low, high)
     if low < black or high > white:
         raise Refused(
-            f"{path}: values from {low:g} to {high:g}, wanted {black:g} (black) to {white:g} (white); say with "
-            "--range=BLACK,WHITE what they are"
+            f"{path}: values from {low:g} to {high:g}, expected {black:g} (black) to {white:g} (white); give their "
+            "range with --range=BLACK,WHITE"
         )
     if (black, white) == (0, 255) and array.dtype.kind in "bui":
         return array.astype(np.uint8), "bytes as they are"
-    made = np.empty(array.shape, np.uint8)
-    worst = 0.0
-    for start in range(0, len(array), 4096):  # 60,000 images in float64 would be large
-        part = (array[start : start + 4096].astype(np.float64) - black) * (255 / (white - black))
-        made[start : start + 4096] = np.rint(part)
-        worst = max(worst, float(np.abs(part - made[start : start + 4096]).max()))
+    made, worst = np.empty(array.shape, np.uint8), 0.0
+    for start in range(0, len(array), _BLOCK):
+        levels = (array[start : start + _BLOCK].astype(np.float64) - black) * (255 / (white - black))
+        made[start : start + _BLOCK] = rounded = np.rint(levels)
+        worst = max(worst, float(np.abs(levels - rounded).max()))
     # float32 keeps a byte v as v / 255 to 255 x 2^-24 = 2e-5 of a level.
     exact = "exactly" if worst < 1e-3 else f"by rounding, by at most {worst:.2f} of a level"
     return made, f"values {black:g} (black) to {white:g} (white) became bytes 0 to 255 {exact}"
@@ -151,11 +145,11 @@ def labels_of(array: np.ndarray, path: str, count: int, images: str) -> np.ndarr
         array = array.argmax(axis=1)
     if array.ndim != 1:
         hint = " These may be the images: are the two files swapped?" if array.ndim > 2 else ""
-        raise Refused(f"{path}: labels of shape {list(array.shape)}, wanted a number for each image.{hint}")
+        raise Refused(f"{path}: labels of shape {list(array.shape)}, expected a number for each image.{hint}")
     if len(array) != count:
         raise Refused(
             f"{images} has {count:,} images and {path} has {len(array):,} labels; give the two files of one split"
         )
     if array.dtype.kind not in "buif" or (array != np.rint(array.astype(np.float64))).any():
-        raise Refused(f"{path}: labels of type {array.dtype} that are no whole numbers")
+        raise Refused(f"{path}: labels of type {array.dtype} that are not whole numbers")
     return array.astype(np.int64)

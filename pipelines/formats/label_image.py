@@ -1,56 +1,50 @@
 """The values of the pixels of a label file, exactly as it has them."""
 
 import io
+from typing import NoReturn
 
 import numpy as np
 
 from tfrecog.data import image_numpy
 
+from ..build.problems import Reporter
 from ..classes.pixel_classes import Table, to_labels
 
 _GRAY_BITS = {2: 85, 4: 17}  # Pillow stretches gray PNGs of so few bits to 0..255
-
-
-class Unusable(ValueError):
-    """A file that is no label map: kind, words and remedy."""
-
-    def __init__(self, kind: str, what: str, remedy: str):
-        super().__init__(what)
-        self.kind, self.what, self.remedy = kind, what, remedy
+Labels = tuple[np.ndarray, dict[str, int]]  # [H, W] uint8, 0 ignored; pixels by value or colour that has no class
 
 
 def read(
-    data: bytes, table: Table, segments: dict[int, int] | None = None, *, matlab: bool = False
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Labels [H, W] uint8, 0 where a pixel does not count, and pixels by what has no class: a value or a colour.
+    data: bytes, table: Table, report: Reporter, segments: dict[int, int] | None = None, *, matlab: bool = False
+) -> Labels:
+    """Labels [H, W] uint8, 0 where a pixel is ignored, and pixels by what has no class: a value or a colour.
 
     Args:
         data: an image file, or SBD's MATLAB file.
         table: the classes.
+        report: takes the reason why it is not a label map.
         segments: label by number of segment, where colours are such numbers (COCO's panoptic PNGs).
         matlab: it is a MATLAB file.
 
     Raises:
-        Unusable: with the reason and what to do.
+        LeftOut: it is not a label map.
     """
     if matlab:
-        return _named("", *to_labels(_of_matlab(data), table.label_of))
+        return of_values(_of_matlab(data, report), table, report)
     try:
         picture = image_numpy.opened(data)
     except image_numpy.Unreadable as error:
-        words = f"its {len(data):,} bytes are no image that can be decoded ({error})"
-        raise Unusable("label map cannot be decoded", words, "Download or copy it again.") from error
+        _undecodable(report, f"its {len(data):,} bytes are not an image that can be decoded ({error})")
     mode, kind = picture.mode, picture.format
     if kind in ("JPEG", "MPO", "WEBP"):
-        what = f"it is a {kind}, which changes the values of pixels"
-        raise Unusable("label map with losses", what, "Save it as PNG from the source; the values here are lost.")
+        what, remedy = f"it is a {kind}, which changes the values of pixels", "Save it as PNG from the source."
+        _refuse(report, "label map with losses", what, f"{remedy} The values here are lost.")
     if mode in ("RGB", "RGBA"):
         if not table.label_of_colour and segments is None:
-            what = f"it is an {mode} image, and the classes have no colours"
             remedy = (
                 "Give the classes colours in the file of --classes (name r g b), or save it as an 8-bit PNG of values."
             )
-            raise Unusable("RGB label file", what, remedy)
+            _refuse(report, "RGB label file", f"it is an {mode} image, and the classes have no colours", remedy)
         numbers = np.asarray(picture.convert("RGB"), np.int64) @ [1, 256, 65536]
         if segments is not None:
             return _named("segment ", *to_labels(numbers, segments))
@@ -60,40 +54,45 @@ def read(
         top = int(np.asarray(picture, np.float64).max(initial=0))
         what = f"it has {'16' if mode.startswith('I') else '32'} bits a pixel, its highest value is {top}"
         remedy = "Save it with 8 bits, a value a class; if it numbers instances, take the file of the classes."
-        raise Unusable("16-bit label file", what, remedy)
+        _refuse(report, "16-bit label file", what, remedy)
     if mode not in ("1", "L", "P"):
-        what = f"it is an image of mode {mode}"
-        raise Unusable("label file of another kind", what, "Save it as a palette or gray PNG of 8 bits.")
+        what, remedy = f"it is an image of mode {mode}", "Save it as a palette or gray PNG of 8 bits."
+        _refuse(report, "label file of another kind", what, remedy)
     values = np.asarray(picture, np.uint8)
     if kind == "PNG" and mode == "L" and data[25] == 0:  # in IHDR: bits a pixel at byte 24, gray is 0 at byte 25
         values = values // _GRAY_BITS.get(data[24], 1)
     return _named("", *to_labels(values, table.label_of if segments is None else segments))
 
 
-def of_values(values: np.ndarray, table: Table) -> tuple[np.ndarray, dict[str, int]]:
+def of_values(values: np.ndarray, table: Table, report: Reporter) -> Labels:
     """As `read`, of an array [H, W] or [H, W, 1] of whole numbers."""
     if values.ndim == 3 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
         what = f"it has the shape {values.shape} and the type {values.dtype}"
-        raise Unusable("label file of another kind", what, "A label map is [H, W] or [H, W, 1] of whole numbers.")
+        remedy = "A label map is [H, W] or [H, W, 1] of whole numbers."
+        _refuse(report, "label file of another kind", what, remedy)
     return _named("", *to_labels(values, table.label_of))
 
 
-def _named(what: str, labels: np.ndarray, outside: dict[int, int]) -> tuple[np.ndarray, dict[str, int]]:
+def _refuse(report: Reporter, kind: str, what: str, remedy: str) -> NoReturn:
+    report.leave_out(kind, what, f"The image is left out. {remedy}")
+
+
+def _undecodable(report: Reporter, what: str) -> NoReturn:
+    _refuse(report, "label map cannot be decoded", what, "Download or copy it again.")
+
+
+def _named(what: str, labels: np.ndarray, outside: dict[int, int]) -> Labels:
     return labels, {f"{what}{value}": count for value, count in outside.items()}
 
 
-def _of_matlab(data: bytes) -> np.ndarray:
-    """Values [H, W] of SBD's MATLAB file, where they are GTcls.Segmentation."""
+def _of_matlab(data: bytes, report: Reporter) -> np.ndarray:
+    """Values of SBD's MATLAB file, where they are GTcls.Segmentation."""
     from scipy.io import loadmat
 
     try:
-        values = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation
-        values = np.asarray(values, np.int64)
-        if values.ndim != 2:
-            raise ValueError(f"GTcls.Segmentation has the shape {values.shape}")
+        stored = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False)
+        return np.asarray(stored["GTcls"].Segmentation, np.int64)
     except Exception as error:  # SciPy's reader raises many kinds.
-        words = f"it has no GTcls.Segmentation that can be read ({type(error).__name__}: {error})"
-        raise Unusable("label map cannot be decoded", words, "Download or copy it again.") from error
-    return values
+        _undecodable(report, f"it has no GTcls.Segmentation that can be read ({type(error).__name__}: {error})")

@@ -1,4 +1,4 @@
-"""What is in a tar, and where: files are read by their offset, so nothing is unpacked. Tars in the tar are folders."""
+"""Files on the disk and in tars, which are read by their offset: nothing is unpacked. Tars in the tar are folders."""
 
 import os
 import tarfile
@@ -11,6 +11,7 @@ from ..build.problems import Problem, Refused
 
 _AGAIN = "Download or copy the tar again and run the same command; what is whole in it is used."
 _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+_BLOCK = 512  # bytes, of a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class File:
     name: str  # with the folders in the listed folder or tar: class/file
     path: str
     offset: int = -1  # of the tar's bytes; -1: the whole of `path`
-    size: int = 0
+    size: int = 0  # bytes
+    time: int = 0  # ns, of the last change of `path`
 
     @property
     def place(self) -> str:
@@ -38,13 +40,13 @@ class File:
         return data
 
 
-def state(path: str) -> tuple[int, int]:
-    """Size and time of a file on the disk; zeros if there is none."""
+def on_disk(name: str, path: str) -> File:
+    """The File of a path, with its size and time if it exists."""
     try:
-        found = os.stat(path)
+        state = os.stat(path)
     except (OSError, ValueError):  # ValueError: a name with a NUL
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+        return File(name, path)
+    return File(name, path, size=state.st_size, time=state.st_mtime_ns)
 
 
 def files(path: str, found: list[Problem], folder: str = "") -> list[File]:
@@ -53,81 +55,58 @@ def files(path: str, found: list[Problem], folder: str = "") -> list[File]:
     A folder has a name that ends with a slash.
 
     Raises:
-        Refused: it is no tar, or compressed.
+        Refused: it is not a tar, or compressed.
     """
-    size = os.path.getsize(path)
+    whole = on_disk("", path)
     with open(path, "rb") as file, tqdm(
-        total=size, unit="B", unit_scale=True, desc=f"listing {os.path.basename(path)}", leave=False, delay=1
+        total=whole.size, unit="B", unit_scale=True, desc=f"listing {os.path.basename(path)}", leave=False, delay=1
     ) as bar:  # fmt: skip
         start = file.read(6)
         for magic, tool in _COMPRESSED.items():
             if start.startswith(magic):
                 raise Refused(f"{path} is compressed, and its files are read by their place: run `{tool}` on it first")
-        return list(_files(file, path, 0, size, folder, path, found, bar))
+        return list(_files(file, whole, 0, whole.size, folder, path, found, bar))
 
 
-def _files(file, path: str, start: int, end: int, folder: str, words: str, found: list, bar: tqdm) -> Iterator[File]:
-    """Files of the tar in bytes start to end of a file; `words` say for people which it is."""
-    view, last, known = _View(file, start, end), "", len(found)
+def _files(file, whole: File, start: int, end: int, folder: str, words: str, found: list, bar: tqdm) -> Iterator[File]:
+    """Files of the tar in bytes start to end of the `whole` one; `words` say for people which it is."""
+    last, known = "", len(found)
+    file.seek(start)
     try:
-        tar = tarfile.open(fileobj=view, mode="r:")  # noqa: SIM115 - the caller closes the file
+        tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  The caller closes the file.
     except tarfile.ReadError as error:
         if folder:
-            found.append(Problem("tar cannot be read", words, f"it is no tar: {error}", _AGAIN))
+            found.append(Problem("tar cannot be read", words, f"it is not a tar: {error}", _AGAIN))
             return
-        raise Refused(f"{words} is no tar ({error}); give a tar, or the folder of the images") from error
-    whole = True
-    while whole:
+        raise Refused(f"{words} is not a tar ({error}); give a tar, or the folder of the images") from error
+    complete = True
+    while complete and (not last or tar.offset < end):  # Behind an inner tar the outer one goes on.
         try:
             member = tar.next()
         except (tarfile.TarError, EOFError):  # an end in the middle of a header
-            whole = False
+            complete = False
             break
         if member is None:
             break
         tar.members = []  # 1.3 million of them would take a gigabyte
-        last = member.name
-        first = start + member.offset_data
+        last, first = member.name, member.offset_data
         stop = first + (member.size if member.isreg() else 0)
-        whole = stop <= end
+        complete = stop <= end
         name = "/".join(part for part in [folder, *member.name.split("/")] if part not in ("", "."))
-        # Where this tar is cut, some files of the one in it may be whole.
-        if member.isreg() and name.endswith(".tar") and (whole or end - first >= 512):
-            yield File(name.removesuffix(".tar") + "/", path)
-            inner = f"{words}, {member.name}"
-            yield from _files(file, path, first, min(stop, end), name.removesuffix(".tar"), inner, found, bar)
+        # Where this tar is cut, some files of the one in it may be complete.
+        if member.isreg() and name.endswith(".tar") and (complete or end - first >= _BLOCK):
+            inner = name.removesuffix(".tar")
+            yield File(f"{inner}/", whole.path)
+            yield from _files(file, whole, first, min(stop, end), inner, f"{words}, {member.name}", found, bar)
         elif member.isdir() and name:
-            yield File(name + "/", path)
-        elif member.isreg() and whole:
-            yield File(name, path, first, member.size)
+            yield File(f"{name}/", whole.path)
+        elif member.isreg() and complete:
+            yield File(name, whole.path, first, member.size, whole.time)
         bar.update(stop - bar.n)
     # A tar ends with blocks of zeros. Without, it is cut between two files, or a header is damaged: tarfile just stops.
-    mark = view.at(tar.offset, 512)
-    after = f", {'after' if whole else 'at'} {last}" if last else ""
-    if whole and len(mark) == 512 and mark.strip(b"\0"):
-        found.append(Problem("tar is damaged", words, f"no file begins at byte {start + tar.offset:,}{after}", _AGAIN))
-    elif (not whole or len(mark) < 512) and len(found) == known:
+    mark = os.pread(file.fileno(), max(0, min(_BLOCK, end - tar.offset)), tar.offset)
+    after = f", {'after' if complete else 'at'} {last}" if last else ""
+    if complete and len(mark) == _BLOCK and mark.strip(b"\0"):
+        found.append(Problem("tar is damaged", words, f"no file begins at byte {tar.offset:,}{after}", _AGAIN))
+    elif (not complete or len(mark) < _BLOCK) and len(found) == known:
         found.append(Problem("tar cut short", words, f"it ends at byte {end:,}{after}", _AGAIN))
-
-
-class _View:
-    """A part of an open file, as a file of its own."""
-
-    def __init__(self, file, start: int, end: int):
-        self._descriptor, self._start, self._size, self._place = file.fileno(), start, end - start, 0
-
-    def at(self, offset: int, size: int) -> bytes:
-        size = min(size, self._size - offset)
-        return os.pread(self._descriptor, size, self._start + offset) if size > 0 else b""
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.at(self._place, self._size if size < 0 else size)
-        self._place += len(data)
-        return data
-
-    def seek(self, offset: int) -> int:
-        self._place = offset
-        return offset
-
-    def tell(self) -> int:
-        return self._place

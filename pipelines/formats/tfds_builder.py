@@ -34,7 +34,7 @@ def prepared(name: str, data_dir: str = "", manual_dir: str = ""):
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # Each of the 1,300 builders has its own.
         if isinstance(error, AssertionError):  # of builders that want files
-            what = "put the files that it wants into --manual_dir, and run the same command again"
+            what = "put the files that it needs into --manual_dir, and run the same command again"
         else:
             what = (
                 "without a network, prepare it on another machine, and give its folder as --data_dir or --builder. The "
@@ -51,27 +51,18 @@ def _short(error: BaseException) -> str:
 
 def places(builder_info, split: str, source: str) -> tuple[str, list[int], int]:
     """Name of a split of the builder, places of the examples in it, and about how many bytes they are."""
-    there = builder_info.splits
+    available = builder_info.splits
     if not source:
-        source = next((name for name in (split, *_ALIASES.get(split, ())) if name in there), split)
-    name = source.partition("[")[0]
+        source = next((name for name in (split, *_ALIASES.get(split, ())) if name in available), split)
     try:
-        if name not in there:
-            raise KeyError(name)
-        parts = there[source].file_instructions
+        parts = tfds.core.ReadInstruction.from_spec(source).to_absolute(available)
+        (name,) = {part.splitname for part in parts}
+        whole = available[name]
     except (KeyError, ValueError, AssertionError) as error:
         what = f"{builder_info.full_name} has no split {source!r}"
-        raise Refused(f"{what}; it has {', '.join(there)}. Name one, or a part, with --source_split.") from error
-    whole = there[name]
-    starts, start = {}, 0
-    for path, length in zip(whole.filepaths, whole.shard_lengths, strict=True):
-        starts[os.fspath(path)] = start
-        start += length
-    numbers = []
-    for part in parts:
-        first = starts[os.fspath(part.filename)] + part.skip
-        count = whole.num_examples if part.take < 0 else part.take
-        numbers += range(first, min(first + count, starts[os.fspath(part.filename)] + part.examples_in_shard))
+        raise Refused(f"{what}; it has {', '.join(available)}. Name one, or a part, with --source_split.") from error
+    ends = [(part.from_ or 0, whole.num_examples if part.to is None else part.to) for part in parts]
+    numbers = [number for first, end in ends for number in range(first, end)]
     if not numbers:
         raise Refused(f"{source!r} of {builder_info.full_name} has no example")
     return name, numbers, int(whole.num_bytes) * len(numbers) // whole.num_examples

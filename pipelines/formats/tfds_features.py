@@ -1,6 +1,7 @@
 """What a TensorFlow Datasets builder's features hold that records can: an image, its class, objects, a label map."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -10,19 +11,20 @@ from tfrecog.data.classes import coco
 from tfrecog.data.fields import to_pixels
 
 from ..build import image_records, label_map_records
-from ..build.image_records import Encoded
-from ..build.problems import Problem, Refused
+from ..build.image_records import Encoded, Instance
+from ..build.problems import Problem, Refused, Reporter
 from ..classes import image_classes
 from ..classes.pixel_classes import Table
-from . import label_image
+from . import image_file, label_image
 
-SUPPORTED = (
+_SUPPORTED = (
     "an image with a label (ClassLabel), with a sequence of objects that have a box and a label, or with a label map "
     "(--label_maps names it)"
 )
 # What builders call label maps that have no feature of their own kind (LabeledImage).
-MAPS = ("segmentation_label", "segmentation_mask", "segmentation", "annotation", "label_map", "semantic_map", "mask")
-DIFFICULT = "is_difficult"  # of VOC's objects
+_MAPS = ("segmentation_label", "segmentation_mask", "segmentation", "annotation", "label_map", "semantic_map", "mask")
+_NAMES = ("image/filename", "file_name", "filename", "image_name")
+_AGAIN = "The image is left out: prepare the dataset again, into another --data_dir."
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Keys:
     objects: str = ""  # the sequence
     box: str = ""  # in it
     object_label: str = ""
+    difficult: bool = False  # objects have a mark of it, as VOC's do
     label_map: str = ""
     stored: bool = True  # the label map is an image file, and no array
 
@@ -46,58 +49,49 @@ def keys_of(builder_info: tfds.core.DatasetInfo, label_maps: str = "") -> tuple[
     """
     features = builder_info.features or {}
     if label_maps and label_maps not in features:
-        raise Refused(_unsupported(builder_info, f"no {label_maps!r}"))
-    found = label_maps or _label_map(features)
-    images = [key for key, one in features.items() if isinstance(one, tfds.features.Image) and key != found]
+        raise _unsupported(builder_info, f"no {label_maps!r}")
+    maps = label_maps or _label_map(features)
+    images = [key for key in _of_kind(features, tfds.features.Image) if key != maps]
     if not images:
-        raise Refused(_unsupported(builder_info, "no image"))
+        raise _unsupported(builder_info, "no image")
     image = "image" if "image" in images else images[0]
-    if label_maps:
-        return _of_maps(image, found, features)
-    for key, feature in features.items():
-        inner = getattr(feature, "feature", None)
-        if not isinstance(feature, tfds.features.Sequence) or not isinstance(inner, tfds.features.FeaturesDict):
-            continue
-        boxes = [name for name, one in inner.items() if isinstance(one, tfds.features.BBoxFeature)]
-        labels = [name for name, one in inner.items() if isinstance(one, tfds.features.ClassLabel)]
-        if boxes and labels:
-            label = "label" if "label" in labels else labels[0]
-            return Keys(image, objects=key, box=boxes[0], object_label=label), _categories(inner[label])
-    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
-    supervised = builder_info.supervised_keys or ()
-    for key in ["label", *map(str, supervised[1:2]), *(labels if len(labels) == 1 else [])]:
-        if key in labels:
-            return Keys(image, label=key), _categories(features[key])
-    if found:
-        return _of_maps(image, found, features)
-    raise Refused(_unsupported(builder_info, "no label"))
+    if not label_maps:
+        for key in _of_kind(features, tfds.features.Sequence):
+            inner = features[key].feature
+            if not isinstance(inner, tfds.features.FeaturesDict):
+                continue
+            boxes, labels = (_of_kind(inner, kind) for kind in (tfds.features.BBoxFeature, tfds.features.ClassLabel))
+            if boxes and labels:
+                label = "label" if "label" in labels else labels[0]
+                keys = Keys(image, objects=key, box=boxes[0], object_label=label, difficult="is_difficult" in inner)
+                return keys, _categories(inner[label])
+        labels = _of_kind(features, tfds.features.ClassLabel)
+        supervised = builder_info.supervised_keys or ()
+        for key in ["label", *map(str, supervised[1:2]), *(labels if len(labels) == 1 else [])]:
+            if key in labels:
+                return Keys(image, label=key), _categories(features[key])
+    if not maps:
+        raise _unsupported(builder_info, "no label")
+    feature = features[maps]
+    named = isinstance(feature, tfds.features.LabeledImage) and feature.num_classes
+    keys = Keys(image, label_map=maps, stored=isinstance(feature, tfds.features.Image))
+    return keys, _categories(feature) if named else None
 
 
-def marks_difficult(builder_info: tfds.core.DatasetInfo, keys: Keys) -> bool:
-    """Whether objects say that they are difficult, as VOC's do."""
-    features = builder_info.features or {}
-    return bool(keys.objects) and DIFFICULT in features[keys.objects].feature
+def _of_kind(features, kind: type | tuple[type, ...]) -> list[str]:
+    return [key for key, feature in features.items() if isinstance(feature, kind)]
 
 
 def _label_map(features) -> str:
     """The feature that is a label map, "" if none is."""
-    own = [key for key, one in features.items() if isinstance(one, tfds.features.LabeledImage)]
-    usable = tfds.features.Image, tfds.features.Tensor
-    named = [key for key in MAPS if key in features and isinstance(features[key], usable)]
-    return next(iter([*own, *named]), "")
+    own = _of_kind(features, tfds.features.LabeledImage)
+    usable = _of_kind(features, (tfds.features.Image, tfds.features.Tensor))
+    return next(iter([*own, *(key for key in _MAPS if key in usable)]), "")
 
 
-def _of_maps(image: str, key: str, features) -> tuple[Keys, list[info.Category] | None]:
-    feature = features[key]
-    stored = isinstance(feature, tfds.features.Image)
-    known = isinstance(feature, tfds.features.LabeledImage) and feature.num_classes
-    categories = _categories(feature) if known else None
-    return Keys(image, label_map=key, stored=stored), categories
-
-
-def _unsupported(builder_info: tfds.core.DatasetInfo, what: str) -> str:
-    there = ", ".join(builder_info.features)
-    return f"{builder_info.full_name} has {what}: its features are {there}. Records can be made of {SUPPORTED}."
+def _unsupported(builder_info: tfds.core.DatasetInfo, what: str) -> Refused:
+    has = f"{builder_info.full_name} has {what}: its features are {', '.join(builder_info.features)}"
+    return Refused(f"{has}. Records can be made of {_SUPPORTED}.")
 
 
 def _categories(feature) -> list[info.Category]:
@@ -106,68 +100,88 @@ def _categories(feature) -> list[info.Category]:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Makes records of the examples of a builder."""
+class Example:
+    """An example by its place."""
 
-    keys: Keys
-    info: info.DatasetInfo
-    table: Table | None = None  # of label maps
+    folder: str  # of the prepared dataset: name, configuration and version are in it
+    split: str  # of ours
+    source: str  # TensorFlow Datasets' name of the split, or a part of one
+    number: int
 
-    def record(self, example: dict, image: Encoded, name: str, source_id: str):
-        """The Record of an example with encoded images, or None, and the problems [Problem] with it."""
-        if self.table:
-            return self._mapped(example[self.keys.label_map], image, name, source_id, self.table)
-        if self.keys.label:
-            label = int(example[self.keys.label])
-            if not 0 <= label < self.info.num_classes:
+    @property
+    def name(self) -> str:
+        return f"{self.split}-{self.number:06d}"
+
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+class Maker:
+    """Makes records of examples; goes to the worker processes, where it reads on from the example before."""
+
+    def __init__(self, keys: Keys, names: Sequence[str], table: Table | None = None):
+        """`names` are those of the classes, `table` is of label maps."""
+        self._keys, self._names, self._table = keys, names, table
+        self._next: tuple[str, int] | None = None
+        self._examples: Iterator[dict] = iter(())
+
+    def __call__(self, example: Example, found: list[Problem]) -> records.Record:
+        if self._next != (example.source, example.number):
+            encoded = [self._keys.image] + [self._keys.label_map] * bool(self._table and self._keys.stored)
+            self._examples = _read(example, encoded)
+        content = next(self._examples)
+        self._next = (example.source, example.number + 1)
+        name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
+        report = Reporter(found, name, str(content.get("image/id", example.number)))
+        where = f"{example.folder}, {example.source}, example {example.number:,}"
+        placed = bool(self._keys.objects or self._keys.label_map)
+        image = image_file.of_bytes(content[self._keys.image], where, report, objects=placed, replace=_AGAIN)
+        if name == example.name:
+            name += ".jpg" if image.format == "jpeg" else ".png"
+        return self._record(content, image, replace(report, file=name))
+
+    def _record(self, content: dict, image: Encoded, report: Reporter) -> records.Record:
+        keys, name, source_id = self._keys, report.file, report.image_id
+        if self._table:
+            read = label_image.read if keys.stored else label_image.of_values
+            labels, outside = read(content[keys.label_map], self._table, report)
+            return label_map_records.record(image, labels, outside, name, report)
+        if keys.label:
+            label = int(content[keys.label])
+            if not 0 <= label < len(self._names):
                 remedy = "The image is left out; a split without labels, such as a test split, cannot be trained on."
                 kind = "image without label" if label == -1 else "label outside the list"
-                return None, [Problem(kind, name, f"its label is {label}", remedy, source_id)]
-            return image_records.record(image, name, source_id, label + 1, self.info.names[label]), []
-        return self._detection(example[self.keys.objects], image, name, source_id)
+                report.leave_out(kind, f"its label is {label}", remedy)
+            return image_records.record(image, name, source_id, label + 1, self._names[label])
+        marks = [mark for mark in ("difficult", "truncated") if f"is_{mark}" in content[keys.objects]]
+        objects = self._objects(content[keys.objects], image, report)
+        return image_records.with_objects(image, name, source_id, self._names, objects, marks=marks)
 
-    def _mapped(self, label_map, image: Encoded, name: str, source_id: str, table: Table):
-        try:
-            if self.keys.stored:
-                labels, outside = label_image.read(label_map, table)
-            else:
-                labels, outside = label_image.of_values(np.asarray(label_map), table)
-        except label_image.Unusable as error:
-            remedy = f"The image is left out. {error.remedy}"
-            return None, [Problem(error.kind, name, error.what, remedy, source_id)]
-        return label_map_records.record(image, labels, outside, name, source_id, name)
+    def _objects(self, columns: dict, image: Encoded, report: Reporter) -> list[Instance]:
+        fractions = np.asarray(columns[self._keys.box], np.float64).reshape(-1, 4)
+        boxes = to_pixels(fractions, np.array([*image.size, *image.size])).astype(np.float32).tolist()
+        objects = []
+        also = [key for key in ("area", "id", "is_crowd", "is_difficult", "is_truncated") if key in columns]
+        for i, ((y1, x1, y2, x2), label) in enumerate(zip(boxes, columns[self._keys.object_label], strict=True)):
+            of_object = {key: columns[key][i] for key in also}
+            if not (y1 < y2 and x1 < x2 and 0 <= label < len(self._names)):
+                what = f"object {i} of label {label} has the box (y1, x1, y2, x2) {y1:g}, {x1:g}, {y2:g}, {x2:g}"
+                report("object without box or class", what, "It is left out.")
+                continue
+            one = Instance((y1, x1, y2, x2), int(label) + 1, of_object.get("area", (y2 - y1) * (x2 - x1)))
+            one.id, one.crowd = of_object.get("id", -1), of_object.get("is_crowd", False)
+            one.difficult, one.truncated = of_object.get("is_difficult"), of_object.get("is_truncated")
+            objects.append(one)
+        return objects
 
-    def _detection(self, objects: dict, image: Encoded, name: str, source_id: str):
-        found = []
-        labels = np.asarray(objects[self.keys.object_label], np.int64)
-        fractions = np.asarray(objects[self.keys.box], np.float64).reshape(-1, 4)
-        boxes = to_pixels(fractions, np.array([image.height, image.width] * 2))
-        keep = np.ones(len(labels), bool)
-        for i, (y1, x1, y2, x2) in enumerate(boxes.tolist()):
-            if not (y1 < y2 and x1 < x2 and 0 <= labels[i] < self.info.num_classes):
-                what = f"object {i} of label {labels[i]} has the box (y1, x1, y2, x2) {y1:g}, {x1:g}, {y2:g}, {x2:g}"
-                found.append(Problem("object without box or class", name, what, "It is left out.", source_id))
-                keep[i] = False
-        boxes, labels = boxes[keep].astype(np.float32), labels[keep] + 1
 
-        def column(key, otherwise, dtype):
-            return np.asarray(objects[key], dtype)[keep] if key in objects else otherwise
-
-        none = np.zeros(len(labels), bool)
-        record = records.Record(
-            encoded=image.data,
-            format=image.format,
-            height=image.height,
-            width=image.width,
-            filename=name,
-            source_id=source_id,
-            boxes=boxes,
-            labels=labels,
-            names=[self.info.names[label - 1] for label in labels],
-            crowd=column("is_crowd", none, bool),
-            areas=column("area", np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.float32),
-            ids=column("id", np.full(len(labels), -1), np.int64),
-            difficult=column(DIFFICULT, None, bool),
-            truncated=column("is_truncated", None, bool),
-        )
-        return record, found
+def _read(example: Example, encoded: list[str]) -> Iterator[dict]:
+    """The examples from one on, with images encoded, in the order of the files."""
+    rest = tfds.core.ReadInstruction(example.source, from_=example.number, unit="abs")
+    dataset = tfds.builder_from_directory(example.folder).as_dataset(
+        rest,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders={key: tfds.decode.SkipDecoding() for key in encoded},
+    )
+    return iter(tfds.as_numpy(dataset))

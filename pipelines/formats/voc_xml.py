@@ -1,4 +1,4 @@
-"""An annotation file of Pascal VOC, as it stands: texts, which `voc_objects` judges.
+"""An annotation file of Pascal VOC, as it stands: texts, which `voc_object` judges.
 
 Files come from strangers, so what makes a parser work for hours or open other files is refused: more bytes, or elements
 in elements, than any annotation has, and a document type, in which entities are declared.
@@ -17,7 +17,7 @@ _EAST_ASIAN = ("gbk", "gb2312", "gb18030", "big5", "shift_jis", "euc-jp", "euc-k
 
 
 class NoAnnotation(ValueError):
-    """The file is no annotation; the message says why."""
+    """The file is not an annotation; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Annotation:
     """A file."""
 
     filename: str | None
-    size: tuple[str | None, str | None] | None  # height and width
+    size: tuple[str | None, str | None]  # height and width
     objects: tuple[Object, ...]
     inner: int = 0  # <object> in other elements, which are not read
 
@@ -58,14 +58,13 @@ def read(data: bytes) -> Annotation:
     except NoAnnotation:
         raise
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # The last two are of unknown encodings.
-        raise NoAnnotation(f"it is no XML that can be read: {error}") from error
+        raise NoAnnotation(f"it cannot be read as XML: {error}") from error
     if root.tag != "annotation":
         raise NoAnnotation(f"its outermost element is <{root.tag[:40]}>, not <annotation>")
-    size = root.find("size")
     objects = root.findall("object")
     return Annotation(
         _text(root, "filename"),
-        None if size is None else (_text(size, "height"), _text(size, "width")),
+        (_text(root, "size/height"), _text(root, "size/width")),
         tuple(_object(number, one) for number, one in enumerate(objects, 1)),
         sum(1 for _ in root.iter("object")) - len(objects),
     )

@@ -10,7 +10,9 @@ from PIL import Image
 
 from pipelines import adopt, check
 from pipelines.build.problems import Refused
+from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 
 LABEL_MAP = """
 # Classes of the field
@@ -22,34 +24,50 @@ item {
 """
 
 
-def _png(array):
-    return tf.io.encode_png(array).numpy()
+def _png(picture):
+    file = io.BytesIO()
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(file, "PNG")
+    return file.getvalue()
 
 
-def _example(label, name, keypoints=False):
-    """A record as the Object Detection API's scripts write it: one object over the left half of a 20 x 40 image."""
-    image = np.zeros((20, 40, 3), np.uint8)
-    mask = np.zeros((20, 40, 1), np.uint8)
+def _serialized(height, width, features):
+    """A record as others write it: an image, and features each of whose values is a list or is alone."""
+    image = _png(np.zeros([height, width, 3], np.uint8))
+    example = tf.train.Example()
+    features |= {"image/encoded": image, "image/format": b"png", "image/height": height, "image/width": width}
+    for key, values in features.items():
+        values = values if isinstance(values, list) else [values]
+        kind = {bytes: "bytes_list", float: "float_list", int: "int64_list"}[type(values[0])]
+        getattr(example.features.feature[key], kind).value.extend(values)
+    return example.SerializeToString()
+
+
+def _example(label, name, more=None):
+    """A record of the Object Detection API's scripts: one object over the left half of a 20 x 40 image."""
+    mask = np.zeros((20, 40), np.uint8)
     mask[:, :20] = 1
-
-    def of(kind, values):
-        field = {"b": "bytes_list", "f": "float_list", "i": "int64_list"}[kind]
-        lists = {"b": tf.train.BytesList, "f": tf.train.FloatList, "i": tf.train.Int64List}
-        return tf.train.Feature(**{field: lists[kind](value=values)})
-
-    features = {"image/encoded": of("b", [_png(image)]), "image/format": of("b", [b"png"])}
-    features |= {"image/height": of("i", [20]), "image/width": of("i", [40]), "image/filename": of("b", [b"a.png"])}
-    features |= {"image/source_id": of("b", [str(label).encode()]), "image/object/mask": of("b", [_png(mask)])}
-    for side, value in (("ymin", 0.0), ("xmin", 0.0), ("ymax", 1.0), ("xmax", 0.5)):
-        features[f"image/object/bbox/{side}"] = of("f", [value])
-    features["image/object/class/text"] = of("b", [name.encode()])
+    features = {"image/filename": b"a.png", "image/source_id": str(label).encode(), "image/object/mask": _png(mask)}
+    sides = {"ymin": 0.0, "xmin": 0.0, "ymax": 1.0, "xmax": 0.5}
+    features |= {f"image/object/bbox/{side}": value for side, value in sides.items()}
+    features["image/object/class/text"] = name.encode()
     if label:
-        features["image/object/class/label"] = of("i", [label])
-    if keypoints:
-        features |= {"image/object/keypoint/x": of("f", [0.25, 0.5]), "image/object/keypoint/y": of("f", [0.5, 0.5])}
-        features["image/object/keypoint/visibility"] = of("i", [2, 1])
-        features["image/object/keypoint/text"] = of("b", [b"left_ear", b"right_ear"])
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+        features["image/object/class/label"] = label
+    return _serialized(20, 40, features | (more or {}))
+
+
+POINTS = {"x": [0.25, 0.5], "y": [0.5, 0.5], "visibility": [2, 1], "text": [b"left_ear", b"right_ear"]}
+POSED = {f"image/object/keypoint/{key}": values for key, values in POINTS.items()}
+
+
+def _adopt(tmp_path, records, **flags):
+    return adopt.adopt(
+        adopt.Adopt(**{"records": records, "out": str(tmp_path / "out"), "split": "val", "jobs": 1} | flags)
+    )
+
+
+def _label_map(tmp_path):
+    (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
+    return str(tmp_path / "map.pbtxt")
 
 
 def _write(folder, *shards):
@@ -63,12 +81,7 @@ def _write(folder, *shards):
 
 def test_records_with_a_label_map_become_a_dataset(tmp_path, read_all):
     pattern = _write(tmp_path / "records", [_example(17, "cat"), _example(18, "dog")], [_example(18, "dog")])
-    (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
-    facts = adopt.adopt(
-        adopt.Adopt(
-            records=pattern, out=str(tmp_path / "out"), split="val", label_map=str(tmp_path / "map.pbtxt"), jobs=1
-        )
-    )
+    facts = _adopt(tmp_path, pattern, label_map=_label_map(tmp_path))
     assert facts.names == ("cat", "dog") and facts.masks
     assert (facts.splits["val"].images, facts.splits["val"].instances) == (3, 3)
     read = read_all(tmp_path / "out", "val")
@@ -83,61 +96,48 @@ def test_a_coco_json_names_the_categories_too(tmp_path):
     pattern = _write(tmp_path / "records", [_example(18, "dog")])
     categories = [{"id": 18, "name": "dog"}, {"id": 17, "name": "cat"}]
     (tmp_path / "a.json").write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
-    facts = adopt.adopt(
-        adopt.Adopt(
-            records=pattern, out=str(tmp_path / "out"), split="val", annotations=str(tmp_path / "a.json"), jobs=1
-        )
-    )
+    facts = _adopt(tmp_path, pattern, annotations=str(tmp_path / "a.json"))
     assert [(c.name, c.id, c.record_label) for c in facts.categories] == [("cat", 17, 17), ("dog", 18, 18)]
 
 
 def test_without_help_the_names_in_the_records_count(tmp_path, read_all):
-    pattern = _write(tmp_path / "records", [_example(0, "dog"), _example(0, "cat", keypoints=True)])
-    facts = adopt.adopt(adopt.Adopt(records=pattern, out=str(tmp_path / "out"), split="val", jobs=1))
+    pattern = _write(tmp_path / "records", [_example(0, "dog"), _example(0, "cat", POSED)])
+    facts = _adopt(tmp_path, pattern)
     assert facts.names == ("cat", "dog")
     assert facts.keypoints == ("left_ear", "right_ear") and facts.flip_pairs == ((0, 1),)
     assert facts.keypoint_sigmas == (info.DEFAULT_SIGMA,) * 2
-    again = adopt.adopt(
-        adopt.Adopt(records=pattern, out=str(tmp_path / "out"), split="val", keypoint_sigmas=(0.02, 0.03), jobs=1)
-    )
-    assert again.keypoint_sigmas == (0.02, 0.03)
+    assert _adopt(tmp_path, pattern, keypoint_sigmas=(0.02, 0.03)).keypoint_sigmas == (0.02, 0.03)
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "val")] == [[2], [1]]
 
 
 def test_records_in_the_folder_itself_are_used_as_they_are(tmp_path):
     pattern = _write(tmp_path / "records", [_example(1, "cat")])
-    facts = adopt.adopt(adopt.Adopt(records=pattern, out=str(tmp_path / "records"), split="val", jobs=1))
+    facts = _adopt(tmp_path, pattern, out=str(tmp_path / "records"))
     assert facts.splits["val"].shards == ("pets.record-00000-of-00001",)
 
 
-def test_labels_that_no_category_has_are_refused(tmp_path):
-    pattern = _write(tmp_path / "records", [_example(3, "cow")])
-    (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
-    with pytest.raises(Refused, match=r"3 \('cow'\)"):
-        adopt.adopt(
-            adopt.Adopt(
-                records=pattern, out=str(tmp_path / "out"), split="val", label_map=str(tmp_path / "map.pbtxt"), jobs=1
-            )
-        )
-
-
-def test_another_numbering_of_the_same_classes_is_refused(tmp_path):
-    pattern = _write(tmp_path / "records", [_example(17, "dog")])
-    (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
-    with pytest.raises(Refused, match="label 17 is 'cat' in the categories and 'dog' in the records"):
-        adopt.adopt(
-            adopt.Adopt(
-                records=pattern, out=str(tmp_path / "out"), split="val", label_map=str(tmp_path / "map.pbtxt"), jobs=1
-            )
-        )
+@pytest.mark.parametrize(
+    ("examples", "flags", "message"),
+    [
+        ([(3, "cow")], ["label_map"], r"1 labels that no category has, such as 3 \('cow'\)"),
+        ([(17, "dog")], ["label_map"], "label 17 is 'cat' in the categories and 'dog' in the records"),
+        ([(1, "cat"), (1, "dog")], [], "label 1 is called 'cat' in one record and 'dog' in another"),
+        ([(1, "cat")], ["label_map", "classes"], "give one of --annotations, --label_map and --classes"),
+    ],
+)
+def test_labels_that_the_categories_do_not_explain_are_refused(tmp_path, examples, flags, message):
+    pattern = _write(tmp_path / "records", [_example(*one) for one in examples])
+    with pytest.raises(Refused, match=message):
+        _adopt(tmp_path, pattern, **dict.fromkeys(flags, _label_map(tmp_path)))
 
 
 def test_files_that_are_no_records_are_refused(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    with pytest.raises(Refused, match=r"a\.png.*not a TFRecord"):
-        adopt.adopt(adopt.Adopt(records=str(tmp_path / "*.png"), out=str(tmp_path / "out"), split="val", jobs=1))
-    with pytest.raises(Refused, match="no file matches"):
-        adopt.adopt(adopt.Adopt(records=str(tmp_path / "*.record"), out=str(tmp_path / "out"), split="val", jobs=1))
+    with tf.io.TFRecordWriter(str(tmp_path / "a.record"), "GZIP") as writer:
+        writer.write(_example(1, "cat"))
+    for pattern, words in (("*.png", r"a\.png.*not a TFRecord"), ("*.tar", "no file matches"), ("*.record", "gunzip")):
+        with pytest.raises(Refused, match=words):
+            _adopt(tmp_path, str(tmp_path / pattern))
 
 
 def test_adopting_others_is_done_or_not_when_it_fails(tmp_path, monkeypatch):
@@ -153,50 +153,44 @@ def test_adopting_others_is_done_or_not_when_it_fails(tmp_path, monkeypatch):
             raise OSError(errno.EIO, "Input/output error", target)
         replace(source, target)
 
-    adopt.adopt(adopt.Adopt(records=old, out=str(out), split="val", jobs=1))
+    _adopt(tmp_path, old)
     before = info.load(out)
     monkeypatch.setattr(os, "replace", fail_at_the_end)
     with pytest.raises(Refused, match="Input/output error"):
-        adopt.adopt(adopt.Adopt(records=new, out=str(out), split="val", jobs=1))
+        _adopt(tmp_path, new)
     monkeypatch.undo()
     assert info.load(out) == before and index.load(out, "val").shards == before.splits["val"].shards
-    adopt.adopt(adopt.Adopt(records=new, out=str(out), split="val", jobs=1))
+    _adopt(tmp_path, new)
     assert len(index.load(out, "val")) == 2 and links() == {"new"}
-    assert (
-        adopt.adopt(adopt.Adopt(records=new, out=str(out), split="val", jobs=1)).splits["val"].images == 2
-    )  # The links are there already.
+    assert _adopt(tmp_path, new).splits["val"].images == 2, "where the links exist already"
 
 
 def test_other_categories_are_refused_and_change_nothing(tmp_path):
     old, new = (_write(tmp_path / name, [_example(1, name)]) for name in ("cat", "dog"))
     for split in ("val", "train"):
-        adopt.adopt(adopt.Adopt(records=old, out=str(tmp_path / "out"), split=split, jobs=1))
-    with pytest.raises(Refused, match="other categories"):
-        adopt.adopt(adopt.Adopt(records=new, out=str(tmp_path / "out"), split="val", jobs=1))
+        _adopt(tmp_path, old, split=split)
+    with pytest.raises(UserError, match="other categories"):
+        _adopt(tmp_path, new)
     assert {path.resolve().parent.name for path in (tmp_path / "out").glob("*.tfrecord")} == {"cat"}
 
 
-def test_compressed_records_are_refused_with_the_remedy(tmp_path):
-    with tf.io.TFRecordWriter(str(tmp_path / "a.record"), "GZIP") as writer:
-        writer.write(_example(1, "cat"))
-    with pytest.raises(Refused, match="gunzip"):
-        adopt.adopt(adopt.Adopt(records=str(tmp_path / "a.record"), out=str(tmp_path / "out"), split="val", jobs=1))
+@pytest.mark.parametrize("marked", [False, True])
+def test_difficult_objects_are_kept(tmp_path, marked):
+    # The keys of the Object Detection API's create_pascal_tf_record.py.
+    marks = {"image/object/difficult": 1, "image/object/truncated": 0, "image/object/view": b"Frontal"}
+    facts = _adopt(tmp_path, _write(tmp_path / "records", [_example(7, "car", marks if marked else {})]))
+    assert facts.difficult == info.load(tmp_path / "out").difficult == marked
+    record = Split.open(tmp_path / "out", "val").record(0)
+    assert (record.difficult is not None) == marked
+    if marked:
+        assert record.difficult.tolist() == [True] and record.poses == ["Frontal"]
+        assert check.check(str(tmp_path / "out"), "val", jobs=1).difficult == 1
 
 
-def _mapped_example(pixels, height=2, width=3):
-    """A record as DeepLab's scripts write it: image, sizes and label map, and nothing of objects."""
-
-    def of(kind, value):
-        lists = {"bytes_list": tf.train.BytesList, "int64_list": tf.train.Int64List}
-        return tf.train.Feature(**{kind: lists[kind](value=[value])})
-
-    file = io.BytesIO()
-    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(file, "PNG")
-    features = {"image/encoded": of("bytes_list", _png(np.zeros([height, width, 3], np.uint8)))}
-    features |= {"image/height": of("int64_list", height), "image/width": of("int64_list", width)}
-    features |= {"image/filename": of("bytes_list", b"a"), "image/segmentation/class/format": of("bytes_list", b"png")}
-    features["image/segmentation/class/encoded"] = of("bytes_list", file.getvalue())
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+def _mapped_example(pixels):
+    """A record as DeepLab's scripts write it: a 2 x 3 image, and a label map."""
+    features = {"image/filename": b"a", "image/segmentation/class/format": b"png"}
+    return _serialized(2, 3, features | {"image/segmentation/class/encoded": _png(pixels)})
 
 
 VALUES = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
@@ -205,9 +199,7 @@ VALUES = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
 def _adopt_maps(folder, *examples):
     (folder / "classes.txt").write_text("sky\nroad\n")
     pattern = _write(folder / "records", list(examples))
-    return adopt.adopt(
-        adopt.Adopt(records=pattern, out=str(folder / "out"), split="val", classes=str(folder / "classes.txt"), jobs=1)
-    )
+    return _adopt(folder, pattern, classes=str(folder / "classes.txt"))
 
 
 def test_records_of_label_maps_become_a_dataset(tmp_path, read_all):
@@ -238,4 +230,4 @@ def test_label_maps_that_would_not_be_read_as_they_are_meant_are_refused(tmp_pat
 def test_the_classes_of_label_maps_must_be_named(tmp_path):
     pattern = _write(tmp_path / "records", [_mapped_example(VALUES)])
     with pytest.raises(Refused, match="with --classes"):
-        adopt.adopt(adopt.Adopt(records=pattern, out=str(tmp_path / "out"), split="val", jobs=1))
+        _adopt(tmp_path, pattern)

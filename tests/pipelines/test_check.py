@@ -262,8 +262,8 @@ def test_all_suspicious_annotations_are_printed_where_no_file_can_be_written(unw
 def test_images_of_a_class_are_counted_and_the_same_picture_twice_is_named(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
     images[3] = images[5] = images[1]
-    digits.build(images[:5], np.array([7, 7, 1, 1, 7]), str(tmp_path), "train", jobs=1)
-    digits.build(images[5:], np.array([7]), str(tmp_path), "val", jobs=1)
+    digits.build(images[:5], np.array([7, 7, 1, 1, 7]), digits.Digits(out=str(tmp_path), split="train", jobs=1))
+    digits.build(images[5:], np.array([7]), digits.Digits(out=str(tmp_path), split="val", jobs=1))
     assert not check.main(check.Check(data=str(tmp_path), out=str(tmp_path / "sheet.png"), jobs=1))
     shown = capsys.readouterr().out
     assert "5 images, 5 of them with a class; 8 high, 8 wide" in shown
@@ -286,7 +286,8 @@ def test_of_many_classes_the_largest_and_the_smallest_are_counted():
 
 def test_an_image_without_a_class_and_one_of_an_unknown_class_are_named(tmp_path):
     folder = tmp_path / "data"
-    digits.build(np.arange(512, dtype=np.uint8).reshape(8, 8, 8), np.arange(8), str(folder), "train", jobs=1)
+    images = np.arange(512, dtype=np.uint8).reshape(8, 8, 8)
+    digits.build(images, np.arange(8), digits.Digits(out=str(folder), split="train", jobs=1))
     plain = {"class_name": "?", "encoded": b""}
     _rewrite(folder, {n: _record([], label=label, filename=f"{n}.png", **plain) for n, label in ((1, 0), (2, 99))})
     facts = check.check(str(folder), "train", jobs=1, decode=False)

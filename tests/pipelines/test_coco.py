@@ -1,9 +1,7 @@
 import copy
-import functools
+import dataclasses
 import json
 import math
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -15,7 +13,6 @@ from pycocotools.coco import COCO
 from pipelines import check, coco
 from pipelines.build.problems import Refused
 from pipelines.formats import coco_as_voc_labels, coco_json
-from tests.folders import REPOSITORY
 from tfrecog.data import info, records
 from tfrecog.data.classes import coco_person, voc
 from tfrecog.data.split import Split
@@ -25,16 +22,27 @@ SQUARE = np.zeros((40, 60), bool)
 SQUARE[10:20, 20:30] = True
 
 
+@pytest.fixture
+def build(small_coco, tmp_path, read_all):
+    """Function: the result of a build of the small folder, its problems' kinds, and its records."""
+
+    def build_(out="out", split="train", **options):
+        flags = coco.Coco(**small_coco.write(), out=str(tmp_path / out), split=split, jobs=1, **options)
+        made = coco.build(flags)
+        return made, [problem.kind for problem in made.problems], read_all(tmp_path / out, split)
+
+    return build_
+
+
 @pytest.fixture(scope="module")
 def built(real_coco, tmp_path_factory):
-    """The real images with both sets of annotations, each in a folder of its own."""
+    """Folders of the real images with both sets of annotations, and with label maps of VOC's classes."""
     folders = {}
-    for name in ("instances", "person_keypoints"):
+    for name, label_maps in (("instances", ""), ("person_keypoints", ""), ("maps", "voc")):
         folders[name] = tmp_path_factory.mktemp(name)
-        images, annotations = str(real_coco / "images"), str(real_coco / f"{name}.json")
-        made = coco.build(
-            coco.Coco(images=images, annotations=annotations, out=str(folders[name]), split="val", shards=3, jobs=1)
-        )
+        json_file = real_coco / f"{'instances' if name == 'maps' else name}.json"
+        flags = {"images": str(real_coco / "images"), "annotations": str(json_file), "label_maps": label_maps}
+        made = coco.build(coco.Coco(**flags, out=str(folders[name]), split="val", shards=3, jobs=1))
         assert not made.problems
     return folders
 
@@ -75,8 +83,8 @@ def test_check_counts_what_the_json_holds(built, real_coco, name):
     areas = [annotation["area"] for annotation in own]
     assert facts.sizes["small"] == sum(area < 1024 for area in areas)
     assert facts.sizes["large"] == sum(area >= 9216 for area in areas)
-    assert facts.keypoints == sum(annotation.get("num_keypoints", 0) for annotation in own)
     numbers = [annotation.get("num_keypoints", 0) for annotation in own]
+    assert facts.keypoints == sum(numbers)
     assert facts.posed == sum(number > 0 for number in numbers) == {"instances": 0, "person_keypoints": 31}[name]
     of_image = Counter()
     for annotation, number in zip(own, numbers, strict=True):
@@ -106,8 +114,9 @@ def test_keypoints_are_at_the_centres_of_cocos_pixels(built, real_coco, read_all
     assert seen == 303
 
 
-def test_left_and_right_joints_are_flip_pairs(built):
+def test_cocos_person_has_cocos_sigmas_and_left_and_right_joints_are_flip_pairs(built):
     facts = info.load(built["person_keypoints"])
+    assert facts.keypoint_sigmas == coco_person.SIGMAS and info.load(built["instances"]).keypoint_sigmas == ()
     order = list(range(17))
     for a, b in facts.flip_pairs:
         order[a], order[b] = b, a
@@ -115,11 +124,6 @@ def test_left_and_right_joints_are_flip_pairs(built):
     assert order == [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     assert facts.skeleton[0] == (15, 13)  # COCO's [16, 14] counts from 1
     assert coco_json.flip_pairs(["Left", "tail", "Right"]) == ((0, 2),)
-
-
-def test_cocos_person_has_cocos_sigmas(built):
-    assert info.load(built["person_keypoints"]).keypoint_sigmas == coco_person.SIGMAS
-    assert info.load(built["instances"]).keypoint_sigmas == ()
 
 
 def posed(small_coco, names=("left_ear", "tail", "right_ear")):
@@ -130,63 +134,61 @@ def posed(small_coco, names=("left_ear", "tail", "right_ear")):
     return small_coco
 
 
-def test_sigmas_are_those_of_the_flag_or_a_usual_one(small_coco, tmp_path, capsys):
-    out, arguments = str(tmp_path / "out"), posed(small_coco).write()
-    coco.build(coco.Coco(**arguments, out=out, split="train", jobs=1))
-    assert info.load(out).keypoint_sigmas == (info.DEFAULT_SIGMA,) * 3
-    again = coco.build(coco.Coco(**arguments, out=out, split="train", jobs=1, keypoint_sigmas=(0.02, 0.05, 0.02)))
-    assert info.load(out).keypoint_sigmas == (0.02, 0.05, 0.02)
-    assert again.kept == len(again.split.shards), "no record depends on them"
-
-
-@pytest.mark.parametrize("sigmas", [(0.05,), (0.05,) * 4])
-def test_as_many_sigmas_as_keypoints_are_needed(small_coco, tmp_path, sigmas):
-    with pytest.raises(Refused, match=rf"{len(sigmas)} numbers, and .*json has 3 keypoints: left_ear, tail, right_ear"):
-        coco.build(
-            coco.Coco(**posed(small_coco).write(), out=str(tmp_path / "out"), split="train", keypoint_sigmas=sigmas)
-        )
-
-
-def test_the_command_takes_sigmas_and_says_where_it_guessed_them(small_coco, tmp_path):
-    arguments = [f"--{name}={path}" for name, path in posed(small_coco).write().items()]
-    command = [sys.executable, "-m", "pipelines.coco", *arguments]
-    command += ["--split=train", f"--out={tmp_path / 'out'}", "--jobs=1"]
-    run = functools.partial(subprocess.run, cwd=REPOSITORY, capture_output=True, text=True)
-    assert "the sigma of each of the 3 keypoints is 0.05" in run(command).stdout
-    assert "the sigma of" not in run([*command, "--keypoint_sigmas=0.02,0.05,0.02"]).stdout
+def test_sigmas_are_given_or_a_usual_one_which_the_command_names(small_coco, build, tmp_path, capsys):
+    flags = coco.Coco(**posed(small_coco).write(), out=str(tmp_path / "out"), split="train", jobs=1)
+    coco.main(flags)
+    assert "the sigma of each of the 3 keypoints is 0.05" in capsys.readouterr().out
+    assert info.load(tmp_path / "out").keypoint_sigmas == (info.DEFAULT_SIGMA,) * 3
+    coco.main(dataclasses.replace(flags, keypoint_sigmas=(0.02, 0.05, 0.02)))
+    again = capsys.readouterr().out
+    assert "the sigma of" not in again and ", 1 of them from an earlier run" in again, "no record depends on them"
+    assert "train has 2 images of 2 classes in 1 shard" in again and "2 objects and 0 crowds" in again
     assert info.load(tmp_path / "out").keypoint_sigmas == (0.02, 0.05, 0.02)
-    wrong = run([*command, "--keypoint_sigmas=0.02,small,0.02"])
-    assert wrong.returncode == 2 and "--keypoint_sigmas=0.02,small,0.02" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+    for number in (1, 4):
+        words = rf"{number} numbers, and .*json has 3 keypoints: left_ear, tail, right_ear"
+        with pytest.raises(Refused, match=words):
+            build(keypoint_sigmas=(0.05,) * number)
 
 
-def test_a_wrong_number_of_keypoints_is_reported(small_coco, tmp_path, read_all):
+def test_a_wrong_number_of_keypoints_is_reported(small_coco, build):
     first, second = posed(small_coco).tree["annotations"]
     first["num_keypoints"], second["num_keypoints"] = 2, 0
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    (problem,) = built.problems
-    assert (problem.kind, problem.annotation_id) == ("num_keypoints disagrees", 10)
-    assert "num_keypoints is 2, and 3 keypoints are labelled" in problem.what
-    assert (read_all(tmp_path / "out", "train")[0].keypoints[0, :, 2] == 2).all()
+    made, kinds, read = build()
+    assert kinds == ["num_keypoints disagrees"] and made.problems[0].annotation_id == 10
+    assert "num_keypoints is 2, and 3 keypoints are labelled" in made.problems[0].what
+    assert (read[0].keypoints[0, :, 2] == 2).all()
 
 
-def test_categories_become_labels_in_the_order_of_their_ids(small_coco, tmp_path, read_all):
-    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
+def test_broken_keypoints_leave_the_instance_without_any(small_coco, build):
+    first, second = posed(small_coco, ["left_eye", "right_eye"]).tree["annotations"]
+    first["keypoints"] = [25, 15, 2, 26, 15, 3]
+    second["keypoints"] = [25, 15, 2, 90, 15, 1]
+    _, kinds, (one, two) = build()
+    assert kinds == ["broken keypoints", "keypoint outside the image"]
+    np.testing.assert_array_equal(one.keypoints, np.zeros((1, 2, 3)))
+    np.testing.assert_array_equal(two.keypoints, [[[15.5, 25.5, 2], [0, 0, 0]]])
+
+
+def test_categories_become_labels_in_the_order_of_their_ids_and_splits_share_them(small_coco, build, tmp_path):
+    _, _, read = build()
     facts = info.load(tmp_path / "out")
-    assert facts.names == ("ant", "cat")
-    assert facts.label_of_id[7] == 2
-    assert [record.labels.tolist() for record in read_all(tmp_path / "out", "train")] == [[2], [2]]
+    assert facts.names == ("ant", "cat") and facts.label_of_id[7] == 2
+    assert [record.labels.tolist() for record in read] == [[2], [2]]
+    small_coco.tree["categories"][0]["name"] = "lion"
+    with pytest.raises(Refused, match=r"(?s)splits \['train'\] with other categories.*lion"):
+        build(split="val")
+    assert set(info.load(tmp_path / "out").splits) == {"train"}
 
 
-def test_the_three_forms_of_a_mask_are_one(small_coco, tmp_path, read_all):
+def test_the_three_forms_of_a_mask_are_one(small_coco, build):
     counts = rle.encode(SQUARE).tolist()
     packed = coco_mask.frPyObjects({"size": [40, 60], "counts": counts}, 40, 60)["counts"].decode()
     for number, form in enumerate([counts, packed], 30):
         mask = {"size": [40, 60], "counts": form}
         small_coco.tree["annotations"].append(small_coco.square(number, 1, segmentation=mask, bbox=[20, 10, 9, 10]))
-    assert not coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1)).problems
-    record = read_all(tmp_path / "out", "train")[0]
-    for runs in record.masks:
+    _, kinds, read = build()
+    assert not kinds and len(read[0].masks) == 3
+    for runs in read[0].masks:
         np.testing.assert_array_equal(rle.decode(runs, 40, 60), SQUARE)
 
 
@@ -201,7 +203,7 @@ BAD = {
     "partly outside": ({"bbox": [50, 10, 15, 10]}, "box partly outside the image", True),
     "two points": ({"segmentation": [[1, 1, 5, 5]]}, "polygon with fewer than three points", False),
     "odd polygon": ({"segmentation": [[1, 1, 5, 5, 7, 8, 9]]}, "polygon with fewer than three points", False),
-    "NaN in a polygon": ({"segmentation": [[1, 1, 5, NAN, 7, 8]]}, "segmentation is no polygon", False),
+    "NaN in a polygon": ({"segmentation": [[1, 1, 5, NAN, 7, 8]]}, "segmentation is not a polygon", False),
     "far polygon": ({"segmentation": [[1, 1, 5, 1e9, 7, 8]]}, "polygon far outside the image", False),
     "no mask": ({"segmentation": []}, "no mask", False),
     "empty mask": ({"segmentation": [[50, 30, 50.1, 30, 50, 30.1]]}, "mask without a pixel", True),
@@ -213,8 +215,8 @@ BAD = {
     "category is a list": ({"category_id": [7]}, "unknown category", False),
     "unknown image": ({"image_id": 99}, "annotation of an unknown image", False),
     "the same id": ({"id": 20, "bbox": [21, 10, 9, 10]}, "duplicate annotation id", True),
-    "no number as id": ({"id": "x"}, "id is no number", True),
-    "a list as id": ({"id": [31]}, "id is no number", True),
+    "no number as id": ({"id": "x"}, "id is not a number", True),
+    "a list as id": ({"id": [31]}, "id is not a number", True),
     "a list as image id": ({"image_id": [1]}, "annotation of an unknown image", False),
     "true as image id": ({"image_id": True}, "annotation of an unknown image", False),
     "a huge number": ({"bbox": [20, 10, 10**400, 10]}, "box is not four finite numbers", False),
@@ -222,137 +224,101 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, tmp_path, read_all, case):
+def test_a_bad_annotation_is_named_and_the_rest_is_written(small_coco, build, tmp_path, case):
     changes, kind, kept = BAD[case]
     bad = small_coco.square(31, 1) | changes
     small_coco.tree["annotations"].append(bad)
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [problem.kind for problem in built.problems] == [kind]
-    problem = built.problems[0]
+    made, kinds, (first, second) = build()
+    assert kinds == [kind]
+    problem = made.problems[0]
     assert problem.image_id == str(bad["image_id"])
     assert problem.annotation_id == (bad["id"] if isinstance(bad["id"], int) else None)
     assert problem.file == (str(small_coco.json) if kind == "annotation of an unknown image" else "1.png")
     assert problem.what and problem.remedy.endswith(".")
-    first, second = read_all(tmp_path / "out", "train")
     assert len(first.ids) == 1 + kept and second.ids.tolist() == [20]
     assert len({*first.ids.tolist(), *second.ids.tolist()}) == 2 + kept
     (line,) = (tmp_path / "out" / "train.report.jsonl").read_text().splitlines()
     assert json.loads(line)["kind"] == kind
-    assert built.split.instances == 2 + kept
+    assert made.split.instances == 2 + kept
     with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
-        coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "strict"), split="train", jobs=1, strict=True))
+        build("strict", strict=True)
     assert not (tmp_path / "strict").exists()
 
 
-def test_ids_that_no_annotation_has_are_given_even_where_the_largest_is_taken(small_coco, tmp_path, read_all):
+def test_ids_that_no_annotation_has_are_given_even_where_the_largest_is_taken(small_coco, build):
     small_coco.tree["annotations"] += [small_coco.square(2**63 - 1, 1), small_coco.square(None, 1)]
-    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10, 2**63 - 1, 1]
+    assert build()[2][0].ids.tolist() == [10, 2**63 - 1, 1]
 
 
-def test_strict_refuses_a_problem_of_the_json_before_it_reads_an_image(small_coco, tmp_path):
+def test_strict_refuses_a_problem_of_the_json_before_it_reads_an_image(small_coco, build, tmp_path):
     small_coco.tree["annotations"].append(small_coco.square(99, 1, category_id=8))
-    arguments = small_coco.write()
     (small_coco.images / "1.png").unlink()  # which would be a problem too
     with pytest.raises(Refused, match="there are 1 problems") as refused:
-        coco.build(coco.Coco(**arguments, out=str(tmp_path / "out"), split="train", jobs=1, strict=True))
+        build(strict=True)
     assert "annotation 99" in str(refused.value) and not (tmp_path / "out").exists()
 
 
-def test_a_strict_build_that_fails_leaves_the_earlier_one_as_it_was(small_coco, tmp_path, contents):
-    out = tmp_path / "out"
-    options = {"jobs": 1, "shards": 2}
-    coco.build(coco.Coco(**small_coco.write(), out=str(out), split="train", **options))
-    before, good = contents(out), copy.deepcopy(small_coco.tree)
+def test_a_strict_build_that_fails_leaves_the_earlier_one_as_it_was(small_coco, build, tmp_path, contents):
+    build(shards=2)
+    before, good = contents(tmp_path / "out"), copy.deepcopy(small_coco.tree)
     small_coco.tree["annotations"][0]["bbox"] = [20, 10, 0, 10]
     with pytest.raises(Refused, match="box without area"):
-        coco.build(coco.Coco(**small_coco.write(), out=str(out), split="train", **options, strict=True))
-    assert contents(out) == before
+        build(shards=2, strict=True)
+    assert contents(tmp_path / "out") == before
     small_coco.tree = good
-    assert coco.build(coco.Coco(**small_coco.write(), out=str(out), split="train", **options)).kept == 2
+    assert build(shards=2)[0].kept == 2
 
 
-def test_a_box_beyond_the_border_is_cut_there(small_coco, tmp_path, read_all):
-    small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=[50, 30, 15, 20])]
-    coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
+@pytest.mark.parametrize(("box", "reported"), [([50, 30, 15, 20], True), ([50, 30, 10.9, 10.4], False)])
+def test_a_box_beyond_the_border_is_cut_there_and_one_a_pixel_too_far_is_not_reported(small_coco, build, box, reported):
+    small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=box)]
+    _, kinds, read = build()
+    assert kinds == ["box partly outside the image"] * reported
+    np.testing.assert_array_equal(read[0].boxes, [[30, 50, 40, 60]])
 
 
-def test_a_box_a_pixel_too_far_is_cut_without_a_word(small_coco, tmp_path, read_all):
-    small_coco.tree["annotations"] = [small_coco.square(1, 1, bbox=[50, 30, 10.9, 10.4])]
-    assert not coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1)).problems
-    np.testing.assert_array_equal(read_all(tmp_path / "out", "train")[0].boxes, [[30, 50, 40, 60]])
-
-
-def test_polygons_become_the_pixels_they_enclose(small_coco, tmp_path, read_all):
+def test_polygons_become_the_pixels_they_enclose_and_the_good_ones_of_an_instance_stay(small_coco, build):
     squares = [[2, 1, 5, 1, 5, 4, 2, 4], [0, 5, 2, 5, 2, 6, 0, 6]]  # corners on pixel borders enclose whole pixels
-    small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=squares, bbox=[0, 1, 5, 5], area=11)]
-    assert not coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1)).problems
-    (runs,) = read_all(tmp_path / "out", "train")[0].masks
+    segmentation = [*small_coco.square(1, 1)["segmentation"], [1, 1, 2, 2]]
+    small_coco.tree["annotations"] = [
+        small_coco.square(1, 1, segmentation=squares, bbox=[0, 1, 5, 5], area=11),
+        small_coco.square(2, 2, segmentation=segmentation),
+    ]
+    _, kinds, read = build()
+    assert kinds == ["polygon with fewer than three points"]
     expected = np.zeros([40, 60], bool)
     expected[1:4, 2:5] = expected[5:6, 0:2] = True
-    np.testing.assert_array_equal(rle.decode(runs, 40, 60), expected)
+    np.testing.assert_array_equal(rle.decode(read[0].masks[0], 40, 60), expected)
+    np.testing.assert_array_equal(rle.decode(read[1].masks[0], 40, 60), SQUARE)
 
 
-def test_the_good_polygons_of_an_instance_stay(small_coco, tmp_path, read_all):
-    segmentation = [*small_coco.square(1, 1)["segmentation"], [1, 1, 2, 2]]
-    small_coco.tree["annotations"] = [small_coco.square(1, 1, segmentation=segmentation)]
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [problem.kind for problem in built.problems] == ["polygon with fewer than three points"]
-    (runs,) = read_all(tmp_path / "out", "train")[0].masks
-    np.testing.assert_array_equal(rle.decode(runs, 40, 60), SQUARE)
-
-
-def test_without_masks_a_bad_segmentation_does_not_matter(small_coco, tmp_path, read_all):
-    small_coco.tree["annotations"][0]["segmentation"] = []
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", masks=False, jobs=1))
-    assert not built.problems
-    assert not info.load(tmp_path / "out").masks
-    assert read_all(tmp_path / "out", "train")[0].masks is None
-
-
-def test_broken_keypoints_leave_the_instance_without_any(small_coco, tmp_path, read_all):
-    for category in small_coco.tree["categories"]:
-        category["keypoints"] = ["left_eye", "right_eye"]
-    first, second = small_coco.tree["annotations"]
-    first["keypoints"] = [25, 15, 2, 26, 15, 3]
-    second["keypoints"] = [25, 15, 2, 90, 15, 1]
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [problem.kind for problem in built.problems] == ["broken keypoints", "keypoint outside the image"]
-    one, two = read_all(tmp_path / "out", "train")
-    np.testing.assert_array_equal(one.keypoints, np.zeros((1, 2, 3)))
-    np.testing.assert_array_equal(two.keypoints, [[[15.5, 25.5, 2], [0, 0, 0]]])
-
-
-def _cut(path):
-    path.write_bytes(path.read_bytes()[:-800])
-
-
-def _swap_size(path):
-    Image.new("RGB", (40, 60)).save(path)
+def test_without_masks_a_bad_segmentation_does_not_matter_and_the_area_is_that_of_the_box(small_coco, build, tmp_path):
+    small_coco.tree["annotations"][0] |= {"segmentation": [], "area": None, "bbox": [50, 30, 10.5, 10]}
+    _, kinds, read = build(masks=False)
+    assert not kinds and not info.load(tmp_path / "out").masks
+    assert read[0].masks is None and read[0].areas.tolist() == [100]
 
 
 IMAGES = {
     "missing": (lambda path: path.unlink(), "image file cannot be read"),
     "empty": (lambda path: path.write_bytes(b""), "image file is empty"),
     "text": (lambda path: path.write_text("<html>404</html>"), "image cannot be decoded"),
-    "cut off": (_cut, "image cannot be decoded"),
-    "another size": (_swap_size, "size in the JSON disagrees with the file"),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-800]), "image cannot be decoded"),
+    "another size": (lambda path: Image.new("RGB", (40, 60)).save(path), "size in the JSON disagrees with the file"),
 }
 
 
 @pytest.mark.parametrize("case", IMAGES)
-def test_a_bad_image_is_named_and_left_out(small_coco, tmp_path, read_all, case):
+def test_a_bad_image_is_named_and_left_out(small_coco, build, case):
     spoil, kind = IMAGES[case]
     spoil(small_coco.images / "1.png")
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [(problem.kind, problem.file, problem.image_id) for problem in built.problems] == [(kind, "1.png", "1")]
-    assert [record.source_id for record in read_all(tmp_path / "out", "train")] == ["2"]
-    assert built.split.images == 1
+    made, _, read = build()
+    assert [(problem.kind, problem.file, problem.image_id) for problem in made.problems] == [(kind, "1.png", "1")]
+    assert [record.source_id for record in read] == ["2"] and made.split.images == 1
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "I;16", "webp"])
-def test_an_odd_image_is_converted_to_what_tensorflow_decodes(small_coco, tmp_path, read_all, mode):
+def test_an_odd_image_is_converted_to_what_tensorflow_decodes(small_coco, build, mode):
     import tensorflow as tf
 
     name = {"CMYK": "1.jpg", "I;16": "1.png", "webp": "1.webp"}[mode]
@@ -363,73 +329,48 @@ def test_an_odd_image_is_converted_to_what_tensorflow_decodes(small_coco, tmp_pa
     else:
         grey = Image.new("RGB", (60, 40), (100, 100, 100))
         grey.convert("CMYK" if mode == "CMYK" else "RGB").save(small_coco.images / name, quality=95)
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [problem.kind for problem in built.problems] == ["image converted"]
-    record = read_all(tmp_path / "out", "train")[0]
+    _, kinds, (record, _) = build()
+    assert kinds == ["image converted"]
     image = tf.io.decode_png(record.encoded, channels=3).numpy()
     assert record.format == "png" and image.shape == (40, 60, 3)
     assert abs(image.astype(int) - 100).max() <= 2  # the codecs' own loss
 
 
-def test_an_image_turned_by_its_exif_data_is_stored_as_it_was_annotated(small_coco, tmp_path, read_all):
-    upright = np.zeros((40, 60, 3), np.uint8)
-    upright[:10, :10] = 255  # a white corner at the top left of the 40 x 60 image that people see
-    exif = Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees clockwise to see it"
-    Image.fromarray(np.rot90(upright)).save(small_coco.images / "1.png", exif=exif)
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [problem.kind for problem in built.problems] == ["image converted"]
-    record = read_all(tmp_path / "out", "train")[0]
+def test_an_image_turned_by_its_exif_data_is_stored_as_it_was_annotated(small_coco, build):
     import tensorflow as tf
 
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:10, :10] = 255  # a white corner at the top left of the 40 x 60 image that people see
+    exif, upside_down = Image.Exif(), Image.Exif()
+    exif[0x0112], upside_down[0x0112] = 6, 3  # 6: "turn by 90 degrees clockwise to see it"; 3 swaps no sides
+    Image.fromarray(np.rot90(upright)).save(small_coco.images / "1.png", exif=exif)
+    Image.new("RGB", (60, 40)).save(small_coco.images / "2.png", exif=upside_down)
+    made, kinds, (record, _) = build()
+    assert kinds == ["image converted", "image may be annotated turned"] and made.problems[1].file == "2.png"
     np.testing.assert_array_equal(tf.io.decode_png(record.encoded, channels=3), upright)
 
 
-def test_an_image_whose_size_does_not_tell_whether_it_was_annotated_turned_is_kept_and_named(small_coco, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down: as high and as wide either way
-    Image.new("RGB", (60, 40)).save(small_coco.images / "1.png", exif=exif)
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [(problem.kind, problem.file) for problem in built.problems] == [("image may be annotated turned", "1.png")]
-    assert built.split.images == 2
-
-
-def test_the_second_image_with_an_id_is_left_out(small_coco, tmp_path, read_all):
+def test_the_second_image_with_an_id_is_left_out_and_an_annotation_given_twice_is_written_once(small_coco, build):
     small_coco.tree["images"].append({"id": 1, "file_name": "2.png", "height": 40, "width": 60})
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [(problem.kind, problem.file) for problem in built.problems] == [("duplicate image id", "2.png")]
-    assert [record.filename for record in read_all(tmp_path / "out", "train")] == ["1.png", "2.png"]
-
-
-def test_an_annotation_given_twice_is_written_once(small_coco, tmp_path, read_all):
     small_coco.tree["annotations"].append(small_coco.tree["annotations"][0])
-    built = coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
-    assert [problem.kind for problem in built.problems] == ["annotation given twice"]
-    assert read_all(tmp_path / "out", "train")[0].ids.tolist() == [10]
+    made, kinds, read = build()
+    assert kinds == ["duplicate image id", "annotation given twice"] and made.problems[0].file == "2.png"
+    assert [(record.filename, record.ids.tolist()) for record in read] == [("1.png", [10]), ("2.png", [20])]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(
-            '{"images": [{"id": 1' + "0" * 5000 + "}]}",
-            r"instances.json is not in COCO's format: .*digits",
-            id="a number of more digits than are read",
-        ),
-        pytest.param(
-            '{"images": [],\n "annotations": [}',
-            r"instances.json, line 2, column 18",
-            id="broken JSON",
-        ),
+        ('{"images": [{"id": 1' + "0" * 5000 + "}]}", r"instances.json is not in COCO's format: .*digits"),
+        ('{"images": [],\n "annotations": [}', r"instances.json, line 2, column 18"),
+        ("[" * 10**5, r"instances.json is not in COCO's format: its lists are nested too deep"),
+        ("[]", r"instances.json is not in COCO's format: it holds a list"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_with_the_place(small_coco, tmp_path, content, message):
-    small_coco.json.write_text(content)
-    options = coco.Coco(
-        images=str(small_coco.images), annotations=str(small_coco.json), out=str(tmp_path / "out"), split="train"
-    )
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, content, message):
+    (tmp_path / "instances.json").write_text(content)
     with pytest.raises(Refused, match=message):
-        coco.build(options)
+        coco_json.load(str(tmp_path / "instances.json"))
 
 
 @pytest.mark.parametrize(
@@ -439,77 +380,62 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(small_coco, tmp_pa
         (lambda tree: tree["images"][1].pop("file_name"), r"images\[1\] needs 'file_name'"),
         (lambda tree: tree["images"][0].update(id=math.nan), r"images\[0\] needs 'id'"),
         (lambda tree: tree["categories"].append({"id": 7, "name": "dog"}), "two categories have the id 7"),
+        (lambda tree: tree["categories"].append({"id": 9, "name": "cat"}), "two categories have the name 'cat'"),
         (lambda tree: tree["images"].clear(), "no images"),
+        (lambda tree: tree["categories"].clear(), "has no categories"),
         (lambda tree: tree["categories"][0].update(keypoints=[1, 2]), r"'cat' has the keypoints \[1, 2\]"),
         (lambda tree: tree["categories"][0].update(keypoints="ear"), r"'cat' has the keypoints 'ear'"),
         (lambda tree: tree["categories"][0].update(keypoints=["a", "b"], skeleton=[[1, 3]]), r"skeleton \[\[1, 3\]\]"),
         (lambda tree: tree["categories"][0].update(keypoints=["a", "b"], skeleton=["12"]), r"skeleton \['12'\]"),
+        (
+            lambda tree: [one.update(keypoints=[one["name"]]) for one in tree["categories"]],
+            "ant and cat have other keypoints",
+        ),
     ],
 )
-def test_a_file_that_is_not_cocos_is_refused(small_coco, tmp_path, change, message):
+def test_a_file_that_is_not_cocos_is_refused(small_coco, build, change, message):
     change(small_coco.tree)
     with pytest.raises(Refused, match=message):
-        coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", jobs=1))
+        build()
 
 
-def test_a_second_split_has_the_categories_of_the_first(small_coco, tmp_path):
-    out = str(tmp_path / "out")
-    coco.build(coco.Coco(**small_coco.write(), out=out, split="train", jobs=1))
-    small_coco.tree["categories"][0]["name"] = "lion"
-    with pytest.raises(Refused, match=r"(?s)splits \['train'\] with other categories.*lion"):
-        coco.build(coco.Coco(**small_coco.write(), out=out, split="val", jobs=1))
-    assert set(info.load(out).splits) == {"train"}
+def _maps(read):
+    return {record.source_id: records.from_label_map(record.label_map) for record in read}
 
 
-def _maps(folder, split="train"):
-    opened = Split.open(folder, split)
-    made = [opened.record(row) for row in range(len(opened))]
-    return {record.source_id: records.from_label_map(record.label_map) for record in made}
-
-
-def test_instances_become_label_maps_of_vocs_classes_and_what_two_share_does_not_count(small_coco, tmp_path):
+def test_instances_become_label_maps_of_vocs_classes_and_what_two_share_is_ignored(small_coco, build, tmp_path):
     # Squares of 10 x 10 at (10, 20): a cat (VOC's 8th class), a dining table on half of it, and what VOC has not.
     small_coco.tree["categories"] = [{"id": 17, "name": "cat"}, {"id": 67, "name": "dining table"}]
     small_coco.tree["categories"] += [{"id": 54, "name": "sandwich"}]
     half = {"bbox": [20, 10, 5, 10], "segmentation": [[20, 10, 25, 10, 25, 20, 20, 20]], "area": 50}
     cat, table = small_coco.square(1, 1, category_id=17), small_coco.square(2, 1, category_id=67, **half)
     small_coco.tree["annotations"] = [cat, table, small_coco.square(3, 2, category_id=54)]
-    built = coco.build(
-        coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", label_maps="voc", jobs=1)
-    )
-    assert not built.problems
+    _, kinds, read = build(label_maps="voc")
     expected = np.ones([40, 60], int)  # the background is a class
     expected[10:20, 25:30], expected[10:20, 20:25] = 9, 0
-    maps = _maps(tmp_path / "out")
+    maps = _maps(read)
+    assert not kinds and np.all(maps["2"] == 1)
     np.testing.assert_array_equal(maps["1"], expected)
-    assert np.all(maps["2"] == 1)
     facts = info.load(tmp_path / "out")
     assert facts.label_maps and not facts.masks and facts.num_classes == 21 and facts.splits["train"].instances == 0
     assert (facts.names[8], facts.names[11]) == ("cat", "diningtable")
 
 
-def test_images_whose_objects_of_vocs_classes_are_small_can_be_left_out(small_coco, tmp_path):
-    small_coco.tree["categories"][0] = {"id": 7, "name": "cat"}
+def test_images_whose_objects_of_vocs_classes_are_small_can_be_left_out(small_coco, build):
     small_coco.tree["annotations"] = [small_coco.square(1, 1, area=100), small_coco.square(2, 2, area=101)]
     small_coco.tree["annotations"].append(small_coco.square(3, 1, area="large"))
-    coco.build(
-        coco.Coco(
-            **small_coco.write(), out=str(tmp_path / "out"), split="train", label_maps="voc", min_area=100, jobs=1
-        )
-    )
-    assert set(_maps(tmp_path / "out")) == {"2"}
+    assert set(_maps(build(label_maps="voc", min_area=100)[2])) == {"2"}
     with pytest.raises(Refused, match="--min_area=101"):
-        coco.build(
-            coco.Coco(
-                **small_coco.write(), out=str(tmp_path / "none"), split="train", label_maps="voc", min_area=101, jobs=1
-            )
-        )
-
-
-def test_without_a_category_of_voc_there_are_no_label_maps(small_coco, tmp_path):
-    small_coco.tree["categories"] = [{"id": 7, "name": "ant"}, {"id": 3, "name": "bee"}]
+        build("none", label_maps="voc", min_area=101)
+    small_coco.tree["categories"][0]["name"] = "bee"
     with pytest.raises(Refused, match="no category that Pascal VOC has"):
-        coco.build(coco.Coco(**small_coco.write(), out=str(tmp_path / "out"), split="train", label_maps="voc", jobs=1))
+        build("none", label_maps="voc")
+
+
+@pytest.mark.parametrize("flags", [{"min_area": 5}, {"label_maps": "voc", "png_masks": True}])
+def test_flags_without_effect_are_refused(build, flags):
+    with pytest.raises(Refused, match=rf"--{list(flags)[-1]} has no effect with(out)? --label_maps: leave it out"):
+        build(**flags)
 
 
 def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_with(real_coco):
@@ -521,17 +447,14 @@ def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_w
     }
 
 
-def test_the_label_maps_of_coco_are_those_of_its_masks(real_coco, tmp_path):
-    arguments = {"images": str(real_coco / "images"), "annotations": str(real_coco / "instances.json")}
-    coco.build(coco.Coco(**arguments, out=str(tmp_path / "out"), split="val", label_maps="voc", jobs=1))
-    coco.build(coco.Coco(**arguments, out=str(tmp_path / "objects"), split="val", jobs=1))
-    maps, objects = _maps(tmp_path / "out", "val"), Split.open(tmp_path / "objects", "val")
+def test_the_label_maps_of_coco_are_those_of_its_masks(built, read_all):
+    maps, objects = _maps(read_all(built["maps"], "val")), Split.open(built["instances"], "val")
     assert len(maps) == 16
     names = {"airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable", "motorcycle": "motorbike"}
     names |= {"potted plant": "pottedplant", "tv": "tvmonitor"}
     for i in range(16):
         record = objects.record(i)
-        # As there: the largest label at a pixel, unless two masks meet.
+        # As in torchvision's: the largest label at a pixel, unless two masks meet.
         expected, count = np.zeros([record.height, record.width], int), 0
         for name, mask in zip(record.names, record.masks, strict=True):
             if (known := names.get(name, name)) in voc.PIXEL_CLASSES:

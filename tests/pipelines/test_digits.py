@@ -1,8 +1,6 @@
 import gzip
 import io
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from PIL import Image
 from pipelines import digits
 from pipelines.build.problems import Refused
 from pipelines.formats import idx_npz
-from tests.folders import REPOSITORY
 from tfrecog.data import index, info
 
 RNG = np.random.default_rng(0)
@@ -27,22 +24,21 @@ def _idx(array, kind=0x08):
 def _write(folder, images=IMAGES, labels=LABELS, kind=0x08):
     (folder / "images.idx").write_bytes(_idx(images, kind))
     (folder / "labels.idx").write_bytes(_idx(labels))
-    return [f"--images={folder / 'images.idx'}", f"--labels={folder / 'labels.idx'}"]
+    return {"images": str(folder / "images.idx"), "labels": str(folder / "labels.idx")}
 
 
-def _command(*arguments):
-    command = [sys.executable, "-m", "pipelines.digits", *arguments, "--jobs=1"]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+def _flags(folder, split="train", **flags):
+    return digits.Digits(out=str(folder), split=split, jobs=1, **flags)
 
 
 def _pixels(record):
     return np.asarray(Image.open(io.BytesIO(record.encoded)))
 
 
-def test_records_hold_the_pixels_and_labels_of_the_files(tmp_path, read_all):
-    run = _command(*_write(tmp_path), "--split=train", f"--out={tmp_path / 'out'}")
-    assert run.returncode == 0 and "bytes as they are" in run.stderr, run.stderr
-    assert "train has 7 images of 10 classes" in run.stdout
+def test_records_hold_the_pixels_and_labels_of_the_files(tmp_path, read_all, capsys):
+    digits.main(_flags(tmp_path / "out", **_write(tmp_path)))
+    printed = capsys.readouterr()
+    assert "bytes as they are" in printed.err and "train has 7 images of 10 classes" in printed.out
     read = read_all(tmp_path / "out", "train")
     np.testing.assert_array_equal([_pixels(record) for record in read], IMAGES)
     assert [record.label - 1 for record in read] == LABELS.tolist()
@@ -58,7 +54,7 @@ def test_the_real_digits_are_all_there(shared_data, tmp_path, read_all):
     folder = shared_data / "mnist_small"
     images = idx_npz.idx(str(folder / "t10k-images-idx3-ubyte.gz"))
     labels = idx_npz.idx(str(folder / "t10k-labels-idx1-ubyte.gz"))
-    made = digits.build(images, labels, str(tmp_path), "val", jobs=1)
+    made = digits.build(images, labels, _flags(tmp_path, "val"))
     assert made.split.images == 500 and not made.problems
     read = read_all(tmp_path, "val")
     np.testing.assert_array_equal([_pixels(record) for record in read], images)
@@ -77,28 +73,28 @@ def test_the_real_digits_are_all_there(shared_data, tmp_path, read_all):
     ],
 )
 def test_every_way_to_write_a_byte_gives_the_byte_back(array, words):
-    pixels, said = idx_npz.pictures(array, "a.npz")
+    pixels, how = idx_npz.pictures(array, "a.npz")
     np.testing.assert_array_equal(pixels, IMAGES)
-    assert said.endswith(words)
+    assert how.endswith(words)
 
 
-def test_values_between_two_levels_are_rounded_and_the_command_says_by_how_much():
-    # 0.1 is level 25.5, half a level from both neighbours.
-    assert idx_npz.pictures(np.array([[[0.0, 0.1, 1.0]]]), "a")[1].endswith("by rounding, by at most 0.50 of a level")
-    # 16 of 0..16 (scikit-learn's digits) is white, if one says so; nothing else tells.
-    assert idx_npz.pictures(np.array([[[0, 8.0, 16]]]), "a", (0, 16))[0].tolist() == [[[0, 128, 255]]]
-
-
-def test_bits_become_black_and_white():
-    assert idx_npz.pictures(np.array([[[0, 1]]], np.uint8), "a")[0].tolist() == [[[0, 255]]]
-    assert idx_npz.pictures(np.array([[[False, True]]]), "a")[0].tolist() == [[[0, 255]]]
-
-
-def test_rows_of_square_images_and_colour_are_understood():
-    np.testing.assert_array_equal(
-        idx_npz.pictures(np.arange(18, dtype=np.uint8).reshape(2, 9), "a")[0], np.arange(18).reshape(2, 3, 3)
-    )
-    assert idx_npz.pictures(np.zeros([2, 5, 4, 3], np.uint8), "a")[0].shape == (2, 5, 4, 3)
+@pytest.mark.parametrize(
+    ("array", "bounds", "expected", "words"),
+    [
+        # 0.1 is level 25.5, half a level from both neighbours, and even numbers are preferred.
+        (np.array([[[0.0, 0.1, 1.0]]]), (), [[[0, 26, 255]]], "by rounding, by at most 0.50 of a level"),
+        # 16 of 0..16 (scikit-learn's digits) is white with --range; nothing else tells.
+        (np.array([[[0, 8.0, 16]]]), (0, 16), [[[0, 128, 255]]], "by rounding, by at most 0.50 of a level"),
+        (np.array([[[0, 1]]], np.uint8), (), [[[0, 255]]], "exactly"),
+        (np.array([[[False, True]]]), (), [[[0, 255]]], "exactly"),
+        (np.arange(18, dtype=np.uint8).reshape(2, 9), (), np.arange(18).reshape(2, 3, 3), "bytes as they are"),
+        (np.zeros([2, 5, 4, 3], np.uint8), (), np.zeros([2, 5, 4, 3]), "bytes as they are"),
+    ],
+)
+def test_values_become_levels_by_what_is_black_and_white(array, bounds, expected, words):
+    pixels, how = idx_npz.pictures(array, "a", bounds)
+    np.testing.assert_array_equal(pixels, expected)
+    assert how.endswith(words)
 
 
 def test_one_hot_labels_and_columns_are_numbers():
@@ -118,8 +114,8 @@ def test_one_hot_labels_and_columns_are_numbers():
 def test_the_keys_of_the_split_are_taken(tmp_path, split, keys, taken):
     arrays_of = {key: LABELS if key[0] == "y" or "label" in key else IMAGES for key in keys}
     np.savez(tmp_path / "a.npz", **arrays_of)
-    images, labels, said = idx_npz.npz(str(tmp_path / "a.npz"), split)
-    assert " and ".join(said) == taken
+    images, labels, found = idx_npz.npz(str(tmp_path / "a.npz"), split)
+    assert " and ".join(found) == taken
     np.testing.assert_array_equal(images, IMAGES)
     np.testing.assert_array_equal(labels, LABELS)
 
@@ -128,16 +124,8 @@ def test_colour_from_an_npz_with_names_of_its_own(tmp_path, read_all):
     colour = RNG.integers(0, 256, (2, 3, 6, 3), np.uint8)
     np.savez_compressed(tmp_path / "a.npz", what=colour, which=[2, 1])
     (tmp_path / "classes.txt").write_text("hen\nox\n")
-    run = _command(
-        f"--npz={tmp_path / 'a.npz'}",
-        "--npz_images=what",
-        "--npz_labels=which",
-        f"--classes={tmp_path / 'classes.txt'}",
-        "--first_label=1",
-        "--split=train",
-        f"--out={tmp_path / 'out'}",
-    )
-    assert run.returncode == 0, run.stderr
+    keys = {"npz": str(tmp_path / "a.npz"), "npz_images": "what", "npz_labels": "which"}
+    digits.main(_flags(tmp_path / "out", **keys, classes=str(tmp_path / "classes.txt"), first_label=1))
     read = read_all(tmp_path / "out", "train")
     np.testing.assert_array_equal([_pixels(record) for record in read], colour)
     assert [(record.label, record.class_name) for record in read] == [(2, "ox"), (1, "hen")]
@@ -146,36 +134,50 @@ def test_colour_from_an_npz_with_names_of_its_own(tmp_path, read_all):
 def test_a_label_outside_the_list_is_reported_and_left_out(tmp_path, read_all):
     labels = LABELS.copy()
     labels[2] = 10
-    made = digits.build(IMAGES, labels, str(tmp_path / "out"), "train", jobs=1)
+    made = digits.build(IMAGES, labels, _flags(tmp_path / "out"))
     (problem,) = made.problems
     assert "train-2.png, image 2: its label is 10; there are the classes 0 to 9" in str(problem)
     assert [record.source_id for record in read_all(tmp_path / "out", "train")] == list("013456")
     with pytest.raises(Refused, match="--strict, and there are 1 problems"):
-        digits.build(IMAGES, labels, str(tmp_path / "strict"), "train", jobs=1, strict=True)
+        digits.build(IMAGES, labels, _flags(tmp_path / "strict", strict=True))
 
 
 def test_labels_that_count_from_1_are_not_taken_for_labels_from_0(tmp_path):
-    with pytest.raises(Refused, match="seem to count from 1: say so with --first_label=1"):
-        digits.build(IMAGES, np.arange(1, 8), str(tmp_path), "train", classes=list("abcdefg"), jobs=1)
+    with pytest.raises(Refused, match="seem to count from 1: add --first_label=1"):
+        digits.build(IMAGES, np.arange(1, 8), _flags(tmp_path), "abcdefg")
+
+
+def _damaged(data):
+    """A gzip stream with one byte of its content changed."""
+    stream = bytearray(gzip.compress(data, mtime=0))
+    stream[60] ^= 255
+    return bytes(stream)
+
+
+IDX = {
+    "magic": lambda data: b"\x89PNG" + data[4:],
+    "header": lambda data: data[:9],
+    "short": lambda data: data[:-3],
+    "long": lambda data: data + b"!",
+    "gzip": lambda data: gzip.compress(data)[:-30],
+    "gzip damaged": _damaged,
+    "values": lambda data: _idx(IMAGES.astype(np.float32) - 300, 0x0D),
+}
+NPZ = {"keys": {"pictures": IMAGES}, "objects": {"x": np.array([{}]), "y": LABELS}}
 
 
 def _spoil(folder, how):
-    """Arguments of `read` with one thing wrong."""
-    _write(folder)
+    """Flags of `read` with one thing wrong."""
+    both, npz = _write(folder), str(folder / "a.npz")
     images, labels = folder / "images.idx", folder / "labels.idx"
-    both = {"images": str(images), "labels": str(labels)}
-    if how == "magic":
-        images.write_bytes(b"\x89PNG" + images.read_bytes()[4:])
-    elif how == "short":
-        images.write_bytes(images.read_bytes()[:-3])
-    elif how == "long":
-        images.write_bytes(images.read_bytes() + b"!")
-    elif how == "gzip":
-        images.write_bytes(gzip.compress(images.read_bytes())[:-30])
-    elif how == "gzip damaged":
-        data = bytearray(gzip.compress(images.read_bytes(), mtime=0))
-        data[60] ^= 255
-        images.write_bytes(data)
+    if how in IDX:
+        images.write_bytes(IDX[how](images.read_bytes()))
+    elif how in NPZ:
+        np.savez(npz, **NPZ[how])
+        return {"npz": npz}
+    elif how == "no npz":
+        (folder / "a.npz").write_bytes(b"PK\x03\x04 no more")
+        return {"npz": npz}
     elif how == "counts":
         labels.write_bytes(_idx(LABELS[:5]))
     elif how == "swapped":
@@ -184,24 +186,16 @@ def _spoil(folder, how):
         images.unlink()
     elif how == "alone":
         return {"images": str(images)}
-    elif how == "keys":
-        np.savez(folder / "a.npz", pictures=IMAGES)
-        return {"npz": str(folder / "a.npz")}
-    elif how == "objects":
-        np.savez(folder / "a.npz", x=np.array([{}]), y=LABELS)
-        return {"npz": str(folder / "a.npz")}
-    elif how == "no npz":
-        (folder / "a.npz").write_bytes(b"PK\x03\x04 no more")
-        return {"npz": str(folder / "a.npz")}
-    elif how == "values":
-        _write(folder, IMAGES.astype(np.float32) - 300, kind=0x0D)
+    elif how == "one key":
+        return {"npz": npz, "npz_images": "x"}
     return both
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("magic", r"images\.idx is no IDX file: it starts with 89 50 4e 47"),
+        ("magic", r"images\.idx is not an IDX file: it starts with 89 50 4e 47"),
+        ("header", r"images\.idx is cut short: 9 bytes, less than its header"),
         ("short", r"images\.idx is cut short: its header says 7 x 5 x 4, 156 bytes, and it has 153. Download"),
         ("long", r"images\.idx is too long"),
         ("gzip", r"images\.idx is cut short: the gzip stream has no end"),
@@ -210,22 +204,19 @@ def _spoil(folder, how):
         ("swapped", r"labels\.idx: images of shape \[7\].*swapped"),
         ("missing", r"images\.idx cannot be read: No such file"),
         ("alone", r"give --images=IDX and --labels=IDX, or --npz=FILE"),
-        ("keys", r"a\.npz has not the keys x_train and y_train, or x and y; it has pictures\. Name them with --npz_im"),
-        ("objects", r"a\.npz is no sound NPZ file of plain arrays"),
-        ("no npz", r"a\.npz is no sound NPZ file"),
-        ("values", r"images\.idx: values from -300 to -\d+, wanted -1 \(black\) to 1 \(white\); say with --range"),
+        ("one key", r"give both, and --npz=FILE"),
+        (
+            "keys",
+            r"a\.npz does not have the keys x_train and y_train, or x and y; it has pictures\. Name them with --npz_im",
+        ),
+        ("objects", r"a\.npz is not a valid NPZ file of plain arrays"),
+        ("no npz", r"a\.npz is not a valid NPZ file"),
+        ("values", r"images\.idx: values from -300 to -\d+, expected -1 \(black\) to 1 \(white\); give their range"),
     ],
 )
 def test_what_is_wrong_with_the_input_is_said_with_its_file(tmp_path, how, message):
     with pytest.raises(Refused, match=message):
-        digits.read(digits.Digits(split="train", **_spoil(tmp_path, how)))
-
-
-def test_two_classes_of_one_name_are_refused_with_their_lines(tmp_path):
-    (tmp_path / "classes.txt").write_text("one\ntwo\none\n")
-    run = _command(*_write(tmp_path), f"--classes={tmp_path / 'classes.txt'}", "--split=train", f"--out={tmp_path}/out")
-    assert run.returncode == 2 and not (tmp_path / "out").exists() and "Traceback" not in run.stderr
-    assert "classes.txt: two classes have one name, 'one', in lines 1 and 3" in run.stderr
+        digits.read(_flags("out", **_spoil(tmp_path, how)))
 
 
 @pytest.mark.parametrize("size", [-1, 3])

@@ -6,8 +6,6 @@ import pytest
 from PIL import Image
 
 from pipelines import coco, crops, extract, imagenet, scenes, segmentation
-from pipelines.classes import pixel_classes
-from pipelines.formats import presets
 from tests.pipelines.written import write
 from tfrecog.data import info, records
 from tfrecog.data.split import Split
@@ -25,6 +23,13 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     scenes.build(str(folder), "val", 6, scenes.Scenes(seed=3), jobs=1)
     return folder
+
+
+def build_maps(files, out, **flags):
+    """The result of a build of the folders and the class file that `extract` makes of label maps."""
+    names = {"images": "images", "labels": "labels", "classes": "classes.txt"}
+    names = {flag: str(files / name) for flag, name in names.items()}
+    return segmentation.build(segmentation.Segmentation(**names, out=str(out), split="val", jobs=1, **flags))
 
 
 def build_imagenet(images, out):
@@ -106,9 +111,7 @@ def test_segmentation_inverts_extract(tmp_path):
         np.testing.assert_array_equal(np.asarray(picture), labels - 1)  # the values are the ids of the source
         # Viewers show the colours of our own pictures.
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), label_map.palette(7)[labels])
-    table = pixel_classes.of_file(str(files / "classes.txt"), ["255"])
-    layout = presets.Layout(str(files / "images"), str(files / "labels"), table)
-    assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems
+    assert not build_maps(files, tmp_path / "b", ignore=("255",)).problems
     again = {record.filename: record for record in all_records(tmp_path / "b", "val")}
     for record in before:
         assert again[record.filename].encoded == record.encoded
@@ -139,10 +142,7 @@ def test_images_whose_names_differ_in_folder_extension_or_case_alone_keep_their_
     assert extract.extract(str(tmp_path / "a"), "val", str(files)) == 3
     assert "000000000001-a" in capsys.readouterr().err
     assert len({path.name.lower() for path in (files / "labels").iterdir()}) == 3
-    layout = presets.Layout(
-        str(files / "images"), str(files / "labels"), pixel_classes.of_file(str(files / "classes.txt"), [])
-    )
-    assert not segmentation.build(layout, str(tmp_path / "b"), "val", jobs=1).problems
+    assert not build_maps(files, tmp_path / "b").problems
     again = {(record.encoded, record.label_map) for record in all_records(tmp_path / "b", "val")}
     assert again == {(record.encoded, record.label_map) for record in before}
 

@@ -1,5 +1,4 @@
 import io
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -13,8 +12,7 @@ from pipelines.build.problems import Refused
 from pipelines.classes import image_classes, label_lists, wordnet
 from pipelines.formats import class_folders, tar_files
 from pipelines.formats.tar_files import File
-from tests.folders import REPOSITORY
-from tfrecog.data import image, index, info
+from tfrecog.data import index, info
 
 TENCH, SPRINGER, CHURCH = "n01440764", "n02102040", "n03028079"
 RNG = np.random.default_rng(0)
@@ -34,10 +32,10 @@ def _tree(folder, files):
 
 
 def _tar(path, files):
-    """Writes a tar of names and bytes; its bytes."""
+    """Writes a tar of names and bytes, a dictionary or pairs; its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
+        for name, content in files.items() if isinstance(files, dict) else files:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -63,15 +61,10 @@ def _build(path, out, split="train", **options):
     return imagenet.build(imagenet.Imagenet(images=str(path), out=str(out), split=split, jobs=1, **options))
 
 
-def _command(*arguments):
-    command = [sys.executable, "-m", "pipelines.imagenet", *arguments, "--jobs=1"]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-
-
-def test_the_nested_tar_is_read_in_place_and_the_labels_are_in_the_order_of_the_ids(tmp_path, read_all):
-    run = _command(f"--images={_nested(tmp_path / 'tar')}", "--split=train", f"--out={tmp_path / 'out'}")
-    assert run.returncode == 0, run.stderr
-    assert "train has 6 images of 3 classes" in run.stdout
+def test_the_nested_tar_is_read_in_place_and_the_labels_are_in_the_order_of_the_ids(tmp_path, read_all, capsys):
+    flags = {"images": _nested(tmp_path / "tar"), "out": str(tmp_path / "out"), "split": "train"}
+    imagenet.main(imagenet.Imagenet(**flags, jobs=1))
+    assert "train has 6 images of 3 classes" in capsys.readouterr().out
     read = read_all(tmp_path / "out", "train")
     assert {record.filename: record.encoded for record in read} == FILES
     names = {TENCH: (1, "tench"), SPRINGER: (2, "English springer"), CHURCH: (3, "church")}
@@ -105,7 +98,10 @@ def test_every_form_of_the_images_gives_the_same_records(tmp_path, read_all, for
     assert [record.label for record in read] == [1, 1, 2, 2, 3, 3]
 
 
-def test_the_names_are_those_of_the_ids():
+def test_the_names_are_those_of_the_ids_without_another_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # as where it is not installed
+    wordnet.names.cache_clear()
+    wordnet.validation.cache_clear()
     # Ten of them, as Imagenette has them (fast.ai), and the last.
     known = {TENCH: "tench", SPRINGER: "English springer", "n02979186": "cassette player", "n03000684": "chain saw"}
     known |= {CHURCH: "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump"}
@@ -115,13 +111,7 @@ def test_the_names_are_those_of_the_ids():
     # 50 validation images of each class (Russakovsky et al. 2015, table 2).
     ids, counts = np.unique(wordnet.validation(), return_counts=True)
     assert ids.tolist() == list(wordnet.names()) and set(counts) == {50}
-
-
-def test_the_lists_of_ilsvrc_need_no_other_package(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # as where it is not installed
-    wordnet.names.cache_clear()
-    wordnet.validation.cache_clear()
-    assert wordnet.validation()[:2] == ("n01751748", "n09193705") and len(wordnet.validation()) == 50_000
+    assert wordnet.validation()[:2] == ("n01751748", "n09193705")
 
 
 def test_validation_images_are_known_by_their_names(tmp_path, read_all):
@@ -199,20 +189,6 @@ def test_splits_share_their_classes_and_one_that_is_not_among_them_is_reported(t
     assert [(record.filename, record.label) for record in read_all(tmp_path / "out", "val")] == [(f"{CHURCH}/a.jpg", 3)]
 
 
-def test_what_tensorflow_cannot_decode_is_converted_and_the_rest_keeps_its_bytes(tmp_path, read_all):
-    cmyk, png, gray = _jpeg("CMYK"), _jpeg(format="PNG"), _jpeg("L")
-    files = {"a/cmyk.JPEG": cmyk, "a/png.JPEG": png, "b/gray.JPEG": gray}
-    (problem,) = _build(_tree(tmp_path / "in", files), tmp_path / "out").problems
-    assert (problem.kind, problem.file) == ("image converted", "a/cmyk.JPEG") and "CMYK" in problem.what
-    read = {record.filename: record for record in read_all(tmp_path / "out", "train")}
-    assert [read[name].format for name in files] == ["png", "png", "jpeg"]
-    assert (read["a/png.JPEG"].encoded, read["b/gray.JPEG"].encoded) == (png, gray)
-    for name, content in files.items():
-        wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        # Another JPEG decoder may round otherwise.
-        np.testing.assert_allclose(image.decode(read[name].encoded).numpy().astype(int), wanted, atol=2)
-
-
 def test_a_corrupt_image_among_good_ones_is_named_and_left_out(tmp_path, read_all):
     files = FILES | {f"{TENCH}/bad.JPEG": _jpeg()[:200], f"{TENCH}/empty.JPEG": b""}
     made = _build(_nested(tmp_path, files), tmp_path / "out")
@@ -226,35 +202,25 @@ def test_a_corrupt_image_among_good_ones_is_named_and_left_out(tmp_path, read_al
     assert not (tmp_path / "strict").exists()
 
 
-def test_links_in_a_circle_list_no_image_twice_and_are_reported(tmp_path):
+def test_links_list_no_image_twice_and_are_reported(tmp_path):
     root = Path(_tree(tmp_path / "in", {"cat/1.jpg": b"1", "cat/deep/2.jpg": b"2", "ox/3.jpg": b"3"}))
-    (root / "cat/deep/loop").symlink_to(root)
-    (root / "ox/loop").symlink_to("../cat")
-    (root / "cat/loop").symlink_to("../ox")
-    found = []
-    files, folders = class_folders.listing(str(root), found)
-    assert [file.name for file in files] == ["cat/1.jpg", "cat/deep/2.jpg", "ox/3.jpg"]
-    assert folders == ["cat", "cat/deep", "ox"]
-    assert {(one.kind, one.file) for one in found} == {
-        ("folder linked again", name) for name in ("cat/deep/loop", "cat/loop", "ox/loop")
-    }
-
-
-def test_a_link_before_its_folder_and_one_to_another_place_are_read_under_the_right_names(tmp_path):
-    root = Path(_tree(tmp_path / "in", {"ox/3.jpg": b"3"}))
-    (root / "alias").symlink_to("ox")
-    elsewhere = Path(_tree(tmp_path / "elsewhere", {"1.jpg": b"1", "deep/2.jpg": b"2"}))
-    (root / "cat").symlink_to(elsewhere)
-    (elsewhere / "back").symlink_to(root)
+    elsewhere = Path(_tree(tmp_path / "elsewhere", {"4.jpg": b"4", "deep/5.jpg": b"5"}))
+    links = {"cat/deep/loop": root, "ox/loop": "../cat", "cat/loop": "../ox", "alias": "ox", "cow": elsewhere}
+    for name, target in (links | {"cow/back": root}).items():
+        (root / name).symlink_to(target)
     found = []
     files, folders = class_folders.listing(str(root), found)
     assert [(file.name, file.read()) for file in files] == [
         ("cat/1.jpg", b"1"),
         ("cat/deep/2.jpg", b"2"),
+        ("cow/4.jpg", b"4"),
+        ("cow/deep/5.jpg", b"5"),
         ("ox/3.jpg", b"3"),
     ]
-    assert folders == ["cat", "cat/deep", "ox"]
-    assert {one.file for one in found} == {"alias", "cat/back"}
+    assert folders == ["cat", "cat/deep", "cow", "cow/deep", "ox"]
+    assert {(one.kind, one.file) for one in found} == {
+        ("folder linked again", name) for name in ("cat/deep/loop", "cat/loop", "ox/loop", "alias", "cow/back")
+    }
 
 
 @pytest.mark.parametrize("form", ["folder", "tar"])
@@ -280,12 +246,12 @@ def test_a_tar_cut_anywhere_gives_the_images_that_are_whole_and_says_where(tmp_p
         assert problem.kind == "tar cut short" and f"it ends at byte {cut:,}" in problem.what
 
 
-def test_a_cut_tar_is_built_as_far_as_it_goes_and_completed_later(tmp_path, read_all):
+def test_a_cut_tar_is_built_as_far_as_it_goes_and_completed_later(tmp_path, read_all, capsys):
     path = Path(_nested(tmp_path))
     content, out = path.read_bytes(), tmp_path / "out"
     path.write_bytes(content[: len(content) // 2])
-    run = _command(f"--images={path}", "--split=train", f"--out={out}")
-    assert run.returncode == 0 and "warning: " in run.stderr and "1  tar cut short" in run.stdout
+    assert [problem.kind for problem in _build(path, out).problems] == ["tar cut short"]
+    assert "warning: " in capsys.readouterr().err
     assert 0 < len(read_all(out, "train")) < 6
     path.write_bytes(content)
     assert not _build(path, out).problems
@@ -318,19 +284,15 @@ def test_a_class_is_a_folder(files, folders, expected):
     assert {name: len(those) for name, those in found.items()} == expected
 
 
-def test_a_list_of_bare_ids_gets_ilsvrcs_names(tmp_path):
-    (tmp_path / "classes.txt").write_text(f"{CHURCH}\n{TENCH} a fish\nn99999999\n{SPRINGER}\n")
-    made = image_classes.of_file(str(tmp_path / "classes.txt"), [])
-    names = {TENCH: "a fish", SPRINGER: "English springer", CHURCH: "church", "n99999999": "n99999999"}
+def test_a_list_of_ids_gets_ilsvrcs_names_and_two_classes_of_one_name_are_told_apart(tmp_path):
+    path, found = tmp_path / "classes.txt", []
+    path.write_text(f"{CHURCH}\n{TENCH} a fish, Tinca tinca\nn99999999\nn03126707 crane\nn02012849 crane\n{SPRINGER}\n")
+    # Two cranes are in ILSVRC: a machine and a bird.
+    names = {TENCH: "a fish", "n02012849": "crane (n02012849)", SPRINGER: "English springer", CHURCH: "church"}
+    names |= {"n03126707": "crane (n03126707)", "n99999999": "n99999999"}
+    made = image_classes.of_file(str(path), found)
     assert {one.key: one.name for one in made} == names and [one.key for one in made] == list(names)
-
-
-def test_two_classes_with_one_name_are_told_apart_by_their_ids(tmp_path):
-    # So they are in ILSVRC: a machine and a bird.
-    (tmp_path / "classes.txt").write_text("n03126707 crane\nn02012849 crane\nn01440764 tench, Tinca tinca\n")
-    found = []
-    made = image_classes.of_file(str(tmp_path / "classes.txt"), found)
-    assert [one.name for one in made] == ["tench", "crane (n02012849)", "crane (n03126707)"]
+    assert [one.id for one in made] == list(range(6))
     assert [problem.kind for problem in found] == ["two classes with one name"]
 
 
@@ -342,14 +304,8 @@ def test_folders_that_differ_in_case_or_spaces_alone_are_reported(tmp_path):
 
 
 def test_a_file_twice_in_a_tar_is_its_last_one(tmp_path, read_all):
-    with tarfile.open(tmp_path / "in.tar", "w") as tar:
-        for content in (old := _jpeg(), new := _jpeg()):
-            member = tarfile.TarInfo("cat/1.jpg")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-        member = tarfile.TarInfo("ox/1.jpg")
-        member.size = len(old)
-        tar.addfile(member, io.BytesIO(old))
+    old, new = _jpeg(), _jpeg()
+    _tar(tmp_path / "in.tar", [("cat/1.jpg", old), ("cat/1.jpg", new), ("ox/1.jpg", old)])
     (problem,) = _build(tmp_path / "in.tar", tmp_path / "out").problems
     assert (problem.kind, problem.file) == ("file twice", "cat/1.jpg")
     assert [record.encoded for record in read_all(tmp_path / "out", "train")] == [new, old]
@@ -382,23 +338,23 @@ def test_a_number_outside_the_classes_is_reported(tmp_path, read_all):
 @pytest.mark.parametrize(
     ("files", "lists", "message"),
     [
-        ({}, {}, r"has no images: there is no file named \.bmp"),
-        ({"1.jpg": b""}, {}, r"lie in no folders, one a class; say with --labels=FILE"),
+        ({}, {}, r"has no images: no file named \.bmp"),
+        ({"1.jpg": b""}, {}, r"lie in no folders, one a class; give a list of their labels"),
         ({"train/a/1.jpg": b"", "val/a/2.jpg": b""}, {}, r"holds the splits train, val; give one of its folders"),
         ({"1.jpg": b"", "2.jpg": b""}, {"labels": "cat\n"}, r"labels has 1 labels, and there are 2 images"),
         ({"1.jpg": b"", "2.jpg": b""}, {"labels": "1\n2\n"}, r"has numbers: give the classes that they count"),
         ({"1.jpg": b""}, {"labels": "1.jpg cat\n1.jpg ox\n"}, r"says it is cat, and that it is ox; correct the list"),
         ({"a/1.jpg": b""}, {"classes": "a\nb\na\n"}, r"two classes have one name, 'a', in lines 1 and 3"),
         ({"a/1.jpg": b""}, {"classes": "n00000001 a\nn00000001 b\n"}, r"n00000001 is in 2 lines; it is one class"),
-        ({"a/1.jpg": b""}, {"classes": "b\n"}, r"no image of .* can be used:\n.*label outside the list\n.*a: 1 of the"),
+        ({"a/1.jpg": b""}, {"classes": "b\n"}, r"no image can be used:\n.*label outside the list\n.*a: 1 of the"),
     ],
 )
-def test_what_is_wrong_with_the_input_is_said(tmp_path, files, lists, message):
+def test_wrong_input_is_refused_with_what_to_do(tmp_path, files, lists, message):
     path = tmp_path / "in"
     path.mkdir()
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
-    given = {key: str(tmp_path / name) for name, key in (("labels", "labels"), ("classes", "classes")) if name in lists}
+    given = {name: str(tmp_path / name) for name in lists}
     with pytest.raises(Refused, match=message):
         _build(_tree(path, files), tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
@@ -406,7 +362,7 @@ def test_what_is_wrong_with_the_input_is_said(tmp_path, files, lists, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\x1f\x8b\x08\0\0\0", r"a\.tar is compressed.*run `gunzip` on it"), (b"no tar" * 200, r"a\.tar is no tar")],
+    [(b"\x1f\x8b\x08\0\0\0", r"a\.tar is compressed.*run `gunzip` on it"), (b"no tar" * 200, r"a\.tar is not a tar")],
 )
 def test_a_file_that_is_no_plain_tar_is_refused(tmp_path, content, message):
     (tmp_path / "a.tar").write_bytes(content)

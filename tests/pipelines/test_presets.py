@@ -1,6 +1,6 @@
 import json
-import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,9 +8,7 @@ from PIL import Image
 
 from pipelines import check, segmentation
 from pipelines.build.problems import Refused
-from pipelines.classes import pixel_classes
-from pipelines.formats import coco_panoptic, presets
-from tests.folders import REPOSITORY
+from pipelines.formats import presets
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
@@ -31,9 +29,9 @@ def _map(path, *values):
     return pixels
 
 
-def _build(name, root, out, split="train", source="", ignore=(), **options):
-    layout = presets.of(name, str(root), source or split, ignore)
-    return segmentation.build(layout, str(out), split, jobs=1, **options)
+def _build(name, root, out, split="train", **options):
+    flags = {"preset": name, "root": str(root), "out": str(out), "split": split}
+    return segmentation.build(segmentation.Segmentation(**flags, jobs=1, **options))
 
 
 def _labels(record):
@@ -77,10 +75,7 @@ def test_the_val_images_of_voc_that_sbd_trains_on_can_be_left_out(tmp_path, read
     sbd = tmp_path / "sbd/dataset"
     (sbd / "img").mkdir(parents=True)
     (sbd / "train.txt").write_text("2007_3\n2008_1\n")
-    command = [sys.executable, "-m", "pipelines.segmentation", "--preset=voc", f"--root={tmp_path / 'voc'}", "--jobs=1"]
-    command += ["--split=val", f"--exclude={sbd / 'train.txt'}", f"--out={tmp_path / 'out'}"]
-    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    _build("voc", tmp_path / "voc", tmp_path / "out", "val", exclude=(str(sbd / "train.txt"),))
     assert [record.source_id for record in read_all(tmp_path / "out", "val")] == ["2007_2"]
 
 
@@ -93,7 +88,7 @@ def test_the_label_maps_of_sbd_are_matlab_files(tmp_path, read_all):
         io_of_scipy.savemat(root / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": values, "Boundaries": 0}})
     (root / "train.txt").write_text("2008_2\n")
     (root / "val.txt").write_text("2008_1\n")
-    _build("sbd", tmp_path, tmp_path / "out", "train", "trainval")
+    _build("sbd", tmp_path, tmp_path / "out", source_split="trainval")
     read = read_all(tmp_path / "out", "train")
     assert [record.source_id for record in read] == ["2008_2", "2008_1"]
     np.testing.assert_array_equal(_labels(read[0]), values + 1)
@@ -110,30 +105,33 @@ def test_without_scipy_sbd_is_refused_with_what_to_install(tmp_path, monkeypatch
         _build("sbd", tmp_path, tmp_path / "out")
 
 
-def test_camvid_has_the_classes_of_segnet_and_its_void_does_not_count(tmp_path, read_all):
-    _image(tmp_path / "CamVid/train/0001TP_1.png")
-    values = _map(tmp_path / "CamVid/trainannot/0001TP_1.png", *range(12))
-    _build("camvid", tmp_path, tmp_path / "out")
-    np.testing.assert_array_equal(
-        _labels(read_all(tmp_path / "out", "train")[0]), np.where(values == 11, 0, values + 1)
-    )
-    facts = info.load(tmp_path / "out")
-    assert facts.num_classes == 11 and (facts.names[0], facts.names[10]) == ("sky", "bicyclist")
+# Of a preset: where an image and its label map lie, the values of the label map, those that are classes in their order,
+# and the names of some. The values of Cityscapes are the benchmark's train ids by value; it evaluates no other.
+EVALUATED = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+VALUES_OF = {
+    "camvid": ("CamVid/val/1.png", "CamVid/valannot/1.png", range(12), range(11), {0: "sky", 10: "bicyclist"}),
+    "cityscapes": (
+        "leftImg8bit/val/ulm/ulm_0_leftImg8bit.png",
+        "gtFine/val/ulm/ulm_0_gtFine_labelIds.png",
+        [*range(34), 255],
+        EVALUATED,
+        {0: "road", 6: "traffic light", 10: "sky", 18: "bicycle"},
+    ),
+}
 
 
-def test_of_the_34_values_of_cityscapes_19_are_classes(tmp_path, read_all):
-    _image(tmp_path / "leftImg8bit/val/ulm/ulm_0_leftImg8bit.png")
-    values = _map(tmp_path / "gtFine/val/ulm/ulm_0_gtFine_labelIds.png", *range(34), 255)
-    _map(tmp_path / "gtFine/val/ulm/ulm_0_gtFine_instanceIds.png", 1)
-    built = _build("cityscapes", tmp_path, tmp_path / "out", "val")
-    assert not built.problems
-    labels = _labels(read_all(tmp_path / "out", "val")[0])
-    # The benchmark's train ids by value; it evaluates no other.
-    train_ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
-    expected = np.array([train_ids.index(v) + 1 if v in train_ids else 0 for v in values.ravel()])
-    np.testing.assert_array_equal(labels.ravel(), expected)
+@pytest.mark.parametrize("name", VALUES_OF)
+def test_the_values_of_a_preset_are_classes_in_its_order_or_ignored(tmp_path, read_all, name):
+    image, label, values, classes, names = VALUES_OF[name]
+    _image(tmp_path / image)
+    pixels = _map(tmp_path / label, *values)
+    _map(tmp_path / label.replace("labelIds", "instanceIds"), *values)  # lies beside those of Cityscapes
+    assert not _build(name, tmp_path, tmp_path / "out", "val").problems
+    expected = [list(classes).index(v) + 1 if v in classes else 0 for v in pixels.ravel()]
+    np.testing.assert_array_equal(_labels(read_all(tmp_path / "out", "val")[0]).ravel(), expected)
     facts = info.load(tmp_path / "out")
-    assert (facts.names[0], facts.names[10], facts.names[18]) == ("road", "sky", "bicycle")
+    assert facts.num_classes == len(classes) and [one.id for one in facts.categories] == list(classes)
+    assert {place: facts.names[place] for place in names} == names and all(one.colour for one in facts.categories)
 
 
 def test_ade20k_has_the_names_of_its_own_file_and_0_is_other(tmp_path, read_all):
@@ -196,41 +194,35 @@ def test_what_a_panoptic_json_lacks_is_named(tmp_path, read_all):
     made = Panoptic(tmp_path / "coco")
     made.tree["annotations"][0]["segments_info"] = [{"id": 5, "category_id": 18}, {"id": 6, "category_id": 3}]
     made.tree["annotations"].append({"image_id": 1, "file_name": "1.png", "segments_info": []})
-    made.tree["images"].append({"id": 43, "file_name": "43.jpg"})
+    made.tree["images"] += [{"id": 43, "file_name": "43.jpg"}, {"id": 42, "file_name": "other.jpg"}]
     built = made.build(tmp_path / "out")
     found = {problem.kind: problem for problem in built.problems}
     assert {kind: problem.image_id for kind, problem in found.items()} == {
         "label file without an image": "1",
         "image without a label file": "43",
+        "duplicate image id": "42",
         "unknown category": "42",
         "value outside the class table": "42",
     }
+    assert found["duplicate image id"].file == "other.jpg" and len(built.problems) == len(found)
     assert "segment 70000 (" in found["value outside the class table"].what
     np.testing.assert_array_equal(_labels(read_all(tmp_path / "out", "val")[0]), np.where(made.numbers == 5, 1, 0))
 
 
-@pytest.mark.parametrize("wrong", [[5], {"a": 5}, "5", 5.0, True, None])
-def test_an_id_of_the_wrong_type_is_named_with_its_file_and_its_annotation(tmp_path, read_all, wrong):
-    made = Panoptic(tmp_path / "coco")
+def test_an_id_of_the_wrong_type_is_named_with_its_file_and_its_annotation(tmp_path, read_all):
+    made, wrong = Panoptic(tmp_path / "coco"), [[5], {"a": 5}, "5", 5.0, True, None]
     segments = made.tree["annotations"][0]["segments_info"]
-    segments += [{"id": 6, "category_id": wrong}, {"id": wrong, "category_id": 18}]
-    made.tree["annotations"].append({"image_id": wrong, "file_name": "1.png", "segments_info": []})
-    found = {(problem.kind, problem.file): problem for problem in made.build(tmp_path / "out").problems}
+    segments += [{"id": 6, "category_id": one} for one in wrong] + [{"id": one, "category_id": 18} for one in wrong]
+    made.tree["annotations"] += [{"image_id": one, "file_name": "1.png", "segments_info": []} for one in wrong]
+    found = made.build(tmp_path / "out").problems
     mask = "000000000042.png"
-    assert set(found) == {
-        ("label file without an image", "1.png"), ("unknown category", mask), ("segment without an id", mask)
+    assert Counter((problem.kind, problem.file) for problem in found) == {
+        ("label file without an image", "1.png"): 6, ("unknown category", mask): 6, ("segment without an id", mask): 6
     }  # fmt: skip
-    assert repr(wrong) in found["label file without an image", "1.png"].what
+    unknown = [problem.what for problem in found if problem.file == "1.png"]
+    assert all(what.endswith(f"no image has the id {one!r}") for one, what in zip(wrong, unknown, strict=True))
     labels = np.select([made.numbers == 5, made.numbers == 70_000], [1, 2], 0)
     np.testing.assert_array_equal(_labels(read_all(tmp_path / "out", "val")[0]), labels)
-
-
-def test_the_second_image_of_a_panoptic_json_with_an_id_is_left_out_and_named(tmp_path, read_all):
-    made = Panoptic(tmp_path / "coco")
-    made.tree["images"].append({"id": 42, "file_name": "other.jpg"})
-    (problem,) = made.build(tmp_path / "out").problems
-    assert (problem.kind, problem.file, problem.image_id) == ("duplicate image id", "other.jpg", "42")
-    assert read_all(tmp_path / "out", "val")[0].filename == "000000000042.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -246,9 +238,9 @@ def test_the_16_coco_images_agree_with_their_label_maps_pixel_by_pixel(real_pano
     lines = (real_panoptic / "semantic_classes.yaml").read_text().partition("classes:\n")[2].splitlines()
     classes = tmp_path / "classes.txt"
     classes.write_text("\n".join(line.strip() for line in lines if line.strip()[:1].isdigit()) + "\n")
-    table = pixel_classes.of_file(str(classes), ["unlabeled"])
-    layout = presets.Layout(str(real_panoptic / "images"), str(real_panoptic / "semantic"), table)
-    segmentation.build(layout, str(tmp_path / "semantic"), "val", jobs=1, strict=True)
+    names = {"images": str(real_panoptic / "images"), "labels": str(real_panoptic / "semantic")}
+    names |= {"classes": str(classes), "ignore": ("unlabeled",), "out": str(tmp_path / "semantic"), "split": "val"}
+    segmentation.build(segmentation.Segmentation(**names, jobs=1, strict=True))
     # The class file leaves out the four of the 133 categories that no image of its source has.
     for folder, count in (("panoptic", 133), ("semantic", 129)):
         facts = info.load(tmp_path / folder)
@@ -269,14 +261,11 @@ def test_the_16_coco_images_agree_with_their_label_maps_pixel_by_pixel(real_pano
         assert checked.maps.pixels == {label: count for label, count in enumerate(pixels.tolist()) if count}
 
 
-def test_the_categories_of_a_panoptic_json_can_be_ignored_by_name(tmp_path):
+def test_the_categories_of_a_panoptic_json_can_be_ignored_by_name(tmp_path, read_all):
     made = Panoptic(tmp_path / "coco")
-    path = tmp_path / "panoptic.json"
-    path.write_text(json.dumps(made.tree))
-    table = coco_panoptic.table(str(path), ["rug-merged"])
-    assert [one.name for one in table.categories] == ["dog"]
-    pairs = coco_panoptic.of_json(str(path), "images", "labels", table, found := [])
-    assert pairs[0].segments == {0: 0, 5: 1, 70_000: 0} and not found
+    assert not made.build(tmp_path / "out", ignore=("rug-merged",)).problems
+    assert info.load(tmp_path / "out").names == ("dog",)
+    np.testing.assert_array_equal(_labels(read_all(tmp_path / "out", "val")[0]), np.where(made.numbers == 5, 1, 0))
 
 
 @pytest.mark.parametrize("name", presets.NAMES)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pipelines.classes import image_classes, label_lists, pixel_classes
-from pipelines.formats import coco_json, file_names, pbtxt, presets
+from pipelines.formats import coco_json, pairs, pbtxt, presets
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 
@@ -19,7 +19,7 @@ def _ade20k(path):
 READERS = {
     "class names": ("Größe\nox\n", lambda path: image_classes.names_of(str(path))),
     "values of classes": ("7 Größe\n8 ox\n", lambda path: pixel_classes.of_file(str(path), ())),
-    "names of a split": ("a/1.jpg\n2\n", lambda path: file_names.names_of(str(path), "--list")),
+    "names of a split": ("a/1.jpg\n2\n", lambda path: pairs.lines(str(path), "--list")),
     "labels": ("Größe\nox\n", lambda path: label_lists.read(str(path), ["1.jpg", "2.jpg"], (), [])),
     "label map": ("item { id: 3 name: 'Größe' }", lambda path: pbtxt.read(str(path))),
     "COCO's JSON": (json.dumps(TREE, ensure_ascii=False), lambda path: coco_json.load(str(path))),

@@ -1,6 +1,4 @@
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,13 +7,15 @@ import tensorflow_datasets as tfds
 from pipelines import tfds as pipeline
 from pipelines.build.problems import Refused
 from pipelines.formats import tfds_features
-from tests.folders import REPOSITORY
 from tfrecog.data import image, info, records
 
 RNG = np.random.default_rng(0)
 DIGITS = RNG.integers(0, 256, (7, 6, 5, 1), np.uint8)
 MAPS = RNG.integers(0, 4, (3, 40, 60), np.uint8)
 PHOTOS = RNG.integers(0, 256, (3, 40, 60, 3), np.uint8)
+
+
+Image, ClassLabel, Text = tfds.features.Image, tfds.features.ClassLabel, tfds.features.Text
 
 
 class _Small(tfds.core.GeneratorBasedBuilder):
@@ -28,103 +28,87 @@ class _Small(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(), "validation": self._generate_examples()}
 
 
-class SmallDigits(_Small):
-    """As mnist: gray images with a label, one of them -1."""
+def _builder(name, features, examples):
+    """A class of builders with these features and examples."""
 
-    def _info(self):
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-            "label": tfds.features.ClassLabel(num_classes=10),
-        }
+    def info_(self):
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
-    def _generate_examples(self):
-        for number, pixels in enumerate(DIGITS):
-            yield number, {"image": pixels, "label": number - 1}
+    members = {"_info": info_, "_generate_examples": lambda _: iter(enumerate(examples)), "__module__": __name__}
+    return type(name, (_Small,), members)
 
 
-class SmallImagenet(_Small):
-    """As imagenet2012: classes are WordNet ids."""
-
-    def _info(self):
-        features = {
-            "image": tfds.features.Image(encoding_format="jpeg"),
-            "label": tfds.features.ClassLabel(names=["n01440764", "n03028079"]),
-            "file_name": tfds.features.Text(),
-        }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _generate_examples(self):
-        for number, pixels in enumerate(PHOTOS):
-            yield number, {"image": pixels, "label": number % 2, "file_name": f"{number}.JPEG"}
+BOXES = [(10, 15, 30, 45), (1, 2, 39, 58), (5, 5, 5, 20)]
 
 
-class SmallVoc(_Small):
-    """As voc and coco: objects with boxes as fractions."""
-
-    def _info(self):
-        objects = {
-            "bbox": tfds.features.BBoxFeature(),
-            "label": tfds.features.ClassLabel(names=["potted plant", "tv monitor"]),
-            "is_difficult": np.bool_,
-            "id": np.int64,
-        }
-        features = {"image": tfds.features.Image(), "image/filename": tfds.features.Text(), "image/id": np.int64}
-        features |= {"objects": tfds.features.Sequence(objects)}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _generate_examples(self):
-        for number, pixels in enumerate(PHOTOS):
-            boxes = [(10, 15, 30, 45), (1, 2, 39, 58), (5, 5, 5, 20)][: number + 1]
-            objects = [
-                {
-                    "bbox": tfds.features.BBox(y1 / 40, x1 / 60, y2 / 40, x2 / 60),
-                    "label": place % 2,
-                    "is_difficult": place == 1,
-                    "id": 100 * number + place,
-                }
-                for place, (y1, x1, y2, x2) in enumerate(boxes)
-            ]
-            facts = {"image/filename": f"{number}.png", "image/id": 7 + number}
-            yield number, {"image": pixels, "objects": objects, **facts}
+def _object(number, place):
+    y1, x1, y2, x2 = BOXES[place]
+    facts = {"label": place % 2, "is_difficult": place == 1, "id": 100 * number + place}
+    return {"bbox": tfds.features.BBox(y1 / 40, x1 / 60, y2 / 40, x2 / 60), **facts}
 
 
-class SmallMaps(_Small):
-    """As oxford_iiit_pet: a label, and a label map whose values have no names; and one in an array."""
-
-    def _info(self):
-        features = {
-            "segmentation_mask": tfds.features.Image(shape=(None, None, 1), use_colormap=True),
-            "image": tfds.features.Image(),
-            "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+OBJECT = {"bbox": tfds.features.BBoxFeature(), "label": ClassLabel(names=["potted plant", "tv monitor"])}
+BUILDERS = [
+    _builder(  # as mnist: gray images with a label, one of them -1
+        "SmallDigits",
+        {"image": Image(shape=(None, None, 1), encoding_format="png"), "label": ClassLabel(num_classes=10)},
+        [{"image": pixels, "label": number - 1} for number, pixels in enumerate(DIGITS)],
+    ),
+    _builder(  # as imagenet2012: classes are WordNet ids
+        "SmallImagenet",
+        {
+            "image": Image(encoding_format="jpeg"),
+            "label": ClassLabel(names=["n01440764", "n03028079"]),
+            "file_name": Text(),
+        },
+        [{"image": PHOTOS[n], "label": n % 2, "file_name": f"{n}.JPEG"} for n in range(3)],
+    ),
+    _builder(  # as voc and coco: objects with boxes as fractions; image n has the first n + 1
+        "SmallVoc",
+        {
+            "image": Image(),
+            "image/filename": Text(),
+            "image/id": np.int64,
+            "objects": tfds.features.Sequence(OBJECT | {"is_difficult": np.bool_, "id": np.int64}),
+        },
+        [
+            {"image": PHOTOS[n], "objects": [_object(n, k) for k in range(n + 1)]}
+            | {"image/filename": f"{n}.png", "image/id": 7 + n}
+            for n in range(3)
+        ],
+    ),
+    _builder(  # as oxford_iiit_pet: a label, and a label map whose values have no names; and one in an array
+        "SmallMaps",
+        {
+            "segmentation_mask": Image(shape=(None, None, 1), use_colormap=True),
+            "image": Image(),
+            "label": ClassLabel(names=["cat", "dog"]),
             "semantic_map": tfds.features.Tensor(shape=(40, 60), dtype=np.uint8),
-        }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _generate_examples(self):
-        for number, pixels in enumerate(PHOTOS):
-            maps = {"segmentation_mask": MAPS[number][..., None], "semantic_map": 3 - MAPS[number]}
-            yield number, {"image": pixels, "label": number % 2, **maps}
-
-
-class SmallScenes(_Small):
-    """As cityscapes: another name for the image, and a label map with names, its first value of no class."""
-
-    def _info(self):
-        labels = tfds.features.LabeledImage(labels=["unlabelled", "road", "car"])
-        features = {"segmentation_label": labels, "image_left": tfds.features.Image(), "image_id": tfds.features.Text()}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _generate_examples(self):
-        for number, pixels in enumerate(PHOTOS):
-            labels = np.minimum(MAPS[number], 2)[..., None]
-            yield number, {"image_left": pixels, "segmentation_label": labels, "image_id": str(number)}
+        },
+        [
+            {"image": PHOTOS[n], "label": n % 2, "segmentation_mask": MAPS[n][..., None], "semantic_map": 3 - MAPS[n]}
+            for n in range(3)
+        ],
+    ),
+    _builder(  # as cityscapes: another name for the image, and a label map with names, its first value of no class
+        "SmallScenes",
+        {
+            "segmentation_label": tfds.features.LabeledImage(labels=["unlabelled", "road", "car"]),
+            "image_left": Image(),
+            "image_id": Text(),
+        },
+        [
+            {"image_left": PHOTOS[n], "segmentation_label": np.minimum(MAPS[n], 2)[..., None], "image_id": str(n)}
+            for n in range(3)
+        ],
+    ),
+]
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (SmallDigits, SmallImagenet, SmallVoc, SmallMaps, SmallScenes):
+    for builder in BUILDERS:
         builder(data_dir=folder).download_and_prepare()
     return folder
 
@@ -150,12 +134,10 @@ def test_images_keep_their_pixels_and_labels(data_dir, tmp_path, read_all):
         )
 
 
-def test_the_command_reads_a_folder_of_prepared_data_without_its_builder(data_dir, tmp_path, read_all):
-    folder = data_dir / "small_imagenet/1.0.0"
-    arguments = [f"--builder={folder}", "--split=val", f"--out={tmp_path}", "--shards=2", "--jobs=1"]
-    command = [sys.executable, "-m", "pipelines.tfds", *arguments]
-    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert run.returncode == 0 and "val has 3 images of 2 classes in 2 shards" in run.stdout, run.stderr
+def test_the_command_reads_a_folder_of_prepared_data(data_dir, tmp_path, read_all, capsys):
+    folder = str(data_dir / "small_imagenet/1.0.0")
+    pipeline.main(pipeline.Tfds(builder=folder, split="val", out=str(tmp_path), shards=2, jobs=1))
+    assert "val has 3 images of 2 classes in 2 shards" in capsys.readouterr().out
     assert [(one.name, one.key) for one in info.load(tmp_path).categories] == [
         ("tench", "n01440764"),
         ("church", "n03028079"),
@@ -183,7 +165,7 @@ def test_objects_become_boxes_and_difficult_ones_are_marked(data_dir, tmp_path, 
     for record in read_all(tmp_path, "train"):
         number = int(record.source_id) - 7
         np.testing.assert_array_equal(image.decode(record.encoded), PHOTOS[number])
-        assert record.boxes.tolist() == [[10, 15, 30, 45], [1, 2, 39, 58]][: number + 1]
+        assert record.boxes.tolist() == [list(box) for box in BOXES[:2]][: number + 1]
         assert record.areas.tolist() == [600, 2128][: number + 1]
         assert record.names == ["potted plant", "tv monitor"][: number + 1]
         assert record.difficult.tolist() == [False, True][: number + 1] and not record.crowd.any()
@@ -195,7 +177,7 @@ def _label_maps(read):
 
 
 def test_label_maps_have_the_names_of_their_feature_and_what_is_ignored_does_not_count(data_dir, tmp_path, read_all):
-    made = _build(data_dir, "small_scenes", tmp_path, ignore=["unlabelled"])
+    made = _build(data_dir, "small_scenes", tmp_path, ignore=("unlabelled",))
     assert not made.problems
     facts = info.load(tmp_path)
     assert facts.label_maps and not facts.image_labels and facts.names == ("road", "car")
@@ -226,15 +208,16 @@ def test_a_label_map_beside_a_label_is_taken_where_it_is_named(data_dir, tmp_pat
         assert not record.label and not len(record.boxes)
 
 
-def test_the_worker_processes_get_the_maker(data_dir, tmp_path):
-    facts = info.DatasetInfo((info.Category("a", 0), info.Category("b", 1)), splits={}, image_labels=True)
-    maker = pickle.loads(pickle.dumps(pipeline.Maker(tfds_features.Keys("image", "label"), facts)))
+def test_the_worker_processes_get_the_maker(data_dir):
+    maker = pickle.loads(pickle.dumps(tfds_features.Maker(tfds_features.Keys("image", "label"), ("a", "b"))))
     folder = str(data_dir / "small_imagenet/1.0.0")
-    # Wherever a shard begins, the examples are the same.
-    in_turn = [maker(pipeline.Example(folder, "train", "train", n))[0].encoded for n in (0, 1, 2)]
-    assert [maker(pipeline.Example(folder, "train", "train", n))[0].encoded for n in (2, 0, 1)] == [
-        in_turn[n] for n in (2, 0, 1)
-    ]
+
+    def made(*numbers):
+        return [maker(tfds_features.Example(folder, "train", "train", n), []).encoded for n in numbers]
+
+    in_turn = made(0, 1, 2)
+    assert len(set(in_turn)) == 3
+    assert made(2, 0, 1) == [in_turn[n] for n in (2, 0, 1)], "wherever a shard begins, the examples are the same"
 
 
 @pytest.mark.parametrize(
@@ -242,8 +225,8 @@ def test_the_worker_processes_get_the_maker(data_dir, tmp_path):
     [
         ("small_maps", {"label_maps": "segmentation_mask"}, "has no names for the values .* with --classes"),
         ("small_maps", {"label_maps": "masks"}, r"has no 'masks': its features are .*\. Records"),
-        ("small_maps", {"ignore": ["0"]}, "--ignore is for label maps, .* name them with --label_maps"),
-        ("small_scenes", {"ignore": ["sky"]}, "--ignore=sky: .* such as unlabelled, road, car"),
+        ("small_maps", {"ignore": ("0",)}, "--ignore is for label maps, .* name them with --label_maps"),
+        ("small_scenes", {"ignore": ("sky",)}, "--ignore=sky: .* such as unlabelled, road, car"),
         ("small_digits", {"source_split": "test"}, r"has no split 'test'; it has train, validation\. Name one"),
         ("small_digits", {"source_split": "train[:0]"}, r"has no example|has no split"),
         ("no_such_builder", {}, r"TensorFlow Datasets has no builder 'no_such_builder'"),

@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from pipelines import adopt, check, extract, voc
-from pipelines.formats import voc_folder
+from pipelines import check, extract, voc
 from pipelines.inspect import contact_sheet, statistics
 from tests.pipelines.small_voc import SmallVoc, an_object
 from tfrecog.data import info, records
-from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
 
 
@@ -24,7 +21,8 @@ def folder(tmp_path_factory):
     small.objects = {"1": list(cats), "2": [an_object("ox", pose="Unspecified")]}
     small.write()
     out = tmp_path_factory.mktemp("built")
-    voc.build([voc_folder.Layout(str(small.images), str(small.annotations))], str(out), "train", jobs=1)
+    folders = {"images": str(small.images), "annotations": str(small.annotations)}
+    voc.build(voc.Voc(**folders, out=str(out), split="train", jobs=1))
     return out
 
 
@@ -44,51 +42,10 @@ def test_a_dataset_without_marks_has_no_line_of_them():
     assert "difficult" not in facts.table(("cat", "ox")) and "seen from" not in facts.table(("cat", "ox"))
 
 
-def test_pictures_say_which_objects_are_difficult(folder, tmp_path, monkeypatch):
-    shown = []
-
-    def instances(image, boxes, labels, scores, masks, keypoints, names, **_):
-        shown.append([names[label - 1] for label in labels])
-        return np.asarray(image)
-
-    monkeypatch.setattr(annotations, "instances", instances)
-    assert contact_sheet.write(str(folder), ["train"], str(tmp_path / "sheet.png")) == []
-    assert shown == [["cat, difficult", "cat", "cat"], ["ox"]]
-
-
 def test_extracted_annotations_say_which_objects_are_difficult(folder, tmp_path):
     extract.extract(str(folder), "train", str(tmp_path))
     tree = json.loads((tmp_path / "instances.json").read_text())
     assert [one["difficult"] for one in tree["annotations"]] == [1, 0, 0, 0]
-
-
-@pytest.mark.parametrize("marked", [False, True])
-def test_adopted_records_keep_difficult_objects(tmp_path, marked):
-    # The keys of the Object Detection API's create_pascal_tf_record.py.
-    features = {"image/height": 20, "image/width": 40, "image/object/class/label": 7}
-    if marked:
-        features |= {"image/object/difficult": 1, "image/object/truncated": 0}
-    example = tf.train.Example()
-    for key, value in features.items():
-        example.features.feature[key].int64_list.value.append(value)
-    image = tf.io.encode_png(np.zeros([20, 40, 3], np.uint8)).numpy()
-    texts = {"image/encoded": image, "image/format": b"png", "image/object/class/text": b"car"}
-    texts |= {"image/object/view": b"Frontal"} if marked else {}
-    for key, value in texts.items():
-        example.features.feature[key].bytes_list.value.append(value)
-    for side, value in (("ymin", 0.0), ("xmin", 0.0), ("ymax", 1.0), ("xmax", 0.5)):
-        example.features.feature[f"image/object/bbox/{side}"].float_list.value.append(value)
-    with tf.io.TFRecordWriter(str(tmp_path / "cars.record")) as writer:
-        writer.write(example.SerializeToString())
-    facts = adopt.adopt(
-        adopt.Adopt(records=str(tmp_path / "cars.record"), out=str(tmp_path / "out"), split="val", jobs=1)
-    )
-    assert facts.difficult == info.load(tmp_path / "out").difficult == marked
-    record = Split.open(tmp_path / "out", "val").record(0)
-    assert (record.difficult is not None) == marked
-    if marked:
-        assert record.difficult.tolist() == [True] and record.poses == ["Frontal"]
-        assert check.check(str(tmp_path / "out"), "val", jobs=1).difficult == 1
 
 
 def test_the_sheet_draws_difficult_objects_in_another_colour(folder, tmp_path):

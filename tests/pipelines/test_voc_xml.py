@@ -10,8 +10,8 @@ from tests.pipelines.small_voc import SmallVoc, an_object
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 BAD = {
     "nothing": (b" \n", "it is empty"),
-    "a cut file": (b"<annotation><object><name>cat</name>", "it is no XML"),
-    "an image": (b"\xff\xd8\xff\xe0\x00\x10JFIF", "it is no XML"),
+    "a cut file": (b"<annotation><object><name>cat</name>", "it cannot be read as XML"),
+    "an image": (b"\xff\xd8\xff\xe0\x00\x10JFIF", "it cannot be read as XML"),
     "another document": (b"<html><body/></html>", "<html>, not <annotation>"),
     "an unknown encoding": (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "encoding"),
     "an undeclared entity": (b"<annotation><filename>&who;</filename></annotation>", "undefined entity"),
@@ -57,7 +57,7 @@ def test_an_annotation_may_have_the_encodings_of_xml(encoding):
 def test_an_annotation_may_have_the_encodings_of_east_asian_tools(encoding):
     text = f"<?xml version='1.0' encoding='{encoding}'?><annotation>{an_object('木')}</annotation>"
     assert voc_xml.read(text.encode(encoding)).objects[0].name == "木"
-    with pytest.raises(voc_xml.NoAnnotation, match="no XML that can be read"):
+    with pytest.raises(voc_xml.NoAnnotation, match="cannot be read as XML"):
         voc_xml.read(text.encode(encoding).replace(b"<name>", b"<name>\xff"))
 
 
@@ -69,8 +69,8 @@ def test_a_pipe_and_a_huge_file_among_the_annotations_are_not_read(tmp_path):
         file.truncate(2**40)  # without taking a byte of the disk
     found = []
     read = voc_folder.read([voc_folder.Layout(str(small.images), str(small.annotations))], found, names=True)
-    assert read.pairs == [] and {problem.kind for problem in found} == {"XML file that is no annotation"}
+    assert read.annotated == [] and {problem.kind for problem in found} == {"XML file that is not an annotation"}
     assert [problem.what.split(",")[0] for problem in found] == [
         "it has 1",  # 1,099,511,627,776 bytes
-        f"{small.annotations / '2.xml'} is no file",
+        f"{small.annotations / '2.xml'} is not a file",
     ]

@@ -1,0 +1,196 @@
+"""Images and the files beside them, label maps or annotations, paired by name; lists of the names of a split."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tfrecog.cli import files
+
+from ..build.problems import Problem, Refused
+from . import class_folders
+from .tar_files import File
+
+_LOSSY = (".jpeg", ".jpg")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What lies beside the images."""
+
+    one: str  # of it, such as "a label file"
+    flag: str
+    extensions: tuple[str, ...]
+    add: str  # what to do about an image without one
+    hint: str = ""  # where no name fits
+
+    @property
+    def noun(self) -> str:
+        """Without the article."""
+        return self.one.partition(" ")[2]
+
+
+LABEL_FILE = Kind(
+    "a label file",
+    "--labels",
+    (".bmp", ".gif", ".mat", ".png", ".tif", ".tiff", *_LOSSY),  # JPEG, to be named as a mistake
+    "add its label map",
+    ", or name with --image_suffix and --label_suffix what follows the common part of their names",
+)
+XML_FILE = Kind("an XML file", "--annotations", (".xml",), "add the file, for an image without objects one without any")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image and the file beside it."""
+
+    key: str  # the name that both have, or the image's id
+    image: File
+    other: File
+    segments: dict[int, int] | None = None  # label by number of segment, where a label map has those for values
+
+    @property
+    def name(self) -> str:
+        return self.image.name
+
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+def of_folders(
+    images: str, others: str, kind: Kind, found: list[Problem], suffixes: Sequence[tuple[str, str]] = (("", ""),)
+) -> list[Pair]:
+    """Pairs in the order of their names; images without the other file and the reverse are added to `found`.
+
+    Two files are a pair if their paths in the folders are the same apart from extension and suffixes; else if their
+    file names are, and no other file has that name. Both folders may be one. Of several `suffixes` (of the image, of
+    the other) those that make the most pairs are taken.
+    """
+    pictures, _ = class_folders.listing(images, found)
+    beside, _ = class_folders.listing(others, found, flag=kind.flag, extensions=kind.extensions)
+    beside.sort(key=lambda file: file.name.lower().endswith(_LOSSY))  # last, if two have one name
+    for path, those, noun, flag in ((images, pictures, "image", "--images"), (others, beside, kind.noun, kind.flag)):
+        if not those:
+            raise Refused(f"{path} has no {noun}s; give the right folder with {flag}")
+    best = max(suffixes, key=lambda both: len(_matched(_by_key(pictures, both[0]), _by_key(beside, both[1]))))
+    twice = None if set(pictures) & set(beside) else found  # In one folder an image and its label map have one name.
+    image_of, other_of = _by_key(pictures, best[0], twice), _by_key(beside, best[1], twice)
+    matched = _matched(image_of, other_of)
+    if not matched:
+        shown = f"{pictures[0].name} in {images} and {beside[0].name} in {others}"
+        raise Refused(f"no image has {kind.one} of its name, see {shown}. Correct --images and {kind.flag}{kind.hint}")
+    pairs: dict[File, Pair] = {}  # by the other file
+    used = set(matched.values())
+    known = used | set(image_of.values())
+    for key, image in image_of.items():
+        other = matched.get(image)
+        if other is None:
+            if image not in used:  # as the label map of another one
+                what, remedy = f"there is no {kind.noun} of its name in {others}", f"The image is left out: {kind.add}."
+                found.append(Problem(f"image without {kind.one}", image.name, what, remedy, key))
+        elif pairs.setdefault(other, Pair(key, image, other)).image != image:
+            what = f"{other.name} is of {pairs[other].image.name} too, by its name"
+            remedy = f"The image is left out: put images and {kind.noun}s into folders of the same names."
+            found.append(Problem(f"{kind.noun} of two images", image.name, what, remedy, key))
+    for key, other in other_of.items():
+        if other not in known:
+            what, remedy = f"there is no image of its name in {images}", "Add the image, or take the file away."
+            found.append(Problem(f"{kind.noun} without an image", other.name, what, remedy, key))
+    return list(pairs.values())
+
+
+def _by_key(listed: Iterable[File], suffix: str, found: list[Problem] | None = None) -> dict[str, File]:
+    """Files whose name before the extension ends with the suffix, by what is before it."""
+    made: dict[str, File] = {}
+    for file in listed:
+        stem = os.path.splitext(file.name)[0]
+        if not stem.endswith(suffix):
+            continue
+        other = made.setdefault(stem.removesuffix(suffix), file)
+        if other is not file and found is not None:
+            what = f"{other.name} has the same name apart from the extension"
+            found.append(Problem("file twice", file.name, what, "The first is taken; remove the other."))
+    return made
+
+
+def _matched(image_of: dict[str, File], other_of: dict[str, File]) -> dict[File, File]:
+    """The other file of each image that has one, by the whole key or else the last part; no file is its own."""
+    matched = {image: other_of[key] for key, image in image_of.items() if other_of.get(key, image) != image}
+    taken, rest = set(matched.values()), defaultdict(list)
+    for key, other in other_of.items():
+        if other not in taken:
+            rest[os.path.basename(key)].append(other)
+    for key, image in image_of.items():
+        those = rest[os.path.basename(key)]
+        if image not in matched and len(those) == 1 and those[0] != image:
+            matched[image] = those[0]
+    return matched
+
+
+def chosen(
+    pairs: list[Pair], found: list[Problem], lists: Sequence[str], exclude: Sequence[str] = ()
+) -> tuple[list[Pair], list[Problem]]:
+    """The pairs that lists name, each once, in their order, and the problems with those; without lists all of them.
+
+    `exclude` are lists of images to leave out.
+    """
+    pair_of = {pair.image: pair for pair in pairs}
+    names = Names(list(pair_of), {pair.key: pair.image for pair in pairs})
+    if lists:
+        alone = {os.path.basename(one.image_id): one for one in found if not one.kind.endswith("without an image")}
+        found = [problem for problem in found if not problem.image_id]
+        lines_of: dict[File, int] = Counter()
+        for line in (line for path in lists for line in lines(path, "--list")):
+            image = names.of(line) or names.of(line.split()[0])  # What follows a name is of a class, or a label map.
+            known = alone.get(os.path.basename(stem(line.split()[0].replace("\\", "/"))))
+            if image:
+                lines_of[image] += 1
+            elif known is None or known not in found:
+                shown = line if len(line) <= 100 else f"{line[:97]}..."
+                what = f"{' and '.join(lists)} names it, and no image has this name, or several have"
+                remedy = "Add the image, or take the name out."
+                found.append(known or Problem("name without an image", shown, what, remedy, shown))
+        for image, count in lines_of.items():
+            if count > 1:
+                what, remedy = f"{' and '.join(lists)}: {count} lines name it", "It is taken once; remove the others."
+                found.append(Problem("name twice in the list", image.name, what, remedy, pair_of[image].key))
+        pairs = [pair_of[image] for image in lines_of]
+    left_out = [line.split()[0] for path in exclude for line in lines(path, "--exclude")]
+    if left_out:
+        images, bases = {names.of(name) for name in left_out}, {os.path.basename(stem(name)) for name in left_out}
+        pairs = [pair for pair in pairs if pair.image not in images]
+        found = [problem for problem in found if os.path.basename(problem.image_id) not in bases]
+    return pairs, found
+
+
+def lines(path: str, flag: str) -> list[str]:
+    """Lines of a list that are not empty: a name, such as 2007_000032 or a path to an image, and what follows it."""
+    text = files.read_text(path, "a text file with one name a line", f"{flag}=")
+    listed = [line.strip() for line in text.split("\n") if line.strip()]
+    if not listed:
+        raise Refused(f"{flag}={path} is empty; give one name a line")
+    return listed
+
+
+def stem(name: str) -> str:
+    """The name without the extension of an image or of an annotation: frame.0001 has none."""
+    root, extension = os.path.splitext(name)
+    return root if extension.lower() in (*class_folders.EXTENSIONS, ".xml") else name
+
+
+class Names:
+    """Files by what a list may call them: with or without folders and extension; `more` are other names of theirs."""
+
+    def __init__(self, known: Iterable[File], more: Mapping[str, File]):
+        self._whole: dict[str, File] = {}
+        self._bases: dict[str, set[File]] = defaultdict(set)
+        named = [(name, file) for file in known for name in (file.name, stem(file.name))]
+        for name, file in [*named, *more.items()]:
+            self._bases[os.path.basename(name)].add(self._whole.setdefault(name, file))
+
+    def of(self, name: str) -> File | None:
+        """The file of a name, which may be a path if no other file has its last part; None if there is none."""
+        tries = dict.fromkeys(one for way in (name, name.replace("\\", "/")) for one in (way, stem(way)))
+        whole = next((self._whole[one] for one in tries if one in self._whole), None)
+        those = next((self._bases[base] for one in tries if (base := os.path.basename(one)) in self._bases), set())
+        return whole or (next(iter(those)) if len(those) == 1 else None)
