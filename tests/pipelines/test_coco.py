@@ -77,7 +77,7 @@ def test_check_counts_what_the_json_holds(built, real_coco, name):
     own = [annotation for annotation in tree["annotations"] if not annotation["iscrowd"]]
     assert (facts.images, facts.instances) == (len(tree["images"]), len(own))
     assert facts.crowd == len(tree["annotations"]) - len(own) == {"instances": 3, "person_keypoints": 2}[name]
-    assert facts.empty == len(tree["images"]) - len({annotation["image_id"] for annotation in own})
+    assert facts.counts[0] == len(tree["images"]) - len({annotation["image_id"] for annotation in own})
     for label, category in enumerate(sorted(tree["categories"], key=lambda category: category["id"]), 1):
         assert facts.classes[label] == sum(annotation["category_id"] == category["id"] for annotation in own)
     areas = [annotation["area"] for annotation in own]
