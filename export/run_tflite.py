@@ -1,8 +1,8 @@
-"""Shows what a TFLite file sees in pictures of any size, and how fast it is, as on a device: without TensorFlow.
+"""Predicts with a TFLite file on pictures of any size, and measures it, as on a device: without TensorFlow.
 
 python -m export.run_tflite --model=model.tflite --images='photos/*.jpg' --out=SEEN
 
-needs ai-edge-litert, NumPy, Pillow, absl-py and tqdm. What it writes has the form of tfrecog.predict's.
+needs ai-edge-litert, NumPy, Pillow, absl-py and tqdm. Its files have the form of tfrecog.predict's.
 """
 
 import dataclasses
@@ -32,12 +32,13 @@ class Flags:
         "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
         "and of a segmenter its label map (label_maps/*.png).",
     ] = ""
-    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction()] = 0.5
+    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), Unless(".out", "")] = 0.5
     threads: Annotated[int, "Threads of the interpreter. 0: as many as there are cores.", Range(0, THREADS)] = 0
     draw_side: Annotated[
         int,
         "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
         NonNegative("pixels"),
+        Unless(".out", ""),
     ] = 400
     repeat: Annotated[int, "Benchmark: runs on the first image, after a warm-up. 0: none.", NonNegative("runs")] = 0
     json: Annotated[str, "File for the numbers of --repeat.", Unless(".repeat", 0)] = ""
@@ -49,30 +50,33 @@ def main(flags: Flags) -> None:
 
     from .litert import benchmark, reader, results
 
-    _check_out(flags)
+    if not flags.out and not flags.repeat:
+        raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
     paths = image_files.find(flags.images)
     model = reader.LiteModel(flags.model, flags.threads)
     _check_score(flags, model.metadata)
     broken: dict[Path, str] = {}
     if flags.out:
-        writer = results.Writer(model.metadata, paths, Path(flags.out), flags.min_score, flags.draw_side)
+        write, written = results.WRITERS[model.metadata["task"]]
         print(f"Predicting with {flags.model}: {model.metadata['name']}, {model.size[1]} x {model.size[0]}", flush=True)
-        legible = image_files.legible(paths, broken)
-        file = writer.write((number, picture, model.predict(picture)) for number, picture in legible)
-        _report(flags, model.metadata, writer, broken, file)
+        images = (
+            (number, picture, results.of_picture(model.predict(picture), picture.shape[:2], flags.min_score))
+            for number, picture in image_files.legible(paths, broken)
+        )
+        detections = write(results.info_of(model.metadata), paths, Path(flags.out), images, flags.draw_side)
+        for path, reason in broken.items():
+            print(f"not read: {path}: {reason}", file=sys.stderr)
+        done = len(paths) - len(broken)
+        if not done:
+            raise UserError(f"--images={flags.images}: not one of {len(paths)} files could be read as an image")
+        if detections is not None:
+            print(f"{detections} detections with a score of at least {flags.min_score:g} (--min_score)")
+        print(f"{done} of {len(paths)} images done: pictures and {written} are in {flags.out}")
     if flags.repeat:
         report = benchmark.measure(model, next((path for path in paths if path not in broken), paths[0]), flags.repeat)
         print(benchmark.text_of(report))
         if flags.json:
             result_files.write_json(Path(flags.json), {"model": flags.model, **report})
-
-
-def _check_out(flags: Flags) -> None:
-    if not flags.out and not flags.repeat:
-        raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
-    for name in ("min_score", "draw_side"):
-        if not flags.out and getattr(flags, name) != getattr(Flags(), name):
-            raise UserError(f"--{name} needs --out: --repeat draws and writes no results")
 
 
 def _check_score(flags: Flags, metadata: dict) -> None:
@@ -86,21 +90,6 @@ def _check_score(flags: Flags, metadata: dict) -> None:
             f"--min_score={flags.min_score:g}: {flags.model} has no detections with a score below "
             f"{metadata['min_score']:g}; export it with a lower --detector.output.min_score"
         )
-
-
-def _report(flags, metadata, writer, broken, file):
-    from tfrecog.inference.result_files import LABEL_MAPS
-
-    for path, reason in broken.items():
-        print(f"not read: {path}: {reason}", file=sys.stderr)
-    count = len(writer.paths)
-    done = count - len(broken)
-    if not done:
-        raise UserError(f"--images={flags.images}: not one of {count} files could be read as an image")
-    if metadata["task"] == "detection":
-        print(f"{writer.detections} detections with a score of at least {flags.min_score:g} (--min_score)")
-    written = f"pictures, {LABEL_MAPS}" if metadata["task"] == "segmentation" else "pictures"
-    print(f"{done} of {count} images done: {written} and {file} are in {flags.out}")
 
 
 if __name__ == "__main__":

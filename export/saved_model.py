@@ -4,14 +4,11 @@ python -m export.saved_model --flagfile=RUN/experiment.flags --out=DIR
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated, Literal
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import When
 from tfrecog.runs.flags import RunFlags
-
-from .artifact import choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,17 +17,17 @@ class Flags(RunFlags):
 
     out: Annotated[str, "Folder of the model; each export adds a version to it: DIR/1, DIR/2, ..."] = ""
     masks: Annotated[
-        choices.Masks,
-        "Masks of a detector: each as the square that spans its box, pasted into the picture, or so as COCO's run "
-        "lengths.",
+        Literal["squares", "pasted", "runs"],
+        "Masks of a detector. squares: each spans its box. pasted: as large as the picture. runs: COCO's run lengths "
+        "of pasted masks.",
         When("detector.masks", True),
     ] = "squares"
     precision: Annotated[
-        Literal["run", "float32", "bfloat16"], "Type of the network's computations; `run`: as --train.precision."
+        Literal["run", "float32", "bfloat16"], "Compute type of the network. run: that of --train.precision."
     ] = "run"
     device: Annotated[
         Literal["cpu", "any"],
-        "cpu: operations that are fast on CPUs. any: those that are fast on a GPU, and that other runtimes know.",
+        "cpu: operations that are fast on CPUs. any: those that are fast on GPUs and that other runtimes support.",
     ] = "cpu"
 
 
@@ -48,10 +45,11 @@ def main(flags: Flags) -> None:
     task, model, _, path, step = trained.restore(here, flags.checkpoint)
     print(f"Exporting {path}", flush=True)
     model_metadata = metadata.from_run(task, flags, path, step)
+    masks = flags.masks if flags.detector.masks else None
     version, signatures = write.write(
-        task, model, flags, flags.out, model_metadata, masks=flags.masks, device=flags.device
+        task, model, flags, flags.out, model_metadata | {"masks": masks, "device": flags.device}
     )
-    print(write.report(Path(flags.out), version, signatures))
+    print(write.report(flags.out, flags.workdir, version, signatures))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from tfrecog.cli.facts import Positive, When
 from tfrecog.config import plain
 from tfrecog.runs.flags import RunFlags
 
-from .artifact import choices
-
 
 @dataclasses.dataclass(frozen=True)
 class Flags(RunFlags):
@@ -26,19 +24,19 @@ class Flags(RunFlags):
     overwrite: Annotated[bool, "Replace an existing file."] = False
     size: Annotated[
         str,
-        "Height and width of the picture that the model sees, as 320x320; of a classifier --classifier.crop if empty.",
+        "Height and width of the model's input, as 320x320. Empty: a classifier's --classifier.crop.",
     ] = ""
     input: Annotated[Literal["uint8", "float32"], "Type of the picture, RGB in 0..255."] = "uint8"
     fit: Annotated[
         Literal["auto", "pad", "stretch"],
-        "How a photo gets onto a detector's canvas: it keeps its shape and the rest is 0 (pad; the model is told the "
-        "`size` of the photo), or it is stretched over the canvas. auto: pad. A classifier sees the middle of a photo, "
-        "a segmenter all of it, stretched.",
+        "How a photo is fitted to a detector's input. pad: it keeps its shape, padded with 0, and the model is given "
+        "its `size`. stretch: it is resized to the input. auto: pad. A classifier takes the center crop of a photo, a "
+        "segmenter all of it, stretched.",
     ] = "auto"
     quantize: Annotated[
-        choices.Quantize,
-        "Numbers of the network: float32 (none); float16 weights; int8 weights in wide fully "
-        "connected layers, float16 in the others (dynamic); int8 weights and activations (int8).",
+        Literal["none", "float16", "dynamic", "int8"],
+        "none: float32. float16: float16 weights. dynamic: int8 weights in wide fully connected layers, float16 in the "
+        "others. int8: int8 weights and activations.",
     ] = "none"
     representative: Annotated[
         int,
@@ -60,7 +58,7 @@ def main(flags: Flags) -> None:
     from tfrecog.runs import trained
 
     from .artifact import metadata
-    from .litert import build, calibration_images, convert, graph, sizes
+    from .litert import calibration_images, convert, graph, quantize, sizes
     from .litert import metadata as lite_metadata
     from .litert import report as lite_report
 
@@ -76,18 +74,17 @@ def main(flags: Flags) -> None:
     if small := sizes.remark(flags, (height, width)):
         print(small, flush=True)
     start = time.perf_counter()
-    unquantized = build.float32(task, model, still, given)
-    content, report = build.quantized(unquantized, flags.quantize, images)
+    unquantized = convert.convert(graph.build(task, model, still, given))
+    content, report = quantize.quantized(unquantized, flags.quantize, images)
     model_metadata = metadata.from_run(task, flags, path, step) | {"precision": "float32"}
-    model_metadata["tflite"] = {"quantize": flags.quantize, "input": given, "proposals": task.info.proposals}
-    content = lite_metadata.attach(content, model_metadata)
+    content = lite_metadata.attach(content, model_metadata | {"tflite": {"quantize": flags.quantize, "input": given}})
     report["bytes"] = len(content)
     convert.check(content)
     convert.run_once(content)
     print(lite_report.text(report))
     if flags.quantize == "dynamic" and not report["types"].get("dynamic"):
-        print("No layer of this network has weights in int8, for its answers would differ: as --quantize=float16")
-    with files.write(_report_path(flags)) as text:  # Neither is there without the other.
+        print("No layer can have int8 weights without other outputs: the file is that of --quantize=float16")
+    with files.write(_report_path(flags)) as text:  # Both are written, or neither.
         json.dump(report, text, indent=1)
         text.write("\n")
         text.flush()
@@ -99,12 +96,12 @@ def main(flags: Flags) -> None:
 def _check_files(flags: Flags) -> None:
     out, report = Path(flags.out), _report_path(flags)
     if out.resolve() == report.resolve():
-        raise UserError(f"--report={report} is the model's file: name another for the report")
+        raise UserError(f"--report={report} is also the model's file, --out: name another for the report")
     for flag, path, example in (("out", out, "model.tflite"), ("report", report, "report.json")):
         if path.is_dir():
             raise UserError(f"--{flag}={path} is a folder; name a file, as in --{flag}={path / example}")
         if path.exists() and not flags.overwrite:
-            raise UserError(f"{path} is there already: choose another --{flag}, or give --overwrite")
+            raise UserError(f"--{flag}={path} exists: choose another file, or give --overwrite")
         files.check(path.parent, f"--{flag}={path}")
 
 

@@ -1,1 +1,1 @@
-"""What every exported file has: its metadata, and how it is found and loaded."""
+"""What every exported model has: its metadata."""

@@ -1,29 +1,40 @@
-"""What an artefact says of itself: its classes, the run that it was made from, and how its results are meant."""
+"""The metadata of an exported model: its classes, the run that it was made from, and what its outputs mean.
+
+Nothing here imports TensorFlow: devices have none.
+"""
 
 import json
 from pathlib import Path
 
 import tfrecog
-from tfrecog.cli import files, validate
-from tfrecog.cli.errors import UserError
+from tfrecog.cli import files, flags, validate
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment, plain
-from tfrecog.evaluations.loop import METRICS
 
-from . import loading
-
+FORMAT = 1
 FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
 EXTRA = "assets.extra"  # of a SavedModel: TensorFlow Serving passes it over
+_NEEDED = (
+    "task", "classes", "keypoints", "flags", "checkpoint", "step", "min_score", "mask_threshold", "paste", "resize",
+    "precision",
+)  # fmt: skip
+
+
+class Contradiction(UserError):
+    """Outputs of an exported model do not fit each other, or its metadata."""
+
+    status = Status.FAILED
 
 
 def from_run(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
-    """What can be said in JSON of a task's model with the weights of a checkpoint.
+    """The metadata, for JSON, of a task's model with the weights of a checkpoint.
 
     `classes` are in the order of the labels: label l is classes[l - 1]. `metrics` are what an evaluation of this very
-    checkpoint noted in the run's metrics.json, None without one. What an artefact alone has is for its exporter to add.
+    checkpoint noted in the run's metrics.json, None without one. An exporter adds what its kind of file alone has.
     """
     info, output = task.info, experiment.detector.output
     return {
-        "format": loading.FORMAT,
+        "format": FORMAT,
         "task": experiment.task,
         "name": task.name,
         "version": tfrecog.version(),
@@ -49,9 +60,10 @@ def from_run(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
 
 def metrics(workdir: str, step: int) -> dict[str, float] | None:
     """Numbers of the run's metrics.json if they are of the checkpoint of this step."""
-    path = Path(workdir) / METRICS
+    from tfrecog.evaluations.loop import METRICS
+
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads((Path(workdir) / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return report["metrics"] if report.get("step") == step else None
@@ -67,6 +79,16 @@ def labels_text(metadata: dict) -> str:
     return "".join(f"{name}\n" for name in names(metadata))
 
 
+def experiment_of(metadata: dict) -> Experiment:
+    """The experiment that a model was exported with."""
+    try:
+        return flags.change(Experiment(), metadata["flags"].splitlines())
+    except flags.Error as error:
+        raise UserError(
+            f"the model was exported by another version of this library: {error}. Export it again"
+        ) from error
+
+
 def write(folder: str | Path, metadata: dict) -> None:
     """Writes tfrecog.json, labels.txt and experiment.flags to a folder."""
     texts = {FILE: json.dumps(metadata, indent=1) + "\n", LABELS: labels_text(metadata), FLAGS: metadata["flags"]}
@@ -76,7 +98,7 @@ def write(folder: str | Path, metadata: dict) -> None:
 
 
 def load(version: str | Path) -> dict:
-    """The metadata of a SavedModel's folder; ValueError or OSError say what is wrong."""
+    """The metadata of a SavedModel's folder; UserError or OSError if they cannot be read."""
     path = Path(version) / EXTRA / FILE
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
@@ -86,5 +108,18 @@ def load(version: str | Path) -> dict:
             "--flagfile=RUN/experiment.flags --out=DIR"
         ) from error
     except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}); export the model again") from error
-    return loading.checked(metadata, str(path))
+        raise UserError(f"{path} is not JSON ({error}); export the model again") from error
+    return checked(metadata, str(path))
+
+
+def checked(metadata, where: str) -> dict:
+    """The metadata that were read from `where`; UserError if they are not complete."""
+    if not isinstance(metadata, dict):
+        raise UserError(f"{where} is not a JSON object; export the model again")
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{where} has format {metadata.get('format')}, and this version reads {FORMAT}; export the model again"
+        )
+    if missing := [name for name in _NEEDED if name not in metadata]:
+        raise UserError(f"{where} lacks {', '.join(missing)}; export the model again")
+    return metadata

@@ -1,4 +1,4 @@
-"""Images of a run's records, as a TFLite file sees them: what an int8 file takes the ranges of its activations from."""
+"""Images of a run's records as inputs of a TFLite file, from which int8 takes the ranges of activations."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,23 +14,19 @@ from . import preprocess
 def images(experiment: Experiment, given: dict, split: str, count: int) -> list[dict[str, np.ndarray]]:
     """Named inputs of so many images of a split of `data.records`, spread over it.
 
+    UserError if there are no such images, or one cannot be read.
+
     Args:
         given: `input` of a file's metadata.
-
-    Raises:
-        ValueError: there are no such images, or one cannot be read.
     """
     folder = experiment.data.records
     if not folder:
         raise UserError(
-            "--quantize=int8 takes the ranges of activations from images, and there are none: give --data.records"
+            "--quantize=int8 takes the ranges of activations from images of the records: give --data.records"
         )
     records = Split.open(folder, split)
-    if count < 1 or not len(records):
-        raise UserError(
-            f"--quantize=int8 needs images, and --representative={count} of {len(records)} in {split!r} of {folder} "
-            "are none"
-        )
+    if not len(records):
+        raise UserError(f"--quantize=int8 needs images, and split {split!r} of {folder} has none: name another --split")
     chosen = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int))
     return [_inputs(experiment, given, records.record(int(row))) for row in chosen]
 
@@ -50,12 +46,9 @@ def _inputs(experiment, given, record):
     if given["fit"] == "pad":
         inputs["size"] = np.array(placed.size, np.int32)
     if experiment.detector.proposals == "record":
-        slots = np.zeros([experiment.data.max_proposals, 4], np.float32)
         if record.proposals is None:
             raise UserError(
                 f"{experiment.data.records} holds no proposals: add them with python -m pipelines.proposals"
             )
-        moved = (record.proposals * np.tile(placed.scale, 2))[: len(slots)]
-        slots[: len(moved)] = moved
-        inputs["proposals"] = slots
+        inputs["proposals"] = preprocess.proposal_slots(record.proposals, placed, experiment.data.max_proposals)
     return inputs

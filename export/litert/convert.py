@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 
 from tfrecog.cli.errors import UserError
 from tfrecog.runtime import quiet_tensorflow
@@ -22,7 +22,7 @@ _REFUSED = re.compile(r"""fused\["(\w+):", "([^"@]+)[^\n]*?'tf\.\w+' op is neith
 def convert(graph: Graph) -> bytes:
     """The float32 TFLite file of a graph, with one signature, `serving_default`.
 
-    ValueError names what has no builtin operation.
+    UserError names what has no builtin operation.
     """
     with tempfile.TemporaryDirectory() as folder:
         with quiet_tensorflow.converter():
@@ -41,19 +41,13 @@ def convert(graph: Graph) -> bytes:
 
 
 def parsed(content: bytes) -> Any:  # Each field of a ModelT may be None, says its type.
-    """The ModelT of a TFLite file, with all of its constants; it may have some behind the flatbuffer."""
-    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
-    return model
+    """The ModelT of a TFLite file, with all of its constants."""
+    return flatbuffer_utils.read_model_from_bytearray(np.frombuffer(content, np.uint8))  # whose slices copy nothing
 
 
 def check(content: bytes) -> None:
-    """ValueError if a TFLite file has an operation that is no builtin."""
-    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
-    strangers = {code.customCode.decode() for code in model.operatorCodes if code.customCode}
+    """UserError if a TFLite file has an operation that is not a builtin."""
+    strangers = {code.customCode.decode() for code in parsed(content).operatorCodes if code.customCode}
     if strangers:
         raise UserError(f"TensorFlow Lite has no builtin for {', '.join(sorted(strangers))}; nothing was written")
 
@@ -86,5 +80,5 @@ def _reason(text):
     if not refused:
         line = next((line for line in text.splitlines() if "error:" in line), text)
         return f"the model could not be converted: {line[:300]}"
-    where = "; ".join(f"{operation} in {layer}" for operation, layer in refused[:5])
-    return f"TensorFlow Lite has no builtin operation for {where}; nothing was written"
+    layers = "; ".join(f"{operation} in {layer}" for operation, layer in refused[:5])
+    return f"TensorFlow Lite has no builtin operation for {layers}; nothing was written"

@@ -1,4 +1,4 @@
-"""What a TFLite file computes: the graph of each task for one picture of one size, with the names of its tensors."""
+"""What a TFLite file computes: the graph of a task for one picture of one size, with the names of its tensors."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrecog.config import Experiment
 from tfrecog.ops import target
 
-IMAGE = "image"
+from .reader import DETECTIONS
 
 
 class Graph(NamedTuple):
@@ -19,60 +19,39 @@ class Graph(NamedTuple):
     inputs: list[tf.TensorSpec]
 
 
-def build(task, model, experiment: Experiment, size: tuple[int, int], dtype: str, pad: bool) -> Graph:
-    """The graph of a task for a picture `image` [1, H, W, 3] in 0..255 of a size (H, W), of a dtype uint8 or float32.
+def build(task, model, experiment: Experiment, given: dict) -> Graph:
+    """The graph of a task for a picture `image` [1, H, W, 3] in 0..255.
 
     Args:
-        pad: a detector is told how many rows and columns of the canvas are picture, `size` [2] int32; else all are.
+        given: `input` of the file's metadata: `size`, `dtype` (uint8 or float32) and `fit`. With `pad` a detector is
+            told how many rows and columns of the canvas are picture, `size` [2] int32; else all are.
     """
-    image = tf.TensorSpec([1, *size, 3], dtype, IMAGE)
-    make = {"detection": _detection, "classification": _classification, "segmentation": _segmentation}
-    graph = make[experiment.task](task, model, experiment, image, pad)
-
-    def call(*inputs):
-        with target.to("tflite"):
-            return graph.call(*inputs)
-
-    return Graph(call, graph.inputs)
-
-
-def _classification(task, model, experiment, image, pad):
-    def call(image):
-        probabilities = task.predict(model, {"image": tf.cast(image, tf.float32)})["probabilities"]
-        return {"scores": tf.identity(probabilities)}
-
-    return Graph(call, [image])
-
-
-def _segmentation(task, model, experiment, image, pad):
-    def call(image):
-        return {"labels": task.predict(model, {"image": tf.cast(image, tf.float32)})["label_map"]}
-
-    return Graph(call, [image])
-
-
-def _detection(task, model, experiment, image, pad):
-    inputs, config = [image], experiment.detector
-    if pad:
+    inputs = [tf.TensorSpec([1, *given["size"], 3], given["dtype"], "image")]
+    detects = experiment.task == "detection"
+    if detects and given["fit"] == "pad":
         inputs.append(tf.TensorSpec([2], tf.int32, "size"))
-    if config.proposals == "record":
+    if detects and experiment.detector.proposals == "record":
         inputs.append(tf.TensorSpec([experiment.data.max_proposals, 4], tf.float32, "proposals"))
 
-    def call(image, *others):
-        given = dict(zip([spec.name for spec in inputs[1:]], others, strict=True))
-        size = given.get("size", tf.constant(image.shape.as_list()[1:3], tf.int32))
-        proposals = given["proposals"][None] if "proposals" in given else None
-        found = model(tf.cast(image, tf.float32), size[None], proposals)
-        outputs = {
-            "detection_boxes": found["boxes"],
-            "detection_classes": found["labels"],
-            "detection_scores": found["scores"],
-            "num_detections": tf.reduce_sum(tf.cast(found["labels"] > 0, tf.int32), axis=1),
-        }
-        branches = {"masks": "detection_masks", "keypoints": "detection_keypoints"}
-        return outputs | {name: found[branch] for branch, name in branches.items() if branch in found}
+    def call(*values):
+        tensors = dict(zip([spec.name for spec in inputs], values, strict=True))
+        tensors["image"] = tf.cast(tensors["image"], tf.float32)
+        with target.to("tflite"):
+            if detects:
+                return _detections(model, **tensors)
+            outputs = task.predict(model, tensors)
+            if experiment.task == "segmentation":
+                return {"labels": outputs["label_map"]}
+            return {"scores": tf.identity(outputs["probabilities"])}
 
     return Graph(call, inputs)
+
+
+def _detections(model, image, size=None, proposals=None):
+    size = tf.constant(image.shape.as_list()[1:3], tf.int32) if size is None else size
+    found = model(image, size[None], None if proposals is None else proposals[None])
+    outputs = {name: found[own] for name, own in DETECTIONS.items() if own in found}
+    return outputs | {"num_detections": tf.reduce_sum(tf.cast(found["labels"] > 0, tf.int32), axis=1)}
 
 
 def still(experiment: Experiment) -> Experiment:

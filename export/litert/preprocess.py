@@ -1,4 +1,4 @@
-"""A photo on the canvas that a TFLite file sees, and what it sees back on the photo; NumPy and Pillow alone."""
+"""A photo on the canvas that a TFLite file sees, and its outputs back on the photo; NumPy and Pillow alone."""
 
 from typing import NamedTuple
 
@@ -51,12 +51,18 @@ def fitted(photo: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+def proposal_slots(proposals: np.ndarray, placed: Placed, count: int) -> np.ndarray:
+    """Proposals [P, 4] in pixels of the photo as float32 [count, 4] in pixels of the canvas; the rest is 0."""
+    moved = (proposals * np.tile(placed.scale, 2))[:count]
+    return np.pad(moved, [(0, count - len(moved)), (0, 0)]).astype(np.float32)
+
+
 def detections(outputs: dict, placed: Placed, keypoint_shift: float = 0.0) -> dict:
     """The filled slots of a detector's outputs by their names, moved from the canvas to the photo.
 
     Args:
         outputs: boxes [D, 4], labels [D], scores [D], and masks [D, S, S] and keypoints [D, J, 3] where it has them.
-        keypoint_shift: what is added to a keypoint's y and x (pixels of the photo): 0.5 where a network speaks of pixel
+        keypoint_shift: what is added to a keypoint's y and x (pixels of the photo): 0.5 where a network's are pixel
             indices.
     """
     filled = outputs["labels"] > 0

@@ -8,11 +8,8 @@ import contextlib
 import io
 import re
 import warnings
-from typing import Any
 
 import numpy as np
-
-from tfrecog.cli.errors import UserError
 
 from . import convert, report
 
@@ -33,7 +30,7 @@ _ENDS = (
 # of what decides where boxes are. Not those behind it, nor the convolutions of branches, nor the two layers of AlexNet
 # and VGG, whose scores of a thousand classes they would move.
 _TRUNK = rf"^detector_\d+/{_LOOP}trunk_\d+/"
-_HEADS = (
+HEADS = (
     rf"({_TRUNK}dense1(_svd)?|^classifier_\d+/(?!backbone_|fc[67]_)[^/]+"
     r"|^segmenter_\d+/head_\d+/fc[67])_\d+/"
 )
@@ -46,14 +43,27 @@ _BETWEEN = (
 _WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED")
 # Inputs of a sum, at least, among which the rounding of eight bits evens out; layers with fewer are small anyway.
 _ENOUGH = 256
-_HOW = "pip install 'tfrecog[tflite]'"
+
+
+def quantized(plain: bytes, kind: str, images: list[dict[str, np.ndarray]]) -> tuple[bytes, dict]:
+    """A float32 file in fewer bits (`float16`, `dynamic`, `int8`) or as it is (`none`), and the report of it.
+
+    Args:
+        images: the inputs from which int8 takes the ranges of activations.
+    """
+    if kind == "int8":
+        content = int8(plain, images)
+        found = report.describe(content, plain, stays_float)
+        return content, found | {"costs": report.costs(content, plain, images[:4])}
+    content = {"none": bytes, "float16": float16, "dynamic": dynamic}[kind](plain)
+    return content, report.describe(content, plain)
 
 
 def float16(content: bytes) -> bytes:
     """The weights of the layers in float16; they are used in float32."""
-    quantizer, algorithm = _quantizer(content)
-    _halve(quantizer, algorithm)
-    return _quantized(quantizer)
+    quantizer = _quantizer(content)
+    _halve(quantizer)
+    return _apply(quantizer)
 
 
 def dynamic(content: bytes) -> bytes:
@@ -63,29 +73,29 @@ def dynamic(content: bytes) -> bytes:
     are those of narrow layers, and of all layers where there are keypoints: a heat map is read in the region that the
     box branch says, and when that moves by a hair another of two peaks may be the greater.
     """
-    quantizer, algorithm = _quantizer(content)
-    _halve(quantizer, algorithm)
+    quantizer = _quantizer(content)
+    _halve(quantizer)
     for operation in _WEIGHTS:
-        quantizer.add_dynamic_config(_HEADS, operation, num_bits=8)
+        quantizer.add_dynamic_config(HEADS, operation, num_bits=8)
     for layers in (*_ENDS, *_delicate(content)):
-        _halve(quantizer, algorithm, layers)
-    return _quantized(quantizer)
+        _halve(quantizer, layers)
+    return _apply(quantizer)
 
 
-def int8(content: bytes, inputs: list[dict[str, np.ndarray]], signature: str) -> bytes:
+def int8(content: bytes, inputs: list[dict[str, np.ndarray]]) -> bytes:
     """Weights and activations of the layers in int8, activations in the ranges that they have for some inputs."""
-    quantizer, algorithm = _quantizer(content)
+    quantizer = _quantizer(content)
     for operation in (*_WEIGHTS, *_BETWEEN):
         quantizer.add_static_config(_LAYERS, operation, activation_num_bits=8, weight_num_bits=8)
     for end in _ENDS:
-        quantizer.update_quantization_recipe(end, "*", algorithm_key=algorithm.NO_QUANTIZE)
+        quantizer.update_quantization_recipe(end, "*", algorithm_key="no_quantize")
     from ai_edge_quantizer.calibrator import CalibrationMode
 
     # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
     mode = CalibrationMode.CALIBRATION_PROFILER_BASED
     with _quietly():
-        ranges = quantizer.calibrate({signature: inputs}, num_threads=2, mode=mode)
-    return _quantized(quantizer, ranges)
+        ranges = quantizer.calibrate({convert.SIGNATURE: inputs}, num_threads=2, mode=mode)
+    return _apply(quantizer, ranges)
 
 
 def stays_float(name: str) -> str:
@@ -100,39 +110,33 @@ def _delicate(content):
     patterns = set()
     model = convert.parsed(content)
     for graph in model.subgraphs:
-        for operation in graph.operators:
-            if report.builtin(model, operation) in report.WITH_WEIGHTS:
-                name = graph.tensors[operation.outputs[0]].name.decode().partition(";")[0]
-                inputs = np.prod(graph.tensors[operation.inputs[1]].shape[1:])
-                if re.search(_HEADS, name) and inputs < _ENOUGH:
+        for kind, operation in report.operations(model, graph):
+            if kind in report.WITH_WEIGHTS:
+                name = report.output_name(graph, operation).partition(";")[0]
+                inputs = np.prod(graph.tensors[operation.inputs[report.KERNEL]].shape[1:])
+                if re.search(HEADS, name) and inputs < _ENOUGH:
                     patterns.add(f"^{re.escape(name.rpartition('/')[0])}/")
                 if re.search(_KEYPOINTS, name):
                     patterns.add(_TRUNK)
     return patterns
 
 
-def _halve(quantizer, algorithm, layers=_LAYERS):
+def _quantizer(content):
+    from ai_edge_quantizer import quantizer
+
+    return quantizer.Quantizer(bytearray(content))
+
+
+def _halve(quantizer, layers=_LAYERS):
+    from ai_edge_quantizer.qtyping import QuantGranularity
+
     for operation in _WEIGHTS:
         quantizer.add_weight_only_config(
-            layers, operation, num_bits=16, granularity=_tensorwise(), algorithm_key=algorithm.FLOAT_CASTING
+            layers, operation, num_bits=16, granularity=QuantGranularity.TENSORWISE, algorithm_key="float_casting"
         )
 
 
-def _quantizer(content) -> tuple[Any, Any]:
-    try:
-        from ai_edge_quantizer import quantizer
-    except ModuleNotFoundError as error:
-        raise UserError(f"--quantize: {error.name} is missing: {_HOW}") from error
-    return quantizer.Quantizer(bytearray(content)), quantizer.AlgorithmName
-
-
-def _tensorwise():
-    from ai_edge_quantizer import qtyping
-
-    return qtyping.QuantGranularity.TENSORWISE
-
-
-def _quantized(quantizer, calibration=None) -> bytes:
+def _apply(quantizer, calibration=None) -> bytes:
     with _quietly():
         return bytes(quantizer.quantize(calibration).quantized_model)
 

@@ -8,12 +8,12 @@ from tfrecog.config import Experiment
 from tfrecog.data import classification, image, info, segmentation
 from tfrecog.data.split import Split
 from tfrecog.inference.predictor import progress
+from tfrecog.inference.result_files import Detections
 from tfrecog.metrics import classification as top
 from tfrecog.metrics import coco
 from tfrecog.metrics import segmentation as iou
-from tfrecog.ops import rle
 
-Model = Callable[[np.ndarray], dict]
+from . import compare
 
 # What an accuracy is judged by, of each task.
 MAIN = {
@@ -24,7 +24,7 @@ MAIN = {
 
 
 def why_not(experiment: Experiment, names: list[str]) -> str:
-    """Why there is nothing to measure on, for an artefact of classes of these names; empty if there is."""
+    """Why there is nothing to measure on, for a model of classes of these names; empty if there is."""
     if not experiment.data.records:
         return "no --data.records"
     try:
@@ -37,73 +37,52 @@ def why_not(experiment: Experiment, names: list[str]) -> str:
 
 
 def measure(
-    experiment: Experiment, models: dict[str, Model], count: int, metadata: dict
+    experiment: Experiment, models: dict[str, Callable[[np.ndarray], dict]], count: int
 ) -> dict[str, dict[str, float]]:
     """Numbers by name of each model, on the first `count` images (0: all) of `data.eval_split`.
 
     Args:
-        models: functions of a photo uint8 [H, W, 3], which say what `artefact.Artefact.predict` does.
-        metadata: the artefact's metadata, for how masks are pasted.
+        models: functions of a photo uint8 [H, W, 3] to its outputs, as `litert.reader.LiteModel.predict` is.
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     total = min(count or len(split), len(split))
-    make = {"detection": _Detection, "classification": _Classification, "segmentation": _Segmentation}[experiment.task]
-    measured = {name: make(experiment, split, metadata) for name in models}
+    scorers = {name: _scorer(experiment, split) for name in models}
     with progress(total, f"accuracy on {split.name}") as bar:
         for row in range(total):
-            record = split.record(row)
-            picture = image.decode(record.encoded).numpy()
+            picture = image.decode(split.record(row).encoded).numpy()
             for name, model in models.items():
-                measured[name].add(row, record, model(picture))
+                add, _ = scorers[name]
+                add(row, model(picture))
             bar.update()
-    return {name: one.numbers() | {"images": total} for name, one in measured.items()}
+    return {name: numbers() | {"images": total} for name, (_, numbers) in scorers.items()}
 
 
-class _Detection:
-    def __init__(self, experiment, split, metadata):
-        detector = experiment.detector
-        sigmas = info.sigmas(split.folder) if detector.keypoints else ()
-        self.dataset, self.metadata = split.info, metadata
-        self.evaluator = coco.Evaluator(split.info.categories, masks=detector.masks, sigmas=sigmas)
+def _scorer(experiment, split) -> tuple[Callable[[int, dict], object], Callable[[], dict]]:
+    """A function that adds the outputs of a row of a split, and one of the numbers of all."""
+    if experiment.task == "classification":
+        labels, tops = classification.labels_of(split), top.Evaluator(split.info.num_classes)
+        return lambda row, outputs: tops.add(int(labels[row]), outputs["scores"]), tops.summarize
+    if experiment.task == "segmentation":
+        ious = iou.Evaluator(split.info.num_classes)
+        return lambda row, outputs: ious.add(segmentation.truth(split, row), outputs["labels"]), ious.summarize
+    detector = experiment.detector
+    sigmas = info.sigmas(split.folder) if detector.keypoints else ()
+    evaluator = coco.Evaluator(split.info.categories, masks=detector.masks, sigmas=sigmas)
 
-    def add(self, row, record, outputs):
-        masks = None
-        size = record.height, record.width
-        if "masks" in outputs:
-            masks = rle.paste(
-                outputs["masks"], outputs["boxes"], *size, self.metadata["mask_threshold"], self.metadata["paste"]
-            )
-        elif "pasted" in outputs:
-            masks = [rle.encode(one) for one in outputs["pasted"]]
-        if masks is not None:
-            masks = [rle.to_coco(runs, *size) for runs in masks]
-        boxes = np.round(outputs["boxes"].astype(float), 3)
-        truth = self.dataset.relabel(record)
-        self.evaluator.add(row, truth, boxes, outputs["labels"], outputs["scores"], masks, outputs.get("keypoints"))
+    def add(row, outputs):
+        truth = split.truth(row)
+        evaluator.add(row, truth, *Detections.of(outputs, (truth.height, truth.width)).instances)
 
-    def numbers(self):
-        return self.evaluator.summarize()[0]
+    return add, lambda: evaluator.summarize()[0]
 
 
-class _Classification:
-    def __init__(self, experiment, split, metadata):
-        self.labels = classification.labels_of(split)
-        self.evaluator = top.Evaluator(split.info.num_classes)
-
-    def add(self, row, record, outputs):
-        self.evaluator.add(int(self.labels[row]), outputs["scores"])
-
-    def numbers(self):
-        return self.evaluator.summarize()
-
-
-class _Segmentation:
-    def __init__(self, experiment, split, metadata):
-        self.truth = lambda row: segmentation.truth(split, row)
-        self.evaluator = iou.Evaluator(split.info.num_classes)
-
-    def add(self, row, record, outputs):
-        self.evaluator.add(self.truth(row), outputs["labels"])
-
-    def numbers(self):
-        return self.evaluator.summarize()
+def table(numbers: dict, task: str, kind: str, limit: float) -> list[dict]:
+    """Rows of the table: each number of both, the exported model's against the checkpoint's on the same pixels."""
+    own, other = numbers[next(reversed(numbers))], numbers["artefact"]
+    rows = []
+    for name in MAIN[task]:
+        if name in own:
+            judged = kind != "int8" or task != "detection" or name.endswith("AP50")
+            each = {side: values[name] for side, values in numbers.items()}
+            rows.append(compare.row(name, abs(own[name] - other[name]), limit if judged else None) | {"each": each})
+    return rows

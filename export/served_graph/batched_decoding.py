@@ -1,4 +1,4 @@
-"""Pictures as requests bring them, encoded and of many sizes; those of one size go through a network together."""
+"""Encoded pictures of many sizes; those of one size go through a network together."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def decoded(encoded, prepare: Callable, dtype) -> tuple[tf.TensorArray, tf.Tenso
 
 
 def in_groups(shapes, function: Callable, results: dict[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """What function(index [n], shape [2]) says of the pictures of each shape, name → [n, ...], for all, [B, ...].
+    """The outputs of function(index [n], shape [2]) for the pictures of each shape, name → [n, ...], of all, [B, ...].
 
     Args:
         shapes: [B, 2] int32, what the pictures have to have in common to go together.

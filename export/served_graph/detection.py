@@ -1,45 +1,28 @@
-"""What a served detector computes: resizing and canvases as `tfrecog.predict` has them, and the way back."""
+"""A detector's results for pictures of any size: resized and padded as `tfrecog.predict` does, and the way back."""
 
 import tensorflow as tf
 
 from tfrecog.config import Experiment
 from tfrecog.data import image
-from tfrecog.data.fields import PROPOSAL
-from tfrecog.data.parse import to_boxes
 from tfrecog.ops import boxes, keypoints
 
-from ..artifact import choices
+from ..litert.reader import DETECTIONS
 from . import batched_decoding, mask_encoding
 
 
 class Detection:
     """Detections by the names of the Object Detection API, in pixels of the pictures sent.
 
-    A detector that reads proposals (--detector.proposals=record) is given them with the pictures, in their pixels,
-    [B, P, 4]; slots without an area are empty. A tf.train.Example has its own.
+    Args:
+        masks: their form, see `mask_encoding.encode`.
+        together: pictures go through the network in batches, and not one by one.
     """
 
-    def __init__(self, task, model, experiment: Experiment, masks: choices.Masks = "squares", together: bool = True):
+    def __init__(self, task, model, experiment: Experiment, masks: str, together: bool):
         self.task, self.config, self.data, self.masks = task, experiment.detector, experiment.data, masks
-        self.on_record, self.together = self.config.proposals == "record", together
+        self.together = together
         # Of the same inputs in every signature, so that there is one graph of it.
         self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
-
-    @property
-    def more_inputs(self) -> list[tf.TensorSpec]:
-        """What comes with the pictures."""
-        return [tf.TensorSpec([None, None, 4], tf.float32, "proposals")] if self.on_record else []
-
-    def parse(self, examples):
-        """The inputs of `of_bytes` from serialized tf.train.Examples [B]."""
-        features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-        if not self.on_record:
-            return [tf.io.parse_example(examples, features)["image/encoded"]]
-        features |= {f"image/{side}": tf.io.FixedLenFeature([], tf.int64) for side in ("height", "width")}
-        sequence = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
-        example = tf.io.parse_example(examples, features | {side.key: sequence for side in PROPOSAL})
-        size = tf.stack([example["image/height"], example["image/width"]], axis=-1)
-        return [example["image/encoded"], to_boxes(example, PROPOSAL, size)]
 
     def of_bytes(self, encoded, proposals=None):
         """Results for encoded pictures [B] of any sizes; those of one canvas go through the network together."""
@@ -80,7 +63,7 @@ class Detection:
         return tf.gather(shapes, image.canvas_of(size, shapes))
 
     def _of_one(self):
-        """What there is of one picture."""
+        """The network's outputs for one picture, name → TensorSpec."""
         slots, side = self.config.output.max_detections, 2 * self.config.mask.size
         specs = {
             "boxes": tf.TensorSpec([slots, 4], tf.float32),
@@ -94,7 +77,7 @@ class Detection:
         return specs
 
     def _found(self, images, targets, originals, proposals=None):
-        """What the detector finds in canvases [n, H, W, 3], moved to the pictures as they were sent."""
+        """Detections in canvases [n, H, W, 3], moved to the pictures as they were sent."""
         scale = tf.cast(targets, tf.float32) / tf.cast(originals, tf.float32)
         batch = {
             "image": tf.ensure_shape(images, [None, None, None, 3]),
@@ -118,19 +101,12 @@ class Detection:
         return tf.map_fn(of_picture, batch, fn_output_signature=results, parallel_iterations=1)
 
     def _results(self, found, originals):
-        labels, output = found["labels"], self.config.output
-        results = {
-            "detection_boxes": found["boxes"],
-            "detection_classes": labels,
+        labels = found["labels"]
+        if "masks" in found:
+            squares, output = found["masks"], self.config.output
+            found["masks"] = mask_encoding.encode(self.masks, squares, found["boxes"], labels, originals, output)
+        return {name: found[own] for name, own in DETECTIONS.items() if own in found} | {
             "detection_class_names": tf.gather(tf.constant(["", *self.task.info.names]), labels),
-            "detection_scores": found["scores"],
             "num_detections": tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1),
             "image_size": originals,
         }
-        if "masks" in found:
-            results["detection_masks"] = mask_encoding.encode(
-                self.masks, found["masks"], found["boxes"], labels, originals, output
-            )
-        if "keypoints" in found:
-            results["detection_keypoints"] = found["keypoints"]
-        return results

@@ -1,14 +1,12 @@
-"""Masks as a server gives them: squares of their boxes, pasted into the picture, or COCO's run lengths of that."""
+"""Masks of a SavedModel: squares of their boxes, pasted into the picture, or COCO's run lengths of that."""
 
 import tensorflow as tf
 
 from tfrecog.config import OutputConfig
 from tfrecog.ops import masks
 
-from ..artifact import choices
 
-
-def encode(form: choices.Masks, squares, boxes, labels, sizes, output: OutputConfig):
+def encode(form: str, squares, boxes, labels, sizes, output: OutputConfig):
     """Masks of detections of a form, from squares [B, D, S, S] (probabilities) in boxes [B, D, 4].
 
     squares: [B, D, S, S], as they are. pasted: [B, D, H, W] uint8, 0 or 1, of pictures of sizes [B, 2] the largest H

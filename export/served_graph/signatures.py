@@ -1,4 +1,4 @@
-"""What a server computes: from the bytes of pictures, or their pixels, to results in pixels of the pictures sent."""
+"""The signatures of a SavedModel: from encoded pictures, or their pixels, to results in pixels of the pictures sent."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from tfrecog.config import Experiment
 from tfrecog.data import image
+from tfrecog.data.fields import PROPOSAL
+from tfrecog.data.parse import to_boxes
 from tfrecog.ops import target as lowering
 
-from ..artifact import choices
 from . import batched_decoding
 from .detection import Detection
 
@@ -24,14 +25,14 @@ class Signature(NamedTuple):
     inputs: list[tf.TensorSpec]
 
 
-def signatures(
-    task, model, experiment: Experiment, masks: choices.Masks, target: lowering.Target
-) -> dict[str, Signature]:
+def signatures(task, model, experiment: Experiment, masks: str, target: lowering.Target) -> dict[str, Signature]:
     """The signatures of a task's model by name, for B pictures of any size.
 
     serving_default takes image_bytes [B], encoded; image_tensor image uint8 [B, H, W, 3]; tf_example examples [B],
-    serialized tf.train.Examples with image/encoded.
+    serialized tf.train.Examples with image/encoded. A detector that reads proposals (--detector.proposals=record) is
+    given them with the pictures, in their pixels, [B, P, 4], slots without an area empty; an example has its own.
     """
+    on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
     if experiment.task == "detection":
         served = Detection(task, model, experiment, masks, together=target != "machine")
     else:
@@ -45,28 +46,31 @@ def signatures(
 
         return call
 
-    more = served.more_inputs
+    more = [tf.TensorSpec([None, None, 4], tf.float32, "proposals")] if on_record else []
     return {
         BYTES: Signature(built(served.of_bytes), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
         PIXELS: Signature(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),
         EXAMPLES: Signature(
-            built(lambda examples: served.of_bytes(*served.parse(examples))),
+            built(lambda examples: served.of_bytes(*_parse(examples, on_record))),
             [tf.TensorSpec([None], tf.string, "examples")],
         ),
     }
 
 
-def encoded_in(examples) -> list[tf.Tensor]:
-    """The encoded pictures [B] in serialized tf.train.Examples [B]."""
-    key = "image/encoded"
-    return [tf.io.parse_example(examples, {key: tf.io.FixedLenFeature([], tf.string)})[key]]
+def _parse(examples, on_record):
+    """The encoded pictures [B] in serialized tf.train.Examples [B], and their proposals if a detector reads them."""
+    features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+    if not on_record:
+        return [tf.io.parse_example(examples, features)["image/encoded"]]
+    features |= {f"image/{side}": tf.io.FixedLenFeature([], tf.int64) for side in ("height", "width")}
+    sequence = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
+    example = tf.io.parse_example(examples, features | {side.key: sequence for side in PROPOSAL})
+    size = tf.stack([example["image/height"], example["image/width"]], axis=-1)
+    return [example["image/encoded"], to_boxes(example, PROPOSAL, size)]
 
 
 class Classification:
     """scores [B, K] in the order of the labels; classes [B, 5] and class_scores [B, 5], the best first."""
-
-    more_inputs = ()
-    parse = staticmethod(encoded_in)
 
     def __init__(self, task, model, experiment: Experiment):
         self.task, self.data, self.crop = task, experiment.data, experiment.classifier.crop
@@ -98,9 +102,6 @@ class Classification:
 
 class Segmentation:
     """labels [B, H, W] uint8 in 0..K, 0 beyond a picture that is smaller than another, and image_size [B, 2]."""
-
-    more_inputs = ()
-    parse = staticmethod(encoded_in)
 
     def __init__(self, task, model, experiment: Experiment):
         self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)

@@ -1,4 +1,4 @@
-"""Numbered versions of a model in a folder, DIR/1, DIR/2, ..., as servers watch them: each whole or not there."""
+"""Numbered versions of a model in a folder, DIR/1, DIR/2, ..., as servers watch them: each is complete or absent."""
 
 import contextlib
 import fcntl
@@ -43,8 +43,19 @@ def latest(folder: str | Path) -> Path:
     return path / str(known[-1])
 
 
+def load(version: str | Path):
+    """The SavedModel in the folder of a version; UserError if it is not complete."""
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(version))
+    except Exception as error:  # Of a file that was cut off TensorFlow raises almost anything.
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{version} cannot be loaded as a SavedModel ({reason}); export it again") from error
+
+
 def check(folder: str | Path) -> None:
-    """ValueError if a folder can hold no versions: a file, one with other things in it, or that of another export."""
+    """UserError if a folder can hold no versions: a file, one with other things in it, or that of another export."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise UserError(f"--out={folder} is a file; choose a folder")
@@ -53,9 +64,7 @@ def check(folder: str | Path) -> None:
         with _claimed(path):
             others = [part.name for part in path.iterdir() if not part.name.startswith(".")]
         if others and not numbers(path):
-            raise UserError(
-                f"--out={folder} has other things in it, such as {others[0]}; choose an empty or new folder"
-            )
+            raise UserError(f"--out={folder} contains other files, such as {others[0]}; choose an empty or new folder")
 
 
 @contextlib.contextmanager
@@ -66,7 +75,7 @@ def new(folder: str | Path) -> Iterator[Version]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out={folder}: cannot write there ({error.strerror}); choose another folder") from error
+        raise UserError(f"--out={folder} cannot be written to ({error.strerror}); choose another folder") from error
     with _claimed(path):
         for rubbish in path.glob(f"{_DRAFT}*"):  # of a process that was killed
             shutil.rmtree(rubbish, ignore_errors=True)
@@ -86,7 +95,7 @@ def new(folder: str | Path) -> Iterator[Version]:
 
 @contextlib.contextmanager
 def _claimed(path):
-    """A context in which no other export writes to a folder; ValueError if one does already."""
+    """A context in which no other export writes to a folder; UserError if one does already."""
     claim = os.open(path, os.O_RDONLY)
     try:
         try:

@@ -1,4 +1,4 @@
-"""Writes a model's signatures as a SavedModel, and what to type next."""
+"""Writes a model's signatures as a SavedModel, and reports what to type next."""
 
 from pathlib import Path
 
@@ -9,28 +9,31 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.ops import target
 
-from ..artifact import choices, metadata
+from ..artifact import metadata
 from . import signatures, versions
 
 TARGETS: dict[str, target.Target] = {"cpu": "machine", "any": "portable"}
 
 
 class NotWritten(UserError):
-    """TensorFlow could not write the model, for want of room perhaps."""
+    """TensorFlow could not write the model, perhaps because the disk is full."""
 
     status = Status.FAILED
 
 
 def write(
-    task, model, experiment: Experiment, out: str | Path, model_metadata: dict, *, masks: choices.Masks, device: str
+    task, model, experiment: Experiment, out: str, model_metadata: dict
 ) -> tuple[Path, dict[str, tuple[dict, dict]]]:
     """Writes the next version of a SavedModel to the folder `out`, whole or not at all.
+
+    Args:
+        model_metadata: that of `metadata.from_run`, with the form of the `masks` and the `device`.
 
     Returns:
         Its folder, and the inputs and outputs of each signature, name → TensorSpec.
     """
-    archive, described = keras.export.ExportArchive(), {}  # It finds the variables that the functions read.
-    for name, one in signatures.signatures(task, model, experiment, masks, TARGETS[device]).items():
+    lowering, archive, described = TARGETS[model_metadata["device"]], keras.export.ExportArchive(), {}
+    for name, one in signatures.signatures(task, model, experiment, model_metadata["masks"], lowering).items():
         graph = archive.add_endpoint(name, one.call, one.inputs).get_concrete_function()
         described[name] = {spec.name: spec for spec in one.inputs}, graph.structured_outputs
     with versions.new(out) as version:
@@ -40,27 +43,25 @@ def write(
             archive.write_out(str(version.draft), options=options, verbose=False)
         except tf.errors.OpError as error:
             raise NotWritten(f"nothing was written to {out}: {str(error).splitlines()[0]}") from error
-        extra = version.draft / metadata.EXTRA
-        metadata.write(
-            extra, model_metadata | {"masks": masks if experiment.detector.masks else None, "device": device}
-        )
+        metadata.write(version.draft / metadata.EXTRA, model_metadata)
     return version.final, described
 
 
-def report(out: Path, version: Path, described: dict[str, tuple[dict, dict]]) -> str:
+def report(out: str, workdir: str, version: Path, described: dict[str, tuple[dict, dict]]) -> str:
     """What was written, and what to type next."""
     size = sum(part.stat().st_size for part in version.rglob("*") if part.is_file())
     lines = [f"Wrote {version} ({size / 1e6:,.1f} MB)"]
     for name, (inputs, _) in described.items():
         lines += [f"  {name} takes {', '.join(_shown(*one) for one in inputs.items())}"]
     outputs = described[signatures.BYTES][1]
-    lines += ["  each gives", *(f"    {_shown(*one)}" for one in sorted(outputs.items()))]
-    name, docker = out.resolve().name, "docker run --rm -p 8501:8501"
+    lines += ["  each returns", *(f"    {_shown(*one)}" for one in sorted(outputs.items()))]
+    folder, run = Path(out).resolve(), Path(workdir, metadata.FLAGS)
     lines += [
-        "To go on:",
-        f"  python -m export.verify --flagfile=RUN/experiment.flags --artefact={out} --images='photos/*.jpg'",
+        "Next:",
+        f"  python -m export.verify --flagfile={run} --artefact={out} --images='photos/*.jpg'",
         f"  python -m export.serve --model={out} --port=8080",
-        f"  {docker} -v {out.resolve()}:/models/{name} -e MODEL_NAME={name} tensorflow/serving",
+        f"  docker run --rm -p 8501:8501 -v {folder}:/models/{folder.name} -e MODEL_NAME={folder.name} "
+        "tensorflow/serving",
     ]
     return "\n".join(lines)
 

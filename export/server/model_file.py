@@ -7,7 +7,7 @@ import numpy as np
 
 from tfrecog.cli.errors import UserError
 
-from ..artifact import loading, metadata
+from ..artifact import metadata
 from ..served_graph import versions
 
 SIGNATURE, INPUT = "image_tensor", "image"
@@ -28,7 +28,7 @@ class Saved:
 
     def __init__(self, path: Path):
         """Loads it, which takes seconds; ValueError if it is none of ours."""
-        self._loaded = loading.saved_model(path)  # Its variables live as long as this object.
+        self._loaded = versions.load(path)  # Its variables live as long as this object.
         if SIGNATURE not in self._loaded.signatures:
             raise UserError(f"{path} has no signature {SIGNATURE!r}; export the model again")
         self._see = self._loaded.signatures[SIGNATURE]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tests.folders import REPOSITORY
 from tfrecog import tasks
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.runs import checkpoints
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 RECIPES = sorted(path.stem for path in (REPOSITORY / "configs/smoke").glob("*.flags"))
 STEP = 7
 INFO = info.DatasetInfo(
@@ -34,7 +34,7 @@ _GAINS = {
     "mask/logits/kernel": 5.0,
     "fc/kernel": 10.0,
 }
-# These start so near zero that a segmenter would have one label everywhere.
+# These start so near zero that a segmenter, or the classifier of digits, would have one label everywhere.
 _ZEROS = re.compile(r"fc2/kernel|head/score\w*/kernel")
 
 
@@ -43,11 +43,11 @@ def make(recipe: str, folder: Path, change=lambda experiment: experiment) -> Pat
     return made(recipe, folder, change)[0]
 
 
-def made(recipe: str, folder: Path, change=lambda experiment: experiment) -> tuple:
-    """As `make`, and the task and the model of which the run has the checkpoint."""
+def made(recipe: str, folder: Path, change=lambda experiment: experiment, dataset=INFO, last_gain=1.0) -> tuple:
+    """As `make`, and the task and the model of which the run has the checkpoint; its last kernel times `last_gain`."""
     experiment = change(flags.load(Experiment(), REPOSITORY / f"configs/smoke/{recipe}.flags"))
     experiment = replace(experiment, workdir=str(folder))
-    task = tasks.build(experiment, INFO)
+    task = tasks.build(experiment, dataset)
     model = task.build()
     for variable in model.variables:
         for end, gain in _GAINS.items():
@@ -55,8 +55,10 @@ def made(recipe: str, folder: Path, change=lambda experiment: experiment) -> tup
                 variable.assign(gain * tf.convert_to_tensor(variable))
         if _ZEROS.fullmatch(variable.path):
             variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
+    last = [variable for variable in model.trainable_variables if variable.path.endswith("kernel")][-1]
+    last.assign(last_gain * tf.convert_to_tensor(last))
     checkpoints.save(folder, STEP, model, None, keep=1)
-    info.save(folder, INFO)
+    info.save(folder, dataset)
     flagfile = folder / "experiment.flags"
     flagfile.write_text(flags.dumps(experiment))
     return flagfile, task, model

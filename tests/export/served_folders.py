@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from export.artifact import loading, metadata
+from export.artifact import metadata
 
 NAMES = ("red", "green", "blue")
 RED = (220, 20, 20)
@@ -69,7 +69,7 @@ def write(folder: Path, model: tf.Module, task: str, version: int = 1) -> Path:
     final = folder / str(version)
     tf.saved_model.save(model, str(final), signatures={"image_tensor": model.image_tensor})
     about = {
-        "format": loading.FORMAT, "task": task, "name": task, "version": "0", "flags": "", "step": 7, "metrics": None,
+        "format": metadata.FORMAT, "task": task, "name": task, "version": "0", "flags": "", "step": 7, "metrics": None,
         "classes": [{"id": 10 * i, "name": name, "colour": None} for i, name in enumerate(NAMES, 1)],
         "keypoints": ["start", "end"], "skeleton": [[0, 1]], "flip_pairs": [], "checkpoint": "step-7",
         "min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "resize": "bilinear", "precision": "float32",

@@ -1,31 +1,27 @@
-"""TFLite files whose answers can be told from the picture, with the tensors and the metadata of real ones."""
+"""TFLite files whose outputs anyone can compute from the picture, with the tensors and the metadata of real ones."""
 
 import json
 import zipfile
 
-import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 
-RED = (220, 20, 20)
 
-
-def write(path, call, inputs, metadata):
+def write(path, call, inputs, described):
     """Converts a function of named inputs to a TFLite file with metadata."""
     module = tf.Module()
     module.call = tf.function(call, input_signature=inputs)
     folder = path.with_suffix("")
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.call})
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
-    if metadata is not None:
-        with zipfile.ZipFile(path, "a") as files:
-            files.writestr("tfrecog.json", json.dumps(metadata))
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr("tfrecog.json", json.dumps(described))
     return path
 
 
-def about(task, size, fit="pad", dtype="uint8", short_side=None, classes=("cat", "dog"), **more):
+def metadata(task, size, fit="pad", dtype="uint8", short_side=None, classes=("cat", "dog"), **more):
     """Metadata of a file."""
     given = {"dtype": dtype, "size": list(size), "fit": fit, "short_side": short_side}
     return {
@@ -38,8 +34,8 @@ def about(task, size, fit="pad", dtype="uint8", short_side=None, classes=("cat",
     } | more  # fmt: skip
 
 
-def red_finder(path, size, shift=0.0, scores=(0.8, 0.3), **more):
-    """A detector of the one red rectangle of a picture, `shift` pixels lower: a dog (0.8), and a cat in it (0.3)."""
+def red_finder(path, size, **more):
+    """A detector of the one red rectangle of a picture: a dog (0.8), and a cat in it (0.3)."""
     height, width = size
 
     def call(image, size):
@@ -50,8 +46,7 @@ def red_finder(path, size, shift=0.0, scores=(0.8, 0.3), **more):
             line = tf.reduce_max(red, axis)
             ends.append((tf.argmax(line, output_type=tf.int32), length - tf.argmax(line[::-1], output_type=tf.int32)))
         (y1, y2), (x1, x2) = ends
-        box = tf.cast(tf.stack([y1, x1, y2, x2]), tf.float32) + tf.constant([shift, 0, shift, 0])
-        # What is not photo is not told to a detector.
+        box = tf.cast(tf.stack([y1, x1, y2, x2]), tf.float32)
         inside = tf.cast(tf.reduce_all(tf.stack([y2, x2]) <= size), tf.float32)
         centre = tf.concat([box[:2] + (box[2:] - box[:2]) / 4, box[2:] - (box[2:] - box[:2]) / 4], 0)
         boxes = tf.stack([box, centre, tf.zeros(4), tf.zeros(4)])[None] * inside
@@ -59,7 +54,7 @@ def red_finder(path, size, shift=0.0, scores=(0.8, 0.3), **more):
         return {
             "detection_boxes": boxes,
             "detection_classes": tf.constant([[2, 1, 0, 0]]),
-            "detection_scores": tf.constant([[*scores, 0, 0]]) + 0 * boxes[..., 0],
+            "detection_scores": tf.constant([[0.8, 0.3, 0, 0]]) + 0 * boxes[..., 0],
             "num_detections": tf.constant([2]),
             "detection_masks": tf.concat([tf.ones([1, 2, 28, 28]), tf.zeros([1, 2, 28, 28])], 1)
             + 0 * boxes[..., :1, None],
@@ -68,10 +63,10 @@ def red_finder(path, size, shift=0.0, scores=(0.8, 0.3), **more):
 
     inputs = [tf.TensorSpec([1, *size, 3], tf.uint8, "image"), tf.TensorSpec([2], tf.int32, "size")]
     joints = {"keypoints": ["left", "right"], "flip_pairs": [[0, 1]], "skeleton": [[0, 1]]}
-    return write(path, call, inputs, about("detection", size, **joints) | more)
+    return write(path, call, inputs, metadata("detection", size, **joints) | more)
 
 
-def colours(path, crop, short_side, resize="bilinear", **more):
+def colours(path, crop, short_side, resize="bilinear"):
     """A classifier: the share of red, green and blue in the picture."""
 
     def call(image):
@@ -80,8 +75,8 @@ def colours(path, crop, short_side, resize="bilinear", **more):
 
     inputs = [tf.TensorSpec([1, crop, crop, 3], tf.float32, "image")]
     classes = ("red", "green", "blue")
-    metadata = about("classification", (crop, crop), "middle", "float32", short_side, classes, resize=resize) | more
-    return write(path, call, inputs, metadata)
+    given = metadata("classification", (crop, crop), "middle", "float32", short_side, classes, resize=resize)
+    return write(path, call, inputs, given)
 
 
 def grays(path, size):
@@ -91,12 +86,4 @@ def grays(path, size):
         return {"labels": tf.cast(tf.where(tf.cast(image[..., 0], tf.float32) > 127, 2, 1), tf.uint8)}
 
     inputs = [tf.TensorSpec([1, *size, 3], tf.uint8, "image")]
-    return write(path, call, inputs, about("segmentation", size, "stretch"))
-
-
-def picture(height, width, box, colour=RED):
-    """A gray picture with a rectangle (y1, x1, y2, x2)."""
-    pixels = np.full([height, width, 3], 240, np.uint8)
-    y1, x1, y2, x2 = box
-    pixels[y1:y2, x1:x2] = colour
-    return pixels
+    return write(path, call, inputs, metadata("segmentation", size, "stretch"))

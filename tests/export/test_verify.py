@@ -1,4 +1,4 @@
-"""An artefact against its checkpoint, by the command: equal ones pass, changed ones fail, and others are refused."""
+"""Exported models against their checkpoints, by the command: equal ones pass, changed ones fail, others are refused."""
 
 import dataclasses
 import json
@@ -13,12 +13,13 @@ from PIL import Image
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
 from export import saved_model, tflite, verify
+from export.artifact import metadata
+from export.litert import reader
 from export.parity import verification
 from pipelines import scenes
 from tests.export import commands, random_runs, stand_in
 from tfrecog.cli import errors
 from tfrecog.data import info
-from tfrecog.runs import checkpoints
 
 
 def exported(command, flagfile, out, **options):
@@ -36,6 +37,10 @@ def run(flagfile, artefact, images, **options):
         return status
 
 
+def report_of(folder):
+    return json.loads((folder / verification.REPORT).read_text())
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
@@ -49,16 +54,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A run of a small classifier without records."""
-    return decided_digits(tmp_path_factory.mktemp("digits"))
-
-
-def decided_digits(folder, gain=1.5):
-    """A run whose last layer is far from zero, where it would start, so that pictures have scores of their own."""
-    flagfile, _, model = random_runs.made("classifier_digits", folder)
-    kernel = [variable for variable in model.trainable_variables if variable.path.endswith("kernel")][-1]
-    kernel.assign(gain * np.random.default_rng(0).normal(size=kernel.shape))
-    checkpoints.save(folder, random_runs.STEP, model, None, keep=1)
-    return flagfile
+    return random_runs.make("classifier_digits", tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="module")
@@ -66,67 +62,54 @@ def digits_lite(digits):
     return exported(tflite, digits, digits.parent / "model.tflite")
 
 
-def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, photos, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def digits_saved(digits):
+    return exported(saved_model, digits, digits.parent / "saved")
+
+
+def test_a_classifiers_files_are_as_its_checkpoint(digits, digits_lite, digits_saved, photos, tmp_path, capsys):
     assert run(digits, digits_lite, photos, out=tmp_path) == 0
-    report = json.loads((tmp_path / verification.REPORT).read_text())
+    report = report_of(tmp_path)
     assert report["fine"] and report["kind"] == "none" and len(report["images"]) == 2
     score, ratio, classes = report["rows"]
     assert 0 <= score["value"] <= score["limit"] == 1e-4 and 0 < ratio["value"] <= ratio["limit"] == 1e-3
     assert classes["value"] >= 1 and classes["limit"] is None
     assert "Accuracy is left out: no --data.records" in capsys.readouterr().out
-    saved = exported(saved_model, digits, tmp_path / "saved")
-    assert run(digits, saved, photos) == run(digits, tmp_path / "saved" / "1", photos) == 0
+    assert run(digits, digits_saved, photos) == run(digits, digits_saved + "/1", photos) == 0
 
 
-def test_a_changed_artefact_fails(digits, photos, tmp_path, capsys):
-    """The weights of its last layer are a tenth greater."""
-    changed = exported(tflite, decided_digits(tmp_path, 1.65), tmp_path / "changed.tflite")
-    assert run(digits, changed, photos, out=tmp_path) == 1
-    said, report = capsys.readouterr().out, json.loads((tmp_path / verification.REPORT).read_text())
-    assert "TOO FAR" in said
+def test_a_file_of_other_weights_fails(digits_lite, photos, tmp_path, capsys):
+    """The weights of the run's last layer are a tenth greater."""
+    flagfile, *_ = random_runs.made("classifier_digits", tmp_path / "run", last_gain=1.1)
+    assert run(flagfile, digits_lite, photos, out=tmp_path) == 1
+    printed, report = capsys.readouterr().out, report_of(tmp_path)
+    assert "TOO FAR" in printed
     (what, limit, worst), *_ = [(row["what"], row["limit"], row["value"]) for row in report["rows"] if not row["fine"]]
     assert set(report["far"]) <= set(report["images"])
-    assert all(f"too far in {path}: " in said for path in report["far"])
+    assert all(f"too far in {path}: " in printed for path in report["far"])
     values = [values[what] for values in report["far"].values() if what in values]
     assert max(values) == worst and min(values) > limit
-    assert run(digits, changed, photos, score_tolerance=0.5, out=tmp_path) == 0
-    assert not json.loads((tmp_path / verification.REPORT).read_text())["far"]
+    assert run(flagfile, digits_lite, photos, score_tolerance=0.5, out=tmp_path) == 0
+    assert not report_of(tmp_path)["far"] and report_of(tmp_path)["tolerance"]["score"] == 0.5
 
 
-def test_a_checkpoint_that_says_the_same_of_every_picture_proves_nothing(photos, tmp_path, capsys):
-    flagfile = decided_digits(tmp_path, 0.0)
-    assert run(flagfile, exported(tflite, flagfile, tmp_path / "model.tflite"), photos) == 2
+def test_a_checkpoint_with_the_same_scores_for_every_picture_proves_nothing(digits_lite, photos, tmp_path, capsys):
+    flagfile, *_ = random_runs.made("classifier_digits", tmp_path, last_gain=0.0)
+    assert run(flagfile, digits_lite, photos, score_tolerance=1) == 2
     assert "in 2 images the checkpoint has the same scores for every picture" in capsys.readouterr().err
 
 
-def test_a_saved_model_that_contradicts_its_metadata_fails(digits, photos, tmp_path, capsys):
-    """Two classes have changed places in it, in the folder's texts and in the run, and not in the network's answers."""
-    from export.artifact import metadata
-    from export.served_graph import versions
-
-    exported(saved_model, digits, tmp_path)
-    version = versions.latest(tmp_path)
-    about = metadata.load(version)
-    about["classes"][0:2] = about["classes"][1::-1]
-    metadata.write(version / metadata.EXTRA, about)
-    order = (1, 0, *range(2, 6))
-    given = dataclasses.replace(random_runs.INFO, categories=tuple(random_runs.INFO.categories[i] for i in order))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification.trained, "get_dataset", lambda _: given)
-        assert run(digits, tmp_path, photos) == 1
-    assert "classes says" in capsys.readouterr().err
-
-
-def test_a_file_that_cuts_out_another_part_of_the_photo_fails(digits, digits_lite, photos, tmp_path, capsys):
-    """A checkpoint that saw the same wrong part would agree with it."""
-    from export.litert import reader
-
-    about = reader.read_metadata(digits_lite)
-    given = about["tflite"]["input"]
-    about["tflite"]["input"] = given | {"short_side": given["short_side"] + 4}
-    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
-    assert run(digits, other, photos) == 1
-    assert "gray levels off what the checkpoint is evaluated on" in capsys.readouterr().err
+def test_a_saved_model_that_contradicts_its_metadata_fails(digits, digits_saved, photos, tmp_path, capsys):
+    """Two classes have changed places in its metadata and in the run, and not in the network's outputs."""
+    version = shutil.copytree(digits_saved + "/1", tmp_path / "saved/1")
+    changed = metadata.load(version)
+    changed["classes"][0:2] = changed["classes"][1::-1]
+    metadata.write(version / metadata.EXTRA, changed)
+    categories = random_runs.INFO.categories
+    folder = shutil.copytree(digits.parent, tmp_path / "run", ignore=shutil.ignore_patterns("saved"))
+    info.save(folder, dataclasses.replace(random_runs.INFO, categories=(*categories[1::-1], *categories[2:])))
+    assert run(digits, version.parent, photos, workdir=folder) == 1
+    assert "classes has" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -134,67 +117,47 @@ def detector(tmp_path_factory):
     """A run of a small Mask R-CNN, records with its classes, and a TFLite file of it."""
     folder = tmp_path_factory.mktemp("detector")
     scenes.build(str(folder / "data"), "val", 3, scenes.Scenes(height=96, width=128), jobs=1)
-    (folder / "run").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(random_runs, "INFO", info.load(folder / "data"))
 
-        def with_records(experiment):
-            return dataclasses.replace(
-                experiment, data=dataclasses.replace(experiment.data, records=str(folder / "data"))
-            )
+    def with_records(experiment):
+        return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, records=str(folder / "data")))
 
-        flagfile = random_runs.make("mask_rcnn", folder / "run", with_records)
+    flagfile, *_ = random_runs.made("mask_rcnn", folder / "run", with_records, info.load(folder / "data"))
     return flagfile, exported(tflite, flagfile, folder / "model.tflite", size="96x128")
 
 
 def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, photos, tmp_path):
     assert run(*detector, photos, out=tmp_path, max_images=2) == 0
-    report = json.loads((tmp_path / verification.REPORT).read_text())
+    report = report_of(tmp_path)
     rows = {row["what"]: row for row in report["rows"]}
     assert rows["detections of both"]["value"] > 10
-    assert rows["detections that agree with none, share"]["value"] <= 0.01
-    assert 0 < rows["boxes, pixels"]["value"] <= 0.1 and 0.99 <= rows["masks, lowest IoU"]["value"] <= 1
+    assert rows["detections that agree with none, fraction"]["value"] <= 0.01
+    assert 0 < rows["boxes, pixels"]["value"] <= 0.1 and 0 <= rows["masks, 1 - IoU"]["value"] <= 0.01
     own = report["accuracy"]["checkpoint on its pixels"]
     assert report["accuracy"]["artefact"]["box_AP"] == pytest.approx(own["box_AP"], abs=1e-3) and own["images"] == 2
 
 
-def test_a_detector_that_finds_other_things_fails(detector, photos, tmp_path):
-    """A file with the metadata of the run's, which always says the same."""
-    from export.litert import reader
-
+@pytest.mark.parametrize(
+    "kind, status, message",
+    [("none", 1, "TOO FAR"), ("int8", 2, "which is too low to judge an int8 artefact")],
+    ids=["none", "int8"],
+)
+def test_a_detector_that_finds_other_things_fails(detector, photos, capsys, tmp_path, kind, status, message):
+    """A file with the run's metadata and fixed outputs; as int8 it would pass, by an AP of 0 as the checkpoint's."""
     about = reader.read_metadata(detector[1])
-    metadata = {name: value for name, value in about.items() if name != "tflite"}
-    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
-    assert run(detector[0], other, photos, max_images=1) == 1
+    other = stand_in.red_finder(
+        tmp_path / "other.tflite", (96, 128), **about | {"tflite": about["tflite"] | {"quantize": kind}}
+    )
+    assert run(detector[0], other, photos, max_images=1) == status
+    assert message in "".join(capsys.readouterr())
 
 
 def test_a_file_that_is_no_picture_is_named_and_the_others_are_compared(digits, digits_lite, photos, tmp_path, capsys):
     (tmp_path / "torn.png").write_bytes((photos / "0.png").read_bytes()[:100])
     assert run(digits, digits_lite, f"{photos},{tmp_path / 'torn.png'}") == 0
-    said = capsys.readouterr()
-    assert "2 of 3 images:" in said.out and f"not read: {tmp_path / 'torn.png'}" in said.err
+    printed = capsys.readouterr()
+    assert "2 of 3 images:" in printed.out and f"not read: {tmp_path / 'torn.png'}" in printed.err
     assert run(digits, digits_lite, tmp_path / "torn.png") == 2
     assert "not one of the files could be read" in capsys.readouterr().err
-
-
-def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, photos, tmp_path, capsys):
-    """An AP of 0 is as the checkpoint's AP of 0."""
-    from export.litert import reader
-
-    about = reader.read_metadata(detector[1])
-    metadata = about | {"tflite": about["tflite"] | {"quantize": "int8"}}
-    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **metadata)
-    assert run(detector[0], other, photos, max_images=1) == 2
-    assert "which is too low to judge an int8 artefact" in capsys.readouterr().err
-
-
-def test_metadata_that_say_otherwise_than_the_flags_are_refused(detector, photos, tmp_path, capsys):
-    from export.litert import reader
-
-    about = reader.read_metadata(detector[1]) | {"min_score": 1.0}
-    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **about)
-    assert run(detector[0], other, photos, max_images=1) == 2
-    assert "its metadata has the min_score 1.0, and its flags 0.05" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options, message", [
@@ -203,52 +166,100 @@ def test_metadata_that_say_otherwise_than_the_flags_are_refused(detector, photos
     ({"workdir": "elsewhere"}, "dataset.json is missing"),
 ])  # fmt: skip
 def test_wrong_flags_end_with_a_sentence(digits, digits_lite, photos, capsys, options, message):
-    given = {"artefact": digits_lite, "images": photos} | options
-    assert run(digits, **given) == 2
+    assert run(digits, **{"artefact": digits_lite, "images": photos} | options) == 2
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"flags": "--task=detection"}, "is of --task=detection, and the run of classification"),
-    ({"classes": [{"id": 1, "name": "only", "colour": None}]}, "has 1 classes (only, ...), and the run 6"),
-    ({"step": 3}, "is of step 7: name the other with --checkpoint"),
-    ({"tflite": {"quantize": "int8", "input": {"size": [28, 28]}}}, "is int8, which is judged by its accuracy"),
-])  # fmt: skip
-def test_an_artefact_of_something_else_is_refused(digits, digits_lite, photos, tmp_path, capsys, change, message):
-    from export.litert import reader
+def with_metadata(path, copy, change):
+    """A copy of a TFLite file with other metadata."""
+    shutil.copy(path, copy)
+    with zipfile.ZipFile(copy, "a") as files:
+        files.writestr(metadata.FILE, json.dumps(reader.read_metadata(path) | change))
+    return copy
 
-    about = reader.read_metadata(digits_lite) | change
-    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **about)
-    assert run(digits, other, photos) == 2
+
+GIVEN = {"dtype": "uint8", "size": [28, 28], "fit": "middle", "short_side": 28}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("change, status, message", [
+    ({"flags": "--task=detection"}, 2, "is of --task=detection, and the run of classification"),
+    ({"classes": [{"id": 1, "name": "only", "colour": None}]}, 2, "has 1 classes (only, ...), and the run 6"),
+    ({"step": 3}, 2, "is of step 7: name the other checkpoint with --checkpoint"),
+    ({"tflite": {"quantize": "int8", "input": GIVEN}}, 2, "is int8, which is judged by its accuracy"),
+    ({"tflite": {"quantize": "none", "input": GIVEN | {"dtype": "float32"}}}, 2, "does not run as its tfrecog.json"),
+    # A checkpoint that saw the same wrong part would agree with it.
+    ({"tflite": {"quantize": "none", "input": GIVEN | {"short_side": 32}}}, 1,
+     "gray levels from that of the checkpoint's evaluation"),
+])  # fmt: skip
+def test_a_file_of_something_else_is_refused(digits, digits_lite, photos, tmp_path, capsys, change, status, message):
+    other = with_metadata(digits_lite, tmp_path / "other.tflite", change)
+    assert run(digits, other, photos) == status
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_an_int8_file_without_records_is_judged_by_a_limit_that_is_given(digits, digits_lite, photos, tmp_path):
-    from export.litert import reader
-
-    metadata = reader.read_metadata(digits_lite)
-    metadata["tflite"]["quantize"] = "int8"  # What it is not: its scores are nearly the checkpoint's.
-    path = tmp_path / "model.tflite"
-    shutil.copy(digits_lite, path)
-    with zipfile.ZipFile(path, "a") as files:
-        files.writestr(reader.FILE, json.dumps(metadata))
-    assert run(digits, path, photos) == 2
-    assert run(digits, path, photos, score_tolerance=1e-4) == 0
-    assert run(digits, path, photos, score_tolerance=1e-12) == 1
+def test_metadata_that_differ_from_the_flags_are_refused(detector, photos, tmp_path, capsys):
+    other = with_metadata(detector[1], tmp_path / "other.tflite", {"min_score": 1.0})
+    assert run(detector[0], other, photos, max_images=1) == 2
+    assert "its metadata has the min_score 1.0, and its flags 0.05" in capsys.readouterr().err
 
 
-def test_a_file_that_takes_other_pixels_than_its_metadata_says_is_refused(
-    digits, digits_lite, photos, tmp_path, capsys
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("tolerance, status", [(1e-4, 0), (1e-12, 1)])
+def test_an_int8_file_without_records_is_judged_by_a_limit_that_is_given(
+    digits, digits_lite, photos, tmp_path, tolerance, status
 ):
-    from export.litert import reader
-
-    other = stand_in.colours(tmp_path / "other.tflite", 28, 28, **reader.read_metadata(digits_lite))
-    assert run(digits, other, photos) == 2
-    assert "does not run as its tfrecog.json says" in capsys.readouterr().err
+    """Its scores are nearly the checkpoint's, for it is not int8."""
+    int8 = with_metadata(digits_lite, tmp_path / "model.tflite", {"tflite": {"quantize": "int8", "input": GIVEN}})
+    assert run(digits, int8, photos, score_tolerance=tolerance) == status
 
 
-def test_an_artefact_of_a_run_with_another_network_is_refused(digits_lite, photos, tmp_path, capsys):
+def test_a_file_of_a_run_with_another_network_is_refused(digits_lite, photos, tmp_path, capsys):
     assert run(random_runs.make("classifier", tmp_path), digits_lite, photos) == 2
-    said = capsys.readouterr().err
-    assert "seems to be of another run" in said and "--classifier.name=lenet_modern (run: resnet18)" in said
+    printed = capsys.readouterr().err
+    assert "seems to be of another run" in printed and "--classifier.name=lenet_modern (run: resnet18)" in printed
+
+
+@pytest.fixture(scope="module")
+def flagfiles(tmp_path_factory):
+    """Runs by the name of their recipe, each made once."""
+    made = {}
+
+    def of(recipe):
+        if recipe not in made:
+            made[recipe] = random_runs.make(recipe, tmp_path_factory.mktemp(recipe))
+        return made[recipe]
+
+    return of
+
+
+# Scores, and pixels of boxes and keypoints, of every kind; what int8 keeps is AP, of trained runs.
+ALLOWED = {"SavedModel": (1e-5, 0.01), "none": (1e-4, 0.1), "float16": (1e-2, 0.5), "dynamic": (1e-2, 0.5)}
+SIZES = {"classifier_digits": "28x28", "classifier": "32x32"}
+REPRESENTATIVES = ("classifier_digits", "dynamic"), ("segmenter", "float16")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        pytest.param(recipe, kind, marks=() if (recipe, kind) in REPRESENTATIVES else pytest.mark.long)
+        for recipe in random_runs.RECIPES
+        for kind in ALLOWED
+    ],
+)
+def test_every_recipe_is_within_the_tolerance_of_every_kind(recipe, kind, flagfiles, photos, tmp_path):
+    if kind in ("float16", "dynamic"):
+        pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    flagfile = flagfiles(recipe)
+    if kind == "SavedModel":
+        model = exported(saved_model, flagfile, tmp_path / "saved")
+    else:
+        size = SIZES.get(recipe, "64x96")
+        model = exported(tflite, flagfile, tmp_path / "model.tflite", size=size, quantize=kind)
+    assert run(flagfile, model, photos, out=tmp_path) == 0
+    report = report_of(tmp_path)
+    assert report["kind"] == kind and len(report["images"]) == 2
+    values = {row["what"]: row["value"] for row in report["rows"]}
+    assert values.get("detections of both", 1) > 0
+    assert (report["tolerance"]["score"], report["tolerance"]["box"]) == ALLOWED[kind]

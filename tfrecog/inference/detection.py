@@ -10,7 +10,7 @@ from tfrecog.data import image as images
 from tfrecog.data.detection import proposal_slots
 from tfrecog.inference import image_files, predictor, result_files
 from tfrecog.inference.result_files import Detections
-from tfrecog.ops import to_original
+from tfrecog.ops import rle, to_original
 from tfrecog.proposals import methods
 
 WRITTEN = f"pictures and {result_files.DETECTIONS}"
@@ -48,8 +48,9 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
     if "keypoints" in found:
         found["keypoints"] = to_original.keypoints(found["keypoints"].astype(float), image["scale"])
     height, width = map(int, image["original_size"])
-    ids = int(image["image_id"]), int(image["record"])
-    return Detections.of(found, (height, width), config.mask_threshold, config.paste, *ids)
+    if "masks" in found:
+        found["masks"] = rle.paste(found["masks"], found["boxes"], height, width, config.mask_threshold, config.paste)
+    return Detections.of(found, (height, width), int(image["image_id"]), int(image["record"]))
 
 
 def batch_of(picture: np.ndarray, data: DataConfig, proposals: np.ndarray | None = None) -> dict:

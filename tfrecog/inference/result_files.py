@@ -35,18 +35,16 @@ class Detections:
     keypoints: np.ndarray | None  # float64 [n, J, 3]: y, x to the thousandth of a pixel, score
 
     @classmethod
-    def of(cls, outputs: dict, size: tuple[int, int], threshold: float, paste: str, image_id: int = 0, record: int = 0):
-        """Outputs in pixels of an image of a size, as files have them: rounded, and masks as large as the image.
+    def of(cls, outputs: dict, size: tuple[int, int], image_id: int = 0, record: int = 0):
+        """Outputs in pixels of an image of a size, rounded as files have them.
 
         Args:
-            outputs: boxes [n, 4], labels [n], scores [n], and masks [n, S, S] in their boxes and keypoints [n, J, 3]
-                where there are any.
-            threshold, paste: of the masks; see `rle.paste`.
+            outputs: boxes [n, 4], labels [n], scores [n], and masks [n] as run lengths and keypoints [n, J, 3] where
+                there are any.
         """
         masks, keypoints = None, outputs.get("keypoints")
         if "masks" in outputs:
-            pasted = rle.paste(outputs["masks"], outputs["boxes"], *size, threshold, paste)
-            masks = [rle.to_coco(runs, *size) for runs in pasted]
+            masks = [rle.to_coco(runs, *size) for runs in outputs["masks"]]
         if keypoints is not None:
             keypoints = np.concatenate([np.round(keypoints[..., :2].astype(float), 3), keypoints[..., 2:]], axis=-1)
         # Rounded as in the file, so that the file gives the same numbers when it is evaluated.

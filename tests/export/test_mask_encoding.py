@@ -1,4 +1,4 @@
-"""Masks of a server: run lengths and pasted pictures are those that `tfrecog.predict` writes."""
+"""Masks of a SavedModel: run lengths and pasted masks are those that `tfrecog.predict` writes."""
 
 import numpy as np
 import pytest
