@@ -1,5 +1,5 @@
-import builtins
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -96,13 +96,6 @@ def test_fill_joins_what_leaves_no_hole():
 
 
 def test_without_opencv_the_message_says_what_to_install(monkeypatch):
-    imported = builtins.__import__
-
-    def without(name, *rest):
-        if name == "cv2":
-            raise ImportError("No module named 'cv2'")
-        return imported(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UserError, match=r"pip install 'tfrecog\[proposals\]'"):
         selective_search.propose(flat())

@@ -38,19 +38,19 @@ class Coverage(Sums):
     def numbers(self, at_least: float = 0.0) -> list[tuple[int, list[float], float, float]]:
         """Of objects with such an area: a number of proposals, recall at OVERLAPS, ABO over all, and MABO by class.
 
-        The last number is that of all proposals, if no image has as many as the next of NUMBERS.
+        The last number is that of all proposals, if no image has as many as the next of NUMBERS. Without objects there
+        is none.
         """
         big = np.array(self.areas) >= at_least
         best, labels = np.array(self.best).reshape(-1, len(NUMBERS))[big], np.array(self.labels)[big]
         rows, most = [], max(self.counts, default=0)
-        for i, number in enumerate(NUMBERS):
+        for i, number in enumerate(NUMBERS if big.any() else ()):
             if i and NUMBERS[i - 1] >= most:
                 break
             own = best[:, i]
-            recall = [float(np.mean(own >= overlap)) if len(own) else float("nan") for overlap in OVERLAPS]
-            classes = [float(own[labels == label].mean()) for label in np.unique(labels)]
-            mabo = float(np.mean(classes)) if classes else float("nan")
-            rows.append((min(number, most or number), recall, float(own.mean()) if len(own) else float("nan"), mabo))
+            recall = [float(np.mean(own >= overlap)) for overlap in OVERLAPS]
+            mabo = np.mean([own[labels == label].mean() for label in np.unique(labels)])
+            rows.append((min(number, most or number), recall, float(own.mean()), float(mabo)))
         return rows
 
     def lines(self) -> list[str]:
@@ -65,7 +65,7 @@ class Coverage(Sums):
             total = int(np.sum(np.array(self.areas) >= least))
             found.append(f"  {total:,} {what}: recall at IoU {' and '.join(map(str, OVERLAPS))}, mean best overlap")
             found.append(f"    proposals  {head}      ABO     MABO")
-            for number, recall, abo, mabo in self.numbers(least) if total else []:
+            for number, recall, abo, mabo in self.numbers(least):
                 found.append(f"    {number:9,}  " + "".join(f"{value:9.3f}" for value in [*recall, abo, mabo]))
         return found
 

@@ -15,7 +15,7 @@ from tfrecog.config import Experiment
 from tfrecog.data.split import Split
 from tfrecog.inference import image_files, predictor
 
-METRICS, SECONDS = "metrics.json", "test_seconds_per_image"
+METRICS = "metrics.json"
 
 
 def evaluate(
@@ -56,7 +56,7 @@ def evaluate(
         measured.draw(Path(out), numbers)
         report = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
         report |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
-        report |= {SECONDS: clock.seconds_per_image, **more, "tfrecog": tfrecog.version()}
+        report |= {"test_seconds_per_image": clock.seconds_per_image, **more, "tfrecog": tfrecog.version()}
         with files.write(Path(out) / METRICS) as file:
             json.dump(report, file, indent=1)
             file.write("\n")
