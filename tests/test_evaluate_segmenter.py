@@ -14,6 +14,7 @@ from PIL import Image
 from tests import gray_maps, opened
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import index, info, records
+from tfrecog.data.split import Split
 from tfrecog.evaluations import confusion, segmentation, worst_label_maps
 from tfrecog.inference import image_files
 from tfrecog.runtime import distribution
@@ -158,10 +159,12 @@ def test_the_sheet_shows_the_worst_images_first_and_goes_when_all_is_right(tmp_p
     assert not (tmp_path / worst_label_maps.SHEET).exists()
 
 
-def test_of_the_worst_images_no_label_map_stays_in_memory_as_it_was():
-    worst, said = worst_label_maps.WorstLabelMaps(), np.ones([4, 4], np.uint8)
+def test_of_the_worst_images_no_label_map_stays_in_memory_as_it_was(folder):
+    experiment = Experiment(task="segmentation", data=DataConfig(records=str(folder), eval_short_side=0))
+    measured = segmentation.Measured(experiment, Split.open(folder, "val"), distribution.strategy(1))
+    said = PAIRS[0][1].copy()
     kept = weakref.ref(said)
-    worst.add(0, 0.5, said)
+    measured.add({"label_map": said}, {"record": 0})
     del said
     assert kept() is None
 
