@@ -26,7 +26,7 @@ from tfrecog.cli.facts import Fraction, NonNegative, Range
 from tfrecog.data import info, records
 from tfrecog.ops import rle
 
-from .build import scene_shapes, shards
+from .build import image_records, scene_shapes, shards
 from .build.command import SplitFlags
 
 CLASSES = scene_shapes.NAMES
@@ -107,25 +107,21 @@ def make(scene: Scene) -> tuple[records.Record, list]:
     encoded = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
     picture.save(encoded, options.format, **({"quality": 92} if options.format == "jpeg" else {}))
-    name, source_id = scene.name, str(scene.number + 1)
-    record = records.Record(encoded.getvalue(), options.format, height, width, name, source_id)
-    labels, masks, points = (list(column) for column in zip(*objects, strict=True)) if objects else ([], [], [])
+    made = image_records.Encoded(encoded.getvalue(), options.format, height, width)
+    names = scene.name, str(scene.number + 1)
     if options.label_maps:
-        label_map = np.ones((height, width), np.uint8)  # background
-        for label, mask in zip(labels, masks, strict=True):
-            label_map[mask] = 1 + label
-        return dataclasses.replace(record, label_map=records.to_label_map(label_map)), []
-    return dataclasses.replace(
-        record,
-        boxes=np.array([tight_box(mask) for mask in masks], np.float32).reshape(-1, 4),
-        labels=np.array(labels, np.int64),
-        names=[CLASSES[label - 1] for label in labels],
-        crowd=np.zeros(len(labels), bool),
-        areas=np.array([mask.sum() for mask in masks], np.float32),
-        ids=scene.number * 100 + np.arange(len(labels), dtype=np.int64) + 1,
-        masks=[rle.encode(mask) for mask in masks],
-        keypoints=np.array(points, np.float32).reshape(-1, len(KEYPOINTS), 3),
-    ), []
+        labels = np.ones((height, width), np.uint8)  # background
+        for label, mask, _ in objects:
+            labels[mask] = 1 + label
+        record = image_records.with_objects(made, *names, CLASSES, [])
+        return dataclasses.replace(record, label_map=records.to_label_map(labels)), []
+    instances = [
+        image_records.Instance(
+            tight_box(mask), label, mask.sum(), scene.number * 100 + i, mask=rle.encode(mask), keypoints=points
+        )
+        for i, (label, mask, points) in enumerate(objects, 1)
+    ]
+    return image_records.with_objects(made, *names, CLASSES, instances, masks=True, joints=len(KEYPOINTS)), []
 
 
 def draw(rng: np.random.Generator, image: np.ndarray, count: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
