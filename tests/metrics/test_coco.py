@@ -11,36 +11,20 @@ from pycocotools import mask as pycocotools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tests.metrics.truth import CATEGORIES, NOTHING, added, truth_of
 from tfrecog.data.classes import coco_person
 from tfrecog.metrics import coco, coco_rows, tables
 from tfrecog.ops import rle
 
-CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
-
-
-def Truth(boxes, labels, **more):
-    """The fields of a `records.Record` that the metric reads."""
-    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-    record = {"boxes": boxes, "labels": np.asarray(labels, int), "areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)}
-    record |= {"crowd": np.zeros(len(labels), bool), "height": 100, "width": 120, "filename": "image.jpg"}
-    return SimpleNamespace(**record | dict.fromkeys(("masks", "keypoints", "difficult")) | more)
-
-
 SQUARE = [10.0, 10.0, 50.0, 50.0]
 
 
-NOTHING = np.zeros([0, 4]), [], [], [], []
-
-
 def numbers_of(truth, detections, **options):
-    evaluator = coco.Evaluator(CATEGORIES, **options)
-    for key, record in truth.items():
-        evaluator.add(key, record, *detections.get(key, NOTHING))
-    return evaluator.summarize()
+    return added(coco.Evaluator(CATEGORIES, **options), truth, detections).summarize()
 
 
 def test_perfect_detections_have_precision_and_recall_1():
-    truth = {1: Truth([SQUARE, [0, 60, 90, 110]], [1, 2]), 2: Truth([[5, 5, 20, 20]], [1])}
+    truth = {1: truth_of([SQUARE, [0, 60, 90, 110]], [1, 2]), 2: truth_of([[5, 5, 20, 20]], [1])}
     found = {key: (record.boxes, record.labels, [0.9] * len(record.labels)) for key, record in truth.items()}
     numbers, table = numbers_of(truth, found)
     assert set(numbers) == {f"box_{name}" for name in coco.NUMBERS}
@@ -70,14 +54,14 @@ def test_perfect_detections_have_precision_and_recall_1():
     ],
 )
 def test_boxes_of_one_class_have_the_numbers_that_reason_gives_them(boxes_of_truth, detections, expected):
-    truth = {key: Truth(boxes, [1] * len(boxes)) for key, boxes in enumerate(boxes_of_truth)}
+    truth = {key: truth_of(boxes, [1] * len(boxes)) for key, boxes in enumerate(boxes_of_truth)}
     numbers, table = numbers_of(truth, dict(enumerate(detections)))
     assert {name: numbers[f"box_{name}"] for name in expected} == pytest.approx(expected)
     assert table[1]["box_AP"] == coco.NOTHING_TO_MEASURE  # No dog to find.
 
 
 def test_a_duplicate_below_the_last_object_costs_nothing_and_one_above_it_does():
-    truth = {1: Truth([SQUARE, [60, 60, 90, 90]], [1, 1])}
+    truth = {1: truth_of([SQUARE, [60, 60, 90, 90]], [1, 1])}
     boxes = [SQUARE, [60, 60, 90, 90], SQUARE]
     below, _ = numbers_of(truth, {1: (boxes, [1, 1, 1], [0.9, 0.8, 0.7])})
     above, _ = numbers_of(truth, {1: (boxes, [1, 1, 1], [0.9, 0.7, 0.8])})
@@ -87,7 +71,7 @@ def test_a_duplicate_below_the_last_object_costs_nothing_and_one_above_it_does()
 
 
 def test_detections_in_a_crowd_are_neither_hits_nor_misses():
-    truth = {1: Truth([SQUARE, [0, 60, 90, 110]], [1, 1], crowd=np.array([False, True]))}
+    truth = {1: truth_of([SQUARE, [0, 60, 90, 110]], [1, 1], crowd=[False, True])}
     inside_the_crowd = [[10, 65, 30, 80], [40, 65, 60, 80]]
     numbers, table = numbers_of(truth, {1: ([*inside_the_crowd, SQUARE], [1, 1, 1], [0.9, 0.8, 0.7])})
     assert numbers["box_AP"] == pytest.approx(1)
@@ -100,7 +84,7 @@ def test_a_mask_is_judged_by_its_pixels_and_not_by_its_box():
     runs = rle.encode(left_half)
     whole = np.zeros((100, 120), np.uint8, order="F")
     whole[10:50, 10:50] = 1
-    truth = {1: Truth([SQUARE], [1], masks=[runs], areas=np.array([800.0]))}
+    truth = {1: truth_of([SQUARE], [1], masks=[runs], areas=np.array([800.0]))}
     numbers, _ = numbers_of(truth, {1: ([SQUARE], [1], [0.9], [pycocotools.encode(whole)])}, masks=True)
     assert numbers["box_AP"] == pytest.approx(1)
     # IoU of the masks is 1/2: a hit at the threshold 0.50 alone.
@@ -113,7 +97,7 @@ def test_the_order_in_which_images_come_does_not_matter():
     for key in range(20):
         corner = rng.uniform(0, 50, [3, 2])
         boxes = np.concatenate([corner, corner + rng.uniform(5, 50, [3, 2])], -1)
-        truth[key] = Truth(boxes, rng.integers(1, 3, 3))
+        truth[key] = truth_of(boxes, rng.integers(1, 3, 3))
         # Scores of a few values only, so that many tie.
         found[key] = (boxes + rng.normal(0, 2, [3, 4]), rng.integers(1, 3, 3), rng.integers(1, 4, 3) / 4)
     backwards = {key: truth[key] for key in reversed(truth)}, {key: found[key] for key in reversed(found)}
@@ -127,7 +111,7 @@ JOINTS = np.array([[[20.5, 20.5, 2], [40.5, 40.5, 1]]])
 
 def keypoint_numbers(moved, sigmas=SIGMAS, **truth):
     """Numbers of a detection of SQUARE whose keypoints are those of the truth, moved by [J, 2] (y, x) pixels."""
-    record = Truth([SQUARE], [1], **{"keypoints": JOINTS, **truth})
+    record = truth_of([SQUARE], [1], **{"keypoints": JOINTS, **truth})
     keypoints = JOINTS + np.pad(np.asarray(moved, float).reshape(1, -1, 2), [(0, 0), (0, 0), (0, 1)])
     return numbers_of({1: record}, {1: ([SQUARE], [1], [0.9], None, keypoints)}, sigmas=sigmas)
 
@@ -161,7 +145,7 @@ def test_objects_without_keypoints_and_crowds_are_neither_hits_nor_misses():
     beside = [10.0, 60.0, 50.0, 100.0]
     for crowd in ([False, False], [False, True]):
         keypoints = np.concatenate([JOINTS, 0 * JOINTS])
-        truth = {1: Truth([SQUARE, beside], [1, 1], crowd=np.array(crowd), keypoints=keypoints)}
+        truth = {1: truth_of([SQUARE, beside], [1, 1], crowd=crowd, keypoints=keypoints)}
         found = ([beside, SQUARE], [1, 1], [0.9, 0.8], None, np.concatenate([JOINTS + np.array([0, 50, 0]), JOINTS]))
         numbers, _ = numbers_of(truth, {1: found}, sigmas=SIGMAS)
         assert numbers["keypoint_AP"] == pytest.approx(1)
@@ -181,7 +165,7 @@ def test_the_report_has_the_numbers_of_keypoints_under_names_of_their_own():
 
 
 def test_a_record_without_keypoints_has_none_that_are_labelled():
-    truth = {1: Truth([SQUARE], [1], keypoints=JOINTS), 2: Truth([SQUARE], [1]), 3: Truth([], [])}
+    truth = {1: truth_of([SQUARE], [1], keypoints=JOINTS), 2: truth_of([SQUARE], [1]), 3: truth_of([], [])}
     found = {key: ([SQUARE], [1], [0.9], None, JOINTS) for key in (1, 2)}
     assert numbers_of(truth, found, sigmas=SIGMAS)[0]["keypoint_AP"] == pytest.approx(1)
 
@@ -203,20 +187,20 @@ def test_a_record_without_keypoints_has_none_that_are_labelled():
 def test_what_cannot_be_measured_is_an_error(options, record, keypoints, message):
     evaluator = coco.Evaluator(CATEGORIES, **options)
     with pytest.raises(ValueError, match=message):
-        evaluator.add(7, Truth([SQUARE], [1], **record), [SQUARE], [1], [0.9], None, keypoints)
+        evaluator.add(7, truth_of([SQUARE], [1], **record), [SQUARE], [1], [0.9], None, keypoints)
 
 
 def test_an_image_counts_once_and_without_any_there_is_nothing_to_evaluate():
     evaluator = coco.Evaluator(CATEGORIES)
     with pytest.raises(ValueError, match="no image"):
         evaluator.summarize()
-    evaluator.add(1, Truth([SQUARE], [1]), *NOTHING)
+    evaluator.add(1, truth_of([SQUARE], [1]), *NOTHING)
     with pytest.raises(ValueError, match="twice"):
-        evaluator.add(1, Truth([SQUARE], [1]), *NOTHING)
+        evaluator.add(1, truth_of([SQUARE], [1]), *NOTHING)
 
 
 def test_pycocotools_stays_quiet_and_the_report_names_each_class_that_has_objects(capsys):
-    numbers, table = numbers_of({1: Truth([SQUARE], [1])}, {1: ([SQUARE], [1], [0.9])})
+    numbers, table = numbers_of({1: truth_of([SQUARE], [1])}, {1: ([SQUARE], [1], [0.9])})
     assert capsys.readouterr().out == ""
     text = tables.of_coco(numbers, table)
     assert "cat" in text and "100.0" in text and "dog" not in text and "1 more class" in text
@@ -252,7 +236,7 @@ def evaluated(truth, detections, masks=False, sigmas=()):
     evaluator, written = coco.Evaluator(categories, masks, sigmas), []
     for image in truth.dataset["images"]:
         annotations = truth.loadAnns(truth.getAnnIds(image["id"]))
-        record = Truth(
+        record = truth_of(
             corners(annotations), [label_of[annotation["category_id"]] for annotation in annotations],
             height=image["height"], width=image["width"],
             crowd=np.array([annotation["iscrowd"] for annotation in annotations], bool),

@@ -1,6 +1,7 @@
 """VOC's average precision: known answers by reason, the development kit's loop, and real annotations."""
 
 import contextlib
+import dataclasses
 import io
 import xml.etree.ElementTree
 from types import SimpleNamespace
@@ -12,34 +13,16 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tests.metrics.truth import CATEGORIES, NOTHING, added, truth_of
 from tfrecog.metrics import coco, tables, voc
 from tfrecog.metrics.voc_matching import Verdict
 from tfrecog.ops.coco_format import to_xywh
 
-CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
 SQUARE, FAR = [10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 90.0, 90.0]
-EMPTY = np.zeros([0, 4]), np.zeros(0, int), np.zeros(0)
-
-
-def truth_of(boxes, labels, difficult=None, crowd=None):
-    """The fields of a `records.Record` that the metric reads."""
-    return SimpleNamespace(
-        filename="image.jpg",
-        height=480,
-        width=640,
-        boxes=np.reshape(np.asarray(boxes, np.float32), [-1, 4]),
-        areas=np.prod(np.diff(np.reshape(np.asarray(boxes, float), [-1, 2, 2]), axis=1)[:, 0], axis=-1),
-        labels=np.asarray(labels, int),
-        crowd=np.zeros(len(labels), bool) if crowd is None else np.asarray(crowd, bool),
-        difficult=None if difficult is None else np.asarray(difficult, bool),
-    )
 
 
 def evaluated(truth, found, categories=CATEGORIES, **options):
-    evaluator = voc.Evaluator(categories, **options)
-    for key, record in truth.items():
-        evaluator.add(key, record, *found.get(key, EMPTY))
-    return evaluator
+    return added(voc.Evaluator(categories, **options), truth, found)
 
 
 def of_cats(truth, found, **options):
@@ -132,7 +115,7 @@ def test_a_detection_in_a_crowd_is_ignored_unless_it_finds_an_object_of_its_own(
 
 @pytest.mark.parametrize("difficult", [None, [True, True]])
 def test_a_class_without_objects_to_find_has_no_number_and_no_part_in_the_mean(difficult):
-    cats = truth_of([SQUARE, FAR], [1, 1], difficult)
+    cats = truth_of([SQUARE, FAR], [1, 1], difficult=difficult)
     dogs = truth_of([SQUARE], [2])
     numbers, table = evaluated({1: cats, 2: dogs}, {1: ([SQUARE], [1], [1]), 2: ([SQUARE], [2], [1])}).summarize()
     assert table[0]["voc_AP"] == (0.5 if difficult is None else voc.NOTHING_TO_MEASURE)
@@ -140,7 +123,7 @@ def test_a_class_without_objects_to_find_has_no_number_and_no_part_in_the_mean(d
 
 
 def test_no_detections_are_ap_0_and_all_objects_missed_and_without_objects_there_is_nothing_to_measure():
-    numbers, table = evaluated({1: truth_of([SQUARE], [1]), 2: truth_of([FAR], [1])}, {1: EMPTY}).summarize()
+    numbers, table = evaluated({1: truth_of([SQUARE], [1]), 2: truth_of([FAR], [1])}, {1: NOTHING}).summarize()
     assert numbers == {"voc_mAP": 0, "voc_mAP_11": 0} and table[0]["missed"] == 2
     numbers, table = evaluated({1: truth_of([], [])}, {1: ([SQUARE], [1], [0.9])}).summarize()
     assert set(numbers.values()) == {voc.NOTHING_TO_MEASURE} and table[0]["background"] == 0
@@ -175,9 +158,9 @@ def test_an_image_counts_once_and_has_labels_of_its_classes():
         evaluator.summarize()
     evaluator.add(1, truth_of([SQUARE], [1]), [SQUARE], [1], [0.5])
     with pytest.raises(ValueError, match="image 1 was added twice"):
-        evaluator.add(1, truth_of([], []), *EMPTY)
+        evaluator.add(1, truth_of([], []), *NOTHING)
     with pytest.raises(ValueError, match=r"label 3, not in 1\.\.2"):
-        evaluator.add(2, truth_of([SQUARE], [3]), *EMPTY)
+        evaluator.add(2, truth_of([SQUARE], [3]), *NOTHING)
     with pytest.raises(ValueError, match="more than 0 and at most 1"):
         voc.Evaluator(CATEGORIES, threshold=0)
 
@@ -267,7 +250,7 @@ def random_case(seed, images=6, classes=2):
     truth, found = {}, {}
     for key in range(images):
         n, m = rng.integers(0, 7, 2)
-        truth[key] = truth_of(boxes(m), rng.integers(1, classes + 1, m), rng.random(m) < 0.3)
+        truth[key] = truth_of(boxes(m), rng.integers(1, classes + 1, m), difficult=rng.random(m) < 0.3)
         found[key] = boxes(n), rng.integers(1, classes + 1, n), rng.integers(1, 5, n) / 4
     return truth, found
 
@@ -289,7 +272,7 @@ def blood(shared_data):
             if x2 > x1 and y2 > y1:
                 boxes.append([y1 - 1, x1 - 1, y2, x2])
                 labels.append(names.index(one.findtext("name")) + 1)
-        truth[path.stem] = truth_of(boxes, labels, rng.random(len(labels)) < 0.1)
+        truth[path.stem] = truth_of(boxes, labels, difficult=rng.random(len(labels)) < 0.1)
         copies = rng.integers(0, 4, len(labels))
         sides = np.array(boxes)[:, 2:] - np.array(boxes)[:, :2]
         shaken = np.array(boxes) + np.tile(sides, 2) * rng.normal(0, 0.15, [len(boxes), 4])
@@ -315,7 +298,7 @@ def test_detections_of_blood_cells_have_the_coco_ap_of_pycocotools(blood, marked
     evaluator, images, annotations, rows = coco.Evaluator(categories), [], [], []
     for number, (key, record) in enumerate(sorted(truth.items()), 1):
         difficult = record.difficult if marked else None
-        evaluator.add(key, SimpleNamespace(**vars(record) | {"difficult": difficult}), *found[key])
+        evaluator.add(key, dataclasses.replace(record, difficult=difficult), *found[key])
         images.append({"id": number, "height": 480, "width": 640})
         boxes = zip(to_xywh(record.boxes).tolist(), record.labels.tolist(), record.areas.tolist(), strict=True)
         for i, (box, label, area) in enumerate(boxes):

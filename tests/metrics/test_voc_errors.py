@@ -1,28 +1,17 @@
 """Kinds of errors: each by a detection made to be one, the counts of the best N, and the few that are kept."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from tests.metrics.truth import CATEGORIES, added, truth_of
 from tfrecog.metrics import tables, voc, voc_errors
 from tfrecog.metrics.voc_matching import Truth, judge
 
-CATEGORIES = [SimpleNamespace(name="cat", id=17), SimpleNamespace(name="dog", id=18)]
 CAT, DOG = [0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]
 
 
-def truth_of(boxes, labels, **marks):
-    boxes = np.reshape(np.asarray(boxes, float), [-1, 4])
-    none = np.zeros(len(labels), bool)
-    return SimpleNamespace(filename="", boxes=boxes, labels=labels, **{"crowd": none, "difficult": none} | marks)
-
-
 def evaluated(truth, found, keep=4):
-    evaluator = voc.Evaluator(CATEGORIES, keep=keep)
-    for key, record in truth.items():
-        evaluator.add(key, record, *found[key])
-    return evaluator
+    return added(voc.Evaluator(CATEGORIES, keep=keep), truth, found)
 
 
 def worst_of(evaluator):
