@@ -1,6 +1,6 @@
 """Runs to export, of seeded weights that find things, and what the exporters make of them.
 
-python exports.py FOLDER NAME...   writes FOLDER/NAME/run, of the names in RUNS
+python -m benchmarks.exports FOLDER NAME   writes FOLDER/NAME/run, of a name in RUNS
 """
 
 import dataclasses
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.sides import REPOSITORY
 
 RUNS = {
     "mask_rcnn_r50_fpn_640": "configs/coco/mask_rcnn_r50_fpn.flags",
@@ -19,25 +21,25 @@ RUNS = {
 # would all be 1, a comparison would find nothing but ties.
 GAINS = {"objectness/kernel": 10.0, "box/logits/kernel": 40.0}
 GAINS_OF = {"mask_rcnn_r50_fpn_640": GAINS | {"box/logits/kernel": 1.5}}
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def make(folder, name, python=sys.executable):
+def run(module, *arguments):
+    """Runs `python -m MODULE ARGUMENTS`; what it says comes with an error."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+
+
+def make(folder, name):
     """The flagfile of a run in a folder, made in a process of its own."""
-    flagfile = Path(folder, name, "run", "experiment.flags")
-    if not flagfile.exists():
-        subprocess.run([python, __file__, str(folder), name], check=True, stdout=subprocess.DEVNULL)
-    return flagfile
+    run("benchmarks.exports", folder, name)
+    return Path(folder, name, "run", "experiment.flags")
 
 
 def export(command, flagfile, out, *options):
-    """Runs `python -m export.COMMAND`; whatever it says comes with an error."""
-    arguments = [f"--flagfile={flagfile}", f"--out={out}", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", f"export.{command}", *arguments], capture_output=True, text=True, cwd=REPOSITORY
-    )
-    if done.returncode:
-        raise SystemExit(f"export.{command} {' '.join(arguments)}: {done.stderr[-2000:]}")
+    """What `python -m export.COMMAND` makes of a run."""
+    run(f"export.{command}", f"--flagfile={flagfile}", f"--out={out}", *options)
     return out
 
 
@@ -56,14 +58,13 @@ def write(folder, name):
     from tfrecog.runs import derived
     from tfrecog.weights import torchvision
 
-    experiment = flags.load(Experiment(), REPOSITORY / RUNS[name])
+    out = Path(folder, name, "run")
+    experiment = dataclasses.replace(flags.load(Experiment(), REPOSITORY / RUNS[name]), workdir=str(out))
     classes = 3 if "scenes" in name else 90
     info = DatasetInfo(categories=tuple(Category(str(i), i) for i in range(1, classes + 1)), splits={}, masks=True)
     if name == "torchvision":
         data = dataclasses.replace(experiment.data, pad_to_batch_max=True)
         experiment = dataclasses.replace(experiment, data=data)
-    out = Path(folder, name, "run")
-    experiment = dataclasses.replace(experiment, workdir=str(out))
     model = tasks.build(experiment, info).build()
     if name == "torchvision":
         torchvision.load(model, dict(np.load(Path(folder, "weights.npz"))))
@@ -77,5 +78,4 @@ def write(folder, name):
 
 
 if __name__ == "__main__":
-    for one in sys.argv[2:]:
-        write(sys.argv[1], one)
+    write(*sys.argv[1:])

@@ -51,11 +51,8 @@ def _versions(python, packages):
 
 def _commit():
     """Hash of the commit, with + if files differ from it; empty outside a repository."""
-
-    def git(*arguments):
-        return subprocess.run(["git", *arguments], cwd=sides.REPOSITORY, capture_output=True, text=True).stdout.strip()
-
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return subprocess.run(command, cwd=sides.REPOSITORY, capture_output=True, text=True).stdout.strip()
     except OSError:
         return ""

@@ -28,3 +28,11 @@ def trainer(experiment: Experiment, classes: range, folder: str, load, **info):
         load(model, dict(np.load(weights)))
     step = TrainStep(task, model, state, lambda _: tf.constant(RATE), strategy, experiment.train)
     return task, model, lambda batch: step([batch], 0)
+
+
+def batch_of(folder: str, *names: str) -> dict:
+    """A training batch of arrays [B, …] of FOLDER/inputs.npz, all of whose images are valid."""
+    given = np.load(Path(folder, "inputs.npz"))
+    batch = {name: tf.constant(given[name]) for name in names}
+    size = len(batch[names[0]])
+    return batch | {"seed": tf.zeros([size, 2], tf.int32), "valid": tf.ones([size], tf.bool)}

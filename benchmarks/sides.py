@@ -16,12 +16,44 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
 CORES = 2  # Both sides run on so many.
-HEADER = f"{'':34} {'ours':>10} {'peer':>10} {'ratio':>6} {'bar':>6} {'':5} {'MB ours':>8} {'MB peer':>8}"
+
+
+def no_check(sides: "Sides") -> dict[str, Any]:
+    """Nothing to say of a case."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A thing to time.
+
+    Attributes:
+        name: by which both sides know it.
+        bar: the most that ours may take, as a share of the peer's time.
+        arguments: of the module's function `ours`. Cases with the same ones that follow each other share two processes.
+        peer: arguments of its function `peer`, if they are others.
+        title: its name in the table, if it is another.
+        images: how many one of the times is for, where images/s are shown.
+        facts: of the row that it becomes.
+        check: called before the runs with both sides; what it returns is printed and belongs to the row.
+    """
+
+    name: str
+    bar: float | None = None
+    arguments: tuple = ()
+    peer: tuple | None = None
+    warmups: int = 2
+    title: str = ""
+    images: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    check: Callable[["Sides"], dict[str, Any]] = no_check
 
 
 def serve(cases: dict[str, Callable[[], object]]) -> None:
@@ -64,8 +96,7 @@ class Side:
         )
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:CORES])
-        self.peak_mb = 0.0
-        self.family = family
+        self.peak_mb, self.family = 0.0, family
         if family:
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -95,20 +126,21 @@ class Side:
 
 
 class Sides:
-    """Ours, and with PEER_PYTHON the peer's, for as long as a `with` lasts.
+    """Ours, and with an interpreter for it the peer's, for as long as a `with` lasts.
 
     Args:
-        module: of `cases`.
-        ours: arguments of its function `ours`.
-        peer: arguments of its function `peer`; None: those of ours.
-        family: the sides have worker processes, whose memory counts.
-        peer_python: the interpreter of the peer; empty: there is none.
+        module: of `cases`. Its PEER_PYTHON is an interpreter for the peer other than the environment's; if it has
+            WORKERS, the sides have worker processes, whose memory counts.
+        case: the first of those that these processes run.
     """
 
-    def __init__(self, module: str, ours: tuple, peer: tuple | None = None, family=False, peer_python=PEER_PYTHON):
-        self.sides = {"ours": Side(command(sys.executable, module, "ours", *ours), family)}
-        if peer_python:
-            self.sides["peer"] = Side(command(peer_python, module, "peer", *(ours if peer is None else peer)), family)
+    def __init__(self, module: str, case: Case):
+        about = importlib.import_module(f"benchmarks.cases.{module}")
+        family, python = getattr(about, "WORKERS", False), getattr(about, "PEER_PYTHON", PEER_PYTHON)
+        self.sides = {"ours": Side(command(sys.executable, module, "ours", *case.arguments), family)}
+        if python:
+            arguments = case.arguments if case.peer is None else case.peer
+            self.sides["peer"] = Side(command(python, module, "peer", *arguments), family)
 
     def __enter__(self):
         return self
@@ -122,41 +154,23 @@ class Sides:
         for side in self.sides.values():
             side.run(case)
 
-    def compare(self, case: str, runs: int, bar: float | None = None, warmups: int = 2) -> dict:
+    def compare(self, case: Case, runs: int) -> dict:
         """Row of alternating runs of a case: medians, all seconds, peaks, ratio ours / peer and whether it is ≤ bar."""
         seconds = {name: [] for name in self.sides}
-        for turn in range(warmups + runs):
+        for turn in range(case.warmups + runs):
             for name in self.sides if turn % 2 else reversed(self.sides):
-                took = self.sides[name].run(case)
-                if turn >= warmups:
+                took = self.sides[name].run(case.name)
+                if turn >= case.warmups:
                     seconds[name].append(took)
-        row = {"case": case, "bar": bar}
+        row = {"case": case.title or case.name, "bar": case.bar}
         for name, side in self.sides.items():
             median = statistics.median(seconds[name])
             row[name] = {"median_seconds": median, "seconds": seconds[name], "peak_mb": round(side.peak_mb)}
         if "peer" in row:
             row["ratio"] = row["ours"]["median_seconds"] / row["peer"]["median_seconds"]
-            if bar is not None:
-                row["verdict"] = "ok" if row["ratio"] <= bar else "short"
-        print(line(row), flush=True)
+            if case.bar is not None:
+                row["verdict"] = "ok" if row["ratio"] <= case.bar else "short"
         return row
-
-
-def line(row: dict) -> str:
-    """A row of `Sides.compare` under HEADER."""
-    ours, peer = row["ours"], row.get("peer")
-    bar = "" if row["bar"] is None else f"≤ {row['bar']:.2f}"
-    cells = [
-        f"{row['case']:34}",
-        f"{ours['median_seconds'] * 1e3:8.1f}ms",
-        f"{peer['median_seconds'] * 1e3:8.1f}ms" if peer else f"{'-':>10}",
-        f"{row['ratio']:6.2f}" if peer else f"{'-':>6}",
-        f"{bar:>6}",
-        f"{row.get('verdict', ''):5}",
-        f"{ours['peak_mb']:8}",
-        f"{peer['peak_mb']:8}" if peer else f"{'-':>8}",
-    ]
-    return " ".join(cells)
 
 
 def _family(pid):

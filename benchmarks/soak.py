@@ -18,12 +18,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import machine, server_requests
-from benchmarks.server_requests import Connection, v1, v2
 
 BAD_SHARE, GROWTH = 0.05, 0.05
 SAID = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
@@ -35,73 +36,74 @@ class Soak:
     def __init__(self, port, server, options):
         self.port, self.server, self.options = port, server, options
         self.pictures = server_requests.pictures(options.images)
-        cut = self.pictures[-1][: len(self.pictures[-1]) // 2]
-        self.bad = [
-            v1([b"not an image"]),
-            v1([cut]),
-            v1([server_requests.bomb()]),
-            v1([]),
-            ("/v1/models/soaked:predict", {}, b"{"),
-        ]
+        self.bad = server_requests.bad(self.pictures[-1])
         self.lock, self.done, self.failures, self.seconds = threading.Lock(), 0, [], []
-        self.statuses: dict[int, int] = {}
+        self.statuses: Counter[int] = Counter()
         self.memory: list[tuple[int, float]] = []
         self.deadline = time.monotonic() + options.seconds
-        with Connection(port) as connection:
-            self.alone = [self.said("v1", connection.ask(*v1([one]))[1])[0] for one in self.pictures]
+        connection = self.connection()
+        self.alone = [self.said(self.ask(connection, *server_requests.v1([one]))[1])[0] for one in self.pictures]
 
-    def said(self, protocol, answer):
+    def connection(self):
+        """One that stays open as long as the server lets it, and opens again when it is used."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+
+    def ask(self, connection, path, headers, body):
+        """Status and body of the answer to a POST."""
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def said(self, answer):
         """A number for each picture of an answer that no two share by chance: the best score, or the sum of labels."""
-        if protocol == "v1":
-            rows = json.loads(answer)["predictions"]
-            name = next(name for name in SAID if name in rows[0])
-            values = [row[name] for row in rows]
+        answer = json.loads(answer)
+        if "predictions" in answer:  # V1
+            rows = answer["predictions"]
+            found = {name: [row[name] for row in rows] for name in SAID if name in rows[0]}
         else:
-            tensors = {one["name"]: one for one in json.loads(answer)["outputs"]}
-            name = next(name for name in SAID if name in tensors)
-            values = np.reshape(tensors[name]["data"], tensors[name]["shape"])
-        return [float(np.sum(row) if name == "labels" else np.max(row, initial=0)) for row in values]
+            found = {one["name"]: np.reshape(one["data"], one["shape"]) for one in answer["outputs"]}
+        name = next(name for name in SAID if name in found)
+        return [float(np.sum(row) if name == "labels" else np.max(row, initial=0)) for row in found[name]]
 
     def work(self, client):
         """One client's share of the requests."""
-        draw = random.Random(client)
-        with Connection(self.port) as connection:
-            while True:
-                with self.lock:
-                    if self.done >= self.options.requests or time.monotonic() > self.deadline:
-                        return
-                    self.done += 1
-                    number = self.done
-                problem = self.one(draw, connection)
-                with self.lock:
-                    if problem:
-                        self.failures.append(f"request {number}: {problem}")
-                    if number % max(1, self.options.requests // 100) == 0:
-                        self.memory.append((number, resident(self.server.pid)))
+        draw, connection = random.Random(client), self.connection()
+        while True:
+            with self.lock:
+                if self.done >= self.options.requests or time.monotonic() > self.deadline:
+                    connection.close()
+                    return
+                self.done += 1
+                number = self.done
+            problem = self.one(draw, connection)
+            with self.lock:
+                if problem:
+                    self.failures.append(f"request {number}: {problem}")
+                if number % max(1, self.options.requests // 100) == 0:
+                    self.memory.append((number, resident(self.server.pid)))
 
     def one(self, draw, connection):
         """Sends a request; returns what was wrong with the answer, if anything."""
         good = draw.random() >= BAD_SHARE
         chosen = draw.choices(range(len(self.pictures)), k=draw.choice([1, 1, 1, 1, 2, 3, 4]))
-        protocol = "v2" if draw.random() < 0.2 else "v1"
-        contents = [self.pictures[i] for i in chosen]
-        asked = {"v1": v1, "v2": v2}[protocol](contents) if good else draw.choice(self.bad)
+        protocol = server_requests.v2 if draw.random() < 0.2 else server_requests.v1
+        request = protocol([self.pictures[i] for i in chosen]) if good else draw.choice(self.bad)
         start = time.monotonic()
         try:
-            status, answer = connection.ask(*asked)
+            status, answer = self.ask(connection, *request)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - start
         with self.lock:
-            self.statuses[status] = self.statuses.get(status, 0) + 1
+            self.statuses[status] += 1
             if good:
                 self.seconds.append(seconds)
         if not good:
             return None if 400 <= status < 500 else f"a bad request got {status}: {answer[:200]!r}"
         if status != 200:
             return f"{status}: {answer[:200]!r}"
-        got, expected = self.said(protocol, answer), [self.alone[i] for i in chosen]
+        got, expected = self.said(answer), [self.alone[i] for i in chosen]
         return None if np.allclose(got, expected, atol=2e-3) else f"scores {got}, and alone {expected}"
 
 
@@ -132,11 +134,8 @@ def main():
         try:
             soak = Soak(port, server, options)
             begin = time.monotonic()
-            clients = [threading.Thread(target=soak.work, args=(i,), daemon=True) for i in range(options.clients)]
-            for client in clients:
-                client.start()
-            for client in clients:
-                client.join()
+            with ThreadPoolExecutor(options.clients) as pool:
+                list(pool.map(soak.work, range(options.clients)))
             took, last = time.monotonic() - begin, resident(server.pid)
             server.send_signal(signal.SIGTERM)
             status = server.wait(60)

@@ -5,16 +5,17 @@ which our network does itself. Without photos of your own the pictures are synth
 """
 
 import statistics
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks import sides
-from benchmarks.cases.input import rates, scenes
+from benchmarks.cases.input import loader, pipeline, scenes
+from benchmarks.sides import Case
 
 TITLE = "JPEG to batches of 64 random crops of 224x224, 2 workers"
+WORKERS = True
 BAR = 1 / 1.5  # of torchvision's time for an image: 1.5 times its images/s
 LONGEST = {"as they are": 0, "of 500 pixels": 500}  # as most of ImageNet's
 FILTERS = ("bilinear", "antialias")
@@ -24,51 +25,49 @@ EXTRAS = ("jitter", "lighting", "randaugment", "mixup", "antialias")
 IMAGES, RECORDS, BATCH, SIZE = 2560, 640, 64, 224  # IMAGES of a run
 
 
-def measure(options):
-    """Yields a row (see `Sides.compare`) for each filter and size of picture, then the cost of each of our stages."""
-    with tempfile.TemporaryDirectory() as folder:
-        images = options.images or scenes(folder)[0]
-        for what, longest in LONGEST.items():
-            photos = _shrunk(images, longest, Path(folder) / str(longest)) if longest else str(images)
-            records = f"{folder}/records-{longest}"
-            with sides.Sides("classification_input", (photos, records), (photos,), family=True) as pair:
-                for resize in FILTERS:
-                    row = pair.compare(resize, options.runs, BAR, warmups=1)
-                    row["case"] = f"crop, {resize}, photos {what}"
-                    yield row | {"images_per_second": rates(row)}
-                if not longest:
-                    yield _stages(pair.sides["ours"], options.runs)
+def cases(folder, options):
+    """Yields each filter and size of picture; with the last of the first size, the cost of each of our stages."""
+    images = options.images or scenes(folder)[0]
+    for what, longest in LONGEST.items():
+        # Records of the photos, over and over, in a class.
+        photos, records = Path(folder, f"photos-{longest}", "photo"), f"{folder}/records-{longest}"
+        _copy(images, longest, photos)
+        pipeline("imagenet", images=photos.parent, split="train", out=records)
+        for resize in FILTERS:
+            check = _stages(options.runs) if not longest and resize == FILTERS[-1] else sides.no_check
+            title = f"crop, {resize}, photos {what}"
+            yield Case(resize, BAR, (records,), (photos,), warmups=1, title=title, images=1, check=check)
 
 
-def _stages(side, runs):
-    """Milliseconds an image that each stage adds; a stage is measured with all before it."""
-    names = (*STAGES, *EXTRAS)
-    took = {name: [] for name in names}
-    for turn in range(1 + runs):
-        for name in names:
-            seconds = side.run(name)
-            if turn:
-                took[name].append(1e3 * seconds)
-    medians = {name: statistics.median(values) for name, values in took.items()}
-    added, before = {}, 0.0
-    for name in STAGES:
-        added[name], before = medians[name] - before, medians[name]
-    added |= {name: medians[name] - medians["batch"] for name in EXTRAS}
-    print("  ms an image, by stage: " + ", ".join(f"{name} {value:.2f}" for name, value in added.items()), flush=True)
-    return {"case": "stages", "milliseconds": medians, "added_milliseconds": added}
-
-
-def _shrunk(images, longest, folder):
-    """A folder of the photos with their longest side at most so many pixels."""
-    folder.mkdir()
-    for path in sorted(Path(images).glob("*.jpg")):
-        with Image.open(path) as picture:
+def _copy(images, longest, folder):
+    """A folder of RECORDS photos, those of another over and over, their longest side at most so many pixels, if any."""
+    folder.mkdir(parents=True)
+    paths = sorted(Path(images).resolve().glob("*.jpg"))
+    for i in range(RECORDS):
+        copy = folder / f"{i:03}.jpg"
+        if not longest or i >= len(paths):
+            copy.symlink_to(folder / f"{i % len(paths):03}.jpg" if longest else paths[i % len(paths)])
+            continue
+        with Image.open(paths[i]) as picture:
             picture.thumbnail((longest, longest), Image.Resampling.BICUBIC)
-            picture.convert("RGB").save(folder / path.name, quality=95)
-    return str(folder)
+            picture.convert("RGB").save(copy, quality=95)
 
 
-def ours(photos, folder):
+def _stages(runs):
+    """A check of the milliseconds an image that each stage of ours adds; a stage is measured with all before it."""
+
+    def check(pair):
+        names = (*STAGES, *EXTRAS)
+        turns = [{name: 1e3 * pair.sides["ours"].run(name) for name in names} for _ in range(1 + runs)]
+        medians = {name: statistics.median(turn[name] for turn in turns[1:]) for name in names}
+        before = {name: medians.get(last, 0.0) for last, name in zip(("", *STAGES), STAGES, strict=False)}
+        added = {name: medians[name] - before.get(name, medians["batch"]) for name in names}
+        return {"milliseconds": medians, "added_milliseconds": {name: round(ms, 3) for name, ms in added.items()}}
+
+    return check
+
+
+def ours(folder):
     """The whole input by filter, what it costs up to each stage, and with each augmentation."""
     import tensorflow as tf
 
@@ -78,52 +77,24 @@ def ours(photos, folder):
 
     tf.config.threading.set_inter_op_parallelism_threads(sides.CORES)
     tf.config.threading.set_intra_op_parallelism_threads(sides.CORES)
-    _write(Path(photos), Path(folder))
     split = Split.open(folder, "train")
 
     def whole(resize="bilinear", **augmented):
         data = DataConfig(records=folder, batch_size=BATCH, workers=sides.CORES, resize=resize)
-        augment = AugmentConfig(**augmented)
-        steps = IMAGES // BATCH
-        return _counted(classification.training(data, augment, SIZE, split, seed=0, start_step=0, steps=steps))
+        options = {"seed": 0, "start_step": 0, "steps": IMAGES // BATCH}
+        return classification.training(data, AugmentConfig(**augmented), SIZE, split, **options)
 
-    crops = {"bilinear": whole(), "antialias": whole("pillow")}
     stages = _stage_datasets(DataConfig(records=folder, batch_size=BATCH, workers=sides.CORES), split)
-    return {
-        **crops,
-        **{name: _counted(made) for name, made in stages.items()},
-        "batch": crops["bilinear"],
-        "jitter": whole(jitter=(0.4, 0.4, 0.4)),
-        "lighting": whole(lighting=0.1),
-        "randaugment": whole(layers=2),
-        "mixup": whole(mixup=0.2),
+    made = {name: lambda dataset=dataset: dataset for name, dataset in stages.items()} | {
+        "bilinear": whole,
+        "batch": whole,
+        "antialias": lambda: whole("pillow"),
+        "jitter": lambda: whole(jitter=(0.4, 0.4, 0.4)),
+        "lighting": lambda: whole(lighting=0.1),
+        "randaugment": lambda: whole(layers=2),
+        "mixup": lambda: whole(mixup=0.2),
     }
-
-
-def _counted(dataset):
-    return lambda: sum(batch["image"].shape[0] for batch in dataset)
-
-
-def _write(photos, folder):
-    """Records of the photos, over and over, with a label of 1."""
-    import tensorflow as tf
-
-    from tfrecog.data import info, records
-
-    folder.mkdir()
-    none, paths = np.zeros([0], np.int64), sorted(photos.glob("*.jpg"))
-    with tf.io.TFRecordWriter(str(folder / "train-00000.tfrecord")) as writer:
-        for i in range(RECORDS):
-            path = paths[i % len(paths)]
-            width, height = Image.open(path).size
-            record = records.Record(
-                encoded=path.read_bytes(), format="jpeg", height=height, width=width, filename=path.name,
-                source_id=str(i), boxes=np.zeros([0, 4], np.float32), labels=none, names=[], crowd=none.astype(bool),
-                areas=none.astype(np.float32), ids=none, label=1, class_name="photo",
-            )  # fmt: skip
-            writer.write(records.encode(record))
-    split = info.SplitInfo(images=RECORDS, instances=0, crowd=0, shards=("train-00000.tfrecord",))
-    info.save(folder, info.DatasetInfo(categories=(info.Category("photo", 1),), splits={"train": split}))
+    return {name: lambda make=make: sum(batch["image"].shape[0] for batch in make()) for name, make in made.items()}
 
 
 def _stage_datasets(config, split):
@@ -134,17 +105,14 @@ def _stage_datasets(config, split):
 
     def read_batch(step):
         wanted = (int(step) * BATCH + np.arange(BATCH)) % len(split)
-        serialized = np.array([read.read_or_report(split, row) for row in wanted], object)
+        serialized = np.array([split.serialized(row) for row in wanted], object)
         return serialized, split.sizes[wanted]
 
     def record(step):
         serialized, size = read.python(read_batch, [step], [tf.string, tf.int32])
         encoded = parse.parse_images(tf.ensure_shape(serialized, [BATCH]), ["encoded"])["encoded"]
-        return (
-            encoded,
-            tf.ensure_shape(size, [BATCH, 2]),
-            tf.random.split(tf.stack([0, tf.cast(step, tf.int32)]), BATCH),
-        )
+        seeds = tf.random.split(tf.stack([0, tf.cast(step, tf.int32)]), BATCH)
+        return encoded, tf.ensure_shape(size, [BATCH, 2]), seeds
 
     def decoded(encoded, size, seed):
         window = augment.inception(size, image.fold(seed, 0), (0.08, 1.0), (3 / 4, 4 / 3))
@@ -157,12 +125,16 @@ def _stage_datasets(config, split):
         return augment.flip(resized(*record), image.fold(record[2], 1), 0.5)
 
     of_records = tf.data.Dataset.range(IMAGES // BATCH).map(record, num_parallel_calls=sides.CORES).unbatch()
-
-    def up_to(stage):
-        return read.prepare(of_records, lambda *record: {"image": stage(*record)[0, 0]}, config, BATCH)
-
-    reading = read.prepare(of_records, lambda encoded, size, seed: {"image": size}, config, BATCH)
-    return {"read": reading, "decode": up_to(decoded), "resize": up_to(resized), "flip": up_to(flipped)}
+    stages = {
+        "read": lambda encoded, size, seed: size,
+        "decode": lambda *record: decoded(*record)[0, 0],
+        "resize": lambda *record: resized(*record)[0, 0],
+        "flip": lambda *record: flipped(*record)[0, 0],
+    }
+    return {
+        name: read.prepare(of_records, lambda *record, stage=stage: {"image": stage(*record)}, config, BATCH)
+        for name, stage in stages.items()
+    }
 
 
 class Photos:
@@ -189,12 +161,5 @@ class Photos:
 
 def peer(photos):
     """torchvision's: `decode_jpeg`, transforms v2, and a DataLoader with a worker for each core."""
-    import torch
-
-    def epoch(antialias):
-        loader = torch.utils.data.DataLoader(
-            Photos(photos, antialias), batch_size=BATCH, shuffle=True, num_workers=sides.CORES, persistent_workers=True
-        )
-        return lambda: sum(len(images) for images, _ in loader)
-
-    return {"bilinear": epoch(False), "antialias": epoch(True)}
+    batches = {name: loader(Photos(photos, name == "antialias"), BATCH) for name in FILTERS}
+    return {name: lambda one=one: sum(len(images) for images, _ in one) for name, one in batches.items()}

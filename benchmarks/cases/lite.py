@@ -6,44 +6,45 @@ TensorFlow's with TensorFlow. LiteRT computes every slot of a detector, whether 
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks import exports, sides
+from benchmarks.sides import Case
 
-TITLE = "TFLite files in LiteRT, beside TensorFlow's graph, one image"
+TITLE = "TFLite files in LiteRT, beside TensorFlow's graph, one image (ours: LiteRT, float32)"
+PEER_PYTHON = sys.executable
 SIZES = {"mask_rcnn_r18_fpn_scenes": "128x160", "mask_rcnn_r50_fpn_640": "640x640"}
-CASE, THREADS = "one image", (1, 2)
+CASE = "one image"
 
 
-def measure(options):
-    """Yields a row (see `Sides.compare`) for each network and number of threads, each in fresh processes."""
-    print("  (ours: LiteRT, float32; peer: TensorFlow's graph)", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        photo = f"{folder}/photo.png"
-        Image.fromarray(exports.photo()).save(photo)
-        for name, size in SIZES.items():
-            flagfile = exports.make(folder, name)
-            file = exports.export("tflite", flagfile, Path(folder, name, "model.tflite"), f"--size={size}")
-            for threads in THREADS:
-                with sides.Sides("lite", (file, flagfile, photo, threads), peer_python=sys.executable) as pair:
-                    row = pair.compare(CASE, options.runs, warmups=1)
-                row |= {"case": f"{name}, {threads} thread{'s'[: threads > 1]}", "network": name, "size": size}
-                row |= {"threads": threads, "file_mb": file.stat().st_size / 1e6}
-                yield row | {"detections": agreement(file, flagfile, photo) if threads == 1 else None}
+def cases(folder, options):
+    """Yields each network and number of threads; with one, what export.verify says of the file and the photo."""
+    photo = f"{folder}/photo.png"
+    Image.fromarray(exports.photo()).save(photo)
+    for name, size in SIZES.items():
+        flagfile = exports.make(folder, name)
+        file = exports.export("tflite", flagfile, Path(folder, name, "model.tflite"), f"--size={size}")
+        facts = {"network": name, "size": size, "file_mb": file.stat().st_size / 1e6}
+        for threads in (1, 2):
+            yield Case(
+                CASE, None, (file, flagfile, photo, threads), warmups=1, facts=facts | {"threads": threads},
+                title=f"{name}, {threads} thread{'s'[: threads > 1]}",
+                check=_verify(file, flagfile, photo) if threads == 1 else sides.no_check,
+            )  # fmt: skip
 
 
-def agreement(file, flagfile, photo):
-    """What export.verify says of the file and the photo, in a line."""
+def _verify(file, flagfile, photo):
     flags = [f"--flagfile={flagfile}", f"--artefact={file}", f"--images={photo}"]
-    command = [sys.executable, "-m", "export.verify", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=sides.REPOSITORY)
-    text = (done.stdout if done.returncode < 2 else done.stderr).strip().splitlines()[-1]
-    print(f"  {text}", flush=True)
-    return text
+
+    def check(pair):
+        command = [sys.executable, "-m", "export.verify", *flags]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=sides.REPOSITORY)
+        return {"detections": (done.stdout if done.returncode < 2 else done.stderr).strip().splitlines()[-1]}
+
+    return check
 
 
 def ours(file, _flagfile, photo, threads):

@@ -4,16 +4,15 @@ Regions: 1000 rois, 7 x 7 bins of 256 channels, RoIAlign with 2 x 2 samples, on 
 P2 to P5 of an image of 800 x 1216.
 """
 
-import tempfile
-
 import numpy as np
 
-from benchmarks import sides
+from benchmarks import peers
+from benchmarks.sides import Case
 
 TITLE = "1000 rois, 7x7x256, of an image of 800x1216"
 HEIGHT, WIDTH, CHANNELS, ROIS = 800, 1216, 256, 1000
 # Most that ours may take, as a share of torchvision's time.
-CASES = {
+BARS = {
     "roi_align_p2": 0.4,
     "roi_align_p2+backward": 0.15,
     "roi_align_pyramid": 0.4,
@@ -29,14 +28,12 @@ CASES = {
 }
 
 
-def measure(options):
-    """Yields a row (see `Sides.compare`) for each case, each in fresh processes."""
-    for case, bar in CASES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            path = f"{folder}/arrays.npz"
-            np.savez(path, **arrays(case))
-            with sides.Sides("ops", (case, path)) as pair:
-                yield pair.compare(case, options.runs, bar)
+def cases(folder, options):
+    """Yields each, in fresh processes."""
+    for name, bar in BARS.items():
+        path = f"{folder}/{name}.npz"
+        np.savez(path, **arrays(name))
+        yield Case(name, bar, (name, path))
 
 
 def arrays(case, seed=0):
@@ -46,9 +43,7 @@ def arrays(case, seed=0):
         levels = {"p2": [2], "c4": [4], "pyramid": [2, 3, 4, 5]}[case.partition("+")[0].rpartition("_")[2]]
         maps = {f"map{k}": _normal(rng, 1, HEIGHT >> k, WIDTH >> k, CHANNELS) for k in levels}
         out = {**maps, "boxes": _boxes(rng, ROIS), "stride": np.float32(2 ** levels[0])}
-        if case.endswith("+backward"):
-            out["upstream"] = _normal(rng, ROIS, 7, 7, CHANNELS)
-        return out
+        return out | ({"upstream": _normal(rng, ROIS, 7, 7, CHANNELS)} if case.endswith("+backward") else {})
     if case == "rpn_nms":  # 2000 proposals of each level, all 741 of the last
         boxes = _boxes(rng, 400)[rng.integers(0, 400, 8741)] + rng.normal(0, 6, (8741, 4)).astype(np.float32)
         groups = np.minimum(np.arange(8741) // 2000, 4)
@@ -93,14 +88,14 @@ def ours(case, path):
     tf.config.threading.set_inter_op_parallelism_threads(2)
     stored = dict(np.load(path))
     inputs = {name: tf.constant(array) for name, array in stored.items()}
-    boxes = inputs["boxes"]
     maps = {int(name[3:]): m for name, m in inputs.items() if name.startswith("map")}
 
     def pool():
+        rois = inputs["boxes"][None]
         if "pyramid" in case:  # torchvision's pyramid places samples without the half-cell correction.
-            return region_features.roi_align(maps, boxes[None], size=7, aligned=False)
+            return region_features.roi_align(maps, rois, size=7, aligned=False)
         op = region_features.roi_align if "align" in case else region_features.roi_pool
-        return op(*maps.values(), boxes[None], size=7, stride=float(stored["stride"]))
+        return op(*maps.values(), rois, size=7, stride=float(stored["stride"]))
 
     def pool_with_gradient():
         with tf.GradientTape() as tape:
@@ -109,50 +104,46 @@ def ours(case, path):
         return out, tape.gradient(out, maps, inputs["upstream"][None])
 
     def rpn_nms():
-        return nms.nms_by_group(boxes, inputs["scores"], inputs["groups"], 0.7, 1000)
+        return nms.nms_by_group(inputs["boxes"], inputs["scores"], inputs["groups"], 0.7, 1000)
 
     def class_nms():
         scores = tf.where(inputs["scores"] > 0.05, inputs["scores"], -np.inf)
-        return nms.nms_by_group(boxes, scores, inputs["groups"], 0.5, 100)
+        return nms.nms_by_group(inputs["boxes"], scores, inputs["groups"], 0.5, 100)
 
     def paste():
-        return masks.paste(inputs["masks"], boxes, HEIGHT, WIDTH)
+        return masks.paste(inputs["masks"], inputs["boxes"], HEIGHT, WIDTH)
 
-    if case == "paste_to_runs":
+    def paste_to_runs():
+        pasted = rle.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)
+        return [rle.to_coco(runs, HEIGHT, WIDTH) for runs in pasted]
 
-        def paste_to_runs():
-            pasted = rle.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)
-            return [rle.to_coco(runs, HEIGHT, WIDTH) for runs in pasted]
-
-        return {case: paste_to_runs}
     named = {"rpn_nms": rpn_nms, "class_nms": class_nms, "paste": paste}
-    return {case: tf.function(named.get(case, pool_with_gradient if case.endswith("+backward") else pool))}
+    graph = tf.function(named.get(case, pool_with_gradient if case.endswith("+backward") else pool))
+    return {case: paste_to_runs if case == "paste_to_runs" else graph}
 
 
 def peer(case, path):
     """torchvision's function to time."""
-    import torch
     from pycocotools import mask as coco_mask
     from torchvision.models.detection.roi_heads import paste_masks_in_image
     from torchvision.ops import MultiScaleRoIAlign, batched_nms, roi_align, roi_pool
 
-    torch.set_num_threads(2)
+    torch = peers.torch()
     inputs = {name: torch.from_numpy(array) for name, array in _in_torchs_order(np.load(path))}
     op, _, backward = case.partition("+")
     maps = [one.requires_grad_(bool(backward)) for name, one in inputs.items() if name.startswith("map")]
     boxes, scale = inputs["boxes"], 1 / float(inputs.get("stride", 1))
-    pools = {
-        "roi_align_p2": lambda: roi_align(maps[0], [boxes], 7, scale, 2, True),
-        "roi_pool_p2": lambda: roi_pool(maps[0], [boxes], 7, scale),
-        "roi_pool_c4": lambda: roi_pool(maps[0], [boxes], 7, scale),
-        "roi_align_pyramid": lambda: pyramid({str(i): m for i, m in enumerate(maps)}, [boxes], [(HEIGHT, WIDTH)]),
-    }
     pyramid = MultiScaleRoIAlign([str(i) for i in range(len(maps))], 7, 2)
+
+    def pool():
+        if "pyramid" in op:
+            return pyramid({str(i): m for i, m in enumerate(maps)}, [boxes], [(HEIGHT, WIDTH)])
+        return roi_align(maps[0], [boxes], 7, scale, 2, True) if "align" in op else roi_pool(maps[0], [boxes], 7, scale)
 
     def pool_with_gradient():
         for one in maps:
             one.grad = None
-        pools[op]().backward(inputs["upstream"])
+        pool().backward(inputs["upstream"])
 
     def rpn_nms():
         return batched_nms(boxes, inputs["scores"], inputs["groups"], 0.7)[:1000]
@@ -169,7 +160,7 @@ def peer(case, path):
         return [coco_mask.encode(np.asfortranarray(one.numpy().astype(np.uint8))) for one in paste()]
 
     named = {"rpn_nms": rpn_nms, "class_nms": class_nms, "paste": paste, "paste_to_runs": paste_to_runs}
-    return {case: named.get(case, pool_with_gradient if backward else pools.get(op))}
+    return {case: named.get(case, pool_with_gradient if backward else pool)}
 
 
 def _in_torchs_order(arrays):

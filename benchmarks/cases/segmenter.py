@@ -8,14 +8,14 @@ of processor time at torchvision, 1.1 s by TensorFlow's convolution, and 0.42 s 
 gradients alike (a CPU with AVX-512); the three of 512 channels in res5 go from 0.19 s each to 0.12 s.
 """
 
+import copy
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import sides
-from benchmarks.cases.classifier import DEVIATION, LAYOUTS, MEAN
+from benchmarks import agreement, peers, sides
+from benchmarks.sides import Case
 
 TITLE = "fcn_resnet50, the same weights"
 SIDE, CROP, BATCH, CLASSES, AUXILIARY = 520, 480, 2, 21, 0.5
@@ -23,17 +23,19 @@ INFERENCE, STEP = f"logits, {SIDE}x{SIDE}", f"training step, {BATCH} of {CROP}x{
 BAR = 0.9  # Most that ours may take, as a share of torchvision's time.
 
 
-def measure(options):
-    """Yields a row (see `Sides.compare`) for each case and layout of the peer, each layout in fresh processes."""
-    with tempfile.TemporaryDirectory() as folder:
-        np.savez(f"{folder}/inputs.npz", **inputs())
-        has_peer = sides.make_weights("segmenter", folder)
-        for layout in LAYOUTS if has_peer else LAYOUTS[:1]:
-            with sides.Sides("segmenter", (folder,), (folder, layout)) as pair:
-                pair.run("agreement")
-                print(f"  the peer {layout}{agreement(folder) if has_peer else ''}", flush=True)
-                for case in (INFERENCE, STEP):
-                    yield pair.compare(case, options.runs, BAR, warmups=1) | {"layout": layout}
+def cases(folder, options):
+    """Both for each layout of the peer, each layout in fresh processes."""
+    np.savez(f"{folder}/inputs.npz", **inputs())
+    layouts = peers.LAYOUTS if sides.make_weights("segmenter", folder) else peers.LAYOUTS[:1]
+    check = {INFERENCE: agreement.check(folder, agreement.of_arrays)}
+    return [
+        Case(
+            name, BAR, (folder,), (folder, layout), warmups=1, title=f"{name}, {layout}", facts={"layout": layout},
+            check=check.get(name, sides.no_check),
+        )
+        for layout in layouts
+        for name in (INFERENCE, STEP)
+    ]  # fmt: skip
 
 
 def inputs(seed=0):
@@ -47,14 +49,6 @@ def inputs(seed=0):
     photo, crops = (np.stack([blocks(n, s, 256) for _ in range(3)], axis=-1) for n, s in ((1, SIDE), (BATCH, CROP)))
     labels = blocks(BATCH, CROP, CLASSES + 1)
     return {"photo": photo.astype(np.float32), "image": crops.astype(np.float32), "label_map": labels.astype(np.int32)}
-
-
-def agreement(folder):
-    """How far the logits and losses of the two sides, files in `folder`, are apart; in words."""
-    ours, peer = (np.load(Path(folder, name)) for name in ("ours.npz", "peer.npz"))
-    apart = np.abs(ours["logits"] - peer["logits"]).max()
-    losses = " and ".join(f"{a:.5f} / {b:.5f}" for a, b in zip(ours["losses"], peer["losses"], strict=True))
-    return f"; logits of up to {np.abs(peer['logits']).max():.2f} differ by at most {apart:.1e}; losses {losses}"
 
 
 def ours(folder):
@@ -75,14 +69,11 @@ def ours(folder):
         optim=OptimConfig(weight_decay=1e-4),
     )
     task, model, update = networks.trainer(experiment, range(CLASSES), folder, load)
-    given = {name: tf.constant(array) for name, array in np.load(Path(folder, "inputs.npz")).items()}
-    batch = {name: given[name] for name in ("image", "label_map")}
-    batch |= {"seed": tf.zeros([BATCH, 2], tf.int32), "valid": tf.ones([BATCH], tf.bool)}
+    photo, batch = networks.batch_of(folder, "photo")["photo"], networks.batch_of(folder, "image", "label_map")
     infer = tf.function(model)
 
     def agree():
-        logits = infer(given["photo"])[0]
-        heads = model.head, model.aux
+        logits, heads = infer(photo)[0], (model.head, model.aux)
         for head in heads:
             head.config = dataclasses.replace(head.config, dropout=0.0)
         terms = tf.function(task.losses)(model, batch)
@@ -90,9 +81,10 @@ def ours(folder):
             head.config = experiment.segmenter
         means = {name: float(total / count) for name, (total, count) in terms.items()}
         losses = [means["class_loss"], means["auxiliary_loss"] / experiment.segmenter.auxiliary]
-        np.savez(Path(folder, "ours.npz"), logits=logits, losses=losses)
+        return {"logits": logits, "losses": losses}
 
-    return {"agreement": agree, INFERENCE: lambda: infer(given["photo"]).numpy(), STEP: lambda: update(batch)}
+    saving = agreement.saving(folder, "ours", agree)
+    return {INFERENCE: lambda: infer(photo).numpy(), STEP: lambda: update(batch), **saving}
 
 
 def _peer_network():
@@ -103,64 +95,46 @@ def _peer_network():
 
 def weights(folder):
     """Writes FOLDER/weights.npz."""
-    import torch
-
-    torch.manual_seed(0)
-    state = _peer_network().state_dict()
-    np.savez(Path(folder, "weights.npz"), **{name: value.numpy() for name, value in state.items()})
+    peers.write_weights(folder, _peer_network)
 
 
 def peer(folder, layout):
     """torchvision's, in one of PyTorch's layouts."""
-    import torch
-
-    from benchmarks.cases.models import loaded
-
-    torch.set_num_threads(2)
-    memory = getattr(torch, layout)
+    torch = peers.torch()
     given = dict(np.load(Path(folder, "inputs.npz")))
-    model = loaded(_peer_network(), folder).to(memory_format=memory)
-    mean, std = (torch.tensor(rgb)[:, None, None] for rgb in (MEAN, DEVIATION))
-    photo, images = (
-        torch.from_numpy(given[name]).permute(0, 3, 1, 2).contiguous(memory_format=memory)
-        for name in ("photo", "image")
-    )
+    model = peers.loaded(_peer_network(), folder, layout)
+    photo, images = (peers.nchw(given[name], layout) for name in ("photo", "image"))
     labels = torch.from_numpy(given["label_map"]).long() - 1  # -1 does not count.
-    optimizer = torch.optim.SGD(model.parameters(), 1e-4, 0.9, weight_decay=1e-4)
-    aux = model.aux_classifier
+    auxiliary = model.aux_classifier
 
     def infer():
         model.eval()
         model.aux_classifier = None  # Its logits are of no use here.
         with torch.inference_mode():
-            logits = model((photo - mean) / std)["out"]
-        model.aux_classifier = aux
+            logits = model(peers.normalized(photo))["out"]
+        model.aux_classifier = auxiliary
         return logits
 
     def losses():
-        model.train()
-        outputs = model((images - mean) / std)
+        outputs = model.train()(peers.normalized(images))
         return [torch.nn.functional.cross_entropy(outputs[name], labels, ignore_index=-1) for name in ("out", "aux")]
 
+    def loss():
+        main_loss, other = losses()
+        return main_loss + AUXILIARY * other
+
     def agree():
-        logits = infer()[0].permute(1, 2, 0).numpy()
         dropouts = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-        rates = [module.p for module in dropouts]
-        state = {name: value.clone() for name, value in model.state_dict().items()}
+        rates, state = [module.p for module in dropouts], copy.deepcopy(model.state_dict())
+        logits = infer()[0].permute(1, 2, 0).numpy()
         for module in dropouts:
             module.p = 0.0
         with torch.no_grad():
-            values = [loss.item() for loss in losses()]
-        model.load_state_dict(state)  # The moving statistics have moved.
+            values = [one.item() for one in losses()]
         for module, rate in zip(dropouts, rates, strict=True):
             module.p = rate
-        np.savez(Path(folder, "peer.npz"), logits=logits, losses=values)
+        model.load_state_dict(state)  # The moving statistics have moved.
+        return {"logits": logits, "losses": values}
 
-    def train():
-        main_loss, auxiliary = losses()
-        loss = main_loss + AUXILIARY * auxiliary
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return {"agreement": agree, INFERENCE: lambda: infer().numpy(), STEP: train}
+    saving = agreement.saving(folder, "peer", agree)
+    return {INFERENCE: lambda: infer().numpy(), STEP: peers.training_step(model, loss), **saving}
