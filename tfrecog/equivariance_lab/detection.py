@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image as images
 from tfrecog.data import records
-from tfrecog.data.detection import proposal_slots
 from tfrecog.drawing import annotations
 from tfrecog.equivariance_lab import dense, moves
 from tfrecog.equivariance_lab.dense import Measures
@@ -25,6 +24,7 @@ from tfrecog.equivariance_lab.objects import (
     pairs,
     select,
 )
+from tfrecog.inference.detection import batch_of
 from tfrecog.metrics import coco
 from tfrecog.ops import rle
 from tfrecog.proposals import methods
@@ -84,29 +84,13 @@ class Detector:
 
     def batch_of(self, sample: Sample, change: Change) -> dict:
         """A batch of the one image g(x), in its canvas."""
-        size, data = tf.constant(change.size, tf.int32), self.flags.data
-        canvases = images.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
-        canvas = images.tight_canvas(size) if data.pad_to_batch_max else canvases[images.canvas_of(size, canvases)]
-        batch = {
-            "image": images.pad(change.image, canvas),
-            "size": size,
-            "original_size": size,
-            "scale": tf.ones([2]),
-            "record": tf.constant(0, tf.int64),
-            "image_id": tf.constant(0, tf.int64),
-            "seed": tf.zeros([2], tf.int32),
-            "valid": tf.constant(True),
-        }
-        if self.on_record:
-            batch |= proposal_slots(tf.constant(self._proposals(sample, change)), data.max_proposals)
-        return {name: value[None] for name, value in batch.items()}
-
-    def _proposals(self, sample, change):
-        """Proposals [P, 4] of g(x), in its pixels."""
+        proposals = None
         if self._propose:
-            return self._propose(np.round(change.image).astype(np.uint8))
-        given = moves.boxes_after(change.move, sample.truth.proposals[: self.flags.data.max_proposals])
-        return methods.clip(given.astype(np.float32), *change.size)
+            proposals = self._propose(np.round(change.image).astype(np.uint8))
+        elif self.on_record:
+            given = moves.boxes_after(change.move, sample.truth.proposals[: self.flags.data.max_proposals])
+            proposals = methods.clip(given.astype(np.float32), *change.size)
+        return batch_of(change.image, self.flags.data, proposals, resized=True)
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
         expected, counted = expected_of(before.said.sure, change)

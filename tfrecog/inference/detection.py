@@ -53,17 +53,24 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
     return Detections.of(found, (height, width), int(image["image_id"]), int(image["record"]))
 
 
-def batch_of(picture: np.ndarray, data: DataConfig, proposals: np.ndarray | None = None) -> dict:
-    """A batch of one picture [H, W, 3], resized and padded as for evaluation, with its proposals [P, 4] if given."""
-    original = tf.constant(picture.shape[:2])
-    size = images.target_size(original, data.eval_short_side, data.long_side, data.size_rounding)
+def batch_of(
+    picture: np.ndarray, data: DataConfig, proposals: np.ndarray | None = None, *, resized: bool = False
+) -> dict:
+    """A batch of one picture [H, W, 3], resized (unless it is that already) and padded as for evaluation.
+
+    With its proposals [P, 4] if given.
+    """
+    original = size = tf.constant(picture.shape[:2])
+    if not resized:
+        size = images.target_size(original, data.eval_short_side, data.long_side, data.size_rounding)
+        picture = images.resize(picture, size, data.resize)
     if data.pad_to_batch_max:
         canvas = images.tight_canvas(size)
     else:
         canvases = images.canvases(data.eval_short_side, data.long_side, data.aspect_ratios)
         canvas = canvases[images.canvas_of(size, canvases)]
     batch = {
-        "image": images.pad(images.resize(picture, size, data.resize), canvas),
+        "image": images.pad(picture, canvas),
         "size": size,
         "original_size": original,
         "scale": tf.cast(size, tf.float32) / tf.cast(original, tf.float32),
