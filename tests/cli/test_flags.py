@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import pytest
 
-from pipelines.build.command import SplitFlags
 from tests.folders import REPOSITORY
 from tfrecog.cli import facts, flags
 from tfrecog.cli.renamed import RENAMED
@@ -28,19 +27,7 @@ class Whole:
     name: Annotated[str, "What it is called."] = ""
     on: Annotated[bool, "Whether."] = True
     rate: Rate = field(default_factory=Rate)
-
-
-def test_a_flagfile_is_utf_8_in_every_locale(tmp_path):
-    (tmp_path / "a.flags").write_bytes("--name=Größe 象\n".encode())
-    program = "import sys; from tests.cli.test_flags import read; assert ascii(read(sys.argv[1]).name) == sys.argv[2]"
-    command = [sys.executable, "-c", program, f"--flagfile={tmp_path}/a.flags", ascii("Größe 象")]
-    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run(command, env=environment, cwd=REPOSITORY, check=True, timeout=60)
-
-
-def test_a_flagfile_may_begin_with_a_byte_order_mark(tmp_path):
-    (tmp_path / "a.flags").write_text("--name=a\n", encoding="utf-8-sig")
-    assert read(f"--flagfile={tmp_path}/a.flags").name == "a"
+    steps: Annotated[int, "How often."] = 1
 
 
 def read(*arguments):
@@ -49,33 +36,37 @@ def read(*arguments):
 
 def test_a_flag_sets_the_leaf_of_its_path():
     assert read("--rate.value=0.1", "--noon", "--rate.drops=1,2.5") == Whole("", False, Rate(0.1, (1.0, 2.5)))
-
-
-def test_an_empty_tuple_can_be_given():
     assert read("--rate.drops=").rate.drops == ()
 
 
-def test_a_misspelt_flag_is_answered_with_the_right_one():
-    with pytest.raises(flags.Error, match=r"did you mean --rate\.value"):
-        read("--rate.valu=0.1")
-
-
 @pytest.mark.parametrize(
-    ("argument", "message"),
+    ("arguments", "message"),
     [
+        ("--rate.valu=0.1", "--rate.valu is not a flag of this command; did you mean --rate.value?"),
         ("--rate.value=fast", "--rate.value=fast: needs a number"),
         ("--rate.drops=1,x", "--rate.drops=1,x: needs a number"),
+        ("--steps=1.5", "--steps=1.5: needs a whole number"),
         ("--rate.kind=cubic", "--rate.kind=cubic: value should be one of"),
+        ("--noon name", "'name' is not a flag"),
+        ("--noon --flagfile", "--flagfile needs the name of a file"),
+        ("--flagfile=nowhere.flags", "no flagfile 'nowhere.flags'; looked in "),
+        ("--flagfile={folder}/loop.flags", "includes itself, by way of"),
+        ("--flagfile={folder}/orphan.flags", "no flagfile 'gone.flags', which {folder}/orphan.flags includes"),
     ],
 )
-def test_a_wrong_value_is_answered_with_the_name_of_its_flag_and_what_it_needs(argument, message):
-    with pytest.raises(flags.Error, match=re.escape(message)):
-        read(argument)
+def test_a_mistake_is_named_with_its_flag(tmp_path, arguments, message):
+    (tmp_path / "loop.flags").write_text(f"--flagfile={tmp_path}/loop.flags\n")
+    (tmp_path / "orphan.flags").write_text("--flagfile=gone.flags\n")
+    with pytest.raises(flags.Error, match=re.escape(message.format(folder=tmp_path))):
+        read(*arguments.format(folder=tmp_path).split())
 
 
-def test_a_whole_number_is_asked_for():
-    with pytest.raises(flags.Error, match=r"--shards=1\.5: needs a whole number"):
-        flags.change(SplitFlags(), ["--shards=1.5"])
+def test_a_flagfile_is_utf_8_in_every_locale_and_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.flags").write_text("--name=Größe 象\n", encoding="utf-8-sig")
+    program = "import sys; from tests.cli.test_flags import read; assert ascii(read(sys.argv[1]).name) == sys.argv[2]"
+    command = [sys.executable, "-c", program, f"--flagfile={tmp_path}/a.flags", ascii("Größe 象")]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(command, env=environment, cwd=REPOSITORY, check=True, timeout=60)
 
 
 def test_dumps_writes_what_load_reads(tmp_path):
@@ -110,17 +101,6 @@ def test_a_parent_is_found_from_any_directory(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert read("--flagfile=../child.flags").rate.value == 1
-
-
-def test_a_flagfile_that_includes_itself_is_an_error(tmp_path):
-    (tmp_path / "loop.flags").write_text(f"--flagfile={tmp_path}/loop.flags\n")
-    with pytest.raises(flags.Error, match="includes itself"):
-        read(f"--flagfile={tmp_path}/loop.flags")
-
-
-def test_a_missing_flagfile_is_an_error_that_says_where_it_looked(tmp_path):
-    with pytest.raises(flags.Error, match=r"no flagfile 'nowhere\.flags'"):
-        read("--flagfile=nowhere.flags")
 
 
 def test_a_leaf_without_a_meaning_is_refused():

@@ -14,8 +14,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
-from absl import flags as absl_flags
-
 from tfrecog.cli import errors, flags, help, signals, validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.runtime import onednn, quiet_tensorflow
@@ -58,15 +56,10 @@ def parse(
     check: Callable[[Config], None] = validate.check,
 ) -> Config:
     """Returns `config` as the arguments change it; UserError names the flag that is wrong, unknown or missing."""
-    values = absl_flags.FlagValues()
-    flags.define(config, values)
     try:
-        stray = flags.assign(["", *arguments], values)[1:]
+        given = flags.change(config, arguments)
     except flags.Error as error:
         raise UserError(f"{error} (--help explains all flags)") from error
-    if stray:
-        raise UserError(f"{stray[0]!r} is not a flag: flags are written --name=value (--help explains them)")
-    given = flags.read(config, values)
     check(given)
     for leaf in flags.leaves(given):
         if leaf.path in required and not leaf.value:

@@ -175,48 +175,45 @@ class Exported:
     """What an exported model computes depends on it, and so export.verify compares it with the run's."""
 
 
-class BakedInto:
-    """Weights are trained for this value: with another, the same weights compute something else.
+class _OfWeights:
+    """About the variables whose paths begin so."""
 
-    Args:
-        variables: how the paths of these weights begin.
-        slightly: they still work, a little less well.
-    """
-
-    def __init__(self, *variables: str, slightly: bool = False):
-        self.variables, self.slightly = variables, slightly
-
-    def concerns(self, paths: Iterable[str]) -> bool:
-        """Whether some of the variables with these paths depend on it."""
-        return any(path.startswith(self.variables) for path in paths)
-
-
-class Freezes:
-    """The value "frozen", or a number of frozen stages, keeps weights as they are: they must be pretrained.
-
-    Args:
-        variables: how the paths of these weights begin.
-        instead: values with which they learn; the first that goes with the other settings is recommended.
-    """
-
-    def __init__(self, *variables: str, instead: tuple):
-        self.variables, self.instead = variables, instead
-
-    def holds(self, value: Any) -> bool:
-        """Whether weights are frozen."""
-        return value == "frozen" if isinstance(value, str) else value > 0
+    def __init__(self, *variables: str):
+        self.variables = variables
 
     def concerns(self, paths: Iterable[str]) -> bool:
         """Whether some of the variables with these paths are among them."""
         return any(path.startswith(self.variables) for path in paths)
 
 
-class ImageSize:
-    """The images of a training batch are as large as it says: with less of it, a batch needs less memory.
+class BakedInto(_OfWeights):
+    """These weights are trained for this value: with another they compute something else.
 
-    Args:
-        tasks: of these tasks; of all that read it, if none is named.
+    `slightly`: they still work, a little less well.
     """
+
+    def __init__(self, *variables: str, slightly: bool = False):
+        super().__init__(*variables)
+        self.slightly = slightly
+
+
+class Freezes(_OfWeights):
+    """The value "frozen", or a number of frozen stages, keeps these weights as they are: they must be pretrained.
+
+    `instead` are values with which they learn; the first that goes with the other settings is recommended.
+    """
+
+    def __init__(self, *variables: str, instead: tuple):
+        super().__init__(*variables)
+        self.instead = instead
+
+    def holds(self, value: Any) -> bool:
+        """Whether weights are frozen."""
+        return value == "frozen" if isinstance(value, str) else value > 0
+
+
+class ImageSize:
+    """The images of a training batch, of these tasks or of all, are as large as it says: less needs less memory."""
 
     def __init__(self, *tasks: str):
         self.tasks = tasks

@@ -10,20 +10,20 @@ class Experiment:
 
 experiment = flags.change(Experiment(), ["--optim.learning_rate=0.1"])
 
-`define`, `assign` and `read` are the parts of `change`. `facts` has what may stand beside a meaning.
+`facts` has what may stand beside a meaning.
 """
 
 import dataclasses
 import difflib
 import functools
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from absl import flags as absl_flags
 
 from tfrecog import HOME
-from tfrecog.cli import facts, parsers
+from tfrecog.cli import facts, files
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
 
@@ -53,46 +53,30 @@ class Leaf(NamedTuple):
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
 
-def define(config: object, values: absl_flags.FlagValues) -> None:
-    """Defines a flag for each leaf of `config`, whose value is the flag's default."""
+def change(config: Config, arguments: Sequence[str]) -> Config:
+    """Returns `config` as flags such as --optim.learning_rate=0.1 or --flagfile=FILE change it; raises Error."""
+    values = absl_flags.FlagValues()
     for leaf in leaves(config):
         if leaf.kind is bool:
             absl_flags.DEFINE_boolean(leaf.path, leaf.value, leaf.meaning, values)
         elif leaf.fact(facts.Repeated):
             absl_flags.DEFINE_multi_string(leaf.path, list(leaf.value), leaf.meaning, values)
         else:
-            parser, serializer = parsers.parser(leaf.kind)
+            parser, serializer = _parser(leaf.kind)
             absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
-
-
-def assign(argv: Sequence[str], values: absl_flags.FlagValues) -> list[str]:
-    """Gives flags the values on a command line, whose first word is the program; returns what is no flag.
-
-    Raises Error.
-    """
-    arguments = expand(argv)
-    _refuse_renamed(arguments, values)
+    expanded = list(_expand(arguments, including=()))
+    _refuse_renamed(expanded, values)
     try:
-        return values(arguments)
+        _, *stray = values(["", *expanded])  # The first word is the program.
     except absl_flags.UnrecognizedFlagError as error:
         raise Error(_unknown(error.flagname, list(values))) from error
     except absl_flags.Error as error:
         raise Error(str(error).removeprefix("flag ")) from error
-
-
-def expand(arguments: Sequence[str]) -> list[str]:
-    """Returns `arguments` with the lines of a flagfile in place of each --flagfile.
-
-    absl can do this, but looks for a parent only in the current directory; see `_find`.
-    """
-    return _expand(list(arguments), including=())
-
-
-def read(config: Config, values: absl_flags.FlagValues) -> Config:
-    """Returns `config` with the value of its flag in each leaf."""
+    if stray:
+        raise Error(f"{stray[0]!r} is not a flag: flags are written --name=value")
     given = {leaf.path: values[leaf.path].value for leaf in leaves(config)}
     # absl keeps a flag that may be repeated in a list.
-    return replace(config, {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    return replace(config, {path: tuple(value) if isinstance(value, list) else value for path, value in given.items()})
 
 
 def replace(config: Config, values: Mapping[str, Any]) -> Config:
@@ -116,14 +100,6 @@ def dumps(config: object, without: Container[str] = ()) -> str:
 def load(config: Config, path: str | Path) -> Config:
     """Returns `config` as the flagfile at `path` changes it; raises Error."""
     return change(config, [f"--flagfile={path}"])
-
-
-def change(config: Config, arguments: Sequence[str]) -> Config:
-    """Returns `config` as flags such as --optim.learning_rate=0.1 change it; raises Error."""
-    values = absl_flags.FlagValues()
-    define(config, values)
-    assign(["", *arguments], values)
-    return read(config, values)
 
 
 def range_text(leaf: Leaf) -> str:
@@ -173,6 +149,54 @@ def _replace(config: Any, prefix: str, values: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **changes)
 
 
+def _parser(kind: Any) -> tuple[absl_flags.ArgumentParser, absl_flags.ArgumentSerializer]:
+    """absl's parser and serializer of a type; TypeError if no flag can hold it."""
+    scalars = {
+        int: _NumberParser(absl_flags.IntegerParser(), "a whole number"),
+        float: _NumberParser(absl_flags.FloatParser(), "a number"),
+        str: absl_flags.ArgumentParser(),
+    }
+    if kind in scalars:
+        return scalars[kind], absl_flags.ArgumentSerializer()
+    if get_origin(kind) is Literal:
+        return absl_flags.EnumParser(list(get_args(kind))), absl_flags.ArgumentSerializer()
+    if get_origin(kind) is tuple:
+        return _TupleParser(_parser(get_args(kind)[0])[0]), absl_flags.CsvListSerializer(",")
+    raise TypeError(f"no flag can hold a {kind}")
+
+
+class _NumberParser(absl_flags.ArgumentParser):
+    """Reads a number, or says what it needs."""
+
+    def __init__(self, number: absl_flags.ArgumentParser, needs: str):
+        self.number, self.needs = number, needs
+
+    def parse(self, argument: str | float) -> float:
+        try:
+            return self.number.parse(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"needs {self.needs}") from error
+
+    def flag_type(self) -> str:
+        return self.number.flag_type()
+
+
+class _TupleParser(absl_flags.ArgumentParser):
+    """Reads `1,2,3` as a tuple."""
+
+    syntactic_help = "a comma separated list"
+
+    def __init__(self, item: absl_flags.ArgumentParser):
+        self.item = item
+
+    def parse(self, argument: str | tuple) -> tuple:
+        parts = argument.split(",") if isinstance(argument, str) else argument
+        return tuple(self.item.parse(part) for part in parts if part != "")
+
+    def flag_type(self) -> str:
+        return f"comma separated {self.item.flag_type()}s"
+
+
 def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> None:
     names = dict.fromkeys(argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-"))
     renamed = {}
@@ -192,29 +216,25 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return f"--{name} is not a flag of this command{hint}"
 
 
-def _expand(arguments: list[str], including: tuple[Path, ...]) -> list[str]:
-    expanded = []
-    while arguments:
-        argument = arguments.pop(0)
-        name, equals, value = argument.strip().partition("=")
+def _expand(arguments: Iterable[str], including: tuple[Path, ...]) -> Iterator[str]:
+    """Yields `arguments` with the lines of a flagfile in place of each --flagfile.
+
+    absl can do this, but looks for a parent only in the current directory; see `_find`.
+    """
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.strip().partition("=")
         if name not in ("--flagfile", "-flagfile"):
-            expanded.append(argument)
+            yield word
             continue
-        if not equals and not arguments:
+        file = value if equals else next(words, "")
+        if not file:
             raise Error("--flagfile needs the name of a file, as in --flagfile=configs/coco/mask_rcnn_r50_fpn.flags")
-        path = _find(value if equals else arguments.pop(0), including)
+        path = _find(file, including)
         if path in including:
             raise Error(f"flagfile {path} includes itself, by way of {including[-1]}")
-        lines = [line.strip() for line in _text(path).splitlines()]
-        expanded += _expand([line for line in lines if line and not line.startswith(("#", "//"))], (*including, path))
-    return expanded
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Error(f"--flagfile={path} cannot be read ({error}): it needs flags, one a line, in UTF-8") from error
+        lines = map(str.strip, files.read_text(path, "flags, one a line, in UTF-8", "--flagfile=").splitlines())
+        yield from _expand((line for line in lines if line and not line.startswith(("#", "//"))), (*including, path))
 
 
 def _find(name: str, including: tuple[Path, ...]) -> Path:

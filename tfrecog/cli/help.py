@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import itertools
 import re
 import textwrap
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ def _section(config, required, section):
     leaves = list(flags.leaves(config))
     chosen = [leaf for leaf in leaves if leaf.path == section or leaf.path.startswith(f"{section}.")]
     if not chosen:
-        names = {leaf.path[:end] for leaf in leaves for end in _ends(leaf.path)}
+        names = {name for leaf in leaves for name in itertools.accumulate(leaf.path.split("."), "{}.{}".format)}
         near = difflib.get_close_matches(section, sorted(names), 1)
         hint = f"did you mean --help={near[0]}?" if near else f"there are {', '.join(_parts(config)[1])}"
         raise UserError(f"--help={section}: there is no such section or flag; {hint}")
@@ -74,11 +75,6 @@ def _parts(config):
     top = {leaf.path: leaf for leaf in flags.leaves(config) if "." not in leaf.path}
     names = [name for kind in type(config).__mro__ for name in vars(kind).get("__annotations__", {})]
     return [top[name] for name in dict.fromkeys(names) if name in top], sections
-
-
-def _ends(path):
-    """Where the names of the sections in a path end, and its own."""
-    return [place for place, letter in enumerate(path) if letter == "."] + [len(path)]
 
 
 def _settings(path, config, leaves, required):
