@@ -1,5 +1,6 @@
 """Every setting of an experiment, a flag each: default (the papers' value), meaning, range, and who reads it."""
 
+# ruff: noqa: F401  These are the names that others import.
 from tfrecog.config.backbone import KERAS_NETWORKS, SINGLE_MAP, BackboneConfig
 from tfrecog.config.classifier import SMALLEST_CROP, ClassifierConfig
 from tfrecog.config.data import AugmentConfig, DataConfig
@@ -13,27 +14,3 @@ from tfrecog.config.detector.rpn import ProposalConfig, RpnConfig
 from tfrecog.config.experiment import Experiment, plain
 from tfrecog.config.segmenter import SegmenterConfig
 from tfrecog.config.training import OptimConfig, ScheduleConfig, TrainConfig
-
-__all__ = [
-    "KERAS_NETWORKS",
-    "SINGLE_MAP",
-    "SMALLEST_CROP",
-    "AugmentConfig",
-    "BackboneConfig",
-    "BoxConfig",
-    "ClassifierConfig",
-    "DataConfig",
-    "DetectorConfig",
-    "Experiment",
-    "FpnConfig",
-    "KeypointConfig",
-    "MaskConfig",
-    "OptimConfig",
-    "OutputConfig",
-    "ProposalConfig",
-    "RpnConfig",
-    "ScheduleConfig",
-    "SegmenterConfig",
-    "TrainConfig",
-    "plain",
-]

@@ -29,10 +29,7 @@ class DataConfig:
     eval_split: Annotated[str, "Split to evaluate on.", Resumable("evaluation")] = "val"
     batch_size: Annotated[int, "Training: batch size, over all replicas together.", Positive("images")] = 16
     eval_batch_size: Annotated[
-        int,
-        "Evaluation: batch size, over all replicas together.",
-        Positive("images"),
-        Resumable(),
+        int, "Evaluation: batch size, over all replicas together.", Positive("images"), Resumable()
     ] = 8
     short_side: Annotated[
         tuple[int, ...],
@@ -101,10 +98,7 @@ class DataConfig:
         For("detection", "segmentation"),
     ] = 0.0
     max_instances: Annotated[
-        int,
-        "Ground-truth objects per image; more are reported and left out.",
-        Positive("objects"),
-        For("detection"),
+        int, "Ground-truth objects per image; more are reported and left out.", Positive("objects"), For("detection")
     ] = 100
     difficult: Annotated[
         bool, "Training: use objects that are marked as difficult (Pascal VOC) too.", For("detection")
@@ -133,15 +127,10 @@ class DataConfig:
         When("detector.keypoints", True, refused=False),
     ] = 1
     skip_damaged: Annotated[
-        bool,
-        "Training: skip damaged records and images, naming each. Off: stop at the first.",
-        Resumable(),
+        bool, "Training: skip damaged records and images, naming each. Off: stop at the first.", Resumable()
     ] = True
     workers: Annotated[
-        int,
-        "Images prepared in parallel. 0: as many as tf.data finds useful.",
-        NonNegative("images"),
-        Resumable(),
+        int, "Images prepared in parallel. 0: as many as tf.data finds useful.", NonNegative("images"), Resumable()
     ] = 0
 
 

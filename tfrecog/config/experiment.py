@@ -53,13 +53,10 @@ class Experiment:
         ):
             if options.jit_compile and self.task == task and norm == "sync_batch":
                 yield "train.jit_compile", f"not with --{flag}=sync_batch, which sums over the replicas"
-        if self.task != "segmentation":
-            for flag, sides in (
-                ("data.short_side", self.data.short_side),
-                ("data.eval_short_side", (self.data.eval_short_side,)),
-            ):
-                if 0 in sides:
-                    yield flag, "must be more than 0; only --task=segmentation can keep the size of images"
+        sides = {"data.short_side": min(self.data.short_side), "data.eval_short_side": self.data.eval_short_side}
+        for flag, side in sides.items():
+            if side == 0 and self.task != "segmentation":
+                yield flag, "must be more than 0; only --task=segmentation can keep the size of images"
         if self.task == "classification":
             yield from self._conflicts_of_crops()
 

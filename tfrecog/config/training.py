@@ -129,12 +129,7 @@ class TrainConfig:
     seed: Annotated[
         int, "Random seed of the initial weights, the data order and the sampling.", Range(0, 2**31, ends="[)")
     ] = 0
-    replicas: Annotated[
-        int,
-        "Devices to train on. 0: every GPU, or the CPU.",
-        NonNegative("devices"),
-        Resumable(),
-    ] = 0
+    replicas: Annotated[int, "Devices to train on. 0: every GPU, or the CPU.", NonNegative("devices"), Resumable()] = 0
     deterministic: Annotated[bool, "Bit-for-bit reproducible on a GPU too; slower there.", Resumable()] = False
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"],
@@ -177,15 +172,9 @@ class TrainConfig:
         Resumable("training"),
     ] = 1.0
     keep_checkpoints: Annotated[
-        int,
-        "Latest checkpoints to keep, beside the best.",
-        Positive("checkpoints"),
-        Resumable(),
+        int, "Latest checkpoints to keep, beside the best.", Positive("checkpoints"), Resumable()
     ] = 2
     log_steps: Annotated[int, "Interval of printed lines and summaries.", Positive("steps"), Resumable()] = 20
     summary_images: Annotated[
-        int,
-        "Images with predictions in TensorBoard after each evaluation.",
-        NonNegative("images"),
-        Resumable(),
+        int, "Images with predictions in TensorBoard after each evaluation.", NonNegative("images"), Resumable()
     ] = 4
