@@ -19,12 +19,8 @@ class Progress:
     def __init__(
         self, workdir: str | Path, start: int, total: int, steps_per_epoch: int, batch_size: int, log_steps: int
     ):
-        self.total, self.steps_per_epoch, self.batch_size, self.log_steps = (
-            total,
-            steps_per_epoch,
-            batch_size,
-            log_steps,
-        )
+        self.total, self.steps_per_epoch = total, steps_per_epoch
+        self.batch_size, self.log_steps = batch_size, log_steps
         _mark_restart(workdir, start)
         self.writer = tf.summary.create_file_writer(str(workdir))
         self.bar = None

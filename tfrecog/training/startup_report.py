@@ -11,42 +11,38 @@ REPEATED = 0.1
 
 def text(task, model, experiment, data, strategy) -> str:
     """A line for each of model, data, batch, rate, length, what is special about the steps, and run."""
-    batch, count = experiment.data.batch_size, strategy.num_replicas_in_sync
-    parts, device = (
-        experiment.train.accumulate_steps,
-        strategy.extended.worker_devices[0].split("device:")[-1].split(":")[0],
+    batch, count, parts = experiment.data.batch_size, strategy.num_replicas_in_sync, experiment.train.accumulate_steps
+    device = strategy.extended.worker_devices[0].split("device:")[-1].split(":")[0]
+    learning, fixed = (
+        sum(int(np.prod(variable.shape)) for variable in variables)
+        for variables in (model.trainable_variables, model.non_trainable_variables)
     )
-    weights = {True: 0, False: 0}
-    for variable in model.variables:
-        weights[variable.trainable] += int(np.prod(variable.shape))
     optim, schedule = experiment.optim, experiment.schedule
-    peak = schedules.peak(optim, batch)
-    total = schedules.total_steps(schedule, data.steps_per_epoch)
-    shown = data.steps_per_epoch * batch
-    lines = [
-        f"model     {getattr(task, 'name', type(task).__name__)}: {weights[True]:,} parameters learn, "
-        f"{weights[False]:,} are fixed",
-        *([f"data      {data.description}"] if data.description else []),
-        f"batch     {batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} ({device})"
-        + (f", in {parts} parts of {batch // count // parts}" if parts > 1 else ""),
-        f"rate      {optim.name}, {peak:g} at its peak: {optim.learning_rate:g} for {optim.base_batch_size} images, "
-        f"scaling {optim.scaling}; {_warmup(experiment, data)}; {_shape(schedule)}",
-        f"length    {schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
-        *_special(experiment, device),
-        *([f"device    CPU, {cores.usable()} cores; {onednn.description()}"] if device == "CPU" else []),
-        f"run       {experiment.workdir}",
-    ]
-    if data.images and shown > (1 + REPEATED) * data.images:
-        lines.insert(
-            -1,
-            f"          an epoch shows {shown:,} images for {data.images:,}: batches hold images of one shape, and are "
-            "filled up with some again; a smaller --data.batch_size repeats fewer",
+    total, images = schedules.total_steps(schedule, data.steps_per_epoch), data.steps_per_epoch * batch
+    repeats = ""
+    if data.images and images > (1 + REPEATED) * data.images:
+        repeats = (
+            f"an epoch shows {images:,} images for {data.images:,}: batches hold images of one shape, and are filled "
+            "up with some again; a smaller --data.batch_size repeats fewer"
         )
-    return "\n".join(lines)
+    lines = {
+        "model": f"{getattr(task, 'name', type(task).__name__)}: {learning:,} parameters learn, {fixed:,} are fixed",
+        "data": data.description,
+        "batch": f"{batch} images: {batch // count} on each of {count} replica{'s' * (count > 1)} ({device})"
+        + (f", in {parts} parts of {batch // count // parts}" if parts > 1 else ""),
+        "rate": f"{optim.name}, {schedules.peak(optim, batch):g} at its peak: {optim.learning_rate:g} for "
+        f"{optim.base_batch_size} images, scaling {optim.scaling}; {_warmup(experiment, data)}; {_shape(schedule)}",
+        "length": f"{schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
+        "steps": _special(experiment, device),
+        "device": f"CPU, {cores.usable()} cores; {onednn.description()}" if device == "CPU" else "",
+        "": repeats,
+        "run": experiment.workdir,
+    }
+    return "\n".join(f"{name:<10}{line}" for name, line in lines.items() if line)
 
 
 def _special(experiment, device):
-    """A line of what is not as usual about the steps, if anything is."""
+    """What is not as usual about the steps; empty if nothing is."""
     options, ema = experiment.train, experiment.optim.ema
     words = []
     if options.precision != "float32":
@@ -57,7 +53,7 @@ def _special(experiment, device):
     words += ["compiled by XLA"] * options.jit_compile
     words += [f"{options.steps_per_execution} in a call"] * (options.steps_per_execution > 1)
     words += [f"weights averaged with a decay of {ema:g}, for evaluation"] * (ema > 0)
-    return [f"steps     {'; '.join(words)}"] if words else []
+    return "; ".join(words)
 
 
 def _warmup(experiment, data):
