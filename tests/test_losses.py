@@ -1,4 +1,7 @@
+from functools import partial
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfrecog import losses
@@ -20,9 +23,32 @@ def test_smooth_l1_with_a_beta_of_0_is_the_absolute_error_with_finite_gradients(
     np.testing.assert_array_equal(tape.gradient(loss, error), [0, 1, -1])
 
 
-def test_an_undecided_mask_costs_ln_2():
-    total, count = losses.mask_loss(tf.zeros([1, 3, 4, 4, 2]), tf.ones([1, 3, 4, 4]), tf.constant([[1, 2, 0]]))
-    np.testing.assert_allclose([total, count], [2 * np.log(2), 2], rtol=1e-6)
+def image_loss(outputs, labels, smoothing):
+    return losses.image_cross_entropy(outputs, losses.class_targets(labels, 7, smoothing))
+
+
+# A loss of outputs that are all 0, what it learns from, and how often it counts the ln of so many choices.
+UNDECIDED = {
+    "a mask": (losses.mask_loss, [1, 3, 4, 4, 2], (np.ones([1, 3, 4, 4], np.float32), [[1, 2, 0]]), 2, 2),
+    "a heat map": (
+        losses.keypoint_loss,
+        [1, 2, 4, 4, 2],
+        ([[[3, 0], [15, 2]]], [[[True, False], [True, True]]]),
+        3,
+        16,
+    ),
+    "a region": (losses.class_loss, [2, 2, 5], ([[0, 4], [1, -1]], [[True, True], [True, False]]), 3, 5),
+    "an anchor": (losses.objectness_loss, [1, 4], ([[1, 0, -1, -1]],), 2, 2),
+    "an image": (partial(image_loss, smoothing=0.0), [3, 7], ([3, 0, 1],), 2, 7),
+    "an image, smoothed": (partial(image_loss, smoothing=0.1), [3, 7], ([3, 0, 1],), 2, 7),
+}
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_an_undecided_network_costs_the_ln_of_its_choices_for_each_that_counts(name):
+    loss, shape, targets, counted, choices = UNDECIDED[name]
+    total, count = loss(tf.zeros(shape), *map(tf.constant, targets))
+    np.testing.assert_allclose([total, count], [counted * np.log(choices), counted], rtol=1e-6)
 
 
 def test_only_the_mask_of_its_own_class_learns():
@@ -32,12 +58,6 @@ def test_only_the_mask_of_its_own_class_learns():
         total, _ = losses.mask_loss(logits, tf.ones([1, 2, 2, 2]), tf.constant([[2, 0]]))
     moved = np.abs(tape.gradient(total, logits).numpy()).sum(axis=(2, 3)) > 0
     np.testing.assert_array_equal(moved, [[[False, True, False], [False, False, False]]])
-
-
-def test_an_undecided_heat_map_costs_ln_of_its_cells():
-    index, valid = tf.constant([[[3, 0], [15, 2]]]), tf.constant([[[True, False], [True, True]]])
-    total, count = losses.keypoint_loss(tf.zeros([1, 2, 4, 4, 2]), index, valid)
-    np.testing.assert_allclose([total, count], [3 * np.log(16), 3], rtol=1e-6)
 
 
 def test_a_heat_map_with_all_its_weight_on_the_keypoint_costs_nothing():
@@ -61,20 +81,6 @@ def test_each_visible_keypoint_weighs_the_same_or_each_image():
     np.testing.assert_allclose(shares[4], [0.25, 0.75], rtol=1e-6)
 
 
-def test_an_undecided_classifier_costs_ln_of_the_classes():
-    total, count = losses.class_loss(
-        tf.zeros([2, 3, 5]),
-        tf.constant([[0, 4, -1], [1, -1, -1]]),
-        tf.constant([[True, True, False], [True, False, False]]),
-    )
-    np.testing.assert_allclose([total, count], [3 * np.log(5), 3], rtol=1e-6)
-
-
-def test_objectness_counts_only_what_was_sampled():
-    total, count = losses.objectness_loss(tf.zeros([1, 4]), tf.constant([[1, 0, -1, -1]]))
-    np.testing.assert_allclose([total, count], [2 * np.log(2), 2], rtol=1e-6)
-
-
 def test_the_box_loss_is_divided_by_all_samples():
     # Errors of 1 in four coordinates of one positive, beta 1: 4 * 0.5; the other is background but is counted.
     total, count = losses.box_loss(
@@ -83,27 +89,20 @@ def test_the_box_loss_is_divided_by_all_samples():
     np.testing.assert_allclose([total, count], [2.0, 2.0])
 
 
-def test_nothing_to_learn_from_has_no_loss_and_a_finite_gradient():
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (losses.mask_loss, (np.zeros([1, 2, 4, 4], np.float32), np.zeros([1, 2], np.int32))),
+        (losses.keypoint_loss, (np.zeros([1, 2, 3], np.int32), np.zeros([1, 2, 3], bool))),
+    ],
+)
+def test_nothing_to_learn_from_has_no_loss_and_a_finite_gradient(loss, targets):
     logits = tf.zeros([1, 2, 4, 4, 3])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        total, count = losses.mask_loss(logits, tf.zeros([1, 2, 4, 4]), tf.zeros([1, 2], tf.int32))
+        total, count = loss(logits, *map(tf.constant, targets))
     assert float(total) == 0 and float(count) == 0
     np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros([1, 2, 4, 4, 3]))
-    nowhere = tf.zeros([1, 2, 3], tf.int32), tf.zeros([1, 2, 3], tf.bool)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        total, count = losses.keypoint_loss(logits, *nowhere)
-    assert float(total) == 0 and float(count) == 0
-    np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros([1, 2, 4, 4, 3]))
-
-
-def test_an_undecided_classifier_costs_ln_of_its_classes_whatever_the_smoothing():
-    labels = tf.constant([3, 0, 1])
-    for smoothing in (0.0, 0.1):
-        targets = losses.class_targets(labels, 7, smoothing)
-        total, count = losses.image_cross_entropy(tf.zeros([3, 7]), targets)
-        np.testing.assert_allclose([total, count], [2 * np.log(7), 2], rtol=1e-6)
 
 
 def test_smoothing_gives_every_class_the_same_share_of_the_target():

@@ -1,5 +1,7 @@
 """The rules of update: against formulas in float64, and against Keras."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -35,38 +37,13 @@ def trajectory(config, start, gradients, rates, strategy=None, name="kernel"):
     return np.array(values)
 
 
-def test_the_velocity_does_not_contain_the_rate():
-    # By hand, from w = 1, g = 1: u = 1, 1.9, 2.71; with rates 0.1, 0.1, 0.01: w = 0.9, 0.71, 0.6829.
-    got = trajectory(PLAIN, 1.0, [[1.0]] * 3, [0.1, 0.1, 0.01])
-    np.testing.assert_allclose(got, [0.9, 0.71, 0.6829], rtol=1e-6)
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_the_sequence_is_that_of_torch(nesterov):
-    # torch.optim.SGD: g += decay · w; u = g at first, then momentum · u + g; step: u, or (Nesterov) g + momentum · u.
-    random = np.random.default_rng(0)
-    w, u = random.normal(size=5), np.zeros(5)
-    gradients, rates, want = random.normal(size=(20, 5)), np.r_[np.full(10, 0.1), np.full(10, 0.01)], []
-    start = w.copy()
-    for g, rate in zip(gradients, rates, strict=True):
-        g = g + 0.01 * w
-        u = 0.9 * u + g
-        w = w - rate * (g + 0.9 * u if nesterov else u)
-        want.append(w)
-    config = OptimConfig(momentum=0.9, nesterov=nesterov, weight_decay=0.01)
-    np.testing.assert_allclose(trajectory(config, start, gradients[:, None], rates), want, rtol=1e-5, atol=1e-6)
-
-
-def test_weight_decay_goes_through_the_momentum():
-    # 50 steps of zero gradient, rate 0.1, decay 0.1, momentum 0.9. The recursion w'' - (1.9 - 0.01) w' + 0.9 w = 0 has
-    # complex roots, so that w overshoots zero: the sign tells it from decoupled decay, which leaves 0.99^50 = 0.605.
-    want, u = 1.0, 0.0
-    for _ in range(50):
-        u = 0.9 * u + 0.1 * want
-        want -= 0.1 * u
-    assert want < 0
-    got = trajectory(OptimConfig(momentum=0.9, weight_decay=0.1), 1.0, [[0.0]] * 50, [0.1] * 50)
-    assert got[-1] == pytest.approx(want, rel=1e-4)
+@pytest.mark.parametrize(("corrected", "third"), [(True, 0.6829), (False, 0.529)])
+def test_the_velocity_contains_the_rate_only_without_correction(corrected, third):
+    # By hand, from w = 1, g = 1, with rates 0.1, 0.1, 0.01: u = 1, 1.9, 2.71, of which the last moves w by 0.0271;
+    # without correction v = 0.1, 0.19, then 0.9 · 0.19 + 0.01 = 0.181.
+    config = OptimConfig(momentum=0.9, weight_decay=0.0, momentum_correction=corrected)
+    got = trajectory(config, 1.0, [[1.0]] * 3, [0.1, 0.1, 0.01])
+    np.testing.assert_allclose(got, [0.9, 0.71, third], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -86,27 +63,13 @@ def test_decay_is_chosen_by_the_variables_own_name(name, config, expected):
     assert moved == expected
 
 
-def test_two_replicas_step_as_one_does_with_the_sum(two_replicas):
-    random = np.random.default_rng(1)
-    gradients = random.normal(size=(6, 2, 4))
-    config = OptimConfig(momentum=0.9, weight_decay=0.01, clip_norm=1.0)
-    start = random.normal(size=4)
-    one = trajectory(config, start, gradients.sum(1, keepdims=True), [0.1] * 6)
-    two = trajectory(config, start, gradients, [0.1] * 6, two_replicas)
-    np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-7)
-
-
 def test_clipping_comes_after_the_all_reduce(two_replicas):
     # The replicas' gradients [3, 0] and [0, 4] sum to norm 5; clipped to 1: [0.6, 0.8]. Clipped apart they would be
-    # [1, 0] + [0, 1]. A gradient of opposite parts sums to 0 and is not clipped at all.
+    # [1, 0] + [0, 1]. A gradient of opposite parts sums to 0 and is not clipped at all, nor is one shorter than 1.
     config = OptimConfig(momentum=0.0, weight_decay=0.0, clip_norm=1.0)
-    got = trajectory(config, [0.0, 0.0], [[[3, 0], [0, 4]], [[5, 0], [-5, 0]]], [1.0, 1.0], two_replicas)
-    np.testing.assert_allclose(got, [[-0.6, -0.8]] * 2, rtol=1e-6)
-
-
-def test_a_small_gradient_is_not_clipped():
-    config = OptimConfig(momentum=0.0, weight_decay=0.0, clip_norm=1.0)
-    np.testing.assert_allclose(trajectory(config, [0.0, 0.0], [[[0.3, 0.4]]], [1.0])[0], [-0.3, -0.4], rtol=1e-6)
+    gradients = [[[3, 0], [0, 4]], [[5, 0], [-5, 0]], [[0.3, 0], [0, 0.4]]]
+    got = trajectory(config, [0.0, 0.0], gradients, [1.0] * 3, two_replicas)
+    np.testing.assert_allclose(got, [[-0.6, -0.8], [-0.6, -0.8], [-0.9, -1.2]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -163,29 +126,47 @@ def test_the_sequence_is_that_of_keras_on_any_number_of_replicas(rule, count):
     np.testing.assert_allclose(found, of_keras(make(), start, gradients, rates), rtol=1e-5, atol=1e-5)
 
 
-def test_without_correction_a_rate_that_falls_leaves_the_old_one_in_the_momentum():
-    # By hand, g = 1: v = 0.1, 0.19, then 0.9 · 0.19 + 0.01 = 0.181; with correction the last step is 0.0271.
-    got = trajectory(
-        OptimConfig(momentum=0.9, weight_decay=0.0, momentum_correction=False), 1.0, [[1.0]] * 3, [0.1, 0.1, 0.01]
-    )
-    np.testing.assert_allclose(got, [0.9, 0.71, 0.529], rtol=1e-6)
+def sgd(w, g, rate, t, u, _, nesterov=False):
+    """torch.optim.SGD: g += decay · w; u = momentum · u + g; the step is u, or (Nesterov) g + momentum · u."""
+    g = g + 0.01 * w
+    u = 0.9 * u + g
+    return w - rate * (g + 0.9 * u if nesterov else u), u, 0
 
 
+def lars(w, g, rate, t, u, _):
+    """You et al. 2017, algorithm 1: share = trust |w| / (|g| + decay |w|); u = m u + share (g + decay w)."""
+    share = 0.02 * np.linalg.norm(w) / (np.linalg.norm(g) + 0.01 * np.linalg.norm(w))
+    u = 0.9 * u + share * (g + 0.01 * w)
+    return w - rate * u, u, 0
+
+
+def lamb(w, g, rate, t, m, v):
+    """You et al. 2020, algorithm 2, which decays within the trust ratio."""
+    m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+    step = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8) + 0.05 * w
+    return w - rate * np.linalg.norm(w) / np.linalg.norm(step) * step, m, v
+
+
+PAPERS = {
+    "SGD": ({"weight_decay": 0.01}, sgd),
+    "Nesterov": ({"weight_decay": 0.01, "nesterov": True}, functools.partial(sgd, nesterov=True)),
+    "LARS": ({"name": "lars", "trust_coefficient": 0.02, "weight_decay": 0.01}, lars),
+    "LAMB": ({"name": "lamb", "beta2": 0.99, "weight_decay": 0.05}, lamb),
+}
+
+
+@pytest.mark.parametrize("rule", PAPERS)
 @pytest.mark.parametrize("count", [1, 2])
-def test_lars_moves_a_weight_by_a_share_of_its_norm(count):
-    # You et al. 2017, algorithm 1, in float64: share = trust |w| / (|g| + decay |w|); u = m u + share (g + decay w).
+def test_the_sequence_is_that_of_the_paper_in_float64(rule, count):
+    options, step = PAPERS[rule]
     start, gradients, rates = numbers()
-    w, u, want = start.copy(), np.zeros(5), []
-    for g, rate in zip(gradients, rates, strict=True):
-        share = 0.02 * np.linalg.norm(w) / (np.linalg.norm(g) + 0.01 * np.linalg.norm(w))
-        u = 0.9 * u + share * (g + 0.01 * w)
-        w = w - rate * u
+    w, memory, want = start, (0, 0), []
+    for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
+        w, *memory = step(w, g, rate, t, *memory)
         want.append(w)
-    config = OptimConfig(name="lars", momentum=0.9, trust_coefficient=0.02, weight_decay=0.01)
     parts = [[gradient / count] * count for gradient in gradients]
-    np.testing.assert_allclose(
-        trajectory(config, start, parts, rates, distribution.strategy(count)), want, rtol=1e-5, atol=1e-6
-    )
+    found = trajectory(OptimConfig(momentum=0.9, **options), start, parts, rates, distribution.strategy(count))
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5 if rule == "LAMB" else 1e-6)
 
 
 def test_lars_first_step_does_not_depend_on_the_size_of_the_gradient():
@@ -194,19 +175,6 @@ def test_lars_first_step_does_not_depend_on_the_size_of_the_gradient():
     for size in (1e-6, 1.0, 1e6):
         got = trajectory(config, [3.0, 4.0], [[[size, 0.0]]], [0.1])
         np.testing.assert_allclose(got[0], [2.99, 4.0], rtol=1e-6)
-
-
-def test_lamb_decays_within_the_trust_ratio():
-    # You et al. 2020, algorithm 2, in float64.
-    start, gradients, rates = numbers()
-    w, m, v, want = start.copy(), np.zeros(5), np.zeros(5), []
-    for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
-        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
-        step = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8) + 0.05 * w
-        w = w - rate * np.linalg.norm(w) / np.linalg.norm(step) * step
-        want.append(w)
-    config = OptimConfig(name="lamb", momentum=0.9, beta2=0.99, weight_decay=0.05)
-    np.testing.assert_allclose(trajectory(config, start, gradients[:, None], rates), want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lars", "lamb"])
