@@ -1,17 +1,13 @@
 """The documentation is true: its code runs, its commands and flags exist, its links lead somewhere."""
 
-import functools
-import importlib
 import re
-import subprocess
-import sys
 import tempfile
 
 import pytest
 
+from tests.commands import PACKAGES, flags_of
 from tests.folders import REPOSITORY
 from tfrecog.cli import flags
-from tfrecog.config import Experiment
 
 PAGES = sorted(
     page.relative_to(REPOSITORY)
@@ -38,25 +34,6 @@ def commands():
                     yield pytest.param(words, id=f"{page}: {' '.join(words)}")
 
 
-@functools.cache
-def flags_of(module):
-    """Names of the flags that a command of ours takes."""
-    if module.startswith("export."):
-        own = importlib.import_module(module).Flags()
-        return {"flagfile", "help", *(leaf.path for leaf in flags.leaves(own))}
-    if module.startswith("tfrecog."):
-        program = importlib.import_module(module)
-        names = ("Flags", "Prediction", "Search", "Drawing", "Shift")
-        names += ("Compression", "Machines", "Proposing")
-        own = [getattr(program, name) for name in names if hasattr(program, name)]
-        return {"flagfile", "help", *(leaf.path for leaf in flags.leaves((own or [Experiment])[0]()))}
-    command = [sys.executable, "-m", module, "--help"]
-    text = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120).stdout
-    names = re.findall(r"^ +--(?:\[no\])?([\w.]+)[:=]", text, re.MULTILINE)
-    assert names, f"{' '.join(command)} tells of no flags"
-    return {"help", *names}
-
-
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
@@ -76,9 +53,9 @@ def test_every_command_exists_and_takes_its_flags(words):
         assert set(words[1:]) <= set(targets)
     elif "-m" in words:
         module = words[words.index("-m") + 1]
-        if module.split(".")[0] in ("tfrecog", "pipelines", "export"):
+        if module.split(".")[0] in PACKAGES:
             given = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
-            known = flags_of(module)
+            known = {"flagfile", "help", *(leaf.path for leaf in flags.leaves(flags_of(module)))}
             assert [flag for flag in given if flag not in known and flag.removeprefix("no") not in known] == []
     for name in re.findall(r"--flagfile=(configs/\S+)", " ".join(words)):
         assert (REPOSITORY / name).is_file()

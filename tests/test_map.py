@@ -3,10 +3,9 @@
 import ast
 from pathlib import Path
 
+from tests.commands import PACKAGES
 from tests.folders import REPOSITORY
 from tfrecog.cli import help, launcher
-
-PACKAGES = ("tfrecog", "pipelines", "export")
 
 
 def lines():

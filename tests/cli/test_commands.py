@@ -9,17 +9,15 @@ import subprocess
 import sys
 import tomllib
 from importlib import import_module
-from typing import get_type_hints
 
 import pytest
 
+from tests.commands import COMMANDS, PACKAGES, flags_of
 from tests.folders import REPOSITORY
-from tfrecog.cli import launcher
+from tests.matrices import representatives
 from tfrecog.config import Experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-PACKAGES = ("tfrecog", "pipelines", "export")
-COMMANDS = [f"{package}.{name}" for package in PACKAGES for name in launcher.commands(package)]
 
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
 CASES = {
@@ -79,45 +77,24 @@ def test_a_case_of_every_command():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_unknown_flag(run, name):
-    status, output, errors = run(name, "--zzzzzz=1")
-    assert (status, output) == (2, "")
-    assert_explained(errors, "--zzzzzz is not a flag", "--help")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_misspelt_flag_is_answered_with_the_right_one(run, name):
-    flag = re.findall(r"^  --([\w.]{4,})=", run(name, "--help")[1], re.MULTILINE)[0]
-    status, _, errors = run(name, f"--{flag}x=1")
-    assert status == 2
-    assert_explained(errors, f"did you mean --{flag}")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_word_that_is_no_flag(run, name):
-    status, _, errors = run(name, "photo.jpg")
-    assert status == 2
-    assert_explained(errors, "'photo.jpg' is not a flag")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_missing_flagfile(run, name):
-    status, _, errors = run(name, "--flagfile=nowhere.flags")
-    assert status == 2
-    assert_explained(errors, "nowhere.flags")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_wrong_value(run, name):
-    flag = CASES[name][0]
-    status, _, errors = run(name, flag)
-    assert status == 2
-    assert_explained(errors, flag.partition("=")[0])
-
-
-def reads_an_experiment(name):
-    hints = get_type_hints(import_module(name).main)
-    return any(issubclass(kind, Experiment) for argument, kind in hints.items() if argument != "return")
+def test_help_and_a_mistake_in_the_flags(run, name):
+    status, text, errors = run(name, "--help")
+    assert (status, errors) == (0, "")
+    assert text.startswith(f"usage: python -m {name} ")
+    assert f"\npython -m {name} " in text.replace("\n  ", "\n")  # the example
+    assert "--flagfile=FILE" in text
+    flag, wrong = re.findall(r"^  --([\w.]{4,})=", text, re.MULTILINE)[0], CASES[name][0]
+    mistakes = {
+        "--zzzzzz=1": ("--zzzzzz is not a flag", "--help"),
+        f"--{flag}x=1": (f"did you mean --{flag}",),
+        "photo.jpg": ("'photo.jpg' is not a flag",),
+        "--flagfile=nowhere.flags": ("nowhere.flags",),
+        wrong: (wrong.partition("=")[0],),
+    }
+    for argument, parts in mistakes.items():
+        status, output, errors = run(name, argument)
+        assert (status, output) == (2, "")
+        assert_explained(errors, *parts)
 
 
 # Settings that the task does not read, and how the sentence that refuses them begins.
@@ -128,7 +105,7 @@ UNREAD = [
 ]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if reads_an_experiment(name)])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if isinstance(flags_of(name), Experiment)])
 @pytest.mark.parametrize(("arguments", "sentence"), UNREAD)
 def test_a_setting_that_the_task_does_not_read(run, name, arguments, sentence, tmp_path):
     # A study checks the settings of each change, and not those that all have in common.
@@ -155,15 +132,6 @@ def test_a_missing_file_or_folder(run, name, tmp_path):
     assert status == 2
     assert_explained(errors, str(tmp_path))
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help(run, name):
-    status, text, errors = run(name, "--help")
-    assert (status, errors) == (0, "")
-    assert text.startswith(f"usage: python -m {name} ")
-    assert f"\npython -m {name} " in text.replace("\n  ", "\n")  # the example
-    assert "--flagfile=FILE" in text
 
 
 def test_a_package_lists_its_commands(run):
@@ -223,9 +191,8 @@ def stand_ins(tmp_path_factory):
 def start(name, *arguments, path, output=subprocess.PIPE, used=os.devnull):
     environment = {**os.environ, "PYTHONPATH": str(path), "USED": str(used)}
     command = [sys.executable, "-m", name, *arguments]
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, text=True, stdout=output, stderr=subprocess.PIPE
-    )  # fmt: skip
+    pipes = {"stdout": output, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **pipes)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *PACKAGES])
@@ -240,7 +207,8 @@ def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
     assert megabytes < 120
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *PACKAGES])
+# All end by one function; whether they come to it is seen above.
+@pytest.mark.parametrize("name", representatives([*COMMANDS, *PACKAGES], "tfrecog", "tfrecog.train", "pipelines.coco"))
 def test_help_into_a_closed_pipe(stand_ins, name):
     read, write = os.pipe()
     os.close(read)

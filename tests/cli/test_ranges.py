@@ -1,25 +1,16 @@
-"""Every number that a command can be given has a range; those of an experiment are in tests/test_config.py."""
+"""Every number that a command can be given has a range."""
 
-import inspect
 import math
-from importlib import import_module
-from typing import get_args, get_origin, get_type_hints
+import re
+from typing import get_args, get_origin
 
 import pytest
 
-from tfrecog.cli import flags, launcher, validate
-from tfrecog.cli.facts import Range
+from tests.commands import COMMANDS, flags_of
+from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import Range, shown
 from tfrecog.config import Experiment
-
-
-def configs():
-    """The flags of each command that runs in the shell of all commands, with their defaults, by its name."""
-    for package in ("tfrecog", "pipelines", "export"):
-        for name in launcher.commands(package):
-            module = import_module(f"{package}.{name}")
-            if "command.run(main, " in inspect.getsource(module):
-                (kind,) = (hint for argument, hint in get_type_hints(module.main).items() if argument != "return")
-                yield f"{package}.{name}", kind()
 
 
 def is_number(leaf):
@@ -27,13 +18,13 @@ def is_number(leaf):
     return kind in (int, float)
 
 
-CONFIGS = dict(configs())
+CONFIGS = {name: flags_of(name) for name in COMMANDS}
 OF_AN_EXPERIMENT = {leaf.path for leaf in flags.leaves(Experiment())}
-NUMBERS = {
+NUMBERS = {  # Those of an experiment once.
     f"{name} --{leaf.path}": (config, leaf)
     for name, config in CONFIGS.items()
     for leaf in flags.leaves(config)
-    if is_number(leaf) and leaf.path not in OF_AN_EXPERIMENT
+    if is_number(leaf) and (type(config) is Experiment or leaf.path not in OF_AN_EXPERIMENT)
 }
 
 
@@ -45,9 +36,10 @@ def test_a_number_has_a_range_and_what_is_outside_is_named_with_its_flag(config,
     above = limits.high if limits.ends[1] == ")" else limits.high + 0.5
     for number in (below, above, math.nan):
         value = (number,) * max(len(leaf.value), 1) if isinstance(leaf.value, tuple) else number
-        assert leaf.path in validate.impossible(flags.replace(config, {leaf.path: value}))
+        with pytest.raises(UserError, match=re.escape(f"--{leaf.path}={shown(value)}: ")):
+            validate.check_ranges(flags.replace(config, {leaf.path: value}))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_default_is_possible(name):
-    assert not validate.impossible(CONFIGS[name]).keys()
+    validate.check_ranges(CONFIGS[name])
