@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from tests import tiny
-from tests.processes import Process, run
+from tests.processes import Process
 from tests.runs import assert_same, weights
 from tfrecog.cli import flags, signals
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
@@ -30,7 +30,7 @@ INFO = DatasetInfo((Category("cat", 1),), {"train": SplitInfo(2, 3, 0, ("a",))})
 def straight(tmp_path_factory):
     """Workdir of a run that nothing has disturbed."""
     workdir = tmp_path_factory.mktemp("straight")
-    loop.run(tiny.Task(), tiny.experiment(workdir), tiny.data())
+    tiny.train(workdir)
     return workdir
 
 
@@ -49,25 +49,23 @@ def test_the_weights_are_those_of_the_recipe(straight):
             u[...] = 0.9 * u + g * min(1, 0.5 / norm) + 1e-4 * variable.numpy()
             variable.assign(variable - float(rate(step)) * u)
     saved = weights(straight)
-    assert saved["step/.ATTRIBUTES/VARIABLE_VALUE"] == 12
+    assert saved["step"] == 12
     for variable in model.variables:
-        key = f"model/{variable.path.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
-        np.testing.assert_allclose(saved[key], variable.numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(saved[f"model/{variable.path}"], variable.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_two_replicas_train_as_one(straight, tmp_path):
-    loop.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
+    tiny.train(tmp_path, replicas=2)
     assert_same(weights(tmp_path), weights(straight), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_path, signal_number, capsys):
-    data = tiny.data(before=lambda step: step == 4 and os.kill(os.getpid(), signal_number))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_and_continues_to_the_same_weights(straight, tmp_path, number, capsys):
     with pytest.raises(signals.Stopped) as stopped:
-        loop.run(tiny.Task(), tiny.experiment(tmp_path), data)
-    assert stopped.value.status == 128 + signal_number
+        tiny.train(tmp_path, batches=tiny.data(tiny.sends(number, at=4)))
+    assert stopped.value.status == 128 + number
     assert checkpoints.steps(tmp_path)[-1] == 5  # The step that was begun is finished: of index 4, the fifth.
-    loop.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
+    tiny.train(tmp_path)
     assert "continuing from the checkpoint of step 5 of 12" in capsys.readouterr().out
     assert_same(weights(tmp_path), weights(straight))
 
@@ -79,16 +77,18 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(straight, tmp_pa
     status, output = Process(tiny.__file__, tmp_path, kill_at).finish()
     assert status == -signal.SIGKILL, output
     assert checkpoints.steps(tmp_path)[-1] == kill_at // 2 * 2  # every two steps
-    run(tiny.__file__, tmp_path, -1)
+    tiny.train(tmp_path)
     assert_same(weights(tmp_path), weights(straight))
 
 
-def test_a_longer_training_continues_a_finished_one(straight, tmp_path):
-    short = tiny.experiment(tmp_path)
-    loop.run(tiny.Task(), replace(short, schedule=replace(short.schedule, epochs=1.5)), tiny.data())
+def test_a_longer_training_continues_a_finished_one_which_trains_no_further(straight, tmp_path):
+    tiny.train(tmp_path, "--schedule.epochs=1.5")
     assert checkpoints.steps(tmp_path)[-1] == 6
-    loop.run(tiny.Task(), short, tiny.data())
-    assert_same(weights(tmp_path), weights(straight))
+    for asked_for in [range(6, 12), ()]:
+        steps = []
+        tiny.train(tmp_path, batches=tiny.data(steps.append))
+        assert steps == list(asked_for)
+        assert_same(weights(tmp_path), weights(straight))
 
 
 def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path):
@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path)
         return {**batch, "y": batch["y"] * np.float32("nan")} if step == 7 else batch
 
     with pytest.raises(loop.NonFiniteLoss) as error:
-        loop.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data(change=spoil))
+        tiny.train(tmp_path, batches=tiny.data(change=spoil))
     message = str(error.value)
     assert "step 8: loss is nan, square is nan, mean is nan" in message
     assert "7000, 7001" in message  # ids of the images of that batch
@@ -105,10 +105,24 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path)
     assert all(np.isfinite(value).all() for value in weights(tmp_path).values())
 
 
-def test_a_batch_that_does_not_divide_is_an_error_that_names_the_flag(tmp_path):
-    base = tiny.experiment(tmp_path, replicas=2)
-    with pytest.raises(ValueError, match=r"--data\.batch_size=7 does not divide into 2 equal replicas.* 6 and 8"):
-        loop.run(tiny.Task(), replace(base, data=replace(base.data, batch_size=7)), tiny.data())
+def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(tmp_path):
+    broken = tiny.data(tiny.raises(read.InputError("shard-00000, record 3: broken"), at=7))
+    with pytest.raises(read.InputError, match="record 3"):
+        tiny.train(tmp_path, batches=broken, checkpoint_epochs=0.0)
+    assert checkpoints.steps(tmp_path)[-1] == 7
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts", "replicas", "message"),
+    [
+        (7, 1, 2, r"=7 does not divide into 2 equal replicas.* 6 and 8"),
+        (8, 3, 1, r"=8 does not divide into --train\.accumulate_steps=3 equal parts on each of 1 .* 6 and 9"),
+        (8, 8, 2, r"=8 does not divide into --train\.accumulate_steps=8 equal parts on each of 2 .* 16 and 16"),
+    ],
+)
+def test_a_batch_that_does_not_divide_is_an_error_that_names_the_flags(tmp_path, batch, parts, replicas, message):
+    with pytest.raises(ValueError, match=rf"--data\.batch_size{message}"):
+        tiny.train(tmp_path, f"--data.batch_size={batch}", replicas=replicas, accumulate_steps=parts)
 
 
 def test_evaluation_comes_every_so_many_epochs_and_at_the_end_and_keeps_the_best(tmp_path):
@@ -119,21 +133,10 @@ def test_evaluation_comes_every_so_many_epochs_and_at_the_end_and_keeps_the_best
         seen[step] = {5: 0.1, 10: 0.4, 12: 0.3}[step]
         return {"box_AP": seen[step]}
 
-    experiment = tiny.experiment(tmp_path, evaluate_epochs=1.25, checkpoint_epochs=0.5, keep_checkpoints=1)
-    metrics = loop.run(tiny.Task(), experiment, tiny.data(), evaluate)
+    options = {"evaluate_epochs": 1.25, "checkpoint_epochs": 0.5, "keep_checkpoints": 1}
+    assert tiny.train(tmp_path, evaluate=evaluate, **options) == {"box_AP": 0.3}
     assert seen == {5: 0.1, 10: 0.4, 12: 0.3}
-    assert metrics == {"box_AP": 0.3}
     assert checkpoints.steps(tmp_path) == [10, 12]
-
-
-def test_a_finished_run_trains_no_further(straight, tmp_path):
-    before = weights(straight)
-
-    def fail(step):
-        raise AssertionError(f"step {step} was asked for")
-
-    loop.run(tiny.Task(), tiny.experiment(straight), tiny.data(before=fail))
-    assert_same(weights(straight), before)
 
 
 @pytest.mark.parametrize("epochs", [0.25, 0.4, 1.0, 2.5])
@@ -144,7 +147,7 @@ def test_each_multiple_of_the_interval_is_due_once(epochs):
 
 def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
     # By hand: 3·5 + 5 + 5·1 + 1 = 26 weights; the rate for 8 images as chosen for 8; warmup half of 4 steps.
-    loop.run(tiny.Task(), tiny.experiment(tmp_path, replicas=2), tiny.data())
+    tiny.train(tmp_path, replicas=2)
     out = capsys.readouterr().out
     assert "tiny: 26 parameters learn, 0 are fixed" in out
     assert "8 images: 4 on each of 2 replicas (CPU)" in out
@@ -155,32 +158,32 @@ def test_the_banner_says_what_is_trained_and_how(tmp_path, capsys):
     assert "3 epochs of 4 steps = 12 steps" in out
 
 
-def test_the_banner_says_what_is_special_about_the_steps(tmp_path):
-    strategy, base = distribution.strategy(2), tiny.experiment(tmp_path, accumulate_steps=2, precision="float16")
-    base = replace(base, optim=replace(base.optim, ema=0.99), train=replace(base.train, steps_per_execution=50))
-    text = startup_report.text(tiny.Task(), tiny.Task().build(), base, tiny.data(), strategy)
+@pytest.mark.parametrize(("images", "repeats"), [(16, False), (10, True)])
+def test_the_banner_says_what_is_special_about_the_steps_and_of_images_that_come_twice(tmp_path, images, repeats):
+    special = tiny.experiment(
+        tmp_path, "--optim.ema=0.99", accumulate_steps=2, precision="float16", steps_per_execution=50
+    )
+    data = replace(tiny.data(), steps_per_epoch=2, images=images)  # of 8: 16 are shown
+    text = startup_report.text(tiny.Task(), tiny.Task().build(), special, data, distribution.strategy(2))
     assert "8 images: 4 on each of 2 replicas (CPU), in 2 parts of 2" in text
     assert (
         "steps     the network computes in float16 (which a CPU emulates, slowly; bfloat16 is faster); 50 in a call; "
         "weights averaged with a decay of 0.99, for evaluation\n" in text
     )
-
-
-def test_tensorboard_gets_every_loss_term_and_the_rate(straight):
-    tags = set()
-    for record in tf.data.TFRecordDataset([str(path) for path in straight.glob("events.out.tfevents.*")]):
-        event = tf.compat.v1.Event.FromString(record.numpy())
-        tags |= {value.tag for value in event.summary.value}
-    assert {"training/loss", "training/square", "training/mean", "training/learning_rate"} <= tags
-    assert {"training/gradient_norm", "training/images_per_second"} <= tags
+    assert ("shows 16 images for 10" in text) == repeats
 
 
 def begun(tmp_path):
     """A resolved experiment whose workdir has a checkpoint."""
-    experiment = folder.resolve(replace(tiny.experiment(tmp_path), data=replace(Experiment().data, records="records")))
+    experiment = folder.resolve(tiny.experiment(tmp_path, "--data.records=records"))
     folder.begin(experiment, INFO)
-    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
+    checkpoint_of(tmp_path)
     return experiment
+
+
+def checkpoint_of(workdir):
+    (workdir / "checkpoints" / "step-00000001").mkdir(parents=True)
+    return workdir
 
 
 def test_experiment_flags_give_the_experiment_back(tmp_path):
@@ -191,96 +194,26 @@ def test_experiment_flags_give_the_experiment_back(tmp_path):
 
 def test_other_flags_in_the_workdir_of_a_run_are_listed_with_both_values(tmp_path):
     experiment = begun(tmp_path)
-    other = replace(experiment, optim=replace(experiment.optim, learning_rate=0.5, momentum=0.8))
     with pytest.raises(ValueError) as error:
-        folder.begin(other, INFO)
+        folder.begin(flags.change(experiment, ["--optim.learning_rate=0.5", "--optim.momentum=0.8"]), INFO)
     assert "--optim.learning_rate: 0.2 there, 0.5 now" in str(error.value)
     assert "--optim.momentum: 0.9 there, 0.8 now" in str(error.value)
     assert "another --workdir" in str(error.value)
     assert flags.load(Experiment(), tmp_path / "experiment.flags") == experiment
 
 
-def test_harmless_flags_may_differ(tmp_path):
-    experiment = begun(tmp_path)
-    other = replace(experiment, train=replace(experiment.train, log_steps=1, replicas=2))
-    folder.begin(other, INFO)
-    assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
-
-
-def test_a_run_continues_with_other_metrics_which_change_no_step(tmp_path):
-    other = replace(begun(tmp_path), metrics="voc")
+@pytest.mark.parametrize("harmless", [("--train.log_steps=1", "--train.replicas=2"), ("--metrics=voc",)])
+def test_flags_that_change_no_step_may_differ(tmp_path, harmless):
+    other = flags.change(begun(tmp_path), harmless)
     folder.begin(other, INFO)
     assert flags.load(Experiment(), tmp_path / "experiment.flags") == other
 
 
 def test_the_records_may_move_but_not_change(tmp_path):
     experiment = begun(tmp_path)
-    moved = replace(experiment, data=replace(experiment.data, records="/elsewhere"))
-    folder.begin(moved, INFO)
+    folder.begin(flags.change(experiment, ["--data.records=/elsewhere"]), INFO)
     with pytest.raises(ValueError, match=r"--data\.records: /elsewhere there"):
         folder.begin(experiment, replace(INFO, categories=(Category("dog", 1),)))
-
-
-def test_flags_may_change_before_the_first_checkpoint(tmp_path):
-    experiment = tiny.experiment(tmp_path)
-    folder.begin(experiment, INFO)
-    folder.begin(replace(experiment, optim=replace(experiment.optim, learning_rate=0.5)), INFO)
-
-
-def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tmp_path):
-    scratch = tiny.experiment(tmp_path / "run")
-    for change, flag in ({"norm": "frozen"}, "norm=frozen"), ({"frozen_stages": 1}, "frozen_stages=1"):
-        backbone = replace(scratch.detector.backbone, **change)
-        frozen = replace(scratch, detector=replace(scratch.detector, backbone=backbone))
-        with pytest.raises(ValueError, match=rf"--detector\.backbone\.{flag}: .*--train\.start_from"):
-            folder.begin(frozen, INFO)
-        assert not (tmp_path / "run").exists()
-    (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
-    folder.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO)
-
-
-@pytest.mark.parametrize(
-    ("section", "more"), [("fpn", {}), ("box", {"convs": 1}), ("mask", {}), ("mask", {"convs": 0})]
-)
-@pytest.mark.parametrize("learned", [False, True])
-def test_frozen_norms_behind_a_random_backbone_or_a_learned_one_are_refused_too(tmp_path, section, more, learned):
-    scratch = tiny.experiment(tmp_path / "run")
-    detector = replace(scratch.detector, masks=True)
-    if learned:
-        weights = tmp_path / "weights.h5"
-        h5py.File(weights, "w").close()
-        detector = replace(detector, backbone=BackboneConfig("keras_mobilenet_v2", weights=str(weights)))
-    heads = replace(getattr(detector, section), norm="frozen", **more)
-    frozen = replace(scratch, detector=replace(detector, **{section: heads}))
-    if more.get("convs") == 0:  # Nothing is there to be frozen.
-        folder.begin(frozen, INFO).close()
-        return
-    with pytest.raises(ValueError, match=rf"--detector\.{section}\.norm=frozen: .*--detector\.{section}\.norm=group$"):
-        folder.begin(frozen, INFO)
-    assert not (tmp_path / "run").exists()
-    (tmp_path / "other" / "checkpoints" / "step-00000001").mkdir(parents=True)
-    folder.begin(replace(frozen, train=replace(frozen.train, start_from=str(tmp_path / "other"))), INFO).close()
-
-
-@pytest.mark.parametrize("weights", ["", "imagenet"])
-def test_a_classifier_does_not_look_for_the_weights_of_a_detectors_backbone(weights):
-    backbone = BackboneConfig("keras_mobilenet_v2", weights=weights)
-    classifier = replace(Experiment(task="classification"), detector=DetectorConfig(backbone=backbone))
-    assert folder.pretrained_backbone(classifier) is None
-
-
-def test_weights_to_start_from_that_are_not_there_are_an_error_before_anything_is_written(tmp_path):
-    experiment = tiny.experiment(tmp_path / "run", start_from=str(tmp_path / "nowhere"))
-    with pytest.raises(checkpoints.CheckpointError, match="no checkpoint at"):
-        folder.begin(experiment, INFO)
-    assert not (tmp_path / "run").exists()
-
-
-def test_one_process_at_a_time_trains_in_a_workdir(tmp_path):
-    experiment = tiny.experiment(tmp_path)
-    with folder.begin(experiment, INFO), pytest.raises(ValueError, match="another process is training in"):
-        folder.begin(experiment, INFO)
-    folder.begin(experiment, INFO)
 
 
 def test_records_with_other_images_than_the_run_was_begun_with_are_refused(tmp_path):
@@ -291,22 +224,61 @@ def test_records_with_other_images_than_the_run_was_begun_with_are_refused(tmp_p
     folder.begin(experiment, replace(INFO, splits=INFO.splits | {"val": SplitInfo(1, 1, 0, ("b",))}))
 
 
-def test_a_batch_that_cannot_be_made_ends_the_run_with_the_finished_steps_saved(tmp_path):
-    def fail(step):
-        if step == 7:
-            raise read.InputError("shard-00000, record 3: broken")
-
-    with pytest.raises(read.InputError, match="record 3"):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data(before=fail))
-    assert checkpoints.steps(tmp_path)[-1] == 7
+def test_flags_may_change_before_the_first_checkpoint(tmp_path):
+    folder.begin(tiny.experiment(tmp_path), INFO)
+    folder.begin(tiny.experiment(tmp_path, "--optim.learning_rate=0.5"), INFO)
 
 
-@pytest.mark.parametrize(("images", "told"), [(16, False), (10, True)])
-def test_the_banner_tells_of_images_that_come_twice_in_an_epoch(tmp_path, images, told):
-    strategy = distribution.strategy(1)
-    data = replace(tiny.data(), steps_per_epoch=2, images=images)  # of 8: 16 are shown
-    text = startup_report.text(tiny.Task(), tiny.Task().build(), tiny.experiment(tmp_path), data, strategy)
-    assert ("shows 16 images for 10" in text) == told
+HEADS = [
+    (["--detector.fpn.norm=frozen"], "fpn.norm=group"),
+    (["--detector.box.norm=frozen", "--detector.box.convs=1"], "box.norm=group"),
+    (["--detector.mask.norm=frozen", "--detector.masks"], "mask.norm=group"),
+]
+BACKBONE = [
+    (["--detector.backbone.norm=frozen"], "backbone.norm=group"),
+    (["--detector.backbone.frozen_stages=1"], "backbone.frozen_stages=0"),
+]
+LEARNED = ["--detector.backbone.name=keras_mobilenet_v2", "--detector.backbone.norm=frozen"]
+
+
+@pytest.mark.parametrize(
+    ("frozen", "instead", "backbone"), [(*case, []) for case in BACKBONE + HEADS] + [(*case, LEARNED) for case in HEADS]
+)
+def test_a_run_of_frozen_random_weights_is_refused_before_anything_is_written(tmp_path, frozen, instead, backbone):
+    if backbone:  # It is pretrained; what is behind it is not.
+        h5py.File(tmp_path / "weights.h5", "w").close()
+        backbone = [*backbone, f"--detector.backbone.weights={tmp_path}/weights.h5"]
+    random = tiny.experiment(tmp_path / "run", *backbone, *frozen)
+    with pytest.raises(ValueError, match=rf"^{frozen[0]}: frozen.*--train\.start_from.* --detector\.{instead}$"):
+        folder.begin(random, INFO)
+    assert not (tmp_path / "run").exists()
+    start = f"--train.start_from={checkpoint_of(tmp_path / 'other')}"
+    folder.begin(flags.change(random, [start]), INFO).close()
+
+
+def test_where_no_norm_is_nothing_is_frozen(tmp_path):
+    none = ["--detector.masks", "--detector.mask.norm=frozen", "--detector.mask.convs=0"]
+    folder.begin(tiny.experiment(tmp_path, *none), INFO).close()
+
+
+@pytest.mark.parametrize("weights", ["", "imagenet"])
+def test_a_classifier_does_not_look_for_the_weights_of_a_detectors_backbone(weights):
+    backbone = BackboneConfig("keras_mobilenet_v2", weights=weights)
+    classifier = replace(Experiment(task="classification"), detector=DetectorConfig(backbone=backbone))
+    assert folder.pretrained_backbone(classifier) is None
+
+
+def test_weights_to_start_from_that_are_not_there_are_an_error_before_anything_is_written(tmp_path):
+    with pytest.raises(checkpoints.CheckpointError, match="no checkpoint at"):
+        folder.begin(tiny.experiment(tmp_path / "run", start_from=str(tmp_path / "nowhere")), INFO)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_process_at_a_time_trains_in_a_workdir(tmp_path):
+    experiment = tiny.experiment(tmp_path)
+    with folder.begin(experiment, INFO), pytest.raises(ValueError, match="another process is training in"):
+        folder.begin(experiment, INFO)
+    folder.begin(experiment, INFO)
 
 
 def test_a_workdir_that_cannot_be_made_is_an_error_that_names_the_flag(tmp_path):
@@ -328,7 +300,7 @@ def test_a_signal_between_the_save_and_the_stop_waits_for_the_next_step(tmp_path
 
     monkeypatch.setattr(signals, "Interruption", Late)
     with pytest.raises(signals.Stopped):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path, checkpoint_epochs=0.0), tiny.data())
+        tiny.train(tmp_path, checkpoint_epochs=0.0)
     assert checkpoints.steps(tmp_path) == [2]
 
 
@@ -341,11 +313,11 @@ def test_an_evaluation_that_a_stop_has_prevented_is_made_up_for(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)  # in the middle of the evaluation of step 8
         return {"box_AP": 0.1}
 
-    def go(**hooks):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=1.0), tiny.data(**hooks), evaluate)
+    def go(before=lambda step: None):
+        tiny.train(tmp_path, batches=tiny.data(before), evaluate=evaluate, evaluate_epochs=1.0)
 
     with pytest.raises(signals.Stopped):  # in the step before the evaluation, of index 3
-        go(before=lambda step: step == 3 and os.kill(os.getpid(), signal.SIGTERM))
+        go(tiny.sends(signal.SIGTERM, at=3))
     assert seen == []
     with pytest.raises(signals.Stopped):
         go()
@@ -359,43 +331,32 @@ def test_a_finished_run_is_evaluated_once_however_often_it_is_repeated(tmp_path,
 
     def evaluate(model, strategy, step):
         seen.append(step)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
         return {"box_AP": 0.1 * len(seen)}
 
-    def go(epochs, metrics="auto"):
-        base = tiny.experiment(tmp_path, evaluate_epochs=2.0)
-        experiment = replace(base, schedule=replace(base.schedule, epochs=epochs), metrics=metrics)
-        return loop.run(tiny.Task(), experiment, tiny.data(), evaluate)
-
-    assert go(2.0) == go(2.0) == {"box_AP": 0.1}
-    assert "evaluated before: python -m tfrecog.evaluate does it again" in capsys.readouterr().out
-    assert seen == [8]
-    assert go(2.0, metrics="voc") == {"box_AP": 0.2}  # by other rules
-    assert go(3.0, metrics="voc") == {"box_AP": pytest.approx(0.3)}  # It trains on, and is finished anew.
-    assert seen == [8, 8, 12]
-
-
-def test_a_finished_run_that_was_not_evaluated_makes_up_for_it(tmp_path):
-    def stopped(model, strategy, step):
-        raise KeyboardInterrupt
+    def go(*changes):
+        return tiny.train(tmp_path, *changes, evaluate=evaluate, evaluate_epochs=2.0)
 
     with pytest.raises(KeyboardInterrupt):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), stopped)
-    metrics = loop.run(
-        tiny.Task(), tiny.experiment(tmp_path, evaluate_epochs=3.0), tiny.data(), lambda *_: {"box_AP": 0.5}
-    )
-    assert metrics == {"box_AP": 0.5}
+        go("--schedule.epochs=2")
+    assert go("--schedule.epochs=2") == go("--schedule.epochs=2") == {"box_AP": 0.2}
+    assert "evaluated before: python -m tfrecog.evaluate does it again" in capsys.readouterr().out
+    assert seen == [8, 8]
+    assert go("--schedule.epochs=2", "--metrics=voc") == {"box_AP": pytest.approx(0.3)}  # by other rules
+    assert go("--metrics=voc") == {"box_AP": 0.4}  # It trains on, and is finished anew.
+    assert seen == [8, 8, 8, 12]
 
 
-def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path):
-    def fail(step):
-        if step == 7:
-            raise ZeroDivisionError  # Steps 7, which was logged, and 8 come again: the last checkpoint is of step 6.
-
-    with pytest.raises(ZeroDivisionError):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data(before=fail))
+def test_tensorboard_shows_each_step_once_after_a_kill_with_every_loss_term_and_the_rate(tmp_path):
+    with pytest.raises(ZeroDivisionError):  # Steps 7, which was logged, and 8 come again: the checkpoint is of step 6.
+        tiny.train(tmp_path, batches=tiny.data(tiny.raises(ZeroDivisionError, at=7)), log_steps=1)
     for events in tmp_path.glob("events.out.tfevents.*"):
         # TensorBoard reads files in the order of their names, which begin with the second: these are of an earlier one.
         events.rename(events.with_name(f"events.out.tfevents.1.{events.name.split('.', 4)[-1]}"))
-    loop.run(tiny.Task(), tiny.experiment(tmp_path, log_steps=1), tiny.data())
+    tiny.train(tmp_path, log_steps=1)
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
-    assert [event.step for event in events.Tensors("training/loss")] == list(range(1, 13))
+    terms = ("loss", "square", "mean", "learning_rate", "gradient_norm")
+    for name in terms:
+        assert [event.step for event in events.Tensors(f"training/{name}")] == list(range(1, 13))
+    assert "training/images_per_second" in events.Tags()["tensors"]

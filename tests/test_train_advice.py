@@ -1,12 +1,10 @@
 """What a training says when memory runs out, and the profile that it records."""
 
-from dataclasses import replace
-
 import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tfrecog.cli import out_of_memory
+from tfrecog.cli import flags, out_of_memory
 from tfrecog.config import Experiment
 from tfrecog.inference import predictor
 from tfrecog.runtime import distribution
@@ -16,9 +14,9 @@ FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor 
 
 
 def advice(size=32, parts=1, count=2, **options):
-    base = Experiment(**options)
-    base = replace(base, data=replace(base.data, batch_size=size), train=replace(base.train, accumulate_steps=parts))
-    return str(out_of_memory.in_training(FULL, {"image": tf.zeros([size, 8, 13, 3])}, base, count))
+    changes = [f"--data.batch_size={size}", f"--train.accumulate_steps={parts}"]
+    experiment = flags.change(Experiment(**options), changes)
+    return str(out_of_memory.in_training(FULL, {"image": tf.zeros([size, 8, 13, 3])}, experiment, count))
 
 
 def test_the_error_says_what_ran_out_of_memory_and_what_to_lower():
@@ -48,7 +46,7 @@ def test_a_training_that_runs_out_of_memory_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.TrainStep, "__call__", full)
     with pytest.raises(out_of_memory.OutOfMemory, match="8 images on one replica: 8 at a time"):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path), tiny.data())
+        tiny.train(tmp_path)
 
 
 def test_an_evaluation_that_runs_out_of_memory_says_so():
@@ -57,23 +55,20 @@ def test_an_evaluation_that_runs_out_of_memory_says_so():
             raise FULL
 
     batch = {"image": tf.zeros([6, 4, 5, 3]), "valid": tf.fill([6], True)}
-    with pytest.raises(
-        out_of_memory.OutOfMemory, match=r"(?s)6 images on one replica, of 4 x 5 .*--data\.eval_batch_size=3"
-    ):
+    advised = r"(?s)6 images on one replica, of 4 x 5 .*--data\.eval_batch_size=3"
+    with pytest.raises(out_of_memory.OutOfMemory, match=advised):
         list(predictor.predict_batches(Full(), None, distribution.strategy(1), [batch]))
 
 
 def test_a_profile_is_there_after_its_last_step(tmp_path, capsys):
-    loop.run(tiny.Task(), tiny.experiment(tmp_path, profile_steps=(3, 5), steps_per_execution=4), tiny.data())
+    tiny.train(tmp_path, profile_steps=(3, 5), steps_per_execution=4)
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     assert f"the profile of the steps 3 to 5 is in {tmp_path}/plugins/profile" in capsys.readouterr().out
 
 
 def test_a_run_that_ends_within_its_profile_leaves_what_there_is(tmp_path):
-    data = tiny.data()
     with pytest.raises(ZeroDivisionError):
-        experiment = tiny.experiment(tmp_path, profile_steps=(3, 9))
-        loop.run(tiny.Task(), experiment, replace(data, batches=tiny.dying(data, 5)))
+        tiny.train(tmp_path, batches=tiny.data(tiny.raises(ZeroDivisionError, at=5)), profile_steps=(3, 9))
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     tf.profiler.experimental.start(str(tmp_path / "next"))  # An error, were the first still running.
     tf.profiler.experimental.stop(save=False)

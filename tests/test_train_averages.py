@@ -1,7 +1,5 @@
 """Averaged weights: their rule, who sees them, and that a run goes on with its own."""
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pytest
@@ -9,9 +7,8 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.matrices import representatives
-from tests.runs import assert_same, weights
+from tests.runs import assert_same, section, weights
 from tfrecog.runs import checkpoints, warm_start
-from tfrecog.training import loop
 from tfrecog.training.ema import Averages
 
 EMA = 0.6
@@ -29,54 +26,47 @@ class Normed(tiny.Task):
         return super().losses(lambda x: model(x, training=True), batch)
 
 
-def experiment(workdir, ema=EMA, **options):
-    base = tiny.experiment(workdir, keep_checkpoints=99, **options)
-    return replace(base, optim=replace(base.optim, ema=ema))
+def train(workdir, *changes, ema=EMA, **options):
+    tiny.train(workdir, f"--optim.ema={ema}", *changes, task=Normed, keep_checkpoints=99, **options)
 
 
-def section(path, name):
-    """Path of a variable → its numbers, of a section of a checkpoint."""
-    reader = tf.train.load_checkpoint(str(path / "variables"))
-    keys = [key for key in reader.get_variable_to_shape_map() if key.startswith(f"{name}/")]
-    return {key.split("/")[1].replace(".S", "/"): reader.get_tensor(key) for key in keys}
+def assert_has(model, values):
+    for variable in model.variables:
+        np.testing.assert_array_equal(variable.numpy(), values[variable.path])
 
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory):
-    """Workdir of a run with averages, and a checkpoint of each second step."""
+    """Workdir of a run with averages, and a checkpoint of each step."""
     workdir = tmp_path_factory.mktemp("averaged")
-    loop.run(Normed(), experiment(workdir), tiny.data())
+    train(workdir, checkpoint_epochs=0.25)
     return workdir
 
 
-def test_the_average_follows_its_rule_over_all_numbers_of_the_model(tmp_path):
+def test_the_average_follows_its_rule_over_all_numbers_of_the_model(averaged):
     # By hand from the weights after each step: a = d a + (1 - d) w, d = min(0.6, (1 + t) / (10 + t)), from the start.
-    loop.run(Normed(), experiment(tmp_path, checkpoint_epochs=0.25), tiny.data())
     average = {v.path: v.numpy() for v in Normed().build().variables}
     for t in range(12):
-        path = tmp_path / "checkpoints" / f"step-{t + 1:08d}"
         decay = min(EMA, (1 + t) / (10 + t))
-        average = {name: decay * average[name] + (1 - decay) * w for name, w in section(path, "model").items()}
-        saved = section(path, "averages")
+        average = {name: decay * average[name] + (1 - decay) * w for name, w in section(averaged, step=t + 1).items()}
+        saved = section(averaged, "averages", step=t + 1)
         assert saved.keys() == average.keys() and any("moving_variance" in name for name in saved)
         for name in saved:
             np.testing.assert_allclose(saved[name], average[name], rtol=1e-5, atol=1e-6)
 
 
-def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluated(averaged, tmp_path):
+def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluated(tmp_path):
     seen = []
 
     def evaluate(model, strategy, step):
-        want = section(checkpoints.latest(tmp_path), "averages")
-        for variable in model.variables:
-            np.testing.assert_array_equal(variable.numpy(), want[variable.path])
+        assert_has(model, section(tmp_path, "averages"))
         seen.append(step)
         return {"box_AP": 0.1}
 
-    loop.run(Normed(), experiment(tmp_path, evaluate_epochs=1.0, replicas=2), tiny.data(), evaluate)
+    train(tmp_path, evaluate_epochs=1.0, replicas=2, evaluate=evaluate)
     assert seen == [4, 8, 12]
-    loop.run(Normed(), experiment(tmp_path / "none", ema=0.0, replicas=2), tiny.data())
-    ours, theirs = (section(checkpoints.latest(path), "model") for path in (tmp_path, tmp_path / "none"))
+    train(tmp_path / "none", ema=0.0, replicas=2)
+    ours, theirs = section(tmp_path), section(tmp_path / "none")
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
@@ -86,16 +76,15 @@ def test_the_weights_are_those_of_a_run_without_an_average_though_it_is_evaluate
     ("rule", "parts"), representatives([("sgd", 2), ("lars", 1), ("adamw", 1), ("lamb", 1)], ("sgd", 2), ("lamb", 1))
 )
 def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_path, rule, parts):
-    def settings(name):
-        base = experiment(tmp_path / name, accumulate_steps=parts)
-        return replace(base, optim=replace(base.optim, name=rule, trust_coefficient=0.1, learning_rate=0.02))
+    def go(name, before=lambda step: None):
+        rates = (f"--optim.name={rule}", "--optim.learning_rate=0.02", "--optim.trust_coefficient=0.1")
+        train(tmp_path / name, *rates, batches=tiny.data(before), accumulate_steps=parts)
 
-    data = tiny.data()
-    loop.run(Normed(), settings("straight"), data)
+    go("straight")
     with pytest.raises(ZeroDivisionError):
-        loop.run(Normed(), settings("killed"), replace(data, batches=tiny.dying(data, 7)))
+        go("killed", tiny.raises(ZeroDivisionError, at=7))
     assert checkpoints.steps(tmp_path / "killed")[-1] == 6
-    loop.run(Normed(), settings("killed"), data)
+    go("killed")
     straight = weights(tmp_path / "straight")
     assert_same(weights(tmp_path / "killed"), straight)
     # All that there is to go on from: 6 variables and their averages, and of the 4 that learn a memory or two.
@@ -105,27 +94,20 @@ def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_pa
 
 
 def test_evaluation_and_a_new_run_start_from_the_average_and_a_resume_does_not(averaged):
-    path, task = checkpoints.latest(averaged), Normed()
-    model, average = task.build(), section(checkpoints.latest(averaged), "averages")
-    checkpoints.restore(path, model)
-    for variable in model.variables:
-        np.testing.assert_array_equal(variable.numpy(), average[variable.path])
-    other = task.build()
-    assert "6 of 6 variables start from" in warm_start.load_weights(path, other)
-    for variable in other.variables:
-        np.testing.assert_array_equal(variable.numpy(), average[variable.path])
-    resumed = task.build()
+    path, average = checkpoints.latest(averaged), section(averaged, "averages")
+    evaluated, started, resumed = (Normed().build() for _ in range(3))
+    checkpoints.restore(path, evaluated)
+    assert_has(evaluated, average)
+    assert "6 of 6 variables start from" in warm_start.load_weights(path, started)
+    assert_has(started, average)
     checkpoints.restore(path, resumed, Averages(resumed.variables, EMA))
-    for variable in resumed.variables:
-        np.testing.assert_array_equal(variable.numpy(), section(path, "model")[variable.path])
+    assert_has(resumed, section(averaged))
 
 
 def test_a_new_average_begins_with_the_weights_that_the_run_starts_from(averaged, tmp_path):
-    short = experiment(tmp_path, start_from=str(averaged))
-    frozen = replace(short.optim, learning_rate=1e-30)  # So that the weights stay.
-    short = replace(short, optim=frozen, schedule=replace(short.schedule, epochs=0.25))
-    loop.run(Normed(), short, tiny.data())
-    start, now = section(checkpoints.latest(averaged), "averages"), section(checkpoints.latest(tmp_path), "averages")
+    stays = "--optim.learning_rate=1e-30"
+    train(tmp_path, stays, "--schedule.epochs=0.25", start_from=str(averaged))
+    start, now = section(averaged, "averages"), section(tmp_path, "averages")
     np.testing.assert_allclose(now["normed/out/kernel"], start["normed/out/kernel"], rtol=1e-6)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import digits
-from tests.processes import Process
-from tests.runs import assert_same, train, weights
+from tests.runs import assert_continues_bit_for_bit, train
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
 
@@ -39,49 +37,35 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(folder, tmp_path_factory):
-    """Workdirs of a run that nothing disturbs, of one that is killed, and of a residual network; and their outputs.
+def straight(folder, tmp_path_factory):
+    """Workdir and output of a run of 8 steps, evaluated after 4 and 8.
 
-    The first two rest units and mix images, so each step needs the random numbers that it would have had.
+    It rests units and mixes images, so each step needs the random numbers that it would have had.
     """
+    workdir = tmp_path_factory.mktemp("straight")
     random = ("--classifier.dropout=0.4", "--augment.mixup=0.5", "--classifier.label_smoothing=0.1")
-    often = ("--train.checkpoint_epochs=0.25", "--train.evaluate_epochs=0", "--train.keep_checkpoints=9")
-    workdirs = {name: tmp_path_factory.mktemp(name) for name in ("straight", "killed", "residual")}
-    straight = train("classifier_digits", folder, workdirs["straight"], *random, *often)
-    killed = train("classifier_digits", folder, workdirs["killed"], *random, *often, kill_at=6)
-    residual = train("classifier", folder, workdirs["residual"])
-    status, output = killed.finish()
-    assert status == -signal.SIGKILL, output
-    killed = Process("tfrecog.train", f"--flagfile={workdirs['killed']}/experiment.flags")
-    outputs = {}
-    for name, process in (("straight", straight), ("killed", killed), ("residual", residual)):
-        status, outputs[name] = process.finish()
-        assert status == 0, outputs[name]
-    return workdirs, outputs
+    often = ("--train.checkpoint_epochs=0.25", "--train.keep_checkpoints=9")
+    return workdir, train("classifier_digits", folder, workdir, *random, *often)
 
 
-def test_a_killed_classifier_continues_to_the_same_weights_bit_for_bit(runs):
-    workdirs, outputs = runs
-    assert "continuing from the checkpoint of step 5 of 8" in outputs["killed"]
-    one, other = (weights(workdirs[name]) for name in ("straight", "killed"))
-    assert len(one) > 10
-    assert_same(one, other)
+def test_a_stopped_classifier_continues_to_the_same_weights_bit_for_bit(straight, tmp_path):
+    assert_continues_bit_for_bit(straight[0], 5, tmp_path / "run")
 
 
-def test_the_accuracy_is_shown_and_is_no_part_of_the_loss(runs):
-    events = EventAccumulator(str(runs[0]["residual"]), size_guidance={"tensors": 0}).Reload()
+def test_the_accuracy_is_shown_and_is_no_part_of_the_loss(straight):
+    events = EventAccumulator(str(straight[0]), size_guidance={"tensors": 0}).Reload()
 
     def values(tag):
         return [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors(tag)]
 
     np.testing.assert_allclose(values("training/loss"), values("training/class_loss"), rtol=1e-6)
-    shown = [float(value) for value in re.findall(r"loss [0-9.]+  top1 ([0-9.]+)  lr", runs[1]["residual"])]
+    shown = [float(value) for value in re.findall(r"loss [0-9.]+  top1 ([0-9.]+)  lr", straight[1])]
     np.testing.assert_allclose(shown, values("training/top1"), atol=1e-4)
     assert len(shown) == 4 and 0 < max(shown) <= 1
 
 
-def test_tensorboard_has_the_inputs_the_predictions_the_confusions_and_the_filters(runs):
-    events = EventAccumulator(str(runs[0]["residual"]), size_guidance={"tensors": 0}).Reload()
+def test_tensorboard_has_the_inputs_the_predictions_the_confusions_and_the_filters(straight):
+    events = EventAccumulator(str(straight[0]), size_guidance={"tensors": 0}).Reload()
     for tag, steps in (("inputs", [0]), ("predictions", [4, 8]), ("confusion", [4, 8]), ("filters", [4, 8])):
         assert [event.step for event in events.Tensors(tag)] == steps
         for event in events.Tensors(tag):
@@ -89,8 +73,8 @@ def test_tensorboard_has_the_inputs_the_predictions_the_confusions_and_the_filte
             assert picture.shape[-1] == 3 and picture.std() > 10
 
 
-def test_the_evaluation_of_a_training_is_that_of_the_command(runs, tmp_path, capsys):
-    workdir, out = runs[0]["residual"], tmp_path / "out"
+def test_the_evaluation_of_a_training_is_that_of_the_command(straight, tmp_path, capsys):
+    workdir, out = straight[0], tmp_path / "out"
     evaluate.main(flags.load(evaluate.Flags(out=str(out)), workdir / "experiment.flags"))
     assert "top-1 " in capsys.readouterr().out
     for name in ("predictions.csv", "confusion.csv"):
@@ -98,11 +82,11 @@ def test_the_evaluation_of_a_training_is_that_of_the_command(runs, tmp_path, cap
     before, now = (json.loads((place / "metrics.json").read_text()) for place in (workdir, out))
     assert now["metrics"] == before["metrics"] and now["images"] == 18 and now["step"] == 8
     assert now["metrics"]["top1"] + now["metrics"]["error"] == pytest.approx(1)
-    assert f"evaluated at step 8 (epoch 2.00): top1 {now['metrics']['top1']:.4f}\n" in runs[1]["residual"]
+    assert f"evaluated at step 8 (epoch 2.00): top1 {now['metrics']['top1']:.4f}\n" in straight[1]
 
 
-def test_prediction_says_of_a_file_what_evaluation_says_of_its_record(runs, tmp_path, capsys):
-    workdir = runs[0]["residual"]
+def test_prediction_says_of_a_file_what_evaluation_says_of_its_record(straight, tmp_path, capsys):
+    workdir = straight[0]
     for i, image in enumerate(pictures(18, 18)[0][:3]):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     (tmp_path / "rubbish.png").write_text("rubbish")

@@ -1,14 +1,18 @@
 """R-CNN, SPP-net, Fast R-CNN and a Faster R-CNN on one map by the real entry points, on scenes with proposals."""
 
-import functools
 import json
 import re
 
 import pytest
 
 from pipelines import proposals, scenes
-from tests.processes import Process
-from tests.runs import assert_same, stopped, train, weights
+from tests.folders import REPOSITORY
+from tests.runs import train
+from tfrecog import tasks
+from tfrecog.cli import flags
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+from tfrecog.data import info
 
 
 @pytest.fixture(scope="module")
@@ -20,20 +24,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def trained(folder, tmp_path_factory):
-    """{recipe: workdir and output of a run of four steps and an evaluation}, each made when it is asked for."""
-
-    @functools.cache
-    def run(recipe):
-        workdir = tmp_path_factory.mktemp(recipe)
-        status, output = train(recipe, folder, workdir, "--train.checkpoint_epochs=0.5").finish()
-        assert status == 0, output
-        return workdir, output
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("recipe", "title"),
     [
@@ -43,10 +33,10 @@ def trained(folder, tmp_path_factory):
         pytest.param("faster_rcnn_zf", "Faster R-CNN", marks=pytest.mark.long),
     ],
 )
-def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(trained, recipe, title):
-    workdir, output = trained(recipe)
+def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(folder, tmp_path, recipe, title):
+    output = train(recipe, folder, tmp_path, "--train.evaluate_epochs=2")
     assert re.search(rf"^model +{title},", output, re.MULTILINE)
-    report = json.loads((workdir / "metrics.json").read_text())
+    report = json.loads((tmp_path / "metrics.json").read_text())
     assert 0 <= report["metrics"]["box_AP50"] <= 1
     losses = {"class_loss", "box_loss"} | (
         {"objectness_loss", "rpn_box_loss"} if recipe.startswith("faster") else set()
@@ -55,18 +45,10 @@ def test_each_of_the_family_trains_from_its_flagfile_and_is_measured(trained, re
     assert losses == {word.strip("(,") for word in line.split() if word.strip("(,").endswith("_loss")}
 
 
-def test_a_stopped_fast_rcnn_with_dropout_goes_on_to_the_weights_it_would_have_had(trained, tmp_path):
-    workdir, _ = trained("fast_rcnn")
-    copy = stopped(workdir, 2, tmp_path / "run")
-    again = (f"--flagfile={copy}/experiment.flags", f"--workdir={copy}", "--train.evaluate_epochs=0")
-    status, output = Process("tfrecog.train", *again).finish()
-    assert status == 0 and "continuing from the checkpoint of step 2 of 4" in output, output
-    assert_same(weights(copy), weights(workdir))
-
-
 def test_records_without_proposals_are_refused_with_the_pipeline_that_adds_them(tmp_path):
-    scenes.build(str(tmp_path / "plain"), "train", 2, jobs=1)
-    process = train("fast_rcnn", tmp_path / "plain", tmp_path / "run", "--data.eval_split=train")
-    status, output = process.finish()
-    assert status != 0
-    assert "pipelines.proposals" in output.splitlines()[-1]
+    scenes.build(str(tmp_path), "train", 2, jobs=1)
+    flagfile = REPOSITORY / "configs/smoke/fast_rcnn.flags"
+    records = [f"--data.records={tmp_path}", "--data.eval_split=train"]
+    experiment = flags.change(Experiment(), [f"--flagfile={flagfile}", *records])
+    with pytest.raises(UserError, match=r"pipelines\.proposals"):
+        tasks.build(experiment, info.load(str(tmp_path))).data()

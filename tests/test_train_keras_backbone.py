@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.runs import section
+from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data.info import Category, DatasetInfo
@@ -16,6 +18,8 @@ from tfrecog.models.backbones.keras_backbone import KerasBackbone
 from tfrecog.runs import checkpoints
 from tfrecog.runs import folder as runs
 from tfrecog.training import loop
+from tfrecog.training.start import starting_point
+from tfrecog.training.step import TrainState
 
 INFO = DatasetInfo((Category("thing", 1),), splits={})
 
@@ -43,31 +47,16 @@ class Task:
         return {"features": (tf.reduce_sum(error), tf.cast(tf.shape(error)[0], tf.float32))}
 
 
-def experiment(workdir, weights, epochs=1.0, **options) -> Experiment:
+def experiment(workdir, weights, *changes, **options) -> Experiment:
     """Four steps; the stem and level 2 are frozen, and so is batch norm."""
-    base = tiny.experiment(workdir, **options)
+    base = tiny.experiment(workdir, "--optim.learning_rate=0.02", "--schedule.epochs=1", **options)
     backbone = BackboneConfig("keras_mobilenet_v3_small", weights=str(weights))
-    return replace(
-        base,
-        detector=replace(base.detector, backbone=backbone),
-        optim=replace(base.optim, learning_rate=0.02),
-        schedule=replace(base.schedule, epochs=epochs),
-    )
+    return flags.change(replace(base, detector=replace(base.detector, backbone=backbone)), changes)
 
 
-def run(config):
+def run(*arguments, **options):
+    config = experiment(*arguments, **options)
     loop.run(Task(config), config, tiny.data())
-
-
-def saved(workdir):
-    """The variables of the latest checkpoint, by their path."""
-    reader = tf.train.load_checkpoint(str(checkpoints.latest(workdir) / "variables"))
-    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
-    return {
-        name.removeprefix("model/").removesuffix(suffix).replace(".S", "/"): reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name.startswith("model/")
-    }
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +66,13 @@ def original(tmp_path_factory):
     keras.utils.set_random_seed(7)
     model = keras.applications.MobileNetV3Small(include_top=False, weights=None)
     model.save_weights(folder / "original.weights.h5")
-    run(experiment(folder / "straight", folder / "original.weights.h5"))
+    run(folder / "straight", folder / "original.weights.h5")
     return model, folder / "original.weights.h5", folder / "straight"
 
 
 def test_a_run_starts_from_the_file_and_what_is_frozen_stays_so(original):
     model, _, straight = original
-    before, after = {variable.path: variable.numpy() for variable in model.variables}, saved(straight)
+    before, after = {variable.path: variable.numpy() for variable in model.variables}, section(straight)
     changed = {path for path, value in after.items() if np.any(value != before[path.removeprefix("backbone/")])}
     assert "backbone/expanded_conv_1_expand/kernel" in changed
     assert all(path.startswith(("backbone/expanded_conv_1_", "backbone/expanded_conv_2_")) for path in changed)
@@ -94,12 +83,11 @@ def test_a_run_goes_on_without_the_file_and_ends_like_one_that_was_not_stopped(o
     _, file, straight = original
     moving = tmp_path / "moving.weights.h5"
     moving.write_bytes(file.read_bytes())
-    run(experiment(tmp_path / "run", moving, epochs=0.5))
+    run(tmp_path / "run", moving, "--schedule.epochs=0.5")
     moving.unlink()
-    continued = experiment(tmp_path / "run", moving)
-    runs.begin(continued, INFO).close()
-    run(continued)
-    expected, found = saved(straight), saved(tmp_path / "run")
+    runs.begin(experiment(tmp_path / "run", moving), INFO).close()
+    run(tmp_path / "run", moving)
+    expected, found = section(straight), section(tmp_path / "run")
     assert checkpoints.latest(tmp_path / "run").name == "step-00000004" and found.keys() == expected.keys()
     for path, value in found.items():
         np.testing.assert_allclose(value, expected[path], atol=1e-6, err_msg=path)
@@ -114,15 +102,19 @@ def test_a_new_run_without_the_file_leaves_nothing_behind(tmp_path):
 
 def test_other_weights_to_start_from_take_the_place_of_the_file(original, tmp_path):
     _, file, straight = original
-    workdir = tmp_path / "run"
-    run(experiment(workdir, tmp_path / "missing.h5", epochs=0.25, start_from=str(straight), log_steps=1))
-    assert checkpoints.latest(workdir).name == "step-00000001"
-    # But where they may lack something, that comes from the file.
-    with pytest.raises(UserError, match=r"missing\.h5"):
-        run(experiment(tmp_path / "other", tmp_path / "missing.h5", start_from=str(straight), skip_mismatched=True))
-    partly = experiment(tmp_path / "partly", file, epochs=0.25, start_from=str(straight), skip_mismatched=True)
-    runs.begin(partly, INFO).close()
-    run(partly)
+    trained = section(straight)
+
+    def starts(weights, skip_mismatched):
+        config = experiment(tmp_path, weights, start_from=str(straight), skip_mismatched=skip_mismatched)
+        model = Task(config).build()
+        assert starting_point(config, model, TrainState(model, config.optim, config.train)) == 0
+        return {variable.path: variable.numpy() for variable in model.variables}
+
+    for weights, skip_mismatched in ((tmp_path / "missing.h5", False), (file, True)):
+        for path, value in starts(weights, skip_mismatched).items():
+            np.testing.assert_array_equal(value, trained[path], err_msg=path)
+    with pytest.raises(UserError, match=r"missing\.h5"):  # Where they may lack something, that comes from the file.
+        starts(tmp_path / "missing.h5", skip_mismatched=True)
 
 
 def test_the_name_of_the_file_is_made_absolute_and_imagenet_stays_a_word(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The same steps, however a batch is worked through: on replicas, in parts, by XLA, several steps a call."""
 
-import os
+import contextlib
+import io
 import signal
 import sys
 from dataclasses import replace
@@ -11,16 +12,14 @@ import pytest
 import tensorflow as tf
 
 from tests import processes, tiny
-from tests.runs import assert_same, assert_same_but_for_rounding, assert_same_losses, losses_of, weights
-from tfrecog.cli import signals, validate
+from tests.runs import assert_same, assert_same_but_for_rounding, assert_same_losses, losses_of, section, weights
+from tfrecog.cli import signals
 from tfrecog.config import ClassifierConfig, Experiment
 from tfrecog.data.batches import Data, in_calls
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.runs import checkpoints
-from tfrecog.runtime import distribution
 from tfrecog.tasks.classification import Classification
 from tfrecog.training import loop
-from tfrecog.training.step import TrainState, TrainStep
 
 DIGITS = DatasetInfo(tuple(Category(str(digit), digit + 1) for digit in range(10)), {})
 SIDE = 12
@@ -67,22 +66,17 @@ def run(experiment, data):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Workdir of a run that sees the whole batch at once."""
-    workdir = tmp_path_factory.mktemp("whole")
-    run(classifier(workdir), pictures())
-    return workdir
+    """Weights of a run that sees the whole batch at once, and the losses that it prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        found = run(classifier(tmp_path_factory.mktemp("whole")), pictures())
+    return found, losses_of(printed.getvalue())
 
 
-def test_replicas_and_parts_make_the_same_steps_and_print_the_same_loss(whole, tmp_path, capsys):
-    ways = {"whole": {}, "two": {"replicas": 2}, "parts": {"accumulate_steps": 4}}
-    printed = {}
-    for name, options in ways.items():
-        run(classifier(tmp_path / name, **options), pictures())
-        printed[name] = losses_of(capsys.readouterr().out)
-    assert len(printed["whole"]) == 5
-    for name, losses in printed.items():
-        assert_same_but_for_rounding(weights(tmp_path / name), weights(whole), SUMMED)
-        assert_same_losses(losses, printed["whole"])
+@pytest.mark.parametrize("way", [{"replicas": 2}, {"accumulate_steps": 4}])
+def test_replicas_and_parts_make_the_same_steps_and_print_the_same_loss(whole, tmp_path, capsys, way):
+    assert_same_but_for_rounding(run(classifier(tmp_path, **way), pictures()), whole[0], SUMMED)
+    assert_same_losses(losses_of(capsys.readouterr().out), whole[1])
+    assert len(whole[1]) == 5
 
 
 @pytest.mark.long
@@ -90,7 +84,7 @@ def test_four_replicas_make_them_too(whole, tmp_path):
     # They have a process of their own: their sums would meet those of two.
     out = processes.run("tests.test_train_parts", tmp_path)
     assert "16 on each of 4 replicas" in out and len(losses_of(out)) == 5
-    assert_same_but_for_rounding(weights(tmp_path), weights(whole), SUMMED)
+    assert_same_but_for_rounding(weights(tmp_path), whole[0], SUMMED)
 
 
 def main(workdir):
@@ -103,34 +97,16 @@ def main(workdir):
 
 def test_xla_makes_the_same_steps(whole, tmp_path):
     found = run(classifier(tmp_path, jit_compile=True, accumulate_steps=4), pictures())
-    assert_same_but_for_rounding(found, weights(whole), SUMMED)
+    assert_same_but_for_rounding(found, whole[0], SUMMED)
 
 
 def test_xla_really_compiles(tmp_path):
     experiment = classifier(tmp_path, jit_compile=True)
-    graph = graph_of(Classification(experiment, DIGITS), experiment, next(iter(pictures().batches(0, 1))))
+    take, _ = tiny.steps(Classification(experiment, DIGITS), experiment)
+    function, _ = take.graph(list(pictures().batches(0, 1)))
+    graph = function.get_concrete_function().graph.as_graph_def()
     inner = [function for function in graph.library.function if "_XlaMustCompile" in function.attr]
     assert any(node.op.startswith("Conv2DBackprop") for function in inner for node in function.node_def)
-
-
-def graph_of(task, experiment, batch):
-    """The graph of a step."""
-    strategy = distribution.strategy(experiment.train.replicas)
-    with strategy.scope():
-        model = task.build()
-        state = TrainState(model, experiment.optim, experiment.train)
-    take = TrainStep(task, model, state, lambda _: tf.constant(0.1), strategy, experiment.train)
-    function, _ = take.graph([batch])
-    return function.get_concrete_function().graph.as_graph_def()
-
-
-def test_a_detector_and_synchronised_statistics_are_refused_by_xla():
-    base = Experiment()
-    with pytest.raises(ValueError, match=r"train\.jit_compile=true: XLA has no kernel"):
-        validate.check(replace(base, train=replace(base.train, jit_compile=True)))
-    digits = classifier("", jit_compile=True)
-    with pytest.raises(ValueError, match=r"train\.jit_compile=true: .*sync_batch"):
-        validate.check(replace(digits, classifier=replace(digits.classifier, name="resnet18", norm="sync_batch")))
 
 
 class Counted(tiny.Task):
@@ -148,7 +124,7 @@ class Counted(tiny.Task):
 def test_parts_have_the_counts_of_the_whole_batch_where_these_depend_on_the_network(tmp_path):
     ways = {"whole": {}, "parts": {"accumulate_steps": 4}, "both": {"accumulate_steps": 2, "replicas": 2}}
     for name, options in ways.items():
-        loop.run(Counted(), tiny.experiment(tmp_path / name, **options), tiny.data())
+        tiny.train(tmp_path / name, task=Counted, **options)
         # Twelve batches, each of whose gradients momentum adds ten times in all.
         assert_same_but_for_rounding(weights(tmp_path / name), weights(tmp_path / "whole"), 10 * 12 * tiny.BATCH)
 
@@ -164,10 +140,9 @@ def test_the_pass_that_counts_leaves_no_trace_in_the_statistics_of_batch_norm(tm
         def losses(self, model, batch):
             return super().losses(lambda x: model(x, training=True), batch)
 
-    short = tiny.experiment(tmp_path, accumulate_steps=2)
-    loop.run(Normed(), replace(short, schedule=replace(short.schedule, epochs=0.25)), tiny.data())
+    tiny.train(tmp_path, "--schedule.epochs=0.25", task=Normed, accumulate_steps=2)
     x = tiny.batch(0)["x"].numpy()
-    (mean,) = (value for name, value in weights(tmp_path).items() if name.startswith("model") and "moving_mean" in name)
+    (mean,) = (value for name, value in section(tmp_path).items() if "moving_mean" in name)
     np.testing.assert_allclose(mean, 0.25 * x[:4].mean(0) + 0.5 * x[4:].mean(0), rtol=1e-5)
 
 
@@ -182,11 +157,7 @@ def test_each_step_has_the_terms_of_its_own_batch_whatever_batches_came_between(
                 terms = {"extra": (tf.reduce_sum(batch["extra"]), tf.size(batch["extra"]))} | terms
             return terms
 
-    experiment, strategy = tiny.experiment(tmp_path, **options), distribution.strategy(1)
-    with strategy.scope():
-        model = Choosy().build()
-        state = TrainState(model, experiment.optim, experiment.train)
-    take = TrainStep(Choosy(), model, state, lambda _: tf.constant(0.0), strategy, experiment.train)
+    take, _ = tiny.steps(Choosy(), tiny.experiment(tmp_path, **options))
     plain = tiny.batch(0)
     first, other, again = (take([batch], 0)[0][0] for batch in (plain, plain | {"extra": tf.ones([8])}, plain))
     assert list(first) == ["loss", "square", "mean", "learning_rate", "gradient_norm"]
@@ -194,31 +165,22 @@ def test_each_step_has_the_terms_of_its_own_batch_whatever_batches_came_between(
     assert again == first  # At a rate of 0 the weights have stayed.
 
 
-@pytest.mark.parametrize(("replicas", "parts"), [(1, 3), (2, 8)])
-def test_a_batch_that_does_not_divide_into_parts_is_an_error_that_names_the_flags(tmp_path, replicas, parts):
-    with pytest.raises(
-        ValueError, match=rf"--data\.batch_size=8 does not divide into --train\.accumulate_steps={parts} "
-    ):
-        loop.run(tiny.Task(), tiny.experiment(tmp_path, replicas=replicas, accumulate_steps=parts), tiny.data())
-
-
 @pytest.fixture(scope="module")
 def singly(tmp_path_factory):
-    """Workdir of a run that comes back to Python after every step."""
+    """Workdir of a run that comes back to Python after every step, and the losses that it prints."""
     workdir = tmp_path_factory.mktemp("singly")
-    loop.run(tiny.Task(), tiny.experiment(workdir, log_steps=1), tiny.data())
-    return workdir
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        tiny.train(workdir, log_steps=1)
+    return workdir, losses_of(printed.getvalue())
 
 
 @pytest.mark.parametrize("several", [3, 100])
 def test_several_steps_in_a_call_are_the_same_to_the_bit_and_in_print(singly, tmp_path, several, capsys):
-    loop.run(tiny.Task(), tiny.experiment(tmp_path / "one", log_steps=1), tiny.data())
-    want = losses_of(capsys.readouterr().out)
-    experiment = tiny.experiment(tmp_path / "several", log_steps=1, steps_per_execution=several, checkpoint_epochs=1.0)
-    loop.run(tiny.Task(), experiment, tiny.data())
-    assert losses_of(capsys.readouterr().out) == want and len(want) == 12
-    assert_same(weights(tmp_path / "several"), weights(singly))
-    assert checkpoints.steps(tmp_path / "several") == [8, 12]  # A call ends where a checkpoint is due.
+    workdir, losses = singly
+    tiny.train(tmp_path, log_steps=1, steps_per_execution=several, checkpoint_epochs=1.0)
+    assert losses_of(capsys.readouterr().out) == losses and len(losses) == 12
+    assert_same(weights(tmp_path), weights(workdir))
+    assert checkpoints.steps(tmp_path) == [8, 12]  # A call ends where a checkpoint is due.
 
 
 def test_calls_end_where_they_must_and_where_the_shape_changes():
@@ -244,22 +206,20 @@ def test_a_loss_that_is_not_finite_ends_the_call_at_its_step(singly, tmp_path):
     def spoil(step, batch):
         return {**batch, "y": batch["y"] * np.float32("nan")} if step == 9 else batch
 
-    experiment = tiny.experiment(tmp_path, steps_per_execution=100, checkpoint_epochs=2.0)  # Calls of 8 and 4 steps.
+    calls = {"steps_per_execution": 100, "checkpoint_epochs": 2.0}  # of 8 and 4 steps
     with pytest.raises(loop.NonFiniteLoss, match=r"(?s)step 10: loss is nan.*9000, 9001.*step 8"):
-        loop.run(tiny.Task(), experiment, tiny.data(change=spoil))
-    loop.run(tiny.Task(), experiment, tiny.data())  # What was good in that call comes again.
-    assert_same(weights(tmp_path), weights(singly))
+        tiny.train(tmp_path, batches=tiny.data(change=spoil), **calls)
+    tiny.train(tmp_path, **calls)  # What was good in that call comes again.
+    assert_same(weights(tmp_path), weights(singly[0]))
 
 
 def test_a_signal_in_a_call_of_several_steps_waits_for_its_end(singly, tmp_path):
-    experiment = tiny.experiment(tmp_path, steps_per_execution=4, checkpoint_epochs=0.0)
+    calls = {"steps_per_execution": 4, "checkpoint_epochs": 0.0}
     with pytest.raises(signals.Stopped):
-        loop.run(
-            tiny.Task(), experiment, tiny.data(before=lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))
-        )
+        tiny.train(tmp_path, batches=tiny.data(tiny.sends(signal.SIGTERM, at=5)), **calls)
     assert checkpoints.steps(tmp_path) == [8]
-    loop.run(tiny.Task(), experiment, tiny.data())
-    assert_same(weights(tmp_path), weights(singly))
+    tiny.train(tmp_path, **calls)
+    assert_same(weights(tmp_path), weights(singly[0]))
 
 
 if __name__ == "__main__":

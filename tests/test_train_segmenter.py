@@ -10,18 +10,14 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import scenes
-from tests.processes import Process
-from tests.runs import assert_same, assert_same_losses, losses_of, rounding, stopped, train, weights
+from tests.folders import REPOSITORY
+from tests.runs import assert_continues_bit_for_bit, assert_two_replicas_with_two_parts_take_the_step_of_one, train
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
+from tfrecog.config import Experiment
 from tfrecog.data import image, segmentation
 from tfrecog.data.split import Split
 from tfrecog.runs import trained
-
-# Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
-RANDOM = ("--segmenter.fc_channels=8", "--segmenter.fc_size=3", "--segmenter.dropout=0.3", "--data.photometric=1")
-ALONE = "--segmenter.backbone.norm=group"  # No statistics of a batch, so its parts are as good as the whole.
-OFTEN = ("--train.checkpoint_epochs=0.25", "--train.evaluate_epochs=0", "--train.keep_checkpoints=9")
 
 
 @pytest.fixture(scope="module")
@@ -33,65 +29,40 @@ def folder(tmp_path_factory):
     return folder
 
 
+# Units rest and images are mirrored and scaled, so each step needs the random numbers that it would have had.
+RANDOM = ("--segmenter.fc_channels=8", "--segmenter.fc_size=3", "--segmenter.dropout=0.3", "--data.photometric=1")
+
+
 @pytest.fixture(scope="module")
-def runs(folder, tmp_path_factory):
-    """Workdirs and outputs of runs of 8 steps: one that nothing disturbs, one on two replicas in two parts.
-
-    The first is evaluated as well.
-    """
-    ways = {
-        "straight": ("--train.evaluate_epochs=1",),
-        "shared": ("--train.replicas=2", "--train.accumulate_steps=2"),
-    }
-    workdirs, outputs, processes = {}, {}, {}
-    for name, way in ways.items():
-        workdirs[name] = tmp_path_factory.mktemp(name)
-        processes[name] = train("segmenter", folder, workdirs[name], *RANDOM, ALONE, *OFTEN, *way)
-    for name, process in processes.items():
-        status, outputs[name] = process.finish()
-        assert status == 0, outputs[name]
-    return workdirs, outputs
+def straight(folder, tmp_path_factory):
+    """Workdir and output of a run of 8 steps, evaluated after 4 and 8."""
+    workdir = tmp_path_factory.mktemp("straight")
+    often = ("--train.checkpoint_epochs=0.25", "--train.evaluate_epochs=1", "--train.keep_checkpoints=9")
+    return workdir, train("segmenter", folder, workdir, *RANDOM, "--segmenter.backbone.norm=group", *often)
 
 
-def test_a_stopped_segmenter_continues_to_the_same_weights_bit_for_bit(runs, tmp_path):
-    straight = runs[0]["straight"]
-    workdir = stopped(straight, 5, tmp_path / "run")
-    again = (f"--flagfile={workdir}/experiment.flags", f"--workdir={workdir}", "--train.evaluate_epochs=0")
-    status, output = Process("tfrecog.train", *again).finish()
-    assert status == 0 and "continuing from the checkpoint of step 5 of 8" in output, output
-    one, other = weights(straight), weights(workdir)
-    assert len(one) > 10
-    assert_same(one, other)
+def test_a_stopped_segmenter_continues_to_the_same_weights_bit_for_bit(straight, tmp_path):
+    assert_continues_bit_for_bit(straight[0], 5, tmp_path / "run")
 
 
-def test_two_replicas_with_two_parts_each_take_the_steps_of_one(runs):
+def test_two_replicas_with_two_parts_each_take_the_step_of_one(folder):
     # The pixels that count differ from share to share, so a mean of means would go elsewhere.
-    workdirs, outputs = runs
-    one, two = (weights(workdirs[name], step=5) for name in ("straight", "shared"))
-    before = weights(workdirs["straight"], step=1)
-    moved = 0
-    model = [name for name in one if name.startswith("model/")]
-    # The longest sums are those of a kernel: over the pixels of 8 crops, and over five steps.
-    tolerance = rounding(max(np.abs(one[name]).max() for name in model), terms=5 * 8 * 64 * 64)
-    for name in model:
-        np.testing.assert_allclose(two[name], one[name], rtol=0, atol=tolerance, err_msg=name)
-        moved += np.abs(one[name] - before[name]).max() > 5 * tolerance
-    assert moved > 10  # Else all of this would be of roundings.
-    losses = [losses_of(outputs[name]) for name in ("straight", "shared")]
-    assert_same_losses(*losses)
-    assert len(losses[0]) == 4
+    recipe = f"--flagfile={REPOSITORY}/configs/smoke/segmenter.flags"
+    no_norms = "--segmenter.backbone.name=vgg16"  # Nor statistics of a batch: its parts are as good as the whole.
+    changes = [recipe, *RANDOM, no_norms, f"--data.records={folder}"]
+    assert_two_replicas_with_two_parts_take_the_step_of_one(flags.change(Experiment(), changes))
 
 
-def test_it_learns_and_says_how_well(runs):
-    events = EventAccumulator(str(runs[0]["straight"]), size_guidance={"tensors": 0}).Reload()
+def test_it_learns_and_says_how_well(straight):
+    events = EventAccumulator(str(straight[0]), size_guidance={"tensors": 0}).Reload()
     losses = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("training/loss")]
     assert losses[-1] < losses[0]
-    shown = re.findall(r"evaluated at step (\d) .*mean_iou ([0-9.]+)  pixel_accuracy ([0-9.]+)", runs[1]["straight"])
+    shown = re.findall(r"evaluated at step (\d) .*mean_iou ([0-9.]+)  pixel_accuracy ([0-9.]+)", straight[1])
     assert [step for step, *_ in shown] == ["4", "8"]
 
 
-def test_tensorboard_has_the_inputs_and_the_predictions(runs):
-    events = EventAccumulator(str(runs[0]["straight"]), size_guidance={"tensors": 0}).Reload()
+def test_tensorboard_has_the_inputs_and_the_predictions(straight):
+    events = EventAccumulator(str(straight[0]), size_guidance={"tensors": 0}).Reload()
     tags = [tag for tag in events.Tags()["tensors"] if tag == "inputs" or "predictions" in tag]
     assert len(tags) > 1
     for tag in tags:
@@ -99,8 +70,8 @@ def test_tensorboard_has_the_inputs_and_the_predictions(runs):
             assert tf.io.decode_png(tf.make_ndarray(event.tensor_proto)[2]).numpy().std() > 10
 
 
-def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs, folder, tmp_path, capsys):
-    workdir, out = runs[0]["straight"], tmp_path / "out"
+def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(straight, folder, tmp_path, capsys):
+    workdir, out = straight[0], tmp_path / "out"
     asked = flags.load(evaluate.Flags(out=str(out)), workdir / "experiment.flags")
     evaluate.main(asked)
     assert "mean IoU" in capsys.readouterr().out
@@ -118,12 +89,12 @@ def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(runs
     assert now["metrics"]["pixel_accuracy"] == pytest.approx(right / counted, abs=2e-3)  # A tie may fall otherwise.
 
 
-def test_a_photo_gets_a_map_of_its_own_size_and_rubbish_is_named(runs, tmp_path, capsys):
+def test_a_photo_gets_a_map_of_its_own_size_and_rubbish_is_named(straight, tmp_path, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, [37, 91, 3], dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "odd.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
     asked = predict.Flags(images=str(tmp_path), out=str(tmp_path / "seen"))
-    predict.main(flags.load(asked, runs[0]["straight"] / "experiment.flags"))
+    predict.main(flags.load(asked, straight[0] / "experiment.flags"))
     shown = capsys.readouterr()
     assert "1 of 2 images done" in shown.out and "rubbish.png" in shown.err
     (png,) = (tmp_path / "seen").rglob("odd*.png")

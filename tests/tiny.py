@@ -7,15 +7,18 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data.batches import Data
+from tfrecog.runtime import distribution
 from tfrecog.training import loop
+from tfrecog.training.step import TrainState, TrainStep
 
 BATCH, STEPS_PER_EPOCH = 8, 4
 
@@ -65,22 +68,28 @@ def data(before=lambda step: None, change=lambda step, batch: batch):
     return Data(STEPS_PER_EPOCH, batches)
 
 
-def dying(data, at):
-    """The batches of `data`, but a ZeroDivisionError in place of that of step `at`."""
-
-    def batches(start, total):
-        for number, batch in enumerate(data.batches(start, total), start=start):
-            if number == at:
-                raise ZeroDivisionError
-            yield batch
-
-    return batches
+def sends(number, at):
+    """A hook `before` each step that sends this process a signal at one."""
+    return lambda step: step == at and os.kill(os.getpid(), number)
 
 
-def experiment(workdir, **options):
-    """12 steps in 3 epochs, with a warmup, a drop, momentum, decay and clipping."""
+def raises(error, at):
+    """A hook `before` each step that raises an error at one."""
+
+    def before(step):
+        if step == at:
+            raise error
+
+    return before
+
+
+def experiment(workdir, *changes, **options):
+    """12 steps in 3 epochs, with a warmup, a drop, momentum, decay and clipping.
+
+    The changes are flags, the options settings of `train`.
+    """
     base = Experiment(workdir=str(workdir))
-    return replace(
+    base = replace(
         base,
         data=replace(base.data, batch_size=BATCH),
         detector=replace(base.detector, backbone=replace(base.detector.backbone, norm="group", frozen_stages=0)),
@@ -88,9 +97,32 @@ def experiment(workdir, **options):
         schedule=replace(base.schedule, epochs=3.0, warmup_epochs=0.5, drop_epochs=(2.0,)),
         train=replace(base.train, **{"evaluate_epochs": 0.0, "checkpoint_epochs": 0.5, "replicas": 1, **options}),
     )
+    return flags.change(base, changes)
+
+
+def train(workdir, *changes, task=Task, batches=None, evaluate=None, **options):
+    """Trains the `experiment`; returns the metrics of the last evaluation.
+
+    Args:
+        batches: instead of `data()`.
+        evaluate: (model, strategy, step) → metrics.
+    """
+    task = task()
+    task.evaluation = SimpleNamespace(
+        evaluate=lambda task, model, experiment, strategy, out, step, checkpoint: evaluate(model, strategy, step)
+    )
+    return loop.run(task, experiment(workdir, *changes, **options), batches or data())
+
+
+def steps(task, experiment, rate=lambda step: tf.constant(0.0)):
+    """What takes the steps of a task, and its model."""
+    strategy = distribution.strategy(experiment.train.replicas or 1)
+    with strategy.scope():
+        model = task.build()
+        state = TrainState(model, experiment.optim, experiment.train)
+    return TrainStep(task, model, state, rate, strategy, experiment.train), model
 
 
 if __name__ == "__main__":
-    workdir, kill_at = Path(sys.argv[1]), int(sys.argv[2])
     tf.config.experimental.enable_op_determinism()
-    loop.run(Task(), experiment(workdir), data(lambda step: step == kill_at and os.kill(os.getpid(), signal.SIGKILL)))
+    train(sys.argv[1], batches=data(sends(signal.SIGKILL, int(sys.argv[2]))))

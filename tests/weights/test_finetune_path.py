@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
-import tensorflow as tf
 
 from pipelines import scenes
 from tests import sides
 from tests.processes import run
+from tests.runs import section
 
 NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 SMALL = ("--data.eval_short_side=96", "--data.long_side=128", "--data.eval_batch_size=2")
@@ -39,17 +39,9 @@ def trained(tmp_path_factory):
     return folder, printed
 
 
-def values(workdir):
-    """{variable: value} of a run's latest checkpoint."""
-    latest = sorted((workdir / "checkpoints").iterdir())[-1]
-    reader = tf.train.load_checkpoint(str(latest / "variables"))
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
-    return {name.split("/")[1].replace(".S", "/"): reader.get_tensor(name) for name in names}
-
-
 def test_all_but_the_last_layers_start_from_the_file_and_the_first_stages_stay(trained):
     folder, printed = trained
-    before, after = values(folder / "imported"), values(folder / "run")
+    before, after = section(folder / "imported"), section(folder / "run")
     others = {name for name in before if before[name].shape != after[name].shape}
     assert others == {f"box/{layer}/{leaf}" for layer in ("logits", "deltas") for leaf in ("kernel", "bias")}
     assert f"{len(before) - 4} of {len(before)} variables start from" in printed

@@ -65,7 +65,7 @@ def read_text(path: str | Path, give: str, flag: str = "") -> str:
 
 
 def check(folder: str | Path, flag: str) -> None:
-    """ValueError if files cannot be written to a folder, which need not be there yet; `--flag=value` asked for it."""
+    """UserError if files cannot be written to a folder, which need not be there yet; `--flag=value` asked for it."""
     path = Path(folder).absolute()
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

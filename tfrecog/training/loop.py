@@ -1,7 +1,6 @@
 """The training loop: steps, evaluations, checkpoints and what is shown of them."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +31,11 @@ class NonFiniteLoss(UserError):
 def train(experiment: Experiment) -> dict[str, float]:
     """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation."""
     experiment, task, data, claim = prepare(experiment)
-
-    def measure(model, strategy, step):
-        checkpoint = checkpoints.latest(experiment.workdir)
-        return task.evaluation.evaluate(
-            task, model, experiment, strategy, experiment.workdir, step=step, checkpoint=checkpoint
-        )
-
-    def draw(model, strategy):
-        return task.draw(task, model, experiment, strategy, experiment.train.summary_images)
-
     with claim:
-        return run(task, experiment, data, measure, draw if hasattr(task, "draw") else None)
+        return run(task, experiment, data)
 
 
-def run(
-    task: Any,
-    experiment: Experiment,
-    data: Data,
-    evaluate: Callable | None = None,
-    pictures: Callable | None = None,
-) -> dict[str, float]:
+def run(task: Any, experiment: Experiment, data: Data) -> dict[str, float]:
     """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
 
     A finished run whose last checkpoint was evaluated by the same rules before is not evaluated again.
@@ -60,22 +43,21 @@ def run(
     Args:
         task: has `build()` → model, and `losses(model, batch)` → name: (total, count) of one replica's share; a loss
             term is the total over all replicas / the count over all replicas. Those named in its `metrics`, if it has
-            such, are shown and are no part of the loss. `best_by`, if it has such, are the metrics of an evaluation
-            by which the best checkpoint is chosen: the first that is measured, of which more is better.
+            such, are shown and are no part of the loss. Its `evaluation` is as in `tfrecog.evaluations`. `best_by`, if
+            it has such, are the metrics of an evaluation by which the best checkpoint is chosen: the first that is
+            measured, of which more is better. `draw`, if it has it, makes pictures by name for TensorBoard.
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
-        evaluate: (model, strategy, step) → metrics.
-        pictures: (model, strategy) → pictures by name, for TensorBoard after each evaluation.
     """
-    return _Run(task, experiment, data, evaluate, pictures).train()
+    return _Run(task, experiment, data).train()
 
 
 class _Run:
     """A run while it trains: its model, what is shown of it, and how far it is."""
 
-    def __init__(self, task, experiment, data, evaluate, pictures):
-        self.task, self.experiment, self.data, self.options = task, experiment, data, experiment.train
-        self.evaluate, self.pictures, self.workdir = evaluate, pictures, experiment.workdir
+    def __init__(self, task, experiment, data):
+        self.task, self.experiment, self.data = task, experiment, data
+        self.options, self.workdir = experiment.train, experiment.workdir
         self.strategy = distribution.strategy(self.options.replicas)
         check_divisible(experiment, self.strategy.num_replicas_in_sync)
         with self.strategy.scope():
@@ -99,11 +81,10 @@ class _Run:
 
     def train(self):
         """Takes the steps that are left, and returns the metrics of the last evaluation."""
-        evaluating = self.evaluate is not None and self.options.evaluate_epochs > 0
         with signals.Interruption() as interruption:
             try:
                 # It was stopped before an evaluation, or in its middle.
-                if evaluating and self.evaluation_is_due() and self.noted_metrics() is None:
+                if self.evaluation_is_due() and self.noted_metrics() is None:
                     self.measure(interruption)
                 for batches in self.calls():
                     self.take(batches)
@@ -113,10 +94,10 @@ class _Run:
                         self.save()
                     if stopped:
                         interruption.check()
-                    if evaluating and self.evaluation_is_due():
+                    if self.evaluation_is_due():
                         self.progress.pause()
                         self.measure(interruption)
-                if evaluating:
+                if self.options.evaluate_epochs > 0:
                     self.finish(interruption)
             except read.InputError:
                 self.save()  # The steps before it are good.
@@ -163,10 +144,13 @@ class _Run:
     def measure(self, interruption):
         """Evaluates and draws, and notes what is the best."""
         self.save()  # First, so that nothing is lost whatever happens in the evaluation.
+        on, options = (self.task, self.model, self.experiment, self.strategy), self.options
         with interruption.at_once(), self.state.averages.swapped_in(self.strategy):
-            self.metrics = dict(self.evaluate(self.model, self.strategy, self.done)) if self.evaluate else {}
-            drawn = self.pictures(self.model, self.strategy) if self.pictures and self.options.summary_images else {}
-            self.progress.pictures(self.done, drawn)
+            checkpoint = checkpoints.latest(self.workdir)
+            found = self.task.evaluation.evaluate(*on, self.workdir, step=self.done, checkpoint=checkpoint)
+            self.metrics = dict(found)
+            if options.summary_images and hasattr(self.task, "draw"):
+                self.progress.pictures(self.done, self.task.draw(*on, options.summary_images))
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
