@@ -35,6 +35,7 @@ def trained(tmp_path_factory):
         f"--train.start_from={folder / 'imported'}", f"--data.records={folder / 'data'}",
         f"--workdir={folder / 'run'}", "--data.short_side=96", *SMALL, "--data.batch_size=2", "--schedule.epochs=1",
         "--schedule.warmup_epochs=0", "--schedule.drop_epochs=", "--train.evaluate_epochs=1", "--train.log_steps=1",
+        "--train.summary_images=0",
     )  # fmt: skip
     return folder, printed
 
