@@ -14,20 +14,8 @@ from tfrecog.training.ema import Averages
 EMA = 0.6
 
 
-class Normed(tiny.Task):
-    """With batch norm, whose moving statistics are averaged too."""
-
-    def build(self):
-        keras.utils.set_random_seed(0)
-        layers = [keras.Input((3,), name="x"), keras.layers.BatchNormalization(momentum=0.5, name="norm")]
-        return keras.Sequential([*layers, keras.layers.Dense(1, name="out")], name="normed")
-
-    def losses(self, model, batch):
-        return super().losses(lambda x: model(x, training=True), batch)
-
-
 def train(workdir, *changes, ema=EMA, **options):
-    tiny.train(workdir, f"--optim.ema={ema}", *changes, task=Normed, keep_checkpoints=99, **options)
+    tiny.train(workdir, f"--optim.ema={ema}", *changes, task=tiny.Normed, keep_checkpoints=99, **options)
 
 
 def assert_has(model, values):
@@ -45,7 +33,7 @@ def averaged(tmp_path_factory):
 
 def test_the_average_follows_its_rule_over_all_numbers_of_the_model(averaged):
     # By hand from the weights after each step: a = d a + (1 - d) w, d = min(0.6, (1 + t) / (10 + t)), from the start.
-    average = {v.path: v.numpy() for v in Normed().build().variables}
+    average = {v.path: v.numpy() for v in tiny.Normed().build().variables}
     for t in range(12):
         decay = min(EMA, (1 + t) / (10 + t))
         average = {name: decay * average[name] + (1 - decay) * w for name, w in section(averaged, step=t + 1).items()}
@@ -95,7 +83,7 @@ def test_a_run_goes_on_to_the_same_weights_average_and_memory_bit_for_bit(tmp_pa
 
 def test_evaluation_and_a_new_run_start_from_the_average_and_a_resume_does_not(averaged):
     path, average = checkpoints.latest(averaged), section(averaged, "averages")
-    evaluated, started, resumed = (Normed().build() for _ in range(3))
+    evaluated, started, resumed = (tiny.Normed().build() for _ in range(3))
     checkpoints.restore(path, evaluated)
     assert_has(evaluated, average)
     assert "6 of 6 variables start from" in warm_start.load_weights(path, started)

@@ -48,6 +48,18 @@ class Task:
         }
 
 
+class Normed(Task):
+    """With batch norm, which has moving statistics."""
+
+    def build(self):
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((3,), name="x"), keras.layers.BatchNormalization(momentum=0.5, name="norm")]
+        return keras.Sequential([*layers, keras.layers.Dense(1, name="out")], name="normed")
+
+    def losses(self, model, batch):
+        return super().losses(lambda x: model(x, training=True), batch)
+
+
 def batch(step):
     """The global batch of a step, a function of the step alone."""
     random = np.random.default_rng(step)
