@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfrecog.cli import command
-from tfrecog.cli.facts import Length, Positive
+from tfrecog.cli.facts import For, Length, Positive
 from tfrecog.runs.flags import RunFlags
 
 
@@ -23,7 +23,7 @@ class Flags(RunFlags):
         Positive(),
         Length(),
     ] = ()
-    out: Annotated[str, "Folder of the run to make."] = ""
+    out: Annotated[str, "Folder of the run to make.", For("detection")] = ""
 
 
 def main(flags: Flags) -> None:

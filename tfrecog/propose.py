@@ -11,6 +11,7 @@ from typing import Annotated
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import For
 from tfrecog.runs.flags import RunFlags
 
 
@@ -18,7 +19,7 @@ from tfrecog.runs.flags import RunFlags
 class Flags(RunFlags):
     """The flags of a run and of what it proposes for."""
 
-    out: Annotated[str, "File (NPZ) for the proposals."] = ""
+    out: Annotated[str, "File (NPZ) for the proposals.", For("detection")] = ""
 
 
 def main(flags: Flags) -> None:
@@ -26,8 +27,8 @@ def main(flags: Flags) -> None:
     from tfrecog.inference import rpn_proposals
     from tfrecog.runs import trained
 
-    if flags.task != "detection" or flags.detector.proposals != "rpn":
-        raise UserError("the run has no RPN: only one of --task=detection with --detector.proposals=rpn proposes")
+    if flags.detector.proposals != "rpn":
+        raise UserError("the run has no RPN: only one with --detector.proposals=rpn proposes")
     _, model, strategy, path, step = trained.restore(flags, flags.checkpoint)
     print(f"Proposing with {path} for {flags.data.eval_split} of {flags.data.records}", flush=True)
     counts = rpn_proposals.propose(model, flags, strategy, flags.out, f"RPN of {path}, step {step}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfrecog.cli import command
-from tfrecog.cli.facts import Positive
+from tfrecog.cli.facts import For, Positive
 from tfrecog.runs.flags import RunFlags
 
 
@@ -27,7 +27,7 @@ class Flags(RunFlags):
         "Learn from proposals on an object as well, not from its box alone as in the paper. Where there are more of a "
         "class than 1 GiB holds for all classes (3,276 of 4,096 features for 20), a sample is taken, always the same.",
     ] = True
-    out: Annotated[str, "Folder of the run to make."] = ""
+    out: Annotated[str, "Folder of the run to make.", For("detection")] = ""
 
 
 def main(flags: Flags) -> None:

@@ -117,11 +117,20 @@ def test_a_setting_that_the_task_does_not_read(run, name, arguments, sentence, t
 
 
 @pytest.mark.parametrize("task", ["classification", "segmentation"])
-@pytest.mark.parametrize("name", ["tfrecog.predict", "tfrecog.equivariance"])
-def test_a_flag_of_a_command_that_the_task_does_not_read(run, name, task):
-    status, _, errors = run(name, f"--task={task}", "--min_score=0.9", "--images=a.jpg", "--out=seen")
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("tfrecog.predict", "--min_score=0.9"),
+        ("tfrecog.equivariance", "--min_score=0.9"),
+        ("tfrecog.propose", "--out=seen"),
+        ("tfrecog.svm", "--out=seen"),
+        ("tfrecog.compress", "--out=seen"),
+    ],
+)
+def test_a_flag_of_a_command_that_the_task_does_not_read(run, name, flag, task):
+    status, _, errors = run(name, f"--task={task}", flag)
     assert status == 2
-    assert_explained(errors, f"--min_score=0.9: is not read with --task={task}, only with detection")
+    assert_explained(errors, f"{flag}: is not read with --task={task}, only with detection")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -54,10 +54,10 @@ def compress(options: RunFlags, ranks: tuple[int, ...], folder: str) -> str:
 def _check(options, ranks):
     """How many layers there are to compress; UserError if the flags are wrong."""
     box, layers = options.detector.box, options.detector.box.hidden_layers
-    if options.task != "detection" or options.detector.neck == "c4" or not layers:
+    if options.detector.neck == "c4" or not layers:
         raise UserError(
             "only a detector whose box branch has fully connected layers can be compressed: not with "
-            "--detector.neck=c4, --detector.box.hidden_layers=0 or another task"
+            "--detector.neck=c4 or --detector.box.hidden_layers=0"
         )
     if box.svd:
         raise UserError(f"the run is compressed already (--detector.box.svd={','.join(map(str, box.svd))})")

@@ -44,7 +44,7 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
         c: weight of the errors beside the squared norm of an SVM's weights.
         with_near: learn from proposals on an object as well, not from its box alone.
     """
-    if options.task != "detection" or options.detector.box.scores == "svm":
+    if options.detector.box.scores == "svm":
         raise UserError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
     import sklearn  # noqa: F401  Where it is missing, that is told before hours of work.
 
