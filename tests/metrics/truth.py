@@ -13,10 +13,10 @@ NOTHING = np.zeros([0, 4]), [], [], [], []  # boxes, labels, scores, masks, keyp
 def truth_of(boxes, labels, **more):
     """A Record of an image of 100 x 120 pixels with these objects."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    record = {"encoded": b"", "format": "png", "height": 100, "width": 120, "filename": "image.jpg", "boxes": boxes}
+    record |= {"labels": np.asarray(labels, int), "areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)}
     marks = {name: np.asarray(more.pop(name), bool) for name in ("crowd", "difficult") if more.get(name) is not None}
-    columns = {"labels": np.asarray(labels, int), "areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)}
-    columns |= {"crowd": np.zeros(len(boxes), bool), "height": 100, "width": 120}
-    return records.Record(b"", "png", filename="image.jpg", boxes=boxes, **columns | marks | more)
+    return records.Record(**record | {"crowd": np.zeros(len(boxes), bool)} | marks | more)
 
 
 def added(evaluator, truth, found):

@@ -17,6 +17,7 @@ from pipelines.inspect.label_map_statistics import MapFacts
 from pipelines.inspect.shard_reader import ShardReader
 from pipelines.inspect.statistics import Facts
 from tests.folders import REPOSITORY
+from tests.metrics.truth import truth_of
 from tests.pipelines.written import write
 from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info, records
@@ -117,12 +118,9 @@ def test_stray_files_are_named(folder):
 
 def _record(boxes, masks=None, **changes):
     n = len(boxes)
-    boxes = np.array(boxes, np.float32).reshape(n, 4)
-    columns = {"labels": np.ones(n, np.int64), "names": ["cat"] * n, "crowd": np.zeros(n, bool)}
-    columns |= {"areas": np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), "ids": np.arange(n) + 70}
-    columns |= {"masks": None if masks is None else [rle.encode(mask) for mask in masks]}
-    facts = {"encoded": b"", "format": "png", "height": 40, "width": 60, "filename": "cat.png", "source_id": "9"}
-    return records.Record(**(facts | {"boxes": boxes} | columns | changes))
+    facts = {"height": 40, "width": 60, "filename": "cat.png", "source_id": "9", "names": ["cat"] * n}
+    facts |= {"ids": np.arange(n) + 70, "masks": None if masks is None else [rle.encode(mask) for mask in masks]}
+    return truth_of(boxes, **{"labels": [1] * n} | facts | changes)
 
 
 def _filled(y1, x1, y2, x2):
