@@ -80,15 +80,12 @@ def adopt(flags: Adopt) -> info.DatasetInfo:
     made = info.SplitInfo(images=len(rows), instances=int(rows.instances.sum()), crowd=int(rows.crowd.sum()), shards=())
     if facts.label_maps:
         made = dataclasses.replace(made, pixels=foreign_records.pixels_by_label(shards, facts.num_classes))
-    try:
-        info.check_same(out, dataclasses.replace(facts, splits={split: made}))
-        earlier, files = info.shards_of(out, split), _link(paths, out, split)
-        made = dataclasses.replace(made, shards=files)
-        index.save(out, split, dataclasses.replace(rows, shards=files))
-        info.save(out, dataclasses.replace(facts, splits={split: made}))
-        publish.remove_links(out, set(earlier) - set(files))
-    except OSError as error:
-        raise Refused(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from error
+    info.check_same(out, dataclasses.replace(facts, splits={split: made}))
+    earlier, files = info.shards_of(out, split), _link(paths, out, split)
+    made = dataclasses.replace(made, shards=files)
+    index.save(out, split, dataclasses.replace(rows, shards=files))
+    info.save(out, dataclasses.replace(facts, splits={split: made}))
+    publish.remove_links(out, set(earlier) - set(files))
     return info.load(out)
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -42,16 +41,14 @@ def idx(path: str) -> np.ndarray:
 
 
 def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        data = file.read()
     try:
-        with open(path, "rb") as file:
-            data = file.read()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except EOFError as error:
         raise Refused(f"{path} is cut short: the gzip stream has no end. {_AGAIN}") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise Refused(f"{path} is damaged: {error}. {_AGAIN}") from error
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from error
 
 
 def npz(path: str, split: str, keys: tuple[str, str] | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:

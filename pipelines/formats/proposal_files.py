@@ -36,7 +36,8 @@ def of_file(path: str, split: Split) -> tuple[dict[int, np.ndarray], str]:
         size, stated = images[name].size, (record.height, record.width)
         if size != stated:
             place = f"{split.index.locate(row)}, {record.filename}"
-            wrong.append(f"{place}: {by(stated)}, the proposals of {name!r}: {by(size)}")
+            both = "{} x {}, the proposals of {!r}: {} x {}".format(*stated, name, *size)
+            wrong.append(f"{place}: {both}")
         found[row] = images[name].boxes
     if wrong:
         listed = "\n  ".join(wrong[:20] + [f"... and {len(wrong) - 20:,} more"] * (len(wrong) > 20))
@@ -50,8 +51,3 @@ def of_file(path: str, split: Split) -> tuple[dict[int, np.ndarray], str]:
     if len(used) < len(images):
         print(f"{len(images) - len(used):,} of {len(images):,} images of {path} are not in the split")
     return found, source
-
-
-def by(size: tuple[int, int]) -> str:
-    """Height x width, for people."""
-    return f"{size[0]} x {size[1]}"

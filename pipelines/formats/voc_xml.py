@@ -80,13 +80,10 @@ def _decoded(data: bytes) -> bytes | str:
 def _object(number: int, element: ElementTree.Element) -> Object:
     box = element.find("bndbox")
     return Object(
-        number,
-        _text(element, "name"),
-        None if box is None else tuple(_text(box, side) for side in SIDES),
-        _text(element, "difficult"),
-        _text(element, "truncated"),
-        _text(element, "pose"),
-        tuple(name for name in ("name", "bndbox") if len(element.findall(name)) > 1),
+        number=number,
+        box=None if box is None else tuple(_text(box, side) for side in SIDES),
+        repeated=tuple(name for name in ("name", "bndbox") if len(element.findall(name)) > 1),
+        **{name: _text(element, name) for name in ("name", "difficult", "truncated", "pose")},
     )
 
 
