@@ -7,11 +7,11 @@ r"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: add
   python -m pipelines.adopt --records='records/train-*' --split=train --out=data/city --classes=cityscapes.txt
 
 The last is of records of images and label maps, such as DeepLab's: --classes has a name a line, in the order of the
-values of their pixels from 0; 255 does not count.
+values of their pixels from 0; 255 is ignored.
 
 The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Category names come
 from the COCO JSON, from the label map, or, without either, from the class names in the records. Every record is read
-and its checksum verified. How exactly keypoints can be marked, which their AP needs, is as in pipelines.coco.
+and its checksum verified. --keypoint_sigmas is as in pipelines.coco.
 """
 
 import dataclasses

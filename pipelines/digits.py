@@ -10,7 +10,7 @@ train_labels; val finds x_test where there is no x_val), else x and y; or those 
 
 Images are [N, H, W], [N, H, W, 3] or rows of square images, of any size, and become PNGs of the same pixels. Values
 that are not bytes are black to white 0..1, or -1..1 if some are negative (as zip codes often come), or 0..255; the
-command says which, and whether that was exact. Labels count from 0, or from --first_label.
+command prints which, and whether that was exact. Labels count from 0, or from --first_label.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-r"""Builds a split of a dataset from images and label maps: a picture beside each image whose values are classes.
+r"""Builds a split of a dataset from images and label maps, which have the class of each pixel.
 
   python -m pipelines.segmentation --images=CamVid/train --labels=CamVid/trainannot --classes=camvid.txt --ignore=11 \
       --split=train --out=data/camvid

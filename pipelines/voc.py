@@ -8,7 +8,7 @@ r"""Builds a split of a dataset from images and XML files in the format of Pasca
 --devkit is a folder with JPEGImages, Annotations and ImageSets/Main/SPLIT.txt; with several, such as
 VOCdevkit/VOC2007,VOCdevkit/VOC2012, the split has the images of all. --list has an image name a line, with or without
 its extension; without it all images are taken. Only the names count in a list of one class (aeroplane_train.txt),
-which has 1, 0 or -1 behind each: such a list names all images of the split.
+which has 1, 0 or -1 after each: such a list names all images of the split.
 
 Classes are VOC's 20 in its order for a devkit, else the lines of --classes, else all names in the folder of the XML
 files, in alphabetical order: all of the folder, so that its splits agree.

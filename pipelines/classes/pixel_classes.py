@@ -1,4 +1,4 @@
-"""What the values of label maps mean: which class has which value, or which colour, and which pixels do not count."""
+"""What the values of label maps mean: which class has which value, or which colour, and which pixels are ignored."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,15 +30,15 @@ _FORMS = tuple(
 
 @dataclass(frozen=True)
 class Table:
-    """The classes of label maps in the order of their labels 1..K, and what does not count."""
+    """The classes of label maps in the order of their labels 1..K, and what is ignored."""
 
     categories: tuple[Category, ...]  # `id` is the value of a pixel
-    ignored: frozenset[int] = frozenset()  # values that do not count
+    ignored: frozenset[int] = frozenset()  # values
     ignored_colours: frozenset[tuple[int, int, int]] = frozenset()  # of RGB label maps
 
     @cached_property
     def label_of(self) -> dict[int, int]:
-        """Label of each value; 0 of those that do not count."""
+        """Label of each value; 0 of those that are ignored."""
         return dict.fromkeys(self.ignored, 0) | {one.id: label for label, one in enumerate(self.categories, 1)}
 
     @cached_property
@@ -58,12 +58,11 @@ def number_of(colour: Sequence[int]) -> int:
 def to_labels(values: np.ndarray, label_of: dict[int, int]) -> tuple[np.ndarray, dict[int, int]]:
     """Labels [H, W] uint8 of values [H, W] >= 0, and how many pixels have each value that has no label (they get 0)."""
     if values.dtype == np.uint8:
-        counted = np.bincount(values.ravel(), minlength=256)
-        found, places, counts = np.flatnonzero(counted), np.cumsum(counted > 0)[values] - 1, counted[counted > 0]
+        found, places, counts = np.arange(256), values, np.bincount(values.ravel(), minlength=256)
     else:
         found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     labels = np.array([label_of.get(value, 0) for value in found.tolist()], np.uint8)
-    outside = {v: n for v, n in zip(found.tolist(), counts.tolist(), strict=True) if v not in label_of}
+    outside = {v: n for v, n in zip(found.tolist(), counts.tolist(), strict=True) if n and v not in label_of}
     return labels[places.reshape(values.shape)], outside
 
 
