@@ -305,9 +305,9 @@ def test_memory_that_is_too_small_is_an_error_that_names_the_flags(experiment):
 
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
-    """The flags of a tiny Mask R-CNN, with one checkpoint of its first weights, of step 7."""
+    """The flags of a Mask R-CNN of few layers, with one checkpoint of its first weights, of step 7."""
     detector = DetectorConfig(
-        masks=True, neck="single", backbone=BackboneConfig(name="resnet18", norm="group", width=8),
+        masks=True, neck="single", backbone=BackboneConfig(name="zf", frozen_stages=0),
         rpn=RpnConfig(anchor_sizes=(16, 32, 64), infer=ProposalConfig(50, 20)), box=BoxConfig(hidden_units=16),
         mask=MaskConfig(channels=8, convs=1), output=OutputConfig(min_score=0.2, max_detections=5),
     )  # fmt: skip

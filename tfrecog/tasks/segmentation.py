@@ -125,7 +125,7 @@ class Segmentation:
                 logits = self._logits(model, view[:, :, ::-1] if mirrored else view)
                 scores = self._probabilities(logits) if several else logits
                 scores = scores[:, :, ::-1] if mirrored else scores
-                views.append(_read(scores, original))
+                views.append(image.resize(scores, original))
         scores = tf.add_n(views)
         label_map = tf.argmax(scores, axis=-1, output_type=tf.int32) + 1
         sound = tf.math.is_finite(tf.reduce_sum(scores, axis=-1))
@@ -145,9 +145,4 @@ def _resize(images, size, by):
     """Images [B, h, w, 3] of images [B, H, W, 3], as the reader resizes one."""
     if by == "pillow":
         return tf.map_fn(lambda one: image.resize(one, size, by), images)
-    return _read(images, size)
-
-
-def _read(values, size):
-    """Values [B, h, w, C] read bilinearly at half-pixel centres of values [B, H, W, C]; themselves at their size."""
-    return tf.raw_ops.ResizeBilinear(images=values, size=size, half_pixel_centers=True)
+    return image.resize(images, size)
