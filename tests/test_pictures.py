@@ -11,7 +11,7 @@ from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations, contact_sheet
-from tfrecog.evaluations import tensorboard_images, worst_label_maps
+from tfrecog.evaluations import misclassified, tensorboard_images, worst_label_maps
 from tfrecog.runtime import distribution
 
 COUNT, SLOTS = 3, 6
@@ -104,59 +104,48 @@ class Eye:
         return {"probabilities": tf.nn.softmax(-9 * tf.abs(level[:, None] - tf.range(3.0)))}
 
 
+def sheet(pictures, captions):
+    return contact_sheet.draw(pictures, captions=captions, cell=misclassified.CELL, letter=misclassified.LETTER)
+
+
 @pytest.mark.parametrize("replica", [1, 2])
-def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_not(grays, replica, monkeypatch):
-    sheets = []
-    monkeypatch.setattr(contact_sheet, "draw", lambda images, **options: sheets.append((images, options["captions"])))
-    experiment = Experiment(
-        task="classification",
-        workdir=str(grays),
-        data=DataConfig(records=str(grays), eval_short_side=16),
-        classifier=ClassifierConfig(crop=16),
-    )
-    tensorboard_images.classified(Eye(), keras.Sequential(), experiment, distribution.strategy(replica), 3)
-    ((shown, captions),) = sheets
-    # Three of nine, from the first to the last.
-    assert [round(float(picture[50:60, 50:60].mean())) for picture in shown] == [40, 120, 200]
-    assert [tuple(picture[0, 0]) for picture in shown] == [
-        tensorboard_images.RIGHT,
-        tensorboard_images.RIGHT,
-        tensorboard_images.WRONG,
-    ]
-    assert captions == ["black (100%)", "dark (100%)", "black (0%)\nsaid bright (100%)"]
+def test_a_classifier_has_a_green_frame_where_it_is_right_and_a_red_one_where_not(grays, replica):
+    data, network = DataConfig(records=str(grays), eval_short_side=16), ClassifierConfig(crop=16)
+    experiment = Experiment(task="classification", workdir=str(grays), data=data, classifier=network)
+    made = tensorboard_images.classified(Eye(), keras.Sequential(), experiment, distribution.strategy(replica), 3)
+    framed = []
+    right, wrong = tensorboard_images.RIGHT, tensorboard_images.WRONG
+    for gray, colour in ((40, right), (120, right), (200, wrong)):  # Three of nine, from the first to the last.
+        framed.append(np.full([220, 220, 3], colour, np.uint8))
+        framed[-1][6:-6, 6:-6] = gray  # 16 pixels, 13 times as large
+    captions = ["black (100%)", "dark (100%)", "black (0%)\nsaid bright (100%)"]
+    np.testing.assert_array_equal(made["predictions"], sheet(framed, captions))
 
 
-def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes(monkeypatch):
-    sheets = []
-    monkeypatch.setattr(contact_sheet, "draw", lambda images, **options: sheets.append((images, options["captions"])))
+def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes():
     image = np.random.default_rng(0).uniform(-20, 280, [20, 8, 8, 3])
-    batch = {"image": image, "label": np.arange(20) % 4}
-    tensorboard_images.inputs(batch, GRAYS)
-    tensorboard_images.inputs(batch | {"other": np.full(20, 2), "share": np.full(20, 0.75)}, GRAYS)
-    tensorboard_images.inputs({"image": image}, GRAYS)
-    np.testing.assert_array_equal(sheets[0][0], np.clip(np.round(image[:16]), 0, 255))
-    assert sheets[0][1][:4] == ["(damaged)", *GRAYS]
-    assert sheets[1][1][3] == "bright (75%)\ndark (25%)"
-    assert sheets[2][1] is None
+    shown, batch = [*np.clip(np.round(image[:16]), 0, 255).astype(np.uint8)], {"image": image}
+    labelled, names = batch | {"label": np.arange(20) % 4}, 4 * ["(damaged)", *GRAYS]
+    mixed = labelled | {"other": np.full(20, 2), "share": np.full(20, 0.75)}
+    for given, captions in (
+        (batch, None),
+        (labelled, names),
+        (mixed, [f"{name} (75%)\ndark (25%)" for name in names]),
+    ):
+        np.testing.assert_array_equal(tensorboard_images.inputs(given, GRAYS), sheet(shown, captions))
 
 
 @pytest.mark.parametrize("replica", [1, 2])
-def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_path, replica, monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        worst_label_maps, "triples", lambda seen, dataset: shown.append(seen) or np.zeros([9, 9, 3], np.uint8)
-    )
+def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_path, replica):
     pairs = gray_maps.maps()
     gray_maps.write(tmp_path, pairs)
     experiment = Experiment(task="segmentation", workdir=str(tmp_path), data=DataConfig(records=str(tmp_path)))
     made = tensorboard_images.segmented(gray_maps.Gray(), None, experiment, distribution.strategy(replica), 3)
+    expected = [  # Three of seven, from the first to the last.
+        (gray_maps.STEP * pairs[row][1][..., None].repeat(3, -1), *pairs[row], f"{row}.png") for row in (0, 3, 6)
+    ]
     assert set(made) == {"predictions"}
-    # Three of seven, from the first to the last.
-    assert [caption for *_, caption in shown[0]] == ["0.png", "3.png", "6.png"]
-    for (picture, truth, said, _), row in zip(shown[0], (0, 3, 6), strict=True):
-        np.testing.assert_array_equal(picture, gray_maps.STEP * pairs[row][1][..., None].repeat(3, -1))
-        np.testing.assert_array_equal(truth, pairs[row][0])
-        np.testing.assert_array_equal(said, pairs[row][1])
+    np.testing.assert_array_equal(made["predictions"], worst_label_maps.triples(expected, gray_maps.Gray.info))
     Image.new("RGB", (7, 5)).save(tmp_path / "confusion.png")
     made = tensorboard_images.segmented(gray_maps.Gray(), None, experiment, distribution.strategy(replica), 1)
     assert made["confusion"].shape == (5, 7, 3), "of the evaluation before"
