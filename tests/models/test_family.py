@@ -181,12 +181,11 @@ def test_a_run_compressed_at_full_rank_computes_the_same(tmp_path):
         compress(RunFlags(**fields), (17, 2), str(tmp_path / "other"))
 
 
-def test_a_machine_tells_classes_apart_and_keeps_hard_negatives_alone(monkeypatch):
+def test_a_machine_tells_classes_apart_and_keeps_hard_negatives_alone():
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(hard_negative_svm, "REFIT", 60)
     rng = np.random.default_rng(2)
     positives = rng.normal(size=(40, 3)) + np.array([8, 0, 0])
-    machine = hard_negative_svm.LinearSvm(positives, c=1.0, most=1000)
+    machine = hard_negative_svm.LinearSvm(positives, c=1.0, most=1000, refit=60)
     for _ in range(8):  # Half of the negatives are near the border, half are far away.
         near, far = rng.normal(size=(15, 3)), rng.normal(size=(15, 3)) - np.array([40, 0, 0])
         machine.add(np.concatenate([near, far]))
@@ -196,13 +195,12 @@ def test_a_machine_tells_classes_apart_and_keeps_hard_negatives_alone(monkeypatc
     assert len(machine.negatives) < 130 and machine.negatives[:, 0].min() > -20, "the far ones are dropped"
 
 
-def test_hard_negatives_that_come_later_count_and_those_before_are_not_forgotten(monkeypatch):
+def test_hard_negatives_that_come_later_count_and_those_before_are_not_forgotten():
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(hard_negative_svm, "REFIT", 60)
     rng = np.random.default_rng(4)
     cloud = {name: rng.normal(size=(60, 3)) + np.array(at) for name, at in
              {"objects": (8, 0, 0), "far": (-40, 0, 0), "near": (0, 0, 0), "aside": (8, -12, 0)}.items()}  # fmt: skip
-    machine = hard_negative_svm.LinearSvm(cloud["objects"], c=1.0, most=1000)
+    machine = hard_negative_svm.LinearSvm(cloud["objects"], c=1.0, most=1000, refit=60)
     machine.add(cloud["far"])
     assert machine.fits == 1 and (machine.margins(cloud["near"]) > hard_negative_svm.HARD).all()
     machine.add(cloud["far"] - 1)  # Easy now: none of them is taken.
@@ -217,11 +215,10 @@ def test_hard_negatives_that_come_later_count_and_those_before_are_not_forgotten
     assert (machine.margins(cloud["objects"]) > 0).mean() > 0.95
 
 
-def test_no_more_negatives_are_held_than_there_is_room_for(monkeypatch):
+def test_no_more_negatives_are_held_than_there_is_room_for():
     pytest.importorskip("sklearn")
-    monkeypatch.setattr(hard_negative_svm, "REFIT", 60)
     rng = np.random.default_rng(5)
-    machine = hard_negative_svm.LinearSvm(rng.normal(size=(60, 3)), c=1.0, most=10)
+    machine = hard_negative_svm.LinearSvm(rng.normal(size=(60, 3)), c=1.0, most=10, refit=60)
     machine.add(rng.normal(size=(60, 3)))  # Of one cloud with the objects: all are hard.
     hardest = np.sort(machine.margins(machine.negatives))
     assert len(hardest) == 10 and machine.seen == 60

@@ -53,10 +53,11 @@ class LinearSvm:
         positives: [P, D].
         c: weight of the errors.
         most: so many negatives are held, the hardest.
+        refit: new hard negatives after which it is trained again.
     """
 
-    def __init__(self, positives: np.ndarray, c: float, most: int):
-        self.positives, self.c, self.most = positives.astype(np.float32), c, most
+    def __init__(self, positives: np.ndarray, c: float, most: int, refit: int = REFIT):
+        self.positives, self.c, self.most, self.refit = positives.astype(np.float32), c, most, refit
         self.negatives = np.zeros([0, positives.shape[1]], np.float32)
         self.weights, self.bias = np.zeros(positives.shape[1]), 0.0
         self.waiting: list[np.ndarray] = []
@@ -67,7 +68,7 @@ class LinearSvm:
         self.seen += len(negatives)
         hard = negatives[self.margins(negatives) > HARD] if self.fits else negatives
         self.waiting.append(hard.astype(np.float32))
-        if sum(map(len, self.waiting)) >= REFIT:
+        if sum(map(len, self.waiting)) >= self.refit:
             self._fit()
 
     def finish(self) -> "LinearSvm":
