@@ -13,7 +13,7 @@ SHARED := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK := \
 	'tests/test_train_family.py::test_each_of_the_family_trains_from_its_flagfile_and_is_measured[fast_rcnn-Fast R-CNN]' \
 	$(addprefix tests/test_,$(addsuffix .py,train config losses schedules map)) tests/tasks/test_classification.py \
-	$(addprefix tests/ops/test_,$(addsuffix .py,boxes anchors matching suppression masks rle keypoints dilated)) \
+	$(addprefix tests/ops/test_,$(addsuffix .py,boxes anchors matching nms masks rle keypoints convolutions)) \
 	$(addprefix tests/data/test_,$(addsuffix .py,records index order info)) tests/metrics \
 	$(addprefix tests/cli/test_,$(addsuffix .py,facts flags validate))
 START := $(shell date +%s)

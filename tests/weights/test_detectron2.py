@@ -6,8 +6,8 @@ keypoints in the picture, of Mask and Keypoint R-CNN R50-FPN, with a reading of 
 
 Not compared: detectron2 itself, which cannot be installed here, and the zoo's own files, which were never seen here;
 their names, shapes and left-over tensors are those of detectron2's modules and checkpointer. Of the rules, the picture
-does not try the pyramid's level 5 (tests/ops/test_regions.py does, with torchvision's RoIAlign, which is detectron2's)
-and more than a hundred detections.
+does not try the pyramid's level 5 (tests/ops/test_region_features.py does, with torchvision's RoIAlign, which is
+detectron2's) and more than a hundred detections.
 """
 
 import contextlib
