@@ -4,6 +4,7 @@ tests/reference/make_torchvision_detectors.py is the other side. The weights are
 make a network decided, so that a wrong rule tells.
 """
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -43,12 +44,21 @@ EVERY_OF_MASK = 2
 OF_DETECTIONS = ("boxes", "labels", "scores", "masks", "keypoints", "keypoint_scores", "keypoint_leads")
 
 
-def seeded_weights():
-    """The module of that name in the reference folder."""
-    spec = importlib.util.spec_from_file_location("seeded_weights", REFERENCE / "seeded_weights.py")
+def seeded(name):
+    """The module of that name in the reference folder, which makes weights."""
+    spec = importlib.util.spec_from_file_location(name, REFERENCE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def zeros():
+    """A context in which models begin with zeros: random weights would take long, and are replaced."""
+    with pytest.MonkeyPatch.context() as patch:
+        for initializer in (keras.initializers.VarianceScaling, keras.initializers.RandomNormal):
+            patch.setattr(initializer, "__call__", lambda self, shape, dtype=None: tf.zeros(shape, dtype))
+        yield
 
 
 def reference_of(name, folder=REFERENCE):
@@ -78,9 +88,7 @@ def small(name):
 def build(name, experiment, state):
     """A task and its model with the weights of a torchvision state dict."""
     task = Detection(experiment, coco.people() if name.startswith("keypoint") else coco.instances(coco.BY_ID))
-    with pytest.MonkeyPatch.context() as patch:  # Random weights would be drawn for nothing.
-        for initializer in (keras.initializers.VarianceScaling, keras.initializers.RandomNormal):
-            patch.setattr(initializer, "__call__", lambda self, shape, dtype=None: tf.zeros(shape, dtype))
+    with zeros():
         model = task.build()
     torchvision.load(model, state)
     return task, model

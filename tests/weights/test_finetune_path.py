@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     for split, count in (("train", 4), ("val", 2)):
         scenes.build(str(folder / "data"), split, count, jobs=1)
     shapes = json.loads(str(sides.reference_of(NAME)["shapes"]))
-    safetensors.numpy.save_file(sides.seeded_weights().state(shapes), folder / "weights.safetensors")
+    safetensors.numpy.save_file(sides.seeded("seeded_weights").state(shapes), folder / "weights.safetensors")
     run(
         "tfrecog.import_weights", f"--model={NAME}", f"--weights={folder / 'weights.safetensors'}",
         f"--out={folder / 'imported'}",

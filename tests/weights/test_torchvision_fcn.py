@@ -1,11 +1,9 @@
 import functools
-import importlib.util
 import json
 import subprocess
 import sys
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,14 +32,6 @@ def shapes():
 
 
 @pytest.fixture(scope="module")
-def rule():
-    spec = importlib.util.spec_from_file_location("seeded_classifiers", REFERENCE / "seeded_classifiers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def build():
     """Function of network and aux → model, all zero."""
 
@@ -52,8 +42,7 @@ def build():
             experiment = replace(experiment, segmenter=replace(experiment.segmenter, auxiliary=0.0))
         return tasks.build(experiment, voc.pixels()).build()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.initializers, "VarianceScaling", lambda *_, **__: keras.initializers.Zeros())
+    with sides.zeros():
         yield model
 
 
@@ -112,7 +101,8 @@ def test_the_classes_have_vocs_palette():
     assert colours["person"] == (192, 128, 128) and colours["tvmonitor"] == (0, 64, 128)
 
 
-def test_a_picture_has_torchvisions_logits(build, shapes, rule):
+def test_a_picture_has_torchvisions_logits(build, shapes):
+    rule = sides.seeded("seeded_classifiers")
     reference = dict(np.load(REFERENCE / "torchvision_fcn.npz"))  # see make_torchvision_fcn.py
     state, model = rule.state(shapes["fcn_resnet50"]), build("fcn_resnet50", aux=True)
     for head, scale in zip(("classifier.4", "aux_classifier.4"), reference["scales"], strict=True):

@@ -1,9 +1,11 @@
 """A run that is made of another by changing its weights, and not by training."""
 
 import dataclasses
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -32,10 +34,18 @@ def experiment_of(options: Experiment, out: Path, **box) -> Experiment:
     return runs.resolve(dataclasses.replace(plain(options), detector=section, workdir=str(out)))
 
 
-def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: keras.Model, step: int, note: str):
+def write(
+    out: Path,
+    experiment: Experiment,
+    info: dataset.DatasetInfo,
+    model: keras.Model,
+    step: int,
+    note: str,
+    imported: dict[str, Any] | None = None,
+):
     """The folder of the run, under another name until it is whole: flags, dataset.json and a checkpoint of weights.
 
-    `note` says in a line how it was made.
+    `note` says in a line how it was made; `imported`, where its weights were imported from.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +57,9 @@ def write(out: Path, experiment: Experiment, info: dataset.DatasetInfo, model: k
         dataset.save(draft, info)
         with files.write(draft / runs.FLAGFILE) as file:
             file.write(f"# Written by tfrecog {tfrecog.version()}: {note}.\n" + validate.dumps(experiment))
+        if imported:
+            with files.write(draft / runs.IMPORTED) as file:
+                file.write(json.dumps(imported, indent=1) + "\n")
         draft.chmod(0o777 & ~files.umask())
         draft.replace(out)
     except BaseException:

@@ -14,7 +14,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.models import layers
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.weights import tensors
-from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN, kernel
+from tfrecog.weights.torchvision_backbones import LEAVES, kernel, of_flattened, y_first
 
 # Means and deviations of BGR pixels that the zoo's ResNet-50 and -101 were trained with; old files note them.
 _PIXELS = {"pixel_mean": layers.PIXEL_MEAN[::-1], "pixel_std": (1.0, 1.0, 1.0)}
@@ -67,23 +67,23 @@ def _name(path: str) -> str:
             return f"backbone.fpn_{conv}.{_leaf(rest)}"
         case ["rpn", layer, leaf]:
             layer = {"objectness": "objectness_logits", "deltas": "anchor_deltas"}.get(layer, layer)
-            return f"proposal_generator.rpn_head.{layer}.{PLAIN[leaf]}"
+            return f"proposal_generator.rpn_head.{layer}.{LEAVES[leaf]}"
         case ["trunk", dense, leaf]:
-            return f"roi_heads.box_head.fc{dense.removeprefix('dense')}.{PLAIN[leaf]}"
+            return f"roi_heads.box_head.fc{dense.removeprefix('dense')}.{LEAVES[leaf]}"
         case ["box", branch, leaf]:
-            return f"roi_heads.box_predictor.{'cls_score' if branch == 'logits' else 'bbox_pred'}.{PLAIN[leaf]}"
+            return f"roi_heads.box_predictor.{'cls_score' if branch == 'logits' else 'bbox_pred'}.{LEAVES[leaf]}"
         case ["mask", layer, leaf]:
             layer = {"deconv": "deconv", "logits": "predictor"}.get(layer) or f"mask_fcn{layer.removeprefix('conv')}"
-            return f"roi_heads.mask_head.{layer}.{PLAIN[leaf]}"
+            return f"roi_heads.mask_head.{layer}.{LEAVES[leaf]}"
         case ["keypoint", layer, leaf]:
             layer = "score_lowres" if layer == "deconv" else f"conv_fcn{layer.removeprefix('conv')}"
-            return f"roi_heads.keypoint_head.{layer}.{PLAIN[leaf]}"
+            return f"roi_heads.keypoint_head.{layer}.{LEAVES[leaf]}"
     raise UserError(f"detectron2 has no counterpart of {path}")
 
 
 def _leaf(rest: list[str]) -> str:
     """The end of the name of a convolution's variable, or of its batch norm's."""
-    return f"norm.{BATCH_NORM[rest[-1]]}" if len(rest) > 1 else PLAIN[rest[0]]
+    return ".".join([*rest[:-1], LEAVES[rest[-1]]])
 
 
 def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
@@ -93,12 +93,11 @@ def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
         # around and multiplying each with its deviation undoes both; the zeros that pad an image are zeros in both.
         value = value[:, ::-1] * np.asarray(layers.PIXEL_STD, value.dtype)[:, None, None]
     if path.startswith(("rpn/deltas", "box/deltas")):
-        value = value.reshape(-1, 4, *value.shape[1:])[:, [1, 0, 3, 2]].reshape(value.shape)  # x first to y first.
+        value = y_first(value).reshape(value.shape)
     if path.startswith("box/logits"):
         value = np.roll(value, 1, axis=0)  # The background goes from the end to the front.
-    if path == "trunk/dense1/kernel":  # Flattened [C, S, S] to flattened [S, S, C].
-        channels = value.shape[1] // size**2
-        value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
+    if path == "trunk/dense1/kernel":
+        value = of_flattened(value, size)
     return kernel(value)
 
 

@@ -6,21 +6,10 @@ digits of its MD5; the rules are those of its configs/Base-RCNN-FPN.yaml and con
 
 from dataclasses import replace
 
-from tfrecog.config import (
-    BackboneConfig,
-    BoxConfig,
-    DataConfig,
-    DetectorConfig,
-    Experiment,
-    KeypointConfig,
-    MaskConfig,
-    OutputConfig,
-    ProposalConfig,
-    RpnConfig,
-)
+from tfrecog import config
 from tfrecog.data.classes import coco
 from tfrecog.weights import detectron2
-from tfrecog.weights.published import Published
+from tfrecog.weights.published import DETECTOR_FINE_TUNING, Published
 
 _ADDRESS = "https://dl.fbaipublicfiles.com/detectron2/"
 
@@ -39,7 +28,7 @@ _ZOO = {
 _FOLDERS = {"faster": "COCO-Detection", "mask": "COCO-InstanceSegmentation", "keypoint": "COCO-Keypoints"}
 
 # An image alone, padded to a multiple of 32: the padding of other images in a batch would change what is found.
-_DATA = DataConfig(
+_DATA = config.DataConfig(
     eval_batch_size=1,
     pad_to_batch_max=True,
     short_side=(640, 672, 704, 736, 768, 800),
@@ -49,18 +38,20 @@ _DATA = DataConfig(
 # detectron2 drops empty boxes alone, and a side below this is an empty one's but for rounding. It drops detections
 # after it has chosen the best hundred; here it is before, so that an empty one takes no other's place.
 _NOT_EMPTY = 1e-6
-_DETECTOR = DetectorConfig(
+_DETECTOR = config.DetectorConfig(
     aligned=True,
-    backbone=BackboneConfig(stride_in_1x1=True),
-    rpn=RpnConfig(anchor_rule="detectron2", min_size=_NOT_EMPTY, smooth_l1_beta=0.0, train=ProposalConfig(2000, 1000)),
-    box=BoxConfig(sampling_ratio=0, smooth_l1_beta=0.0),
-    mask=MaskConfig(sampling_ratio=0),
-    keypoint=KeypointConfig(sampling_ratio=0),
-    output=OutputConfig(min_size=_NOT_EMPTY, paste="detectron2"),
+    backbone=config.BackboneConfig(stride_in_1x1=True),
+    rpn=config.RpnConfig(
+        anchor_rule="detectron2", min_size=_NOT_EMPTY, smooth_l1_beta=0.0, train=config.ProposalConfig(2000, 1000)
+    ),
+    box=config.BoxConfig(sampling_ratio=0, smooth_l1_beta=0.0),
+    mask=config.MaskConfig(sampling_ratio=0),
+    keypoint=config.KeypointConfig(sampling_ratio=0),
+    output=config.OutputConfig(min_size=_NOT_EMPTY, paste="detectron2"),
 )
 
 
-def experiment(model: str) -> Experiment:
+def experiment(model: str) -> config.Experiment:
     """The experiment that the weights of a model of the zoo fit, by its name there."""
     kind, depth = model.split("_")[0], model.split("_")[3]
     detector = replace(_DETECTOR, backbone=replace(_DETECTOR.backbone, name=f"resnet{depth}"))
@@ -70,10 +61,10 @@ def experiment(model: str) -> Experiment:
         detector = replace(
             detector,
             keypoints=True,
-            rpn=replace(detector.rpn, train=ProposalConfig(2000, 1500)),
+            rpn=replace(detector.rpn, train=config.ProposalConfig(2000, 1500)),
             box=replace(detector.box, smooth_l1_beta=0.5),
         )
-    return Experiment(data=_DATA, detector=detector)
+    return config.Experiment(data=_DATA, detector=detector)
 
 
 def _published(model: str) -> Published:
@@ -87,7 +78,10 @@ def _published(model: str) -> Published:
         figures={"box AP": box} | ({} if other is None else {f"{kind} AP": other}),
         source="detectron2, COCO val2017",
         arrays=detectron2.arrays,
+        class_bias="roi_heads.box_predictor.cls_score.bias",
+        backgrounds=1,
         algorithm="md5",
+        fine_tuning=DETECTOR_FINE_TUNING,
     )
 
 

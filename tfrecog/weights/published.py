@@ -1,6 +1,5 @@
 """What is known of a published file of weights."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,17 @@ import numpy as np
 
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
+
+# With which a detector is trained on from its weights on a small machine, as in the recipes of configs/finetune.
+DETECTOR_FINE_TUNING = (
+    "--train.skip_mismatched",
+    "--data.batch_size=4",
+    "--data.eval_batch_size=4",
+    "--data.pad_to_batch_max=false",
+    "--optim.learning_rate=0.01",
+    "--schedule.epochs=12",
+    "--schedule.warmup_epochs=0.5",
+)
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,17 @@ class Published:
     source: str  # where the publisher says so
     # (model, state dict) → value of each variable by path; UserError if they do not fit.
     arrays: Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+    class_bias: str  # the tensor that has a number for each class
+    backgrounds: int = 0  # how many of its numbers are for no class
     algorithm: str = "sha256"  # of the digest
+    fine_tuning: tuple[str, ...] = ()  # settings to train on with
 
     def figures_text(self) -> str:
         """As `box AP 37.9, mask AP 34.6`."""
         return ", ".join(f"{name} {value}" for name, value in self.figures.items())
 
-    def of_classes(self, info: DatasetInfo) -> "Published":
-        """The same network with other classes, which no one has published figures of."""
-        return dataclasses.replace(self, info=info, figures={})
+    def num_classes(self, state: Mapping[str, np.ndarray]) -> int | None:
+        """How many classes the weights tell apart; None if the tensor that shows it is missing, or shows none."""
+        if self.class_bias not in state:
+            return None
+        return max(0, np.size(state[self.class_bias]) - self.backgrounds) or None

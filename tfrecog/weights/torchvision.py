@@ -14,7 +14,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import resnet
 from tfrecog.models.detector.rcnn import Detector
 from tfrecog.weights import tensors, torchvision_backbones
-from tfrecog.weights.torchvision_backbones import BATCH_NORM, PLAIN
+from tfrecog.weights.torchvision_backbones import LEAVES
 
 # What published files of 2019 call tensors that have other names since torchvision 0.13.
 RENAMED = (
@@ -64,36 +64,34 @@ def _name(path: str, model: Detector) -> str:
     config = model.config
     try:
         match layers:
-            case ["backbone", *rest]:
-                return "backbone.body." + _BODIES[config.backbone.name]("/".join([*rest, leaf]))
+            case ["backbone", *_]:
+                return "backbone.body." + _BODIES[config.backbone.name](path.removeprefix("backbone/"))
             case ["fpn", conv, *norm] if model.neck is not None:
                 blocks = "inner_blocks" if conv.startswith("lateral") else "layer_blocks"
-                return f"backbone.fpn.{blocks}.{int(conv[-1]) - model.neck.levels[0]}.{_in_pair(norm, leaf)}"
-            case ["rpn", "objectness"]:
-                return f"rpn.head.cls_logits.{PLAIN[leaf]}"
-            case ["rpn", "deltas"]:
-                return f"rpn.head.bbox_pred.{PLAIN[leaf]}"
+                return f"backbone.fpn.{blocks}.{int(conv[-1]) - model.neck.levels[0]}.{len(norm)}.{LEAVES[leaf]}"
+            case ["rpn", "objectness" | "deltas" as branch]:
+                return f"rpn.head.{'cls_logits' if branch == 'objectness' else 'bbox_pred'}.{LEAVES[leaf]}"
             case ["rpn", conv]:
-                return f"rpn.head.conv.{int(conv[4:] or 1) - 1}.0.{PLAIN[leaf]}"
+                return f"rpn.head.conv.{int(conv[4:] or 1) - 1}.0.{LEAVES[leaf]}"
             case ["trunk", layer, *norm] if layer.startswith("conv"):
-                return f"roi_heads.box_head.{int(layer[4:]) - 1}.{_in_pair(norm, leaf)}"
+                return f"roi_heads.box_head.{int(layer[4:]) - 1}.{len(norm)}.{LEAVES[leaf]}"
             case ["trunk", dense] if dense.startswith("dense"):
                 number = int(dense[5:])
                 # Behind convolutions and a flattening, a dense layer and its ReLU have numbers in one row.
                 layer = config.box.convs + 2 * number - 1 if config.box.convs else f"fc{number + 5}"
-                return f"roi_heads.box_head.{layer}.{PLAIN[leaf]}"
+                return f"roi_heads.box_head.{layer}.{LEAVES[leaf]}"
             case ["box", branch]:
-                return f"roi_heads.box_predictor.{'cls_score' if branch == 'logits' else 'bbox_pred'}.{PLAIN[leaf]}"
+                return f"roi_heads.box_predictor.{'cls_score' if branch == 'logits' else 'bbox_pred'}.{LEAVES[leaf]}"
             case ["mask", "deconv"]:
-                return f"roi_heads.mask_predictor.conv5_mask.{PLAIN[leaf]}"
+                return f"roi_heads.mask_predictor.conv5_mask.{LEAVES[leaf]}"
             case ["mask", "logits"]:
-                return f"roi_heads.mask_predictor.mask_fcn_logits.{PLAIN[leaf]}"
+                return f"roi_heads.mask_predictor.mask_fcn_logits.{LEAVES[leaf]}"
             case ["mask", conv, *norm]:
-                return f"roi_heads.mask_head.{int(conv[4:]) - 1}.{_in_pair(norm, leaf)}"
+                return f"roi_heads.mask_head.{int(conv[4:]) - 1}.{len(norm)}.{LEAVES[leaf]}"
             case ["keypoint", "deconv"]:
-                return f"roi_heads.keypoint_predictor.kps_score_lowres.{PLAIN[leaf]}"
+                return f"roi_heads.keypoint_predictor.kps_score_lowres.{LEAVES[leaf]}"
             case ["keypoint", conv]:  # A ReLU follows each.
-                return f"roi_heads.keypoint_head.{2 * int(conv[4:]) - 2}.{PLAIN[leaf]}"
+                return f"roi_heads.keypoint_head.{2 * int(conv[4:]) - 2}.{LEAVES[leaf]}"
     except (KeyError, ValueError):
         pass  # What follows says more.
     raise UserError(
@@ -102,21 +100,15 @@ def _name(path: str, model: Detector) -> str:
     )
 
 
-def _in_pair(norm: list[str], leaf: str) -> str:
-    """Name in a pair of a convolution, number 0, and its normalisation, number 1; `norm` is empty for the first."""
-    return f"1.{BATCH_NORM[leaf]}" if norm else f"0.{PLAIN[leaf]}"
-
-
 def _convert(path: str, value: np.ndarray, size: int) -> np.ndarray:
     """`value` in our layout; `size` is the side of the regions that the trunk gets."""
     if path.startswith(("rpn/deltas", "box/deltas")):
-        value = value.reshape(-1, 4, *value.shape[1:])[:, [1, 0, 3, 2]]  # x first to y first.
+        value = torchvision_backbones.y_first(value)
         value = (value[1:] if path.startswith("box") else value).reshape(-1, *value.shape[2:])
     if path.startswith("mask/logits"):
         value = value[1:]
-    if path == "trunk/dense1/kernel":  # Flattened [C, S, S] to flattened [S, S, C].
-        channels = value.shape[1] // size**2
-        value = value.reshape(-1, channels, size, size).transpose(0, 2, 3, 1).reshape(value.shape)
+    if path == "trunk/dense1/kernel":
+        value = torchvision_backbones.of_flattened(value, size)
     # A deconvolution's [in, out, h, w] becomes [h, w, out, in], as it should.
     return torchvision_backbones.kernel(value)
 

@@ -5,22 +5,22 @@ import numpy as np
 from tfrecog.cli.errors import UserError
 from tfrecog.models.backbones import mobilenet_v3
 
-BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-PLAIN = {"kernel": "weight", "bias": "bias"}
+# The last part of the name of a variable, of a layer or of its batch norm.
+LEAVES = {
+    "kernel": "weight", "bias": "bias",
+    "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
+}  # fmt: skip
 
 
 def resnet(path: str) -> str:
     """Of a ResNet or ResNeXt: `layer1.0.conv1.weight` for `res2/block1/conv1/kernel`."""
     match path.split("/"):
-        case ["stem", "kernel"]:
-            return "conv1.weight"
-        case ["stem", "norm", leaf]:
-            return f"bn1.{BATCH_NORM[leaf]}"
+        case ["stem", *norm, leaf]:
+            return f"{'bn' if norm else 'conv'}1.{LEAVES[leaf]}"
         case [stage, block, conv, *norm, leaf]:
-            prefix = f"layer{int(stage.removeprefix('res')) - 1}.{int(block.removeprefix('block')) - 1}."
-            if conv == "shortcut":
-                return prefix + (f"downsample.1.{BATCH_NORM[leaf]}" if norm else "downsample.0.weight")
-            return prefix + (f"bn{conv[-1]}.{BATCH_NORM[leaf]}" if norm else f"{conv}.weight")
+            layer = f"downsample.{len(norm)}" if conv == "shortcut" else f"{'bn' if norm else 'conv'}{conv[-1]}"
+            stage, block = int(stage.removeprefix("res")) - 1, int(block.removeprefix("block")) - 1
+            return f"layer{stage}.{block}.{layer}.{LEAVES[leaf]}"
     raise UserError(f"torchvision's ResNet has no counterpart of {path}")
 
 
@@ -28,14 +28,14 @@ def mobilenet_v3_large(path: str) -> str:
     """Of MobileNetV3-Large: `1.block.0.0.weight` for `block1/depthwise/kernel`, without `features.` before it."""
     match path.split("/"):
         case ["stem" | "last" as name, *norm, leaf]:
-            return f"{0 if name == 'stem' else len(mobilenet_v3.LARGE) + 1}.{_convolution(norm, leaf)}"
+            return f"{0 if name == 'stem' else len(mobilenet_v3.LARGE) + 1}.{len(norm)}.{LEAVES[leaf]}"
         case [block, "excite", part, leaf]:
             number = int(block.removeprefix("block"))
             fc = {"squeeze": "fc1", "excite": "fc2"}[part]
-            return f"{number}.block.{_parts(number).index('excite')}.{fc}.{PLAIN[leaf]}"
+            return f"{number}.block.{_parts(number).index('excite')}.{fc}.{LEAVES[leaf]}"
         case [block, part, *norm, leaf]:
             number = int(block.removeprefix("block"))
-            return f"{number}.block.{_parts(number).index(part)}.{_convolution(norm, leaf)}"
+            return f"{number}.block.{_parts(number).index(part)}.{len(norm)}.{LEAVES[leaf]}"
     raise UserError(f"torchvision's MobileNetV3 has no counterpart of {path}")
 
 
@@ -45,9 +45,14 @@ def kernel(value: np.ndarray) -> np.ndarray:
     return value if axes is None else value.transpose(axes)
 
 
-def _convolution(norm, leaf):
-    """Within a convolution with its normalisation."""
-    return f"1.{BATCH_NORM[leaf]}" if norm else f"0.{PLAIN[leaf]}"
+def of_flattened(value: np.ndarray, side: int) -> np.ndarray:
+    """A dense kernel [out, C * S * S] of a flattened [C, S, S], for a flattened [S, S, C]."""
+    return value.reshape(len(value), -1, side, side).transpose(0, 2, 3, 1).reshape(value.shape)
+
+
+def y_first(value: np.ndarray) -> np.ndarray:
+    """Rows [4 K, ...] of dx, dy, dw, dh as [K, 4, ...] of dy, dx, dh, dw."""
+    return value.reshape(-1, 4, *value.shape[1:])[:, [1, 0, 3, 2]]
 
 
 def _parts(number):

@@ -15,8 +15,12 @@ _ALEXNET = {
     "conv1": "features.0", "conv2": "features.3", "conv3": "features.6", "conv4": "features.8", "conv5": "features.10",
     "fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6",
 }  # fmt: skip
-_VGG_DENSE = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
-_MOBILENET_DENSE = {"hidden": "classifier.0", "fc": "classifier.3"}
+_VGG = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
+_DENSE = {
+    "vgg16": _VGG,
+    "vgg16_bn": _VGG,
+    "mobilenet_v3_large": {"hidden": "classifier.0", "fc": "classifier.3"},
+}
 
 
 def _experiment(name: str, resize: int = 256, epsilon: float = 1e-5) -> Experiment:
@@ -55,21 +59,24 @@ def arrays(model: Classifier, state: dict[str, np.ndarray]) -> dict[str, np.ndar
     )
 
 
+def class_bias(name: str) -> str:
+    """torchvision's name, in the file of a classifier, of the tensor that has a number for each class."""
+    network = EXPERIMENTS[name].classifier.name
+    return _name("fc8/bias" if network in ("alexnet", "vgg16", "vgg16_bn") else "fc/bias", network)
+
+
 def _name(path: str, network: str) -> str:
     """torchvision's name of the variable at `path`."""
     layer, _, inner = path.partition("/")
     if network == "alexnet":
         *_, layer, leaf = path.split("/")
-        return f"{_ALEXNET[layer]}.{torchvision_backbones.PLAIN[leaf]}"
+        return f"{_ALEXNET[layer]}.{torchvision_backbones.LEAVES[leaf]}"
     if layer != "backbone":
-        dense = {"vgg16": _VGG_DENSE, "vgg16_bn": _VGG_DENSE, "mobilenet_v3_large": _MOBILENET_DENSE}
-        return f"{dense.get(network, {'fc': 'fc'})[layer]}.{torchvision_backbones.PLAIN[inner]}"
+        return f"{_DENSE.get(network, {'fc': 'fc'})[layer]}.{torchvision_backbones.LEAVES[inner]}"
     if network.startswith("vgg16"):
         conv, *norm, leaf = inner.split("/")
         place = dict(_vgg_places(network == "vgg16_bn"))[conv]
-        if norm:
-            return f"features.{place + 1}.{torchvision_backbones.BATCH_NORM[leaf]}"
-        return f"features.{place}.{torchvision_backbones.PLAIN[leaf]}"
+        return f"features.{place + len(norm)}.{torchvision_backbones.LEAVES[leaf]}"
     if network == "mobilenet_v3_large":
         return f"features.{torchvision_backbones.mobilenet_v3_large(inner)}"
     return torchvision_backbones.resnet(inner)
@@ -104,8 +111,7 @@ def _without_redundant_biases(state):
 
 def _convert(path: str, value: np.ndarray, model: Classifier) -> np.ndarray:
     """`value` in our layout."""
-    if path == "fc6/kernel":  # Flattened [C, S, S] to flattened [S, S, C].
+    if path == "fc6/kernel":
         channels = model.backbone.channels[max(model.backbone.channels)]
-        side = round((value.shape[1] / channels) ** 0.5)
-        value = value.reshape(-1, channels, side, side).transpose(0, 2, 3, 1).reshape(value.shape)
+        value = torchvision_backbones.of_flattened(value, round((value.shape[1] / channels) ** 0.5))
     return torchvision_backbones.kernel(value)

@@ -55,10 +55,8 @@ def _name(path: str) -> str:
     match path.split("/"):
         case ["backbone", *inner]:
             return f"backbone.{torchvision_backbones.resnet('/'.join(inner))}"
-        case ["head" | "aux" as head, "conv", "kernel"]:
-            return f"{_HEADS[head]}.0.weight"
-        case ["head" | "aux" as head, "conv", "norm", leaf]:
-            return f"{_HEADS[head]}.1.{torchvision_backbones.BATCH_NORM[leaf]}"
+        case ["head" | "aux" as head, "conv", *norm, leaf]:
+            return f"{_HEADS[head]}.{len(norm)}.{torchvision_backbones.LEAVES[leaf]}"
         case ["head" | "aux" as head, "logits", leaf]:
-            return f"{_HEADS[head]}.4.{torchvision_backbones.PLAIN[leaf]}"
+            return f"{_HEADS[head]}.4.{torchvision_backbones.LEAVES[leaf]}"
     raise UserError(f"torchvision's FCN has no counterpart of {path}")

@@ -2,7 +2,7 @@
 
 from tfrecog.data.classes import coco, imagenet, voc
 from tfrecog.weights import torchvision, torchvision_classifiers, torchvision_detectors, torchvision_fcn
-from tfrecog.weights.published import Published
+from tfrecog.weights.published import DETECTOR_FINE_TUNING, Published
 
 _ADDRESS = "https://download.pytorch.org/models/"
 
@@ -46,30 +46,35 @@ _SEGMENTERS = {
 }
 
 
-def _published(file, experiment, info, figures, source, arrays):
-    return Published(f"{_ADDRESS}{file}.pth", file.rpartition("-")[2], experiment, info, figures, source, arrays)
+def _published(file, *facts, **more):
+    return Published(f"{_ADDRESS}{file}.pth", file.rpartition("-")[2], *facts, **more)
 
 
 def _detector(name):
     file, figures = _DETECTORS[name]
     info = coco.people() if name.startswith("keypoint") else coco.instances(coco.BY_ID)
-    source = "torchvision, COCO val2017"
-    return _published(file, torchvision_detectors.EXPERIMENTS[name], info, figures, source, torchvision.arrays)
+    return _published(
+        file, torchvision_detectors.EXPERIMENTS[name], info, figures, "torchvision, COCO val2017", torchvision.arrays,
+        "roi_heads.box_predictor.cls_score.bias", backgrounds=1, fine_tuning=DETECTOR_FINE_TUNING,
+    )  # fmt: skip
 
 
 def _classifier(name):
     file, top_1, top_5 = _CLASSIFIERS[name]
-    figures = {"top-1 accuracy": top_1, "top-5": top_5}
-    source, experiment = "torchvision, ImageNet's validation images", torchvision_classifiers.EXPERIMENTS[name]
-    return _published(file, experiment, imagenet.classes(), figures, source, torchvision_classifiers.arrays)
+    figures, source = {"top-1 accuracy": top_1, "top-5": top_5}, "torchvision, ImageNet's validation images"
+    return _published(
+        file, torchvision_classifiers.EXPERIMENTS[name], imagenet.classes(), figures, source,
+        torchvision_classifiers.arrays, torchvision_classifiers.class_bias(name),
+    )  # fmt: skip
 
 
 def _segmenter(name):
     file, mean_iou, pixel_accuracy = _SEGMENTERS[name]
     figures = {"mean IoU": mean_iou, "pixel accuracy": pixel_accuracy}
-    source = "torchvision, COCO val2017 with VOC's classes"
-    experiment = torchvision_fcn.EXPERIMENTS[name]
-    return _published(file, experiment, voc.pixels(), figures, source, torchvision_fcn.arrays)
+    return _published(
+        file, torchvision_fcn.EXPERIMENTS[name], voc.pixels(), figures, "torchvision, COCO val2017 with VOC's classes",
+        torchvision_fcn.arrays, "classifier.4.bias",  # the background is a class like any other
+    )  # fmt: skip
 
 
 MODELS = (
