@@ -12,6 +12,8 @@ from PIL import Image
 from export import client
 from export.server import client_protocols
 from tests.export import commands
+from tfrecog.cli import command
+from tfrecog.cli.errors import UserError
 
 
 @pytest.fixture
@@ -115,3 +117,8 @@ def test_by_grpc_a_server_that_is_busy_is_told_from_one_that_is_gone_whatever_it
 @pytest.mark.parametrize(("url", "address"), [("http://[::1]:80", "[::1]:81"), ("http://10.0.0.1:80", "10.0.0.1:81")])
 def test_grpc_is_asked_at_the_host_of_rest(url, address):
     assert client_protocols.grpc_address(url, 81) == address
+
+
+def test_pictures_that_the_shell_expanded_are_refused_with_their_flag():
+    with pytest.raises(UserError, match=r"'a\.jpg' is not a flag: .* as in --images=a\.jpg"):
+        command.parse(client.Flags(), ["a.jpg", "b.jpg"], required=("images",))

@@ -57,7 +57,7 @@ def parse(
 ) -> Config:
     """Returns `config` as the arguments change it; UserError names the flag that is wrong, unknown or missing."""
     try:
-        given = flags.change(config, arguments)
+        given = flags.change(config, arguments, required)
     except flags.Error as error:
         raise UserError(f"{error} (--help explains all flags)") from error
     check(given)

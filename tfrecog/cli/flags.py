@@ -53,8 +53,12 @@ class Leaf(NamedTuple):
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
 
-def change(config: Config, arguments: Sequence[str]) -> Config:
-    """Returns `config` as flags such as --optim.learning_rate=0.1 or --flagfile=FILE change it; raises Error."""
+def change(config: Config, arguments: Sequence[str], required: Sequence[str] = ()) -> Config:
+    """Returns `config` as flags such as --optim.learning_rate=0.1 or --flagfile=FILE change it.
+
+    Raises:
+        Error: a flag is wrong or unknown, or a word is no flag; then a `required` one that is not given is named too.
+    """
     values = absl_flags.FlagValues()
     for leaf in leaves(config):
         if leaf.kind is bool:
@@ -72,9 +76,10 @@ def change(config: Config, arguments: Sequence[str]) -> Config:
         raise Error(_unknown(error.flagname, list(values))) from error
     except absl_flags.Error as error:
         raise Error(str(error).removeprefix("flag ")) from error
-    if stray:
-        raise Error(f"{stray[0]!r} is not a flag: flags are written --name=value")
     given = {leaf.path: values[leaf.path].value for leaf in leaves(config)}
+    if stray:
+        example = next((f", as in --{name}={stray[0]}" for name in required if not given[name]), "")
+        raise Error(f"{stray[0]!r} is not a flag: flags are written --name=value{example}")
     # absl keeps a flag that may be repeated in a list.
     return replace(config, {path: tuple(value) if isinstance(value, list) else value for path, value in given.items()})
 
