@@ -3,6 +3,7 @@
 python -m export.serve --model=DIR --port=8080
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Iterator
 from typing import Annotated
@@ -62,7 +63,7 @@ def main(flags: Flags) -> None:
     with extra.importing():
         import kserve  # noqa: F401
     print(f"Loading {found[0]} ...", flush=True)
-    run.run(flags, name, listening, found)
+    asyncio.run(run.serve(flags, name, listening, found))
 
 
 if __name__ == "__main__":

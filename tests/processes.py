@@ -30,7 +30,12 @@ class Process:
     def finish(self, timeout=1800):
         """Exit status, and what it wrote to stdout and stderr; SIGABRT ends one that hangs, after `timeout` seconds."""
         status = _ask({"wait": self.pid, "timeout": timeout})
-        return status, self._output.read()
+        return status, self.printed()
+
+    def printed(self):
+        """What it has written to stdout and stderr until now."""
+        self._output.seek(0)
+        return self._output.read()
 
 
 def run(program, *arguments, **options):

@@ -1,21 +1,21 @@
 """Pictures that wait for the model: those of one size go together, and only so many wait at a time."""
 
 import asyncio
+import contextlib
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import metrics
-from .errors import busy
+from .errors import Refused
 
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     picture: np.ndarray
     answer: asyncio.Future
@@ -40,23 +40,18 @@ class Batcher:
         """
         self._run, self._max_batch, self._max_wait = run, max_batch, max_wait
         self._max_waiting, self._max_pixels = max_waiting, max_pixels
-        self._groups: OrderedDict[tuple[int, ...], deque[_Waiting]] = OrderedDict()
+        self._waiting: list[_Waiting] = []  # who came first stands first
         self._came = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
-    @property
-    def waiting(self) -> int:
-        """How many pictures wait."""
-        return sum(len(group) for group in self._groups.values())
-
     async def see(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """What the model says of a picture uint8 [H, W, 3]: its arrays, without the dimension B."""
-        self._forget_the_gone()
-        if self.waiting >= self._max_waiting:
-            raise busy(f"{self._max_waiting} pictures wait already (--max_in_flight); ask again in a second")
+        self._keep(lambda one: not one.answer.done())
+        if len(self._waiting) >= self._max_waiting:
+            raise Refused(f"{self._max_waiting} pictures wait already (--max_in_flight); ask again in a second", 503)
         one = _Waiting(picture, asyncio.get_running_loop().create_future())
-        self._groups.setdefault(picture.shape, deque()).append(one)
-        metrics.WAITING.set(self.waiting)
+        self._waiting.append(one)
+        metrics.WAITING.set(len(self._waiting))
         self._came.set()
         try:
             return await one.answer
@@ -71,10 +66,7 @@ class Batcher:
                 try:
                     await self._show(await self._next())
                 except Exception as error:  # Ours; who waits is told, and the others after them are served.
-                    for group in self._groups.values():
-                        for one in group:
-                            _tell(one.answer, error)
-                    self._groups.clear()
+                    _tell(self._waiting, error)
         finally:
             self._thread.shutdown(wait=False)
 
@@ -86,23 +78,17 @@ class Batcher:
         """The next batch, when there is one that need not wait."""
         while True:
             self._came.clear()
-            self._forget_the_gone()
+            self._keep(lambda one: not one.answer.done())
             now = time.monotonic()
-            due = {shape: group[0].since + self._max_wait for shape, group in self._groups.items()}
-            ready = [s for s, when in due.items() if when <= now or len(self._groups[s]) >= self._most(s)]
-            if ready:
-                shape = min(ready, key=due.__getitem__)  # whose first picture has waited longest
-                group = self._groups[shape]
-                batch = [group.popleft() for _ in range(min(len(group), self._most(shape)))]
-                if not group:
-                    del self._groups[shape]
-                metrics.WAITING.set(self.waiting)
-                return batch
-            patience = min(due.values()) - now if due else None
-            try:
+            for first in self._waiting:
+                most = self._most(first.picture)
+                batch = [one for one in self._waiting if one.picture.shape == first.picture.shape][:most]
+                if len(batch) == most or first.since + self._max_wait <= now:
+                    self._keep(lambda one, batch=batch: one not in batch)
+                    return batch
+            patience = self._waiting[0].since + self._max_wait - now if self._waiting else None
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._came.wait(), patience)
-            except TimeoutError:
-                continue
 
     async def _show(self, batch: list[_Waiting]) -> None:
         metrics.BATCH.observe(len(batch))
@@ -111,7 +97,7 @@ class Batcher:
             outputs = await self.in_thread(self._run_all, [one.picture for one in batch])
         except Exception as error:
             if len(batch) == 1:
-                _tell(batch[0].answer, error)
+                _tell(batch, error)
                 return
             for one in batch:  # What one of them makes fail, or all together, need not fail the others.
                 await self._show([one])
@@ -122,25 +108,22 @@ class Batcher:
                 one.answer.set_result({name: value[i] for name, value in outputs.items()})
 
     def _run_all(self, pictures):
-        images = pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
-        return self._run(images)
+        return self._run(pictures[0][None] if len(pictures) == 1 else np.stack(pictures))
 
-    def _most(self, shape) -> int:
-        return max(1, min(self._max_batch, int(self._max_pixels // (shape[0] * shape[1]))))
+    def _most(self, picture: np.ndarray) -> int:
+        """Pictures of its size in a batch."""
+        height, width, _ = picture.shape
+        return max(1, min(self._max_batch, int(self._max_pixels // (height * width))))
 
-    def _forget_the_gone(self) -> None:
-        for shape in [*self._groups]:
-            kept = deque(one for one in self._groups[shape] if not one.answer.done())
-            if kept:
-                self._groups[shape] = kept
-            else:
-                del self._groups[shape]
-        metrics.WAITING.set(self.waiting)
+    def _keep(self, condition: Callable[[_Waiting], bool]) -> None:
+        self._waiting = [one for one in self._waiting if condition(one)]
+        metrics.WAITING.set(len(self._waiting))
 
 
-def _tell(answer, error):
-    if not answer.done():
-        answer.set_exception(error)
+def _tell(waiting: Iterable[_Waiting], error: Exception) -> None:
+    for one in waiting:
+        if not one.answer.done():
+            one.answer.set_exception(error)
 
 
 class Budget:
@@ -148,34 +131,19 @@ class Budget:
 
     def __init__(self, amount: float):
         self._amount = self._left = amount
-        self._queue: deque[tuple[float, asyncio.Future]] = deque()
+        self._turn, self._returned = asyncio.Lock(), asyncio.Event()
 
-    async def take(self, amount: float) -> None:
-        """Waits for an amount, or for all where it is more than there is, and takes it."""
+    @contextlib.asynccontextmanager
+    async def taken(self, amount: float) -> AsyncIterator[None]:
+        """A context that waits for an amount, or for all where it is more than there is, and has it until its end."""
         amount = min(amount, self._amount)
-        if not self._queue and amount <= self._left:
+        async with self._turn:  # which others wait for in the order in which they came
+            while amount > self._left:
+                self._returned.clear()
+                await self._returned.wait()
             self._left -= amount
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append((amount, turn))
         try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # It was given in the moment in which it was no longer wanted.
-                self.give_back(amount)
-            elif (amount, turn) in self._queue:  # Another's leaving may have taken it out.
-                self._queue.remove((amount, turn))
-                self._next()
-            raise
-
-    def give_back(self, amount: float) -> None:
-        """Returns an amount that was taken."""
-        self._left += min(amount, self._amount)
-        self._next()
-
-    def _next(self):
-        while self._queue and self._queue[0][0] <= self._left:
-            amount, turn = self._queue.popleft()
-            if not turn.done():
-                self._left -= amount
-                turn.set_result(None)
+            yield
+        finally:
+            self._left += amount
+            self._returned.set()

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import math
-import struct
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,7 +15,7 @@ import numpy as np
 
 from tfrecog.cli.errors import Status, UserError
 
-from . import extra
+from . import extra, tensor_bytes
 from .errors import RETRY_AFTER
 
 _TYPES = {"FP32": "<f4", "FP64": "<f8", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1"}
@@ -87,12 +86,7 @@ def predictor(protocol: str, url: str, grpc_port: int, name: str, timeout: float
     """
     ask = {"v1": by_v1, "v2": by_v2, "grpc": by_grpc}[protocol]
     address = grpc_address(url, grpc_port) if protocol == "grpc" else url
-
-    def predict(content):
-        with understood(address):
-            return ask(address, name, content, timeout)
-
-    return predict
+    return understood(address)(lambda content: ask(address, name, content, timeout))
 
 
 @contextlib.contextmanager
@@ -102,7 +96,7 @@ def understood(address: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (LookupError, TypeError, AttributeError, ValueError, struct.error) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise RequestFailed(
             f"{address} did not respond like `python -m export.serve`; is it another server?"
         ) from error
@@ -131,7 +125,7 @@ def by_v1(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[st
 
 def by_v2(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[str, Any]:
     """The same by KServe's V2 protocol, whose tensors travel as bytes behind the JSON."""
-    raw = struct.pack("<I", len(content)) + content
+    raw = tensor_bytes.pack(content)
     tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(raw)}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     headers = {_BINARY: str(len(head)), "Content-Type": "application/octet-stream"}
@@ -153,8 +147,7 @@ def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> d
     import grpc
 
     tensor = pb.ModelInferRequest.InferInputTensor(name="image_bytes", datatype="BYTES", shape=[1])
-    raw = struct.pack("<I", len(content)) + content
-    request = pb.ModelInferRequest(model_name=name, inputs=[tensor], raw_input_contents=[raw])
+    request = pb.ModelInferRequest(model_name=name, inputs=[tensor], raw_input_contents=[tensor_bytes.pack(content)])
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(address, options=unlimited) as channel:
         try:
@@ -169,14 +162,11 @@ def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> d
 
 
 def array_of(datatype: str, shape: list[int], raw: bytes) -> np.ndarray:
-    """A tensor of V2 as it lies in memory: elements of BYTES have their length in front."""
+    """A tensor of V2 as it lies in memory."""
     if datatype != "BYTES":
         return np.frombuffer(raw, _TYPES[datatype]).reshape(shape)
-    elements, at = np.empty(math.prod(shape), object), 0
-    for i in range(len(elements)):
-        (length,) = struct.unpack_from("<I", raw, at)
-        elements[i] = raw[at + 4 : at + 4 + length]
-        at += 4 + length
+    elements = np.empty(math.prod(shape), object)
+    elements[:] = tensor_bytes.unpack(raw)
     return elements.reshape(shape)
 
 

@@ -1,7 +1,6 @@
 """gRPC: kserve's service of the V2 protocol, with requests refused in our words."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -29,7 +28,10 @@ class Service(InferenceServicer):
         """Predictions."""
         start, code = time.monotonic(), StatusCode.OK
         try:
-            return await self._infer(request)
+            model = self._plane.served(request.model_name, request.model_version)
+            asked = await model.in_pool(_asked, request, model.limits)
+            found = await model.answers(asked)
+            return await model.in_pool(lambda: model.response(asked, found).to_grpc())
         except Refused as refused:
             metrics.REFUSED.labels(refused.reason).inc()
             code = _code(refused)
@@ -46,34 +48,23 @@ class Service(InferenceServicer):
             metrics.REQUESTS.labels("grpc", code.name).inc()
             metrics.SECONDS.labels("grpc").observe(time.monotonic() - start)
 
-    async def _infer(self, request):
-        model = self._plane.served(request.model_name)
-        if request.model_version not in ("", model.version):
-            raise Refused(f"{model.name!r} is served in version {model.version}", 404, "unknown model")
-        asked = await model.in_pool(_asked, request, model.limits)
-        found, _ = await self._plane.infer(model.name, asked)
-        response = await model.in_pool(lambda: model.response(asked, found).to_grpc())
-        wanted = {name for name, _ in asked.outputs or []}
-        if wanted:
-            kept = [i for i, one in enumerate(response.outputs) if one.name in wanted]
-            raw = [response.raw_output_contents[i] for i in kept]
-            response = pb.ModelInferResponse(
-                id=response.id, model_name=response.model_name, model_version=response.model_version,
-                outputs=[response.outputs[i] for i in kept], raw_output_contents=raw,
-            )  # fmt: skip
-        return response
-
     async def ModelMetadata(self, request, context) -> pb.ModelMetadataResponse:
         """Inputs and outputs; the class names are in REST's metadata."""
-        said = await _or_abort(context, self._plane.model_metadata, request.name)
+        try:
+            said = await self._plane.model_metadata(request.name)
+        except Refused as refused:
+            return await _abort(context, refused)
         keys = ("name", "versions", "platform", "inputs", "outputs")
-        return pb.ModelMetadataResponse(**{key: value for key, value in (said or {}).items() if key in keys})
+        return pb.ModelMetadataResponse(**{key: said[key] for key in keys})
 
     async def ModelReady(self, request, context) -> pb.ModelReadyResponse:
         """Whether the model is ready."""
-        if request.name != self._plane.model.name:
-            await _or_abort(context, self._plane.served, request.name)
-        return pb.ModelReadyResponse(ready=self._plane.model.ready)
+        try:
+            return pb.ModelReadyResponse(ready=self._plane.served(request.name).ready)
+        except Refused as refused:
+            if refused.status == 503:  # It is being loaded.
+                return pb.ModelReadyResponse(ready=False)
+            return await _abort(context, refused)
 
     async def RepositoryModelLoad(self, request, context):
         """Not offered."""
@@ -82,14 +73,6 @@ class Service(InferenceServicer):
     async def RepositoryModelUnload(self, request, context):
         """Not offered."""
         await context.abort(StatusCode.UNIMPLEMENTED, "models are unloaded when the server stops")
-
-
-async def _or_abort(context, function: Callable, *arguments):
-    try:
-        result = function(*arguments)
-        return await result if hasattr(result, "__await__") else result
-    except Refused as refused:
-        await _abort(context, refused)
 
 
 def _code(refused: Refused) -> StatusCode:
@@ -111,7 +94,7 @@ def _asked(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.A
         values = {"raw": raw[i]} if raw else {"data": _contents(one)}
         tensors.append(requests.Tensor(one.name, one.datatype.upper(), list(one.shape), **values))
     outputs = [(one.name, True) for one in request.outputs] or None
-    return requests.Asked("grpc", requests.of_tensors(tensors, limits), request.id, outputs=outputs)
+    return requests.Asked(requests.of_tensors(tensors, limits), request.id, outputs=outputs)
 
 
 def _contents(tensor):

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from . import metrics
-from .errors import RETRY_AFTER, Refused, busy, too_large
+from .errors import RETRY_AFTER, Refused
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -34,7 +34,7 @@ class Limits:
 
     def __init__(self, app, *, max_bytes: int, max_requests: int, patience: float = 20.0):
         self._app, self._max_bytes, self._max_requests, self._patience = app, max_bytes, max_requests, patience
-        self._open = 0
+        self._places = asyncio.Semaphore(max_requests)
 
     async def __call__(self, scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -43,16 +43,14 @@ class Limits:
         protocol = {"/v1/": "v1", "/v2/": "v2"}.get(scope["path"][:4], "other")
         start, answered = time.monotonic(), _Answered(send)
         try:
-            if self._open >= self._max_requests:
-                raise busy(f"{self._open} requests are in work already (--max_in_flight); ask again in a second")
-            self._open += 1
-            metrics.OPEN.set(self._open)
-            try:
-                scope[BODY] = await self._body(scope, receive)
-                await _while_awaited(self._app(scope, _nothing, answered), receive, answered)
-            finally:
-                self._open -= 1
-                metrics.OPEN.set(self._open)
+            if self._places.locked():
+                raise Refused(
+                    f"{self._max_requests} requests are in work already (--max_in_flight); ask again in a second", 503
+                )
+            async with self._places:
+                with metrics.OPEN.track_inprogress():
+                    scope[BODY] = await self._body(scope, receive)
+                    await _while_awaited(self._app(scope, _nothing, answered), receive, answered)
         except Refused as refused:
             await _refuse(refused, receive, answered)
         except ClientGone:
@@ -74,14 +72,12 @@ class Limits:
         parts, size, more, start = [], 0, True, time.monotonic()
         while more:
             if time.monotonic() - start > self._patience + size / SLOWEST:
-                raise Refused(
-                    f"the body comes too slowly: {size} bytes in {time.monotonic() - start:.0f} seconds", 408, "slow"
-                )
+                raise Refused(f"the body comes too slowly: {size} bytes in {time.monotonic() - start:.0f} seconds", 408)
             try:
                 message = await asyncio.wait_for(receive(), self._patience)
             except TimeoutError:
                 raise Refused(
-                    f"the body stopped after {size} bytes, and nothing came for {self._patience:g} seconds", 408, "slow"
+                    f"the body stopped after {size} bytes, and nothing came for {self._patience:g} seconds", 408
                 ) from None
             if message["type"] == "http.disconnect":
                 raise ClientGone
@@ -92,9 +88,8 @@ class Limits:
         return b"".join(parts)
 
     def _too_large(self, size):
-        return too_large(
-            f"the request has {size}, and this server takes up to {self._max_bytes / 2**20:g} MB (--max_request_mb)"
-        )
+        sentence = f"the request has {size}, and this server takes up to {self._max_bytes / 2**20:g} MB"
+        return Refused(f"{sentence} (--max_request_mb)", 413)
 
 
 class _Answered:

@@ -32,6 +32,7 @@ class Saved:
         if SIGNATURE not in self._loaded.signatures:
             raise UserError(f"{path} has no signature {SIGNATURE!r}; export the model again")
         self._see = self._loaded.signatures[SIGNATURE]
+        self.outputs: dict[str, Any] = self._see.structured_outputs  # TensorSpecs of the results by name
         _, inputs = self._see.structured_input_signature
         if {*inputs} != {INPUT}:
             raise UserError(
@@ -45,15 +46,3 @@ class Saved:
 
         outputs = self._see(**{INPUT: tf.constant(images)})
         return {name: value.numpy() for name, value in outputs.items()}
-
-    @property
-    def outputs(self) -> list[dict[str, Any]]:
-        """Name, datatype and shape of the results in V2's words; -1 where a side depends on the picture."""
-        described = []
-        for name, value in sorted(self._see.structured_outputs.items()):
-            shape = [-1 if side is None else side for side in value.shape.as_list()]
-            described.append({"name": name, "datatype": _DATATYPES.get(value.dtype.name, "BYTES"), "shape": shape})
-        return described
-
-
-_DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64", "uint8": "UINT8", "string": "BYTES"}

@@ -7,7 +7,7 @@ import numpy as np
 from tfrecog.data import image_numpy
 from tfrecog.data.image_numpy import Unreadable
 
-from .errors import Refused, too_large
+from .errors import Refused
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
@@ -32,41 +32,48 @@ class Picture:
             ) from error
 
 
-def of_file(place: str, content: bytes, max_megapixels: float) -> Picture:
-    """A picture in a file's bytes, of which only the header is read; Refused if it is none or too large."""
-    if not content:
-        raise Refused(f"{place}: no bytes; send those of a {_listed()} file")
-    try:
-        width, height = image_numpy.header(content, FORMATS).size
-    except Unreadable as error:
-        if error.kind == "unknown":
-            what = f"not an image; it starts with {content[:12]!r}, and a {_listed()} file is expected"
-            raise Refused(f"{place}: {what}") from error
-        if error.kind == "too large":
-            raise too_large(
-                f"{place}: the picture has more pixels than Pillow reads ({error}); this server takes up to "
-                f"{max_megapixels:g} megapixels (--max_megapixels). Send a smaller one."
-            ) from error
-        raise Refused(f"{place}: the header of the picture cannot be read ({error})") from error
+def of(place: str, content: bytes | np.ndarray, max_megapixels: float) -> Picture:
+    """A picture of pixels, or of a file's bytes, whose header alone is read; Refused if it is none or too large."""
+    if isinstance(content, np.ndarray):
+        content = _whole_numbers(place, content)
+        height, width = content.shape[:2]
+    else:
+        height, width = _size(place, content, max_megapixels)
     check_size(place, height, width, max_megapixels)
     return Picture(place, content, height * width)
 
 
-def of_pixels(place: str, pixels: np.ndarray, max_megapixels: float) -> Picture:
-    """A picture that is given as pixels; Refused unless they are uint8 [H, W, 3]."""
+def _size(place, content, max_megapixels):
+    """Height and width of the picture in a file's bytes."""
+    listed = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    if not content:
+        raise Refused(f"{place}: no bytes; send those of a {listed} file")
+    try:
+        width, height = image_numpy.header(content, FORMATS).size
+    except Unreadable as error:
+        if error.kind == "unknown":
+            raise Refused(
+                f"{place}: not an image; it starts with {content[:12]!r}, and a {listed} file is expected"
+            ) from error
+        if error.kind == "too large":
+            raise Refused(
+                f"{place}: the picture has more pixels than Pillow reads ({error}); this server takes up to "
+                f"{max_megapixels:g} megapixels (--max_megapixels). Send a smaller one.", 413,
+            ) from error  # fmt: skip
+        raise Refused(f"{place}: the header of the picture cannot be read ({error})") from error
+    return height, width
+
+
+def _whole_numbers(place, pixels):
+    """Pixels as uint8 [H, W, 3]."""
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise Refused(f"{place}: pixels have the shape {list(pixels.shape)}; expected [height, width, 3] (RGB)")
-    if pixels.dtype == np.uint8:
-        whole = pixels
-    elif pixels.dtype.kind not in "iu":
+    if pixels.dtype.kind not in "iu":
         kind = {"f": "fractions", "b": "true and false"}.get(pixels.dtype.kind, "something else than numbers")
         raise Refused(f"{place}: pixels are {kind}; expected whole numbers in 0..255 (uint8, RGB)")
-    elif pixels.size and (pixels.min() < 0 or pixels.max() > 255):
+    if pixels.dtype != np.uint8 and pixels.size and (pixels.min() < 0 or pixels.max() > 255):
         raise Refused(f"{place}: pixels are in {pixels.min()}..{pixels.max()}; expected 0..255 (uint8, RGB)")
-    else:
-        whole = pixels.astype(np.uint8)
-    check_size(place, *pixels.shape[:2], max_megapixels)
-    return Picture(place, whole, pixels.shape[0] * pixels.shape[1])
+    return pixels.astype(np.uint8, copy=False)
 
 
 def check_size(place: str, height: int, width: int, max_megapixels: float) -> None:
@@ -74,11 +81,7 @@ def check_size(place: str, height: int, width: int, max_megapixels: float) -> No
     if not height or not width:
         raise Refused(f"{place}: a picture of {height} x {width} pixels has nothing in it")
     if height * width > max_megapixels * 1e6:
-        raise too_large(
+        raise Refused(
             f"{place}: a picture of {width} x {height} pixels has {height * width / 1e6:.1f} megapixels; this server "
-            f"takes up to {max_megapixels:g} (--max_megapixels). Send a smaller one."
-        )
-
-
-def _listed():
-    return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            f"takes up to {max_megapixels:g} (--max_megapixels). Send a smaller one.", 413,
+        )  # fmt: skip

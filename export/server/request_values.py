@@ -3,11 +3,11 @@
 import base64
 import binascii
 import itertools
-import struct
 from typing import Any
 
 import numpy as np
 
+from . import tensor_bytes
 from .errors import Refused
 
 ARTICLES = {
@@ -61,20 +61,11 @@ def flat(data):
 
 
 def elements(raw) -> list[bytes]:
-    """Elements of a BYTES tensor: each has its length in front, in 4 bytes, the least first."""
-    found, at = [], 0
-    while at < len(raw):
-        if at + 4 > len(raw):
-            raise Refused("the bytes of 'image_bytes' end inside a length; each element has 4 bytes of it in front")
-        (length,) = struct.unpack_from("<I", raw, at)
-        if at + 4 + length > len(raw):
-            raise Refused(
-                f"an element of 'image_bytes' says that it has {length} bytes, and {len(raw) - at - 4} are left; each "
-                "element has its length in front (4 bytes, the least first)"
-            )
-        found.append(bytes(raw[at + 4 : at + 4 + length]))
-        at += 4 + length
-    return found
+    """Elements of a tensor of files as it lies in memory."""
+    try:
+        return tensor_bytes.unpack(raw)
+    except ValueError as error:
+        raise Refused(f"the bytes of 'image_bytes' {error}") from error
 
 
 def kind(value) -> str:

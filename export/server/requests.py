@@ -1,14 +1,15 @@
-"""What is asked: the pictures in the body of a request, of TensorFlow Serving's REST (V1) and of KServe's V2."""
+"""Pictures in the body of a request, of TensorFlow Serving's REST (V1) and of KServe's V2."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
 from . import pictures, request_values
-from .errors import Refused, too_large
+from .errors import Refused
+from .request_values import kind
 
 V1_EXPECTED = 'expected {"instances": [{"b64": "the base64 of an image file"}]}'
 V2_EXPECTED = (
@@ -31,7 +32,6 @@ class Limits:
 class Asked:
     """The pictures of a request, and how it wants its answer."""
 
-    protocol: str  # v1, v2 or grpc
     pictures: list[pictures.Picture]
     id: str = ""
     binary: bool = False  # V2: tensors as bytes
@@ -47,13 +47,13 @@ class Tensor:
     shape: Sequence[int]
     data: list | None = None
     raw: bytes | memoryview | None = None
-    texts: bool = field(default=False)  # BYTES came through JSON, so they are base64
+    texts: bool = False  # BYTES came through JSON, so they are base64
 
 
 def of_v1(body: bytes, content_type: str, limits: Limits) -> Asked:
     """Pictures of a body {"instances": [...]}, or of one that is an image file (content type image/...)."""
     if content_type.startswith("image/"):
-        return Asked("v1", [pictures.of_file("the body", body, limits.max_megapixels)])
+        return Asked([pictures.of("the body", body, limits.max_megapixels)])
     request = _json(body, V1_EXPECTED)
     if "instances" not in request:
         found = f"found the keys {sorted(request)}" if request else "found no key"
@@ -63,9 +63,9 @@ def of_v1(body: bytes, content_type: str, limits: Limits) -> Asked:
         raise Refused(f"signature_name is {signature!r}; this server has {' and '.join(SIGNATURES)}")
     instances = request["instances"]
     if not isinstance(instances, list):
-        raise Refused(f"'instances' is {request_values.kind(instances)}; {V1_EXPECTED}")
+        raise Refused(f"'instances' is {kind(instances)}; {V1_EXPECTED}")
     _check_count(len(instances), "'instances' is empty", limits)
-    return Asked("v1", [_instance(f"instances[{i}]", one, limits) for i, one in enumerate(instances)])
+    return Asked([_instance(f"instances[{i}]", one, limits) for i, one in enumerate(instances)])
 
 
 def of_v2(body: bytes, json_length: str | None, limits: Limits) -> Asked:
@@ -80,18 +80,15 @@ def of_v2(body: bytes, json_length: str | None, limits: Limits) -> Asked:
     request, rest = _json(body[:length], V2_EXPECTED), memoryview(body)[length:]
     inputs = request.get("inputs")
     if not isinstance(inputs, list) or not inputs:
-        raise Refused(f"'inputs' is {request_values.kind(inputs)}; {V2_EXPECTED}")
+        raise Refused(f"'inputs' is {kind(inputs)}; {V2_EXPECTED}")
     tensors = []
     for i, one in enumerate(inputs):
-        tensor, used = _tensor(f"inputs[{i}]", one, rest)
-        tensors, rest = [*tensors, tensor], rest[used:]
+        tensors.append(_tensor(f"inputs[{i}]", one, rest))
+        rest = rest[len(tensors[-1].raw or b"") :]
     parameters = request.get("parameters")
     binary = bool(isinstance(parameters, dict) and parameters.get("binary_data_output", False))
-    asked_id = request.get("id", "")
-    return Asked(
-        "v2", of_tensors(tensors, limits), asked_id if isinstance(asked_id, str) else str(asked_id), binary,
-        _outputs(request.get("outputs"), binary),
-    )  # fmt: skip
+    found = of_tensors(tensors, limits)
+    return Asked(found, str(request.get("id", "")), binary, _outputs(request.get("outputs"), binary))
 
 
 def of_tensors(tensors: list[Tensor], limits: Limits) -> list[pictures.Picture]:
@@ -110,7 +107,8 @@ def of_tensors(tensors: list[Tensor], limits: Limits) -> list[pictures.Picture]:
     shape = list(tensor.shape)
     if any(isinstance(side, bool) or not isinstance(side, int) or side < 0 for side in shape):
         raise Refused(f"the input {tensor.name!r} has the shape {shape}; expected whole numbers from 0 on")
-    return (_files if wanted == "BYTES" else _images)(tensor, shape, limits)
+    contents = (_files if wanted == "BYTES" else _images)(tensor, shape, limits)
+    return [pictures.of(f"{tensor.name}[{i}]", one, limits.max_megapixels) for i, one in enumerate(contents)]
 
 
 def _files(tensor, shape, limits):
@@ -120,10 +118,9 @@ def _files(tensor, shape, limits):
     files = request_values.elements(tensor.raw) if tensor.raw is not None else request_values.flat(tensor.data)
     if len(files) != shape[0]:
         raise Refused(f"the input 'image_bytes' has the shape {shape} and {len(files)} elements")
-    places = [f"image_bytes[{i}]" for i in range(len(files))]
     if tensor.texts:
-        files = [request_values.from_base64(place, one) for place, one in zip(places, files, strict=True)]
-    return [pictures.of_file(place, one, limits.max_megapixels) for place, one in zip(places, files, strict=True)]
+        return [request_values.from_base64(f"image_bytes[{i}]", one) for i, one in enumerate(files)]
+    return files
 
 
 def _images(tensor, shape, limits):
@@ -134,71 +131,66 @@ def _images(tensor, shape, limits):
     pixels = request_values.array("image", tensor.data) if tensor.raw is None else np.frombuffer(tensor.raw, np.uint8)
     if pixels.size != np.prod(shape, dtype=np.int64):
         raise Refused(f"the input 'image' has the shape {shape} and {pixels.size} values")
-    images = pixels.reshape(shape)
-    return [pictures.of_pixels(f"image[{i}]", one, limits.max_megapixels) for i, one in enumerate(images)]
+    return pixels.reshape(shape)
 
 
-def _tensor(place: str, one: Any, rest: memoryview) -> tuple[Tensor, int]:
-    """An input as V2's JSON has it, and how many of the bytes behind the JSON are its values."""
+def _tensor(place: str, one: Any, rest: memoryview) -> Tensor:
+    """An input as V2's JSON has it; `rest` are the bytes behind the JSON, which may begin with its values."""
     if not isinstance(one, dict):
-        raise Refused(f"{place} is {request_values.kind(one)}; {V2_EXPECTED}")
-    for key, kind in (("name", str), ("datatype", str), ("shape", list)):
-        if not isinstance(one.get(key), kind):
-            raise Refused(f"{place} has no {key!r}, or not {request_values.ARTICLES[kind]}; {V2_EXPECTED}")
+        raise Refused(f"{place} is {kind(one)}; {V2_EXPECTED}")
+    for key, expected in (("name", str), ("datatype", str), ("shape", list)):
+        if not isinstance(one.get(key), expected):
+            raise Refused(f"{place} has no {key!r}, or not {request_values.ARTICLES[expected]}; {V2_EXPECTED}")
     name, datatype, shape = one["name"], one["datatype"].upper(), one["shape"]
     if "data" in one:
         if not isinstance(one["data"], list):
-            raise Refused(f"{place}: 'data' is {request_values.kind(one['data'])}; expected a list")
-        return Tensor(name, datatype, shape, data=one["data"], texts=True), 0
+            raise Refused(f"{place}: 'data' is {kind(one['data'])}; expected a list")
+        return Tensor(name, datatype, shape, data=one["data"], texts=True)
     parameters = one.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
         raise Refused(f"{place} has neither 'data' nor the parameter binary_data_size; {V2_EXPECTED}")
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(rest):
         raise Refused(f"{place}: binary_data_size is {size!r}, and {len(rest)} bytes follow the JSON")
-    return Tensor(name, datatype, shape, raw=rest[:size]), size
+    return Tensor(name, datatype, shape, raw=rest[:size])
 
 
 def _outputs(outputs, binary):
     if not outputs:
         return None
-    if not isinstance(outputs, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("name"), str) for one in outputs
-    ):
+    named = isinstance(outputs, list) and all(isinstance(one, dict) for one in outputs)
+    if not named or not all(isinstance(one.get("name"), str) for one in outputs):
         raise Refused('\'outputs\' is not a list of names; expected [{"name": "detection_boxes"}]')
     wanted = []
     for one in outputs:
         parameters = one.get("parameters") or {}
         if not isinstance(parameters, dict):
-            raise Refused(
-                f"'parameters' of the output {one['name']!r} is {request_values.kind(parameters)}; expected an object"
-            )
+            raise Refused(f"'parameters' of the output {one['name']!r} is {kind(parameters)}; expected an object")
         wanted.append((one["name"], bool(parameters.get("binary_data", binary))))
     return wanted
 
 
 def _instance(place: str, one: Any, limits: Limits) -> pictures.Picture:
-    if isinstance(one, dict):
-        if {*one} == {"b64"}:
-            return pictures.of_file(place, request_values.from_base64(place, one["b64"]), limits.max_megapixels)
-        for name in ("image_bytes", "image"):
-            if {*one} == {name} and not place.endswith((".image_bytes", ".image")):
-                return _instance(f"{place}.{name}", one[name], limits)
-        raise Refused(f'{place} has the keys {sorted(one)}; expected {{"b64": "the base64 of an image file"}}')
+    for name in ("image_bytes", "image"):
+        if isinstance(one, dict) and {*one} == {name} and place.endswith("]"):
+            place, one = f"{place}.{name}", one[name]
     if isinstance(one, list):
-        return pictures.of_pixels(place, request_values.array(place, one), limits.max_megapixels)
-    raise Refused(
-        f'{place} is {request_values.kind(one)}; expected {{"b64": "the base64 of an image file"}} or pixels '
-        "[height][width][3]"
-    )
+        return pictures.of(place, request_values.array(place, one), limits.max_megapixels)
+    if not isinstance(one, dict):
+        raise Refused(
+            f'{place} is {kind(one)}; expected {{"b64": "the base64 of an image file"}} or pixels [height][width][3]'
+        )
+    if {*one} != {"b64"}:
+        raise Refused(f'{place} has the keys {sorted(one)}; expected {{"b64": "the base64 of an image file"}}')
+    return pictures.of(place, request_values.from_base64(place, one["b64"]), limits.max_megapixels)
 
 
 def _check_count(count: int, nothing: str, limits: Limits) -> None:
     if not count:
         raise Refused(f"{nothing}: the batch has no picture; send at least one")
     if count > limits.max_pictures:
-        raise too_large(
-            f"the batch has {count} pictures; this server takes up to {limits.max_pictures} (--max_in_flight)"
+        raise Refused(
+            f"the batch has {count} pictures; this server takes up to {limits.max_pictures} (--max_in_flight)", 413
         )
 
 
@@ -210,5 +202,5 @@ def _json(body: bytes, expected: str) -> dict:
     except orjson.JSONDecodeError as error:
         raise Refused(f"the body is not JSON ({error}); {expected}") from error
     if not isinstance(request, dict):
-        raise Refused(f"the body is {request_values.kind(request)}; {expected}")
+        raise Refused(f"the body is {kind(request)}; {expected}")
     return request

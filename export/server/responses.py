@@ -49,24 +49,16 @@ def _masks(masks, boxes, size, metadata) -> list[dict]:
     return [{"size": [*map(int, size)], "counts": rle.to_text(runs).decode()} for runs in all_runs]
 
 
-def prediction(seen: dict[str, Any]) -> dict[str, Any]:
-    """A row of V1's "predictions": lists and numbers."""
-    row = {}
-    for name, value in seen.items():
-        if isinstance(value, np.ndarray) and value.dtype == object:
-            value = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in value.tolist()]
-        row[name] = value
-    return row
-
-
 def dumps(content: dict) -> bytes:
-    """JSON of lists, numbers and arrays."""
+    """JSON of lists, numbers, texts and arrays."""
     return orjson.dumps(content, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _plain(value):
-    if isinstance(value, np.ndarray | np.generic):  # What orjson does not know: not contiguous, or without dimensions.
+    if isinstance(value, np.ndarray | np.generic):  # What orjson does not know: texts, not contiguous, no dimensions.
         return value.tolist()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     raise TypeError(type(value).__name__)
 
 

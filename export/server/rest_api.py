@@ -11,31 +11,19 @@ from typing import Any
 
 import fastapi
 from fastapi import Request, Response
-from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import metrics_handler
-from kserve.protocol.rest.v1_endpoints import V1Endpoints
-from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from starlette.exceptions import HTTPException
 
 from . import requests, responses
-from .errors import Refused, not_ready, unknown
+from .errors import Refused
 from .limits import BODY, content
 from .model import Recogniser
 
 log = logging.getLogger("tfrecog.serve")
 _KEPT = (
-    "task",
-    "classes",
-    "keypoints",
-    "skeleton",
-    "flip_pairs",
-    "step",
-    "metrics",
-    "min_score",
-    "precision",
-    "version",
-)
+    "task", "classes", "keypoints", "skeleton", "flip_pairs", "step", "metrics", "min_score", "precision", "version",
+)  # fmt: skip
 
 
 class Plane(DataPlane):
@@ -45,13 +33,18 @@ class Plane(DataPlane):
         super().__init__(registry)
         self.model = model
 
-    def served(self, name: str) -> Recogniser:
-        """The model of a name; Refused if there is none, or if it is not ready."""
-        if name != self.model.name:
-            raise unknown(name, self.model.name)
-        if not self.model.ready:
-            raise not_ready(name)
-        return self.model
+    def served(self, name: str, version: str | None = None) -> Recogniser:
+        """The model of a name and version; Refused if there is none, or if it is not ready."""
+        model = self.model
+        if name != model.name:
+            raise Refused(f"no model is named {name!r} here; this server has {model.name!r}", 404)
+        if not model.ready:
+            raise Refused(
+                f"the model {name!r} is being loaded; ask again in a few seconds", 503, "not ready", retry_after=2
+            )
+        if version not in (None, "", model.version):
+            raise Refused(f"{name!r} is served in version {model.version}, not in {version}", 404)
+        return model
 
     async def ready(self) -> bool:
         """Whether the model is."""
@@ -72,18 +65,18 @@ class Plane(DataPlane):
 def application(plane: Plane) -> fastapi.FastAPI:
     """The server's addresses."""
     app = fastapi.FastAPI(title="tfrecog", openapi_url=None, docs_url=None, redoc_url=None)
-    v1, v2, ours = V1Endpoints(plane), V2Endpoints(plane), _Predictions(plane)
+    ours = _Endpoints(plane)
     for path, answer in {
         "/": plane.live,
         "/metrics": metrics_handler,
-        "/v1/models": v1.models,
+        "/v1/models": ours.models,
         "/v1/models/{model_name}": ours.status,
-        "/v1/models/{model_name}/metadata": ours.metadata,
-        "/v2": v2.metadata,
-        "/v2/health/live": v2.live,
+        "/v1/models/{model_name}/metadata": plane.model_metadata,
+        "/v2": plane.metadata,
+        "/v2/health/live": ours.live,
         "/v2/health/ready": ours.ready,
-        "/v2/models": v2.models,
-        "/v2/models/{model_name}": ours.metadata,
+        "/v2/models": ours.models,
+        "/v2/models/{model_name}": plane.model_metadata,
         "/v2/models/{model_name}/ready": ours.model_ready,
     }.items():
         app.add_api_route(path, answer, methods=["GET"], response_model=None)
@@ -91,13 +84,12 @@ def application(plane: Plane) -> fastapi.FastAPI:
         app.add_api_route(f"/v1/models/{model}:predict", ours.predict, methods=["POST"], response_model=None)
         app.add_api_route(f"/v2/models/{model}/infer", ours.infer, methods=["POST"], response_model=None)
     app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(ModelNotFound, _not_found)
     app.add_exception_handler(HTTPException, _no_address)
     app.add_exception_handler(Exception, _failed)
     return app
 
 
-class _Predictions:
+class _Endpoints:
     """The endpoints that read pictures, and those that tell of the model."""
 
     def __init__(self, plane: Plane):
@@ -105,24 +97,28 @@ class _Predictions:
 
     async def predict(self, model_name: str, request: Request, version: str | None = None) -> Response:
         """V1: {"instances": [...]} → {"predictions": [...]}."""
-        model = self._model(model_name, version)
+        model = self._plane.served(model_name, version)
         content_type = request.headers.get("content-type", "").lower()
-        asked = await model.in_pool(requests.of_v1, _body(request), content_type, model.limits)
-        found: Any = (await self._plane.infer(model_name, asked))[0]
-        body = await model.in_pool(responses.dumps, {"predictions": [responses.prediction(one) for one in found]})
+        asked = await model.in_pool(requests.of_v1, request.scope[BODY], content_type, model.limits)
+        found = await model.answers(asked)
+        body = await model.in_pool(responses.dumps, {"predictions": found})
         return Response(body, media_type="application/json")
 
     async def infer(self, model_name: str, request: Request, version: str | None = None) -> Response:
         """V2: {"inputs": [...]} → {"outputs": [...]}, as JSON or as bytes behind it."""
-        model = self._model(model_name, version)
+        model = self._plane.served(model_name, version)
         length = request.headers.get(requests.BINARY_HEADER)
-        asked = await model.in_pool(requests.of_v2, _body(request), length, model.limits)
-        found, _ = await self._plane.infer(model_name, asked)
+        asked = await model.in_pool(requests.of_v2, request.scope[BODY], length, model.limits)
+        found = await model.answers(asked)
         body, json_length = await model.in_pool(lambda: model.response(asked, found).to_rest())
         if json_length is None:
             return Response(responses.dumps(body), media_type="application/json")
         headers = {requests.BINARY_HEADER: str(json_length)}
         return Response(body, headers=headers, media_type="application/octet-stream")
+
+    async def models(self) -> dict[str, Any]:
+        """The names of the models."""
+        return {"models": [self._plane.model.name]}
 
     async def status(self, model_name: str) -> dict[str, Any]:
         """V1: whether the model is ready, in kserve's words and in TensorFlow Serving's."""
@@ -132,9 +128,9 @@ class _Predictions:
         state = {"version": model.version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         return {"name": model_name, "ready": True, "model_version_status": [state]}
 
-    async def metadata(self, model_name: str) -> dict[str, Any]:
-        """Inputs, outputs, class names."""
-        return await self._plane.model_metadata(model_name)
+    async def live(self) -> dict[str, Any]:
+        """V2: that the server lives."""
+        return {"live": True}
 
     async def ready(self) -> dict[str, Any]:
         """V2: whether the server is ready."""
@@ -146,40 +142,24 @@ class _Predictions:
         self._plane.served(model_name)
         return {"name": model_name, "ready": True}
 
-    def _model(self, name, version):
-        model = self._plane.served(name)
-        if version not in (None, model.version):
-            raise Refused(f"{name!r} is served in version {model.version}, not in {version}", 404, "unknown model")
-        return model
+
+def _error(sentence: str, status: int) -> Response:
+    return Response(responses.dumps({"error": sentence}), status, media_type="application/json")
 
 
-def _body(request: Request) -> bytes:
-    return request.scope[BODY]
-
-
-async def _refused(_: Request, error) -> Response:
-    body, headers = content(error)
-    response = Response(body, error.status, media_type="application/json")
-    for name, value in headers:
-        response.headers[name.decode()] = value.decode()
-    return response
-
-
-async def _not_found(_: Request, error) -> Response:
-    return Response(responses.dumps({"error": str(error)}), HTTPStatus.NOT_FOUND, media_type="application/json")
+async def _refused(_: Request, refused) -> Response:
+    body, headers = content(refused)
+    return Response(body, refused.status, {name.decode(): value.decode() for name, value in headers})
 
 
 async def _no_address(request: Request, error) -> Response:
-    sentence = (
+    return _error(
         f"{request.method} {request.url.path}: {error.detail}. Predictions: POST /v1/models/NAME:predict or "
-        "/v2/models/NAME/infer; models: GET /v1/models; state: GET /v2/health/ready, /metrics"
+        "/v2/models/NAME/infer; models: GET /v1/models; state: GET /v2/health/ready, /metrics",
+        error.status_code,
     )
-    return Response(responses.dumps({"error": sentence}), error.status_code, media_type="application/json")
 
 
 async def _failed(request: Request, error) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    sentence = f"the server failed on this request ({type(error).__name__}); its log says more"
-    return Response(
-        responses.dumps({"error": sentence}), HTTPStatus.INTERNAL_SERVER_ERROR, media_type="application/json"
-    )
+    return _error(f"the server failed on this request ({type(error).__name__}); its log says more", 500)

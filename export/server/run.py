@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import re
@@ -15,6 +16,8 @@ from typing import Any
 from tfrecog.cli.errors import UserError
 
 from . import client_protocols
+
+_say = functools.partial(print, flush=True)
 
 
 def name_of(name: str, folder: str) -> str:
@@ -41,12 +44,14 @@ def bound(host: str, port: int, flag: str) -> socket.socket:
             raise UserError(
                 f"--host={host} is no address of this machine ({error.strerror}); 127.0.0.1 is, and 0.0.0.0 means all"
             ) from error
-        raise UserError(_taken(host, port, flag, error.strerror)) from error
+        raise _taken(host, port, flag, error.strerror) from error
     return listening
 
 
 def _taken(host, port, flag, reason):
-    return f"--{flag}={port}: cannot listen on {host}:{port} ({reason}); choose another port, or 0 for any free one"
+    return UserError(
+        f"--{flag}={port}: cannot listen on {host}:{port} ({reason}); choose another port, or 0 for any free one"
+    )
 
 
 class Stop:
@@ -70,40 +75,41 @@ class Stop:
 
 
 async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, str, dict[str, Any]]) -> None:
-    """Serves until a signal comes; UserError if the model cannot be loaded or a port is taken."""
+    """Serves the model `found` under a name until a signal comes.
+
+    Raises:
+        UserError: the model cannot be loaded, or the port of gRPC is taken.
+    """
     import kserve
     import uvicorn
 
     from . import grpc_api, http_timeouts, limits, rest_api
     from .model import Recogniser
 
-    class Server(uvicorn.Server):
-        """uvicorn without its own signals."""
-
-        @contextlib.contextmanager
-        def capture_signals(self):
-            yield
-
+    # Warnings and errors, a line each.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    for logger in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "httpx"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
     stop, registry = Stop(), kserve.ModelRepository()
     model = Recogniser(name, *found, flags)
     registry.update(model)
     plane = rest_api.Plane(registry, model)
-    most = int(flags.max_request_mb * 2**20)
-    app = limits.Limits(rest_api.application(plane), max_bytes=most, max_requests=flags.max_in_flight)
+    most = {"max_bytes": int(flags.max_request_mb * 2**20), "max_requests": flags.max_in_flight}
     config = uvicorn.Config(
-        app, http=http_timeouts.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
-        timeout_keep_alive=65, timeout_graceful_shutdown=max(1, round(flags.grace_s)), server_header=False,
+        limits.Limits(rest_api.application(plane), **most), http=http_timeouts.Connection, log_config=None,
+        access_log=False, lifespan="off", ws="none", timeout_keep_alive=65,
+        timeout_graceful_shutdown=max(1, round(flags.grace_s)), server_header=False,
     )  # fmt: skip
-    remote, grpc_port = None, -1
+    server, remote, grpc_port = uvicorn.Server(config), None, -1
+    server.capture_signals = contextlib.nullcontext  # They are ours.
     if flags.grpc_port >= 0:
-        remote = grpc_api.server(plane, max_bytes=most, max_requests=flags.max_in_flight)
+        remote = grpc_api.server(plane, **most)
         try:
             grpc_port = remote.add_insecure_port(f"{client_protocols.bracketed(flags.host)}:{flags.grpc_port}")
         except RuntimeError as error:  # Of the reason gRPC says nothing.
-            reason = "in use, or not allowed"
-            raise UserError(_taken(flags.host, flags.grpc_port, "grpc_port", reason)) from error
+            raise _taken(flags.host, flags.grpc_port, "grpc_port", "in use, or not allowed") from error
         await remote.start()
-    server, work = Server(config), asyncio.create_task(model.batcher.work())
+    work = asyncio.create_task(model.batcher.work())
     answering = asyncio.create_task(server.serve(sockets=[listening]))
     await model.warm_up()
     stop.ready = True
@@ -132,20 +138,3 @@ def _served(model, host, port, grpc_port) -> str:
         f"  python -m export.client --url={address} --images=photo.jpg --out=SEEN",
     ]
     return "\n".join(lines)
-
-
-def _say(text):
-    print(text, flush=True)
-
-
-def run(flags, name: str, listening: socket.socket, found: tuple[Path, str, dict[str, Any]]) -> None:
-    """Serves the model `found` under a name until a signal comes; see `serve`."""
-    _quiet()
-    asyncio.run(serve(flags, name, listening, found))
-
-
-def _quiet() -> None:
-    """Logs warnings and errors alone, a line each, to standard error."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)

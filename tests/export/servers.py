@@ -9,14 +9,17 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
 from export import serve
 from export.server import model_file, run
+from tests import processes
 from tests.folders import REPOSITORY
 
 
@@ -55,6 +58,17 @@ class Address:
         status, _, answer = self.ask("POST", f"/v1/models/{self.name}:predict", body)
         assert status == 200, answer
         return json.loads(answer)["predictions"]
+
+    @contextlib.contextmanager
+    def grpc_infer(self):
+        """A context with gRPC's ModelInfer of the server."""
+        with grpc.insecure_channel(self.grpc) as channel:
+            yield GRPCInferenceServiceStub(channel).ModelInfer
+
+    def request(self, pixels, datatype="UINT8"):
+        """A request of gRPC for a picture."""
+        tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype=datatype, shape=[1, *pixels.shape])
+        return pb.ModelInferRequest(model_name=self.name, inputs=[tensor], raw_input_contents=[pixels.tobytes()])
 
     def number(self, name):
         """A number of /metrics; 0 where it is not there yet."""
@@ -97,24 +111,32 @@ class Process(Address):
     """A process of export.serve."""
 
     def __init__(self, folder: Path, *more: str):
-        self.folder, self.log = folder, folder.with_suffix(".log")
-        command = [sys.executable, "-m", "export.serve", f"--model={folder}", "--port=0", "--grpc_port=0", *more]
-        environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
+        self.folder = folder
+        flags = (f"--model={folder}", "--port=0", "--grpc_port=0", *more)
+        self._process = processes.Process("export.serve", *flags, cwd=REPOSITORY)
 
     def wait(self):
         """Waits until it says that it serves, and reads where."""
-        until(lambda: self.says("Try it") or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log.read_text()
-        super().__init__(self.folder.name, self.log.read_text())
+        until(lambda: self.says("Try it") or self.says("\nerror: "))
+        assert self.says("Try it"), self.printed()
+        super().__init__(self.folder.name, self.printed())
         return self
+
+    def printed(self):
+        """What it has printed until now."""
+        return self._process.printed()
 
     def says(self, words):
         """Whether it has printed these."""
-        return words in self.log.read_text()
+        return words in self.printed()
+
+    def send_signal(self, number):
+        """Sends it a signal."""
+        os.kill(self._process.pid, number)
+
+    def finish(self):
+        """Its exit status, when it has ended."""
+        return self._process.finish(60)[0]
 
 
 def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:

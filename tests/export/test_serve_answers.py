@@ -12,9 +12,9 @@ from PIL import Image
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from export import saved_model, serve
-from export.server import model_file, requests, responses
+from export.server import responses
 from export.server.model import Recogniser
-from tests.export import commands, random_runs
+from tests.export import commands, random_runs, servers
 from tfrecog import predict
 from tfrecog.cli import flags
 from tfrecog.ops import rle
@@ -40,18 +40,9 @@ def photos(tmp_path_factory):
 
 def served(folder, files):
     """V1's predictions for the bytes of files, all in one request."""
-
-    async def ask():
-        model = Recogniser("model", *model_file.newest(str(folder)), serve.Flags(max_wait_ms=50))
-        work = asyncio.create_task(model.batcher.work())
-        await model.warm_up()
-        body = json.dumps({"instances": [as_base64(one) for one in files]}).encode()
-        asked = requests.of_v1(body, "application/json", model.limits)
-        found, _ = await model(asked)
-        work.cancel()
-        return found
-
-    return json.loads(responses.dumps({"predictions": [responses.prediction(one) for one in asyncio.run(ask())]}))
+    found = []
+    servers.beside(folder, lambda server: found.extend(server.predict(list(map(as_base64, files)))), max_wait_ms=50.0)
+    return found
 
 
 def as_base64(content):
@@ -69,7 +60,7 @@ def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
         seen = dataclasses.replace(seen, min_score=seen.detector.output.min_score)
     predict.main(dataclasses.replace(seen, images=str(photos), out=str(tmp_path / "seen")))
     paths = sorted(photos.iterdir())
-    got = served(tmp_path / "model", [path.read_bytes() for path in paths])["predictions"]
+    got = served(tmp_path / "model", [path.read_bytes() for path in paths])
     assert [one["image_size"] for one in got] == [[56, 88], [64, 96], [72, 56], [56, 88]], "upright"
 
     if recipe == "segmenter":

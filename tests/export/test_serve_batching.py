@@ -10,7 +10,6 @@ pytest.importorskip("prometheus_client", reason="the server's extra is not insta
 from prometheus_client import REGISTRY
 
 from export.server.batching import Batcher, Budget
-from export.server.errors import Refused
 
 
 class Model:
@@ -55,12 +54,6 @@ def test_pictures_of_one_size_go_together_and_each_gets_its_own_answer():
     assert sorted(model.shapes) == [(1, 5, 5, 3), (3, 2, 3, 3)]
 
 
-def test_a_full_batch_does_not_wait():
-    model = Model()
-    answers = seen(model, [picture(i) for i in range(4)], waits=3600)
-    assert len(answers) == 4 and model.shapes == [(4, 2, 3, 3)]
-
-
 def test_a_batch_has_no_more_pictures_and_no_more_pixels_than_allowed():
     model = Model()
     seen(model, [picture(i) for i in range(5)])
@@ -78,12 +71,6 @@ def test_what_nobody_awaits_is_not_computed():
     answers = seen(model, [picture(1), picture(2), picture(3)], cancel=[0, 2])
     assert isinstance(answers[0], asyncio.CancelledError) and answers[1]["first"] == 2
     assert model.shapes == [(1, 2, 3, 3)]
-
-
-def test_more_than_may_wait_are_refused_and_the_others_answered():
-    answers = seen(Model(), [picture(i) for i in range(3)], max_waiting=2)
-    assert [one["first"] for one in answers[:2]] == [0, 1]
-    assert isinstance(answers[2], Refused) and answers[2].status == 503 and answers[2].retry_after
 
 
 def test_who_has_left_takes_no_place_among_those_that_may_wait():
@@ -132,10 +119,9 @@ def test_a_budget_is_given_in_turn_and_never_more_than_it_has():
         budget, log = Budget(10), []
 
         async def use(name, amount, hold):
-            await budget.take(amount)
-            log.append(name)
-            await hold.wait()
-            budget.give_back(amount)
+            async with budget.taken(amount):
+                log.append(name)
+                await hold.wait()
 
         holds = {name: asyncio.Event() for name in "abcd"}
         tasks = {}
@@ -151,23 +137,19 @@ def test_a_budget_is_given_in_turn_and_never_more_than_it_has():
         for hold in holds.values():
             hold.set()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
-        await asyncio.wait_for(budget.take(99), 60)  # All of it, once everybody has given back.
+        async with asyncio.timeout(60), budget.taken(99):  # All of it, once everybody has given back.
+            pass
 
     asyncio.run(story())
 
 
 def test_who_waits_for_a_budget_and_who_holds_it_may_leave_together():
-    """Who gives back wakes the next, who is gone already and then finds nothing to take out."""
-
     async def story():
         budget = Budget(10)
 
         async def use():
-            await budget.take(8)
-            try:
+            async with budget.taken(8):
                 await asyncio.Event().wait()
-            finally:
-                budget.give_back(8)
 
         tasks = [asyncio.create_task(use()) for _ in range(3)]
         await asyncio.sleep(0)  # Each runs to where it waits.
@@ -175,6 +157,7 @@ def test_who_waits_for_a_budget_and_who_holds_it_may_leave_together():
             task.cancel()
         left = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(one, asyncio.CancelledError) for one in left), left
-        await asyncio.wait_for(budget.take(10), 60)
+        async with asyncio.timeout(60), budget.taken(10):
+            pass
 
     asyncio.run(story())

@@ -2,20 +2,18 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import os
 import signal
+import socket
 
 import numpy as np
 import pytest
 
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-import grpc
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
-
-from export.server import client_protocols
+from export.server import client_protocols, http_timeouts
 from tests.export import served_folders, servers
 from tests.export.served_folders import picture
 from tests.export.servers import until
@@ -32,12 +30,6 @@ def folder(tmp_path_factory):
 def beside(folder, story, **flags):
     patient = {"max_batch": 3, "max_wait_ms": 3.6e6, "max_in_flight": 4}
     return servers.beside(folder, story, **patient | flags)
-
-
-def request(server, pixels):
-    """A request of gRPC for a picture."""
-    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="UINT8", shape=[1, *pixels.shape])
-    return pb.ModelInferRequest(model_name=server.name, inputs=[tensor], raw_input_contents=[pixels.tobytes()])
 
 
 def test_pictures_of_several_requests_are_seen_together(folder):
@@ -90,9 +82,8 @@ def test_more_than_may_wait_are_told_to_come_again(folder):
 
 def test_grpc_has_room_for_as_many_requests(folder):
     def story(server):
-        with grpc.insecure_channel(server.grpc) as channel:
-            ask = GRPCInferenceServiceStub(channel).ModelInfer
-            waiting = [ask.future(request(server, picture(21, 22 + i)), timeout=600) for i in range(4)]
+        with server.grpc_infer() as ask:
+            waiting = [ask.future(server.request(picture(21, 22 + i)), timeout=600) for i in range(4)]
             until(lambda: server.number(WAITING) == 4)
             with pytest.raises(client_protocols.RequestFailed, match="RESOURCE_EXHAUSTED") as refused:
                 client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(21, 30)))
@@ -100,7 +91,7 @@ def test_grpc_has_room_for_as_many_requests(folder):
             for one in waiting:
                 one.cancel()
             until(lambda: server.number(WAITING) == 0)
-            again = [ask.future(request(server, picture(21, 22, BOX)), timeout=600) for _ in range(3)]
+            again = [ask.future(server.request(picture(21, 22, BOX)), timeout=600) for _ in range(3)]
             assert [len(one.result().outputs) > 0 for one in again] == [True] * 3
 
     beside(folder, story)
@@ -108,9 +99,8 @@ def test_grpc_has_room_for_as_many_requests(folder):
 
 def test_sigterm_lets_it_answer_those_that_wait_for_the_model(folder):
     def story(server):
-        with grpc.insecure_channel(server.grpc) as channel:
-            ask = GRPCInferenceServiceStub(channel).ModelInfer
-            waiting = [ask.future(request(server, picture(40, 40, BOX)), timeout=600) for _ in range(2)]
+        with server.grpc_infer() as ask:
+            waiting = [ask.future(server.request(picture(40, 40, BOX)), timeout=600) for _ in range(2)]
             with server.sending(picture(40, 40, BOX), part=0.5) as (connection, rest):
                 until(lambda: server.number(WAITING) == 2 and server.number("tfrecog_open_requests") == 1)
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -126,3 +116,20 @@ def test_sigterm_lets_it_answer_those_that_wait_for_the_model(folder):
                 np.testing.assert_array_equal(boxes, BOX)
 
     assert "stopped; what was begun is answered" in beside(folder, story, grace_s=600.0)
+
+
+def test_a_connection_whose_head_does_not_end_is_closed(folder, monkeypatch):
+    monkeypatch.setattr(http_timeouts, "PATIENCE", 1.0)
+
+    def story(server):
+        heads = [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"]
+        with contextlib.ExitStack() as several:
+            connect = functools.partial(socket.create_connection, ("127.0.0.1", server.port), timeout=60)
+            connections = [several.enter_context(connect()) for _ in heads]
+            for connection, head in zip(connections, heads, strict=True):
+                connection.sendall(head)
+            silence, unfinished, second = [several.enter_context(one.makefile("rb")).read() for one in connections]
+        assert not silence and not unfinished
+        assert second.startswith(b"HTTP/1.1 200")
+
+    beside(folder, story)
