@@ -98,7 +98,7 @@ class Recogniser(kserve.Model):
         """Outputs of V2: those of the SavedModel, masks as texts; -1 where a side depends on the pictures."""
         outputs, detector = [], "detection_boxes" in self._saved.outputs
         for name, spec in sorted(self._saved.outputs.items()):
-            datatype = from_np_dtype(spec.dtype.as_numpy_dtype) or "BYTES"
+            datatype = from_np_dtype(np.dtype(spec.dtype.as_numpy_dtype)) or "BYTES"
             shape = [-1 if side is None else side for side in spec.shape.as_list()]
             if detector and len(shape) > 1:
                 shape[1] = -1  # empty slots are left out

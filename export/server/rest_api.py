@@ -11,6 +11,7 @@ from typing import Any
 
 import fastapi
 from fastapi import Request, Response
+from kserve import ModelRepository
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import metrics_handler
 from starlette.exceptions import HTTPException
@@ -27,10 +28,11 @@ _KEPT = (
 
 
 class Plane(DataPlane):
-    """kserve's data plane with one model."""
+    """kserve's data plane with one model, and the endpoints that read pictures or tell of the model."""
 
-    def __init__(self, registry, model: Recogniser):
-        super().__init__(registry)
+    def __init__(self, model: Recogniser):
+        super().__init__(ModelRepository())
+        self.model_registry.update(model)
         self.model = model
 
     def served(self, name: str, version: str | None = None) -> Recogniser:
@@ -61,43 +63,9 @@ class Plane(DataPlane):
         parameters = {key: model.metadata[key] for key in _KEPT if key in model.metadata}
         return said | {"versions": [model.version], "platform": "tensorflow_savedmodel", "parameters": parameters}
 
-
-def application(plane: Plane) -> fastapi.FastAPI:
-    """The server's addresses."""
-    app = fastapi.FastAPI(title="tfrecog", openapi_url=None, docs_url=None, redoc_url=None)
-    ours = _Endpoints(plane)
-    for path, answer in {
-        "/": plane.live,
-        "/metrics": metrics_handler,
-        "/v1/models": ours.models,
-        "/v1/models/{model_name}": ours.status,
-        "/v1/models/{model_name}/metadata": plane.model_metadata,
-        "/v2": plane.metadata,
-        "/v2/health/live": ours.live,
-        "/v2/health/ready": ours.ready,
-        "/v2/models": ours.models,
-        "/v2/models/{model_name}": plane.model_metadata,
-        "/v2/models/{model_name}/ready": ours.model_ready,
-    }.items():
-        app.add_api_route(path, answer, methods=["GET"], response_model=None)
-    for model in ("{model_name}", "{model_name}/versions/{version}"):
-        app.add_api_route(f"/v1/models/{model}:predict", ours.predict, methods=["POST"], response_model=None)
-        app.add_api_route(f"/v2/models/{model}/infer", ours.infer, methods=["POST"], response_model=None)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(HTTPException, _no_address)
-    app.add_exception_handler(Exception, _failed)
-    return app
-
-
-class _Endpoints:
-    """The endpoints that read pictures, and those that tell of the model."""
-
-    def __init__(self, plane: Plane):
-        self._plane = plane
-
     async def predict(self, model_name: str, request: Request, version: str | None = None) -> Response:
         """V1: {"instances": [...]} → {"predictions": [...]}."""
-        model = self._plane.served(model_name, version)
+        model = self.served(model_name, version)
         content_type = request.headers.get("content-type", "").lower()
         asked = await model.in_pool(requests.of_v1, request.scope[BODY], content_type, model.limits)
         found = await model.answers(asked)
@@ -106,7 +74,7 @@ class _Endpoints:
 
     async def infer(self, model_name: str, request: Request, version: str | None = None) -> Response:
         """V2: {"inputs": [...]} → {"outputs": [...]}, as JSON or as bytes behind it."""
-        model = self._plane.served(model_name, version)
+        model = self.served(model_name, version)
         length = request.headers.get(requests.BINARY_HEADER)
         asked = await model.in_pool(requests.of_v2, request.scope[BODY], length, model.limits)
         found = await model.answers(asked)
@@ -118,29 +86,55 @@ class _Endpoints:
 
     async def models(self) -> dict[str, Any]:
         """The names of the models."""
-        return {"models": [self._plane.model.name]}
+        return {"models": [self.model.name]}
 
     async def status(self, model_name: str) -> dict[str, Any]:
         """V1: whether the model is ready, in kserve's words and in TensorFlow Serving's."""
         if model_name.endswith(":predict"):
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
-        model = self._plane.served(model_name)
+        model = self.served(model_name)
         state = {"version": model.version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         return {"name": model_name, "ready": True, "model_version_status": [state]}
 
-    async def live(self) -> dict[str, Any]:
+    async def server_live(self) -> dict[str, Any]:
         """V2: that the server lives."""
         return {"live": True}
 
-    async def ready(self) -> dict[str, Any]:
+    async def server_ready(self) -> dict[str, Any]:
         """V2: whether the server is ready."""
-        self._plane.served(self._plane.model.name)
+        self.served(self.model.name)
         return {"ready": True}
 
-    async def model_ready(self, model_name: str) -> dict[str, Any]:
+    async def served_ready(self, model_name: str) -> dict[str, Any]:
         """V2: whether the model is."""
-        self._plane.served(model_name)
+        self.served(model_name)
         return {"name": model_name, "ready": True}
+
+
+def application(plane: Plane) -> fastapi.FastAPI:
+    """The server's addresses."""
+    app = fastapi.FastAPI(title="tfrecog", openapi_url=None, docs_url=None, redoc_url=None)
+    for path, answer in {
+        "/": plane.live,
+        "/metrics": metrics_handler,
+        "/v1/models": plane.models,
+        "/v1/models/{model_name}": plane.status,
+        "/v1/models/{model_name}/metadata": plane.model_metadata,
+        "/v2": plane.metadata,
+        "/v2/health/live": plane.server_live,
+        "/v2/health/ready": plane.server_ready,
+        "/v2/models": plane.models,
+        "/v2/models/{model_name}": plane.model_metadata,
+        "/v2/models/{model_name}/ready": plane.served_ready,
+    }.items():
+        app.add_api_route(path, answer, methods=["GET"], response_model=None)
+    for model in ("{model_name}", "{model_name}/versions/{version}"):
+        app.add_api_route(f"/v1/models/{model}:predict", plane.predict, methods=["POST"], response_model=None)
+        app.add_api_route(f"/v2/models/{model}/infer", plane.infer, methods=["POST"], response_model=None)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _no_address)
+    app.add_exception_handler(Exception, _failed)
+    return app
 
 
 def _error(sentence: str, status: int) -> Response:

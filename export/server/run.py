@@ -80,7 +80,6 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
     Raises:
         UserError: the model cannot be loaded, or the port of gRPC is taken.
     """
-    import kserve
     import uvicorn
 
     from . import grpc_api, http_timeouts, limits, rest_api
@@ -90,10 +89,8 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     for logger in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "httpx"):
         logging.getLogger(logger).setLevel(logging.WARNING)
-    stop, registry = Stop(), kserve.ModelRepository()
-    model = Recogniser(name, *found, flags)
-    registry.update(model)
-    plane = rest_api.Plane(registry, model)
+    stop, model = Stop(), Recogniser(name, *found, flags)
+    plane = rest_api.Plane(model)
     most = {"max_bytes": int(flags.max_request_mb * 2**20), "max_requests": flags.max_in_flight}
     config = uvicorn.Config(
         limits.Limits(rest_api.application(plane), **most), http=http_timeouts.Connection, log_config=None,

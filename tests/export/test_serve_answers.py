@@ -138,12 +138,11 @@ def test_tensors_of_pictures_that_differ_are_padded_with_zeros():
 def test_it_lives_before_it_is_ready(tmp_path):
     """What a server answers while its model loads."""
     import httpx
-    import kserve
 
     from export.server import rest_api
 
     model = Recogniser("model", tmp_path, "1", {}, serve.Flags())
-    app = rest_api.application(rest_api.Plane(kserve.ModelRepository(), model))
+    app = rest_api.application(rest_api.Plane(model))
 
     async def ask(*paths):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:

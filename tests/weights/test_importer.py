@@ -24,7 +24,7 @@ from tfrecog.data.classes import coco
 from tfrecog.runs import checkpoints, trained, warm_start
 from tfrecog.runs import folder as runs
 from tfrecog.tasks.detection import Detection
-from tfrecog.weights import detectron2_models, importer, models, torchvision_models
+from tfrecog.weights import detectron2_models, importer, models, tensors, torchvision_models
 from tfrecog.weights.formats import download
 from tfrecog.weights.published import DETECTOR_FINE_TUNING, Published
 
@@ -42,21 +42,13 @@ TRAINED = info.DatasetInfo(
 BIAS = "roi_heads.box_predictor.cls_score.bias"
 
 
-def published_names(model):
-    """How the library of these tests calls the variables: as we do, but for the layer that counts the classes."""
-    return {
-        variable.path: BIAS if variable.path == "box/logits/bias" else variable.path for variable in model.variables
-    }
+def name_of(path):
+    """How the library of these tests calls a variable: as we do, but for the layer that counts the classes."""
+    return BIAS if path == "box/logits/bias" else path
 
 
 def arrays_of(model, state):
-    names = published_names(model)
-    missing = [name for name in names.values() if name not in state]
-    shapes = {names[v.path]: tuple(v.shape) for v in model.variables}
-    wrong = [f"{name} is {state[name].shape}" for name in state if state[name].shape != shapes.get(name)]
-    if missing or wrong:
-        raise ValueError(f"missing {missing}, wrong {wrong}")
-    return {path: state[name] for path, name in names.items()}
+    return tensors.match(model.variables, state, name_of, lambda path, value: value)
 
 
 SMALL_MODEL = Published(
@@ -70,8 +62,7 @@ def weights_of(classes):
     categories = tuple(info.Category(str(i), i) for i in range(1, classes + 1))
     model = Detection(Experiment(detector=SMALL), info.DatasetInfo(categories, {}, masks=True)).build()
     rng = np.random.default_rng(0)
-    names = published_names(model)
-    return {names[v.path]: rng.uniform(0.5, 1.5, v.shape).astype(np.float32) for v in model.variables}
+    return {name_of(v.path): rng.uniform(0.5, 1.5, v.shape).astype(np.float32) for v in model.variables}
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +94,8 @@ def test_a_run_has_the_weights_the_classes_and_the_flags(run, files):
     assert experiment == dataclasses.replace(SMALL_MODEL.experiment, workdir=str(run))
     *_, model, _, path, step = trained.restore(experiment, "latest")
     state = weights_of(3)
-    for variable_path, name in published_names(model).items():
-        value = next(v for v in model.variables if v.path == variable_path)
-        np.testing.assert_array_equal(value, state[name], err_msg=variable_path)
+    for variable in model.variables:
+        np.testing.assert_array_equal(variable, state[name_of(variable.path)], err_msg=variable.path)
     assert path == checkpoints.latest(run) and step == 0
     assert not list(run.parent.glob(".*")), "no draft is left"
 
@@ -247,6 +237,11 @@ def commanded(command):
     return flags.change(Experiment(), words[3:])
 
 
+@pytest.mark.parametrize("name", models.ALL)
+def test_the_settings_of_published_networks_are_valid(name):
+    validate.check(models.ALL[name].experiment)
+
+
 PUBLISHED = {name: published for name, published in models.ALL.items() if published.experiment.task == "detection"}
 
 
@@ -286,9 +281,9 @@ def test_training_on_other_classes_starts_from_all_but_the_last_layers(run):
     model = Detection(Experiment(detector=SMALL), other).build()
     report = warm_start.load_weights(run, model, skip_mismatched=True)
     assert f"{len(model.variables) - 6} of {len(model.variables)} variables start from" in report
-    state, names = weights_of(3), published_names(model)
+    state = weights_of(3)
     for variable in model.variables:
-        started = np.array_equal(variable, state[names[variable.path]])
+        started = np.array_equal(variable, state[name_of(variable.path)])
         assert started != variable.path.startswith(("box/", "mask/logits")), variable.path
 
 

@@ -10,7 +10,6 @@ from tests import sides
 from tests.folders import REFERENCE
 from tests.matrices import representatives
 from tfrecog import tasks
-from tfrecog.cli import validate
 from tfrecog.config import BackboneConfig, DetectorConfig, Experiment
 from tfrecog.data.classes import imagenet
 from tfrecog.data.info import Category, DatasetInfo
@@ -108,11 +107,6 @@ def test_the_classes_are_imagenets():
     # Facts of ILSVRC 2012: dogs from 151 to 268, the first and the last class.
     assert names[0] == "tench" and names[151] == "Chihuahua" and names[268] == "Mexican hairless"
     assert names[999] == "toilet tissue"
-
-
-@pytest.mark.parametrize("name", torchvision_classifiers.EXPERIMENTS)
-def test_the_settings_of_published_classifiers_are_valid(name):
-    validate.check(torchvision_classifiers.EXPERIMENTS[name])
 
 
 # Whose levels are the least like those of the classifier.
