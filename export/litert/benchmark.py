@@ -1,9 +1,8 @@
 """How long a TFLite file takes for a picture on this machine, and how much memory."""
 
 import resource
-import statistics
 import sys
-import time
+import timeit
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +29,9 @@ def measure(model: reader.LiteModel, path: Path, repeat: int) -> dict:
 
     report = {}
     for name, work in (("model", lambda: model.run(inputs)), ("chain", lambda: model.predict(image_files.load(path)))):
-        for _ in range(max(1, min(10, repeat // 5))):
-            work()
-        taken = []
-        for _ in range(repeat):
-            start = time.perf_counter()
-            work()
-            taken.append((time.perf_counter() - start) * 1e3)
-        report[name] = {"median": statistics.median(taken), "p90": float(np.percentile(taken, 90))}
+        timeit.timeit(work, number=max(1, min(10, repeat // 5)))  # a warm-up
+        times = 1e3 * np.array(timeit.repeat(work, number=1, repeat=repeat))
+        report[name] = {"median": float(np.median(times)), "p90": float(np.percentile(times, 90))}
     report |= {"threads": model.threads, "repeat": repeat, "photo": list(picture.shape[:2])}
     return report | {"peak_mb": peak_mb()}
 
