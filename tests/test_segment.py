@@ -109,7 +109,7 @@ def test_a_label_map_never_overwrites_an_image(tmp_path):
     folder = tmp_path / "label_maps"
     folder.mkdir()
     with pytest.raises(ValueError, match="would be overwritten"):
-        result_files.files([save(folder / "a.png", [[1]])], tmp_path)
+        result_files.label_map_paths([save(folder / "a.png", [[1]])], tmp_path)
     paths = [save(tmp_path / "a.png", [[1]]), save(tmp_path / "a.jpg", [[1]])]
-    pictures, label_maps = result_files.files(paths, tmp_path / "seen")
+    pictures, label_maps = result_files.label_map_paths(paths, tmp_path / "seen")
     assert len({*pictures, *label_maps}) == 4, "two images of one name share nothing"

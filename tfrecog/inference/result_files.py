@@ -35,19 +35,17 @@ class Detections:
     keypoints: np.ndarray | None  # float64 [n, J, 3]: y, x to the thousandth of a pixel, score
 
     @classmethod
-    def of(cls, outputs: dict, size: tuple[int, int], image_id: int = 0, record: int = 0):
-        """Outputs in pixels of an image of a size, rounded as files have them.
+    def of(cls, outputs: dict, size: tuple[int, int], image_id: int = 0, record: int = 0) -> "Detections":
+        """Outputs in pixels of an image of a size, rounded as in the file: so it gives the same numbers when evaluated.
 
-        Args:
-            outputs: boxes [n, 4], labels [n], scores [n], and masks [n] as run lengths and keypoints [n, J, 3] where
-                there are any.
+        `outputs` has boxes [n, 4], labels [n], scores [n], and where there are any masks, run lengths of each, and
+        keypoints [n, J, 3].
         """
-        masks, keypoints = None, outputs.get("keypoints")
-        if "masks" in outputs:
-            masks = [rle.to_coco(runs, *size) for runs in outputs["masks"]]
+        masks, keypoints = outputs.get("masks"), outputs.get("keypoints")
+        if masks is not None:
+            masks = [rle.to_coco(runs, *size) for runs in masks]
         if keypoints is not None:
             keypoints = np.concatenate([np.round(keypoints[..., :2].astype(float), 3), keypoints[..., 2:]], axis=-1)
-        # Rounded as in the file, so that the file gives the same numbers when it is evaluated.
         boxes = np.round(outputs["boxes"].astype(float), 3)
         return cls(image_id, record, size, boxes, outputs["labels"], outputs["scores"], masks, keypoints)
 
@@ -57,7 +55,7 @@ class Detections:
         return self.boxes, self.labels, self.scores, self.masks, self.keypoints
 
 
-# Each of these writes a model's results in `images`: number in `paths`, picture uint8 [H, W, 3], and its result.
+# Each of these writes what a model sees in `images`: number in `paths`, picture uint8 [H, W, 3], and its result.
 
 
 def write_detections(info: DatasetInfo, paths: list[Path], out: Path, images: Iterable, min_side: int = 0) -> int:
@@ -92,8 +90,10 @@ def write_classes(info: DatasetInfo, paths: list[Path], out: Path, images: Itera
     """
     pictures, rows = image_files.picture_paths(paths, out), []
     for number, picture, probabilities in images:
-        row, lines = classes(paths[number], info.categories, probabilities)
-        rows.append(row)
+        best = [(info.categories[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:BEST]]
+        guesses = [{**_facts(category), "probability": round(probability, 6)} for category, probability in best]
+        rows.append({"file_name": str(paths[number]), "classes": guesses})
+        lines = [f"{category.name}: {probability:.1%}" for category, probability in best]
         image_files.save(written_on(picture, lines, min_side), pictures[number])
     write_json(out / PREDICTIONS, rows)
 
@@ -107,14 +107,26 @@ def write_label_maps(info: DatasetInfo, paths: list[Path], out: Path, images: It
     with `category_id`, `category_name` and their `share` of the pixels. Small pictures are enlarged as by
     `write_detections`.
     """
-    (pictures, maps), rows = files(paths, out), []
-    colours = [category.colour for category in info.categories]
+    (pictures, maps), rows = label_map_paths(paths, out), []
+    categories, colours = info.categories, [category.colour for category in info.categories]
+    by_id = _fit_into_a_byte([category.id for category in categories])
+    values = [category.id if by_id else place for place, category in enumerate(categories)]
     for number, picture, labels in images:
-        save(labels, values_of(info.categories), colours, maps[number])
+        _save_label_map(labels, values, colours, maps[number])
         image_files.save(label_map.draw(picture, labels, info.names, colours, min_side=min_side), pictures[number])
         file = maps[number].relative_to(out).as_posix()
-        rows.append({"file_name": str(paths[number]), "label_map": file, "classes": shares(labels, info.categories)})
-    write_json(out / PREDICTIONS, label_map_report(info.categories, rows))
+        rows.append({"file_name": str(paths[number]), "label_map": file, "classes": _shares(labels, categories)})
+    report = {
+        "values": "category_id" if by_id else "position",
+        "categories": [{"value": value, **_facts(one)} for value, one in zip(values, categories, strict=True)],
+        "images": rows,
+    }
+    write_json(out / PREDICTIONS, report)
+
+
+def label_map_paths(paths: list[Path], out: Path) -> tuple[list[Path], list[Path]]:
+    """Where the picture and the label map of each image go; UserError if one would overwrite an image."""
+    return image_files.picture_paths(paths, out), image_files.picture_paths(paths, out / LABEL_MAPS, ".png")
 
 
 @contextlib.contextmanager
@@ -143,17 +155,6 @@ def write_json(path: Path, value) -> None:
         file.write("\n")
 
 
-def classes(path: Path, categories: Sequence[Category], probabilities: np.ndarray) -> tuple[dict, list[str]]:
-    """The row of an image in predictions.json and lines for its picture: its best classes of probabilities [K]."""
-    best = [(categories[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:BEST]]
-    rows = [
-        {"category_id": category.id, "category_name": category.name, "probability": round(probability, 6)}
-        for category, probability in best
-    ]
-    lines = [f"{category.name}: {probability:.1%}" for category, probability in best]
-    return {"file_name": str(path), "classes": rows}, lines
-
-
 def written_on(picture: np.ndarray, lines: list[str], min_side: int = 0) -> np.ndarray:
     """Picture uint8 [H, W, 3] with lines of text in its upper left corner, the first of them largest.
 
@@ -173,36 +174,13 @@ def written_on(picture: np.ndarray, lines: list[str], min_side: int = 0) -> np.n
     return np.asarray(drawn)
 
 
-def files(paths: list[Path], out: Path) -> tuple[list[Path], list[Path]]:
-    """Where the picture and the label map of each image go; ValueError if one would overwrite an image."""
-    return image_files.picture_paths(paths, out), image_files.picture_paths(paths, out / LABEL_MAPS, ".png")
-
-
-def label_map_report(categories: Sequence[Category], rows: list[dict]) -> dict:
-    """What predictions.json says of label maps: their values, and a row for each image."""
-    return {
-        "values": "category_id" if by_id(categories) else "position",
-        "categories": [
-            {"value": value, "category_id": category.id, "category_name": category.name}
-            for value, category in zip(values_of(categories), categories, strict=True)
-        ],
-        "images": rows,
-    }
-
-
-def by_id(categories: Sequence[Category]) -> bool:
-    """Whether the ids of the source fit into a label map file."""
-    ids = [category.id for category in categories]
+def _fit_into_a_byte(ids):
+    """Whether the ids of the source are different values for a label map file."""
     return len({*ids}) == len(ids) and all(0 <= one < UNKNOWN for one in ids)
 
 
-def values_of(categories: Sequence[Category]) -> list[int]:
-    """Value [K] of each class in label map files."""
-    return [category.id for category in categories] if by_id(categories) else [*range(len(categories))]
-
-
-def save(labels: np.ndarray, values: list[int], colours: list, path: Path) -> None:
-    """Writes labels [H, W] in 0..K as a PNG with a palette, whole or not at all."""
+def _save_label_map(labels, values, colours, path):
+    """Writes labels [H, W] in 0..K as a PNG with a palette, whole or not at all; `values` [K] are those in the file."""
     palette = np.zeros([256, 3], np.uint8)
     palette[values] = label_map.palette(len(values), colours)[1:]
     # A gray picture becomes one with a palette without a copy; Pillow has no such mode for arrays.
@@ -212,15 +190,15 @@ def save(labels: np.ndarray, values: list[int], colours: list, path: Path) -> No
         picture.save(file, "PNG", optimize=True)
 
 
-def shares(labels, categories):
+def _shares(labels, categories: Sequence[Category]):
     """Rows of the classes in labels [H, W], the largest first."""
     counts = np.bincount(labels.ravel(), minlength=len(categories) + 1)[1:]
     return [
-        {
-            "category_id": categories[i].id,
-            "category_name": categories[i].name,
-            "share": round(int(counts[i]) / labels.size, 6),
-        }
+        {**_facts(categories[i]), "share": round(int(counts[i]) / labels.size, 6)}
         for i in np.argsort(-counts, kind="stable")
         if counts[i]
     ]
+
+
+def _facts(category):
+    return {"category_id": category.id, "category_name": category.name}

@@ -9,7 +9,7 @@ from tfrecog.config import Experiment
 from tfrecog.inference import predictor, result_files
 
 WRITTEN = f"pictures, {result_files.LABEL_MAPS} and {result_files.PREDICTIONS}"
-files, write = result_files.files, result_files.write_label_maps
+files, write = result_files.label_map_paths, result_files.write_label_maps
 
 
 def of_pictures(task, model, experiment: Experiment) -> Callable[[np.ndarray], np.ndarray]:
