@@ -63,7 +63,10 @@ def run_once(content: bytes) -> None:
     outputs = runner(**inputs)
     unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
     if unsound:
-        raise UserError(f"the converted model outputs NaN or infinity ({', '.join(unsound)}); nothing was written")
+        raise UserError(
+            f"the converted model outputs NaN or infinity ({', '.join(unsound)}), so nothing was written: try another "
+            "--checkpoint"
+        )
 
 
 def _save(graph, folder):

@@ -60,13 +60,11 @@ class LiteModel:
         return methods.of_words(self.metadata.get("proposals") or "")(picture)
 
     def inputs(self, placed: preprocess.Placed, proposals: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The tensors of a placed photo, by name; `proposals` [P, 4] in pixels of the photo."""
+        """The tensors of a placed photo, by name; `proposals` [P, 4] in its pixels are those of `propose`."""
         given = {"image": placed.image[None]}
         if "size" in self._inputs:
             given["size"] = np.asarray(placed.size, np.int32).reshape(self._inputs["size"]["shape"])
         if "proposals" in self._inputs:
-            if proposals is None:
-                raise UserError(f"{self.path} needs proposals with each image, and none were given")
             slots = preprocess.proposal_slots(proposals, placed, np.prod(self._inputs["proposals"]["shape"]) // 4)
             given["proposals"] = slots.reshape(self._inputs["proposals"]["shape"])
         return given

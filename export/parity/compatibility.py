@@ -22,7 +22,7 @@ def experiment_of(run: Experiment, model_metadata: dict, artefact: str) -> Exper
     """The model's experiment with the run's folders: both are compared with what the model was exported with."""
     exported = metadata.experiment_of(model_metadata)
     if exported.task != run.task:
-        raise UserError(f"{artefact} is of --task={exported.task}, and the run of {run.task}: choose another")
+        raise UserError(f"{artefact} is of --task={exported.task}, and the run of {run.task}: choose one of this run")
     # One in bfloat16 is compared with the run's own precision.
     precision = run.train.precision if model_metadata["precision"] == "bfloat16" else exported.train.precision
     train = dataclasses.replace(run.train, precision=precision, replicas=1)
@@ -47,7 +47,7 @@ def check_metadata(model_metadata: dict, experiment: Experiment, info, artefact:
     if own != trained:
         raise UserError(
             f"{artefact} has {len(own)} classes ({', '.join(own[:5])}, ...), and the run {len(trained)} "
-            f"({', '.join(trained[:5])}, ...): it is of another run"
+            f"({', '.join(trained[:5])}, ...): it is of another run; choose that"
         )
     if experiment.task != "detection":
         return
