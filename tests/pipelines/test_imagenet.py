@@ -258,6 +258,15 @@ def test_a_cut_tar_is_built_as_far_as_it_goes_and_completed_later(tmp_path, read
     assert len(read_all(out, "train")) == 6
 
 
+def test_a_tar_in_a_tar_ends_where_it_ends(tmp_path):
+    inner = _tar(tmp_path / "inner.tar", {"1.jpg": b"1"})[:1024]  # without the blocks of zeros
+    _tar(tmp_path / "outer.tar", {"a.tar": inner, "b/2.jpg": b"2"})
+    files = tar_files.files(str(tmp_path / "outer.tar"), found := [])
+    assert [(file.name, file.read()) for file in files if file.size] == [("a/1.jpg", b"1"), ("b/2.jpg", b"2")]
+    (problem,) = found
+    assert problem.kind == "tar cut short" and problem.what.endswith("after 1.jpg")
+
+
 def test_a_damaged_header_in_a_tar_is_not_its_end(tmp_path):
     content = bytearray(_tar(tmp_path / "a.tar", {"a/1.jpg": b"1", "a/2.jpg": b"2"}))
     content[1024 + 150] ^= 255  # in the checksum of the second header

@@ -266,6 +266,16 @@ def test_a_list_chooses_the_images_and_another_one_leaves_some_out(raw, tmp_path
     }
 
 
+def test_a_name_that_two_label_maps_have_is_of_neither_and_what_is_excluded_is_not_reported(raw, tmp_path):
+    raw.add("1", None).add("a/1", image=False).add("b/1", image=False).add("good").add("lonely", None)
+    (tmp_path / "others.txt").write_text("lonely\n")
+    assert [(one.kind, one.file) for one in raw.build(exclude=(str(tmp_path / "others.txt"),)).problems] == [
+        ("image without a label file", "1.jpg"),
+        ("label file without an image", "a/1.png"),
+        ("label file without an image", "b/1.png"),
+    ]
+
+
 def test_another_ignored_value_and_a_changed_file_build_again_and_the_same_ones_do_not(raw):
     raw.add("one").add("two")
     assert raw.build().kept == 0
