@@ -4,9 +4,9 @@ import dataclasses
 import io
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
+from tests import datasets
 from tfrecog.data import info, records
 from tfrecog.data.split import Split
 from tfrecog.ops import rle
@@ -47,18 +47,11 @@ def record(i, **changes):
 
 def write(folder, made, per_shard=4, **facts):
     """The split `train` of records in a folder, in shards of so many; `facts` of the data set."""
-    shards = []
-    for first in range(0, len(made), per_shard):
-        shards.append(f"train-{first // per_shard:05d}.tfrecord")
-        with tf.io.TFRecordWriter(str(folder / shards[-1])) as writer:
-            for one in made[first : first + per_shard]:
-                writer.write(records.encode(one))
-    categories = (info.Category("crowd", 7), info.Category("L", 9))
-    split = info.SplitInfo(images=len(made), instances=len(made), crowd=len(made), shards=tuple(shards))
+    shards = [made[first : first + per_shard] for first in range(0, len(made), per_shard)]
+    categories = facts.pop("categories", (info.Category("crowd", 7), info.Category("L", 9)))
     kinds = dict.fromkeys(("masks", "image_labels", "label_maps"), True)
-    facts = {"categories": categories, "keypoints": ("left", "right"), "flip_pairs": ((0, 1),)} | kinds | facts
-    info.save(folder, info.DatasetInfo(**{"splits": {"train": split}} | facts))
-    return Split.open(folder, "train")
+    facts = {"keypoints": ("left", "right"), "flip_pairs": ((0, 1),)} | kinds | facts
+    return Split.open(datasets.write(folder, shards, categories, "train", **facts), "train")
 
 
 def flip_bit(split, row):

@@ -117,7 +117,7 @@ def test_images_without_a_box_are_left_out_of_training_only_if_asked(tmp_path):
     [
         (
             {"labels": np.array([3, 1, 1])},
-            r"train-00000\.tfrecord, record 0 \(byte 0\): image '3\.png' has .* labels \[3\], .* again\.",
+            r"train-00000-of-00001\.tfrecord, record 0 \(byte 0\): image '3\.png' has .* labels \[3\], .* again\.",
         ),
         (
             {"masks": None},
@@ -158,7 +158,7 @@ def test_more_objects_than_slots_are_reported_with_the_record(tmp_path, caplog):
     (batch,) = detection.training(dataclasses.replace(ONE, max_instances=2), split, **RUN, steps=1)
     assert batch["labels"].numpy().tolist() == [[2, 1]]
     assert "1 images have more than max_instances=2 objects (up to 3)" in caplog.text
-    assert "train-00000.tfrecord, record 0" in caplog.text
+    assert "train-00000-of-00001.tfrecord, record 0" in caplog.text
 
 
 def test_masks_that_the_dataset_lacks_are_refused_at_once(split):

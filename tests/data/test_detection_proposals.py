@@ -115,7 +115,7 @@ def test_empty_lists_are_counted_and_the_first_are_named(tmp_path, caplog):
     assert list(split.index.proposals) == [3, 0, 3, 0, 3, 0, 0, 0, 0]
     split.report_without_proposals()
     assert "6 of 9 images of train have no proposals" in caplog.text and f"of {tmp_path}" in caplog.text
-    assert "1.png in train-00000.tfrecord, record 1" in caplog.text and "7.png" in caplog.text
+    assert "1.png in train-00000-of-00003.tfrecord, record 1" in caplog.text and "7.png" in caplog.text
     assert "8.png" not in caplog.text  # The sixth.
     caplog.clear()
     split.report_without_proposals(np.array([0, 1, 2]))
@@ -138,5 +138,5 @@ def test_a_training_names_them_when_it_starts(tmp_path, caplog, evaluated):
         train=TrainConfig(evaluate_epochs=evaluated),
     )
     tasks.build(experiment, facts).data()
-    assert "1 of 2 images of train have" in caplog.text and "1.png in train-00000.tfrecord" in caplog.text
+    assert "1 of 2 images of train have" in caplog.text and "1.png in train-00000-of-00001.tfrecord" in caplog.text
     assert ("1 of 2 images of val have" in caplog.text) == bool(evaluated)

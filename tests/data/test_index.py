@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import datasets
 from tfrecog.data import index, info, records
 
 
@@ -20,14 +21,8 @@ def record(i):
 @pytest.fixture
 def folder(tmp_path):
     """Two shards of four records, written by TensorFlow."""
-    shards = ("train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord")
-    for s, shard in enumerate(shards):
-        with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
-            for i in range(4):
-                writer.write(records.encode(record(4 * s + i)))
-    split = info.SplitInfo(images=8, instances=6, crowd=2, shards=shards)
-    info.save(tmp_path, info.DatasetInfo((info.Category("a", 1),), {"train": split}))
-    return tmp_path
+    made = [record(i) for i in range(8)]
+    return datasets.write(tmp_path, [made[:4], made[4:]], [info.Category("a", 1)], "train")
 
 
 def test_every_record_is_read_as_tensorflow_reads_it(folder):
@@ -102,14 +97,11 @@ def test_records_of_whatever_shape_are_counted(folder, more, counts):
 
 def test_the_index_knows_the_names_of_the_files(tmp_path):
     names = ["a/1.jpg", "", "café 2.png", "x" * 300]
-    with tf.io.TFRecordWriter(str(tmp_path / "one")) as writer:
-        for row, name in enumerate(names):
-            writer.write(records.encode(dataclasses.replace(record(row), filename=name)))
-    split = info.SplitInfo(images=4, instances=3, crowd=1, shards=("one",))
-    info.save(tmp_path, info.DatasetInfo((info.Category("a", 1),), {"train": split}))
+    made = [dataclasses.replace(record(row), filename=name) for row, name in enumerate(names)]
+    datasets.write(tmp_path, [made], [info.Category("a", 1)], "train")
     for made in (index.load(tmp_path, "train"), index.load(tmp_path, "train")):  # made, and read back
         assert [name.decode() for name in made.filename] == names
-        assert made.image(0) == "a/1.jpg in one, record 0 (byte 0)" and made.image(1) == made.locate(1)
+        assert made.image(0) == f"a/1.jpg in {made.locate(0)}" and made.image(1) == made.locate(1)
 
 
 def test_the_index_is_kept_and_read_back(folder):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.made import SIZES, arrays, assert_equal_batches, encoded, flip_bit, record, write
 from tfrecog.config import AugmentConfig, DataConfig
-from tfrecog.data import classification, detection, info, read, segmentation
+from tfrecog.data import classification, detection, read, segmentation
 
 CONFIG = DataConfig(
     batch_size=2, eval_batch_size=2, short_side=(64, 80), eval_short_side=64, long_side=120, max_instances=3,
@@ -159,7 +159,7 @@ def test_a_damaged_image_stops_a_run_that_asks_for_it_in_our_own_words(task, eva
             read_all(split)
         return str(error.value)
 
-    place = f"train-00000.tfrecord, record 1 (byte {len(write(tmp_path, [record(0)]).serialized(0)) + 16})"
+    place = f"train-00000-of-00001.tfrecord, record 1 (byte {len(write(tmp_path, [record(0)]).serialized(0)) + 16})"
     split = write(tmp_path, [record(0), record(1, encoded=record(1).encoded[:60]), record(2)])
     words = message(split)  # From the first to the last letter: without what TensorFlow adds.
     assert words.startswith(f"{place}: image '1.png' cannot be decoded (")
@@ -186,14 +186,13 @@ def test_a_damaged_image_stops_a_run_that_asks_for_it_in_our_own_words(task, eva
         ("segmentation", {"image_labels": True}, "--task=classification is for them"),
         ("classification", {}, r"and so have 1 more\. --task=classification needs"),
         ("classification", {"label_maps": True}, r"have label maps: --task=segmentation is for them\. --task"),
-        ("classification", {"instances": 2}, r"The records have boxes: --task=detection is for them\. --task"),
+        ("classification", {"boxes": True}, r"The records have boxes: --task=detection is for them\. --task"),
     ],
 )
 def test_records_of_another_task_are_referred_to_it(task, facts, says, tmp_path):
-    bare = [record(i, crowd=np.ones(3, bool), label=0) for i in range(2)]
-    counts = info.SplitInfo(2, facts.pop("instances", 0), 0, ("train-00000.tfrecord",))
     kinds = {"image_labels": False, "label_maps": False} | facts
-    split = write(tmp_path, bare, splits={"train": counts}, **kinds)
+    bare = [record(i, crowd=np.full(3, not kinds.get("boxes")), label=0) for i in range(2)]
+    split = write(tmp_path, bare, **{name: value for name, value in kinds.items() if name != "boxes"})
     check = {
         "classification": lambda: classification.labels_of(split),
         "detection": lambda: detection.steps_per_epoch(split, CONFIG),

@@ -3,8 +3,8 @@ import pickle
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from tests import datasets
 from tests.data.test_index import record
 from tfrecog.data import index, info, records
 from tfrecog.data.split import Split
@@ -13,14 +13,9 @@ from tfrecog.data.split import Split
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
     """Five records of `i % 3` objects with the label 1, which the dataset counts as its second class."""
-    folder, shards = tmp_path_factory.mktemp("records"), ("a.tfrecord", "b.tfrecord")
-    for shard, rows in zip(shards, ((0, 1), (2, 3, 4)), strict=True):
-        with tf.io.TFRecordWriter(str(folder / shard)) as writer:
-            for i in rows:
-                writer.write(records.encode(record(i)))
+    made = [record(i) for i in range(5)]
     categories = (info.Category("b", 7, record_label=9), info.Category("a", 8, record_label=1))
-    counts = {"train": info.SplitInfo(images=5, instances=3, crowd=1, shards=shards)}
-    info.save(folder, info.DatasetInfo(categories, counts))
+    folder = datasets.write(tmp_path_factory.mktemp("records"), [made[:2], made[2:]], categories, "train")
     return Split.open(folder, "train")
 
 
@@ -32,7 +27,7 @@ def test_a_row_is_one_record_with_the_labels_of_the_file_or_of_the_dataset(split
         assert written.source_id == truth.source_id == str(row) and split.filename(row) == f"{row}.jpg"
         assert written.labels.tolist() == [1] * (row % 3) and truth.labels.tolist() == [2] * (row % 3)
         np.testing.assert_array_equal(written.boxes, truth.boxes)
-    assert split.shard(1).endswith("a.tfrecord") and split.shard(2).endswith("b.tfrecord")
+    assert [split.shard(row).endswith("train-00001-of-00002.tfrecord") for row in range(5)] == [False] * 2 + [True] * 3
 
 
 def test_a_label_of_no_category_is_named(split):
