@@ -49,7 +49,7 @@ def test_proposals_of_little_objectness_are_dropped():
 
 
 def test_a_second_convolution_has_its_own_weights():
-    head = rpn.RpnHead(RpnConfig(convs=2), 8, 3)
+    head = rpn.RpnHead(RpnConfig(convs=2), 8, pyramid=True)
     head(maps(p2=(2, 2)) | {2: tf.zeros([1, 2, 2, 8])})
     assert {w.path for w in head.variables} == {
         f"rpn/{layer}/{leaf}" for layer in ("conv", "conv2", "objectness", "deltas") for leaf in ("kernel", "bias")

@@ -36,7 +36,7 @@ class Detector(keras.Model):
         self.backbone, self.neck, self.trunk = made.backbone, made.neck, made.trunk
         self.strides, self.pooled_levels = made.strides, made.pooled_levels
         own = config.proposals == "rpn"
-        self.rpn = rpn.RpnHead(config.rpn, made.channels, made.anchors_per_cell) if own else None
+        self.rpn = rpn.RpnHead(config.rpn, made.channels, pyramid=config.neck == "fpn") if own else None
         self.box = BoxPredictor(num_classes)
         # On C4, res5 is the mask branch's convolutions as well (He et al. 2017, figure 4, left).
         layers = 0 if config.neck == "c4" else config.mask.convs

@@ -12,10 +12,17 @@ class RpnHead(Composite):
     """Objectness logits [B, A] and deltas [B, A, 4] of all anchors, for features {level: [B, h, w, C]}.
 
     The weights are shared by all levels. Anchors are ordered by level, row, column, and then as in `anchors.cell`.
+
+    Args:
+        channels: C.
+        pyramid: whether the levels are those of a pyramid, each of which has one of the sizes.
     """
 
-    def __init__(self, config: RpnConfig, channels: int, anchors_per_cell: int, name: str = "rpn"):
+    def __init__(self, config: RpnConfig, channels: int, pyramid: bool, name: str = "rpn"):
         super().__init__(name=name)
+        # One size a level on a pyramid, all sizes on a single map (C4).
+        sizes = 1 if pyramid and not config.every_size else len(config.anchor_sizes)
+        anchors_per_cell = sizes * len(config.anchor_ratios)
         small = keras.initializers.RandomNormal(stddev=0.01)
         self.convs = [
             Conv(config.channels or channels, 3, relu=True, initializer=small, name=f"conv{i + 1}" if i else "conv")
@@ -44,8 +51,7 @@ def level_anchors(features: dict, canvas, config: RpnConfig, strides: dict[int, 
     """
     levels = sorted(features)
     exact = config.anchor_rule == "detectron2"
-    # One size a level on a pyramid, all sizes on a single map (C4).
-    together = config.every_size or len(levels) == 1
+    together = config.every_size or len(levels) == 1  # As in `RpnHead`.
     sizes = [config.anchor_sizes] * len(levels) if together else config.anchor_sizes
     result = []
     for level, level_sizes in zip(levels, sizes, strict=True):
