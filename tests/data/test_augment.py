@@ -171,21 +171,31 @@ def test_an_operation_of_randaugment_is_torchvisions(torchvision, name):
     assert changed >= 3 or name == "identity"
 
 
-def test_randaugment_draws_every_operation_and_both_directions_evenly(monkeypatch):
-    made = {name: lambda picture, strength, i=i: picture * 0 + (i + 1) * strength
-            for i, name in enumerate(randaugment.OPERATIONS)}  # fmt: skip
-    monkeypatch.setattr(randaugment, "OPERATIONS", made)
-    draw = tf.function(lambda seed: randaugment.randaugment(tf.zeros([1, 1, 3]), seed, 1, 30.0)[0, 0, 0])
-    seen = np.array([float(draw(seed)) for seed in seeds(700)])
-    for i, name in enumerate(made):
+def operations(picture):
+    """(name, sign) of every operation of a magnitude of 15 in every direction, and what it makes of a picture."""
+    signs = {name: (1.0, -1.0) if name in randaugment.SIGNED else (1.0,) for name in randaugment.OPERATIONS}
+    made = [(name, sign) for name in signs for sign in signs[name]]
+    return made, np.stack([randaugment.apply(name, picture, 15.0, sign) for name, sign in made])
+
+
+def test_randaugment_draws_every_operation_and_both_directions_evenly(torchvision):
+    picture = tf.cast(torchvision["square"], tf.float32)
+    made, results = operations(picture)
+    draw = tf.function(lambda seed: randaugment.randaugment(picture, seed, 1, 15.0))
+    apart = np.stack([np.abs(results - draw(seed)).mean((1, 2, 3)) for seed in seeds(700)])
+    assert apart.min(axis=1).max() < 0.1 < np.sort(apart, axis=1)[:, 1].min(), "each is one of the operations"
+    seen = [made[place] for place in apart.argmin(axis=1)]
+    for name in randaugment.OPERATIONS:
         # 50 are expected; 3.5 deviations are 24.
-        assert abs(np.sum(np.abs(seen) == i + 1) - 50) < 24, name
-        assert (-(i + 1) in seen) == (name in randaugment.SIGNED)
+        assert abs(sum(one == name for one, _ in seen) - 50) < 24, name
+    assert set(seen) == set(made)
 
 
-def test_layers_of_randaugment_follow_each_other(monkeypatch):
-    monkeypatch.setattr(randaugment, "OPERATIONS", {"identity": lambda picture, strength: picture + 1})
-    assert randaugment.randaugment(tf.zeros([2, 2, 3]), [0, 0], 3, 9.0).numpy().max() == 3
+def test_layers_of_randaugment_follow_each_other(torchvision):
+    picture = tf.cast(torchvision["square"], tf.float32)
+    for seed in seeds(5):
+        once, twice = (randaugment.randaugment(picture, seed, layers, 15.0) for layers in (1, 2))
+        assert np.abs(operations(once)[1] - twice).mean((1, 2, 3)).min() < 0.1
 
 
 def test_mixup_joins_each_image_with_one_other_by_a_share_that_is_its_own():
