@@ -148,7 +148,7 @@ def test_what_is_beside_the_list_is_refused_too(tmp_path, way):
 
 
 STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x08tQ"
-PUSHED = {name: b"c%s\n%s\n" % tuple(map(str.encode, name.rsplit(".", 1))) for name in pickle_reader.ALLOWED}
+PUSHED = {name: b"c%s\n%s\n" % tuple(map(str.encode, name.rsplit(".", 1))) for name in sorted(pickle_reader.ALLOWED)}
 PUSHED |= {"storage": STORAGE, "a list": b"]"}
 # {"__defaults__": (), "name": (), "key": ()} as a state, and as the state of slots.
 STATE = b"}(X\x0c\0\0\0__defaults__)X\x04\0\0\0name)X\x03\0\0\0key)u"
