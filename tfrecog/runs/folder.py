@@ -157,10 +157,10 @@ def _text(experiment):
     )
 
 
-def differences(experiment: Experiment) -> dict[str, tuple[Any, Any]]:
+def differences(experiment: Experiment, info: dataset.DatasetInfo | None = None) -> dict[str, tuple[Any, Any]]:
     """Flag → its values in the run that the workdir holds and in this one, where they differ; none without a run.
 
-    UserError if that run is of another version.
+    `info` is of the records of this one; None: it is read from them. UserError if that run is of another version.
     """
     workdir = Path(experiment.workdir)
     try:
@@ -168,13 +168,13 @@ def differences(experiment: Experiment) -> dict[str, tuple[Any, Any]]:
     except flags.Error as error:
         raise UserError(f"{workdir / FLAGFILE} is not of this version: {error}; use another --workdir") from error
     found, noted = validate.differences(existing, experiment), (workdir / dataset.FILE).is_file()
-    if "data.records" in found and noted and dataset.load(workdir) == dataset.load(experiment.data.records):
+    if "data.records" in found and noted and dataset.load(workdir) == (info or dataset.load(experiment.data.records)):
         del found["data.records"]  # The same records in another place.
     return found
 
 
 def _check_same(workdir, experiment, info):
-    found = differences(experiment)
+    found = differences(experiment, info)
     changed = {flag: values for flag, values in found.items() if flag not in MAY_DIFFER}
     if experiment.schedule.decay in ("cosine", "poly") and "schedule.epochs" in found:
         changed["schedule.epochs"] = found["schedule.epochs"]  # The rate of every step depends on it.
