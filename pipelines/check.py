@@ -68,13 +68,13 @@ def _disagreements(facts: Facts, expected: info.SplitInfo) -> list[str]:
     """Counts of dataset.json that the records do not have."""
     pairs = [(getattr(expected, name), getattr(facts, name), name) for name in ("images", "instances", "crowd")]
     found = [
-        f"{info.FILE} says {said:,} {name}, the records have {there:,}; build again"
-        for said, there, name in pairs
-        if said != there
+        f"{info.FILE} says {stated:,} {name}, the records have {there:,}; build again"
+        for stated, there, name in pairs
+        if stated != there
     ]
-    said, pixels = list(expected.pixels), [facts.maps.pixels[label] for label in range(len(expected.pixels))]
-    if pixels != said:
-        found.append(f"{info.FILE} says {said} pixels by class, the records have {pixels}; build again")
+    stated, pixels = list(expected.pixels), [facts.maps.pixels[label] for label in range(len(expected.pixels))]
+    if pixels != stated:
+        found.append(f"{info.FILE} says {stated} pixels by class, the records have {pixels}; build again")
     return found
 
 

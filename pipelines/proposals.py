@@ -133,8 +133,8 @@ def build(flags: Proposals) -> shards.Built:
     if method == "selective_search":
         selective_search.opencv()
     elif method == "file":
-        boxes, said = proposal_files.of_file(flags.file, opened)
-        words = f"file {os.path.basename(flags.file)}" + (f": {said}" if said else "")
+        boxes, origin = proposal_files.of_file(flags.file, opened)
+        words = f"file {os.path.basename(flags.file)}" + (f": {origin}" if origin else "")
     _refuse_other_words(out, split, words)
     checksums = index.checksums(data, opened.index)
     empty = np.zeros([0, 4], np.float32) if method == "file" else None

@@ -206,7 +206,7 @@ def test_a_legend_has_the_classes_that_are_there_with_colour_and_shares_largest_
     assert legend.shape[1] == 900
     for colour, there in [(COLOURS[0], True), (label_map.class_colour(2), False), (COLOURS[2], True)]:
         assert ((legend == colour).all(-1).sum() > 50) == there
-    label_map.legend(np.full([5, 10], 1), NAMES, width=500, said=np.repeat([1, 2], 25).reshape(5, 10))
+    label_map.legend(np.full([5, 10], 1), NAMES, width=500, predicted=np.repeat([1, 2], 25).reshape(5, 10))
     assert texts[3:] == ["sky 100.0% / 50.0%", "tree 0.0% / 50.0%"]
 
 

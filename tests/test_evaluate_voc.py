@@ -167,7 +167,7 @@ def test_a_crop_shows_both_boxes_in_place_and_gray_beyond_the_image():
     box, true_box = np.array([0.0, 0, 40, 40]), np.array([20.0, 20, 60, 60])
     cut = detection_errors.crop(image, voc_errors.Error("key", 0.2, 1, 0.5, box, 1, true_box)).astype(int)
     # 60 pixels and a quarter at each side: from -15 to 75, so that pixel p is at (p + 15) 224 / 90.
-    for colour, (low, high) in ((detection_errors.SAID, (0, 40)), (detection_errors.TRUE, (20, 60))):
+    for colour, (low, high) in ((detection_errors.FOUND, (0, 40)), (detection_errors.TRUE, (20, 60))):
         y, x = np.nonzero(np.abs(cut - colour).max(axis=-1) < 10)
         want = (np.array([low, high]) + 15) * detection_errors.CELL / 90
         np.testing.assert_allclose([[y.min(), y.max()], [x.min(), x.max()]], [want, want], atol=2)

@@ -151,8 +151,8 @@ def test_a_segmenter_has_its_label_map_beside_the_image_and_the_true_one(tmp_pat
     assert made["confusion"].shape == (5, 7, 3), "of the evaluation before"
 
 
-def test_a_row_of_label_maps_is_picture_truth_and_what_was_said():
-    # All is class 4 (green), and said to be class 2 (red).
+def test_a_row_of_label_maps_is_picture_truth_and_prediction():
+    # All is class 4 (green), and predicted to be class 2 (red).
     picture, labels = np.full([60, 80, 3], 100, np.uint8), np.full([60, 80], 4)
     sheet = worst_label_maps.triples([(picture, labels, labels // 2, "a caption")] * 2, gray_maps.Gray.info).astype(int)
     thirds = np.array_split(sheet, 3, axis=1)

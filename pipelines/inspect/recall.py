@@ -54,7 +54,7 @@ class Coverage(Sums):
         return rows
 
     def lines(self) -> list[str]:
-        """What is to be said of them, for people."""
+        """The table of recall, for people."""
         if not self.counts:
             return []
         mean, none = np.mean(self.counts), self.counts.count(0)

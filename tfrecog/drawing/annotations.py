@@ -1,4 +1,4 @@
-"""Pictures of instances, true or said: boxes, masks, keypoints and names (Pillow)."""
+"""Pictures of instances, true or predicted: boxes, masks, keypoints and names (Pillow)."""
 
 import colorsys
 from collections.abc import Sequence

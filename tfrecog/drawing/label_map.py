@@ -1,4 +1,4 @@
-"""Pictures of label maps, true or said, and their legends (Pillow)."""
+"""Pictures of label maps, true or predicted, and their legends (Pillow)."""
 
 from collections.abc import Sequence
 
@@ -49,15 +49,15 @@ def legend(
     colours: Sequence[tuple[int, int, int] | None] = (),
     *,
     width: int,
-    said: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
 ) -> np.ndarray:
     """Picture uint8 [h, width, 3] of the classes in a label map [H, W], the largest first: colour, name, share.
 
     Args:
         names, colours: as of `draw`.
-        said: [H, W], a second label map; each class then has its share in both.
+        predicted: [H, W], a second label map; each class then has its share in both.
     """
-    maps = [np.asarray(one, int).ravel() for one in (labels, said) if one is not None]
+    maps = [np.asarray(one, int).ravel() for one in (labels, predicted) if one is not None]
     counts = np.stack([np.bincount(one, minlength=len(names) + 1) for one in maps]).astype(float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     present = [i for i in np.argsort(-shares.max(axis=0), kind="stable") if shares[:, i].any()]

@@ -12,7 +12,7 @@ from tfrecog.metrics.voc_errors import MISSED, Error
 
 SHEET, MOST = "errors.jpg", 6
 CELL, LETTER, HEADING = 224, 15, 20  # pixels
-SAID, TRUE = (213, 94, 0), (0, 158, 115)  # vermilion and bluish green (Okabe and Ito 2008)
+FOUND, TRUE = (213, 94, 0), (0, 158, 115)  # vermilion and bluish green (Okabe and Ito 2008)
 MARGIN = 0.25  # of the longer side, around what is shown
 SMALLEST = 48  # side of a crop in pixels of the image, so that there is something to see around a small object
 TITLES = {
@@ -48,7 +48,7 @@ def sheet(
             captions += [""] * (MOST - len(some))
             rows.append((TITLES[kind], contact_sheet.draw(cells, MOST, captions, CELL, LETTER)))
     width = rows[0][1].shape[1]
-    parts = [_heading([("the detection", SAID), ("   the object that it overlaps most", TRUE)], width)]
+    parts = [_heading([("the detection", FOUND), ("   the object that it overlaps most", TRUE)], width)]
     for title, cells in rows:
         parts += [_heading([(title, (0, 0, 0))], width), cells]
     return np.concatenate(parts)
@@ -73,7 +73,7 @@ def crop(image: np.ndarray, error: Error) -> np.ndarray:
     page.paste(Image.fromarray(image), (-int(corner[1]), -int(corner[0])))
     page = page.resize((CELL, CELL), Image.Resampling.BICUBIC)
     canvas = ImageDraw.Draw(page)
-    for box, colour in ((error.true_box, TRUE), (error.box, SAID)):
+    for box, colour in ((error.true_box, TRUE), (error.box, FOUND)):
         if box is not None:
             y1, x1, y2, x2 = (box - np.tile(corner, 2)) * CELL / side
             # White around it, so that it is seen on any ground.

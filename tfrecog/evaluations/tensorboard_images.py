@@ -79,8 +79,8 @@ def classified(
         "valid": tf.range(len(rows) + fill) < len(rows),
     }
     pictures, captions = [], []
-    for (said, facts), picture in zip(predictor.predict_batches(task, model, strategy, [batch]), seen, strict=True):
-        label, probabilities = int(labels[facts["record"]]), said["probabilities"]
+    for (outputs, facts), picture in zip(predictor.predict_batches(task, model, strategy, [batch]), seen, strict=True):
+        label, probabilities = int(labels[facts["record"]]), outputs["probabilities"]
         best = int(np.argmax(probabilities)) + 1
         pictures.append(_framed(picture.numpy(), RIGHT if best == label else WRONG))
         captions.append(misclassified.words(names[label - 1], probabilities[label - 1]))
@@ -113,7 +113,7 @@ def segmented(
 ) -> dict[str, np.ndarray]:
     """Pictures uint8 [H, W, 3] by name of what a segmenter sees and says.
 
-    `predictions`: of `count` images, spread over the evaluation split, the image, its true and its said label map.
+    `predictions`: of `count` images, spread over the evaluation split, the image, its true and its predicted label map.
     `confusion`: of the evaluation before.
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
