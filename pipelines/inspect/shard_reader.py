@@ -8,7 +8,7 @@ from pathlib import Path
 from tfrecog.data import index, info, records
 
 from ..build import image_records
-from ..build.problems import Problem
+from ..build.problems import Reporter
 from . import suspicious
 from .statistics import Facts
 
@@ -54,10 +54,7 @@ class ShardReader:
             what = f"the image has the label {record.label} ({record.class_name!r}), which no category has"
             facts.damage.append(f"{place}, {record.filename}: {what}; {again}")
             return
-
-        def suspect(kind: str, what: str, remedy: str) -> None:
-            facts.suspicious.append(Problem(kind, record.filename, what, remedy, record.source_id))
-
+        suspect = Reporter(facts.suspicious, record.filename, record.source_id)
         record = dataclasses.replace(record, label=self.info.label_of_record_label.get(record.label, 0))
         if self.info.image_labels and not record.label:
             what = "the image has no class, and --task=classification refuses it"

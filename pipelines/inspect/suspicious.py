@@ -1,5 +1,6 @@
 """Annotations of a record that are allowed but are probably mistakes."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tfrecog.data.records import Record
 from tfrecog.ops import overlaps, rle
 
-from ..build.problems import Problem
+from ..build.problems import Problem, Reporter
 
 TINY = 1.0  # pixels, the shorter side of a box
 DUPLICATE_IOU = 0.95
@@ -17,38 +18,23 @@ _CORRECT = "Correct the annotation and build again."
 
 def of_record(record: Record, joints: int, max_instances: int) -> list[Problem]:
     """Everything suspicious about the annotations of one image."""
-    found = []
-
-    def report(kind: str, what: str, i: int | None = None, remedy: str = _CORRECT) -> None:
-        number = int(record.ids[i]) if i is not None and record.ids[i] >= 0 else None
-        where = f"object {i}: " if i is not None and number is None else ""
-        found.append(Problem(kind, record.filename, where + what, remedy, record.source_id, number))
-
+    whole = Reporter([], record.filename, record.source_id)
     count = int(np.sum(~record.crowd))
     if count > max_instances:
         remedy = f"Training leaves the rest out: raise --data.max_instances above {max_instances}."
-        report("many instances", f"{count} instances", remedy=remedy)
-    for i in range(len(record.labels)):
-        for kind, what in _of_box(record, i):
-            report(kind, what, i)
-        if record.masks is not None:
-            for kind, what in _of_mask(record, record.masks[i], i):
-                report(kind, what, i)
-    if record.keypoints is not None:
-        if len(record.labels) and record.keypoints.shape[1] != joints:
-            report("keypoints", f"{record.keypoints.shape[1]} keypoints an object, dataset.json has {joints}")
-        for i, points in enumerate(record.keypoints):
-            y, x, visible = points[:, 0], points[:, 1], points[:, 2] > 0
-            outside = visible & ~((y >= 0) & (x >= 0) & (y <= record.height) & (x <= record.width))
-            if outside.any():
-                report("keypoint outside the image", f"{outside.sum()} of them", i)
-            far = visible & ~outside & _far(points, record.boxes[i])
-            if far.any():
-                report("keypoint far from the box", f"{far.sum()} of them, such as number {far.argmax() + 1}", i)
-    for i, j in _duplicates(record):
-        what = f"the same class and nearly the same box as annotation {record.ids[i]}"
-        report("object twice", what, j, "Remove one of the two and build again.")
-    return found
+        whole("many instances", f"{count} instances", remedy)
+    if record.keypoints is not None and len(record.labels) and record.keypoints.shape[1] != joints:
+        whole("keypoints", f"{record.keypoints.shape[1]} keypoints an object, dataset.json has {joints}", _CORRECT)
+    twice = {j: i for i, j in _duplicates(record)}
+    for i, number in enumerate(record.ids.tolist()):
+        known = {"annotation_id": number} if number >= 0 else {"prefix": f"object {i}: "}
+        report = dataclasses.replace(whole, **known)
+        for kind, what in [*_of_box(record, i), *_of_mask(record, i), *_of_keypoints(record, i)]:
+            report(kind, what, _CORRECT)
+        if i in twice:
+            what = f"the same class and nearly the same box as annotation {record.ids[twice[i]]}"
+            report("object twice", what, "Remove one of the two and build again.")
+    return whole.found
 
 
 def same_pictures(
@@ -90,13 +76,15 @@ def _of_box(record: Record, i: int) -> Iterator[tuple[str, str]]:
         yield "tiny box", text
 
 
-def _of_mask(record: Record, mask: np.ndarray, i: int) -> Iterator[tuple[str, str]]:
+def _of_mask(record: Record, i: int) -> Iterator[tuple[str, str]]:
     """Compares with the box and the area; a polygon's corners may be off the pixels by one or two."""
-    pixels = rle.area(mask)
+    if record.masks is None:
+        return
+    pixels = rle.area(record.masks[i])
     if not pixels:
         yield "empty mask", "its mask has no pixel"
         return
-    tight, box = np.array(rle.box(mask, record.height), float), record.boxes[i].astype(float)
+    tight, box = np.array(rle.box(record.masks[i], record.height), float), record.boxes[i].astype(float)
     sides = np.tile(box[2:] - box[:2], 2)
     if np.any(abs(tight - box) > np.maximum(3, 0.1 * sides)):
         inside, given = (", ".join(f"{value:g}" for value in values) for values in (tight, box))
@@ -107,10 +95,18 @@ def _of_mask(record: Record, mask: np.ndarray, i: int) -> Iterator[tuple[str, st
         yield "area disagrees with the mask", f"area {area:g}, the mask has {pixels:,} pixels"
 
 
-def _far(points: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Whether keypoints [J, 3] are farther outside a box than `FAR` of its longer side."""
-    beyond = np.maximum(box[:2] - points[:, :2], points[:, :2] - box[2:]).max(axis=1)
-    return beyond > FAR * (box[2:] - box[:2]).max()
+def _of_keypoints(record: Record, i: int) -> Iterator[tuple[str, str]]:
+    if record.keypoints is None:
+        return
+    points, box, size = record.keypoints[i][:, :2], record.boxes[i], (record.height, record.width)
+    visible = record.keypoints[i][:, 2] > 0
+    outside = visible & ~np.all((points >= 0) & (points <= size), axis=1)
+    if outside.any():
+        yield "keypoint outside the image", f"{outside.sum()} of them"
+    beyond = np.maximum(box[:2] - points, points - box[2:]).max(axis=1)
+    far = visible & ~outside & (beyond > FAR * (box[2:] - box[:2]).max())
+    if far.any():
+        yield "keypoint far from the box", f"{far.sum()} of them, such as number {far.argmax() + 1}"
 
 
 def _duplicates(record: Record) -> Iterator[tuple[int, int]]:
