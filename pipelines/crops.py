@@ -81,8 +81,7 @@ class Maker:
             what = f"no part of it was free of objects in {_TRIES} tries"
             remedy = "It gives fewer crops of background; nothing needs to be done."
             return None, [Problem("no background", file, what, remedy, record.source_id)]
-        names = self.source.info.names
-        name = names[label - 1] if label <= len(names) else BACKGROUND
+        name = (*self.source.info.names, BACKGROUND)[label - 1]
         y1, x1, y2, x2 = with_context(box, self.context, picture.size[::-1])
         if min(y2 - y1, x2 - x1) < self.min_side:
             what = f"{name}: {y2 - y1} x {x2 - x1} pixels with its context"
