@@ -13,7 +13,6 @@ parts of the images that overlap no object by more than 0.1 (IoU): a network tha
 for it.
 """
 
-import io
 import os
 from dataclasses import dataclass
 from typing import Annotated
@@ -29,7 +28,6 @@ from tfrecog.ops.overlaps import pairwise_iou
 
 from .build import image_records, shards
 from .build.command import BuildFlags, build_split, summary
-from .build.image_records import Encoded
 from .build.problems import Problem, Refused
 
 BACKGROUND = "background"
@@ -86,7 +84,8 @@ class Maker:
         if min(y2 - y1, x2 - x1) < self.min_side:
             what = f"{name}: {y2 - y1} x {x2 - x1} pixels with its context"
             return None, [Problem("object too small", file, what, "Left out (--min_side).", record.source_id)]
-        image = _encoded(picture.crop((x1, y1, x2, y2)), record.format)
+        # JPEG of what was a JPEG, for noise of its own would be learned.
+        image = image_records.encode(picture.crop((x1, y1, x2, y2)), record.format, quality=95, subsampling=0)
         return image_records.record(image, file, f"{record.source_id}.{crop.kind}{number}", label, name), []
 
     def _open(self, row: int) -> tuple[records.Record, Image.Image]:
@@ -114,16 +113,6 @@ def with_context(box: np.ndarray, context: float, size: tuple[int, int]) -> tupl
     start = np.maximum(np.floor(box[:2] - margin), 0).astype(int)
     end = np.minimum(np.ceil(box[2:] + margin), size).astype(int)
     return int(start[0]), int(start[1]), int(end[0]), int(end[1])
-
-
-def _encoded(picture: Image.Image, like: str) -> Encoded:
-    """JPEG of what was a JPEG, for noise of its own would be learned; else PNG."""
-    file = io.BytesIO()
-    if like == "jpeg":
-        picture.save(file, "JPEG", quality=95, subsampling=0)
-    else:
-        picture.save(file, "PNG")
-    return Encoded(file.getvalue(), "jpeg" if like == "jpeg" else "png", picture.height, picture.width)
 
 
 @dataclass(frozen=True)

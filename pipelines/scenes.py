@@ -14,7 +14,6 @@ of the object that is seen there.
 """
 
 import dataclasses
-import io
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -104,10 +103,8 @@ def make(scene: Scene) -> tuple[records.Record, list]:
         height, width = width, height
     image = scene_shapes.pattern(rng, height, width, *scene_shapes.colours(rng))
     objects = draw(rng, image, int(rng.integers(options.min_objects, options.max_objects + 1)))
-    encoded = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
-    picture.save(encoded, options.format, **({"quality": 92} if options.format == "jpeg" else {}))
-    made = image_records.Encoded(encoded.getvalue(), options.format, height, width)
+    made = image_records.encode(picture, options.format, quality=92)
     names = scene.name, str(scene.number + 1)
     if options.label_maps:
         labels = np.ones((height, width), np.uint8)  # background

@@ -1,5 +1,6 @@
 """Records of images with one class each, or with objects: what their pipelines share."""
 
+import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,13 @@ class Encoded:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.height, self.width
+
+
+def encode(picture: Image.Image, like: str, **jpeg: int) -> Encoded:
+    """A picture as a JPEG, by these options of Pillow, if it is to be `like` one, or else as a PNG."""
+    file, kind = io.BytesIO(), "jpeg" if like == "jpeg" else "png"
+    picture.save(file, kind, **(jpeg if kind == "jpeg" else {}))
+    return Encoded(file.getvalue(), kind, picture.height, picture.width)
 
 
 @dataclass
