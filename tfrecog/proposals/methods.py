@@ -5,7 +5,6 @@ image that they are for), `counts` [n] of its proposals, `boxes` [sum of counts,
 after image), `scores` [sum of counts], and `source`, words for where they are from.
 """
 
-import dataclasses
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecog.cli import files
+from tfrecog.cli import files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.proposals import selective_search
 from tfrecog.proposals.selective_search import DEFAULT, Options
@@ -26,12 +25,9 @@ KINDS = {"names": "Uiu", "sizes": "iu", "counts": "iu", "boxes": "fiu", "scores"
 
 def describe(method: str, options: Options) -> str:
     """Words for dataset.json, from which `of_words` makes the same proposals."""
-    words = [method] + [options.mode] * (method == "selective_search")
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if field.name != "mode" and value != getattr(DEFAULT, field.name):
-            words.append(f"{field.name}={value}")
-    return " ".join(words)
+    mode = [options.mode] * (method == "selective_search")
+    changed = flags.differences(options, DEFAULT).items()
+    return " ".join([method, *mode, *(f"{name}={value}" for name, (value, _) in changed if name != "mode")])
 
 
 def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -41,7 +37,7 @@ def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
     """
     method, *rest = words.split() or [""]
     if method == "selective_search" and rest:
-        options = _options(words, rest[1:], mode=rest[0])
+        options = _options(words, [f"mode={rest[0]}", *rest[1:]])
         selective_search.opencv()
         return lambda image: selective_search.propose(image, options)
     if method == "grid":
@@ -55,16 +51,11 @@ def of_words(words: str) -> Callable[[np.ndarray], np.ndarray]:
     )
 
 
-def _options(words, assignments, **known) -> Options:
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Options)}
+def _options(words, assignments) -> Options:
     try:
-        pairs = [assignment.split("=") for assignment in assignments]
-        options = Options(**known, **{name: kinds[name](value) for name, value in pairs})
-        if options.mode not in selective_search.SPACES:
-            raise ValueError(options.mode)
-    except (KeyError, ValueError) as error:
+        return flags.change(DEFAULT, [f"--{assignment}" for assignment in assignments])
+    except UserError as error:
         raise UserError(f"dataset.json: proposals {words!r} are not words of pipelines.proposals ({error})") from error
-    return options
 
 
 def grid(height: int, width: int, options: Options = DEFAULT) -> np.ndarray:
