@@ -149,36 +149,28 @@ class Evaluator:
         return evaluation.stats, evaluation.eval["precision"][..., 0, -1]
 
 
-def _annotations(image: dict, image_id: int, kind: str):
+def _annotations(objects: dict, image_id: int, kind: str):
     """Yields COCO annotations of the ground truth or of the detections of an image."""
-    boxes = to_xywh(image["boxes"])
-    for i, label in enumerate(image["labels"].tolist()):
-        annotation = {"image_id": image_id, "category_id": label}
+    boxes, found = to_xywh(objects["boxes"]), "scores" in objects
+    for i, label in enumerate(objects["labels"].tolist()):
+        annotation = {"image_id": image_id, "category_id": label, "bbox": boxes[i].tolist(), "iscrowd": 0}
+        # A detection's area is that of its box, of its mask or of the rectangle around its keypoints: it decides
+        # whether a detection that matches nothing counts among the small, medium or large ones.
+        area = boxes[i, 2] * boxes[i, 3]
         if kind == "mask":
-            annotation["segmentation"] = image["masks"][i]
+            annotation["segmentation"] = objects["masks"][i]
+            area = pycocotools.area(objects["masks"][i])
+        if kind == "keypoint":
+            keypoints = to_xyv(objects["keypoints"][i])
+            keypoints = keypoints if found else np.where(keypoints[:, 2:] > 0, keypoints, 0)
+            annotation |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": int(np.sum(keypoints[:, 2] > 0))}
+            area = np.prod(np.ptp(keypoints[:, :2], axis=0))
+        if found:
+            annotation |= {"score": float(objects["scores"][i]), "area": float(area)}
         else:
-            annotation["bbox"] = boxes[i].tolist()
-        if "scores" in image:
-            # A detection's area is that of its box, of its mask or of the rectangle around its keypoints: it decides
-            # whether a detection that matches nothing counts among the small, medium or large ones.
-            if kind == "box":
-                area = boxes[i, 2] * boxes[i, 3]
-            elif kind == "mask":
-                area = pycocotools.area(image["masks"][i])
-            else:
-                keypoints = to_xyv(image["keypoints"][i])
-                annotation["keypoints"] = keypoints.ravel().tolist()
-                area = np.prod(np.ptp(keypoints[:, :2], axis=0))
-            annotation |= {"score": float(image["scores"][i]), "area": float(area), "iscrowd": 0}
-        else:
-            annotation |= {"area": float(image["areas"][i]), "iscrowd": int(image["crowd"][i])}
-            if image["difficult"] is not None:
-                annotation["difficult"] = bool(image["difficult"][i])
-            if kind == "keypoint":
-                visibility = image["keypoints"][i][:, 2:]
-                keypoints = np.where(visibility > 0, to_xyv(image["keypoints"][i]), 0)
-                labelled = int(np.sum(visibility > 0))
-                annotation |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": labelled}
+            annotation |= {"area": float(objects["areas"][i]), "iscrowd": int(objects["crowd"][i])}
+            if objects["difficult"] is not None:
+                annotation["difficult"] = bool(objects["difficult"][i])
         yield annotation
 
 
