@@ -43,20 +43,21 @@ def instances(
         min_side: an image with a shorter side than this is enlarged by a whole factor, so that text is legible;
             the picture is then larger than the image, but its long side never exceeds ten times `min_side` for it.
     """
-    image, boxes, labels = np.asarray(image, np.uint8), np.asarray(boxes, float), np.asarray(labels, int)
+    image, labels = np.asarray(image, np.uint8), np.asarray(labels, int)
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
     height, width = image.shape[:2]
     factor = enlargement(height, width, min_side)
     line = max(1, round(min(height, width) * factor / 240))
     # Large instances first: what is small would be hidden under them.
-    extents = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) if len(boxes) else np.zeros(0)
-    order = [i for i in np.argsort(-extents, kind="stable") if labels[i] > 0]
+    order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
+    order = order[labels[order] > 0]
 
     pixels = image.repeat(factor, 0).repeat(factor, 1)
     if masks is not None:
-        pixels = pixels.copy()
         for i in order:
-            mask = _dense(masks[i], height, width).repeat(factor, 0).repeat(factor, 1)
-            _shade(pixels, mask, colour(labels[i], i), line)
+            mask = np.asarray(masks[i])
+            mask = mask.astype(bool) if mask.ndim == 2 else rle.decode(mask, height, width)
+            _shade(pixels, mask.repeat(factor, 0).repeat(factor, 1), colour(labels[i], i), line)
 
     picture = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
@@ -72,7 +73,8 @@ def instances(
             _draw_keypoints(canvas, points, skeleton, sides, colour(labels[i], i), line)
     taken: list[tuple[float, ...]] = []
     for i in order[::-1]:
-        text = _text(labels[i], None if scores is None else scores[i], names)
+        text = names[labels[i] - 1] if labels[i] <= len(names) else str(labels[i])
+        text += "" if scores is None else f" {scores[i]:.0%}"
         taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), picture.size, taken))
     return np.asarray(picture)
 
@@ -93,20 +95,6 @@ def colour(label: int, instance: int = 0) -> tuple[int, int, int]:
     hue = (int(label) * 0.61803398875) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.65, 1.0)[instance % 3], (1.0, 1.0, 0.75)[instance % 3])
     return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _text(label: int, score: float | None, names: Sequence[str]) -> str:
-    """What is written at an instance: the name of its class, and its score."""
-    name = names[label - 1] if label <= len(names) else str(label)
-    return name if score is None else f"{name} {score:.0%}"
-
-
-def _dense(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """bool [H, W] of a mask that is that already, or of its run lengths."""
-    mask = np.asarray(mask)
-    if mask.ndim == 2:
-        return mask.astype(bool)
-    return rle.decode(mask, height, width)
 
 
 def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line: int) -> None:

@@ -65,7 +65,8 @@ def legend(
     font = ImageFont.load_default(min(28, max(11, round(width / 64))))
     swatch, gap, line = font.size, max(4, font.size // 2), round(font.size * 1.5)
 
-    texts = [f"{_class_name(i, names)} {' / '.join(_percent(share) for share in shares[:, i])}" for i in present]
+    known = ["not counted", *names, *map(str, range(len(names) + 1, counts.shape[1]))]
+    texts = [f"{known[i]} {' / '.join(_percent(share) for share in shares[:, i])}" for i in present]
     widest = max([font.getlength(text) for text in texts] + [1])
     columns = int(max(1, min((width - gap) // (swatch + widest + 3 * gap), len(texts))))
     rows = -(-len(texts) // columns)
@@ -87,9 +88,8 @@ def legend(
 
 def class_colour(label: int) -> tuple[int, int, int]:
     """RGB of a class in label maps, where its data have none."""
-    return annotations.colour(
-        label, label + label // 21
-    )  # Labels 5, 8, 13 and 21 apart have like hues, and so other shades.
+    # Labels 5, 8, 13 and 21 apart have like hues, and so other shades.
+    return annotations.colour(label, label + label // 21)
 
 
 def palette(highest: int, colours: Sequence[tuple[int, int, int] | None] = ()) -> np.ndarray:
@@ -115,12 +115,6 @@ def _hatched(pixels, step):
     y, x = np.indices(pixels.shape[:2])
     stripe = ((x + y) // step % 2 == 0)[..., None]
     return np.where(stripe, 0, np.round(0.55 * pixels)).astype(np.uint8)
-
-
-def _class_name(label, names):
-    if label == 0:
-        return "not counted"
-    return names[label - 1] if label <= len(names) else str(label)
 
 
 def _percent(share):
