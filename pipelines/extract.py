@@ -73,7 +73,11 @@ def extract(data: str, split_name: str, out: str, count: int = 0) -> int:
         _write(Path(out, "classes.txt"), palette.class_file().encode())
     elif not by_class:
         annotations = [annotation | {"id": number} for number, annotation in enumerate(annotations, 1)]
-        tree = {"images": images, "annotations": annotations, "categories": _categories(dataset)}
+        pose = {}  # joints, and bones from 1, where the dataset has them
+        if dataset.keypoints:
+            pose = {"keypoints": dataset.keypoints, "skeleton": [[a + 1, b + 1] for a, b in dataset.skeleton]}
+        categories = [{"id": category.id, "name": category.name, **pose} for category in dataset.categories]
+        tree = {"images": images, "annotations": annotations, "categories": categories}
         _write(Path(out, "instances.json"), json.dumps(tree).encode())
     return total
 
@@ -141,14 +145,6 @@ def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> li
             annotation |= {"keypoints": np.round(points, 3).ravel().tolist(), "num_keypoints": int(labelled.sum())}
         found.append(annotation)
     return found
-
-
-def _categories(dataset: info.DatasetInfo) -> list[dict]:
-    """COCO categories, with joints and bones (from 1) where the dataset has them."""
-    pose = {}
-    if dataset.keypoints:
-        pose = {"keypoints": list(dataset.keypoints), "skeleton": [[a + 1, b + 1] for a, b in dataset.skeleton]}
-    return [{"id": category.id, "name": category.name, **pose} for category in dataset.categories]
 
 
 def _write(path: Path, content: bytes) -> None:

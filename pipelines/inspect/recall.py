@@ -33,7 +33,9 @@ class Coverage(Sums):
             counts &= ~record.difficult
         self.labels += record.labels[counts].tolist()
         self.areas += record.areas[counts].tolist()
-        self.best += best_overlaps(record.boxes[counts], record.proposals).tolist()
+        overlaps = pairwise_iou(record.boxes[counts].astype(float), record.proposals.astype(float))
+        first = [overlaps[:, :number].max(axis=1, initial=0) for number in NUMBERS]
+        self.best += np.stack(first, axis=1).tolist()
 
     def numbers(self, at_least: float = 0.0) -> list[tuple[int, list[float], float, float]]:
         """Of objects with such an area: a number of proposals, recall at OVERLAPS, ABO over all, and MABO by class.
@@ -71,14 +73,6 @@ class Coverage(Sums):
 
 
 GROUPS = {"objects": 0.0, "objects of 32 x 32 pixels and more": LARGE}
-
-
-def best_overlaps(boxes: np.ndarray, proposals: np.ndarray) -> np.ndarray:
-    """Best IoU [n, len(NUMBERS)] of boxes [n, 4] with the first NUMBERS of proposals [P, 4]; 0 without any."""
-    if not len(proposals):
-        return np.zeros([len(boxes), len(NUMBERS)])
-    best = np.maximum.accumulate(pairwise_iou(boxes.astype(np.float64), proposals.astype(np.float64)), axis=1)
-    return best[:, np.minimum(NUMBERS, len(proposals)) - 1]
 
 
 def draw(splits: dict[str, Coverage], path: str) -> None:

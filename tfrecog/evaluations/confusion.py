@@ -36,7 +36,7 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: n
         title += f"\nthe {len(chosen)} of {len(names):,} classes in the commonest mistakes"
     part, of_class = confusion[np.ix_(chosen, chosen)], (confusion.sum(axis=1) if pixels is None else pixels)[chosen]
     share = part / np.maximum(of_class, 1)[:, None]
-    labels = [_short(names[i]) for i in chosen]
+    labels = [name if len(name := names[i]) <= LETTERS else name[: LETTERS - 1] + "…" for i in chosen]
 
     side = max(3.0, 0.36 * len(chosen))
     margin = 0.9 + 0.085 * max(map(len, labels), default=1)
@@ -68,10 +68,6 @@ def most_confused(confusion: np.ndarray, most: int) -> list[int]:
     if not chosen:  # No mistake at all.
         return list(range(most))
     return sorted(chosen)
-
-
-def _short(name):
-    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
 def _brief(count):
