@@ -59,31 +59,24 @@ def check(
             what = "more than one record has this image id"
             facts.suspicious.append(Problem("image twice", split, what, "Build from images that differ.", source_id))
     if not facts.damage:  # or the counts of what could not be read are missing
-        facts.damage += _disagreements(facts, expected)
-        facts.damage += _index_damage(folder, split, expected.shards[0], parts)
+        facts.damage += _disagreements(facts, expected, folder, split)
     return facts
 
 
-def _disagreements(facts: Facts, expected: info.SplitInfo) -> list[str]:
-    """Counts of dataset.json that the records do not have."""
-    pairs = [(getattr(expected, name), getattr(facts, name), name) for name in ("images", "instances", "crowd")]
+def _disagreements(facts: Facts, expected: info.SplitInfo, folder: str, split: str) -> list[str]:
+    """What dataset.json and the index say otherwise than the records."""
     found = [
-        f"{info.FILE} says {stated:,} {name}, the records have {there:,}; build again"
-        for stated, there, name in pairs
-        if stated != there
+        f"{info.FILE} says {getattr(expected, name):,} {name}, the records have {getattr(facts, name):,}; build again"
+        for name in ("images", "instances", "crowd")
+        if getattr(expected, name) != getattr(facts, name)
     ]
     stated, pixels = list(expected.pixels), [facts.maps.pixels[label] for label in range(len(expected.pixels))]
     if pixels != stated:
         found.append(f"{info.FILE} says {stated} pixels by class, the records have {pixels}; build again")
+    path = index.path_of(folder, split)  # One that is missing is made again by whoever needs it.
+    if path.exists() and index.load(folder, split).offset.tolist() != facts.offsets:
+        found.append(f"{path} does not fit the shards {expected.shards[0]} ...; delete it, it is made again")
     return found
-
-
-def _index_damage(folder: str, split: str, first: str, parts: list[Facts]) -> list[str]:
-    path = index.path_of(folder, split)
-    if not path.exists():
-        return []  # It is made again by whoever needs it.
-    same = index.load(folder, split).offset.tolist() == [offset for part in parts for offset in part.offsets]
-    return [] if same else [f"{path} does not fit the shards {first} ...; delete it, it is made again"]
 
 
 def stray_files(folder: str, dataset: info.DatasetInfo) -> list[str]:
