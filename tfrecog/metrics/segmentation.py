@@ -39,7 +39,17 @@ class Evaluator:
         Raises:
             ValueError: the maps differ in size, or have a label above K.
         """
-        counts = count(truth, predicted, len(self._counts))
+        truth, predicted, classes = np.asarray(truth), np.asarray(predicted), len(self._counts)
+        if truth.shape != predicted.shape:
+            sizes = [" x ".join(map(str, one.shape)) for one in (truth, predicted)]
+            raise ValueError(f"the true label map has {sizes[0]} pixels, and the predicted one {sizes[1]}")
+        for what, labels in (("true label map", truth), ("predicted label map", predicted)):
+            if labels.size and not 0 <= labels.min() <= labels.max() <= classes:
+                wrong = labels.max() if labels.max() > classes else labels.min()
+                raise ValueError(f"the {what} has the label {wrong}, and there are {classes} classes")
+        pairs = truth.astype(np.intp) * (classes + 1) + predicted
+        # The row of the truth 0 is counted too, and dropped.
+        counts = np.bincount(pairs.ravel(), minlength=(classes + 1) ** 2).reshape(-1, classes + 1)[1:].astype(np.int64)
         self._counts += counts
         return counts
 
@@ -75,34 +85,17 @@ class Evaluator:
         return rows
 
 
-def count(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Pixels int64 [K, K + 1] by true label 1..K and predicted label 0..K; arguments, errors as of `Evaluator.add`."""
-    truth, predicted = np.asarray(truth), np.asarray(predicted)
-    if truth.shape != predicted.shape:
-        sizes = [" x ".join(map(str, one.shape)) for one in (truth, predicted)]
-        raise ValueError(f"the true label map has {sizes[0]} pixels, and the predicted one {sizes[1]}")
-    for what, labels in (("true label map", truth), ("predicted label map", predicted)):
-        if labels.size and not 0 <= labels.min() <= labels.max() <= num_classes:
-            wrong = labels.max() if labels.max() > num_classes else labels.min()
-            raise ValueError(f"the {what} has the label {wrong}, and there are {num_classes} classes")
-    columns = num_classes + 1
-    pairs = truth.astype(np.intp) * columns + predicted
-    # The row of the truth 0 is counted too, and dropped.
-    return np.bincount(pairs.ravel(), minlength=columns * columns).reshape(columns, columns)[1:].astype(np.int64)
-
-
 def numbers_of(counts: np.ndarray) -> dict[str, float]:
     """The four numbers of counts [K, K + 1]; nothing if no pixel counts."""
     pixels = counts.sum(axis=1)
     if not pixels.any():
         return {}
     iou, accuracy, _ = _of_classes(counts)
-    present = pixels > 0
     return {
         "mean_iou": float(np.nanmean(iou)),
         "mean_accuracy": float(np.nanmean(accuracy)),
         "pixel_accuracy": int(np.trace(counts[:, 1:])) / int(pixels.sum()),
-        "frequency_weighted_iou": float(np.sum(pixels[present] * iou[present]) / pixels.sum()),
+        "frequency_weighted_iou": float(np.nansum(pixels * iou) / pixels.sum()),
     }
 
 
