@@ -34,9 +34,7 @@ def sheet(
         names: of the classes [K].
         read: the image uint8 [H, W, 3] of the key of an error, and its file name.
     """
-    if not any(errors.values()):
-        return None
-    blank, rows = np.full([CELL, CELL, 3], 255, np.uint8), []
+    parts = []
     for kind, some in errors.items():
         if some:
             cells, captions = [], []
@@ -44,14 +42,14 @@ def sheet(
                 image, file = read(error.key)
                 cells.append(crop(image, error))
                 captions.append(f"{caption(error, names)}\n{Path(file).name}")
-            cells += [blank] * (MOST - len(some))
-            captions += [""] * (MOST - len(some))
-            rows.append((TITLES[kind], contact_sheet.draw(cells, MOST, captions, CELL, LETTER)))
-    width = rows[0][1].shape[1]
-    parts = [_heading([("the detection", FOUND), ("   the object that it overlaps most", TRUE)], width)]
-    for title, cells in rows:
-        parts += [_heading([(title, (0, 0, 0))], width), cells]
-    return np.concatenate(parts)
+            empty = MOST - len(some)
+            cells += [np.full([CELL, CELL, 3], 255, np.uint8)] * empty
+            row = contact_sheet.draw(cells, MOST, captions + [""] * empty, CELL, LETTER)
+            parts += [_heading([(TITLES[kind], (0, 0, 0))], row.shape[1]), row]
+    if not parts:
+        return None
+    legend = [("the detection", FOUND), ("   the object that it overlaps most", TRUE)]
+    return np.concatenate([_heading(legend, parts[0].shape[1]), *parts])
 
 
 def caption(error: Error, names: Sequence[str]) -> str:
