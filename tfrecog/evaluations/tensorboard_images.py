@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, segmentation
@@ -102,10 +102,7 @@ def _spread(split, count):
 
 def _framed(picture, rgb, width=6):
     picture = Image.fromarray(np.clip(np.round(picture), 0, 255).astype(np.uint8))
-    inside = np.asarray(contact_sheet.fitted(picture, misclassified.CELL - 2 * width))
-    framed = np.full([inside.shape[0] + 2 * width, inside.shape[1] + 2 * width, 3], rgb, np.uint8)
-    framed[width:-width, width:-width] = inside
-    return framed
+    return np.asarray(ImageOps.expand(contact_sheet.fitted(picture, misclassified.CELL - 2 * width), width, rgb))
 
 
 def segmented(
