@@ -193,6 +193,7 @@ def test_a_caption_names_the_image_and_a_detection_that_is_of_another_object():
     cells = [detection_errors.crop(image, error), *[np.full([cell, cell, 3], 255, np.uint8)] * rest]
     captions = ["cat (90%), hits another\non cat, IoU 0.50\nkey.jpg", *[""] * rest]
     expected = contact_sheet.draw(cells, len(cells), captions, cell, detection_errors.LETTER)
+    assert sheet is not None
     np.testing.assert_array_equal(sheet[-len(expected) :], expected)  # Below the headings.
 
 
