@@ -143,7 +143,9 @@ def test_metadata_tells_inputs_outputs_and_class_names(finder):
     said = client_protocols.model_metadata(finder.url, "")
     assert said["name"] == "finder" and said["versions"] == ["1"]
     assert [one["name"] for one in said["inputs"]] == ["image_bytes", "image"]
-    assert {"detection_boxes", "detection_masks"} <= {one["name"] for one in said["outputs"]}
+    outputs = {one["name"]: (one["datatype"], one["shape"]) for one in said["outputs"]}
+    assert outputs["detection_boxes"] == ("FP32", [-1, -1, 4]) and outputs["detection_masks"] == ("BYTES", [-1, -1])
+    assert outputs["num_detections"] == ("INT32", [-1]) and outputs["image_size"] == ("INT32", [-1, 2])
     assert [one["name"] for one in said["parameters"]["classes"]] == [*served_folders.NAMES]
     state = json.loads(finder.ask("GET", "/v1/models/finder")[2])["model_version_status"]
     assert state[0]["version"] == "1" and state[0]["state"] == "AVAILABLE"
