@@ -1,6 +1,7 @@
 """Around the REST: how large a request may be, how many are open, and what becomes of those that nobody awaits."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -124,26 +125,22 @@ async def _while_awaited(work, receive: Receive, answered: _Answered) -> None:
 async def _refuse(refused: Refused, receive: Receive, send: Send) -> None:
     """Answers, then listens on for a while: many clients read the answer only when they have sent all they want."""
     body, headers = content(refused)
-    headers = [*headers, (b"connection", b"close"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    headers |= {"connection": "close", "content-length": str(len(body))}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": raw})
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    deadline = time.monotonic() + LISTENED_ON
-    message: dict[str, Any] = {"type": "http.request", "more_body": True}
-    while message["type"] == "http.request" and message.get("more_body", False):
-        try:
-            message = await asyncio.wait_for(receive(), max(0, deadline - time.monotonic()))
-        except TimeoutError:
-            break
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LISTENED_ON):
+            while (await receive()).get("more_body", False):  # A client that has left has no more.
+                pass
     await send({"type": "http.response.body", "body": b""})
 
 
-def content(refused: Refused) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+def content(refused: Refused) -> tuple[bytes, dict[str, str]]:
     """Body and headers of the answer to a request that is refused, which is counted."""
     metrics.REFUSED.labels(refused.reason).inc()
-    headers = [(b"content-type", b"application/json")]
-    if refused.retry_after:
-        headers.append((RETRY_AFTER.encode(), str(refused.retry_after).encode()))
-    return orjson.dumps({"error": refused.sentence}), headers
+    again = {RETRY_AFTER: str(refused.retry_after)} if refused.retry_after else {}
+    return orjson.dumps({"error": refused.sentence}), {"content-type": "application/json"} | again
 
 
 async def _nothing() -> dict[str, Any]:

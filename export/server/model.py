@@ -104,5 +104,6 @@ class Recogniser(kserve.Model):
                 shape[1] = -1  # empty slots are left out
             if name == "detection_masks":
                 datatype, shape = "BYTES", [-1, -1]
-            outputs.append({"name": name, "datatype": datatype, "shape": shape})
+            if name != "image_size":  # It is the server's, of the upright picture.
+                outputs.append({"name": name, "datatype": datatype, "shape": shape})
         return [*outputs, {"name": "image_size", "datatype": "INT32", "shape": [-1, 2]}]

@@ -22,16 +22,14 @@ def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
     if "detection_classes" not in outputs:
         return seen | outputs
     filled = outputs["detection_classes"] > 0
-    boxes = outputs["detection_boxes"][filled]
     seen["num_detections"] = np.array(filled.sum(), np.int32)
+    seen |= {name: value[filled] for name, value in outputs.items() if name.startswith("detection_")}
+    boxes = seen["detection_boxes"]
     seen["detection_boxes"] = np.round(boxes.astype(float), _PIXELS)
-    for name in ("detection_classes", "detection_class_names", "detection_scores"):
-        if name in outputs:
-            seen[name] = outputs[name][filled]
-    if "detection_masks" in outputs:
-        seen["detection_masks"] = _masks(outputs["detection_masks"][filled], boxes, size, metadata)
-    if "detection_keypoints" in outputs:
-        keypoints = outputs["detection_keypoints"][filled].astype(float)
+    if "detection_masks" in seen:
+        seen["detection_masks"] = _masks(seen["detection_masks"], boxes, size, metadata)
+    if "detection_keypoints" in seen:
+        keypoints = seen["detection_keypoints"].astype(float)
         keypoints[..., :2] = np.round(keypoints[..., :2], _PIXELS)
         seen["detection_keypoints"] = keypoints
     return seen
@@ -44,8 +42,7 @@ def _masks(masks, boxes, size, metadata) -> list[dict]:
     elif masks.dtype == np.uint8:  # whole pictures
         all_runs = [rle.encode(mask) for mask in masks]
     else:
-        threshold, rule = metadata.get("mask_threshold", 0.5), metadata.get("paste", "torchvision")
-        all_runs = rle.paste(masks, boxes, *size, threshold, rule)
+        all_runs = rle.paste(masks, boxes, *size, metadata["mask_threshold"], metadata["paste"])
     return [{"size": [*map(int, size)], "counts": rle.to_text(runs).decode()} for runs in all_runs]
 
 

@@ -143,7 +143,7 @@ def _error(sentence: str, status: int) -> Response:
 
 async def _refused(_: Request, refused) -> Response:
     body, headers = content(refused)
-    return Response(body, refused.status, {name.decode(): value.decode() for name, value in headers})
+    return Response(body, refused.status, headers)
 
 
 async def _no_address(request: Request, error) -> Response:

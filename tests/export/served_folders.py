@@ -46,6 +46,7 @@ class RedFinder(tf.Module):
             "detection_class_names": tf.gather(tf.constant(["", *NAMES]), labels),
             "detection_scores": 0.75 * first,
             "num_detections": tf.cast(found, tf.int32),
+            "image_size": tf.repeat(tf.shape(image)[None, 1:3], count, axis=0),
             "detection_masks": tf.ones([count, SLOTS, SIDE, SIDE]),
             "detection_keypoints": tf.repeat(ends[:, None], SLOTS, axis=1),
         }

@@ -144,6 +144,7 @@ def test_metadata_tells_inputs_outputs_and_class_names(finder):
     assert said["name"] == "finder" and said["versions"] == ["1"]
     assert [one["name"] for one in said["inputs"]] == ["image_bytes", "image"]
     outputs = {one["name"]: (one["datatype"], one["shape"]) for one in said["outputs"]}
+    assert len(outputs) == len(said["outputs"])
     assert outputs["detection_boxes"] == ("FP32", [-1, -1, 4]) and outputs["detection_masks"] == ("BYTES", [-1, -1])
     assert outputs["num_detections"] == ("INT32", [-1]) and outputs["image_size"] == ("INT32", [-1, 2])
     assert [one["name"] for one in said["parameters"]["classes"]] == [*served_folders.NAMES]

@@ -109,7 +109,9 @@ def test_each_form_of_masks_is_answered_with_the_same_run_lengths():
         "squares": np.ones([2, 28, 28], np.float32),
     }
     for form, array in forms.items():
-        seen = responses.of_picture(common | {"detection_masks": array}, size, {"mask_threshold": 0.5})
+        seen = responses.of_picture(
+            common | {"detection_masks": array}, size, {"mask_threshold": 0.5, "paste": "torchvision"}
+        )
         (said,) = seen["detection_masks"]
         got = rle.decode(*rle.from_coco(said))
         if form == "squares":  # Its rule is tested elsewhere; a border of half a cell and a pixel may be either.
