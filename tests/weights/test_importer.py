@@ -57,6 +57,7 @@ SMALL_MODEL = Published(
 )  # fmt: skip
 
 
+@functools.cache
 def weights_of(classes):
     """A state dict of random numbers for a model of so many classes."""
     categories = tuple(info.Category(str(i), i) for i in range(1, classes + 1))
