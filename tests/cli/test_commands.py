@@ -204,7 +204,17 @@ def start(name, *arguments, path, output=subprocess.PIPE, used=os.devnull):
     return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **pipes)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *PACKAGES])
+def test_no_command_imports_for_its_help_what_takes_seconds(stand_ins):
+    program = f"import importlib\nfor name in {COMMANDS}: importlib.import_module(name)"
+    environment = {**os.environ, "PYTHONPATH": str(stand_ins / "absent"), "USED": os.devnull}
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=environment, check=True)
+
+
+# All end by one function; whether they come to it is seen above.
+REPRESENTATIVES = representatives([*COMMANDS, *PACKAGES], "tfrecog", "tfrecog.train", "pipelines.coco", "export.serve")
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
     with start(name, "--help", path=stand_ins / "absent", used=tmp_path / "used") as process:
         assert process.stdout and process.stderr
@@ -216,8 +226,7 @@ def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
     assert megabytes < 120
 
 
-# All end by one function; whether they come to it is seen above.
-@pytest.mark.parametrize("name", representatives([*COMMANDS, *PACKAGES], "tfrecog", "tfrecog.train", "pipelines.coco"))
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_help_into_a_closed_pipe(stand_ins, name):
     read, write = os.pipe()
     os.close(read)
