@@ -48,7 +48,7 @@ def detector(kind):
         detector=DetectorConfig(
             masks=True,
             neck="single",
-            backbone=BackboneConfig(name="alexnet", frozen_stages=0),
+            backbone=BackboneConfig(name="zf", frozen_stages=0),
             rpn=RpnConfig(anchor_sizes=(16, 32), samples=16),
             box=BoxConfig(hidden_units=16, samples=8),
             mask=MaskConfig(convs=1, channels=8),
@@ -74,7 +74,8 @@ def test_a_detectors_networks_are_in_16_bits_and_its_boxes_and_losses_are_not():
     take, _ = tiny.steps(task, experiment)
     found = kinds(take, scene())
     assert all(found[operation] == {tf.bfloat16} for operation in KERNELS)
-    # RoIAlign's weights, matching, suppression, losses.
+    # Normalisation, RoIAlign's weights, matching, suppression, losses.
+    assert found["LRN"] == {tf.float32}
     for operation in ("SparseMatrixMatMul", "NonMaxSuppressionV3", "SparseSoftmaxCrossEntropyWithLogits", "Exp"):
         assert found.get(operation, {tf.float32}) == {tf.float32}, operation
 

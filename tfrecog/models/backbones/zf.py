@@ -37,5 +37,8 @@ class Zf(Backbone):
 
     def _reduced(self, x, learns):
         """[B, H, W, C] to [B, H / 2, W / 2, C], normalised and pooled; zeros change no maximum after a ReLU."""
-        x = tf.nn.local_response_normalization(x, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
-        return padded(tf.nn.max_pool2d, x, 3, 2, pad=1, learns=learns)
+        # In float32, as all normalisation; on a CPU there is none in bfloat16.
+        normalised = tf.nn.local_response_normalization(
+            tf.cast(x, tf.float32), depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75
+        )
+        return padded(tf.nn.max_pool2d, tf.cast(normalised, x.dtype), 3, 2, pad=1, learns=learns)
