@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from tfrecog.cli import command
-from tfrecog.cli.facts import Length, NonNegative, Positive
+from tfrecog.cli.facts import Length, NonNegative, Positive, Unless, When
 from tfrecog.data import records
 
 from .build import image_records, label_map_records, shards
@@ -36,6 +36,7 @@ from .classes import keypoint_sigmas as sigmas
 from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file, tar_files
 
 _AGAIN = "Put the file there or download it again, or take the image out of the JSON."
+_MAPS = ("label_maps", "voc")
 
 
 @dataclass(frozen=True)
@@ -79,23 +80,22 @@ class Coco(BuildFlags):
 
     images: Annotated[str, "Folder of the images."] = ""
     annotations: Annotated[str, "COCO JSON file."] = ""
-    masks: Annotated[bool, "Write masks; an annotation without one is skipped."] = True
-    keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
-    png_masks: Annotated[bool, "Write each mask as a PNG too, for readers such as Model Garden's."] = False
+    masks: Annotated[bool, "Write masks; an annotation without one is skipped.", Unless(*_MAPS)] = True
+    keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length(), Unless(*_MAPS)] = ()
+    png_masks: Annotated[bool, "Write each mask as a PNG too, for readers such as Model Garden's.", Unless(*_MAPS)] = (
+        False
+    )
     label_maps: Annotated[Literal["", "voc"], "Write the class of each pixel, one of VOC's, and no objects."] = ""
     min_area: Annotated[
         int,
-        "With --label_maps: leave out images whose objects cover this many pixels or fewer; 0: off.",
+        "Leave out images whose objects cover this many pixels or fewer; 0: off.",
         NonNegative("pixels"),
+        When(*_MAPS),
     ] = 0
 
 
 def build(flags: Coco) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
-    without_effect = ("masks", "png_masks", "keypoint_sigmas") if flags.label_maps else ("min_area",)
-    for name in without_effect:
-        if getattr(flags, name) != getattr(Coco(), name):
-            raise Refused(f"--{name} has no effect with{'' if flags.label_maps else 'out'} --label_maps: leave it out")
     json_file = flags.annotations
     if not os.path.isdir(flags.images):
         raise Refused(f"there is no folder {flags.images}; give the folder of the images with --images")

@@ -14,7 +14,6 @@ command prints which, and whether that was exact. Labels count from 0, or from -
 """
 
 import hashlib
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from tfrecog.data import info, records
 
 from .build import image_records, shards
 from .build.command import BuildFlags, build_split, summary
-from .build.image_records import Encoded
 from .build.problems import Problem, Refused
 from .classes import image_classes
 from .formats import idx_npz
@@ -53,9 +51,7 @@ class Digit:
 
 def make(digit: Digit) -> tuple[records.Record, list[Problem]]:
     """The record of an image; there are no problems."""
-    file = io.BytesIO()
-    Image.fromarray(digit.pixels).save(file, "PNG")
-    image = Encoded(file.getvalue(), "png", *digit.pixels.shape[:2])
+    image = image_records.encode(Image.fromarray(digit.pixels), "png")
     return image_records.record(image, digit.name, str(digit.position), digit.label, digit.class_name), []
 
 

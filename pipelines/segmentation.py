@@ -6,10 +6,10 @@ r"""Builds a split of a dataset from images and label maps, which have the class
   python -m pipelines.check --data=data/camvid --out=sheet.png
 
 Label maps are palette, gray or 1-bit images, whose values are those of the classes, or RGB images if the classes have
-colours. Both folders are searched with all that is in them; an image and a label map of one name are a pair, whatever
-their extensions, and also where the names end as those of Cityscapes or CamVid do (--image_suffix and --label_suffix
-for others). --classes has one class per line, in the order of the values from 0; or lines of `id name`, `name r g b`,
-`id name r g b`, or `r g b name`. --ignore lists values, or names of classes, to ignore: 11, or 0,255.
+colours. Both folders are searched with all that is in them; an image and a label map of the same name are a pair,
+whatever their extensions, and also where the names end as those of Cityscapes or CamVid do (--image_suffix and
+--label_suffix for others). --classes has one class per line, in the order of the values from 0; or lines of `id name`,
+`name r g b`, `id name r g b`, or `r g b name`. --ignore lists values, or names of classes, to ignore: 11, or 0,255.
 
 --list takes only the images that files name, as VOC's ImageSets do; --exclude leaves out those that files name.
 
@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from tfrecog.cli import command
-from tfrecog.cli.facts import Length
+from tfrecog.cli.facts import Length, Unless, When
 from tfrecog.data import records
 
 from .build import label_map_records, shards
@@ -44,6 +44,8 @@ from .classes.pixel_classes import Table
 from .formats import coco_panoptic, image_file, label_image, pairs, presets
 from .formats.presets import Layout
 from .formats.tar_files import File
+
+_PRESETS = ("preset", *presets.NAMES)
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class Segmentation(BuildFlags):
         Literal["", "voc", "sbd", "camvid", "cityscapes", "ade20k", "coco_panoptic"],
         "A dataset as it is published, which sets the folders and the classes.",
     ] = ""
-    root: Annotated[str, "Folder of the preset's dataset. Empty: the current one."] = ""
-    source_split: Annotated[str, "The preset's name of the split. Empty: that of --split."] = ""
+    root: Annotated[str, "Folder of the preset's dataset. Empty: the current one.", When(*_PRESETS)] = ""
+    source_split: Annotated[str, "The preset's name of the split. Empty: that of --split.", When(*_PRESETS)] = ""
     images: Annotated[str, "Tar or folder of the images."] = ""
     labels: Annotated[str, "Tar or folder of the label maps."] = ""
-    classes: Annotated[str, "File of the classes, one per line: name, id name, or either with r g b behind."] = ""
+    classes: Annotated[
+        str, "File of the classes, one per line: name, id name, or either followed by r g b.", Unless(*_PRESETS)
+    ] = ""
     ignore: Annotated[tuple[str, ...], "Values of pixels, or names of classes, to ignore.", Length()] = ()
     list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one per line.", Length()] = ()
     exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one per line.", Length()] = ()
@@ -109,13 +113,8 @@ def layout_of(flags: Segmentation) -> Layout:
     given = {"images": flags.images, "labels": flags.labels, "suffixes": suffixes, "lists": flags.list}
     given = {name: value for name, value in given.items() if value}
     if flags.preset:
-        if flags.classes:
-            raise Refused("--preset has its classes: leave --classes out, or --preset")
         split = flags.source_split or flags.split
         return replace(presets.of(flags.preset, flags.root or ".", split, flags.ignore), **given)
-    for name in ("root", "source_split"):
-        if getattr(flags, name):
-            raise Refused(f"--{name} is for --preset, which is one of {', '.join(presets.NAMES)}")
     for name in ("images", "labels", "classes"):
         if not getattr(flags, name):
             raise Refused(f"give --{name}, or a --preset: {', '.join(presets.NAMES)}")

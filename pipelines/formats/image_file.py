@@ -1,12 +1,12 @@
 """Image files into records: their bytes, converted only where TensorFlow cannot decode them; decoded once to see."""
 
-import io
 import warnings
 
 from PIL import Image, ImageOps
 
 from tfrecog.data import image_numpy
 
+from ..build import image_records
 from ..build.image_records import Encoded
 from ..build.problems import Reporter
 from .tar_files import File
@@ -70,14 +70,15 @@ def of_bytes(
     if turn:
         what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
         report("image converted", what, "It is turned and stored as PNG; nothing needs to be done.")
-        return _png(ImageOps.exif_transpose(image))
-    _report_orientation(image, orientation, size, objects, report)
-    kind = "JPEG" if image.format == "MPO" else image.format or ""  # MPO: a JPEG with another one behind it
-    if image.mode in _MODES.get(kind, ()):
-        return Encoded(data, kind.lower(), height, width)
-    what = f"{image.format} image of mode {image.mode}, which training cannot decode"
-    report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
-    return _png(image)
+        image = ImageOps.exif_transpose(image)
+    else:
+        _report_orientation(image, orientation, size, objects, report)
+        kind = "JPEG" if image.format == "MPO" else image.format or ""  # MPO: a JPEG with another one behind it
+        if image.mode in _MODES.get(kind, ()):
+            return Encoded(data, kind.lower(), height, width)
+        what = f"{image.format} image of mode {image.mode}, which training cannot decode"
+        report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
+    return image_records.encode(Image.fromarray(image_numpy.to_rgb(image)), "png")
 
 
 def _report_orientation(image: Image.Image, orientation: object, size, objects: bool, report: Reporter) -> None:
@@ -93,9 +94,3 @@ def _report_orientation(image: Image.Image, orientation: object, size, objects: 
             "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
         )
         report("image may be annotated turned", f"{what}no size tells of which image", remedy)
-
-
-def _png(image: Image.Image) -> Encoded:
-    file = io.BytesIO()
-    Image.fromarray(image_numpy.to_rgb(image)).save(file, "PNG")
-    return Encoded(file.getvalue(), "png", image.height, image.width)

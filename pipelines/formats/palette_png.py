@@ -1,12 +1,12 @@
 """Label maps as files that people and other programs open: palette PNGs, and the class file that explains them."""
 
-import io
-
 import numpy as np
 from PIL import Image
 
 from tfrecog.data import info
 from tfrecog.drawing import label_map
+
+from ..build import image_records
 
 
 class Palette:
@@ -31,9 +31,7 @@ class Palette:
         """Palette PNG of labels [H, W]."""
         picture = Image.fromarray(self._value_of[labels])
         picture.putpalette(self._palette.ravel().tolist())  # makes it a palette image
-        file = io.BytesIO()
-        picture.save(file, "PNG")
-        return file.getvalue()
+        return image_records.encode(picture, "png").encoded
 
     def class_file(self) -> str:
         """Lines of value, name and colour, as `pipelines.segmentation --classes` reads them."""

@@ -12,18 +12,19 @@ _ALIASES = {"val": ("validation", "valid", "dev", "test"), "validation": ("val",
 
 def prepared(name: str, data_dir: str = "", manual_dir: str = ""):
     """The builder of that name (or folder), its data downloaded and prepared; Refused says what to do."""
+    prepared_folder = os.path.isdir(name)
+    if not prepared_folder and name.startswith((".", "/", "~")):
+        raise Refused(f"there is no folder {name}; give that of the prepared data, with dataset_info.json in it")
     try:
-        if os.path.isdir(name):
-            return tfds.builder_from_directory(name)
-        if name.startswith((".", "/", "~")):
-            raise Refused(f"there is no folder {name}; give that of the prepared data, with dataset_info.json in it")
-        builder = tfds.builder(name, data_dir=data_dir or None)
+        builder = (
+            tfds.builder_from_directory(name) if prepared_folder else tfds.builder(name, data_dir=data_dir or None)
+        )
     except tfds.core.DatasetNotFoundError as error:
         where = "https://www.tensorflow.org/datasets/catalog lists them"
         raise Refused(f"TensorFlow Datasets has no builder {name!r} ({where}), and there is no such folder") from error
     except (ValueError, KeyError, AssertionError, OSError) as error:
         raise Refused(f"--builder={name} cannot be used: {_short(error)}") from error
-    if builder.is_prepared():
+    if prepared_folder or builder.is_prepared():
         return builder
     # It makes ten more attempts, with pauses of 204 s in all. No server is asked before: where the data lie, and by
     # what proxy they are reached, only the builder knows.

@@ -39,20 +39,16 @@ def devkit(path: str, split: str, lists: tuple[str, ...] = ()) -> Layout:
 
 
 def _devkit_folder(path: str) -> str:
+    wanted = ("JPEGImages", "Annotations")
     for folder in (path, os.path.join(path, "VOCdevkit"), os.path.join("VOCdevkit", path)):
-        if _is_devkit(folder):
-            return folder
         inside = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        years = [year for name in inside if _is_devkit(year := os.path.join(folder, name))]
+        years = [folder] if set(wanted) <= set(inside) else [os.path.join(folder, name) for name in inside]
+        years = [year for year in years if all(os.path.isdir(os.path.join(year, name)) for name in wanted)]
         if len(years) > 1:
             raise Refused(f"--devkit={path} holds {', '.join(years)}: give one of them, or several with commas between")
         if years:
             return years[0]
     raise Refused(f"--devkit={path} has no JPEGImages and Annotations; give the folder that holds both")
-
-
-def _is_devkit(folder: str) -> bool:
-    return all(os.path.isdir(os.path.join(folder, name)) for name in ("JPEGImages", "Annotations"))
 
 
 def split_list(root: str, folder: str, split: str) -> str:

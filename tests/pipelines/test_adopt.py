@@ -31,11 +31,13 @@ def _png(picture):
 
 
 def _serialized(height, width, features):
-    """A record as others write it: an image, and features each of whose values is a list or is alone."""
+    """A record as others write it: an image, and features each of which is a list, a value, or None for none."""
     image = _png(np.zeros([height, width, 3], np.uint8))
     example = tf.train.Example()
     features |= {"image/encoded": image, "image/format": b"png", "image/height": height, "image/width": width}
     for key, values in features.items():
+        if values is None:
+            continue
         values = values if isinstance(values, list) else [values]
         kind = {bytes: "bytes_list", float: "float_list", int: "int64_list"}[type(values[0])]
         getattr(example.features.feature[key], kind).value.extend(values)
@@ -57,6 +59,7 @@ def _example(label, name, more=None):
 
 POINTS = {"x": [0.25, 0.5], "y": [0.5, 0.5], "visibility": [2, 1], "text": [b"left_ear", b"right_ear"]}
 POSED = {f"image/object/keypoint/{key}": values for key, values in POINTS.items()}
+THREE = {key: [*values, values[0]] for key, values in POSED.items()}
 
 
 def _adopt(tmp_path, records, **flags):
@@ -108,6 +111,9 @@ def test_without_help_the_names_in_the_records_count(tmp_path, read_all):
     assert facts.keypoint_sigmas == (info.DEFAULT_SIGMA,) * 2
     assert _adopt(tmp_path, pattern, keypoint_sigmas=(0.02, 0.03)).keypoint_sigmas == (0.02, 0.03)
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "val")] == [[2], [1]]
+    nameless = POSED | {"image/object/keypoint/text": None}
+    unnamed = _adopt(tmp_path, _write(tmp_path / "more", [_example(0, "cat", nameless)]), out=str(tmp_path / "unnamed"))
+    assert unnamed.keypoints == ("keypoint_1", "keypoint_2")
 
 
 def test_records_in_the_folder_itself_are_used_as_they_are(tmp_path):
@@ -122,6 +128,7 @@ def test_records_in_the_folder_itself_are_used_as_they_are(tmp_path):
         ([(3, "cow")], ["label_map"], r"1 labels that no category has, such as 3 \('cow'\)"),
         ([(17, "dog")], ["label_map"], "label 17 is 'cat' in the categories and 'dog' in the records"),
         ([(1, "cat"), (1, "dog")], [], "label 1 is called 'cat' in one record and 'dog' in another"),
+        ([(1, "cat", POSED), (1, "cat", THREE)], [], r"different numbers of keypoints: \[2, 3\]"),
         ([(1, "cat")], ["label_map", "classes"], "give one of --annotations, --label_map and --classes"),
     ],
 )
@@ -178,8 +185,9 @@ def test_other_categories_are_refused_and_change_nothing(tmp_path):
 def test_difficult_objects_are_kept(tmp_path, marked):
     # The keys of the Object Detection API's create_pascal_tf_record.py.
     marks = {"image/object/difficult": 1, "image/object/truncated": 0, "image/object/view": b"Frontal"}
+    marks["image/object/mask"] = None
     facts = _adopt(tmp_path, _write(tmp_path / "records", [_example(7, "car", marks if marked else {})]))
-    assert facts.difficult == info.load(tmp_path / "out").difficult == marked
+    assert facts.difficult == info.load(tmp_path / "out").difficult == (not facts.masks) == marked
     record = Split.open(tmp_path / "out", "val").record(0)
     assert (record.difficult is not None) == marked
     if marked:

@@ -13,6 +13,8 @@ from pycocotools.coco import COCO
 from pipelines import check, coco
 from pipelines.build.problems import Refused
 from pipelines.formats import coco_as_voc_labels, coco_json
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
 from tfrecog.data import info, records
 from tfrecog.data.classes import coco_person, voc
 from tfrecog.data.split import Split
@@ -432,10 +434,13 @@ def test_images_whose_objects_of_vocs_classes_are_small_can_be_left_out(small_co
         build("none", label_maps="voc")
 
 
-@pytest.mark.parametrize("flags", [{"min_area": 5}, {"label_maps": "voc", "png_masks": True}])
-def test_flags_without_effect_are_refused(build, flags):
-    with pytest.raises(Refused, match=rf"--{list(flags)[-1]} has no effect with(out)? --label_maps: leave it out"):
-        build(**flags)
+@pytest.mark.parametrize(
+    "flags",
+    [{"min_area": 5}, *({"label_maps": "voc"} | one for one in ({"png_masks": True}, {"masks": False}))],
+)
+def test_flags_without_effect_are_refused(flags):
+    with pytest.raises(UserError, match=rf"^--{list(flags)[-1]}=\w+: is not read with --label_maps=(voc)?[,;]"):
+        validate.check(coco.Coco(**flags))
 
 
 def test_the_classes_of_voc_are_the_categories_of_coco_that_torchvision_trains_with(real_coco):

@@ -9,6 +9,8 @@ from PIL import Image
 from pipelines import check, segmentation
 from pipelines.build.problems import Refused
 from pipelines.formats import presets
+from tfrecog.cli import validate
+from tfrecog.cli.errors import UserError
 from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
@@ -283,10 +285,8 @@ def test_a_split_without_a_list_is_refused_with_those_there_are(tmp_path):
 
 
 def test_flags_that_do_not_go_together_are_refused():
-    for given, words in [
-        ({"preset": "voc", "classes": "x"}, "leave --classes out"),
-        ({"images": "x", "labels": "x"}, "give --classes, or a --preset"),
-        ({"images": "x", "labels": "x", "classes": "x", "root": "y"}, "--root is for --preset"),
-    ]:
-        with pytest.raises(Refused, match=words):
-            segmentation.layout_of(segmentation.Segmentation(split="train", **given))
+    with pytest.raises(Refused, match="give --classes, or a --preset"):
+        segmentation.layout_of(segmentation.Segmentation(images="x", labels="x"))
+    for flags in ({"preset": "voc", "classes": "x"}, {"root": "x"}, {"source_split": "x"}):
+        with pytest.raises(UserError, match=f"^--{list(flags)[-1]}=x: is not read with --preset="):
+            validate.check(segmentation.Segmentation(**flags))

@@ -230,6 +230,7 @@ def test_the_worker_processes_get_the_maker(data_dir):
         ("small_digits", {"source_split": "test"}, r"has no split 'test'; it has train, validation\. Name one"),
         ("small_digits", {"source_split": "train[:0]"}, r"has no example|has no split"),
         ("no_such_builder", {}, r"TensorFlow Datasets has no builder 'no_such_builder'"),
+        ("./no/folder", {}, "^there is no folder ./no/folder; give that of the prepared data"),
         ("imagenet2012", {}, r"cannot prepare imagenet2012: .*manual_dir should contain two files"),
     ],
 )
