@@ -241,11 +241,13 @@ def test_ap_of_what_follows_is_1_and_what_left_does_not_count():
     crowd = np.array([False, False, True])
     three = some([[10, 10, 20, 20], [10, 50, 20, 60], [25, 5, 35, 15]], [1, 1, 1], crowd=crowd)
     sample = Sample(None, "", detection.Truth(three, measure.NO_BOXES))
-    accuracy = detection.Ap50([info.Category("thing", 7)])
-    accuracy.add(seen(some([[10, 15, 20, 25]], [1], [0.9])), sample, change)
-    assert accuracy.numbers() == pytest.approx({"AP50": 1, "recall": 1})
-    accuracy.add(seen(some([[10, 10, 20, 20]], [1], [0.9])), sample, change)  # It stayed.
-    assert accuracy.numbers()["recall"] == 0.5
+    task = SimpleNamespace(info=SimpleNamespace(categories=[info.Category("thing", 7)]))
+    detector = detection.Detector(task, None, Flags())
+    evaluator = detector.evaluator()
+    follows, stays = (seen(some([[10, left, 20, left + 10]], [1], [0.9])) for left in (15, 10))
+    assert detector.evaluate(evaluator, follows, sample, change) == {"recall": (1, 1)}
+    assert detector.accuracy(evaluator) == pytest.approx({"AP50": 1})
+    assert detector.evaluate(evaluator, stays, sample, change) == {"recall": (0, 1)}
 
 
 def test_the_closest_pairs_come_first_and_only_of_one_class():

@@ -105,8 +105,28 @@ class Detector:
         }
         return found | differences(select(expected, mine), select(got, theirs), change.visible)
 
-    def accuracy(self) -> "Ap50":
-        return Ap50(self.info.categories)
+    def evaluator(self) -> coco.Evaluator:
+        return coco.Evaluator(self.info.categories)
+
+    def evaluate(self, evaluator: coco.Evaluator, outputs: Outputs, sample: Sample, change: Change) -> Measures:
+        """Of the objects that are inside, for AP50 of all detections, and the fraction that a sure one hits."""
+        expected, counted = expected_of(sample.truth.objects, change)
+        counted &= ~expected["crowd"]
+        hits, _ = pairs(select(expected, counted), outputs.said.sure)
+        boxes = expected["boxes"]
+        areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
+        true = {"boxes": boxes, "labels": expected["labels"], "crowd": ~counted, "areas": areas}
+        record = dataclasses.replace(records.Record(b"", "png", *change.size), **true)
+        # What lies outside g(x)'s fraction of x is neither right nor wrong.
+        every = outputs.said.every
+        every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
+        number = evaluator.counts["images"]
+        evaluator.add(number, record, every["boxes"], every["labels"], every["scores"])
+        return {"recall": (float(len(hits)), float(counted.sum()))}
+
+    def accuracy(self, evaluator: coco.Evaluator) -> dict[str, float]:
+        ap = evaluator.summarize()[0]["box_AP50"]
+        return {} if ap == coco.NOTHING_TO_MEASURE else {"AP50": ap}
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
         sure, masks = outputs.said.sure, outputs.said.sure.get("masks")
@@ -134,34 +154,6 @@ class Detector:
             objects["masks"] = np.array([mask[rows][:, columns] for mask in whole], bool).reshape(-1, *size)
         proposals = NO_BOXES if record.proposals is None else record.proposals * np.tile(scale, 2)
         return Truth(objects, proposals), objects["boxes"][~objects["crowd"]]
-
-
-class Ap50:
-    """AP at IoU 0.5 (COCO's) and the fraction of the objects that a sure detection hits, of what is inside."""
-
-    def __init__(self, categories):
-        self.evaluator, self.hits, self.count, self.images = coco.Evaluator(categories), 0, 0, 0
-
-    def add(self, outputs: Outputs, sample: Sample, change: Change) -> None:
-        assert sample.truth is not None
-        expected, counted = expected_of(sample.truth.objects, change)
-        counted &= ~expected["crowd"]
-        self.hits += len(pairs(select(expected, counted), outputs.said.sure)[0])
-        self.count += int(counted.sum())
-        self.images += 1
-        boxes = expected["boxes"]
-        areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
-        true = {"boxes": boxes, "labels": expected["labels"], "crowd": ~counted, "areas": areas}
-        record = dataclasses.replace(records.Record(b"", "png", *change.size), **true)
-        # What lies outside g(x)'s fraction of x is neither right nor wrong.
-        every = outputs.said.every
-        every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
-        self.evaluator.add(self.images, record, every["boxes"], every["labels"], every["scores"])
-
-    def numbers(self) -> dict[str, float]:
-        if not self.count:
-            return {}
-        return {"AP50": self.evaluator.summarize()[0]["box_AP50"], "recall": self.hits / self.count}
 
 
 def _cropped(one, size):

@@ -43,14 +43,6 @@ class Outputs(NamedTuple):
     boxes: np.ndarray = NO_BOXES
 
 
-class Accuracy(Protocol):
-    """Collects outputs under one change of the images, and compares them with M_g of the truth."""
-
-    def add(self, outputs: Outputs, sample: Sample, change: Change) -> None: ...
-
-    def numbers(self) -> dict[str, float]: ...
-
-
 class ModelUnderTest(Protocol):
     """A model of one task."""
 
@@ -60,7 +52,14 @@ class ModelUnderTest(Protocol):
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
         """How outputs for g(x), but for maps, differ from M_g of those for x, and from those for x as they are."""
 
-    def accuracy(self) -> Accuracy: ...
+    def evaluator(self) -> Any:
+        """What collects outputs under one change of the images, for `accuracy`."""
+
+    def evaluate(self, evaluator: Any, outputs: Outputs, sample: Sample, change: Change) -> Measures:
+        """Compares outputs with M_g of the truth: adds them to an evaluator, and returns what is a mean over images."""
+
+    def accuracy(self, evaluator: Any) -> dict[str, float]:
+        """The other numbers of what an evaluator has collected."""
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
         """`change.image` with the outputs drawn on it, uint8."""
@@ -128,7 +127,7 @@ def measure(
         advance: called after each image.
     """
     values, floor, map_floor = Means(), Means(), Means()
-    accuracies: dict[tuple[str, float], Accuracy] = {}
+    evaluators: dict[tuple[str, float], Any] = {}
     pictures: dict[str, dict[float, np.ndarray]] = defaultdict(dict)
     for number, sample in enumerate(samples):
         unchanged = moves.in_place(sample.image)
@@ -141,7 +140,8 @@ def measure(
             counted = _without_margin(change, margin)
             values.add(key, compare(model, before, after, counted))
             if sample.truth is not None:
-                accuracies.setdefault(key, model.accuracy()).add(after, sample, counted)
+                evaluator = evaluators.setdefault(key, model.evaluator())
+                values.add(key, model.evaluate(evaluator, after, sample, counted))
             if change.move is not moves.STILL and floors:
                 undone = moves.undone(change)
                 back = model.outputs(sample, undone)
@@ -151,8 +151,8 @@ def measure(
                 pictures[variation.name][strength] = model.picture(after, change)
         advance()
     rows = [Row(*key, values[key], floor[key], map_floor[key]) for key in values.keys]
-    for key, accuracy in accuracies.items():
-        rows += [Row(*key, name, value) for name, value in accuracy.numbers().items()]
+    for key, evaluator in evaluators.items():
+        rows += [Row(*key, name, value) for name, value in model.accuracy(evaluator).items()]
     return rows, pictures
 
 

@@ -40,8 +40,16 @@ class Segmenter:
         same = (after.said == _moved(before.said, change))[change.visible]
         return {"same_label": (float(same.sum()) / max(same.size, 1), float(same.size > 0))}
 
-    def accuracy(self) -> "MeanIou":
-        return MeanIou(self.info.num_classes)
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.info.num_classes)
+
+    def evaluate(self, evaluator: Evaluator, outputs: Outputs, sample: Sample, change: Change) -> Measures:
+        evaluator.add(np.where(change.visible, _moved(sample.truth, change), 0), outputs.said)
+        return {}
+
+    def accuracy(self, evaluator: Evaluator) -> dict[str, float]:
+        numbers = evaluator.summarize()
+        return {name: numbers[name] for name in ("mean_iou", "pixel_accuracy") if name in numbers}
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
         colours = [category.colour for category in self.info.categories]
@@ -57,20 +65,6 @@ class Segmenter:
         segmentation.check(split)
         labels = tf.constant(segmentation.truth(split, row), tf.int32)
         return segmentation.nearest(labels, size).numpy(), NO_BOXES
-
-
-class MeanIou:
-    """Mean IoU and pixel accuracy of what is visible."""
-
-    def __init__(self, classes: int):
-        self.evaluator = Evaluator(classes)
-
-    def add(self, outputs: Outputs, sample: Sample, change: Change) -> None:
-        self.evaluator.add(np.where(change.visible, _moved(sample.truth, change), 0), outputs.said)
-
-    def numbers(self) -> dict[str, float]:
-        numbers = self.evaluator.summarize()
-        return {name: numbers[name] for name in ("mean_iou", "pixel_accuracy") if name in numbers}
 
 
 def _moved(labels, change):
