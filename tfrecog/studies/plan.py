@@ -3,9 +3,9 @@
 import dataclasses
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from tfrecog import tasks
 from tfrecog.cli import files, flags, validate
@@ -20,15 +20,8 @@ from tfrecog.training import schedules
 FLAGFILE, LOCK = "study.flags", ".study.lock"
 
 
-class Change(NamedTuple):
-    """What one line of the comparison has other than the rest."""
-
-    name: str
-    flags: tuple[str, ...]
-
-
-def read_changes(texts: Iterable[str]) -> list[Change]:
-    """Changes from texts such as `large batch: --data.batch_size=512`, in the order of their names' first appearance.
+def read_changes(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Name → flags of texts such as `large batch: --data.batch_size=512`, in the order of their first appearance.
 
     The same name again replaces a change. Raises UserError for one without a name, or with a word that is no flag.
     """
@@ -45,11 +38,11 @@ def read_changes(texts: Iterable[str]) -> list[Change]:
                 f"--change={text}: a change is a name, a colon and flags, as in --change='large batch: "
                 "--data.batch_size=512'" + (f"; {stray[0]!r} is no flag" if stray and name else "")
             )
-        changes[name] = Change(name, tuple(words))
-    return list(changes.values())
+        changes[name] = words
+    return changes
 
 
-def runs_of(base: Experiment, changes: Sequence[Change], seeds: Sequence[int]) -> list[runner.Run]:
+def runs_of(base: Experiment, changes: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> list[runner.Run]:
     """Every run of a study: all changes with the first seed, then all with the second, ...
 
     Raises UserError for whatever would end one of them at its start; nothing is written.
@@ -59,18 +52,18 @@ def runs_of(base: Experiment, changes: Sequence[Change], seeds: Sequence[int]) -
     if not base.data.records:
         raise UserError("--data.records is missing: the folder of the records")
     base, planned = run_folder.resolve(base), {}
-    for change in changes:
-        experiment = _changed(base, change)
-        folder = re.sub(r"[^a-z0-9._]+", "-", change.name.lower()).strip("-.") or "change"
-        for other, (name, before, _) in planned.items():
-            if other == folder:
-                raise UserError(f"changes {name!r} and {change.name!r} would share the folder {folder}: rename one")
-            if before == experiment:
-                raise UserError(f"changes {name!r} and {change.name!r} are the same experiment: drop one")
+    for name, words in changes.items():
+        folder = re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "change"
         try:
-            planned[folder] = change.name, experiment, _steps_per_epoch(experiment)
+            experiment = _changed(base, words)
+            for other, (earlier, before, _) in planned.items():
+                if other == folder:
+                    raise UserError(f"it would share the folder {folder} with {earlier!r}: rename one")
+                if before == experiment:
+                    raise UserError(f"it and {earlier!r} are the same experiment: drop one")
+            planned[folder] = name, experiment, _steps_per_epoch(experiment)
         except (ValueError, OSError) as error:
-            raise UserError(f"change {change.name!r}: {error}") from error
+            raise UserError(f"change {name!r}: {error}") from error
     return [
         runner.Run(name, seed, _with_seed(experiment, folder, seed), steps_per_epoch)
         for seed in seeds
@@ -78,17 +71,14 @@ def runs_of(base: Experiment, changes: Sequence[Change], seeds: Sequence[int]) -
     ]
 
 
-def _changed(base, change):
-    try:
-        experiment = flags.change(base, change.flags)
-    except flags.Error as error:
-        raise UserError(f"change {change.name!r}: {error}") from error
+def _changed(base, words):
+    experiment = flags.change(base, words)
     for flag, old, new, instead in (
         ("workdir", base.workdir, experiment.workdir, "every run has its own folder in the study's"),
         ("train.seed", 0, experiment.train.seed, "name the seeds with --seeds"),
     ):
         if old != new:
-            raise UserError(f"change {change.name!r}: --{flag}={new} would have no effect: {instead}")
+            raise UserError(f"--{flag}={new} would have no effect: {instead}")
     return run_folder.resolve(experiment)
 
 
