@@ -111,7 +111,7 @@ def shifted(segmenter):
     """Measures of a segmenter's shifts by 8 and 4 pixels, without the edges that res3 sees."""
     picture = np.random.default_rng(2).uniform(0, 255, [192, 192, 3]).astype(np.float32)
     labels = np.random.default_rng(3).integers(1, 6, [192, 192])
-    shifts = {transforms.VARIATIONS["translation"]: (8.0, 4.0, 0.5)}
+    shifts = {transforms.VARIATIONS["translation"]: (8.0, 4.0, 0.5, 180.0)}
     margin = receptive_field(3) // 2 + 8
     rows, pictures = measure.measure(segmenter, [Sample(picture, "noise", labels)], shifts, margin=margin)
     return {(row.strength, row.measure): row for row in rows}, pictures
@@ -130,7 +130,7 @@ def test_without_a_change_nothing_differs_and_every_strength_is_drawn(shifted):
     assert rows[0, "same_label"].value == 1
     assert all(row.value == 0 for key, row in rows.items() if key[0] == 0 and key[1].endswith("_error"))
     assert {"mean_iou", "pixel_accuracy"} <= {name for _, name in rows}
-    assert list(pictures["translation"]) == [0, 0.5, 4, 8]
+    assert list(pictures["translation"]) == [0, 0.5, 4, 8]  # By 180 of 192 pixels hardly anything is left.
 
 
 def test_the_floor_of_whole_pixels_is_nothing_and_of_half_a_pixel_it_is_not(shifted):
