@@ -208,7 +208,7 @@ def detector():
 
 
 def seen(found):
-    return Outputs(detection.Said(found, found), {}, found["boxes"])
+    return Outputs(detection.Detections(found, found), {}, found["boxes"])
 
 
 def test_boxes_that_follow_are_found_and_others_are_extra(detector):

@@ -16,7 +16,7 @@ from tfrecog.inference.result_files import written_on
 from tfrecog.tasks.classification import probabilities
 
 
-class Said(NamedTuple):
+class Scores(NamedTuple):
     """Probabilities [K], the logits [K], and the input [P] of the first fully connected layer if it pools."""
 
     probabilities: np.ndarray
@@ -43,10 +43,10 @@ class Classifier:
         scores, logits, pooled, features = self._run(tf.constant(change.image[None]))
         maps = dense.levels(self.model.backbone, features)
         some = pooled is not None and sum(one.values.size for one in maps.values()) > tf.size(pooled)
-        return Outputs(Said(scores[0].numpy(), logits[0].numpy(), pooled.numpy().ravel() if some else None), maps)
+        return Outputs(Scores(scores[0].numpy(), logits[0].numpy(), pooled.numpy().ravel() if some else None), maps)
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
-        first, then = before.said, after.said
+        first, then = before.result, after.result
         best = int(first.probabilities.argmax())
         found: Measures = {
             "same_class": (float(then.probabilities.argmax() == best), 1.0),
@@ -61,13 +61,13 @@ class Classifier:
         return None
 
     def evaluate(self, evaluator, outputs: Outputs, sample: Sample, change: Change) -> Measures:
-        return {"top1": (float(outputs.said.probabilities.argmax() + 1 == sample.truth), 1.0)}
+        return {"top1": (float(outputs.result.probabilities.argmax() + 1 == sample.truth), 1.0)}
 
     def accuracy(self, evaluator) -> dict[str, float]:
         return {}
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
-        scores = outputs.said.probabilities
+        scores = outputs.result.probabilities
         lines = [f"{self.names[i]}: {scores[i]:.1%}" for i in np.argsort(-scores)[:2]]
         return written_on(np.round(change.image).astype(np.uint8), lines, 160)
 

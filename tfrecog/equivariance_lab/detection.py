@@ -37,7 +37,7 @@ class Truth(NamedTuple):
     proposals: np.ndarray
 
 
-class Said(NamedTuple):
+class Detections(NamedTuple):
     """Detections, and those of a score of at least `--min_score`."""
 
     every: Objects
@@ -79,7 +79,7 @@ class Detector:
         sure = select(every, every["scores"] >= self.flags.min_score)
         maps = dense.levels(self.model.backbone, features, strides=getattr(self.model, "strides", None))
         return Outputs(
-            Said(every, sure), {name: _cropped(one, change.size) for name, one in maps.items()}, sure["boxes"]
+            Detections(every, sure), {name: _cropped(one, change.size) for name, one in maps.items()}, sure["boxes"]
         )
 
     def batch_of(self, sample: Sample, change: Change) -> dict:
@@ -93,8 +93,8 @@ class Detector:
         return batch_of(change.image, self.flags.data, proposals, resized=True)
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
-        expected, counted = expected_of(before.said.sure, change)
-        got = after.said.sure
+        expected, counted = expected_of(before.result.sure, change)
+        got = after.result.sure
         mine, theirs = pairs(expected, got)
         present = fractions_inside(got["boxes"], change.inside) >= INSIDE
         extra = np.delete(present, theirs)
@@ -112,13 +112,13 @@ class Detector:
         """Of the objects that are inside, for AP50 of all detections, and the fraction that a sure one hits."""
         expected, counted = expected_of(sample.truth.objects, change)
         counted &= ~expected["crowd"]
-        hits, _ = pairs(select(expected, counted), outputs.said.sure)
+        hits, _ = pairs(select(expected, counted), outputs.result.sure)
         boxes = expected["boxes"]
         areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
         true = {"boxes": boxes, "labels": expected["labels"], "crowd": ~counted, "areas": areas}
         record = dataclasses.replace(records.Record(b"", "png", *change.size), **true)
         # What lies outside g(x)'s fraction of x is neither right nor wrong.
-        every = outputs.said.every
+        every = outputs.result.every
         every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
         number = evaluator.counts["images"]
         evaluator.add(number, record, every["boxes"], every["labels"], every["scores"])
@@ -129,7 +129,7 @@ class Detector:
         return {} if ap == coco.NOTHING_TO_MEASURE else {"AP50": ap}
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
-        sure, masks = outputs.said.sure, outputs.said.sure.get("masks")
+        sure, masks = outputs.result.sure, outputs.result.sure.get("masks")
         keypoints = annotations.sure_keypoints(sure["keypoints"]) if "keypoints" in sure else None
         return annotations.instances(
             np.round(change.image).astype(np.uint8), sure["boxes"], sure["labels"], sure["scores"],

@@ -36,9 +36,9 @@ class Sample(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a model says of an image: of its task, maps by name, and boxes [n, 4] of the objects that it is sure of."""
+    """Outputs for an image: the result of the task, maps by name, and boxes [n, 4] of the objects that are sure."""
 
-    said: Any
+    result: Any
     maps: dict[str, Map]
     boxes: np.ndarray = NO_BOXES
 

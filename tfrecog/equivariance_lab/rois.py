@@ -83,7 +83,7 @@ def of_run(detector: Detector, samples: Sequence[Sample], shifts: Sequence[float
     means = Means()
     for sample in samples:
         unchanged = moves.in_place(sample.image)
-        sure = detector.outputs(sample, unchanged).said.sure
+        sure = detector.outputs(sample, unchanged).result.sure
         if not len(sure["labels"]):
             continue
         batch = detector.batch_of(sample, unchanged)

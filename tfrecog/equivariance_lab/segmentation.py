@@ -37,14 +37,14 @@ class Segmenter:
         return Outputs(logits.argmax(axis=-1) + 1, {"logits": dense.Map(logits), **maps})
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
-        same = (after.said == _moved(before.said, change))[change.visible]
+        same = (after.result == _moved(before.result, change))[change.visible]
         return {"same_label": (float(same.sum()) / max(same.size, 1), float(same.size > 0))}
 
     def evaluator(self) -> Evaluator:
         return Evaluator(self.info.num_classes)
 
     def evaluate(self, evaluator: Evaluator, outputs: Outputs, sample: Sample, change: Change) -> Measures:
-        evaluator.add(np.where(change.visible, _moved(sample.truth, change), 0), outputs.said)
+        evaluator.add(np.where(change.visible, _moved(sample.truth, change), 0), outputs.result)
         return {}
 
     def accuracy(self, evaluator: Evaluator) -> dict[str, float]:
@@ -53,7 +53,7 @@ class Segmenter:
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
         colours = [category.colour for category in self.info.categories]
-        labels = np.where(change.inside, outputs.said, 0)
+        labels = np.where(change.inside, outputs.result, 0)
         return label_map.draw(np.round(change.image).astype(np.uint8), labels, colours=colours)
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
