@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks import machine, server_requests
 
 BAD_SHARE, GROWTH = 0.05, 0.05
-SAID = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
+TOLD_BY = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
 
 
 class Soak:
@@ -42,7 +42,7 @@ class Soak:
         self.memory: list[tuple[int, float]] = []
         self.deadline = time.monotonic() + options.seconds
         connection = self.connection()
-        self.alone = [self.said(self.ask(connection, *server_requests.v1([one]))[1])[0] for one in self.pictures]
+        self.alone = [self.numbers(self.ask(connection, *server_requests.v1([one]))[1])[0] for one in self.pictures]
 
     def connection(self):
         """One that stays open as long as the server lets it, and opens again when it is used."""
@@ -54,15 +54,15 @@ class Soak:
         answer = connection.getresponse()
         return answer.status, answer.read()
 
-    def said(self, answer):
+    def numbers(self, answer):
         """A number for each picture of an answer that no two share by chance: the best score, or the sum of labels."""
         answer = json.loads(answer)
         if "predictions" in answer:  # V1
             rows = answer["predictions"]
-            found = {name: [row[name] for row in rows] for name in SAID if name in rows[0]}
+            found = {name: [row[name] for row in rows] for name in TOLD_BY if name in rows[0]}
         else:
             found = {one["name"]: np.reshape(one["data"], one["shape"]) for one in answer["outputs"]}
-        name = next(name for name in SAID if name in found)
+        name = next(name for name in TOLD_BY if name in found)
         return [float(np.sum(row) if name == "labels" else np.max(row, initial=0)) for row in found[name]]
 
     def work(self, client):
@@ -103,7 +103,7 @@ class Soak:
             return None if 400 <= status < 500 else f"a bad request got {status}: {answer[:200]!r}"
         if status != 200:
             return f"{status}: {answer[:200]!r}"
-        got, expected = self.said(answer), [self.alone[i] for i in chosen]
+        got, expected = self.numbers(answer), [self.alone[i] for i in chosen]
         return None if np.allclose(got, expected, atol=2e-3) else f"scores {got}, and alone {expected}"
 
 
@@ -141,11 +141,11 @@ def main():
             status = server.wait(60)
         finally:
             server.kill()
-        said = Path(log.name).read_text()
-    report(soak, took, last, status, options, said)
+        output = Path(log.name).read_text()
+    report(soak, took, last, status, options, output)
 
 
-def report(soak, took, last, status, options, said):
+def report(soak, took, last, status, options, output):
     """Prints and writes the figures; ends the program with 1 if one is not as it should be."""
     p50, p99 = np.percentile(soak.seconds, [50, 99]) * 1000
     warm = next((memory for number, memory in sorted(soak.memory) if number >= options.requests // 10), last)
@@ -155,8 +155,8 @@ def report(soak, took, last, status, options, said):
         problems.append(f"only {soak.done} of {options.requests} requests in {options.seconds} seconds (--seconds)")
     if growth >= GROWTH:
         problems.append(f"memory grew by {growth:.1%} after the warm-up")
-    if status or "Traceback" in said:
-        problems.append(f"the server ended with {status} and said:\n{said[-2000:]}")
+    if status or "Traceback" in output:
+        problems.append(f"the server ended with {status} and wrote:\n{output[-2000:]}")
     statuses = ", ".join(f"{count} x {one}" for one, count in sorted(soak.statuses.items()))
     print(f"{soak.done} requests of {options.clients} clients in {took:.0f} s ({soak.done / took:.1f}/s): {statuses}")
     print(f"{len(soak.failures)} failures; p50 {p50:.1f} ms, p99 {p99:.1f} ms")

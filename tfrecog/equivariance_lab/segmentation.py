@@ -17,7 +17,7 @@ from tfrecog.metrics.segmentation import Evaluator
 class Segmenter:
     """A segmenter, in one view: scales, mirror image and windows are left out.
 
-    What it says of an image are labels [H, W] in 1..K, and so is `Sample.truth`, where 0 does not count.
+    Its result for an image are labels [H, W] in 1..K, and so is `Sample.truth`, where 0 does not count.
     """
 
     def __init__(self, task, model, flags: Flags):
