@@ -323,7 +323,7 @@ def test_the_figure_has_a_curve_a_run_and_a_mean_for_each_change_and_a_mark_with
 
 def test_a_study_trains_what_it_says_tells_divergence_and_goes_on_without_repeating(folder, tmp_path):
     file = tmp_path / "tiny.flags"
-    base = a_study(folder, tmp_path / "s", seeds=(0,))
+    base = a_study(folder, tmp_path / "s", seeds=(0,), jobs=2)
     file.write_text(flags.dumps(base) + "--change=calm\n--change=hot: --optim.learning_rate=1e30\n")
     processes.run("tfrecog.study", f"--flagfile={file}")
     workdir = tmp_path / "s"
