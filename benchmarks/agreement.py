@@ -29,9 +29,14 @@ def check(folder, in_words):
 
 
 def of_arrays(ours, peer):
-    """How far arrays of one shape are apart, in words."""
-    apart = {name: np.abs(ours[name] - peer[name]).max() for name in ours}
-    return "; ".join(f"{name} up to {np.abs(peer[name]).max():.4g}, apart {far:.1e}" for name, far in apart.items())
+    """How far arrays of one shape are apart, in words; a few numbers are shown as they are."""
+    texts = []
+    for name, mine in ours.items():
+        text = f"{name} up to {np.abs(peer[name]).max():.4g}, apart {np.abs(mine - peer[name]).max():.1e}"
+        if mine.size < 5:
+            text = f"{name} " + " / ".join(", ".join(f"{one:.5f}" for one in array) for array in (mine, peer[name]))
+        texts.append(text)
+    return "; ".join(texts)
 
 
 def of_detections(ours, peer):
