@@ -224,7 +224,7 @@ def test_without_a_network_the_message_says_which_file_to_fetch_and_where_to_put
 
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    url, _ = keras_weights.PUBLISHED[SMALL]
+    url, _ = NETWORKS[SMALL].weights
     with pytest.raises(UserError) as caught:
         keras_weights.find(config(weights="imagenet"))
     told = str(caught.value)
@@ -259,7 +259,7 @@ def test_resnet101_is_resnet50_with_17_more_blocks_of_level_4():
     more = {variable.path for variable in deep.variables} - {variable.path for variable in plain.variables}
     assert len(more) == 17 * 3 * 6 and all(path.startswith("backbone/conv4_block") for path in more)
     assert convolutions(deep.network.input, deep.network.outputs[2]) == 24 + 3 * 23 + 1
-    assert keras_weights.PUBLISHED["keras_resnet101"][1] == resnet.WEIGHTS_HASHES["resnet101"][1]
+    assert NETWORKS["keras_resnet101"].weights[1] == resnet.WEIGHTS_HASHES["resnet101"][1]
 
 
 def test_a_network_of_fewer_levels_is_the_beginning_of_the_whole_one(small):

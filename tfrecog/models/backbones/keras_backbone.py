@@ -40,8 +40,10 @@ class Network:
     make: Callable[..., keras.Model]
     pixels: Pixels
     ends: tuple[str, str, str, str]
+    weights: tuple[str, str | None]  # of ImageNet: where at `keras_weights.SITE`, and the MD5 by which Keras knows them
 
 
+# Weights as of keras/src/applications of Keras 3.15.1, which has no MD5 of MobileNetV2's.
 # MobileNets end a block with a linear bottleneck, hence no activation there. VGG's first two blocks are level 1
 # together: the layers that Fast R-CNN leaves as they are (Girshick 2015, section 4.5).
 NETWORKS = {
@@ -50,30 +52,37 @@ NETWORKS = {
     "keras_resnet50": Network(
         keras.applications.ResNet50, CAFFE,
         ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out"),
+        ("resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", "4d473c1dd8becc155b73f8504c6f6626"),
     ),
     "keras_resnet101": Network(
         keras.applications.ResNet101, CAFFE,
         ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block23_out"),
+        ("resnet/resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5", "88cf7a10940856eca736dc7b7e228a21"),
     ),
     "keras_vgg16": Network(
         keras.applications.VGG16, CAFFE,
         ("block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
+        ("vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc"),
     ),
     "keras_mobilenet_v2": Network(
         keras.applications.MobileNetV2, SYMMETRIC,
         ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add"),
+        ("mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", None),
     ),
     "keras_mobilenet_v3_small": Network(
         keras.applications.MobileNetV3Small, SYMMETRIC,
         ("conv_bn", "expanded_conv_project_bn", "expanded_conv_2_add", "expanded_conv_7_add"),
+        ("mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5", "d3e8ec802a04aa4fc771ee12a9a9b836"),
     ),
     "keras_mobilenet_v3_large": Network(
         keras.applications.MobileNetV3Large, SYMMETRIC,
         ("expanded_conv_add", "expanded_conv_2_add", "expanded_conv_5_add", "expanded_conv_11_add"),
+        ("mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", "07fb09a5933dd0c8eaafa16978110389"),
     ),
     "keras_efficientnet_v2_b0": Network(
         keras.applications.EfficientNetV2B0, STANDARD,
         ("block1a_project_activation", "block2b_add", "block3b_add", "block5e_add"),
+        ("efficientnet_v2/efficientnetv2-b0_notop.h5", "893217f2bb855e2983157299931e43ff"),
     ),
 }  # fmt: skip
 

@@ -14,42 +14,10 @@ import keras
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import BackboneConfig
+from tfrecog.models.backbones.keras_backbone import NETWORKS
 
 IMAGENET = "imagenet"
 SITE = "https://storage.googleapis.com/tensorflow/keras-applications/"
-
-# Address below SITE, and the MD5 by which Keras knows it: keras/src/applications of Keras 3.15.1, which has none for
-# MobileNetV2.
-PUBLISHED = {
-    "keras_resnet50": (
-        "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "4d473c1dd8becc155b73f8504c6f6626",
-    ),
-    "keras_resnet101": (
-        "resnet/resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "88cf7a10940856eca736dc7b7e228a21",
-    ),
-    "keras_vgg16": (
-        "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "6d6bbae143d832006294945121d1f1fc",
-    ),
-    "keras_mobilenet_v2": (
-        "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-        None,
-    ),
-    "keras_mobilenet_v3_small": (
-        "mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-        "d3e8ec802a04aa4fc771ee12a9a9b836",
-    ),
-    "keras_mobilenet_v3_large": (
-        "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-        "07fb09a5933dd0c8eaafa16978110389",
-    ),
-    "keras_efficientnet_v2_b0": (
-        "efficientnet_v2/efficientnetv2-b0_notop.h5",
-        "893217f2bb855e2983157299931e43ff",
-    ),
-}
 
 # Names that Keras 3 counts layers by, of the classes that have weights here.
 KINDS = {
@@ -112,7 +80,7 @@ def _damaged(path, error):
 
 def _published(name):
     """The path of the file that Keras publishes for a network, in Keras' own cache."""
-    address, md5 = PUBLISHED[name]
+    address, md5 = NETWORKS[name].weights
     url, file = SITE + address, address.rpartition("/")[2]
     cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
     try:
