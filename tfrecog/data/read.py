@@ -52,19 +52,19 @@ def recovering(make, step, stop, careful):
             careful.add(step)
 
 
-def training_images(groups, batch_size, seed, steps, split):
+def training_images(groups, batch_size, seed, steps, seeds_of):
     """Dataset of the row, canvas [2] and seed [2] of each image of the batches of a range of steps.
 
     Args:
         groups: order.Groups of the rows to train on.
-        split: function of the seed [2] of a step, and B, to the seeds [B, 2] of its images. They hang on the place in
-            the batch, not on the record: one that fills up a batch is augmented differently from its first showing.
+        seeds_of: function of the seed [2] of a step, and B, to the seeds [B, 2] of its images. They hang on the place
+            in the batch, not on the record: one that fills up a batch is augmented differently from its first showing.
     """
     batch_of = order.shuffled(groups, batch_size, seed)
 
     def batch(step):
         rows, canvas = python(batch_of, [step], [tf.int64, tf.int32])
-        seeds = split(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), batch_size)
+        seeds = seeds_of(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), batch_size)
         return tf.ensure_shape(rows, [batch_size]), tf.broadcast_to(canvas, [batch_size, 2]), seeds
 
     return mapped(tf.data.Dataset.range(steps.start, steps.stop), batch).unbatch()
