@@ -30,15 +30,11 @@ def segmented(config, split, run):
     return segmentation.training(config, (32, 48), split, **run)
 
 
-# Of each task the batches of a training, those of an evaluation, and the steps of an epoch.
+# Of each task the batches of a training, and those of an evaluation.
 READERS = {
-    "classification": (
-        classified,
-        lambda config, split, size: classification.evaluation(config, 24, split, size),
-        classification.steps_per_epoch,
-    ),
-    "detection": (detected, detection.evaluation, detection.steps_per_epoch),
-    "segmentation": (segmented, segmentation.evaluation, segmentation.steps_per_epoch),
+    "classification": (classified, lambda config, split, size: classification.evaluation(config, 24, split, size)),
+    "detection": (detected, detection.evaluation),
+    "segmentation": (segmented, segmentation.evaluation),
 }
 EACH_TASK = pytest.mark.parametrize("task", READERS)
 
@@ -61,7 +57,7 @@ def test_a_run_that_starts_later_gets_the_same_batches_to_the_bit_and_the_seed_d
 
 @EACH_TASK
 def test_every_image_has_its_turn_in_every_epoch_in_another_order_and_another_form(task, split):
-    steps = READERS[task][2](split, CONFIG)
+    steps = detection.steps_per_epoch(split, CONFIG) if task == "detection" else 5  # of 2 images, of 9
     made = train(task, split, 0, 3 * steps)
     epochs = [[tuple(batch["record"]) for batch in made[e * steps : (e + 1) * steps]] for e in range(3)]
     for epoch in epochs:
@@ -145,7 +141,7 @@ def test_training_goes_on_without_damaged_records_and_names_each_once(task, spli
 @EACH_TASK
 @pytest.mark.parametrize("evaluates", [False, True])
 def test_a_damaged_image_stops_a_run_that_asks_for_it_in_our_own_words(task, evaluates, tmp_path):
-    training, evaluation, _ = READERS[task]
+    training, evaluation = READERS[task]
     config = dataclasses.replace(PLAIN, skip_damaged=False)
 
     def read_all(split):

@@ -70,14 +70,15 @@ def of_records(
     experiment: Experiment,
     dataset: DatasetInfo,
     make: Callable[..., Iterable[dict]],
-    steps_per_epoch: int,
     images: int,
+    steps_per_epoch: int = 0,
     what: str = "",
 ) -> Data:
     """Data whose batches are those of `make` (`start_step`, `steps`), with errors in words.
 
-    Its description, for people, is the records, their classes, and the size of the splits that are used; `what` is
-    what they have beside images.
+    Without `steps_per_epoch`, the batches of an epoch are filled with the images in any order. The description, for
+    people, is the records, their classes, and the size of the splits that are used; `what` is what they have beside
+    images.
     """
     data = experiment.data
     purposes = [("train", data.train_split)]
@@ -88,7 +89,7 @@ def of_records(
         also = f", {getattr(split, what):,} {what}" if what else ""
         parts.append(f"{purpose} on {name}: {split.images:,} images{also}")
     return Data(
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=steps_per_epoch or -(-images // data.batch_size),
         batches=lambda start, total: read.in_words(make(start_step=start, steps=total)),
         description="; ".join(parts),
         images=images,

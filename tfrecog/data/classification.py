@@ -18,11 +18,6 @@ from tfrecog.data.parse import parse, parse_images
 WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
 
 
-def steps_per_epoch(split, config):
-    """Training batches that show every image at least once."""
-    return -(-len(split) // config.batch_size)
-
-
 def labels_of(split):
     """Labels [n] 1..K of the images of a split; a ValueError names the first image without, or of an unknown one."""
     info, index = split.info, split.index

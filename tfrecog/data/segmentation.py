@@ -14,11 +14,6 @@ from tfrecog.data import image, order, read, records
 from tfrecog.data.parse import parse
 
 
-def steps_per_epoch(split, config):
-    """Training batches that show every image at least once."""
-    return -(-len(split) // config.batch_size)
-
-
 def check(split):
     """UserError if the records have no label maps."""
     if not split.info.label_maps:

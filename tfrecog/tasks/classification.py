@@ -41,8 +41,7 @@ class Classification:
             classification.labels_of(split)
         settings = (data, experiment.augment, self.config.crop, splits[0])
         make = functools.partial(classification.training, *settings, seed=experiment.train.seed)
-        steps = classification.steps_per_epoch(splits[0], data)
-        return batches.of_records(experiment, self.info, make, steps, images=len(splits[0]))
+        return batches.of_records(experiment, self.info, make, images=len(splits[0]))
 
     def build(self) -> classifier.Classifier:
         """A new classifier with its variables."""

@@ -69,8 +69,7 @@ class Segmentation:
             segmentation.check(one)
         _ = self.class_weights  # An error now, and not in the first step.
         make = functools.partial(segmentation.training, data, self.config.crop, split, seed=experiment.train.seed)
-        steps = segmentation.steps_per_epoch(split, data)
-        return batches.of_records(experiment, self.info, make, steps, images=len(split))
+        return batches.of_records(experiment, self.info, make, images=len(split))
 
     def build(self) -> fcn.Segmenter:
         """A new network with its variables."""

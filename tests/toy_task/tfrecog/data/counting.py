@@ -7,11 +7,6 @@ from tfrecog.data import image, order, read
 from tfrecog.data.parse import parse
 
 
-def steps_per_epoch(split, config):
-    """Training batches that show every image at least once."""
-    return -(-len(split) // config.batch_size)
-
-
 def training(config, side, split, *, seed, start_step, steps):
     """Batches of the steps start_step..steps-1: a function of the step, so that a stopped run goes on with its own."""
     batch_of = order.shuffled(order.one_group(split, [side, side]), config.batch_size, seed)
