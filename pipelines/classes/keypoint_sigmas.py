@@ -9,7 +9,7 @@ from ..build.problems import Refused
 
 MEANING = (
     "OKS sigma of each keypoint, in their order: standard deviation of its annotations / sqrt(area of the object). "
-    f"Empty: COCO's for COCO's person, {info.DEFAULT_SIGMA} each for others."
+    f"Empty: COCO's for COCO's person, {coco_person.DEFAULT_SIGMA} each for others."
 )
 
 
@@ -20,7 +20,7 @@ def chosen(sigmas: Sequence[float], keypoints: Sequence[str], source: str) -> tu
             f"--keypoint_sigmas has {len(sigmas)} numbers, and {source} has {len(keypoints)} keypoints: "
             f"{', '.join(keypoints) or 'none'}. Give one for each."
         )
-    return tuple(sigmas) or info.default_sigmas(keypoints)
+    return tuple(sigmas) or coco_person.default_sigmas(keypoints)
 
 
 def note(folder: str, given: Sequence) -> None:
@@ -28,6 +28,6 @@ def note(folder: str, given: Sequence) -> None:
     keypoints = info.load(folder).keypoints
     if keypoints and not given and keypoints != coco_person.KEYPOINTS:
         print(
-            f"note: the sigma of each of the {len(keypoints)} keypoints is {info.DEFAULT_SIGMA}, as those of COCO's "
-            "person do not apply; if you know better ones, run the same command again with --keypoint_sigmas=..."
+            f"note: the sigma of each of the {len(keypoints)} keypoints is {coco_person.DEFAULT_SIGMA}, as those of "
+            "COCO's person do not apply; if you know better ones, run the same command again with --keypoint_sigmas=..."
         )

@@ -12,6 +12,7 @@ from pipelines import adopt, check
 from pipelines.build.problems import Refused
 from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info, records
+from tfrecog.data.classes import coco_person
 from tfrecog.data.split import Split
 
 LABEL_MAP = """
@@ -108,7 +109,7 @@ def test_without_help_the_names_in_the_records_count(tmp_path, read_all):
     facts = _adopt(tmp_path, pattern)
     assert facts.names == ("cat", "dog")
     assert facts.keypoints == ("left_ear", "right_ear") and facts.flip_pairs == ((0, 1),)
-    assert facts.keypoint_sigmas == (info.DEFAULT_SIGMA,) * 2
+    assert facts.keypoint_sigmas == (coco_person.DEFAULT_SIGMA,) * 2
     assert _adopt(tmp_path, pattern, keypoint_sigmas=(0.02, 0.03)).keypoint_sigmas == (0.02, 0.03)
     assert [record.labels.tolist() for record in read_all(tmp_path / "out", "val")] == [[2], [1]]
     nameless = POSED | {"image/object/keypoint/text": None}

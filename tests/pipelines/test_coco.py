@@ -140,7 +140,7 @@ def test_sigmas_are_given_or_a_usual_one_which_the_command_names(small_coco, bui
     flags = coco.Coco(**posed(small_coco).write(), out=str(tmp_path / "out"), split="train", jobs=1)
     coco.main(flags)
     assert "the sigma of each of the 3 keypoints is 0.05" in capsys.readouterr().out
-    assert info.load(tmp_path / "out").keypoint_sigmas == (info.DEFAULT_SIGMA,) * 3
+    assert info.load(tmp_path / "out").keypoint_sigmas == (coco_person.DEFAULT_SIGMA,) * 3
     coco.main(dataclasses.replace(flags, keypoint_sigmas=(0.02, 0.05, 0.02)))
     again = capsys.readouterr().out
     assert "the sigma of" not in again and ", 1 of them from an earlier run" in again, "no record depends on them"

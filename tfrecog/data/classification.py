@@ -21,11 +21,7 @@ WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
 def labels_of(split):
     """Labels [n] 1..K of the images of a split; a ValueError names the first image without, or of an unknown one."""
     info, index = split.info, split.index
-    known = np.zeros(max([0, *info.label_of_record_label]) + 1, np.int32)
-    for number, label in info.label_of_record_label.items():
-        known[number] = label
-    there = (index.label >= 0) & (index.label < len(known))
-    labels = np.where(there, known[np.where(there, index.label, 0)], 0)
+    labels = info.known_labels(index.label, [None] * len(split)).astype(np.int32)
     wrong = np.flatnonzero(labels == 0)
     if len(wrong):
         number = index.label[wrong[0]]

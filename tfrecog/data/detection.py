@@ -136,29 +136,19 @@ def _objects(record, row, config, split, masks, keypoints, usable):
 
 def _labels(record, row, split):
     """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
-    info = split.info
-    known = sorted(info.label_of_record_label.items())
-    by_number = tf.equal(record["labels"][:, None], [number for number, _ in known])
-    by_name = tf.equal(record["names"][:, None], list(info.names)) & (record["labels"] == 0)[:, None]
-    labels = tf.where(
-        tf.reduce_any(by_number, axis=1),
-        tf.gather([label for _, label in known], tf.argmax(by_number, axis=1)),
-        tf.where(tf.reduce_any(by_name, axis=1), tf.argmax(by_name, axis=1, output_type=tf.int32) + 1, 0),
-    )
 
-    def refuse(row, filename, labels):
-        raise UserError(
-            f"{split.index.locate(int(row))}: image {filename.decode()!r} has objects of the labels "
-            f"{sorted(set(labels.tolist()))}, which no category of dataset.json has. Add them there, or build the "
-            "records again."
-        )
+    def known(row, filename, numbers, names):
+        labels = split.info.known_labels(numbers, [name.decode() for name in names])
+        if not labels.all():
+            raise UserError(
+                f"{split.index.locate(int(row))}: image {filename.decode()!r} has objects of the labels "
+                f"{sorted(set(numbers[labels == 0].tolist()))}, which no category of dataset.json has. Add them there, "
+                "or build the records again."
+            )
+        return labels.astype(np.int32)
 
-    inputs = [row, record["filename"], record["labels"][labels == 0]]
-    return tf.cond(
-        tf.reduce_all(labels > 0),
-        lambda: labels,
-        lambda: tf.ensure_shape(tf.numpy_function(refuse, inputs, tf.int32), [None]),
-    )
+    inputs = [row, *(record[name] for name in ("filename", "labels", "names"))]
+    return tf.ensure_shape(read.python(known, inputs, tf.int32), [None])
 
 
 def _augmented(config, info, picture, moved, canvas, seed):

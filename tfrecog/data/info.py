@@ -13,9 +13,6 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
-# Where nobody has measured how exactly keypoints can be marked. COCO's are 0.025 (eyes) to 0.107 (hips). OKS is 0.75 at
-# a distance of 2 sigma sqrt(-2 ln 0.75) = 1.52 sigma of sqrt(area): 7.6 pixels for an object of 100 x 100.
-DEFAULT_SIGMA = 0.05
 
 
 class UnknownLabel(UserError):
@@ -95,18 +92,24 @@ class DatasetInfo:
         held = {f"--task={name}": what for name, what in held.items() if what and name != task}
         return f"The records have {' and '.join(held.values())}: {' or '.join(held)} is for them." if held else ""
 
+    def known_labels(self, numbers, names):
+        """Labels [n] int64 in 1..K of class/labels [n], and where these are 0 of class names [n]; 0 of unknown ones."""
+        of_number = self.label_of_record_label
+        of_name = {name: label for label, name in enumerate(self.names, 1)}
+        found = [
+            of_number.get(number) or (0 if number else of_name.get(name, 0))
+            for number, name in zip(np.asarray(numbers).tolist(), names, strict=True)
+        ]
+        return np.array(found, np.int64)
+
     def relabel(self, record):
         """The Record with labels 1..K in place of its own; by class name where it has no labels (0)."""
-        by_name = {name: label for label, name in enumerate(self.names, 1)}
-        labels = np.array(record.labels, np.int64)
-        for i, (label, name) in enumerate(zip(labels, record.names, strict=True)):
-            known = self.label_of_record_label.get(int(label)) or (by_name.get(name) if label == 0 else None)
-            if known is None:
-                raise UnknownLabel(
-                    f"record of {record.filename!r}: object {i} has label {label} ({name!r}), "
-                    f"which no category of {FILE} has; add it there (record_label), or build the records again"
-                )
-            labels[i] = known
+        labels = self.known_labels(record.labels, record.names)
+        for i in np.flatnonzero(labels == 0):
+            raise UnknownLabel(
+                f"record of {record.filename!r}: object {i} has label {record.labels[i]} ({record.names[i]!r}), "
+                f"which no category of {FILE} has; add it there (record_label), or build the records again"
+            )
         return dataclasses.replace(record, labels=labels)
 
 
@@ -135,19 +138,12 @@ def sigmas(folder):
             "keypoints, or set --nodetector.keypoints"
         )
     if not info.keypoint_sigmas:
-        usual = default_sigmas(info.keypoints)
+        usual = coco_person.default_sigmas(info.keypoints)
         raise UserError(
             f"{path} has no keypoint_sigmas, without which the AP of keypoints (OKS) is undefined. Add one for each of "
             f'its {len(usual)} keypoints; pipelines.coco would write "keypoint_sigmas": {json.dumps(usual)}'
         )
     return info.keypoint_sigmas
-
-
-def default_sigmas(keypoints):
-    """COCO's sigmas if the names are those of COCO's person, else DEFAULT_SIGMA for each."""
-    if tuple(keypoints) == coco_person.KEYPOINTS:
-        return coco_person.SIGMAS
-    return (DEFAULT_SIGMA,) * len(keypoints)
 
 
 def save(folder, info):
