@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfrecog.cli import flags, validate
+from tfrecog.cli import validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import ImageSize, shown
 
@@ -76,9 +76,6 @@ def _devices(replicas):
 
 def _image_sizes(experiment):
     """The flags that decide how large the images of a batch are, with what they are now."""
-    skipped, found = validate.unread(experiment), []
-    for leaf in flags.leaves(experiment):
-        fact = leaf.fact(ImageSize)
-        if fact and leaf.path not in skipped and (not fact.tasks or experiment.task in fact.tasks):
-            found.append(f"--{leaf.path} below {shown(leaf.value)}")
-    return ", ".join(found)
+    facts = ((leaf, leaf.fact(ImageSize)) for leaf in validate.read_leaves(experiment))
+    found = (leaf for leaf, fact in facts if fact and (not fact.tasks or experiment.task in fact.tasks))
+    return ", ".join(f"--{leaf.path} below {shown(leaf.value)}" for leaf in found)

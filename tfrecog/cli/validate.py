@@ -32,18 +32,16 @@ def _refuse(config, found):
 
 def problems(config: Any) -> dict[str, str]:
     """Flag → why its value cannot be; if all can, why it does not go with the others, or nothing reads it."""
-    leaves = list(flags.leaves(config))
     if found := impossible(config):
         return found
-    skipped = unread(config)
-    read = [leaf.path for leaf in leaves if leaf.path not in skipped]
-    found = dict(_conflicts(config, "", read))
-    values = {leaf.path: leaf.value for leaf in leaves}
+    skipped, values = unread(config), {leaf.path: leaf.value for leaf in flags.leaves(config)}
+    found = dict(_conflicts(config, "", [path for path in values if path not in skipped]))
     for leaf in flags.leaves(type(config)()):
         refusing = [fact for fact in skipped.get(leaf.path, ()) if fact.refused]
         if refusing and values[leaf.path] != leaf.value:
             fact = next((fact for fact in refusing if fact.flag == "task"), refusing[0])
-            found[leaf.path] = f"{fact.problem(values)}; leave it at {shown(leaf.value)}"
+            default = shown(leaf.value)
+            found[leaf.path] = f"{fact.problem(values)}; leave it {f'at {default}' if default else 'empty'}"
     return found
 
 
@@ -58,6 +56,12 @@ def unread(config: Any) -> dict[str, list[When]]:
     values = {leaf.path: leaf.value for leaf in leaves}
     failing = {leaf.path: [fact for fact in leaf.facts_of(When) if not fact.holds(values)] for leaf in leaves}
     return {path: found for path, found in failing.items() if found}
+
+
+def read_leaves(config: Any) -> list[flags.Leaf]:
+    """The settings that something reads."""
+    skipped = unread(config)
+    return [leaf for leaf in flags.leaves(config) if leaf.path not in skipped]
 
 
 def read_alone(config: Config) -> Config:

@@ -123,10 +123,10 @@ def frozen_settings(experiment: Experiment, paths: Collection[str] | None = None
 
     Of all weights, or of the variables with these paths.
     """
-    skipped, found = validate.unread(experiment), {}
-    for leaf in flags.leaves(experiment):
+    found = {}
+    for leaf in validate.read_leaves(experiment):
         fact = leaf.fact(Freezes)
-        if fact and leaf.path not in skipped and fact.holds(leaf.value) and (paths is None or fact.concerns(paths)):
+        if fact and fact.holds(leaf.value) and (paths is None or fact.concerns(paths)):
             fitting = (
                 value
                 for value in fact.instead

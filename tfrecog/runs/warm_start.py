@@ -165,6 +165,5 @@ def _differences_of_networks(before, experiment):
 
 def _rule(experiment, name):
     """Flag and value of a rule of the network that an experiment reads; None if it has none of that name."""
-    skipped = validate.unread(experiment)
-    leaves = (leaf for leaf in flags.leaves(experiment) if leaf.path.endswith(f".{name}"))
-    return next(((leaf.path, leaf.value) for leaf in leaves if leaf.path not in skipped), None)
+    leaves = validate.read_leaves(experiment)
+    return next(((leaf.path, leaf.value) for leaf in leaves if leaf.path.endswith(f".{name}")), None)
