@@ -19,8 +19,7 @@ import tensorflow as tf
 from tests.folders import REFERENCE
 from tfrecog.data.classes import coco
 from tfrecog.inference import detection
-from tfrecog.models.detector.rcnn import Detector
-from tfrecog.ops import boxes, nms
+from tfrecog.ops import boxes
 from tfrecog.tasks.detection import Detection
 from tfrecog.weights import torchvision
 from tfrecog.weights.torchvision_detectors import EXPERIMENTS
@@ -99,36 +98,18 @@ def sees(task, model, picture):
 
     The reference lacks proposal_scores (logits), which say in what order proposals come.
     """
-    kept, thinned = {}, []
-
-    def keep(method):
-        original = getattr(Detector, method)
-
-        def kept_method(self, *args, **options):
-            kept[method] = original(self, *args, **options)
-            return kept[method]
-
-        return kept_method
-
-    def keep_scores(candidates, scores, *options, original=nms.nms_by_group):
-        thinned.append((scores, *original(candidates, scores, *options)))
-        return thinned[-1][1:]
-
     batch = detection.batch_of(picture, task.experiment.data)
-    with pytest.MonkeyPatch.context() as patch:
-        for method in ("propose", "box_outputs"):
-            patch.setattr(Detector, method, keep(method))
-        patch.setattr(nms, "nms_by_group", keep_scores)
-        found = {name: value[0].numpy() for name, value in task.predict(model, batch).items()}
-    (rois, valid, _), (objectness, deltas, _) = kept["propose"]
-    class_logits, box_deltas = kept["box_outputs"]
-    (scores, chosen, _), *_ = thinned  # Proposals are thinned first.
+    image, size = batch["image"], batch["size"]
+    features = model.extract(image, size)
+    (rois, valid, scores), (objectness, deltas, _) = model.propose(features, image, size, model.config.rpn.infer)
+    class_logits, box_deltas = model.box_outputs(features, rois)
+    found = {name: value[0].numpy() for name, value in task.predict(model, batch).items()}
     valid, filled, scale = valid[0].numpy(), found["labels"] > 0, batch["scale"][0].numpy()
     seen = {
         "objectness": objectness[0].numpy(),
         "deltas": deltas[0].numpy(),
         "proposals": rois[0].numpy()[valid],
-        "proposal_scores": tf.gather(scores, chosen).numpy()[valid],
+        "proposal_scores": scores[0].numpy()[valid],
         "class_logits": class_logits[0].numpy()[valid],
         "box_deltas": box_deltas[0].numpy()[valid],
         "boxes": found["boxes"][filled] / np.tile(scale, 2),

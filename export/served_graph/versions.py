@@ -3,16 +3,12 @@
 import contextlib
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
-
-_DRAFT = ".draft-"  # servers load folders whose names are numbers
 
 
 class Version(NamedTuple):
@@ -77,20 +73,10 @@ def new(folder: str | Path) -> Iterator[Version]:
     except OSError as error:
         raise UserError(f"--out={folder} cannot be written to ({error.strerror}); choose another folder") from error
     with _claimed(path):
-        for rubbish in path.glob(f"{_DRAFT}*"):  # of a process that was killed
-            shutil.rmtree(rubbish, ignore_errors=True)
-        draft = Path(tempfile.mkdtemp(dir=path, prefix=_DRAFT))
-        try:
-            final = path / str(max([0, *numbers(path)]) + 1)
+        files.remove_drafts(path)
+        final = path / str(max([0, *numbers(path)]) + 1)
+        with files.folder(final) as draft:  # Servers load folders whose names are numbers.
             yield Version(draft, final)
-            for part in [*draft.rglob("*"), draft]:
-                _flush(part)
-            draft.chmod(0o777 & ~files.umask())
-            draft.rename(final)
-            _flush(path)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
 
 
 @contextlib.contextmanager
@@ -105,11 +91,3 @@ def _claimed(path):
         yield
     finally:
         os.close(claim)
-
-
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

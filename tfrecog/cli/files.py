@@ -3,12 +3,15 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from tfrecog.cli.errors import UserError
+
+DRAFT = ".draft-"  # The name of a folder that is not whole begins so.
 
 
 class CannotWrite(OSError):
@@ -39,6 +42,30 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         if isinstance(error, OSError) and error.errno and not told:  # The system names the draft, or nothing.
             raise CannotWrite(error.errno, os.strerror(error.errno), str(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def folder(path: Path, replace: bool = False) -> Iterator[Path]:
+    """A folder to write to, which gets its name when all of it is on the disk; `replace` one that is there already."""
+    draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=DRAFT))
+    try:
+        yield draft
+        for part in [*draft.rglob("*"), draft]:
+            _flush(part)
+        draft.chmod(0o777 & ~umask())
+        if replace:
+            shutil.rmtree(path, ignore_errors=True)
+        draft.rename(path)
+        _flush(path.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Removes what a process that was killed had begun to write to a folder."""
+    for rubbish in folder.glob(f"{DRAFT}*"):
+        shutil.rmtree(rubbish, ignore_errors=True)
 
 
 def claim(path: str | Path, taken: str) -> IO:
@@ -77,3 +104,11 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,7 +4,6 @@ A checkpoint is written under another name and renamed when it is whole, so a fo
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -34,24 +33,18 @@ def save(workdir: str | Path, step: int, model: keras.Model, training: Training 
 
     Without a training there are only weights, to evaluate or to start from.
     """
-    folder = Path(workdir) / FOLDER
-    final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
+    folder, final = Path(workdir) / FOLDER, _path(workdir, step)
     checkpoint = tf.train.Checkpoint(
         model=checkpoint_reader.by_path(model.variables, model.variables),
         **(training.memory if training else {}),
         step=tf.Variable(step, dtype=tf.int64),
     )
     try:
-        for rubbish in folder.glob(".draft-*"):  # of a process that was killed
-            shutil.rmtree(rubbish, ignore_errors=True)
-        draft.mkdir(parents=True)
-        checkpoint.write(str(draft / PREFIX))
-        for part in draft.iterdir():
-            _flush_to_disk(part)
-        shutil.rmtree(final, ignore_errors=True)
-        draft.rename(final)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.remove_drafts(folder)
+        with files.folder(final, replace=True) as draft:
+            checkpoint.write(str(draft / PREFIX))
     except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
         older = latest(workdir)
         raise CheckpointError(
             f"could not write the checkpoint of step {step} to {folder}: {checkpoint_reader.reason(error)}\n"
@@ -181,15 +174,7 @@ def _prune(workdir, keep):
     for step in steps(workdir)[:-keep]:
         if not note or step != note["step"]:
             # Renamed first: a removal that is cut short leaves no half of a checkpoint under its name.
-            rubbish = _path(workdir, step).with_name(f".draft-{step:08d}")
+            rubbish = _path(workdir, step).with_name(f"{files.DRAFT}{step:08d}")
             shutil.rmtree(rubbish, ignore_errors=True)
             _path(workdir, step).rename(rubbish)
             shutil.rmtree(rubbish, ignore_errors=True)
-
-
-def _flush_to_disk(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

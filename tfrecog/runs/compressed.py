@@ -1,11 +1,8 @@
 """A run with smaller fully connected layers, by truncated SVD (Girshick 2015, section 3.1)."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
-from tfrecog import tasks
 from tfrecog.cli.errors import UserError
 from tfrecog.runs import derived, trained
 from tfrecog.runs.flags import RunFlags
@@ -25,7 +22,7 @@ def truncated(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, fl
 def compress(options: RunFlags, ranks: tuple[int, ...], folder: str) -> str:
     """Makes the run in a folder, with this many singular values of each layer, and returns a report."""
     layers = _check(options, ranks)
-    out = derived.free(folder)
+    derived.free(folder)  # Or an error before the weights are read.
     task, model, _, path, step = trained.restore(options, options.checkpoint)
     kernels = [f"trunk/dense{i + 1}/kernel" for i in range(layers)]
     values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
@@ -39,16 +36,11 @@ def compress(options: RunFlags, ranks: tuple[int, ...], folder: str) -> str:
         old, new = inputs * units, rank * (inputs + units)
         lines.append(f"  {kernel}: {old:,} weights, now {new:,} of rank {rank}; relative error {error:.2e}")
         before, after = before + old, after + new
-    experiment = derived.experiment_of(options, out, svd=ranks)
-    smaller = tasks.build(experiment, task.info).build()
-    for variable in smaller.variables:
-        variable.assign(values[variable.path])
-    shown = ",".join(map(str, ranks))
-    derived.write(out, experiment, task.info, smaller, step, f"truncated SVD of {path} to the ranks {shown}")
+    note = f"truncated SVD of {path} to the ranks {','.join(map(str, ranks))}"
+    made = derived.make(folder, options, task.info, values, step, note, svd=ranks)
     share = f"Together {before:,} weights, now {after:,} ({after / before:.0%})"
     more = ". It is no smaller: choose lower --ranks" if after >= before else ""
-    where = Path(folder) / "experiment.flags"
-    return "\n".join([*lines, share + more, f"Wrote {out}; python -m tfrecog.evaluate --flagfile={where}"])
+    return "\n".join([*lines, share + more, made])
 
 
 def _check(options, ranks):

@@ -2,14 +2,12 @@
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog import tasks
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, read
@@ -48,7 +46,7 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
         raise UserError("SVMs take the place of a detector's softmax: give the flags of a run that has one")
     import sklearn  # noqa: F401  Where it is missing, that is told before hours of work.
 
-    out = derived.free(folder)
+    derived.free(folder)  # Or an error before the weights are read.
     task, model, _, path, step = trained.restore(options, options.checkpoint)
     names, width = task.info.names, int(model.box.logits.kernel.shape[0])
     most = hard_negative_svm.most(len(names), width)
@@ -71,16 +69,10 @@ def make(options: RunFlags, folder: str, *, c: float, with_near: bool) -> str:
         else:
             bias[label] = -1e3
             lines.append(f"  {name}: no object to learn from; it will not be found")
-    experiment = derived.experiment_of(options, out, scores="svm")
-    other = tasks.build(experiment, task.info).build()
     values = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
-    for variable in other.variables:
-        variable.assign(values[variable.path])
-    other.box.logits.kernel.assign(kernel)
-    other.box.logits.bias.assign(bias)
-    derived.write(out, experiment, task.info, other, step, f"linear SVMs with C = {c:g} on {path}")
-    where = Path(folder) / "experiment.flags"
-    return "\n".join([*lines, f"Wrote {out}; python -m tfrecog.evaluate --flagfile={where}"])
+    values |= {model.box.logits.kernel.path: kernel, model.box.logits.bias.path: bias}
+    note = f"linear SVMs with C = {c:g} on {path}"
+    return "\n".join([*lines, derived.make(folder, options, task.info, values, step, note, scores="svm")])
 
 
 def _positives(model, options, info, most, with_near):

@@ -32,7 +32,7 @@ def make_run(
 
     Raises UserError, OSError or DownloadError with what to do.
     """
-    folder = derived.free(str(out))
+    folder = derived.free(out)
     path = Path(weights or download.fetch(published.url, published.digest, published.algorithm)).expanduser()
     state = read.read(path, print)
     print(f"read {path}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
