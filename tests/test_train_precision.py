@@ -122,13 +122,21 @@ class Square(tiny.Task):
         return {"square": (tiny.Task.losses(self, model, batch)["square"][0], tf.constant(4.0))}
 
 
-def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(mixed_precision, "PATIENCE", 5)
+def test_the_scale_is_halved_by_an_overflow_and_doubled_by_some_steps_without():
+    scale, scales = mixed_precision.LossScale("float16", patience=5), []
+    for number in range(12):
+        assert scale.adapt(tf.constant(True), tf.constant(number != 3))
+        scales.append(float(scale.value))
+    # By hand: five good ones after the fourth step, which overflows.
+    assert scales == [32768] * 3 + [16384] * 5 + [32768] * 4
+    assert int(scale.skipped) == 1 and int(scale.good) == 3
+
+
+def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_path, capsys):
     tiny.train(tmp_path, task=Square, batches=overflowing({3}), precision="float16", log_steps=1)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     scales = [float(line.split("loss scale ")[1].split()[0]) for line in lines]
-    # By hand: overflow in the fourth step halves it; five good ones double it.
-    assert scales == [32768] * 4 + [16384] * 5 + [32768] * 3
+    assert scales == [32768] * 4 + [16384] * 8  # The fourth step overflows.
     # The same run where the update of that step is left out; a power of two times a gradient changes no bit of it.
     exact = tiny.experiment(tmp_path / "exact")
     rate = schedules.learning_rate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
@@ -140,9 +148,7 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
         np.testing.assert_array_equal(saved[f"model/{variable.path}"], variable.numpy())
 
 
-def test_a_run_with_a_scale_goes_on_to_the_same_weights_and_scale(tmp_path, monkeypatch):
-    monkeypatch.setattr(mixed_precision, "PATIENCE", 5)
-
+def test_a_run_with_a_scale_goes_on_to_the_same_weights_and_scale(tmp_path):
     def go(name, before=lambda step: None):
         data = overflowing({3}, before)
         tiny.train(tmp_path / name, task=Square, batches=data, precision="float16")

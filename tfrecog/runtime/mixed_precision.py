@@ -28,12 +28,12 @@ def layers(precision: str) -> Iterator[None]:
 class LossScale:
     """The factor of a loss in float16, whose gradients would else vanish (section 3.2); 1 in other precisions.
 
-    It is doubled after `PATIENCE` steps without an overflow, and halved by each step with one, which is skipped. Make
+    It is doubled after `patience` steps without an overflow, and halved by each step with one, which is skipped. Make
     it in the strategy's scope, use it in a replica.
     """
 
-    def __init__(self, precision: str):
-        self.active = precision == "float16"
+    def __init__(self, precision: str, patience: int = PATIENCE):
+        self.active, self.patience = precision == "float16", patience
         if self.active:
             self.value = tf.Variable(START, trainable=False, name="loss_scale")
             self.good = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
@@ -69,10 +69,10 @@ class LossScale:
         if not self.active:
             return tf.logical_and(loss_finite, gradient_finite)
         good = tf.where(gradient_finite, self.good + 1, 0)
-        doubled = tf.where(good >= PATIENCE, 2 * self.value, self.value)
+        doubled = tf.where(good >= self.patience, 2 * self.value, self.value)
         value = tf.where(gradient_finite, doubled, self.value / 2)
         # As the weights are: unchanged by a step without a loss.
         self.value.assign(tf.where(loss_finite, value, self.value))
-        self.good.assign(tf.where(loss_finite, good % PATIENCE, self.good))
+        self.good.assign(tf.where(loss_finite, good % self.patience, self.good))
         self.skipped.assign_add(tf.cast(tf.logical_and(loss_finite, tf.logical_not(gradient_finite)), tf.int64))
         return tf.logical_and(loss_finite, value >= 1)
