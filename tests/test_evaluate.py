@@ -195,9 +195,7 @@ def as_coco(keypoints):
     ("masks", {"box": ("bbox", "segmentation"), "mask": ("segm", "bbox")}),
     ("keypoints", {"keypoint": ("keypoints", "bbox")}),
 ])  # fmt: skip
-def test_the_written_files_give_plain_pycocotools_the_same_numbers(
-    experiment, posed, tmp_path, two_replicas, part, kinds
-):
+def test_the_written_files_give_plain_pycocotools_the_same_numbers(experiment, posed, tmp_path, part, kinds):
     """Of each kind: pycocotools' name of it, and what it is not to see in the rows."""
     numbers, rows = evaluated(Oracle(part, noise=1.7), experiment if part == "masks" else posed, tmp_path, 2)
     truth = COCO()

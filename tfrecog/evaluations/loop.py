@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,24 +46,25 @@ def evaluate(
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     split.check_not_empty()
-    measured, clock = measure(experiment, split, strategy), predictor.Clock()
-    options = {"any_size": measured.any_size, "clock": clock}
+    measured, seconds = measure(experiment, split, strategy), []
+    options = {"any_size": measured.any_size, "seconds": seconds}
     with measured.rows(out) as write, predictor.progress(len(split), f"evaluate {split.name}") as progress:
         for outputs, facts in predictor.predict_batches(task, model, strategy, measured.batches, **options):
             write(measured.add(outputs, facts))
             progress.update()
     numbers, table, more = measured.summarize()
+    median = statistics.median(seconds) if seconds else None
     if out:
         measured.draw(Path(out), numbers)
         report = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
         report |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
-        report |= {"test_seconds_per_image": clock.seconds_per_image, **more, "tfrecog": tfrecog.version()}
+        report |= {"test_seconds_per_image": median, **more, "tfrecog": tfrecog.version()}
         with files.write(Path(out) / METRICS) as file:
             json.dump(report, file, indent=1)
             file.write("\n")
     if show:
         print(measured.text(numbers, table))
-        print(_speed(clock, strategy))
+        print(_speed(median, strategy))
     return numbers
 
 
@@ -86,9 +88,9 @@ def save_sheet(picture: np.ndarray | None, path: Path) -> None:
         image_files.save(picture, path)
 
 
-def _speed(clock: predictor.Clock, strategy) -> str:
+def _speed(seconds: float | None, strategy) -> str:
     """A line for people: how long the model takes for an image."""
-    if clock.seconds_per_image is None:
+    if seconds is None:
         return "Test time: too few batches to tell (the first of each shape builds its graph)"
     devices = f" on {strategy.num_replicas_in_sync} devices" if strategy.num_replicas_in_sync > 1 else ""
-    return f"Test time: {clock.seconds_per_image:.3g} s an image{devices}, the model alone (median over the batches)"
+    return f"Test time: {seconds:.3g} s an image{devices}, the model alone (median over the batches)"

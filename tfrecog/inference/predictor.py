@@ -1,7 +1,6 @@
 """Outputs of a model for each image of a data set, on all replicas."""
 
 import functools
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,29 +16,14 @@ from tfrecog.runtime import distribution
 FACTS = ("image_id", "record", "original_size", "scale")
 
 
-class Clock:
-    """How long a model takes for an image: the prediction alone, without reading, resizing or what comes after it."""
-
-    def __init__(self):
-        self._seconds: list[float] = []
-
-    def add(self, seconds: float, images: int) -> None:
-        """A call that took so long for a batch of so many images, fillers too: they take as long."""
-        self._seconds.append(seconds / images)
-
-    @property
-    def seconds_per_image(self) -> float | None:
-        """Median over the batches; None if there was none."""
-        return statistics.median(self._seconds) if self._seconds else None
-
-
 def predict_batches(
-    task, model, strategy, batches: Iterable[dict], *, any_size: bool = False, clock: Clock | None = None
+    task, model, strategy, batches: Iterable[dict], *, any_size: bool = False, seconds: list[float] | None = None
 ) -> Iterator[tuple[dict, dict]]:
     """Yields what `task.predict` says of each valid image of `batches` [B, …], and the facts that a batch has of it.
 
     B is a multiple of the replicas. With `any_size` one graph serves canvases of all sizes, where there are too many
-    for one each. A clock is told of each batch whose graph was there already.
+    for one each. `seconds` gets those that the model took for an image of each batch whose graph was there already:
+    the prediction alone, without reading, resizing or what comes after it. Fillers take as long as images.
     """
     predict = _predictor(task, model, strategy, any_size)
     for batch in read.in_words(batches):
@@ -52,8 +36,9 @@ def predict_batches(
             }
         except tf.errors.ResourceExhaustedError as error:
             raise out_of_memory.in_use(error, batch, strategy.num_replicas_in_sync) from error
-        if clock and predict.experimental_get_tracing_count() == traces:  # The first of a shape builds its graph.
-            clock.add(time.perf_counter() - start, len(batch["valid"]))
+        # The first of a shape builds its graph.
+        if seconds is not None and predict.experimental_get_tracing_count() == traces:
+            seconds.append((time.perf_counter() - start) / len(batch["valid"]))
         facts = {name: batch[name].numpy() for name in FACTS if name in batch}
         for i in np.flatnonzero(batch["valid"].numpy()):
             yield {name: value[i] for name, value in outputs.items()}, {name: value[i] for name, value in facts.items()}
