@@ -1,6 +1,5 @@
 """The folder of a run: WORKDIR/experiment.flags reproduces it, and says whether a new command continues it."""
 
-import dataclasses
 from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
@@ -29,19 +28,12 @@ _Experiment = TypeVar("_Experiment", bound=Experiment)  # also a command's flags
 
 def resolve(experiment: _Experiment) -> _Experiment:
     """Returns `experiment` with absolute paths, so that its flagfile means the same in every folder."""
-
-    def absolute(path):
-        return str(Path(path).expanduser().resolve()) if path else path
-
-    data = dataclasses.replace(experiment.data, records=absolute(experiment.data.records))
-    train = dataclasses.replace(experiment.train, start_from=absolute(experiment.train.start_from))
-    weights = {
-        f"{section}.weights": absolute(backbone.weights)
-        for section, backbone in backbones(experiment).items()
-        if backbone.weights != keras_weights.IMAGENET
-    }
-    experiment = dataclasses.replace(experiment, workdir=absolute(experiment.workdir), data=data, train=train)
-    return flags.replace(experiment, weights)
+    paths = {"workdir": experiment.workdir, "data.records": experiment.data.records}
+    paths["train.start_from"] = experiment.train.start_from
+    for section, backbone in backbones(experiment).items():
+        if backbone.weights != keras_weights.IMAGENET:
+            paths[f"{section}.weights"] = backbone.weights
+    return flags.replace(experiment, {k: str(Path(v).expanduser().resolve()) for k, v in paths.items() if v})
 
 
 def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
@@ -52,8 +44,8 @@ def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
 
 def backbones(experiment: Experiment) -> dict[str, BackboneConfig]:
     """The path of each section of a backbone, of whatever task, and the section."""
-    sections = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    return {f"{name}.backbone": each.backbone for name, each in sections.items() if hasattr(each, "backbone")}
+    sections = vars(experiment).items()
+    return {f"{name}.backbone": section.backbone for name, section in sections if hasattr(section, "backbone")}
 
 
 def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
