@@ -19,19 +19,15 @@ UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
 
 def find(images: str) -> list[Path]:
-    """Files that a pattern, a folder, a file, or several of these with commas between them name, each once."""
+    """Files that a pattern, a folder, a file, or several of these with commas between them name.
+
+    Each comes once, however many links lead to it; FileNotFoundError says which part names none.
+    """
     parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
-    try:
-        return among(parts)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"--images: {error}") from error
-
-
-def among(parts: list[str]) -> list[Path]:
-    """Files that patterns, folders and files name, each once, however many links lead to it."""
+    if not parts:
+        raise FileNotFoundError("--images: name the pictures, as in --images='photos/*.jpg'")
     paths: dict[Path, Path] = {}  # by where they are
-    for part in parts:
-        part = os.path.expanduser(part)
+    for part in map(os.path.expanduser, parts):
         if os.path.isdir(part):
             found = [path for path in sorted(Path(part).iterdir()) if path.suffix.lower() in SUFFIXES]
             missing = f"the folder {part} has no file that ends in {', '.join(sorted(SUFFIXES))}"
@@ -40,12 +36,10 @@ def among(parts: list[str]) -> list[Path]:
             found = [Path(name) for name in names if os.path.isfile(name)]
             missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
         if not found:
-            raise FileNotFoundError(missing)
+            raise FileNotFoundError(f"--images: {missing}")
         shortest = {path.resolve(): path for path in sorted(found, key=lambda path: -len(path.parts))}
         for path in sorted(shortest.values(), key=str):
             paths.setdefault(path.resolve(), path)
-    if not paths:
-        raise FileNotFoundError("name the pictures, as in --images='photos/*.jpg'")
     return list(paths.values())
 
 
