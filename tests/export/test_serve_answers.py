@@ -15,6 +15,7 @@ from export import saved_model, serve
 from export.server import responses
 from export.server.model import Recogniser
 from tests.export import commands, random_runs, servers
+from tests.matrices import representatives
 from tfrecog import predict
 from tfrecog.cli import flags
 from tfrecog.ops import rle
@@ -49,11 +50,19 @@ def as_base64(content):
     return {"b64": base64.b64encode(content).decode()}
 
 
-@pytest.mark.parametrize(
-    "recipe", ["mask_rcnn", pytest.param("keypoint_rcnn", marks=pytest.mark.long), "classifier_digits", "segmenter"]
-)
+def with_masks(experiment):
+    """A detector with a small branch of masks."""
+    mask = dataclasses.replace(experiment.detector.mask, channels=8, convs=1)
+    return dataclasses.replace(experiment, detector=dataclasses.replace(experiment.detector, masks=True, mask=mask))
+
+
+RECIPES = ["faster_rcnn_zf", "mask_rcnn", "keypoint_rcnn", "classifier_digits", "segmenter"]
+
+
+# The detector whose graphs are the smallest, with masks.
+@pytest.mark.parametrize("recipe", representatives(RECIPES, "faster_rcnn_zf", "classifier_digits", "segmenter"))
 def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
-    flagfile = random_runs.make(recipe, tmp_path / "run")
+    flagfile = random_runs.make(recipe, tmp_path / "run", with_masks if recipe == "faster_rcnn_zf" else lambda run: run)
     commands.run(saved_model, flagfile, out=tmp_path / "model")
     seen = flags.load(predict.Flags(), flagfile)
     if seen.task == "detection":
@@ -84,7 +93,7 @@ def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
         y1, x1, y2, x2 = np.reshape(one["detection_boxes"], [-1, 4]).T
         boxes = np.reshape([row["bbox"] for row in own], [-1, 4])
         np.testing.assert_allclose(np.stack([x1, y1, x2 - x1, y2 - y1], 1), boxes, atol=0.01)
-        if recipe == "mask_rcnn":
+        if recipe != "keypoint_rcnn":
             for mask, row in zip(one["detection_masks"], own, strict=True):
                 assert mask["size"] == row["segmentation"]["size"]
                 # A pixel whose probability is the threshold but for rounding may be either.
