@@ -33,7 +33,8 @@ def records(tmp_path_factory):
 def fast(records):
     """The experiment of a Fast R-CNN on these records, its task and its first weights."""
     data = DataConfig(records=str(records), eval_short_side=96, long_side=128, eval_batch_size=2, max_proposals=80)
-    detector = replace(FAST, backbone=BackboneConfig(name="zf", frozen_stages=0))  # a few layers, which trace quickly
+    # A few layers and RoIAlign, which trace quickly.
+    detector = replace(FAST, backbone=BackboneConfig(name="zf", frozen_stages=0), pool="roi_align")
     experiment = Experiment(data=data, detector=detector)
     task = tasks.build(experiment, info.load(records))
     return experiment, task, task.build()
