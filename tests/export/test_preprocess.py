@@ -58,3 +58,13 @@ def test_a_label_map_goes_back_to_the_photo():
     padded = np.pad(labels, [(0, 2), (0, 0)])
     placed = preprocess.Placed(padded, (3, 4), (9, 8))
     np.testing.assert_array_equal(preprocess.label_map(padded, placed), labels.repeat(3, 0).repeat(2, 1))
+
+
+def test_proposals_are_moved_to_the_canvas_and_fill_its_slots():
+    """Half as large on the canvas, the first as many as there are slots, and empty ones."""
+    placed = preprocess.Placed(np.zeros([32, 32, 3]), (24, 32), (48, 64))
+    boxes = np.array([[0, 0, 48, 64], [10, 20, 30, 40], [2, 2, 4, 4]], float)
+    slots = preprocess.proposal_slots(boxes, placed, 5)
+    assert slots.dtype == np.float32
+    np.testing.assert_allclose(slots, [[0, 0, 24, 32], [5, 10, 15, 20], [1, 1, 2, 2], [0] * 4, [0] * 4])
+    np.testing.assert_array_equal(preprocess.proposal_slots(boxes, placed, 2), slots[:2])

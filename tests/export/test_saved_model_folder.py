@@ -131,6 +131,13 @@ def test_incomplete_metadata_are_named(tmp_path, text, message):
         metadata.load(tmp_path)
 
 
+def test_metrics_are_those_of_the_exported_checkpoint(tmp_path):
+    assert metadata.metrics(str(tmp_path), 7) is None
+    (tmp_path / "metrics.json").write_text('{"step": 7, "metrics": {"top1": 0.5}}')
+    assert metadata.metrics(str(tmp_path), 7) == {"top1": 0.5}
+    assert metadata.metrics(str(tmp_path), 8) is None
+
+
 def test_a_full_disk_ends_the_command_with_a_sentence(flagfile, tmp_path, monkeypatch):
     def full(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "variables; No space left on device\nmore")
