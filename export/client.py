@@ -12,18 +12,15 @@ from typing import Annotated, Literal
 
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
-from tfrecog.cli.facts import Fraction, NonNegative, Positive, Range
+from tfrecog.cli.facts import Fraction, Positive, Range
+from tfrecog.inference.flags import DrawSide, Images
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """Flags of the client."""
 
-    images: Annotated[
-        str,
-        "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
-        "with commas between them.",
-    ] = ""
+    images: Images = ""
     url: Annotated[str, "Address of the server's REST."] = "http://127.0.0.1:8080"
     name: Annotated[str, "Name of the model. Empty: the only one that the server has."] = ""
     protocol: Annotated[
@@ -35,11 +32,7 @@ class Flags:
     min_score: Annotated[
         float, "Detections with a lower score are left out; the server's own limit may be higher.", Fraction()
     ] = 0.5
-    draw_side: Annotated[
-        int,
-        "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
-        NonNegative("pixels"),
-    ] = 400
+    draw_side: DrawSide = 400
     timeout_s: Annotated[float, "Timeout of a request.", Positive("seconds")] = 60.0
 
 

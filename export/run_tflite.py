@@ -13,6 +13,7 @@ from typing import Annotated
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Fraction, NonNegative, Range, Unless
+from tfrecog.inference.flags import DrawSide, Images, Results
 
 THREADS = 256  # at most; a machine runs out of them at some thousands
 
@@ -22,24 +23,11 @@ class Flags:
     """The flags of a run of a TFLite file."""
 
     model: Annotated[str, "The TFLite file, of python -m export.tflite."] = ""
-    images: Annotated[
-        str,
-        "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
-        "with commas between them. A photo that its camera marked as turned (EXIF) is turned upright first.",
-    ] = ""
-    out: Annotated[
-        str,
-        "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
-        "and of a segmenter its label map (label_maps/*.png).",
-    ] = ""
+    images: Images = ""
+    out: Results = ""
     min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), Unless(".out", "")] = 0.5
     threads: Annotated[int, "Threads of the interpreter. 0: as many as there are cores.", Range(0, THREADS)] = 0
-    draw_side: Annotated[
-        int,
-        "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
-        NonNegative("pixels"),
-        Unless(".out", ""),
-    ] = 400
+    draw_side: Annotated[DrawSide, Unless(".out", "")] = 400
     repeat: Annotated[int, "Benchmark: runs on the first image, after a warm-up. 0: none.", NonNegative("runs")] = 0
     json: Annotated[str, "File for the numbers of --repeat.", Unless(".repeat", 0)] = ""
 

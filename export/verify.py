@@ -12,6 +12,7 @@ from typing import Annotated
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
 from tfrecog.cli.facts import NonNegative, Range
+from tfrecog.inference.flags import Images
 from tfrecog.runs.flags import RunFlags
 
 BY_KIND = -1.0  # of a tolerance's flag: that of the kind of artefact
@@ -24,11 +25,7 @@ class Flags(RunFlags):
     """The flags of a run and of the comparison."""
 
     artefact: Annotated[str, "A TFLite file, or the folder of a SavedModel (its newest version, or a version)."] = ""
-    images: Annotated[
-        str,
-        "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
-        "with commas between them.",
-    ] = ""
+    images: Images = ""
     max_images: Annotated[
         int,
         "Images of data.eval_split on which AP (top-1, mean IoU) is measured, if data.records exists. 0: all.",

@@ -10,7 +10,8 @@ from typing import Annotated
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import For, Fraction, NonNegative
+from tfrecog.cli.facts import For, Fraction
+from tfrecog.inference.flags import DrawSide, Images, Results
 from tfrecog.runs.flags import RunFlags
 
 
@@ -18,23 +19,10 @@ from tfrecog.runs.flags import RunFlags
 class Flags(RunFlags):
     """The flags of a run and of what is shown to it."""
 
-    images: Annotated[
-        str,
-        "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
-        "with commas between them. A photo that its camera marked as turned (EXIF) is turned upright first, and boxes "
-        "are those of the upright photo.",
-    ] = ""
-    out: Annotated[
-        str,
-        "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
-        "and of a segmenter its label map (label_maps/*.png).",
-    ] = ""
+    images: Images = ""
+    out: Results = ""
     min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = 0.5
-    draw_side: Annotated[
-        int,
-        "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
-        NonNegative("pixels"),
-    ] = 400
+    draw_side: DrawSide = 400
 
 
 def main(flags: Flags) -> None:

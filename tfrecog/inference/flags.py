@@ -1,0 +1,22 @@
+"""Flags of the commands that are given pictures and write results of them."""
+
+from typing import Annotated
+
+from tfrecog.cli.facts import NonNegative
+
+Images = Annotated[
+    str,
+    "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
+    "with commas between them. A photo that its camera marked as turned (EXIF) is turned upright first, "
+    "and results are those of the upright photo.",
+]
+Results = Annotated[
+    str,
+    "Folder for detections.json (predictions.json of a classifier or a segmenter), a picture (JPEG) of each image, "
+    "and of a segmenter its label map (label_maps/*.png).",
+]
+DrawSide = Annotated[
+    int,
+    "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
+    NonNegative("pixels"),
+]
