@@ -34,7 +34,6 @@ def convert(graph: Graph) -> bytes:
                 content = converter.convert()
         except Exception as error:  # The converter's own class is private to it.
             raise UserError(_reason(str(error))) from error
-    check(content)
     with quiet_tensorflow.interpreter():  # It speaks of its delegate the first time only.
         Interpreter(model_content=content).allocate_tensors()
     return content

@@ -13,7 +13,7 @@ from .reader import DETECTIONS
 
 
 class Graph(NamedTuple):
-    """A function of named inputs to named outputs, all of static shapes."""
+    """A function of named inputs to named outputs; of a TFLite file all shapes are static."""
 
     call: Callable[..., dict]
     inputs: list[tf.TensorSpec]

@@ -14,15 +14,14 @@ class Detection:
     """Detections by the names of the Object Detection API, in pixels of the pictures sent.
 
     Args:
+        predict: a function of a batch to the outputs of a model, of a dataset `info`.
         masks: their form, see `mask_encoding.encode`.
         together: pictures go through the network in batches, and not one by one.
     """
 
-    def __init__(self, task, model, experiment: Experiment, masks: str, together: bool):
-        self.task, self.config, self.data, self.masks = task, experiment.detector, experiment.data, masks
-        self.together = together
-        # Of the same inputs in every signature, so that there is one graph of it.
-        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
+    def __init__(self, predict, info, experiment: Experiment, masks: str, together: bool):
+        self.predict, self.info, self.masks, self.together = predict, info, masks, together
+        self.config, self.data = experiment.detector, experiment.data
 
     def of_bytes(self, encoded, proposals=None):
         """Results for encoded pictures [B] of any sizes; those of one canvas go through the network together."""
@@ -73,7 +72,7 @@ class Detection:
         if self.config.masks:
             specs["masks"] = tf.TensorSpec([slots, side, side], tf.float32)
         if self.config.keypoints:
-            specs["keypoints"] = tf.TensorSpec([slots, len(self.task.info.keypoints), 3], tf.float32)
+            specs["keypoints"] = tf.TensorSpec([slots, len(self.info.keypoints), 3], tf.float32)
         return specs
 
     def _found(self, images, targets, originals, proposals=None):
@@ -86,7 +85,7 @@ class Detection:
         }
         if proposals is not None:
             batch["proposals"] = proposals[:, : self.data.max_proposals] * tf.tile(scale, [1, 2])[:, None]
-        found = self._predict(batch) if self.together else self._one_by_one(batch)
+        found = self.predict(batch) if self.together else self._one_by_one(batch)
         found["boxes"] = boxes.to_original(found["boxes"], scale, originals)
         if "keypoints" in found:
             found["keypoints"] = keypoints.to_original(found["keypoints"], scale)
@@ -94,7 +93,7 @@ class Detection:
 
     def _one_by_one(self, batch):
         def of_picture(one):
-            found = self._predict({name: value[None] for name, value in one.items()})
+            found = self.predict({name: value[None] for name, value in one.items()})
             return {name: found[name][0] for name in results}
 
         results = self._of_one()
@@ -106,7 +105,7 @@ class Detection:
             squares, output = found["masks"], self.config.output
             found["masks"] = mask_encoding.encode(self.masks, squares, found["boxes"], labels, originals, output)
         return {name: found[own] for name, own in DETECTIONS.items() if own in found} | {
-            "detection_class_names": tf.gather(tf.constant(["", *self.task.info.names]), labels),
+            "detection_class_names": tf.gather(tf.constant(["", *self.info.names]), labels),
             "num_detections": tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1),
             "image_size": originals,
         }

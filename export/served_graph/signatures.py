@@ -1,8 +1,5 @@
 """The signatures of a SavedModel: from encoded pictures, or their pixels, to results in pixels of the pictures sent."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from tfrecog.config import Experiment
@@ -11,6 +8,7 @@ from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.parse import to_boxes
 from tfrecog.ops import target as lowering
 
+from ..litert.graph import Graph
 from . import batched_decoding
 from .detection import Detection
 
@@ -18,14 +16,7 @@ BYTES, PIXELS, EXAMPLES = "serving_default", "image_tensor", "tf_example"
 BEST = 5  # classes of a picture that a classifier names
 
 
-class Signature(NamedTuple):
-    """A function of named inputs to named outputs."""
-
-    call: Callable[..., dict]
-    inputs: list[tf.TensorSpec]
-
-
-def signatures(task, model, experiment: Experiment, masks: str, target: lowering.Target) -> dict[str, Signature]:
+def signatures(task, model, experiment: Experiment, masks: str, target: lowering.Target) -> dict[str, Graph]:
     """The signatures of a task's model by name, for B pictures of any size.
 
     serving_default takes image_bytes [B], encoded; image_tensor image uint8 [B, H, W, 3]; tf_example examples [B],
@@ -33,11 +24,14 @@ def signatures(task, model, experiment: Experiment, masks: str, target: lowering
     given them with the pictures, in their pixels, [B, P, 4], slots without an area empty; an example has its own.
     """
     on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
+    # Of the same inputs in every signature, so that there is one graph of it.
+    predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
     if experiment.task == "detection":
-        served = Detection(task, model, experiment, masks, together=target != "machine")
+        served = Detection(predict, task.info, experiment, masks, together=target != "machine")
+    elif experiment.task == "classification":
+        served = Classification(predict, task.info, experiment)
     else:
-        make = {"classification": Classification, "segmentation": Segmentation}[experiment.task]
-        served = make(task, model, experiment)
+        served = Segmentation(predict)
 
     def built(function):
         def call(*inputs):
@@ -48,9 +42,9 @@ def signatures(task, model, experiment: Experiment, masks: str, target: lowering
 
     more = [tf.TensorSpec([None, None, 4], tf.float32, "proposals")] if on_record else []
     return {
-        BYTES: Signature(built(served.of_bytes), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
-        PIXELS: Signature(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),
-        EXAMPLES: Signature(
+        BYTES: Graph(built(served.of_bytes), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
+        PIXELS: Graph(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),
+        EXAMPLES: Graph(
             built(lambda examples: served.of_bytes(*_parse(examples, on_record))),
             [tf.TensorSpec([None], tf.string, "examples")],
         ),
@@ -72,9 +66,8 @@ def _parse(examples, on_record):
 class Classification:
     """scores [B, K] in the order of the labels; classes [B, 5] and class_scores [B, 5], the best first."""
 
-    def __init__(self, task, model, experiment: Experiment):
-        self.task, self.data, self.crop = task, experiment.data, experiment.classifier.crop
-        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
+    def __init__(self, predict, info, experiment: Experiment):
+        self.predict, self.info, self.data, self.crop = predict, info, experiment.data, experiment.classifier.crop
 
     def of_bytes(self, encoded):
         """Results for encoded pictures [B] of any sizes."""
@@ -95,16 +88,16 @@ class Classification:
 
     def _results(self, seen):
         seen = tf.ensure_shape(seen, [None, self.crop, self.crop, 3])
-        scores = self._predict({"image": seen})["probabilities"]
-        best, index = tf.math.top_k(scores, min(BEST, self.task.info.num_classes))
-        return {"scores": scores, "classes": tf.gather(tf.constant(self.task.info.names), index), "class_scores": best}
+        scores = self.predict({"image": seen})["probabilities"]
+        best, index = tf.math.top_k(scores, min(BEST, self.info.num_classes))
+        return {"scores": scores, "classes": tf.gather(tf.constant(self.info.names), index), "class_scores": best}
 
 
 class Segmentation:
     """labels [B, H, W] uint8 in 0..K, 0 beyond a picture that is smaller than another, and image_size [B, 2]."""
 
-    def __init__(self, task, model, experiment: Experiment):
-        self._predict = tf.function(lambda batch: task.predict(model, batch), autograph=False)
+    def __init__(self, predict):
+        self.predict = predict
 
     def of_bytes(self, encoded):
         """Results for encoded pictures [B]; those of one size go through the network together."""
@@ -126,4 +119,4 @@ class Segmentation:
         return {"labels": self._labels(tf.cast(images, tf.float32)), "image_size": size}
 
     def _labels(self, images):
-        return self._predict({"image": tf.ensure_shape(images, [None, None, None, 3])})["label_map"]
+        return self.predict({"image": tf.ensure_shape(images, [None, None, None, 3])})["label_map"]
