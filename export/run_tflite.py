@@ -6,7 +6,6 @@ needs ai-edge-litert, NumPy, Pillow, absl-py and tqdm. Its files have the form o
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -52,11 +51,7 @@ def main(flags: Flags) -> None:
             for number, picture in image_files.legible(paths, broken)
         )
         detections = write(results.info_of(model.metadata), paths, Path(flags.out), images, flags.draw_side)
-        for path, reason in broken.items():
-            print(f"not read: {path}: {reason}", file=sys.stderr)
-        done = len(paths) - len(broken)
-        if not done:
-            raise UserError(f"--images={flags.images}: not one of {len(paths)} files could be read as an image")
+        done = image_files.report_broken(paths, broken)
         if detections is not None:
             print(f"{detections} detections with a score of at least {flags.min_score:g} (--min_score)")
         print(f"{done} of {len(paths)} images done: pictures and {written} are in {flags.out}")

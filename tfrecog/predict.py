@@ -4,12 +4,10 @@ python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from tfrecog.cli import command
-from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import For, Fraction
 from tfrecog.inference.flags import DrawSide, Images, Results
 from tfrecog.runs.flags import RunFlags
@@ -48,13 +46,9 @@ def main(flags: Flags) -> None:
         detections = inference.write(task.info, paths, out, images, flags.draw_side)
     except tf.errors.ResourceExhaustedError as error:
         raise out_of_memory.in_prediction(error) from error
+    done = image_files.report_broken(paths, broken)
     if detections is not None:
         print(f"{detections} detections with a score of at least {flags.min_score:g}")
-    for path, reason in broken.items():
-        print(f"not read: {path}: {reason}", file=sys.stderr)
-    done = len(paths) - len(broken)
-    if not done:
-        raise UserError(f"--images={flags.images}: not one of {len(paths)} files could be read as an image")
     print(f"{done} of {len(paths)} images done: {inference.WRITTEN} are in {out}")
 
 

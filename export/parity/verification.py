@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +110,7 @@ def _compare(reader, model, paths, tolerance) -> dict[str, compare.Differences]:
         else:
             found = compare.scores(own, other) if "scores" in own else compare.label_maps(own, other)
         each[str(paths[number])] = found
-    for file, reason in broken.items():
-        print(f"not read: {file}: {reason}", file=sys.stderr)
-    if not each:
-        raise UserError("--images: not one of the files could be read as an image")
+    image_files.report_broken(paths, broken)
     if nothing := _nothing(compare.total(each.values()), reader.experiment, tolerance):
         raise UserError(f"--images: in {len(each)} images {nothing}")
     return each

@@ -157,7 +157,7 @@ def test_a_file_that_is_no_picture_is_named_and_the_others_are_compared(digits, 
     printed = capsys.readouterr()
     assert "2 of 3 images:" in printed.out and f"not read: {tmp_path / 'torn.png'}" in printed.err
     assert run(digits, digits_lite, tmp_path / "torn.png") == 2
-    assert "not one of the files could be read" in capsys.readouterr().err
+    assert "not one of 1 files could be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options, message", [

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def legible(paths: list[Path], broken: dict[Path, str]) -> Iterator[tuple[int, n
             yield number, load(path)
         except UNREADABLE as error:
             broken[path] = str(error)
+
+
+def report_broken(paths: list[Path], broken: dict[Path, str]) -> int:
+    """Prints which of the files could not be read, and returns how many could; UserError if none could."""
+    for path, reason in broken.items():
+        print(f"not read: {path}: {reason}", file=sys.stderr)
+    if len(broken) == len(paths):
+        raise UserError(f"--images: not one of {len(paths)} files could be read as an image")
+    return len(paths) - len(broken)
 
 
 def load(path: Path) -> np.ndarray:
