@@ -179,9 +179,9 @@ def test_an_export_is_described_in_its_folder_and_by_the_command(export):
 
 
 def test_verify_finds_an_export_as_its_checkpoint(export, tmp_path):
-    """Each of two photos by another signature."""
+    """Each of a segmenter's two photos by another signature; a detector, whose graphs are slow to begin, sees one."""
     run, folder, _, _ = export
-    for number, one in enumerate(pictures()[:2]):
+    for number, one in enumerate(pictures()[: 1 if run.experiment.task == "detection" else 2]):
         (tmp_path / f"{number}.png").write_bytes(one)
     flagfile = Path(run.experiment.workdir) / "experiment.flags"
     assert commands.run(verify, flagfile, artefact=folder, images=tmp_path, out=tmp_path) == 0

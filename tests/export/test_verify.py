@@ -136,19 +136,16 @@ def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, 
     assert report["accuracy"]["artefact"]["box_AP"] == pytest.approx(own["box_AP"], abs=1e-3) and own["images"] == 2
 
 
-@pytest.mark.parametrize(
-    "kind, status, message",
-    [("none", 1, "TOO FAR"), ("int8", 2, "which is too low to judge an int8 artefact")],
-    ids=["none", "int8"],
-)
-def test_a_detector_that_finds_other_things_fails(detector, photos, capsys, tmp_path, kind, status, message):
-    """A file with the run's metadata and fixed outputs; as int8 it would pass, by an AP of 0 as the checkpoint's."""
+def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, photos, capsys, tmp_path):
+    """A file with the run's metadata and other outputs would pass, by an AP of 0 as the checkpoint's."""
     about = reader.read_metadata(detector[1])
-    other = stand_in.red_finder(
-        tmp_path / "other.tflite", (96, 128), **about | {"tflite": about["tflite"] | {"quantize": kind}}
-    )
-    assert run(detector[0], other, photos, max_images=1) == status
-    assert message in "".join(capsys.readouterr())
+    int8 = about | {"tflite": about["tflite"] | {"quantize": "int8"}}
+    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **int8)
+    assert run(detector[0], other, photos, max_images=1) == 2
+    printed = capsys.readouterr()
+    assert "which is too low to judge an int8 artefact" in printed.err
+    agree = next(line for line in printed.out.splitlines() if "detections that agree with none" in line)
+    assert float(agree.split()[-1]) > 0.9, "shown, and not judged"
 
 
 def test_a_file_that_is_no_picture_is_named_and_the_others_are_compared(digits, digits_lite, photos, tmp_path, capsys):
