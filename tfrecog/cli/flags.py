@@ -203,13 +203,9 @@ class _TupleParser(absl_flags.ArgumentParser):
 
 
 def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> None:
-    names = dict.fromkeys(argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-"))
-    renamed = {}
-    for name in names:
-        before = name if name in RENAMED else name.removeprefix("no")
-        now = RENAMED.get(before)
-        if now in values and before not in values:
-            renamed[before] = now
+    names = (argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-"))
+    old = dict.fromkeys(name if name in RENAMED else name.removeprefix("no") for name in names)
+    renamed = {name: RENAMED[name] for name in old if RENAMED.get(name) in values and name not in values}
     if renamed:
         raise Error("; ".join(f"--{before} is now --{now}" for before, now in renamed.items()))
 

@@ -48,9 +48,7 @@ def instances(
     height, width = image.shape[:2]
     factor = enlargement(height, width, min_side)
     line = max(1, round(min(height, width) * factor / 240))
-    # Large instances first: what is small would be hidden under them.
-    order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
-    order = order[labels[order] > 0]
+    order = _largest_first(boxes, labels)
 
     pixels = image.repeat(factor, 0).repeat(factor, 1)
     if masks is not None:
@@ -77,6 +75,12 @@ def instances(
         text += "" if scores is None else f" {scores[i]:.0%}"
         taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), picture.size, taken))
     return np.asarray(picture)
+
+
+def _largest_first(boxes, labels):
+    """Positions of those that are drawn; the small ones come last, or they would be hidden."""
+    order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
+    return order[labels[order] > 0]
 
 
 def enlargement(height: int, width: int, min_side: int) -> int:
