@@ -92,10 +92,11 @@ def build(flags: Segmentation) -> shards.Built:
     layout, found = layout_of(flags), []
     table, folders = layout.table, (layout.images, layout.labels)
     if layout.json:
-        listed = coco_panoptic.of_json(layout.json, *folders, table, found)
+        listed, images = coco_panoptic.of_json(layout.json, *folders, table, found), []
     else:
-        listed = pairs.of_folders(*folders, pairs.LABEL_FILE, found, layout.suffixes)
-    listed, found = pairs.chosen(listed, found, layout.lists, flags.exclude)
+        inside = pairs.of_folders(*folders, pairs.LABEL_FILE, found, layout.suffixes)
+        listed, images = inside.pairs, inside.images
+    listed, found = pairs.chosen(listed, found, layout.lists, flags.exclude, images)
     if any(_is_matlab(pair.other) for pair in listed) and not importlib.util.find_spec("scipy"):
         raise Refused(f"{listed[0].other.name} is a MATLAB file, which SciPy reads: run `pip install scipy`")
     total = sum(pair.image.size + pair.other.size for pair in listed)

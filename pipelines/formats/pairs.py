@@ -57,10 +57,19 @@ class Pair:
         return repr(self)
 
 
+@dataclass(frozen=True)
+class Folders:
+    """What a folder of images and one of other files hold."""
+
+    pairs: list[Pair]  # in the order of their names; several may have one other file, see `chosen`
+    images: list[File]
+    others: list[File]
+
+
 def of_folders(
     images: str, others: str, kind: Kind, found: list[Problem], suffixes: Sequence[tuple[str, str]] = (("", ""),)
-) -> list[Pair]:
-    """Pairs in the order of their names; images without the other file and the reverse are added to `found`.
+) -> Folders:
+    """Pairs of the files of two folders; images without the other file and the reverse are added to `found`.
 
     Two files are a pair if their paths in the folders are the same apart from extension and suffixes; else if their
     file names are, and no other file has that name. Both folders may be one. Of several `suffixes` (of the image, of
@@ -72,84 +81,91 @@ def of_folders(
     for path, those, noun, flag in ((images, pictures, "image", "--images"), (others, beside, kind.noun, kind.flag)):
         if not those:
             raise Refused(f"{path} has no {noun}s; give the right folder with {flag}")
-    best = max(suffixes, key=lambda both: len(_matched(_by_key(pictures, both[0]), _by_key(beside, both[1]))))
-    twice = None if set(pictures) & set(beside) else found  # In one folder an image and its label map have one name.
-    image_of, other_of = _by_key(pictures, best[0], twice), _by_key(beside, best[1], twice)
-    matched = _matched(image_of, other_of)
+    best = max(suffixes, key=lambda both: len(set(_matched(*map(_keyed, (pictures, beside), both)).values())))
+    key_of, other_key_of = map(_keyed, (pictures, beside), best)
+    if not set(pictures) & set(beside):  # In one folder an image and its label map have one name.
+        _report_twice(key_of, found)
+        _report_twice(other_key_of, found)
+    matched = _matched(key_of, other_key_of)
     if not matched:
         shown = f"{pictures[0].name} in {images} and {beside[0].name} in {others}"
         raise Refused(f"no image has {kind.one} of its name, see {shown}. Correct --images and {kind.flag}{kind.hint}")
-    pairs: dict[File, Pair] = {}  # by the other file
-    used = set(matched.values())
-    known = used | set(image_of.values())
-    for key, image in image_of.items():
-        other = matched.get(image)
-        if other is None:
-            if image not in used:  # as the label map of another one
-                what, remedy = f"there is no {kind.noun} of its name in {others}", f"The image is left out: {kind.add}."
-                found.append(Problem(f"image without {kind.one}", image.name, what, remedy, key))
-        elif pairs.setdefault(other, Pair(key, image, other)).image != image:
-            what = f"{other.name} is of {pairs[other].image.name} too, by its name"
-            remedy = f"The image is left out: put images and {kind.noun}s into folders of the same names."
-            found.append(Problem(f"{kind.noun} of two images", image.name, what, remedy, key))
-    for key, other in other_of.items():
-        if other not in known:
+    used = {*matched.values(), *matched}
+    for image, key in key_of.items():
+        if image not in used:
+            what, remedy = f"there is no {kind.noun} of its name in {others}", f"The image is left out: {kind.add}."
+            found.append(Problem(f"image without {kind.one}", image.name, what, remedy, key))
+    named = {other_key_of[other] for other in matched.values()}
+    for other, key in other_key_of.items():
+        if other not in key_of and key not in named:
             what, remedy = f"there is no image of its name in {images}", "Add the image, or take the file away."
             found.append(Problem(f"{kind.noun} without an image", other.name, what, remedy, key))
-    return list(pairs.values())
+    return Folders([Pair(key_of[image], image, other) for image, other in matched.items()], pictures, beside)
 
 
-def _by_key(listed: Iterable[File], suffix: str, found: list[Problem] | None = None) -> dict[str, File]:
-    """Files whose name before the extension ends with the suffix, by what is before it."""
-    made: dict[str, File] = {}
-    for file in listed:
-        stem = os.path.splitext(file.name)[0]
-        if not stem.endswith(suffix):
-            continue
-        other = made.setdefault(stem.removesuffix(suffix), file)
-        if other is not file and found is not None:
+def _keyed(listed: Iterable[File], suffix: str) -> dict[File, str]:
+    """What is before the suffix in the names of the files that end with it, apart from their extensions."""
+    stem_of = {file: os.path.splitext(file.name)[0] for file in listed}
+    return {file: stem.removesuffix(suffix) for file, stem in stem_of.items() if stem.endswith(suffix)}
+
+
+def _report_twice(key_of: Mapping[File, str], found: list[Problem]) -> None:
+    first: dict[str, File] = {}
+    for file, key in key_of.items():
+        other = first.setdefault(key, file)
+        if other != file:
             what = f"{other.name} has the same name apart from the extension"
             found.append(Problem("file twice", file.name, what, "The first is taken; remove the other."))
-    return made
 
 
-def _matched(image_of: dict[str, File], other_of: dict[str, File]) -> dict[File, File]:
+def _matched(key_of: Mapping[File, str], other_key_of: Mapping[File, str]) -> dict[File, File]:
     """The other file of each image that has one, by the whole key or else the last part; no file is its own."""
-    matched = {image: other_of[key] for key, image in image_of.items() if other_of.get(key, image) != image}
-    taken, rest = set(matched.values()), defaultdict(list)
-    for key, other in other_of.items():
+    whole, last = {}, defaultdict(list)
+    for other, key in other_key_of.items():
+        whole.setdefault(key, other)
+    matched = {image: whole[key] for image, key in key_of.items() if whole.get(key, image) != image}
+    taken = set(matched.values())
+    for key, other in whole.items():
         if other not in taken:
-            rest[os.path.basename(key)].append(other)
-    for key, image in image_of.items():
-        those = rest[os.path.basename(key)]
+            last[os.path.basename(key)].append(other)
+    for image, key in key_of.items():
+        those = last[os.path.basename(key)]
         if image not in matched and len(those) == 1 and those[0] != image:
             matched[image] = those[0]
-    return matched
+    return {image: matched[image] for image in key_of if image in matched}
 
 
 def chosen(
-    pairs: list[Pair], found: list[Problem], lists: Sequence[str], exclude: Sequence[str] = ()
+    pairs: Sequence[Pair],
+    found: list[Problem],
+    lists: Sequence[str],
+    exclude: Sequence[str] = (),
+    images: Sequence[File] = (),
 ) -> tuple[list[Pair], list[Problem]]:
     """The pairs that lists name, each once, in their order, and the problems with those; without lists all of them.
 
-    `exclude` are lists of images to leave out.
+    `exclude` are lists of images to leave out; `images` are those that lists may mean, if some are in no pair. A file
+    beside several images is of none of them, unless their names differ in the extension alone: then of the first.
     """
     pair_of = {pair.image: pair for pair in pairs}
-    names = Names(list(pair_of), {pair.key: pair.image for pair in pairs})
+    names = Names([*images, *pair_of], {pair.key: pair.image for pair in pairs})
+    pairs = list(pairs)
     if lists:
-        alone = {os.path.basename(one.image_id): one for one in found if not one.kind.endswith("without an image")}
+        alone = [one for one in found if one.image_id and not one.kind.endswith("without an image")]
+        known = {name: one for one in alone for name in (one.image_id, os.path.basename(stem(one.file)), one.file)}
         found = [problem for problem in found if not problem.image_id]
         lines_of: dict[File, int] = Counter()
         for line in (line for path in lists for line in lines(path, "--list")):
-            image = names.of(line) or names.of(line.split()[0])  # What follows a name is of a class, or a label map.
-            known = alone.get(os.path.basename(stem(line.split()[0].replace("\\", "/"))))
-            if image:
+            first = line.split()[0]  # What follows a name is of a class, or a label map.
+            image = names.of(line) or names.of(first)
+            problem = known.get(image.name if image else os.path.basename(stem(first.replace("\\", "/"))))
+            if image in pair_of:
                 lines_of[image] += 1
-            elif known is None or known not in found:
+            elif problem is None or problem not in found:
                 shown = line if len(line) <= 100 else f"{line[:97]}..."
                 what = f"{' and '.join(lists)} names it, and no image has this name, or several have"
                 remedy = "Add the image, or take the name out."
-                found.append(known or Problem("name without an image", shown, what, remedy, shown))
+                found.append(problem or Problem("name without an image", shown, what, remedy, shown))
         for image, count in lines_of.items():
             if count > 1:
                 what, remedy = f"{' and '.join(lists)}: {count} lines name it", "It is taken once; remove the others."
@@ -157,10 +173,23 @@ def chosen(
         pairs = [pair_of[image] for image in lines_of]
     left_out = [line.split()[0] for path in exclude for line in lines(path, "--exclude")]
     if left_out:
-        images, bases = {names.of(name) for name in left_out}, {os.path.basename(stem(name)) for name in left_out}
-        pairs = [pair for pair in pairs if pair.image not in images]
+        those, bases = {names.of(name) for name in left_out}, {os.path.basename(stem(name)) for name in left_out}
+        pairs = [pair for pair in pairs if pair.image not in those]
         found = [problem for problem in found if os.path.basename(problem.image_id) not in bases]
-    return pairs, found
+    return _with_own_file(pairs, found), found
+
+
+def _with_own_file(pairs: Iterable[Pair], found: list[Problem]) -> list[Pair]:
+    """The pairs whose other file is of no other image; the images that share one are added to `found`."""
+    images_of: dict[File, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        images_of[pair.other].append(pair)
+    for other, those in images_of.items():
+        for pair in those if len({pair.key for pair in those}) > 1 else ():
+            what = f"{other.name} is, by its name, of {' and '.join(one.name for one in those[:3])}"
+            remedy = "These images are left out: put images and the other files into folders of the same names."
+            found.append(Problem("file of several images", pair.name, what, remedy, pair.key))
+    return [those[0] for those in images_of.values() if len({pair.key for pair in those}) == 1]
 
 
 def lines(path: str, flag: str) -> list[str]:

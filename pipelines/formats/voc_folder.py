@@ -72,11 +72,9 @@ def read(layouts: Sequence[Layout], found: list[Problem], *, names: bool) -> Rea
     marks, classes = set(), set()
     for layout in layouts:
         its: list[Problem] = []
-        listed = pairs.of_folders(layout.images, layout.annotations, pairs.XML_FILE, its)
-        listed, its = pairs.chosen(listed, its, layout.lists)
-        files = [pair.other for pair in listed]
-        if names:
-            files, _ = class_folders.listing(layout.annotations, [], extensions=pairs.XML_FILE.extensions)
+        inside = pairs.of_folders(layout.images, layout.annotations, pairs.XML_FILE, its)
+        listed, its = pairs.chosen(inside.pairs, its, layout.lists, images=inside.images)
+        files = inside.others if names else [pair.other for pair in listed]
         annotations, bad = {}, {}
         for file in tqdm(files, unit="file", desc="reading XML", leave=False, delay=1):
             try:

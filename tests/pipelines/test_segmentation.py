@@ -276,6 +276,16 @@ def test_a_name_that_two_label_maps_have_is_of_neither_and_what_is_excluded_is_n
     ]
 
 
+def test_images_of_one_name_that_share_a_label_map_are_left_out(raw):
+    raw.add("a/1", None).add("b/1", None).add("1", image=False).add("good")
+    built = raw.build()
+    assert built.split.images == 1
+    assert [(one.kind, one.file) for one in built.problems] == [
+        ("file of several images", "a/1.jpg"),
+        ("file of several images", "b/1.jpg"),
+    ]
+
+
 def test_another_ignored_value_and_a_changed_file_build_again_and_the_same_ones_do_not(raw):
     raw.add("one").add("two")
     assert raw.build().kept == 0

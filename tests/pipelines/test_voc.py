@@ -169,13 +169,6 @@ def test_a_box_over_the_edge_is_cut_there_and_the_remedy_knows_tools_that_count_
     assert not (tmp_path / "strict").exists()
 
 
-def _other_folder(small):
-    for folder in ("a", "b"):
-        (small.images / folder).mkdir()
-        (small.images / folder / "1.png").write_bytes((small.images / "1.png").read_bytes())
-    (small.images / "1.png").unlink()
-
-
 def _change(name, value):
     return lambda small: (getattr(small, name).update({"1": value}), small.write())
 
@@ -203,7 +196,6 @@ BAD_FILES = {
     "another size": (_change("sizes", (60, 40)), "size in the XML disagrees with the file", "1.png", 1),
     "another name": (_change("filenames", "C:\\photos\\7.png"), "XML names another file", "1.xml", 2),
     "two extensions": (lambda s: (s.images / "1.jpg").touch(), "file twice", "1.png", 1),  # the empty 1.jpg comes first
-    "one XML file of two": (_other_folder, "XML file of two images", "b/1.png", 2),
 }
 
 
@@ -279,6 +271,29 @@ def test_a_name_given_twice_counts_once_and_unknown_ones_are_named(small, build)
     assert sorted(kinds) == ["name twice in the list", "name without an image"]
     assert {problem.file for problem in made.problems} == {"1.png", "3"}
     assert [record.filename for record in read] == ["1.png", "2.png"]
+
+
+def test_images_that_share_an_xml_file_are_left_out_unless_a_list_names_one_of_them(small, build, tmp_path):
+    small.write()
+    for folder in ("a", "b"):
+        (small.images / folder).mkdir()
+        (small.images / folder / "1.png").write_bytes((small.images / "1.png").read_bytes())
+    (small.images / "1.png").unlink()
+    made, kinds, read = build()
+    assert kinds == ["file of several images"] * 2 and [one.file for one in made.problems] == ["a/1.png", "b/1.png"]
+    assert [record.filename for record in read] == ["2.png"]
+    _, kinds, read = build(*small.list("b/1\n"), split="val")
+    assert kinds == [] and [record.filename for record in read] == ["b/1.png"]
+    made, kinds, _ = build(*small.list("2\n1\n"), split="test")
+    assert kinds == ["name without an image"], "1 is of two images"
+
+
+def test_a_list_may_name_either_of_two_images_that_differ_in_the_extension(small, build):
+    small.write()
+    (small.images / "1.bmp").write_bytes((small.images / "1.png").read_bytes())
+    for number, (text, expected) in enumerate({"1": "1.bmp", "1.png": "1.png", "1.bmp": "1.bmp"}.items()):
+        _, kinds, read = build(*small.list(f"{text}\n"), split=f"split{number}")
+        assert kinds == ["file twice"] and [record.filename for record in read] == [expected]
 
 
 @pytest.mark.parametrize("text, words", [(None, "cannot be read"), ("\n", "is empty"), (b"\xff\xfe\x00", "cannot be")])
