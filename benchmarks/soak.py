@@ -135,7 +135,10 @@ def main():
             soak = Soak(port, server, options)
             begin = time.monotonic()
             with ThreadPoolExecutor(options.clients) as pool:
-                list(pool.map(soak.work, range(options.clients)))
+                try:
+                    list(pool.map(soak.work, range(options.clients)))
+                finally:
+                    soak.deadline = 0.0  # After Ctrl-C no client begins another request.
             took, last = time.monotonic() - begin, resident(server.pid)
             server.send_signal(signal.SIGTERM)
             status = server.wait(60)

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import exports, sides
 from benchmarks.sides import Case
 
-TITLE = "JPEG and COCO annotations to batches of 4, 2 workers (synthetic scenes; --images for real photos)"
+TITLE = "JPEG and COCO annotations to batches of 4, 2 workers (synthetic scenes unless --images names photos)"
 WORKERS = True
 CASE = "input, one image"
 BAR = 1 / 1.2  # of torchvision's time for an image: 1.2 times its images/s

@@ -31,8 +31,6 @@ class BuildFlags(SplitFlags):
 
 def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
     """Writes the shards of the split that the flags name; see `shards.build`."""
-    if not source.items:
-        raise problems.Refused(f"no image can be used:\n{problems.table(source.problems)}")
     return shards.build(source, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
 
 

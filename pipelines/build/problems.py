@@ -88,6 +88,13 @@ def table(problems: list[Problem], first: int = 3) -> str:
     return "\n".join(lines)
 
 
+def no_image(out: str, problems: list[Problem]) -> str:
+    """The message of a build of the dataset `out` that would write no record."""
+    if not problems:
+        return f"{out}: nothing to write; the folder, file or list that the images come from names none"
+    return f"{out}: no image can be used:\n{table(problems)}"
+
+
 def save(path: str, problems: list[Problem]) -> None:
     """Writes one JSON object a line, all or nothing."""
     with files.write(path) as file:

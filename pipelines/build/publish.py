@@ -59,7 +59,7 @@ def publish(
     out, names = tasks[0].out, tuple(task.name for task in tasks)
     rows = index.join(names, [note["bytes"] for note in notes], [note["columns"] for note in notes])
     if not len(rows):
-        raise Refused(f"no image could be used:\n{problems.table(found)}")
+        raise Refused(problems.no_image(out, found))
     pixels = np.array([note["pixels"] for note in notes if note["pixels"]], np.int64)
     made = info.SplitInfo(
         images=len(rows),
@@ -95,8 +95,10 @@ def remove_unfinished(tasks: list[Task], split: str) -> None:
     """Removes the unfinished files that a kill left, and finished drafts that are not of these tasks."""
     folder, out, names = tasks[0].folder, tasks[0].out, {task.name for task in tasks}
     for name in os.listdir(folder):
-        if name.startswith(".") or (name.endswith(".tfrecord") and name not in names):
+        if name.startswith("."):
             os.remove(os.path.join(folder, name))
+        elif name.endswith(".tfrecord") and name not in names:
+            _discard(Task(name, out, folder, []))
     for name in os.listdir(out):
         if name.startswith((f".{split}.index.npz.", f".{split}.report.jsonl.")):
             os.remove(os.path.join(out, name))
@@ -104,14 +106,19 @@ def remove_unfinished(tasks: list[Task], split: str) -> None:
 
 def give_up(tasks: list[Task]) -> None:
     """Removes what this build made, and the folders if they were made for it; an earlier build stays as it was."""
-    for task in tasks:  # A shard that is published already keeps its note.
-        _remove(task.draft, *([] if os.path.exists(task.place) else [task.note_path]))
+    for task in tasks:
+        _discard(task)
     folder = tasks[0].folder
     if os.listdir(folder) == ["lock"]:
         os.remove(os.path.join(folder, "lock"))
         os.rmdir(folder)
         with contextlib.suppress(OSError):
             os.rmdir(tasks[0].out)
+
+
+def _discard(task: Task) -> None:
+    """Removes the draft, and the note but of a shard that is published already."""
+    _remove(task.draft, *([] if os.path.exists(task.place) else [task.note_path]))
 
 
 def _remove(*paths: str) -> None:

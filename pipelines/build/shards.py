@@ -73,7 +73,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
     """
     folder = os.path.join(out, f".{split}.build")
     if not source.items:
-        raise Refused("there is nothing to write: no images")
+        raise Refused(problems.no_image(out, source.problems))
     if strict:
         _refuse(source.problems)  # before any image is read
     with _explained(out):

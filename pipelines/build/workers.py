@@ -29,8 +29,9 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
     try:
         for _ in range(jobs):
             ours, theirs = context.Pipe()
-            workers[ours] = context.Process(target=_serve, args=(work, theirs), daemon=True)
-            workers[ours].start()
+            process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+            process.start()
+            workers[ours] = process
             theirs.close()
             places[ours] = "its start"
             ours.send(waiting.pop())

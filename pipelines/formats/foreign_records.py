@@ -57,8 +57,8 @@ def _add(shard: Shard, record: records.Record, payload: bytes, place: str) -> No
         shard.pixels.update(_pixels(record, place))
     if record.keypoints is not None and len(record.labels):
         joints = record.keypoints.shape[1]
-        text = Example.FromString(payload).features.feature["image/object/keypoint/text"].bytes_list.value
         if not shard.joints.get(joints):
+            text = Example.FromString(payload).features.feature["image/object/keypoint/text"].bytes_list.value
             shard.joints[joints] = tuple(name.decode() for name in text[:joints])
 
 

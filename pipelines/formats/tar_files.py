@@ -73,6 +73,8 @@ def _files(file, whole: File, start: int, end: int, folder: str, words: str, fou
     last, known = "", len(found)
     file.seek(start)
     try:
+        if end - start < _BLOCK:  # Behind an inner tar the outer one goes on.
+            raise tarfile.ReadError("it has no whole header")
         tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  The caller closes the file.
     except tarfile.ReadError as error:
         if folder:
@@ -80,7 +82,7 @@ def _files(file, whole: File, start: int, end: int, folder: str, words: str, fou
             return
         raise Refused(f"{words} is not a tar ({error}); give a tar, or the folder of the images") from error
     complete = True
-    while complete and (not last or tar.offset < end):  # Behind an inner tar the outer one goes on.
+    while complete and (not last or tar.offset < end):
         try:
             member = tar.next()
         except (tarfile.TarError, EOFError):  # an end in the middle of a header

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
 from tfrecog.data import image_numpy, info, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations, contact_sheet, label_map
@@ -34,7 +35,7 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
             try:
                 pictures.append(_draw(record, dataset))
                 captions.append(caption)
-            except ValueError as error:
+            except UserError as error:
                 undrawn.append(f"{caption}: {error}")
     if not pictures:
         raise Refused(f"{path}: nothing could be drawn; without {'; '.join(undrawn) or 'a record'}")
@@ -44,14 +45,14 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
 
 
 def _draw(record: records.Record, dataset: info.DatasetInfo) -> np.ndarray:
-    """Picture [H, W, 3] of a record, or ValueError; difficult objects have labels, and so colours, of their own."""
+    """Picture [H, W, 3] of a record, or UserError; difficult objects have labels, and so colours, of their own."""
     image, names, labels = image_numpy.to_rgb(image_records.picture(record)), dataset.names, record.labels
     if record.label_map is not None:
         colours = [category.colour for category in dataset.categories]
         try:
             return label_map.draw(image, records.from_label_map(record.label_map), names, colours, min_side=300)
         except (OSError, ValueError) as error:  # Pillow's, and that of another size
-            raise ValueError(f"its label map cannot be drawn ({error})") from error
+            raise UserError(f"its label map cannot be drawn ({error})") from error
     if record.difficult is not None:
         labels = labels + len(names) * record.difficult
         names = (*names, *(f"{name}, difficult" for name in names))

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info, records
 
 from ..build import image_records
@@ -63,7 +64,7 @@ class ShardReader:
         if self.decode:
             try:
                 image_records.picture(record)
-            except ValueError as error:
+            except UserError as error:
                 facts.damage.append(f"{place}, {record.filename}: {error}; replace the image and build again")
         labels, damage = self._label_map(record)
         if damage:

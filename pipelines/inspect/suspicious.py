@@ -1,6 +1,7 @@
 """Annotations of a record that are allowed but are probably mistakes."""
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -25,14 +26,16 @@ def of_record(record: Record, joints: int, max_instances: int) -> list[Problem]:
         whole("many instances", f"{count} instances", remedy)
     if record.keypoints is not None and len(record.labels) and record.keypoints.shape[1] != joints:
         whole("keypoints", f"{record.keypoints.shape[1]} keypoints an object, dataset.json has {joints}", _CORRECT)
-    twice = {j: i for i, j in _duplicates(record)}
+    earlier = defaultdict(list)
+    for i, j in _duplicates(record):
+        earlier[j].append(i)
     for i, number in enumerate(record.ids.tolist()):
         known = {"annotation_id": number} if number >= 0 else {"prefix": f"object {i}: "}
         report = dataclasses.replace(whole, **known)
         for kind, what in [*_of_box(record, i), *_of_mask(record, i), *_of_keypoints(record, i)]:
             report(kind, what, _CORRECT)
-        if i in twice:
-            what = f"the same class and nearly the same box as annotation {record.ids[twice[i]]}"
+        for other in earlier[i]:
+            what = f"the same class and nearly the same box as annotation {record.ids[other]}"
             report("object twice", what, "Remove one of the two and build again.")
     return whole.found
 

@@ -137,8 +137,8 @@ def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
     ({"out": ""}, "--out: name a folder"),
     ({"json": "a.json"}, "--json=a.json: is not read with --repeat=0"),
     ({"threads": 100000}, "--threads=100000: must be between 0 and 256"),
-    ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score=0.7: is not read with --out="),
-    ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side=0: is not read with --out="),
+    ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score=0.7: is not read without --out;"),
+    ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side=0: is not read without --out;"),
     ({"min_score": 0.01}, "has no detections with a score below 0.05"),
 ])  # fmt: skip
 def test_wrong_flags_end_with_a_sentence(finder, photo, tmp_path, options, message):

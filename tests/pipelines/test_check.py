@@ -154,6 +154,12 @@ def test_a_suspicious_annotation_is_named(kind):
     assert (found[0].file, found[0].image_id, found[0].annotation_id) == ("cat.png", "9", number)
 
 
+def test_each_pair_of_three_equal_objects_is_named():
+    found = suspicious.of_record(_record([GOOD] * 3), joints=0, max_instances=9)
+    pairs = [(problem.annotation_id, int(problem.what.rpartition(" ")[2])) for problem in found]
+    assert pairs == [(71, 70), (72, 70), (72, 71)]
+
+
 @pytest.mark.parametrize(
     "record",
     [

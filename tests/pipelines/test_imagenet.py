@@ -267,6 +267,15 @@ def test_a_tar_in_a_tar_ends_where_it_ends(tmp_path):
     assert problem.kind == "tar cut short" and problem.what.endswith("after 1.jpg")
 
 
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_tar_in_a_tar_without_a_whole_header_is_named_and_the_outer_one_goes_on(tmp_path, size):
+    _tar(tmp_path / "outer.tar", {"a.tar": b"x" * size, "b/2.jpg": b"2"})
+    files = tar_files.files(str(tmp_path / "outer.tar"), found := [])
+    assert [file.name for file in files] == ["a/", "b/2.jpg"]
+    (problem,) = found
+    assert problem.kind == "tar cannot be read" and problem.what == "it is not a tar: it has no whole header"
+
+
 def test_a_damaged_header_in_a_tar_is_not_its_end(tmp_path):
     content = bytearray(_tar(tmp_path / "a.tar", {"a/1.jpg": b"1", "a/2.jpg": b"2"}))
     content[1024 + 150] ^= 255  # in the checksum of the second header

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines import adopt, scenes
 from pipelines.build import shards, workers
-from pipelines.build.problems import Refused
+from pipelines.build.problems import Problem, Refused
 from tests.folders import REPOSITORY
 from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info
@@ -246,6 +246,23 @@ def test_results_come_in_the_order_of_the_tasks():
     steps = []
     assert workers.run(Fatal("never"), [["a"], ["b", "c"], ["d", "e", "f"]], jobs=2, progress=steps.append) == [1, 2, 3]
     assert sum(steps) == 6
+
+
+def test_a_strict_build_that_is_refused_takes_the_drafts_of_another_build_away(tmp_path):
+    folder = tmp_path / "data" / ".train.build"
+    folder.mkdir(parents=True)
+    for part in ("", ".json"):  # what a killed build with other options leaves
+        (folder / f"train-00000-of-00003-0123456789ab.tfrecord{part}").write_text('{"bytes": 2}')
+    items = [scenes.Scene(f"{number}.jpg", "train", number, SMALL) for number in range(2)]
+    source = shards.Source(items, _with_a_problem, scenes.INFO, 1000)
+    with pytest.raises(Refused, match="--strict, and there are 2 problems"):
+        shards.build(source, str(tmp_path / "data"), "train", jobs=1, strict=True)
+    assert not (tmp_path / "data").exists()
+
+
+def _with_a_problem(scene):
+    record, _ = scenes.make(scene)
+    return record, [Problem("kind", scene.name, "what", "Remedy.")]
 
 
 def test_a_draft_of_other_options_is_not_published(tmp_path, contents):

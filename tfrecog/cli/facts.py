@@ -131,6 +131,9 @@ class When:
 
     def problem(self, values: Mapping[str, Any]) -> str:
         """Why the setting is not read beside these values."""
+        if values[self.flag] in ("", ()):
+            value = f"={shown(self.values[0])}" if len(self.values) == 1 and not self.unless else ""
+            return f"is not read without --{self.flag}{value}"
         instead = "" if self.unless or len(self.values) > 3 else f", only with {' or '.join(map(shown, self.values))}"
         return f"is not read with --{self.flag}={shown(values[self.flag])}{instead}"
 
