@@ -26,3 +26,10 @@ def test_names_and_skeleton_are_those_of_cocos_files(shared_data):
     (person,) = tree["categories"]
     assert tuple(person["keypoints"]) == coco_person.KEYPOINTS
     assert tuple((a - 1, b - 1) for a, b in person["skeleton"]) == coco_person.SKELETON
+
+
+def test_the_sigmas_where_none_are_given_are_cocos_for_its_person_alone():
+    assert coco_person.default_sigmas(list(coco_person.KEYPOINTS)) == coco_person.SIGMAS
+    others = ("tip", *coco_person.KEYPOINTS[1:])
+    assert coco_person.default_sigmas(others) == (coco_person.DEFAULT_SIGMA,) * 17
+    assert coco_person.default_sigmas(("tip", "base")) == (coco_person.DEFAULT_SIGMA,) * 2

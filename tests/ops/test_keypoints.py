@@ -108,3 +108,13 @@ def test_padding_is_decoded_as_finite_by_expectation_too():
     assert np.isfinite(
         keypoints.decode_expected(tf.zeros([1, 56, 56, 3]), tf.zeros([1, 4]), tf.zeros([1]), (1,) * 3)
     ).all()
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 55), (55, 0), (55, 55)])
+def test_an_expected_keypoint_in_a_border_cell_is_its_centre(corner):
+    logits = np.zeros((1, 56, 56, 1), np.float32)
+    logits[0, *corner, 0] = 50
+    got = keypoints.decode_expected(
+        tf.constant(logits), tf.constant([[10.0, 20, 66, 132]]), tf.constant([900.0]), (0.05,)
+    )
+    np.testing.assert_allclose(got[0, 0], [10.5 + corner[0], 21 + 2 * corner[1], 50], rtol=1e-5)
