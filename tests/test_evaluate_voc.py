@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import time
 
@@ -223,12 +224,20 @@ def test_tensorboard_has_the_curves_and_the_errors_of_the_evaluation_before(fold
         assert seen["errors"].shape == (sheet.height, sheet.width, 3)
 
 
-class Slow:
-    """A task whose model takes 10 ms for a batch, or a little more."""
+class Clock:
+    """Of a computer that has nothing else to do than to predict, and takes some seconds for each batch."""
+
+    def __init__(self, took):
+        self.now, self._took = 0.0, itertools.cycle(took)
+
+    def __call__(self):
+        return self.now
 
     def predict(self, model, batch):
+        """A task's; whatever the model is."""
+
         def work(rows):
-            time.sleep(0.01)
+            self.now += next(self._took)
             return rows
 
         return {"rows": tf.ensure_shape(tf.numpy_function(work, [batch["record"]], tf.int64), [None])}
@@ -240,14 +249,27 @@ def batches(*sizes):
         yield {"image": tf.zeros([size, 8, 8, 3]), "record": rows, "valid": rows < 1}
 
 
-def test_a_batch_counts_in_the_time_once_its_graph_is_there():
-    task, strategy, seconds, start = Slow(), distribution.strategy(1), [], time.perf_counter()
+def test_a_batch_counts_in_the_time_once_its_graph_is_there(monkeypatch):
+    task, strategy, seconds = Clock([0.04]), distribution.strategy(1), []
+    monkeypatch.setattr(time, "perf_counter", task)
     list(predictor.predict_batches(task, None, strategy, batches(2, 2, 2, 4, 4), seconds=seconds))
     # The first of each shape builds a graph. Fillers, here all but one image, take as long as images.
-    took = np.multiply(seconds, [2, 2, 4])
-    assert min(took) >= 0.01 and sum(took) < time.perf_counter() - start
+    assert seconds == pytest.approx([0.02, 0.02, 0.01])
     list(predictor.predict_batches(task, None, strategy, batches(2), seconds=seconds))
     assert len(seconds) == 4, "the graph of an evaluation before serves"
+
+
+def test_the_time_of_an_image_is_the_median(folder, tmp_path, monkeypatch):
+    clock = Clock([9.0, 1.0, 100.0, 2.0])
+
+    class Uneven(Sees):
+        def predict(self, model, batch):
+            rows = clock.predict(model, batch)["rows"]
+            return super().predict(model, batch | {"record": rows})
+
+    monkeypatch.setattr(time, "perf_counter", clock)
+    evaluated(folder, Uneven([CAT, DOG], [1, 2], [0.9, 0.8]), tmp_path, batch_size=2)
+    assert report_of(tmp_path)["test_seconds_per_image"] == 1  # of 0.5, 50 and 1; the first built the graph
 
 
 @pytest.mark.parametrize("batch_size, known", [(16, False), (2, True)])

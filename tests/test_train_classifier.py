@@ -1,7 +1,10 @@
 """The real entry points, train, evaluate and predict, on a classifier of small pictures."""
 
 import json
+import os
 import re
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -10,9 +13,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import digits
-from tests.runs import assert_continues_bit_for_bit, train
+from tests.processes import Process, run
+from tests.runs import assert_continues_bit_for_bit, assert_same, train, weights
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
+from tfrecog.runs import checkpoints
 
 CLASSES = ("top", "bottom", "left", "right")
 
@@ -36,6 +41,10 @@ def folder(tmp_path_factory):
     return folder
 
 
+RANDOM = ("--classifier.dropout=0.4", "--augment.mixup=0.5", "--classifier.label_smoothing=0.1")
+OFTEN = ("--train.checkpoint_epochs=0.25", "--train.keep_checkpoints=9")
+
+
 @pytest.fixture(scope="module")
 def straight(folder, tmp_path_factory):
     """Workdir and output of a run of 8 steps, evaluated after 4 and 8.
@@ -43,13 +52,31 @@ def straight(folder, tmp_path_factory):
     It rests units and mixes images, so each step needs the random numbers that it would have had.
     """
     workdir = tmp_path_factory.mktemp("straight")
-    random = ("--classifier.dropout=0.4", "--augment.mixup=0.5", "--classifier.label_smoothing=0.1")
-    often = ("--train.checkpoint_epochs=0.25", "--train.keep_checkpoints=9")
-    return workdir, train("classifier_digits", folder, workdir, *random, *often)
+    return workdir, train("classifier_digits", folder, workdir, *RANDOM, *OFTEN)
 
 
 def test_a_stopped_classifier_continues_to_the_same_weights_bit_for_bit(straight, tmp_path):
     assert_continues_bit_for_bit(straight[0], 5, tmp_path / "run")
+
+
+def test_a_residual_network_trains_from_its_flagfile(folder, tmp_path):
+    train("classifier", folder, tmp_path, "--train.evaluate_epochs=2", "--train.summary_images=0")
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["step"] == 8 and 0 <= report["metrics"]["top1"] <= 1
+
+
+def test_a_killed_classifier_continues_to_the_same_weights_bit_for_bit(folder, straight, tmp_path):
+    places = (f"--data.records={folder}", f"--workdir={tmp_path}")
+    process = Process("tfrecog.train", "--flagfile=configs/smoke/classifier_digits.flags", *places, *RANDOM, *OFTEN)
+    for _ in range(60_000):
+        if len(checkpoints.steps(tmp_path)) >= 3:
+            break
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    status, output = process.finish()
+    assert status == -signal.SIGKILL, output
+    assert "continuing from the checkpoint of step" in run("tfrecog.train", f"--flagfile={tmp_path}/experiment.flags")
+    assert_same(weights(tmp_path), weights(straight[0]))
 
 
 def test_the_accuracy_is_shown_and_is_no_part_of_the_loss(straight):

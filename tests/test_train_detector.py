@@ -56,12 +56,11 @@ def test_a_stopped_detector_continues_to_the_same_weights_bit_for_bit(straight, 
 
 
 def test_two_replicas_with_two_parts_each_take_the_step_of_one(records):
-    # On a single map, whose graph is small; tests/ops/test_regions.py has the gradients of a pyramid.
     recipe = f"--flagfile={REPOSITORY}/configs/smoke/keypoint_rcnn.flags"
-    single = ("--detector.neck=single", "--detector.backbone.name=zf")
-    experiment = flags.change(Experiment(), [recipe, *SMALL, *single, f"--data.records={records}"])
+    experiment = flags.change(Experiment(), [recipe, *SMALL, f"--data.records={records}"])
     unseen = {"keypoint/deconv/bias"}  # The softmax of a heat map does not see it.
-    assert_two_replicas_with_two_parts_take_the_step_of_one(experiment, unseen)
+    # Through four maps and three branches: up to 5e-5 apart where oneDNN may use AVX2 alone, else less than 1e-5.
+    assert_two_replicas_with_two_parts_take_the_step_of_one(experiment, unseen, relative=2e-4)
 
 
 def test_keypoints_are_trained_evaluated_and_drawn(straight):

@@ -48,8 +48,8 @@ def test_a_stopped_segmenter_continues_to_the_same_weights_bit_for_bit(straight,
 def test_two_replicas_with_two_parts_each_take_the_step_of_one(folder):
     # The pixels that count differ from share to share, so a mean of means would go elsewhere.
     recipe = f"--flagfile={REPOSITORY}/configs/smoke/segmenter.flags"
-    no_norms = "--segmenter.backbone.name=vgg16"  # Nor statistics of a batch: its parts are as good as the whole.
-    changes = [recipe, *RANDOM, no_norms, f"--data.records={folder}"]
+    own_norms = "--segmenter.backbone.norm=group"  # No statistics of a batch: its parts are as good as the whole.
+    changes = [recipe, *RANDOM, own_norms, f"--data.records={folder}"]
     assert_two_replicas_with_two_parts_take_the_step_of_one(flags.change(Experiment(), changes))
 
 
@@ -74,7 +74,9 @@ def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(stra
     workdir, out = straight[0], tmp_path / "out"
     asked = flags.load(evaluate.Flags(out=str(out)), workdir / "experiment.flags")
     evaluate.main(asked)
-    assert "mean IoU" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mean IoU" in shown
+    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png, worst.jpg in" in shown
     before, now = (json.loads((place / "metrics.json").read_text()) for place in (workdir, out))
     assert now["metrics"] == before["metrics"] and now["step"] == 8
     # What the model says of each image by itself, counted a pixel at a time.

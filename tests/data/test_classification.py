@@ -38,6 +38,12 @@ def train(split, steps, augment, **changes):
     return made.arrays(classification.training(config, augment, SIDE, split, seed=0, start_step=0, steps=steps))
 
 
+def test_a_run_that_starts_later_gets_the_same_noise_to_the_bit(split):
+    augment = AugmentConfig(jitter=(0.4, 0.4, 0.4), layers=1)
+    later = classification.training(CONFIG, augment, SIDE, split, seed=0, start_step=2, steps=4)
+    made.assert_equal_batches(train(split, 4, augment)[2:], made.arrays(later))
+
+
 def shown(batch):
     """The row and the picture of each image of a batch."""
     return zip(batch["record"].tolist(), batch["image"], strict=True)

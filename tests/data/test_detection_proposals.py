@@ -38,6 +38,12 @@ def train(split, steps, proposals=True, **changes):
     return arrays(detection.training(config, split, proposals=proposals, **RUN, steps=steps))
 
 
+def test_a_run_that_starts_later_gets_the_same_proposals_to_the_bit(split):
+    config = dataclasses.replace(CONFIG, scale_jitter=(0.5, 2.0))
+    later = detection.training(config, split, proposals=True, masks=False, seed=0, start_step=5, steps=9)
+    assert_equal_batches(train(split, 9, scale_jitter=(0.5, 2.0))[5:], arrays(later))
+
+
 @pytest.mark.parametrize(
     "changes", [{"flip": 0.0}, {"flip": 1.0}, {"scale_jitter": (0.6, 2.0)}, {"scale_jitter": (2.0, 2.0)}]
 )

@@ -59,6 +59,11 @@ def test_a_file_has_the_pixels_that_tensorflow_decodes(kind, mode):
     np.testing.assert_array_equal(decoded, image.decode(data))
 
 
+def test_a_photo_in_cmyk_is_rgb():
+    photo = Image.new("RGB", (30, 20), (204, 204, 204)).convert("CMYK")
+    np.testing.assert_allclose(image_numpy.decode(file_of(photo, "JPEG")), np.full([20, 30, 3], 204), atol=3)
+
+
 def test_the_upper_bits_of_sixteen_are_taken():
     decoded = image_numpy.decode(file_of(Image.fromarray(GRAY_16), "PNG"))
     np.testing.assert_array_equal(decoded, np.repeat(GRAY_16[..., None] >> 8, 3, axis=-1))

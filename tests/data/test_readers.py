@@ -65,6 +65,9 @@ def test_every_image_has_its_turn_in_every_epoch_in_another_order_and_another_fo
     assert len({tuple(epoch) for epoch in epochs}) == 3
     # Some images fill up a batch, so there are more showings than images; each has a seed of its own.
     assert len({tuple(seed) for batch in made for seed in batch["seed"]}) == 2 * len(made) > 3 * 9
+    if task != "detection":  # whose pictures are of many sizes
+        shown = np.concatenate([batch["image"] for batch in made])
+        assert len(np.unique(shown.reshape(len(shown), -1), axis=0)) == len(shown)
 
 
 ANY = {"original_size": (2, 2), "record": (2,), "image_id": (2,), "seed": (2, 2), "valid": (2,)}

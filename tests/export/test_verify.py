@@ -136,6 +136,12 @@ def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, 
     assert report["accuracy"]["artefact"]["box_AP"] == pytest.approx(own["box_AP"], abs=1e-3) and own["images"] == 2
 
 
+def test_a_detector_that_finds_other_things_fails(detector, photos, capsys, tmp_path):
+    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **reader.read_metadata(detector[1]))
+    assert run(detector[0], other, photos, max_images=1) == 1
+    assert "detections that agree with none" in capsys.readouterr().out
+
+
 def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, photos, capsys, tmp_path):
     """A file with the run's metadata and other outputs would pass, by an AP of 0 as the checkpoint's."""
     about = reader.read_metadata(detector[1])

@@ -1,5 +1,7 @@
 """IoU and accuracy of label maps, against a count of their own, pixel by pixel."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,7 +56,7 @@ def label_maps(draw):
 
 
 @given(label_maps())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_numbers_equal_an_independent_count(made):
     num_classes, pairs = made
     assert evaluated(num_classes, *pairs).summarize() == pytest.approx(slowly(num_classes, pairs), rel=1e-12)
@@ -84,6 +86,21 @@ def test_what_is_said_of_a_pixel_that_does_not_count_changes_nothing(whatever):
     truth, said = rng.integers(0, 4, [2, 30, 40])
     want = evaluated(3, (truth, said)).summarize()
     assert evaluated(3, (truth, np.where(truth == 0, whatever, said))).summarize() == want
+
+
+def test_memory_does_not_grow_with_the_images():
+    evaluator, rng = Evaluator(20), np.random.default_rng(0)
+    pair = rng.integers(1, 21, [2, 200, 200]).astype(np.uint8)
+    tracemalloc.start()
+    try:
+        evaluator.add(*pair)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(20):
+            evaluator.add(*pair)
+        # Twenty images are 1.6 MB as they come; the matrix is 3.4 KB, and has been there before.
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_each_class_has_a_row_of_its_own():

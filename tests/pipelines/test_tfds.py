@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 from pipelines import tfds as pipeline
 from pipelines.build.problems import Refused
 from pipelines.formats import tfds_features
+from tests import processes
 from tfrecog.data import image, info, records
 
 RNG = np.random.default_rng(0)
@@ -134,10 +135,11 @@ def test_images_keep_their_pixels_and_labels(data_dir, tmp_path, read_all):
         )
 
 
-def test_the_command_reads_a_folder_of_prepared_data(data_dir, tmp_path, read_all, capsys):
-    folder = str(data_dir / "small_imagenet/1.0.0")
-    pipeline.main(pipeline.Tfds(builder=folder, split="val", out=str(tmp_path), shards=2, jobs=1))
-    assert "val has 3 images of 2 classes in 2 shards" in capsys.readouterr().out
+def test_the_command_reads_a_folder_of_prepared_data(data_dir, tmp_path, read_all):
+    """In a process that does not know the code that prepared them."""
+    places = (f"--builder={data_dir / 'small_imagenet/1.0.0'}", f"--out={tmp_path}")
+    output = processes.run("pipelines.tfds", *places, "--split=val", "--shards=2", "--jobs=1")
+    assert "val has 3 images of 2 classes in 2 shards" in output
     assert [(one.name, one.key) for one in info.load(tmp_path).categories] == [
         ("tench", "n01440764"),
         ("church", "n03028079"),

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pipelines import check, extract, voc
 from pipelines.inspect import contact_sheet, statistics
@@ -48,7 +48,11 @@ def test_extracted_annotations_say_which_objects_are_difficult(folder, tmp_path)
     assert [one["difficult"] for one in tree["annotations"]] == [1, 0, 0, 0]
 
 
-def test_the_sheet_draws_difficult_objects_in_another_colour(folder, tmp_path):
+def test_the_sheet_draws_difficult_objects_in_another_colour_and_says_so(folder, tmp_path, monkeypatch):
+    texts, text = [], ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda *given, **how: texts.append(given[2]) or text(*given, **how)
+    )
     contact_sheet.write(str(folder), ["train"], str(tmp_path / "sheet.png"))
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
 
@@ -56,4 +60,5 @@ def test_the_sheet_draws_difficult_objects_in_another_colour(folder, tmp_path):
         return bool((sheet == annotations.colour(label, instance)).all(axis=-1).any())
 
     # Label 1 is cat, and 3 a difficult one; the first instance of an image has the first shade, the second the second.
+    assert sorted(one for one in texts if "/" not in one) == ["cat", "cat", "cat, difficult", "ox"]
     assert drawn(3, 0) and drawn(1, 1) and not drawn(1, 0) and not drawn(3, 1)

@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
         "tfrecog.train", "--flagfile=configs/finetune/faster_rcnn_mobilenet_v3_320_fpn.flags",
         f"--train.start_from={folder / 'imported'}", f"--data.records={folder / 'data'}",
         f"--workdir={folder / 'run'}", "--data.short_side=96", *SMALL, "--data.batch_size=2", "--schedule.epochs=1",
-        "--schedule.warmup_epochs=0", "--schedule.drop_epochs=", "--train.evaluate_epochs=0", "--train.log_steps=1",
+        "--schedule.warmup_epochs=0", "--schedule.drop_epochs=", "--train.evaluate_epochs=1", "--train.log_steps=1",
         "--train.summary_images=0",
     )  # fmt: skip
     return folder, printed
@@ -49,6 +49,12 @@ def test_all_but_the_last_layers_start_from_the_file_and_the_first_stages_stay(t
     same = {name for name in before.keys() - others if np.array_equal(before[name], after[name])}
     assert "backbone/stem/kernel" in same and "trunk/dense1/kernel" not in same
     assert after["box/logits/bias"].shape == (len(scenes.CLASSES) + 1,)
+
+
+def test_what_was_trained_is_evaluated_by_its_own_classes(trained):
+    report = json.loads((trained[0] / "run" / "metrics.json").read_text())
+    assert report["step"] == 2 and 0 <= report["metrics"]["box_AP"] <= 1
+    assert [row["name"] for row in report["classes"]] == list(scenes.CLASSES)
 
 
 def test_what_was_trained_predicts_its_own_classes(trained):

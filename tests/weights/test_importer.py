@@ -5,7 +5,6 @@ import functools
 import hashlib
 import http.server
 import json
-import re
 import shlex
 import threading
 
@@ -321,12 +320,19 @@ def test_cocos_names_are_those_of_real_annotations(shared_data):
     assert {category["id"]: category["name"] for category in categories} == coco.NAMES
 
 
-@pytest.mark.parametrize(
-    "recipe", ["faster_rcnn_r50", "mask_rcnn_r50", "keypoint_rcnn_r50", "faster_rcnn_mobilenet_v3_320"]
-)
+MODEL_OF_RECIPE = {
+    "faster_rcnn_r50": "fasterrcnn_resnet50_fpn",
+    "mask_rcnn_r50": "maskrcnn_resnet50_fpn",
+    "keypoint_rcnn_r50": "keypointrcnn_resnet50_fpn",
+    "faster_rcnn_mobilenet_v3_320": "fasterrcnn_mobilenet_v3_large_320_fpn",
+}
+
+
+@pytest.mark.parametrize("recipe", MODEL_OF_RECIPE)
 def test_a_recipe_of_fine_tuning_has_the_detector_that_its_weights_are_of(recipe):
     path = REPOSITORY / "configs" / "finetune" / f"{recipe}_fpn.flags"
-    model = re.search(r"--model=(\S+)", path.read_text())[1]
+    model = MODEL_OF_RECIPE[recipe]
+    assert f"--model={model}" in path.read_text().split()
     assert f"--out=weights/{model}" in path.read_text()
     experiment = flags.load(Experiment(), path)
     assert experiment.detector == torchvision_models.MODELS[model].experiment.detector

@@ -86,16 +86,28 @@ def test_at_full_size_a_detector_sees_in_a_photo_what_torchvision_sees(name, rul
     print(name, sides.compare(sides.sees(task, model, np.array(Image.open(photo).convert("RGB"))), reference))
 
 
-@pytest.mark.parametrize("wrong", ["blue for red", "x for y", "aligned regions", "unrounded anchors"])
+def more_variance(state, by):
+    """What another epsilon of the backbone's norms does."""
+    norms = {name for name in state if name.startswith("backbone.body") and name.endswith("running_var")}
+    return {name: state[name] + np.float32(by) for name in norms}
+
+
+WRONG = ["blue for red", "x for y of boxes", "x for y of anchors", "aligned regions", "unrounded anchors", "an epsilon"]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_rule_is_noticed(wrong, mask_rcnn, rule):
     task, model, state = mask_rcnn
     config, picture = model.config, rule.image()
     if wrong == "blue for red":
         picture = picture[..., ::-1]
-    elif wrong == "x for y":
-        deltas = {name: value for name, value in state.items() if name.startswith("roi_heads.box_predictor.bbox_pred")}
+    elif wrong.startswith("x for y"):
+        layer = "rpn.head.bbox_pred" if "anchors" in wrong else "roi_heads.box_predictor.bbox_pred"
+        deltas = {name: value for name, value in state.items() if name.startswith(layer)}
         turned = {n: v.reshape(-1, 4, *v.shape[1:])[:, [1, 0, 3, 2]].reshape(v.shape) for n, v in deltas.items()}
         torchvision.load(model, state | turned)
+    elif wrong == "an epsilon":
+        torchvision.load(model, state | more_variance(state, 1e-5))
     elif wrong == "aligned regions":
         model.config = replace(config, aligned=True)
     else:
@@ -107,6 +119,48 @@ def test_a_wrong_rule_is_noticed(wrong, mask_rcnn, rule):
         torchvision.load(model, state)
     with pytest.raises(AssertionError):
         sides.compare(found, sides.reference_of(MASK_RCNN))
+
+
+@pytest.mark.parametrize("wrong", ["sizes before shapes", "Keras's epsilon"])
+def test_a_wrong_rule_of_mobilenet_is_noticed(wrong, built, rule):
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    task, model, state = built(name)
+    if wrong == "Keras's epsilon":
+        change = more_variance(state, 1e-3 - model.config.backbone.norm_epsilon)
+    else:  # Of each of three shapes five sizes, a logit and four deltas of each.
+        each = {"rpn.head.cls_logits": 1, "rpn.head.bbox_pred": 4}
+        change = {
+            key: np.swapaxes(state[key].reshape(3, 5, numbers, *state[key].shape[1:]), 0, 1).reshape(state[key].shape)
+            for layer, numbers in each.items()
+            for key in (f"{layer}.weight", f"{layer}.bias")
+        }
+    torchvision.load(model, state | change)
+    try:
+        found = sides.sees(task, model, rule.image())
+    finally:
+        torchvision.load(model, state)
+    with pytest.raises(AssertionError):
+        sides.compare(found, sides.reference_of(name))
+
+
+@pytest.mark.parametrize("wrong", ["the order of the joints", "half a pixel"])
+def test_a_wrong_rule_of_keypoints_is_noticed(wrong, built, rule):
+    name = "keypointrcnn_resnet50_fpn"
+    task, model, state = built(name)
+    if wrong == "half a pixel":
+        detector = task.experiment.detector
+        keypoint = replace(detector.keypoint, pixel_index=not detector.keypoint.pixel_index)
+        task = Detection(replace(task.experiment, detector=replace(detector, keypoint=keypoint)), task.info)
+    else:
+        key = "roi_heads.keypoint_predictor.kps_score_lowres"
+        turned = {f"{key}.weight": state[f"{key}.weight"][:, ::-1], f"{key}.bias": state[f"{key}.bias"][::-1]}
+        torchvision.load(model, state | turned)
+    try:
+        found = sides.sees(task, model, rule.image())
+    finally:
+        torchvision.load(model, state)
+    with pytest.raises(AssertionError, match="keypoint"):
+        sides.compare(found, sides.reference_of(name))
 
 
 def test_every_tensor_has_one_variable_and_every_variable_one_tensor(mask_rcnn):
