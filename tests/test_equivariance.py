@@ -297,6 +297,11 @@ def test_the_report_is_a_table_numbers_curves_pictures_and_events(tmp_path):
     assert re.fullmatch(r"translation \(steps\) +0 +0\.5\nsame_class +1 +0\.75 \(1\)\ntop1 +–\n", text)
 
 
+def test_a_curve_of_one_strength_is_a_point_and_nothing_is_drawn_at_no_place():
+    axes = report.curves([measure.Row("ends", 3.0, "logits_difference", 0.0)], "pixels").axes
+    assert axes[0].lines[0].get_xydata().tolist() == [[3.0, 1e-7]] and axes[0].get_yscale() == "log"
+
+
 def test_curves_have_a_panel_a_kind_and_the_floor_dotted():
     axes = report.curves([*ROWS, measure.Row("translation", 0.5, "logits_invariance_error", 0.2)], "pixels").axes
     assert [one.get_title() for one in axes] == ["fraction", "‖f(g(x)) − f(x)‖ / ‖f(x)‖"]

@@ -162,9 +162,10 @@ def test_the_numbers_of_both_are_shown(folder, capsys):
     assert "7 of 14 objects are found by no detection" in shown and "misclassified" in shown
 
 
-def test_a_crop_shows_both_boxes_in_place_and_gray_beyond_the_image():
-    image = np.full([100, 120, 3], 255, np.uint8)
-    box, true_box = np.array([0.0, 0, 40, 40]), np.array([20.0, 20, 60, 60])
+@pytest.mark.parametrize("times", [1, 23])
+def test_a_crop_shows_both_boxes_in_place_and_gray_beyond_the_image(times):
+    image = np.full([100 * times, 120 * times, 3], 255, np.uint8)
+    box, true_box = np.array([0.0, 0, 40, 40]) * times, np.array([20.0, 20, 60, 60]) * times
     cut = detection_errors.crop(image, voc_errors.Error("key", 0.2, 1, 0.5, box, 1, true_box)).astype(int)
     # 60 pixels and a quarter at each side: from -15 to 75, so that pixel p is at (p + 15) 224 / 90.
     for colour, (low, high) in ((detection_errors.FOUND, (0, 40)), (detection_errors.TRUE, (20, 60))):

@@ -25,10 +25,7 @@ class Flags(RunFlags):
 
 def main(flags: Flags) -> None:
     """Predicts and reports."""
-    import tensorflow as tf
-
     from tfrecog import tasks
-    from tfrecog.cli import out_of_memory
     from tfrecog.inference import image_files
     from tfrecog.runs import trained
 
@@ -42,10 +39,7 @@ def main(flags: Flags) -> None:
     broken: dict[Path, str] = {}
     predict = inference.of_pictures(task, model, flags)
     images = ((number, picture, predict(picture)) for number, picture in image_files.legible(paths, broken))
-    try:
-        detections = inference.write(task.info, paths, out, images, flags.draw_side)
-    except tf.errors.ResourceExhaustedError as error:
-        raise out_of_memory.in_prediction(error) from error
+    detections = inference.write(task.info, paths, out, images, flags.draw_side)
     done = image_files.report_broken(paths, broken)
     if detections is not None:
         print(f"{detections} detections with a score of at least {flags.min_score:g}")

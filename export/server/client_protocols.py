@@ -4,7 +4,6 @@ import base64
 import contextlib
 import http.client
 import json
-import math
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -165,8 +164,9 @@ def array_of(datatype: str, shape: list[int], raw: bytes) -> np.ndarray:
     """A tensor of V2 as it lies in memory."""
     if datatype != "BYTES":
         return np.frombuffer(raw, _TYPES[datatype]).reshape(shape)
-    elements = np.empty(math.prod(shape), object)
-    elements[:] = tensor_bytes.unpack(raw)
+    found = tensor_bytes.unpack(raw)
+    elements = np.empty(len(found), object)
+    elements[:] = found
     return elements.reshape(shape)
 
 

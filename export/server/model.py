@@ -38,7 +38,7 @@ class Recogniser(kserve.Model):
         )  # fmt: skip
 
     async def warm_up(self) -> None:
-        """Loads the model and lets it see two batches; then it is ready. ValueError if it cannot be served."""
+        """Loads the model and lets it see two batches; then it is ready. UserError if it cannot be served."""
         self._saved = await self.batcher.in_thread(model_file.Saved, self.path)
         for count in (1, 2):
             await self.batcher.in_thread(self._saved.see, np.zeros([count, *_WARM_UP, 3], np.uint8))
@@ -77,14 +77,14 @@ class Recogniser(kserve.Model):
     def response(self, asked: requests.Asked, found: list[dict[str, Any]]) -> InferResponse:
         """The answer in V2's tensors, those asked for or all; Refused if one is asked for that there is not."""
         tensors = responses.tensors(found)
-        wanted = asked.outputs or [(name, asked.binary) for name in tensors]
-        if unknown := [name for name, _ in wanted if name not in tensors]:
+        wanted = dict(asked.outputs or [(name, asked.binary) for name in tensors])
+        if unknown := [name for name in wanted if name not in tensors]:
             raise Refused(f"there is no output {unknown[0]!r}; this model has {', '.join(tensors)}")
         outputs = [
             InferOutput(name, list(tensors[name].shape), from_np_dtype(tensors[name].dtype) or "BYTES", tensors[name])
-            for name, _ in wanted
+            for name in wanted
         ]
-        requested = [RequestedOutput(name, {"binary_data": binary}) for name, binary in wanted]
+        requested = [RequestedOutput(name, {"binary_data": binary}) for name, binary in wanted.items()]
         return InferResponse(asked.id, self.name, outputs, self.version, requested_outputs=requested)
 
     def get_input_types(self) -> list[dict]:

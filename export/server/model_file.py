@@ -17,7 +17,7 @@ def newest(folder: str) -> tuple[Path, str, dict[str, Any]]:
     """The newest version in a folder (FOLDER/2 after FOLDER/1), or it if it is one itself: path, number, metadata.
 
     Raises:
-        OSError, ValueError: there is none, or it was not written by `export.saved_model`.
+        OSError, UserError: there is none, or it was not written by `export.saved_model`.
     """
     path = versions.latest(folder)
     return path, path.name if path.name.isdecimal() else "1", metadata.load(path)
@@ -27,7 +27,7 @@ class Saved:
     """The signature `image_tensor` of a SavedModel."""
 
     def __init__(self, path: Path):
-        """Loads it, which takes seconds; ValueError if it is none of ours."""
+        """Loads it, which takes seconds; UserError if it is none of ours."""
         self._loaded = versions.load(path)  # Its variables live as long as this object.
         if SIGNATURE not in self._loaded.signatures:
             raise UserError(f"{path} has no signature {SIGNATURE!r}; export the model again")

@@ -1,8 +1,8 @@
 """REST: kserve's V1 (TensorFlow Serving's) and V2 endpoints, with requests read and refused in our words.
 
 kserve's own `ModelServer` listens to the whole network, reads bodies of any size, decodes them on the event loop, turns
-tensors into lists, lets anybody unload the model, and logs a trace for each bad request. So its models, data plane,
-health, metadata and metrics are used, and the two endpoints that read pictures are here.
+tensors into lists, lets anybody unload the model, and logs a trace for each bad request. So its models, data plane and
+metrics are used, and the endpoints are here.
 """
 
 import logging

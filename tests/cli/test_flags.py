@@ -51,11 +51,13 @@ def test_a_flag_sets_the_leaf_of_its_path():
         ("--noon --flagfile", "--flagfile needs the name of a file"),
         ("--flagfile=nowhere.flags", "no flagfile 'nowhere.flags'; looked in "),
         ("--flagfile={folder}/loop.flags", "includes itself, by way of"),
+        ("--flagfile={folder}/latin.flags", "--flagfile={folder}/latin.flags cannot be read"),
         ("--flagfile={folder}/orphan.flags", "no flagfile 'gone.flags', which {folder}/orphan.flags includes"),
     ],
 )
 def test_a_mistake_is_named_with_its_flag(tmp_path, arguments, message):
     (tmp_path / "loop.flags").write_text(f"--flagfile={tmp_path}/loop.flags\n")
+    (tmp_path / "latin.flags").write_bytes(b"--name=caf\xe9\n")
     (tmp_path / "orphan.flags").write_text("--flagfile=gone.flags\n")
     with pytest.raises(flags.Error, match=re.escape(message.format(folder=tmp_path))):
         read(*arguments.format(folder=tmp_path).split())

@@ -199,3 +199,10 @@ def test_records_of_another_task_are_referred_to_it(task, facts, says, tmp_path)
     }
     with pytest.raises(ValueError, match=says):
         check[task]()
+
+
+def test_a_dataset_that_ends_too_early_is_told():
+    batches = read.recovering(lambda start, stop: range(start, min(stop, 2)), 0, 4, set())
+    assert [next(batches) for _ in range(2)] == [0, 1]
+    with pytest.raises(RuntimeError, match="ended at step 2 of 4"):
+        next(batches)

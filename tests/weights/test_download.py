@@ -1,7 +1,9 @@
 """Downloads from a real server on this machine."""
 
 import concurrent.futures
+import errno
 import hashlib
+import http.client
 import http.server
 import threading
 import time
@@ -126,6 +128,15 @@ def test_a_missing_file_and_a_missing_network_say_what_to_do(address, cache):
         download.fetch(f"{address}/ranges/gone.pth", SHA256)
     with pytest.raises(download.DownloadError, match=rf"no network\?.*{by_hand}"):
         download.fetch("http://127.0.0.1:9/gone.pth", SHA256)  # The discard port, where nobody listens.
+
+
+def test_a_network_that_goes_away_is_not_told_as_a_full_disk(address, cache, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", fail)
+    with pytest.raises(download.DownloadError, match=r"\(.*No route to host\): no network\?"):
+        download.fetch(f"{address}/ranges/a.pth", SHA256)
 
 
 @pytest.mark.parametrize(("kind", "requests"), [("ranges", 1), ("slow", 2)])

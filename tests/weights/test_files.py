@@ -5,6 +5,7 @@ import collections
 import io
 import pickle
 import resource
+import struct
 import subprocess
 import sys
 import zipfile
@@ -171,9 +172,19 @@ def test_a_call_and_what_it_is_to_have_are_noted_and_no_more(tmp_path):
     odd = collections.OrderedDict(a=np.float32([1, 2]))
     odd._metadata = {"version": 1}
     notes = {"model": odd, "sets": [{1}, frozenset([2])], "options": argparse.Namespace(steps=3), "by": {(1, "a"): 2}}
+    notes |= {"bytes": {b"a": 1}, "types": [np.dtype("U5"), np.dtype("O")]}
     for protocol in range(2, 6):
+        notes["names"] = {np.str_("cat")} if protocol < 4 else {}  # Later ones have a set in other steps.
         (tmp_path / "w.pkl").write_bytes(pickle.dumps(notes, protocol))
         assert files.read(tmp_path / "w.pkl")["a"].tolist() == [1, 2]
+
+
+def test_an_item_of_an_array_is_not_set(tmp_path):
+    """What changes what is read would have to be done, and not passed over."""
+    whole = pickle.dumps(np.float32([0, 0]), 2)[:-1] + b"K\x00G" + struct.pack(">d", 5.0) + b"s."
+    (tmp_path / "w.pkl").write_bytes(whole)
+    with pytest.raises(files.WeightsError, match="changes an item of"):
+        files.read(tmp_path / "w.pkl")
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy"])

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and texts that a person gives."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -53,9 +54,11 @@ def folder(path: Path, replace: bool = False) -> Iterator[Path]:
         for part in [*draft.rglob("*"), draft]:
             _flush(part)
         draft.chmod(0o777 & ~umask())
-        if replace:
-            shutil.rmtree(path, ignore_errors=True)
+        old = draft.with_name(f"{draft.name}-old")
+        if replace and path.exists():
+            path.rename(old)
         draft.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
         _flush(path.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -110,5 +113,8 @@ def _flush(path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some network disks flush no folder.
+            raise
     finally:
         os.close(descriptor)

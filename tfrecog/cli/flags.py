@@ -234,7 +234,10 @@ def _expand(arguments: Iterable[str], including: tuple[Path, ...]) -> Iterator[s
         path = _find(file, including)
         if path in including:
             raise Error(f"flagfile {path} includes itself, by way of {including[-1]}")
-        lines = map(str.strip, files.read_text(path, "flags, one a line, in UTF-8", "--flagfile=").splitlines())
+        try:
+            lines = map(str.strip, files.read_text(path, "flags, one a line, in UTF-8", "--flagfile=").splitlines())
+        except UserError as error:
+            raise Error(str(error)) from error
         yield from _expand((line for line in lines if line and not line.startswith(("#", "//"))), (*including, path))
 
 

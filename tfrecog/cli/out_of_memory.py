@@ -49,13 +49,8 @@ def in_use(error: tf.errors.OpError, batch: dict, replicas: int) -> OutOfMemory:
         fewer = size // 2 // replicas * replicas or replicas
         advice.append(f"--data.eval_batch_size={fewer}, which changes no number")
     advice.append("smaller images: --data.eval_short_side (--data.long_side of a detector), which does")
+    advice.append("for a segmenter --segmenter.window, which looks at parts")
     return OutOfMemory(_message(error, f"{size} images on {_devices(replicas)}", batch, advice))
-
-
-def in_prediction(error: tf.errors.OpError) -> OutOfMemory:
-    """The error for a prediction of one picture."""
-    advice = "use a smaller --data.eval_short_side or --data.long_side, or for a segmenter set a --segmenter.window"
-    return OutOfMemory(f"out of memory: {reason(error)}; {advice}")
 
 
 def reason(error: tf.errors.OpError) -> str:

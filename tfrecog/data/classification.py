@@ -21,7 +21,8 @@ WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
 def labels_of(split):
     """Labels [n] 1..K of the images of a split; a ValueError names the first image without, or of an unknown one."""
     info, index = split.info, split.index
-    labels = info.known_labels(index.label, [None] * len(split)).astype(np.int32)
+    numbers, places = np.unique(index.label, return_inverse=True)
+    labels = info.known_labels(numbers, [None] * len(numbers)).astype(np.int32)[places]
     wrong = np.flatnonzero(labels == 0)
     if len(wrong):
         number = index.label[wrong[0]]

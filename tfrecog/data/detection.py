@@ -138,7 +138,7 @@ def _labels(record, row, split):
     """Labels [n] 1..K of a record: by its class/label, or where that is 0 by its class name."""
 
     def known(row, filename, numbers, names):
-        labels = split.info.known_labels(numbers, [name.decode() for name in names])
+        labels = split.info.known_labels(numbers, [name.decode(errors="replace") for name in names])
         if not labels.all():
             raise UserError(
                 f"{split.index.locate(int(row))}: image {filename.decode()!r} has objects of the labels "

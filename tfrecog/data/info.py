@@ -70,6 +70,11 @@ class DatasetInfo:
         return tuple(category.name for category in self.categories)
 
     @cached_property
+    def label_of_name(self):
+        """Label 1..K by class name."""
+        return {name: label for label, name in enumerate(self.names, 1)}
+
+    @cached_property
     def label_of_id(self):
         """Label 1..K by the source's category id."""
         return {category.id: label for label, category in enumerate(self.categories, 1)}
@@ -94,8 +99,7 @@ class DatasetInfo:
 
     def known_labels(self, numbers, names):
         """Labels [n] int64 in 1..K of class/labels [n], and where these are 0 of class names [n]; 0 of unknown ones."""
-        of_number = self.label_of_record_label
-        of_name = {name: label for label, name in enumerate(self.names, 1)}
+        of_number, of_name = self.label_of_record_label, self.label_of_name
         found = [
             of_number.get(number) or (0 if number else of_name.get(name, 0))
             for number, name in zip(np.asarray(numbers).tolist(), names, strict=True)

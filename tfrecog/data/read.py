@@ -46,6 +46,8 @@ def recovering(make, step, stop, careful):
             for batch in make(step, stop):
                 yield batch
                 step += 1
+            if step < stop:
+                raise RuntimeError(f"the dataset ended at step {step} of {stop}")
         except tf.errors.InvalidArgumentError:
             if step in careful:
                 raise

@@ -60,7 +60,7 @@ class Record:
 
 def blank(height, width):
     """Record of a black image without annotations, to stand in for one that cannot be read."""
-    return Record(_png(np.zeros([height, width, 3])), "png", height, width, masks=[])
+    return Record(_png(np.zeros([height, width, 3], np.uint8)), "png", height, width, masks=[])
 
 
 def to_label_map(labels):

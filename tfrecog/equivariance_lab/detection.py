@@ -120,8 +120,7 @@ class Detector:
         # What lies outside g(x)'s fraction of x is neither right nor wrong.
         every = outputs.result.every
         every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
-        number = evaluator.counts["images"]
-        evaluator.add(number, record, every["boxes"], every["labels"], every["scores"])
+        evaluator.add(object(), record, every["boxes"], every["labels"], every["scores"])
         return {"recall": (float(len(hits)), float(counted.sum()))}
 
     def accuracy(self, evaluator: coco.Evaluator) -> dict[str, float]:

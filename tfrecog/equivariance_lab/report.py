@@ -114,6 +114,7 @@ def curves(block: Sequence[Row], unit: str):
         for number, measure in enumerate(dict.fromkeys(row.measure for row in rows)):
             points = sorted((row.strength, row.value, row.floor) for row in rows if row.measure == measure)
             x, y, floor = np.array(points).T
+            y = np.maximum(y, 1e-7) if title == _LOGITS else y  # A logarithm has no place for 0.
             look = {"color": figures.COLOURS[number % len(figures.COLOURS)]}
             label = measure.removesuffix("_equivariance_error").removesuffix("_invariance_error").replace("_", " ")
             style = "-" if number < len(figures.COLOURS) else "--"
@@ -122,7 +123,7 @@ def curves(block: Sequence[Row], unit: str):
             axes.plot(x[known], floor[known], **look, linestyle=":", linewidth=1)
         axes.set(xlabel=unit, title=title)
         strengths = _strengths(rows)
-        if len(strengths) < 16 and strengths[0] == 0 and strengths[-1] >= 32 * strengths[1]:
+        if 1 < len(strengths) < 16 and strengths[0] == 0 and strengths[-1] >= 32 * strengths[1]:
             axes.set_xscale("symlog", base=2, linthresh=strengths[1])
             axes.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
         if title in ("fraction", "accuracy"):

@@ -128,8 +128,10 @@ def _from_side(box, fraction, side):
 
 def _in_boxes(image, boxes):
     """Pixels [H, W] bool whose centre is in one of the boxes [n, 4]."""
-    points, boxes = centres(*image.shape[:2])[..., None, :], np.array(boxes)
-    return ((points >= boxes[:, :2]) & (points <= boxes[:, 2:])).all(axis=-1).any(axis=-1)
+    points, inside = centres(*image.shape[:2]), np.zeros(image.shape[:2], bool)
+    for box in boxes:
+        inside |= ((points >= box[:2]) & (points <= box[2:])).all(axis=-1)
+    return inside
 
 
 VARIATIONS = {

@@ -67,8 +67,12 @@ def crop(image: np.ndarray, error: Error) -> np.ndarray:
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     side = max(int(np.ceil((high - low).max() * (1 + 2 * MARGIN))), SMALLEST)
     corner = np.floor((low + high - side) / 2).astype(int)
-    page = Image.new("RGB", (side, side), (200, 200, 200))
-    page.paste(Image.fromarray(image), (-int(corner[1]), -int(corner[0])))
+    (y, x), (y_end, x_end) = np.maximum(corner, 0), corner + side
+    step = max(1, side // (2 * CELL))  # A large window is first made smaller by whole steps, as it lies in the image.
+    page = Image.new("RGB", (-(-side // step),) * 2, (200, 200, 200))
+    page.paste(
+        Image.fromarray(image[y:y_end, x:x_end]).reduce(step), ((x - corner[1]) // step, (y - corner[0]) // step)
+    )
     page = page.resize((CELL, CELL), Image.Resampling.BICUBIC)
     canvas = ImageDraw.Draw(page)
     for box, colour in ((error.true_box, TRUE), (error.box, FOUND)):

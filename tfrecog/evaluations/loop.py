@@ -55,13 +55,13 @@ def evaluate(
     numbers, table, more = measured.summarize()
     median = statistics.median(seconds) if seconds else None
     if out:
-        measured.draw(Path(out), numbers)
         report = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
         report |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
         report |= {"test_seconds_per_image": median, **more, "tfrecog": tfrecog.version()}
         with files.write(Path(out) / METRICS) as file:
             json.dump(report, file, indent=1)
             file.write("\n")
+        measured.draw(Path(out), numbers)
     if show:
         print(measured.text(numbers, table))
         print(_speed(median, strategy))

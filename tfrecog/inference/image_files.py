@@ -77,7 +77,7 @@ def report_broken(paths: list[Path], broken: dict[Path, str]) -> int:
     for path, reason in broken.items():
         print(f"not read: {path}: {reason}", file=sys.stderr)
     if len(broken) == len(paths):
-        raise UserError(f"--images: not one of {len(paths)} files could be read as an image")
+        raise UserError(f"--images: not one of {len(paths)} files could be read as an image, such as {paths[0]}")
     return len(paths) - len(broken)
 
 

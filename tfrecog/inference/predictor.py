@@ -57,7 +57,14 @@ def _predictor(task, model, strategy, any_size):
 def of_one(task, model, any_size: bool = False) -> Callable[[dict], dict[str, np.ndarray]]:
     """A function of a batch of one image: what `task.predict` says of it; `any_size` is that of `predict_batches`."""
     predict = tf.function(lambda batch: task.predict(model, batch), autograph=False, reduce_retracing=any_size)
-    return lambda batch: {name: value[0].numpy() for name, value in predict(batch).items()}
+
+    def call(batch):
+        try:
+            return {name: value[0].numpy() for name, value in predict(batch).items()}
+        except tf.errors.ResourceExhaustedError as error:
+            raise out_of_memory.in_use(error, batch, 1) from error
+
+    return call
 
 
 def batch_size(wanted: int, strategy: tf.distribute.Strategy) -> int:
@@ -65,6 +72,6 @@ def batch_size(wanted: int, strategy: tf.distribute.Strategy) -> int:
     return -(-wanted // strategy.num_replicas_in_sync) * strategy.num_replicas_in_sync
 
 
-def progress(total: int, what: str) -> tqdm:
+def progress(total: int, what: str, **options) -> tqdm:
     """Images done, images a second, and how long it will take; a line a minute where nobody watches."""
-    return tqdm(total=total, desc=what, unit=" images", mininterval=0.5 if sys.stderr.isatty() else 60)
+    return tqdm(total=total, desc=what, unit=" images", mininterval=0.5 if sys.stderr.isatty() else 60, **options)

@@ -47,7 +47,7 @@ def of_coco(numbers: dict[str, float], table: Sequence[dict]) -> str:
     columns = [f"{kind}_{name}" for kind in kinds for name in ("AP", "AP50")]
     present = [row for row in table if row["instances"]]
     rows = [[row["name"], row["instances"], *(_percent(row[column]) for column in columns)] for row in present]
-    lines += ["", *_columns(["class", "objects", *columns], rows)]
+    lines += ["", *_columns(["class", "objects", *columns], rows, widest=1000)]
     return "\n".join(lines + _left_out(table, present, present, "have no objects here"))
 
 
@@ -59,7 +59,9 @@ def of_voc(numbers: dict[str, float], table: Sequence[dict]) -> str:
         [row["name"], row["objects"], row["difficult"], _percent(row["voc_AP"]), _percent(row["voc_AP_11"])]
         for row in [*(row for row in table if row["objects"]), mean]
     ]
-    return "\n".join([*_columns(["VOC", "objects", "difficult", "AP", "AP_11"], rows), "", of_voc_errors(table)])
+    return "\n".join(
+        [*_columns(["VOC", "objects", "difficult", "AP", "AP_11"], rows, widest=1000), "", of_voc_errors(table)]
+    )
 
 
 def of_voc_errors(table: Sequence[dict]) -> str:
@@ -96,9 +98,9 @@ def _figures(numbers, names):
     return "   ".join(f"{names[name]} {100 * value:.2f} %" for name, value in numbers.items() if name in names)
 
 
-def _columns(heads: Sequence[str], rows: Sequence[Sequence]) -> list[str]:
+def _columns(heads: Sequence[str], rows: Sequence[Sequence], widest: int = 40) -> list[str]:
     """Lines of the heads and of rows of cells: names at the left, then numbers at the right, and what is TAKEN."""
-    width = min(40, max(5, *(len(row[0]) for row in rows)) if rows else 5)
+    width = min(widest, max(5, *(len(row[0]) for row in rows)) if rows else 5)
     lines = []
     for name, *cells in [heads, *rows]:
         line = f"{name if len(name) <= width else name[: width - 1] + '…':<{width}}"

@@ -77,5 +77,7 @@ def write(
             if imported:
                 with files.write(draft / runs.IMPORTED) as file:
                     file.write(json.dumps(imported, indent=1) + "\n")
+    except files.CannotWrite:
+        raise
     except OSError as error:
         raise UserError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from error

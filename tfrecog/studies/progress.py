@@ -18,7 +18,8 @@ class Progress:
         self._count, self._ended = len(planned), len(planned) - len(waiting)
         self._before = {run: run.done() for run in waiting}  # of an earlier start: not of this one's speed
         self._done = 0
-        self._bar = predictor.progress(sum(_images(run, run.total - self._before[run]) for run in waiting), "study")
+        total = sum(_images(run, run.total - self._before[run]) for run in waiting)
+        self._bar = predictor.progress(total, "study", smoothing=0, disable=not waiting)
 
     def ended(self, run: "Run", outcome: dict) -> None:
         """Prints what became of a run."""

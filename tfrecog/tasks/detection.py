@@ -79,7 +79,7 @@ class Detection:
         if validation and keypoints:
             info.sigmas(data.records)
         if self._on_record:
-            for one, chosen in [(split, rows), *((one, None) for one in validation)]:
+            for one, chosen in [(split, rows), *((one, None) for one in validation if one.name != split.name)]:
                 one.check_proposals()
                 one.report_without_proposals(chosen)
         settings = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record}

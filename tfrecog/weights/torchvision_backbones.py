@@ -47,7 +47,7 @@ def kernel(value: np.ndarray) -> np.ndarray:
 
 def of_flattened(value: np.ndarray, side: int) -> np.ndarray:
     """A dense kernel [out, C * S * S] of a flattened [C, S, S], for a flattened [S, S, C]."""
-    return value.reshape(len(value), -1, side, side).transpose(0, 2, 3, 1).reshape(value.shape)
+    return value.reshape(value.shape[0], -1, side, side).transpose(0, 2, 3, 1).reshape(value.shape)
 
 
 def y_first(value: np.ndarray) -> np.ndarray:

@@ -93,24 +93,32 @@ def _download(url, file, path):
             print(f"downloading {url} to {path}", flush=True)
             with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=path.name, mininterval=0.5) as bar:
                 while piece := answer.read(_PIECE):
-                    file.write(piece)
+                    with _making_room(path):
+                        file.write(piece)
                     bar.update(len(piece))
-        file.flush()
-        os.fsync(file.fileno())
+        with _making_room(path):
+            file.flush()
+            os.fsync(file.fileno())
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # There is nothing beyond what is here.
             return
         raise DownloadError(f"{url}: the server responds {error.code} {error.reason}. {_by_hand(url, path)}") from error
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot download {url} ({reason}): no network? {_by_hand(url, path)}") from error
-    except OSError as error:
-        raise DownloadError(f"cannot write {path} ({error.strerror}): make room, or {_ELSEWHERE}") from error
     if total is not None and file.tell() < total:
         raise CutOff(
             f"the download of {url} stopped after {file.tell():,} of {total:,} bytes. The same command continues from "
             f"there. {_by_hand(url, path)}"
         )
+
+
+@contextmanager
+def _making_room(path):
+    try:
+        yield
+    except OSError as error:
+        raise DownloadError(f"cannot write {path} ({error.strerror}): make room, or {_ELSEWHERE}") from error
 
 
 def _check(path, wanted, algorithm, url, final):

@@ -44,6 +44,9 @@ ALLOWED = {*STORAGES} | {
     for name in names.split()
 }
 _SIMPLE = str | bytes | int | float | None  # parts of a key
+_DICTS = ("dict", "OrderedDict", "Counter")
+_NOTES = ("set", "frozenset", "Namespace", "device")  # of a training script beside the weights: they are not looked at
+_FIXED = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "Parameter", "encode")  # have no state
 
 
 class Refused(Exception):
@@ -70,7 +73,14 @@ class Call:
     def __init__(self, name: str, arguments: Sequence = (), items: Iterable[tuple[Any, Any]] = ()):
         self.name, self.arguments, self.state, self.items = name, arguments, None, [*items]
 
+    @property
+    def last(self) -> str:
+        """The name without its module."""
+        return self.name.rpartition(".")[2]
+
     def __setitem__(self, key, value):
+        if self.last not in _DICTS:
+            raise ValueError(f"a pickle that changes an item of {self.name}")
         self.items.append((key, value))
 
 
@@ -90,8 +100,9 @@ def _dict(reader):
 
 def _build(reader):
     state = reader.stack.pop()
-    if not isinstance(reader.stack[-1], Call):
-        raise ValueError(f"a pickle that changes a {type(reader.stack[-1]).__name__.lower()}")
+    changed = reader.stack[-1]
+    if not isinstance(changed, Call) or changed.last in _FIXED:
+        raise ValueError(f"a pickle that changes a {getattr(changed, 'name', type(changed).__name__.lower())}")
     reader.stack[-1].state = state
 
 
@@ -167,8 +178,10 @@ def resolve(content: Any, load: Callable[[Storage], np.ndarray] = _no_storage) -
 
 
 def _made(call, value, load):
-    """What a call would have made; notes of a training script beside the weights stay as they are."""
-    match call.name.rpartition(".")[2], value(call.arguments):
+    """What a call would have made; what is no weight and has no use beside them stays as it is."""
+    if call.last in _NOTES:
+        return call
+    match call.last, value(call.arguments):
         case "dict" | "OrderedDict" | "Counter", given:
             pairs = given[0] if given else []
             return _dict_of([*(pairs.items() if isinstance(pairs, dict) else pairs), *call.items], value)
@@ -178,7 +191,7 @@ def _made(call, value, load):
             return _strided(load(storage), int(offset), [*map(int, size)], [*map(int, stride)])
         case "_rebuild_parameter" | "Parameter", [tensor, *_]:
             return tensor
-        case "encode", [str(text), "latin1" | "latin-1"]:  # Python 2's pickles write bytes as such text.
+        case "encode", [str(text)] | [str(text), "latin1" | "latin-1"]:  # Python 2's pickles write bytes as such text.
             return text.encode("latin1")
         case "_reconstruct", _:
             _, shape, dtype, fortran, data = value(call.state)
@@ -191,16 +204,21 @@ def _made(call, value, load):
             order = call.state[1] if call.state else "<"
             if order in ("<", ">", "|", "="):
                 return np.dtype(order + kind)
-        case "set" | "frozenset" | "Namespace" | "device", _:
+        case "dtype", _:  # of text or of objects, which no array of weights has
             return call
     raise ValueError(f"{call.name} of something else than numbers")
 
 
 def _dict_of(items, value):
-    for key, _ in items:
-        if not all(isinstance(part, _SIMPLE) for part in (key if isinstance(key, tuple) else (key,))):
-            raise ValueError("a dict with other keys than names and numbers")
-    return {key: value(one) for key, one in items}
+    return {_key(key, value): value(one) for key, one in items}
+
+
+def _key(key, value):
+    found = value(key)
+    found = tuple(found) if isinstance(found, list) else found
+    if not all(isinstance(part, _SIMPLE) for part in (found if isinstance(found, tuple) else (found,))):
+        raise ValueError("a dict with other keys than names and numbers")
+    return found
 
 
 def _array(data, dtype, shape, order):

@@ -63,8 +63,8 @@ def read_legacy(path: Path) -> Any:
             raise WeightsError(f"{path} is of another version of torch's old format than 1001, the only one known")
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ValueError("keys of storages that are no names")
-        if set(reader.storages) - set(keys):
-            raise ValueError("storages are missing")
+        if set(reader.storages) != set(keys):
+            raise ValueError("its storages are others than those of its pickle")
         values = {}
         for key in keys:
             storage = reader.storages[key]
