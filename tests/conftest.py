@@ -26,6 +26,23 @@ def two_replicas():
     return distribution.strategy(2)
 
 
+@pytest.fixture(scope="session")
+def convolving_in():
+    """A function that skips a test where convolutions of a kind of number are not to be had.
+
+    A oneDNN that may not use the instructions of the CPU (ONEDNN_MAX_CPU_ISA) has none in bfloat16, and TensorFlow,
+    which looks at the CPU alone, asks it for them.
+    """
+
+    def check(kind):
+        try:
+            tf.nn.conv2d(tf.zeros([1, 8, 8, 3], kind), tf.zeros([3, 3, 3, 4], kind), 1, "SAME")
+        except tf.errors.AbortedError as error:
+            pytest.skip(f"no convolution in {kind} here: {error.message}")
+
+    return check
+
+
 @pytest.fixture
 def signal_handlers():
     """What a test sets as handlers of signals ends with it."""

@@ -31,7 +31,8 @@ def kinds(take, batch):
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
-def test_a_classifiers_network_is_in_16_bits_and_its_loss_and_weights_are_not(tmp_path, kind):
+def test_a_classifiers_network_is_in_16_bits_and_its_loss_and_weights_are_not(tmp_path, kind, convolving_in):
+    convolving_in(kind)
     experiment = classifier(tmp_path, 8, "lenet_modern", precision=kind)
     take, model = tiny.steps(Classification(experiment, DIGITS), experiment)
     found = kinds(take, next(iter(pictures(8).batches(0, 1))))
@@ -69,7 +70,8 @@ def scene():
     return batch | {"image": tf.cast(batch["image"], tf.float32)}
 
 
-def test_a_detectors_networks_are_in_16_bits_and_its_boxes_and_losses_are_not():
+def test_a_detectors_networks_are_in_16_bits_and_its_boxes_and_losses_are_not(convolving_in):
+    convolving_in("bfloat16")
     task, experiment = detector("bfloat16")
     take, _ = tiny.steps(task, experiment)
     found = kinds(take, scene())
@@ -87,7 +89,8 @@ def in_32_bits(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
-def test_a_classifier_learns_in_16_bits_as_in_32_which_its_checkpoint_serves(in_32_bits, tmp_path, kind):
+def test_a_classifier_learns_in_16_bits_as_in_32_which_its_checkpoint_serves(in_32_bits, tmp_path, kind, convolving_in):
+    convolving_in(kind)
     found = run(classifier(tmp_path, 16, precision=kind), pictures(16))
     model = Classification(classifier(tmp_path), DIGITS).build()
     before = {f"model/{v.path}": v.numpy() for v in model.variables}

@@ -201,7 +201,8 @@ def test_dropout_is_an_images_own_whatever_the_batch(name):
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
 @pytest.mark.parametrize("upsampling", ["learned", "fixed"])
-def test_a_network_in_16_bits_says_nearly_what_it_says_in_32(upsampling, kind):
+def test_a_network_in_16_bits_says_nearly_what_it_says_in_32(upsampling, kind, convolving_in):
+    convolving_in(kind)
     exact = light(upsampling=upsampling, skip_scales=(0.01, 0.0001))
     with mixed_precision.layers(kind):
         rounded = light(upsampling=upsampling, skip_scales=(0.01, 0.0001))
