@@ -1,6 +1,7 @@
 """Pictures that wait for the model: who goes together, who is refused, and what becomes of those nobody awaits."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -52,6 +53,23 @@ def test_pictures_of_one_size_go_together_and_each_gets_its_own_answer():
     answers = seen(model, [picture(1), picture(2, 5, 5), picture(3), picture(4)])
     assert [answer["first"] for answer in answers] == [1, 2, 3, 4]
     assert sorted(model.shapes) == [(1, 5, 5, 3), (3, 2, 3, 3)]
+
+
+def test_the_model_does_one_thing_at_a_time():
+    at_once, most = [], []
+
+    def work():
+        at_once.append(1)
+        most.append(len(at_once))
+        time.sleep(0.01)
+        at_once.pop()
+
+    async def ask():
+        batcher = Batcher(Model(), max_batch=4, max_wait=0, max_waiting=9, max_pixels=1e6)
+        await asyncio.gather(*(batcher.in_thread(work) for _ in range(5)))
+
+    asyncio.run(ask())
+    assert most == [1] * 5
 
 
 def test_a_batch_has_no_more_pictures_and_no_more_pixels_than_allowed():

@@ -13,7 +13,7 @@ from PIL import Image
 
 pytest.importorskip("orjson", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-from export.server import pictures, requests
+from export.server import pictures, requests, tensor_bytes
 from export.server.errors import Refused
 
 LIMITS = requests.Limits(max_megapixels=0.01, max_pictures=3)
@@ -152,6 +152,21 @@ def test_texts_among_pixels_are_refused_before_an_array_is_made_of_them(more):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert "something else than numbers" in said and most < 2e6
+
+
+def test_elements_of_bytes_come_back_and_are_cut_nowhere():
+    elements = [b"ab", b"", b"c" * 300, b""]
+    packed = b"".join(map(tensor_bytes.pack, elements))
+    assert tensor_bytes.unpack(packed) == elements and tensor_bytes.unpack(b"") == []
+    ends = {0, 6, 10, 314, 318}
+    for end in range(len(packed) + 1):
+        if end in ends:
+            assert tensor_bytes.unpack(packed[:end]) == elements[: sorted(ends).index(end)]
+        else:
+            with pytest.raises(
+                ValueError, match="a length" if any(0 < end - start < 4 for start in ends) else "an element"
+            ):
+                tensor_bytes.unpack(packed[:end])
 
 
 def test_outputs_and_lengths_that_make_no_sense_are_refused():

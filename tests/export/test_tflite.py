@@ -411,6 +411,17 @@ def test_the_photo_of_a_larger_classifier_is_resized_in_proportion(flagfiles):
     assert sizes.input_of(given) == {"dtype": "uint8", "size": [48, 48], "fit": "middle", "short_side": 64}
 
 
+@pytest.mark.parametrize(("recipe", "network", "size"), [
+    ("classifier", {"name": "alexnet"}, (63, 63)),
+    ("classifier", {"name": "vgg16"}, (32, 32)),
+    ("segmenter", {}, (32, 4096)),
+])  # fmt: skip
+def test_the_smallest_and_the_largest_sizes_can_be(flagfiles, recipe, network, size):
+    given = dataclasses.replace(flags.load(tflite.Flags(), flagfiles(recipe)), size=f"{size[0]}x{size[1]}")
+    given = dataclasses.replace(given, classifier=dataclasses.replace(given.classifier, **network))
+    assert sizes.input_of(given)["size"] == list(size)
+
+
 def test_a_missing_quantizer_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     with pytest.raises(ModuleNotFoundError) as missing:
