@@ -116,7 +116,9 @@ def test_keypoint_rcnn_sees_what_detectron2s_rules_see(built, reference):
     assert found.keypoints is not None
     expected = reference["keypoint_keypoints"]
     np.testing.assert_allclose(found.keypoints[..., :2], expected[..., [1, 0]], rtol=0, atol=0.05)
-    np.testing.assert_allclose(found.keypoints[..., 2], expected[..., 2], rtol=1e-3)
+    # Logits of up to 22, of which rounding is a fraction of the largest and not of each.
+    atol = 5e-4 * np.abs(expected[..., 2]).max()
+    np.testing.assert_allclose(found.keypoints[..., 2], expected[..., 2], rtol=0, atol=atol)
     # In a file of results a keypoint is the index of a pixel, so detectron2 takes half a pixel off there.
     row = coco_rows.results(1, task.info.categories, *found.instances)[0]
     points = np.reshape(row["keypoints"], [-1, 3])[:, :2]
