@@ -2,7 +2,7 @@
 
   python -m pipelines.extract --data=DATA --split=val --out=PHOTOS [--count=12]
 
-Writes PHOTOS/*.jpg (the very bytes of the records, under their names; one without an extension gets it) and
+Writes PHOTOS/*.jpg (the very bytes of the records, under their names, as far as those are names of images) and
 PHOTOS/instances.json, with masks as run lengths and keypoints as pixel indices. COCO's JSON has no place for sigmas:
 `pipelines.coco --keypoint_sigmas` takes them. Nor has it one for Pascal VOC's difficult objects: `difficult` is written
 where they are marked, and COCO's tools do not read it.
@@ -12,10 +12,9 @@ pipelines.imagenet. Images with label maps are written to PHOTOS/images, the map
 their values and colours to PHOTOS/classes.txt: the inverse of pipelines.segmentation, whose --ignore the command says.
 """
 
+import functools
 import json
-import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +29,9 @@ from tfrecog.data.records import Record
 from tfrecog.data.split import Split
 from tfrecog.ops import coco_format
 
-from .formats.class_folders import EXTENSIONS
+from .formats import written_names
 from .formats.palette_png import Palette
+from .formats.written_names import Names
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,18 @@ class Extract:
 
 def extract(data: str, split_name: str, out: str, count: int = 0) -> int:
     """Writes the first `count` images (0: all) of a split and their annotations; returns how many."""
-    split, names = Split.open(data, split_name), defaultdict(_Names)
+    split = Split.open(data, split_name)
     dataset, by_class = split.info, _has_classes_alone(split.info, split_name)
     folders = _folders(dataset) if by_class else {}
     palette = Palette(dataset) if dataset.label_maps else None
+    # The label map of a.jpg is a.png, so there can be no image a.png.
+    names = defaultdict(functools.partial(Names, by_stem=bool(palette)))
     images, annotations = [], []
     total = min(count or len(split), len(split))
     for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
         record = split.truth(row)
         folder = "images" if palette else folders.get(dataset.label_of_record_label.get(record.label), "")
-        name = Path(record.filename).name or f"{row:012d}"  # so that no record writes outside `out`
-        if Path(name).suffix.lower() not in EXTENSIONS:  # such as a crop's, "photo.object2"
-            name = f"{name}.{record.format}"
-        kept = Path(name).suffix if palette else ""  # The label map of a.jpg is a.png, so there can be no image a.png.
-        name = names[folder].free(name.removesuffix(kept), f"{row:012d}") + kept
+        name = names[folder].of_image(record, f"{row:012d}")
         _write(Path(out, folder, name), record.encoded)
         if palette and record.label_map:
             labels = palette.png(records.from_label_map(record.label_map))
@@ -68,7 +66,7 @@ def extract(data: str, split_name: str, out: str, count: int = 0) -> int:
             image_id = int(split.index.image_id[row])
             images.append({"id": image_id, "file_name": name, "height": record.height, "width": record.width})
             annotations += _annotations(record, dataset, image_id)
-    _report("images", names.values())
+    written_names.report("images", names.values())
     if palette:
         _write(Path(out, "classes.txt"), palette.class_file().encode())
     elif not by_class:
@@ -88,38 +86,14 @@ def _has_classes_alone(dataset: info.DatasetInfo, split: str) -> bool:
     return dataset.image_labels and not one.instances + one.crowd
 
 
-class _Names:
-    """Names in one folder: no two are the same, nor differ in case alone, which some systems do not tell apart."""
-
-    def __init__(self):
-        self._taken: set[str] = set()
-        self.changed: list[str] = []
-
-    def free(self, name: str, mark: str) -> str:
-        """The name, with the mark before it if it is taken."""
-        made = name
-        while made.casefold() in self._taken:
-            made = f"{mark}-{made}"
-        self._taken.add(made.casefold())
-        if made != name:
-            self.changed.append(made)
-        return made
-
-
-def _report(what: str, names: Iterable[_Names]) -> None:
-    changed = [made for those in names for made in those.changed]
-    if changed:
-        shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
-        print(f"{len(changed):,} {what} had the name of another and got a number before it: {shown}", file=sys.stderr)
-
-
 def _folders(dataset: info.DatasetInfo) -> dict[int, str]:
     """Folder of each label."""
-    folders, names = {}, _Names()
-    for label, category in enumerate(dataset.categories, 1):
-        name = (category.key or category.name).replace("/", "_")
-        folders[label] = names.free(name if name.strip(".") else f"class {label}", f"class {label}")
-    _report("classes", [names])
+    names = Names()
+    folders = {
+        label: names.of_class(category.key or category.name, f"class {label}")
+        for label, category in enumerate(dataset.categories, 1)
+    }
+    written_names.report("classes", [names])
     return folders
 
 

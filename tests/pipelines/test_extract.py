@@ -169,3 +169,38 @@ def test_classes_whose_names_are_one_as_a_folder_keep_a_folder_each(tmp_path, ca
     build_imagenet(tmp_path / "files", tmp_path / "b")
     by_label = [{r.label: r.encoded for r in those} for those in (before, all_records(tmp_path / "b", "val"))]
     assert sorted(by_label[0].values()) == sorted(by_label[1].values()) and len(by_label[1]) == 5
+
+
+HOSTILE = {  # filename and format of a record → the file
+    ("a", "/../../../escaped/authorized_keys"): "a.png",
+    ("a", "png/../../x"): "a.png",
+    ("a", "sh"): "a.png",
+    ("a.sh", "jpeg"): "a.sh.jpeg",
+    ("../../a.png", "png"): "a.png",
+    ("/etc/passwd", "png"): "passwd.png",
+    ("..\\..\\a.png", "png"): "a.png",
+    ("..", "png"): "000000000000.png",
+    (".bashrc", "png"): "bashrc.png",
+    ("a\0b\n.png", "png"): "a_b_.png",
+    ("a" * 300 + ".png", "png"): "a" * 196 + ".png",
+    ("", ""): "000000000000.png",
+    ("instances.json", "png"): "instances.json.png",
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), HOSTILE)
+def test_whatever_a_record_says_its_file_is_an_image_in_the_folder(tmp_path, name, kind):
+    image = plain("a.png", "1", 0)
+    image.filename, image.format = name, kind
+    _build(tmp_path / "a", [image])
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    files = tmp_path / "b" / "c" / "files"
+    extract.extract(str(tmp_path / "a"), "val", str(files))
+    written = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path not in before)
+    assert written == sorted([files / HOSTILE[name, kind], files / "instances.json"])
+
+
+def test_bytes_that_are_no_image_are_not_written_where_the_record_does_not_say_what_they_are(tmp_path):
+    _build(tmp_path / "a", [records.Record(b"#!/bin/sh", "sh", 3, 4, "a", "1")])
+    with pytest.raises(ValueError, match=r"record of 'a' holds no image.*run pipelines\.check"):
+        extract.extract(str(tmp_path / "a"), "val", str(tmp_path / "files"))
