@@ -53,9 +53,18 @@ def test_a_flag_sets_the_leaf_of_its_path():
         ("--flagfile={folder}/loop.flags", "includes itself, by way of"),
         ("--flagfile={folder}/latin.flags", "--flagfile={folder}/latin.flags cannot be read"),
         ("--flagfile={folder}/orphan.flags", "no flagfile 'gone.flags', which {folder}/orphan.flags includes"),
+        ("--flagfile={folder}/deep-0", "more than 100 flagfiles are read, and {folder}/deep-100 is the next one"),
+        ("--flagfile={folder}/wide-0", "more than 100 flagfiles are read"),
+        ("--flagfile={folder}/large.flags", "has 2,097,152 bytes, more than the 1,048,576 of any flagfile"),
     ],
 )
 def test_a_mistake_is_named_with_its_flag(tmp_path, arguments, message):
+    for number in range(150):
+        (tmp_path / f"deep-{number}").write_text(f"--flagfile=deep-{number + 1}\n")
+    for number in range(22):  # The last would be read four million times.
+        (tmp_path / f"wide-{number}").write_text(f"--flagfile=wide-{number + 1}\n" * 2)
+    (tmp_path / "wide-22").write_text("--name=last\n")
+    (tmp_path / "large.flags").write_bytes(b"#" * 2**21)
     (tmp_path / "loop.flags").write_text(f"--flagfile={tmp_path}/loop.flags\n")
     (tmp_path / "latin.flags").write_bytes(b"--name=caf\xe9\n")
     (tmp_path / "orphan.flags").write_text("--flagfile=gone.flags\n")

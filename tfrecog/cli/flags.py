@@ -16,14 +16,13 @@ experiment = flags.change(Experiment(), ["--optim.learning_rate=0.1"])
 import dataclasses
 import difflib
 import functools
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from absl import flags as absl_flags
 
-from tfrecog import HOME
-from tfrecog.cli import facts, files
+from tfrecog.cli import facts, flagfiles
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
 
@@ -68,7 +67,10 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
         else:
             parser, serializer = _parser(leaf.kind)
             absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
-    expanded = list(_expand(arguments, including=()))
+    try:
+        expanded = list(flagfiles.expand(arguments))
+    except UserError as error:
+        raise Error(str(error)) from error
     _refuse_renamed(expanded, values)
     try:
         _, *stray = values(["", *expanded])  # The first word is the program.
@@ -215,38 +217,3 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
     return f"--{name} is not a flag of this command{hint}"
-
-
-def _expand(arguments: Iterable[str], including: tuple[Path, ...]) -> Iterator[str]:
-    """Yields `arguments` with the lines of a flagfile in place of each --flagfile.
-
-    absl can do this, but looks for a parent only in the current directory; see `_find`.
-    """
-    words = iter(arguments)
-    for word in words:
-        name, equals, value = word.strip().partition("=")
-        if name not in ("--flagfile", "-flagfile"):
-            yield word
-            continue
-        file = value if equals else next(words, "")
-        if not file:
-            raise Error("--flagfile needs the name of a file, as in --flagfile=configs/coco/mask_rcnn_r50_fpn.flags")
-        path = _find(file, including)
-        if path in including:
-            raise Error(f"flagfile {path} includes itself, by way of {including[-1]}")
-        try:
-            lines = map(str.strip, files.read_text(path, "flags, one a line, in UTF-8", "--flagfile=").splitlines())
-        except UserError as error:
-            raise Error(str(error)) from error
-        yield from _expand((line for line in lines if line and not line.startswith(("#", "//"))), (*including, path))
-
-
-def _find(name: str, including: tuple[Path, ...]) -> Path:
-    """Returns the flagfile `name`: beside the file that includes it or above, in the current directory, or of ours."""
-    folders = [*(parent for path in including[-1:] for parent in path.parents), Path.cwd(), HOME]
-    for folder in folders:
-        if (folder / name).is_file():
-            return (folder / name).resolve()
-    wanted = f", which {including[-1]} includes" if including else ""
-    looked = dict.fromkeys(map(str, [*folders[: len(including[-1:])], Path.cwd(), HOME]))
-    raise Error(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}")

@@ -1,0 +1,69 @@
+"""Flagfiles: a flag a line, and --flagfile=PARENT for the flags of another file."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tfrecog import HOME
+from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
+
+_MOST_FILES = 100  # that a command reads; a recipe of ours has five
+_MOST_BYTES = 2**20
+
+
+def expand(arguments: Iterable[str]) -> Iterator[str]:
+    """Yields `arguments` with the lines of a flagfile in place of each --flagfile.
+
+    absl can do this, but looks for a parent only in the current directory; see `_find`.
+
+    Raises:
+        UserError: a flagfile cannot be read, includes itself, or is one of too many.
+    """
+    files_read = 0
+    # The flagfiles that include each other, and the lines that each still has.
+    waiting: list[tuple[tuple[Path, ...], Iterator[str]]] = [((), iter(arguments))]
+    while waiting:
+        including, words = waiting[-1]
+        word = next(words, None)
+        if word is None:
+            waiting.pop()
+            continue
+        name, equals, value = word.strip().partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            yield word
+            continue
+        file = value if equals else next(words, "")
+        if not file:
+            raise UserError(
+                "--flagfile needs the name of a file, as in --flagfile=configs/coco/mask_rcnn_r50_fpn.flags"
+            )
+        path = _find(file, including)
+        if path in including:
+            raise UserError(f"flagfile {path} includes itself, by way of {including[-1]}")
+        files_read += 1
+        if files_read > _MOST_FILES:
+            raise UserError(
+                f"more than {_MOST_FILES} flagfiles are read, and {path} is the next one: name each parent once"
+            )
+        waiting.append(((*including, path), iter(_lines(path))))
+
+
+def _lines(path: Path) -> list[str]:
+    """The flags in a flagfile."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise UserError(
+            f"--flagfile={path} has {path.stat().st_size:,} bytes, more than the {_MOST_BYTES:,} of any flagfile"
+        )
+    lines = map(str.strip, files.read_text(path, "flags, one a line, in UTF-8", "--flagfile=").splitlines())
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
+
+
+def _find(name: str, including: tuple[Path, ...]) -> Path:
+    """Returns the flagfile `name`: beside the file that includes it or above, in the current directory, or of ours."""
+    folders = [*(parent for path in including[-1:] for parent in path.parents), Path.cwd(), HOME]
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).resolve()
+    wanted = f", which {including[-1]} includes" if including else ""
+    looked = dict.fromkeys(map(str, [*folders[: len(including[-1:])], Path.cwd(), HOME]))
+    raise UserError(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}")
