@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from tfrecog.cli import command, files
 from tfrecog.cli.facts import NonNegative, Range
-from tfrecog.data import index, info
+from tfrecog.data import info
 
 from .build import problems, workers
 from .build.problems import Problem, Refused
@@ -59,12 +59,12 @@ def check(
             what = "more than one record has this image id"
             facts.suspicious.append(Problem("image twice", split, what, "Build from images that differ.", source_id))
     if not facts.damage:  # or the counts of what could not be read are missing
-        facts.damage += _disagreements(facts, expected, folder, split)
+        facts.damage += _disagreements(facts, expected)
     return facts
 
 
-def _disagreements(facts: Facts, expected: info.SplitInfo, folder: str, split: str) -> list[str]:
-    """What dataset.json and the index say otherwise than the records."""
+def _disagreements(facts: Facts, expected: info.SplitInfo) -> list[str]:
+    """What dataset.json says otherwise than the records."""
     found = [
         f"{info.FILE} says {getattr(expected, name):,} {name}, the records have {getattr(facts, name):,}; build again"
         for name in ("images", "instances", "crowd")
@@ -73,9 +73,6 @@ def _disagreements(facts: Facts, expected: info.SplitInfo, folder: str, split: s
     stated, pixels = list(expected.pixels), [facts.maps.pixels[label] for label in range(len(expected.pixels))]
     if pixels != stated:
         found.append(f"{info.FILE} says {stated} pixels by class, the records have {pixels}; build again")
-    path = index.path_of(folder, split)  # One that is missing is made again by whoever needs it.
-    if path.exists() and index.load(folder, split).offset.tolist() != facts.offsets:
-        found.append(f"{path} does not fit the shards {expected.shards[0]} ...; delete it, it is made again")
     return found
 
 

@@ -142,7 +142,7 @@ def build(flags: Crops) -> tuple[shards.Built, int]:
     if background and BACKGROUND in facts.names:
         raise Refused(f"{data} has a class {BACKGROUND!r} already: leave --background at 0")
     items = []
-    for row, checksum in enumerate(index.checksums(data, where)):
+    for row, checksum in enumerate(index.record_checksums(data, where)):
         counts = {"object": where.instances[row] - where.difficult[row], "background": background}
         items += [Crop(row, kind, number, checksum) for kind, count in counts.items() for number in range(count)]
     categories = [info.Category(name=one.name, id=one.id) for one in facts.categories]

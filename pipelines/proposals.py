@@ -23,7 +23,7 @@ import numpy as np
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import When
-from tfrecog.data import image_numpy, index, info, records
+from tfrecog.data import frames, image_numpy, index, info, records
 from tfrecog.data.example import Example
 from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.split import Split
@@ -78,7 +78,7 @@ class Adder:
     def __call__(self, item: Item) -> tuple[records.Record, list[Problem]]:
         try:
             serialized = self.source.serialized(item.row)
-        except index.CorruptRecord as error:
+        except frames.CorruptRecord as error:
             raise Refused(f"{self.source.folder}: {error}") from error
         made = Proposed(**vars(records.decode(serialized)), serialized=serialized)
         try:
@@ -136,7 +136,7 @@ def build(flags: Proposals) -> shards.Built:
         boxes, origin = proposal_files.of_file(flags.file, opened)
         words = f"file {os.path.basename(flags.file)}" + (f": {origin}" if origin else "")
     _refuse_other_words(out, split, words)
-    checksums = index.checksums(data, opened.index)
+    checksums = index.record_checksums(data, opened.index)
     empty = np.zeros([0, 4], np.float32) if method == "file" else None
     items = [Item(i, opened.index.locate(i), checksums[i], boxes.get(i, empty)) for i in range(len(opened))]
     source = shards.Source(

@@ -28,7 +28,7 @@ class Problem:
     def __str__(self) -> str:
         where = [self.file, f"image {self.image_id}" if self.image_id else ""]
         where.append(f"annotation {self.annotation_id}" if self.annotation_id is not None else "")
-        return f"{', '.join(part for part in where if part)}: {self.what}. {self.remedy}"
+        return _written(f"{', '.join(part for part in where if part)}: {self.what}. {self.remedy}")
 
 
 class LeftOut(Exception):
@@ -98,4 +98,9 @@ def no_image(out: str, problems: list[Problem]) -> str:
 def save(path: str, problems: list[Problem]) -> None:
     """Writes one JSON object a line, all or nothing."""
     with files.write(path) as file:
-        file.writelines(json.dumps(asdict(problem), ensure_ascii=False) + "\n" for problem in problems)
+        file.writelines(_written(json.dumps(asdict(problem), ensure_ascii=False)) + "\n" for problem in problems)
+
+
+def _written(text: str) -> str:
+    """A text with what no file or terminal can hold, such as half of a character, as an escape."""
+    return text.encode(errors="backslashreplace").decode()

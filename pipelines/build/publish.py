@@ -6,18 +6,28 @@ dataset.json names a whole split, the earlier one or the new one.
 
 import contextlib
 import dataclasses
-import json
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, TypedDict
 
 import numpy as np
 
+from tfrecog.cli import files, json_values
 from tfrecog.data import index, info
 
 from . import problems
 from .problems import Problem, Refused
+
+
+class Note(TypedDict):
+    """What is noted of a finished shard."""
+
+    bytes: int
+    columns: dict[str, Any]  # of `index.no_rows`
+    pixels: list[int]
+    problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -41,19 +51,32 @@ class Task:
     def note_path(self) -> str:
         return self.draft + ".json"
 
-    def note(self) -> dict | None:
+    def note(self) -> Note | None:
         """What was noted of the finished shard; None if it is not there, or not whole."""
         try:
-            with open(self.note_path) as file:
-                note = json.load(file)
-        except (FileNotFoundError, json.JSONDecodeError):
+            with open(self.note_path, "rb") as file:
+                note = json_values.parse(file.read(), Note)
+        except (FileNotFoundError, json_values.NotValid):
             return None
         sizes = [os.path.getsize(path) for path in (self.draft, self.place) if os.path.exists(path)]
         return note if sizes[:1] == [note["bytes"]] else None
 
 
+def claim(out: str, split: str) -> IO:
+    """The claim of a split on a folder: until it is closed no other process builds or adopts it there.
+
+    Raises:
+        UserError: another one does.
+    """
+    folder = os.path.join(out, f".{split}.build")
+    os.makedirs(folder, exist_ok=True)
+    return files.claim(
+        os.path.join(folder, "lock"), f"another process is building {split!r} in {out}; wait for it, or end it"
+    )
+
+
 def publish(
-    tasks: list[Task], notes: list[dict], facts: info.DatasetInfo, split: str, found: list[Problem]
+    tasks: list[Task], notes: list[Note], facts: info.DatasetInfo, split: str, found: list[Problem]
 ) -> info.SplitInfo:
     """Moves the shards to their places; then report, index and dataset.json; then the shards of earlier builds go."""
     out, names = tasks[0].out, tuple(task.name for task in tasks)
@@ -72,10 +95,11 @@ def publish(
     for task in tasks:
         if os.path.exists(task.draft):
             os.replace(task.draft, task.place)
+    files.sync(Path(out))
     problems.save(os.path.join(out, f"{split}.report.jsonl"), found)
     index.save(out, split, rows)
     info.save(out, dataclasses.replace(facts, splits={split: made}))
-    remove_links(out, set(earlier) - set(names))
+    remove_adopted(out, set(earlier) - set(names))
     # The shards of earlier builds are those with a note; so nobody else's file is taken for one.
     for file in os.listdir(tasks[0].folder):
         name = file.removesuffix(".json")
@@ -84,11 +108,12 @@ def publish(
     return made
 
 
-def remove_links(out: str, names: set[str]) -> None:
-    """Removes those of the files that are links made by pipelines.adopt; what they lead to is not ours."""
+def remove_adopted(out: str, names: set[str]) -> None:
+    """Removes those of the files that pipelines.adopt made: links, of which what they lead to stays, and copies."""
     for name in names:
-        if re.fullmatch(r".*-of-[0-9]{5}-[0-9a-f]{12}\.tfrecord", name) and os.path.islink(os.path.join(out, name)):
-            os.remove(os.path.join(out, name))
+        made = re.fullmatch(r"[^/]*-of-[0-9]{5}-[0-9a-f]{12}(\.converted)?\.tfrecord", name)
+        if made and (made[1] or os.path.islink(os.path.join(out, name))):
+            _remove(os.path.join(out, name))
 
 
 def remove_unfinished(tasks: list[Task], split: str) -> None:

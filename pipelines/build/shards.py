@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import shutil
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfrecog.cli import files, signals
-from tfrecog.data import index, info, records
+from tfrecog.data import frames, index, info, records
 
 from . import problems, publish, workers
 from .problems import Problem, Refused
@@ -82,8 +81,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             info.check_same(out, dataclasses.replace(source.info, splits={split: info.SplitInfo(0, 0, 0, ())}))
         except ValueError as error:
             raise Refused(f"{error} Or make the sources agree.") from error
-        taken = f"another process is building {split!r} in {out}; wait for it, or end it"
-        with files.claim(os.path.join(folder, "lock"), taken):
+        with publish.claim(out, split):
             tasks = _tasks(source, out, split, shards or default_count(source))
             publish.remove_unfinished(tasks, split)
             waiting = [task for task in tasks if not task.note()]
@@ -101,7 +99,7 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
             notes = [note for task in tasks if (note := task.note())]
             if len(notes) < len(tasks):
                 raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")
-            found = source.problems + [Problem(**fields) for note in notes for fields in note["problems"]]
+            found = source.problems + [problem for note in notes for problem in note["problems"]]
             if strict and found:
                 publish.give_up(tasks)
                 _refuse(found)
@@ -153,9 +151,7 @@ def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
             if record.label_map is not None:
                 labels = records.from_label_map(record.label_map)
                 pixels += np.bincount(labels.ravel(), minlength=len(pixels))
-            header = struct.pack("<Q", len(payload))
-            for part in (header, payload):
-                file.write(part + struct.pack("<I", index.masked_crc(part)))
+            file.write(frames.pack(payload))
         size = file.tell()
     note = {"bytes": size, "columns": columns, "pixels": pixels.tolist() if pixels.any() else []}
     note["problems"] = [dataclasses.asdict(problem) for problem in found]

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from tfrecog.data.index import CorruptRecord
+from tfrecog.data.frames import CorruptRecord
 from tfrecog.data.split import Split
 from tfrecog.proposals import methods
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import index, info, records
+from tfrecog.data import frames, info, records
 
 from ..build import image_records
 from ..build.problems import Reporter
@@ -29,10 +29,10 @@ class ShardReader:
         at(name)
         path = Path(self.folder) / name
         try:
-            for offset, payload in index.frames(path):
+            for offset, payload in frames.read(path):
                 facts.offsets.append(offset)
                 self.read(payload, f"{name}, record {len(facts.offsets) - 1} (byte {offset})", facts)
-        except index.CorruptRecord as error:
+        except frames.CorruptRecord as error:
             facts.damage.append(str(error))
         except OSError as error:
             facts.damage.append(f"{path}: {os.strerror(error.errno or 0)}; build the split again")

@@ -1,11 +1,13 @@
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import datasets
-from tfrecog.data import index, info, records
+from tfrecog.cli import checksums
+from tfrecog.data import frames, index, info, records
 
 
 def record(i):
@@ -23,6 +25,19 @@ def folder(tmp_path):
     """Two shards of four records, written by TensorFlow."""
     made = [record(i) for i in range(8)]
     return datasets.write(tmp_path, [made[:4], made[4:]], [info.Category("a", 1)], "train")
+
+
+def read(path):
+    """The columns of an index file."""
+    with np.load(path) as columns:
+        return dict(columns)
+
+
+def write(path, columns):
+    """An index file of other columns, whose checksum fits."""
+    content = io.BytesIO()
+    np.savez(content, **columns)
+    path.write_bytes(checksums.seal(content.getvalue()))
 
 
 def test_every_record_is_read_as_tensorflow_reads_it(folder):
@@ -60,9 +75,7 @@ def test_ids_of_images_are_the_sources_numbers_and_no_two_are_one(tmp_path, sour
 def test_an_index_that_lacks_a_column_is_made_again(folder, column):
     path = index.path_of(folder, "train")
     made = index.load(folder, "train")
-    with np.load(path) as columns:
-        older = {name: values for name, values in columns.items() if name != column}
-    np.savez(path, **older)
+    write(path, {name: values for name, values in read(path).items() if name != column})
     assert list(getattr(index.load(folder, "train"), column)) == list(getattr(made, column))
     with np.load(path) as columns:  # It has been saved.
         assert list(columns[column]) == list(getattr(made, column))
@@ -106,14 +119,64 @@ def test_the_index_knows_the_names_of_the_files(tmp_path):
 
 def test_the_index_is_kept_and_read_back(folder):
     made, path = index.load(folder, "train"), index.path_of(folder, "train")
-    with np.load(path) as columns:
-        np.savez(path, **{**columns, "label": columns["label"] + 5})
+    columns = read(path)
+    write(path, columns | {"label": columns["label"] + 5})
     kept = index.load(folder, "train")
     assert kept.shards == made.shards and kept.sizes == made.sizes
     for column in index.COLUMNS:
         np.testing.assert_array_equal(
             getattr(kept, column), made.label + 5 if column == "label" else getattr(made, column)
         )
+
+
+def test_an_index_with_one_flipped_bit_is_made_again(tmp_path):
+    datasets.write(tmp_path, [[record(1), record(2)]], [info.Category("a", 1)], "train")
+    made, path = index.load(tmp_path, "train"), index.path_of(tmp_path, "train")
+    content = path.read_bytes()
+    for place in range(len(content)):  # a bit of each byte, another one in turn
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        assert not checksums.intact(path), place
+    again = index.load(tmp_path, "train")
+    assert path.read_bytes() == content and again.offset.tolist() == made.offset.tolist()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda columns: {name: column[:-1] for name, column in columns.items()},
+        lambda columns: {name: column[[0, 1, 2, 4, 5, 6, 7]] for name, column in columns.items()},
+        lambda columns: {name: column[::-1] for name, column in columns.items()},
+        lambda columns: columns | {"label": columns["label"][:3]},
+        lambda columns: columns | {"offset": columns["offset"] + 1},
+        lambda columns: columns | {"shard": columns["shard"] - 1},
+        lambda columns: columns | {"length": columns["length"].astype(float)},
+        lambda columns: columns | {"length": -columns["length"]},
+    ],
+    ids=["the last row less", "a row less", "turned", "short", "moved", "no such shard", "fractions", "negative"],
+)
+def test_an_index_that_does_not_fill_its_shards_is_made_again(folder, change):
+    made, path = index.load(folder, "train"), index.path_of(folder, "train")
+    arrays = read(path)
+    lists = {name: arrays.pop(name) for name in ("shards", "sizes")}
+    write(path, lists | change(arrays))
+    for column in index.COLUMNS:
+        np.testing.assert_array_equal(getattr(index.load(folder, "train"), column), getattr(made, column))
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"\xff\xff", r"the record at byte 0 is no tf.train.Example"),
+        (records.encode(dataclasses.replace(record(0), height=2**40)), r"has the image/height 1099511627776"),
+    ],
+)
+def test_a_record_that_is_none_is_named(folder, payload, message):
+    with tf.io.TFRecordWriter(str(folder / "one")) as writer:
+        writer.write(payload)
+    with pytest.raises(ValueError, match=message):
+        index.scan(folder, ["one"])
 
 
 def test_a_stale_index_is_made_again(folder):
@@ -135,13 +198,13 @@ def test_where_it_cannot_be_kept_there_is_an_index_still(folder, caplog):
 def test_one_flipped_bit_is_an_error_that_says_where_and_what_to_do(folder, byte):
     made = index.load(folder, "train")
     shard = folder / made.shards[1]
-    end = made.offset[6] + index.HEADER + made.length[6] + index.FOOTER
+    end = made.offset[6] + frames.HEADER + made.length[6] + frames.FOOTER
     position = made.offset[6] + byte if byte >= 0 else end + byte
     data = bytearray(shard.read_bytes())
     data[position] ^= 1
     shard.write_bytes(data)
     with pytest.raises(
-        index.CorruptRecord, match=rf"train-00001-of-00002\.tfrecord, record 2 \(byte {made.offset[6]}\)"
+        frames.CorruptRecord, match=rf"train-00001-of-00002\.tfrecord, record 2 \(byte {made.offset[6]}\)"
     ) as e:
         index.read(folder, made, 6)
     assert f"Delete {shard} and run its pipeline again" in str(e.value)
@@ -152,7 +215,7 @@ def test_one_flipped_bit_is_an_error_that_says_where_and_what_to_do(folder, byte
 def test_a_shard_that_is_cut_short_is_an_error_not_fewer_images(folder):
     shard = folder / "train-00001-of-00002.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-3])
-    with pytest.raises(index.CorruptRecord, match="cut short"):
+    with pytest.raises(frames.CorruptRecord, match="cut short"):
         index.load(folder, "train")
 
 

@@ -21,7 +21,8 @@ VAL = info.SplitInfo(images=1, instances=1, crowd=0, shards=("val-00000-of-00001
 def test_load_inverts_save(tmp_path):
     info.save(tmp_path, DATASET)
     assert info.load(tmp_path) == DATASET
-    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]  # no drafts are left
+    # No drafts are left.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".dataset.json.lock", "dataset.json"]
 
 
 def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path):
@@ -99,6 +100,34 @@ def test_sigmas_that_are_not_a_positive_number_for_each_keypoint_are_refused(tmp
     info.save(tmp_path, DATASET)
     edited(tmp_path, keypoint_sigmas=sigmas)
     with pytest.raises(ValueError, match=r"dataset\.json is not a valid"):
+        info.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"categories": [{"name": "cat", "id": "1"}]}, r'categories\[0\]\.id is "1" \(text\), not a whole number'),
+        ({"categories": [{"name": "cat"}]}, r"categories\[0\]\.id is missing"),
+        ({"splits": {"train": {"images": "2"}}}, r"splits\.train\.crowd is missing"),
+        (
+            {"splits": {"train": {"images": -1, "instances": 0, "crowd": 0, "shards": []}}},
+            "images is -1, and must be at",
+        ),
+        (
+            {"splits": {"../../a": {"images": 1, "instances": 0, "crowd": 0, "shards": []}}},
+            r"a split is named '\.\./\.\./a'",
+        ),
+        ({"masks": "yes"}, r'masks is "yes" \(text\), not true or false'),
+        ({"flip_pairs": [[1, 3]]}, r"flip_pairs or skeleton have \[1, 3\], of 3 keypoints counted from 0"),
+        ({"skeleton": [[0, 1, 2]]}, r"skeleton\[0\] has 3 values, not 2"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_place(tmp_path, changes, message):
+    info.save(tmp_path, DATASET)
+    edited(tmp_path, **changes)
+    with pytest.raises(
+        ValueError, match=rf"dataset\.json is not a valid dataset\.json: .*{message}.*build the records"
+    ):
         info.load(tmp_path)
 
 

@@ -8,7 +8,7 @@ from pipelines import crops
 from pipelines.build.problems import Refused
 from tests.pipelines.written import write
 from tfrecog.cli.errors import UserError
-from tfrecog.data import index, info, records
+from tfrecog.data import frames, index, info, records
 from tfrecog.data.split import Split
 from tfrecog.ops.overlaps import pairwise_iou
 
@@ -103,7 +103,7 @@ def test_crops_of_a_damaged_record_are_named_and_those_of_the_others_are_written
     where = index.load(data, "train")
     path = tmp_path / "data" / where.shards[0]
     content = bytearray(path.read_bytes())
-    content[where.offset[1] + index.HEADER + 9] ^= 1
+    content[where.offset[1] + frames.HEADER + 9] ^= 1
     path.write_bytes(content)
     built, left = build(data, tmp_path / "out", min_side=8)
     damaged = [problem for problem in built.problems if problem.kind == "record cannot be read"]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import pytest
 
 from pipelines import adopt, scenes
-from pipelines.build import shards, workers
+from pipelines.build import publish, shards, workers
 from pipelines.build.problems import Problem, Refused
 from tests.folders import REPOSITORY
+from tests.processes import Process
 from tfrecog.cli.errors import UserError
 from tfrecog.data import index, info
 
@@ -210,6 +211,22 @@ def test_two_builds_of_a_split_do_not_meet(tmp_path):
         with pytest.raises(UserError, match="another process is building 'train'"):
             _scenes(tmp_path)
     assert _scenes(tmp_path).split.images == 12
+
+
+def test_of_builds_that_add_splits_to_a_folder_at_the_same_time_all_are_there(tmp_path):
+    program = REPOSITORY / "tests/pipelines/build_splits.py"
+    builds = [Process(str(program), tmp_path, name, 50, cwd=REPOSITORY) for name in "abcd"]
+    for build in builds:
+        status, output = build.finish()
+        assert status == 0, output
+    assert set(info.load(tmp_path).splits) == {f"{name}{number}" for name in "abcd" for number in range(50)}
+
+
+def test_a_split_that_is_being_built_is_not_adopted(tmp_path):
+    _scenes(tmp_path / "a")
+    with publish.claim(str(tmp_path / "b"), "train"), pytest.raises(UserError, match="another process is building"):
+        flags = adopt.Adopt(records=f"{tmp_path}/a/train*.tfrecord", out=str(tmp_path / "b"), split="train", jobs=1)
+        adopt.adopt(flags)
 
 
 @dataclass(frozen=True)

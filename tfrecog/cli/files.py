@@ -36,6 +36,7 @@ def write(path: str | Path, mode: str = "w") -> Iterator[IO]:
             os.fsync(file.fileno())
         os.chmod(draft, 0o666 & ~umask())
         os.replace(draft, path)
+        sync(path.parent)
     except BaseException as error:
         if draft:
             Path(draft).unlink(missing_ok=True)
@@ -52,14 +53,14 @@ def folder(path: Path, replace: bool = False) -> Iterator[Path]:
     try:
         yield draft
         for part in [*draft.rglob("*"), draft]:
-            _flush(part)
+            sync(part)
         draft.chmod(0o777 & ~umask())
         old = draft.with_name(f"{draft.name}-old")
         if replace and path.exists():
             path.rename(old)
         draft.rename(path)
         shutil.rmtree(old, ignore_errors=True)
-        _flush(path.parent)
+        sync(path.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -73,13 +74,26 @@ def remove_drafts(folder: Path) -> None:
 
 def claim(path: str | Path, taken: str) -> IO:
     """A file at `path` that no other process can claim until this one closes it; UserError `taken` if one has it."""
-    file = open(path, "w")  # noqa: SIM115  It stays open as long as the claim is held.
+    file = open(path, "a")  # noqa: SIM115  It stays open as long as the claim is held.
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
         raise UserError(taken) from error
     return file
+
+
+@contextlib.contextmanager
+def alone(path: str | Path) -> Iterator[None]:
+    """A context in which one process is at a time, by a lock on a file at `path`; it waits for its turn."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a")  # noqa: SIM115  The errors of what is done with it are others.
+    except OSError as error:
+        raise CannotWrite(error.errno, error.strerror, str(path)) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_text(path: str | Path, give: str, flag: str = "") -> str:
@@ -109,7 +123,8 @@ def umask() -> int:
     return mask
 
 
-def _flush(path):
+def sync(path: Path) -> None:
+    """Writes a file, or the names in a folder, to the disk: what is renamed keeps its new name if the power fails."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

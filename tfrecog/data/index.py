@@ -1,39 +1,28 @@
-"""Where each record of a split lies, so that any image is one read away and the order is ours to choose.
+"""Where each record of a split lies, so that any image is one read away and the order is ours to choose."""
 
-A TFRecord file is a row of frames: length (8 bytes, little-endian), its checksum (4), the record, its checksum (4).
-"""
-
+import io
 import itertools
 import os
 import re
-import struct
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 from absl import logging
+from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
-from tfrecog.cli import files
-from tfrecog.cli.errors import Status, UserError
-from tfrecog.data import info
+from tfrecog.cli import checksums, files
+from tfrecog.cli.errors import UserError
+from tfrecog.data import frames, info
 from tfrecog.data.example import Example
 from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL, VISIBILITY
+from tfrecog.data.frames import FOOTER, HEADER, CorruptRecord
 from tfrecog.data.records import values
 
-HEADER = 12  # bytes of a frame before the record
-FOOTER = 4
 COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "label", "proposals")
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
 COLUMNS |= {"image_id": np.int64, "filename": np.bytes_}
-
-
-class CorruptRecord(UserError):
-    """A record that cannot be read: the message names shard, record, byte and remedy."""
-
-    status = Status.FAILED
 
 
 @dataclass(frozen=True)
@@ -78,10 +67,11 @@ def path_of(folder, split):
 def save(folder, split, index):
     """Writes the index beside its shards, whole or not at all."""
     columns = {name: getattr(index, name).astype(dtype) for name, dtype in COLUMNS.items()}
+    lists = {"shards": np.array(index.shards, np.str_), "sizes": np.array(index.sizes, np.int64)}
+    content = io.BytesIO()
+    np.savez_compressed(content, **lists, **columns)
     with files.write(path_of(folder, split), "wb") as file:
-        np.savez_compressed(
-            file, shards=np.array(index.shards, np.str_), sizes=np.array(index.sizes, np.int64), **columns
-        )
+        file.write(checksums.seal(content.getvalue()))
 
 
 def load(folder, split):
@@ -95,7 +85,8 @@ def load(folder, split):
     if missing:
         raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, such as {missing[0]}; build them again")
     index = _saved(path_of(folder, split))
-    if index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths):
+    same = index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths)
+    if same and _covers(index):
         return index
     index = scan(folder, shards)
     try:
@@ -112,7 +103,7 @@ def scan(folder, shards):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
         columns.append(no_rows())
-        for offset, record in frames(path):
+        for offset, record in frames.read(path):
             add_row(columns[-1], offset, record, name)
     return join(shards, sizes, columns)
 
@@ -124,10 +115,16 @@ def no_rows():
 
 def add_row(columns, offset, record, shard):
     """Adds what the index has of a serialized record at an offset of a shard to the columns of the shard."""
-    features = Example.FromString(record).features.feature
-    height, width, label = (sum(values(features, IMAGE_FIELDS[name])[:1]) for name in ("height", "width", "label"))
-    if not height or not width:
-        raise UserError(f"{shard}: a record has no image/height or image/width; run `python -m pipelines.adopt`")
+    try:
+        features = Example.FromString(record).features.feature
+    except DecodeError as error:
+        raise CorruptRecord(f"{shard}: the record at byte {offset} is no tf.train.Example; build it again") from error
+    height, width, label = (int(sum(values(features, IMAGE_FIELDS[name])[:1])) for name in ("height", "width", "label"))
+    if not (0 < height < 2**31 and 0 < width < 2**31 and abs(label) < 2**31):
+        raise UserError(
+            f"{shard}: the record at byte {offset} has the image/height {height}, image/width {width} and "
+            f"image/class/label {label}; run `python -m pipelines.adopt`"
+        )
     boxes = len(values(features, BOX[0]))
     marks = (values(features, OBJECT_FIELDS[name]) for name in ("crowd", "difficult"))
     crowd, difficult = (np.append(mark, np.zeros(boxes, bool))[:boxes] for mark in marks)
@@ -178,8 +175,8 @@ def read(folder, index, i):
     name, length = index.shards[index.shard[i]], int(index.length[i])
     with open(os.path.join(folder, name), "rb", buffering=0) as file:
         frame = os.pread(file.fileno(), HEADER + length + FOOTER, int(index.offset[i]))
-    record = frame[HEADER:-FOOTER]
-    if len(frame) != HEADER + length + FOOTER or not _intact(frame[:HEADER], record, frame[-FOOTER:]):
+    record = frames.unpack(frame)
+    if record is None:
         raise CorruptRecord(
             f"{index.locate(i)} is damaged: its checksum does not fit. "
             f"Delete {os.path.join(folder, name)} and run its pipeline again, which builds missing shards only."
@@ -187,7 +184,7 @@ def read(folder, index, i):
     return record
 
 
-def checksums(folder, index):
+def record_checksums(folder, index):
     """Checksum [n] of each record, 4 bytes as its file states it, which differs where a record does."""
     found = []
     for position, name in enumerate(index.shards):
@@ -197,38 +194,31 @@ def checksums(folder, index):
     return found
 
 
-def masked_crc(data):
-    """Checksum of a TFRecord frame: crc32c, rotated and shifted as the format asks."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _intact(header, record, footer):
-    length, length_crc = struct.unpack("<QI", header)
-    (record_crc,) = struct.unpack("<I", footer)
-    return length == len(record) and length_crc == masked_crc(header[:8]) and record_crc == masked_crc(record)
-
-
-def frames(path):
-    """Yields offset and bytes of each record of a TFRecord file."""
-    size, offset = path.stat().st_size, 0
-    with open(path, "rb") as file:
-        while offset < size:
-            header = file.read(HEADER)
-            length = struct.unpack("<QI", header)[0] if len(header) == HEADER else size
-            record = file.read(length) if length <= size - offset - HEADER - FOOTER else b""
-            if len(header) < HEADER or not _intact(header, record, file.read(FOOTER)):
-                raise CorruptRecord(
-                    f"{path} is damaged or cut short at byte {offset}. Delete it and run its pipeline again."
-                )
-            yield offset, record
-            offset += HEADER + length + FOOTER
-
-
 def _saved(path):
+    """The Index in a file; None where there is none, or it is damaged or of another version."""
+    if not path.is_file() or not checksums.intact(path):
+        return None
     try:
-        with np.load(path) as columns:
+        with np.load(path, allow_pickle=False) as columns:
             lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
             return Index(**lists, **{name: columns[name] for name in COLUMNS})
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except Exception:  # Whatever is in it, the shards say the same.
         return None
+
+
+def _covers(index):
+    """Whether the columns of an index fit together, and its records lie one after the other and fill the shards."""
+    for name, dtype in COLUMNS.items():
+        column = getattr(index, name)
+        if column.shape != index.offset.shape or not np.issubdtype(column.dtype, dtype) or column.ndim != 1:
+            return False
+    ends, sizes = index.offset + HEADER + index.length + FOOTER, np.array(index.sizes, np.int64)
+    first = np.diff(index.shard, prepend=-1) != 0  # of its shard
+    last = np.diff(index.shard, append=-1) != 0
+    filled = np.flatnonzero(sizes)
+    return (
+        bool((index.length >= 0).all())
+        and np.array_equal(index.shard[first], filled)
+        and np.array_equal(ends[last], sizes[filled])
+        and np.array_equal(index.offset, np.where(first, 0, np.roll(ends, 1)))
+    )

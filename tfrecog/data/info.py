@@ -2,17 +2,21 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
-from tfrecog.cli import files
+from tfrecog.cli import files, json_values
 from tfrecog.cli.errors import Status, UserError
+from tfrecog.cli.facts import NonNegative, Positive, Range
 from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
+Count = Annotated[int, NonNegative()]
 
 
 class UnknownLabel(UserError):
@@ -28,7 +32,7 @@ class Category:
     name: str
     id: int  # in the source, such as COCO's 1..90
     record_label: int | None = None  # class/label in the records, where it is not the label (foreign records)
-    colour: tuple[int, int, int] | None = None  # RGB in which the source draws it in label maps
+    colour: Annotated[tuple[int, int, int], Range(0, 255)] | None = None  # RGB of the source's label maps
     key: str = ""  # what the source calls it, where that is no name for people, such as n01440764 of ImageNet
 
 
@@ -36,11 +40,11 @@ class Category:
 class SplitInfo:
     """Counts and TFRecord files (names in the folder) of a part of the data."""
 
-    images: int
-    instances: int  # without crowd
-    crowd: int
+    images: Count
+    instances: Count  # without crowd
+    crowd: Count
     shards: tuple[str, ...]
-    pixels: tuple[int, ...] = ()  # [K + 1] of label maps by label; the first are those that do not count
+    pixels: tuple[Count, ...] = ()  # [K + 1] of label maps by label; the first are those that do not count
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,10 @@ class DatasetInfo:
     categories: tuple[Category, ...]
     splits: dict[str, SplitInfo]
     keypoints: tuple[str, ...] = ()
-    flip_pairs: tuple[tuple[int, int], ...] = ()  # left and right joints, which change places in a mirror
-    skeleton: tuple[tuple[int, int], ...] = ()
-    keypoint_sigmas: tuple[float, ...] = ()  # of each joint, for OKS: deviation / sqrt(area); () in files before it
+    flip_pairs: tuple[tuple[Count, Count], ...] = ()  # left and right joints, which change places in a mirror
+    skeleton: tuple[tuple[Count, Count], ...] = ()
+    # Of each joint, for OKS: deviation / sqrt(area); () in files before it.
+    keypoint_sigmas: tuple[Annotated[float, Positive()], ...] = ()
     masks: bool = False
     image_labels: bool = False  # each image as a whole has a class
     label_maps: bool = False  # each pixel has a class
@@ -127,10 +132,10 @@ def load(folder):
             "images and label maps, `pipelines.digits`, `pipelines.tfds`, `pipelines.scenes` with synthetic ones, and "
             "`pipelines.adopt` for TFRecords of the TensorFlow Object Detection API, Model Garden or DeepLab."
         )
-    try:
-        return _from_json(json.loads(path.read_text(encoding="utf-8-sig")))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no number
-        raise UserError(f"{path} is not a valid {FILE} ({error!r}); build the records again") from error
+    info = json_values.load(path, DatasetInfo, "correct it, or build the records again")
+    if problem := _problem(info):
+        raise UserError(f"{path} is not a valid {FILE}: {problem}; correct it, or build the records again")
+    return info
 
 
 def sigmas(folder):
@@ -151,26 +156,37 @@ def sigmas(folder):
 
 
 def save(folder, info):
-    """Writes dataset.json, whole or not at all; splits that it has already stay, unless `info` has them too."""
-    old = check_same(folder, info)
-    if old:
-        info = dataclasses.replace(
-            info,
-            categories=tuple(map(_with_colour, info.categories, old.categories)),
-            splits=old.splits | info.splits,
-            difficult=old.difficult or info.difficult,
-            proposals=info.proposals if info.proposals == old.proposals else "",
-            keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
-            **{name: getattr(old, name) and getattr(info, name) for name in ("masks", "image_labels", "label_maps")},
-        )
-    with files.write(Path(folder) / FILE) as file:
-        json.dump(_to_json(info), file, indent=1)
-        file.write("\n")
+    """Writes dataset.json, whole or not at all; splits that it has already stay, unless `info` has them too.
+
+    One process at a time does, so that of two that add a split both are there.
+    """
+    with files.alone(Path(folder) / f".{FILE}.lock"):
+        merged = _merged(info, check_same(folder, info))
+        with files.write(Path(folder) / FILE) as file:
+            json.dump(_to_json(merged), file, indent=1)
+            file.write("\n")
+
+
+def _merged(info, old):
+    """`info` with what it has not of the `old` one, which may be None."""
+    if old is None:
+        return info
+    return dataclasses.replace(
+        info,
+        categories=tuple(map(_with_colour, info.categories, old.categories)),
+        splits=old.splits | info.splits,
+        difficult=old.difficult or info.difficult,
+        proposals=info.proposals if info.proposals == old.proposals else "",
+        keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
+        **{name: getattr(old, name) and getattr(info, name) for name in ("masks", "image_labels", "label_maps")},
+    )
 
 
 def check_same(folder, info):
     """The DatasetInfo there of splits that `info` has not, None without; ValueError if their categories are others."""
     path = Path(folder) / FILE
+    if problem := _problem(info):
+        raise UserError(f"{path} cannot be written: {problem}")
     old = load(folder) if path.exists() else None
     if old is None or not set(old.splits) - set(info.splits):
         return None
@@ -217,29 +233,13 @@ def _to_json(info):
     return tree
 
 
-def _from_json(tree):
-    def pairs(key):
-        return tuple((int(a), int(b)) for a, b in tree.get(key, ()))
-
-    keypoints, sigmas = tuple(tree.get("keypoints", ())), tuple(map(float, tree.get("keypoint_sigmas", ())))
-    if sigmas and (len(sigmas) != len(keypoints) or not all(0 < sigma < float("inf") for sigma in sigmas)):
-        raise UserError(f"keypoint_sigmas are not {len(keypoints)} positive numbers, one for each keypoint: {sigmas}")
-    return DatasetInfo(
-        categories=tuple(_category(category) for category in tree["categories"]),
-        splits={name: _split(split) for name, split in tree["splits"].items()},
-        keypoints=keypoints,
-        flip_pairs=pairs("flip_pairs"),
-        skeleton=pairs("skeleton"),
-        keypoint_sigmas=sigmas,
-        proposals=str(tree.get("proposals", "")),
-        **{name: bool(tree.get(name, False)) for name in ("masks", "image_labels", "label_maps", "difficult")},
-    )
-
-
-def _category(tree):
-    colour = tree.get("colour")
-    return Category(**{**tree, "colour": None if colour is None else tuple(map(int, colour))})
-
-
-def _split(tree):
-    return SplitInfo(**{**tree, "shards": tuple(tree["shards"]), "pixels": tuple(map(int, tree.get("pixels", ())))})
+def _problem(info):
+    """What of a DatasetInfo does not fit together, or names files elsewhere; empty if all does."""
+    joints = len(info.keypoints)
+    if info.keypoint_sigmas and len(info.keypoint_sigmas) != joints:
+        return f"it has {joints} keypoints and {len(info.keypoint_sigmas)} keypoint_sigmas"
+    if beyond := [pair for pair in (*info.flip_pairs, *info.skeleton) if max(pair) >= joints]:
+        return f"flip_pairs or skeleton have {list(beyond[0])}, of {joints} keypoints counted from 0"
+    if bad := [name for name in info.splits if not re.fullmatch(r"[^./\\\0][^/\\\0]*", name)]:
+        return f"a split is named {bad[0]!r}, with which files would lie elsewhere"
+    return ""

@@ -9,7 +9,7 @@ from absl import logging
 
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import image, order, records
-from tfrecog.data.index import CorruptRecord
+from tfrecog.data.frames import CorruptRecord
 from tfrecog.runtime import cores
 
 PICTURE = ("encoded", "filename", "height", "width")  # what `picture_of` reads of a parsed record

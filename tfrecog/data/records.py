@@ -105,7 +105,8 @@ def encode(record, *, png_masks=False, keypoint_names=()):
 def write(features, field, values):
     """Puts values into the features of an Example, in place of the existing ones."""
     if field.type in (bytes, str):
-        values = [value.encode() if isinstance(value, str) else value for value in values]
+        # The names of some files are no UTF-8, as records have to be.
+        values = [value.encode(errors="backslashreplace") if isinstance(value, str) else value for value in values]
     else:
         values = np.asarray(values, np.float32 if field.type is float else np.int64).ravel().tolist()
     stored = getattr(features[field.key], field.list_name).value
@@ -157,7 +158,7 @@ def values(features, field):
     """What the features of an Example hold of a field: an array, or a list of texts or bytes; empty without it."""
     stored = getattr(features[field.key], field.list_name).value if field.key in features else []
     if field.type is str:
-        return [text.decode() for text in stored]
+        return [text.decode(errors="backslashreplace") for text in stored]
     return list(stored) if field.type is bytes else np.array(stored, np.float32 if field.type is float else field.type)
 
 

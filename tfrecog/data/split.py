@@ -33,7 +33,7 @@ class Split:
         return np.stack([self.index.height, self.index.width], axis=-1)
 
     def serialized(self, row):
-        """The bytes of a record; `index.CorruptRecord` names where they lie and what to do."""
+        """The bytes of a record; `frames.CorruptRecord` names where they lie and what to do."""
         return index.read(self.folder, self.index, row)
 
     def shard(self, row):

@@ -8,17 +8,32 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.cli import files
+from tfrecog.cli import files, json_values
 from tfrecog.runs import checkpoint_reader
 from tfrecog.runs.checkpoint_reader import PREFIX, CheckpointError
 
 FOLDER, BEST, METRICS = "checkpoints", "best.json", "metrics.json"
+
+
+class Best(TypedDict):
+    """What is noted of the best checkpoint."""
+
+    step: int
+    by: str
+    metrics: dict[str, Any]
+
+
+class Noted(TypedDict):
+    """What is noted of an evaluation of a checkpoint."""
+
+    metrics: dict[str, Any]
+    rules: NotRequired[dict[str, Any]]
 
 
 class Training(Protocol):
@@ -138,9 +153,9 @@ def note_metrics(workdir: str | Path, step: int, metrics: dict[str, float], rule
 def noted_metrics(workdir: str | Path, step: int, rules: dict[str, Any]) -> dict[str, float] | None:
     """What `note_metrics` noted of the checkpoint of `step`; None if it was not evaluated by these rules."""
     path = _path(workdir, step) / METRICS
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    same = noted.get("rules") == json.loads(json.dumps(rules))  # JSON has lists for tuples.
-    return noted["metrics"] if same else None
+    noted = json_values.load(path, Noted, "delete it: the evaluation is repeated") if path.is_file() else None
+    same = noted and noted.get("rules") == json.loads(json.dumps(rules))  # JSON has lists for tuples.
+    return noted["metrics"] if noted and same else None
 
 
 def find(source: str | Path) -> Path:
@@ -162,7 +177,7 @@ def find(source: str | Path) -> Path:
 
 def _best(workdir):
     path = Path(workdir) / FOLDER / BEST
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return json_values.load(path, Best, "delete it: the next evaluation writes it") if path.is_file() else None
 
 
 def _path(workdir, step):

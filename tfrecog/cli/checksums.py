@@ -1,0 +1,74 @@
+"""Files and folders that carry their SHA-256, by which damage shows. It proves no origin: it can be changed as well.
+
+A zip file, which an NPZ is and which ends a TFLite file, has it as its comment; a folder has a list of its files that
+`sha256sum -c` reads.
+"""
+
+import hashlib
+import io
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+from tfrecog.cli import files
+from tfrecog.cli.errors import UserError
+
+SUMS = "SHA256SUMS"
+_DIGITS = 64  # of a SHA-256
+_END = b"PK\5\6"  # begins the end of a zip file
+_PIECE = 2**20
+
+
+def seal(content: bytes) -> bytes:
+    """The bytes of a file that ends with a zip, with their SHA-256 as the zip's comment."""
+    file = io.BytesIO(content)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = b"0" * _DIGITS
+    sealed = file.getvalue()[:-_DIGITS]
+    return sealed + hashlib.sha256(sealed).hexdigest().encode()
+
+
+def intact(path: str | Path) -> bool | None:
+    """Whether a file is as `seal` made it; None where it was not."""
+    size, digest = Path(path).stat().st_size, hashlib.sha256()
+    with open(path, "rb") as file:
+        left = size - _DIGITS
+        last = b""
+        while left > 0 and (piece := file.read(min(left, _PIECE))):
+            digest.update(piece)
+            left -= len(piece)
+            last = (last + piece)[-22:]
+        stated = file.read(_DIGITS)
+    # One flipped bit leaves one of the two signs.
+    sealed = last.startswith(_END) and last[-2:] == struct.pack("<H", _DIGITS)
+    if not sealed and not re.fullmatch(rb"[0-9a-f]{64}", stated):
+        return None
+    return stated == digest.hexdigest().encode()
+
+
+def write(folder: Path, place: str) -> None:
+    """Writes the SHA-256 of all files of a folder to a list in it, of the name SUMS in the folder `place`."""
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    paths = sorted(path for path in paths if path != f"{place}/{SUMS}")
+    with files.write(folder / place / SUMS) as file:
+        file.writelines(f"{_digest(folder / path)}  {path}\n" for path in paths)
+
+
+def check(folder: Path, place: str, remedy: str) -> None:
+    """UserError names a file of a folder that is missing or not as `write` listed it; without a list all is well."""
+    path = folder / place / SUMS
+    if not path.is_file():
+        return
+    for line in files.read_text(path, f"the {SUMS} of the export").splitlines():
+        stated, _, name = line.partition("  ")
+        file = folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute() or not file.is_file():
+            raise UserError(f"{path} lists {name!r}, which is not there; {remedy}")
+        if _digest(file) != stated:
+            raise UserError(f"{file} is damaged, or was changed: its SHA-256 is not that of {path}; {remedy}")
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
