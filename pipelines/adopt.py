@@ -9,9 +9,12 @@ r"""Adopts TFRecords of the TensorFlow Object Detection API or Model Garden: add
 The last is of records of images and label maps, such as DeepLab's: --classes has a name a line, in the order of the
 values of their pixels from 0; 255 is ignored.
 
-The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Category names come
-from the COCO JSON, from the label map, or, without either, from the class names in the records. Every record is read
-and its checksum verified. --keypoint_sigmas is as in pipelines.coco.
+Records of images with one class each (image/class/label, without objects) become a data set for classification.
+
+The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Files that are
+compressed with gzip or zlib, or whose records do not say how large their images are, get a converted copy in OUT.
+Category names come from the COCO JSON, from the label map, or, without either, from the class names in the records.
+Every record is read and its checksum verified. --keypoint_sigmas is as in pipelines.coco.
 """
 
 import dataclasses
@@ -59,53 +62,89 @@ def adopt(flags: Adopt) -> info.DatasetInfo:
     named = _named(flags)  # Before the work, so that a mistake costs no time.
     with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
         shards = workers.run(foreign_records.read, paths, jobs=flags.jobs, progress=bar.update)
-    labels, has = set().union(*(shard.labels for shard in shards)), sum((shard.records for shard in shards), Counter())
-    if not named and not labels and has["label maps"]:
-        raise Refused("the records have label maps: name the classes of their values with --classes")
-    named = named or info.DatasetInfo(_categories_of_records(labels), {})
-    joints = _joints(named, shards)
-    facts = dataclasses.replace(
-        named,
-        keypoints=joints,
-        flip_pairs=coco_json.flip_pairs(list(joints)),
-        skeleton=named.skeleton if joints == named.keypoints else (),
-        keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, joints, pattern),
-        masks=has["masks"] == has["all"],
-        difficult=has["difficult"] > 0,
-    )
+    facts, labels = _facts(flags, named, shards)
     _refuse_unknown_labels(facts, labels)
-    rows = index.join(paths, map(os.path.getsize, paths), [shard.columns for shard in shards])
+    rows = index.join(paths, [shard.bytes for shard in shards], [shard.columns for shard in shards])
     if not len(rows):
         raise Refused(f"the files of {pattern!r} have no record")
     made = info.SplitInfo(images=len(rows), instances=int(rows.instances.sum()), crowd=int(rows.crowd.sum()), shards=())
     if facts.label_maps:
         made = dataclasses.replace(made, pixels=foreign_records.pixels_by_label(shards, facts.num_classes))
     info.check_same(out, dataclasses.replace(facts, splits={split: made}))
-    earlier, files = info.shards_of(out, split), _link(paths, out, split)
-    made = dataclasses.replace(made, shards=files)
-    index.save(out, split, dataclasses.replace(rows, shards=files))
-    info.save(out, dataclasses.replace(facts, splits={split: made}))
-    publish.remove_links(out, set(earlier) - set(files))
+    with publish.claim(out, split):
+        files = tuple(
+            _place(path, shard, out, f"{split}-{k:05d}-of-{len(paths):05d}")
+            for k, (path, shard) in enumerate(zip(paths, shards, strict=True))
+        )
+        _convert(flags, paths, shards, files)
+        earlier, made = info.shards_of(out, split), dataclasses.replace(made, shards=files)
+        index.save(out, split, dataclasses.replace(rows, shards=files))
+        info.save(out, dataclasses.replace(facts, splits={split: made}))
+        publish.remove_adopted(out, set(earlier) - set(files))
     return info.load(out)
 
 
-def _link(paths: list[str], out: str, split: str) -> tuple[str, ...]:
-    """Names in `out` of the files: their own if they are in it, else of symbolic links, named by where they lead."""
-    os.makedirs(out, exist_ok=True)
-    files = []
-    for k, path in enumerate(map(os.path.abspath, paths)):
-        name = os.path.basename(path)
-        if os.path.dirname(path) != os.path.abspath(out):
-            digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-            name = f"{split}-{k:05d}-of-{len(paths):05d}-{digest}.tfrecord"
-            try:
-                os.symlink(path, os.path.join(out, name))
-            except FileExistsError:  # the same link
-                pass
-            except OSError:  # a file system without links
-                name = path
-        files.append(name)
-    return tuple(files)
+def _facts(
+    flags: Adopt, named: info.DatasetInfo | None, shards: list[foreign_records.Shard]
+) -> tuple[info.DatasetInfo, set[tuple[int, str]]]:
+    """What the records hold, and the labels and names of classes that occur in them."""
+    has = sum((shard.records for shard in shards), Counter())
+    by_class = has["classes"] > 0 and not has["objects"] and not has["label maps"]
+    labels = set().union(*(shard.classes if by_class else shard.labels for shard in shards))
+    if not named and not labels and has["label maps"]:
+        raise Refused("the records have label maps: name the classes of their values with --classes")
+    if by_class and has["classes"] < has["all"]:
+        raise Refused(
+            f"{has['all'] - has['classes']:,} of {has['all']:,} records have no image/class/label, and none has "
+            "objects: write them with a class each, or leave them out"
+        )
+    named = named or info.DatasetInfo(_categories_of_records(labels, by_class), {})
+    joints = _joints(named, shards)
+    facts = dataclasses.replace(
+        named,
+        keypoints=joints,
+        flip_pairs=coco_json.flip_pairs(list(joints)),
+        skeleton=named.skeleton if joints == named.keypoints else (),
+        keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, joints, flags.records),
+        masks=has["masks"] == has["all"] and not by_class,
+        difficult=has["difficult"] > 0,
+        image_labels=by_class,
+    )
+    return facts, labels
+
+
+def _place(path: str, shard: foreign_records.Shard, out: str, name: str) -> str:
+    """Name in `out` of a file of records: its own if it is in it, else of a link or a converted copy."""
+    path = os.path.abspath(path)
+    if shard.to_convert:
+        state = os.stat(path)
+        digest = hashlib.sha256(os.fsencode(f"{path} {state.st_size} {state.st_mtime_ns}")).hexdigest()[:12]
+        return f"{name}-{digest}.converted.tfrecord"
+    if os.path.dirname(path) == os.path.abspath(out):
+        return os.path.basename(path)
+    name = f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.tfrecord"
+    try:
+        os.symlink(path, os.path.join(out, name))
+    except FileExistsError:  # the same link
+        pass
+    except OSError:  # a file system without links
+        return path
+    return name
+
+
+def _convert(flags: Adopt, paths: list[str], shards: list[foreign_records.Shard], files: tuple[str, ...]) -> None:
+    """Writes converted copies of the files that need it."""
+    work = [
+        (path, os.path.join(flags.out, file))
+        for path, shard, file in zip(paths, shards, files, strict=True)
+        if shard.to_convert
+    ]
+    if work:
+        print(
+            f"{len(work)} of {len(paths)} files are compressed or lack the sizes of images: OUT gets converted copies"
+        )
+        with tqdm(total=len(work), unit="shard", desc="converting") as bar:
+            workers.run(foreign_records.convert, work, jobs=flags.jobs, progress=bar.update)
 
 
 def _named(flags: Adopt) -> info.DatasetInfo | None:
@@ -125,11 +164,13 @@ def _named(flags: Adopt) -> info.DatasetInfo | None:
     return None
 
 
-def _categories_of_records(labels: set[tuple[int, str]]) -> tuple[info.Category, ...]:
-    """Categories by the labels that occur, or in alphabetical order where the records have names alone."""
+def _categories_of_records(labels: set[tuple[int, str]], by_class: bool) -> tuple[info.Category, ...]:
+    """Categories by the labels that occur, or in alphabetical order where objects have names alone."""
     if not labels:
-        raise Refused("the records have no object; give the categories with --annotations or --label_map")
-    if all(label == 0 for label, _ in labels):
+        raise Refused(
+            "the records have no object and no image/class/label; give the categories with --annotations or --label_map"
+        )
+    if all(label == 0 for label, _ in labels) and not by_class:
         return tuple(info.Category(name, number) for number, (_, name) in enumerate(sorted(labels), 1))
     name_of: dict[int, str] = {}
     for label, name in sorted(labels):
@@ -182,9 +223,12 @@ def main(flags: Adopt) -> None:
     facts = adopt(flags)
     made, masks = facts.splits[flags.split], f"with{'' if facts.masks else 'out'} masks"
     counts = f"{made.instances:,} instances, {made.crowd:,} crowds"
-    objects = f"{counts} of {facts.num_classes} classes, {masks}, {len(facts.keypoints)} keypoints"
-    maps = f"label maps of {facts.num_classes} classes"
-    print(f"{flags.out}: {flags.split} has {made.images:,} images, {maps if facts.label_maps else objects}")
+    what = f"{counts} of {facts.num_classes} classes, {masks}, {len(facts.keypoints)} keypoints"
+    if facts.label_maps:
+        what = f"label maps of {facts.num_classes} classes"
+    elif facts.image_labels:
+        what = f"each of one of {facts.num_classes} classes"
+    print(f"{flags.out}: {flags.split} has {made.images:,} images, {what}")
     sigmas.note(flags.out, flags.keypoint_sigmas)
 
 

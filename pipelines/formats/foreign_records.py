@@ -1,14 +1,17 @@
 """Files of records that others made: what is in each, for pipelines.adopt. They stay as they are."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
-from tfrecog.data import image_numpy, index, records
+from tfrecog.cli import files
+from tfrecog.data import frames, image_numpy, index, records
 from tfrecog.data.example import Example
+from tfrecog.data.fields import IMAGE_FIELDS, KEYPOINT_NAMES
+from tfrecog.data.records import values, write
 
 from ..build.problems import Refused
 
@@ -18,48 +21,99 @@ class Shard:
     """What a file of records holds."""
 
     columns: dict[str, list] = field(default_factory=index.no_rows)  # of its records, for the index
-    labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text that occur together
-    records: Counter = field(default_factory=Counter)  # those with "masks", "difficult" objects, "label maps", and all
+    labels: set[tuple[int, str]] = field(default_factory=set)  # class/label and class/text of objects, as they occur
+    classes: set[tuple[int, str]] = field(default_factory=set)  # the same of images
+    records: Counter = field(default_factory=Counter)  # those that have what `_holds` says, and all
     joints: dict[int, tuple[str, ...]] = field(default_factory=dict)  # names of keypoints by how many an object has
     pixels: Counter = field(default_factory=Counter)  # of their label maps, by label; 0 is ignored
+    bytes: int = 0  # of the file, when it is converted
+    to_convert: bool = False  # It is compressed, or its records do not say how large their images are.
 
 
 def read(path: str, at) -> Shard:
     """Reads a file of records; runs in the worker processes."""
     at(path)
-    with open(path, "rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            raise Refused(f"{path} is compressed with gzip, and records are read by their place: run `gunzip` on it")
     shard = Shard()
-    try:
-        for number, (offset, payload) in enumerate(index.frames(Path(path))):
-            place = f"{path}, record {number} (byte {offset})"
-            try:
-                record = records.decode(payload)
-                index.add_row(shard.columns, offset, payload, path)
-            except Exception as error:  # Anything can be in a foreign record.
-                raise Refused(
-                    f"{place} is not a detection record: {error!r}. Records of the Object Detection API and Model "
-                    "Garden have image/encoded, image/height, image/width and image/object/bbox/*"
-                ) from error
-            _add(shard, record, payload, place)
-    except index.CorruptRecord as error:
-        raise Refused(f"{error} If it is not a TFRecord file at all, correct --records.") from error
+    for place, stored, payload in _records(path):
+        try:
+            record = records.decode(payload)
+            index.add_row(shard.columns, shard.bytes, payload, path)
+        except Exception as error:  # Anything can be in a foreign record.
+            raise Refused(
+                f"{place} is no record of images with objects, classes or label maps: {error!r}. Records of the Object "
+                "Detection API and Model Garden have image/encoded, image/height, image/width, and "
+                "image/object/bbox/* or image/class/label"
+            ) from error
+        _add(shard, record, payload, place)
+        shard.to_convert |= stored != payload
+        shard.bytes += frames.HEADER + len(payload) + frames.FOOTER
+    shard.to_convert |= frames.compressed(path)
     return shard
 
 
+def convert(paths: tuple[str, str], at) -> None:
+    """Writes the records of a file to another one, not compressed, and with the sizes of their images."""
+    source, target = paths
+    at(source)
+    with files.write(target, "wb") as file:
+        for _, _, payload in _records(source):
+            file.write(frames.pack(payload))
+
+
+def _records(path: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """Of each record of a file where it is, its bytes, and those with the size of its image, where it had none."""
+    try:
+        for number, (offset, stored) in enumerate(frames.read_compressed(path)):
+            place = f"{path}, record {number} (byte {offset})"
+            yield place, stored, _with_size(stored, place)
+    except frames.CorruptRecord as error:
+        raise Refused(f"{error} If it is not a TFRecord file at all, correct --records.") from error
+
+
+def _with_size(stored: bytes, place: str) -> bytes:
+    """A record with the height and width of its image; the same bytes if it has them, or is none."""
+    try:
+        example = Example.FromString(stored)
+    except DecodeError:
+        return stored
+    features = example.features.feature
+    lacking = [field for field in (IMAGE_FIELDS["height"], IMAGE_FIELDS["width"]) if not len(values(features, field))]
+    encoded = values(features, IMAGE_FIELDS["encoded"])
+    if not lacking or not encoded:
+        return stored
+    try:
+        picture = image_numpy.header(encoded[0])
+    except image_numpy.Unreadable as error:
+        raise Refused(f"{place}: it does not say how large its image is, which cannot be decoded: {error}") from error
+    write(features, IMAGE_FIELDS["height"], [picture.height])
+    write(features, IMAGE_FIELDS["width"], [picture.width])
+    return example.SerializeToString(deterministic=True)
+
+
 def _add(shard: Shard, record: records.Record, payload: bytes, place: str) -> None:
-    has = {"label maps": record.label_map is not None, "difficult": record.difficult is not None}
-    has |= {"masks": record.masks is not None or not len(record.labels), "all": True}
-    shard.records.update(has)
+    features = Example.FromString(payload).features.feature
+    shard.records.update(_holds(record, features))
     shard.labels.update(zip(record.labels.tolist(), record.names, strict=True))
+    if IMAGE_FIELDS["label"].key in features:
+        shard.classes.add((record.label, record.class_name))
     if record.label_map is not None:
         shard.pixels.update(_pixels(record, place))
     if record.keypoints is not None and len(record.labels):
         joints = record.keypoints.shape[1]
         if not shard.joints.get(joints):
-            text = Example.FromString(payload).features.feature["image/object/keypoint/text"].bytes_list.value
-            shard.joints[joints] = tuple(name.decode() for name in text[:joints])
+            shard.joints[joints] = tuple(values(features, KEYPOINT_NAMES)[:joints])
+
+
+def _holds(record: records.Record, features) -> dict[str, bool]:
+    """What of a record is counted."""
+    return {
+        "all": True,
+        "objects": len(record.labels) > 0,
+        "classes": len(values(features, IMAGE_FIELDS["label"])) > 0,
+        "masks": record.masks is not None or not len(record.labels),
+        "difficult": record.difficult is not None,
+        "label maps": record.label_map is not None,
+    }
 
 
 def _pixels(record: records.Record, place: str) -> dict[int, int]:

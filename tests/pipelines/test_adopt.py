@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines import adopt, check
 from pipelines.build.problems import Refused
 from tfrecog.cli.errors import UserError
-from tfrecog.data import index, info, records
+from tfrecog.data import classification, frames, index, info, records
 from tfrecog.data.classes import coco_person
 from tfrecog.data.split import Split
 
@@ -141,9 +141,7 @@ def test_labels_that_the_categories_do_not_explain_are_refused(tmp_path, example
 
 def test_files_that_are_no_records_are_refused(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    with tf.io.TFRecordWriter(str(tmp_path / "a.record"), "GZIP") as writer:
-        writer.write(_example(1, "cat"))
-    for pattern, words in (("*.png", r"a\.png.*not a TFRecord"), ("*.tar", "no file matches"), ("*.record", "gunzip")):
+    for pattern, words in (("*.png", r"a\.png.*not a TFRecord"), ("*.tar", "no file matches")):
         with pytest.raises(Refused, match=words):
             _adopt(tmp_path, str(tmp_path / pattern))
 
@@ -240,3 +238,81 @@ def test_the_classes_of_label_maps_must_be_named(tmp_path):
     pattern = _write(tmp_path / "records", [_mapped_example(VALUES)])
     with pytest.raises(Refused, match="with --classes"):
         _adopt(tmp_path, pattern)
+
+
+def _of_class(label, name=None):
+    """A record of an image with a class."""
+    return _serialized(20, 40, {"image/class/label": label, "image/class/text": name and name.encode()})
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "known"),
+    [
+        ((1, 2, 1), ("red", "blue", "red"), (1, 2, 1)),
+        ((0, 1, 0), ("red", "blue", "red"), (1, 2, 1)),  # as TF-Slim counts flowers
+        ((7, 301, 7), (None, None, None), (1, 2, 1)),
+    ],
+)
+def test_records_of_images_with_a_class_each_are_adopted_as_such(tmp_path, labels, names, known):
+    examples = [_of_class(label, name) for label, name in zip(labels, names, strict=True)]
+    facts = _adopt(tmp_path, _write(tmp_path / "in", examples))
+    assert facts.image_labels and not facts.masks and facts.splits["val"].instances == 0
+    assert facts.names == (("red", "blue") if names[0] else tuple(map(str, sorted({*labels}))))
+    split = Split.open(tmp_path / "out", "val")
+    assert classification.labels_of(split).tolist() == list(known)
+    assert not check.check(str(tmp_path / "out"), "val", jobs=1).damage
+
+
+def test_records_of_which_some_have_no_class_are_refused(tmp_path):
+    records = _write(tmp_path / "in", [_of_class(1, "red"), _serialized(20, 40, {})])
+    with pytest.raises(Refused, match="1 of 2 records have no image/class/label"):
+        _adopt(tmp_path, records)
+
+
+def _compressed(folder, kind, examples):
+    folder.mkdir()
+    with tf.io.TFRecordWriter(str(folder / "train-00000"), tf.io.TFRecordOptions(kind)) as writer:
+        for example in examples:
+            writer.write(example)
+    return str(folder / "train-*")
+
+
+@pytest.mark.parametrize("kind", ["GZIP", "ZLIB"])
+@pytest.mark.parametrize(
+    "examples", [[_example(17, "cat"), _example(18, "dog")], [_of_class(1, "a"), _of_class(2, "b")]]
+)
+def test_compressed_records_get_a_converted_copy(tmp_path, kind, examples):
+    facts = _adopt(tmp_path, _compressed(tmp_path / "in", kind, examples))
+    (name,) = facts.splits["val"].shards
+    assert [payload for _, payload in frames.read(tmp_path / "out" / name)] == examples
+    (tmp_path / "in/train-00000").unlink()
+    assert Split.open(tmp_path / "out", "val").record(1).height == 20
+    assert not check.check(str(tmp_path / "out"), "val", jobs=1).damage
+
+
+def test_records_that_do_not_say_how_large_their_images_are_get_a_converted_copy(tmp_path):
+    """Of tf.Example only image/encoded and image/class/label are sure to be there."""
+    example = tf.train.Example()
+    example.features.feature["image/encoded"].bytes_list.value.append(_png(np.zeros([20, 40, 3], np.uint8)))
+    example.features.feature["image/class/label"].int64_list.value.append(3)
+    _adopt(tmp_path, _write(tmp_path / "in", [example.SerializeToString(), _of_class(1)]))
+    split = Split.open(tmp_path / "out", "val")
+    assert split.sizes.tolist() == [[20, 40], [20, 40]] and split.record(0).label == 3
+    assert classification.labels_of(split).tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("cut", [-9, 100])
+def test_compressed_records_that_are_cut_short_are_named(tmp_path, cut):
+    records = _compressed(tmp_path / "in", "GZIP", [_example(17, "cat")] * 5)
+    path = tmp_path / "in" / "train-00000"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(Refused, match=f"{path} is .*cut short"):
+        _adopt(tmp_path, records)
+
+
+def test_records_whose_length_looks_like_the_begin_of_a_gzip_file_are_read(tmp_path):
+    example = _example(
+        17, "cat", {"image/key": b"x" * (0x8B1F - len(_example(17, "cat", {"image/key": b"x" * 30000})) + 30000)}
+    )
+    assert len(example) == 0x8B1F
+    assert _adopt(tmp_path, _write(tmp_path / "in", [example])).splits["val"].images == 1
