@@ -80,9 +80,10 @@ class Maker:
             what = f"its <size> is missing or invalid, and the image is {image.height} x {image.width}"
             remedy = "The size of the image is taken; nothing needs to be done if its boxes fit."
             report("no size in the XML", f"{what} (height x width)", remedy)
-        if annotation.inner:
-            what = f"{annotation.inner:,} <object> elements lie in others, such as in another <object>"
-            remedy = "They are left out: correct the XML, so that each lies in <annotation> itself."
+        if annotation.unread:
+            tags = ", ".join(f"<{tag}>" for tag in dict.fromkeys(annotation.unread))
+            what = f"{len(annotation.unread):,} elements ({tags}) look like objects and are no <object> in <annotation>"
+            remedy = "They are left out: correct the XML, so that each is an <object> in <annotation> itself."
             report("object in another element", what, remedy)
         labels = {name: label for label, name in enumerate(self.names, 1)}
         objects = voc_object.read(annotation, labels, image.size, self.coordinates, report)

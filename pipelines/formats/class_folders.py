@@ -51,11 +51,14 @@ def _walk(root: str, found: list[Problem]) -> list[File]:
 
     for start in starts:  # Links come last, so that a folder is read under its own name.
         for folder, inner, names in os.walk(start, onerror=fail):
-            place = os.path.relpath(folder, root).replace(os.sep, "/")
+            place = tar_files.shown(os.path.relpath(folder, root)).replace(os.sep, "/")
             state = os.stat(folder)
             first = read.setdefault((state.st_dev, state.st_ino), folder)
             if first != folder:
-                what, remedy = f"it is {first}, which is read already", "It is left out: remove the link."
+                what, remedy = (
+                    f"it is {tar_files.shown(first)}, which is read already",
+                    "It is left out: remove the link.",
+                )
                 found.append(Problem("folder linked again", place, what, remedy))
                 inner.clear()
                 continue
@@ -66,11 +69,12 @@ def _walk(root: str, found: list[Problem]) -> list[File]:
             starts += [path for name in inner if os.path.islink(path := os.path.join(folder, name))]
             for name in names:
                 path = os.path.join(folder, name)
+                full = before + tar_files.shown(name)
                 if name.lower().endswith(".tar"):
-                    files.append(File(f"{before}{name[:-4]}/", path))
-                    files += tar_files.files(path, found, before + name[:-4])
+                    files.append(File(f"{full[:-4]}/", path))
+                    files += tar_files.files(path, found, full[:-4])
                 else:
-                    files.append(tar_files.on_disk(before + name, path))
+                    files.append(tar_files.on_disk(full, path))
     return files
 
 

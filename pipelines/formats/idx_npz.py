@@ -2,9 +2,10 @@
 
 import gzip
 import math
-import zipfile
+import os
 import zlib
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 
@@ -15,40 +16,57 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _AGAIN = "Download or copy the file again."
 # Names of a split in the keys of NPZ files, the split's own first.
 _ALIASES = {"val": ("valid", "validation", "dev", "test"), "test": ("t10k", "val")}
+_MOST_DIMENSIONS = 4
+_MOST_RATIO, _FREE_BYTES = 250, 2**26  # MNIST is compressed to a fifth; labels of one class to a thousandth
 _BLOCK = 4096  # images that are in float64 at a time; 60,000 would be large
 
 
 def idx(path: str) -> np.ndarray:
     """The array of an IDX file, which may be gzipped; Refused says what is wrong with the file."""
-    data = _content(path)
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES or not data[3]:
-        start = data[:4].hex(" ") or "nothing"
+    with open(path, "rb") as raw:
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=raw) if gzipped else raw as file:
+                return _array(file, path, os.path.getsize(path))
+        except EOFError as error:
+            raise Refused(f"{path} is cut short: the gzip stream has no end. {_AGAIN}") from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise Refused(f"{path} is damaged: {error}. {_AGAIN}") from error
+
+
+def _array(file: IO[bytes], path: str, stored: int) -> np.ndarray:
+    """The array of an open IDX file, of so many bytes on the disk; no more is read than its header says."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or not 0 < start[3] <= _MOST_DIMENSIONS:
         raise Refused(
-            f"{path} is not an IDX file: it starts with {start}, not with 00 00, the type of the values (08 for bytes) "
-            "and the number of dimensions. Give an IDX file, such as MNIST's train-images-idx3-ubyte.gz, or --npz."
+            f"{path} is not an IDX file: it starts with {start.hex(' ') or 'nothing'}, not with 00 00, the type of the "
+            f"values (08 for bytes) and the number of dimensions (1 to {_MOST_DIMENSIONS}). Give an IDX file, such as "
+            "MNIST's train-images-idx3-ubyte.gz, or --npz."
         )
-    kind, dimensions = np.dtype(_IDX_TYPES[data[2]]), data[3]
-    header = 4 + 4 * dimensions
-    if len(data) < header:
-        raise Refused(f"{path} is cut short: {len(data)} bytes, less than its header. {_AGAIN}")
-    shape = np.frombuffer(data, ">u4", dimensions, 4).tolist()
-    expected = header + math.prod(shape) * kind.itemsize
-    if len(data) != expected:
+    kind, dimensions = np.dtype(_IDX_TYPES[start[2]]), start[3]
+    sides = file.read(4 * dimensions)
+    if len(sides) < 4 * dimensions:
+        raise Refused(f"{path} is cut short: {4 + len(sides)} bytes, less than its header. {_AGAIN}")
+    shape = np.frombuffer(sides, ">u4").tolist()
+    expected = math.prod(shape) * kind.itemsize
+    _refuse_bomb(path, expected, stored)
+    data = file.read(expected)
+    if len(data) < expected or file.read(1):
         what = "is cut short" if len(data) < expected else "is too long"
-        sides = " x ".join(map(str, shape))
-        raise Refused(f"{path} {what}: its header says {sides}, {expected:,} bytes, and it has {len(data):,}. {_AGAIN}")
-    return np.frombuffer(data, kind, offset=header).reshape(shape)
+        header = f"its header says {' x '.join(map(str, shape))}, {4 + len(sides) + expected:,} bytes"
+        there = f"it has {4 + len(sides) + len(data):,}" if len(data) < expected else "it has more"
+        raise Refused(f"{path} {what}: {header}, and {there}. {_AGAIN}")
+    return np.frombuffer(data, kind).reshape(shape)
 
 
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except EOFError as error:
-        raise Refused(f"{path} is cut short: the gzip stream has no end. {_AGAIN}") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise Refused(f"{path} is damaged: {error}. {_AGAIN}") from error
+def _refuse_bomb(path: str, inflated: int, stored: int) -> None:
+    """Refused if so many bytes on the disk would become so many more that they can be no pictures."""
+    if inflated > max(_FREE_BYTES, _MOST_RATIO * stored):
+        raise Refused(
+            f"{path} has {stored:,} bytes, and would become {inflated:,} in memory, more than {_MOST_RATIO} times as "
+            f"many. {_AGAIN}"
+        )
 
 
 def npz(path: str, split: str, keys: tuple[str, str] | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -66,12 +84,15 @@ def npz(path: str, split: str, keys: tuple[str, str] | None = None) -> tuple[np.
                     f"{path} does not have the keys {expected}; it has {', '.join(file.files) or 'none'}. Name them "
                     "with --npz_images=KEY --npz_labels=KEY."
                 )
+            for name in fits:
+                member = file.zip.getinfo(f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name)
+                _refuse_bomb(f"{path} ({name})", member.file_size, member.compress_size)
             return file[fits[0]], file[fits[1]], fits
     except Refused:
         raise
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
+    except Exception as error:  # Of a damaged file NumPy and zipfile raise almost anything.
         raise Refused(f"{path} is not a valid NPZ file of plain arrays ({error}). {_AGAIN}") from error
 
 

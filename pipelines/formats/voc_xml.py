@@ -40,7 +40,7 @@ class Annotation:
     filename: str | None
     size: tuple[str | None, str | None]  # height and width
     objects: tuple[Object, ...]
-    inner: int = 0  # <object> in other elements, which are not read
+    unread: tuple[str, ...] = ()  # tags of elements that look like objects, and are not read as such
 
 
 def read(data: bytes) -> Annotation:
@@ -62,12 +62,19 @@ def read(data: bytes) -> Annotation:
     if root.tag != "annotation":
         raise NoAnnotation(f"its outermost element is <{root.tag[:40]}>, not <annotation>")
     objects = root.findall("object")
+    read_ones = set(map(id, objects))
     return Annotation(
         _text(root, "filename"),
         (_text(root, "size/height"), _text(root, "size/width")),
         tuple(_object(number, one) for number, one in enumerate(objects, 1)),
-        sum(1 for _ in root.iter("object")) - len(objects),
+        tuple(element.tag[:40] for element in root.iter() if id(element) not in read_ones and _like_an_object(element)),
     )
+
+
+def _like_an_object(element: ElementTree.Element) -> bool:
+    """Whether an element is called an object, in whatever case, or has a box; a <part> of an object has one too."""
+    names = [one.tag.rpartition("}")[2].lower() for one in (element, *element)]
+    return names[0] == "object" or ("bndbox" in names[1:] and names[0] != "part")
 
 
 def _decoded(data: bytes) -> bytes | str:

@@ -161,6 +161,9 @@ IDX = {
     "long": lambda data: data + b"!",
     "gzip": lambda data: gzip.compress(data)[:-30],
     "gzip damaged": _damaged,
+    "dimensions": lambda data: bytes([0, 0, 8, 70]) + b"\0\0\0\1" * 70 + b"x",
+    "bomb": lambda data: gzip.compress(bytes([0, 0, 8, 3, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 1, 0]) + bytes(2**28)),
+    "stated": lambda data: bytes([0, 0, 8, 3]) + b"\x7f\xff\xff\xff" * 3 + b"x",
     "values": lambda data: _idx(IMAGES.astype(np.float32) - 300, 0x0D),
 }
 NPZ = {"keys": {"pictures": IMAGES}, "objects": {"x": np.array([{}]), "y": LABELS}}
@@ -177,6 +180,17 @@ def _spoil(folder, how):
         return {"npz": npz}
     elif how == "no npz":
         (folder / "a.npz").write_bytes(b"PK\x03\x04 no more")
+        return {"npz": npz}
+    elif how in ("npz compression", "npz encrypted", "npz bomb"):
+        np.savez_compressed(npz, x=np.zeros([1, 16384, 16384], np.uint8) if how == "npz bomb" else IMAGES, y=LABELS)
+        content = bytearray((folder / "a.npz").read_bytes())
+        entry = content.index(b"PK\1\2")  # of the first file, in the directory; its header is where the file begins
+        if how == "npz compression":
+            content[8] = content[entry + 10] = 97
+        elif how == "npz encrypted":
+            content[6] |= 1
+            content[entry + 8] |= 1
+        (folder / "a.npz").write_bytes(content)
         return {"npz": npz}
     elif how == "counts":
         labels.write_bytes(_idx(LABELS[:5]))
@@ -211,6 +225,15 @@ def _spoil(folder, how):
         ),
         ("objects", r"a\.npz is not a valid NPZ file of plain arrays"),
         ("no npz", r"a\.npz is not a valid NPZ file"),
+        ("npz compression", r"a\.npz is not a valid NPZ file"),
+        ("npz encrypted", r"a\.npz is not a valid NPZ file"),
+        ("npz bomb", r"a\.npz \(x\) has \d+,\d+ bytes, and would become 268,4\d+,\d+ in memory"),
+        ("dimensions", r"images\.idx is not an IDX file: .* the number of dimensions \(1 to 4\)"),
+        (
+            "bomb",
+            r"images\.idx has 26\d,\d+ bytes, and would become 268,435,456 in memory, more than 250 times as many",
+        ),
+        ("stated", r"images\.idx has 17 bytes, and would become"),
         ("values", r"images\.idx: values from -300 to -\d+, expected -1 \(black\) to 1 \(white\); give their range"),
     ],
 )

@@ -380,9 +380,74 @@ def test_wrong_input_is_refused_with_what_to_do(tmp_path, files, lists, message)
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\x1f\x8b\x08\0\0\0", r"a\.tar is compressed.*run `gunzip` on it"), (b"no tar" * 200, r"a\.tar is not a tar")],
+    [
+        (b"\x1f\x8b\x08\0\0\0", r"a\.tar is compressed.*run `gunzip -c .*a\.tar > NEW.tar`"),
+        (b"no tar" * 200, r"a\.tar is not a tar"),
+    ],
 )
 def test_a_file_that_is_no_plain_tar_is_refused(tmp_path, content, message):
     (tmp_path / "a.tar").write_bytes(content)
     with pytest.raises(Refused, match=message):
         _build(tmp_path / "a.tar", tmp_path / "out")
+
+
+def _member(name, kind=tarfile.REGTYPE, content=b"", linkname=""):
+    member = tarfile.TarInfo(name)
+    member.type, member.size, member.linkname = kind, len(content), linkname
+    return member, content
+
+
+def _listing(path, members):
+    """Names and bytes of the images of a tar of such members, and the kinds and files of the problems with it."""
+    with tarfile.open(path, "w") as tar:
+        for member, content in members:
+            tar.addfile(member, io.BytesIO(content))
+    found = []
+    files, _ = class_folders.listing(str(path), found)
+    return {file.name: file.read() for file in files}, [(one.kind, one.file.rpartition(", ")[2]) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("members", "files", "problems"),
+    [
+        ([_member("b/2.jpg", tarfile.LNKTYPE, linkname="a/1.jpg")], {"b/2.jpg": b"one"}, []),
+        ([_member("b/2.jpg", tarfile.SYMTYPE, linkname="../a/1.jpg")], {"b/2.jpg": b"one"}, []),
+        (
+            [
+                _member("c.jpg", tarfile.LNKTYPE, linkname="b.jpg"),
+                _member("b.jpg", tarfile.LNKTYPE, linkname="a/1.jpg"),
+            ],
+            {"b.jpg": b"one", "c.jpg": b"one"},
+            [],
+        ),
+        ([_member("../b.jpg", content=b"two"), _member("/c.jpg", content=b"c")], {"b.jpg": b"two", "c.jpg": b"c"}, []),
+        ([_member("b.jpg", tarfile.SYMTYPE, linkname="/etc/passwd")], {}, [("link out of the tar", "b.jpg")]),
+        ([_member("b.jpg", tarfile.LNKTYPE, linkname="b.jpg")], {}, [("link out of the tar", "b.jpg")]),
+        ([_member("b.jpg", tarfile.FIFOTYPE)], {}, [("no file in the tar", "b.jpg")]),
+    ],
+    ids=["hard link", "symbolic link", "links in a row", "names that lead out", "link out", "link to itself", "fifo"],
+)
+def test_what_a_tar_has_beside_plain_files_is_read_or_reported(tmp_path, members, files, problems):
+    found = _listing(tmp_path / "a.tar", [_member("a/1.jpg", content=b"one"), *members])
+    assert found == ({"a/1.jpg": b"one"} | files, problems)
+
+
+def test_names_that_are_no_utf_8_are_read_and_can_be_written(tmp_path, read_all):
+    name = b"caf\xe9/\xff.jpg".decode(errors="surrogateescape")
+    _tar(tmp_path / "in.tar", {name: _jpeg(), "b/1.jpg": b"no image", "b/\udcfe.jpg": b""})
+    folder = _tree(tmp_path / "in", {name: _jpeg(), "b/1.jpg": b"no image", "b/\udcfe.jpg": b""})
+    for number, source in enumerate((tmp_path / "in.tar", folder)):
+        made = _build(source, tmp_path / f"out{number}")
+        (record,) = read_all(tmp_path / f"out{number}", "train")
+        assert (record.filename, record.class_name) == ("caf\\xe9/\\xff.jpg", "caf\\xe9")
+        assert sorted(problem.file for problem in made.problems) == ["b/1.jpg", "b/\\xfe.jpg"]
+        (tmp_path / f"out{number}/train.report.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_is_linked_in_itself_is_read_once(tmp_path):
+    path = _tree(tmp_path / "in", {"a/1.jpg": _jpeg(), "b/2.jpg": _jpeg()})
+    for link, target in (("a/up", ".."), ("b/self", "."), ("a/other", "../b"), ("c", "in"), ("lost", "nowhere")):
+        (tmp_path / "in" / link).symlink_to(target)
+    made = _build(path, tmp_path / "out")
+    assert made.split.images == 2
+    assert {problem.kind for problem in made.problems} <= {"folder linked again", "label without image"}

@@ -154,8 +154,24 @@ def test_parts_of_a_person_are_no_objects_and_an_object_in_an_object_is_no_silen
     small.write()
     made, kinds, (first, second) = build()
     assert kinds == ["object in another element"] and first.names == second.names == ["cat"]
-    assert made.problems[0].file == "1.xml" and made.problems[0].what.startswith("2 <object> elements")
+    assert made.problems[0].file == "1.xml" and made.problems[0].what.startswith("2 elements (<object>)")
     assert second.boxes.tolist() == [[10, 20, 20, 30]]
+
+
+@pytest.mark.parametrize(
+    ("change", "tag"),
+    [
+        (lambda one: one.replace("object>", "Object>"), "<Object>"),
+        (lambda one: one.replace("object>", "objects>"), "<objects>"),
+        (lambda one: f"<objects>{one}</objects>", "<object>"),
+        (lambda one: one.replace("object>", "item>").replace("bndbox", "BndBox"), "<item>"),
+    ],
+)
+def test_an_element_that_looks_like_an_object_is_no_silent_loss(small, build, change, tag):
+    small.objects["1"].append(change(an_object()))
+    small.write()
+    made, kinds, _ = build()
+    assert kinds == ["object in another element"] and made.problems[0].what.startswith(f"1 elements ({tag})")
 
 
 def test_a_box_over_the_edge_is_cut_there_and_the_remedy_knows_tools_that_count_from_0(small, build, tmp_path):
