@@ -4,20 +4,76 @@ Nothing here imports TensorFlow: devices have none.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import tfrecog
-from tfrecog.cli import files, flags, validate
+from tfrecog.cli import checksums, files, flags, json_values, validate
 from tfrecog.cli.errors import Status, UserError
+from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.config import Experiment, plain
 
 FORMAT = 1
 FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
 EXTRA = "assets.extra"  # of a SavedModel: TensorFlow Serving passes it over
-_NEEDED = (
-    "task", "classes", "keypoints", "flags", "checkpoint", "step", "min_score", "mask_threshold", "paste", "resize",
-    "precision",
-)  # fmt: skip
+# What every model of a task returns; detectors may have more.
+OUTPUTS = {
+    "classification": {"scores"},
+    "segmentation": {"labels"},
+    "detection": {"detection_boxes", "detection_classes", "detection_scores", "num_detections"},
+}
+_Index = Annotated[int, NonNegative()]
+_Side = Annotated[int, Range(1, 2**14, "pixels")]
+
+
+class Class(TypedDict):
+    """A class."""
+
+    id: int
+    name: str
+    colour: NotRequired[Annotated[tuple[int, int, int], Range(0, 255)] | None]
+
+
+class Input(TypedDict):
+    """How a photo becomes the input of a TFLite file; see `litert.preprocess.place`."""
+
+    dtype: Literal["uint8", "float32"]
+    size: tuple[_Side, _Side]
+    fit: Literal["pad", "stretch", "middle"]
+    short_side: NotRequired[_Side | None]
+
+
+class Lite(TypedDict):
+    """What a TFLite file alone has."""
+
+    quantize: Literal["none", "float16", "dynamic", "int8"]
+    input: Input
+
+
+class Metadata(TypedDict):
+    """The metadata of an exported model; see `from_run`."""
+
+    format: int
+    task: Literal["classification", "segmentation", "detection"]
+    name: str
+    classes: list[Class]
+    keypoints: list[str]
+    skeleton: NotRequired[list[tuple[_Index, _Index]]]
+    flip_pairs: NotRequired[list[tuple[_Index, _Index]]]
+    proposals: NotRequired[str | None]
+    flags: str
+    checkpoint: str
+    step: int
+    metrics: NotRequired[dict[str, Any] | None]
+    min_score: float
+    mask_threshold: float
+    paste: Literal["torchvision", "detectron2"]
+    resize: Literal["bilinear", "pillow"]
+    precision: Literal["float32", "bfloat16", "float16"]
+    masks: NotRequired[Literal["squares", "pasted", "runs"] | None]
+    device: NotRequired[str]
+    tflite: NotRequired[Lite]
 
 
 class Contradiction(UserError):
@@ -63,10 +119,10 @@ def metrics(workdir: str, step: int) -> dict[str, float] | None:
     from tfrecog.evaluations.loop import METRICS
 
     try:
-        report = json.loads((Path(workdir) / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = json_values.load(Path(workdir) / METRICS, dict[str, Any], "evaluate the run again")
+    except (OSError, UserError):
         return None
-    return report["metrics"] if report.get("step") == step else None
+    return report.get("metrics") if report.get("step") == step else None
 
 
 def names(metadata: dict) -> list[str]:
@@ -89,37 +145,53 @@ def experiment_of(metadata: dict) -> Experiment:
         ) from error
 
 
-def write(folder: str | Path, metadata: dict) -> None:
-    """Writes tfrecog.json, labels.txt and experiment.flags to a folder."""
-    texts = {FILE: json.dumps(metadata, indent=1) + "\n", LABELS: labels_text(metadata), FLAGS: metadata["flags"]}
-    for name, text in texts.items():
-        with files.write(Path(folder) / name) as file:
+def texts(metadata: dict) -> dict[str, str]:
+    """The files of the metadata, name → text."""
+    return {FILE: json.dumps(metadata, indent=1) + "\n", LABELS: labels_text(metadata), FLAGS: metadata["flags"]}
+
+
+def write(version: Path, metadata: dict) -> None:
+    """Adds tfrecog.json, labels.txt, experiment.flags and the checksums of all files to a SavedModel's folder."""
+    for name, text in texts(metadata).items():
+        with files.write(version / EXTRA / name) as file:
             file.write(text)
+    checksums.write(version, EXTRA)
 
 
 def load(version: str | Path) -> dict:
     """The metadata of a SavedModel's folder; UserError or OSError if they cannot be read."""
     path = Path(version) / EXTRA / FILE
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing: a SavedModel of this library has it. Export one: python -m export.saved_model "
             "--flagfile=RUN/experiment.flags --out=DIR"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); export the model again") from error
-    return checked(metadata, str(path))
-
-
-def checked(metadata, where: str) -> dict:
-    """The metadata that were read from `where`; UserError if they are not complete."""
-    if not isinstance(metadata, dict):
-        raise UserError(f"{where} is not a JSON object; export the model again")
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{where} has format {metadata.get('format')}, and this version reads {FORMAT}; export the model again"
         )
-    if missing := [name for name in _NEEDED if name not in metadata]:
-        raise UserError(f"{where} lacks {', '.join(missing)}; export the model again")
+    return parse(path.read_bytes(), str(path))
+
+
+def parse(text: bytes, where: str) -> dict:
+    """The metadata in a text that was read from `where`; UserError if they are not complete, or not of this version."""
+    try:
+        metadata = json_values.parse(text, dict[str, Any])
+        stated = metadata.get("format")
+        if stated != FORMAT:
+            raise UserError(f"{where} has format {stated}, and this version reads {FORMAT}; export the model again")
+        json_values.typed(Metadata, metadata)
+    except json_values.NotValid as error:
+        raise UserError(f"{where} cannot be used: {error}; export the model again") from error
+    joints = len(metadata["keypoints"])
+    pairs = [*metadata.get("skeleton", ()), *metadata.get("flip_pairs", ())]
+    if joints and max(map(max, pairs), default=0) >= joints:
+        raise UserError(f"{where} cannot be used: skeleton or flip_pairs name more than the {joints} keypoints")
+    if any(line.lstrip("- ").startswith("flagfile") for line in metadata["flags"].splitlines()):
+        raise UserError(f"{where} cannot be used: its flags name a flagfile; export the model again")
     return metadata
+
+
+def check_outputs(metadata: dict, outputs: Iterable[str], where: str | Path) -> None:
+    """UserError if a model lacks outputs of its task."""
+    if missing := OUTPUTS[metadata["task"]] - {*outputs}:
+        raise UserError(
+            f"{where} is a model for {metadata['task']}, says its {FILE}, and lacks the outputs "
+            f"{', '.join(sorted(missing))}; export it again"
+        )

@@ -12,7 +12,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from tfrecog.cli.errors import UserError
 from tfrecog.runtime import quiet_tensorflow
 
-from .graph import Graph
+from .graph import Graph, module
 
 SIGNATURE = "serving_default"
 # Of an error of the converter: an operation, and the layer that it is in.
@@ -69,12 +69,10 @@ def run_once(content: bytes) -> None:
 
 
 def _save(graph, folder):
-    """A SavedModel of a graph and its weights alone: it needs nothing of the model's layers."""
+    """A SavedModel of a graph and its weights alone."""
     function = tf.function(graph.call, autograph=False, input_signature=graph.inputs).get_concrete_function()
-    module = tf.Module()
-    module.call, module.weights = function, list(function.graph.variables)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, folder, signatures={SIGNATURE: function}, options=options)
+    tf.saved_model.save(module({"call": function}), folder, signatures={SIGNATURE: function}, options=options)
 
 
 def _reason(text):

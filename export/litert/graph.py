@@ -19,6 +19,21 @@ class Graph(NamedTuple):
     inputs: list[tf.TensorSpec]
 
 
+def module(functions: dict[str, tf.types.experimental.ConcreteFunction]) -> tf.Module:
+    """A module of functions by name and the weights they read, in the order in which they do: it needs no layers.
+
+    TensorFlow has the variables of a function in an order that differs from process to process.
+    """
+    made, weights = tf.Module(), {}
+    for name, function in functions.items():
+        setattr(made, name, function)
+        places = {id(tensor): place for place, tensor in enumerate(function.captured_inputs)}
+        read = sorted(function.graph.variables, key=lambda variable: places[id(variable.handle)])
+        weights |= {id(variable): variable for variable in read}
+    made.weights = [*weights.values()]
+    return made
+
+
 def build(task, model, experiment: Experiment, given: dict) -> Graph:
     """The graph of a task for a picture `image` [1, H, W, 3] in 0..255.
 

@@ -6,13 +6,14 @@ is a tuple of its fields in their order, see `_write`.
 """
 
 import io
-import json
 import zipfile
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
+
+from tfrecog.cli import checksums
 
 from ..artifact import metadata
 from . import convert
@@ -50,9 +51,12 @@ def attach(content: bytes, model_metadata: dict) -> bytes:
     file = io.BytesIO()
     file.write(flatbuffer_utils.convert_object_to_bytearray(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as files:
-        files.writestr(metadata.LABELS, metadata.labels_text(model_metadata))
-        files.writestr(metadata.FILE, json.dumps(model_metadata, indent=1) + "\n")
-    return file.getvalue()
+        for name, text in metadata.texts(model_metadata).items():
+            if name != metadata.FLAGS:
+                member = zipfile.ZipInfo(name)  # of 1980, whenever it is written
+                member.external_attr = 0o644 << 16
+                files.writestr(member, text)
+    return checksums.seal(file.getvalue())
 
 
 def _flatbuffer(model, model_metadata) -> bytes:

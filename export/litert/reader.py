@@ -1,11 +1,12 @@
 """A TFLite file in use: ai-edge-litert, NumPy and Pillow, without TensorFlow; that is what runs on a device."""
 
-import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from tfrecog.cli import checksums
 from tfrecog.cli.errors import UserError
 from tfrecog.ops import rle
 from tfrecog.proposals import methods
@@ -23,6 +24,8 @@ DETECTIONS = {
     "detection_masks": "masks",
     "detection_keypoints": "keypoints",
 }
+_LABELS = {"detection": "detection_classes", "segmentation": "labels"}
+_MOST_BYTES = 2**24  # of the metadata; 10,000 classes take 1 MB
 _HOW = "python -m export.tflite --flagfile=RUN/experiment.flags --out=model.tflite"
 
 
@@ -40,8 +43,28 @@ class LiteModel:
         except ValueError as error:
             raise UserError(f"{path} has no signature {SIGNATURE}; export it again: {_HOW}") from error
         self._inputs, self._outputs = self._runner.get_input_details(), self._runner.get_output_details()
+        self._check()
         detector = metadata.experiment_of(self.metadata).detector
         self.keypoint_shift = 0.5 if detector.keypoints and detector.keypoint.pixel_index else 0.0
+
+    def _check(self):
+        """UserError if the file's tensors are not those of its metadata."""
+        metadata.check_outputs(self.metadata, self._outputs, self.path)
+        image = self._inputs.get("image", {"shape": (), "dtype": np.dtype(bool)})
+        stated = ([1, *self.size, 3], self.metadata["tflite"]["input"]["dtype"])
+        if (found := (np.asarray(image["shape"]).tolist(), np.dtype(image["dtype"]).name)) != stated:
+            raise UserError(
+                f"{self.path}: its input is {found[1]} {found[0]}, and its {metadata.FILE} says {stated[1]} "
+                f"{stated[0]}; export it again: {_HOW}"
+            )
+
+    def _check_labels(self, labels):
+        """Contradiction if labels have more classes than the metadata."""
+        if (most := int(np.max(labels, initial=0))) > len(self.metadata["classes"]):
+            raise metadata.Contradiction(
+                f"{self.path}: it found the class {most}, and its {metadata.FILE} has "
+                f"{len(self.metadata['classes'])}; export it again: {_HOW}"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,7 +101,9 @@ class LiteModel:
                 f"{self.path} does not run as its {metadata.FILE} says ({_first_line(error)}); export it again: {_HOW}"
             ) from error
         outputs = {name: _real(value, self._outputs[name])[0] for name, value in outputs.items()}
-        if self.metadata["task"] == "detection":
+        task = self.metadata["task"]
+        self._check_labels(len(outputs["scores"]) if task == "classification" else outputs[_LABELS[task]])
+        if task == "detection":
             count = int(outputs["num_detections"])
             return {own: outputs[name][:count] for name, own in DETECTIONS.items() if name in outputs}
         return outputs
@@ -112,15 +137,22 @@ def read_metadata(path: str | Path) -> dict:
     with path.open("rb") as file:
         if file.read(8)[4:] != b"TFL3":
             raise UserError(f"{path} is not a TFLite file. Make one: {_HOW}")
+    if checksums.intact(path) is False:
+        raise UserError(
+            f"{path} is damaged, or was changed: its SHA-256 is not the one that it ends with. Copy it again, or make "
+            f"one: {_HOW}"
+        )
     try:
         with zipfile.ZipFile(path) as files:
-            read = json.loads(files.read(metadata.FILE))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            if files.getinfo(metadata.FILE).file_size > _MOST_BYTES:
+                raise UserError(f"{path}: its {metadata.FILE} is too large to be one. Make one: {_HOW}")
+            text = files.read(metadata.FILE)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UserError(
             f"{path} is a TFLite file without {metadata.FILE}: it was not exported by this library, is truncated, or "
             f"has lost its metadata. Copy it again, or make one: {_HOW}"
         ) from error
-    read = metadata.checked(read, f"{path}: its {metadata.FILE}")
+    read = metadata.parse(text, f"{path}: its {metadata.FILE}")
     if "tflite" not in read:
         raise UserError(f"{path}: its {metadata.FILE} does not describe its inputs. Export it again: {_HOW}")
     return read

@@ -26,6 +26,8 @@ class SavedReader:
         self._model = versions.load(self.path)  # The signature does not keep it alive.
         if missing := {*SIGNATURES} - {*self._model.signatures}:
             raise UserError(f"{self.path} lacks the signatures {', '.join(sorted(missing))}; export it again")
+        for name in SIGNATURES:
+            metadata.check_outputs(self.metadata, self._model.signatures[name].structured_outputs, self.path)
 
     def run(self, picture: np.ndarray, signature: str = signatures.PIXELS) -> dict[str, np.ndarray]:
         """The outputs of a signature for a picture uint8 [H, W, 3], by its names; BYTES gets it as a PNG file."""

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tfrecog.cli import files
+from tfrecog.cli import checksums, files
 from tfrecog.cli.errors import UserError
+
+from ..artifact import metadata
+from . import operations
 
 
 class Version(NamedTuple):
@@ -40,9 +43,11 @@ def latest(folder: str | Path) -> Path:
 
 
 def load(version: str | Path):
-    """The SavedModel in the folder of a version; UserError if it is not complete."""
+    """The SavedModel in the folder of a version; UserError if it is not complete, or may do other than compute."""
     import tensorflow as tf
 
+    checksums.check(Path(version), metadata.EXTRA, "copy the folder again, or export the model again")
+    operations.check(version)
     try:
         return tf.saved_model.load(str(version))
     except Exception as error:  # Of a file that was cut off TensorFlow raises almost anything.

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
 
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.ops import target
 
 from ..artifact import metadata
-from . import signatures, versions
+from ..litert.graph import module
+from . import operations, signatures, versions
 
 TARGETS: dict[str, target.Target] = {"cpu": "machine", "any": "portable"}
 
@@ -32,19 +33,28 @@ def write(
     Returns:
         Its folder, and the inputs and outputs of each signature, name → TensorSpec.
     """
-    lowering, archive, described = TARGETS[model_metadata["device"]], keras.export.ExportArchive(), {}
+    lowering, graphs, described = TARGETS[model_metadata["device"]], {}, {}
     for name, one in signatures.signatures(task, model, experiment, model_metadata["masks"], lowering).items():
-        graph = archive.add_endpoint(name, one.call, one.inputs).get_concrete_function()
-        described[name] = {spec.name: spec for spec in one.inputs}, graph.structured_outputs
+        graphs[name] = tf.function(one.call, input_signature=one.inputs, autograph=False).get_concrete_function()
+        described[name] = {spec.name: spec for spec in one.inputs}, graphs[name].structured_outputs
     with versions.new(out) as version:
         # No gradients: nobody trains a served model on.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         try:
-            archive.write_out(str(version.draft), options=options, verbose=False)
+            tf.saved_model.save(module(graphs), str(version.draft), signatures=graphs, options=options)
         except tf.errors.OpError as error:
             raise NotWritten(f"nothing was written to {out}: {str(error).splitlines()[0]}") from error
-        metadata.write(version.draft / metadata.EXTRA, model_metadata)
+        _without_uuid(version.draft / "fingerprint.pb")
+        operations.check(version.draft)
+        metadata.write(version.draft, model_metadata)
     return version.final, described
+
+
+def _without_uuid(path: Path) -> None:
+    """Takes the random number out of a SavedModel's fingerprint: two exports of a checkpoint are the same bits."""
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    fingerprint.ClearField("uuid")
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def report(out: str, workdir: str, version: Path, described: dict[str, tuple[dict, dict]]) -> str:

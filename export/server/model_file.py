@@ -33,6 +33,7 @@ class Saved:
             raise UserError(f"{path} has no signature {SIGNATURE!r}; export the model again")
         self._see = self._loaded.signatures[SIGNATURE]
         self.outputs: dict[str, Any] = self._see.structured_outputs  # TensorSpecs of the results by name
+        metadata.check_outputs(metadata.load(path), self.outputs, path)
         _, inputs = self._see.structured_input_signature
         if {*inputs} != {INPUT}:
             raise UserError(

@@ -75,7 +75,7 @@ def write(folder: Path, model: tf.Module, task: str, version: int = 1) -> Path:
         "keypoints": ["start", "end"], "skeleton": [[0, 1]], "flip_pairs": [], "checkpoint": "step-7",
         "min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "resize": "bilinear", "precision": "float32",
     }  # fmt: skip
-    metadata.write(final / metadata.EXTRA, about)
+    metadata.write(final, about)
     return folder
 
 

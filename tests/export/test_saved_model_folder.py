@@ -18,7 +18,7 @@ from export.artifact import metadata
 from export.served_graph import signatures, versions
 from tests.export import commands, random_runs
 from tests.folders import REPOSITORY
-from tfrecog.cli import flags
+from tfrecog.cli import checksums, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
@@ -55,7 +55,7 @@ def model(flagfile, tmp_path_factory):
 def test_an_export_that_was_killed_leaves_no_version_and_the_next_one_clears_up(model):
     assert [part.name for part in model.iterdir()] == ["1"]
     files = {part.name for part in (model / "1/assets.extra").iterdir()}
-    assert files == {"tfrecog.json", "labels.txt", "experiment.flags"}
+    assert files == {"tfrecog.json", "labels.txt", "experiment.flags", "SHA256SUMS"}
 
 
 def test_weights_are_in_an_export_once(model, flagfile):
@@ -114,6 +114,7 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 
 def test_a_damaged_export_is_named(model, tmp_path):
     shutil.copytree(model / "1", tmp_path / "1")
+    (tmp_path / "1" / metadata.EXTRA / checksums.SUMS).unlink()  # Exports of before have none.
     for weights in (tmp_path / "1/variables").glob("variables.data*"):
         os.truncate(weights, 1000)
     with pytest.raises(UserError, match=r"1 cannot be loaded as a SavedModel \(.*export it again"):
@@ -121,10 +122,10 @@ def test_a_damaged_export_is_named(model, tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("text", "is not JSON"),
-    ("[]", "is not a JSON object"),
+    ("text", "cannot be used: it is not JSON"),
+    ("[]", r"cannot be used: it is \[...\] \(a list\), not an object"),
     ('{"format": 0}', "has format 0, and this version reads 1"),
-    ('{"format": 1, "task": "detection"}', "lacks classes, keypoints, flags,"),
+    ('{"format": 1, "task": "detection"}', "cannot be used: checkpoint is missing"),
 ])  # fmt: skip
 def test_incomplete_metadata_are_named(tmp_path, text, message):
     (tmp_path / metadata.EXTRA).mkdir()

@@ -18,7 +18,7 @@ from export.litert import reader
 from export.parity import verification
 from pipelines import scenes
 from tests.export import commands, random_runs, stand_in
-from tfrecog.cli import errors
+from tfrecog.cli import checksums, errors
 from tfrecog.data import info
 
 
@@ -104,7 +104,7 @@ def test_a_saved_model_that_contradicts_its_metadata_fails(digits, digits_saved,
     version = shutil.copytree(digits_saved + "/1", tmp_path / "saved/1")
     changed = metadata.load(version)
     changed["classes"][0:2] = changed["classes"][1::-1]
-    metadata.write(version / metadata.EXTRA, changed)
+    metadata.write(version, changed)
     categories = random_runs.INFO.categories
     folder = shutil.copytree(digits.parent, tmp_path / "run", ignore=shutil.ignore_patterns("saved"))
     info.save(folder, dataclasses.replace(random_runs.INFO, categories=(*categories[1::-1], *categories[2:])))
@@ -178,6 +178,7 @@ def with_metadata(path, copy, change):
     shutil.copy(path, copy)
     with zipfile.ZipFile(copy, "a") as files:
         files.writestr(metadata.FILE, json.dumps(reader.read_metadata(path) | change))
+    copy.write_bytes(checksums.seal(copy.read_bytes()))
     return copy
 
 
@@ -190,7 +191,7 @@ GIVEN = {"dtype": "uint8", "size": [28, 28], "fit": "middle", "short_side": 28}
     ({"classes": [{"id": 1, "name": "only", "colour": None}]}, 2, "has 1 classes (only, ...), and the run 6"),
     ({"step": 3}, 2, "is of step 7: name the other checkpoint with --checkpoint"),
     ({"tflite": {"quantize": "int8", "input": GIVEN}}, 2, "is int8, which is judged by its accuracy"),
-    ({"tflite": {"quantize": "none", "input": GIVEN | {"dtype": "float32"}}}, 2, "does not run as its tfrecog.json"),
+    ({"tflite": {"quantize": "none", "input": GIVEN | {"dtype": "float32"}}}, 2, "its input is uint8 [1, 28, 28, 3]"),
     # A checkpoint that saw the same wrong part would agree with it.
     ({"tflite": {"quantize": "none", "input": GIVEN | {"short_side": 32}}}, 1,
      "gray levels from that of the checkpoint's evaluation"),
