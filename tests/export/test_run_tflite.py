@@ -17,6 +17,7 @@ from export import run_tflite
 from export.litert import reader
 from tests.export import commands, served_folders, stand_in
 from tests.folders import REPOSITORY
+from tfrecog.cli import checksums
 from tfrecog.cli.errors import UserError
 from tfrecog.inference import result_files
 from tfrecog.runtime import cores
@@ -178,6 +179,39 @@ def test_files_that_are_no_models_of_ours_are_refused_with_a_sentence(finder, tm
         reader.LiteModel(path)
     with pytest.raises(UserError, match="is a folder"):
         reader.LiteModel(tmp_path)
+
+
+def test_one_flipped_bit_of_a_sealed_file_is_named(finder, tmp_path):
+    path, sealed = tmp_path / "a.tflite", checksums.seal(finder.read_bytes())
+    path.write_bytes(sealed)
+    assert reader.LiteModel(path).size == reader.LiteModel(finder).size
+    for place in (8, len(sealed) // 2, len(sealed) - 100, len(sealed) - 66, len(sealed) - 1):
+        content = bytearray(sealed)
+        content[place] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="is damaged, or was changed: its SHA-256 is not the one"):
+            reader.LiteModel(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("change, message", [
+    ({"classes": [{"id": 1, "name": "cat"}]}, "it found the class 2, and its tfrecog.json has 1"),
+    ({"task": "classification"}, "is a model for classification, says its tfrecog.json, and lacks the outputs scores"),
+    ({"task": "segmentation"}, "lacks the outputs labels"),
+    ({"tflite": {"quantize": "none", "input": {"dtype": "uint8", "size": [9, 9], "fit": "pad"}}}, ".1, 9, 9"),
+    ({"tflite": {"quantize": "none", "input": {"dtype": "uint8", "size": "9x9", "fit": "pad"}}}, r"size is \"9x9\""),
+    ({"tflite": {"quantize": "none"}}, r"tflite\.input is missing"),
+    ({"flags": "--nonsense=1"}, "--nonsense is not a flag"),
+])  # fmt: skip
+def test_metadata_that_do_not_fit_the_file_are_refused_with_a_sentence(finder, tmp_path, change, message):
+    path = tmp_path / "a.tflite"
+    path.write_bytes(finder.read_bytes())
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr("tfrecog.json", json.dumps(reader.read_metadata(finder) | change))
+    picture = np.zeros([40, 60, 3], np.uint8)
+    picture[10:20, 10:30, 0] = 220
+    with pytest.raises(UserError, match=message):
+        reader.LiteModel(path).predict(picture)
 
 
 def test_an_operation_that_is_no_builtin_is_named(tmp_path):
