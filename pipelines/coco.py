@@ -33,7 +33,7 @@ from .build import image_records, label_map_records, shards
 from .build.command import BuildFlags, build_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import keypoint_sigmas as sigmas
-from .formats import coco_annotation, coco_as_voc_labels, coco_json, image_file, tar_files
+from .formats import coco_annotation, coco_as_voc_labels, coco_json, exif, image_file, tar_files
 
 _AGAIN = "Put the file there or download it again, or take the image out of the JSON."
 _MAPS = ("label_maps", "voc")
@@ -62,10 +62,13 @@ class Maker:
     masks: bool
     joints: int
     label_maps: bool
+    orientation: exif.Rule
 
     def __call__(self, picture: Picture, found: list[Problem]) -> records.Record:
         report = Reporter(found, picture.name, picture.image_id)
-        image = image_file.read(picture.file, report, picture.size, replace=_AGAIN)
+        reach = coco_annotation.reach(picture.annotations)
+        shown = {"rule": self.orientation, "reach": reach}
+        image = image_file.read(picture.file, report, picture.size, replace=_AGAIN, **shown)
         has = {"masks": self.masks, "joints": self.joints}
         objects = coco_annotation.read(picture.annotations, self.label_of, image.size, report, **has)
         if self.label_maps:
@@ -86,6 +89,7 @@ class Coco(BuildFlags):
         False
     )
     label_maps: Annotated[Literal["", "voc"], "Write the class of each pixel, one of VOC's, and no objects."] = ""
+    orientation: exif.Flag = "auto"
     min_area: Annotated[
         int,
         "Leave out images whose objects cover this many pixels or fewer; 0: off.",
@@ -107,9 +111,10 @@ def build(flags: Coco) -> shards.Built:
     found: list[Problem] = []
     of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
     # No record depends on the sigmas, so other ones build nothing again.
-    maker = Maker(facts.label_of_id, facts.names, flags.masks, len(facts.keypoints), label_maps=False)
+    as_shown = flags.orientation
+    maker = Maker(facts.label_of_id, facts.names, flags.masks, len(facts.keypoints), False, as_shown)
     if flags.label_maps:
-        maker = Maker(coco_as_voc_labels.label_of_category(json_file, tree), (), True, 0, label_maps=True)
+        maker = Maker(coco_as_voc_labels.label_of_category(json_file, tree), (), True, 0, True, as_shown)
         facts = coco_as_voc_labels.FACTS
         of_image = coco_as_voc_labels.large_enough(of_image, maker.label_of, flags.min_area)
     pictures = list(_pictures(flags.images, tree, of_image))

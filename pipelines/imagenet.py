@@ -16,7 +16,8 @@ names, so their list may be left out; whatever its numbers count, it is understo
 --classes names the classes, one per line, or `n01440764 name` or the id alone, sorted by id. Without it they are the
 folders, or those of the other splits in OUT, which all splits share.
 
-JPEG and PNG files that training can read are copied byte for byte; others (CMYK) are stored as RGB PNG and reported.
+JPEG and PNG files that training can read are copied byte for byte; others (CMYK, or turned upright by their EXIF
+orientation, as tfrecog.predict turns them) are stored as RGB PNG and reported.
 Each problem with an image is reported with a remedy: it is left out, and the rest is written.
 """
 
@@ -52,7 +53,7 @@ class Picture:
 
 def make(picture: Picture, found: list[Problem]) -> records.Record:
     """The record of an image; adds the problems with it to `found`."""
-    image = image_file.read(picture.file, Reporter(found, picture.name, picture.name), objects=False)
+    image = image_file.read(picture.file, Reporter(found, picture.name, picture.name), rule="upright")
     return image_records.record(image, picture.name, picture.name, picture.label, picture.class_name)
 
 

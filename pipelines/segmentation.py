@@ -41,7 +41,7 @@ from .build.command import BuildFlags, build_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import pixel_classes
 from .classes.pixel_classes import Table
-from .formats import coco_panoptic, image_file, label_image, pairs, presets
+from .formats import coco_panoptic, exif, image_file, label_image, pairs, presets
 from .formats.presets import Layout
 from .formats.tar_files import File
 
@@ -53,6 +53,7 @@ class Maker:
     """Makes records of pairs; goes to the worker processes."""
 
     table: Table
+    orientation: exif.Rule
 
     def __call__(self, pair: pairs.Pair, found: list[Problem]) -> records.Record:
         label = pair.other
@@ -60,7 +61,8 @@ class Maker:
         data = image_file.content(pair.image, of_image)
         map_data = image_file.content(label, of_label, "label")
         labels, outside = label_image.read(map_data, self.table, of_label, pair.segments, matlab=_is_matlab(label))
-        image = image_file.of_bytes(data, pair.image.place, of_image, labels.shape, annotations="label map")
+        shown = {"rule": self.orientation, "annotations": "label map"}
+        image = image_file.of_bytes(data, pair.image.place, of_image, labels.shape, **shown)
         correct = {"correct": "add the segment to the JSON"} if pair.segments else {}
         return label_map_records.record(image, labels, outside, pair.name, of_label, **correct)
 
@@ -85,6 +87,7 @@ class Segmentation(BuildFlags):
     exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one per line.", Length()] = ()
     image_suffix: Annotated[str, "Suffix of image names after the common name, such as _leftImg8bit."] = ""
     label_suffix: Annotated[str, "Suffix of the names of label maps, such as _gtFine_labelIds."] = ""
+    orientation: exif.Flag = "auto"
 
 
 def build(flags: Segmentation) -> shards.Built:
@@ -100,8 +103,8 @@ def build(flags: Segmentation) -> shards.Built:
     if any(_is_matlab(pair.other) for pair in listed) and not importlib.util.find_spec("scipy"):
         raise Refused(f"{listed[0].other.name} is a MATLAB file, which SciPy reads: run `pip install scipy`")
     total = sum(pair.image.size + pair.other.size for pair in listed)
-    facts = label_map_records.facts(table.categories)
-    return build_split(shards.Source(listed, Collect(Maker(table)), facts, total, found, options=repr(table)), flags)
+    facts, maker = label_map_records.facts(table.categories), Maker(table, flags.orientation)
+    return build_split(shards.Source(listed, Collect(maker), facts, total, found, options=repr(maker)), flags)
 
 
 def _is_matlab(file: File) -> bool:

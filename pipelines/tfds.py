@@ -32,6 +32,7 @@ from .build.command import BuildFlags, build_split, summary
 from .build.problems import Collect, Refused
 from .classes import pixel_classes
 from .classes.pixel_classes import Table
+from .formats import exif
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Tfds(BuildFlags):
     ] = ""
     classes: Annotated[str, "File of the classes of label maps: one name per line, or lines of id and name."] = ""
     ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, to ignore.", Length()] = ()
+    orientation: exif.Flag = "auto"
 
 
 def build(flags: Tfds) -> shards.Built:
@@ -60,8 +62,8 @@ def build(flags: Tfds) -> shards.Built:
     items = [tfds_features.Example(str(builder.data_path), flags.split, source, number) for number in numbers]
     facts = info.DatasetInfo(tuple(categories or ()), {}, image_labels=bool(keys.label), difficult=keys.difficult)
     facts = label_map_records.facts(table.categories) if table else facts
-    maker = Collect(tfds_features.Maker(keys, facts.names, table))
-    return build_split(shards.Source(items, maker, facts, size, options=repr((keys, table))), flags)
+    maker = Collect(tfds_features.Maker(keys, facts.names, table, flags.orientation))
+    return build_split(shards.Source(items, maker, facts, size, options=repr((keys, table, flags.orientation))), flags)
 
 
 def _table(name: str, keys, categories, class_list: str, ignore: Sequence[str]) -> Table | None:

@@ -36,7 +36,7 @@ from .build import image_records, shards
 from .build.command import BuildFlags, build_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter, short
 from .classes import image_classes
-from .formats import image_file, voc_folder, voc_object, voc_xml
+from .formats import exif, image_file, voc_folder, voc_object, voc_xml
 from .formats.tar_files import File
 from .formats.voc_folder import Layout
 
@@ -62,6 +62,7 @@ class Maker:
 
     names: tuple[str, ...]
     coordinates: str
+    orientation: exif.Rule
     marks: tuple[str, ...]  # those of difficult, truncated and pose that the files have at all
 
     def __call__(self, picture: Picture, found: list[Problem]) -> records.Record:
@@ -75,7 +76,8 @@ class Maker:
                 "It is taken for the image of its own name: if it is of the other one, rename it; if not, correct it."
             )
             report("XML names another file", what, remedy)
-        image = image_file.read(picture.image, Reporter(found, picture.name, picture.key), stated, annotations="XML")
+        shown = {"rule": self.orientation, "reach": voc_object.reach(annotation), "annotations": "XML"}
+        image = image_file.read(picture.image, Reporter(found, picture.name, picture.key), stated, **shown)
         if stated is None:
             what = f"its <size> is missing or invalid, and the image is {image.height} x {image.width}"
             remedy = "The size of the image is taken; nothing needs to be done if its boxes fit."
@@ -105,6 +107,7 @@ class Voc(BuildFlags):
     list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one per line.", Length()] = ()
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
     coordinates: Annotated[Literal["voc", "zero_based", "edges"], "Convention of the coordinates of a box."] = "voc"
+    orientation: exif.Flag = "auto"
 
 
 def build(flags: Voc) -> shards.Built:
@@ -125,7 +128,7 @@ def build(flags: Voc) -> shards.Built:
     for pair, annotation in read.annotated:
         pictures.append(Picture(pair.image.name, pair.key, pair.image, pair.other.name, annotation, first))
         first += len(annotation.objects)
-    maker = Maker(names, flags.coordinates, tuple(sorted(read.marks)))
+    maker = Maker(names, flags.coordinates, flags.orientation, tuple(sorted(read.marks)))
     categories = tuple(info.Category(name, number) for number, name in enumerate(names, 1))
     facts = info.DatasetInfo(categories, splits={}, difficult="difficult" in read.marks)
     total = sum(picture.image.size for picture in pictures)

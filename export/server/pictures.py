@@ -9,8 +9,6 @@ from tfrecog.data.image_numpy import Unreadable
 
 from .errors import Refused
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -45,11 +43,11 @@ def of(place: str, content: bytes | np.ndarray, max_megapixels: float) -> Pictur
 
 def _size(place, content, max_megapixels):
     """Height and width of the picture in a file's bytes."""
-    listed = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    listed = f"{', '.join(image_numpy.FORMATS[:-1])} or {image_numpy.FORMATS[-1]}"
     if not content:
         raise Refused(f"{place}: no bytes; send those of a {listed} file")
     try:
-        width, height = image_numpy.header(content, FORMATS).size
+        width, height = image_numpy.header(content).size
     except Unreadable as error:
         if error.kind == "unknown":
             raise Refused(

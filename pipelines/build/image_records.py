@@ -99,7 +99,7 @@ def with_objects(
 def picture(record: records.Record) -> Image.Image:
     """The decoded picture of a record; UserError if there is none, or one of another size than the record says."""
     try:
-        image = image_numpy.opened(record.encoded)
+        image = image_numpy.opened(record.encoded).picture
     except image_numpy.Unreadable as error:
         raise UserError(f"its image cannot be decoded: {error}") from error
     if image.size != (record.width, record.height):

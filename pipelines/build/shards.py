@@ -29,7 +29,7 @@ from .problems import Problem, Refused
 from .publish import Task
 
 SHARD_BYTES = 128 * 2**20
-_VERSION = 5  # of what `make`, `encode` and `write` do: a new number builds old shards again
+_VERSION = 6  # of what `make`, `encode` and `write` do: a new number builds old shards again
 
 
 class Item(Protocol):

@@ -2,13 +2,14 @@
 
 import warnings
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tfrecog.data import image_numpy
 
 from ..build import image_records
 from ..build.image_records import Encoded
 from ..build.problems import Reporter
+from . import exif
 from .tar_files import File
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
@@ -35,7 +36,8 @@ def of_bytes(
     report: Reporter,
     size: tuple[int, int] | None = None,
     *,
-    objects: bool = True,
+    rule: exif.Rule,
+    reach: exif.Size | None = None,
     annotations: str = "JSON",
     replace: str = _AGAIN,
 ) -> Encoded:
@@ -46,51 +48,43 @@ def of_bytes(
         place: where they are.
         report: takes the problems.
         size: (height, width) that the annotations are for, if they say so.
-        objects: its annotations have positions in it, so that it matters how it is turned.
+        rule: what its EXIF data mean, `upright` for images without annotations of places in them.
+        reach: the largest y and x of the annotated boxes, if there are some.
         annotations: what they are in, for the problems.
         replace: what to do with an image that cannot be decoded.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
-            image = image_numpy.opened(data)
-            orientation = image_numpy.orientation(image)
+            stored = image_numpy.opened(data)
     except image_numpy.Unreadable as error:
         if error.kind == "too large":
             report.leave_out("image is too large", str(error), "Make it smaller, and its annotations with it.")
         kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
         report.leave_out(kind, f"{place}: {error}", replace)
 
-    turn = orientation in range(5, 9) and image.width != image.height and size == image.size
-    height, width = (image.width, image.height) if turn else (image.height, image.width)
-    if size and size != (height, width):
-        what = f"the {annotations} says {size[0]} x {size[1]} (height x width), the file is {height} x {width}"
+    as_stored, upright = exif.sizes(stored)
+    if size and size not in ((as_stored,) if rule == "file" else (as_stored, upright)):
+        sides = f"{as_stored[0]} x {as_stored[1]}"
+        what = f"the {annotations} says {size[0]} x {size[1]} (height x width), the file is {sides}"
         remedy = f"The image is skipped: correct the {annotations}, or use the file that was annotated."
         report.leave_out(f"size in the {annotations} disagrees with the file", what, remedy)
+    turn, doubt = exif.turned(stored, rule, size, reach)
+    image = stored.upright() if turn else stored.picture
+    if doubt:
+        remedy = (
+            "It is turned upright; if the file was annotated as it is, build with --orientation=file."
+            if turn
+            else "It is stored as the file has it; if it was annotated upright, build with --orientation=upright."
+        )
+        what = f"its EXIF data turn or mirror it (orientation {stored.orientation}), and {doubt}"
+        report("image may be annotated turned", what, remedy)
     if turn:
-        what = f"its EXIF data turn it (orientation {orientation}), and the annotations are for the turned image"
-        report("image converted", what, "It is turned and stored as PNG; nothing needs to be done.")
-        image = ImageOps.exif_transpose(image)
+        what = f"its EXIF data turn or mirror it (orientation {stored.orientation})"
+        report("image converted", what, "It is turned upright and stored as PNG; nothing needs to be done.")
+    elif image.mode in _MODES.get(stored.kind, ()):
+        return Encoded(data, stored.kind.lower(), *as_stored)
     else:
-        _report_orientation(image, orientation, size, objects, report)
-        kind = "JPEG" if image.format == "MPO" else image.format or ""  # MPO: a JPEG with another one behind it
-        if image.mode in _MODES.get(kind, ()):
-            return Encoded(data, kind.lower(), height, width)
-        what = f"{image.format} image of mode {image.mode}, which training cannot decode"
+        what = f"{stored.kind} image of mode {image.mode}, which training cannot decode"
         report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
     return image_records.encode(Image.fromarray(image_numpy.to_rgb(image)), "png")
-
-
-def _report_orientation(image: Image.Image, orientation: object, size, objects: bool, report: Reporter) -> None:
-    """Reports an EXIF orientation after which viewers turn or mirror an image that is stored as its file has it."""
-    if orientation not in range(2, 9):  # 0 and what is no orientation turn nothing
-        return
-    what = f"its EXIF data turn or mirror it (orientation {orientation}), and "
-    if not objects:
-        remedy = "If that matters, save it upright, without EXIF."
-        report("image is turned", f"{what}training sees it as the file has it", remedy)
-    elif not size or image.width == image.height or orientation in range(2, 5):  # The stated size does not tell.
-        remedy = (
-            "It is stored as the file has it. If it was annotated as viewers show it, save it upright, without EXIF."
-        )
-        report("image may be annotated turned", f"{what}no size tells of which image", remedy)

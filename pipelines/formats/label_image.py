@@ -32,11 +32,11 @@ def read(
     if matlab:
         return of_values(_of_matlab(data, report), table, report)
     try:
-        picture = image_numpy.opened(data)
+        picture, kind, _ = image_numpy.opened(data)
     except image_numpy.Unreadable as error:
         _undecodable(report, f"its {len(data):,} bytes are not an image that can be decoded ({error})")
-    mode, kind = picture.mode, picture.format
-    if kind in ("JPEG", "MPO", "WEBP"):
+    mode = picture.mode
+    if kind in ("JPEG", "WEBP"):
         what, remedy = f"it is a {kind}, which changes the values of pixels", "Save it as PNG from the source."
         _refuse(report, "label map with losses", what, f"{remedy} The values here are lost.")
     if mode in ("RGB", "RGBA"):

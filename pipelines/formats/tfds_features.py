@@ -15,7 +15,7 @@ from ..build.image_records import Encoded, Instance
 from ..build.problems import Problem, Refused, Reporter
 from ..classes import image_classes
 from ..classes.pixel_classes import Table
-from . import image_file, label_image
+from . import exif, image_file, label_image
 
 _SUPPORTED = (
     "an image with a label (ClassLabel), with a sequence of objects that have a box and a label, or with a label map "
@@ -119,9 +119,10 @@ class Example:
 class Maker:
     """Makes records of examples; goes to the worker processes, where it reads on from the example before."""
 
-    def __init__(self, keys: Keys, names: Sequence[str], table: Table | None = None):
-        """`names` are those of the classes, `table` is of label maps."""
+    def __init__(self, keys: Keys, names: Sequence[str], table: Table | None, rule: exif.Rule):
+        """`names` are those of the classes, `table` is of label maps, `rule` of images with an EXIF orientation."""
         self._keys, self._names, self._table = keys, names, table
+        self._rule: exif.Rule = "upright" if keys.label else rule
         self._next: tuple[str, int] | None = None
         self._examples: Iterator[dict] = iter(())
 
@@ -134,18 +135,22 @@ class Maker:
         name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
         report = Reporter(found, name, str(content.get("image/id", example.number)))
         where = f"{example.folder}, {example.source}, example {example.number:,}"
-        placed = bool(self._keys.objects or self._keys.label_map)
-        image = image_file.of_bytes(content[self._keys.image], where, report, objects=placed, replace=_AGAIN)
+        labels, size = None, None
+        if self._table:
+            read = label_image.read if self._keys.stored else label_image.of_values
+            labels = read(content[self._keys.label_map], self._table, report)
+            size = labels[0].shape
+        shown = {"rule": self._rule, "annotations": "label map", "replace": _AGAIN}
+        image = image_file.of_bytes(content[self._keys.image], where, report, size, **shown)
         if name == example.name:
             name += ".jpg" if image.format == "jpeg" else ".png"
-        return self._record(content, image, replace(report, file=name))
+        report = replace(report, file=name)
+        if labels:
+            return label_map_records.record(image, *labels, name, report)
+        return self._record(content, image, report)
 
     def _record(self, content: dict, image: Encoded, report: Reporter) -> records.Record:
         keys, name, source_id = self._keys, report.file, report.image_id
-        if self._table:
-            read = label_image.read if keys.stored else label_image.of_values
-            labels, outside = read(content[keys.label_map], self._table, report)
-            return label_map_records.record(image, labels, outside, name, report)
         if keys.label:
             label = int(content[keys.label])
             if not 0 <= label < len(self._names):

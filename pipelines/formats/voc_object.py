@@ -100,6 +100,14 @@ def stated_size(annotation: Annotation) -> tuple[int, int] | None:
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
+def reach(annotation: Annotation) -> tuple[float, float] | None:
+    """The largest ymax and xmax of the boxes that have both; None where there are none."""
+    boxes = [dict(zip(SIDES, one.box, strict=True)) for one in annotation.objects if one.box]
+    ends = [(number(box["ymax"]), number(box["xmax"])) for box in boxes]
+    known = [(y, x) for y, x in ends if y is not None and x is not None]
+    return (max(y for y, _ in known), max(x for _, x in known)) if known else None
+
+
 def number(text: str | None) -> float | None:
     """The finite number of a text; None if it is none."""
     try:

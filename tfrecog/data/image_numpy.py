@@ -6,12 +6,29 @@ reads records (docs/decisions/0021-two-decoders-of-images.md).
 
 import contextlib
 import io
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
+
+# What Pillow may open a file as; its other readers are rarely tried, and that of EPS runs another program.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+EXTENSIONS = (
+    ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BACK = {**_TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
 class Unreadable(UserError):
@@ -22,34 +39,62 @@ class Unreadable(UserError):
         self.kind = kind
 
 
+class Opened(NamedTuple):
+    """A decoded picture as its file stores it."""
+
+    picture: Image.Image  # in the mode that it has there
+    kind: str  # of FORMATS
+    orientation: int  # EXIF's 1 to 8: how viewers turn or mirror it; 1: not at all
+
+    def upright(self) -> Image.Image:
+        """The picture as viewers show it."""
+        return _transposed(self.picture, _TURNS.get(self.orientation))
+
+
 def decode(data: bytes, *, upright: bool = False) -> np.ndarray:
-    """Image uint8 [H, W, 3] of the bytes of a file, whatever Pillow reads; Unreadable if they are none.
+    """Image uint8 [H, W, 3] of the bytes of a file of one of FORMATS; Unreadable if they are none.
 
     Of 16 bits a pixel the upper 8 are taken. `upright` turns it as its EXIF data say, as viewers do.
     """
-    picture = opened(data)
+    stored = opened(data)
     with _explained(data):
-        return to_rgb(ImageOps.exif_transpose(picture) if upright else picture)
+        return to_rgb(stored.upright() if upright else stored.picture)
 
 
-def opened(data: bytes) -> Image.Image:
-    """The decoded picture of the bytes of a file, in the mode that it has there; Unreadable if they are none."""
+def opened(data: bytes) -> Opened:
+    """The decoded picture of the bytes of a file; Unreadable if they are none."""
     picture = header(data)
     with _explained(data):
+        kind = "JPEG" if picture.format == "MPO" else picture.format or ""  # MPO: a JPEG with others behind it
+        orientation = _orientation(picture)  # before `load`, which turns a TIFF and forgets how
         picture.load()
-    return picture
+        if kind == "TIFF":
+            return Opened(_transposed(picture, _BACK.get(orientation)), kind, orientation)
+        return Opened(picture, kind, orientation)
 
 
-def header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
-    """A picture of which only the header is read, for its size and mode; Unreadable if it is none of the formats."""
+def header(data: bytes) -> Image.Image:
+    """A picture of which only the header is read, for its size and mode.
+
+    Unreadable if it is of none of FORMATS, or has more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS).
+    """
     with _explained(data):
-        return Image.open(io.BytesIO(data), formats=formats)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
-def orientation(picture: Image.Image) -> object:
-    """How its EXIF data say that a picture is to be turned: 1 not at all, 2 to 8, or whatever somebody wrote there."""
-    with _explained(b""):
-        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+def _orientation(picture: Image.Image) -> int:
+    """How the EXIF data of a picture say that it is to be turned, 1 to 8; 1 where they do not, or by no such number."""
+    try:
+        value = picture.getexif().get(ExifTags.Base.Orientation)
+    except MemoryError:
+        raise
+    except Exception:  # of damaged EXIF data, for which Pillow raises many kinds
+        return 1
+    return value if isinstance(value, int) and value in _TURNS else 1
+
+
+def _transposed(picture: Image.Image, method: Image.Transpose | None) -> Image.Image:
+    return picture if method is None else picture.transpose(method)
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:

@@ -14,7 +14,6 @@ from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image_numpy
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 LARGEST = 65500  # side of a JPEG
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
@@ -30,8 +29,8 @@ def find(images: str) -> list[Path]:
     paths: dict[Path, Path] = {}  # by where they are
     for part in map(os.path.expanduser, parts):
         if os.path.isdir(part):
-            found = [path for path in sorted(Path(part).iterdir()) if path.suffix.lower() in SUFFIXES]
-            missing = f"the folder {part} has no file that ends in {', '.join(sorted(SUFFIXES))}"
+            found = [path for path in sorted(Path(part).iterdir()) if path.suffix.lower() in image_numpy.EXTENSIONS]
+            missing = f"the folder {part} has no file that ends in {', '.join(image_numpy.EXTENSIONS)}"
         else:
             names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
             found = [Path(name) for name in names if os.path.isfile(name)]
