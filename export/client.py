@@ -52,7 +52,7 @@ def main(flags: Flags) -> int:
     metadata, failed = model["parameters"], 0
     for number, path in enumerate(paths):
         try:
-            answer = predict(path.read_bytes())
+            answer = predict(image_files.content(path))
             with client_protocols.understood(url):
                 answer = client_results.sure(answer, flags.min_score)
                 height, width = answer["image_size"]

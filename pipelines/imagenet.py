@@ -73,7 +73,7 @@ def build(flags: Imagenet) -> shards.Built:
     if not files:
         reason = f":\n{found[0]}" if found else f": no file named {', '.join(class_folders.EXTENSIONS)} is in it"
         raise Refused(f"{path} has no images{reason}")
-    for problem in found:  # A tar is cut: a warning before hours of work, and again with the others after them.
+    for problem in found[:3]:  # A tar is cut: a warning before hours of work, and again with the others after them.
         print(f"warning: {problem}", file=sys.stderr)
     if flags.classes:
         categories = image_classes.of_file(flags.classes, found)

@@ -1,15 +1,21 @@
 """Files of images by class: folders, tars, tars in tars or in folders."""
 
+import contextlib
 import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from tfrecog.data import image_numpy
+
 from ..build.problems import Problem, Refused
 from . import tar_files
 from .tar_files import File
 
-EXTENSIONS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+EXTENSIONS = image_numpy.EXTENSIONS
+# How the files of pictures begin that people have beside those that are read; of HEIC from the fifth byte on.
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"8BPS", b"%!PS")
+_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif")
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
@@ -30,12 +36,33 @@ def listing(
     files = [file for file in files if not any(map(_hidden, file.name.split("/")))]
     folders = {file.name.rpartition("/")[0] for file in files}
     images = [file for file in files if file.name.lower().endswith(extensions)]
+    if extensions == EXTENSIONS:
+        others = [file for file in files if not file.name.lower().endswith((*EXTENSIONS, "/"))]
+        found += [_left_out(file) for file in others if _is_picture(file)]
     for name, count in Counter(file.name for file in images).items():
         if count > 1:
             what = f"{count} files have this name in {path}"
             found.append(Problem("file twice", name, what, "The last is taken; remove the others."))
     last = {file.name: file for file in images}
     return [last[name] for name in sorted(last)], sorted(folders - {""})
+
+
+def _is_picture(file: File) -> bool:
+    """Whether a file begins as pictures do, whatever its name."""
+    if not os.path.isfile(file.path):
+        return False
+    with contextlib.suppress(OSError), open(file.path, "rb") as content:
+        content.seek(max(file.offset, 0))
+        start = content.read(12)
+        return start.startswith(_STARTS) or (start[4:8] == b"ftyp" and start[8:] in _BRANDS)
+    return False
+
+
+def _left_out(file: File) -> Problem:
+    kinds = ", ".join(EXTENSIONS)
+    what = "it begins as a picture does, and its name has no extension of one that is read"
+    remedy = f"It is left out: convert it to JPEG or PNG, or rename it if it is one of {kinds}."
+    return Problem("picture of another extension", file.name, what, remedy)
 
 
 def _hidden(name: str) -> bool:

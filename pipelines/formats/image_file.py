@@ -1,5 +1,6 @@
 """Image files into records: their bytes, converted only where TensorFlow cannot decode them; decoded once to see."""
 
+import os
 import warnings
 
 from PIL import Image
@@ -19,6 +20,8 @@ _MODES = {"JPEG": ("L", "RGB"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA")}  # 
 def content(file: File, report: Reporter, kind: str = "image", replace: str = _AGAIN) -> bytes:
     """The bytes of a file; LeftOut if it cannot be read."""
     try:
+        if file.offset < 0 and os.path.exists(file.path) and not os.path.isfile(file.path):
+            raise OSError("it is a folder, a pipe or a device, not a file")
         return file.read()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         what = f"{file.place}: {getattr(error, 'strerror', None) or error}"

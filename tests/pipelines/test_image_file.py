@@ -1,5 +1,6 @@
+"""One image of a file: what its EXIF orientation means for its annotations, and what is reported of it."""
+
 import io
-import itertools
 import struct
 
 import numpy as np
@@ -8,57 +9,111 @@ from PIL import Image
 
 from pipelines.build.problems import LeftOut, Reporter
 from pipelines.formats import image_file
+from tests import photos
 
-ORIENTATION = 0x0112
+DOUBT = "image may be annotated turned"
+FILE, UPRIGHT, SQUARE = (4, 6), (6, 4), (5, 5)  # height, width of a file of 4 x 6 pixels, and turned by a quarter
 
 
 def _photo(height, width, orientation):
-    exif, file = Image.Exif(), io.BytesIO()
-    if isinstance(orientation, str):  # A writer of EXIF data made it a text (type 2).
-        entry = struct.pack("<HHI4s", ORIENTATION, 2, 2, orientation.encode())
-        exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
-    else:
-        exif[ORIENTATION] = orientation
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(file, "JPEG", exif=exif)
+    return photos.file(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8), "JPEG", orientation)
+
+
+def _of_type(kind, count, value):
+    """A JPEG of 4 x 6 pixels whose orientation is of a type of TIFF, by its number, and so many values."""
+    entry = struct.pack("<HHI4s", photos.ORIENTATION, kind, count, value)
+    exif, file = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4), io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "JPEG", exif=exif)
     return file.getvalue()
 
 
-def _read(data, size=None, **options):
+def _read(data, size=None, rule="auto", **options):
     found = []
     try:
-        image = image_file.of_bytes(data, "a.jpg", Reporter(found, "a.jpg", "7"), size, **options)
+        image = image_file.of_bytes(data, "a.jpg", Reporter(found, "a.jpg", "7"), size, rule=rule, **options)
     except LeftOut:
         image = None
     return image, [problem.kind for problem in found]
 
 
-@pytest.mark.parametrize(("orientation", "sides"), [*itertools.product([0, 1, 9, "6"], [(4, 6), (5, 5)])])
-def test_an_image_that_no_viewer_turns_is_taken_without_a_word(orientation, sides):
-    data = _photo(*sides, orientation)
-    for size, objects in itertools.product([None, sides], [True, False]):
-        image, kinds = _read(data, size, objects=objects)
-        assert image.encoded == data and (image.height, image.width) == sides and not kinds
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(_photo(*FILE, orientation) for orientation in (0, 1, 9)),
+        _of_type(2, 2, b"6"),  # a text
+        _of_type(1, 1, b"\6"),  # a byte
+        _of_type(3, 2, b"\6\0\6\0"),  # two numbers
+        _of_type(12, 1, b"\0\0\0\0"),  # a fraction, of which a half is missing
+        _of_type(3, 2**30, b"\6\0"),  # more numbers than the file has bytes
+    ],
+)
+def test_an_image_that_no_viewer_turns_is_taken_without_a_word(data):
+    for size in (None, FILE):
+        for rule in ("auto", "file", "upright"):
+            image, kinds = _read(data, size, rule)
+            assert image.encoded == data and image.size == FILE and not kinds
 
 
-@pytest.mark.parametrize("orientation", range(2, 9))
-def test_an_image_is_reported_wherever_nothing_says_whether_its_objects_are_of_the_turned_one(orientation):
-    swaps = orientation >= 5  # by a quarter turn, so that a stated size tells
-    for sides, size in itertools.product([(4, 6), (5, 5)], [False, True]):
-        data = _photo(*sides, orientation)
-        image, kinds = _read(data, sides if size else None)
-        told = swaps and size and sides == (4, 6)
-        assert image.encoded == data and kinds == ([] if told else ["image may be annotated turned"])
-        assert _read(data, objects=False)[1] == ["image is turned"]
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_of_neither_size_is_left_out_however_it_is_turned(orientation):
-    for sides in ((4, 6), (5, 5)):
-        assert _read(_photo(*sides, orientation), (4, 7)) == (None, ["size in the JSON disagrees with the file"])
+# Of a file of 4 x 6: the stated size, the largest y and x of its boxes → whether it is turned, and reported as doubtful.
+EVIDENCE = {
+    "the size is upright": (UPRIGHT, None, True, False),
+    "the size is the file's": (FILE, (4, 4), False, True),
+    "no size, and a box fits both": (None, (4, 4), True, True),
+    "no size and no box": (None, None, True, True),
+    "no size, and a box is beyond the file": (None, (6, 4), True, False),
+    "no size, and a box is beyond the picture upright": (None, (4, 6), False, False),
+    "no size, and a box is beyond both": (None, (9, 9), True, True),
+    "no size, and a box is beyond by its slack": (None, (5, 4), True, True),
+    "the size is the file's, and a box is beyond it": (FILE, (6, 4), True, True),
+    "the size is the file's, and a box is beyond both": (FILE, (9, 9), False, True),
+}
 
 
 @pytest.mark.parametrize("orientation", range(5, 9))
-def test_an_image_annotated_as_viewers_turn_it_is_stored_turned(orientation):
-    image, kinds = _read(_photo(4, 6, orientation), (6, 4))
-    assert (image.height, image.width, image.format, kinds) == (6, 4, "png", ["image converted"])
+@pytest.mark.parametrize("case", EVIDENCE)
+def test_the_stated_size_and_then_the_boxes_tell_which_image_was_annotated(case, orientation):
+    size, reach, turned, doubtful = EVIDENCE[case]
+    data = _photo(*FILE, orientation)
+    image, kinds = _read(data, size, reach=reach)
+    assert kinds == [DOUBT] * doubtful + ["image converted"] * turned
+    if turned:
+        assert (image.size, image.format) == (UPRIGHT, "png")
+    else:
+        assert (image.size, image.encoded) == (FILE, data)
+
+
+@pytest.mark.parametrize("size", [None, SQUARE])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_nothing_tells_how_a_square_was_annotated(orientation, size):
+    image, kinds = _read(_photo(*SQUARE, orientation), size, reach=(5, 5))
+    assert kinds == [DOUBT, "image converted"] and image.size == SQUARE
+
+
+@pytest.mark.parametrize("orientation", range(2, 5))
+def test_nothing_tells_whether_a_mirrored_image_was_annotated_so(orientation):
+    assert _read(_photo(*FILE, orientation), FILE)[1] == [DOUBT, "image converted"]
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_rule_is_followed_without_a_word_of_doubt(orientation):
+    data, upright = _photo(*FILE, orientation), UPRIGHT if orientation >= 5 else FILE
+    for size in {None, FILE, upright}:
+        image, kinds = _read(data, size, "upright")
+        assert (image.size, kinds) == (upright, ["image converted"])
+    assert _read(data, FILE, "file", reach=(6, 4))[0].encoded == data
+    if upright != FILE:
+        assert _read(data, upright, "file") == (None, ["size in the JSON disagrees with the file"])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("rule", ["auto", "file", "upright"])
+def test_an_image_of_neither_size_is_left_out_however_it_is_turned(orientation, rule):
+    for sides in (FILE, SQUARE):
+        assert _read(_photo(*sides, orientation), (4, 7), rule) == (None, ["size in the JSON disagrees with the file"])
+
+
+def test_postscript_is_no_image_whatever_its_name():
+    """Pillow hands it to Ghostscript, a program that a stranger's file must not reach."""
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "EPS")
+    assert _read(file.getvalue()) == (None, ["image cannot be decoded"])

@@ -82,7 +82,14 @@ def report_broken(paths: list[Path], broken: dict[Path, str]) -> int:
 
 def load(path: Path) -> np.ndarray:
     """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged."""
-    return image_numpy.decode(Path(path).read_bytes(), upright=True)
+    return image_numpy.decode(content(path), upright=True)
+
+
+def content(path: Path) -> bytes:
+    """Bytes of a regular file; OSError if it is none, such as a pipe, which may never end."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is a folder, a pipe or a device, not a file")
+    return path.read_bytes()
 
 
 def save(picture: np.ndarray, path: Path) -> None:
