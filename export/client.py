@@ -40,6 +40,7 @@ def main(flags: Flags) -> int:
     """Sends, prints and draws."""
     from tfrecog.inference import image_files
 
+    from .artifact.metadata import pixel_ranges
     from .server import client_protocols, client_results
 
     paths = image_files.find(flags.images)
@@ -59,7 +60,7 @@ def main(flags: Flags) -> int:
                 lines = client_results.table(answer, metadata["classes"])
             print(f"{path} ({width} x {height})\n" + "".join(f"  {line}\n" for line in lines))
             if flags.out:
-                picture = image_files.load(path)
+                picture = image_files.load(path, pixel_ranges(metadata))
                 with client_protocols.understood(url):
                     picture = client_results.drawn(picture, answer, metadata, flags.draw_side)
                 image_files.save(picture, pictures[number])

@@ -35,6 +35,7 @@ def main(flags: Flags) -> None:
     """Predicts, draws and measures."""
     from tfrecog.inference import image_files, result_files
 
+    from .artifact import metadata
     from .litert import benchmark, reader, results
 
     if not flags.out and not flags.repeat:
@@ -48,7 +49,7 @@ def main(flags: Flags) -> None:
         print(f"Predicting with {flags.model}: {model.metadata['name']}, {model.size[1]} x {model.size[0]}", flush=True)
         images = (
             (number, picture, results.of_picture(model.predict(picture), picture.shape[:2], flags.min_score))
-            for number, picture in image_files.legible(paths, broken)
+            for number, picture in image_files.legible(paths, broken, metadata.pixel_ranges(model.metadata))
         )
         detections = write(results.info_of(model.metadata), paths, Path(flags.out), images, flags.draw_side)
         done = image_files.report_broken(paths, broken)

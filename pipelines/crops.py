@@ -13,6 +13,7 @@ parts of the images that overlap no object by more than 0.1 (IoU): a network tha
 for it.
 """
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import Annotated
@@ -149,8 +150,9 @@ def build(flags: Crops) -> tuple[shards.Built, int]:
     if background:
         categories.append(info.Category(BACKGROUND, max(one.id for one in categories) + 1))
     maker = Maker(source, flags.context, flags.min_side, flags.seed)
+    made = dataclasses.replace(image_records.facts(categories), pixel_ranges=facts.pixel_ranges)
     options = repr((facts.names, flags.context, flags.min_side, flags.seed))
-    made_of = shards.Source(items, maker, image_records.facts(categories), 0, options=options)
+    made_of = shards.Source(items, maker, made, 0, options=options)
     left = int(where.crowd.sum() + where.difficult.sum())
     return build_split(made_of, flags), left
 

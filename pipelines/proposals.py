@@ -23,7 +23,7 @@ import numpy as np
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import When
-from tfrecog.data import frames, image_numpy, index, info, records
+from tfrecog.data import frames, index, info, records
 from tfrecog.data.example import Example
 from tfrecog.data.fields import PROPOSAL
 from tfrecog.data.split import Split
@@ -98,7 +98,7 @@ class Adder:
             return methods.clip(item.boxes, record.height, record.width)[: self.options.max]
         if self.method == "grid":
             return methods.grid(record.height, record.width, self.options)
-        return selective_search.propose(image_numpy.to_rgb(image_records.picture(record)), self.options)
+        return selective_search.propose(image_records.picture(record), self.options)
 
 
 def _without(record: records.Record, what: str, remedy: str) -> Problem:

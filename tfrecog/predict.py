@@ -38,7 +38,8 @@ def main(flags: Flags) -> None:
     print(f"Predicting with {checkpoint}", flush=True)
     broken: dict[Path, str] = {}
     predict = inference.of_pictures(task, model, flags)
-    images = ((number, picture, predict(picture)) for number, picture in image_files.legible(paths, broken))
+    seen = image_files.legible(paths, broken, task.info.pixel_ranges)
+    images = ((number, picture, predict(picture)) for number, picture in seen)
     detections = inference.write(task.info, paths, out, images, flags.draw_side)
     done = image_files.report_broken(paths, broken)
     if detections is not None:

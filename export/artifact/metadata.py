@@ -13,6 +13,7 @@ from tfrecog.cli import checksums, files, flags, json_values, validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.config import Experiment, plain
+from tfrecog.data import depth
 
 FORMAT = 1
 FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
@@ -61,6 +62,7 @@ class Metadata(TypedDict):
     keypoints: list[str]
     skeleton: NotRequired[list[tuple[_Index, _Index]]]
     flip_pairs: NotRequired[list[tuple[_Index, _Index]]]
+    pixel_ranges: NotRequired[dict[str, depth.Range]]
     proposals: NotRequired[str | None]
     flags: str
     checkpoint: str
@@ -101,6 +103,7 @@ def from_run(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "keypoints": list(info.keypoints) if experiment.detector.keypoints else [],
         "skeleton": [list(pair) for pair in info.skeleton],
         "flip_pairs": [list(pair) for pair in info.flip_pairs],
+        "pixel_ranges": info.pixel_ranges,
         "proposals": info.proposals if experiment.detector.proposals == "record" else None,
         "flags": validate.dumps(plain(experiment)),
         "checkpoint": checkpoint.name,
@@ -123,6 +126,11 @@ def metrics(workdir: str, step: int) -> dict[str, float] | None:
     except (OSError, UserError):
         return None
     return report.get("metrics") if report.get("step") == step else None
+
+
+def pixel_ranges(metadata: dict) -> depth.Ranges:
+    """By type of pixels the range of values of pictures of more than 8 bits; none of models from before there were."""
+    return metadata.get("pixel_ranges", {})
 
 
 def names(metadata: dict) -> list[str]:
@@ -183,6 +191,8 @@ def parse(text: bytes, where: str) -> dict:
     pairs = [*metadata.get("skeleton", ()), *metadata.get("flip_pairs", ())]
     if joints and max(map(max, pairs), default=0) >= joints:
         raise UserError(f"{where} cannot be used: skeleton or flip_pairs name more than the {joints} keypoints")
+    if problem := depth.problem(pixel_ranges(metadata)):
+        raise UserError(f"{where} cannot be used: {problem}; export the model again")
     if any(line.lstrip("- ").startswith("flagfile") for line in metadata["flags"].splitlines()):
         raise UserError(f"{where} cannot be used: its flags name a flagfile; export the model again")
     return metadata

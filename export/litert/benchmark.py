@@ -10,6 +10,7 @@ import numpy as np
 from tfrecog.cli.errors import UserError
 from tfrecog.inference import image_files
 
+from ..artifact import metadata
 from . import reader
 
 
@@ -20,15 +21,19 @@ def measure(model: reader.LiteModel, path: Path, repeat: int) -> dict:
         `model` and `chain`, each with `median` and `p90`; `peak_mb` of the process, its libraries too; `threads`;
         `repeat`; `photo`, its height and width.
     """
+    ranges = metadata.pixel_ranges(model.metadata)
     try:
-        picture = image_files.load(path)
+        picture = image_files.load(path, ranges)
     except image_files.UNREADABLE as error:
         raise UserError(f"--repeat: {path} cannot be read as an image: {error}") from error
     placed = model.place(picture)
     inputs = model.inputs(placed, model.propose(picture))
 
+    def chain():
+        return model.predict(image_files.load(path, ranges))
+
     report = {}
-    for name, work in (("model", lambda: model.run(inputs)), ("chain", lambda: model.predict(image_files.load(path)))):
+    for name, work in (("model", lambda: model.run(inputs)), ("chain", chain)):
         timeit.timeit(work, number=max(1, min(10, repeat // 5)))  # a warm-up
         times = 1e3 * np.array(timeit.repeat(work, number=1, repeat=repeat))
         report[name] = {"median": float(np.median(times)), "p90": float(np.percentile(times, 90))}

@@ -29,7 +29,7 @@ class Detection:
         def prepare(picture):
             return image.resize(picture, self._target(tf.shape(picture)[:2]), self.data.resize)
 
-        pictures, originals = batched_decoding.decoded(encoded, prepare, tf.float32)
+        pictures, originals = batched_decoding.decoded(encoded, prepare, tf.float32, self.info.pixel_ranges)
         targets = self._target(originals)
 
         def of_group(index, canvas):

@@ -31,7 +31,7 @@ def signatures(task, model, experiment: Experiment, masks: str, target: lowering
     elif experiment.task == "classification":
         served = Classification(predict, task.info, experiment)
     else:
-        served = Segmentation(predict)
+        served = Segmentation(predict, task.info)
 
     def built(function):
         def call(*inputs):
@@ -72,7 +72,7 @@ class Classification:
     def of_bytes(self, encoded):
         """Results for encoded pictures [B] of any sizes."""
         seen = tf.map_fn(
-            lambda one: self._middle(image.decode(one)),
+            lambda one: self._middle(image.decode(one, self.info.pixel_ranges)),
             encoded,
             fn_output_signature=tf.TensorSpec([self.crop, self.crop, 3], tf.float32),
             parallel_iterations=batched_decoding.AT_ONCE,
@@ -96,12 +96,12 @@ class Classification:
 class Segmentation:
     """labels [B, H, W] uint8 in 0..K, 0 beyond a picture that is smaller than another, and image_size [B, 2]."""
 
-    def __init__(self, predict):
-        self.predict = predict
+    def __init__(self, predict, info):
+        self.predict, self.info = predict, info
 
     def of_bytes(self, encoded):
         """Results for encoded pictures [B]; those of one size go through the network together."""
-        pictures, sizes = batched_decoding.decoded(encoded, tf.identity, tf.uint8)
+        pictures, sizes = batched_decoding.decoded(encoded, tf.identity, tf.uint8, self.info.pixel_ranges)
         largest = tf.reduce_max(sizes, axis=0)
 
         def of_group(index, size):

@@ -13,6 +13,7 @@ from kserve.utils.numpy_codec import from_np_dtype
 
 from tfrecog.runtime import cores
 
+from ..artifact.metadata import pixel_ranges
 from . import metrics, model_file, pictures, requests, responses
 from .batching import Batcher, Budget
 from .errors import Refused
@@ -31,6 +32,7 @@ class Recogniser(kserve.Model):
         self.limits = requests.Limits(config.max_megapixels, config.max_in_flight)
         self.pool = ThreadPoolExecutor(config.threads or cores.usable(), thread_name_prefix="decode")
         self._saved: Any = None
+        self._ranges = pixel_ranges(metadata)
         self._budget = Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
         self.batcher = Batcher(
             lambda images: self._saved.see(images), max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000,
@@ -68,7 +70,7 @@ class Recogniser(kserve.Model):
 
     async def _see(self, picture: pictures.Picture) -> dict[str, Any]:
         async with self._budget.taken(picture.pixels):
-            pixels = await self.in_pool(picture.decode)
+            pixels = await self.in_pool(picture.decode, self._ranges)
             outputs = await self.batcher.see(pixels)
         size = pixels.shape[:2]
         del pixels

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecog.data import image_numpy
+from tfrecog.data import depth, image_numpy
 from tfrecog.data.image_numpy import Unreadable
 
 from .errors import Refused
@@ -18,12 +18,12 @@ class Picture:
     content: bytes | np.ndarray
     pixels: int  # how many it will have, known before it is decoded
 
-    def decode(self) -> np.ndarray:
-        """Image uint8 [H, W, 3], upright by its EXIF; Refused if it is damaged."""
+    def decode(self, ranges: depth.Ranges = depth.WHOLE) -> np.ndarray:
+        """Image uint8 [H, W, 3], upright by its EXIF, more than 8 bits by `ranges`; Refused if it is damaged."""
         if isinstance(self.content, np.ndarray):
             return self.content
         try:
-            return image_numpy.decode(self.content, upright=True)
+            return image_numpy.decode(self.content, ranges, upright=True)
         except Unreadable as error:
             raise Refused(
                 f"{self.place}: the picture cannot be decoded ({error}); was all of the file sent?"

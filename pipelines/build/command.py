@@ -1,13 +1,16 @@
 """What every command line of the pipelines has in common."""
 
+import dataclasses
+import math
 import os
 from dataclasses import dataclass
 from typing import Annotated
 
-from tfrecog.cli.facts import NonNegative
-from tfrecog.data import info
+from tfrecog.cli.facts import Length, NonNegative
+from tfrecog.data import depth, info
 
 from . import problems, shards
+from .problems import Refused
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,32 @@ class BuildFlags(SplitFlags):
     strict: Annotated[
         bool, "Any problem is an error, and nothing is written. Without it OUT/SPLIT.report.jsonl lists all problems."
     ] = False
+    pixel_ranges: Annotated[
+        tuple[str, ...],
+        "Values of images of more than 8 bits that become black and white, by type of pixels: uint16:0:4095. Without, "
+        "those of the other splits, or by the bits that the largest value needs.",
+        Length(),
+    ] = ()
 
 
 def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
     """Writes the shards of the split that the flags name; see `shards.build`."""
+    if flags.pixel_ranges:
+        ranges = dict(map(_range, flags.pixel_ranges))
+        source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges=ranges))
     return shards.build(source, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
+
+
+def _range(text: str) -> tuple[str, depth.Range]:
+    kind, *ends = text.split(":")
+    try:
+        low, high = map(float, ends)
+    except ValueError:
+        low = high = 0.0
+    if kind not in depth.WHOLE or not -math.inf < low < high < math.inf:
+        kinds = ", ".join(depth.WHOLE)
+        raise Refused(f"--pixel_ranges={text}: give TYPE:LOW:HIGH, such as uint16:0:4095; a type is one of {kinds}")
+    return kind, (low, high)
 
 
 def summary(flags: SplitFlags, built: shards.Built) -> str:

@@ -15,7 +15,7 @@ from tfrecog.data import image_numpy, info, records
 class Encoded:
     """An image that tf.io can decode; the fields are those of a Record."""
 
-    encoded: bytes
+    encoded: bytes | np.ndarray  # or pixels of more than 8 bits, which `deep_images` encodes
     format: str  # "jpeg" or "png"
     height: int
     width: int
@@ -96,14 +96,14 @@ def with_objects(
     )
 
 
-def picture(record: records.Record) -> Image.Image:
-    """The decoded picture of a record; UserError if there is none, or one of another size than the record says."""
+def picture(record: records.Record) -> np.ndarray:
+    """Image uint8 [H, W, 3] of a record; UserError if there is none, or one of another size than the record says."""
     try:
-        image = image_numpy.opened(record.encoded).picture
+        image = image_numpy.decode(record.encoded)
     except image_numpy.Unreadable as error:
         raise UserError(f"its image cannot be decoded: {error}") from error
-    if image.size != (record.width, record.height):
-        size = f"{image.height} x {image.width}"
+    if image.shape[:2] != (record.height, record.width):
+        size = f"{image.shape[0]} x {image.shape[1]}"
         raise UserError(f"its image is {size}, the record says {record.height} x {record.width} (height x width)")
     return image
 

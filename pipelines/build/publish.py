@@ -6,6 +6,7 @@ dataset.json names a whole split, the earlier one or the new one.
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import IO, Any, TypedDict
 import numpy as np
 
 from tfrecog.cli import files, json_values
-from tfrecog.data import index, info
+from tfrecog.data import depth, index, info
 
 from . import problems
 from .problems import Problem, Refused
@@ -28,6 +29,8 @@ class Note(TypedDict):
     columns: dict[str, Any]  # of `index.no_rows`
     pixels: list[int]
     problems: list[Problem]
+    measured: dict[str, depth.Range]  # see `deep_images.Shard`
+    beyond: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ class Task:
     @property
     def note_path(self) -> str:
         return self.draft + ".json"
+
+    def of_ranges(self, ranges: depth.Ranges, note: Note) -> "Task":
+        """The shard of the same items with these ranges of images of more than 8 bits; itself without such images.
+
+        Args:
+            ranges: by type of pixels.
+            note: of this one, in which the images are measured.
+        """
+        if not note["measured"]:
+            return self
+        used = {kind: ranges[kind] for kind in sorted(note["measured"])}
+        start, digest = self.name.removesuffix(".tfrecord").rsplit("-", 1)
+        digest = hashlib.sha256(repr((digest, used)).encode()).hexdigest()[:12]
+        return dataclasses.replace(self, name=f"{start}-{digest}.tfrecord")
 
     def note(self) -> Note | None:
         """What was noted of the finished shard; None if it is not there, or not whole."""
@@ -104,7 +121,8 @@ def publish(
     for file in os.listdir(tasks[0].folder):
         name = file.removesuffix(".json")
         if name not in (file, *names):
-            _remove(os.path.join(out, name), os.path.join(tasks[0].folder, file))
+            folder = tasks[0].folder
+            _remove(os.path.join(out, name), os.path.join(folder, name), os.path.join(folder, file))
     return made
 
 

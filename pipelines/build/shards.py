@@ -24,7 +24,7 @@ from tqdm import tqdm
 from tfrecog.cli import files, signals
 from tfrecog.data import frames, index, info, records
 
-from . import problems, publish, workers
+from . import deep_images, problems, publish, workers
 from .problems import Problem, Refused
 from .publish import Task
 
@@ -78,33 +78,51 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
     with _explained(out):
         os.makedirs(folder, exist_ok=True)
         try:  # Says before hours of work what `info.save` would say after them.
-            info.check_same(out, dataclasses.replace(source.info, splits={split: info.SplitInfo(0, 0, 0, ())}))
+            others = info.check_same(out, dataclasses.replace(source.info, splits={split: info.SplitInfo(0, 0, 0, ())}))
         except ValueError as error:
             raise Refused(f"{error} Or make the sources agree.") from error
+        known = {**(others.pixel_ranges if others else {}), **source.info.pixel_ranges}
+        source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges={}))
         with publish.claim(out, split):
             tasks = _tasks(source, out, split, shards or default_count(source))
-            publish.remove_unfinished(tasks, split)
-            waiting = [task for task in tasks if not task.note()]
-            _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
-            total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
-            try:
-                with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
-                    work = functools.partial(write, dataclasses.replace(source, items=(), problems=[]))
-                    workers.run(work, waiting, jobs=jobs, progress=bar.update)
-            except BaseException as error:
-                publish.remove_unfinished(tasks, split)
-                if isinstance(error, signals.Stopped):
-                    error.consequence = "the same command continues from the finished shards"
-                raise
-            notes = [note for task in tasks if (note := task.note())]
-            if len(notes) < len(tasks):
-                raise Refused(f"{len(tasks) - len(notes)} shards went missing in {folder}; run the same command again")
+            kept, notes = _written(source, split, tasks, jobs)
+            ranges = {**deep_images.ranges_of(notes), **known}
+            measuring, tasks = tasks, [task.of_ranges(ranges, note) for task, note in zip(tasks, notes, strict=True)]
+            publish.remove_unfinished([*measuring, *tasks], split)
+            source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges=ranges))
+            if tasks != measuring:
+                kept, notes = _written(source, split, tasks, jobs)
             found = source.problems + [problem for note in notes for problem in note["problems"]]
+            found += deep_images.report_beyond(split, notes, source.info.pixel_ranges)
             if strict and found:
-                publish.give_up(tasks)
+                publish.give_up([*measuring, *tasks])
                 _refuse(found)
             made = publish.publish(tasks, notes, source.info, split, found)
-    return Built(made, found, len(tasks) - len(waiting))
+    return Built(made, found, kept)
+
+
+def _written(source: Source, split: str, tasks: list[Task], jobs: int) -> tuple[int, list[publish.Note]]:
+    """How many of the shards were there already, and the notes of all.
+
+    Images of more than 8 bits are measured, and not written, where the source has no range for their type.
+    """
+    out = tasks[0].out
+    waiting = [task for task in tasks if not task.note()]
+    _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
+    total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
+    try:
+        with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
+            work = functools.partial(write, dataclasses.replace(source, items=(), problems=[]))
+            workers.run(work, waiting, jobs=jobs, progress=bar.update)
+    except BaseException as error:
+        publish.remove_unfinished(tasks, split)
+        if isinstance(error, signals.Stopped):
+            error.consequence = "the same command continues from the finished shards"
+        raise
+    notes = [note for task in tasks if (note := task.note())]
+    if len(notes) < len(tasks):
+        raise Refused(f"{len(tasks) - len(notes)} shards went missing in {tasks[0].folder}; run the same command again")
+    return len(tasks) - len(waiting), notes
 
 
 def default_count(source: Source) -> int:
@@ -137,13 +155,14 @@ def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
 
     It calls `at` with the name of each item before it is made.
     """
-    columns, found = index.no_rows(), []
+    columns, found, deep = index.no_rows(), [], deep_images.Shard(source.info.pixel_ranges)
     pixels = np.zeros(source.info.num_classes + 1, np.int64)  # by label; 0 does not count
     with files.write(task.draft, "wb") as file:
         for item in task.items:
             at(item.name)
             record, its_problems = source.make(item)
             found += its_problems
+            record = record and deep.encoded(record, found)
             if record is None:
                 continue
             payload = source.encode(record, png_masks=source.png_masks, keypoint_names=source.info.keypoints)
@@ -154,6 +173,7 @@ def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
             file.write(frames.pack(payload))
         size = file.tell()
     note = {"bytes": size, "columns": columns, "pixels": pixels.tolist() if pixels.any() else []}
+    note |= {"measured": deep.measured, "beyond": deep.beyond}
     note["problems"] = [dataclasses.asdict(problem) for problem in found]
     with files.write(task.note_path) as file:
         json.dump(note, file)

@@ -73,7 +73,8 @@ def of_bytes(
         remedy = f"The image is skipped: correct the {annotations}, or use the file that was annotated."
         report.leave_out(f"size in the {annotations} disagrees with the file", what, remedy)
     turn, doubt = exif.turned(stored, rule, size, reach)
-    image = stored.upright() if turn else stored.picture
+    image = stored.upright() if turn else stored
+    mode, values = image.picture.mode, image.values()
     if doubt:
         remedy = (
             "It is turned upright; if the file was annotated as it is, build with --orientation=file."
@@ -82,12 +83,17 @@ def of_bytes(
         )
         what = f"its EXIF data turn or mirror it (orientation {stored.orientation}), and {doubt}"
         report("image may be annotated turned", what, remedy)
-    if turn:
+    elif turn:
         what = f"its EXIF data turn or mirror it (orientation {stored.orientation})"
         report("image converted", what, "It is turned upright and stored as PNG; nothing needs to be done.")
-    elif image.mode in _MODES.get(stored.kind, ()):
+    if not turn and values is None and mode in _MODES.get(stored.kind, ()):
         return Encoded(data, stored.kind.lower(), *as_stored)
-    else:
-        what = f"{stored.kind} image of mode {image.mode}, which training cannot decode"
+    if values is not None:
+        what = f"{stored.kind} image of pixels of the type {values.dtype.name}, which training takes as 8 bits"
+        remedy = "It is stored as PNG by the pixel_ranges of dataset.json; nothing needs to be done."
+        report("image converted", what, remedy)
+        return Encoded(values, "png", *(upright if turn else as_stored))
+    if not turn:
+        what = f"{stored.kind} image of mode {mode}, which training cannot decode"
         report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
-    return image_records.encode(Image.fromarray(image_numpy.to_rgb(image)), "png")
+    return image_records.encode(Image.fromarray(image.rgb()), "png")

@@ -32,7 +32,7 @@ def read(
     if matlab:
         return of_values(_of_matlab(data, report), table, report)
     try:
-        picture, kind, _ = image_numpy.opened(data)
+        picture, kind, *_ = image_numpy.opened(data)
     except image_numpy.Unreadable as error:
         _undecodable(report, f"its {len(data):,} bytes are not an image that can be decoded ({error})")
     mode = picture.mode

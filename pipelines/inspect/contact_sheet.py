@@ -5,7 +5,7 @@ from PIL import Image
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
-from tfrecog.data import image_numpy, info, records
+from tfrecog.data import info, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations, contact_sheet, label_map
 
@@ -46,7 +46,7 @@ def write(folder: str, splits: list[str], path: str, count: int = 12) -> list[st
 
 def _draw(record: records.Record, dataset: info.DatasetInfo) -> np.ndarray:
     """Picture [H, W, 3] of a record, or UserError; difficult objects have labels, and so colours, of their own."""
-    image, names, labels = image_numpy.to_rgb(image_records.picture(record)), dataset.names, record.labels
+    image, names, labels = image_records.picture(record), dataset.names, record.labels
     if record.label_map is not None:
         colours = [category.colour for category in dataset.categories]
         try:

@@ -356,7 +356,7 @@ def test_a_number_outside_the_classes_is_reported(tmp_path, read_all):
 @pytest.mark.parametrize(
     ("files", "lists", "message"),
     [
-        ({}, {}, r"has no images: no file named \.bmp"),
+        ({}, {}, r"has no images: no file named \.avif, \.bmp"),
         ({"1.jpg": b""}, {}, r"lie in no folders, one a class; give a list of their labels"),
         ({"train/a/1.jpg": b"", "val/a/2.jpg": b""}, {}, r"holds the splits train, val; give one of its folders"),
         ({"1.jpg": b"", "2.jpg": b""}, {"labels": "cat\n"}, r"labels has 1 labels, and there are 2 images"),

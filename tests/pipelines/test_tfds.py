@@ -211,7 +211,9 @@ def test_a_label_map_beside_a_label_is_taken_where_it_is_named(data_dir, tmp_pat
 
 
 def test_the_worker_processes_get_the_maker(data_dir):
-    maker = pickle.loads(pickle.dumps(tfds_features.Maker(tfds_features.Keys("image", "label"), ("a", "b"))))
+    maker = pickle.loads(
+        pickle.dumps(tfds_features.Maker(tfds_features.Keys("image", "label"), ("a", "b"), None, "auto"))
+    )
     folder = str(data_dir / "small_imagenet/1.0.0")
 
     def made(*numbers):

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrecog.data import image_numpy
+from tfrecog.data import depth, image_numpy
 from tfrecog.ops import resampling, target
 
 STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
@@ -12,16 +12,31 @@ STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides
 LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
 
 
-def decode(encoded):
-    """Image [H, W, 3] uint8 of a JPEG, PNG, GIF (first frame) or BMP."""
+def decode(encoded, ranges: depth.Ranges = depth.WHOLE):
+    """Image [H, W, 3] uint8 of a JPEG, PNG, GIF (first frame) or BMP, as its file stores it.
+
+    A PNG of 16 bits is made 8 bits by the range of uint16 pixels, without one by its upper 8.
+    """
     # The accurate transform gives libjpeg's own pixels, as Pillow and torchvision do. TensorFlow's default is off by up
     # to 19 of 255, and not even faster: libjpeg-turbo has SIMD code for the accurate one.
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: _decode_others(encoded),
+        lambda: _decode_deep(encoded, *ranges["uint16"]) if "uint16" in ranges else _decode_others(encoded),
     )
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_deep(encoded, low, high):
+    """Image [H, W, 3] uint8 of what is no JPEG, of 16 bits as `depth.to_8_bits`."""
+
+    def of_png():
+        values = tf.cast(tf.io.decode_png(encoded, channels=3, dtype=tf.uint16), tf.float64)
+        return tf.cast(tf.clip_by_value(tf.floor((values - low) * (256 / (high - low + 1))), 0, 255), tf.uint8)
+
+    header = tf.io.decode_raw(tf.strings.substr(encoded, 0, 32), tf.uint8, fixed_length=32)
+    deep = (tf.strings.substr(encoded, 0, 4) == b"\x89PNG") & (header[24] == 16)
+    return tf.cond(deep, of_png, lambda: _decode_others(encoded))
 
 
 def _decode_others(encoded):

@@ -6,12 +6,14 @@ reads records (docs/decisions/0021-two-decoders-of-images.md).
 
 import contextlib
 import io
+import sys
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
+from tfrecog.data import depth
 
 # What Pillow may open a file as; its other readers are rarely tried, and that of EPS runs another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -28,6 +30,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# How Pillow unpacks 16 bits a colour → how it would find the lower byte where it looks for the upper one. It takes gray
+# with alpha as four bytes, the second of which is the lower one of gray.
+_OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_OTHER_BYTE = {f"{mode};16{one}": f"{mode};16{other}" for mode in ("RGB", "RGBA") for one, other in _OTHER.items()}
+_OTHER_BYTE["LA;16B"] = "RGBA"
 _BACK = {**_TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
@@ -45,20 +52,40 @@ class Opened(NamedTuple):
     picture: Image.Image  # in the mode that it has there
     kind: str  # of FORMATS
     orientation: int  # EXIF's 1 to 8: how viewers turn or mirror it; 1: not at all
+    lower: Image.Image | None = None  # the lower bytes of 16 bits a colour, of which `picture` has the upper ones
 
-    def upright(self) -> Image.Image:
+    def upright(self) -> "Opened":
         """The picture as viewers show it."""
-        return _transposed(self.picture, _TURNS.get(self.orientation))
+        method = _TURNS.get(self.orientation)
+        lower = self.lower and _transposed(self.lower, method)
+        return Opened(_transposed(self.picture, method), self.kind, 1, lower)
+
+    def values(self) -> np.ndarray | None:
+        """Pixels [H, W] or [H, W, 3] of more than 8 bits, uint16, int32 or float32; None of 8 or fewer."""
+        if self.lower:
+            upper, lower = (np.asarray(one.convert("RGB"), np.uint16) for one in (self.picture, self.lower))
+            return upper * np.uint16(256) + lower
+        mode = self.picture.mode
+        if mode == "F":
+            return np.asarray(self.picture)
+        if mode.startswith("I"):  # Netpbm's 16 bits are in Pillow's 32.
+            return np.asarray(self.picture).astype(np.int32 if mode == "I" and self.kind != "PPM" else np.uint16)
+        return None
+
+    def rgb(self, ranges: depth.Ranges = depth.WHOLE) -> np.ndarray:
+        """Image uint8 [H, W, 3]; more bits by the ranges of a data set, without one 16 bits by their upper 8."""
+        values = self.values()
+        return np.asarray(self.picture.convert("RGB")) if values is None else depth.rgb(values, ranges)
 
 
-def decode(data: bytes, *, upright: bool = False) -> np.ndarray:
+def decode(data: bytes, ranges: depth.Ranges = depth.WHOLE, *, upright: bool = False) -> np.ndarray:
     """Image uint8 [H, W, 3] of the bytes of a file of one of FORMATS; Unreadable if they are none.
 
-    Of 16 bits a pixel the upper 8 are taken. `upright` turns it as its EXIF data say, as viewers do.
+    `ranges` are those of `Opened.rgb`. `upright` turns it as its EXIF data say, as viewers do.
     """
     stored = opened(data)
     with _explained(data):
-        return to_rgb(stored.upright() if upright else stored.picture)
+        return (stored.upright() if upright else stored).rgb(ranges)
 
 
 def opened(data: bytes) -> Opened:
@@ -66,11 +93,33 @@ def opened(data: bytes) -> Opened:
     picture = header(data)
     with _explained(data):
         kind = "JPEG" if picture.format == "MPO" else picture.format or ""  # MPO: a JPEG with others behind it
+        lower = _lower(data, picture)
         orientation = _orientation(picture)  # before `load`, which turns a TIFF and forgets how
         picture.load()
-        if kind == "TIFF":
-            return Opened(_transposed(picture, _BACK.get(orientation)), kind, orientation)
-        return Opened(picture, kind, orientation)
+        back = _BACK.get(orientation) if kind == "TIFF" else None
+        return Opened(_transposed(picture, back), kind, orientation, lower and _transposed(lower, back))
+
+
+def _lower(data: bytes, picture: Image.Image) -> Image.Image | None:
+    """The lower bytes of 16 bits a colour, of which Pillow takes the upper ones: read as if their order were the other.
+
+    None of a picture that has not 16 bits a colour; of 16 bits of gray alone Pillow takes all.
+    """
+    modes = {_arguments(one)[0] for one in getattr(picture, "tile", ())}
+    if not modes or not modes <= _OTHER_BYTE.keys():
+        return None
+    lower = header(data)
+    assert isinstance(lower, ImageFile.ImageFile)
+    for place, one in enumerate(lower.tile):
+        mode, *rest = _arguments(one)
+        lower.tile[place] = one._replace(args=(_OTHER_BYTE[mode], *rest) if rest else _OTHER_BYTE[mode])
+    lower.load()
+    return lower.getchannel("G") if modes == {"LA;16B"} else lower
+
+
+def _arguments(tile) -> tuple:
+    """Of a decoder of Pillow: the order of the bytes, and maybe others."""
+    return tile.args if isinstance(tile.args, tuple) else (tile.args,)
 
 
 def header(data: bytes) -> Image.Image:
@@ -95,13 +144,6 @@ def _orientation(picture: Image.Image) -> int:
 
 def _transposed(picture: Image.Image, method: Image.Transpose | None) -> Image.Image:
     return picture if method is None else picture.transpose(method)
-
-
-def to_rgb(picture: Image.Image) -> np.ndarray:
-    """Image uint8 [H, W, 3] of a picture of any mode."""
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-        picture = Image.fromarray((np.asarray(picture) / 256).clip(0, 255).astype(np.uint8))
-    return np.asarray(picture.convert("RGB"))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 from tfrecog.cli import files, json_values
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import NonNegative, Positive, Range
+from tfrecog.data import depth
 from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
@@ -62,6 +63,8 @@ class DatasetInfo:
     image_labels: bool = False  # each image as a whole has a class
     label_maps: bool = False  # each pixel has a class
     difficult: bool = False  # objects that are too hard to ask for are marked, as Pascal VOC does
+    # Values between which images of more than 8 bits become 0 to 255, by type of pixels, such as uint16; see `depth`.
+    pixel_ranges: dict[str, depth.Range] = dataclasses.field(default_factory=dict)
     proposals: str = ""  # where the proposals come from, such as "selective_search fast"; "": there are none
 
     @property
@@ -178,6 +181,7 @@ def _merged(info, old):
         difficult=old.difficult or info.difficult,
         proposals=info.proposals if info.proposals == old.proposals else "",
         keypoint_sigmas=info.keypoint_sigmas or old.keypoint_sigmas,
+        pixel_ranges=old.pixel_ranges | info.pixel_ranges,
         **{name: getattr(old, name) and getattr(info, name) for name in ("masks", "image_labels", "label_maps")},
     )
 
@@ -206,6 +210,13 @@ def check_same(folder, info):
             f"{path} has splits {sorted(old.splits)} with the keypoint_sigmas {list(before)}, not {list(now)}. The "
             "splits of a folder share them: give the same here, or correct those in the file first."
         )
+    for kind, (low, high) in info.pixel_ranges.items():
+        if old.pixel_ranges.get(kind, (low, high)) != (low, high):
+            raise UserError(
+                f"{path} has splits {sorted(old.splits)} whose images of {kind} pixels have the range "
+                f"{old.pixel_ranges[kind]}, not {(low, high)}. The splits of a folder share it: give the same here, or "
+                "use another folder."
+            )
     return old
 
 
@@ -242,4 +253,4 @@ def _problem(info):
         return f"flip_pairs or skeleton have {list(beyond[0])}, of {joints} keypoints counted from 0"
     if bad := [name for name in info.splits if not re.fullmatch(r"[^./\\\0][^/\\\0]*", name)]:
         return f"a split is named {bad[0]!r}, with which files would lie elsewhere"
-    return ""
+    return depth.problem(info.pixel_ranges)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
-from tfrecog.data import image_numpy
+from tfrecog.data import depth, image_numpy
 
 LARGEST = 65500  # side of a JPEG
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
@@ -62,11 +62,16 @@ def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Pa
     return pictures
 
 
-def legible(paths: list[Path], broken: dict[Path, str]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields number and image uint8 [H, W, 3] of each file that can be read; the others get a reason in `broken`."""
+def legible(
+    paths: list[Path], broken: dict[Path, str], ranges: depth.Ranges = depth.WHOLE
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields number and image uint8 [H, W, 3] of each file that can be read; the others get a reason in `broken`.
+
+    `ranges` are those of the data set that a model learned from, see `load`.
+    """
     for number, path in enumerate(tqdm(paths, desc="predict", unit=" images")):
         try:
-            yield number, load(path)
+            yield number, load(path, ranges)
         except UNREADABLE as error:
             broken[path] = str(error)
 
@@ -80,9 +85,12 @@ def report_broken(paths: list[Path], broken: dict[Path, str]) -> int:
     return len(paths) - len(broken)
 
 
-def load(path: Path) -> np.ndarray:
-    """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged."""
-    return image_numpy.decode(content(path), upright=True)
+def load(path: Path, ranges: depth.Ranges = depth.WHOLE) -> np.ndarray:
+    """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged.
+
+    What is black and white in one of more than 8 bits is in the `ranges` of a data set, by the type of its pixels.
+    """
+    return image_numpy.decode(content(path), ranges, upright=True)
 
 
 def content(path: Path) -> bytes:
