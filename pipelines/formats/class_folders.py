@@ -59,9 +59,8 @@ def _is_picture(file: File) -> bool:
 
 
 def _left_out(file: File) -> Problem:
-    kinds = ", ".join(EXTENSIONS)
     what = "it begins as a picture does, and its name has no extension of one that is read"
-    remedy = f"It is left out: convert it to JPEG or PNG, or rename it if it is one of {kinds}."
+    remedy = "It is left out: convert it to JPEG or PNG, or give it the extension of what it is."
     return Problem("picture of another extension", file.name, what, remedy)
 
 

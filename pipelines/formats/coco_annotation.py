@@ -155,7 +155,7 @@ def _keypoints(annotation: dict, size: Size, joints: int, report: Reporter) -> n
 
 def reach(annotations: Iterable[dict]) -> tuple[float, float] | None:
     """The largest y and x of the boxes that are four numbers; None where there are none."""
-    boxes = [one.get("bbox") for one in annotations]
+    boxes: list[Any] = [one.get("bbox") for one in annotations]
     ends = [(box[1] + box[3], box[0] + box[2]) for box in boxes if _are_numbers(box, 4)]
     return (max(y for y, _ in ends), max(x for _, x in ends)) if ends else None
 

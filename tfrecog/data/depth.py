@@ -61,11 +61,10 @@ def to_8_bits(values: np.ndarray, of_range: Range) -> np.ndarray:
     What is not a number is 0.
     """
     low, high = of_range
+    inside = np.nan_to_num(values.astype(np.float64), nan=low).clip(low, high) - low
     if values.dtype.kind == "f":
-        scaled = np.rint((np.nan_to_num(values.astype(np.float64), nan=low) - low) * (255 / (high - low)))
-    else:
-        scaled = np.floor((values.astype(np.float64) - low) * (256 / (high - low + 1)))
-    return scaled.clip(0, 255).astype(np.uint8)
+        return np.rint(inside * (255 / (high - low))).astype(np.uint8)
+    return np.floor(inside * (256 / (high - low + 1))).astype(np.uint8)
 
 
 def rgb(values: np.ndarray, ranges: Ranges) -> np.ndarray:

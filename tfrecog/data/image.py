@@ -32,7 +32,7 @@ def _decode_deep(encoded, low, high):
 
     def of_png():
         values = tf.cast(tf.io.decode_png(encoded, channels=3, dtype=tf.uint16), tf.float64)
-        return tf.cast(tf.clip_by_value(tf.floor((values - low) * (256 / (high - low + 1))), 0, 255), tf.uint8)
+        return tf.cast(tf.floor((tf.clip_by_value(values, low, high) - low) * (256 / (high - low + 1))), tf.uint8)
 
     header = tf.io.decode_raw(tf.strings.substr(encoded, 0, 32), tf.uint8, fixed_length=32)
     deep = (tf.strings.substr(encoded, 0, 4) == b"\x89PNG") & (header[24] == 16)
