@@ -56,16 +56,7 @@ def of_bytes(
         annotations: what they are in, for the problems.
         replace: what to do with an image that cannot be decoded.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
-            stored = image_numpy.opened(data)
-    except image_numpy.Unreadable as error:
-        if error.kind == "too large":
-            report.leave_out("image is too large", str(error), "Make it smaller, and its annotations with it.")
-        kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
-        report.leave_out(kind, f"{place}: {error}", replace)
-
+    stored = _opened(data, place, report, replace)
     as_stored, upright = exif.sizes(stored)
     if size and size not in ((as_stored,) if rule == "file" else (as_stored, upright)):
         sides = f"{as_stored[0]} x {as_stored[1]}"
@@ -97,3 +88,15 @@ def of_bytes(
         what = f"{stored.kind} image of mode {mode}, which training cannot decode"
         report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
     return image_records.encode(Image.fromarray(image.rgb()), "png")
+
+
+def _opened(data: bytes, place: str, report: Reporter, replace: str) -> image_numpy.Opened:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
+            return image_numpy.opened(data)
+    except image_numpy.Unreadable as error:
+        if error.kind == "too large":
+            report.leave_out("image is too large", str(error), "Make it smaller, and its annotations with it.")
+        kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
+        report.leave_out(kind, f"{place}: {error}", replace)

@@ -18,6 +18,7 @@ from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
 Count = Annotated[int, NonNegative()]
+_SAME = "The splits of a folder share them: give the same here, or use another folder."
 
 
 class UnknownLabel(UserError):
@@ -63,8 +64,7 @@ class DatasetInfo:
     image_labels: bool = False  # each image as a whole has a class
     label_maps: bool = False  # each pixel has a class
     difficult: bool = False  # objects that are too hard to ask for are marked, as Pascal VOC does
-    # Values between which images of more than 8 bits become 0 to 255, by type of pixels, such as uint16; see `depth`.
-    pixel_ranges: dict[str, depth.Range] = dataclasses.field(default_factory=dict)
+    pixel_ranges: dict[str, depth.Range] = dataclasses.field(default_factory=dict)  # see `depth`
     proposals: str = ""  # where the proposals come from, such as "selective_search fast"; "": there are none
 
     @property
@@ -210,13 +210,9 @@ def check_same(folder, info):
             f"{path} has splits {sorted(old.splits)} with the keypoint_sigmas {list(before)}, not {list(now)}. The "
             "splits of a folder share them: give the same here, or correct those in the file first."
         )
-    for kind, (low, high) in info.pixel_ranges.items():
-        if old.pixel_ranges.get(kind, (low, high)) != (low, high):
-            raise UserError(
-                f"{path} has splits {sorted(old.splits)} whose images of {kind} pixels have the range "
-                f"{old.pixel_ranges[kind]}, not {(low, high)}. The splits of a folder share it: give the same here, or "
-                "use another folder."
-            )
+    ranges = old.pixel_ranges | info.pixel_ranges
+    if other := dict(old.pixel_ranges.items() - ranges.items()):
+        raise UserError(f"{path} has splits {sorted(old.splits)} with the pixel_ranges {other}. {_SAME}")
     return old
 
 
