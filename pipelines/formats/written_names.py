@@ -71,7 +71,7 @@ def _extension(record: Record) -> str:
     if stated in EXTENSIONS:
         return stated
     try:
-        kind = image_numpy.header(record.encoded, ("BMP", "GIF", "JPEG", "PNG")).format
-        return ".jpeg" if kind == "MPO" else f".{str(kind).lower()}"  # MPO: a JPEG with another one behind it
+        kind = str(image_numpy.header(record.encoded).format)
+        return {"MPO": ".jpeg", "JPEG2000": ".jp2"}.get(kind, f".{kind.lower()}")  # MPO: a JPEG with others behind it
     except image_numpy.Unreadable as error:
         raise UserError(f"the record of {record.filename!r} holds no image: {error}; run pipelines.check") from error

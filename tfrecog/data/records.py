@@ -24,6 +24,7 @@ from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL
 from tfrecog.ops import coco_format, rle
 
 MAX_MAP_CLASSES = 255  # that a label map has room for
+_PNG = ("PNG",)  # of label maps and masks, which nothing else is opened as
 
 
 @dataclass
@@ -70,7 +71,7 @@ def to_label_map(labels):
 
 def from_label_map(png):
     """Labels [H, W] uint8 of a PNG; inverse of `to_label_map`."""
-    with Image.open(io.BytesIO(png)) as picture:
+    with Image.open(io.BytesIO(png), formats=_PNG) as picture:
         return np.asarray(picture if picture.mode == "P" else picture.convert("L"), np.uint8) + np.uint8(1)
 
 
@@ -196,7 +197,7 @@ def _masks(features, n):
         return np.split(values(features, fields.COUNTS), ends[:-1]) if n else []
     if fields.PNGS.key in features:
         pngs = values(features, fields.PNGS)
-        return [rle.encode(np.asarray(Image.open(io.BytesIO(png)).convert("L"))) for png in pngs]
+        return [rle.encode(np.asarray(Image.open(io.BytesIO(png), formats=_PNG).convert("L"))) for png in pngs]
     return None
 
 
