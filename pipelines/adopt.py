@@ -14,7 +14,7 @@ Records of images with one class each (image/class/label, without objects) becom
 The records stay where they are: OUT gets a link to each file (none if they are in OUT already). Files that are
 compressed with gzip or zlib, or whose records do not say how large their images are, get a converted copy in OUT.
 Category names come from the COCO JSON, from the label map, or, without either, from the class names in the records.
-Every record is read and its checksum verified. --keypoint_sigmas is as in pipelines.coco.
+Every record is read and its checksum verified. --keypoint_sigmas and --flip_pairs are as in pipelines.coco.
 """
 
 import dataclasses
@@ -34,9 +34,9 @@ from tfrecog.data import index, info
 
 from .build import label_map_records, publish, workers
 from .build.problems import Refused
+from .classes import keypoint_sides, pixel_classes
 from .classes import keypoint_sigmas as sigmas
-from .classes import pixel_classes
-from .formats import coco_json, foreign_records, pbtxt
+from .formats import coco_categories, coco_json, foreign_records, pbtxt
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Adopt:
     label_map: Annotated[str, "Label map (pbtxt) that the records were made with."] = ""
     classes: Annotated[str, "Of records of label maps: file of the classes, one name per line in their order."] = ""
     keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
+    flip_pairs: Annotated[tuple[str, ...], keypoint_sides.MEANING, Length()] = ()
     jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
 
 
@@ -103,7 +104,7 @@ def _facts(
     facts = dataclasses.replace(
         named,
         keypoints=joints,
-        flip_pairs=coco_json.flip_pairs(list(joints)),
+        flip_pairs=keypoint_sides.chosen(flags.flip_pairs, joints, flags.records),
         skeleton=named.skeleton if joints == named.keypoints else (),
         keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, joints, flags.records),
         masks=has["masks"] == has["all"] and not by_class,
@@ -157,7 +158,8 @@ def _named(flags: Adopt) -> info.DatasetInfo | None:
             raise Refused(f"{flags.classes}: the values of the classes in records count from 0, without gaps")
         return label_map_records.facts(categories)
     if flags.annotations:
-        facts = coco_json.dataset_info(flags.annotations, coco_json.load(flags.annotations), masks=False)
+        tree = coco_json.load(flags.annotations, [])
+        facts, _ = coco_categories.dataset_info(flags.annotations, tree, [], coco_categories.Wanted(masks=False))
         return dataclasses.replace(facts, categories=_with_record_labels(facts.categories))
     if flags.label_map:
         return info.DatasetInfo(_with_record_labels(pbtxt.read(flags.label_map)), {})
@@ -230,6 +232,7 @@ def main(flags: Adopt) -> None:
         what = f"each of one of {facts.num_classes} classes"
     print(f"{flags.out}: {flags.split} has {made.images:,} images, {what}")
     sigmas.note(flags.out, flags.keypoint_sigmas)
+    keypoint_sides.note(flags.out, flags.flip_pairs)
 
 
 if __name__ == "__main__":

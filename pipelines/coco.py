@@ -5,11 +5,12 @@ r"""Builds a split of a dataset from images and COCO JSON: instances or person_k
   python -m pipelines.check --data=data/coco
 
 JPEG and PNG files that training can read are copied byte for byte; others are stored as PNG and reported. Masks may be
-polygons or run lengths, compressed or not; crowds are kept. Categories become labels 1..K in the order of their ids;
-all splits of a folder share them.
+polygons or run lengths, compressed or not; crowds are kept, and so are objects without a mask. Categories become labels
+1..K in the order of their ids, or of the lines of --classes. All splits of a folder share their classes, by name.
 
 dataset.json gets the OKS sigma of each keypoint, which keypoint AP needs: COCO's for COCO's person, --keypoint_sigmas
-for others, or 0.05 for each. Keypoints named left... and right... are swapped when an image is flipped.
+for others, or 0.05 for each. Keypoints of the left and the right change places when an image is flipped: those whose
+names say so (left_eye, L_Eye, REye), or those of --flip_pairs.
 
 With --label_maps=voc an image gets the class of each pixel instead of its objects, for --task=segmentation: one of the
 21 classes of Pascal VOC, drawn as torchvision trains with them. Pixels where masks overlap are ignored. --min_area=1000
@@ -31,9 +32,20 @@ from tfrecog.data import records
 
 from .build import image_records, label_map_records, shards
 from .build.command import BuildFlags, build_split, summary
-from .build.problems import Collect, Problem, Refused, Reporter
+from .build.problems import Collect, Problem, Refused, Reporter, refuse_losses, short
+from .classes import image_classes, keypoint_sides
 from .classes import keypoint_sigmas as sigmas
-from .formats import coco_annotation, coco_as_voc_labels, coco_json, exif, image_file, tar_files
+from .formats import (
+    coco_annotation,
+    coco_as_voc_labels,
+    coco_categories,
+    coco_json,
+    exif,
+    image_file,
+    image_names,
+    tar_files,
+)
+from .formats.tool_values import whole
 
 _AGAIN = "Put the file there or download it again, or take the image out of the JSON."
 _MAPS = ("label_maps", "voc")
@@ -47,7 +59,7 @@ class Picture:
     file: tar_files.File
     image_id: str
     size: tuple[int, int] | None  # height, width, where the JSON has them
-    annotations: list[dict]
+    annotations: list[tuple[int, str]]  # ids, and texts in JSON
 
     def fingerprint(self) -> str:
         return repr(self)
@@ -66,11 +78,11 @@ class Maker:
 
     def __call__(self, picture: Picture, found: list[Problem]) -> records.Record:
         report = Reporter(found, picture.name, picture.image_id)
-        reach = coco_annotation.reach(picture.annotations)
-        shown = {"rule": self.orientation, "reach": reach}
+        annotations = coco_annotation.parsed(picture.annotations)
+        shown = {"rule": self.orientation, "reach": coco_annotation.reach(annotations)}
         image = image_file.read(picture.file, report, picture.size, replace=_AGAIN, **shown)
         has = {"masks": self.masks, "joints": self.joints}
-        objects = coco_annotation.read(picture.annotations, self.label_of, image.size, report, **has)
+        objects = coco_annotation.read(annotations, self.label_of, image.size, report, **has)
         if self.label_maps:
             labels = coco_as_voc_labels.draw(objects, image.size)
             return label_map_records.record(image, labels, {}, picture.name, report)
@@ -83,8 +95,10 @@ class Coco(BuildFlags):
 
     images: Annotated[str, "Folder of the images."] = ""
     annotations: Annotated[str, "COCO JSON file."] = ""
-    masks: Annotated[bool, "Write masks; an annotation without one is skipped.", Unless(*_MAPS)] = True
+    classes: Annotated[str, "File of the classes, one name per line in the order of their labels.", Unless(*_MAPS)] = ""
+    masks: Annotated[bool, "Write masks, if there are any.", Unless(*_MAPS)] = True
     keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length(), Unless(*_MAPS)] = ()
+    flip_pairs: Annotated[tuple[str, ...], keypoint_sides.MEANING, Length(), Unless(*_MAPS)] = ()
     png_masks: Annotated[bool, "Write each mask as a PNG too, for readers such as Model Garden's.", Unless(*_MAPS)] = (
         False
     )
@@ -104,45 +118,82 @@ def build(flags: Coco) -> shards.Built:
     if not os.path.isdir(flags.images):
         raise Refused(f"there is no folder {flags.images}; give the folder of the images with --images")
     print(f"reading {json_file}", file=sys.stderr)
-    tree = coco_json.load(json_file)
-    facts = coco_json.dataset_info(json_file, tree, masks=flags.masks, sigmas=flags.keypoint_sigmas)
+    found: list[Problem] = []
+    tree = coco_json.load(json_file, found)
     if not tree["images"]:
         raise Refused(f"{json_file} has no images: nothing is written")
-    found: list[Problem] = []
-    of_image = coco_json.annotations_by_image(json_file, tree, facts, found)
-    # No record depends on the sigmas, so other ones build nothing again.
-    as_shown = flags.orientation
-    maker = Maker(facts.label_of_id, facts.names, flags.masks, len(facts.keypoints), False, as_shown)
     if flags.label_maps:
-        maker = Maker(coco_as_voc_labels.label_of_category(json_file, tree), (), True, 0, True, as_shown)
-        facts = coco_as_voc_labels.FACTS
-        of_image = coco_as_voc_labels.large_enough(of_image, maker.label_of, flags.min_area)
-    pictures = list(_pictures(flags.images, tree, of_image))
-    if not pictures:
-        raise Refused(f"no image of {json_file} has objects of more than --min_area={flags.min_area} pixels")
+        facts, label_of, objects = coco_as_voc_labels.FACTS, coco_as_voc_labels.label_of_category(json_file, tree), 0
+        others = {one["id"] for one in tree["categories"]} - set(label_of)
+        tree["annotations"] = [one for one in tree["annotations"] if whole(one.category_id) not in others]
+        of_image = coco_json.annotations_by_image(json_file, tree, label_of, found)
+        of_image = coco_as_voc_labels.large_enough(of_image, flags.min_area)
+        maker = Maker(label_of, (), True, 0, True, flags.orientation)
+        if not of_image:
+            raise Refused(f"no image of {json_file} has objects of more than --min_area={flags.min_area} pixels")
+    else:
+        facts, label_of = coco_categories.dataset_info(json_file, tree, found, _wanted(flags))
+        of_image = coco_json.annotations_by_image(json_file, tree, label_of, found)
+        objects = len(tree["annotations"]) - sum(problem.kind == coco_json.GIVEN_TWICE for problem in found)
+        kept = sum(map(len, of_image.values()))
+        refuse_losses(flags.out, found, kept, objects, flags.max_left_out)  # before the images are read
+        # No record depends on the sigmas, so other ones build nothing again.
+        maker = Maker(label_of, facts.names, facts.masks, len(facts.keypoints), False, flags.orientation)
+    pictures = list(_pictures(flags.images, tree, of_image, found))
     del tree, of_image  # The pictures hold what is needed of it.
     total = sum(picture.file.size for picture in pictures)
-    source = shards.Source(pictures, Collect(maker), facts, total, found, flags.png_masks, options=repr(maker))
+    source = shards.Source(
+        pictures, Collect(maker), facts, total, found, flags.png_masks, options=repr(maker), objects=objects
+    )
     return build_split(source, flags)
 
 
-def _pictures(folder: str, tree: dict, of_image: dict) -> Iterator[Picture]:
-    for image in tree["images"]:
-        if image["id"] not in of_image:  # a duplicate, reported, or too small
+def _wanted(flags: Coco) -> coco_categories.Wanted:
+    others = image_classes.other_splits(flags.out, flags.split)
+    if others and any(one.record_label is not None for one in others.categories):
+        others = None  # Adopted records have labels of their own, which those written here do not have.
+    return coco_categories.Wanted(
+        names=image_classes.names_of(flags.classes) if flags.classes else (),
+        names_file=flags.classes,
+        others=others,
+        masks=flags.masks,
+        sigmas=flags.keypoint_sigmas,
+        flip_pairs=flags.flip_pairs,
+    )
+
+
+def _pictures(folder: str, tree: dict, of_image: dict, found: list[Problem]) -> Iterator[Picture]:
+    """The images that can be looked for; of_image, which is emptied, has those that are not left out already."""
+    images = tree["images"]
+    for image, path in zip(images, image_names.paths(folder, [one["file_name"] for one in images]), strict=True):
+        annotations = of_image.pop(image["id"], None)
+        if annotations is None:  # a duplicate, reported, or too small
             continue
-        name = image["file_name"]
-        path = os.path.join(folder, name)
-        if not os.path.exists(path) and os.path.exists(os.path.join(folder, os.path.basename(name))):
-            path = os.path.join(folder, os.path.basename(name))
-        height, width = image.get("height"), image.get("width")
-        size = (height, width) if height and width else None
-        file = tar_files.on_disk(name, path)
-        yield Picture(name, file, str(image["id"]), size, of_image.pop(image["id"]))
+        report = Reporter(found, image["file_name"], str(image["id"]))
+        size = _size(image, report)
+        if isinstance(path, Refused):
+            report("image file cannot be read", str(path), f"The image is left out. {_AGAIN}")
+        else:
+            yield Picture(report.file, tar_files.on_disk(report.file, path), report.image_id, size, annotations)
+
+
+def _size(image: dict, report: Reporter) -> tuple[int, int] | None:
+    """Height and width of an image of the JSON; None if it has none, for which tools write 0 or -1 too."""
+    stated = image.get("height"), image.get("width")
+    height, width = map(whole, stated)
+    if None in stated or (height is not None and height <= 0) or (width is not None and width <= 0):
+        return None
+    if height is None or width is None:
+        what = f"height and width are {' and '.join(map(short, stated))}"
+        report("size in the JSON is no number", what, "The size of the file is taken: correct the JSON.")
+        return None
+    return height, width
 
 
 def main(flags: Coco) -> None:
     print(summary(flags, build(flags)))
     sigmas.note(flags.out, flags.keypoint_sigmas)
+    keypoint_sides.note(flags.out, flags.flip_pairs)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from tfrecog.cli.facts import NonNegative
 from tfrecog.data import info, records
 from tfrecog.data.records import Record
 from tfrecog.data.split import Split
-from tfrecog.ops import coco_format
+from tfrecog.ops import coco_format, rle
 
 from .formats import written_names
 from .formats.palette_png import Palette
@@ -112,7 +112,8 @@ def _annotations(record: Record, dataset: info.DatasetInfo, image_id: int) -> li
         if record.difficult is not None:
             annotation["difficult"] = int(record.difficult[i])
         if record.masks is not None:
-            annotation["segmentation"] = {"size": [record.height, record.width], "counts": record.masks[i].tolist()}
+            runs = {"size": [record.height, record.width], "counts": record.masks[i].tolist()}
+            annotation["segmentation"] = runs if rle.area(record.masks[i]) else []  # An empty mask stands for none.
         if record.keypoints is not None:
             labelled = record.keypoints[i, :, 2:] > 0
             points = np.where(labelled, coco_format.to_xyv(record.keypoints[i].astype(float)), 0)

@@ -36,7 +36,7 @@ from .build import image_records, shards
 from .build.command import BuildFlags, build_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter, short
 from .classes import image_classes
-from .formats import exif, image_file, voc_folder, voc_object, voc_xml
+from .formats import exif, image_file, pairs, voc_folder, voc_object, voc_xml
 from .formats.tar_files import File
 from .formats.voc_folder import Layout
 
@@ -68,8 +68,8 @@ class Maker:
     def __call__(self, picture: Picture, found: list[Problem]) -> records.Record:
         report, annotation = Reporter(found, picture.xml, picture.key), picture.annotation
         stated = voc_object.stated_size(annotation)
-        filename = os.path.basename((annotation.filename or "").replace("\\", "/"))
-        own = os.path.splitext(os.path.basename(picture.name))[0].lower()
+        filename = pairs.composed(os.path.basename((annotation.filename or "").replace("\\", "/")))
+        own = pairs.composed(os.path.splitext(os.path.basename(picture.name))[0]).lower()
         if filename and own not in (filename.lower(), os.path.splitext(filename)[0].lower()):
             what = f"its <filename> is {short(filename)}, and the image of its name is {picture.name}"
             remedy = (
@@ -132,7 +132,10 @@ def build(flags: Voc) -> shards.Built:
     categories = tuple(info.Category(name, number) for number, name in enumerate(names, 1))
     facts = info.DatasetInfo(categories, splits={}, difficult="difficult" in read.marks)
     total = sum(picture.image.size for picture in pictures)
-    return build_split(shards.Source(pictures, Collect(maker), facts, total, found, options=repr(maker)), flags)
+    objects = sum(len(picture.annotation.objects) + len(picture.annotation.unread) for picture in pictures)
+    objects += sum(problem.kind == voc_folder.BROKEN for problem in found)  # which have at least one
+    source = shards.Source(pictures, Collect(maker), facts, total, found, options=repr(maker), objects=objects)
+    return build_split(source, flags)
 
 
 def layouts_of(flags: Voc) -> Sequence[Layout]:

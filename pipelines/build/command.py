@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Annotated
 
-from tfrecog.cli.facts import Length, NonNegative
+from tfrecog.cli.facts import Fraction, Length, NonNegative
 from tfrecog.data import depth, info
 
 from . import problems, shards
@@ -36,6 +36,9 @@ class BuildFlags(SplitFlags):
         "those of the other splits, or by the bits that the largest value needs.",
         Length(),
     ] = ()
+    max_left_out: Annotated[
+        float, "Share of the objects that may have problems and be left out; with more, nothing is written.", Fraction()
+    ] = shards.MAX_LEFT_OUT
 
 
 def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
@@ -43,7 +46,8 @@ def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
     if flags.pixel_ranges:
         ranges = dict(map(_range, flags.pixel_ranges))
         source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges=ranges))
-    return shards.build(source, flags.out, flags.split, shards=flags.shards, jobs=flags.jobs, strict=flags.strict)
+    how = {name: getattr(flags, name) for name in ("shards", "jobs", "strict", "max_left_out")}
+    return shards.build(source, flags.out, flags.split, **how)
 
 
 def _range(text: str) -> tuple[str, depth.Range]:

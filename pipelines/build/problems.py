@@ -7,11 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 from tfrecog.cli import files
-from tfrecog.cli.errors import UserError
+from tfrecog.cli.errors import Status, UserError
 
 
 class Refused(UserError):
     """The command cannot go on; the message says what is wrong, where, and what to do."""
+
+
+class MostlyLost(Refused):
+    """More of the objects would be left out than may be."""
+
+    status = Status.MOSTLY_LOST
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,15 @@ def no_image(out: str, problems: list[Problem]) -> str:
     if not problems:
         return f"{out}: nothing to write; the folder, file or list that the images come from names none"
     return f"{out}: no image can be used:\n{table(problems)}"
+
+
+def refuse_losses(out: str, problems: list[Problem], kept: int, total: int, most: float) -> None:
+    """MostlyLost if a larger share than `most` of all objects of a build is not kept."""
+    lost = total - kept
+    if lost > most * total:
+        what = f"{lost:,} of {total:,} objects cannot be used, and --max_left_out={most:g} is the largest share"
+        remedy = "Nothing is written: correct the files, or allow a larger share."
+        raise MostlyLost(f"{out}: {what}:\n{table(problems)}\n{remedy}")
 
 
 def save(path: str, problems: list[Problem]) -> None:

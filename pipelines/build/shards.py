@@ -25,10 +25,11 @@ from tfrecog.cli import files, signals
 from tfrecog.data import frames, index, info, records
 
 from . import deep_images, problems, publish, workers
-from .problems import Problem, Refused
+from .problems import MostlyLost, Problem, Refused, refuse_losses
 from .publish import Task
 
 SHARD_BYTES = 128 * 2**20
+MAX_LEFT_OUT = 0.5
 _VERSION = 6  # of what `make`, `encode` and `write` do: a new number builds old shards again
 
 
@@ -51,6 +52,7 @@ class Source:
     bytes: int  # that the shards will take together, about and at least
     problems: list[Problem] = dataclasses.field(default_factory=list)  # found before the records
     png_masks: bool = False
+    objects: int = 0  # of the source, crowds too; 0: it has none, or they are not counted
     options: str = ""  # part of every fingerprint: what else decides the records
     encode: Callable = records.encode  # picklable: the bytes of what `make` returns
 
@@ -64,15 +66,35 @@ class Built:
     kept: int  # shards that were there already
 
 
-def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 0, strict: bool = False) -> Built:
+def build(
+    source: Source,
+    out: str,
+    split: str,
+    *,
+    shards: int = 0,
+    jobs: int = 0,
+    strict: bool = False,
+    max_left_out: float = MAX_LEFT_OUT,
+) -> Built:
     """Writes the shards of a split and everything beside them.
+
+    Args:
+        source: what is written.
+        out: folder of the dataset.
+        split: its name.
+        shards: how many; 0: by size.
+        jobs: processes; 0: as many as there are cores.
+        strict: any problem is an error.
+        max_left_out: of the objects of the source, the largest share that may not be used.
 
     Raises:
         Refused: with what is wrong and what to do; finished shards are kept for the next run.
+        MostlyLost: too many of the objects cannot be used; nothing is written.
     """
     folder = os.path.join(out, f".{split}.build")
     if not source.items:
-        raise Refused(problems.no_image(out, source.problems))
+        kind = MostlyLost if source.objects else Refused
+        raise kind(problems.no_image(out, source.problems))
     if strict:
         _refuse(source.problems)  # before any image is read
     with _explained(out):
@@ -94,9 +116,14 @@ def build(source: Source, out: str, split: str, *, shards: int = 0, jobs: int = 
                 kept, notes = _written(source, split, tasks, jobs)
             found = source.problems + [problem for note in notes for problem in note["problems"]]
             found += deep_images.report_beyond(split, notes, source.info.pixel_ranges)
-            if strict and found:
+            try:
+                if strict:
+                    _refuse(found)
+                objects = sum(sum(note["columns"][name]) for note in notes for name in ("instances", "crowd"))
+                refuse_losses(out, found, objects, source.objects, max_left_out)
+            except Refused:
                 publish.give_up([*measuring, *tasks])
-                _refuse(found)
+                raise
             made = publish.publish(tasks, notes, source.info, split, found)
     return Built(made, found, kept)
 

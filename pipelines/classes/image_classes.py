@@ -62,12 +62,18 @@ def of_file(path: str, found: list[Problem]) -> list[Category]:
     return _told_apart(made)
 
 
+def other_splits(out: str, split: str) -> info.DatasetInfo | None:
+    """What the other splits of a dataset share; None if it has none."""
+    if not os.path.exists(os.path.join(out, info.FILE)):
+        return None
+    facts = info.load(out)
+    return facts if set(facts.splits) - {split} else None
+
+
 def of_other_splits(out: str, split: str) -> list[Category]:
     """Categories of the other splits of a dataset; [] if it has none."""
-    if not os.path.exists(os.path.join(out, info.FILE)):
-        return []
-    facts = info.load(out)
-    return list(facts.categories) if set(facts.splits) - {split} else []
+    others = other_splits(out, split)
+    return list(others.categories) if others else []
 
 
 def labels(categories: Iterable[Category]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """One COCO annotation → box, mask and keypoints of a record, or the problem with it."""
 
 import dataclasses
-import sys
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +12,9 @@ from tfrecog.ops import coco_format, rle
 
 from ..build.image_records import Instance
 from ..build.problems import LeftOut, Reporter, short
+from . import tool_values
+from .coco_json import has_mask
+from .tool_values import numbers
 
 # Further outside the image than this, a box or a keypoint is reported; COCO's own round up to a pixel too far.
 SLACK = 1.0
@@ -19,17 +22,28 @@ _SKIP = "It is skipped: correct the JSON, or take the annotation out."
 Size = tuple[int, int]  # height, width
 
 
+def parsed(annotations: Iterable[tuple[int, str]]) -> list[dict]:
+    """The annotations of ids and texts in JSON."""
+    return [json.loads(text) | {"id": number} for number, text in annotations]
+
+
 def read(
-    annotations: Iterable[dict], label_of: dict[int, int], size: Size, report: Reporter, *, masks: bool, joints: int
+    annotations: Iterable[dict],
+    label_of: dict[int, int],
+    size: Size,
+    report: Reporter,
+    *,
+    masks: bool,
+    joints: int,
 ) -> list[Instance]:
     """The objects of an image, those that can be used.
 
     Args:
-        annotations: with checked ids.
+        annotations: as `parsed` gives them.
         label_of: labels by the id of the category.
         size: (height, width) of the image.
         report: takes the problems with the image's file.
-        masks: masks are read, and an annotation without one is skipped.
+        masks: masks are read; an object without one has an empty one, and is reported.
         joints: how many keypoints an object has.
     """
     objects = []
@@ -38,9 +52,11 @@ def read(
         try:
             box = _box(annotation, size, its_report)
             mask = _mask(annotation, size, its_report) if masks else None
-            one = Instance(box, label_of[annotation["category_id"]], _area(annotation, box, mask, its_report))
-            one.id, one.crowd, one.mask = annotation["id"], bool(annotation.get("iscrowd", 0)), mask
-            one.keypoints = _keypoints(annotation, size, joints, its_report) if joints else None
+            label = label_of[tool_values.whole(annotation["category_id"])]
+            one = Instance(box, label, _area(annotation, box, mask, its_report), annotation["id"])
+            one.crowd, one.mask = _crowd(annotation, its_report), mask
+            if joints:
+                one.keypoints = _keypoints({} if one.crowd else annotation, size, joints, its_report)
             objects.append(one)
         except LeftOut:
             continue
@@ -48,14 +64,15 @@ def read(
 
 
 def _box(annotation: dict, size: Size, report: Reporter) -> tuple[float, float, float, float]:
-    box: Any = annotation.get("bbox")
-    if not _are_numbers(box, 4):
-        report.leave_out("box is not four finite numbers", f"bbox is {short(box)}", _SKIP)
+    stated = annotation.get("bbox")
+    box = numbers(stated, 4)
+    if box is None:
+        report.leave_out("box is not four finite numbers", f"bbox is {short(stated)}", _SKIP)
     if min(box[2:]) <= 0:
         kind = "box with a negative side" if min(box[2:]) < 0 else "box without area"
-        report.leave_out(kind, f"bbox (x, y, width, height) is {box}", _SKIP)
+        report.leave_out(kind, f"bbox (x, y, width, height) is {short(stated)}", _SKIP)
     (y1, x1, y2, x2), (height, width) = coco_format.from_xywh(box)[0].tolist(), size
-    what = f"bbox {box} in an image {height} high and {width} wide"
+    what = f"bbox {short(stated)} in an image {height} high and {width} wide"
     outside = max(-y1, -x1, y2 - height, x2 - width)
     y1, x1, y2, x2 = max(y1, 0.0), max(x1, 0.0), min(y2, height), min(x2, width)
     if y1 >= y2 or x1 >= x2:
@@ -65,12 +82,21 @@ def _box(annotation: dict, size: Size, report: Reporter) -> tuple[float, float, 
     return y1, x1, y2, x2
 
 
+def _crowd(annotation: dict, report: Reporter) -> bool:
+    crowd = tool_values.flag(annotation.get("iscrowd"))
+    if crowd is None:
+        what = f"iscrowd is {short(annotation['iscrowd'])}, neither 0 nor 1"
+        report("iscrowd is neither 0 nor 1", what, "It is taken for one object, no crowd: correct the JSON.")
+    return bool(crowd)
+
+
 def _mask(annotation: dict, size: Size, report: Reporter) -> np.ndarray:
     """Run lengths of the segmentation, whichever of COCO's three forms it has."""
     segmentation = annotation.get("segmentation")
-    if not segmentation:
-        remedy = "It is skipped: add the mask, or build with --masks=false for boxes alone."
-        report.leave_out("no mask", "there is no segmentation", remedy)
+    if not has_mask(annotation):
+        remedy = "Its box is kept, and no mask is learned from it: add the mask, or build with --nomasks."
+        report("no mask", "there is no segmentation", remedy)
+        return np.array([size[0] * size[1]], np.int64)
     if isinstance(segmentation, dict):
         mask = _run_lengths(segmentation, size, report)
     else:
@@ -82,11 +108,12 @@ def _mask(annotation: dict, size: Size, report: Reporter) -> np.ndarray:
     return mask
 
 
-def _polygons(polygons: Any, size: Size, report: Reporter) -> list[list[float]]:
-    if _are_numbers(polygons, None):  # one polygon without the list around it
-        polygons = [polygons]
-    if not isinstance(polygons, list) or not all(_are_numbers(polygon, None) for polygon in polygons):
-        report.leave_out("segmentation is not a polygon", f"segmentation is {short(polygons)}", _SKIP)
+def _polygons(segmentation: Any, size: Size, report: Reporter) -> list[list[float]]:
+    listed = segmentation if isinstance(segmentation, list) else []
+    one = numbers(listed)  # one polygon without the list around it
+    polygons = [one] if one else [polygon for polygon in map(numbers, listed) if polygon is not None]
+    if not polygons or len(polygons) < (1 if one else len(listed)):
+        report.leave_out("segmentation is not a polygon", f"segmentation is {short(segmentation)}", _SKIP)
     farthest = max((abs(value) for polygon in polygons for value in polygon), default=0)
     if farthest > 10 * max(size):
         report.leave_out("polygon far outside the image", f"it has a coordinate {farthest:g}", _SKIP)
@@ -103,7 +130,7 @@ def _polygons(polygons: Any, size: Size, report: Reporter) -> list[list[float]]:
 
 def _run_lengths(segmentation: dict, size: Size, report: Reporter) -> np.ndarray:
     height, width = size
-    if segmentation.get("size") != [height, width]:
+    if numbers(segmentation.get("size")) != [height, width]:
         stated = short(segmentation.get("size"))
         what = f"its run lengths are for an image {stated}, not [{height}, {width}] (height, width)"
         report.leave_out("run lengths of another image size", what, _SKIP)
@@ -112,30 +139,34 @@ def _run_lengths(segmentation: dict, size: Size, report: Reporter) -> np.ndarray
         mask = rle.from_text(counts) if isinstance(counts, str) else np.array(counts, np.int64)
     except (ValueError, TypeError, OverflowError) as error:
         report.leave_out("broken run lengths", str(error), _SKIP)
-    if mask.ndim != 1 or np.any(mask < 0) or int(np.sum(mask)) != height * width:
+    pixels = height * width  # Each is compared too, as sums may overflow.
+    if mask.ndim != 1 or np.any((mask < 0) | (mask > pixels)) or int(np.sum(mask)) != pixels:
         report.leave_out("broken run lengths", f"they do not add up to {height} x {width} pixels", _SKIP)
     return mask
 
 
 def _area(annotation: dict, box: tuple, mask: np.ndarray | None, report: Reporter) -> float:
-    area = annotation.get("area")
-    if area is not None and _are_numbers([area], 1) and area >= 0:
-        return float(area)
-    measured = float(rle.area(mask) if mask is not None else (box[2] - box[0]) * (box[3] - box[1]))
-    if area is not None:
-        what, remedy = f"area is {short(area)}", f"{measured:g}, measured, is used; correct the JSON."
+    stated = annotation.get("area")
+    area = tool_values.number(stated)
+    if area is not None and area >= 0:
+        return area
+    of_mask = rle.area(mask) if mask is not None else 0
+    measured = float(of_mask or (box[2] - box[0]) * (box[3] - box[1]))
+    if stated is not None:
+        what, remedy = f"area is {short(stated)}", f"{measured:g}, measured, is used; correct the JSON."
         report("area is not a positive number", what, remedy)
     return measured
 
 
 def _keypoints(annotation: dict, size: Size, joints: int, report: Reporter) -> np.ndarray:
     """Keypoints [J, 3]: y, x (continuous: the centre of COCO's pixel), visibility; zeros where there are none."""
-    values = annotation.get("keypoints")
+    listed = annotation.get("keypoints")
     nothing = np.zeros((joints, 3), np.float32)
-    if values is None or annotation.get("iscrowd"):
+    if listed is None:
         return nothing
-    if not _are_numbers(values, 3 * joints) or not set(values[2::3]) <= {0, 1, 2}:
-        what = f"keypoints are not {joints} times x, y, visibility (0, 1 or 2): {short(values)}"
+    values = numbers(listed, 3 * joints)
+    if values is None or not set(values[2::3]) <= {0, 1, 2}:
+        what = f"keypoints are not {joints} times x, y, visibility (0, 1 or 2): {short(listed)}"
         report("broken keypoints", what, "The instance is kept without keypoints; correct the JSON.")
         return nothing
     y, x, visibility = coco_format.from_xyv(np.array(values, np.float64).reshape(-1, 3)).T
@@ -145,7 +176,7 @@ def _keypoints(annotation: dict, size: Size, joints: int, report: Reporter) -> n
         what, remedy = f"{outside} visible keypoints are outside", "They are kept as not labelled; correct the JSON."
         report("keypoint outside the image", what, remedy)
     stated, labelled = annotation.get("num_keypoints"), int(np.sum(visibility > 0))
-    if stated is not None and stated != labelled:
+    if stated is not None and tool_values.number(stated) != labelled:
         what = f"num_keypoints is {short(stated)}, and {labelled} keypoints are labelled (visibility 1 or 2)"
         report("num_keypoints disagrees", what, "Those labelled are used; correct the JSON.")
     visibility = np.where(inside, visibility, 0)
@@ -155,16 +186,5 @@ def _keypoints(annotation: dict, size: Size, joints: int, report: Reporter) -> n
 
 def reach(annotations: Iterable[dict]) -> tuple[float, float] | None:
     """The largest y and x of the boxes that are four numbers; None where there are none."""
-    boxes: list[Any] = [one.get("bbox") for one in annotations]
-    ends = [(box[1] + box[3], box[0] + box[2]) for box in boxes if _are_numbers(box, 4)]
-    return (max(y for y, _ in ends), max(x for _, x in ends)) if ends else None
-
-
-def _are_numbers(values: Any, count: int | None) -> bool:
-    """Whether it is a list of (so many) finite numbers."""
-    return (
-        isinstance(values, list)
-        and (count is None or len(values) == count)
-        and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        and all(abs(value) <= sys.float_info.max for value in values)  # isfinite takes no integer beyond it
-    )
+    boxes = [box for one in annotations if (box := numbers(one.get("bbox"), 4)) is not None]
+    return (max(y + height for _, y, _, height in boxes), max(x + width for x, _, width, _ in boxes)) if boxes else None

@@ -1,5 +1,6 @@
 """COCO's instances as label maps of Pascal VOC's 21 classes, as torchvision's segmentation models are trained."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from tfrecog.ops import rle
 from ..build import label_map_records
 from ..build.image_records import Instance
 from ..build.problems import Refused
-from . import presets
+from . import presets, tool_values
 
 FACTS = label_map_records.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.
@@ -35,12 +36,13 @@ def label_of_category(path: str, tree: dict) -> dict[int, int]:
     return known
 
 
-def large_enough(of_image: dict[Any, list[dict]], labels: dict[int, int], min_area: int) -> dict[Any, list[dict]]:
-    """Annotations of VOC's classes by image id; without the images in which they are not larger than `min_area`."""
-    ours = {key: [one for one in those if one["category_id"] in labels] for key, those in of_image.items()}
-    areas = {key: [one.get("area") for one in those] for key, those in ours.items()}
-    sums = {key: sum(area for area in those if isinstance(area, int | float)) for key, those in areas.items()}
-    return {key: those for key, those in ours.items() if not min_area or sums[key] > min_area}
+def large_enough(of_image: dict[Any, list[tuple[int, str]]], min_area: int) -> dict[Any, list[tuple[int, str]]]:
+    """Those of the annotations (ids and texts) of images whose areas are together larger than `min_area`."""
+    return {key: those for key, those in of_image.items() if not min_area or _area(those) > min_area}
+
+
+def _area(annotations: list[tuple[int, str]]) -> float:
+    return sum(tool_values.number(json.loads(text).get("area")) or 0 for _, text in annotations)
 
 
 def draw(objects: Sequence[Instance], size: tuple[int, int]) -> np.ndarray:

@@ -1,99 +1,102 @@
-"""The parts of a COCO JSON file, checked before any image is read."""
+"""The parts of a COCO JSON file, checked before any image is read; see `tool_values` for what tools write."""
 
 import itertools
 import json
-from collections.abc import Sequence
-from typing import Any
-
-from tfrecog.cli import files
-from tfrecog.data import info
+from collections.abc import Callable, Container, Iterator
+from typing import Any, NamedTuple
 
 from ..build.problems import Problem, Refused, Reporter, short
-from ..classes.keypoint_sigmas import chosen
+from . import json_stream
+from .tool_values import is_text, whole
 
-_USED = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
+GIVEN_TWICE = "annotation given twice"
+_USED = ("bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
+_OF_IMAGE = ("id", "file_name", "height", "width")
+_KEPT = "It is kept under the id {}: "
 
 
-def load(path: str) -> dict[str, Any]:
-    """The JSON with its images, annotations and categories; Refused says where it is broken."""
-    try:
-        tree = json.loads(files.read_text(path, "the COCO JSON file with --annotations"))
-    except json.JSONDecodeError as error:
-        where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise Refused(f"{where}: broken JSON: {error.msg}. If the file is cut off, download it again.") from error
-    except RecursionError as error:
-        raise Refused(f"{path} is not in COCO's format: its lists are nested too deep") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise Refused(f"{path} is not in COCO's format: {error}") from error
-    if not isinstance(tree, dict):
-        raise Refused(f"{path} is not in COCO's format: it holds a {type(tree).__name__}, not an object")
-    needed = {"images": {"id": is_key, "file_name": _is_text}, "categories": {"id": is_id, "name": _is_text}}
+class Annotation(NamedTuple):
+    """What an annotation is looked up by, as it is written, and all of its text."""
+
+    image_id: Any
+    id: Any
+    category_id: Any
+    has_mask: bool
+    text: str
+
+    @classmethod
+    def of(cls, entry: dict, text: str) -> "Annotation":
+        """That of an element of the list, and its text."""
+        return cls(*map(entry.get, ("image_id", "id", "category_id")), has_mask(entry), text)
+
+
+def has_mask(annotation: dict) -> bool:
+    """Whether its segmentation holds anything: where there is no mask, tools write [], [[]] or empty run lengths."""
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, dict):
+        return bool(segmentation.get("counts"))
+    if isinstance(segmentation, list):
+        return any(polygon not in ([], None) for polygon in segmentation)
+    return bool(segmentation)
+
+
+def load(path: str, found: list[Problem], keep: Callable[[dict, str], Any] = Annotation.of) -> dict[str, list]:
+    """Images, annotations and categories of the JSON, whose ids are read; Refused says where it is broken.
+
+    Ids of categories and of images become whole numbers where they are 1.0; a category's also where it is "1". Of an
+    annotation stays what `keep` makes of it and of its text: COCO's polygons take as objects six times their text.
+    """
+    tree: dict[str, Any] = {}
+    for key, value in json_stream.members(path, ("images", "annotations"), "the COCO JSON file with --annotations"):
+        if key == "annotations" and isinstance(value, Iterator):
+            tree[key] = [keep(_object(path, key, n, entry), text) for n, (entry, text) in enumerate(value)]
+        elif key == "images" and isinstance(value, Iterator):
+            kept = (_object(path, key, n, entry) for n, (entry, _) in enumerate(value))
+            tree[key] = [{name: entry[name] for name in _OF_IMAGE if name in entry} for entry in kept]
+        elif key in ("images", "annotations", "categories"):
+            tree[key] = value
+    if tree.get("annotations") is None:
+        tree["annotations"] = []
+        what, remedy = "it has no list 'annotations'", "Its images are written without objects, as those of a test set."
+        found.append(Problem("no annotations", path, what, remedy))
     for key in ("images", "annotations", "categories"):
         if not isinstance(tree.get(key), list):
             raise Refused(f"{path} is not in COCO's format: it has no list {key!r}")
+    for number, entry in enumerate(tree["categories"]):
+        _object(path, "categories", number, entry)
+    for key, name, read, what in (
+        ("images", "id", image_key, "a whole number or a text"),
+        ("images", "file_name", _text, "a text"),
+        ("categories", "id", whole, "a whole number"),
+        ("categories", "name", _text, "a text"),
+    ):
         for number, entry in enumerate(tree[key]):
-            if not isinstance(entry, dict):
-                raise Refused(f"{path}: {key}[{number}] is {short(entry)}, which is not an object")
-            for name, fits in needed.get(key, {}).items():
-                if not fits(entry.get(name)):
-                    raise Refused(f"{path}: {key}[{number}] needs {name!r}, and has {short(entry.get(name))}")
+            value = read(entry.get(name))
+            if value is None:
+                given = f"{path}: {key}[{number}] needs {name!r}, {what}, and has {short(entry.get(name))}"
+                raise Refused(f"{given}; correct it, or take it out")
+            entry[name] = value
     return tree
 
 
-def dataset_info(path: str, tree: dict, *, masks: bool, sigmas: Sequence[float] = ()) -> info.DatasetInfo:
-    """Categories in the order of their ids, and the keypoints, which all categories that have some must share.
-
-    `sigmas` are those of the keypoints (see `info.DatasetInfo`); without, COCO's for COCO's person, else a usual one.
-    """
-    categories = sorted(tree["categories"], key=lambda category: category["id"])
-    for what in ("id", "name"):
-        values = [category[what] for category in categories]
-        twice = next((value for value in values if values.count(value) > 1), None)
-        if twice is not None:
-            raise Refused(f"{path}: two categories have the {what} {twice!r}; give each its own")
-    if not categories:
-        raise Refused(f"{path} has no categories; list those of the annotations")
-    posed = [category for category in categories if category.get("keypoints")]
-    for category in posed:
-        names = category["keypoints"]
-        if not isinstance(names, list) or not all(map(_is_text, names)):
-            what = f"category {category['name']!r} has the keypoints {short(names)}"
-            raise Refused(f"{path}: {what}, which is not a list of names")
-        if names != posed[0]["keypoints"]:
-            both = f"{posed[0]['name']} and {category['name']}"
-            raise Refused(f"{path}: {both} have other keypoints; one list for all is supported")
-    keypoints = posed[0]["keypoints"] if posed else []
-    skeleton = posed[0].get("skeleton") or [] if posed else []
-    ends = range(1, len(keypoints) + 1)
-    if not isinstance(skeleton, list) or not all(
-        isinstance(b, list) and len(b) == 2 and b[0] in ends and b[1] in ends for b in skeleton
-    ):
-        what = f"{path} has the skeleton {short(skeleton)}"
-        raise Refused(
-            f"{what}, which is not a list of pairs of its keypoints, counted from 1; correct it, or take it out"
-        )
-    return info.DatasetInfo(
-        categories=tuple(info.Category(category["name"], category["id"]) for category in categories),
-        splits={},
-        keypoints=tuple(keypoints),
-        flip_pairs=flip_pairs(keypoints),
-        skeleton=tuple((a - 1, b - 1) for a, b in skeleton),
-        keypoint_sigmas=chosen(sigmas, keypoints, path),
-        masks=masks,
-    )
+def _object(path: str, key: str, number: int, entry: Any) -> dict:
+    if not isinstance(entry, dict):
+        raise Refused(f"{path}: {key}[{number}] is {short(entry)}, which is not an object")
+    return entry
 
 
-def flip_pairs(names: list[str]) -> tuple[tuple[int, int], ...]:
-    """Positions of the keypoints that change places in a mirror: left_eye and right_eye."""
-    mirrored = {name: name.replace("left", "right").replace("Left", "Right") for name in names}
-    return tuple(
-        (names.index(name), names.index(other)) for name, other in mirrored.items() if other != name and other in names
-    )
+def image_key(value: Any) -> int | str | None:
+    """What an image's id is looked up by: a whole number or a text; None if it is neither."""
+    return _text(value) if isinstance(value, str) else whole(value)
 
 
-def name_of_image(tree: dict, found: list[Problem]) -> dict[Any, str]:
+def _text(value: Any) -> str | None:
+    return value if is_text(value) else None
+
+
+def name_of_image(tree: dict, found: list[Problem]) -> dict[int | str, str]:
     """File name by image id; the second image of an id is added to `found`."""
-    names: dict[Any, str] = {}
+    names: dict[int | str, str] = {}
     for image in tree["images"]:
         if image["id"] in names:
             what = f"{names[image['id']]} has the same image id"
@@ -104,52 +107,71 @@ def name_of_image(tree: dict, found: list[Problem]) -> dict[Any, str]:
     return names
 
 
-def annotations_by_image(path: str, tree: dict, facts: info.DatasetInfo, found: list[Problem]) -> dict[Any, list[dict]]:
-    """Annotations of each image id that have an image and a category; problems of the others go to `found`."""
-    names = name_of_image(tree, found)
-    of_image: dict[Any, list[dict]] = {image_id: [] for image_id in names}
-    known = {category.id for category in facts.categories}
-    used = {a["id"] for a in tree["annotations"] if is_id(a.get("id"))}
+class Images:
+    """The images that ids of annotations name: 1, 1.0 and "1" are one id, unless two images have two of them."""
+
+    def __init__(self, names: dict[int | str, str]):
+        self.names, self._by_number = names, {}
+        for key in names:
+            self._by_number.setdefault(whole(key), []).append(key)
+
+    def key(self, value: Any) -> int | str | None:
+        """The id of the image as `images` has it; None if there is none, or if it may be several."""
+        key = image_key(value)
+        if key in self.names:
+            return key
+        alike = self._by_number.get(whole(value), []) if whole(value) is not None else []
+        return alike[0] if len(alike) == 1 else None
+
+
+def annotations_by_image(
+    path: str, tree: dict, classes: Container[int], found: list[Problem]
+) -> dict[int | str, list[tuple[int, str]]]:
+    """Ids and texts of the annotations of each image id that have a class; problems of the others go to `found`.
+
+    `classes` has the ids of the categories that are used. Each annotation has an id of its own.
+    """
+    images = Images(name_of_image(tree, found))
+    of_image: dict[int | str, list[tuple[int, str]]] = {image_id: [] for image_id in images.names}
+    known = {category["id"]: category["name"] for category in tree["categories"]}
+    used = {number for one in tree["annotations"] if (number := whole(one.id)) is not None}
     unused, seen = (number for number in itertools.count(1) if number not in used), {}
     for annotation in tree["annotations"]:
-        annotation = {key: annotation[key] for key in _USED if key in annotation}
-        image_id, number, category = (annotation.get(key) for key in ("image_id", "id", "category_id"))
-        file = names.get(image_id) if is_key(image_id) else None
-        image = image_id if isinstance(image_id, str) else short(image_id)
-        report = Reporter(found, file or path, image, number if is_id(number) else None)
-        if file is None:
-            what = f"no image has the id {short(image_id)}"
+        key, number, category = images.key(annotation.image_id), whole(annotation.id), whole(annotation.category_id)
+        file = path if key is None else images.names[key]
+        image_id = annotation.image_id if is_text(annotation.image_id) else short(annotation.image_id)
+        report = Reporter(found, file, image_id, number)
+        if key is None:
+            what = f"no image has the id {short(annotation.image_id)}"
             report("annotation of an unknown image", what, "It is skipped: add the image.")
             continue
-        if not is_id(category) or category not in known:
-            what = f"no category has the id {short(category)}"
-            report("unknown category", what, "It is skipped: add the category, or correct the annotation.")
+        if category not in classes:
+            _report_category(annotation, known, report)
             continue
-        if is_id(number) and seen.get(number) == annotation:
-            report("annotation given twice", "the same annotation came before", "It is skipped once: remove one.")
+        if number in seen and _used(seen[number]) == _used(annotation):
+            report(GIVEN_TWICE, "the same annotation came before", "It is skipped once: remove one.")
             continue
-        if not is_id(number) or number in seen:
-            annotation["id"] = next(unused)
-        if is_id(number) and number in seen:
-            remedy = f"It is kept under the id {annotation['id']}: give each its own id."
-            report("duplicate annotation id", "another one has this id", remedy)
-        elif number is not None and not is_id(number):
-            remedy = f"It is kept under the id {annotation['id']}: give it a number."
-            report("id is not a number", f"the id {short(number)} is not a whole number of 64 bits", remedy)
-        seen[annotation["id"]] = annotation
-        of_image[image_id].append(annotation)
+        own = next(unused) if number is None or number in seen else number
+        if number in seen:
+            report("duplicate annotation id", "another one has this id", _KEPT.format(own) + "give each its own id.")
+        elif number is None and annotation.id is not None:
+            what = f"the id {short(annotation.id)} is not a whole number of 64 bits"
+            report("id is not a number", what, _KEPT.format(own) + "give it a number.")
+        seen[own] = annotation
+        of_image[key].append((own, annotation.text))
     return of_image
 
 
-def is_id(value: Any) -> bool:
-    """Whether it is a whole number that a record can hold."""
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+def _report_category(annotation: Annotation, known: dict[int, str], report: Reporter) -> None:
+    category = whole(annotation.category_id)
+    if category in known:
+        what = f"category {category}, {known[category]!r}, is no class"
+        report("not of the classes", what, "It is skipped: add the category to --classes, if it is to be one.")
+    else:
+        what = f"no category has the id {short(annotation.category_id)}"
+        report("unknown category", what, "It is skipped: add the category, or correct the annotation.")
 
 
-def is_key(value: Any) -> bool:
-    """Whether it may be the id of an image: a number or a text."""
-    return isinstance(value, str) or is_id(value)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+def _used(annotation: Annotation) -> list:
+    entry = json.loads(annotation.text)
+    return [image_key(annotation.image_id), whole(annotation.category_id), *map(entry.get, _USED)]

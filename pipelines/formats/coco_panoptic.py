@@ -8,6 +8,7 @@ from ..build.problems import Problem, Refused, Reporter, short
 from ..classes import pixel_classes
 from . import coco_json, tar_files
 from .pairs import Pair
+from .tool_values import is_text, whole
 
 _VOID = 0  # the number, in the PNG, of what no segment covers
 
@@ -15,7 +16,7 @@ _VOID = 0  # the number, in the PNG, of what no segment covers
 def table(path: str, ignore: Iterable[str] = ()) -> pixel_classes.Table:
     """Table of the categories of a JSON file, in its order, with their colours where it has some."""
     categories = []
-    for one in coco_json.load(path)["categories"]:
+    for one in coco_json.load(path, [])["categories"]:
         colour = one.get("color")
         usable = isinstance(colour, list) and len(colour) == 3 and all(isinstance(c, int) for c in colour)
         categories.append(Category(one["name"], one["id"], colour=tuple(colour) if usable else None))
@@ -24,17 +25,18 @@ def table(path: str, ignore: Iterable[str] = ()) -> pixel_classes.Table:
 
 def of_json(path: str, images: str, labels: str, table: pixel_classes.Table, found: list[Problem]) -> list[Pair]:
     """The images of a JSON file and their PNGs, with the label of each segment; adds what is wrong to `found`."""
-    tree = coco_json.load(path)
+    tree = coco_json.load(path, found, keep=lambda entry, text: entry)
     names, made = coco_json.name_of_image(tree, found), {}
+    listed = coco_json.Images(names)
     for number, one in enumerate(tree["annotations"]):
         place = f"{path}, annotations[{number}]"
-        image_id, file, segments = (one.get(key) for key in ("image_id", "file_name", "segments_info"))
-        if not isinstance(file, str) or not isinstance(segments, list):
+        stated, file, segments = (one.get(key) for key in ("image_id", "file_name", "segments_info"))
+        if not is_text(file) or not isinstance(segments, list):
             raise Refused(f"{path}: annotations[{number}] has no file_name or segments_info; give a panoptic JSON file")
-        known = coco_json.is_key(image_id) and image_id in names
-        report = Reporter(found, file, str(image_id) if known else short(image_id))
-        if not known:
-            what = f"{place}: no image has the id {short(image_id)}"
+        image_id = listed.key(stated)
+        report = Reporter(found, file, short(stated) if image_id is None else str(image_id))
+        if image_id is None:
+            what = f"{place}: no image has the id {short(stated)}"
             report("label file without an image", what, "The image is left out: add it.")
         elif image_id in made:
             what = f"an annotation before is of {names[image_id]} too"
@@ -53,10 +55,12 @@ def _labels(segments: list, table: pixel_classes.Table, place: str, report: Repo
     """Label of each number in the PNG of an annotation."""
     labels = {_VOID: 0}
     for segment in segments:
-        number, category = (segment.get(key) if isinstance(segment, dict) else None for key in ("id", "category_id"))
-        if coco_json.is_id(number) and coco_json.is_id(category) and category in table.label_of:
+        stated = segment if isinstance(segment, dict) else {}
+        number, category = stated.get("id"), whole(stated.get("category_id"))
+        number = whole(number) if type(number) is int else None
+        if number is not None and category in table.label_of:
             labels[number] = table.label_of[category]
         else:
-            kind = "unknown category" if coco_json.is_id(number) else "segment without an id"
+            kind = "segment without an id" if number is None else "unknown category"
             report(kind, f"{place}: the segment {short(segment)}", "Its pixels are ignored: correct the JSON.")
     return labels

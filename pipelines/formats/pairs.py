@@ -1,6 +1,7 @@
 """Images and the files beside them, label maps or annotations, paired by name; lists of the names of a split."""
 
 import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def of_folders(
 
 def _keyed(listed: Iterable[File], suffix: str) -> dict[File, str]:
     """What is before the suffix in the names of the files that end with it, apart from their extensions."""
-    stem_of = {file: os.path.splitext(file.name)[0] for file in listed}
+    stem_of = {file: composed(os.path.splitext(file.name)[0]) for file in listed}
     return {file: stem.removesuffix(suffix) for file, stem in stem_of.items() if stem.endswith(suffix)}
 
 
@@ -201,6 +202,11 @@ def lines(path: str, flag: str) -> list[str]:
     return listed
 
 
+def composed(name: str) -> str:
+    """The name with each letter and its accents as one character, which macOS stores as several."""
+    return unicodedata.normalize("NFC", name)
+
+
 def stem(name: str) -> str:
     """The name without the extension of an image or of an annotation: frame.0001 has none."""
     root, extension = os.path.splitext(name)
@@ -214,11 +220,12 @@ class Names:
         self._whole: dict[str, File] = {}
         self._bases: dict[str, set[File]] = defaultdict(set)
         named = [(name, file) for file in known for name in (file.name, stem(file.name))]
-        for name, file in [*named, *more.items()]:
+        for name, file in ((composed(name), file) for name, file in [*named, *more.items()]):
             self._bases[os.path.basename(name)].add(self._whole.setdefault(name, file))
 
     def of(self, name: str) -> File | None:
         """The file of a name, which may be a path if no other file has its last part; None if there is none."""
+        name = composed(name)
         tries = dict.fromkeys(one for way in (name, name.replace("\\", "/")) for one in (way, stem(way)))
         whole = next((self._whole[one] for one in tries if one in self._whole), None)
         those = next((self._bases[base] for one in tries if (base := os.path.basename(one)) in self._bases), set())

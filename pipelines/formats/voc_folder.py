@@ -10,6 +10,7 @@ from ..build.problems import Problem, Refused
 from . import class_folders, pairs, voc_xml
 from .tar_files import File
 
+BROKEN = "XML file that is not an annotation"
 _MARKS = ("difficult", "truncated", "pose")
 
 
@@ -84,8 +85,7 @@ def read(layouts: Sequence[Layout], found: list[Problem], *, names: bool) -> Rea
         for pair in listed:
             if pair.other in bad:
                 remedy = "The image is left out: correct or copy the XML file again, and run the same command."
-                kind = "XML file that is not an annotation"
-                its.append(Problem(kind, pair.other.name, bad[pair.other], remedy, pair.key))
+                its.append(Problem(BROKEN, pair.other.name, bad[pair.other], remedy, pair.key))
             else:
                 annotated.append((pair, annotations[pair.other]))
         objects = [one for annotation in annotations.values() for one in annotation.objects]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from pycocotools.cocoeval import Params
 
-from pipelines.formats import coco_json
+from pipelines.classes import keypoint_sides
 from tfrecog.data.classes import coco_person
 
 
@@ -18,7 +18,7 @@ def test_the_sides_of_a_joint_have_the_same_sigma():
 
 
 def test_the_flip_pairs_are_those_of_the_names():
-    assert coco_json.flip_pairs(list(coco_person.KEYPOINTS)) == coco_person.FLIP_PAIRS
+    assert keypoint_sides.by_name(coco_person.KEYPOINTS) == coco_person.FLIP_PAIRS
 
 
 def test_names_and_skeleton_are_those_of_cocos_files(shared_data):

@@ -91,6 +91,28 @@ def test_a_mask_is_judged_by_its_pixels_and_not_by_its_box():
     assert numbers["mask_AP50"] == pytest.approx(1) and numbers["mask_AP"] == pytest.approx(0.1)
 
 
+def test_an_object_without_a_mask_is_no_miss_of_masks_and_its_detection_no_false_positive():
+    other = [60.0, 60.0, 90.0, 90.0]
+    masks = {}
+    for name, (y1, x1, y2, x2) in {"square": SQUARE, "other": other}.items():
+        masks[name] = np.zeros((100, 120), np.uint8, order="F")
+        masks[name][int(y1) : int(y2), int(x1) : int(x2)] = 1
+    truth = {1: truth_of([SQUARE, other], [1, 1], masks=[rle.encode(masks["square"]), np.array([100 * 120])])}
+    coded = [pycocotools.encode(masks[name]) for name in ("other", "square")]
+    both, _ = numbers_of(truth, {1: ([other, SQUARE], [1, 1], [0.9, 0.8], coded)}, masks=True)
+    one, _ = numbers_of(truth, {1: ([SQUARE], [1], [0.8], coded[1:])}, masks=True)
+    # Of boxes the second object counts: one of two is found, with precision 1 at the recalls 0..0.50 of 101.
+    assert both["mask_AP"] == one["mask_AP"] == pytest.approx(1)
+    assert both["box_AP"] == pytest.approx(1) and one["box_AP"] == pytest.approx(51 / 101)
+
+
+def test_images_with_more_objects_of_a_class_than_count_are_counted():
+    boxes = [[20.0 * (i // 30), 4.0 * (i % 30), 20.0 * (i // 30) + 12, 4.0 * (i % 30) + 3] for i in range(101)]
+    truth = {1: truth_of(boxes, [1] * 101), 2: truth_of(boxes, [1] * 100 + [2]), 3: truth_of([], [])}
+    evaluator = added(coco.Evaluator(CATEGORIES), truth, {1: (boxes, [1] * 101, np.linspace(1, 0.5, 101))})
+    assert evaluator.dense == 1
+
+
 def test_the_order_in_which_images_come_does_not_matter():
     rng = np.random.default_rng(0)
     truth, found = {}, {}

@@ -114,6 +114,18 @@ def test_an_image_without_instances_has_finite_losses_and_gradients():
     assert all(np.isfinite(g).all() for g in gradients)
 
 
+def test_an_object_without_a_mask_trains_its_box_and_no_mask():
+    task, batch = task_of(SMALL), batch_of(boxes=[(8.0, 10, 40, 50)])
+    model = task.build()
+    with_mask, without = task.losses(model, batch), task.losses(model, batch | {"masks": 0 * batch["masks"]})
+    assert float(with_mask["mask_loss"][1]) > 0 and float(without["mask_loss"][1]) == 0
+    np.testing.assert_array_equal(with_mask["box_loss"], without["box_loss"])
+    # Of two objects, each sampled, the loss is that of the one that has a mask.
+    batch = batch_of()
+    half = batch | {"masks": tf.concat([batch["masks"][:, :1], 0 * batch["masks"][:, 1:]], 1)}
+    assert 0 < float(task.losses(model, half)["mask_loss"][1]) < float(task.losses(model, batch)["mask_loss"][1])
+
+
 def test_an_image_is_detected_alike_alone_and_in_a_batch():
     task = task_of(dataclasses.replace(SMALL, output=dataclasses.replace(SMALL.output, min_score=0.1)))
     model, batch = task.build(), batch_of()

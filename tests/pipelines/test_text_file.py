@@ -22,7 +22,7 @@ READERS = {
     "names of a split": ("a/1.jpg\n2\n", lambda path: pairs.lines(str(path), "--list")),
     "labels": ("Größe\nox\n", lambda path: label_lists.read(str(path), ["1.jpg", "2.jpg"], (), [])),
     "label map": ("item { id: 3 name: 'Größe' }", lambda path: pbtxt.read(str(path))),
-    "COCO's JSON": (json.dumps(TREE, ensure_ascii=False), lambda path: coco_json.load(str(path))),
+    "COCO's JSON": (json.dumps(TREE, ensure_ascii=False), lambda path: coco_json.load(str(path), [])),
     "objectInfo150.txt": ("Idx\tName\n1\tGröße, wall\n2\tox\n", _ade20k),
 }
 

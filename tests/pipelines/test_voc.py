@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -358,6 +359,17 @@ def test_images_may_have_other_extensions(small, build):
     assert kinds == ["image converted"]  # TensorFlow does not decode TIFF.
     stored = [(record.filename, record.format, record.source_id) for record in read]
     assert stored == [("1.JPEG", "jpeg", "1"), ("2.tif", "png", "2")]
+
+
+@pytest.mark.parametrize(("on_disk", "named"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_letters_with_accents_are_the_same_in_both_forms_of_unicode(small, build, on_disk, named):
+    path, name = small.images / "1.png", "caf\u00e9"
+    path.rename(path.with_name(unicodedata.normalize(on_disk, f"{name}.png")))
+    name = unicodedata.normalize(named, name)
+    small.objects[name], small.sizes[name] = small.objects.pop("1"), small.sizes.pop("1")
+    small.write()
+    _, kinds, read = build(*small.list(f"{name}\n2\n"))
+    assert kinds == [] and len(read) == 2 and all(len(record.labels) == 1 for record in read)
 
 
 def test_one_folder_may_hold_images_and_xml_files(small, build):

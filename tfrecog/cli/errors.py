@@ -15,6 +15,7 @@ class Status(enum.IntEnum):
     FAILED = 1  # or a fault was found, by check and verify
     USER_ERROR = 2
     NOT_FINITE = 3  # the loss
+    MOSTLY_LOST = 4  # more than half of the objects could not be read, and nothing was written
     CONTINUES = 75
 
 

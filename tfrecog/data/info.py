@@ -199,10 +199,11 @@ def check_same(folder, info):
         if what == "categories":  # Classes are the same in whatever colours they are drawn.
             before, now = tuple(map(_uncoloured, before)), tuple(map(_uncoloured, now))
         if before != now:
-            only = [str(part) for part in before if part not in now], [str(part) for part in now if part not in before]
+            both = zip(((before, now), (now, before)), ("there", "here"), strict=True)
+            only = [f"only {where} {_words([one for one in a if one not in b])}" for (a, b), where in both]
             raise UserError(
-                f"{path} has splits {sorted(old.splits)} with other {what}: only there {only[0][:5]}, only here "
-                f"{only[1][:5]} (or in another order). The splits of a folder share their {what}; use another folder."
+                f"{path} has splits {sorted(old.splits)} with other {what}: {' and '.join(only)} (or in another order)."
+                f" The splits of a folder share their {what}; use another folder."
             )
     before, now = old.keypoint_sigmas, info.keypoint_sigmas
     if before and now and before != now:  # Older files have none.
@@ -214,6 +215,16 @@ def check_same(folder, info):
     if other := dict(old.pixel_ranges.items() - ranges.items()):
         raise UserError(f"{path} has splits {sorted(old.splits)} with the pixel_ranges {other}. {_SAME}")
     return old
+
+
+def _words(parts):
+    """The first of some categories or keypoints, for people."""
+    names = [one if isinstance(one, str) else f"{one.name} (id {one.id}{_of_record(one)})" for one in parts[:5]]
+    return ", ".join(names) + ", ..." * (len(parts) > 5) if names else "none"
+
+
+def _of_record(category):
+    return "" if category.record_label is None else f", label {category.record_label} in the records"
 
 
 def _uncoloured(category):

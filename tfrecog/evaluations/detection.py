@@ -81,7 +81,13 @@ class Measured:
 
     def text(self, numbers, table):
         texts = {"coco": tables.of_coco, "voc": tables.of_voc}
-        return "\n\n".join(texts[name](numbers, rows) for name, rows in self.tables.items())
+        parts = [texts[name](numbers, rows) for name, rows in self.tables.items()]
+        dense = self.evaluators["coco"].dense if "coco" in self.evaluators else 0
+        if dense:
+            most = coco.MOST_DETECTIONS
+            what = f"{dense:,} image{'s have' if dense > 1 else ' has'} more than {most} objects of a class"
+            parts.append(f"{what}; COCO's AP counts {most} detections of each class in an image at most")
+        return "\n\n".join(parts)
 
 
 evaluate = functools.partial(loop.evaluate, Measured)

@@ -1,7 +1,8 @@
 """COCO's average precision and recall for boxes, masks and keypoints, computed by pycocotools' COCOeval.
 
 Objects that are marked as difficult (Pascal VOC's) count as those of another size than COCOeval measures at the time:
-they are not to be found, and one detection of each is neither a hit nor a false positive.
+they are not to be found, and one detection of each is neither a hit nor a false positive. Of masks, so do objects that
+have none, an empty one: their box stands for it.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "A
 # have no numbers of their own. Objects without a labelled keypoint are neither hits nor misses.
 KEYPOINT_NUMBERS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 NUMBERS_OF = {"box": NUMBERS, "mask": NUMBERS, "keypoint": KEYPOINT_NUMBERS}
+MOST_DETECTIONS = 100  # of a class in an image, those with the highest scores, that count
 NOTHING_TO_MEASURE = -1.0  # COCO's value where there is no object of that size or class.
 
 
@@ -54,6 +56,12 @@ class Evaluator:
         crowd = sum(int(np.sum(truth["crowd"])) for truth in truths)
         instances, detections = (sum(len(one["labels"]) for one in some) for some in (truths, found))
         return {"images": len(truths), "instances": instances - crowd, "crowd": crowd, "detections": detections}
+
+    @property
+    def dense(self) -> int:
+        """Images with more objects of one class than COCO's numbers count detections of it."""
+        labels = (truth["labels"][~truth["crowd"]] for _, truth, _ in self._images.values())
+        return sum(np.bincount(one, minlength=1).max() > MOST_DETECTIONS for one in labels)
 
     def add(self, key, record, boxes, labels, scores, masks=None, keypoints=None) -> None:
         """Adds an image: its ground truth and its detections.
@@ -88,7 +96,10 @@ class Evaluator:
                 raise UserError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
             if masks is None:
                 raise ValueError("an evaluator of masks needs the mask of every detection")
-            truth["masks"], found["masks"] = [rle.to_coco(runs, *size) for runs in record.masks], masks
+            truth["maskless"] = np.array([not rle.area(runs) for runs in record.masks], bool)
+            both = zip(record.masks, truth["boxes"], strict=True)
+            truth["masks"] = [rle.to_coco(runs if rle.area(runs) else _of_box(box, *size), *size) for runs, box in both]
+            found["masks"] = masks
         if "keypoint" in self.kinds:
             if keypoints is None:
                 raise ValueError("an evaluator of keypoints needs the keypoints of every detection")
@@ -169,9 +180,16 @@ def _annotations(objects: dict, image_id: int, kind: str):
             annotation |= {"score": float(objects["scores"][i]), "area": float(area)}
         else:
             annotation |= {"area": float(objects["areas"][i]), "iscrowd": int(objects["crowd"][i])}
-            if objects["difficult"] is not None:
-                annotation["difficult"] = bool(objects["difficult"][i])
+            difficult = objects["difficult"] is not None and bool(objects["difficult"][i])
+            annotation["difficult"] = difficult or (kind == "mask" and bool(objects["maskless"][i]))
         yield annotation
+
+
+def _of_box(box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Run lengths of the pixels that a box [4] touches."""
+    top, left = np.maximum(np.floor(box[:2]), 0).astype(int)
+    bottom, right = np.minimum(np.ceil(box[2:]), [height, width]).astype(int)
+    return rle.encode_crop(np.ones([max(bottom - top, 0), max(right - left, 0)], bool), top, left, height, width)
 
 
 class _Evaluation(COCOeval):

@@ -142,7 +142,9 @@ class Detection:
                 (batch["masks"], batch["mask_boxes"], rois, gt),
                 (tf.float32,),
             )
-            terms["mask_loss"] = losses.mask_loss(mask_logits, targets, labels)
+            # An empty mask stands for none, as of an object that was annotated by its box alone.
+            drawn = tf.gather(tf.reduce_any(batch["masks"] > 0, axis=[2, 3]), gt, batch_dims=1)
+            terms["mask_loss"] = losses.mask_loss(mask_logits, targets, tf.where(drawn, labels, 0))
         if self.config.keypoints:
             logits, spans = model.keypoint_logits(features, rois), model.keypoint_spans(rois)
             terms["keypoint_loss"] = self.keypoint_loss(logits, batch, spans, labels, gt)

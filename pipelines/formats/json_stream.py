@@ -1,0 +1,141 @@
+"""A JSON object that is larger than memory should hold: its members one by one, and the elements of long lists."""
+
+import contextlib
+import json
+import os
+from collections.abc import Collection, Iterator
+from typing import IO, Any
+
+from ..build.problems import Refused
+
+CHUNK = 2**24  # characters
+_OF_NUMBER = 3  # characters after a number such as 1e+ or 1., by which it may go on, and one
+_SPACE = " \t\n\r"
+
+
+def members(path: str, long: Collection[str], give: str) -> Iterator[tuple[str, Any]]:
+    """Names and values of the members of the object in a file, in UTF-8, 16 or 32, with a byte order mark or without.
+
+    The lists of the names in `long` are iterators of the pairs of an element and its text, to be read to their ends
+    before the next member. `give` says what the file should be.
+
+    Raises:
+        Refused: it cannot be read, is broken, or holds no object; the message says where.
+    """
+    if not os.path.isfile(path):
+        raise Refused(f"{path} is not a file; give {give}")
+    with _explained(path, give):
+        with open(path, "rb") as file:
+            encoding = json.detect_encoding(file.read(4))
+        with open(path, encoding=encoding, newline="") as file:
+            text = _Text(file)
+            if text.next() != "{":
+                value, _ = text.value()
+                raise Refused(f"{path} is not in COCO's format: it holds a {type(value).__name__}, not an object")
+            for _ in text.items("}"):
+                if text.next() != '"':
+                    raise text.error("Expecting property name enclosed in double quotes")
+                name, _ = text.value()
+                text.skip(":")
+                stream = name in long and text.next() == "["
+                yield name, _elements(text, path, give) if stream else text.value()[0]
+            if text.next():
+                raise text.error("Extra data")
+
+
+def _elements(text: "_Text", path: str, give: str) -> Iterator[tuple[Any, str]]:
+    with _explained(path, give):
+        for _ in text.items("]"):
+            yield text.value()
+
+
+@contextlib.contextmanager
+def _explained(path: str, give: str) -> Iterator[None]:
+    """Turns what can happen in reading a file into words."""
+    try:
+        yield
+    except Refused:
+        raise
+    except json.JSONDecodeError as error:
+        where = f"{path}, line {error.lineno}, column {error.colno}"
+        raise Refused(f"{where}: broken JSON: {error.msg}. If the file is cut off, download it again.") from error
+    except (OSError, UnicodeError) as error:
+        raise Refused(f"{path} cannot be read ({error}); give {give}") from error
+    except RecursionError as error:
+        raise Refused(f"{path} is not in COCO's format: its lists are nested too deep") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise Refused(f"{path} is not in COCO's format: {error}") from error
+
+
+class _Text:
+    """A text that is read as far as it is needed."""
+
+    def __init__(self, file: IO[str]):
+        self._file, self._text, self._at, self._chunk = file, "", 0, CHUNK
+        self._lines, self._column = 0, 0  # before the text
+
+    def next(self) -> str:
+        """The next character that is no space, which stays; empty at the end."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in _SPACE:
+                    return self._text[self._at]
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def skip(self, character: str) -> None:
+        """Passes a character, which has to be the next."""
+        if self.next() != character:
+            raise self.error(f"Expecting {character!r} delimiter")
+        self._at += 1
+
+    def items(self, end: str) -> Iterator[None]:
+        """Passes the beginning, the commas and the end of a list or an object; its items are read between."""
+        self._at += 1
+        if self.next() == end:
+            self._at += 1
+            return
+        while True:
+            yield
+            if self.next() == end:
+                self._at += 1
+                return
+            self.skip(",")
+
+    def value(self) -> tuple[Any, str]:
+        """The next value, and its text."""
+        self.next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if not self._more():  # which moved nothing
+                    raise self.error(error.msg, error.pos) from error
+                continue
+            if len(self._text) - end < _OF_NUMBER and self._more():
+                continue
+            text = self._text[self._at : end]
+            self._at, self._chunk = end, CHUNK
+            return value, text
+
+    def error(self, what: str, at: int | None = None) -> json.JSONDecodeError:
+        """An error at a position of the text, by default where it is."""
+        error = json.JSONDecodeError(what, self._text, self._at if at is None else at)
+        error.colno += self._column if error.lineno == 1 else 0
+        error.lineno += self._lines
+        return error
+
+    def _more(self) -> bool:
+        """Reads on, each time twice as much for one value, and forgets what is passed."""
+        read = self._file.read(self._chunk)
+        if not read:
+            return False
+        passed = self._text[: self._at]
+        self._lines += passed.count("\n")
+        self._column = len(passed) - passed.rfind("\n") - 1 + (0 if "\n" in passed else self._column)
+        self._text, self._at, self._chunk = self._text[self._at :] + read, 0, 2 * self._chunk
+        return True
+
+
+_DECODER = json.JSONDecoder()
