@@ -18,7 +18,7 @@ from .tool_values import numbers
 
 # Further outside the image than this, a box or a keypoint is reported; COCO's own round up to a pixel too far.
 SLACK = 1.0
-_SKIP = "It is skipped: correct the JSON, or take the annotation out."
+_SKIP = "It is skipped: correct the annotation, or take it out."
 Size = tuple[int, int]  # height, width
 
 
@@ -78,7 +78,7 @@ def _box(annotation: dict, size: Size, report: Reporter) -> tuple[float, float, 
     if y1 >= y2 or x1 >= x2:
         report.leave_out("box outside the image", what, _SKIP)
     if outside > SLACK:
-        report("box partly outside the image", what, "It is cut at the border; correct the JSON.")
+        report("box partly outside the image", what, "It is cut at the border; correct the annotation.")
     return y1, x1, y2, x2
 
 
@@ -86,7 +86,7 @@ def _crowd(annotation: dict, report: Reporter) -> bool:
     crowd = tool_values.flag(annotation.get("iscrowd"))
     if crowd is None:
         what = f"iscrowd is {short(annotation['iscrowd'])}, neither 0 nor 1"
-        report("iscrowd is neither 0 nor 1", what, "It is taken for one object, no crowd: correct the JSON.")
+        report("iscrowd is neither 0 nor 1", what, "It is taken for one object, no crowd: correct the annotation.")
     return bool(crowd)
 
 
@@ -124,7 +124,7 @@ def _polygons(segmentation: Any, size: Size, report: Reporter) -> list[list[floa
         what = f"a polygon has {len(bad)} numbers; three points or more are x, y, x, y, x, y, ..."
         if not good:
             report.leave_out(kind, what, _SKIP)
-        report(kind, what, "The polygon is left out, the others of the instance are kept; correct the JSON.")
+        report(kind, what, "The polygon is left out, the others of the instance are kept; correct the annotation.")
     return good
 
 
@@ -153,7 +153,7 @@ def _area(annotation: dict, box: tuple, mask: np.ndarray | None, report: Reporte
     of_mask = rle.area(mask) if mask is not None else 0
     measured = float(of_mask or (box[2] - box[0]) * (box[3] - box[1]))
     if stated is not None:
-        what, remedy = f"area is {short(stated)}", f"{measured:g}, measured, is used; correct the JSON."
+        what, remedy = f"area is {short(stated)}", f"{measured:g}, measured, is used; correct the annotation."
         report("area is not a positive number", what, remedy)
     return measured
 
@@ -167,18 +167,18 @@ def _keypoints(annotation: dict, size: Size, joints: int, report: Reporter) -> n
     values = numbers(listed, 3 * joints)
     if values is None or not set(values[2::3]) <= {0, 1, 2}:
         what = f"keypoints are not {joints} times x, y, visibility (0, 1 or 2): {short(listed)}"
-        report("broken keypoints", what, "The instance is kept without keypoints; correct the JSON.")
+        report("broken keypoints", what, "The instance is kept without keypoints; correct the annotation.")
         return nothing
     y, x, visibility = coco_format.from_xyv(np.array(values, np.float64).reshape(-1, 3)).T
     height, width = size
     inside = (y >= -SLACK) & (x >= -SLACK) & (y <= height + SLACK) & (x <= width + SLACK)
     if outside := int(np.sum((visibility > 0) & ~inside)):
-        what, remedy = f"{outside} visible keypoints are outside", "They are kept as not labelled; correct the JSON."
+        what, remedy = f"{outside} visible keypoints are outside", "They count as not labelled; correct the annotation."
         report("keypoint outside the image", what, remedy)
     stated, labelled = annotation.get("num_keypoints"), int(np.sum(visibility > 0))
     if stated is not None and tool_values.number(stated) != labelled:
         what = f"num_keypoints is {short(stated)}, and {labelled} keypoints are labelled (visibility 1 or 2)"
-        report("num_keypoints disagrees", what, "Those labelled are used; correct the JSON.")
+        report("num_keypoints disagrees", what, "Those labelled are used; correct the annotation.")
     visibility = np.where(inside, visibility, 0)
     points = np.column_stack([np.clip(y, 0, height), np.clip(x, 0, width), visibility])
     return np.where(visibility[:, None] > 0, points, 0).astype(np.float32)

@@ -45,20 +45,9 @@ class Annotation:
 
 def read(data: bytes) -> Annotation:
     """The Annotation in a file's bytes; NoAnnotation where they are none."""
-    if not data.strip():
-        raise NoAnnotation("it is empty")
     if len(data) > MOST_BYTES:
         raise NoAnnotation(f"it has {len(data):,} bytes, more than the {MOST_BYTES:,} of any annotation")
-    try:
-        parser = ElementTree.XMLParser(target=_Builder())
-        content = _decoded(data)
-        for start in range(0, len(content), _PIECE):  # What is refused is only noticed between two pieces.
-            parser.feed(content[start : start + _PIECE])
-        root = parser.close()
-    except NoAnnotation:
-        raise
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # The last two are of unknown encodings.
-        raise NoAnnotation(f"it cannot be read as XML: {error}") from error
+    root = tree(data)
     if root.tag != "annotation":
         raise NoAnnotation(f"its outermost element is <{root.tag[:40]}>, not <annotation>")
     objects = root.findall("object")
@@ -75,6 +64,22 @@ def _like_an_object(element: ElementTree.Element) -> bool:
     """Whether an element is called an object, in whatever case, or has a box; a <part> of an object has one too."""
     names = [one.tag.rpartition("}")[2].lower() for one in (element, *element)]
     return names[0] == "object" or ("bndbox" in names[1:] and names[0] != "part")
+
+
+def tree(data: bytes) -> ElementTree.Element:
+    """The outermost element of XML of strangers; NoAnnotation where it is broken, or made to harm."""
+    if not data.strip():
+        raise NoAnnotation("it is empty")
+    try:
+        parser = ElementTree.XMLParser(target=_Builder())
+        content = _decoded(data)
+        for start in range(0, len(content), _PIECE):  # What is refused is only noticed between two pieces.
+            parser.feed(content[start : start + _PIECE])
+        return parser.close()
+    except NoAnnotation:
+        raise
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # The last two are of unknown encodings.
+        raise NoAnnotation(f"it cannot be read as XML: {error}") from error
 
 
 def _decoded(data: bytes) -> bytes | str:

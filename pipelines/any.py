@@ -1,0 +1,159 @@
+r"""Builds a dataset from a folder of images and annotations, whatever made it, and says which commands it runs.
+
+  python -m pipelines.any --data=FOLDER --out=data/mine
+  python -m pipelines.check --data=data/mine --out=sheet.png
+
+It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, TFRecords,
+and one folder per class; for label maps it says what to run. Splits are those by which folders or files are named, such
+as train, valid and test; where none is named, all of it is --split. Where a folder holds annotations of two kinds it
+asks which are meant: give --kind. The commands that it prints have more flags; run them yourself to use those.
+"""
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from tfrecog.cli import command
+
+from . import adopt, coco, imagenet, objects, voc
+from .build.command import BuildFlags
+from .build.problems import Refused
+from .formats import image_folders, recognised, yolo_folder
+from .formats.recognised import WORDS, Part
+
+_MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, imagenet.Imagenet: imagenet.main}
+_MAIN |= {objects.Objects: objects.main, voc.Voc: voc.main}
+
+
+Kind = Literal[
+    "", "coco", "voc", "yolo", "labelme", "cvat", "via", "label_studio", "csv", "label_maps", "records", "classes"
+]
+
+
+@dataclass(frozen=True)
+class AnyFlags(BuildFlags):
+    """The flags."""
+
+    data: Annotated[str, "Folder of images and annotations."] = ""
+    split: Annotated[str, "Name of the split where folders and files name none."] = "train"
+    kind: Annotated[
+        Literal[
+            "",
+            "coco",
+            "voc",
+            "yolo",
+            "labelme",
+            "cvat",
+            "via",
+            "label_studio",
+            "csv",
+            "label_maps",
+            "records",
+            "classes",
+        ],
+        "Which annotations are meant, where there are several kinds. Empty: the only one.",
+    ] = ""
+    negatives: Annotated[bool, "Keep images without annotations, as ones without objects (of tools)."] = False
+
+
+def runs_of(flags: AnyFlags) -> list[Any]:
+    """The flags of each command to run; Refused where there is nothing, or more than one kind or file of a split."""
+    if not os.path.isdir(flags.data):
+        raise Refused(f"there is no folder {flags.data}; give the one of the images and annotations with --data")
+    parts = recognised.parts(flags.data)
+    kinds = list(dict.fromkeys(part.kind for part in parts))
+    if flags.kind:
+        parts = [part for part in parts if part.kind == flags.kind]
+        if not parts:
+            there = ", ".join(kinds) or "none that is known"
+            raise Refused(f"{flags.data} has no {WORDS[flags.kind]}; the kinds in it are {there}")
+    elif len(kinds) > 1:
+        places = {part.kind: part.place for part in reversed(parts)}
+        listed = " and ".join(f"{WORDS[kind]} ({places[kind]})" for kind in kinds)
+        choice = " or ".join(f"--kind={kind}" for kind in kinds)
+        raise Refused(f"{flags.data} has {listed}: which are to be read? Add {choice}")
+    if not parts:
+        raise Refused(
+            f"{flags.data} has none of {', '.join(WORDS.values())}; `python -m pipelines` lists what other "
+            "commands read"
+        )
+    runs = [one for part in parts for one in _runs(part, flags)]
+    first: dict[str, Any] = {}
+    for one in runs:
+        if first.setdefault(one.split, one) is not one:
+            both = " or ".join(f"`{line_of(run)}`" for run in (first[one.split], one))
+            raise Refused(f"{flags.data} has two sources of the split {one.split!r}; run one of {both}")
+    return runs
+
+
+def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
+    """The flags of the commands that build a part."""
+    shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(BuildFlags)}
+    shared["split"] = part.split or flags.split
+    if part.kind == "label_maps":
+        images = image_folders.beside(flags.data, part.place)
+        raise Refused(
+            f"{part.place} has label maps, whose classes no file names: list them in a file, one a line, and run "
+            f"`python -m pipelines.segmentation --images={images} --labels={part.place} --classes=FILE "
+            f"--split={shared['split']} --out={flags.out}`"
+        )
+    if part.kind == "records":
+        yield adopt.Adopt(records=part.place, out=flags.out, split=shared["split"], jobs=flags.jobs)
+    elif part.kind == "classes":
+        yield imagenet.Imagenet(images=part.place, **shared)
+    elif part.kind == "voc":
+        yield from _runs_of_voc(part, flags, shared)
+    elif part.kind == "yolo":
+        splits = yolo_folder.splits_of(part.place) or [flags.split]
+        for split in splits:
+            own = shared | {"split": split, "negatives": flags.negatives}
+            yield objects.Objects(format="yolo", annotations=part.place, **own)
+    else:
+        images = image_folders.named_in(flags.data, part.place)
+        if part.kind == "coco":
+            yield coco.Coco(images=images, annotations=part.place, **shared)
+        else:
+            own = shared | {"negatives": flags.negatives}
+            yield objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
+
+
+def _runs_of_voc(part: Part, flags: AnyFlags, shared: dict[str, Any]) -> Iterator[voc.Voc]:
+    devkit = os.path.dirname(part.place)
+    lists = os.path.join(devkit, "ImageSets", "Main")
+    if os.path.isdir(lists) and os.path.isdir(os.path.join(devkit, "JPEGImages")):
+        names = [name.removesuffix(".txt") for name in sorted(os.listdir(lists)) if name.endswith(".txt")]
+        splits = [split for split in ("train", "val", "test") if split in names] or [
+            name for name in names if "_" not in name
+        ]
+        own = os.path.isdir(os.path.join(devkit, "JPEGImages"))
+        for split in splits:
+            if own:
+                yield voc.Voc(devkit=(devkit,), **shared | {"split": split})
+    else:
+        yield voc.Voc(images=image_folders.named_in(flags.data, part.place), annotations=part.place, **shared)
+
+
+def line_of(run: Any) -> str:
+    """The command line of flags: those that are not their defaults."""
+    words = ["python", "-m", _MAIN[type(run)].__module__]
+    shared = {field.name for field in dataclasses.fields(BuildFlags)}
+    for field in sorted(dataclasses.fields(run), key=lambda field: field.name in shared):
+        value = getattr(run, field.name)
+        if value != field.default:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words.append(f"--{field.name}={text.lower() if isinstance(value, bool) else text}")
+    return shlex.join(words)
+
+
+def main(flags: AnyFlags) -> None:
+    runs = runs_of(flags)
+    for run in runs:
+        print(f"running {line_of(run)}", flush=True)
+        _MAIN[type(run)](run)
+
+
+if __name__ == "__main__":
+    command.run(main, AnyFlags(), required=("data", "out"))

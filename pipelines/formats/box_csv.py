@@ -1,0 +1,162 @@
+"""CSV files of boxes, a row each: of OpenImages, of Kaggle's competitions, of TensorFlow's and Keras' examples."""
+
+import csv
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from ..build.problems import LeftOut, Problem, Refused, Reporter, short
+from . import small_file, tar_files, tool_values
+from .drawn import Drawing, Picture, Shape
+from .named_images import NamedImages
+
+_MOST_BYTES = 2**31
+_SKIP = "It is left out: correct the row, or remove it."
+# The names of columns, in small letters and without anything between.
+_KNOWN = {
+    "image": "imageid image filename file path imagename imagepath filepath imgname img fname imgid imagefile name",
+    "class": "labelname classname class label category labels classes object categoryname species classid categoryid",
+    "xmin": "xmin x1 left xtl bboxxmin bbx1 minx xstart",
+    "ymin": "ymin y1 top ytl bboxymin bby1 miny ystart",
+    "xmax": "xmax x2 right xbr bboxxmax bbx2 maxx xend",
+    "ymax": "ymax y2 bottom ybr bboxymax bby2 maxy yend",
+    "x": "x bboxx bbx",
+    "y": "y bboxy bby",
+    "width": "w boxwidth bboxwidth bboxw bbwidth width",
+    "height": "h boxheight bboxheight bboxh bbheight height",
+    "bbox": "bbox box boundingbox coordinates",
+    "crowd": "isgroupof iscrowd",
+}
+NAMES = tuple(_KNOWN)
+_CORNERS, _SIDES = ("xmin", "ymin", "xmax", "ymax"), ("x", "y", "width", "height")
+
+
+def read(
+    path: str, images: NamedImages, columns: Sequence[str], units: str, classes: Sequence[str], found: list[Problem]
+) -> Drawing:
+    """What the rows of a file say of the images.
+
+    Args:
+        path: of the CSV.
+        images: of the folder; names of images need no extension.
+        columns: NAME=COLUMN of those of NAMES whose column has another name.
+        units: "pixels", "fractions", or "" for fractions where no number is above 1.
+        classes: that a person names; a single one is that of all rows, where no column has the class.
+        found: takes the problems.
+
+    Raises:
+        Refused: a column that is needed is not known.
+    """
+    rows, header = _rows(path)
+    place = columns_of(path, header, columns)
+    if "class" not in place and len(classes) != 1:
+        raise Refused(
+            f"{path} has the columns {', '.join(header)}, none of which is known as the class: name it by "
+            "--columns=class=COLUMN, or give a file of one class by --classes"
+        )
+    boxes: dict[str, list[tuple[int, Shape]]] = {}
+    lost_of: dict[str, int] = {}
+    for line, row in rows:
+        name = row[place["image"]].strip() if place["image"] < len(row) else ""
+        report = Reporter(found, path, name, prefix=f"line {line}: ")
+        boxes.setdefault(name, [])
+        try:
+            if len(row) != len(header):
+                report.leave_out("row of another length", f"it has {len(row)} columns, not {len(header)}", _SKIP)
+            shape = _shape(row, place, line, classes, report)
+            if shape:
+                boxes[name].append((line, shape))
+        except LeftOut:
+            lost_of[name] = lost_of.get(name, 0) + 1
+    numbers = [side for those in boxes.values() for _, shape in those for side in shape.box or ()]
+    fractions = units == "fractions" or (units == "" and bool(numbers) and max(numbers) <= 1)
+    names = list(boxes)
+    reports = [Reporter(found, path, name) for name in names]
+    drawing = Drawing(left_out=sum(lost_of.values()))
+    known = _with_extension(images)
+    taken = images.take([known.get(name, name) for name in names], reports)
+    for name, image in zip(names, taken, strict=True):
+        shapes = tuple(shape for _, shape in boxes[name])
+        if image is None:
+            drawing.left_out += len(shapes)
+        else:
+            drawing.pictures.append(Picture(image.name, image, path, shapes, fractions=fractions))
+    drawing.unnamed = images.rest()
+    return drawing
+
+
+def _with_extension(images: NamedImages) -> dict[str, str]:
+    """Names of the images by those without the extension, and without folders where no other has that."""
+    stems = [(os.path.splitext(file.name)[0], file.name) for file in images.files]
+    bases = Counter(os.path.basename(stem) for stem, _ in stems)
+    return {os.path.basename(stem): name for stem, name in stems if bases[os.path.basename(stem)] == 1} | dict(stems)
+
+
+def columns_of(path: str, header: Sequence[str], given: Sequence[str]) -> dict[str, int]:
+    """Place of each column that is known, or named by `given`; Refused where some are missing."""
+    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in header]
+    place = {}
+    for name, words in _KNOWN.items():
+        known = [plain.index(word) for word in words.split() if word in plain]
+        place |= {name: known[0]} if known else {}
+    for text in given:
+        name, _, column = text.partition("=")
+        if name not in NAMES or column not in header:
+            what = f"--columns: {text!r} is not NAME=COLUMN with one of {', '.join(NAMES)}"
+            raise Refused(f"{what}, and a column of {path}: {', '.join(header)}")
+        place[name] = list(header).index(column)
+    ways = [way for way in (_CORNERS, ("bbox",), _SIDES) if set(way) <= set(place)]
+    if "image" not in place or not ways:
+        missing = "the image" if "image" not in place else "the sides of a box"
+        raise Refused(
+            f"{path} has the columns {', '.join(header)}, none of which is known as {missing}: name them by "
+            f"--columns=image=...,xmin=...,ymin=...,xmax=...,ymax=... (or x, y, width, height, or bbox)"
+        )
+    return {name: place[name] for name in ("image", "class", "crowd", *ways[0]) if name in place}
+
+
+def _rows(path: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Rows with the numbers of their lines, and the names of the columns."""
+    found: list[Problem] = []
+    try:
+        text = small_file.text_of(tar_files.on_disk(path, path), Reporter(found, path), _MOST_BYTES)
+    except LeftOut:
+        raise Refused(f"{path}: {found[-1].what}; give another file with --annotations") from None
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise Refused(f"{path}, line {reader.line_num}: {error}; correct it") from error
+    if not rows:
+        raise Refused(f"{path} is empty; give another file with --annotations")
+    header = [cell.strip() for cell in rows[0][1]]
+    if len(header) == 6 and all(tool_values.number(cell) is not None or not cell for cell in header[1:5]):
+        return rows, ["path", "x1", "y1", "x2", "y2", "class"]  # keras-retinanet's files have no names
+    return rows[1:], header
+
+
+def _shape(
+    row: Sequence[str], place: dict[str, int], line: int, classes: Sequence[str], report: Reporter
+) -> Shape | None:
+    """The object of a row; None where it only names an image, which has none."""
+    keys = [key for key in (*_CORNERS, *_SIDES, "bbox") if key in place]
+    cells = [row[place[key]].strip() for key in keys]
+    if not any(cell and cell.lower() not in ("nan", "none", "null") for cell in cells):
+        return None
+    if keys == ["bbox"]:
+        cells = [cell for cell in re.split(r"[\s,;]+", cells[0].strip("[](){} ")) if cell]
+    values = tool_values.numbers(cells, 4)
+    if values is None:
+        report.leave_out("box is not four finite numbers", f"it has {short(', '.join(cells))}", _SKIP)
+    x1, y1, x2, y2 = values
+    if "xmin" not in place:
+        x2, y2 = x1 + x2, y1 + y2
+    name = row[place["class"]].strip() if "class" in place else classes[0]
+    if not name:
+        report.leave_out("row without a class", "its class is empty", _SKIP)
+    crowd = bool(tool_values.flag(row[place["crowd"]])) if "crowd" in place else False
+    return Shape(f"line {line}", name, (x1, y1, x2, y2), crowd=crowd)

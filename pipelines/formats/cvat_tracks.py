@@ -1,0 +1,146 @@
+"""Tracks of CVAT's XML: shapes in frames of a video, with those between two keyframes as CVAT interpolates them."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element
+
+from ..build.problems import LeftOut, Problem, Refused, Reporter
+from . import cvat_shape, groups
+from .drawn import Drawing, Picture
+from .groups import Part
+from .named_images import NamedImages
+from .tar_files import File
+from .tool_values import number, whole
+
+_EXPORTED = re.compile(r"frame_\d{6,}")  # how CVAT names the frames that it exports
+_MOST_FRAMES = 10**7
+_NUMBER_THEM = "Number the files as the frames, from 0: ffmpeg -i VIDEO -start_number 0 frame_%06d.png"
+
+
+def read(path: str, root: Element, images: NamedImages, drawing: Drawing, found: list[Problem]) -> None:
+    """Adds the frames of a video and what the tracks draw in them to a drawing; Refused where files do not fit."""
+    first, last = _range(root)
+    file_of = _numbered(path, images, first)
+    parts: dict[int, list[Part]] = defaultdict(list)
+    for count, track in enumerate(root.findall("track"), 1):
+        place = f"track {track.get('id') or count}"
+        report = Reporter(found, path, prefix=f"{place}: ")
+        for frame, its_parts in _frames(track, place, (last, max(file_of)), report, drawing):
+            parts[frame] += its_parts
+    end = max([last if last is not None else first, *parts])
+    missing = sorted(set(parts) - set(file_of))
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        what = f"{images.path} has no image of {len(missing):,} frames with objects: {shown}"
+        found.append(Problem("image is missing", path, what, f"They are left out. {_NUMBER_THEM}"))
+        drawing.left_out += sum(len(parts[frame]) for frame in missing)
+    taken = [frame for frame in sorted(file_of) if first <= frame <= end]
+    names = [file_of[frame].name for frame in taken]
+    reports = [Reporter(found, path, name) for name in names]
+    for frame, report, image in zip(taken, reports, images.take(names, reports), strict=True):
+        if image:
+            shapes, lost = groups.objects(parts.get(frame, ()), report)
+            drawing.left_out += lost
+            drawing.pictures.append(Picture(image.name, image, path, tuple(shapes)))
+
+
+def _range(root: Element) -> tuple[int, int | None]:
+    """The first and the last frame of the task, None where the file does not say."""
+
+    def value(name: str) -> int | None:
+        return whole(root.findtext(f"meta//{name}"))
+
+    first, last, size = value("start_frame"), value("stop_frame"), value("size")
+    first = first if first is not None and first >= 0 else 0
+    if last is None and size is not None:
+        last = first + size - 1
+    return first, last if last is not None and last < _MOST_FRAMES else None
+
+
+def _numbered(path: str, images: NamedImages, first: int) -> dict[int, File]:
+    """The image of each frame, by the last number of its name."""
+    file_of: dict[int, File] = {}
+    exported = True
+    for file in images.files:
+        stem = os.path.splitext(os.path.basename(file.name))[0]
+        digits = re.search(r"(\d{1,15})\D*$", stem)
+        exported = exported and bool(_EXPORTED.fullmatch(stem))
+        if digits and file_of.setdefault(int(digits[1]), file) is not file:
+            both = f"{file_of[int(digits[1])].name} and {file.name} may both be frame {int(digits[1])} of {path}"
+            raise Refused(f"{both}; give the folder of one video with --images")
+    if not file_of or (not exported and min(file_of) != first):
+        begin = f"begin with {min(file_of)}" if file_of else "have no numbers"
+        raise Refused(
+            f"the frames of {path} count from {first}, and the files of {images.path} {begin}. {_NUMBER_THEM}"
+        )
+    return file_of
+
+
+def _frames(
+    track: Element, place: str, ends: tuple[int | None, int], report: Reporter, drawing: Drawing
+) -> Iterator[tuple[int, list[Part]]]:
+    """Frames of a track in which its object is seen, and its parts there.
+
+    `ends` are the last frame of the task, if that is known, and of the images.
+    """
+    last, last_image = ends
+    label, shapes = track.get("label") or "", {}
+    for element in track:
+        frame = whole(element.get("frame"))
+        if frame is None or not 0 <= frame < _MOST_FRAMES:
+            what = f"a {element.tag} has the frame {element.get('frame')!r}"
+            report("frame is no number", what, "The shape is left out: correct its frame.")
+            drawing.left_out += 1
+        else:
+            shapes[frame] = element
+    keys = sorted(shapes)
+    for frame, following in zip(keys, [*keys[1:], None], strict=True):
+        element = shapes[frame]
+        if element.get("outside") == "1":
+            continue
+        end = following if following is not None else (last if last is not None else frame) + 1
+        other = shapes[following] if following is not None else element
+        for between in range(frame, max(min(end, last_image + 1), frame + 1)):
+            share = (between - frame) / (end - frame)
+            try:
+                whole_one = element if between == frame else _between(element, other, share)
+                yield between, cvat_shape.parts(whole_one, label, f"{place}, frame {between}", None, report)
+            except LeftOut:
+                drawing.left_out += 1
+                break
+
+
+def _between(one: Element, two: Element, share: float) -> Element:
+    """The shape between two keyframes, `share` of the way: CVAT moves boxes and points in straight lines.
+
+    The first is held where it cannot be moved: the object then leaves, or the second has other points.
+    """
+    made = Element(one.tag, dict(one.attrib))
+    if two.tag != one.tag or two.get("outside") == "1":
+        made.extend(one)
+        return made
+    for name in ("xtl", "ytl", "xbr", "ybr", "cx", "cy", "rx", "ry", "points"):
+        if name in one.attrib and name in two.attrib:
+            made.set(name, _moved(one.attrib[name], two.attrib[name], share))
+    if "rotation" in {*one.attrib, *two.attrib}:
+        start, end = (number(element.get("rotation")) or 0.0 for element in (one, two))
+        made.set("rotation", repr(start + share * ((end - start + 180) % 360 - 180)))  # the shorter way round
+    joints = {joint.get("label"): joint for joint in two}
+    for joint in one:
+        other = joints.get(joint.get("label"))
+        made.append(joint if other is None else _between(joint, other, share))
+    return made
+
+
+def _moved(one: str, two: str, share: float) -> str:
+    """Numbers of a text, share of the way to those of another; the first where they are not as many."""
+    numbers = [re.findall(r"[^,;]+", text) for text in (one, two)]
+    if len(numbers[0]) != len(numbers[1]):
+        return one
+    pairs = [(number(a), number(b)) for a, b in zip(*numbers, strict=True)]
+    if any(None in pair for pair in pairs):
+        return one
+    values = iter(repr(a + share * (b - a)) for a, b in pairs if a is not None and b is not None)
+    return re.sub(r"[^,;]+", lambda _: next(values), one)

@@ -1,0 +1,173 @@
+"""Label Studio's JSON: tasks with an image and results, in percent of its sides."""
+
+import os
+import re
+from collections.abc import Container, Iterable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from ..build.problems import LeftOut, Problem, Refused, Reporter, short
+from . import drawn, groups, json_file, tool_values
+from .drawn import Drawing, Picture, Shape
+from .groups import Part
+from .named_images import NamedImages
+from .tool_values import number, whole
+
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+_SKIP = "It is left out: correct the region, or remove it."
+_NO_OBJECTS = ("choices", "textarea", "rating", "number", "taxonomy", "relation", "pairwise", "datetime")
+
+
+def read(path: str, images: NamedImages, found: list[Problem]) -> Drawing:
+    """What a file says of the images; those that nobody annotated are `unnamed`. Refused if it is of another tool."""
+    tasks = tasks_of(json_file.of_path(path))
+    if tasks is None:
+        raise Refused(
+            f"{path} is not Label Studio's JSON, a list of tasks with data and annotations: export it as JSON, not as "
+            "JSON-MIN"
+        )
+    uploaded = {os.path.basename(file.name) for file in images.files}
+    names = [_image(task, uploaded) for task in tasks]
+    reports = [Reporter(found, path, name) for name in names]
+    results = [_result(task, report) for task, report in zip(tasks, reports, strict=True)]
+    drawing = Drawing()
+    for result, image in zip(results, images.take(names, reports), strict=True):
+        if image is None:
+            drawing.left_out += len(result or ())
+        elif result is None:
+            drawing.unnamed.append(image)
+        else:
+            shapes, lost = _shapes(result, Reporter(found, path, image.name))
+            drawing.left_out += lost
+            drawing.pictures.append(Picture(image.name, image, path, tuple(shapes), fractions=True))
+    drawing.unnamed += images.rest()
+    return drawing
+
+
+def tasks_of(tree: Any) -> list[dict] | None:
+    """The tasks of Label Studio's JSON; None where it is something else."""
+    known = isinstance(tree, list) and all(
+        isinstance(task, dict)
+        and isinstance(task.get("data"), dict)
+        and isinstance(task.get("annotations", task.get("completions")), list)
+        for task in tree
+    )
+    return tree if known and tree else None
+
+
+def _image(task: dict, uploaded: Container[str]) -> str:
+    """The name of the image of a task, without what Label Studio puts before that of an uploaded file."""
+    values = [value for value in (*task["data"].values(), task.get("file_upload")) if isinstance(value, str)]
+    name = next((value for value in values if "/" in value or "." in value), "").replace("\\", "/")
+    try:
+        parts = urlsplit(name)
+    except ValueError:  # e.g. "//[a"
+        return name
+    local = parse_qs(parts.query).get("d", [""])[0]  # /data/local-files/?d=folder/a.jpg
+    name = (local or (parts.path if parts.scheme or name.startswith("/") else name)).lstrip("/")
+    folder, base = os.path.split(name.removeprefix("data/"))
+    short_base = _UPLOADED.sub("", base)
+    return os.path.join(folder, short_base if base not in uploaded and short_base in uploaded else base)
+
+
+def _result(task: dict, report: Reporter) -> list | None:
+    """What the annotation of a task holds that counts; None where nobody has annotated it."""
+    listed = task.get("annotations", task.get("completions")) or ()
+    done = [one for one in listed if isinstance(one, dict) and not one.get("was_cancelled")]
+    done = [one for one in done if isinstance(one.get("result"), list)]
+    if not done:
+        return None
+    truths = [one for one in done if one.get("ground_truth")] or done
+    if len(truths) > 1:
+        what, remedy = (
+            f"its task has {len(truths)} annotations",
+            "The last is taken: mark the one that counts as ground truth.",
+        )
+        report("image annotated several times", what, remedy)
+    return truths[-1]["result"]
+
+
+def _shapes(result: Iterable, report: Reporter) -> tuple[list[Shape], int]:
+    """The objects of a result, and how many are none."""
+    regions: dict[Any, dict] = {}
+    for place, one in enumerate(result):
+        if not isinstance(one, dict) or str(one.get("type")) in _NO_OBJECTS or "value" not in one:
+            continue  # A class or a text of the whole image, or how two objects relate.
+        key = one.get("id") if isinstance(one.get("id"), str) else place
+        known = regions.setdefault(key, {})
+        value = one["value"] if isinstance(one["value"], dict) else {}
+        regions[key] = known | one | {"value": known.get("value", {}) | value}  # Labels may stand beside the shape.
+    parts, lost = [], 0
+    parents = {one.get("parentID") for one in regions.values() if isinstance(one.get("parentID"), str)}
+    for count, (key, one) in enumerate(regions.items(), 1):
+        place = f"region {count}"
+        its_report = Reporter(report.found, report.file, report.image_id, prefix=f"{place}: ")
+        try:
+            parent = one.get("parentID") if isinstance(one.get("parentID"), str) else None
+            shape, is_keypoint = _shape(one, place, its_report)
+            group = parent if is_keypoint else key if key in parents else None
+            parts.append(Part(shape, None if group is None else (group,), is_keypoint))
+        except LeftOut:
+            lost += 1
+    objects, without = groups.objects(parts, report)
+    return objects, lost + without
+
+
+def _shape(one: dict, place: str, report: Reporter) -> tuple[Shape, bool]:
+    """A region as a shape, and whether it is a keypoint."""
+    value, kind = one["value"], str(one.get("type"))
+    labels = next((value[key] for key in (kind, "labels", *value) if key.endswith("labels") and value.get(key)), None)
+    if not isinstance(labels, list) or len(labels) != 1 or not tool_values.is_text(labels[0]):
+        report.leave_out("region without one label", f"its labels are {short(labels)}", _SKIP)
+    if number(one.get("image_rotation") or 0) != 0:
+        what = f"it was drawn while the image was turned by {short(one['image_rotation'])} degrees"
+        report.leave_out(
+            "image was turned in the tool", what, "It is left out: turn the image file itself, and draw again."
+        )
+    name = labels[0]
+
+    def fractions(*keys: str) -> list[float]:
+        values = tool_values.numbers([value.get(key) for key in keys])
+        if values is None:
+            report.leave_out("region is not of numbers", f"its value is {short(value)}", _SKIP)
+        return [percent / 100 for percent in values]
+
+    turn = number(value.get("rotation")) or 0.0
+    aspect = _aspect(one, turn, report)
+    if "points" in value:
+        return Shape(place, name, polygons=(_polygon(value["points"], report),)), False
+    if "radiusX" in value:
+        x, y, wide, high = fractions("x", "y", "radiusX", "radiusY")
+        return Shape(place, name, polygons=(drawn.ellipse((x, y), (wide, high), turn, aspect),)), False
+    if kind.startswith("keypoint"):
+        x, y = fractions("x", "y")
+        return Shape(place, name, points=((name, x, y, 2.0),)), True
+    if {"x", "y", "width", "height"} <= set(value):
+        x, y, width, height = fractions("x", "y", "width", "height")
+        if not turn % 360:
+            return Shape(place, name, (x, y, x + width, y + height)), False
+        # It turns about its first corner.
+        (dx, dy) = drawn.rectangle((0, 0), (2 * width, 2 * height), turn, aspect)[4:6]
+        corners = drawn.rectangle((x + dx / 2, y + dy / 2), (width, height), turn, aspect)
+        return Shape(place, name, polygons=(corners,), rotated=f"by {turn:g} degrees"), False
+    remedy = "It is left out: draw a rectangle, a polygon or an ellipse if it is to be an object."
+    report.leave_out("shape without an area", f"its type is {short(kind)}", remedy)
+
+
+def _polygon(points: Any, report: Reporter) -> tuple[float, ...]:
+    listed = points if isinstance(points, list) else []
+    read = [tool_values.numbers(point, 2) for point in listed]
+    if None in read:
+        report.leave_out("points are not pairs of numbers", f"points are {short(points)}", _SKIP)
+    if len(read) < 3:
+        report.leave_out("polygon with fewer than three points", f"a polygon has {len(read)} points", _SKIP)
+    return tuple(value / 100 for point in read for value in point or ())
+
+
+def _aspect(one: dict, turn: float, report: Reporter) -> float:
+    """Height / width of the image, which only what is rotated needs."""
+    width, height = (whole(one.get(key)) for key in ("original_width", "original_height"))
+    if turn and not (width and height and min(width, height) > 0):
+        what = "it is rotated, and its original_width and original_height are missing"
+        report.leave_out("rotation in an image of unknown size", what, _SKIP)
+    return height / width if width and height else 1.0

@@ -1,0 +1,190 @@
+"""What kinds of annotations a folder holds, by what is in its files, not by their names."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..build.problems import LeftOut, Problem, Refused, Reporter
+from . import box_csv, class_folders, cvat, json_file, label_studio, via, yolo_yaml
+from .tar_files import File
+from .yolo_folder import NAMES
+
+WORDS = {
+    "coco": "COCO JSON",
+    "voc": "XML of Pascal VOC",
+    "yolo": "YOLO label files",
+    "labelme": "LabelMe JSON",
+    "cvat": "CVAT XML",
+    "via": "VIA JSON",
+    "label_studio": "Label Studio JSON",
+    "csv": "CSV of boxes",
+    "label_maps": "label maps beside images",
+    "records": "TFRecords",
+    "classes": "one folder per class",
+}
+_RECORD = re.compile(r"\.(tfrecords?|records?)([.-]|$)|-\d{5}-of-\d{5}$")
+_LARGE = 2**26  # bytes: of larger JSON files the first are looked at
+_SAMPLE = 20  # files of a folder that are looked at
+_SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files of one kind and one split."""
+
+    kind: str  # a key of WORDS
+    place: str  # the file, or the folder of the files
+    split: str  # "": the names do not say
+
+
+def parts(root: str) -> list[Part]:
+    """The parts of a folder, those of one kind together."""
+    found: list[Problem] = []
+    extensions = (*class_folders.EXTENSIONS, ".json", ".xml", ".txt", ".yaml", ".yml", ".csv")
+    files, _ = class_folders.listing(root, found, "--data", extensions)
+    images = [file for file in files if file.name.lower().endswith(class_folders.EXTENSIONS)]
+    made: dict[Part, None] = {}
+    of_folder: dict[tuple[str, str], list[File]] = defaultdict(list)
+    for file in files:
+        of_folder[os.path.dirname(file.name), os.path.splitext(file.name)[1].lower()].append(file)
+    for those in of_folder.values():
+        for file in those[:_SAMPLE]:
+            for kind in _kinds(file, root):
+                place = os.path.dirname(file.path) if kind in ("voc", "labelme") else file.path
+                made[Part(kind, place, _split(file.name if place == file.path else os.path.dirname(file.name)))] = None
+    if any(part.kind == "yolo" for part in made) or _has_label_files(files, images):
+        made = {part: None for part in made if part.kind != "yolo"} | {Part("yolo", root, ""): None}
+    for path in _records(root):
+        made[Part("records", path, _split(os.path.basename(path)))] = None
+    label_maps = _label_maps(images)
+    if label_maps:
+        made[Part("label_maps", os.path.join(root, label_maps[0]), "")] = None
+    classes = {name.split("/")[0] for name in (file.name for file in images) if "/" in name}
+    if (not made and len(classes) > 1) or (not made and classes and classes <= class_folders.SPLITS):
+        made = dict.fromkeys(_class_parts(root, images))
+    order = list(WORDS)
+    return sorted(_joined(made), key=lambda part: (order.index(part.kind), part.place))
+
+
+def _joined(made: Iterable[Part]) -> list[Part]:
+    """The parts, those in folders of one split as their common folder if no other split lies in that."""
+    those, joined = list(made), []
+    for kind, split in dict.fromkeys((part.kind, part.split) for part in those):
+        places = [part.place for part in those if (part.kind, part.split) == (kind, split)]
+        if kind in ("voc", "labelme") and len(places) > 1:
+            common = os.path.commonpath(places)
+            others = [part.place for part in those if part.kind == kind and part.split != split]
+            if not any(os.path.commonpath([common, other]) == common for other in others):
+                places = [common]
+        joined += [Part(kind, place, split) for place in places]
+    return joined
+
+
+def _class_parts(root: str, images: Sequence[File]) -> Iterator[Part]:
+    """Folders of classes, or those of splits with folders of classes in them."""
+    tops = sorted({file.name.split("/")[0] for file in images if "/" in file.name})
+    if set(map(str.lower, tops)) <= class_folders.SPLITS:
+        yield from (Part("classes", os.path.join(root, top), _split(top)) for top in tops)
+    else:
+        yield Part("classes", root, "")
+
+
+def _kinds(file: File, root: str) -> Iterator[str]:
+    """The kind of annotations in a file, if it has some."""
+    extension = os.path.splitext(file.name)[1].lower()
+    if extension == ".json":
+        yield from _of_json(file)
+    elif extension == ".xml":
+        head = _head(file)
+        if cvat.is_cvat(head):
+            yield "cvat"
+        elif b"<annotation" in head:
+            yield "voc"
+    elif extension in (".yaml", ".yml"):
+        try:
+            if "names" in yolo_yaml.read(file.path):
+                yield "yolo"
+        except Refused:
+            return
+    elif extension == ".csv":
+        first = _head(file).decode("utf-8-sig", "replace").partition("\n")[0]
+        header = [cell.strip().strip('"') for cell in first.split(max(",;\t", key=first.count))]
+        try:
+            box_csv.columns_of(file.path, header, ())
+            yield "csv"
+        except Refused:
+            return
+
+
+def _of_json(file: File) -> Iterator[str]:
+    if file.size > _LARGE:
+        head = _head(file, 2**20)
+        if b'"_via_img_metadata"' in head or b'"region_attributes"' in head:
+            yield "via"
+        elif head.lstrip().startswith(b"[") and b'"annotations"' in head:
+            yield "label_studio"
+        elif b'"images"' in head or b'"categories"' in head or b'"annotations"' in head:
+            yield "coco"
+        return
+    try:
+        tree = json_file.of_file(file, Reporter([], file.name))
+    except LeftOut:
+        return
+    if isinstance(tree, dict) and isinstance(tree.get("images"), list) and isinstance(tree.get("categories"), list):
+        yield "coco"
+    elif isinstance(tree, dict) and isinstance(tree.get("shapes"), list):
+        yield "labelme"
+    elif via.entries_of(tree) is not None:
+        yield "via"
+    elif label_studio.tasks_of(tree) is not None:
+        yield "label_studio"
+
+
+def _head(file: File, count: int = 4096) -> bytes:
+    if not os.path.isfile(file.path):
+        return b""
+    with open(file.path, "rb") as opened:
+        return opened.read(count)
+
+
+def _split(name: str) -> str:
+    """The split that a path names: train/_annotations.json, instances_val2017.json; "" where it names none."""
+    words = [word for part in reversed(name.lower().split("/")) for word in re.findall(r"[a-z]+", part)]
+    return next((_SPLIT_OF[word] for word in words if word in _SPLIT_OF), "")
+
+
+def _has_label_files(files: Iterable[File], images: Iterable[File]) -> bool:
+    """Whether text files that are named as images are of lines that begin as YOLO's: a whole number and four others."""
+    stems = {os.path.splitext(os.path.basename(file.name))[0] for file in images}
+    texts = [file for file in files if file.name.lower().endswith(".txt")]
+    texts = [file for file in texts if os.path.splitext(os.path.basename(file.name))[0] in stems][:_SAMPLE]
+    lines = [line for file in texts for line in _head(file).splitlines()[:5]]
+    return any(re.match(rb"\s*\d+(\s+-?[\d.]+([eE]-?\d+)?){4,}", line) for line in lines)
+
+
+def _records(root: str) -> list[str]:
+    """Files of records, a pattern for each split."""
+    patterns: dict[str, None] = {}
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(names):
+            if _RECORD.search(name):
+                patterns[os.path.join(folder, re.sub(r"-\d{5}-of-\d{5}.*", "-*", name))] = None
+    return list(patterns)
+
+
+def _label_maps(images: Sequence[File]) -> tuple[str, str] | None:
+    """The folder of label maps, PNGs each of which has the name of an image in another folder, and that folder."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for file in images:
+        stems[os.path.dirname(file.name)].add(os.path.splitext(os.path.basename(file.name))[0])
+    for folder in stems:
+        named = re.search(r"mask|label|seg|annot|gt", os.path.basename(folder).lower())
+        inside = [file for file in images if os.path.dirname(file.name) == folder]
+        if named and all(file.name.lower().endswith(".png") for file in inside):
+            others = [other for other in stems if other != folder and stems[folder] <= stems[other]]
+            if others:
+                return folder, others[0]
+    return None

@@ -1,0 +1,137 @@
+"""VIA's JSON (VGG Image Annotator 1 and 2): a project, or its annotations alone."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..build.problems import LeftOut, Problem, Refused, Reporter, short
+from . import drawn, json_file, tool_values
+from .drawn import Drawing, Picture, Shape
+from .named_images import NamedImages
+
+_SKIP = "It is left out: correct the region, or remove it."
+_CLASS = ("class", "label", "name", "category", "type", "object", "class_name")  # attributes that are called so
+
+
+def read(path: str, images: NamedImages, attribute: str, classes: Sequence[str], found: list[Problem]) -> Drawing:
+    """What a file says of the images.
+
+    Args:
+        path: of the JSON.
+        images: of the folder.
+        attribute: of the regions, which has the class; "": the only one, or the one that is called so.
+        classes: that a person names; a single one is that of regions without attributes.
+        found: takes the problems.
+
+    Raises:
+        Refused: it is not VIA's, or which attribute is the class is not known.
+    """
+    entries = entries_of(json_file.of_path(path))
+    if entries is None:
+        raise Refused(f"{path} is not VIA's JSON, which has an entry with filename and regions for each image")
+    regions_of = [_regions(entry) for entry in entries]
+    attributes = [_attributes(one) for regions in regions_of for one in regions]
+    chosen = attribute or _class_attribute(path, attributes, classes)
+    names = [str(entry["filename"]) for entry in entries]
+    reports = [Reporter(found, path, name) for name in names]
+    drawing = Drawing()
+    for regions, report, image in zip(regions_of, reports, images.take(names, reports), strict=True):
+        shapes = []
+        for number, region in enumerate(regions, 1):
+            its_report = Reporter(found, path, report.image_id, prefix=f"region {number}: ")
+            try:
+                if image is None:
+                    raise LeftOut
+                name = _name(_attributes(region), chosen, its_report) if chosen else classes[0]
+                shapes.append(_shape(region, name, f"region {number}", its_report))
+            except LeftOut:
+                drawing.left_out += 1
+        if image:
+            drawing.pictures.append(Picture(image.name, image, path, tuple(shapes)))
+    drawing.unnamed = images.rest()
+    return drawing
+
+
+def entries_of(tree: Any) -> list[dict] | None:
+    """The entries of the images of VIA's JSON; None where it is something else."""
+    if isinstance(tree, dict) and "_via_img_metadata" in tree:
+        tree = tree["_via_img_metadata"]
+    entries = list(tree.values()) if isinstance(tree, dict) else None
+    known = entries is not None and all(
+        isinstance(one, dict)
+        and tool_values.is_text(one.get("filename"))
+        and isinstance(one.get("regions"), list | dict)
+        for one in entries
+    )
+    return entries if known and entries else None
+
+
+def _regions(entry: dict) -> list[Any]:
+    regions = entry["regions"]
+    return list(regions.values()) if isinstance(regions, dict) else regions
+
+
+def _attributes(region: Any) -> dict[str, Any]:
+    attributes = region.get("region_attributes") if isinstance(region, dict) else None
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _class_attribute(path: str, attributes: Sequence[dict], classes: Sequence[str]) -> str:
+    """The attribute that has the class; "" where no region has any and `classes` is a single one."""
+    names = sorted({name for those in attributes for name in those})
+    called = [name for name in names if name.strip().lower() in _CLASS]
+    if len(names) == 1 or len(called) == 1:
+        return (called or names)[0]
+    if not names and (len(classes) == 1 or not attributes):
+        return ""
+    if not names:
+        raise Refused(f"the regions of {path} have no attributes; name their class in a file of one line by --classes")
+    raise Refused(
+        f"the regions of {path} have the attributes {', '.join(names)}: say which is the class by --class_attribute"
+    )
+
+
+def _name(attributes: dict[str, Any], attribute: str, report: Reporter) -> str:
+    """The class of a region: a text, or the one option that is checked."""
+    value = attributes.get(attribute)
+    if isinstance(value, dict):
+        checked = [option for option, on in value.items() if tool_values.flag(on)]
+        value = checked[0] if len(checked) == 1 else None
+    if not tool_values.is_text(value) or not str(value).strip():
+        what = f"its attribute {attribute} is {short(attributes.get(attribute))}"
+        report.leave_out("region without a class", what, _SKIP)
+    return str(value).strip()
+
+
+def _shape(region: dict, name: str, place: str, report: Reporter) -> Shape:
+    geometry = region.get("shape_attributes")
+    geometry = geometry if isinstance(geometry, dict) else {}
+    kind = geometry.get("name")
+
+    def values(*keys: str) -> list[float]:
+        read = tool_values.numbers([geometry.get(key) for key in keys])
+        if read is None:
+            report.leave_out("region is not of numbers", f"its shape is {short(geometry)}", _SKIP)
+        return read
+
+    if kind == "rect":
+        x, y, width, height = values("x", "y", "width", "height")
+        return Shape(place, name, (x, y, x + width, y + height))
+    if kind == "circle":
+        x, y, radius = values("cx", "cy", "r")
+        return Shape(
+            place, name, (x - radius, y - radius, x + radius, y + radius), (drawn.ellipse((x, y), (radius, radius)),)
+        )
+    if kind == "ellipse":
+        x, y, wide, high = values("cx", "cy", "rx", "ry")
+        turn = tool_values.number(geometry.get("theta")) or 0.0  # radians
+        return Shape(place, name, polygons=(drawn.ellipse((x, y), (wide, high), math.degrees(turn)),))
+    if kind == "polygon":
+        xs, ys = (tool_values.numbers(geometry.get(key)) for key in ("all_points_x", "all_points_y"))
+        if xs is None or ys is None or len(xs) != len(ys):
+            report.leave_out("region is not of numbers", f"its shape is {short(geometry)}", _SKIP)
+        if len(xs) < 3:
+            report.leave_out("polygon with fewer than three points", f"a polygon has {len(xs)} points", _SKIP)
+        return Shape(place, name, polygons=(tuple(value for point in zip(xs, ys, strict=True) for value in point),))
+    remedy = "It is left out: draw a rectangle or a polygon if it is to be an object."
+    report.leave_out("shape without an area", f"it is a {short(kind)}", remedy)

@@ -1,0 +1,158 @@
+r"""Builds a split of a dataset from images and objects drawn with a tool: YOLO, LabelMe, CVAT, VIA, Label Studio, CSV.
+
+  python -m pipelines.objects --format=yolo --annotations=coco128/data.yaml --split=train --out=data/coco128
+  python -m pipelines.objects --format=cvat --images=task/images --annotations=task/annotations.xml \
+      --split=train --out=data/mine
+  python -m pipelines.check --data=data/mine --out=sheet.png
+
+| --format | --annotations | |
+| --- | --- | --- |
+| yolo | data.yaml, or the folder of the label files | boxes, polygons, poses (kpt_shape); --images only if elsewhere |
+| labelme | folder of the JSON files | polygons, boxes, circles, masks; points in the group of an object: keypoints |
+| cvat | annotations.xml, for images 1.1 or for video 1.1 | also ellipses, skeletons; frames between two keyframes |
+| via | JSON of a project, or its annotations alone | --class_attribute where regions have several attributes |
+| label_studio | JSON | also ellipses; keypoints that belong to a region |
+| csv | a file with a row for each box | OpenImages, Kaggle: columns by their names, or by --columns |
+
+Records have masks where an object has more than a box, and keypoints where one has some. The box of what is rotated is
+the upright one around it, which is reported. Numbers of keypoints are those that the tool writes to COCO JSON.
+
+An image that the annotations name and in which nothing is drawn has no objects. One that they do not name is left out
+and reported, or kept as one without objects by --negatives. Each problem with an image or an object is reported with a
+remedy: it is left out, and the rest is written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tfrecog.cli import command
+from tfrecog.cli.facts import Length, Positive, When
+from tfrecog.data import info, records
+
+from .build import image_records, shards
+from .build.command import BuildFlags, build_split, summary
+from .build.problems import Collect, Problem, Refused, Reporter
+from .classes import image_classes, keypoint_sides
+from .classes import keypoint_sigmas as sigmas
+from .formats import box_csv, cvat, drawn, exif, image_file, label_studio, labelme, via, yolo, yolo_folder
+from .formats.named_images import NamedImages
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes records of pictures; goes to the worker processes."""
+
+    names: tuple[str, ...]
+    masks: bool
+    keypoints: tuple[str, ...]
+    orientation: exif.Rule
+
+    def __call__(self, picture: drawn.Picture, found: list[Problem]) -> records.Record:
+        of_image, report = (Reporter(found, name, picture.name) for name in (picture.name, picture.source))
+        shown = {"rule": self.orientation, "reach": drawn.reach(picture), "annotations": "annotation file"}
+        image = image_file.read(picture.file, of_image, picture.size, **shown)
+        labels, has = {name: label for label, name in enumerate(self.names, 1)}, {"masks": self.masks}
+        objects = drawn.instances(picture, labels, image.size, report, keypoints=self.keypoints, **has)
+        has |= {"joints": len(self.keypoints)}
+        return image_records.with_objects(image, picture.name, picture.name, self.names, objects, **has)
+
+
+@dataclass(frozen=True)
+class Objects(BuildFlags):
+    """The flags."""
+
+    format: Annotated[
+        Literal["", "yolo", "labelme", "cvat", "via", "label_studio", "csv"], "The tool that wrote the annotations."
+    ] = ""
+    images: Annotated[str, "Folder of the images. Empty: that of the annotations."] = ""
+    annotations: Annotated[str, "Annotation file, or the folder of them."] = ""
+    source_split: Annotated[
+        str, "The split in data.yaml, or its folder. Empty: that of --split.", When("format", "yolo")
+    ] = ""
+    classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
+    class_attribute: Annotated[str, "The attribute of a region that is its class.", When("format", "via")] = ""
+    columns: Annotated[
+        tuple[str, ...],
+        f"NAME=COLUMN of those with another name; NAME is {', '.join(box_csv.NAMES)}.",
+        Length(),
+        When("format", "csv"),
+    ] = ()
+    units: Annotated[
+        Literal["", "pixels", "fractions"],
+        "Units of the boxes. Empty: fractions of the image where no number is above 1.",
+        When("format", "csv"),
+    ] = ""
+    orientation: exif.Flag = "auto"
+    negatives: Annotated[bool, "Keep images without annotations, as ones without objects."] = False
+    masks: Annotated[bool, "Write masks, if there are any."] = True
+    keypoints: Annotated[tuple[str, ...], "Names of the keypoints in their order. Empty: the file's.", Length()] = ()
+    keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
+    flip_pairs: Annotated[tuple[str, ...], keypoint_sides.MEANING, Length()] = ()
+
+
+def build(flags: Objects) -> shards.Built:
+    """Writes a split of a dataset; raises Refused with what to do about it."""
+    found: list[Problem] = []
+    listed = image_classes.names_of(flags.classes) if flags.classes else []
+    drawing = drawn.completed(_read(flags, listed, found), flags.negatives, found)
+    names = _names(flags, drawing, listed)
+    keypoints, masks, source = flags.keypoints or drawing.keypoints, flags.masks and drawing.masks, flags.annotations
+    pairs = drawing.flip_pairs
+    if pairs is None or flags.flip_pairs or flags.keypoints:
+        pairs = keypoint_sides.chosen(flags.flip_pairs, keypoints, source)
+    facts = info.DatasetInfo(
+        categories=tuple(info.Category(name, number) for number, name in enumerate(names, 1)),
+        splits={},
+        keypoints=keypoints,
+        flip_pairs=pairs,
+        skeleton=drawing.skeleton,
+        keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, keypoints, source),
+        masks=masks,
+    )
+    maker = Maker(names, masks, keypoints, flags.orientation)
+    pictures = drawing.pictures
+    total, objects = sum(one.file.size for one in pictures), sum(len(one.shapes) for one in pictures) + drawing.left_out
+    how = {"options": repr(maker), "objects": objects or None}
+    return build_split(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags)
+
+
+def _read(flags: Objects, classes: Sequence[str], found: list[Problem]) -> drawn.Drawing:
+    """What the files of the format say."""
+    path = flags.annotations
+    if flags.format == "yolo":
+        split = flags.source_split or flags.split
+        return yolo.read(yolo_folder.of_split(path, flags.images, split, flags.classes, found), found)
+    images = NamedImages(flags.images or drawn.folder_of(path), found)
+    if flags.format == "labelme":
+        return labelme.read(path, images, found)
+    if flags.format == "cvat":
+        return cvat.read(path, images, found)
+    if flags.format == "via":
+        return via.read(path, images, flags.class_attribute, classes, found)
+    if flags.format == "label_studio":
+        return label_studio.read(path, images, found)
+    return box_csv.read(path, images, flags.columns, flags.units, classes, found)
+
+
+def _names(flags: Objects, drawing: drawn.Drawing, listed: Sequence[str]) -> tuple[str, ...]:
+    """The classes: those of --classes, of the other splits, which may have more than this one, or of the files."""
+    if listed:
+        return tuple(listed)
+    others = tuple(category.name for category in image_classes.of_other_splits(flags.out, flags.split))
+    used = {shape.class_name for picture in drawing.pictures for shape in picture.shapes}
+    if others and used <= set(others):
+        return others
+    if not drawing.classes:
+        raise Refused(f"{flags.annotations} has no object that can be used; name the classes with --classes")
+    return drawing.classes
+
+
+def main(flags: Objects) -> None:
+    print(summary(flags, build(flags)))
+    sigmas.note(flags.out, flags.keypoint_sigmas)
+    keypoint_sides.note(flags.out, flags.flip_pairs)
+
+
+if __name__ == "__main__":
+    command.run(main, Objects(), required=("format", "annotations", "out", "split"))

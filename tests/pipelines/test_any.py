@@ -1,0 +1,106 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import any as any_pipeline
+from pipelines.build.problems import Refused
+from tests.pipelines import drawn_scenes
+from tests.pipelines.small_voc import SmallVoc
+from tfrecog.data import info
+
+
+def write_scenes(write, kind):
+    def to(folder):
+        made = drawn_scenes.scenes(kind)
+        drawn_scenes.write_images(folder / "images", made)
+        write(folder, made)
+
+    return to
+
+
+def write_coco(folder):
+    """Roboflow's layout."""
+    for split, name in (("train", "_annotations.coco.json"), ("valid", "_annotations.coco.json")):
+        (folder / split).mkdir(parents=True)
+        made = drawn_scenes.scenes("boxes")
+        drawn_scenes.write_images(folder / split, made)
+        drawn_scenes.write_coco(folder / split / name, made)
+
+
+def write_cocos_own(folder):
+    for split in ("train2017", "val2017"):
+        (folder / "annotations").mkdir(parents=True, exist_ok=True)
+        made = drawn_scenes.scenes("boxes")
+        drawn_scenes.write_images(folder / split, made)
+        drawn_scenes.write_coco(folder / "annotations" / f"instances_{split}.json", made)
+
+
+def write_classes(folder):
+    for name in ("train/ant/1.png", "train/bee/2.png", "val/ant/3.png", "val/bee/4.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(folder / name)
+
+
+# What writes a folder, the command that builds it, and the splits that it then has.
+FOLDERS = {
+    "COCO of Roboflow": (write_coco, "pipelines.coco", {"train", "val"}),
+    "COCO's own": (write_cocos_own, "pipelines.coco", {"train", "val"}),
+    "VOC": (lambda folder: SmallVoc(folder).write(), "pipelines.voc", {"train"}),
+    "YOLO": (write_scenes(drawn_scenes.write_yolo, "polygons"), "pipelines.objects --format=yolo", {"train", "val"}),
+    "LabelMe": (write_scenes(drawn_scenes.write_labelme, "polygons"), "pipelines.objects --format=labelme", {"train"}),
+    "CVAT": (write_scenes(drawn_scenes.write_cvat, "polygons"), "pipelines.objects --format=cvat", {"train"}),
+    "VIA": (write_scenes(drawn_scenes.write_via, "polygons"), "pipelines.objects --format=via", {"train"}),
+    "Label Studio": (
+        write_scenes(drawn_scenes.write_label_studio, "polygons"),
+        "pipelines.objects --format=label_studio",
+        {"train"},
+    ),
+    "CSV": (write_scenes(drawn_scenes.write_csv, "boxes"), "pipelines.objects --format=csv", {"train"}),
+    "OpenImages": (write_scenes(drawn_scenes.write_openimages, "boxes"), "pipelines.objects --format=csv", {"train"}),
+    "classes": (write_classes, "pipelines.imagenet", {"train", "val"}),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, capsys, name):
+    write, command, splits = FOLDERS[name]
+    (tmp_path / "raw").mkdir()
+    write(tmp_path / "raw") if name != "VOC" else write(tmp_path / "raw" / "voc")
+    flags = any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1)
+    any_pipeline.main(flags)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("running ")]
+    facts = info.load(tmp_path / "out")
+    assert set(facts.splits) == splits and len(lines) == len(splits)
+    assert all(line.startswith(f"running python -m {command}") for line in lines)
+    assert all(split.images for split in facts.splits.values())
+
+
+def test_of_two_kinds_it_asks_which_is_meant(tmp_path):
+    made = drawn_scenes.scenes("boxes")
+    drawn_scenes.write_images(tmp_path / "images", made)
+    drawn_scenes.write_via(tmp_path, made)
+    drawn_scenes.write_cvat(tmp_path, made)
+    flags = {"data": str(tmp_path), "out": str(tmp_path / "out")}
+    with pytest.raises(
+        Refused, match=r"CVAT XML .*annotations\.xml.* and VIA JSON .*via\.json.*--kind=cvat or --kind=via"
+    ):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(**flags))
+    (run,) = any_pipeline.runs_of(any_pipeline.AnyFlags(kind="via", **flags))
+    assert (run.format, run.images) == ("via", str(tmp_path / "images"))
+    shutil.copy(tmp_path / "via.json", tmp_path / "more.json")
+    with pytest.raises(Refused, match=r"two sources of the split 'train'.*more\.json.*via\.json"):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(kind="via", **flags))
+
+
+def test_what_is_not_known_and_what_needs_a_list_of_classes_is_said(tmp_path):
+    flags = {"data": str(tmp_path), "out": str(tmp_path / "out")}
+    (tmp_path / "notes.json").write_text(json.dumps({"info": 1}))
+    with pytest.raises(Refused, match="has none of COCO JSON, XML of Pascal VOC, YOLO"):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(**flags))
+    for folder in ("images", "masks"):
+        drawn_scenes.write_images(tmp_path / folder, drawn_scenes.scenes("boxes")[:1])
+    with pytest.raises(Refused, match=r"pipelines\.segmentation --images=\S+/images --labels=\S+/masks --classes=FILE"):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(**flags))

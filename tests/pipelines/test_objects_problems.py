@@ -1,0 +1,262 @@
+"""What each tool's files can hold that no record can: all of it is reported, and the rest is written."""
+
+import base64
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import objects
+from pipelines.build.problems import MostlyLost, Refused
+from tfrecog.data import info
+from tfrecog.ops import rle
+
+HEIGHT, WIDTH = 40, 60
+BOX = (20, 10, 30, 20)  # x1, y1, x2, y2
+
+
+@pytest.fixture
+def build(tmp_path, read_all):
+    """Function: kinds of problems, the problems, and the records of images of 40 x 60, by an annotation file."""
+
+    def build_(form, name, text, images=("1.png",), **flags):
+        for image in images:
+            path = tmp_path / "raw" / image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((HEIGHT, WIDTH, 3), 99, np.uint8)).save(path)
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).write_text(text)
+        place = tmp_path / "raw" if form in ("yolo", "labelme") else tmp_path / "raw" / name
+        flags = {"annotations": str(place), "max_left_out": 1.0, "out": str(tmp_path / "out")} | flags
+        made = objects.build(objects.Objects(format=form, split="train", jobs=1, **flags))
+        assert all(problem.what and problem.remedy.endswith(".") for problem in made.problems)
+        return [problem.kind for problem in made.problems], made.problems, read_all(flags["out"], "train")
+
+    return build_
+
+
+def yolo(*lines):
+    return "yolo", "1.txt", "\n".join(["0 0.41666667 0.375 0.16666667 0.25", *lines])
+
+
+def labelme(*shapes):
+    square = {"label": "cat", "points": [BOX[:2], BOX[2:]], "shape_type": "rectangle"}
+    tree = {"shapes": [square, *shapes], "imagePath": "1.png", "imageHeight": HEIGHT, "imageWidth": WIDTH}
+    return "labelme", "1.json", json.dumps(tree | {"imageData": "QUJD"})
+
+
+def cvat(*shapes):
+    square = '<box label="cat" xtl="20" ytl="10" xbr="30" ybr="20"/>'
+    image = f'<image id="0" name="1.png" width="{WIDTH}" height="{HEIGHT}">{square}{"".join(shapes)}</image>'
+    return "cvat", "a.xml", f"<annotations><version>1.1</version>{image}</annotations>"
+
+
+def via(*regions):
+    square = {"shape_attributes": {"name": "rect", "x": 20, "y": 10, "width": 10, "height": 10}}
+    listed = [square | {"region_attributes": {"class": "cat"}}, *regions]
+    return "via", "via.json", json.dumps({"1.png12": {"filename": "1.png", "size": 12, "regions": listed}})
+
+
+def region(name="rect", kind="cat", **shape):
+    return {"shape_attributes": {"name": name, **shape}, "region_attributes": {"class": kind}}
+
+
+def label_studio(*results):
+    square = result(x=100 / 3, y=25, width=100 / 6, height=25)
+    task = {
+        "id": 1,
+        "data": {"image": "/data/upload/1/0f3a5c7e-1.png"},
+        "annotations": [{"result": [square, *results]}],
+    }
+    return "label_studio", "ls.json", json.dumps([task])
+
+
+def result(kind="rectanglelabels", label="cat", more=(), **value):
+    size = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+    return size | {"type": kind, "value": value | {kind: [label]}} | dict(more)
+
+
+def rows(*cells):
+    file = io.StringIO()
+    csv.writer(file).writerows([("image", "class", "x1", "y1", "x2", "y2"), ("1.png", "cat", *BOX), *cells])
+    return "csv", "boxes.csv", file.getvalue()
+
+
+# The files, the kind of the problem that is told, and whether the second object is kept.
+CASES = {
+    "YOLO, a class that has no name": (yolo("3 0.5 0.5 0.1 0.1"), "unknown class number", False),
+    "YOLO, a negative class": (yolo("-1 0.5 0.5 0.1 0.1"), "unknown class number", False),
+    "YOLO, a word": (yolo("cat 0.5 0.5 0.1 0.1"), "line is not of numbers", False),
+    "YOLO, NaN": (yolo("0 nan 0.5 0.1 0.1"), "line is not of numbers", False),
+    "YOLO, pixels": (yolo("0 30 20 10 10"), "coordinates are not fractions", False),
+    "YOLO, three numbers": (yolo("0 0.5 0.5"), "polygon with fewer than three points", False),
+    "YOLO, an odd polygon": (yolo("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4"), "line of an odd length", False),
+    "YOLO, no width": (yolo("0 0.5 0.5 0 0.1"), "box without area", False),
+    "YOLO, outside": (yolo("0 1.5 0.5 0.1 0.1"), "box outside the image", False),
+    "YOLO, partly outside": (yolo("0 1 0.5 0.2 0.1"), "box partly outside the image", True),
+    "YOLO, a score": (yolo("0 0.5 0.5 0.2 0.1 0.93"), "line with a score", True),
+    "YOLO, the same line": (yolo("0 0.41666667 0.375 0.16666667 0.25"), "object given twice", False),
+    "LabelMe, two points": (
+        labelme({"label": "cat", "points": [[1, 1], [9, 9]]}),
+        "polygon with fewer than three points",
+        False,
+    ),
+    "LabelMe, a line": (
+        labelme({"label": "cat", "shape_type": "line", "points": [[1, 1], [9, 9]]}),
+        "shape without an area",
+        False,
+    ),
+    "LabelMe, no label": (labelme({"points": [[1, 1], [9, 9], [1, 9]]}), "shape without a label", False),
+    "LabelMe, text": (
+        labelme({"label": "cat", "points": [["a", 1], [9, 9], [1, 9]]}),
+        "points are not pairs of numbers",
+        False,
+    ),
+    "LabelMe, no list": (labelme({"label": "cat", "points": 3}), "points are not pairs of numbers", False),
+    "LabelMe, a point alone": (
+        labelme({"label": "nose", "shape_type": "point", "points": [[5, 5]]}),
+        "keypoint without an object",
+        False,
+    ),
+    "LabelMe, a broken mask": (
+        labelme({"label": "cat", "shape_type": "mask", "points": [[1, 1], [9, 9]], "mask": "!"}),
+        "mask cannot be decoded",
+        False,
+    ),
+    "LabelMe, rotated": (
+        labelme({"label": "cat", "shape_type": "rotation", "points": [[10, 5], [15, 10], [10, 15], [5, 10]]}),
+        "rotated box",
+        True,
+    ),
+    "CVAT, rotated": (cvat('<box label="cat" xtl="5" ytl="5" xbr="15" ybr="9" rotation="30"/>'), "rotated box", True),
+    "CVAT, a polyline": (cvat('<polyline label="cat" points="1,1;5,5;9,3"/>'), "shape without an area", False),
+    "CVAT, a tag": (cvat('<tag label="night"/>'), "shape without an area", False),
+    "CVAT, two points": (
+        cvat('<polygon label="cat" points="1,1;5,5"/>'),
+        "polygon with fewer than three points",
+        False,
+    ),
+    "CVAT, broken points": (
+        cvat('<polygon label="cat" points="1,1;5;7,7"/>'),
+        "points are not pairs of numbers",
+        False,
+    ),
+    "CVAT, no number": (
+        cvat('<box label="cat" xtl="x" ytl="5" xbr="15" ybr="9"/>'),
+        "box is not four finite numbers",
+        False,
+    ),
+    "CVAT, no label": (cvat('<box xtl="1" ytl="5" xbr="15" ybr="9"/>'), "shape without a label", False),
+    "CVAT, short run lengths": (
+        cvat('<mask label="cat" rle="1,2" left="0" top="0" width="4" height="4"/>'),
+        "broken run lengths",
+        False,
+    ),
+    "CVAT, a mask outside": (
+        cvat('<mask label="cat" rle="0,16" left="58" top="0" width="4" height="4"/>'),
+        "mask outside the image",
+        False,
+    ),
+    "VIA, a point": (via(region("point", cx=3, cy=4)), "shape without an area", False),
+    "VIA, no class": (via(region(kind="", x=1, y=1, width=5, height=5)), "region without a class", False),
+    "VIA, no number": (via(region(x="a", y=1, width=5, height=5)), "region is not of numbers", False),
+    "VIA, two points": (
+        via(region("polygon", all_points_x=[1, 5], all_points_y=[1, 5])),
+        "polygon with fewer than three points",
+        False,
+    ),
+    "VIA, outside": (via(region(x=70, y=1, width=5, height=5)), "box outside the image", False),
+    "VIA, no shape": (via({"region_attributes": {"class": "cat"}}), "shape without an area", False),
+    "Label Studio, rotated": (label_studio(result(x=50, y=50, width=20, height=10, rotation=20)), "rotated box", True),
+    "Label Studio, turned image": (
+        label_studio(result(x=5, y=5, width=20, height=10, more={"image_rotation": 90})),
+        "image was turned in the tool",
+        False,
+    ),
+    "Label Studio, a brush": (
+        label_studio(result("brushlabels", format="rle", rle=[1, 2])),
+        "shape without an area",
+        False,
+    ),
+    "Label Studio, two points": (
+        label_studio(result("polygonlabels", points=[[1, 1], [2, 2]])),
+        "polygon with fewer than three points",
+        False,
+    ),
+    "Label Studio, a keypoint alone": (
+        label_studio(result("keypointlabels", label="nose", x=5, y=5)),
+        "keypoint without an object",
+        False,
+    ),
+    "Label Studio, no label": (
+        label_studio({"type": "rectangle", "value": {"x": 1, "y": 1, "width": 5, "height": 5}}),
+        "region without one label",
+        False,
+    ),
+    "CSV, no number": (rows(("1.png", "cat", "a", 2, 3, 4)), "box is not four finite numbers", False),
+    "CSV, no class": (rows(("1.png", "", 1, 2, 3, 4)), "row without a class", False),
+    "CSV, a short row": (rows(("1.png", "cat", 1, 2)), "row of another length", False),
+    "CSV, changed sides": (rows(("1.png", "cat", 9, 2, 3, 4)), "box with a negative side", False),
+    "CSV, another image": (rows(("9.png", "cat", 1, 2, 3, 4)), "image is missing", False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_object_is_named_and_the_rest_is_written(build, tmp_path, case):
+    files, kind, kept = CASES[case]
+    if files[0] == "yolo":
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "classes.txt").write_text("cat\ndog")
+    kinds, _, (record,) = build(*files)
+    assert kinds.count(kind) == 1 and set(kinds) <= {kind, "no mask"}
+    assert len(record.boxes) == 1 + kept and record.names[0] == "cat"
+    np.testing.assert_allclose(record.boxes[0], [10, 20, 20, 30], atol=1e-3)
+    with pytest.raises(Refused, match=f"(?s)--strict.*{kind}"):
+        build(*files, strict=True)
+
+
+def test_a_rotated_box_is_the_upright_one_around_it_and_its_mask_the_rotated_one(build, tmp_path):
+    # 8 by 4 pixels about (10, 10), turned by 90 degrees: 4 wide and 8 high.
+    turned = '<box label="cat" xtl="6" ytl="8" xbr="14" ybr="12" rotation="90"/>'
+    _, _, (record,) = build(*cvat(turned))
+    np.testing.assert_allclose(record.boxes[1], [6, 8, 14, 12], atol=1e-3)
+    assert rle.decode(record.masks[1], HEIGHT, WIDTH)[6:14, 8:12].all() and rle.area(record.masks[1]) == 32
+    # Label Studio's turn about their first corner: from (30, 20) 12 to the left, 6 down.
+    value = {"x": 50, "y": 50, "width": 10, "height": 30, "rotation": 90}
+    _, _, (record,) = build(*label_studio(result(**value)), out=str(tmp_path / "b"))
+    np.testing.assert_allclose(record.boxes[1], [20, 18, 26, 30], atol=1e-3)
+
+
+def test_masks_of_pixels_are_read(build, tmp_path):
+    # In a window 4 wide and 3 high at x 5, y 7; CVAT counts along the rows, the zeros first.
+    window = np.array([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 1, 0]], bool)
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[7:10, 5:9] = window
+    mask = '<mask label="cat" rle="1,2,1,4,2,1,1" left="5" top="7" width="4" height="3"/>'
+    _, _, (record,) = build(*cvat(mask))
+    np.testing.assert_array_equal(rle.decode(record.masks[1], HEIGHT, WIDTH), expected)
+    np.testing.assert_array_equal(record.boxes[1], [7, 5, 10, 9])
+    file = io.BytesIO()
+    Image.fromarray(window).save(file, "PNG")
+    shape = {"label": "cat", "shape_type": "mask", "points": [[5, 7], [8, 9]]}
+    _, _, (record,) = build(
+        *labelme(shape | {"mask": base64.b64encode(file.getvalue()).decode()}), out=str(tmp_path / "b")
+    )
+    np.testing.assert_array_equal(rle.decode(record.masks[1], HEIGHT, WIDTH), expected)
+
+
+def test_images_that_nobody_annotated_are_left_out_or_negatives(build, tmp_path):
+    kinds, problems, read = build(*via(), images=("1.png", "2.png"))
+    assert kinds == ["image without annotations"] and len(read) == 1 and problems[0].file == "2.png"
+    assert "--negatives" in problems[0].remedy
+    kinds, _, read = build(*via(), images=("1.png", "2.png"), negatives=True, out=str(tmp_path / "b"))
+    assert kinds == [] and [len(record.boxes) for record in read] == [1, 0]
+
+
+def test_more_than_half_of_the_objects_lost_writes_nothing(build, tmp_path):
+    with pytest.raises(MostlyLost, match="2 of 3 objects"):
+        build(*via(region("point"), region("point")), max_left_out=0.5)
+    assert not (tmp_path / "out" / info.FILE).exists()
