@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -266,3 +267,11 @@ def test_a_picture_is_what_evaluation_would_make_of_its_record(tmp_path, suffix,
     # 90 * 128 / 70 = 164.57 pixels wide; the canvases are 1.36 and 1.67 times as wide as high, or just wide enough.
     width, canvas = (165, (128, 192)) if options else (164, (128, 192))
     assert got["size"].numpy().tolist() == [[128, width]] and got["image"].shape[1:3] == canvas
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    """A pipe has no end until somebody writes to it."""
+    os.mkfifo(tmp_path / "a.jpg")
+    broken = {}
+    assert not list(image_files.legible([tmp_path / "a.jpg"], broken))
+    assert "a pipe" in broken[tmp_path / "a.jpg"]

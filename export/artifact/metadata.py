@@ -130,7 +130,7 @@ def metrics(workdir: str, step: int) -> dict[str, float] | None:
 
 def pixel_ranges(metadata: dict) -> depth.Ranges:
     """By type of pixels the range of values of pictures of more than 8 bits; none of models from before there were."""
-    return metadata.get("pixel_ranges", {})
+    return {kind: (low, high) for kind, (low, high) in metadata.get("pixel_ranges", {}).items()}
 
 
 def names(metadata: dict) -> list[str]:

@@ -39,7 +39,7 @@ def of_bytes(
     report: Reporter,
     size: tuple[int, int] | None = None,
     *,
-    rule: exif.Rule,
+    rule: exif.Rule = "auto",
     reach: exif.Size | None = None,
     annotations: str = "JSON",
     replace: str = _AGAIN,

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as pycocotools
 
@@ -75,6 +76,15 @@ def test_a_photo_is_turned_upright_first(finder, tmp_path):
     x, y, width, height = run(finder, path, tmp_path)[0]["bbox"]
     # Row r becomes column 720 - r, and columns become rows.
     np.testing.assert_allclose([x, y, x + width, y + height], [720 - 400, 200, 720 - 160, 640], atol=10.5)
+
+
+def test_a_photo_of_12_bits_is_seen_by_the_range_in_the_metadata(tmp_path):
+    """By the upper 8 of 16 bits red would be 13 of 255, and nothing would be found."""
+    model = stand_in.red_finder(tmp_path / "model.tflite", (96, 128), pixel_ranges={"uint16": [0, 4095]})
+    pixels = served_folders.picture(720, 960, BOX).astype(np.uint16) * 16
+    (tmp_path / "a.png").write_bytes(tf.io.encode_png(pixels).numpy())
+    x, y, width, height = run(model, tmp_path / "a.png", tmp_path)[0]["bbox"]
+    np.testing.assert_allclose([y, x, y + height, x + width], BOX, atol=7.5)
 
 
 def test_a_broken_image_is_named_and_does_not_stop_the_rest(finder, photo, tmp_path, capsys):

@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -451,3 +452,27 @@ def test_a_folder_that_is_linked_in_itself_is_read_once(tmp_path):
     made = _build(path, tmp_path / "out")
     assert made.split.images == 2
     assert {problem.kind for problem in made.problems} <= {"folder linked again", "label without image"}
+
+
+def test_pictures_under_other_extensions_are_reported_and_other_files_are_not(tmp_path):
+    """HEIC begins with its length, `ftyp` and its brand (ISO 14496-12)."""
+    heic = b"\0\0\0\x18ftypheic" + bytes(12)
+    others = {
+        "ox/2.HEIC": heic,
+        "ox/3": _jpeg(),
+        "ox/4.jpg_large": _jpeg(),
+        "ox/notes.txt": b"of oxen",
+        "ox/5.psd": b"8BPS",
+    }
+    path = _tree(tmp_path / "in", {"ox/1.jfif": _jpeg(), "cat/1.mpo": _jpeg(), "ox/.2.HEIC": heic} | others)
+    built = _build(path, tmp_path / "out")
+    assert built.split.images == 2
+    named = {one.file for one in built.problems if one.kind == "picture of another extension"}
+    assert named == {"ox/2.HEIC", "ox/3", "ox/4.jpg_large", "ox/5.psd"}
+
+
+def test_a_pipe_among_the_images_is_reported_and_not_waited_for(tmp_path):
+    path = _tree(tmp_path / "in", {"ox/1.jpg": _jpeg(), "cat/1.jpg": _jpeg()})
+    os.mkfifo(tmp_path / "in" / "ox" / "2.jpg")
+    (problem,) = _build(path, tmp_path / "out").problems
+    assert (problem.kind, problem.file) == ("image file cannot be read", "ox/2.jpg") and "a pipe" in problem.what
