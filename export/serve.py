@@ -5,6 +5,7 @@ python -m export.serve --model=DIR --port=8080
 
 import asyncio
 import dataclasses
+import ipaddress
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -43,6 +44,11 @@ class Flags:
         "Requests in progress, and pictures that wait for the model; more are refused (503).",
         Positive("requests"),
     ] = 64
+    trusted_proxies: Annotated[
+        str,
+        "Addresses or networks of proxies, with commas: X-Forwarded-For tells their clients apart, whose slow uploads "
+        "are counted. Empty: none.",
+    ] = ""
     threads: Annotated[int, "Threads that decode pictures. 0: one for each core.", NonNegative("threads")] = 0
     grace_s: Annotated[float, "How long requests may take to finish after SIGTERM.", Positive("seconds")] = 30.0
 
@@ -50,6 +56,11 @@ class Flags:
         """Settings that are possible, but not beside the others → why."""
         if self.port and self.port == self.grpc_port:
             yield "grpc_port", "is the port of REST as well (--port); each needs its own"
+        for network in filter(None, self.trusted_proxies.split(",")):
+            try:
+                ipaddress.ip_network(network.strip())
+            except ValueError as error:
+                yield "trusted_proxies", f"{error}; name addresses, as in 127.0.0.1,10.0.0.0/8"
 
 
 def main(flags: Flags) -> None:

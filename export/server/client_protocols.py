@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import http.client
 import json
 import urllib.error
@@ -47,20 +48,17 @@ def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = No
             raise RequestFailed(f"{url} closed the connection during its response ({error})") from error
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
             reason = "the port does not speak HTTP (is it the port of gRPC?)"
-        raise RequestFailed(
-            f"{url} cannot be reached: {reason}; does `python -m export.serve` run?", reached=False
-        ) from error
+        sentence = f"{url} cannot be reached: {reason}; does `python -m export.serve` run?"
+        raise RequestFailed(sentence, reached=False) from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     """The sentence with which a server refuses."""
+    body = b""
     try:
         body = error.read()
-    except (OSError, http.client.HTTPException):
-        return str(error.reason)
-    try:
         return json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return body[:200].decode("utf-8", "replace") or str(error.reason)
 
 
@@ -83,9 +81,9 @@ def predictor(protocol: str, url: str, grpc_port: int, name: str, timeout: float
 
     It raises RequestFailed, whatever comes back.
     """
-    ask = {"v1": by_v1, "v2": by_v2, "grpc": by_grpc}[protocol]
     address = grpc_address(url, grpc_port) if protocol == "grpc" else url
-    return understood(address)(lambda content: ask(address, name, content, timeout))
+    send = {"v1": by_v1, "v2": by_v2, "grpc": by_grpc}[protocol]
+    return understood(address)(functools.partial(send, address, name, timeout=timeout))
 
 
 @contextlib.contextmanager
@@ -129,12 +127,10 @@ def by_v2(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[st
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     headers = {_BINARY: str(len(head)), "Content-Type": "application/octet-stream"}
     answer, headers = ask(f"{url}/v2/models/{name}/infer", head + raw, headers, timeout)
-    length = int(headers[_BINARY])
-    said, at, arrays = json.loads(answer[:length]), length, {}
-    for one in said["outputs"]:
-        size = one["parameters"]["binary_data_size"]
-        arrays[one["name"]] = array_of(one["datatype"], one["shape"], answer[at : at + size])
-        at += size
+    at, arrays = int(headers[_BINARY]), {}
+    for one in json.loads(answer[:at])["outputs"]:
+        start, at = at, at + one["parameters"]["binary_data_size"]
+        arrays[one["name"]] = array_of(one["datatype"], one["shape"], answer[start:at])
     return _first(arrays)
 
 
@@ -164,18 +160,14 @@ def array_of(datatype: str, shape: list[int], raw: bytes) -> np.ndarray:
     """A tensor of V2 as it lies in memory."""
     if datatype != "BYTES":
         return np.frombuffer(raw, _TYPES[datatype]).reshape(shape)
-    found = tensor_bytes.unpack(raw)
-    elements = np.empty(len(found), object)
-    elements[:] = found
-    return elements.reshape(shape)
+    return np.array([*tensor_bytes.unpack(raw), None], object)[:-1].reshape(shape)
 
 
 def _first(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """V1's answer to the first picture of V2's tensors."""
     answer: dict[str, Any] = {name: array[0] for name, array in arrays.items()}
-    for name in ("detection_class_names", "classes"):
-        if name in answer:
-            answer[name] = [text.decode() for text in answer[name]]
+    for name in {"detection_class_names", "classes"} & {*answer}:
+        answer[name] = [text.decode() for text in answer[name]]
     if "detection_masks" in answer:
         answer["detection_masks"] = [json.loads(text) for text in answer["detection_masks"]]
     return answer

@@ -1,108 +1,104 @@
-"""gRPC: kserve's service of the V2 protocol, with requests refused in our words."""
+"""gRPC: KServe's service of the V2 protocol, with requests refused in our words."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
-from kserve.protocol.grpc.servicer import InferenceServicer
-from kserve.protocol.infer_type import get_content
 
-from . import errors, metrics, requests
-from .errors import Refused
-from .rest_api import Plane, log
+from . import metrics, requests, responses
+from .errors import RETRY_AFTER, Refused
+from .limits import log
+from .model import ServedModel
+from .rest_api import SERVER
 
 _CODES = {404: StatusCode.NOT_FOUND, 413: StatusCode.OUT_OF_RANGE, 503: StatusCode.UNAVAILABLE}
 
 
-class Service(InferenceServicer):
-    """Answers of one model; the calls that load and unload models are not offered."""
+def _metadata(model: ServedModel, request: pb.ModelMetadataRequest) -> dict[str, Any]:
+    """Inputs and outputs; the class names are in REST's metadata."""
+    model.check(request.name, request.version)
+    return {key: value for key, value in model.described().items() if key != "parameters"}
 
-    def __init__(self, plane: Plane):
-        super().__init__(plane, None)  # type: ignore[arg-type]
-        self._plane = plane
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
-        """Predictions."""
+async def _infer(model: ServedModel, request: pb.ModelInferRequest) -> dict[str, Any]:
+    model.check(request.model_name, request.model_version)
+    parsed, results = await model.results(request.ByteSize(), _parsed, request)
+    outputs, raw = await model.in_pool(responses.of_v2, parsed, results)
+    tensors = [{key: one[key] for key in ("name", "datatype", "shape")} for one in outputs]
+    named = {"model_name": model.name, "model_version": model.version, "id": parsed.id}
+    return named | {"outputs": tensors, "raw_output_contents": raw}
+
+
+def _parsed(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.InferenceRequest:
+    """A request read as if it had come as V2's JSON, with the raw contents behind it."""
+    raw, count, inputs = request.raw_input_contents, len(request.inputs), []
+    if raw and len(raw) != count:
+        raise Refused(f"the request has {count} inputs and raw contents of {len(raw)}")
+    for i, one in enumerate(request.inputs[:2]):
+        inputs.append({"name": one.name, "datatype": one.datatype, "shape": list(one.shape)})
+        if raw:
+            inputs[-1]["parameters"] = {"binary_data_size": len(raw[i])}
+        else:
+            inputs[-1]["data"] = _data(one.contents)
+    outputs = [{"name": one.name} for one in request.outputs]
+    content = {"id": request.id, "inputs": inputs, "outputs": outputs, "parameters": {"binary_data_output": True}}
+    return requests.of_tensors(content, memoryview(raw[0] if raw else b""), limits, texts=False)
+
+
+def _data(contents: pb.InferTensorContents) -> list:
+    values = contents.bytes_contents or contents.uint_contents
+    if len(values) > requests.MAX_VALUES:
+        raise Refused(f"the contents have more than {requests.MAX_VALUES:,} elements; send them as raw contents", 413)
+    return list(values)
+
+
+# Models are loaded and unloaded when the server starts and stops, so the calls for that are not offered.
+METHODS: dict[str, Callable[[ServedModel, Any], Any]] = {
+    "ServerLive": lambda model, request: {"live": True},
+    "ServerReady": lambda model, request: {"ready": model.ready},
+    "ServerMetadata": lambda model, request: SERVER,
+    "ModelReady": lambda model, request: {"ready": model.ready and not model.check(request.name, request.version)},
+    "ModelMetadata": _metadata,
+    "ModelInfer": _infer,
+}
+
+
+def _handler(model: ServedModel, name: str) -> grpc.RpcMethodHandler:
+    """What answers the calls of a method."""
+    response = getattr(pb, f"{name}Response")
+
+    async def call(request, context: grpc.aio.ServicerContext):
         start, code = time.monotonic(), StatusCode.OK
         try:
-            model = self._plane.served(request.model_name, request.model_version)
-            asked = await model.in_pool(_asked, request, model.limits)
-            found = await model.answers(asked)
-            return await model.in_pool(lambda: model.response(asked, found).to_grpc())
+            fields = METHODS[name](model, request)
+            return response(**(await fields if name == "ModelInfer" else fields))
         except Refused as refused:
             metrics.REFUSED.labels(refused.reason).inc()
-            code = _code(refused)
-            return await _abort(context, refused)
+            code = _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
+            # As REST has a header of that name: with UNAVAILABLE, it tells a server that is busy from one that is gone.
+            again = ((RETRY_AFTER, str(refused.retry_after)),) if refused.retry_after else ()
+            await context.abort(code, refused.sentence, again)
         except Exception as error:
-            log.error("gRPC ModelInfer failed", exc_info=error)
+            log.error("gRPC %s failed", name, exc_info=error)
             code = StatusCode.INTERNAL
-            return await context.abort(code, f"the server failed on this request ({type(error).__name__})")
+            await context.abort(code, f"the server failed on this request ({type(error).__name__})")
         except BaseException:  # The client is gone.
             code = StatusCode.CANCELLED
             metrics.REFUSED.labels("client gone").inc()
             raise
         finally:
-            metrics.REQUESTS.labels("grpc", code.name).inc()
-            metrics.SECONDS.labels("grpc").observe(time.monotonic() - start)
+            if name == "ModelInfer":
+                metrics.REQUESTS.labels("grpc", code.name).inc()
+                metrics.SECONDS.labels("grpc").observe(time.monotonic() - start)
 
-    async def ModelMetadata(self, request, context) -> pb.ModelMetadataResponse:
-        """Inputs and outputs; the class names are in REST's metadata."""
-        try:
-            said = await self._plane.model_metadata(request.name)
-        except Refused as refused:
-            return await _abort(context, refused)
-        keys = ("name", "versions", "platform", "inputs", "outputs")
-        return pb.ModelMetadataResponse(**{key: said[key] for key in keys})
-
-    async def ModelReady(self, request, context) -> pb.ModelReadyResponse:
-        """Whether the model is ready."""
-        try:
-            return pb.ModelReadyResponse(ready=self._plane.served(request.name).ready)
-        except Refused as refused:
-            if refused.status == 503:  # It is being loaded.
-                return pb.ModelReadyResponse(ready=False)
-            return await _abort(context, refused)
-
-    async def RepositoryModelLoad(self, request, context):
-        """Not offered."""
-        await context.abort(StatusCode.UNIMPLEMENTED, "models are loaded when the server starts")
-
-    async def RepositoryModelUnload(self, request, context):
-        """Not offered."""
-        await context.abort(StatusCode.UNIMPLEMENTED, "models are unloaded when the server stops")
+    parse = getattr(pb, f"{name}Request").FromString
+    return grpc.unary_unary_rpc_method_handler(call, parse, response.SerializeToString)
 
 
-def _code(refused: Refused) -> StatusCode:
-    return _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
-
-
-async def _abort(context, refused: Refused):
-    # As REST has a header of that name: with UNAVAILABLE, it tells a server that is busy from one that is gone.
-    metadata = ((errors.RETRY_AFTER, str(refused.retry_after)),) if refused.retry_after else ()
-    await context.abort(_code(refused), refused.sentence, metadata)
-
-
-def _asked(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.Asked:
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise Refused(f"the request has {len(request.inputs)} inputs and raw contents of {len(raw)}")
-    tensors = []
-    for i, one in enumerate(request.inputs):
-        values = {"raw": raw[i]} if raw else {"data": _contents(one)}
-        tensors.append(requests.Tensor(one.name, one.datatype.upper(), list(one.shape), **values))
-    outputs = [(one.name, True) for one in request.outputs] or None
-    return requests.Asked(requests.of_tensors(tensors, limits), request.id, outputs=outputs)
-
-
-def _contents(tensor):
-    datatype = tensor.datatype.upper()
-    return get_content(datatype, tensor.contents) if datatype in ("BYTES", "UINT8") else []
-
-
-def server(plane: Plane, *, max_bytes: int, max_requests: int) -> grpc.aio.Server:
+def server(model: ServedModel, *, max_bytes: int, max_requests: int) -> grpc.aio.Server:
     """A server with limits as REST's: larger messages and more requests are RESOURCE_EXHAUSTED."""
     options = [
         ("grpc.max_receive_message_length", max_bytes),
@@ -112,5 +108,6 @@ def server(plane: Plane, *, max_bytes: int, max_requests: int) -> grpc.aio.Serve
         ("grpc.so_reuseport", 0),  # Else a second server would take half of the requests, without a word.
     ]
     served = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_requests)
-    grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Service(plane), served)
+    handlers = {name: _handler(model, name) for name in METHODS}
+    served.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)])
     return served

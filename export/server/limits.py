@@ -1,147 +1,203 @@
-"""Around the REST: how large a request may be, how many are open, and what becomes of those that nobody awaits."""
+"""Around the REST: how large requests may be, how many are open, and what becomes of those that nobody awaits."""
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
 from . import metrics
 from .errors import RETRY_AFTER, Refused
+from .http_connection import ABORT
 
+log = logging.getLogger("tfrecog.serve")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-BODY = "tfrecog.body"  # where in the scope of a request its body lies
-SLOWEST = 2**12  # bytes a second of a body: who sends fewer, a few now and then, would hold a place for ever
+SLOWEST = 2**12  # bytes a second: who moves fewer, a few now and then, would hold a place for ever
+SLOW = 1.0  # seconds after which a transfer, of a body or of a response, is counted as slow
+TRANSFERS = 32  # slow ones at a time, or as many as requests if those are more; of one address a quarter
 LISTENED_ON = 5.0  # seconds that a client may go on to send what was refused; it reads the answer only then
+PIECE = 2**16  # bytes of a response that are written at a time
 
 
 class ClientGone(Exception):
     """Nobody awaits the answer."""
 
 
+class Response(NamedTuple):
+    """An answer, of JSON if its headers do not say something else."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+class Transfer(NamedTuple):
+    """A body that comes, or a response that goes."""
+
+    address: str
+    begun: float
+    deadline: asyncio.Timeout
+
+
 class Limits:
-    """An ASGI application around another: reads the body of a POST within limits, and puts it into the scope.
+    """An ASGI application of a function that answers requests.
 
     Args:
-        app: what answers.
+        answer: method, path, headers and body → response. The body is that of a POST; of others there is none.
         max_bytes: of a body, whether or not its length is told before it.
-        max_requests: POST requests in work; more are refused.
-        patience: seconds without a byte of an unfinished body, after which it is given up; and those that it may have
-            more than it needs at the rate `SLOWEST`.
+        max_requests: POST requests in work, whose body has come; more are refused.
+        patience: seconds that a client may neither send nor read.
     """
 
-    def __init__(self, app, *, max_bytes: int, max_requests: int, patience: float = 20.0):
-        self._app, self._max_bytes, self._max_requests, self._patience = app, max_bytes, max_requests, patience
-        self._places = asyncio.Semaphore(max_requests)
+    def __init__(
+        self,
+        answer: Callable[[str, str, dict[str, str], bytes], Awaitable[Response]],
+        *,
+        max_bytes: int,
+        max_requests: int,
+        patience: float = 20.0,
+    ):
+        self._answer, self._max_bytes, self._max_requests, self._patience = answer, max_bytes, max_requests, patience
+        self._places, self._transfers = asyncio.Semaphore(max_requests), max(TRANSFERS, max_requests)
+        self._open: list[Transfer] = []  # the oldest first
 
     async def __call__(self, scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        protocol = {"/v1/": "v1", "/v2/": "v2"}.get(scope["path"][:4], "other")
-        start, answered = time.monotonic(), _Answered(send)
+        headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
+        method, path, address = scope["method"], scope["path"], (scope.get("client") or [""])[0]
+        protocol, start = {"/v1/": "v1", "/v2/": "v2"}.get(path[:4], "other"), time.monotonic()
+        two_lengths = "content-length" in headers and "transfer-encoding" in headers
+        unread = two_lengths or method == "POST"
         try:
-            if self._places.locked():
-                raise Refused(
-                    f"{self._max_requests} requests are in work already (--max_in_flight); ask again in a second", 503
-                )
-            async with self._places:
+            if two_lengths:  # RFC 9112, 6.1: one request may be hidden in another.
+                raise Refused("the request has both Content-Length and Transfer-Encoding; send one of them")
+            if method == "POST":
                 with metrics.OPEN.track_inprogress():
-                    scope[BODY] = await self._body(scope, receive)
-                    await _while_awaited(self._app(scope, _nothing, answered), receive, answered)
-        except Refused as refused:
-            await _refuse(refused, receive, answered)
+                    body = await self._body(headers, address, receive)
+                    unread = False
+                    response = await self._while_awaited(self._answer(method, path, headers, body), receive)
+            else:
+                response = await self._answer(method, path, headers, b"")
+        except Refused as error:
+            metrics.REFUSED.labels(error.reason).inc()
+            again = {RETRY_AFTER: str(error.retry_after)} if error.retry_after else {}
+            response = Response(orjson.dumps({"error": error.sentence}), error.status, again)
         except ClientGone:
             metrics.REFUSED.labels("client gone").inc()
             return
-        except Exception:  # Starlette raises again what it has answered with a 500 and we have logged.
-            if not answered.complete:
-                raise
-        metrics.REQUESTS.labels(protocol, answered.status).inc()
-        metrics.SECONDS.labels(protocol).observe(time.monotonic() - start)
+        except Exception as error:
+            log.exception("%s %s failed", method, path[:80])
+            sentence = f"the server failed on this request ({type(error).__name__}); its log says more"
+            response = Response(orjson.dumps({"error": sentence}), 500)
+        await self._send(response, unread, scope, address, receive, send)
+        if method == "POST":
+            metrics.REQUESTS.labels(protocol, response.status).inc()
+            metrics.SECONDS.labels(protocol).observe(time.monotonic() - start)
 
-    async def _body(self, scope, receive: Receive) -> bytes:
-        headers = {name.lower(): value for name, value in scope["headers"]}
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+    def _check_places(self) -> None:
+        if self._places.locked():
+            raise Refused(
+                f"{self._max_requests} requests are in work already (--max_in_flight); ask again in a second", 503
+            )
+
+    async def _body(self, headers: dict[str, str], address: str, receive: Receive) -> bytes:
+        self._check_places()
+        if headers.get("content-encoding", "identity") != "identity":
             raise Refused("the body is compressed (Content-Encoding); send it as it is", 415)
-        told = headers.get(b"content-length", b"0")
+        told = headers.get("content-length", "0")
         if told.isdigit() and int(told) > self._max_bytes:
             raise self._too_large(f"{int(told) / 2**20:.1f} MB")
-        parts, size, more, start = [], 0, True, time.monotonic()
-        while more:
-            if time.monotonic() - start > self._patience + size / SLOWEST:
-                raise Refused(f"the body comes too slowly: {size} bytes in {time.monotonic() - start:.0f} seconds", 408)
-            try:
-                message = await asyncio.wait_for(receive(), self._patience)
-            except TimeoutError:
-                raise Refused(
-                    f"the body stopped after {size} bytes, and nothing came for {self._patience:g} seconds", 408
-                ) from None
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message.get("body", b""))
-            size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > self._max_bytes:
-                raise self._too_large("more")
+        parts, size, more = [], 0, True
+        try:
+            async with self._transfer(address) as moved:
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    parts.append(message.get("body", b""))
+                    size, more = size + len(parts[-1]), message.get("more_body", False)
+                    moved(size)
+                    if size > self._max_bytes:
+                        raise self._too_large("more")
+        except TimeoutError:
+            raise Refused(
+                f"the body comes too slowly, or others need its place: {size} bytes have come; send at least {SLOWEST} "
+                f"bytes a second, without a pause of {self._patience:g} seconds", 408,
+            ) from None  # fmt: skip
         return b"".join(parts)
 
-    def _too_large(self, size):
+    def _too_large(self, size: str) -> Refused:
         sentence = f"the request has {size}, and this server takes up to {self._max_bytes / 2**20:g} MB"
         return Refused(f"{sentence} (--max_request_mb)", 413)
 
+    @contextlib.asynccontextmanager
+    async def _transfer(self, address: str) -> AsyncIterator[Callable[[int], None]]:
+        """A context of a transfer, with the function that is told how many bytes were moved.
 
-class _Answered:
-    """Passes an answer on and notes its status, and when it is complete."""
+        TimeoutError ends it when those are too few, or when it is the oldest of too many slow ones.
+        """
+        loop = asyncio.get_running_loop()
+        begun, deadline = loop.time(), asyncio.timeout(self._patience)
+        slow = [one for one in self._open if begun - one.begun > SLOW and not one.deadline.expired()]
+        of_address = [one for one in slow if one.address == address]
+        for crowd, most in ((of_address, self._transfers // 4), (slow, self._transfers)):
+            for one in crowd[: max(0, len(crowd) + 1 - most)]:
+                one.deadline.reschedule(0)
 
-    def __init__(self, send: Send):
-        self._send, self.status, self.complete = send, 0, False
+        def moved(size: int) -> None:
+            late = max(0.0, loop.time() - begun - size / SLOWEST)
+            if not deadline.expired():
+                deadline.reschedule(loop.time() + self._patience - late)
 
-    async def __call__(self, message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        elif not message.get("more_body", False):
-            self.complete = True
-        await self._send(message)
+        transfer = Transfer(address, begun, deadline)
+        self._open.append(transfer)
+        try:
+            async with deadline:
+                yield moved
+        finally:
+            self._open.remove(transfer)
 
+    async def _while_awaited(self, answer: Awaitable[Response], receive: Receive) -> Response:
+        """The response; ClientGone if its client leaves before."""
+        self._check_places()
+        async with self._places:
+            work, gone = asyncio.ensure_future(answer), asyncio.ensure_future(receive())
+            try:
+                await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    return work.result()
+                work.cancel()
+                await asyncio.wait({work})
+                raise ClientGone
+            finally:
+                gone.cancel()
+                work.cancel()
 
-async def _while_awaited(work, receive: Receive, answered: _Answered) -> None:
-    """Does the work unless the client leaves before the answer is complete: ClientGone."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(receive())
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done() and not answered.complete:
-            task.cancel()
-            await asyncio.wait({task})
-            raise ClientGone
-        await task
-    finally:
-        gone.cancel()
-        task.cancel()
-
-
-async def _refuse(refused: Refused, receive: Receive, send: Send) -> None:
-    """Answers, then listens on for a while: many clients read the answer only when they have sent all they want."""
-    body, headers = content(refused)
-    headers |= {"connection": "close", "content-length": str(len(body))}
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": refused.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LISTENED_ON):
-            while (await receive()).get("more_body", False):  # A client that has left has no more.
-                pass
-    await send({"type": "http.response.body", "body": b""})
-
-
-def content(refused: Refused) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the answer to a request that is refused, which is counted."""
-    metrics.REFUSED.labels(refused.reason).inc()
-    again = {RETRY_AFTER: str(refused.retry_after)} if refused.retry_after else {}
-    return orjson.dumps({"error": refused.sentence}), {"content-type": "application/json"} | again
-
-
-async def _nothing() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
+    async def _send(self, response: Response, unread: bool, scope, address: str, receive: Receive, send: Send) -> None:
+        """Writes a response as fast as its client reads; one that does not is cut off."""
+        headers = {"content-type": "application/json", "content-length": str(len(response.body)), **response.headers}
+        if unread:
+            headers["connection"] = "close"
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        try:
+            async with self._transfer(address) as moved:
+                await send({"type": "http.response.start", "status": response.status, "headers": raw})
+                for at in range(0, len(response.body), PIECE):
+                    piece = response.body[at : at + PIECE]
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    moved(at + len(piece))
+        except TimeoutError:
+            metrics.REFUSED.labels("response not read").inc()
+            scope["state"][ABORT]()
+            await asyncio.sleep(0)  # Then uvicorn knows that the connection has ended.
+            return
+        if unread:  # Many clients read an answer only when they have sent all they want.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LISTENED_ON):
+                    while (await receive()).get("more_body", False):  # A client that has left has no more.
+                        pass
+        await send({"type": "http.response.body", "body": b""})

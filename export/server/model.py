@@ -1,30 +1,33 @@
-"""The model as kserve serves it: pictures in, answers out, by way of the queue that makes batches."""
+"""The model that is served: pictures in, results out, by way of the queue that makes batches."""
 
 import asyncio
+import contextlib
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import kserve
 import numpy as np
-from kserve import InferOutput, InferResponse
-from kserve.protocol.infer_type import RequestedOutput
-from kserve.utils.numpy_codec import from_np_dtype
 
 from tfrecog.runtime import cores
 
 from ..artifact.metadata import pixel_ranges
 from . import metrics, model_file, pictures, requests, responses
 from .batching import Batcher, Budget
-from .errors import Refused
+from .errors import Refused, shown
 
 # Decoded pictures may lie in memory up to this many times the largest one; the others wait as they came, encoded.
 DECODED_AT_A_TIME = 4
+LARGE = 2**18  # bytes of a body; of those that have more, one is parsed at a time
 _WARM_UP = (240, 320)
+_KEPT = (
+    "task", "classes", "keypoints", "skeleton", "flip_pairs", "step", "metrics", "min_score", "precision", "version",
+)  # fmt: skip
 
 
-class Recogniser(kserve.Model):
-    """A SavedModel that answers requests (`requests.Asked`) of any protocol."""
+class ServedModel(kserve.Model):
+    """A SavedModel that answers requests of any protocol."""
 
     def __init__(self, name: str, path: Path, version: str, metadata: dict[str, Any], config):
         super().__init__(name)
@@ -33,7 +36,7 @@ class Recogniser(kserve.Model):
         self.pool = ThreadPoolExecutor(config.threads or cores.usable(), thread_name_prefix="decode")
         self._saved: Any = None
         self._ranges = pixel_ranges(metadata)
-        self._budget = Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
+        self._parsing, self._budget = asyncio.Lock(), Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
         self.batcher = Batcher(
             lambda images: self._saved.see(images), max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000,
             max_waiting=config.max_in_flight, max_pixels=config.max_megapixels * 1e6,
@@ -44,19 +47,33 @@ class Recogniser(kserve.Model):
         self._saved = await self.batcher.in_thread(model_file.Saved, self.path)
         for count in (1, 2):
             await self.batcher.in_thread(self._saved.see, np.zeros([count, *_WARM_UP, 3], np.uint8))
+        gc.freeze()  # TensorFlow's million objects, which each full collection would visit while nothing else runs.
         self.ready = True
+
+    def check(self, name: str, version: str = "") -> None:
+        """Refused if it has another name or version, or is not ready."""
+        if name != self.name:
+            raise Refused(f"no model is named {shown(name)} here; this server has {self.name!r}", 404)
+        if not self.ready:
+            raise Refused(
+                f"the model {name!r} is being loaded; ask again in a few seconds", 503, "not ready", retry_after=2
+            )
+        if version and version != self.version:
+            raise Refused(f"{name!r} is served in version {self.version}, not in {shown(version)[1:-1]}", 404)
 
     async def in_pool(self, function, *arguments):
         """Result of a function in a thread of those that decode."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
 
-    async def answers(self, asked: requests.Asked) -> list[dict[str, Any]]:
-        """`predict`, with kserve's metrics of its steps."""
-        called: Any = await self(asked)  # type: ignore[arg-type]
-        return called[0]
+    async def results(self, size: int, parse, *arguments) -> tuple[requests.InferenceRequest, list[dict[str, Any]]]:
+        """The request that a function parses from a body of so many bytes, and the results of its pictures."""
+        async with self._parsing if size > LARGE else contextlib.nullcontext():
+            request = await self.in_pool(parse, *arguments, self.limits)
+        called: Any = await self(request)  # `predict`, with kserve's times of its steps
+        return request, called[0]
 
-    async def predict(self, payload: requests.Asked, headers=None, response_headers=None) -> list[dict[str, Any]]:
-        """Answers to the pictures of a request, in their order; the first that is refused refuses them all."""
+    async def predict(self, payload, headers=None, response_headers=None) -> list[dict[str, Any]]:
+        """Results of the pictures of a request, in their order; the first that is refused refuses them all."""
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._see(picture)) for picture in payload.pictures]
@@ -76,36 +93,24 @@ class Recogniser(kserve.Model):
         del pixels
         return await self.in_pool(responses.of_picture, outputs, size, self.metadata)
 
-    def response(self, asked: requests.Asked, found: list[dict[str, Any]]) -> InferResponse:
-        """The answer in V2's tensors, those asked for or all; Refused if one is asked for that there is not."""
-        tensors = responses.tensors(found)
-        wanted = dict(asked.outputs or [(name, asked.binary) for name in tensors])
-        if unknown := [name for name in wanted if name not in tensors]:
-            raise Refused(f"there is no output {unknown[0]!r}; this model has {', '.join(tensors)}")
-        outputs = [
-            InferOutput(name, list(tensors[name].shape), from_np_dtype(tensors[name].dtype) or "BYTES", tensors[name])
-            for name in wanted
-        ]
-        requested = [RequestedOutput(name, {"binary_data": binary}) for name, binary in wanted.items()]
-        return InferResponse(asked.id, self.name, outputs, self.version, requested_outputs=requested)
-
-    def get_input_types(self) -> list[dict]:
-        """Inputs of V2, of which a request has one."""
-        return [
-            {"name": "image_bytes", "datatype": "BYTES", "shape": [-1]},
-            {"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
-        ]
-
-    def get_output_types(self) -> list[dict]:
-        """Outputs of V2: those of the SavedModel, masks as texts; -1 where a side depends on the pictures."""
-        outputs, detector = [], "detection_boxes" in self._saved.outputs
+    def described(self) -> dict[str, Any]:
+        """V2's metadata, and under "parameters" the classes and what else a client needs to draw."""
+        inputs = [("image_bytes", "BYTES", [-1]), ("image", "UINT8", [-1, -1, -1, 3])]
+        outputs = [("image_size", "INT32", [-1, 2])]
         for name, spec in sorted(self._saved.outputs.items()):
-            datatype = from_np_dtype(np.dtype(spec.dtype.as_numpy_dtype)) or "BYTES"
             shape = [-1 if side is None else side for side in spec.shape.as_list()]
-            if detector and len(shape) > 1:
-                shape[1] = -1  # empty slots are left out
             if name == "detection_masks":
-                datatype, shape = "BYTES", [-1, -1]
-            if name != "image_size":  # It is the server's, of the upright picture.
-                outputs.append({"name": name, "datatype": datatype, "shape": shape})
-        return [*outputs, {"name": "image_size", "datatype": "INT32", "shape": [-1, 2]}]
+                outputs.append((name, "BYTES", [-1, -1]))
+            elif name != "image_size":  # It is the server's, of the upright picture; so empty slots are left out.
+                varies = name.startswith("detection_")
+                shape = [shape[0], -1, *shape[2:]] if varies else shape
+                outputs.append((name, responses.datatype(np.dtype(spec.dtype.as_numpy_dtype)), shape))
+        keys = ("name", "datatype", "shape")
+        return {
+            "name": self.name,
+            "versions": [self.version],
+            "platform": "tensorflow_savedmodel",
+            "inputs": [dict(zip(keys, one, strict=True)) for one in inputs],
+            "outputs": [dict(zip(keys, one, strict=True)) for one in outputs],
+            "parameters": {key: self.metadata[key] for key in _KEPT if key in self.metadata},
+        }

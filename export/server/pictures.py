@@ -1,13 +1,19 @@
-"""Pictures of a request: looked at before they are decoded, and decoded as `tfrecog.predict` does it (Pillow)."""
+"""Pictures of a request, in base64 or lists: looked at before they are decoded, and decoded as in `tfrecog.predict`."""
 
+import base64
+import binascii
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tfrecog.data import depth, image_numpy
 from tfrecog.data.image_numpy import Unreadable
 
-from .errors import Refused
+from .errors import Refused, expect
+
+_LISTED = f"{', '.join(image_numpy.FORMATS[:-1])} or {image_numpy.FORMATS[-1]}"
 
 
 @dataclass(frozen=True)
@@ -31,47 +37,33 @@ class Picture:
 
 
 def of(place: str, content: bytes | np.ndarray, max_megapixels: float) -> Picture:
-    """A picture of pixels, or of a file's bytes, whose header alone is read; Refused if it is none or too large."""
-    if isinstance(content, np.ndarray):
-        content = _whole_numbers(place, content)
+    """A picture of pixels uint8, or of a file's bytes, whose header is read; Refused if it is none or too large."""
+    if isinstance(content, bytes):
+        height, width = _size(place, content, max_megapixels)
+    elif content.ndim == 3 and content.shape[2] == 3:
         height, width = content.shape[:2]
     else:
-        height, width = _size(place, content, max_megapixels)
+        raise Refused(f"{place}: pixels have the shape {list(content.shape)}; expected [height, width, 3] (RGB)")
     check_size(place, height, width, max_megapixels)
     return Picture(place, content, height * width)
 
 
-def _size(place, content, max_megapixels):
+def _size(place: str, content: bytes, max_megapixels: float) -> tuple[int, int]:
     """Height and width of the picture in a file's bytes."""
-    listed = f"{', '.join(image_numpy.FORMATS[:-1])} or {image_numpy.FORMATS[-1]}"
     if not content:
-        raise Refused(f"{place}: no bytes; send those of a {listed} file")
+        raise Refused(f"{place}: no bytes; send those of a {_LISTED} file")
     try:
         width, height = image_numpy.header(content).size
     except Unreadable as error:
         if error.kind == "unknown":
-            raise Refused(
-                f"{place}: not an image; it starts with {content[:12]!r}, and a {listed} file is expected"
-            ) from error
-        if error.kind == "too large":
-            raise Refused(
-                f"{place}: the picture has more pixels than Pillow reads ({error}); this server takes up to "
-                f"{max_megapixels:g} megapixels (--max_megapixels). Send a smaller one.", 413,
-            ) from error  # fmt: skip
-        raise Refused(f"{place}: the header of the picture cannot be read ({error})") from error
+            what = f"not an image; it starts with {content[:12]!r}"
+        else:
+            what = f"the header of the picture cannot be read ({error})"
+        raise Refused(
+            f"{place}: {what}, and a {_LISTED} file is expected (of up to {max_megapixels:g} --max_megapixels)",
+            413 if error.kind == "too large" else 400,
+        ) from error
     return height, width
-
-
-def _whole_numbers(place, pixels):
-    """Pixels as uint8 [H, W, 3]."""
-    if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise Refused(f"{place}: pixels have the shape {list(pixels.shape)}; expected [height, width, 3] (RGB)")
-    if pixels.dtype.kind not in "iu":
-        kind = {"f": "fractions", "b": "true and false"}.get(pixels.dtype.kind, "something else than numbers")
-        raise Refused(f"{place}: pixels are {kind}; expected whole numbers in 0..255 (uint8, RGB)")
-    if pixels.dtype != np.uint8 and pixels.size and (pixels.min() < 0 or pixels.max() > 255):
-        raise Refused(f"{place}: pixels are in {pixels.min()}..{pixels.max()}; expected 0..255 (uint8, RGB)")
-    return pixels.astype(np.uint8, copy=False)
 
 
 def check_size(place: str, height: int, width: int, max_megapixels: float) -> None:
@@ -83,3 +75,31 @@ def check_size(place: str, height: int, width: int, max_megapixels: float) -> No
             f"{place}: a picture of {width} x {height} pixels has {height * width / 1e6:.1f} megapixels; this server "
             f"takes up to {max_megapixels:g} (--max_megapixels). Send a smaller one.", 413,
         )  # fmt: skip
+
+
+def from_base64(place: str, text: Any) -> bytes:
+    """The bytes that a text stands for, which may have line breaks."""
+    expect(place, text, str, "expected a text, the base64 of an image file")
+    try:
+        return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise Refused(f"{place} is not base64 ({str(error)[:80]})") from error
+
+
+def from_lists(place: str, values: list) -> np.ndarray:
+    """Nested lists of whole numbers in 0..255 as an array uint8 of any shape."""
+    kinds, level = set(), values
+    while level:
+        kinds |= {*map(type, level)}
+        level = list(itertools.chain.from_iterable(one for one in level if isinstance(one, list)))
+    if not kinds <= {list, int}:  # Of texts NumPy would make an array as wide as the longest.
+        numbers = "fractions" if kinds <= {list, int, float} else "something else than numbers"
+        what = "true and false" if kinds <= {list, bool} else numbers
+        raise Refused(f"{place}: pixels are {what}; expected whole numbers in 0..255 (uint8, RGB)")
+    try:
+        array = np.array(values)
+    except ValueError as error:
+        raise Refused(f"{place}: the lists of pixels do not all have the same length, or are too deep") from error
+    if array.size and (array.min() < 0 or array.max() > 255):
+        raise Refused(f"{place}: pixels are in {array.min()}..{array.max()}; expected 0..255 (uint8, RGB)")
+    return array.astype(np.uint8)

@@ -7,6 +7,10 @@ import orjson
 
 from tfrecog.ops import rle
 
+from . import tensor_bytes
+from .errors import Refused, shown
+from .requests import InferenceRequest
+
 _PIXELS = 3  # decimals of boxes and keypoints: those of the files of `tfrecog.predict`
 
 
@@ -18,21 +22,21 @@ def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
         size: height and width of the picture.
         metadata: of the model.
     """
-    seen: dict[str, Any] = {"image_size": np.array(size, np.int32)}
+    result: dict[str, Any] = {"image_size": np.array(size, np.int32)}
     if "detection_classes" not in outputs:
-        return seen | outputs
+        return result | outputs
     filled = outputs["detection_classes"] > 0
-    seen["num_detections"] = np.array(filled.sum(), np.int32)
-    seen |= {name: value[filled] for name, value in outputs.items() if name.startswith("detection_")}
-    boxes = seen["detection_boxes"]
-    seen["detection_boxes"] = np.round(boxes.astype(float), _PIXELS)
-    if "detection_masks" in seen:
-        seen["detection_masks"] = _masks(seen["detection_masks"], boxes, size, metadata)
-    if "detection_keypoints" in seen:
-        keypoints = seen["detection_keypoints"].astype(float)
+    result["num_detections"] = np.array(filled.sum(), np.int32)
+    result |= {name: value[filled] for name, value in outputs.items() if name.startswith("detection_")}
+    boxes = result["detection_boxes"]
+    result["detection_boxes"] = np.round(boxes.astype(float), _PIXELS)
+    if "detection_masks" in result:
+        result["detection_masks"] = _masks(result["detection_masks"], boxes, size, metadata)
+    if "detection_keypoints" in result:
+        keypoints = result["detection_keypoints"].astype(float)
         keypoints[..., :2] = np.round(keypoints[..., :2], _PIXELS)
-        seen["detection_keypoints"] = keypoints
-    return seen
+        result["detection_keypoints"] = keypoints
+    return result
 
 
 def _masks(masks, boxes, size, metadata) -> list[dict]:
@@ -57,6 +61,33 @@ def _plain(value):
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     raise TypeError(type(value).__name__)
+
+
+def of_v1(request: InferenceRequest, results: list[dict[str, Any]]) -> bytes:
+    """The body of a response of V1: a row for each picture, or a tensor for each output."""
+    return dumps({"outputs": tensors(results)} if request.columns else {"predictions": results})
+
+
+def of_v2(request: InferenceRequest, results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """The outputs that a request of V2 wants, and the bytes of those that it wants so; Refused if one is not there."""
+    arrays, outputs, raw = tensors(results), [], []
+    for name, binary in request.outputs or [(name, request.binary) for name in arrays]:
+        if name not in arrays:
+            raise Refused(f"there is no output {shown(name)}; this model has {', '.join(arrays)}")
+        array = arrays[name]
+        outputs.append({"name": name, "datatype": datatype(array.dtype), "shape": list(array.shape)})
+        if not binary:
+            outputs[-1]["data"] = array.ravel()
+            continue
+        raw.append(b"".join(map(tensor_bytes.pack, array.flat)) if array.dtype == object else array.tobytes())
+        outputs[-1]["parameters"] = {"binary_data_size": len(raw[-1])}
+    return outputs, raw
+
+
+def datatype(dtype: np.dtype) -> str:
+    """V2's name of a type: FP32, INT32, UINT8; BYTES of texts."""
+    name = dtype.name.upper().replace("FLOAT", "FP")
+    return name if dtype.kind in "iuf" else "BYTES"
 
 
 def tensors(answers: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -32,8 +32,7 @@ def name_of(name: str, folder: str) -> str:
 
 def bound(host: str, port: int, flag: str) -> socket.socket:
     """A socket that REST may listen on; UserError if another program does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
@@ -54,26 +53,6 @@ def _taken(host, port, flag, reason):
     )
 
 
-class Stop:
-    """SIGTERM and SIGINT: the first lets the server end what it has begun, the second ends the program at once."""
-
-    def __init__(self):
-        self.asked = asyncio.Event()
-        self.ready = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._came, number)
-
-    def _came(self, number):
-        if not self.ready:  # Nothing has begun, and a thread that loads the model cannot be stopped.
-            _say("stopped before the model was ready")
-            os._exit(0)
-        if self.asked.is_set():
-            _say("stopped at once")
-            os._exit(128 + number)
-        _say("stopping when the requests in work are answered (once more: at once) ...")
-        self.asked.set()
-
-
 async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, str, dict[str, Any]]) -> None:
     """Serves the model `found` under a name until a signal comes.
 
@@ -82,25 +61,28 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
     """
     import uvicorn
 
-    from . import grpc_api, http_timeouts, limits, rest_api
-    from .model import Recogniser
+    from . import grpc_api, http_connection, limits, rest_api
+    from .model import ServedModel
 
     # Warnings and errors, a line each.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     for logger in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "httpx"):
         logging.getLogger(logger).setLevel(logging.WARNING)
-    stop, model = Stop(), Recogniser(name, *found, flags)
-    plane = rest_api.Plane(model)
+    model, stop = ServedModel(name, *found, flags), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, model, stop, number)
     most = {"max_bytes": int(flags.max_request_mb * 2**20), "max_requests": flags.max_in_flight}
+    app = limits.Limits(functools.partial(rest_api.answer, model), **most)
     config = uvicorn.Config(
-        limits.Limits(rest_api.application(plane), **most), http=http_timeouts.Connection, log_config=None,
-        access_log=False, lifespan="off", ws="none", timeout_keep_alive=65,
-        timeout_graceful_shutdown=max(1, round(flags.grace_s)), server_header=False,
+        app, http=http_connection.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
+        timeout_keep_alive=65, server_header=False,
+        timeout_graceful_shutdown=max(1, round(flags.grace_s)), proxy_headers=bool(flags.trusted_proxies),
+        forwarded_allow_ips=flags.trusted_proxies,
     )  # fmt: skip
     server, remote, grpc_port = uvicorn.Server(config), None, -1
     server.capture_signals = contextlib.nullcontext  # They are ours.
     if flags.grpc_port >= 0:
-        remote = grpc_api.server(plane, **most)
+        remote = grpc_api.server(model, **most)
         try:
             grpc_port = remote.add_insecure_port(f"{client_protocols.bracketed(flags.host)}:{flags.grpc_port}")
         except RuntimeError as error:  # Of the reason gRPC says nothing.
@@ -109,9 +91,8 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
     work = asyncio.create_task(model.batcher.work())
     answering = asyncio.create_task(server.serve(sockets=[listening]))
     await model.warm_up()
-    stop.ready = True
     _say(_served(model, flags.host, listening.getsockname()[1], grpc_port))
-    await stop.asked.wait()
+    await stop.wait()
     server.should_exit = True
     await asyncio.gather(answering, *([remote.stop(flags.grace_s)] if remote else []))
     work.cancel()
@@ -119,19 +100,27 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
     _say("stopped; what was begun is answered")
 
 
-def _served(model, host, port, grpc_port) -> str:
+def _stop(model, stop: asyncio.Event, number: int) -> None:
+    """What a signal does: the first lets the server end what it has begun, the second ends the program at once."""
+    if not model.ready:  # Nothing has begun, and a thread that loads the model cannot be stopped.
+        _say("stopped before the model was ready")
+        os._exit(0)
+    if stop.is_set():
+        _say("stopped at once")
+        os._exit(128 + number)
+    _say("stopping when the requests in work are answered (once more: at once) ...")
+    stop.set()
+
+
+def _served(model, host: str, port: int, grpc_port: int) -> str:
     """What the server prints when it is ready."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else client_protocols.bracketed(host)
     address, about = f"http://{shown}:{port}", model.metadata
-    predict = f"{address}/v1/models/{model.name}:predict"
-    lines = [
-        f"Serving {model.path} ({about['task']}, {len(about['classes'])} classes, step {about.get('step', '?')}) as "
-        f"{model.name!r}",
-        f"  REST     {predict}, {address}/v2/models/{model.name}/infer",
-        *([f"  gRPC     {shown}:{grpc_port}"] if grpc_port >= 0 else []),
-        f"  State    {address}/v2/health/ready, {address}/v2/models/{model.name}, {address}/metrics",
-        "Try it:",
-        f"  curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {predict}",
-        f"  python -m export.client --url={address} --images=photo.jpg --out=SEEN",
-    ]
-    return "\n".join(lines)
+    predict, remote = f"{address}/v1/models/{model.name}:predict", f"\n  gRPC     {shown}:{grpc_port}"
+    return f"""\
+Serving {model.path} ({about["task"]}, {len(about["classes"])} classes, step {about.get("step", "?")}) as {model.name!r}
+  REST     {predict}, {address}/v2/models/{model.name}/infer{remote if grpc_port >= 0 else ""}
+  State    {address}/v2/health/ready, {address}/v2/models/{model.name}, {address}/metrics
+Try it:
+  curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {predict}
+  python -m export.client --url={address} --images=photo.jpg --out=SEEN"""

@@ -8,10 +8,10 @@ def pack(content: bytes) -> bytes:
     return struct.pack("<I", len(content)) + content
 
 
-def unpack(raw: bytes | memoryview) -> list[bytes]:
-    """All elements; ValueError if the bytes end inside one."""
-    found, at = [], 0
-    while at < len(raw):
+def unpack(raw: bytes | memoryview, most: int | None = None) -> list[bytes]:
+    """All elements, or the first `most` and one more; ValueError if the bytes end inside one."""
+    elements, at = [], 0
+    while at < len(raw) and (most is None or len(elements) <= most):
         if at + 4 > len(raw):
             raise ValueError("end inside a length; each element has 4 bytes of it in front")
         (length,) = struct.unpack_from("<I", raw, at)
@@ -20,6 +20,6 @@ def unpack(raw: bytes | memoryview) -> list[bytes]:
                 f"end inside an element, which says that it has {length} bytes, and {len(raw) - at - 4} are left; each "
                 "element has its length in front (4 bytes, the least first)"
             )
-        found.append(bytes(raw[at + 4 : at + 4 + length]))
+        elements.append(bytes(raw[at + 4 : at + 4 + length]))
         at += 4 + length
-    return found
+    return elements

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -13,7 +14,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 from export import saved_model, serve
 from export.server import responses
-from export.server.model import Recogniser
+from export.server.model import ServedModel
 from tests.export import commands, random_runs, servers
 from tests.matrices import representatives
 from tfrecog import predict
@@ -150,10 +151,10 @@ def test_it_lives_before_it_is_ready(tmp_path):
     """What a server answers while its model loads."""
     import httpx
 
-    from export.server import rest_api
+    from export.server import limits, rest_api
 
-    model = Recogniser("model", tmp_path, "1", {}, serve.Flags())
-    app = rest_api.application(rest_api.Plane(model))
+    model = ServedModel("model", tmp_path, "1", {}, serve.Flags())
+    app = limits.Limits(functools.partial(rest_api.answer, model), max_bytes=1, max_requests=1)
 
     async def ask(*paths):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-from export.server import client_protocols, http_timeouts
+from export.server import client_protocols, http_connection
 from tests.export import served_folders, servers
 from tests.export.served_folders import picture
 from tests.export.servers import until
@@ -118,7 +118,7 @@ def test_sigterm_lets_it_answer_those_that_wait_for_the_model(folder):
 
 
 def test_a_connection_whose_head_does_not_end_is_closed(folder, monkeypatch):
-    monkeypatch.setattr(http_timeouts, "PATIENCE", 1.0)
+    monkeypatch.setattr(http_connection, "PATIENCE", 1.0)
 
     def story(server):
         with contextlib.ExitStack() as several:
