@@ -2,9 +2,11 @@
 
   python -m benchmarks.soak --model=DIR [--requests=10000] [--clients=8] [--seconds=1800] [--json=FILE]
 
-JPEG and PNG files of many sizes, alone and in batches, by V1 and V2, and one bad request in twenty among them. Each
-answer is compared with the one that the same picture got when it came alone. Exit 1 after a failure, or when the server
-has grown by 5 % or more since its warm-up, the first tenth of the requests.
+JPEG and PNG files of many sizes, alone and in batches, by V1 and V2; among them one request in twenty that has to be
+refused, 30 MB of lists for example, and one client in a hundred that does not send or read as it should
+(`server_requests`). Each answer is compared with the one that the same picture got when it came alone. Exit 1 after a
+failure, when the server does not tell within a second that it lives (p99), or when it has grown by 5 % or more since
+its warm-up, the first tenth of the requests.
 """
 
 import argparse
@@ -26,7 +28,8 @@ import numpy as np
 
 from benchmarks import machine, server_requests
 
-BAD_SHARE, GROWTH = 0.05, 0.05
+BAD_SHARE, RUDE_SHARE, GROWTH, LIVES_WITHIN = 0.05, 0.01, 0.05, 1.0
+RUDE_SECONDS = 3.0
 TOLD_BY = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
 
 
@@ -37,7 +40,7 @@ class Soak:
         self.port, self.server, self.options = port, server, options
         self.pictures = server_requests.pictures(options.images)
         self.bad = server_requests.bad(self.pictures[-1])
-        self.lock, self.done, self.failures, self.seconds = threading.Lock(), 0, [], []
+        self.lock, self.done, self.failures, self.seconds, self.lives = threading.Lock(), 0, [], [], []
         self.statuses: Counter[int] = Counter()
         self.memory: list[tuple[int, float]] = []
         self.deadline = time.monotonic() + options.seconds
@@ -65,6 +68,16 @@ class Soak:
         name = next(name for name in TOLD_BY if name in found)
         return [float(np.sum(row) if name == "labels" else np.max(row, initial=0)) for row in found[name]]
 
+    def watch(self):
+        """Notes how long the server takes to say that it lives, until the requests are done."""
+        while self.done < self.options.requests and time.monotonic() < self.deadline:
+            start, connection = time.monotonic(), self.connection()
+            connection.request("GET", "/v2/health/live")
+            connection.getresponse().read()
+            connection.close()
+            self.lives.append(time.monotonic() - start)
+            time.sleep(0.05)
+
     def work(self, client):
         """One client's share of the requests."""
         draw, connection = random.Random(client), self.connection()
@@ -75,24 +88,30 @@ class Soak:
                     return
                 self.done += 1
                 number = self.done
-            problem = self.one(draw, connection)
+            problem = self.one(draw, connection, client)
             with self.lock:
                 if problem:
                     self.failures.append(f"request {number}: {problem}")
                 if number % max(1, self.options.requests // 100) == 0:
                     self.memory.append((number, resident(self.server.pid)))
 
-    def one(self, draw, connection):
+    def one(self, draw, connection, client):
         """Sends a request; returns what was wrong with the answer, if anything."""
+        if draw.random() < RUDE_SHARE:
+            server_requests.rude(self.port, draw, RUDE_SECONDS)
+            return None
         good = draw.random() >= BAD_SHARE
         chosen = draw.choices(range(len(self.pictures)), k=draw.choice([1, 1, 1, 1, 2, 3, 4]))
         protocol = server_requests.v2 if draw.random() < 0.2 else server_requests.v1
-        request = protocol([self.pictures[i] for i in chosen]) if good else draw.choice(self.bad)
+        path, headers, body = protocol([self.pictures[i] for i in chosen]) if good else draw.choice(self.bad)
+        headers = headers | {"X-Forwarded-For": f"10.0.0.{client}"}  # for a server that trusts this machine as a proxy
         start = time.monotonic()
         try:
-            status, answer = self.ask(connection, *request)
+            status, answer = self.ask(connection, path, headers, body)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            if not good and isinstance(error, ConnectionError):  # It was refused before all of it was sent.
+                return None
             return f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - start
         with self.lock:
@@ -134,11 +153,13 @@ def main():
         try:
             soak = Soak(port, server, options)
             begin = time.monotonic()
-            with ThreadPoolExecutor(options.clients) as pool:
+            with ThreadPoolExecutor(options.clients + 1) as pool:
                 try:
+                    watching = pool.submit(soak.watch)
                     list(pool.map(soak.work, range(options.clients)))
                 finally:
                     soak.deadline = 0.0  # After Ctrl-C no client begins another request.
+                watching.result()
             took, last = time.monotonic() - begin, resident(server.pid)
             server.send_signal(signal.SIGTERM)
             status = server.wait(60)
@@ -151,22 +172,34 @@ def main():
 def report(soak, took, last, status, options, output):
     """Prints and writes the figures; ends the program with 1 if one is not as it should be."""
     p50, p99 = np.percentile(soak.seconds, [50, 99]) * 1000
+    lives = float(np.percentile(soak.lives, 99))
     warm = next((memory for number, memory in sorted(soak.memory) if number >= options.requests // 10), last)
     growth = last / warm - 1
     problems = soak.failures[:10]
     if soak.done < options.requests:
         problems.append(f"only {soak.done} of {options.requests} requests in {options.seconds} seconds (--seconds)")
+    if lives > LIVES_WITHIN:
+        problems.append(f"the server took {lives:.2f} s to tell that it lives (p99)")
     if growth >= GROWTH:
         problems.append(f"memory grew by {growth:.1%} after the warm-up")
     if status or "Traceback" in output:
         problems.append(f"the server ended with {status} and wrote:\n{output[-2000:]}")
     statuses = ", ".join(f"{count} x {one}" for one, count in sorted(soak.statuses.items()))
     print(f"{soak.done} requests of {options.clients} clients in {took:.0f} s ({soak.done / took:.1f}/s): {statuses}")
-    print(f"{len(soak.failures)} failures; p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    print(
+        f"{len(soak.failures)} failures; p50 {p50:.1f} ms, p99 {p99:.1f} ms; lives within {1000 * lives:.1f} ms (p99)"
+    )
     print(f"memory {warm:.0f} MB after the warm-up, {last:.0f} MB at the end ({growth:+.1%})")
     if options.json:
         figures = {"requests": soak.done, "clients": options.clients, "seconds": took, "failures": len(soak.failures)}
-        figures |= {"p50_ms": p50, "p99_ms": p99, "warm_mb": warm, "end_mb": last, "memory": sorted(soak.memory)}
+        figures |= {
+            "lives_p99_ms": 1000 * lives,
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "warm_mb": warm,
+            "end_mb": last,
+            "memory": sorted(soak.memory),
+        }
         options.json.write_text(json.dumps(figures | {"machine": machine.facts()}, indent=1, default=str) + "\n")
     if problems:
         sys.exit("\n".join(problems))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
@@ -14,6 +15,7 @@ from .limits import log
 from .model import ServedModel
 from .rest_api import SERVER
 
+MAX_FIELDS = 10_000
 _CODES = {404: StatusCode.NOT_FOUND, 413: StatusCode.OUT_OF_RANGE, 503: StatusCode.UNAVAILABLE}
 
 
@@ -23,17 +25,22 @@ def _metadata(model: ServedModel, request: pb.ModelMetadataRequest) -> dict[str,
     return {key: value for key, value in model.described().items() if key != "parameters"}
 
 
-async def _infer(model: ServedModel, request: pb.ModelInferRequest) -> dict[str, Any]:
-    model.check(request.model_name, request.model_version)
-    parsed, results = await model.results(request.ByteSize(), _parsed, request)
+async def _infer(model: ServedModel, message: bytes) -> dict[str, Any]:
+    parsed, results = await model.results(len(message), _parsed, model, message)
     outputs, raw = await model.in_pool(responses.of_v2, parsed, results)
     tensors = [{key: one[key] for key in ("name", "datatype", "shape")} for one in outputs]
     named = {"model_name": model.name, "model_version": model.version, "id": parsed.id}
     return named | {"outputs": tensors, "raw_output_contents": raw}
 
 
-def _parsed(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.InferenceRequest:
+def _parsed(model: ServedModel, message: bytes, limits: requests.Limits) -> requests.InferenceRequest:
     """A request read as if it had come as V2's JSON, with the raw contents behind it."""
+    try:
+        _check_fields(message)
+        request = pb.ModelInferRequest.FromString(message)
+    except (IndexError, DecodeError) as error:
+        raise Refused("the message is no ModelInferRequest") from error
+    model.check(request.model_name, request.model_version)
     raw, count, inputs = request.raw_input_contents, len(request.inputs), []
     if raw and len(raw) != count:
         raise Refused(f"the request has {count} inputs and raw contents of {len(raw)}")
@@ -46,6 +53,34 @@ def _parsed(request: pb.ModelInferRequest, limits: requests.Limits) -> requests.
     outputs = [{"name": one.name} for one in request.outputs]
     content = {"id": request.id, "inputs": inputs, "outputs": outputs, "parameters": {"binary_data_output": True}}
     return requests.of_tensors(content, memoryview(raw[0] if raw else b""), limits, texts=False)
+
+
+def _check_fields(message: bytes) -> None:
+    """Refused if a message has more than `MAX_FIELDS`: 30 MB of empty ones would become objects of a gigabyte."""
+    parts, count = [(0, len(message), ())], 0
+    while parts:
+        at, end, path = parts.pop()
+        while at < end:
+            tag, at = _varint(message, at)
+            size, at = _varint(message, at) if tag & 7 in (0, 2) else (0, at)
+            if tag & 7 == 2:  # bytes: of inputs, outputs, and the contents of inputs they are fields again
+                if (*path, tag >> 3) in ((5,), (6,), (5, 5)):
+                    parts.append((at, at + size, (*path, tag >> 3)))
+                at += size
+            at += {1: 8, 5: 4}.get(tag & 7, 0)
+            count += 1
+            if count > MAX_FIELDS:
+                raise Refused(f"the message has more than {MAX_FIELDS:,} fields; send pictures as raw contents", 413)
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """A number in a message, and where it ends; IndexError if it does not."""
+    value = 0
+    for shift in range(0, 70, 7):
+        value |= (message[at + shift // 7] & 127) << shift
+        if message[at + shift // 7] < 128:
+            return value, at + shift // 7 + 1
+    raise IndexError("a number of more than ten bytes")
 
 
 def _data(contents: pb.InferTensorContents) -> list:
@@ -94,7 +129,7 @@ def _handler(model: ServedModel, name: str) -> grpc.RpcMethodHandler:
                 metrics.REQUESTS.labels("grpc", code.name).inc()
                 metrics.SECONDS.labels("grpc").observe(time.monotonic() - start)
 
-    parse = getattr(pb, f"{name}Request").FromString
+    parse = bytes if name == "ModelInfer" else getattr(pb, f"{name}Request").FromString
     return grpc.unary_unary_rpc_method_handler(call, parse, response.SerializeToString)
 
 

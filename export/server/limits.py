@@ -64,7 +64,8 @@ class Limits:
     ):
         self._answer, self._max_bytes, self._max_requests, self._patience = answer, max_bytes, max_requests, patience
         self._places, self._transfers = asyncio.Semaphore(max_requests), max(TRANSFERS, max_requests)
-        self._open: list[Transfer] = []  # the oldest first
+        self._uploads: list[Transfer] = []  # the oldest first
+        self._responses: list[Transfer] = []
 
     async def __call__(self, scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
@@ -113,7 +114,7 @@ class Limits:
             raise self._too_large(f"{int(told) / 2**20:.1f} MB")
         parts, size, more = [], 0, True
         try:
-            async with self._transfer(address) as moved:
+            async with self._transfer(self._uploads, address) as moved:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -135,14 +136,14 @@ class Limits:
         return Refused(f"{sentence} (--max_request_mb)", 413)
 
     @contextlib.asynccontextmanager
-    async def _transfer(self, address: str) -> AsyncIterator[Callable[[int], None]]:
-        """A context of a transfer, with the function that is told how many bytes were moved.
+    async def _transfer(self, others: list[Transfer], address: str) -> AsyncIterator[Callable[[int], None]]:
+        """A context of a transfer beside others, with the function that is told how many bytes were moved.
 
         TimeoutError ends it when those are too few, or when it is the oldest of too many slow ones.
         """
         loop = asyncio.get_running_loop()
         begun, deadline = loop.time(), asyncio.timeout(self._patience)
-        slow = [one for one in self._open if begun - one.begun > SLOW and not one.deadline.expired()]
+        slow = [one for one in others if begun - one.begun > SLOW and not one.deadline.expired()]
         of_address = [one for one in slow if one.address == address]
         for crowd, most in ((of_address, self._transfers // 4), (slow, self._transfers)):
             for one in crowd[: max(0, len(crowd) + 1 - most)]:
@@ -154,12 +155,12 @@ class Limits:
                 deadline.reschedule(loop.time() + self._patience - late)
 
         transfer = Transfer(address, begun, deadline)
-        self._open.append(transfer)
+        others.append(transfer)
         try:
             async with deadline:
                 yield moved
         finally:
-            self._open.remove(transfer)
+            others.remove(transfer)
 
     async def _while_awaited(self, answer: Awaitable[Response], receive: Receive) -> Response:
         """The response; ClientGone if its client leaves before."""
@@ -184,7 +185,7 @@ class Limits:
             headers["connection"] = "close"
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         try:
-            async with self._transfer(address) as moved:
+            async with self._transfer(self._responses, address) as moved:
                 await send({"type": "http.response.start", "status": response.status, "headers": raw})
                 for at in range(0, len(response.body), PIECE):
                     piece = response.body[at : at + PIECE]

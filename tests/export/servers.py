@@ -84,14 +84,15 @@ class Address:
         return True
 
     @contextlib.contextmanager
-    def sending(self, pixels, part=1.0):
+    def sending(self, pixels, part=1.0, header="Accept: */*"):
         """A context in which a request for a picture is sent, or the first part of its body.
 
         Yields:
             The connection, and the rest of the body.
         """
         body = json.dumps({"instances": [pixels.tolist()]}).encode()
-        head = f"POST /v1/models/{self.name}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/models/{self.name}:predict HTTP/1.1\r\nHost: x\r\n{header}\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             cut = round(part * len(body))
             connection.sendall(head.encode() + body[:cut])

@@ -16,6 +16,8 @@ from PIL import Image
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 import grpc
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from export import client, serve
 from export.server import client_protocols, client_results, run
@@ -90,6 +92,16 @@ def test_a_batch_of_many_sizes_is_answered_in_its_order(colours):
         check_colours(answer, pixels)
 
 
+def test_columns_are_answered_in_columns(colours):
+    pictures = [coloured(9, 8), coloured(9, 8, seed=1)]
+    body = json.dumps({"inputs": {"image": [one.tolist() for one in pictures]}})
+    status, _, answer = colours.ask("POST", "/v1/models/colours:predict", body)
+    outputs = json.loads(answer)["outputs"]
+    assert status == 200 and outputs["image_size"] == [[9, 8], [9, 8]]
+    for i, pixels in enumerate(pictures):
+        check_colours({name: values[i] for name, values in outputs.items()}, pixels)
+
+
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
     """A photo of 100 x 200 that its camera marked as turned by a quarter; upright, its red box is 70, 0, 100, 60."""
@@ -151,6 +163,10 @@ def test_metadata_tells_inputs_outputs_and_class_names(finder):
     assert [one["name"] for one in said["parameters"]["classes"]] == [*served_folders.NAMES]
     state = json.loads(finder.ask("GET", "/v1/models/finder")[2])["model_version_status"]
     assert state[0]["version"] == "1" and state[0]["state"] == "AVAILABLE"
+    assert json.loads(finder.ask("GET", "/v1/models/finder/versions/1")[2])["model_version_status"] == state
+    ready = json.loads(finder.ask("GET", "/v2/models/finder/versions/1/ready")[2])
+    assert ready == {"name": "finder", "ready": True}
+    assert json.loads(finder.ask("GET", "/v2/models/finder/versions/1")[2]) == said
     assert json.loads(finder.ask("GET", "/v2")[2])["extensions"] == ["binary_tensor_data"]
     assert finder.ask("GET", "/v2/health/live")[0] == finder.ask("GET", "/v2/health/ready")[0] == 200
 
@@ -185,6 +201,13 @@ BAD = {
         400, "no output 'x'; this model has image_size, ",
     ),
     "unknown model": (post("/v1/models/dogs:predict", "{}"), 404, "no model is named 'dogs' here; .*'colours'"),
+    "a version's state": (
+        lambda server: server.ask("GET", "/v2/models/colours/versions/9/ready"), 404, "in version 2, not in 9",
+    ),
+    "multipart": (
+        v1(b"--x\r\nContent-Disposition: form-data\r\n\r\n\xff\xd8\r\n--x--"),
+        400, "an image file alone, with the header Content-Type: image/jpeg",
+    ),
     "unknown version": (post("/v1/models/colours/versions/9:predict", "{}"), 404, "in version 2, not in 9"),
     "a prediction got": (
         lambda server: server.ask("GET", "/v1/models/colours:predict"),
@@ -216,6 +239,16 @@ def test_a_body_in_chunks_is_refused_when_it_grows_too_large(colours):
     assert status == 413 and "--max_request_mb" in json.loads(body)["error"]
 
 
+def test_a_body_in_tiny_chunks_is_refused(colours):
+    """900 kB of one byte each would be as many events."""
+    head = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    address = ("127.0.0.1", colours.port)
+    with socket.create_connection(address, timeout=60) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(head + b"1\r\n \r\n" * 2000)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+    assert colours.ask("POST", "/v1/models/colours:predict", iter([b" " * 100] * 9000))[0] == 400  # No JSON.
+
+
 LENGTH = b"Content-Length: 900000000000\r\n\r\n"  # of a body that does not come
 ENDLESS = b"X: " + b"a" * 200_000  # a head of which the limit is 64 kB
 
@@ -240,6 +273,45 @@ def test_grpc_refuses_with_the_same_sentences(colours):
     check_colours(client_protocols.by_grpc(address, "colours", encoded(coloured(5, 5))), coloured(5, 5))
     with pytest.raises(client_protocols.RequestFailed, match="the port does not speak HTTP"):
         client_protocols.ask(f"http://{address}/v1/models")
+
+
+def test_grpc_tells_of_the_model_and_of_its_version(finder):
+    with grpc.insecure_channel(finder.grpc) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        assert stub.ServerLive(pb.ServerLiveRequest()).live and stub.ServerReady(pb.ServerReadyRequest()).ready
+        assert stub.ServerMetadata(pb.ServerMetadataRequest()).name == "tfrecog"
+        assert stub.ModelReady(pb.ModelReadyRequest(name="finder", version="1")).ready
+        described = stub.ModelMetadata(pb.ModelMetadataRequest(name="finder"))
+        assert [one.name for one in described.inputs] == ["image_bytes", "image"] and len(described.outputs) == 8
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelReady(pb.ModelReadyRequest(name="finder", version="9"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name="finder"))
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def nested(number, content):
+    """A field of bytes of a message of gRPC, of up to 16 kB."""
+    return bytes([number << 3 | 2, len(content) & 127 | 128, len(content) >> 7]) + content
+
+
+EMPTY = {
+    "inputs": b"\x2a\x00" * 20_000,
+    "outputs": b"\x32\x00" * 20_000,
+    "contents": nested(5, nested(5, b"\x42\x00" * 5000)) * 3,
+    "a field that does not end": b"\x2a\xff",
+    "a number that does not end": b"\x28" + b"\xff" * 100,
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_grpc_makes_no_objects_of_a_message_of_empty_fields(colours, name):
+    """30 MB of empty inputs would be objects of a gigabyte."""
+    with grpc.insecure_channel(colours.grpc) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError, match=r"more than 10,000 fields|no ModelInferRequest"):
+            infer(EMPTY[name])
 
 
 def test_grpc_does_not_unpack_what_is_larger_than_a_request_may_be(colours):

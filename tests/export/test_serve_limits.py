@@ -13,13 +13,13 @@ from export.server import limits
 
 
 class Client:
-    """One of a server that has an address, and posts a body by pieces, each when it is asked for or told to."""
+    """One of a server that has an address, posts a body in pieces, and reads so many messages of the response."""
 
-    def __init__(self, server, address="10.0.0.1", headers=()):
-        self.pieces, self.messages = asyncio.Queue(), []
+    def __init__(self, server, address="10.0.0.1", headers=(), reads=99):
+        self.pieces, self.messages, self.reads, self.aborted = asyncio.Queue(), [], reads, []
         self.scope = {
             "type": "http", "method": "POST", "path": "/v1/models/x:predict", "client": (address, 1),
-            "headers": list(headers), "state": {limits.ABORT: lambda: None},
+            "headers": list(headers), "state": {limits.ABORT: lambda: self.aborted.append(True)},
         }  # fmt: skip
         self.done = asyncio.ensure_future(server(self.scope, self.receive, self.send))
 
@@ -28,6 +28,8 @@ class Client:
 
     async def send(self, message):
         self.messages.append(message)
+        if len(self.messages) > self.reads:
+            await asyncio.Event().wait()
 
     def post(self, body, more=False):
         self.pieces.put_nowait({"type": "http.request", "body": body, "more_body": more})
@@ -62,5 +64,109 @@ def test_a_body_that_drips_is_given_up():
         assert client.status() == 408 and "too slowly" in client.error()
         client.post(b"")
         await client.done
+
+    run(story())
+
+
+def test_a_request_that_failed_is_counted_and_answered():
+    def failures():
+        return REGISTRY.get_sample_value("tfrecog_requests_total", {"protocol": "v1", "status": "500"}) or 0
+
+    async def failing(method, path, headers, body):
+        raise RuntimeError("without an answer")
+
+    async def story():
+        before, client = failures(), Client(server(failing))
+        client.post(b"x")
+        await client.done
+        assert client.status() == 500 and "RuntimeError" in client.error() and failures() == before + 1
+
+    run(story())
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(method):
+    """RFC 9112, 6.1: Content-Length and Transfer-Encoding."""
+
+    async def story():
+        client = Client(server(), headers=[(b"content-length", b"1"), (b"transfer-encoding", b"chunked")])
+        client.scope["method"] = method
+        client.post(b"x")
+        await client.done
+        assert client.status() == 400 and "both Content-Length and Transfer-Encoding" in client.error()
+        assert (b"connection", b"close") in client.messages[0]["headers"]
+
+    run(story())
+
+
+async def begin(limited, count, address):
+    """Clients that have sent a byte of a body."""
+    clients = [Client(limited, address) for _ in range(count)]
+    for one in clients:
+        one.post(b"x", more=True)
+    while any(one.pieces.qsize() for one in clients):
+        await asyncio.sleep(0)
+    return clients
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.2"])
+def test_slow_uploads_keep_nobody_out(address, monkeypatch):
+    """Not of their own address either: a quarter of all may be slow, and one more ends the one that began first."""
+    monkeypatch.setattr(limits, "SLOW", -1.0)
+
+    async def story():
+        limited = server()
+        slow = await begin(limited, limits.TRANSFERS // 4, "10.0.0.1")
+        good = Client(limited, address)
+        good.post(b"good")
+        await good.done
+        assert good.status() == 200 and good.messages[1]["body"] == b"good"
+        ended = [one for one in slow if one.status() == 408]
+        assert ended == (slow[:1] if address == "10.0.0.1" else [])
+        for one in slow:
+            one.post(b"")
+            await one.done
+        assert [one.status() for one in slow].count(200) == len(slow) - len(ended)
+
+    run(story())
+
+
+def test_of_too_many_slow_uploads_of_many_addresses_the_oldest_ends(monkeypatch):
+    monkeypatch.setattr(limits, "SLOW", -1.0)
+
+    async def story():
+        limited, slow = server(), []
+        for i in range(limits.TRANSFERS + 1):
+            slow += await begin(limited, 1, f"10.0.{i}.1")
+        while slow[0].status() is None:
+            await asyncio.sleep(0)
+        assert slow[0].status() == 408 and not any(one.status() for one in slow[1:])
+        for one in slow:
+            one.done.cancel()
+
+    run(story())
+
+
+def test_uploads_take_no_place_of_those_in_work():
+    async def story():
+        limited = server(max_requests=1)
+        waiting = await begin(limited, 3, "10.0.0.1")
+        good = Client(limited)
+        good.post(b"good")
+        await good.done
+        assert good.status() == 200 and not any(one.status() for one in waiting)
+        for one in waiting:
+            one.done.cancel()
+
+    run(story())
+
+
+def test_a_response_that_nobody_reads_is_cut_off():
+    async def story():
+        client = Client(server(patience=0.2), reads=3)
+        client.post(b"x" * (9 * limits.PIECE))
+        await client.done
+        assert client.aborted == [True] and client.status() == 200
+        assert [len(message["body"]) for message in client.messages[1:]] == [limits.PIECE] * 3
 
     run(story())

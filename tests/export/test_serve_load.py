@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
-from export.server import client_protocols, http_connection
+from export.server import client_protocols, http_connection, limits
 from tests.export import served_folders, servers
 from tests.export.served_folders import picture
 from tests.export.servers import until
@@ -134,3 +134,38 @@ def test_a_connection_whose_head_does_not_end_is_closed(folder, monkeypatch):
             several.enter_context(second.makefile("rb")).read()  # until it is closed
 
     beside(folder, story)
+
+
+def test_a_connection_whose_client_does_not_read_is_closed(folder, monkeypatch):
+    monkeypatch.setattr(http_connection, "UNREAD", 0.5)
+
+    def story(server):
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.port))
+            deaf.settimeout(60)
+            with contextlib.suppress(ConnectionError):
+                while True:  # until the server, which answers nobody who does not read, takes no more
+                    deaf.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+
+    beside(folder, story)
+
+
+@pytest.mark.parametrize("proxies, told_apart", [("127.0.0.0/8", True), ("", False)])
+def test_clients_of_a_trusted_proxy_are_told_apart(folder, monkeypatch, proxies, told_apart):
+    """As many uploads as one address may have; another one of the same proxy ends the first, if it is not trusted."""
+    monkeypatch.setattr(limits, "SLOW", -1.0)
+
+    def story(server):
+        with contextlib.ExitStack() as several:
+            uploads = [
+                several.enter_context(server.sending(picture(9, 9), 0.5, "X-Forwarded-For: 10.0.0.1"))
+                for _ in range(limits.TRANSFERS // 4)
+            ]
+            until(lambda: server.number("tfrecog_open_requests") == len(uploads))
+            slow = server.number('tfrecog_refused_total{reason="slow"}')
+            several.enter_context(server.sending(picture(9, 9), 0.5, "X-Forwarded-For: 10.0.0.2"))
+            until(lambda: server.number("tfrecog_open_requests") == len(uploads) + told_apart)
+            until(lambda: server.number('tfrecog_refused_total{reason="slow"}') == slow + (not told_apart))
+
+    beside(folder, story, trusted_proxies=proxies)

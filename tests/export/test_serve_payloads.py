@@ -37,6 +37,10 @@ def v1(instances, **more):
     return requests.of_v1(json.dumps({"instances": instances, **more}).encode(), "application/json", LIMITS)
 
 
+def columns(inputs):
+    return requests.of_v1(json.dumps({"inputs": inputs}).encode(), "application/json", LIMITS)
+
+
 def v2(binary=b"", **tensor):
     body = json.dumps({"inputs": [tensor]}).encode()
     return requests.of_v2(body + binary, str(len(body)) if binary else None, LIMITS)
@@ -60,6 +64,10 @@ def elements(*contents):
         lambda: v1([{"image_bytes": {"b64": text()}}], signature_name="serving_default"),
         lambda: v1([PIXELS.tolist()]),
         lambda: v1([{"image": PIXELS.tolist()}], signature_name="image_tensor"),
+        lambda: v1([{"b64": base64.encodebytes(png()).decode().replace("\n", "\r\n")}]),
+        lambda: columns([{"b64": text()}]),
+        lambda: columns({"image_bytes": [{"b64": text()}]}),
+        lambda: columns({"image": [PIXELS.tolist()]}),
         lambda: requests.of_v1(png(), "image/png", LIMITS),
         lambda: v2(**FILES, data=[text()]),
         lambda: v2(**FILES | {"shape": [1, 1], "data": [[text()]]}),
@@ -86,7 +94,8 @@ def test_pictures_keep_their_order():
     [
         (b"", "the body is empty; expected"),
         (b"{", "the body is not JSON"),
-        (b"\xff\xd8\xff", "the body is not JSON"),
+        (b"\xff\xd8\xff", "the body is not JSON.* with the header Content-Type: image/jpeg"),
+        (b"--x\r\nContent-Disposition: form-data", "the header Content-Type: image/jpeg"),
         (b"[" * 5000, "the body is not JSON"),
         (b"[]", "the body is an empty list; expected"),
         (b'{"pictures": 1}', "no 'instances'.*pictures.*expected"),
@@ -174,6 +183,48 @@ def test_outputs_and_lengths_that_make_no_sense_are_refused():
     body = json.dumps({"inputs": [PIXEL], "outputs": [{"name": "scores", "parameters": [1]}]}).encode()
     assert "'parameters' of the output 'scores' is a list" in refused(requests.of_v2, body, None, LIMITS)
     assert "expected the length of the JSON" in refused(requests.of_v2, body, "9" * 5000, LIMITS)
+
+
+MANY = requests.MAX_VALUES // 2 + 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" + b"[]," * MANY + b"1]", b"[" + b"{}," * MANY + b"1]", b"[" + b"1," * 2 * MANY + b"1]", b'{"a":1,' * MANY],
+    ids=["lists", "objects", "numbers", "names"],
+)
+@pytest.mark.parametrize("read", [requests.of_v1, requests.of_v2])
+def test_a_body_of_too_many_values_is_refused_before_objects_are_made_of_them(read, body):
+    tracemalloc.start()
+    sentence = refused(read, body, "", LIMITS)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "more than 2,097,152 values of JSON; send files in base64" in sentence and most < 2 * len(body)
+
+
+LONG = "a" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: v1([{LONG: 1}]),
+        lambda: v1([{"b64": text()}], signature_name=LONG),
+        lambda: requests.of_v1(json.dumps({LONG: 1, LONG + "b": 2}).encode(), "", LIMITS),
+        lambda: v1([{f"{i}{LONG}": i for i in range(20)}]),
+        lambda: v1([{"b64": LONG + "?"}]),
+        lambda: v2(**PIXEL | {"name": LONG}),
+        lambda: v2(**PIXEL | {"datatype": LONG}),
+        lambda: v2(**PIXEL | {"shape": [LONG]}),
+        lambda: v2(**PIXEL | {"shape": [1] * 100_000}),
+        lambda: v2(**FILES | {"parameters": {"binary_data_size": LONG}}),
+        lambda: requests.of_v2(json.dumps({"id": LONG, "inputs": [PIXEL]}).encode(), None, LIMITS),
+        lambda: requests.of_v2(json.dumps({"inputs": [PIXEL] * 2}).replace("image", LONG).encode(), None, LIMITS),
+        lambda: requests.of_v2(b"{}", LONG, LIMITS),
+    ],
+)
+def test_a_sentence_is_short_however_long_what_it_refuses(read):
+    assert len(refused(read)) < 1000
 
 
 def test_a_bomb_is_refused_by_its_header():
