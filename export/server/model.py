@@ -23,6 +23,7 @@ LARGE = 2**18  # bytes of a body; of those that have more, one is parsed at a ti
 _WARM_UP = (240, 320)
 _KEPT = (
     "task", "classes", "keypoints", "skeleton", "flip_pairs", "step", "metrics", "min_score", "precision", "version",
+    "pixel_ranges",
 )  # fmt: skip
 
 
