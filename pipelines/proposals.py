@@ -77,10 +77,9 @@ class Adder:
 
     def __call__(self, item: Item) -> tuple[records.Record, list[Problem]]:
         try:
-            serialized = self.source.serialized(item.row)
+            made = Proposed(**vars(self.source.record(item.row)), serialized=self.source.serialized(item.row))
         except frames.CorruptRecord as error:
-            raise Refused(f"{self.source.folder}: {error}") from error
-        made = Proposed(**vars(records.decode(serialized)), serialized=serialized)
+            raise Refused(str(error)) from error
         try:
             made.proposals = self._boxes(item, made)
         except ValueError as error:

@@ -6,7 +6,8 @@ import pytest
 
 from tests import datasets
 from tests.data.test_index import record
-from tfrecog.data import index, info, records
+from tfrecog.data import frames, index, info, records
+from tfrecog.data.example import Example
 from tfrecog.data.split import Split
 
 
@@ -47,3 +48,25 @@ def test_a_split_without_an_image_has_nothing_to_evaluate(split):
     nothing = dataclasses.replace(split, index=index.join((), (), ()))
     with pytest.raises(ValueError, match=r"split 'train' of .* has no image to evaluate on"):
         nothing.check_not_empty()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda features: features["image/object/bbox/ymin"].float_list.value.append(0.5),
+        lambda features: features["image/object/class/label"].int64_list.value.append(1),
+        lambda features: features["image/object/mask/runs"].int64_list.value.append(3),
+        lambda features: features["image/object/keypoint/x"].float_list.value.append(0.5),
+    ],
+)
+def test_a_record_whose_columns_do_not_fit_together_is_named_with_its_place(tmp_path, change):
+    example = Example.FromString(records.encode(record(2)))
+    change(example.features.feature)
+    datasets.write(tmp_path, [[record(1), record(2)]], [info.Category("a", 1)], "train")
+    with open(tmp_path / "train-00000-of-00001.tfrecord", "wb") as file:
+        for payload in (records.encode(record(1)), example.SerializeToString()):
+            file.write(frames.pack(payload))
+    split = Split.open(tmp_path, "train")
+    assert split.record(0).filename == "1.jpg"
+    with pytest.raises(frames.CorruptRecord, match=r"train-00000-of-00001\.tfrecord, record 1 \(byte \d+\): .*check"):
+        split.record(1)

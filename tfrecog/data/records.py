@@ -137,7 +137,19 @@ def decode(serialized):
     """The Record of a serialized tf.train.Example, ours or of the OD API or Model Garden.
 
     What a foreign record lacks becomes: crowd False, areas those of the boxes, ids -1, labels 0, names "".
+
+    Raises:
+        UserError: it is none, or its columns do not fit together; the message does not name its place.
     """
+    try:
+        return _decode(serialized)
+    except UserError:
+        raise
+    except Exception as error:  # Bytes of strangers make protobuf, NumPy and Pillow raise many kinds.
+        raise UserError(f"it is no record of an image ({error})") from error
+
+
+def _decode(serialized):
     features = Example.FromString(serialized).features.feature
     image = {name: _value(features, field) for name, field in IMAGE_FIELDS.items()}
     size = image["height"], image["width"]

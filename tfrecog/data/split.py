@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import index, info, records
+from tfrecog.data import frames, index, info, records
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,15 @@ class Split:
         return os.path.join(self.folder, self.index.shards[self.index.shard[row]])
 
     def record(self, row):
-        """A record as it is written."""
-        return records.decode(self.serialized(row))
+        """A record as it is written; CorruptRecord names its place if it is damaged, or none."""
+        serialized = self.serialized(row)
+        try:
+            return records.decode(serialized)
+        except UserError as error:
+            place = f"{self.folder}: {self.index.locate(row)}"
+            raise frames.CorruptRecord(
+                f"{place}: {error}. Build it again; `python -m pipelines.check` names all such records."
+            ) from error
 
     def truth(self, row):
         """A record with the labels 1..K of dataset.json; UnknownLabel names an object that has none of them."""
