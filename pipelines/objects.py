@@ -113,7 +113,7 @@ def build(flags: Objects) -> shards.Built:
     maker = Maker(names, masks, keypoints, flags.orientation)
     pictures = drawing.pictures
     total, objects = sum(one.file.size for one in pictures), sum(len(one.shapes) for one in pictures) + drawing.left_out
-    how = {"options": repr(maker), "objects": objects or None}
+    how = {"options": repr(maker), "objects": objects}
     return build_split(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags)
 
 

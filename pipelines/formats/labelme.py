@@ -117,7 +117,7 @@ def _mask(one: dict, flat: Sequence[float], place: str, size: tuple[int, int] | 
         report.leave_out("mask without a size", "the JSON has no imageHeight and imageWidth", _SKIP)
     try:
         png = base64.b64decode(str(one.get("mask")), validate=True)
-        crop = np.asarray(image_numpy.opened(png).convert("L")) > 0
+        crop = np.asarray(image_numpy.opened(png).picture.convert("L")) > 0
     except (binascii.Error, ValueError, image_numpy.Unreadable) as error:
         report.leave_out("mask cannot be decoded", f"its PNG: {error}", _SKIP)
     left, top = round(min(flat[::2])), round(min(flat[1::2]))
