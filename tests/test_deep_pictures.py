@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from export.server import pictures
-from pipelines import coco, imagenet
+from pipelines import coco, imagenet, voc
 from pipelines.build.problems import Refused
 from tests import photos
+from tests.pipelines import small_voc
 from tfrecog.data import image, image_numpy, info
 from tfrecog.data.split import Split
 from tfrecog.inference import image_files
@@ -50,12 +51,21 @@ def _coco(root, out):
     return coco.build(coco.Coco(out=str(out), split="train", jobs=1, **named))
 
 
+def _voc(root, out):
+    xml = root.parent / "xml"
+    xml.mkdir()
+    for path in root.rglob("*.*"):
+        (xml / f"{path.stem}.xml").write_text(small_voc.element("annotation", small_voc.an_object(box=(2, 2, 9, 9))))
+    named = {"images": str(root), "annotations": str(xml)}
+    return voc.build(voc.Voc(out=str(out), split="train", jobs=1, **named))
+
+
 def _records(out, split="train"):
     opened = Split.open(out, split)
     return [opened.truth(row) for row in range(len(opened))]
 
 
-@pytest.mark.parametrize("build", [_classes, _coco])
+@pytest.mark.parametrize("build", [_classes, _coco, _voc])
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_it_is_the_picture_of_8_bits_wherever_it_is_read(depth, build, tmp_path):
     values, kind, expected = DEPTHS[depth]

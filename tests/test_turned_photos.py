@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from export.server import pictures
-from pipelines import coco, imagenet, voc
+from pipelines import coco, imagenet, objects, voc
 from tests import photos
 from tests.pipelines import small_voc
 from tfrecog.data import image
@@ -57,6 +57,18 @@ def _voc(folder, out):
     voc.build(voc.Voc(out=str(out), split="train", jobs=1, **named))
 
 
+def _yolo(folder, out):
+    (out / "labels").mkdir(parents=True)
+    (out / "classes.txt").write_text("cat\n")
+    y1, x1, y2, x2 = photos.BOX
+    centre = (x1 + x2) / 2 / photos.WIDTH, (y1 + y2) / 2 / photos.HEIGHT
+    line = " ".join(map(str, (0, *centre, (x2 - x1) / photos.WIDTH, (y2 - y1) / photos.HEIGHT)))
+    for path in (folder / "cat").iterdir():
+        (out / "labels" / f"{path.stem}.txt").write_text(line)
+    named = {"images": str(folder / "cat"), "annotations": str(out / "labels"), "classes": str(out / "classes.txt")}
+    objects.build(objects.Objects(format="yolo", out=str(out), split="train", jobs=1, **named))
+
+
 def _classes(folder, out):
     imagenet.build(imagenet.Imagenet(images=str(folder), out=str(out), split="train", jobs=1))
 
@@ -66,7 +78,7 @@ def _records(out):
     return [split.truth(row) for row in range(len(split))]
 
 
-BUILD = {"COCO": lambda *paths: _coco(*paths, lambda _: photos.BOX), "VOC": _voc, "folders": _classes}
+BUILD = {"COCO": lambda *paths: _coco(*paths, lambda _: photos.BOX), "VOC": _voc, "YOLO": _yolo, "folders": _classes}
 
 
 @pytest.mark.parametrize("source", BUILD)
@@ -81,7 +93,7 @@ def test_the_pixels_of_records_are_those_that_prediction_sees_and_the_boxes_lie_
         np.testing.assert_array_equal(image.decode(record.encoded), seen, path.name)
         assert np.abs(seen.astype(int) - photos.upright()).max() <= 12, path.name  # what a JPEG loses
         if source != "folders":
-            np.testing.assert_array_equal(record.boxes, [photos.BOX], path.name)
+            np.testing.assert_allclose(record.boxes, [photos.BOX], atol=1e-5, err_msg=path.name)
 
 
 def test_a_file_annotated_as_it_is_stored_keeps_its_pixels_and_its_boxes(folder, tmp_path):

@@ -74,6 +74,7 @@ def write(folder: Path, model: tf.Module, task: str, version: int = 1) -> Path:
         "classes": [{"id": 10 * i, "name": name, "colour": None} for i, name in enumerate(NAMES, 1)],
         "keypoints": ["start", "end"], "skeleton": [[0, 1]], "flip_pairs": [], "checkpoint": "step-7",
         "min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "resize": "bilinear", "precision": "float32",
+        "pixel_ranges": {"uint16": [0, 4095]},
     }  # fmt: skip
     metadata.write(final, about)
     return folder

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
@@ -129,6 +130,13 @@ def test_detections_are_in_pixels_of_the_upright_photo_by_each_protocol(finder, 
     inside = rle.decode(*rle.from_coco(mask))
     assert inside.shape == (200, 100) and inside.sum() == pytest.approx((y2 - y1) * (x2 - x1), rel=0.1)
     assert inside[2:28, 45:98].all()
+
+
+def test_a_picture_of_12_bits_is_seen_by_the_range_in_the_metadata(finder):
+    """By the upper 8 of 16 bits its red would be 13 of 255, and nothing would be found."""
+    pixels = picture(40, 40, (1, 2, 30, 40)).astype(np.uint16) * 16
+    (answer,) = finder.predict([b64(tf.io.encode_png(pixels).numpy())])
+    assert answer["detection_boxes"] == [[1, 2, 30, 40]]
 
 
 def test_a_picture_without_detections_has_lists_without_elements(finder):

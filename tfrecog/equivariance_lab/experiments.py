@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrecog import tasks
 from tfrecog.cli.errors import UserError
-from tfrecog.data import image
+from tfrecog.data import depth, image
 from tfrecog.data.split import Split
 from tfrecog.equivariance_lab import ends, measure, parts, report, rois
 from tfrecog.equivariance_lab.classification import Classifier
@@ -59,11 +59,11 @@ def _rois(flags):
 
 def _ends(flags):
     path = image_files.find(flags.images)[0]
-    picture = image_files.load(path)
+    task, model, checkpoint = restore(flags)
+    picture = image_files.load(path, task.info.pixel_ranges)
     widest = picture.shape[1] // 2 - 1
     if max(flags.shift) > widest:
         raise UserError(f"--shift needs pixels from 1 to {widest}, of an image {picture.shape[1]} wide")
-    _, model, checkpoint = restore(flags)
     print(f"{checkpoint} on {path}, {picture.shape[0]} x {picture.shape[1]} pixels", flush=True)
     rows = ends.rows_of(model, picture, flags.shift)
     facts = {"checkpoint": checkpoint, "image": str(path)}
@@ -74,19 +74,21 @@ def _model_and_samples(flags):
     """The model under test, what is known of it and of the images, and these, with their truth if they are records."""
     task, network, checkpoint = restore(flags)
     model = _MODELS[flags.task](task, network, flags)
-    shown = list(samples(model, flags, task.info.names))
+    shown = list(samples(model, flags, task.info.names, task.info.pixel_ranges))
     print(f"{checkpoint} on {len(shown)} images, such as {shown[0].name}", flush=True)
     return model, {"checkpoint": checkpoint, "images": [sample.name for sample in shown]}, shown
 
 
-def samples(model: ModelUnderTest, flags: Flags, names: tuple[str, ...]) -> Iterator[Sample]:
+def samples(
+    model: ModelUnderTest, flags: Flags, names: tuple[str, ...], ranges: depth.Ranges = depth.WHOLE
+) -> Iterator[Sample]:
     """Yields the first photos that the flags name, or the first records, whose classes are to have those names.
 
     OSError names a photo that cannot be read; UserError says why records are none for the model.
     """
     if flags.images:
         for path in image_files.find(flags.images)[: flags.max_images]:
-            yield Sample(model.resize(image_files.load(path)), Path(path).name)
+            yield Sample(model.resize(image_files.load(path, ranges)), Path(path).name)
         return
     if not flags.data.records:
         raise UserError("--images is missing: name photos, or records with --data.records and --data.eval_split")
