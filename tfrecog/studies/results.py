@@ -1,15 +1,15 @@
 """What the runs of a study measured: results and curves by metric, their mean and standard deviation over the seeds."""
 
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
+from tfrecog.cli import json_values
 from tfrecog.cli.errors import UserError
 from tfrecog.evaluations.loop import METRICS
 from tfrecog.studies.runner import Run
@@ -66,7 +66,7 @@ def read_scalars(workdir: Path, total: int) -> dict[str, dict[int, float]]:
 def _times(run):
     """Seconds by name: of the training, and of what its last evaluation noted beside its metrics."""
     path = run.workdir / METRICS
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    noted = json_values.load(path, dict[str, Any], "evaluate the run again") if path.is_file() else {}
     times = {name: float(value) for name, value in noted.items() if is_time(name) and value is not None}
     return times | ({TRAINING_TIME: float(run.outcome["seconds"])} if "seconds" in run.outcome else {})
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tfrecog.cli import files, flags, signals
+from tfrecog.cli import files, flags, json_values, signals
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.runs import checkpoints, folder
@@ -50,7 +51,7 @@ class Run:
     def outcome(self) -> dict:
         """`state`, `reason` and `seconds` of its last training that came to an end by itself; or empty."""
         path = self.workdir / OUTCOME
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return json_values.load(path, dict[str, Any], "delete it: the run is trained again") if path.is_file() else {}
 
     @property
     def state(self) -> str:
