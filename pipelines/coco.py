@@ -62,7 +62,8 @@ class Picture:
     annotations: list[tuple[int, str]]  # ids, and texts in JSON
 
     def fingerprint(self) -> str:
-        return repr(self)
+        annotations = "\n".join(f"{number} {text}" for number, text in self.annotations)
+        return f"{(self.name, self.file, self.image_id, self.size)!r}\n{annotations}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The parts of a COCO JSON file, checked before any image is read; see `tool_values` for what tools write."""
 
+import contextlib
+import gc
 import itertools
 import json
 from collections.abc import Callable, Container, Iterator
@@ -27,7 +29,7 @@ class Annotation(NamedTuple):
     @classmethod
     def of(cls, entry: dict, text: str) -> "Annotation":
         """That of an element of the list, and its text."""
-        return cls(*map(entry.get, ("image_id", "id", "category_id")), has_mask(entry), text)
+        return cls(entry.get("image_id"), entry.get("id"), entry.get("category_id"), has_mask(entry), text)
 
 
 def has_mask(annotation: dict) -> bool:
@@ -46,15 +48,8 @@ def load(path: str, found: list[Problem], keep: Callable[[dict, str], Any] = Ann
     Ids of categories and of images become whole numbers where they are 1.0; a category's also where it is "1". Of an
     annotation stays what `keep` makes of it and of its text: COCO's polygons take as objects six times their text.
     """
-    tree: dict[str, Any] = {}
-    for key, value in json_stream.members(path, ("images", "annotations"), "the COCO JSON file with --annotations"):
-        if key == "annotations" and isinstance(value, Iterator):
-            tree[key] = [keep(_object(path, key, n, entry), text) for n, (entry, text) in enumerate(value)]
-        elif key == "images" and isinstance(value, Iterator):
-            kept = (_object(path, key, n, entry) for n, (entry, _) in enumerate(value))
-            tree[key] = [{name: entry[name] for name in _OF_IMAGE if name in entry} for entry in kept]
-        elif key in ("images", "annotations", "categories"):
-            tree[key] = value
+    with _uncollected():
+        tree = _read(path, keep)
     if tree.get("annotations") is None:
         tree["annotations"] = []
         what, remedy = "it has no list 'annotations'", "Its images are written without objects, as those of a test set."
@@ -76,6 +71,31 @@ def load(path: str, found: list[Problem], keep: Callable[[dict, str], Any] = Ann
                 given = f"{path}: {key}[{number}] needs {name!r}, {what}, and has {short(entry.get(name))}"
                 raise Refused(f"{given}; correct it, or take it out")
             entry[name] = value
+    return tree
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Lets the garbage collector rest, which would look through a million objects again and again, and none dies."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(path: str, keep: Callable[[dict, str], Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in json_stream.members(path, ("images", "annotations"), "the COCO JSON file with --annotations"):
+        if key == "annotations" and isinstance(value, Iterator):
+            tree[key] = [keep(_object(path, key, n, entry), text) for n, (entry, text) in enumerate(value)]
+        elif key == "images" and isinstance(value, Iterator):
+            kept = (_object(path, key, n, entry) for n, (entry, _) in enumerate(value))
+            tree[key] = [{name: entry[name] for name in _OF_IMAGE if name in entry} for entry in kept]
+        elif key in ("images", "annotations", "categories"):
+            tree[key] = value
     return tree
 
 
@@ -138,6 +158,10 @@ def annotations_by_image(
     unused, seen = (number for number in itertools.count(1) if number not in used), {}
     for annotation in tree["annotations"]:
         key, number, category = images.key(annotation.image_id), whole(annotation.id), whole(annotation.category_id)
+        if key is not None and category in classes and number is not None and number not in seen:
+            seen[number] = annotation
+            of_image[key].append((number, annotation.text))
+            continue
         file = path if key is None else images.names[key]
         image_id = annotation.image_id if is_text(annotation.image_id) else short(annotation.image_id)
         report = Reporter(found, file, image_id, number)
@@ -151,10 +175,10 @@ def annotations_by_image(
         if number in seen and _used(seen[number]) == _used(annotation):
             report(GIVEN_TWICE, "the same annotation came before", "It is skipped once: remove one.")
             continue
-        own = next(unused) if number is None or number in seen else number
-        if number in seen:
+        own = next(unused)
+        if number is not None:
             report("duplicate annotation id", "another one has this id", _KEPT.format(own) + "give each its own id.")
-        elif number is None and annotation.id is not None:
+        elif annotation.id is not None:
             what = f"the id {short(annotation.id)} is not a whole number of 64 bits"
             report("id is not a number", what, _KEPT.format(own) + "give it a number.")
         seen[own] = annotation

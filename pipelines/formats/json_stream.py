@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
@@ -10,7 +11,7 @@ from ..build.problems import Refused
 
 CHUNK = 2**24  # characters
 _OF_NUMBER = 3  # characters after a number such as 1e+ or 1., by which it may go on, and one
-_SPACE = " \t\n\r"
+_SPACE = re.compile("[ \t\n\r]*")
 
 
 def members(path: str, long: Collection[str], give: str) -> Iterator[tuple[str, Any]]:
@@ -77,10 +78,9 @@ class _Text:
     def next(self) -> str:
         """The next character that is no space, which stays; empty at the end."""
         while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in _SPACE:
-                    return self._text[self._at]
-                self._at += 1
+            self._at = _SPACE.match(self._text, self._at).end()
+            if self._at < len(self._text):
+                return self._text[self._at]
             if not self._more():
                 return ""
 
