@@ -10,6 +10,7 @@ from PIL import Image
 from pipelines.build.problems import LeftOut, Reporter
 from pipelines.formats import image_file
 from tests import photos
+from tfrecog.data import image_numpy
 
 DOUBT = "image may be annotated turned"
 FILE, UPRIGHT, SQUARE = (4, 6), (6, 4), (5, 5)  # height, width of a file of 4 x 6 pixels, and turned by a quarter
@@ -116,3 +117,5 @@ def test_postscript_is_no_image_whatever_its_name():
     file = io.BytesIO()
     Image.new("RGB", (6, 4)).save(file, "EPS")
     assert _read(file.getvalue()) == (None, ["image cannot be decoded"])
+    with pytest.raises(image_numpy.Unreadable, match="no image of a known format"):  # It is not even tried.
+        image_numpy.header(file.getvalue())
