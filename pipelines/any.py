@@ -4,9 +4,10 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
   python -m pipelines.check --data=data/mine --out=sheet.png
 
 It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, TFRecords,
-and one folder per class; for label maps it says what to run. Splits are those by which folders or files are named, such
-as train, valid and test; where none is named, all of it is --split. Where a folder holds annotations of two kinds it
-asks which are meant: give --kind. The commands that it prints have more flags; run them yourself to use those.
+and one folder per class; for label maps, panoptic JSON and IDX files it says what to run. Splits are those by which
+folders or files are named, such as train, valid and test; where none is named, all of it is --split. Where a folder
+holds annotations of two kinds it asks which are meant: give --kind. The commands that it prints have more flags; run
+them yourself to use those.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from tfrecog.cli import command
+from tfrecog.data import info
 
 from . import adopt, coco, imagenet, objects, voc
 from .build.command import BuildFlags
@@ -29,7 +31,20 @@ _MAIN |= {objects.Objects: objects.main, voc.Voc: voc.main}
 
 
 Kind = Literal[
-    "", "coco", "voc", "yolo", "labelme", "cvat", "via", "label_studio", "csv", "label_maps", "records", "classes"
+    "",
+    "coco",
+    "voc",
+    "yolo",
+    "labelme",
+    "cvat",
+    "via",
+    "label_studio",
+    "csv",
+    "label_maps",
+    "panoptic",
+    "idx",
+    "records",
+    "classes",
 ]
 
 
@@ -63,6 +78,10 @@ def runs_of(flags: AnyFlags) -> list[Any]:
     """The flags of each command to run; Refused where there is nothing, or more than one kind or file of a split."""
     if not os.path.isdir(flags.data):
         raise Refused(f"there is no folder {flags.data}; give the one of the images and annotations with --data")
+    if os.path.isfile(os.path.join(flags.data, info.FILE)):
+        raise Refused(
+            f"{flags.data} is a dataset already; look at it with `python -m pipelines.check --data={flags.data}`"
+        )
     parts = recognised.parts(flags.data)
     kinds = list(dict.fromkeys(part.kind for part in parts))
     if flags.kind:
@@ -93,13 +112,8 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     """The flags of the commands that build a part."""
     shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(BuildFlags)}
     shared["split"] = part.split or flags.split
-    if part.kind == "label_maps":
-        images = image_folders.beside(flags.data, part.place)
-        raise Refused(
-            f"{part.place} has label maps, whose classes no file names: list them in a file, one a line, and run "
-            f"`python -m pipelines.segmentation --images={images} --labels={part.place} --classes=FILE "
-            f"--split={shared['split']} --out={flags.out}`"
-        )
+    if part.kind in ("label_maps", "panoptic", "idx"):
+        raise Refused(f"{_said(part, flags)} --split={shared['split']} --out={flags.out}`")
     if part.kind == "records":
         yield adopt.Adopt(records=part.place, out=flags.out, split=shared["split"], jobs=flags.jobs)
     elif part.kind == "classes":
@@ -118,6 +132,25 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
         else:
             own = shared | {"negatives": flags.negatives}
             yield objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
+
+
+def _said(part: Part, flags: AnyFlags) -> str:
+    """What to run for a part that needs more than its files say, but for split and output."""
+    if part.kind == "idx":
+        folder, name = os.path.split(part.place)
+        labels = os.path.join(folder, name.replace("images", "labels").replace("idx3", "idx1"))
+        files = f"--images={part.place} --labels={labels}"
+        return f"{part.place} has images in an array: run `python -m pipelines.digits {files}"
+    if part.kind == "panoptic":
+        folder = os.path.dirname(part.place)
+        root = os.path.dirname(folder) if os.path.basename(folder) == "annotations" else folder
+        what = f"{part.place} is a panoptic JSON, whose images become label maps"
+        return f"{what}: run `python -m pipelines.segmentation --preset=coco_panoptic --root={root}"
+    images = image_folders.beside(flags.data, part.place)
+    return (
+        f"{part.place} has label maps, whose classes no file names: list them in a file, one a line, and run "
+        f"`python -m pipelines.segmentation --images={images} --labels={part.place} --classes=FILE"
+    )
 
 
 def _runs_of_voc(part: Part, flags: AnyFlags, shared: dict[str, Any]) -> Iterator[voc.Voc]:

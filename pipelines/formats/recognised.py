@@ -21,10 +21,13 @@ WORDS = {
     "label_studio": "Label Studio JSON",
     "csv": "CSV of boxes",
     "label_maps": "label maps beside images",
+    "panoptic": "COCO's panoptic JSON",
+    "idx": "IDX files of images and labels",
     "records": "TFRecords",
     "classes": "one folder per class",
 }
 _RECORD = re.compile(r"\.(tfrecords?|records?)([.-]|$)|-\d{5}-of-\d{5}$")
+_IDX = re.compile(r"images[-.]idx\d[-.]ubyte(\.gz)?$")
 _LARGE = 2**26  # bytes: of larger JSON files the first are looked at
 _SAMPLE = 20  # files of a folder that are looked at
 _SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
@@ -56,8 +59,8 @@ def parts(root: str) -> list[Part]:
                 made[Part(kind, place, _split(file.name if place == file.path else os.path.dirname(file.name)))] = None
     if any(part.kind == "yolo" for part in made) or _has_label_files(files, images):
         made = {part: None for part in made if part.kind != "yolo"} | {Part("yolo", root, ""): None}
-    for path in _records(root):
-        made[Part("records", path, _split(os.path.basename(path)))] = None
+    for kind, path in _of_names(root):
+        made[Part(kind, path, _split(os.path.basename(path)))] = None
     label_maps = _label_maps(images)
     if label_maps:
         made[Part("label_maps", os.path.join(root, label_maps[0]), "")] = None
@@ -125,6 +128,8 @@ def _of_json(file: File) -> Iterator[str]:
             yield "via"
         elif head.lstrip().startswith(b"[") and b'"annotations"' in head:
             yield "label_studio"
+        elif b'"segments_info"' in head:
+            yield "panoptic"
         elif b'"images"' in head or b'"categories"' in head or b'"annotations"' in head:
             yield "coco"
         return
@@ -133,7 +138,9 @@ def _of_json(file: File) -> Iterator[str]:
     except LeftOut:
         return
     if isinstance(tree, dict) and isinstance(tree.get("images"), list) and isinstance(tree.get("categories"), list):
-        yield "coco"
+        listed = tree.get("annotations") or [None]
+        first = listed[0] if isinstance(listed, list) else None
+        yield "panoptic" if isinstance(first, dict) and "segments_info" in first else "coco"
     elif isinstance(tree, dict) and isinstance(tree.get("shapes"), list):
         yield "labelme"
     elif via.entries_of(tree) is not None:
@@ -164,15 +171,17 @@ def _has_label_files(files: Iterable[File], images: Iterable[File]) -> bool:
     return any(re.match(rb"\s*\d+(\s+-?[\d.]+([eE]-?\d+)?){4,}", line) for line in lines)
 
 
-def _records(root: str) -> list[str]:
-    """Files of records, a pattern for each split."""
-    patterns: dict[str, None] = {}
+def _of_names(root: str) -> dict[tuple[str, str], None]:
+    """Files that are known by their names: of records, a pattern for each split, and IDX files of images."""
+    found: dict[tuple[str, str], None] = {}
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(names):
             if _RECORD.search(name):
-                patterns[os.path.join(folder, re.sub(r"-\d{5}-of-\d{5}.*", "-*", name))] = None
-    return list(patterns)
+                found["records", os.path.join(folder, re.sub(r"-\d{5}-of-\d{5}.*", "-*", name))] = None
+            elif _IDX.search(name):
+                found["idx", os.path.join(folder, name)] = None
+    return found
 
 
 def _label_maps(images: Sequence[File]) -> tuple[str, str] | None:

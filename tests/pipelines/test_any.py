@@ -95,12 +95,45 @@ def test_of_two_kinds_it_asks_which_is_meant(tmp_path):
         any_pipeline.runs_of(any_pipeline.AnyFlags(kind="via", **flags))
 
 
-def test_what_is_not_known_and_what_needs_a_list_of_classes_is_said(tmp_path):
-    flags = {"data": str(tmp_path), "out": str(tmp_path / "out")}
-    (tmp_path / "notes.json").write_text(json.dumps({"info": 1}))
-    with pytest.raises(Refused, match="has none of COCO JSON, XML of Pascal VOC, YOLO"):
-        any_pipeline.runs_of(any_pipeline.AnyFlags(**flags))
-    for folder in ("images", "masks"):
-        drawn_scenes.write_images(tmp_path / folder, drawn_scenes.scenes("boxes")[:1])
-    with pytest.raises(Refused, match=r"pipelines\.segmentation --images=\S+/images --labels=\S+/masks --classes=FILE"):
-        any_pipeline.runs_of(any_pipeline.AnyFlags(**flags))
+def write_label_maps(folder):
+    for name in ("images", "masks"):
+        drawn_scenes.write_images(folder / name, drawn_scenes.scenes("boxes")[:1])
+
+
+def write_panoptic(folder):
+    tree = {"images": [], "categories": [], "annotations": [{"segments_info": []}]}
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "panoptic_val2017.json").write_text(json.dumps(tree))
+
+
+def write_other(folder):
+    (folder / "notes.json").write_text(json.dumps({"info": 1}))
+
+
+# What writes a folder, and what is said of it.
+SAID = {
+    "label maps": (
+        write_label_maps,
+        r"pipelines\.segmentation --images=\S+/images --labels=\S+/masks --classes=FILE --split=train",
+    ),
+    "panoptic JSON": (
+        write_panoptic,
+        r"pipelines\.segmentation --preset=coco_panoptic --root=\S+/raw --split=val --out=",
+    ),
+    "digits": (
+        lambda folder: (folder / "train-images-idx3-ubyte.gz").touch(),
+        r"pipelines\.digits --images=\S+/train-images-idx3-ubyte\.gz --labels=\S+/train-labels-idx1-ubyte\.gz --split=tr",
+    ),
+    "a dataset": (lambda folder: (folder / info.FILE).touch(), "is a dataset already; look at it"),
+    "something else": (write_other, "has none of COCO JSON, XML of Pascal VOC, YOLO"),
+    "nothing": (lambda folder: None, "has none of COCO JSON"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_not_built_is_said(tmp_path, name):
+    write, words = SAID[name]
+    (tmp_path / "raw").mkdir()
+    write(tmp_path / "raw")
+    with pytest.raises(Refused, match=words):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out")))
