@@ -122,7 +122,7 @@ SAID = {
     ),
     "digits": (
         lambda folder: (folder / "train-images-idx3-ubyte.gz").touch(),
-        r"pipelines\.digits --images=\S+/train-images-idx3-ubyte\.gz --labels=\S+/train-labels-idx1-ubyte\.gz --split=tr",
+        r"pipelines\.digits --images=\S+/train-images-idx3-ubyte\.gz --labels=\S+/train-labels-idx1-ubyte\.gz",
     ),
     "a dataset": (lambda folder: (folder / info.FILE).touch(), "is a dataset already; look at it"),
     "something else": (write_other, "has none of COCO JSON, XML of Pascal VOC, YOLO"),
