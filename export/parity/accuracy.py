@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfrecog.config import Experiment
-from tfrecog.data import classification, image, info, segmentation
+from tfrecog.data import classification, image, keypoint_sigmas, segmentation
 from tfrecog.data.split import Split
 from tfrecog.inference.predictor import progress
 from tfrecog.inference.result_files import Detections
@@ -66,7 +66,7 @@ def _scorer(experiment, split) -> tuple[Callable[[int, dict], object], Callable[
         ious = iou.Evaluator(split.info.num_classes)
         return lambda row, outputs: ious.add(segmentation.truth(split, row), outputs["labels"]), ious.summarize
     detector = experiment.detector
-    sigmas = info.sigmas(split.folder) if detector.keypoints else ()
+    sigmas = keypoint_sigmas.of(split.folder) if detector.keypoints else ()
     evaluator = coco.Evaluator(split.info.categories, masks=detector.masks, sigmas=sigmas)
 
     def add(row, outputs):

@@ -14,7 +14,6 @@ from tfrecog.cli import files, json_values
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import NonNegative, Positive, Range
 from tfrecog.data import depth
-from tfrecog.data.classes import coco_person
 
 FILE = "dataset.json"
 Count = Annotated[int, NonNegative()]
@@ -139,23 +138,6 @@ def load(folder):
     if problem := _problem(info):
         raise UserError(f"{path} is not a valid {FILE}: {problem}; correct it, or build the records again")
     return info
-
-
-def sigmas(folder):
-    """Sigmas [J] of the keypoints of a folder of records, for OKS; a ValueError says what is missing and what to do."""
-    path, info = Path(folder) / FILE, load(folder)
-    if not info.keypoints:
-        raise UserError(
-            f"{path} has no keypoints, which --detector.keypoints needs: build the records from annotations with "
-            "keypoints, or set --nodetector.keypoints"
-        )
-    if not info.keypoint_sigmas:
-        usual = coco_person.default_sigmas(info.keypoints)
-        raise UserError(
-            f"{path} has no keypoint_sigmas, without which the AP of keypoints (OKS) is undefined. Add one for each of "
-            f'its {len(usual)} keypoints; pipelines.coco would write "keypoint_sigmas": {json.dumps(usual)}'
-        )
-    return info.keypoint_sigmas
 
 
 def save(folder, info):

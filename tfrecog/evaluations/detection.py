@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import detection, image, info
+from tfrecog.data import detection, image, info, keypoint_sigmas
 from tfrecog.data.split import Split
 from tfrecog.evaluations import detection_errors, loop, precision_recall
 from tfrecog.inference import predictor
@@ -32,7 +32,7 @@ class Measured:
         categories, self.evaluators = split.info.categories, {}
         chosen = {"auto": "both" if split.info.difficult else "coco"}.get(experiment.metrics, experiment.metrics)
         if chosen in ("coco", "both"):
-            sigmas = info.sigmas(split.folder) if detector.keypoints else ()
+            sigmas = keypoint_sigmas.of(split.folder) if detector.keypoints else ()
             self.evaluators["coco"] = coco.Evaluator(categories, masks=detector.masks, sigmas=sigmas)
         if chosen in ("voc", "both"):
             self.evaluators["voc"] = voc.Evaluator(categories, keep=detection_errors.MOST)
@@ -103,7 +103,7 @@ def check_records(experiment: Experiment, trained: info.DatasetInfo) -> None:
         Split.open(folder, experiment.data.eval_split).report_without_proposals()
     if not experiment.detector.keypoints:
         return
-    info.sigmas(folder)
+    keypoint_sigmas.of(folder)
     known, now = trained.keypoints, info.load(folder).keypoints
     if now != known:
         raise UserError(

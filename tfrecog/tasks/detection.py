@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfrecog import losses
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.data import batches, detection, info
+from tfrecog.data import batches, detection, keypoint_sigmas
 from tfrecog.data.info import DatasetInfo
 from tfrecog.evaluations import detection as evaluation
 from tfrecog.evaluations import tensorboard_images
@@ -77,7 +77,7 @@ class Detection:
         split, *validation = batches.open_splits(experiment, self.info)
         rows = detection.training_rows(split, data, keypoints)
         if validation and keypoints:
-            info.sigmas(data.records)
+            keypoint_sigmas.of(data.records)
         if self._on_record:
             for one, chosen in [(split, rows), *((one, None) for one in validation if one.name != split.name)]:
                 one.check_proposals()
