@@ -158,7 +158,11 @@ def _head(file: File, count: int = 4096) -> bytes:
 
 def _split(name: str) -> str:
     """The split that a path names: train/_annotations.json, instances_val2017.json; "" where it names none."""
-    words = [word for part in reversed(name.lower().split("/")) for word in re.findall(r"[a-z]+", part)]
+    words = [
+        word
+        for part in reversed(name.lower().replace("t10k", "test").split("/"))
+        for word in re.findall(r"[a-z]+", part)
+    ]
     return next((_SPLIT_OF[word] for word in words if word in _SPLIT_OF), "")
 
 
