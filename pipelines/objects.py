@@ -112,8 +112,9 @@ def build(flags: Objects) -> shards.Built:
     )
     maker = Maker(names, masks, keypoints, flags.orientation)
     pictures = drawing.pictures
-    total, objects = sum(one.file.size for one in pictures), sum(len(one.shapes) for one in pictures) + drawing.left_out
-    how = {"options": repr(maker), "objects": objects}
+    total, objects = sum(one.file.size for one in pictures), drawing.left_out
+    objects += sum(not listed or shape.class_name in names for one in pictures for shape in one.shapes)
+    how = {"options": repr(maker), "objects": objects}  # What --classes leaves out is not lost.
     return build_split(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags)
 
 

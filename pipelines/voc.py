@@ -132,7 +132,9 @@ def build(flags: Voc) -> shards.Built:
     categories = tuple(info.Category(name, number) for number, name in enumerate(names, 1))
     facts = info.DatasetInfo(categories, splits={}, difficult="difficult" in read.marks)
     total = sum(picture.image.size for picture in pictures)
-    objects = sum(len(picture.annotation.objects) + len(picture.annotation.unread) for picture in pictures)
+    chosen = {"", *names} if flags.classes else {"", *used}  # What --classes leaves out is not lost.
+    objects = sum((one.name or "") in chosen for picture in pictures for one in picture.annotation.objects)
+    objects += sum(len(picture.annotation.unread) for picture in pictures)
     objects += sum(problem.kind == voc_folder.BROKEN for problem in found)  # which have at least one
     source = shards.Source(pictures, Collect(maker), facts, total, found, options=repr(maker), objects=objects)
     return build_split(source, flags)

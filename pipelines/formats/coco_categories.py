@@ -120,7 +120,8 @@ def _report_others(
             )
         where = f"line of {wanted.names_file}" if wanted.names else "class of the other splits of the dataset"
         remedy = "It is left out: name it there, if it is to be one."
-        found.append(Problem("category that is no class", path, f"{category}, is no {where}", remedy))
+        what = f"{category}, which {uses[one['id']]:,} annotations have, is no {where}"
+        found.append(Problem("category that is no class", path, what, remedy))
 
 
 def _keypoints(path: str, listed: list[dict]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:

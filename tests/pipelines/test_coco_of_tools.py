@@ -225,6 +225,9 @@ def test_a_list_gives_the_classes_their_order_and_leaves_others_out(small_coco, 
     assert kinds == ["category that is no class", "not of the classes"]
     assert (first.labels.tolist(), second.labels.tolist()) == ([1], [1])
     assert [(one.name, one.id) for one in facts.categories] == [("cat", 7), ("bee", 1)]
+    # What the list leaves out is not lost, however much it is.
+    small_coco.tree["annotations"] += [small_coco.square(number, 2, category_id=3) for number in (6, 7, 8)]
+    assert build("more", classes=str(tmp_path / "classes.txt"))[2].splits["more"].instances == 2
 
 
 def test_a_build_that_would_lose_most_of_its_objects_writes_nothing_and_has_its_own_status(small_coco, build, tmp_path):
