@@ -22,7 +22,7 @@ def test_load_inverts_save(tmp_path):
     info.save(tmp_path, DATASET)
     assert info.load(tmp_path) == DATASET
     # No drafts are left.
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".dataset.json.lock", "dataset.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json"]
 
 
 def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path):

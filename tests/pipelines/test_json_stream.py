@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.build.problems import Refused
@@ -24,6 +24,7 @@ def read(path, long=("long",)):
     return tree, texts
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tree=st.dictionaries(st.sampled_from(["long", "other", "é"]), VALUES, max_size=3),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),

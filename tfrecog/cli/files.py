@@ -85,15 +85,29 @@ def claim(path: str | Path, taken: str) -> IO:
 
 @contextlib.contextmanager
 def alone(path: str | Path) -> Iterator[None]:
-    """A context in which one process is at a time, by a lock on a file at `path`; it waits for its turn."""
+    """A context in which one process is at a time, by a lock on a file that is at `path` as long; it waits its turn."""
+    while True:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            file = open(path, "a")  # noqa: SIM115  The errors of what is done with it are others.
+        except OSError as error:
+            raise CannotWrite(error.errno, error.strerror, str(path)) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if is_at(file, path):  # Else who was before took it away, and another file may be the lock.
+                try:
+                    yield
+                finally:
+                    os.unlink(path)
+                return
+
+
+def is_at(file: IO, path: str | Path) -> bool:
+    """Whether `path` is still the open file."""
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a")  # noqa: SIM115  The errors of what is done with it are others.
-    except OSError as error:
-        raise CannotWrite(error.errno, error.strerror, str(path)) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def read_text(path: str | Path, give: str, flag: str = "") -> str:

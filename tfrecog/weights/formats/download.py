@@ -13,6 +13,7 @@ from typing import IO
 
 from tqdm import tqdm
 
+from tfrecog.cli import files
 from tfrecog.cli.errors import Status, UserError
 
 _PIECE = 1 << 20  # bytes
@@ -49,7 +50,7 @@ def fetch(url: str, digest: str, algorithm: str = "sha256") -> Path:
     part = path.with_name(f"{path.name}.part")
     while not path.is_file():
         with _alone(part) as file:
-            if _is_at(file, part):  # Else another process has finished or deleted it while this one waited.
+            if files.is_at(file, part):  # Else another process has finished or deleted it while this one waited.
                 _download(url, file, path)
                 _check(part, digest, algorithm, url, path)
                 part.replace(path)
@@ -68,14 +69,6 @@ def _alone(part: Path) -> Iterator[IO[bytes]]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
-
-
-def _is_at(file, path):
-    """Whether `path` is still the open file."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _download(url, file, path):
