@@ -90,7 +90,12 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
         await remote.start()
     work = asyncio.create_task(model.batcher.work())
     answering = asyncio.create_task(server.serve(sockets=[listening]))
-    await model.warm_up()
+    try:
+        await model.warm_up()
+    except BaseException:
+        if remote:
+            await remote.stop(0)
+        raise
     _say(_served(model, flags.host, listening.getsockname()[1], grpc_port))
     await stop.wait()
     server.should_exit = True

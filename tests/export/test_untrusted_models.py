@@ -1,6 +1,7 @@
 """Exports that are damaged, edited, or made to harm: each is refused in a sentence before anything of it runs."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from export.artifact import metadata
 from export.served_graph import versions
 from tests.export import served_folders, stand_in
+from tests.processes import Process
 from tfrecog.cli.errors import UserError
 
 
@@ -100,6 +102,15 @@ def test_a_program_that_does_more_than_compute_is_not_loaded(tmp_path, operation
     tf.saved_model.save(module, str(tmp_path), signatures={"image_tensor": module.image_tensor})
     with pytest.raises(UserError, match=f"was not loaded: its program has the operation {operation} in the function"):
         versions.load(tmp_path)
+
+
+def test_a_server_that_does_not_load_its_model_says_so_and_no_more(tmp_path):
+    program = Program(lambda _: tf.io.write_file(str(tmp_path / "written"), "x"))
+    folder = served_folders.write(tmp_path / "model", program, "classification")
+    process = Process("export.serve", f"--model={folder}", "--port=0", "--grpc_port=0")
+    status, printed = process.finish(timeout=60)
+    assert status == 2 and not (tmp_path / "written").exists()
+    assert re.fullmatch(r"Loading \S+ \.\.\.\nerror: .*the operation WriteFile.*\n", printed), printed
 
 
 def _with_graph(source, folder, change):
