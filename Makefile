@@ -18,7 +18,7 @@ QUICK := \
 	$(addprefix tests/cli/test_,$(addsuffix .py,facts flags validate))
 START := $(shell date +%s)
 
-.PHONY: help setup quickstart quick test test-long check docs bench clean
+.PHONY: help setup quickstart quick test test-long fuzz check docs bench clean
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
@@ -26,6 +26,7 @@ help:
 	@echo "make quick       the tests that tell most, in about two minutes: for use between edits"
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"
+	@echo "make fuzz        damaged inputs for every reader of files of others, for some minutes"
 	@echo "make check       formatting, lint, types, direction of imports"
 	@echo "make docs        the documentation as a site, in site/"
 	@echo "make bench       speed; PEER_PYTHON=... names an interpreter with torchvision to compare with"
@@ -63,6 +64,9 @@ test: $(READY)
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -rs $(SHARED)
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,99 @@
+"""One try of a reader: a small input of its own, damaged, has to be read or refused in a sentence."""
+
+import contextlib
+import io
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.fuzz import mutations
+from tfrecog.cli import errors
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and what writes small inputs for it that are whole."""
+
+    write: Callable[[Path, Random], object]  # into a folder
+    damage: tuple[str, ...]  # patterns of the files of which one is damaged
+    read: Callable[[Path, Path], object]  # from the folder; what it writes goes to the other one
+    made_again: str = "none"  # pattern of the files in the folder that reading may write
+
+
+class Fault(Exception):
+    """What no input may do; the message says what it was, with the traceback."""
+
+
+class _Hangs(BaseException):
+    """Not an Exception, which some readers catch and explain."""
+
+
+def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, seconds: float = 10.0) -> bool:
+    """Whether the input of a seed is read; False if it is refused in a sentence.
+
+    Args:
+        target: the reader.
+        seed: decides the input and its damage.
+        root: empty folder for the input (`in`) and what is written (`out`).
+        damage: False reads the input as it is.
+        seconds: that reading may take.
+
+    Raises:
+        Fault: reading ended in a traceback, took too long, or changed a file outside of `out`; or the sentence
+            names neither a file nor a flag.
+    """
+    rng, folder, out = Random(seed), root / "in", root / "out"
+    folder.mkdir()
+    target.write(folder, rng)
+    if damage:
+        path = rng.choice(sorted(folder.glob(rng.choice(target.damage))))
+        path.write_bytes(mutations.damaged(path.name, path.read_bytes(), rng))
+    before, is_read = _files(root, target), False
+    try:
+        with _alarm(seconds), _printing():
+            target.read(folder, out)
+            is_read = True
+    except _Hangs as error:
+        raise Fault(f"it took more than {seconds:g} seconds:\n{traceback.format_exc()}") from error
+    except Exception as error:
+        sentence, _ = errors.explain(error) or ("", 0)
+        if not sentence or "Traceback" in sentence:
+            raise Fault(traceback.format_exc()) from error
+        if str(root) not in sentence and "--" not in sentence:
+            raise Fault(f"the sentence names neither a file nor a flag: {sentence}") from error
+    changed = {path for path, _ in before.items() ^ _files(root, target).items()}
+    if changed:
+        raise Fault(f"it changed {', '.join(sorted(changed))}")
+    return is_read
+
+
+def _files(root, target):
+    """Contents of the files beside `out`, by path; of folders and what else there is, nothing."""
+    paths = (path for path in root.rglob("*") if root / "out" not in (path, *path.parents))
+    paths = (path for path in paths if not path.match(target.made_again))
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in paths}
+
+
+@contextlib.contextmanager
+def _alarm(seconds):
+    def ring(*_):
+        raise _Hangs
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _printing():
+    """What is printed goes nowhere, and has to be text that a file can hold."""
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        yield
