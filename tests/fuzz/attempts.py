@@ -62,7 +62,8 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
         sentence, _ = errors.explain(error) or ("", 0)
         if not sentence or "Traceback" in sentence:
             raise Fault(traceback.format_exc()) from error
-        if str(root) not in sentence and "--" not in sentence:
+        names = [str(root), "--", *(path.name for path in folder.rglob("*") if path.is_file())]
+        if not any(name in sentence for name in names):
             raise Fault(f"the sentence names neither a file nor a flag: {sentence}") from error
     changed = {path for path, _ in before.items() ^ _files(root, target).items()}
     if changed:
