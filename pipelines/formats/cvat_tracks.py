@@ -103,7 +103,7 @@ def _frames(
         end = following if following is not None else (last if last is not None else frame) + 1
         other = shapes[following] if following is not None else element
         for between in range(frame, max(min(end, last_image + 1), frame + 1)):
-            share = (between - frame) / (end - frame)
+            share = (between - frame) / max(end - frame, 1)  # The task may end before its last keyframe.
             try:
                 whole_one = element if between == frame else _between(element, other, share)
                 yield between, cvat_shape.parts(whole_one, label, f"{place}, frame {between}", None, report)

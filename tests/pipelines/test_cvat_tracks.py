@@ -70,6 +70,12 @@ def test_files_that_are_not_numbered_as_the_frames_are_refused(build):
         build(box(0, 10), names=["a_0.png", "b_0.png"])
 
 
+def test_a_keyframe_after_the_end_of_the_task_is_told(build):
+    kinds, read = build(box(2, 10) + box(6, 22), size=6)
+    assert kinds == ["image is missing"] and len(read) == 6
+    assert [len(read[f"frame_{frame:06d}.png"].labels) for frame in range(6)] == [0, 0, 1, 1, 1, 1]
+
+
 def test_frames_without_a_file_are_told(build):
     kinds, read = build(box(0, 10) + box(2, 10) + box(3, 1, outside=1), names=["frame_000000.png", "frame_000001.png"])
     assert kinds == ["image is missing"] and [len(record.boxes) for record in read.values()] == [1, 1]

@@ -230,6 +230,16 @@ def test_a_rotated_box_is_the_upright_one_around_it_and_its_mask_the_rotated_one
     np.testing.assert_allclose(record.boxes[1], [20, 18, 26, 30], atol=1e-3)
 
 
+def test_a_mask_that_would_fill_the_memory_is_left_out(build):
+    side = 10**9
+    mask = f'<mask label="cat" rle="0,{side**2}" left="0" top="0" width="{side}" height="{side}"/>'
+    image = f'<image id="1" name="2.png" width="{side}" height="{side}">{mask}</image>'
+    form, name, text = cvat()
+    text = text.replace("</annotations>", f"{image}</annotations>")
+    kinds, _, records = build(form, name, text, ("1.png", "2.png"))
+    assert "mask larger than any image" in kinds and len(records[0].labels) == 1
+
+
 def test_masks_of_pixels_are_read(build, tmp_path):
     # In a window 4 wide and 3 high at x 5, y 7; CVAT counts along the rows, the zeros first.
     window = np.array([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 1, 0]], bool)
