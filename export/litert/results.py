@@ -20,7 +20,8 @@ def info_of(metadata: dict) -> DatasetInfo:
         Category(one["name"], one["id"], colour=tuple(one["colour"]) if one["colour"] else None)
         for one in metadata["classes"]
     )
-    return DatasetInfo(categories, {}, flip_pairs=metadata["flip_pairs"], skeleton=metadata["skeleton"])
+    pairs = {name: metadata.get(name, ()) for name in ("flip_pairs", "skeleton")}
+    return DatasetInfo(categories, {}, **pairs)
 
 
 def of_picture(outputs: dict, size: tuple[int, ...], min_score: float) -> Any:

@@ -87,7 +87,10 @@ def npz(path: str, split: str, keys: tuple[str, str] | None = None) -> tuple[np.
             for name in fits:
                 member = file.zip.getinfo(f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name)
                 _refuse_bomb(f"{path} ({name})", member.file_size, member.compress_size)
-            return file[fits[0]], file[fits[1]], fits
+            images, labels = (file[name] for name in fits)
+            if not (isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)):  # NumPy returns other bytes.
+                raise ValueError(f"{fits[0]} or {fits[1]} is no array")
+            return images, labels, fits
     except Refused:
         raise
     except OSError as error:

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -79,6 +80,15 @@ def test_an_index_that_lacks_a_column_is_made_again(folder, column):
     assert list(getattr(index.load(folder, "train"), column)) == list(getattr(made, column))
     with np.load(path) as columns:  # It has been saved.
         assert list(columns[column]) == list(getattr(made, column))
+
+
+def test_an_index_of_which_a_column_is_no_array_is_made_again(folder):
+    path, made, content = index.path_of(folder, "train"), index.load(folder, "train"), io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, b"no array" if name == "width.npy" else old.read(name))
+    path.write_bytes(checksums.seal(content.getvalue()))
+    assert list(index.load(folder, "train").width) == list(made.width)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.artifact import metadata
+from export.litert import results
 from export.served_graph import versions
 from tests.export import served_folders, stand_in
 from tests.processes import Process
@@ -49,6 +50,13 @@ def test_metadata_of_other_types_are_named_with_their_place(changes, message):
     text = json.dumps(stand_in.metadata("detection", (8, 8)) | changes).encode()
     with pytest.raises(UserError, match=f"a.json cannot be used: .*{message}"):
         metadata.parse(text, "a.json")
+
+
+def test_metadata_may_lack_pairs_of_keypoints():
+    made = stand_in.metadata("detection", (8, 8))
+    del made["skeleton"], made["flip_pairs"]
+    described = results.info_of(metadata.parse(json.dumps(made).encode(), "a.json"))
+    assert described.names == ("cat", "dog") and not described.skeleton and not described.flip_pairs
 
 
 @pytest.mark.parametrize("kind", ["saved_model.pb", "variables.data*", "variables.index", "labels.txt", "tfrecog.json"])

@@ -124,6 +124,7 @@ TARGETS = {
         inputs.dataset,
         ("*.tfrecord", "dataset.json"),
         lambda folder, out: check.main(check.Check(data=str(folder), jobs=1)),
+        "*.check.jsonl",
     ),
     "extract": Target(
         inputs.dataset,

@@ -6,7 +6,7 @@ from tests.fuzz.attempts import Fault, Target, attempt
 from tests.fuzz.targets import TARGETS
 from tfrecog.cli.errors import UserError
 
-TRIES = 25
+TRIES = 50
 
 
 def _roots(tmp_path, count):

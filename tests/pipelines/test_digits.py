@@ -1,6 +1,7 @@
 import gzip
 import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -181,6 +182,11 @@ def _spoil(folder, how):
     elif how == "no npz":
         (folder / "a.npz").write_bytes(b"PK\x03\x04 no more")
         return {"npz": npz}
+    elif how == "npz bytes":
+        with zipfile.ZipFile(npz, "w") as file:
+            for name in ("x.npy", "y.npy"):
+                file.writestr(name, b"no array")
+        return {"npz": npz}
     elif how in ("npz compression", "npz encrypted", "npz bomb"):
         np.savez_compressed(npz, x=np.zeros([1, 16384, 16384], np.uint8) if how == "npz bomb" else IMAGES, y=LABELS)
         content = bytearray((folder / "a.npz").read_bytes())
@@ -223,6 +229,7 @@ def _spoil(folder, how):
             "keys",
             r"a\.npz does not have the keys x_train and y_train, or x and y; it has pictures\. Name them with --npz_im",
         ),
+        ("npz bytes", r"a\.npz is not a valid NPZ file of plain arrays \(x or y is no array\)"),
         ("objects", r"a\.npz is not a valid NPZ file of plain arrays"),
         ("no npz", r"a\.npz is not a valid NPZ file"),
         ("npz compression", r"a\.npz is not a valid NPZ file"),

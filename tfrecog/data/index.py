@@ -201,7 +201,9 @@ def _saved(path):
     try:
         with np.load(path, allow_pickle=False) as columns:
             lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
-            return Index(**lists, **{name: columns[name] for name in COLUMNS})
+            made = {name: columns[name] for name in COLUMNS}
+            arrays = all(isinstance(one, np.ndarray) for one in made.values())  # NumPy returns other bytes as they are.
+            return Index(**lists, **made) if arrays else None
     except Exception:  # Whatever is in it, the shards say the same.
         return None
 
