@@ -5,7 +5,8 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
 
 It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, TFRecords,
 and one folder per class; for label maps, panoptic JSON and IDX files it says what to run. Splits are those by which
-folders or files are named, such as train, valid and test; where none is named, all of it is --split. Where a folder
+folders or files are named, such as train, valid and test; where none is named, all of it is --split, or is shared out
+with --shares=train:0.8,val:0.2. Where a folder
 holds annotations of two kinds it asks which are meant: give --kind. The commands that it prints have more flags; run
 them yourself to use those.
 """
@@ -21,7 +22,8 @@ from tfrecog.cli import command
 from tfrecog.data import info
 
 from . import adopt, coco, imagenet, objects, voc
-from .build.command import BuildFlags
+from .build import shares
+from .build.command import ShareFlags
 from .build.problems import Refused
 from .formats import image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
@@ -49,7 +51,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True)
-class AnyFlags(BuildFlags):
+class AnyFlags(ShareFlags):
     """The flags."""
 
     data: Annotated[str, "Folder of images and annotations."] = ""
@@ -105,12 +107,23 @@ def runs_of(flags: AnyFlags) -> list[Any]:
         if first.setdefault(one.split, one) is not one:
             both = " or ".join(f"`{line_of(run)}`" for run in (first[one.split], one))
             raise Refused(f"{flags.data} has two sources of the split {one.split!r}; run one of {both}")
-    return runs
+    return _shared_out(runs, flags) if flags.shares else runs
+
+
+def _shared_out(runs: list[Any], flags: AnyFlags) -> list[Any]:
+    """The run of each split of --shares, of the images of the only run."""
+    names = list(shares.of_flag(flags.shares))
+    if len(runs) > 1 or isinstance(runs[0], adopt.Adopt):
+        held = "records" if isinstance(runs[0], adopt.Adopt) else f"the splits {', '.join(run.split for run in runs)}"
+        raise Refused(f"{flags.data} has {held} already: leave --shares out")
+    only = runs[0]
+    own = {"source_split": only.split} if getattr(only, "format", "") == "yolo" or getattr(only, "devkit", ()) else {}
+    return [dataclasses.replace(only, split=name, **own) for name in names]
 
 
 def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     """The flags of the commands that build a part."""
-    shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(BuildFlags)}
+    shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ShareFlags)}
     shared["split"] = part.split or flags.split
     if part.kind in ("label_maps", "panoptic", "idx"):
         raise Refused(f"{_said(part, flags)} --split={shared['split']} --out={flags.out}`")
@@ -172,7 +185,7 @@ def _runs_of_voc(part: Part, flags: AnyFlags, shared: dict[str, Any]) -> Iterato
 def line_of(run: Any) -> str:
     """The command line of flags: those that are not their defaults."""
     words = ["python", "-m", _MAIN[type(run)].__module__]
-    shared = {field.name for field in dataclasses.fields(BuildFlags)}
+    shared = {field.name for field in dataclasses.fields(ShareFlags)}
     for field in sorted(dataclasses.fields(run), key=lambda field: field.name in shared):
         value = getattr(run, field.name)
         if value != field.default:

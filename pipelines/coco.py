@@ -31,7 +31,7 @@ from tfrecog.cli.facts import Length, NonNegative, Positive, Unless, When
 from tfrecog.data import records
 
 from .build import image_records, label_map_records, shards
-from .build.command import BuildFlags, build_split, summary
+from .build.command import ShareFlags, build_share, summary
 from .build.problems import Collect, Problem, Refused, Reporter, refuse_losses, short
 from .classes import image_classes, keypoint_sides
 from .classes import keypoint_sigmas as sigmas
@@ -91,7 +91,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Coco(BuildFlags):
+class Coco(ShareFlags):
     """The flags."""
 
     images: Annotated[str, "Folder of the images."] = ""
@@ -148,7 +148,11 @@ def build(flags: Coco) -> shards.Built:
     source = shards.Source(
         pictures, Collect(maker), facts, total, found, flags.png_masks, options=repr(maker), objects=objects
     )
-    return build_split(source, flags)
+    return build_share(source, flags, _categories)
+
+
+def _categories(picture: Picture) -> list[int | None]:
+    return [whole(one.get("category_id")) for _, one in coco_annotation.parsed(picture.annotations)]
 
 
 def _wanted(flags: Coco) -> coco_categories.Wanted:

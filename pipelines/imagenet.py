@@ -31,7 +31,7 @@ from tfrecog.cli import command
 from tfrecog.data import info, records
 
 from .build import image_records, shards
-from .build.command import BuildFlags, build_split, summary
+from .build.command import ShareFlags, build_share, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import image_classes, label_lists, wordnet
 from .formats import class_folders, image_file
@@ -58,7 +58,7 @@ def make(picture: Picture, found: list[Problem]) -> records.Record:
 
 
 @dataclass(frozen=True)
-class Imagenet(BuildFlags):
+class Imagenet(ShareFlags):
     """The flags."""
 
     images: Annotated[str, "Tar or folder of the images."] = ""
@@ -100,7 +100,8 @@ def build(flags: Imagenet) -> shards.Built:
         for label, file in sorted(labelled, key=lambda pair: pair[0])
     ]
     total = sum(picture.file.size for picture in pictures)
-    return build_split(shards.Source(pictures, Collect(make), image_records.facts(categories), total, found), flags)
+    source = shards.Source(pictures, Collect(make), image_records.facts(categories), total, found)
+    return build_share(source, flags, lambda picture: [picture.class_name])
 
 
 def _of_folders(path: str, by_class: dict[str, list[File]], found: list[Problem]) -> tuple[dict[str, str], list[str]]:

@@ -31,7 +31,7 @@ from tfrecog.cli.facts import Length, Positive, When
 from tfrecog.data import info, records
 
 from .build import image_records, shards
-from .build.command import BuildFlags, build_split, summary
+from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import image_classes, keypoint_sides
 from .classes import keypoint_sigmas as sigmas
@@ -59,7 +59,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Objects(BuildFlags):
+class Objects(ShareFlags):
     """The flags."""
 
     format: Annotated[
@@ -113,17 +113,20 @@ def build(flags: Objects) -> shards.Built:
     maker = Maker(names, masks, keypoints, flags.orientation)
     pictures = drawing.pictures
     total, objects = sum(one.file.size for one in pictures), drawing.left_out
-    objects += sum(not listed or shape.class_name in names for one in pictures for shape in one.shapes)
-    how = {"options": repr(maker), "objects": objects}  # What --classes leaves out is not lost.
-    return build_split(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags)
+
+    def classes(picture: drawn.Picture) -> Sequence[str]:
+        return [shape.class_name for shape in picture.shapes if not listed or shape.class_name in names]
+
+    objects += sum(len(classes(picture)) for picture in pictures)  # What --classes leaves out is not lost.
+    how = {"options": repr(maker), "objects": objects}
+    return build_share(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags, classes)
 
 
 def _read(flags: Objects, classes: Sequence[str], found: list[Problem]) -> drawn.Drawing:
     """What the files of the format say."""
     path = flags.annotations
     if flags.format == "yolo":
-        split = flags.source_split or flags.split
-        return yolo.read(yolo_folder.of_split(path, flags.images, split, flags.classes, found), found)
+        return yolo.read(yolo_folder.of_split(path, flags.images, source_split(flags), flags.classes, found), found)
     images = NamedImages(flags.images or drawn.folder_of(path), found)
     if flags.format == "labelme":
         return labelme.read(path, images, found)

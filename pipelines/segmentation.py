@@ -37,7 +37,7 @@ from tfrecog.cli.facts import Length, Unless, When
 from tfrecog.data import records
 
 from .build import label_map_records, shards
-from .build.command import BuildFlags, build_split, summary
+from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import pixel_classes
 from .classes.pixel_classes import Table
@@ -68,7 +68,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Segmentation(BuildFlags):
+class Segmentation(ShareFlags):
     """The flags."""
 
     preset: Annotated[
@@ -104,7 +104,7 @@ def build(flags: Segmentation) -> shards.Built:
         raise Refused(f"{listed[0].other.name} is a MATLAB file, which SciPy reads: run `pip install scipy`")
     total = sum(pair.image.size + pair.other.size for pair in listed)
     facts, maker = label_map_records.facts(table.categories), Maker(table, flags.orientation)
-    return build_split(shards.Source(listed, Collect(maker), facts, total, found, options=repr(maker)), flags)
+    return build_share(shards.Source(listed, Collect(maker), facts, total, found, options=repr(maker)), flags)
 
 
 def _is_matlab(file: File) -> bool:
@@ -117,8 +117,8 @@ def layout_of(flags: Segmentation) -> Layout:
     given = {"images": flags.images, "labels": flags.labels, "suffixes": suffixes, "lists": flags.list}
     given = {name: value for name, value in given.items() if value}
     if flags.preset:
-        split = flags.source_split or flags.split
-        return replace(presets.of(flags.preset, flags.root or ".", split, flags.ignore), **given)
+        layout = presets.of(flags.preset, flags.root or ".", source_split(flags), flags.ignore)
+        return replace(layout, **given)
     for name in ("images", "labels", "classes"):
         if not getattr(flags, name):
             raise Refused(f"give --{name}, or a --preset: {', '.join(presets.NAMES)}")

@@ -33,7 +33,7 @@ from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
 from .build import image_records, shards
-from .build.command import BuildFlags, build_split, summary
+from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter, short
 from .classes import image_classes
 from .formats import exif, image_file, pairs, voc_folder, voc_object, voc_xml
@@ -95,7 +95,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Voc(BuildFlags):
+class Voc(ShareFlags):
     """The flags."""
 
     devkit: Annotated[
@@ -133,11 +133,15 @@ def build(flags: Voc) -> shards.Built:
     facts = info.DatasetInfo(categories, splits={}, difficult="difficult" in read.marks)
     total = sum(picture.image.size for picture in pictures)
     chosen = {"", *names} if flags.classes else {"", *used}  # What --classes leaves out is not lost.
-    objects = sum((one.name or "") in chosen for picture in pictures for one in picture.annotation.objects)
-    objects += sum(len(picture.annotation.unread) for picture in pictures)
+
+    def classes(picture: Picture) -> Sequence[str]:
+        counted = [one.name or "" for one in picture.annotation.objects if (one.name or "") in chosen]
+        return counted + [""] * len(picture.annotation.unread)
+
+    objects = sum(len(classes(picture)) for picture in pictures)
     objects += sum(problem.kind == voc_folder.BROKEN for problem in found)  # which have at least one
     source = shards.Source(pictures, Collect(maker), facts, total, found, options=repr(maker), objects=objects)
-    return build_split(source, flags)
+    return build_share(source, flags, classes)
 
 
 def layouts_of(flags: Voc) -> Sequence[Layout]:
@@ -152,7 +156,7 @@ def layouts_of(flags: Voc) -> Sequence[Layout]:
             raise Refused("--list names images of one --devkit; build with the lists that they have themselves")
         if len(set(devkits)) < len(devkits):
             raise Refused(f"--devkit={','.join(devkits)} names one folder twice")
-        split = flags.source_split or flags.split
+        split = source_split(flags)
         return [voc_folder.devkit(path, split, lists) for path in devkits]
     if flags.source_split:
         raise Refused("--source_split is for --devkit; name the images with --list")

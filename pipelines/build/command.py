@@ -3,13 +3,15 @@
 import dataclasses
 import math
 import os
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from tfrecog.cli.facts import Fraction, Length, NonNegative
+from tfrecog.cli.facts import Fraction, Length, NonNegative, Range, Unless
 from tfrecog.data import depth, info
 
 from . import problems, shards
+from . import shares as of_shares
 from .problems import Refused
 
 
@@ -39,6 +41,65 @@ class BuildFlags(SplitFlags):
     max_left_out: Annotated[
         float, "Share of the objects that may have problems and be left out; with more, nothing is written.", Fraction()
     ] = shards.MAX_LEFT_OUT
+
+
+@dataclass(frozen=True)
+class ShareFlags(BuildFlags):
+    """The flags of those that can share out the images of one source among splits."""
+
+    shares: Annotated[
+        tuple[str, ...],
+        "NAME:SHARE of each split, such as train:0.8,val:0.2: of the images, --split gets its share, with the classes "
+        "balanced. The same command with the other names of --split builds the rest.",
+        Length(),
+    ] = ()
+    group: Annotated[
+        str,
+        "Regular expression: images in whose names it matches the same text are in one split, as with ^[^_]+ (what is "
+        "before a _) or .*/ (the folder). Empty: each image for itself.",
+        Unless("shares", ()),
+    ] = ""
+    seed: Annotated[int, "Of the choice of the images that a share has.", Range(), Unless("shares", ())] = 0
+
+
+def build_share(
+    source: shards.Source, flags: ShareFlags, classes: Callable[[Any], Sequence[Hashable]] = lambda item: ()
+) -> shards.Built:
+    """Writes the share of a split, or all of the source where no shares are given; see `build_split`.
+
+    Args:
+        source: all images.
+        flags: say how they are shared out.
+        classes: of an item: the class of each of its objects that counts in `source.objects`.
+    """
+    items = source.items
+    if not flags.shares:
+        return build_split(source, flags)
+    shares = of_shares.of_flag(flags.shares)
+    if flags.split not in shares:
+        raise Refused(f"--split={flags.split} is none of --shares={','.join(flags.shares)}: give one of them")
+    if not items:
+        return build_split(source, flags)  # which says why there are none
+    found = list(source.problems)
+    kinds = [classes(item) for item in items]
+    problems.refuse_losses(flags.out, found, sum(map(len, kinds)), source.objects, flags.max_left_out)
+    groups = of_shares.groups_of([item.name for item in items], flags.group, found)
+    splits = of_shares.parts(kinds, groups, shares, flags.seed)
+    chosen = [place for place, split in enumerate(splits) if split == flags.split]
+    if not chosen:
+        what = f"{len(items):,} images in {len(set(groups)):,} groups are too few for --shares={','.join(flags.shares)}"
+        raise Refused(f"{flags.out}: {what}: none is left for {flags.split}; give fewer splits, or other shares")
+    part = dataclasses.replace(source, items=[items[place] for place in chosen], problems=found)
+    objects = sum(len(kinds[place]) for place in chosen) if source.objects else 0
+    part = dataclasses.replace(part, objects=objects, bytes=source.bytes * len(chosen) // len(items))
+    return build_split(part, flags)
+
+
+def source_split(flags: Any) -> str:
+    """The split of a source that has several: that of --source_split, or of the same name as the one that is built."""
+    if flags.shares and not flags.source_split:
+        raise Refused("--shares is of the images of one split of the source: name it with --source_split")
+    return flags.source_split or flags.split
 
 
 def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
