@@ -25,6 +25,7 @@ from . import adopt, coco, imagenet, objects, voc
 from .build import shares
 from .build.command import ShareFlags
 from .build.problems import Refused
+from .classes import renaming
 from .formats import image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
 
@@ -73,6 +74,7 @@ class AnyFlags(ShareFlags):
         ],
         "Which annotations are meant, where there are several kinds. Empty: the only one.",
     ] = ""
+    rename: renaming.Flag = ()
     negatives: Annotated[bool, "Keep images without annotations, as ones without objects (of tools)."] = False
 
 
@@ -124,7 +126,7 @@ def _shared_out(runs: list[Any], flags: AnyFlags) -> list[Any]:
 def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     """The flags of the commands that build a part."""
     shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ShareFlags)}
-    shared["split"] = part.split or flags.split
+    shared |= {"split": part.split or flags.split, "rename": flags.rename}
     if part.kind in ("label_maps", "panoptic", "idx"):
         raise Refused(f"{_said(part, flags)} --split={shared['split']} --out={flags.out}`")
     if part.kind == "records":

@@ -33,7 +33,7 @@ from tfrecog.data import records
 from .build import image_records, label_map_records, shards
 from .build.command import ShareFlags, build_share, summary
 from .build.problems import Collect, Problem, Refused, Reporter, refuse_losses, short
-from .classes import image_classes, keypoint_sides
+from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
 from .formats import (
     coco_annotation,
@@ -97,6 +97,7 @@ class Coco(ShareFlags):
     images: Annotated[str, "Folder of the images."] = ""
     annotations: Annotated[str, "COCO JSON file."] = ""
     classes: Annotated[str, "File of the classes, one name per line in the order of their labels.", Unless(*_MAPS)] = ""
+    rename: Annotated[renaming.Flag, Unless(*_MAPS)] = ()
     masks: Annotated[bool, "Write masks, if there are any.", Unless(*_MAPS)] = True
     keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length(), Unless(*_MAPS)] = ()
     flip_pairs: Annotated[tuple[str, ...], keypoint_sides.MEANING, Length(), Unless(*_MAPS)] = ()
@@ -148,11 +149,12 @@ def build(flags: Coco) -> shards.Built:
     source = shards.Source(
         pictures, Collect(maker), facts, total, found, flags.png_masks, options=repr(maker), objects=objects
     )
-    return build_share(source, flags, _categories)
 
+    def classes(picture: Picture) -> list[int | None]:
+        annotations = coco_annotation.parsed(picture.annotations)
+        return [label_of.get(whole(one["category_id"]) or 0) for one in annotations]
 
-def _categories(picture: Picture) -> list[int | None]:
-    return [whole(one.get("category_id")) for _, one in coco_annotation.parsed(picture.annotations)]
+    return build_share(source, flags, classes)
 
 
 def _wanted(flags: Coco) -> coco_categories.Wanted:
@@ -166,6 +168,7 @@ def _wanted(flags: Coco) -> coco_categories.Wanted:
         masks=flags.masks,
         sigmas=flags.keypoint_sigmas,
         flip_pairs=flags.flip_pairs,
+        renames=renaming.of_flag(flags.rename),
     )
 
 

@@ -33,7 +33,7 @@ from tfrecog.data import info, records
 from .build import image_records, shards
 from .build.command import ShareFlags, build_share, summary
 from .build.problems import Collect, Problem, Refused, Reporter
-from .classes import image_classes, label_lists, wordnet
+from .classes import image_classes, label_lists, renaming, wordnet
 from .formats import class_folders, image_file
 from .formats.tar_files import File
 
@@ -64,6 +64,7 @@ class Imagenet(ShareFlags):
     images: Annotated[str, "Tar or folder of the images."] = ""
     labels: Annotated[str, "List of the labels of images that are not in one folder per class."] = ""
     classes: Annotated[str, "List of the classes: one name per line, or a WordNet id and a name."] = ""
+    rename: renaming.Flag = ()
 
 
 def build(flags: Imagenet) -> shards.Built:
@@ -91,8 +92,10 @@ def build(flags: Imagenet) -> shards.Built:
             class_of, declared, before = known, list(wordnet.names()), ""
         else:
             class_of, declared = _of_folders(path, by_class, found)
-    categories = categories or image_classes.named(declared)
-    label_of = image_classes.labels(categories)
+    renames = renaming.of_flag(flags.rename)
+    left = renaming.names(declared, renames, path, found)
+    categories = categories or image_classes.named(left)
+    label_of = renaming.labels(image_classes.labels(categories), renames)
     _report_outside(path, (name for name in class_of.values() if name not in label_of), categories, found)
     labelled = [(label_of[class_of[file.name]], file) for file in files if class_of.get(file.name) in label_of]
     pictures = [

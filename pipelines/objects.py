@@ -33,7 +33,7 @@ from tfrecog.data import info, records
 from .build import image_records, shards
 from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
-from .classes import image_classes, keypoint_sides
+from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
 from .formats import box_csv, cvat, drawn, exif, image_file, label_studio, labelme, via, yolo, yolo_folder
 from .formats.named_images import NamedImages
@@ -44,6 +44,7 @@ class Maker:
     """Makes records of pictures; goes to the worker processes."""
 
     names: tuple[str, ...]
+    labels: dict[str, int]  # by the names in the files
     masks: bool
     keypoints: tuple[str, ...]
     orientation: exif.Rule
@@ -52,8 +53,8 @@ class Maker:
         of_image, report = (Reporter(found, name, picture.name) for name in (picture.name, picture.source))
         shown = {"rule": self.orientation, "reach": drawn.reach(picture), "annotations": "annotation file"}
         image = image_file.read(picture.file, of_image, picture.size, **shown)
-        labels, has = {name: label for label, name in enumerate(self.names, 1)}, {"masks": self.masks}
-        objects = drawn.instances(picture, labels, image.size, report, keypoints=self.keypoints, **has)
+        has = {"masks": self.masks}
+        objects = drawn.instances(picture, self.labels, image.size, report, keypoints=self.keypoints, **has)
         has |= {"joints": len(self.keypoints)}
         return image_records.with_objects(image, picture.name, picture.name, self.names, objects, **has)
 
@@ -71,6 +72,7 @@ class Objects(ShareFlags):
         str, "The split in data.yaml, or its folder. Empty: that of --split.", When("format", "yolo")
     ] = ""
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
+    rename: renaming.Flag = ()
     class_attribute: Annotated[str, "The attribute of a region that is its class.", When("format", "via")] = ""
     columns: Annotated[
         tuple[str, ...],
@@ -96,7 +98,9 @@ def build(flags: Objects) -> shards.Built:
     found: list[Problem] = []
     listed = image_classes.names_of(flags.classes) if flags.classes else []
     drawing = drawn.completed(_read(flags, listed, found), flags.negatives, found)
-    names = _names(flags, drawing, listed)
+    renames = renaming.of_flag(flags.rename)
+    names = _names(flags, drawing, listed, renames, found)
+    labels = renaming.labels({name: label for label, name in enumerate(names, 1)}, renames)
     keypoints, masks, source = flags.keypoints or drawing.keypoints, flags.masks and drawing.masks, flags.annotations
     pairs = drawing.flip_pairs
     if pairs is None or flags.flip_pairs or flags.keypoints:
@@ -110,14 +114,15 @@ def build(flags: Objects) -> shards.Built:
         keypoint_sigmas=sigmas.chosen(flags.keypoint_sigmas, keypoints, source),
         masks=masks,
     )
-    maker = Maker(names, masks, keypoints, flags.orientation)
+    maker = Maker(names, labels, masks, keypoints, flags.orientation)
     pictures = drawing.pictures
     total, objects = sum(one.file.size for one in pictures), drawing.left_out
 
-    def classes(picture: drawn.Picture) -> Sequence[str]:
-        return [shape.class_name for shape in picture.shapes if not listed or shape.class_name in names]
+    def classes(picture: drawn.Picture) -> Sequence[int | None]:
+        kinds = [shape.class_name for shape in picture.shapes]
+        return [labels.get(name) for name in kinds if name in labels or not (listed or name in renames)]
 
-    objects += sum(len(classes(picture)) for picture in pictures)  # What --classes leaves out is not lost.
+    objects += sum(len(classes(picture)) for picture in pictures)  # What --classes and --rename leave out is not lost.
     how = {"options": repr(maker), "objects": objects}
     return build_share(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags, classes)
 
@@ -139,17 +144,20 @@ def _read(flags: Objects, classes: Sequence[str], found: list[Problem]) -> drawn
     return box_csv.read(path, images, flags.columns, flags.units, classes, found)
 
 
-def _names(flags: Objects, drawing: drawn.Drawing, listed: Sequence[str]) -> tuple[str, ...]:
+def _names(
+    flags: Objects, drawing: drawn.Drawing, listed: Sequence[str], renames: dict[str, str], found: list[Problem]
+) -> tuple[str, ...]:
     """The classes: those of --classes, of the other splits, which may have more than this one, or of the files."""
+    left = renaming.names(drawing.classes, renames, flags.annotations, found)
     if listed:
         return tuple(listed)
     others = tuple(category.name for category in image_classes.of_other_splits(flags.out, flags.split))
-    used = {shape.class_name for picture in drawing.pictures for shape in picture.shapes}
-    if others and used <= set(others):
+    used = {renames.get(shape.class_name, shape.class_name) for picture in drawing.pictures for shape in picture.shapes}
+    if others and used - {""} <= set(others):
         return others
     if not drawing.classes:
         raise Refused(f"{flags.annotations} has no object that can be used; name the classes with --classes")
-    return drawing.classes
+    return left
 
 
 def main(flags: Objects) -> None:

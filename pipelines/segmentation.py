@@ -39,7 +39,7 @@ from tfrecog.data import records
 from .build import label_map_records, shards
 from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
-from .classes import pixel_classes
+from .classes import pixel_classes, renaming
 from .classes.pixel_classes import Table
 from .formats import coco_panoptic, exif, image_file, label_image, pairs, presets
 from .formats.presets import Layout
@@ -83,6 +83,7 @@ class Segmentation(ShareFlags):
         str, "File of the classes, one per line: name, id name, or either followed by r g b.", Unless(*_PRESETS)
     ] = ""
     ignore: Annotated[tuple[str, ...], "Values of pixels, or names of classes, to ignore.", Length()] = ()
+    rename: renaming.Flag = ()
     list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one per line.", Length()] = ()
     exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one per line.", Length()] = ()
     image_suffix: Annotated[str, "Suffix of image names after the common name, such as _leftImg8bit."] = ""
@@ -93,7 +94,8 @@ class Segmentation(ShareFlags):
 def build(flags: Segmentation) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
     layout, found = layout_of(flags), []
-    table, folders = layout.table, (layout.images, layout.labels)
+    folders, renames = (layout.images, layout.labels), renaming.of_flag(flags.rename)
+    table = pixel_classes.renamed(layout.table, renames, flags.classes or f"--preset={flags.preset}", found)
     if layout.json:
         listed, images = coco_panoptic.of_json(layout.json, *folders, table, found), []
     else:

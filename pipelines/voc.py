@@ -35,7 +35,7 @@ from tfrecog.data.classes import voc
 from .build import image_records, shards
 from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter, short
-from .classes import image_classes
+from .classes import image_classes, renaming
 from .formats import exif, image_file, pairs, voc_folder, voc_object, voc_xml
 from .formats.tar_files import File
 from .formats.voc_folder import Layout
@@ -63,6 +63,7 @@ class Maker:
     names: tuple[str, ...]
     coordinates: str
     orientation: exif.Rule
+    labels: dict[str, int]  # by the names in the files
     marks: tuple[str, ...]  # those of difficult, truncated and pose that the files have at all
 
     def __call__(self, picture: Picture, found: list[Problem]) -> records.Record:
@@ -87,8 +88,7 @@ class Maker:
             what = f"{len(annotation.unread):,} elements ({tags}) look like objects and are no <object> in <annotation>"
             remedy = "They are left out: correct the XML, so that each is an <object> in <annotation> itself."
             report("object in another element", what, remedy)
-        labels = {name: label for label, name in enumerate(self.names, 1)}
-        objects = voc_object.read(annotation, labels, image.size, self.coordinates, report)
+        objects = voc_object.read(annotation, self.labels, image.size, self.coordinates, report)
         for one in objects:
             one.id += picture.first_id - 1
         return image_records.with_objects(image, picture.name, picture.key, self.names, objects, marks=self.marks)
@@ -106,6 +106,7 @@ class Voc(ShareFlags):
     annotations: Annotated[str, "Folder of the XML files."] = ""
     list: Annotated[tuple[str, ...], "Files with the names of the images of the split, one per line.", Length()] = ()
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
+    rename: renaming.Flag = ()
     coordinates: Annotated[Literal["voc", "zero_based", "edges"], "Convention of the coordinates of a box."] = "voc"
     orientation: exif.Flag = "auto"
 
@@ -116,10 +117,13 @@ def build(flags: Voc) -> shards.Built:
     names = tuple(image_classes.names_of(flags.classes)) if flags.classes else voc.CLASSES if flags.devkit else ()
     read = voc_folder.read(layouts, found, names=not names)
     used = sorted({one.name for _, annotation in read.annotated for one in annotation.objects if one.name})
-    names = names or read.names
+    renames, place = renaming.of_flag(flags.rename), ",".join(one.annotations for one in layouts)
+    left = renaming.names(names or read.names, renames, place, found, used)
+    names = names if flags.classes else left
     if read.annotated and not names:
         raise Refused(f"no XML file of {layouts[0].annotations} has an object; name the classes with --classes")
-    if used and not set(used) & set(names):
+    labels = renaming.labels({name: label for label, name in enumerate(names, 1)}, renames)
+    if used and not set(used) & set(labels):
         given, others = (", ".join(those[:9]) + ", ..." * (len(those) > 9) for those in (names, used))
         raise Refused(
             f"no object has a class of {given}; the XML files have {others}: give a file of these with --classes"
@@ -128,15 +132,16 @@ def build(flags: Voc) -> shards.Built:
     for pair, annotation in read.annotated:
         pictures.append(Picture(pair.image.name, pair.key, pair.image, pair.other.name, annotation, first))
         first += len(annotation.objects)
-    maker = Maker(names, flags.coordinates, flags.orientation, tuple(sorted(read.marks)))
+    maker = Maker(names, flags.coordinates, flags.orientation, labels, tuple(sorted(read.marks)))
     categories = tuple(info.Category(name, number) for number, name in enumerate(names, 1))
     facts = info.DatasetInfo(categories, splits={}, difficult="difficult" in read.marks)
     total = sum(picture.image.size for picture in pictures)
-    chosen = {"", *names} if flags.classes else {"", *used}  # What --classes leaves out is not lost.
+    left_out = {old for old, new in renames.items() if not new}  # Nor is what --classes leaves out lost.
+    chosen = {"", *labels} if flags.classes else {"", *used} - left_out
 
-    def classes(picture: Picture) -> Sequence[str]:
-        counted = [one.name or "" for one in picture.annotation.objects if (one.name or "") in chosen]
-        return counted + [""] * len(picture.annotation.unread)
+    def classes(picture: Picture) -> Sequence[int | None]:
+        counted = [labels.get(one.name or "") for one in picture.annotation.objects if (one.name or "") in chosen]
+        return counted + [None] * len(picture.annotation.unread)
 
     objects = sum(len(classes(picture)) for picture in pictures)
     objects += sum(problem.kind == voc_folder.BROKEN for problem in found)  # which have at least one
@@ -156,7 +161,7 @@ def layouts_of(flags: Voc) -> Sequence[Layout]:
             raise Refused("--list names images of one --devkit; build with the lists that they have themselves")
         if len(set(devkits)) < len(devkits):
             raise Refused(f"--devkit={','.join(devkits)} names one folder twice")
-        split = source_split(flags)
+        split = flags.split if lists else source_split(flags)
         return [voc_folder.devkit(path, split, lists) for path in devkits]
     if flags.source_split:
         raise Refused("--source_split is for --devkit; name the images with --list")

@@ -1,8 +1,8 @@
 """What the values of label maps mean: which class has which value, or which colour, and which pixels are ignored."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import numpy as np
 from tfrecog.data import records
 from tfrecog.data.info import Category
 
-from ..build.problems import Refused
-from . import image_classes
+from ..build.problems import Problem, Refused
+from . import image_classes, renaming
 
 _RGB = r"(?P<r>\d{1,3})[\s,]+(?P<g>\d{1,3})[\s,]+(?P<b>\d{1,3})"
 _NAME = r"(?P<name>\S(?:.*\S)?)"
@@ -35,19 +35,23 @@ class Table:
     categories: tuple[Category, ...]  # `id` is the value of a pixel
     ignored: frozenset[int] = frozenset()  # values
     ignored_colours: frozenset[tuple[int, int, int]] = frozenset()  # of RGB label maps
+    merged: tuple[tuple[Category, int], ...] = ()  # other values and colours with a label; 0: ignored
 
     @cached_property
     def label_of(self) -> dict[int, int]:
         """Label of each value; 0 of those that are ignored."""
-        return dict.fromkeys(self.ignored, 0) | {one.id: label for label, one in enumerate(self.categories, 1)}
+        return dict.fromkeys(self.ignored, 0) | {one.id: label for one, label in self._labelled()}
 
     @cached_property
     def label_of_colour(self) -> dict[int, int]:
         """Label of each colour as the number R + 256 G + 65536 B; {} where not all classes have one."""
-        if not all(one.colour for one in self.categories):
+        colours = [(one.colour, label) for one, label in self._labelled() if one.colour]
+        if len(colours) < len(self._labelled()):
             return {}
-        colours = [(one.colour, label) for label, one in enumerate(self.categories, 1) if one.colour]
         return {number_of(colour): 0 for colour in self.ignored_colours} | {number_of(c): n for c, n in colours}
+
+    def _labelled(self) -> list[tuple[Category, int]]:
+        return [(one, label) for label, one in enumerate(self.categories, 1)] + list(self.merged)
 
 
 def number_of(colour: Sequence[int]) -> int:
@@ -112,3 +116,16 @@ def of_categories(categories: Sequence[Category], ignore: Iterable[str], path: s
     if len(counted) > records.MAX_MAP_CLASSES:
         raise Refused(f"{path} has {len(counted)} classes; a label map has room for {records.MAX_MAP_CLASSES}")
     return Table(counted, frozenset(values), frozenset(colours))
+
+
+def renamed(table: Table, renames: Mapping[str, str], place: str, found: list[Problem]) -> Table:
+    """The table with other names of classes; see `renaming`. Pixels of classes that are left out are ignored."""
+    left = renaming.names([one.name for one in table.categories], renames, place, found)
+    label_of = {name: label for label, name in enumerate(left, 1)}
+    categories, merged = {}, []
+    for one in table.categories:
+        name = renames.get(one.name, one.name)
+        if name and categories.setdefault(name, replace(one, name=name)).id == one.id:
+            continue
+        merged.append((one, label_of.get(name, 0)))
+    return replace(table, categories=tuple(categories[name] for name in left), merged=tuple(merged))

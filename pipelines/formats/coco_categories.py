@@ -3,15 +3,15 @@
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tfrecog.data import info
 from tfrecog.data.info import Category
 
 from ..build.problems import Problem, Refused, short
-from ..classes import keypoint_sides, keypoint_sigmas
+from ..classes import keypoint_sides, keypoint_sigmas, renaming
 from . import tool_values
 
 
@@ -25,6 +25,7 @@ class Wanted:
     masks: bool = True
     sigmas: Sequence[float] = ()  # of the keypoints; see `info.DatasetInfo`
     flip_pairs: Sequence[str] = ()  # see `keypoint_sides`
+    renames: Mapping[str, str] = field(default_factory=dict)  # see `renaming`
 
 
 def dataset_info(
@@ -43,6 +44,9 @@ def dataset_info(
     known = wanted.names or (wanted.others.names if wanted.others else ())
     listed = _without_roots(path, listed, uses, found, known)
     _refuse_twice(path, listed)
+    renaming.names([one["name"] for one in listed], wanted.renames, path, found)
+    listed = [one | {"name": wanted.renames.get(one["name"], one["name"])} for one in listed]
+    listed = [one for one in listed if one["name"]]
     classes = _classes(listed, wanted)
     labels = {one.name: label for label, one in enumerate(classes, 1)}
     _report_others(path, listed, labels, uses, found, wanted)
@@ -96,10 +100,10 @@ def _refuse_twice(path: str, listed: list[dict]) -> None:
 
 def _classes(listed: list[dict], wanted: Wanted) -> tuple[Category, ...]:
     """The classes of the other splits, or those of a list of names, or the categories."""
-    names = wanted.names or [one["name"] for one in listed]
+    names = wanted.names or list(dict.fromkeys(one["name"] for one in listed))
     if wanted.others and (not wanted.names or tuple(names) == wanted.others.names):
         return wanted.others.categories
-    id_of = {one["name"]: one["id"] for one in listed}
+    id_of = {one["name"]: one["id"] for one in reversed(listed)}
     unused = (number for number in itertools.count(1) if number not in id_of.values())
     return tuple(Category(name, id_of[name] if name in id_of else next(unused)) for name in names)
 
