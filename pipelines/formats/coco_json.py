@@ -89,6 +89,8 @@ def _uncollected() -> Iterator[None]:
 def _read(path: str, keep: Callable[[dict, str], Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key, value in json_stream.members(path, ("images", "annotations"), "the COCO JSON file with --annotations"):
+        if key in tree:
+            raise Refused(f"{path} has the list {key!r} twice, of which one would be lost: make one list of them")
         if key == "annotations" and isinstance(value, Iterator):
             tree[key] = [keep(_object(path, key, n, entry), text) for n, (entry, text) in enumerate(value)]
         elif key == "images" and isinstance(value, Iterator):

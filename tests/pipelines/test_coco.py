@@ -387,6 +387,7 @@ def test_the_second_image_with_an_id_is_left_out_and_an_annotation_given_twice_i
         ('{"images": [],\n "annotations": [}', r"instances.json, line 2, column 18"),
         ("[" * 10**5, r"instances.json is not in COCO's format: its lists are nested too deep"),
         ("[]", r"instances.json is not in COCO's format: it holds a list"),
+        ('{"annotations": [{}], "images": [], "annotations": []}', r"instances.json has the list 'annotations' twice"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, content, message):
