@@ -1,11 +1,11 @@
 """Shows what a run sees in pictures of any size.
 
-python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg' --out=SEEN
+python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg' --out=SEEN [--format=coco]
 """
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import For, Fraction
@@ -21,12 +21,17 @@ class Flags(RunFlags):
     out: Results = ""
     min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = 0.5
     draw_side: DrawSide = 400
+    format: Annotated[
+        Literal["", "coco", "yolo", "labelme"],
+        "Detections also as annotations, to be corrected with a tool: OUT/instances.json, OUT/yolo, or OUT/labelme.",
+        For("detection"),
+    ] = ""
 
 
 def main(flags: Flags) -> None:
     """Predicts and reports."""
     from tfrecog import tasks
-    from tfrecog.inference import image_files
+    from tfrecog.inference import annotations, image_files
     from tfrecog.runs import trained
 
     output = dataclasses.replace(flags.detector.output, min_score=flags.min_score)
@@ -34,17 +39,22 @@ def main(flags: Flags) -> None:
     flags = dataclasses.replace(flags, detector=detector, train=dataclasses.replace(flags.train, replicas=1))
     paths, out, inference = image_files.find(flags.images), Path(flags.out), tasks.of(flags.task).inference
     inference.files(paths, out)  # Whether they can be written, before the weights are read.
+    also = annotations.Annotations(flags.format, paths, out) if flags.format else None
     task, model, _, checkpoint, _ = trained.restore(flags, flags.checkpoint)
     print(f"Predicting with {checkpoint}", flush=True)
     broken: dict[Path, str] = {}
     predict = inference.of_pictures(task, model, flags)
     seen = image_files.legible(paths, broken, task.info.pixel_ranges)
     images = ((number, picture, predict(picture)) for number, picture in seen)
+    if also:
+        images = also.written(images, task.info, flags.detector)
     detections = inference.write(task.info, paths, out, images, flags.draw_side)
     done = image_files.report_broken(paths, broken)
     if detections is not None:
         print(f"{detections} detections with a score of at least {flags.min_score:g}")
     print(f"{done} of {len(paths)} images done: {inference.WRITTEN} are in {out}")
+    if also:
+        print(f"Annotations in the format {flags.format} are in {also.out}")
 
 
 if __name__ == "__main__":

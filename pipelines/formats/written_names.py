@@ -20,10 +20,10 @@ _MOST_BYTES = 200  # of a name; file systems have room for 255, and drafts and n
 class Names:
     """Names in one folder: no two are the same, nor differ in case alone, which some systems do not tell apart."""
 
-    def __init__(self, *, by_stem: bool = False):
-        """With `by_stem` no two are the same without their extensions either."""
+    def __init__(self, *, by_stem: bool = False, taken: Iterable[str] = ()):
+        """With `by_stem` no two are the same without their extensions either; those `taken` are given to none."""
         self.by_stem = by_stem
-        self._taken: set[str] = set()
+        self._taken = {*taken}
         self.changed: list[str] = []  # those that are not what was asked for
 
     def of_image(self, record: Record, mark: str) -> str:
