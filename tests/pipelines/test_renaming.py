@@ -72,6 +72,11 @@ def test_classes_get_their_new_names_before_their_labels(source, rename, counts,
     assert seen == {(name, 1 + names.index(name)): count for name, count in counts.items()}
 
 
+def test_a_class_of_several_categories_has_the_id_of_the_first(tmp_path):
+    from_coco(tmp_path, rename=(f"{FIRST}:one", f"{SECOND}:one"), out=str(tmp_path / "out"), split="train", jobs=1)
+    assert [(one.name, one.id) for one in info.load(tmp_path / "out").categories] == [("one", 1)]
+
+
 def test_values_and_colours_of_label_maps_get_the_labels_of_the_new_names():
     colours = {"sky": (0, 0, 255), "car": (9, 0, 0), "van": (8, 0, 0), "tree": (0, 9, 0)}
     categories = [info.Category(name, 10 + place, colour=rgb) for place, (name, rgb) in enumerate(colours.items())]

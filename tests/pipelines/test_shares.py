@@ -73,6 +73,17 @@ def test_splits_have_their_shares_of_the_images_and_of_each_class(classes, names
     assert [of_group[group] for group in groups] == splits  # A group is in one split.
 
 
+def test_the_rarest_class_is_shared_out_as_evenly_as_it_can_be():
+    # It comes first, while the splits still have room for all other classes: two halves of 7 images are 3 and 4.
+    rng = np.random.default_rng(0)
+    kinds = [list(map(str, np.minimum(rng.geometric(0.5, rng.integers(1, 6)), 8))) for _ in range(300)]
+    rarest, count = min(Counter(kind for its in kinds for kind in set(its)).items(), key=lambda pair: pair[1])
+    for seed in range(10):
+        splits = shares.parts(kinds, alone(300), {"train": 0.5, "val": 0.5}, seed)
+        there = Counter(split for split, its in zip(splits, kinds, strict=True) if rarest in its)
+        assert sorted(there.values()) == [count // 2, count - count // 2]
+
+
 def test_the_choice_depends_on_the_seed_and_not_on_the_order_of_images_or_classes():
     kinds, groups = of_objects(200), of_patients(200)
     order = RNG.permutation(200)
