@@ -104,14 +104,18 @@ def _pose(tree: dict, path: str) -> tuple[tuple[str, ...], int, tuple[tuple[int,
     shape, order, named = tree.get("kpt_shape"), tree.get("flip_idx"), tree.get("kpt_names")
     if shape is None:
         return (), 0, None
-    if not isinstance(shape, list) or [str(value).isdecimal() for value in shape] != [True] * 2 or shape[1] not in "23":
+    if (
+        not isinstance(shape, list)
+        or [str(value).isdecimal() for value in shape] != [True] * 2
+        or shape[1] not in ("2", "3")
+    ):
         raise Refused(f"{path}: kpt_shape is {short(shape)}, not the number of keypoints and 2 or 3; correct it")
     count = int(shape[0][:4])
     if not 0 < count < 1000:
         raise Refused(f"{path}: kpt_shape has {count} keypoints; correct it")
     if isinstance(named, dict):  # by class, which all share
         named = next(iter(named.values()), None)
-    if not isinstance(named, list) or len(set(map(str, named))) != count:
+    if not isinstance(named, list) or not len(named) == len(set(map(str, named))) == count:
         named = [f"keypoint_{number}" for number in range(1, count + 1)]
     keypoints, dimensions = tuple(map(str, named)), int(shape[1])
     if order is None:

@@ -201,6 +201,8 @@ def test_predictions_come_back(tmp_path, read_all, form, kind):
     rows = paired(record, after)
     np.testing.assert_allclose(after.boxes[rows], record.boxes, atol=1e-3)
     assert [after.names[row] for row in rows] == record.names
+    assert detector.masks or after.masks is None, "only what the detector finds"
+    assert detector.keypoints or after.keypoints is None or not after.keypoints.any()
     if detector.masks and not (form == "yolo" and detector.keypoints):
         for runs, row in zip(record.masks, rows, strict=True):
             np.testing.assert_array_equal(after.masks[row], runs)

@@ -27,6 +27,7 @@ REFUSED = {
     "a place above": (f"{NAMES}train: a/../../..", "is not in"),
     "aliases": (f"{NAMES}a: &a [x, x]\nb: &b [*a, *a]", "has an alias"),
     "keypoints": (f"{NAMES}train: images/train\nkpt_shape: [17]", "kpt_shape is .* not the number of keypoints"),
+    "numbers of a keypoint": (f"{NAMES}train: images/train\nkpt_shape: [17, 23]", "kpt_shape is .* and 2 or 3"),
 }
 
 
