@@ -6,9 +6,8 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
 It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, TFRecords,
 and one folder per class; for label maps, panoptic JSON and IDX files it says what to run. Splits are those by which
 folders or files are named, such as train, valid and test; where none is named, all of it is --split, or is shared out
-with --shares=train:0.8,val:0.2. Where a folder
-holds annotations of two kinds it asks which are meant: give --kind. The commands that it prints have more flags; run
-them yourself to use those.
+with --shares=train:0.8,val:0.2. Where a folder holds annotations of two kinds it asks which are meant: give --kind. The
+commands that it prints have more flags; run them yourself to use those.
 """
 
 import dataclasses
@@ -33,24 +32,6 @@ _MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, imagenet.Imagenet: image
 _MAIN |= {objects.Objects: objects.main, voc.Voc: voc.main}
 
 
-Kind = Literal[
-    "",
-    "coco",
-    "voc",
-    "yolo",
-    "labelme",
-    "cvat",
-    "via",
-    "label_studio",
-    "csv",
-    "label_maps",
-    "panoptic",
-    "idx",
-    "records",
-    "classes",
-]
-
-
 @dataclass(frozen=True)
 class AnyFlags(ShareFlags):
     """The flags."""
@@ -69,6 +50,8 @@ class AnyFlags(ShareFlags):
             "label_studio",
             "csv",
             "label_maps",
+            "panoptic",
+            "idx",
             "records",
             "classes",
         ],
@@ -176,10 +159,8 @@ def _runs_of_voc(part: Part, flags: AnyFlags, shared: dict[str, Any]) -> Iterato
         splits = [split for split in ("train", "val", "test") if split in names] or [
             name for name in names if "_" not in name
         ]
-        own = os.path.isdir(os.path.join(devkit, "JPEGImages"))
         for split in splits:
-            if own:
-                yield voc.Voc(devkit=(devkit,), **shared | {"split": split})
+            yield voc.Voc(devkit=(devkit,), **shared | {"split": split})
     else:
         yield voc.Voc(images=image_folders.named_in(flags.data, part.place), annotations=part.place, **shared)
 

@@ -7,8 +7,10 @@ from PIL import Image
 
 from pipelines import any as any_pipeline
 from pipelines.build.problems import Refused
+from pipelines.formats import recognised
 from tests.pipelines import drawn_scenes
 from tests.pipelines.small_voc import SmallVoc
+from tfrecog.cli import flags
 from tfrecog.data import info
 
 
@@ -137,3 +139,9 @@ def test_what_is_not_built_is_said(tmp_path, name):
     write(tmp_path / "raw")
     with pytest.raises(Refused, match=words):
         any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out")))
+
+
+@pytest.mark.parametrize("kind", recognised.WORDS)
+def test_each_kind_that_may_be_asked_for_can_be_given(tmp_path, kind):
+    with pytest.raises(Refused, match=f"has no {recognised.WORDS[kind]}; the kinds in it are none that is known"):
+        any_pipeline.runs_of(flags.change(any_pipeline.AnyFlags(), [f"--kind={kind}", f"--data={tmp_path}"]))
