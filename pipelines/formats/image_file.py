@@ -1,6 +1,5 @@
 """Image files into records: their bytes, converted only where TensorFlow cannot decode them; decoded once to see."""
 
-import os
 import warnings
 
 from PIL import Image
@@ -11,7 +10,7 @@ from ..build import image_records
 from ..build.image_records import Encoded
 from ..build.problems import Reporter
 from . import exif
-from .tar_files import File
+from .tar_files import File, reason
 
 _AGAIN = "The image is left out: download or copy the file again, and run the same command."
 _MODES = {"JPEG": ("L", "RGB"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA")}  # that training can decode
@@ -20,12 +19,9 @@ _MODES = {"JPEG": ("L", "RGB"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA")}  # 
 def content(file: File, report: Reporter, kind: str = "image", replace: str = _AGAIN) -> bytes:
     """The bytes of a file; LeftOut if it cannot be read."""
     try:
-        if file.offset < 0 and os.path.exists(file.path) and not os.path.isfile(file.path):
-            raise OSError("it is a folder, a pipe or a device, not a file")
         return file.read()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        what = f"{file.place}: {getattr(error, 'strerror', None) or error}"
-        report.leave_out(f"{kind} file cannot be read", what, replace)
+    except (OSError, ValueError) as error:
+        report.leave_out(f"{kind} file cannot be read", f"{file.place}: {reason(error)}", replace)
 
 
 def read(file: File, report: Reporter, size: tuple[int, int] | None = None, *, replace: str = _AGAIN, **options):

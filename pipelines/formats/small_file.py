@@ -1,9 +1,7 @@
 """The text of an annotation file: from strangers, so no pipe that never ends, and not more bytes than any has."""
 
-import os
-
 from ..build.problems import Reporter
-from .tar_files import File
+from .tar_files import File, reason
 
 MOST_BYTES = 2**23
 _AGAIN = "It is left out: correct or copy the file again, and run the same command."
@@ -11,15 +9,10 @@ _AGAIN = "It is left out: correct or copy the file again, and run the same comma
 
 def bytes_of(file: File, report: Reporter, most: int = MOST_BYTES) -> bytes:
     """The bytes of a file; LeftOut where there are none, or too many."""
-    if file.offset < 0 and not os.path.isfile(file.path):
-        report.leave_out("file cannot be read", f"{file.path} is not a file, or a link to none", _AGAIN)
-    if file.size > most:
-        what = f"{file.path} has {file.size:,} bytes, more than the {most:,} of any annotation file"
-        report.leave_out("file is too large", what, _AGAIN)
     try:
-        return file.read()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        report.leave_out("file cannot be read", f"{file.path}: {getattr(error, 'strerror', None) or error}", _AGAIN)
+        return file.read(most)
+    except (OSError, ValueError) as error:
+        report.leave_out("file cannot be read", f"{file.path}: {reason(error)}", _AGAIN)
 
 
 def text_of(file: File, report: Reporter, most: int = MOST_BYTES) -> str:

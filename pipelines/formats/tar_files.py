@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import posixpath
+import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,8 +36,12 @@ class File:
         path = shown(self.path)
         return path if self.offset < 0 else f"{path}, byte {self.offset:,}"
 
-    def read(self) -> bytes:
-        """Its bytes; OSError, also where the tar ends before."""
+    def read(self, most: int | None = None) -> bytes:
+        """Its bytes; OSError, also if it is no regular file, has more than `most` bytes, or the tar ends before."""
+        if self.offset < 0 and not stat.S_ISREG(os.stat(self.path).st_mode):  # A pipe may never end.
+            raise OSError("it is a folder, a pipe or a device, not a file")
+        if most is not None and self.size > most:
+            raise OSError(f"it has {self.size:,} bytes, more than the {most:,} of any annotation file")
         with open(self.path, "rb") as file:
             if self.offset < 0:
                 return file.read()
@@ -44,6 +49,11 @@ class File:
         if len(data) < self.size:
             raise OSError(f"the tar ends {self.size - len(data):,} bytes before the image does")
         return data
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a file cannot be read: an error of `File.read`, ValueError where its name has a NUL."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def on_disk(name: str, path: str) -> File:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from tqdm import tqdm
 
 from ..build.problems import Problem, Refused
-from . import class_folders, pairs, voc_xml
-from .tar_files import File
+from . import class_folders, pairs, tar_files, voc_xml
 
 BROKEN = "XML file that is not an annotation"
 _MARKS = ("difficult", "truncated", "pose")
@@ -79,9 +78,11 @@ def read(layouts: Sequence[Layout], found: list[Problem], *, names: bool) -> Rea
         annotations, bad = {}, {}
         for file in tqdm(files, unit="file", desc="reading XML", leave=False, delay=1):
             try:
-                annotations[file] = voc_xml.read(_content(file))
+                annotations[file] = voc_xml.read(file.read(voc_xml.MOST_BYTES))
             except voc_xml.NoAnnotation as error:
                 bad[file] = str(error)
+            except (OSError, ValueError) as error:
+                bad[file] = f"it cannot be read: {tar_files.reason(error)}"
         for pair in listed:
             if pair.other in bad:
                 remedy = "The image is left out: correct or copy the XML file again, and run the same command."
@@ -97,17 +98,3 @@ def read(layouts: Sequence[Layout], found: list[Problem], *, names: bool) -> Rea
         alike = class_folders.alike(sorted(classes), layouts[0].annotations)
         found += [replace(problem, remedy=remedy) for problem in alike]
     return Read(annotated, frozenset(marks), tuple(sorted(classes)))
-
-
-def _content(file: File) -> bytes:
-    """Bytes of an XML file, not many more than one may have; NoAnnotation if it cannot be read."""
-    if file.offset < 0 and not os.path.isfile(file.path):  # e.g. a pipe, which may never end
-        raise voc_xml.NoAnnotation(f"{file.path} is not a file, or is a link to none")
-    if file.size > voc_xml.MOST_BYTES:
-        raise voc_xml.NoAnnotation(
-            f"it has {file.size:,} bytes, more than the {voc_xml.MOST_BYTES:,} of any annotation"
-        )
-    try:
-        return file.read()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        raise voc_xml.NoAnnotation(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error

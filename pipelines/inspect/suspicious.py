@@ -114,7 +114,8 @@ def _of_keypoints(record: Record, i: int) -> Iterator[tuple[str, str]]:
 
 def _duplicates(record: Record) -> Iterator[tuple[int, int]]:
     """Pairs i < j of objects, not crowds, of a class with nearly the same box."""
-    boxes = record.boxes.astype(np.float64)
+    finite = np.isfinite(record.boxes).all(axis=1, keepdims=True)
+    boxes = np.where(finite, record.boxes, 0).astype(np.float64)
     same = (record.labels[:, None] == record.labels) & ~record.crowd[:, None] & ~record.crowd
     twice = same & (overlaps.pairwise_iou(boxes, boxes) > DUPLICATE_IOU)
     for i, j in zip(*np.nonzero(np.triu(twice, 1)), strict=True):

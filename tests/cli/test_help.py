@@ -30,6 +30,18 @@ def test_of_a_setting_it_says_when_it_is_read_and_whether_it_may_change_on_resum
     assert " Border. Only with --part.size=7. Not with --masks=true. May change on resume.\n" in text
 
 
+def test_a_setting_beside_an_empty_one_is_said_by_the_name_of_that():
+    @dataclass(frozen=True)
+    class Shared:
+        shares: Annotated[tuple[str, ...], "Shares."] = ()
+        name: Annotated[str, "Name."] = ""
+        seed: Annotated[int, "Seed.", Unless("shares", ())] = 0
+        place: Annotated[int, "Place.", When("name", "")] = 0
+
+    text = help.text("tfrecog.train", "Trains.", Shared())
+    assert " Seed. Only with --shares.\n" in text and " Place. Not with --name.\n" in text
+
+
 def test_it_lists_the_values_of_choices():
     @dataclass(frozen=True)
     class Choices:

@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.data.made import encoded
 from tfrecog.data import fields, records
+from tfrecog.data.example import Example
 from tfrecog.data.parse import parse
 from tfrecog.ops import rle
 
@@ -178,6 +180,16 @@ def test_coordinates_with_more_decimals_move_less_than_a_thousandth_of_a_pixel()
     boxes = np.array([[1 / 3, 2 / 3, 426.98765, 639.87654]], np.float32)
     got = records.decode(records.encode(record_of(427, 640, boxes)))
     np.testing.assert_allclose(got.boxes, boxes, atol=6e-4)
+
+
+@pytest.mark.parametrize("stored", [3e38, float("inf")])
+def test_a_box_beyond_float32_is_infinite_and_warns_of_nothing(stored):
+    example = Example.FromString(records.encode(record_of(40, 60, [[1, 2, 3, 4]])))
+    example.features.feature["image/object/bbox/ymax"].float_list.value[:] = [stored]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = records.decode(example.SerializeToString())
+    assert got.boxes.tolist() == [[1, 2, np.inf, 4]]
 
 
 def test_asking_for_masks_that_are_not_there_names_the_image():

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ SUSPICIOUS = {
     "tiny box": _record([[10, 10, 10.5, 30]]),
     "box without area": _record([[10, 10, 10, 30]]),
     "box outside the image": _record([[10, 10, 50, 30]]),
-    "box is not finite": _record([[10, 10, np.nan, 30]]),
+    "box is not finite": _record([[10, 10, np.inf, np.inf]]),
     "object twice": _record([GOOD, [10, 10, 30, 30.5]]),
     "many instances": _record([GOOD, [0, 0, 5, 5], [3, 10, 9, 20]]),
     "keypoint outside the image": _record([GOOD], keypoints=np.array([[[50, 5, 2.0]]])),
@@ -148,7 +149,9 @@ SUSPICIOUS = {
 
 @pytest.mark.parametrize("kind", SUSPICIOUS)
 def test_a_suspicious_annotation_is_named(kind):
-    found = suspicious.of_record(SUSPICIOUS[kind], joints=1, max_instances=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = suspicious.of_record(SUSPICIOUS[kind], joints=1, max_instances=2)
     assert [problem.kind for problem in found] == [kind]
     number = {"many instances": None, "object twice": 71}.get(kind, 70)
     assert (found[0].file, found[0].image_id, found[0].annotation_id) == ("cat.png", "9", number)

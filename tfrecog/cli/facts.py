@@ -142,9 +142,9 @@ class When:
         values = f"{', '.join(others)} or {last}" if others else last
         if self.flag == "task" and not self.unless:
             return f"for {values}"
-        words = "not with" if self.unless else "only with"
+        words = "not with" if self.unless == bool(values) else "only with"  # Unless it is empty: only with it.
         words = f"of {self.task} {words}" if self.task else words
-        return f"{words} --{self.flag}={values}"
+        return f"{words} --{self.flag}" + (f"={values}" if values else "")
 
 
 class Unless(When):

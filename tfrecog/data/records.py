@@ -199,7 +199,13 @@ def _fractions(features, parts):
 
 
 def _boxes(features, sides, size):
-    return fields.to_pixels(_fractions(features, sides), np.tile(np.array(size, np.float64), 2)).astype(np.float32)
+    return _single(fields.to_pixels(_fractions(features, sides), np.tile(np.array(size, np.float64), 2)))
+
+
+def _single(values):
+    """The values as float32, infinite where they are beyond it, as pipelines.check reports."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _masks(features, n):
@@ -217,7 +223,7 @@ def _keypoints(features, n, size):
     visibility = values(features, fields.VISIBILITY)[:, None].astype(np.float64)
     points = fields.to_points(_fractions(features, fields.POINT), np.array(size, np.float64))
     keypoints = np.concatenate([np.where(visibility > 0, points, 0), visibility], axis=-1)
-    return keypoints.astype(np.float32).reshape(n, len(visibility) // n if n else 0, 3)
+    return _single(keypoints).reshape(n, len(visibility) // n if n else 0, 3)
 
 
 def _check(record):
