@@ -4,7 +4,7 @@ import warnings
 
 from PIL import Image
 
-from tfrecog.data import image_numpy
+from tfrecog.data import image_numpy, image_parts
 
 from ..build import image_records
 from ..build.image_records import Encoded
@@ -61,7 +61,11 @@ def of_bytes(
         report.leave_out(f"size in the {annotations} disagrees with the file", what, remedy)
     turn, doubt = exif.turned(stored, rule, size, reach)
     image = stored.upright() if turn else stored
-    mode, values = image.picture.mode, image.values()
+    mode, values, whole = image.picture.mode, image.values(), image_parts.are_whole(data)
+    if not whole:
+        what = f"parts of the {stored.kind} are damaged or missing, so that training could not decode it"
+        remedy = "It is stored as PNG, with the pixels that are shown of it: copy or download the file again."
+        report("image is damaged", what, remedy)
     if doubt:
         remedy = (
             "It is turned upright; if the file was annotated as it is, build with --orientation=file."
@@ -73,14 +77,14 @@ def of_bytes(
     elif turn:
         what = f"its EXIF data turn or mirror it (orientation {stored.orientation})"
         report("image converted", what, "It is turned upright and stored as PNG; nothing needs to be done.")
-    if not turn and values is None and mode in _MODES.get(stored.kind, ()):
+    if whole and not turn and values is None and mode in _MODES.get(stored.kind, ()):
         return Encoded(data, stored.kind.lower(), *as_stored)
     if values is not None:
         what = f"{stored.kind} image of pixels of the type {values.dtype.name}, which training takes as 8 bits"
         remedy = "It is stored as PNG by the pixel_ranges of dataset.json; nothing needs to be done."
         report("image converted", what, remedy)
         return Encoded(values, "png", *(upright if turn else as_stored))
-    if not turn:
+    if whole and not turn:
         what = f"{stored.kind} image of mode {mode}, which training cannot decode"
         report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
     return image_records.encode(Image.fromarray(image.rgb()), "png")

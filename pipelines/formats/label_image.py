@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from tfrecog.data import image_numpy
+from tfrecog.data import image_numpy, image_parts
 
 from ..build.problems import Reporter
 from ..classes.pixel_classes import Table, to_labels
@@ -36,6 +36,9 @@ def read(
     except image_numpy.Unreadable as error:
         _undecodable(report, f"its {len(data):,} bytes are not an image that can be decoded ({error})")
     mode = picture.mode
+    if not image_parts.are_whole(data):
+        what, remedy = f"parts of the {kind} are damaged or missing", "Download or copy it again."
+        _refuse(report, "label map is damaged", what, remedy)
     if kind in ("JPEG", "WEBP"):
         what, remedy = f"it is a {kind}, which changes the values of pixels", "Save it as PNG from the source."
         _refuse(report, "label map with losses", what, f"{remedy} The values here are lost.")

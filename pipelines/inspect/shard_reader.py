@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import frames, info, records
+from tfrecog.data import frames, image_parts, info, records
 
 from ..build import image_records
 from ..build.problems import Reporter
@@ -64,6 +64,9 @@ class ShardReader:
         if self.decode:
             try:
                 image_records.picture(record)
+                if not image_parts.are_whole(record.encoded):
+                    what = "parts of its image are damaged or missing, and training may not be able to decode it"
+                    suspect("image is damaged", what, "Build the split again, which stores it anew, or replace it.")
             except UserError as error:
                 facts.damage.append(f"{place}, {record.filename}: {error}; replace the image and build again")
         labels, damage = self._label_map(record)

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import re
 import shutil
@@ -106,6 +107,19 @@ def test_an_image_that_is_not_that_of_its_record_is_found(folder, change, words)
     reader = ShardReader(str(folder), scenes.INFO, 100, decode=True)
     reader.read(records.encode(dataclasses.replace(record, **change(record))), "shard, record 0", facts)
     assert words in facts.damage[0]
+
+
+def test_an_image_with_a_damaged_part_is_suspicious(folder):
+    record = scenes.make(scenes.Scene("a.jpg", "train", 0, scenes.Scenes()))[0]
+    whole = Image.open(io.BytesIO(record.encoded))
+    file = io.BytesIO()
+    whole.save(file, "PNG")
+    damaged = bytearray(file.getvalue())
+    damaged[damaged.rindex(b"IEND") - 5] ^= 1  # a checksum, which Pillow overlooks
+    facts = Facts()
+    reader = ShardReader(str(folder), scenes.INFO, 100, decode=True)
+    reader.read(records.encode(dataclasses.replace(record, encoded=bytes(damaged))), "shard, record 0", facts)
+    assert [one.kind for one in facts.suspicious] == ["image is damaged"] and not facts.damage
 
 
 def test_stray_files_are_named(folder):

@@ -10,6 +10,7 @@ from PIL import Image
 from pipelines.build.problems import LeftOut, Reporter
 from pipelines.formats import image_file
 from tests import photos
+from tfrecog.data import image as tensorflow_image
 from tfrecog.data import image_numpy
 
 DOUBT = "image may be annotated turned"
@@ -110,6 +111,17 @@ def test_a_rule_is_followed_without_a_word_of_doubt(orientation):
 def test_an_image_of_neither_size_is_left_out_however_it_is_turned(orientation, rule):
     for sides in (FILE, SQUARE):
         assert _read(_photo(*sides, orientation), (4, 7), rule) == (None, ["size in the JSON disagrees with the file"])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_an_image_of_which_a_part_is_damaged_is_stored_anew_and_reported(orientation):
+    """Training could not decode it; Pillow overlooks the wrong checksum before IEND."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    data = bytearray(photos.file(pixels, "PNG", orientation))
+    data[data.rindex(b"IEND") - 5] ^= 1
+    image, kinds = _read(bytes(data), rule="upright")
+    assert kinds == ["image is damaged"] + ["image converted"] * (orientation > 1) and image.format == "png"
+    np.testing.assert_array_equal(tensorflow_image.decode(image.encoded), image_numpy.decode(bytes(data), upright=True))
 
 
 def test_postscript_is_no_image_whatever_its_name():

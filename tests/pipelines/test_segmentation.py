@@ -182,8 +182,11 @@ def test_what_is_wrong_is_named_and_counted_and_the_rest_is_written(raw, read_al
     raw.add("good").add("size", size=(HEIGHT + 1, WIDTH)).add("bits", VALUES.astype(np.uint16))
     raw.add("rgb", np.zeros((HEIGHT, WIDTH, 3), np.uint8)).add("lonely", None).add("orphan", image=False)
     raw.add("broken").add("outside", np.where(VALUES == 2, 200, VALUES).astype(np.uint8))
-    raw.add("void", np.full((HEIGHT, WIDTH), 11, np.uint8)).add("lossy", None)
+    raw.add("void", np.full((HEIGHT, WIDTH), 11, np.uint8)).add("lossy", None).add("damaged")
     (raw.labels / "broken.png").write_bytes((raw.labels / "good.png").read_bytes()[:40])
+    damaged = bytearray((raw.labels / "damaged.png").read_bytes())
+    damaged[damaged.rindex(b"IEND") - 5] ^= 1  # a checksum, which Pillow overlooks
+    (raw.labels / "damaged.png").write_bytes(damaged)
     Image.fromarray(VALUES).save(raw.labels / "lossy.jpg")
     (raw.images / "no_image.jpg").write_bytes(b"")
     Image.fromarray(VALUES).save(raw.labels / "no_image.png")
@@ -197,6 +200,7 @@ def test_what_is_wrong_is_named_and_counted_and_the_rest_is_written(raw, read_al
         "image without a label file": "lonely.jpg",
         "label file without an image": "orphan.png",
         "label map cannot be decoded": "broken.png",
+        "label map is damaged": "damaged.png",
         "value outside the class table": "outside.png",
         "no pixel counts": "void.png",
         "label map with losses": "lossy.jpg",
