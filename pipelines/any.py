@@ -3,11 +3,12 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
   python -m pipelines.any --data=FOLDER --out=data/mine
   python -m pipelines.check --data=data/mine --out=sheet.png
 
-It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, TFRecords,
-and one folder per class; for label maps, panoptic JSON and IDX files it says what to run. Splits are those by which
-folders or files are named, such as train, valid and test; where none is named, all of it is --split, or is shared out
-with --shares=train:0.8,val:0.2. Where a folder holds annotations of two kinds it asks which are meant: give --kind. The
-commands that it prints have more flags; run them yourself to use those.
+It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, PNGs of
+instances or of one object each, TFRecords, and one folder per class; for label maps, panoptic JSON and IDX files it
+says what to run. Splits are those by which folders or files are named, such as train, valid and test; where none is
+named, all of it is --split, or is shared out with --shares=train:0.8,val:0.2. Where a folder holds annotations of two
+kinds, or PNGs that may be both, it asks which are meant: give --kind. The commands that it prints have more flags; run
+them yourself to use those.
 """
 
 import dataclasses
@@ -50,6 +51,9 @@ class AnyFlags(ShareFlags):
             "label_studio",
             "csv",
             "label_maps",
+            "instance_maps",
+            "cityscapes",
+            "masks",
             "panoptic",
             "idx",
             "records",
@@ -58,6 +62,9 @@ class AnyFlags(ShareFlags):
         "Which annotations are meant, where there are several kinds. Empty: the only one.",
     ] = ""
     rename: renaming.Flag = ()
+    class_name: Annotated[
+        str, f"Class of all objects, for files that name none ({', '.join(objects.OF_ONE_CLASS)})."
+    ] = ""
     negatives: Annotated[bool, "Keep images without annotations, as ones without objects (of tools)."] = False
 
 
@@ -86,6 +93,9 @@ def runs_of(flags: AnyFlags) -> list[Any]:
             f"{flags.data} has none of {', '.join(WORDS.values())}; `python -m pipelines` lists what other "
             "commands read"
         )
+    if flags.class_name and parts[0].kind not in objects.OF_ONE_CLASS:
+        what = f"{WORDS[parts[0].kind]} names the class of each object: leave --class_name out"
+        raise Refused(f"{flags.data}: {what}, or rename classes by --rename")
     runs = [one for part in parts for one in _runs(part, flags)]
     first: dict[str, Any] = {}
     for one in runs:
@@ -124,11 +134,12 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
             own = shared | {"split": split, "negatives": flags.negatives}
             yield objects.Objects(format="yolo", annotations=part.place, **own)
     else:
-        images = image_folders.named_in(flags.data, part.place)
+        images = part.images or image_folders.named_in(flags.data, part.place)
         if part.kind == "coco":
             yield coco.Coco(images=images, annotations=part.place, **shared)
         else:
             own = shared | {"negatives": flags.negatives}
+            own |= {"class_name": flags.class_name} if part.kind in objects.OF_ONE_CLASS else {}
             yield objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
 
 
@@ -144,10 +155,9 @@ def _said(part: Part, flags: AnyFlags) -> str:
         root = os.path.dirname(folder) if os.path.basename(folder) == "annotations" else folder
         what = f"{part.place} is a panoptic JSON, whose images become label maps"
         return f"{what}: run `python -m pipelines.segmentation --preset=coco_panoptic --root={root}"
-    images = image_folders.beside(flags.data, part.place)
     return (
         f"{part.place} has label maps, whose classes no file names: list them in a file, one a line, and run "
-        f"`python -m pipelines.segmentation --images={images} --labels={part.place} --classes=FILE"
+        f"`python -m pipelines.segmentation --images={part.images} --labels={part.place} --classes=FILE"
     )
 
 

@@ -13,6 +13,9 @@ r"""Builds a split of a dataset from images and objects drawn with a tool: YOLO,
 | via | JSON of a project, or its annotations alone | --class_attribute where regions have several attributes |
 | label_studio | JSON | also ellipses; keypoints that belong to a region |
 | csv | a file with a row for each box | OpenImages, Kaggle: columns by their names, or by --columns |
+| instance_maps | folder of PNGs, one for each image | values number the instances, all of --class_name (PennFudan) |
+| cityscapes | folder of PNGs, one for each image | values are class * 1000 + instance; below 1000: crowds |
+| masks | folder of PNGs, one for each object | IMAGE_CLASS_1.png, IMAGE/masks/1.png: what is not 0 is the object |
 
 Records have masks where an object has more than a box, and keypoints where one has some. The box of what is rotated is
 the upright one around it, which is reported. Numbers of keypoints are those that the tool writes to COCO JSON.
@@ -35,8 +38,24 @@ from .build.command import ShareFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
-from .formats import box_csv, cvat, drawn, exif, image_file, label_studio, labelme, via, yolo, yolo_folder
+from .formats import (
+    box_csv,
+    cvat,
+    drawn,
+    exif,
+    image_file,
+    instance_maps,
+    label_studio,
+    labelme,
+    mask_files,
+    object_masks,
+    via,
+    yolo,
+    yolo_folder,
+)
 from .formats.named_images import NamedImages
+
+OF_ONE_CLASS = ("via", "csv", "instance_maps", "masks")  # the formats whose objects may have no class of their own
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,7 @@ class Maker:
 
     def __call__(self, picture: drawn.Picture, found: list[Problem]) -> records.Record:
         of_image, report = (Reporter(found, name, picture.name) for name in (picture.name, picture.source))
+        picture = mask_files.read(picture, report)
         shown = {"rule": self.orientation, "reach": drawn.reach(picture), "annotations": "annotation file"}
         image = image_file.read(picture.file, of_image, picture.size, **shown)
         has = {"masks": self.masks}
@@ -64,7 +84,8 @@ class Objects(ShareFlags):
     """The flags."""
 
     format: Annotated[
-        Literal["", "yolo", "labelme", "cvat", "via", "label_studio", "csv"], "The tool that wrote the annotations."
+        Literal["", "yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks"],
+        "The tool that wrote the annotations, or what their PNGs are.",
     ] = ""
     images: Annotated[str, "Folder of the images. Empty: that of the annotations."] = ""
     annotations: Annotated[str, "Annotation file, or the folder of them."] = ""
@@ -73,6 +94,11 @@ class Objects(ShareFlags):
     ] = ""
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
     rename: renaming.Flag = ()
+    class_name: Annotated[
+        str,
+        "Class of all objects, for files that name none.",
+        When("format", *OF_ONE_CLASS),
+    ] = ""
     class_attribute: Annotated[str, "The attribute of a region that is its class.", When("format", "via")] = ""
     columns: Annotated[
         tuple[str, ...],
@@ -96,8 +122,8 @@ class Objects(ShareFlags):
 def build(flags: Objects) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
     found: list[Problem] = []
-    listed = image_classes.names_of(flags.classes) if flags.classes else []
-    drawing = drawn.completed(_read(flags, listed, found), flags.negatives, found)
+    drawing = drawn.completed(_read(flags, found), flags.negatives, found)
+    listed = _listed(flags)
     renames = renaming.of_flag(flags.rename)
     names = _names(flags, drawing, listed, renames, found)
     labels = renaming.labels({name: label for label, name in enumerate(names, 1)}, renames)
@@ -127,21 +153,34 @@ def build(flags: Objects) -> shards.Built:
     return build_share(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags, classes)
 
 
-def _read(flags: Objects, classes: Sequence[str], found: list[Problem]) -> drawn.Drawing:
+def _listed(flags: Objects) -> list[str]:
+    """The classes of --classes, which of Cityscapes' is a table that the reader takes."""
+    return image_classes.names_of(flags.classes) if flags.classes and flags.format != "cityscapes" else []
+
+
+def _read(flags: Objects, found: list[Problem]) -> drawn.Drawing:
     """What the files of the format say."""
-    path = flags.annotations
+    path, folder = flags.annotations, flags.images or drawn.folder_of(flags.annotations)
+    if flags.format == "instance_maps":
+        if not flags.class_name:
+            raise Refused(f"{path} has numbers of instances, and names no class: give that of all by --class_name")
+        return instance_maps.read(folder, path, instance_maps.of_one_class(flags.class_name), found)
+    if flags.format == "cityscapes":
+        return instance_maps.read(folder, path, instance_maps.of_cityscapes(flags.classes), found)
+    if flags.format == "masks":
+        return object_masks.read(folder, path, flags.class_name, found)
     if flags.format == "yolo":
         return yolo.read(yolo_folder.of_split(path, flags.images, source_split(flags), flags.classes, found), found)
-    images = NamedImages(flags.images or drawn.folder_of(path), found)
+    images = NamedImages(folder, found)
     if flags.format == "labelme":
         return labelme.read(path, images, found)
     if flags.format == "cvat":
         return cvat.read(path, images, found)
     if flags.format == "via":
-        return via.read(path, images, flags.class_attribute, classes, found)
+        return via.read(path, images, flags.class_attribute, flags.class_name, found)
     if flags.format == "label_studio":
         return label_studio.read(path, images, found)
-    return box_csv.read(path, images, flags.columns, flags.units, classes, found)
+    return box_csv.read(path, images, flags.columns, flags.units, flags.class_name, found)
 
 
 def _names(

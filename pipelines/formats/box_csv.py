@@ -34,7 +34,7 @@ _CORNERS, _SIDES = ("xmin", "ymin", "xmax", "ymax"), ("x", "y", "width", "height
 
 
 def read(
-    path: str, images: NamedImages, columns: Sequence[str], units: str, classes: Sequence[str], found: list[Problem]
+    path: str, images: NamedImages, columns: Sequence[str], units: str, class_name: str, found: list[Problem]
 ) -> Drawing:
     """What the rows of a file say of the images.
 
@@ -43,7 +43,7 @@ def read(
         images: of the folder; names of images need no extension.
         columns: NAME=COLUMN of those of NAMES whose column has another name.
         units: "pixels", "fractions", or "" for fractions where no number is above 1.
-        classes: that a person names; a single one is that of all rows, where no column has the class.
+        class_name: of all rows; "": a column says it.
         found: takes the problems.
 
     Raises:
@@ -51,10 +51,10 @@ def read(
     """
     rows, header = _rows(path)
     place = columns_of(path, header, columns)
-    if "class" not in place and len(classes) != 1:
+    if "class" not in place and not class_name:
         raise Refused(
             f"{path} has the columns {', '.join(header)}, none of which is known as the class: name it by "
-            "--columns=class=COLUMN, or give a file of one class by --classes"
+            "--columns=class=COLUMN, or that of all rows by --class_name"
         )
     boxes: dict[str, list[tuple[int, Shape]]] = {}
     lost_of: dict[str, int] = {}
@@ -65,7 +65,7 @@ def read(
         try:
             if len(row) != len(header):
                 report.leave_out("row of another length", f"it has {len(row)} columns, not {len(header)}", _SKIP)
-            shape = _shape(row, place, line, classes, report)
+            shape = _shape(row, place, line, class_name, report)
             if shape:
                 boxes[name].append((line, shape))
         except LeftOut:
@@ -139,9 +139,7 @@ def _rows(path: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
     return rows[1:], header
 
 
-def _shape(
-    row: Sequence[str], place: dict[str, int], line: int, classes: Sequence[str], report: Reporter
-) -> Shape | None:
+def _shape(row: Sequence[str], place: dict[str, int], line: int, class_name: str, report: Reporter) -> Shape | None:
     """The object of a row; None where it only names an image, which has none."""
     keys = [key for key in (*_CORNERS, *_SIDES, "bbox") if key in place]
     cells = [row[place[key]].strip() for key in keys]
@@ -155,7 +153,7 @@ def _shape(
     x1, y1, x2, y2 = values
     if "xmin" not in place:
         x2, y2 = x1 + x2, y1 + y2
-    name = row[place["class"]].strip() if "class" in place else classes[0]
+    name = class_name or row[place["class"]].strip()
     if not name:
         report.leave_out("row without a class", "its class is empty", _SKIP)
     crowd = bool(tool_values.flag(row[place["crowd"]])) if "crowd" in place else False

@@ -5,8 +5,6 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from tfrecog.ops import rle
-
 from ..build.problems import Reporter, short
 from . import drawn
 from .drawn import Shape
@@ -97,7 +95,4 @@ def _mask(element: Element, label: str, place: str, size: Size | None, report: R
     window = (np.repeat(np.arange(len(counts)) % 2 == 1, counts)).reshape(height, width)
     if not window.any():
         report.leave_out("mask without a pixel", "its run lengths have no ones", _SKIP)
-    rows, columns = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
-    box = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
-    whole_mask = tuple(rle.encode_crop(window, top, left, *size).tolist())
-    return Shape(place, label, tuple(map(float, box)), run_lengths=(whole_mask, size))
+    return drawn.of_mask(place, label, window, size, top, left)

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from tfrecog.ops import rle
+
 from ..build.image_records import Instance
 from ..build.problems import Problem, Reporter, short
 from . import coco_annotation
@@ -20,6 +24,14 @@ _UPRIGHT = (
     "Its mask is the rotated rectangle, and its box the upright one around that: if it is too large, draw polygons."
 )
 _ARC = 72  # corners of the polygon of an ellipse: it lies within 0.1 % of the radius
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The pixels of a file that have one value, or 0 for all that are not 0: an object as the workers read it."""
+
+    file: File
+    value: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,7 @@ class Shape:
     points: tuple[tuple[str, float, float, float], ...] = ()  # name, x, y, visibility of keypoints, as in COCO's files
     crowd: bool = False
     rotated: str = ""  # how far, in words, where the polygon is a rotated box
+    pixels: Pixels | None = None  # run lengths that are read later, by `mask_files`
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +80,8 @@ class Drawing:
     @property
     def masks(self) -> bool:
         """Whether a shape is more than a box and keypoints."""
-        return any(shape.polygons or shape.run_lengths for one in self.pictures for shape in one.shapes)
+        shapes = (shape for picture in self.pictures for shape in picture.shapes)
+        return any(shape.polygons or shape.run_lengths or shape.pixels for shape in shapes)
 
 
 def folder_of(path: str) -> str:
@@ -172,6 +186,16 @@ def _around(shape: Shape) -> tuple[float, float, float, float]:
         xs = [x for _, x, _, seen in shape.points if seen]
         ys = [y for _, _, y, seen in shape.points if seen]
     return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else (0.0, 0.0, 0.0, 0.0)
+
+
+def of_mask(place: str, class_name: str, mask: np.ndarray, size: tuple[int, int], top: int = 0, left: int = 0) -> Shape:
+    """The shape of a mask [h, w] bool that has a pixel, and lies from (top, left) on in a picture of a size."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    first, last = (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
+    window = mask[first[0] : last[0], first[1] : last[1]]
+    counts = rle.encode_crop(window, top + first[0], left + first[1], *size).tolist()
+    box = (left + first[1], top + first[0], left + last[1], top + last[0])
+    return Shape(place, class_name, box, run_lengths=(tuple(counts), size))
 
 
 def rectangle(

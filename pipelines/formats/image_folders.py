@@ -38,15 +38,6 @@ def named_in(root: str, place: str) -> str:
     return os.path.normpath(os.path.join(root, best))
 
 
-def beside(root: str, labels: str) -> str:
-    """The folder in the root that has images of the names of the files in another one."""
-    stems = {os.path.splitext(name)[0] for name in os.listdir(labels)}
-    images, _ = class_folders.listing(root, [])
-    inside = [image.path for image in images if os.path.splitext(os.path.basename(image.name))[0] in stems]
-    votes = Counter(folder for folder in map(os.path.dirname, inside) if folder != labels)
-    return max(votes, key=lambda folder: votes[folder], default=root)
-
-
 def _folder(name: str, endings: set[str]) -> Iterable[str]:
     """What is before the longest end of a name that is among the endings."""
     parts = name.split("/")

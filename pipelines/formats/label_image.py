@@ -4,6 +4,7 @@ import io
 from typing import NoReturn
 
 import numpy as np
+from PIL import Image
 
 from tfrecog.data import image_numpy, image_parts
 
@@ -61,10 +62,16 @@ def read(
     if mode not in ("1", "L", "P"):
         what, remedy = f"it is an image of mode {mode}", "Save it as a palette or gray PNG of 8 bits."
         _refuse(report, "label file of another kind", what, remedy)
-    values = np.asarray(picture, np.uint8)
-    if kind == "PNG" and mode == "L" and data[25] == 0:  # in IHDR: bits a pixel at byte 24, gray is 0 at byte 25
-        values = values // _GRAY_BITS.get(data[24], 1)
+    values = indices(picture, kind, data)
     return _named("", *to_labels(values, table.label_of if segments is None else segments))
+
+
+def indices(picture: Image.Image, kind: str, data: bytes) -> np.ndarray:
+    """Values [H, W] uint8 of a picture of mode 1, L or P, as its file has them; `data` are the bytes of that."""
+    values = np.asarray(picture, np.uint8)
+    if kind == "PNG" and picture.mode == "L" and data[25] == 0:  # in IHDR: bits a pixel at byte 24, gray is 0 at 25
+        values = values // _GRAY_BITS.get(data[24], 1)
+    return values
 
 
 def of_values(values: np.ndarray, table: Table, report: Reporter) -> Labels:

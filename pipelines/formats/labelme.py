@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tfrecog.data import image_numpy
-from tfrecog.ops import rle
 
 from ..build.problems import LeftOut, Problem, Reporter, short
 from . import class_folders, drawn, groups, json_file, tool_values
@@ -125,8 +124,4 @@ def _mask(one: dict, flat: Sequence[float], place: str, size: tuple[int, int] | 
     inside = crop[first[0] : max(size[0] - top, 0), first[1] : max(size[1] - left, 0)]
     if not inside.any():
         report.leave_out("mask without a pixel", "no pixel of the image is in it", _SKIP)
-    counts = rle.encode_crop(inside, max(top, 0), max(left, 0), *size)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    x, y = max(left, 0), max(top, 0)
-    box = (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1)
-    return Shape(place, one["label"], tuple(map(float, box)), run_lengths=(tuple(counts.tolist()), size))
+    return drawn.of_mask(place, one["label"], inside, size, max(top, 0), max(left, 0))

@@ -82,29 +82,29 @@ def of_folders(
     for path, those, noun, flag in ((images, pictures, "image", "--images"), (others, beside, kind.noun, kind.flag)):
         if not those:
             raise Refused(f"{path} has no {noun}s; give the right folder with {flag}")
-    best = max(suffixes, key=lambda both: len(set(_matched(*map(_keyed, (pictures, beside), both)).values())))
-    key_of, other_key_of = map(_keyed, (pictures, beside), best)
+    best = max(suffixes, key=lambda both: len(set(matched(*map(keyed, (pictures, beside), both)).values())))
+    key_of, other_key_of = map(keyed, (pictures, beside), best)
     if not set(pictures) & set(beside):  # In one folder an image and its label map have one name.
         _report_twice(key_of, found)
         _report_twice(other_key_of, found)
-    matched = _matched(key_of, other_key_of)
-    if not matched:
+    other_of = matched(key_of, other_key_of)
+    if not other_of:
         shown = f"{pictures[0].name} in {images} and {beside[0].name} in {others}"
         raise Refused(f"no image has {kind.one} of its name, see {shown}. Correct --images and {kind.flag}{kind.hint}")
-    used = {*matched.values(), *matched}
+    used = {*other_of.values(), *other_of}
     for image, key in key_of.items():
         if image not in used:
             what, remedy = f"there is no {kind.noun} of its name in {others}", f"The image is left out: {kind.add}."
             found.append(Problem(f"image without {kind.one}", image.name, what, remedy, key))
-    named = {other_key_of[other] for other in matched.values()}
+    named = {other_key_of[other] for other in other_of.values()}
     for other, key in other_key_of.items():
         if other not in key_of and key not in named:
             what, remedy = f"there is no image of its name in {images}", "Add the image, or take the file away."
             found.append(Problem(f"{kind.noun} without an image", other.name, what, remedy, key))
-    return Folders([Pair(key_of[image], image, other) for image, other in matched.items()], pictures, beside)
+    return Folders([Pair(key_of[image], image, other) for image, other in other_of.items()], pictures, beside)
 
 
-def _keyed(listed: Iterable[File], suffix: str) -> dict[File, str]:
+def keyed(listed: Iterable[File], suffix: str) -> dict[File, str]:
     """What is before the suffix in the names of the files that end with it, apart from their extensions."""
     stem_of = {file: composed(os.path.splitext(file.name)[0]) for file in listed}
     return {file: stem.removesuffix(suffix) for file, stem in stem_of.items() if stem.endswith(suffix)}
@@ -119,21 +119,21 @@ def _report_twice(key_of: Mapping[File, str], found: list[Problem]) -> None:
             found.append(Problem("file twice", file.name, what, "The first is taken; remove the other."))
 
 
-def _matched(key_of: Mapping[File, str], other_key_of: Mapping[File, str]) -> dict[File, File]:
+def matched(key_of: Mapping[File, str], other_key_of: Mapping[File, str]) -> dict[File, File]:
     """The other file of each image that has one, by the whole key or else the last part; no file is its own."""
     whole, last = {}, defaultdict(list)
     for other, key in other_key_of.items():
         whole.setdefault(key, other)
-    matched = {image: whole[key] for image, key in key_of.items() if whole.get(key, image) != image}
-    taken = set(matched.values())
+    made = {image: whole[key] for image, key in key_of.items() if whole.get(key, image) != image}
+    taken = set(made.values())
     for key, other in whole.items():
         if other not in taken:
             last[os.path.basename(key)].append(other)
     for image, key in key_of.items():
         those = last[os.path.basename(key)]
-        if image not in matched and len(those) == 1 and those[0] != image:
-            matched[image] = those[0]
-    return {image: matched[image] for image in key_of if image in matched}
+        if image not in made and len(those) == 1 and those[0] != image:
+            made[image] = those[0]
+    return {image: made[image] for image in key_of if image in made}
 
 
 def chosen(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter
-from . import box_csv, class_folders, cvat, json_file, label_studio, via, yolo_yaml
+from . import box_csv, class_folders, cvat, json_file, label_studio, recognised_masks, via, yolo_yaml
 from .tar_files import File
 from .yolo_folder import NAMES
 
@@ -21,6 +21,9 @@ WORDS = {
     "label_studio": "Label Studio JSON",
     "csv": "CSV of boxes",
     "label_maps": "label maps beside images",
+    "instance_maps": "maps of the numbers of instances",
+    "cityscapes": "instance maps of Cityscapes",
+    "masks": "a mask for each object",
     "panoptic": "COCO's panoptic JSON",
     "idx": "IDX files of images and labels",
     "records": "TFRecords",
@@ -40,6 +43,7 @@ class Part:
     kind: str  # a key of WORDS
     place: str  # the file, or the folder of the files
     split: str  # "": the names do not say
+    images: str = ""  # folder of the images, where it is known
 
 
 def parts(root: str) -> list[Part]:
@@ -61,9 +65,7 @@ def parts(root: str) -> list[Part]:
         made = {part: None for part in made if part.kind != "yolo"} | {Part("yolo", root, ""): None}
     for kind, path in _of_names(root):
         made[Part(kind, path, _split(os.path.basename(path)))] = None
-    label_maps = _label_maps(images)
-    if label_maps:
-        made[Part("label_maps", os.path.join(root, label_maps[0]), "")] = None
+    made |= {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, _split)}
     classes = {name.split("/")[0] for name in (file.name for file in images) if "/" in name}
     if (not made and len(classes) > 1) or (not made and classes and classes <= class_folders.SPLITS):
         made = dict.fromkeys(_class_parts(root, images))
@@ -75,13 +77,13 @@ def _joined(made: Iterable[Part]) -> list[Part]:
     """The parts, those in folders of one split as their common folder if no other split lies in that."""
     those, joined = list(made), []
     for kind, split in dict.fromkeys((part.kind, part.split) for part in those):
-        places = [part.place for part in those if (part.kind, part.split) == (kind, split)]
-        if kind in ("voc", "labelme") and len(places) > 1:
-            common = os.path.commonpath(places)
+        alike = [part for part in those if (part.kind, part.split) == (kind, split)]
+        if kind in ("voc", "labelme") and len(alike) > 1:
+            common = os.path.commonpath([part.place for part in alike])
             others = [part.place for part in those if part.kind == kind and part.split != split]
             if not any(os.path.commonpath([common, other]) == common for other in others):
-                places = [common]
-        joined += [Part(kind, place, split) for place in places]
+                alike = [Part(kind, common, split)]
+        joined += alike
     return joined
 
 
@@ -186,18 +188,3 @@ def _of_names(root: str) -> dict[tuple[str, str], None]:
             elif _IDX.search(name):
                 found["idx", os.path.join(folder, name)] = None
     return found
-
-
-def _label_maps(images: Sequence[File]) -> tuple[str, str] | None:
-    """The folder of label maps, PNGs each of which has the name of an image in another folder, and that folder."""
-    stems: dict[str, set[str]] = defaultdict(set)
-    for file in images:
-        stems[os.path.dirname(file.name)].add(os.path.splitext(os.path.basename(file.name))[0])
-    for folder in stems:
-        named = re.search(r"mask|label|seg|annot|gt", os.path.basename(folder).lower())
-        inside = [file for file in images if os.path.dirname(file.name) == folder]
-        if named and all(file.name.lower().endswith(".png") for file in inside):
-            others = [other for other in stems if other != folder and stems[folder] <= stems[other]]
-            if others:
-                return folder, others[0]
-    return None

@@ -13,14 +13,14 @@ _SKIP = "It is left out: correct the region, or remove it."
 _CLASS = ("class", "label", "name", "category", "type", "object", "class_name")  # attributes that are called so
 
 
-def read(path: str, images: NamedImages, attribute: str, classes: Sequence[str], found: list[Problem]) -> Drawing:
+def read(path: str, images: NamedImages, attribute: str, class_name: str, found: list[Problem]) -> Drawing:
     """What a file says of the images.
 
     Args:
         path: of the JSON.
         images: of the folder.
         attribute: of the regions, which has the class; "": the only one, or the one that is called so.
-        classes: that a person names; a single one is that of regions without attributes.
+        class_name: of all regions; "": the attribute says it.
         found: takes the problems.
 
     Raises:
@@ -31,7 +31,7 @@ def read(path: str, images: NamedImages, attribute: str, classes: Sequence[str],
         raise Refused(f"{path} is not VIA's JSON, which has an entry with filename and regions for each image")
     regions_of = [_regions(entry) for entry in entries]
     attributes = [_attributes(one) for regions in regions_of for one in regions]
-    chosen = attribute or _class_attribute(path, attributes, classes)
+    chosen = "" if class_name else attribute or _class_attribute(path, attributes)
     names = [str(entry["filename"]) for entry in entries]
     reports = [Reporter(found, path, name) for name in names]
     drawing = Drawing()
@@ -42,7 +42,7 @@ def read(path: str, images: NamedImages, attribute: str, classes: Sequence[str],
             try:
                 if image is None:
                     raise LeftOut
-                name = _name(_attributes(region), chosen, its_report) if chosen else classes[0]
+                name = class_name or _name(_attributes(region), chosen, its_report)
                 shapes.append(_shape(region, name, f"region {number}", its_report))
             except LeftOut:
                 drawing.left_out += 1
@@ -76,16 +76,16 @@ def _attributes(region: Any) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
-def _class_attribute(path: str, attributes: Sequence[dict], classes: Sequence[str]) -> str:
-    """The attribute that has the class; "" where no region has any and `classes` is a single one."""
+def _class_attribute(path: str, attributes: Sequence[dict]) -> str:
+    """The attribute that has the class; "" where there is no region."""
     names = sorted({name for those in attributes for name in those})
     called = [name for name in names if name.strip().lower() in _CLASS]
     if len(names) == 1 or len(called) == 1:
         return (called or names)[0]
-    if not names and (len(classes) == 1 or not attributes):
+    if not attributes:
         return ""
     if not names:
-        raise Refused(f"the regions of {path} have no attributes; name their class in a file of one line by --classes")
+        raise Refused(f"the regions of {path} have no attributes; name the class of all by --class_name")
     raise Refused(
         f"the regions of {path} have the attributes {', '.join(names)}: say which is the class by --class_attribute"
     )

@@ -9,7 +9,7 @@ from export.served_graph import operations
 from pipelines import adopt, check, coco, digits, extract, imagenet, objects, segmentation, voc
 from tests.fuzz import inputs
 from tests.fuzz.attempts import Target
-from tests.pipelines import drawn_scenes
+from tests.pipelines import drawn_scenes, mask_pngs
 from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -51,6 +51,16 @@ def _drawn(form, writer, kinds, annotations, damage, images="", **more):
         objects.main(objects.Objects(format=form, out=str(out), **given, **more, **SPLIT))
 
     return Target(write, damage, read)
+
+
+def _masks(form, writer, damage, places, **more):
+    """The target of a format of PNGs of objects; `places` are flags of paths in the folder."""
+
+    def read(folder, out):
+        given = {flag: str(folder / place) for flag, place in places.items()}
+        objects.main(objects.Objects(format=form, out=str(out), **given, **more, **SPLIT))
+
+    return Target(lambda folder, rng: writer(folder, mask_pngs.records()), damage, read)
 
 
 def _read_idx(folder, out):
@@ -107,6 +117,20 @@ TARGETS = {
     "openimages": _drawn(
         "csv", drawn_scenes.write_openimages, ("boxes",), "openimages.csv", ("*.csv",), "images", negatives=True
     ),
+    "instance_maps": _masks(
+        "instance_maps",
+        mask_pngs.write_instance_maps,
+        ("PedMasks/*.png",),
+        {"images": "PNGImages", "annotations": "PedMasks"},
+        class_name="cat",
+    ),
+    "cityscapes": _masks(
+        "cityscapes",
+        mask_pngs.write_cityscapes,
+        ("gtFine/**/*_instanceIds.png", "classes.txt"),
+        {"images": "leftImg8bit", "annotations": "gtFine", "classes": "classes.txt"},
+    ),
+    "masks": _masks("masks", mask_pngs.write_bowl, ("*/*/*.png",), {"annotations": ""}, class_name="cat"),
     "idx": Target(inputs.arrays, ("*.idx*",), _read_idx),
     "npz": Target(
         inputs.arrays,

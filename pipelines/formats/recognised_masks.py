@@ -1,0 +1,74 @@
+"""Which kinds of PNGs beside images a folder holds: classes of pixels, numbers of instances, or one object each."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ..build.problems import LeftOut, Reporter
+from . import instance_maps, mask_files, object_masks, pairs
+from .tar_files import File
+
+_FOLDER = re.compile(r"mask|label|seg|annot|gt|inst", re.IGNORECASE)
+_OF_IMAGES = re.compile(r"image|img", re.IGNORECASE)
+_OF_INSTANCES, _OF_CLASSES = (re.compile(words, re.IGNORECASE) for words in ("inst|object", "class|semantic"))
+_SAMPLE = 20  # files that are looked at
+
+
+def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tuple[str, str, str, str]]:
+    """The kind, the folder, the split and the folder of the images of each group of masks among pictures.
+
+    Masks lie in a folder that is called so. Where their values may be both those of classes and of instances, both
+    kinds are given. `split_of` gives the split that a path names.
+    """
+    groups, pictures = defaultdict(list), []
+    for file in images:
+        name = _mask_folder(file.name)
+        if name and file.name.lower().endswith(".png"):
+            groups[name, split_of(os.path.dirname(file.name))].append(file)
+        else:
+            pictures.append(file)
+    image_of = object_masks.Images(pictures)
+    for (name, split), masks in groups.items():
+        of_kind: dict[str, list[tuple[File, File]]] = defaultdict(list)
+        beside = set()
+        for of_image, of_mask in instance_maps.SUFFIXES:
+            matched = pairs.matched(pairs.keyed(pictures, of_image), pairs.keyed(masks, of_mask))
+            beside |= {*matched.values()}
+            for kind in _kinds(name, [*matched.values()]) if matched else ():
+                of_kind[kind] += matched.items()
+        for mask in masks:
+            image, _ = image_of.mask(mask)
+            if image and mask not in beside:
+                of_kind["masks"].append((image, mask))
+        for kind, those in of_kind.items():
+            place, of_images = (os.path.commonpath([_folder(both[k]) for both in those]) for k in (1, 0))
+            yield kind, place, split, of_images
+
+
+def _mask_folder(name: str) -> str:
+    """The first folder in the name of a file that is called as one of masks; "" without one."""
+    folders = name.split("/")[:-1]
+    return next((one for one in folders if _FOLDER.search(one) and not _OF_IMAGES.search(one)), "")
+
+
+def _folder(file: File) -> str:
+    return os.path.dirname(file.path)
+
+
+def _kinds(folder: str, masks: Sequence[File]) -> list[str]:
+    """What the masks of a folder, one for each image, may be: by their values, or else by its name."""
+    may_be = {"instance_maps", "label_maps"}
+    for file in masks[:_SAMPLE]:
+        try:
+            values = mask_files.values(file, Reporter([], file.name))
+        except LeftOut:  # of colours
+            return ["label_maps"]
+        there = instance_maps.numbers(values, void=True)
+        if there and there[-1] > 255:
+            return ["cityscapes" if there[-1] >= instance_maps.FACTOR else "instance_maps"]
+        if there != list(range(1, len(there) + 1)):
+            may_be = {"label_maps"}
+    if len(may_be) > 1 and _OF_INSTANCES.search(folder):
+        return ["instance_maps"]
+    return ["label_maps"] if _OF_CLASSES.search(folder) else sorted(may_be, reverse=True)

@@ -1,0 +1,89 @@
+"""Records of scenes as pictures and PNGs of their masks, in the ways that data sets have them."""
+
+import functools
+
+import numpy as np
+from PIL import Image
+
+from pipelines import scenes
+from tfrecog.ops import rle
+
+
+@functools.cache
+def records():
+    """Three small scenes, the last without objects; no two masks share a pixel."""
+    made = []
+    for number, objects in enumerate((4, 3, 0)):
+        options = scenes.Scenes(height=64, width=80, min_objects=objects, max_objects=objects, format="png")
+        record, _ = scenes.make(scenes.Scene(f"{number}.png", "train", number, options))
+        made.append(record)
+    return made
+
+
+def masks_of(record):
+    return [rle.decode(mask, record.height, record.width) for mask in record.masks]
+
+
+def write_pictures(folder, made):
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in made:
+        (folder / record.filename).write_bytes(record.encoded)
+
+
+def save(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def write_instance_maps(folder, made, *, palette=False):
+    """PennFudan's: PNGImages/1.png and PedMasks/1_mask.png; or with palettes and borders of 255, as Pascal VOC's."""
+    write_pictures(folder / "PNGImages", made)
+    for record in made:
+        values = np.zeros((record.height, record.width), np.uint8)
+        if palette and record.masks:
+            values[-1, ::7] = 255
+        for number, mask in enumerate(masks_of(record), 1):
+            values[mask] = number
+        picture = Image.fromarray(values)
+        if palette:
+            picture.putpalette([channel for value in range(256) for channel in (value, 255 - value, 77)])
+        (folder / "PedMasks").mkdir(exist_ok=True)
+        picture.save(folder / "PedMasks" / f"{record.filename[:-4]}_mask.png")
+    return {"images": str(folder / "PNGImages"), "annotations": str(folder / "PedMasks")}
+
+
+def write_cityscapes(folder, made):
+    """Pictures and instanceIds in folders of splits and cities, beside what Cityscapes has of other files."""
+    for record in made:
+        stem = f"ulm_000000_00000{record.filename[:-4]}"
+        (folder / "leftImg8bit/train/ulm").mkdir(parents=True, exist_ok=True)
+        (folder / f"leftImg8bit/train/ulm/{stem}_leftImg8bit.png").write_bytes(record.encoded)
+        values = np.full((record.height, record.width), 7, np.uint16)  # road
+        for number, (mask, label) in enumerate(zip(masks_of(record), record.labels, strict=True)):
+            values[mask] = (24 + label) * 1000 + number
+        save(folder / f"gtFine/train/ulm/{stem}_gtFine_instanceIds.png", values)
+        save(folder / f"gtFine/train/ulm/{stem}_gtFine_color.png", np.zeros((record.height, record.width, 3), np.uint8))
+    table = "".join(f"{24 + label} {name}\n" for label, name in enumerate(scenes.CLASSES, 1))
+    (folder / "classes.txt").write_text(table)
+    places = {"images": str(folder / "leftImg8bit/train"), "annotations": str(folder / "gtFine/train")}
+    return places | {"classes": str(folder / "classes.txt")}
+
+
+def write_named(folder, made):
+    """images/1.png and masks/1_disc_2.png."""
+    write_pictures(folder / "images", made)
+    for record in made:
+        for number, (mask, name) in enumerate(zip(masks_of(record), record.names, strict=True)):
+            save(folder / "masks" / f"{record.filename[:-4]}_{name}_{number}.png", mask)
+    return {"images": str(folder / "images"), "annotations": str(folder / "masks"), "negatives": True}
+
+
+def write_bowl(folder, made):
+    """A folder for each image, as of the 2018 Data Science Bowl; names of masks are hexadecimal digits."""
+    for record in made:
+        stem = f"e{record.filename[:-4]}f9"
+        (folder / stem / "images").mkdir(parents=True)
+        (folder / stem / "images" / f"{stem}.png").write_bytes(record.encoded)
+        for number, mask in enumerate(masks_of(record)):
+            save(folder / stem / "masks" / f"07a{number}c0ffee.png", mask.astype(np.uint8) * 255)
+    return {"annotations": str(folder), "negatives": True}

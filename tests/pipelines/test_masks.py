@@ -1,0 +1,175 @@
+"""Objects that are pixels of PNGs: one PNG for each image, or for each object."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import any as any_pipeline
+from pipelines import objects
+from pipelines.build.problems import MostlyLost, Refused
+from tests.pipelines import mask_pngs
+from tfrecog.data import info
+from tfrecog.ops import rle
+
+# The --format, the function that writes scenes, and whether the files name classes.
+WAYS = {
+    "PennFudan": ("instance_maps", mask_pngs.write_instance_maps, False),
+    "palettes": ("instance_maps", lambda *given: mask_pngs.write_instance_maps(*given, palette=True), False),
+    "Cityscapes": ("cityscapes", mask_pngs.write_cityscapes, True),
+    "names": ("masks", mask_pngs.write_named, True),
+    "Data Science Bowl": ("masks", mask_pngs.write_bowl, False),
+}
+
+
+def built(form, out, **given):
+    flags = objects.Objects(format=form, out=str(out), split="train", jobs=1, **given)
+    return objects.build(flags)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_masks_of_records_come_back_as_they_were(tmp_path, read_all, way):
+    form, write, classes = WAYS[way]
+    made = mask_pngs.records()
+    given = write(tmp_path / "raw", made) | ({} if classes else {"class_name": "thing"})
+    again = built(form, tmp_path / "out", **given)
+    assert again.problems == [] and again.split.instances == 7 and again.split.crowd == 0
+    read = read_all(tmp_path / "out", "train")
+    assert info.load(tmp_path / "out").masks and len(read) == 3
+    for record, expected in zip(read, made, strict=True):
+        order, other = (np.lexsort(np.array(one.boxes).reshape(-1, 4).T) for one in (record, expected))
+        assert record.encoded == expected.encoded
+        np.testing.assert_array_equal(record.boxes[order], expected.boxes[other])
+        np.testing.assert_array_equal(record.areas[order], expected.areas[other])
+        for i, j in zip(order, other, strict=True):
+            np.testing.assert_array_equal(record.masks[i], expected.masks[j])
+            assert record.names[i] == (expected.names[j] if classes else "thing")
+
+
+# How a folder is written, and what pipelines.any runs for it or asks.
+RECOGNISED = {
+    "PennFudan": (mask_pngs.write_instance_maps, "instance_maps", r"--kind=label_maps or --kind=instance_maps"),
+    "Cityscapes": (mask_pngs.write_cityscapes, "cityscapes", ""),
+    "names": (mask_pngs.write_named, "masks", ""),
+    "Data Science Bowl": (mask_pngs.write_bowl, "masks", ""),
+}
+
+
+@pytest.mark.parametrize("way", RECOGNISED)
+def test_a_folder_of_masks_is_recognised_or_asked_about(tmp_path, way):
+    write, form, question = RECOGNISED[way]
+    given = write(tmp_path, mask_pngs.records())
+    flags = any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"))
+    if question:
+        with pytest.raises(Refused, match=question):
+            any_pipeline.runs_of(flags)
+        flags = dataclasses.replace(flags, kind=form)
+    (run,) = any_pipeline.runs_of(flags)
+    images = given.get("images", given["annotations"])
+    assert (run.format, run.split) == (form, "train")
+    assert all(place.startswith(one) for place, one in ((run.images, images), (run.annotations, given["annotations"])))
+
+
+def square(value, size=(40, 60), kind=np.uint8, place=5):
+    values = np.zeros(size, kind)
+    values[place : place + 10, place : place + 10] = value
+    return values
+
+
+COLOURS = np.stack([square(200), square(10), square(90)], -1)
+# The format, masks by name beside a whole one, the kind of the problem, and how many objects and images are kept.
+BAD = {
+    "a colour PNG": ("instance_maps", {"2.png": COLOURS}, "mask of colours", 1, 1),
+    "a gray PNG of three channels": ("instance_maps", {"2.png": np.stack([square(3)] * 3, -1)}, "", 2, 2),
+    "a JPEG": ("instance_maps", {"2.jpg": square(1)}, "mask with losses", 1, 1),
+    "fractions": ("instance_maps", {"2.tiff": square(0.5, kind=np.float32)}, "mask of colours", 1, 1),
+    "of another size": (
+        "instance_maps",
+        {"2.png": square(1, (41, 60))},
+        "size in the annotation file disagrees with the file",
+        1,
+        1,
+    ),
+    "no picture": ("instance_maps", {"2.png": square(1), "3.png": square(1)}, "mask without an image", 2, 2),
+    "no mask": ("instance_maps", {}, "image without annotations", 1, 1),
+    "nothing but background": ("instance_maps", {"2.png": square(0)}, "", 1, 2),
+    "a value of no class": ("cityscapes", {"2.png": square(50_001, kind=np.uint16)}, "value of no class", 1, 2),
+    "a value between the classes": ("cityscapes", {"2.png": square(999, kind=np.uint16)}, "value of no class", 1, 2),
+    "a class without instances": ("cityscapes", {"2.png": square(7, kind=np.uint16)}, "", 1, 2),
+    "an empty mask": ("masks", {"2_ant_1.png": square(1), "2_ant_2.png": square(0)}, "mask without a pixel", 2, 2),
+    "one of another size": (
+        "masks",
+        {"2_ant_1.png": square(1), "2_ant_2.png": square(1, place=9), "2_ant_3.png": square(1, (9, 60), place=0)},
+        "mask of another size",
+        3,
+        2,
+    ),
+    "a mask of colours": ("masks", {"2_ant_1.png": square(1), "2_ant_2.png": COLOURS}, "mask of colours", 2, 2),
+    "a mask of no picture": (
+        "masks",
+        {"2_ant_1.png": square(1), "7_ant_1.png": square(1)},
+        "mask without an image",
+        2,
+        2,
+    ),
+    "a picture without masks": ("masks", {}, "image without annotations", 1, 1),
+}
+WHOLE = {"instance_maps": ("1.png", 1), "cityscapes": ("1.png", 26_001), "masks": ("1_ant_1.png", 255)}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_mask_is_named_and_the_rest_is_written(tmp_path, case):
+    form, masks, kind, kept, images = BAD[case]
+    for number in (1, 2):
+        mask_pngs.save(tmp_path / f"images/{number}.png", np.full((40, 60, 3), 99, np.uint8))
+    whole, value = WHOLE[form]
+    for name, values in {whole: square(value, kind=np.uint16 if value > 255 else np.uint8), **masks}.items():
+        mask_pngs.save(tmp_path / "masks" / name, values)
+    given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks"), "max_left_out": 1.0}
+    given |= {"class_name": "ant"} if form == "instance_maps" else {}
+    made = built(form, tmp_path / "out", **given)
+    assert [problem.kind for problem in made.problems] == ([kind] if kind else [])
+    assert all(problem.what and problem.remedy.endswith(".") for problem in made.problems)
+    assert (made.split.instances, made.split.images) == (kept, images)
+    if kind == "image without annotations":
+        assert built(form, tmp_path / "more", negatives=True, **given).split.images == 2
+
+
+def test_values_below_a_thousand_are_crowds_of_their_class(tmp_path, read_all):
+    mask_pngs.save(tmp_path / "images/a_leftImg8bit.png", np.zeros((40, 60, 3), np.uint8))
+    values = square(26, kind=np.uint16) + square(24_003, kind=np.uint16, place=20)
+    mask_pngs.save(tmp_path / "masks/a_gtFine_instanceIds.png", values)
+    built("cityscapes", tmp_path / "out", images=str(tmp_path / "images"), annotations=str(tmp_path / "masks"))
+    (record,) = read_all(tmp_path / "out", "train")
+    # The eight classes of Cityscapes' benchmark that have instances; 24: person, 26: car.
+    assert len(info.load(tmp_path / "out").names) == 8
+    assert sorted(zip(record.names, record.crowd.tolist(), strict=True)) == [("car", True), ("person", False)]
+
+
+def test_masks_without_a_class_ask_for_it(tmp_path):
+    for form, write in (("masks", mask_pngs.write_bowl), ("instance_maps", mask_pngs.write_instance_maps)):
+        given = write(tmp_path / form, mask_pngs.records())
+        with pytest.raises(Refused, match="--class_name"):
+            built(form, tmp_path / "out", **given)
+
+
+def test_masks_of_pictures_that_are_not_there_are_lost_objects(tmp_path):
+    given = mask_pngs.write_named(tmp_path, mask_pngs.records())
+    (tmp_path / "images/0.png").unlink()
+    with pytest.raises(MostlyLost, match="4 of 7 objects"):
+        built("masks", tmp_path / "out", **given)
+
+
+def test_a_turned_photo_is_the_one_of_its_mask(tmp_path, read_all):
+    photo = Image.fromarray(np.zeros((40, 60, 3), np.uint8))
+    exif = photo.getexif()
+    exif[0x0112] = 6  # shown upright it is 60 high and 40 wide
+    (tmp_path / "images").mkdir()
+    photo.save(tmp_path / "images/1.png", exif=exif)
+    mask_pngs.save(tmp_path / "masks/1.png", square(1, (60, 40), place=28))
+    given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks"), "class_name": "cat"}
+    built("instance_maps", tmp_path / "out", **given)
+    (record,) = read_all(tmp_path / "out", "train")
+    assert (record.height, record.width, record.boxes[0].tolist()) == (60, 40, [28, 28, 38, 38])
+    assert rle.area(record.masks[0]) == 100
