@@ -248,6 +248,8 @@ def test_ap_of_what_follows_is_1_and_what_left_does_not_count():
     assert detector.evaluate(evaluator, follows, sample, change) == {"recall": (1, 1)}
     assert detector.accuracy(evaluator) == pytest.approx({"AP50": 1})
     assert detector.evaluate(evaluator, stays, sample, change) == {"recall": (0, 1)}
+    # Of two images one object is found, first: precision 1 at 51 of COCO's 101 recalls.
+    assert detector.accuracy(evaluator) == pytest.approx({"AP50": 51 / 101})
 
 
 def test_the_closest_pairs_come_first_and_only_of_one_class():

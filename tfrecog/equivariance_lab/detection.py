@@ -120,7 +120,7 @@ class Detector:
         # What lies outside g(x)'s fraction of x is neither right nor wrong.
         every = outputs.result.every
         every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
-        evaluator.add(object(), record, every["boxes"], every["labels"], every["scores"])
+        evaluator.add(evaluator.counts["images"], record, every["boxes"], every["labels"], every["scores"])
         return {"recall": (float(len(hits)), float(counted.sum()))}
 
     def accuracy(self, evaluator: coco.Evaluator) -> dict[str, float]:
