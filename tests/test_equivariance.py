@@ -38,8 +38,6 @@ from tfrecog.equivariance_lab.segmentation import Segmenter
 from tfrecog.models import classifier
 from tfrecog.models.segmenter import fcn
 
-NOWHERE = transforms.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
-
 
 def receptive_field(last=5):
     """Pixels that a cell of a stage of ResNet-18 sees: 1 + the sum of (kernel - 1) x stride of what it is made from."""
@@ -111,7 +109,7 @@ def shifted(segmenter):
     """Measures of a segmenter's shifts by 8 and 4 pixels, without the edges that res3 sees."""
     picture = np.random.default_rng(2).uniform(0, 255, [192, 192, 3]).astype(np.float32)
     labels = np.random.default_rng(3).integers(1, 6, [192, 192])
-    shifts = {transforms.VARIATIONS["translation"]: (8.0, 4.0, 0.5, 180.0)}
+    shifts = {"translation": (8.0, 4.0, 0.5, 180.0)}
     margin = receptive_field(3) // 2 + 8
     rows, pictures = measure.measure(segmenter, [Sample(picture, "noise", labels)], shifts, margin=margin)
     return {(row.strength, row.measure): row for row in rows}, pictures
@@ -208,12 +206,12 @@ def detector():
 
 
 def seen(found):
-    return Outputs(detection.Detections(found, found), {}, found["boxes"])
+    return Outputs(found, {}, found["boxes"])
 
 
 def test_boxes_that_follow_are_found_and_others_are_extra(detector):
     picture = np.zeros([40, 60, 3], np.float32)
-    change = transforms.translation(picture, 5, NOWHERE)
+    change = transforms.translation(picture, 5, transforms.NOWHERE)
     before = seen(some([[10, 10, 20, 20], [10, 50, 20, 60], [25, 5, 35, 15]], [1, 1, 2], [0.9, 0.8, 0.7]))
     # The first follows, but for 2 pixels; the second has left the image; of the third the class changes.
     after = seen(some([[10, 17, 20, 27], [25, 10, 35, 20]], [1, 1], [0.6, 0.7]))
@@ -229,15 +227,18 @@ def test_masks_and_keypoints_are_compared_where_they_should_be(detector):
     points = np.array([[[12.0, 14.0, 1.0], [18.0, 18.0, 1.0]]])
     one = some([[10, 10, 20, 20]], [1], masks=mask, keypoints=points)
     moved = some([[10, 15, 20, 25]], [1], masks=np.roll(mask, 7, 2), keypoints=points + 3)
-    found = detector.compare(seen(one), seen(moved), transforms.translation(picture, 5, NOWHERE))
+    found = detector.compare(seen(one), seen(moved), transforms.translation(picture, 5, transforms.NOWHERE))
     # 2 of 10 columns farther than it should be.
     assert found["mask_iou"] == pytest.approx((8 / 12, 1)) and found["mask_pixels"] == pytest.approx((2, 1))
     # Each moved by (3, 3) and should have moved by (0, 5).
     assert found["keypoint_pixels"] == pytest.approx((2 * 13**0.5, 2))
+    # A mask that has vanished overlaps nothing, and has no centre.
+    vanished = objects.differences(one, one | {"masks": np.zeros_like(mask)}, np.ones([40, 60], bool))
+    assert vanished["mask_iou"] == (0, 1) and vanished["mask_pixels"] == (0, 0)
 
 
 def test_ap_of_what_follows_is_1_and_what_left_does_not_count():
-    change = transforms.translation(np.zeros([40, 60, 3], np.float32), 5, NOWHERE)
+    change = transforms.translation(np.zeros([40, 60, 3], np.float32), 5, transforms.NOWHERE)
     crowd = np.array([False, False, True])
     three = some([[10, 10, 20, 20], [10, 50, 20, 60], [25, 5, 35, 15]], [1, 1, 1], crowd=crowd)
     sample = Sample(None, "", detection.Truth(three, measure.NO_BOXES))
@@ -261,19 +262,17 @@ def test_the_closest_pairs_come_first_and_only_of_one_class():
 
 def test_a_map_moves_exactly_by_cells():
     values = np.random.default_rng(0).normal(size=[5, 8, 2]).astype(np.float32)
-    one = dense.Map(values, stride=4, first=0.5)
-    moved = one.moved(transforms.translation(np.zeros([20, 32, 3], np.float32), 8, NOWHERE).move)
+    one = moves.Grid(values, stride=4, first=0.5)
+    moved = one.moved(transforms.translation(np.zeros([20, 32, 3], np.float32), 8, transforms.NOWHERE).move)
     np.testing.assert_array_equal(moved[:, 2:], values[:, :-2])
 
 
 def test_a_cell_counts_if_all_of_its_pixels_do():
-    visible = np.ones([8, 8], bool)
+    grid, visible = moves.Grid(np.zeros([2, 2, 1]), 4, 2.0), np.ones([8, 8], bool)
     visible[0, 5] = False
-    np.testing.assert_array_equal(dense.Map(np.zeros([2, 2, 1]), 4, 2.0).counted(visible), [[True, True], [True, True]])
+    np.testing.assert_array_equal(dense.visible_cells(grid, visible), [[True, True], [True, True]])
     visible[0, 4] = False
-    np.testing.assert_array_equal(
-        dense.Map(np.zeros([2, 2, 1]), 4, 2.0).counted(visible), [[True, False], [True, True]]
-    )
+    np.testing.assert_array_equal(dense.visible_cells(grid, visible), [[True, False], [True, True]])
 
 
 ROWS = [

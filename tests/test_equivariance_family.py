@@ -20,7 +20,6 @@ from tfrecog.equivariance_lab.flags import Flags
 from tfrecog.proposals import methods, selective_search
 
 GRID = selective_search.Options(max=30)
-NOWHERE = transforms.Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def subject(request, flags):
 
 
 def test_each_of_the_family_is_measured(subject, flags):
-    shift = {transforms.VARIATIONS["translation"]: (8.0,)}
+    shift = {"translation": (8.0,)}
     rows, _ = measure.measure(subject, [first(subject, flags)], shift, floors=False)
     found = {(row.strength, row.measure): row.value for row in rows}
     assert found[0, "found"] == 1 and found[0, "centre_pixels"] == 0
@@ -84,7 +83,7 @@ def batches(flags, change, how, words="grid max=30"):
 
 
 def shift(image):
-    return transforms.translation(image, 8, NOWHERE)
+    return transforms.translation(image, 8, transforms.NOWHERE)
 
 
 def test_proposals_are_made_of_the_changed_image(flags):

@@ -21,7 +21,7 @@ def instances(
     boxes: np.ndarray,
     labels: np.ndarray,
     scores: np.ndarray | None = None,
-    masks: Sequence[np.ndarray] | None = None,
+    masks: Sequence[np.ndarray] | np.ndarray | None = None,
     keypoints: np.ndarray | None = None,
     names: Sequence[str] = (),
     *,

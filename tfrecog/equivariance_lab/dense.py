@@ -1,13 +1,11 @@
-"""Maps under M_g: features, logits and label maps."""
+"""Maps under M_g: what becomes of the features and logits of a network."""
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecog.equivariance_lab import moves
-from tfrecog.equivariance_lab.moves import Change, Move
+from tfrecog.equivariance_lab.moves import Change, Grid
 
 # A measure is the sum of its totals over all images (or objects) divided by that of its counts: name → total, count.
 Measures = dict[str, tuple[float, float]]
@@ -16,38 +14,7 @@ Measures = dict[str, tuple[float, float]]
 _FIRST = {"LeNet5": 6.0, "LeCun1989": 0.5, "AlexNet": 15.5}
 
 
-@dataclass(frozen=True)
-class Map:
-    """Values [h, w, C] of cells `stride` pixels apart, the first of which is centred at the point (first, first)."""
-
-    values: np.ndarray
-    stride: float = 1.0
-    first: float = 0.5
-
-    @property
-    def cells(self) -> np.ndarray:
-        """Points [h, w, 2] of the centres."""
-        return moves.centres(*self.values.shape[:2], self.stride, self.first)
-
-    def moved(self, move: Move) -> np.ndarray:
-        """M_g of the values, read bilinearly; exact where cells come to lie on cells."""
-        return moves.read(self.values, move.back(self.cells), "linear", self.stride, self.first)
-
-    def reached(self, move: Move) -> np.ndarray:
-        """Cells [h, w] bool whose M_g is read from the map, or half a cell beyond: not all maps cover the image."""
-        at = (move.back(self.cells) - self.first) / self.stride
-        return np.all((at >= -0.5) & (at <= np.array(self.values.shape[:2]) - 0.5), axis=-1)
-
-    def counted(self, visible: np.ndarray) -> np.ndarray:
-        """Cells [h, w] bool all of whose pixels are visible [H, W], as far as the middle and the corners tell."""
-        reach = (self.stride - 1) / 2 * np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)])
-        pixels = np.floor(self.cells[..., None, :] + reach).astype(int)
-        inside = np.all((pixels >= 0) & (pixels < visible.shape), axis=-1)
-        rows, columns = np.moveaxis(np.clip(pixels, 0, np.array(visible.shape) - 1), -1, 0)
-        return np.all(inside & visible[rows, columns], axis=-1)
-
-
-def levels(backbone, features: dict, zeros: int = 0, strides: dict | None = None) -> dict[str, Map]:
+def levels(backbone, features: dict, zeros: int = 0, strides: dict | None = None) -> dict[str, Grid]:
     """Maps by name of features {level: [1, h, w, C]} of a backbone, or of a neck on it that has other `strides`.
 
     The image has `zeros` around it.
@@ -57,11 +24,11 @@ def levels(backbone, features: dict, zeros: int = 0, strides: dict | None = None
     for level, values in features.items():
         stride = (strides or backbone.strides)[level]
         first = _FIRST.get(type(backbone).__name__, stride / 2 if halves else 0.5) - zeros
-        found[f"level{level}"] = Map(np.asarray(values[0], np.float32), stride, first)
+        found[f"level{level}"] = Grid(np.asarray(values[0], np.float32), stride, first)
     return found
 
 
-def compare(before: Mapping[str, Map], after: Mapping[str, Map], change: Change) -> Measures:
+def compare(before: Mapping[str, Grid], after: Mapping[str, Grid], change: Change) -> Measures:
     """`NAME_equivariance_error` and `NAME_invariance_error` of each map.
 
     The former is ‖f(g(x)) - M_g f(x)‖ / ‖M_g f(x)‖ where all is visible, the latter ‖f(g(x)) - f(x)‖ / ‖f(x)‖ over all
@@ -69,20 +36,33 @@ def compare(before: Mapping[str, Map], after: Mapping[str, Map], change: Change)
     """
     found: Measures = {}
     for name, one in before.items():
-        values, counted = after[name].values, one.counted(change.visible) & one.reached(change.move)
-        found[f"{name}_equivariance_error"] = relative(values[counted], one.moved(change.move)[counted])
+        values = after[name].values
+        # Cells whose M_g is read from the map, or half a cell beyond: not all maps cover the image.
+        at = (change.move.back(one.centres) - one.first) / one.stride
+        reached = np.all((at >= -0.5) & (at <= np.array(values.shape[:2]) - 0.5), axis=-1)
+        seen = reached & visible_cells(one, change.visible)
+        found[f"{name}_equivariance_error"] = relative(values[seen], one.moved(change.move)[seen])
         found[f"{name}_invariance_error"] = relative(values, one.values)
     return found
 
 
-def map_floor(before: Mapping[str, Map], change: Change) -> Measures:
+def map_floor(before: Mapping[str, Grid], change: Change) -> Measures:
     """What is left of `NAME_equivariance_error` of each map if there and back again only M_g moves the map."""
-    visible, found = moves.within(change.move.forth(moves.centres(*change.size)), change.size), {}
+    found = {}
     for name, one in before.items():
         back = dataclasses.replace(one, values=one.moved(change.move)).moved(change.move.inverse)
-        counted = one.counted(visible)
-        found[f"{name}_equivariance_error"] = relative(back[counted], one.values[counted])
+        seen = visible_cells(one, change.left)
+        found[f"{name}_equivariance_error"] = relative(back[seen], one.values[seen])
     return found
+
+
+def visible_cells(one: Grid, visible: np.ndarray) -> np.ndarray:
+    """Cells [h, w] bool of a map all of whose pixels are visible [H, W], as far as the middle and the corners tell."""
+    reach = (one.stride - 1) / 2 * np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)])
+    pixels = np.floor(one.centres[..., None, :] + reach).astype(int)
+    inside = np.all((pixels >= 0) & (pixels < visible.shape), axis=-1)
+    rows, columns = np.moveaxis(np.clip(pixels, 0, np.array(visible.shape) - 1), -1, 0)
+    return np.all(inside & visible[rows, columns], axis=-1)
 
 
 def relative(values: np.ndarray, expected: np.ndarray) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from tfrecog.equivariance_lab.objects import (
     expected_of,
     fractions_inside,
     pairs,
+    pasted,
     select,
 )
 from tfrecog.inference.detection import batch_of
@@ -37,15 +38,10 @@ class Truth(NamedTuple):
     proposals: np.ndarray
 
 
-class Detections(NamedTuple):
-    """Detections, and those of a score of at least `--min_score`."""
-
-    every: Objects
-    sure: Objects
-
-
 class Detector:
-    """A detector; `Sample.truth` is a Truth. Detections of a score below `--min_score` count in AP50 alone.
+    """A detector; `Sample.truth` is a Truth, and the result for an image are all detections, as Objects.
+
+    Those of a score below `--min_score` count in AP50 alone.
 
     Where it reads proposals, they are made of each g(x) as those of the run's records were; or, with
     `--proposals=moved`, they are M_g of the record's.
@@ -67,20 +63,17 @@ class Detector:
 
     def outputs(self, sample: Sample, change: Change) -> Outputs:
         found, features = self._run(self.batch_of(sample, change))
-        found = {name: value[0].numpy() for name, value in found.items()}
-        names = [name for name in ("boxes", "labels", "scores", "masks", "keypoints") if name in found]
-        every = select({name: found[name] for name in names}, found["labels"] > 0)
+        every = select({name: value[0].numpy() for name, value in found.items()}, found["labels"][0] > 0)
         if "masks" in every:
-            output = self.flags.detector.output
-            pasted = rle.paste(every["masks"], every["boxes"], *change.size, output.mask_threshold, output.paste)
-            masks = [rle.decode(runs, *change.size) for runs in pasted]
-            every["masks"] = np.array(masks, bool).reshape(-1, *change.size)
+            every["masks"] = pasted(every["masks"], every["boxes"], change.size, self.flags.detector.output)
         every |= {name: every[name].astype(float) for name in ("boxes", "keypoints") if name in every}
-        sure = select(every, every["scores"] >= self.flags.min_score)
         maps = dense.levels(self.model.backbone, features, strides=getattr(self.model, "strides", None))
-        return Outputs(
-            Detections(every, sure), {name: _cropped(one, change.size) for name, one in maps.items()}, sure["boxes"]
-        )
+        maps = {name: _cropped(one, change.size) for name, one in maps.items()}
+        return Outputs(every, maps, self.sure(every)["boxes"])
+
+    def sure(self, every: Objects) -> Objects:
+        """Those of detections that have a score of at least `--min_score`."""
+        return select(every, every["scores"] >= self.flags.min_score)
 
     def batch_of(self, sample: Sample, change: Change) -> dict:
         """A batch of the one image g(x), in its canvas."""
@@ -93,8 +86,8 @@ class Detector:
         return batch_of(change.image, self.flags.data, proposals, resized=True)
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
-        expected, counted = expected_of(before.result.sure, change)
-        got = after.result.sure
+        expected, counted = expected_of(self.sure(before.result), change)
+        got = self.sure(after.result)
         mine, theirs = pairs(expected, got)
         present = fractions_inside(got["boxes"], change.inside) >= INSIDE
         extra = np.delete(present, theirs)
@@ -112,14 +105,13 @@ class Detector:
         """Of the objects that are inside, for AP50 of all detections, and the fraction that a sure one hits."""
         expected, counted = expected_of(sample.truth.objects, change)
         counted &= ~expected["crowd"]
-        hits, _ = pairs(select(expected, counted), outputs.result.sure)
-        boxes = expected["boxes"]
-        areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1)
-        true = {"boxes": boxes, "labels": expected["labels"], "crowd": ~counted, "areas": areas}
-        record = dataclasses.replace(records.Record(b"", "png", *change.size), **true)
-        # What lies outside g(x)'s fraction of x is neither right nor wrong.
-        every = outputs.result.every
-        every = select(every, fractions_inside(every["boxes"], change.inside) >= INSIDE)
+        hits, _ = pairs(select(expected, counted), self.sure(outputs.result))
+        truth = {"boxes": expected["boxes"], "labels": expected["labels"], "crowd": ~counted}
+        # AP50 is of objects of any area.
+        record = records.Record(b"", "png", *change.size, areas=np.ones(len(counted)), **truth)
+        # What lies outside the part of x that g(x) shows is neither right nor wrong.
+        inside = fractions_inside(outputs.result["boxes"], change.inside) >= INSIDE
+        every = select(outputs.result, inside)
         evaluator.add(evaluator.counts["images"], record, every["boxes"], every["labels"], every["scores"])
         return {"recall": (float(len(hits)), float(counted.sum()))}
 
@@ -128,12 +120,11 @@ class Detector:
         return {} if ap == coco.NOTHING_TO_MEASURE else {"AP50": ap}
 
     def picture(self, outputs: Outputs, change: Change) -> np.ndarray:
-        sure, masks = outputs.result.sure, outputs.result.sure.get("masks")
+        sure, image = self.sure(outputs.result), np.round(change.image).astype(np.uint8)
         keypoints = annotations.sure_keypoints(sure["keypoints"]) if "keypoints" in sure else None
         return annotations.instances(
-            np.round(change.image).astype(np.uint8), sure["boxes"], sure["labels"], sure["scores"],
-            None if masks is None else list(masks), keypoints, self.info.names, skeleton=self.info.skeleton,
-            flip_pairs=self.info.flip_pairs, min_side=256,
+            image, sure["boxes"], sure["labels"], sure["scores"], sure.get("masks"), keypoints, self.info.names,
+            skeleton=self.info.skeleton, flip_pairs=self.info.flip_pairs, min_side=256,
         )  # fmt: skip
 
     def resize(self, picture: np.ndarray) -> np.ndarray:

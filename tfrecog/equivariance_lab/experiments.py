@@ -34,12 +34,12 @@ def run(flags: Flags) -> list[str]:
 
 def _variations(flags):
     model, facts, shown = _model_and_samples(flags)
-    strengths = {VARIATIONS[name]: getattr(flags.strength, name) for name in flags.variations}
+    strengths = {name: getattr(flags.strength, name) for name in flags.variations}
     with predictor.progress(len(shown), "equivariance") as progress:
         options = {"margin": flags.margin, "floors": flags.floors, "advance": progress.update}
         rows, pictures = measure.measure(model, shown, strengths, **options)
     facts |= {"task": flags.task, "margin": flags.margin, "records": "" if flags.images else flags.data.records}
-    return Measured(rows, facts, {one.name: one.unit for one in strengths}, pictures)
+    return Measured(rows, facts, {name: one.unit for name, one in VARIATIONS.items()}, pictures)
 
 
 def _parts(flags):

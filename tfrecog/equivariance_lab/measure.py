@@ -1,6 +1,5 @@
 """The laboratory's experiment: g with growing strength on every image, and what becomes of a model's outputs."""
 
-import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +10,9 @@ import numpy as np
 from tfrecog.data.records import Record
 from tfrecog.data.split import Split
 from tfrecog.equivariance_lab import dense, moves
-from tfrecog.equivariance_lab.dense import Map, Measures
-from tfrecog.equivariance_lab.moves import Change
-from tfrecog.equivariance_lab.transforms import Around, Variation
+from tfrecog.equivariance_lab.dense import Measures
+from tfrecog.equivariance_lab.moves import Change, Grid
+from tfrecog.equivariance_lab.transforms import VARIATIONS, Around
 
 _LEAST = 0.2  # fraction of x that must be left in g(x) for an image to count
 NO_BOXES = np.zeros([0, 4])
@@ -39,7 +38,7 @@ class Outputs(NamedTuple):
     """Outputs for an image: the result of the task, maps by name, and boxes [n, 4] of the objects that are sure."""
 
     result: Any
-    maps: dict[str, Map]
+    maps: dict[str, Grid]
     boxes: np.ndarray = NO_BOXES
 
 
@@ -90,29 +89,26 @@ class Row(NamedTuple):
 
 
 class Means:
-    """Means of measures by a key and their name; NaN where nothing counts."""
+    """Measures added up by what becomes their row: variation and strength."""
 
     def __init__(self):
-        self._sums = defaultdict(lambda: np.zeros(2))
+        self._sums = defaultdict(lambda: np.zeros([3, 2]))
 
-    @property
-    def keys(self) -> list[tuple]:
-        """In the order of their first measure."""
-        return list(self._sums)
+    def add(self, variation: str, strength: float, *measures: Measures) -> None:
+        """Adds to the values, and if given to the floors and the floors of maps."""
+        for column, some in enumerate(measures):
+            for name, sums in some.items():
+                self._sums[variation, strength, name][column] += sums
 
-    def add(self, key: tuple, measures: Measures) -> None:
-        for name, sums in measures.items():
-            self._sums[*key, name] += sums
-
-    def __getitem__(self, key: tuple) -> float:
-        total, count = self._sums.get(key, (0, 0))
-        return float(total / count) if count else math.nan
+    def rows(self) -> list[Row]:
+        """A row for each variation, strength and measure, as they came first; NaN where nothing counts."""
+        return [Row(*key, *(float(t / n) if n else math.nan for t, n in sums)) for key, sums in self._sums.items()]
 
 
 def measure(
     model: ModelUnderTest,
     samples: Sequence[Sample],
-    strengths: Mapping[Variation, Sequence[float]],
+    strengths: Mapping[str, Sequence[float]],
     *,
     margin: int = 0,
     floors: bool = True,
@@ -121,12 +117,12 @@ def measure(
     """Rows of all variations and strengths over all samples; and of the first sample a picture by both.
 
     Args:
-        strengths: of each variation that is applied; its `still` one comes in addition.
+        strengths: of each variation that is applied, by name; its `still` one comes in addition.
         margin: pixels along the edges of x and of g(x) that do not count.
         floors: whether the floors of g are measured, at the cost of one more output for each g that moves points.
         advance: called after each image.
     """
-    values, floor, map_floor = Means(), Means(), Means()
+    means = Means()
     evaluators: dict[tuple[str, float], Any] = {}
     pictures: dict[str, dict[float, np.ndarray]] = defaultdict(dict)
     for number, sample in enumerate(samples):
@@ -134,23 +130,23 @@ def measure(
         before = model.outputs(sample, unchanged)
         # What the model sees is moved as objects where nothing is known of them.
         around = Around(sample.boxes if len(sample.boxes) else before.boxes, _other(samples, number), seed=number)
-        for variation, strength, change in _changes(sample.image, unchanged, strengths, around):
-            key = variation.name, strength
+        for name, strength, change in _changes(sample.image, unchanged, strengths, around):
             after = before if change is unchanged else model.outputs(sample, change)
-            counted = _without_margin(change, margin)
-            values.add(key, compare(model, before, after, counted))
-            if sample.truth is not None:
-                evaluator = evaluators.setdefault(key, model.evaluator())
-                values.add(key, model.evaluate(evaluator, after, sample, counted))
-            if change.move is not moves.STILL and floors:
+            counted = change.without_margin(margin)
+            measures = [compare(model, before, after, counted)]
+            if floors and change.move is not moves.STILL:
                 undone = moves.undone(change)
                 back = model.outputs(sample, undone)
-                floor.add(key, compare(model, before, back, _without_margin(undone, margin)))
-                map_floor.add(key, dense.map_floor(before.maps, change))
+                measures.append(compare(model, before, back, undone.without_margin(margin)))
+                measures.append(dense.map_floor(before.maps, change))
+            means.add(name, strength, *measures)
+            if sample.truth is not None:
+                evaluator = evaluators.setdefault((name, strength), model.evaluator())
+                means.add(name, strength, model.evaluate(evaluator, after, sample, counted))
             if number == 0:
-                pictures[variation.name][strength] = model.picture(after, change)
+                pictures[name][strength] = model.picture(after, change)
         advance()
-    rows = [Row(*key, values[key], floor[key], map_floor[key]) for key in values.keys]
+    rows = means.rows()
     for key, evaluator in evaluators.items():
         rows += [Row(*key, name, value) for name, value in model.accuracy(evaluator).items()]
     return rows, pictures
@@ -163,21 +159,12 @@ def compare(model: ModelUnderTest, before: Outputs, after: Outputs, change: Chan
 
 def _changes(image, unchanged, strengths, around):
     """Yields each variation and strength, rising, with its change, if that leaves enough of x."""
-    for variation, chosen in strengths.items():
-        for strength in sorted({variation.still, *chosen}):
-            change = unchanged if strength == variation.still else variation.change(image, strength, around)
-            # How much of x g(x) shows.
-            left = moves.within(change.move.forth(moves.centres(*change.size)), change.size)
-            if np.mean(left) >= _LEAST:
-                yield variation, strength, change
-
-
-def _without_margin(change, margin):
-    """The change, where what lies within a margin of an edge, in x or in g(x), is not visible."""
-    if not margin:
-        return change
-    far = moves.within(change.move.back(moves.centres(*change.size)), change.size, margin)
-    return dataclasses.replace(change, visible=moves.shrunk(change.visible, margin) & far)
+    for name, chosen in strengths.items():
+        still, make = VARIATIONS[name].still, VARIATIONS[name].change
+        for strength in sorted({still, *chosen}):
+            change = unchanged if strength == still else make(image, strength, around)
+            if change.left.mean() >= _LEAST:
+                yield name, strength, change
 
 
 def _other(samples, number):

@@ -3,6 +3,7 @@
 Points are (y, x) in continuous pixels: the centre of the first pixel is (0.5, 0.5).
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,37 +47,65 @@ class Change:
         """Height and width."""
         return self.visible.shape
 
+    @property
+    def left(self) -> np.ndarray:
+        """[H, W] bool, the pixels of x that are in g(x), be they hidden there."""
+        return within(self.move.forth(centres(*self.size)), self.size)
 
-def centres(height: int, width: int, stride: float = 1.0, first: float | None = None) -> np.ndarray:
-    """Points [height, width, 2] at the centres of cells, `stride` pixels apart; the first is at half of a stride."""
-    first = stride / 2 if first is None else first
+    def without_margin(self, margin: int) -> "Change":
+        """The change, where what lies within so many pixels of an edge, in x or in g(x), is not visible."""
+        far = within(self.move.back(centres(*self.size)), self.size, margin)
+        return dataclasses.replace(self, visible=shrunk(self.visible, margin) & far)
+
+
+def centres(height: int, width: int, stride: float = 1.0, first: float = 0.5) -> np.ndarray:
+    """Points [height, width, 2] at the centres of cells, `stride` pixels apart; the first of them is (first, first)."""
     rows, columns = (first + stride * np.arange(n) for n in (height, width))
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
 
 
-def read(
-    values: np.ndarray, points: np.ndarray, kernel: str = "cubic", stride: float = 1.0, first: float | None = None
-) -> np.ndarray:
-    """Values [..., C] at points [..., 2] of a map [H, W, C] whose cells lie as `centres` says.
+@dataclass(frozen=True)
+class Grid:
+    """Values [h, w, ...] of cells `stride` pixels apart, the first of which is centred at the point (first, first).
 
-    At the centre of a cell it is the cell's value, to the last bit. Beyond the border the map is mirrored.
-
-    Args:
-        kernel: "cubic" (Keys 1981, a = -1/2), "linear" or "nearest".
+    An image, a mask and a label map are grids of stride 1, and so are maps of features, of larger strides.
     """
-    first = stride / 2 if first is None else first
-    # Rounded, so that a shift by whole cells comes out whole.
-    at = np.round((points - first) / stride, 9)
-    at = np.floor(at + 0.5) if kernel == "nearest" else at
-    start = np.floor(at).astype(int)
-    taps = {"cubic": (-1, 0, 1, 2), "linear": (0, 1)}[kernel] if np.any(at - start) else (0,)
-    weights = {tap: _weight(np.abs(at - start - tap), kernel).astype(np.float32) for tap in taps}
-    total = np.zeros([*points.shape[:-1], values.shape[-1]], np.float32)
-    for dy in taps:
-        for dx in taps:
-            rows, columns = (_mirrored(start[..., i] + (dy, dx)[i], values.shape[i]) for i in (0, 1))
-            total += (weights[dy][..., 0] * weights[dx][..., 1])[..., None] * values[rows, columns]
-    return total
+
+    values: np.ndarray
+    stride: float = 1.0
+    first: float = 0.5
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Points [h, w, 2] of the centres of the cells."""
+        return centres(*self.values.shape[:2], self.stride, self.first)
+
+    def read(self, points: np.ndarray, kernel: str = "linear") -> np.ndarray:
+        """Values [..., ...] at points [..., 2], float32.
+
+        At the centre of a cell it is the cell's value, to the last bit. Beyond the border the grid is mirrored.
+
+        Args:
+            kernel: "cubic" (Keys 1981, a = -1/2), "linear" or "nearest".
+        """
+        # Rounded, so that a shift by whole cells comes out whole.
+        at = np.round((points - self.first) / self.stride, 9)
+        at = np.floor(at + 0.5) if kernel == "nearest" else at
+        start = np.floor(at).astype(int)
+        taps = {"cubic": (-1, 0, 1, 2), "linear": (0, 1)}[kernel] if np.any(at - start) else (0,)
+        weights = {tap: _weight(np.abs(at - start - tap), kernel).astype(np.float32) for tap in taps}
+        each = (..., *[None] * (self.values.ndim - 2))  # A weight is that of all values of a cell.
+        total = np.float32(0)
+        for dy in taps:
+            for dx in taps:
+                rows, columns = (_mirrored(start[..., i] + (dy, dx)[i], self.values.shape[i]) for i in (0, 1))
+                values = self.values[rows, columns].astype(np.float32)
+                total += (weights[dy][..., 0] * weights[dx][..., 1])[each] * values
+        return total
+
+    def moved(self, move: Move, kernel: str = "linear") -> np.ndarray:
+        """M_g of the values; exact where cells come to lie on cells."""
+        return self.read(move.back(self.centres), kernel)
 
 
 def _weight(distance, kernel):
@@ -102,7 +131,7 @@ def moved(image: np.ndarray, move: Move, samples: int = 1) -> Change:
     """g(x) of a move of the points of x [H, W, 3]; each pixel is the mean of samples² readings."""
     grid = centres(*image.shape[:2])
     offsets = (np.arange(samples) + 0.5) / samples - 0.5
-    readings = [read(image, move.back(grid + np.array([dy, dx]))) for dy in offsets for dx in offsets]
+    readings = [Grid(image).read(move.back(grid + np.array([dy, dx])), "cubic") for dy in offsets for dx in offsets]
     inside = within(move.back(grid), image.shape[:2])
     return Change(np.clip(np.mean(readings, axis=0), 0, 255).astype(np.float32), move, inside, inside)
 
@@ -116,8 +145,7 @@ def in_place(image: np.ndarray, visible: np.ndarray | None = None, inside: np.nd
 
 def undone(change: Change) -> Change:
     """The inverse of g after g: x, but for what left the image and what was interpolated; M is the identity."""
-    back = moved(change.image, change.move.inverse)
-    return in_place(back.image, back.visible, back.inside)
+    return dataclasses.replace(moved(change.image, change.move.inverse), move=STILL)
 
 
 def boxes_after(move: Move, boxes: np.ndarray, masks: np.ndarray | None = None) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from tfrecog.config import OutputConfig
 from tfrecog.equivariance_lab import moves
 from tfrecog.equivariance_lab.dense import Measures
-from tfrecog.equivariance_lab.moves import Change
-from tfrecog.ops import overlaps
+from tfrecog.equivariance_lab.moves import Change, Grid
+from tfrecog.ops import overlaps, rle
 
 INSIDE = 0.9  # fraction of a box that must be inside for it to count
 _HIT = 0.5  # IoU of a pair
@@ -20,13 +21,18 @@ def select(objects: Objects, which: np.ndarray) -> Objects:
     return {name: values[which] for name, values in objects.items()}
 
 
+def pasted(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], output: OutputConfig) -> np.ndarray:
+    """Masks [n, H, W] bool in an image of a size, of probabilities [n, S, S] in boxes [n, 4]."""
+    runs = rle.paste(masks, boxes, *size, output.mask_threshold, output.paste)
+    return np.reshape([rle.decode(one, *size) for one in runs], [-1, *size]).astype(bool)
+
+
 def expected_of(objects: Objects, change: Change) -> tuple[Objects, np.ndarray]:
     """M_g of objects, cut at the edges of the image, and which count [n] bool: those that are inside."""
     after = moves.boxes_after(change.move, objects["boxes"], objects.get("masks"))
     expected = objects | {"boxes": np.clip(after, 0, np.tile(change.size, 2))}
     if "masks" in objects and change.move is not moves.STILL:
-        points = change.move.back(moves.centres(*change.size))
-        masks = [moves.read(mask[..., None], points, "linear")[..., 0] > 0.5 for mask in objects["masks"]]
+        masks = [Grid(mask).moved(change.move) > 0.5 for mask in objects["masks"]]
         expected["masks"] = np.reshape(masks, [-1, *change.size]).astype(bool) & change.inside
     if "keypoints" in objects:
         points, known = np.split(objects["keypoints"], [2], axis=-1)
@@ -54,7 +60,11 @@ def pairs(expected: Objects, got: Objects) -> tuple[np.ndarray, np.ndarray]:
 
 
 def differences(expected: Objects, got: Objects, visible: np.ndarray) -> Measures:
-    """How far n objects are from where they are expected; of masks and keypoints, where pixels [H, W] are visible."""
+    """How far n objects are from where they are expected; of masks and keypoints, where pixels [H, W] are visible.
+
+    The IoU of a mask with one that has vanished is 0 and counts, or a model would gain by losing masks; what is empty
+    in both has none, and of a mask that is empty in one of them no centre is off.
+    """
     iou = overlaps.pairwise_iou(expected["boxes"], got["boxes"]).diagonal()
     middles = [(one["boxes"][:, :2] + one["boxes"][:, 2:]) / 2 for one in (expected, got)]
     found = {

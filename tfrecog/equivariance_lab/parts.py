@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tfrecog.equivariance_lab import dense
 from tfrecog.equivariance_lab.measure import Row
-from tfrecog.equivariance_lab.moves import Change, Move, shrunk
+from tfrecog.equivariance_lab.moves import Grid
+from tfrecog.equivariance_lab.transforms import NOWHERE, translation
 
 SIDE, CHANNELS, SHIFTS = 96, 8, (1, 2, 3, 4, 8)
 _MARGIN = 40  # farther from the edges than any of them sees
@@ -61,10 +62,12 @@ def table(shifts: tuple[int, ...] = SHIFTS, seed: int = 0) -> list[Row]:
     scene, rows, maps = tf.constant(scene, tf.float32), [], {}
     for name, (function, stride, first) in networks(seed).items():
         for shift in shifts:
-            views = (scene[:, :, start : start + SIDE] for start in (0, shift))
-            before, after = maps[shift] = [dense.Map(function(view)[0].numpy(), stride, first) for view in views]
+            views = [scene[:, :, start : start + SIDE] for start in (0, shift)]
+            before, after = maps[shift] = [Grid(function(view)[0].numpy(), stride, first) for view in views]
+            # The view that begins `shift` pixels later shows everything so much farther to the left.
+            change = translation(views[0][0].numpy(), -shift, NOWHERE)
             everywhere, inside = (
-                dense.compare({"": before}, {"": after}, _left(shift, margin))["_equivariance_error"][0]
+                dense.compare({"": before}, {"": after}, change.without_margin(margin))["_equivariance_error"][0]
                 for margin in (0, _MARGIN)
             )
             rows.append(Row("parts", shift, f"{name}, to follow", everywhere, inside))
@@ -79,12 +82,3 @@ def table(shifts: tuple[int, ...] = SHIFTS, seed: int = 0) -> list[Row]:
             error, _ = dense.relative(function(after.values), function(before.values))
             rows.append(Row("parts", shift, f"{name}, to stay", error))
     return rows
-
-
-def _left(shift, margin):
-    """The part of a scene that begins `shift` pixels later shows everything so much farther to the left."""
-    by = np.array([0.0, shift])
-    visible = np.zeros([SIDE, SIDE], bool)
-    visible[:, : SIDE - shift] = True
-    visible = shrunk(visible, margin)
-    return Change(np.zeros([SIDE, SIDE, 3], np.float32), Move(lambda p: p - by, lambda p: p + by), visible, visible)

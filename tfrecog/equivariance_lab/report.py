@@ -2,10 +2,8 @@
 
 import csv
 import math
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,16 +17,18 @@ from tfrecog.equivariance_lab.measure import Row
 from tfrecog.inference import image_files, result_files
 
 TABLE, RESULTS, EVENTS = "results.csv", "results.json", "tensorboard"
-ACCURACIES = ("top1", "mean_iou", "pixel_accuracy", "AP50", "recall")
-_FRACTIONS = ("same_class", "score_change", "same_label", "found", "extra", "box_iou", "mask_iou")
 _LOGITS = "largest difference of a logit"
-_KINDS = {  # how measures end
+_PANELS = {  # title: how the names of its measures end; a measure is in the first that suits it
+    "accuracy": ("top1", "mean_iou", "pixel_accuracy", "AP50", "recall"),
+    "fraction": ("same_class", "score_change", "same_label", "found", "extra", "box_iou", "mask_iou"),
     "‖f(g(x)) − M_g f(x)‖ / ‖M_g f(x)‖": ("_equivariance_error", ", to follow"),
     "error (pixels)": "_error_pixels",
     "pixels": "_pixels",
     _LOGITS: "_difference",
+    "‖f(g(x)) − f(x)‖ / ‖f(x)‖": "",
 }
 _PICTURE = 320  # side of a picture, at most
+_VARIATION, _MEASURE = operator.attrgetter("variation"), operator.attrgetter("measure")
 
 
 class Measured(NamedTuple):
@@ -48,14 +48,31 @@ class Measured(NamedTuple):
     shown: Sequence[Row] | None = None
 
 
+def _by(key: Callable[[Row], str], rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Groups of rows, in the order of the first of each."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _panel(row):
+    return next(title for title, ends in _PANELS.items() if row.measure.endswith(ends))
+
+
+def _strengths(rows):
+    return sorted({row.strength for row in rows})
+
+
 def text_of(measured: Measured) -> str:
     """For people: a block for each variation, a line for each measure, and in parentheses the floor of g."""
     blocks = []
-    for variation, block in _by_variation(measured.rows if measured.shown is None else measured.shown).items():
-        cells, strengths = {(row.measure, row.strength): _shown(row) for row in block}, _strengths(block)
+    for variation, block in _by(_VARIATION, measured.rows if measured.shown is None else measured.shown).items():
+        strengths = _strengths(block)
         lines = [[f"{variation} ({measured.units.get(variation, 'pixels')})", *(f"{one:g}" for one in strengths)]]
-        for measure in dict.fromkeys(row.measure for row in block):
-            lines.append([measure, *(cells.get((measure, one), "") for one in strengths)])
+        for measure, rows in _by(_MEASURE, block).items():
+            cells = {row.strength: _shown(row) for row in rows}
+            lines.append([measure, *(cells.get(one, "") for one in strengths)])
         first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
         for name, *values in lines:
             shown = (f"{value:>{width}}" for value, width in zip(values, others, strict=True))
@@ -69,16 +86,6 @@ def _shown(row):
     return value if math.isnan(row.floor) else f"{value} ({row.floor:.2g})"
 
 
-def _by_variation(rows):
-    return {
-        name: [row for row in rows if row.variation == name] for name in dict.fromkeys(row.variation for row in rows)
-    }
-
-
-def _strengths(block):
-    return sorted({row.strength for row in block})
-
-
 def write(out: str | Path, measured: Measured) -> list[str]:
     """Writes all of it into a folder, each file whole or not at all; returns their names."""
     out, written, pictures = Path(out), [TABLE, RESULTS], measured.pictures
@@ -88,7 +95,7 @@ def write(out: str | Path, measured: Measured) -> list[str]:
         table.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in measured.rows)
     tidy = [{k: v for k, v in row._asdict().items() if v == v} for row in measured.rows]  # JSON has no NaN
     result_files.write_json(out / RESULTS, measured.facts | {"rows": tidy})
-    for variation, block in _by_variation(measured.rows).items():
+    for variation, block in _by(_VARIATION, measured.rows).items():
         name = variation.replace(" ", "_")
         if figure := curves(block, measured.units.get(variation, "pixels")):
             written.append(f"{name}.png")
@@ -97,23 +104,20 @@ def write(out: str | Path, measured: Measured) -> list[str]:
             written.append(f"{name}.jpg")
             strip, captions = list(pictures[variation].values()), [f"{one:g}" for one in pictures[variation]]
             image_files.save(contact_sheet.draw(strip, len(strip), captions, _PICTURE), out / written[-1])
-    _events(out / EVENTS, measured.rows, pictures)
+    with files.folder(out / EVENTS, replace=True) as folder:
+        _write_events(str(folder), measured)
     return [*written, EVENTS]
 
 
 def curves(block: Sequence[Row], unit: str):
     """A panel for each kind of measure: against the strength, with the floors of g dotted; None if there is nothing."""
-    kinds: dict[str, list[Row]] = {}
-    for row in block:
-        if not math.isnan(row.value):
-            kinds.setdefault(_kind(row.measure), []).append(row)
+    kinds = _by(_panel, [row for row in block if not math.isnan(row.value)])
     if not kinds:
         return None
     drawn, panels = figures.panels(len(kinds))
     for axes, (title, rows) in zip(panels, kinds.items(), strict=True):
-        for number, measure in enumerate(dict.fromkeys(row.measure for row in rows)):
-            points = sorted((row.strength, row.value, row.floor) for row in rows if row.measure == measure)
-            x, y, floor = np.array(points).T
+        for number, (measure, points) in enumerate(_by(_MEASURE, rows).items()):
+            x, y, floor = np.array(sorted((row.strength, row.value, row.floor) for row in points)).T
             y = np.maximum(y, 1e-7) if title == _LOGITS else y  # A logarithm has no place for 0.
             look = {"color": figures.COLOURS[number % len(figures.COLOURS)]}
             label = measure.removesuffix("_equivariance_error").removesuffix("_invariance_error").replace("_", " ")
@@ -136,29 +140,15 @@ def curves(block: Sequence[Row], unit: str):
     return drawn
 
 
-def _kind(measure):
-    """Title of the panel of a measure."""
-    if measure in ACCURACIES:
-        return "accuracy"
-    if measure in _FRACTIONS:
-        return "fraction"
-    kinds = (title for title, end in _KINDS.items() if measure.endswith(end))
-    return next(kinds, "‖f(g(x)) − f(x)‖ / ‖f(x)‖")
-
-
-def _events(folder, rows, pictures):
-    """TensorBoard's scalars and images, in place of those that were there; steps are hundredths of the strength."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tensorboard.") as draft:
-        writer = tf.summary.create_file_writer(f"{draft}/{EVENTS}")
-        with writer.as_default():
-            for row in rows:
-                for name, value in ((row.measure, row.value), (f"{row.measure} floor", row.floor)):
-                    if not math.isnan(value):
-                        tf.summary.scalar(f"{row.variation}/{name}", value, step=round(100 * row.strength))
-            for variation, by_strength in pictures.items():
-                for strength, picture in by_strength.items():
-                    tf.summary.image(variation, picture[None], step=round(100 * strength))
-        writer.close()
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(f"{draft}/{EVENTS}", folder)
+def _write_events(folder, measured):
+    """TensorBoard's scalars and images; steps are hundredths of the strength."""
+    writer = tf.summary.create_file_writer(folder)
+    with writer.as_default():
+        for row in measured.rows:
+            for name, value in ((row.measure, row.value), (f"{row.measure} floor", row.floor)):
+                if not math.isnan(value):
+                    tf.summary.scalar(f"{row.variation}/{name}", value, step=round(100 * row.strength))
+        for variation, by_strength in measured.pictures.items():
+            for strength, picture in by_strength.items():
+                tf.summary.image(variation, picture[None], step=round(100 * strength))
+    writer.close()

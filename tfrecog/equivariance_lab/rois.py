@@ -3,6 +3,7 @@
 A ramp says where it was read: its value is the place. So the pooled ramp shows the error of an operator in pixels.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,14 +11,21 @@ import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
 from tfrecog.equivariance_lab import moves
+from tfrecog.equivariance_lab.dense import relative
 from tfrecog.equivariance_lab.detection import Detector
 from tfrecog.equivariance_lab.measure import Means, Row, Sample
-from tfrecog.equivariance_lab.objects import Objects, differences
+from tfrecog.equivariance_lab.objects import Objects, differences, pasted
 from tfrecog.models.detector import rcnn_crops
-from tfrecog.ops import boxes, region_features, rle
+from tfrecog.models.detector.postprocess import class_scores
+from tfrecog.ops import boxes, region_features
 
-# RoIAlign as this library and detectron2 place it; as torchvision's weights expect it; RoIPool.
-OPERATORS = ("roi_align", "roi_align_unaligned", "roi_pool")
+OPERATORS = {
+    "roi_align": region_features.roi_align,  # as this library and detectron2 place it
+    "roi_align_unaligned": functools.partial(
+        region_features.roi_align, aligned=False
+    ),  # as torchvision's weights expect
+    "roi_pool": region_features.roi_pool,
+}
 STRIDES, STEPS = (4, 16, 32), 16
 SHIFTS = tuple(np.arange(1, 33) / 2)  # of the rois of a detector, pixels
 SHOWN = (0, 0.5, 1, 2, 4, 8, 16)  # those that are printed
@@ -34,11 +42,7 @@ def pooled_ramp(operator: str, stride: int, shifts: Sequence[float]) -> np.ndarr
     left = 2.0 * stride + np.asarray(shifts, float)
     top = np.full_like(left, 2.0 * stride)
     rois = np.stack([top, left, top + _SIDE, left + _SIDE], axis=-1)
-    rois, options = tf.constant(rois[None], tf.float32), {"size": _BINS, "stride": stride}
-    if operator == "roi_pool":
-        pooled = region_features.roi_pool(ramp, rois, **options)
-    else:
-        pooled = region_features.roi_align(ramp, rois, aligned=operator == "roi_align", **options)
+    pooled = OPERATORS[operator](ramp, tf.constant(rois[None], tf.float32), size=_BINS, stride=stride)
     centres = left[:, None] + _SIDE * (np.arange(_BINS) + 0.5) / _BINS
     return pooled[0, :, _BINS // 2, :, 0].numpy() - centres
 
@@ -56,19 +60,12 @@ def ramps(strides: Iterable[int] = STRIDES, steps: int = STEPS) -> tuple[list[Ro
         for operator in OPERATORS:
             errors = pooled_ramp(operator, stride, shifts)
             moved = errors + shifts[:, None] - errors[0]
-            largest = {
-                "step": shifts[1],
-                "jump": np.abs(np.diff(moved, axis=0)).max(),
-                "error": np.abs(errors - errors[0]).max(),
-                "offset": errors.mean(),
-            }
-            summary += [
-                Row("ramps", stride, f"{operator}_{name}_pixels", float(value)) for name, value in largest.items()
-            ]
-            for name, values in (("moved", moved), ("error", errors)):
-                measure, middle = f"{operator}_{name}_pixels", values[:, _BINS // 2].tolist()
-                at = zip(shifts.tolist(), middle, strict=True)
-                rows += [Row(f"ramp of stride {stride}", shift, measure, value) for shift, value in at]
+            jump, error = np.abs(np.diff(moved, axis=0)).max(), np.abs(errors - errors[0]).max()
+            for name, value in {"step": shifts[1], "jump": jump, "error": error, "offset": errors.mean()}.items():
+                summary.append(Row("ramps", stride, f"{operator}_{name}_pixels", float(value)))
+            for name, values in {"moved": moved, "error": errors}.items():
+                for shift, value in zip(shifts.tolist(), values[:, _BINS // 2].tolist(), strict=True):
+                    rows.append(Row(f"ramp of stride {stride}", shift, f"{operator}_{name}_pixels", value))
     return summary, rows
 
 
@@ -76,14 +73,15 @@ def of_run(detector: Detector, samples: Sequence[Sample], shifts: Sequence[float
     """Rows of what a detector says of its own detections when their rois are moved to the right (pixels).
 
     What is in the image does not move, so the boxes and masks should stay: `centre_pixels` and `mask_pixels` are how
-    far their centres move, `score_change` is that of the score. `roi_align_change` and `roi_pool_change` are ‖P(shift)
-    - P(0)‖ / ‖P(0)‖ of the features P that either operator pools, `pyramid_change` of those of an SPP-net; R-CNN has no
-    features before its rois, and `warp_change` is that of the pixels that it cuts out. Means over the detections.
+    far their centres move, `score_change` is that of the score. A mask that vanishes as its roi moves has a `mask_iou`
+    of 0 and no centre (see `differences`). `roi_align_change` and `roi_pool_change` are ‖P(shift) - P(0)‖ / ‖P(0)‖ of
+    the features P that either operator pools, `pyramid_change` of those of an SPP-net; R-CNN has no features before its
+    rois, and `warp_change` is that of the pixels that it cuts out. Means over the detections.
     """
     means = Means()
     for sample in samples:
         unchanged = moves.in_place(sample.image)
-        sure = detector.outputs(sample, unchanged).result.sure
+        sure = detector.sure(detector.outputs(sample, unchanged).result)
         if not len(sure["labels"]):
             continue
         batch = detector.batch_of(sample, unchanged)
@@ -91,9 +89,9 @@ def of_run(detector: Detector, samples: Sequence[Sample], shifts: Sequence[float
         first, pooled = branch_outputs(detector.model, features, sure, 0.0, unchanged.size)
         for shift in (0.0, *shifts):
             found, others = branch_outputs(detector.model, features, sure, shift, unchanged.size)
-            means.add((shift,), differences(first, found, unchanged.visible))
-            means.add((shift,), {f"{op}_change": _change(pooled[op], others[op]) for op in pooled})
-    rows = [Row("rois of the run", *key, means[key]) for key in means.keys]
+            changes = {f"{name}_change": _change(pooled[name], others[name]) for name in pooled}
+            means.add("rois of the run", shift, differences(first, found, unchanged.visible) | changes)
+    rows = means.rows()
     if not rows:
         raise UserError(
             f"--min_score={detector.flags.min_score:g}: the run detects nothing in these images; give a lower one, or "
@@ -107,19 +105,15 @@ def branch_outputs(model, features, sure: Objects, shift: float, size: tuple[int
     config, labels = model.config, tf.constant(sure["labels"], tf.int32)
     rois = tf.constant((sure["boxes"] + [0, shift, 0, shift])[None], tf.float32)
     logits, deltas = model.box_outputs(features, rois)
-    # As a run gives scores to its detections.
-    scores = tf.sigmoid(logits[0]) if config.box.scores == "svm" else tf.nn.softmax(logits[0])
     own = tf.gather(deltas[0], labels - 1, axis=1, batch_dims=1)
     found = {
         "boxes": boxes.decode(own, rois[0], config.box.delta_scale).numpy(),
         "labels": sure["labels"],
-        "scores": tf.gather(scores, labels, axis=1, batch_dims=1).numpy(),
+        "scores": tf.gather(class_scores(logits[0], config.box), labels - 1, axis=1, batch_dims=1).numpy(),
     }
     if model.mask is not None:
-        own = tf.gather(model.mask_logits(features, rois)[0], labels - 1, axis=-1, batch_dims=1)
-        rule = config.output.mask_threshold, config.output.paste
-        pasted = rle.paste(tf.sigmoid(own).numpy(), rois[0].numpy(), *size, *rule)
-        found["masks"] = np.array([rle.decode(runs, *size) for runs in pasted], bool)
+        masks = model.own_masks(features, rois, labels[None])[0].numpy()
+        found["masks"] = pasted(masks, rois[0].numpy(), size, config.output)
     return found, {name: values[0].numpy() for name, values in _pooled(model, features, rois).items()}
 
 
@@ -139,7 +133,6 @@ def _pooled(model, features, rois):
 
 
 def _change(before, after):
-    """Sum and number of the relative differences of features [n, …]."""
-    before, after = (values.reshape(len(values), -1) for values in (before, after))
-    size = np.maximum(np.linalg.norm(before, axis=-1), 1e-9)
-    return float((np.linalg.norm(after - before, axis=-1) / size).sum()), float(len(size))
+    """The relative difference of the features [n, …] of each region, as a measure."""
+    total, count = np.sum([relative(*both) for both in zip(after, before, strict=True)], axis=0)
+    return total, count

@@ -6,11 +6,11 @@ import tensorflow as tf
 from tfrecog.data import image as images
 from tfrecog.data import segmentation
 from tfrecog.drawing import label_map
-from tfrecog.equivariance_lab import dense, moves
+from tfrecog.equivariance_lab import dense
 from tfrecog.equivariance_lab.dense import Measures
 from tfrecog.equivariance_lab.flags import Flags
 from tfrecog.equivariance_lab.measure import NO_BOXES, Outputs, Sample
-from tfrecog.equivariance_lab.moves import Change
+from tfrecog.equivariance_lab.moves import Change, Grid
 from tfrecog.metrics.segmentation import Evaluator
 
 
@@ -34,7 +34,7 @@ class Segmenter:
     def outputs(self, sample: Sample, change: Change) -> Outputs:
         logits, features = self._run(tf.constant(change.image[None]))
         logits, maps = logits[0].numpy(), dense.levels(self.model.backbone, features, self.model.zeros)
-        return Outputs(logits.argmax(axis=-1) + 1, {"logits": dense.Map(logits), **maps})
+        return Outputs(logits.argmax(axis=-1) + 1, {"logits": Grid(logits), **maps})
 
     def compare(self, before: Outputs, after: Outputs, change: Change) -> Measures:
         same = (after.result == _moved(before.result, change))[change.visible]
@@ -69,5 +69,4 @@ class Segmenter:
 
 def _moved(labels, change):
     """M_g of labels [H, W]: those under the centres of the pixels."""
-    points = change.move.back(moves.centres(*labels.shape))
-    return moves.read(labels[..., None], points, "nearest")[..., 0].astype(int)
+    return Grid(labels).moved(change.move, "nearest").astype(int)

@@ -1,7 +1,7 @@
 """Sources of variation: what g does to an image x, and where M_g moves what is in it.
 
 The lecture's are photometric changes, translation, rotation in the plane, scale, occlusion, local deformation and
-context. A strength says how far each goes; at its `still` strength it changes nothing.
+context. A strength says how far each goes.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,12 @@ class Around(NamedTuple):
     seed: int = 0
 
 
-class Variation(NamedTuple):
-    """A family of changes: `change(x, strength, around)` is one of them."""
+NOWHERE = Around(np.zeros([0, 4]), np.zeros([1, 1, 3]))  # for a g that needs nothing of it
 
-    name: str
+
+class Variation(NamedTuple):
+    """A family of changes: `change(x, strength, around)` is one of them, and no change at the strength `still`."""
+
     unit: str
     still: float
     change: Callable[[np.ndarray, float, Around], Change]
@@ -135,17 +137,14 @@ def _in_boxes(image, boxes):
 
 
 VARIATIONS = {
-    one.name: one
-    for one in (
-        Variation("translation", "pixels", 0, translation),
-        Variation("rotation", "degrees", 0, rotation),
-        Variation("scale", "factor", 1, scale),
-        Variation("deformation", "largest stretch", 0, deformation),
-        Variation("brightness", "fraction of the range", 0, brightness),
-        Variation("contrast", "factor", 1, contrast),
-        Variation("saturation", "factor", 1, saturation),
-        Variation("noise", "gray levels", 0, noise),
-        Variation("occlusion", "fraction covered", 0, occlusion),
-        Variation("context", "fraction of another image", 0, context),
-    )
+    "translation": Variation("pixels", 0, translation),
+    "rotation": Variation("degrees", 0, rotation),
+    "scale": Variation("factor", 1, scale),
+    "deformation": Variation("largest stretch", 0, deformation),
+    "brightness": Variation("fraction of the range", 0, brightness),
+    "contrast": Variation("factor", 1, contrast),
+    "saturation": Variation("factor", 1, saturation),
+    "noise": Variation("gray levels", 0, noise),
+    "occlusion": Variation("fraction covered", 0, occlusion),
+    "context": Variation("fraction of another image", 0, context),
 }

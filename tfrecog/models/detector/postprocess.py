@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfrecog.config import DetectorConfig
+from tfrecog.config import BoxConfig, DetectorConfig
 from tfrecog.ops import boxes, nms, target
 
 
@@ -17,7 +17,7 @@ def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
         size: [2], height and width of the image in its canvas.
     """
     output = config.output
-    scores = (tf.sigmoid(logits) if config.box.scores == "svm" else tf.nn.softmax(logits))[:, 1:]
+    scores = class_scores(logits, config.box)
     moved = boxes.clip(boxes.decode(deltas, rois[:, None], config.box.delta_scale), size)
     keep = valid[:, None] & (scores > output.min_score) & boxes.long_enough(moved, output.min_size)
     select = _all if target.target() == "tflite" else _kept
@@ -28,6 +28,11 @@ def detect(logits, deltas, rois, valid, size, config: DetectorConfig):
         tf.where(found, tf.gather(labels, index), 0),
         tf.where(found, tf.gather(scores, index), 0.0),
     )
+
+
+def class_scores(logits, config: BoxConfig):
+    """Scores [R, K] of logits [R, K + 1]: a softmax with the background, or sigmoids of the margins of the SVMs."""
+    return (tf.sigmoid(logits) if config.scores == "svm" else tf.nn.softmax(logits))[:, 1:]
 
 
 def _kept(moved, scores, keep):

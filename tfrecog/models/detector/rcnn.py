@@ -143,12 +143,12 @@ class Detector(keras.Model):
         )
         detections = dict(zip(("boxes", "labels", "scores"), found, strict=True))
         if self.mask is not None:
-            detections["masks"] = _of_filled(self._masks, features, *found[:2])
+            detections["masks"] = _of_filled(self.own_masks, features, *found[:2])
         if self.keypoint is not None:
             detections["keypoints"] = _of_filled(self._keypoints, features, *found[:2])
         return detections
 
-    def _masks(self, features, found, labels):
+    def own_masks(self, features, found, labels):
         """Probabilities [B, D, 2 S, 2 S] of each detection's own class."""
         logits = self.mask_logits(features, found)
         return tf.sigmoid(tf.gather(logits, tf.maximum(labels - 1, 0), axis=-1, batch_dims=2))
