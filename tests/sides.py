@@ -53,7 +53,7 @@ def seeded(name):
 
 @contextlib.contextmanager
 def zeros():
-    """A context in which models begin with zeros: random weights would take long, and are replaced."""
+    """A context in which Keras' layers begin with zeros, for models of which random weights would take long."""
     with pytest.MonkeyPatch.context() as patch:
         for initializer in (keras.initializers.VarianceScaling, keras.initializers.RandomNormal):
             patch.setattr(initializer, "__call__", lambda self, shape, dtype=None: tf.zeros(shape, dtype))

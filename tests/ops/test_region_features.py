@@ -32,16 +32,17 @@ def deterministic():
     framework.disable_op_determinism()
 
 
-def with_gradient(op, features, upstream):
-    """op(features) and the gradient of sum(op(features) * upstream) with respect to the features."""
+def with_gradient(op, features, upstream=None):
+    """op(features) and the gradient of sum(op(features) * upstream) with respect to the features; None: of ones."""
     with tf.GradientTape() as tape:
         tape.watch(features)
         out = op(features)
-    return out.numpy(), tape.gradient(out, features, tf.constant(upstream)).numpy()
+    return out, tape.gradient(out, features, upstream)
 
 
 def assert_close(actual, expected):
     """Equal but for 1e-5 of the largest value."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -91,7 +92,7 @@ def test_roi_pool_and_its_gradient_are_torchvisions(torchvision, traced):
 def test_a_pyramid_is_pooled_as_torchvision_pools_it(torchvision, lowering):
     maps = {k: tf.constant(torchvision[f"pyramid_map{k}"]) for k in (4, 5, 6)}
     got = roi_align(maps, torchvision["pyramid_boxes"][None], size=3, aligned=False, lowering=lowering)
-    assert_close(got[0].numpy(), torchvision["pyramid"])
+    assert_close(got[0], torchvision["pyramid"])
 
 
 def test_levels_are_torchvisions(torchvision):
@@ -161,17 +162,11 @@ def test_a_pyramid_of_bins_has_their_maxima_and_of_equal_cells_the_first_by_row_
     boxes = np.concatenate([corner, corner + rng.integers(0, 40, (60, 2))], axis=1).astype(np.float32)
     upstream = rng.integers(-9, 9, (60, bins, 4)).astype(np.float32)
 
-    @traced
-    def op(features):
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            out = region_features.pyramid(features, boxes[None], sizes=sizes)
-        return out[0], tape.gradient(out, features, upstream[None])[0]
-
-    value, gradient = op(tf.constant(features[None]))
+    op = traced(lambda features: region_features.pyramid(features, boxes[None], sizes=sizes))
+    value, gradient = with_gradient(op, tf.constant(features[None]), upstream[None])
     expected = [pooled_slowly(features, box, 1, sizes, own) for box, own in zip(boxes, upstream, strict=True)]
-    np.testing.assert_array_equal(value, np.stack([one for one, _ in expected]))
-    np.testing.assert_array_equal(gradient, sum(one for _, one in expected))
+    np.testing.assert_array_equal(value[0], np.stack([one for one, _ in expected]))
+    np.testing.assert_array_equal(gradient[0], sum(one for _, one in expected))
 
 
 def test_a_pyramid_of_bins_reads_the_image_and_the_level_of_each_box():
@@ -217,14 +212,11 @@ def test_a_pyramid_equals_its_levels_one_by_one(op):
         return sum(tf.where((level == k)[..., None, None, None], p, 0) for k, p in zip(maps, pooled, strict=True))
 
     assert set(level.numpy().ravel()) == {2, 3, 4, 5}
-    answers = []
-    for pool in (one_by_one, lambda maps: op(maps, boxes, size=7)):
-        with tf.GradientTape() as tape:
-            tape.watch(maps)
-            out = pool(maps)
-        answers.append([out, *tape.gradient(out, maps, upstream).values()])
-    for expected, actual in zip(*answers, strict=True):
-        assert_close(actual.numpy(), expected.numpy())
+    value, gradients = with_gradient(lambda maps: op(maps, boxes, size=7), maps, upstream)
+    expected_value, expected = with_gradient(one_by_one, maps, upstream)
+    assert_close(value, expected_value)
+    for k in maps:
+        assert_close(gradients[k], expected[k])
 
 
 @pytest.mark.parametrize("op", [*FIXED.values(), *list(OPS.values())[1:]])
@@ -250,10 +242,7 @@ def test_sizes_may_be_known_only_at_run_time_and_there_may_be_no_box(op):
 
     @functools.partial(graph, input_signature=[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, 4])])
     def pool(features, boxes):
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            out = op(features, boxes, size=2, stride=4.0)
-        return out, tape.gradient(out, features)
+        return with_gradient(lambda features: op(features, boxes, size=2, stride=4.0), features)
 
     for images, rois in ((1, 5), (2, 9), (1, 0)):
         features = normal(rng, images, 8, 9, 3)
@@ -294,11 +283,9 @@ def test_half_precision_features_stay_half_precision():
 
 
 def test_boxes_get_no_gradient():
-    boxes = tf.constant([[[0.0, 0, 3, 3]]])
-    with tf.GradientTape() as tape:
-        tape.watch(boxes)
-        out = roi_align(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), boxes, size=2)
-    assert tape.gradient(out, boxes) is None
+    ramp = tf.reshape(tf.range(16.0), [1, 4, 4, 1])
+    _, gradient = with_gradient(lambda boxes: roi_align(ramp, boxes, size=2), tf.constant([[[0.0, 0, 3, 3]]]))
+    assert gradient is None
 
 
 def test_the_gather_lowering_compiles_with_xla():
@@ -307,13 +294,10 @@ def test_the_gather_lowering_compiles_with_xla():
     upstream = normal(rng, 1, 6, 2, 2, 3)
 
     def both(features):
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            out = roi_align(features, boxes, size=2, stride=4.0, lowering="gather")
-        return out, tape.gradient(out, features, upstream)
+        return with_gradient(lambda f: FIXED["gather"](f, boxes, size=2, stride=4.0), features, upstream)
 
     for actual, expected in zip(tf.function(both, jit_compile=True)(features), both(features), strict=True):
-        assert_close(actual.numpy(), expected.numpy())
+        assert_close(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -334,11 +318,11 @@ def test_two_replicas_have_the_gradients_of_one(two_replicas):
     features, boxes = normal(rng, 2, 16, 16, 8), tf.constant(np.concatenate([some_boxes(rng, 20), some_boxes(rng, 20)]))
 
     def gradient(features, boxes):
-        with tf.GradientTape() as tape:
-            tape.watch(features)
+        def loss(features):
             pooled = [op(features, boxes, size=3, stride=4.0) for op in (roi_align, roi_pool)]
-            loss = tf.add_n([tf.reduce_sum(tf.square(one)) for one in pooled])
-        return tape.gradient(loss, features)
+            return tf.add_n([tf.reduce_sum(tf.square(one)) for one in pooled])
+
+        return with_gradient(loss, features)[1]
 
     def share(context):
         i = context.replica_id_in_sync_group
@@ -346,7 +330,7 @@ def test_two_replicas_have_the_gradients_of_one(two_replicas):
 
     values = two_replicas.experimental_distribute_values_from_function(share)
     shares = two_replicas.experimental_local_results(graph(lambda: two_replicas.run(gradient, values))())
-    assert_close(tf.concat(shares, axis=0).numpy(), gradient(features, boxes).numpy())
+    assert_close(tf.concat(shares, axis=0), gradient(features, boxes))
 
 
 def test_the_gather_lowering_runs_in_tensorflow_lite_with_builtins_only():
@@ -365,7 +349,7 @@ def test_the_gather_lowering_runs_in_tensorflow_lite_with_builtins_only():
     interpreter = litert.Interpreter(model_content=converter.convert())
     run = interpreter.get_signature_runner()
     (got,) = run(fine=features[2], coarse=features[3]).values()
-    assert_close(got, roi_align(features, boxes, size=2, lowering="sparse").numpy())
+    assert_close(got, roi_align(features, boxes, size=2, lowering="sparse"))
 
 
 @pytest.mark.parametrize(("levels", "sizes"), [((4,), (7,)), ((3, 4, 5), (7,)), ((4,), (1, 2, 3, 6)), ((2,), (14, 5))])
