@@ -1,29 +1,25 @@
-"""Whether both sides compute the same: each saves arrays as its case "agreement", and they are compared."""
+"""Whether both sides compute the same: the arrays that each returns for its case "agreement" are compared."""
 
-from pathlib import Path
+import tempfile
 
 import numpy as np
 
 
-def saving(folder, side, arrays_of):
-    """The case in which a side, `ours` or `peer`, saves what `arrays_of` returns, arrays by name."""
-    return {"agreement": lambda: np.savez(Path(folder, f"{side}.npz"), **arrays_of())}
-
-
 def filled(found):
-    """What is saved of detections: those that are no empty slots."""
+    """What is compared of detections: those that are no empty slots."""
     arrays = {name: np.asarray(found[name]) for name in ("boxes", "labels", "scores")}
     return {name: array[arrays["labels"] > 0] for name, array in arrays.items()}
 
 
-def check(folder, in_words):
-    """A check of what both sides have saved in a folder; `in_words` says how their arrays compare."""
+def check(in_words):
+    """A check of what both sides compute; `in_words` says how their arrays compare."""
 
     def check(pair):
-        pair.run("agreement")
-        if "peer" not in pair.sides:
-            return {}
-        return {"agreement": in_words(*(dict(np.load(Path(folder, f"{side}.npz"))) for side in pair.sides))}
+        with tempfile.TemporaryDirectory() as folder:
+            files = [f"{folder}/{name}.npz" for name in pair.sides]
+            for side, file in zip(pair.sides.values(), files, strict=True):
+                side.run("agreement", file)
+            return {"agreement": in_words(*(dict(np.load(file)) for file in files))} if len(files) == 2 else {}
 
     return check
 

@@ -43,12 +43,6 @@ def export(command, flagfile, out, *options):
     return out
 
 
-def photo(height=480, width=640, seed=0):
-    """A photo uint8 [height, width, 3] of coloured blocks."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (height // 16, width // 16, 3))
-    return blocks.repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
-
-
 def write(folder, name):
     """Writes a run."""
     from tfrecog import tasks

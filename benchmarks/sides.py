@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PEER_PYTHON = os.environ.get("PEER_PYTHON", "")
 CORES = 2  # Both sides run on so many.
@@ -57,16 +59,32 @@ class Case:
 
 
 def serve(cases: dict[str, Callable[[], object]]) -> None:
-    """Answers each line `name` on standard input with one run of `cases[name]()`: its seconds and the peak so far.
+    """Answers each line on standard input, JSON [name, file], with one run of `cases[name]()`.
 
-    A case that returns a whole number has done so many things, and the seconds are those of one.
+    The answer has its seconds, those of the processor, and the peak of memory so far. A case that returns a whole
+    number has done so many things, and the seconds are those of one. What a case returns for a file, arrays by name, is
+    written to it.
     """
     for line in sys.stdin:
-        start = time.perf_counter()
-        done = cases[line.strip()]()
-        seconds = (time.perf_counter() - start) / (done if isinstance(done, int) else 1)
+        name, file = json.loads(line)
+        wall, cpu = time.perf_counter(), time.process_time()
+        done = cases[name]()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        if file:
+            np.savez(file, **done)
+        count = done if isinstance(done, int) else 1
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print("answer " + json.dumps({"seconds": seconds, "peak_mb": peak}), flush=True)
+        answer = {"seconds": wall / count, "cpu_seconds": cpu / count, "peak_mb": peak}
+        print("answer " + json.dumps(answer), flush=True)
+
+
+def tensorflow(threads: int = CORES) -> Any:
+    """The library, on so many threads."""
+    import tensorflow as tf
+
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    return tf
 
 
 def command(python: str, module: str, function: str, *arguments: object) -> list[str]:
@@ -82,7 +100,7 @@ def make_weights(module: str, folder: str) -> bool:
 
 
 class Side:
-    """A running side; `run(case)` gives the seconds of one run."""
+    """A running side; `peak_mb` is the most memory that it had so far."""
 
     def __init__(self, arguments: list[str], family: bool = False):
         self.process = subprocess.Popen(
@@ -100,9 +118,10 @@ class Side:
         if family:
             threading.Thread(target=self._watch, daemon=True).start()
 
-    def run(self, case: str) -> float:
+    def run(self, case: str, file: str = "") -> dict[str, float]:
+        """Runs a case, which writes a file if one is named; `seconds` and `cpu_seconds`, the latter of this process."""
         try:
-            self.process.stdin.write(case + "\n")
+            self.process.stdin.write(json.dumps([case, file]) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # It has ended; there is no answer to read.
@@ -111,7 +130,7 @@ class Side:
                 answer = json.loads(line[len("answer ") :])
                 if not self.family:
                     self.peak_mb = answer["peak_mb"]
-                return answer["seconds"]
+                return answer
         raise RuntimeError(f"{self.process.args} ended without an answer; set BENCH_DEBUG=1 to see what it says")
 
     def close(self) -> None:
@@ -149,23 +168,19 @@ class Sides:
         for side in self.sides.values():
             side.close()
 
-    def run(self, case: str) -> None:
-        """One run on each side."""
-        for side in self.sides.values():
-            side.run(case)
-
     def compare(self, case: Case, runs: int) -> dict:
         """Row of alternating runs of a case: medians, all seconds, peaks, ratio ours / peer and whether it is ≤ bar."""
-        seconds = {name: [] for name in self.sides}
+        answers = {name: [] for name in self.sides}
         for turn in range(case.warmups + runs):
             for name in self.sides if turn % 2 else reversed(self.sides):
-                took = self.sides[name].run(case.name)
-                if turn >= case.warmups:
-                    seconds[name].append(took)
+                answers[name].append(self.sides[name].run(case.name))
         row = {"case": case.title or case.name, "bar": case.bar}
         for name, side in self.sides.items():
-            median = statistics.median(seconds[name])
-            row[name] = {"median_seconds": median, "seconds": seconds[name], "peak_mb": round(side.peak_mb)}
+            seconds, cpu = ([one[what] for one in answers[name][case.warmups :]] for what in ("seconds", "cpu_seconds"))
+            row[name] = {"median_seconds": statistics.median(seconds), "seconds": seconds}
+            # What worker processes compute is not in the time of this one.
+            row[name] |= {} if side.family else {"median_cpu_seconds": statistics.median(cpu)}
+            row[name]["peak_mb"] = round(side.peak_mb)
         if "peer" in row:
             row["ratio"] = row["ours"]["median_seconds"] / row["peer"]["median_seconds"]
             if case.bar is not None:

@@ -58,7 +58,7 @@ def _stages(runs):
 
     def check(pair):
         names = (*STAGES, *EXTRAS)
-        turns = [{name: 1e3 * pair.sides["ours"].run(name) for name in names} for _ in range(1 + runs)]
+        turns = [{name: 1e3 * pair.sides["ours"].run(name)["seconds"] for name in names} for _ in range(1 + runs)]
         medians = {name: statistics.median(turn[name] for turn in turns[1:]) for name in names}
         before = {name: medians.get(last, 0.0) for last, name in zip(("", *STAGES), STAGES, strict=False)}
         added = {name: medians[name] - before.get(name, medians["batch"]) for name in names}
@@ -69,14 +69,11 @@ def _stages(runs):
 
 def ours(folder):
     """The whole input by filter, what it costs up to each stage, and with each augmentation."""
-    import tensorflow as tf
-
     from tfrecog.config import AugmentConfig, DataConfig
     from tfrecog.data import classification
     from tfrecog.data.split import Split
 
-    tf.config.threading.set_inter_op_parallelism_threads(sides.CORES)
-    tf.config.threading.set_intra_op_parallelism_threads(sides.CORES)
+    sides.tensorflow()
     split = Split.open(folder, "train")
 
     def whole(resize="bilinear", **augmented):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import agreement, peers, sides
+from benchmarks import agreement, peers, pictures, sides
 from benchmarks.sides import Case
 
 TITLE = "ResNet-50 at 224x224, a training step of 16 images, the same weights"
@@ -28,7 +28,7 @@ def cases(folder, options):
     """For each precision and layout of the peer, each in fresh processes: the check of their losses warms them up."""
     np.savez(f"{folder}/inputs.npz", **inputs())
     layouts = peers.LAYOUTS if sides.make_weights("classifier", folder) else peers.LAYOUTS[:1]
-    check = agreement.check(folder, agreement.of_arrays)
+    check = agreement.check(agreement.of_arrays)
     return [
         Case(
             CASE, BAR, (folder, precision), (folder, precision, layout), warmups=0, images=BATCH,
@@ -42,13 +42,13 @@ def cases(folder, options):
 def inputs(seed=0):
     """Pictures [B, 224, 224, 3] in 0..255 and labels [B] in 1..1000."""
     rng = np.random.default_rng(seed)
-    blocks = rng.integers(0, 256, (BATCH, 28, 28, 3)).repeat(8, axis=1).repeat(8, axis=2)
-    return {"image": blocks.astype(np.float32), "label": rng.integers(1, 1001, BATCH).astype(np.int32)}
+    images = pictures.blocks(rng, 256, (BATCH, 28, 28, 3), 8)
+    return {"image": images.astype(np.float32), "label": rng.integers(1, 1001, BATCH).astype(np.int32)}
 
 
-def _cases(folder, side, train):
+def _cases(train):
     """The step; and the losses of three of them."""
-    return {CASE: train, **agreement.saving(folder, side, lambda: {"losses": [float(train()) for _ in range(3)]})}
+    return {CASE: train, "agreement": lambda: {"losses": [float(train()) for _ in range(3)]}}
 
 
 def ours(folder, precision):
@@ -68,7 +68,7 @@ def ours(folder, precision):
     )
     _, _, update = networks.trainer(experiment, range(1, 1001), folder, load)
     batch = networks.batch_of(folder, "image", "label")
-    return _cases(folder, "ours", lambda: update(batch)[0][0]["loss"])
+    return _cases(lambda: update(batch)[0][0]["loss"])
 
 
 def _peer_network():
@@ -94,4 +94,4 @@ def peer(folder, precision, layout):
             return torch.nn.functional.cross_entropy(model(peers.normalized(images)), labels)
 
     step = peers.training_step(model, loss, nesterov=True)
-    return _cases(folder, "peer", lambda: step().item())
+    return _cases(lambda: step().item())

@@ -42,14 +42,11 @@ def pipeline(name, **options):
 
 def ours(records):
     """Our batches."""
-    import tensorflow as tf
-
     from tfrecog.config import DataConfig
     from tfrecog.data import detection
     from tfrecog.data.split import Split
 
-    tf.config.threading.set_inter_op_parallelism_threads(sides.CORES)
-    tf.config.threading.set_intra_op_parallelism_threads(sides.CORES)
+    sides.tensorflow()
     config = DataConfig(records=records, batch_size=4, short_side=(800,), long_side=1333, workers=sides.CORES)
     split, steps = Split.open(records, "train"), -(-IMAGES // 4)
     dataset = detection.training(config, split, masks=True, seed=0, start_step=0, steps=steps)

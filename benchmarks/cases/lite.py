@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import exports, sides
+from benchmarks import exports, pictures, sides
 from benchmarks.sides import Case
 
 TITLE = "TFLite files in LiteRT, beside TensorFlow's graph, one image (ours: LiteRT, float32)"
@@ -23,7 +23,7 @@ CASE = "one image"
 def cases(folder, options):
     """Yields each network and number of threads; with one, what export.verify says of the file and the photo."""
     photo = f"{folder}/photo.png"
-    Image.fromarray(exports.photo()).save(photo)
+    Image.fromarray(pictures.photo()).save(photo)
     for name, size in SIZES.items():
         flagfile = exports.make(folder, name)
         file = exports.export("tflite", flagfile, Path(folder, name, "model.tflite"), f"--size={size}")
@@ -62,15 +62,12 @@ def ours(file, _flagfile, photo, threads):
 
 def peer(file, flagfile, photo, threads):
     """TensorFlow's graph on the same canvas."""
-    import tensorflow as tf
-
     from export.litert import preprocess, reader
     from tfrecog.cli import flags
     from tfrecog.config import Experiment
     from tfrecog.runs import trained
 
-    tf.config.threading.set_intra_op_parallelism_threads(int(threads))
-    tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+    tf = sides.tensorflow(int(threads))
     about = reader.read_metadata(file)
     placed = preprocess.place(np.asarray(Image.open(photo)), about["tflite"]["input"], about["resize"])
     task, model, *_ = trained.restore(flags.load(Experiment(), flagfile), "latest")

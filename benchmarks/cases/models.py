@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import agreement, peers, sides
+from benchmarks import agreement, peers, pictures, sides
 from benchmarks.sides import Case
 
 TITLE = "Mask R-CNN ResNet-50-FPN, the same weights"
@@ -17,23 +17,18 @@ def cases(folder, options):
     """Each in fresh processes; of inference, whether the detections agree."""
     np.savez(f"{folder}/inputs.npz", **inputs())
     sides.make_weights("models", folder)
-    check = {INFERENCE: agreement.check(folder, agreement.of_detections)}
+    check = {INFERENCE: agreement.check(agreement.of_detections)}
     return [Case(name, bar, (folder, name), check=check.get(name, sides.no_check)) for name, bar in BARS.items()]
 
 
 def inputs(seed=0):
     """An image, and two with the boxes [2, 8, 4] and labels [2, 8] of objects, whose masks fill their boxes."""
     rng = np.random.default_rng(seed)
-
-    def images(count, height, width):
-        blocks = rng.integers(0, 256, (count, height // 8, width // 8, 3))
-        return blocks.repeat(8, axis=1).repeat(8, axis=2).astype(np.float32)
-
     corner = rng.uniform(0, [480 * 0.6, 640 * 0.6], (2, 8, 2))
     size = rng.uniform(20, [480 * 0.4, 640 * 0.4], (2, 8, 2))
     return {
-        "image": images(1, 800, 1216),
-        "pictures": images(2, 480, 640),
+        "image": pictures.blocks(rng, 256, (1, 100, 152, 3), 8).astype(np.float32),
+        "pictures": pictures.blocks(rng, 256, (2, 60, 80, 3), 8).astype(np.float32),
         "boxes": np.concatenate([corner, corner + size], axis=-1).round().astype(np.float32),
         "labels": rng.integers(1, 91, (2, 8)).astype(np.int32),
     }
@@ -59,8 +54,7 @@ def ours(folder, _):
     def infer():
         return {name: values[0].numpy() for name, values in predict().items()}
 
-    saving = agreement.saving(folder, "ours", lambda: agreement.filled(infer()))
-    return {INFERENCE: infer, TRAINING: lambda: train(batch), **saving}
+    return {INFERENCE: infer, TRAINING: lambda: train(batch), "agreement": lambda: agreement.filled(infer())}
 
 
 def _training_batch(given):
@@ -113,7 +107,7 @@ def peer(folder, _):
     torch = peers.torch()
     given = dict(np.load(Path(folder, "inputs.npz")))
     model = peers.loaded(peer_network(), folder)
-    image, pictures = (torch.from_numpy(given[name]).permute(0, 3, 1, 2) / 255 for name in ("image", "pictures"))
+    image, photos = (torch.from_numpy(given[name]).permute(0, 3, 1, 2) / 255 for name in ("image", "pictures"))
     objects = _targets(given)
 
     def infer():
@@ -125,10 +119,10 @@ def peer(folder, _):
         model.train()
         # The pictures are used at their own size, as on our side: the resize is the input pipeline's there.
         model.transform.min_size, model.transform.max_size = (480,), 640
-        return sum(model(list(pictures), objects).values())
+        return sum(model(list(photos), objects).values())
 
-    saving = agreement.saving(folder, "peer", lambda: agreement.filled(infer()))
-    return {INFERENCE: infer, TRAINING: peers.training_step(model, loss), **saving}
+    train = peers.training_step(model, loss)
+    return {INFERENCE: infer, TRAINING: train, "agreement": lambda: agreement.filled(infer())}
 
 
 def _targets(given):

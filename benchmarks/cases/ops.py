@@ -6,7 +6,7 @@ P2 to P5 of an image of 800 x 1216.
 
 import numpy as np
 
-from benchmarks import peers
+from benchmarks import peers, sides
 from benchmarks.sides import Case
 
 TITLE = "1000 rois, 7x7x256, of an image of 800x1216"
@@ -80,12 +80,9 @@ def _boxes(rng, count):
 
 def ours(case, path):
     """Our function to time."""
-    import tensorflow as tf
-
     from tfrecog.ops import masks, nms, region_features, rle
 
-    tf.config.threading.set_intra_op_parallelism_threads(2)
-    tf.config.threading.set_inter_op_parallelism_threads(2)
+    tf = sides.tensorflow()
     stored = dict(np.load(path))
     inputs = {name: tf.constant(array) for name, array in stored.items()}
     maps = {int(name[3:]): m for name, m in inputs.items() if name.startswith("map")}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import agreement, peers, sides
+from benchmarks import agreement, peers, pictures, sides
 from benchmarks.sides import Case
 
 TITLE = "fcn_resnet50, the same weights"
@@ -27,7 +27,7 @@ def cases(folder, options):
     """Both for each layout of the peer, each layout in fresh processes."""
     np.savez(f"{folder}/inputs.npz", **inputs())
     layouts = peers.LAYOUTS if sides.make_weights("segmenter", folder) else peers.LAYOUTS[:1]
-    check = {INFERENCE: agreement.check(folder, agreement.of_arrays)}
+    check = {INFERENCE: agreement.check(agreement.of_arrays)}
     return [
         Case(
             name, BAR, (folder,), (folder, layout), warmups=1, title=f"{name}, {layout}", facts={"layout": layout},
@@ -41,14 +41,11 @@ def cases(folder, options):
 def inputs(seed=0):
     """Pictures [1, 520, 520, 3] and [2, 480, 480, 3] in 0..255, and labels [2, 480, 480] in 0..21; 0 does not count."""
     rng = np.random.default_rng(seed)
-
-    def blocks(batch, side, last, cells=40):
-        drawn = rng.integers(0, last, (batch, cells, cells))
-        return drawn.repeat(side // cells, axis=1).repeat(side // cells, axis=2)
-
-    photo, crops = (np.stack([blocks(n, s, 256) for _ in range(3)], axis=-1) for n, s in ((1, SIDE), (BATCH, CROP)))
-    labels = blocks(BATCH, CROP, CLASSES + 1)
-    return {"photo": photo.astype(np.float32), "image": crops.astype(np.float32), "label_map": labels.astype(np.int32)}
+    return {
+        "photo": pictures.blocks(rng, 256, (1, 40, 40, 3), SIDE // 40).astype(np.float32),
+        "image": pictures.blocks(rng, 256, (BATCH, 40, 40, 3), CROP // 40).astype(np.float32),
+        "label_map": pictures.blocks(rng, CLASSES + 1, (BATCH, 40, 40), CROP // 40).astype(np.int32),
+    }
 
 
 def ours(folder):
@@ -83,8 +80,7 @@ def ours(folder):
         losses = [means["class_loss"], means["auxiliary_loss"] / experiment.segmenter.auxiliary]
         return {"logits": logits, "losses": losses}
 
-    saving = agreement.saving(folder, "ours", agree)
-    return {INFERENCE: lambda: infer(photo).numpy(), STEP: lambda: update(batch), **saving}
+    return {INFERENCE: lambda: infer(photo).numpy(), STEP: lambda: update(batch), "agreement": agree}
 
 
 def _peer_network():
@@ -136,5 +132,4 @@ def peer(folder, layout):
         model.load_state_dict(state)  # The moving statistics have moved.
         return {"logits": logits, "losses": values}
 
-    saving = agreement.saving(folder, "peer", agree)
-    return {INFERENCE: lambda: infer().numpy(), STEP: peers.training_step(model, loss), **saving}
+    return {INFERENCE: lambda: infer().numpy(), STEP: peers.training_step(model, loss), "agreement": agree}
