@@ -8,7 +8,6 @@ from tfrecog.cli import flags, out_of_memory
 from tfrecog.config import Experiment
 from tfrecog.inference import predictor
 from tfrecog.runtime import distribution
-from tfrecog.training import loop
 
 FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[16,256,200,336]\nmore")
 
@@ -40,13 +39,13 @@ def test_of_a_classifier_it_names_the_crop():
     assert "--classifier.crop below 224" in advice(task="classification")
 
 
-def test_a_training_that_runs_out_of_memory_says_so(tmp_path, monkeypatch):
-    def full(self, batches, first):
-        raise FULL
+def test_a_training_that_runs_out_of_memory_says_so(tmp_path):
+    class Full(tiny.Task):
+        def losses(self, model, batch):
+            raise FULL
 
-    monkeypatch.setattr(loop.TrainStep, "__call__", full)
     with pytest.raises(out_of_memory.OutOfMemory, match="8 images on one replica: 8 at a time"):
-        tiny.train(tmp_path)
+        tiny.train(tmp_path, task=Full)
 
 
 def test_an_evaluation_that_runs_out_of_memory_says_so():

@@ -68,7 +68,7 @@ def centres(height: int, width: int, stride: float = 1.0, first: float = 0.5) ->
 class Grid:
     """Values [h, w, ...] of cells `stride` pixels apart, the first of which is centred at the point (first, first).
 
-    An image, a mask and a label map are grids of stride 1, and so are maps of features, of larger strides.
+    Images, masks and label maps are grids of stride 1; maps of features have larger strides.
     """
 
     values: np.ndarray

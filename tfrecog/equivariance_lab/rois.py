@@ -19,11 +19,10 @@ from tfrecog.models.detector import rcnn_crops
 from tfrecog.models.detector.postprocess import class_scores
 from tfrecog.ops import boxes, region_features
 
+# RoIAlign as this library and detectron2 place it; as torchvision's weights expect it; RoIPool.
 OPERATORS = {
-    "roi_align": region_features.roi_align,  # as this library and detectron2 place it
-    "roi_align_unaligned": functools.partial(
-        region_features.roi_align, aligned=False
-    ),  # as torchvision's weights expect
+    "roi_align": region_features.roi_align,
+    "roi_align_unaligned": functools.partial(region_features.roi_align, aligned=False),
     "roi_pool": region_features.roi_pool,
 }
 STRIDES, STEPS = (4, 16, 32), 16
