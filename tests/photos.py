@@ -1,6 +1,8 @@
 """Pictures as cameras and microscopes write them: turned by their EXIF orientation, or of more than 8 bits."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -42,12 +44,47 @@ def box_in_file(orientation):
     return y.min(), x.min(), y.max() + 1, x.max() + 1
 
 
+GRAY = upright()[..., 0]  # uint8 [24, 36]: 230 on 120
+# Pixels by depth that mean GRAY, the type of pixels that they are, and the range that a data set of them has.
+DEPTHS = {
+    "10 bits": (GRAY.astype(np.uint16) * 4, "uint16", (0, 1023)),
+    "12 bits": (GRAY.astype(np.uint16) * 16, "uint16", (0, 4095)),
+    "16 bits": (GRAY.astype(np.uint16) * 257, "uint16", (0, 65535)),
+    "fractions": (GRAY.astype(np.float32) / 255, "float32", (0, 1)),
+    "large fractions": (GRAY.astype(np.float32), "float32", (0, 255)),
+    "32 bits": (GRAY.astype(np.int32) * 16, "int32", (0, 4095)),
+}
+
+
 def file(pixels, kind="PNG", orientation=1, **options):
     """Bytes of an image file that stores `pixels` as they are; `orientation` may be any number."""
     exif, content = Image.Exif(), io.BytesIO()
     exif[ORIENTATION] = orientation
     Image.fromarray(np.ascontiguousarray(pixels)).save(content, kind, exif=exif, **KINDS.get(kind, {}), **options)
     return content.getvalue()
+
+
+def turned(pixels, orientation, kind="PNG"):
+    """Bytes of an image file that viewers show as `pixels`, by its EXIF orientation."""
+    return file(stored(pixels, orientation), kind, orientation)
+
+
+def exif(orientation, order="<"):
+    """EXIF data that state an orientation, in bytes of an order."""
+    start = {"<": b"II", ">": b"MM"}[order]
+    return start + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)
+
+
+def with_exif(png, orientation):
+    """The bytes of a PNG with EXIF data."""
+    body = b"eXIf" + exif(orientation)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]  # behind the header
+
+
+def is_object(image):
+    """Where an image [..., 3] has the object, which is brighter than the rest in red, in GRAY too."""
+    return image[..., 0] > 175
 
 
 def is_red(pixels):

@@ -1,31 +1,17 @@
 """A picture of 10, 12 or 16 bits or of fractions is one picture everywhere: in records, prediction and a graph."""
 
-import json
 import struct
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.server import pictures
-from pipelines import coco, imagenet, voc
+from pipelines import imagenet
 from pipelines.build.problems import Refused
 from tests import photos
-from tests.pipelines import small_voc
 from tfrecog.data import image, image_numpy, info
 from tfrecog.data.split import Split
 from tfrecog.inference import image_files
-
-GRAY = photos.upright()[..., 0]  # uint8 [24, 36]: 230 on 120
-# Pixels by depth that mean GRAY, and the range that a data set of them has.
-DEPTHS = {
-    "10 bits": (GRAY.astype(np.uint16) * 4, "uint16", (0, 1023)),
-    "12 bits": (GRAY.astype(np.uint16) * 16, "uint16", (0, 4095)),
-    "16 bits": (GRAY.astype(np.uint16) * 257, "uint16", (0, 65535)),
-    "fractions": (GRAY.astype(np.float32) / 255, "float32", (0, 1)),
-    "large fractions": (GRAY.astype(np.float32), "float32", (0, 255)),
-    "32 bits": (GRAY.astype(np.int32) * 16, "int32", (0, 4095)),
-}
 
 
 def _write(folder, name, values):
@@ -41,59 +27,16 @@ def _classes(root, out, split="train", **flags):
     return imagenet.build(imagenet.Imagenet(images=str(root), out=str(out), split=split, jobs=1, **flags))
 
 
-def _coco(root, out):
-    tree = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
-    for number, path in enumerate(sorted(root.rglob("*.*"))):
-        tree["images"].append({"id": number, "file_name": str(path.relative_to(root))})
-    json_file = root.parent / "a.json"
-    json_file.write_text(json.dumps(tree))
-    named = {"images": str(root), "annotations": str(json_file), "masks": False}
-    return coco.build(coco.Coco(out=str(out), split="train", jobs=1, **named))
-
-
-def _voc(root, out):
-    xml = root.parent / "xml"
-    xml.mkdir()
-    for path in root.rglob("*.*"):
-        (xml / f"{path.stem}.xml").write_text(small_voc.element("annotation", small_voc.an_object(box=(2, 2, 9, 9))))
-    named = {"images": str(root), "annotations": str(xml)}
-    return voc.build(voc.Voc(out=str(out), split="train", jobs=1, **named))
-
-
 def _records(out, split="train"):
     opened = Split.open(out, split)
     return [opened.truth(row) for row in range(len(opened))]
 
 
-@pytest.mark.parametrize("build", [_classes, _coco, _voc])
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_it_is_the_picture_of_8_bits_wherever_it_is_read(depth, build, tmp_path):
-    values, kind, expected = DEPTHS[depth]
-    root, out = tmp_path / "in", tmp_path / "out"
-    _write(root / "cat", "a", values)
-    _write(root / "dog", "b", (values / 2).astype(values.dtype))  # A darker picture stays one beside the others.
-    build(root, out)
-    ranges = info.load(out).pixel_ranges
-    assert ranges == {kind: expected}
-    for record in _records(out):
-        path = next(root.rglob(record.filename.split("/")[-1]))
-        seen = image_files.load(path, ranges)
-        np.testing.assert_array_equal(image.decode(record.encoded), seen, record.filename)
-        np.testing.assert_array_equal(pictures.of("the body", path.read_bytes(), 1).decode(ranges), seen)
-        if path.suffix == ".png":
-            decoded = tf.function(lambda data: image.decode(data, ranges))(path.read_bytes())
-            np.testing.assert_array_equal(decoded, seen, record.filename)
-        if path.parent.name == "cat":
-            assert np.abs(seen.astype(int) - GRAY[..., None]).max() <= 0, record.filename
-        else:
-            assert np.abs(seen.astype(int) - GRAY[..., None] // 2).max() <= 1, record.filename
-
-
 def test_a_data_set_without_a_range_takes_the_upper_8_of_16_bits_and_fractions_of_1(tmp_path):
-    _write(tmp_path, "a", GRAY.astype(np.uint16) * 257)
-    _write(tmp_path, "b", GRAY.astype(np.float32) / 255)
+    _write(tmp_path, "a", photos.GRAY.astype(np.uint16) * 257)
+    _write(tmp_path, "b", photos.GRAY.astype(np.float32) / 255)
     for path in tmp_path.iterdir():
-        np.testing.assert_array_equal(image_files.load(path), np.stack([GRAY] * 3, axis=-1), path.name)
+        np.testing.assert_array_equal(image_files.load(path), np.stack([photos.GRAY] * 3, axis=-1), path.name)
 
 
 def test_later_splits_have_the_range_of_the_first_and_report_what_is_beyond_it(tmp_path):

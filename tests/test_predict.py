@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import datasets, shown
+from tests.shown import CATEGORIES, RedFinder
 from tfrecog import predict, tasks
 from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
@@ -23,32 +24,7 @@ from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.proposals import methods
 from tfrecog.runs import checkpoints
 
-CATEGORIES = (info.Category("cat", 17), info.Category("dog", 3))
 RED = (220, 20, 20)
-
-
-class RedFinder:
-    """A task whose model finds the one red rectangle of a picture, as a dog with score 0.8, in the resized frame."""
-
-    info = info.DatasetInfo(CATEGORIES, {}, keypoints=("left", "right"), flip_pairs=((0, 1),), skeleton=((0, 1),))
-
-    def predict(self, model, batch):
-        image = batch["image"]
-        red = (image[..., 0] > 150) & (image[..., 1] < 100)
-        rows, columns = tf.reduce_any(red, 2), tf.reduce_any(red, 1)
-
-        def span(line):
-            at = tf.where(line[0])[:, 0]
-            return tf.cast(tf.reduce_min(at), tf.float32), tf.cast(tf.reduce_max(at) + 1, tf.float32)
-
-        (y1, y2), (x1, x2) = span(rows), span(columns)
-        empty = tf.zeros([3, 4])
-        return {
-            "boxes": tf.concat([[[y1, x1, y2, x2]], empty], 0)[None],
-            "labels": tf.constant([[2, 0, 0, 0]]),
-            "scores": tf.constant([[0.8, 0, 0, 0]]),
-            "masks": tf.ones([1, 4, 28, 28]),
-        }
 
 
 def save_picture(path, height, width, box, **options):

@@ -4,22 +4,22 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfrecog.data import depth, image
+from tfrecog.data import image
 
 AT_ONCE = 4  # pictures that are decoded side by side
 
 
-def decoded(encoded, prepare: Callable, dtype, ranges: depth.Ranges) -> tuple[tf.TensorArray, tf.Tensor]:
+def decoded(encoded, decode: Callable, prepare: Callable, dtype) -> tuple[tf.TensorArray, tf.Tensor]:
     """prepare(picture uint8 [H, W, 3]), [h, w, 3], of each of B encoded pictures [B], and their sizes [B, 2].
 
-    `ranges` are those of `image.decode`.
+    `decode` makes a picture of bytes [].
     """
     count = tf.shape(encoded)[0]
     pictures = tf.TensorArray(dtype, count, element_shape=[None, None, 3], infer_shape=False)
     sizes = tf.TensorArray(tf.int32, count, element_shape=[2])
 
     def body(i, pictures, sizes):
-        picture = image.decode(encoded[i], ranges)
+        picture = decode(encoded[i])
         return i + 1, pictures.write(i, prepare(picture)), sizes.write(i, tf.shape(picture)[:2])
 
     start = tf.constant(0), pictures, sizes

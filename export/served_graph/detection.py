@@ -23,13 +23,13 @@ class Detection:
         self.predict, self.info, self.masks, self.together = predict, info, masks, together
         self.config, self.data = experiment.detector, experiment.data
 
-    def of_bytes(self, encoded, proposals=None):
+    def of_bytes(self, decode, encoded, proposals=None):
         """Results for encoded pictures [B] of any sizes; those of one canvas go through the network together."""
 
         def prepare(picture):
             return image.resize(picture, self._target(tf.shape(picture)[:2]), self.data.resize)
 
-        pictures, originals = batched_decoding.decoded(encoded, prepare, tf.float32, self.info.pixel_ranges)
+        pictures, originals = batched_decoding.decoded(encoded, decode, prepare, tf.float32)
         targets = self._target(originals)
 
         def of_group(index, canvas):

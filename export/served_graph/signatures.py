@@ -1,5 +1,7 @@
 """The signatures of a SavedModel: from encoded pictures, or their pixels, to results in pixels of the pictures sent."""
 
+import functools
+
 import tensorflow as tf
 
 from tfrecog.config import Experiment
@@ -9,7 +11,7 @@ from tfrecog.data.parse import to_boxes
 from tfrecog.ops import target as lowering
 
 from ..litert.graph import Graph
-from . import batched_decoding
+from . import batched_decoding, upright
 from .detection import Detection
 
 BYTES, PIXELS, EXAMPLES = "serving_default", "image_tensor", "tf_example"
@@ -19,9 +21,10 @@ BEST = 5  # classes of a picture that a classifier names
 def signatures(task, model, experiment: Experiment, masks: str, target: lowering.Target) -> dict[str, Graph]:
     """The signatures of a task's model by name, for B pictures of any size.
 
-    serving_default takes image_bytes [B], encoded; image_tensor image uint8 [B, H, W, 3]; tf_example examples [B],
-    serialized tf.train.Examples with image/encoded. A detector that reads proposals (--detector.proposals=record) is
-    given them with the pictures, in their pixels, [B, P, 4], slots without an area empty; an example has its own.
+    serving_default takes image_bytes [B], encoded, and turns them upright; image_tensor image uint8 [B, H, W, 3];
+    tf_example examples [B], serialized tf.train.Examples with image/encoded, which it takes as a record stores them. A
+    detector that reads proposals (--detector.proposals=record) is given them with the pictures, in their pixels,
+    [B, P, 4], slots without an area empty; an example has its own.
     """
     on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
     # Of the same inputs in every signature, so that there is one graph of it.
@@ -41,11 +44,15 @@ def signatures(task, model, experiment: Experiment, masks: str, target: lowering
         return call
 
     more = [tf.TensorSpec([None, None, 4], tf.float32, "proposals")] if on_record else []
+    as_stored, as_shown = (
+        functools.partial(decode, ranges=task.info.pixel_ranges) for decode in (image.decode, upright.decode)
+    )
+    of_files = functools.partial(served.of_bytes, as_shown)
     return {
-        BYTES: Graph(built(served.of_bytes), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
+        BYTES: Graph(built(of_files), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
         PIXELS: Graph(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),
         EXAMPLES: Graph(
-            built(lambda examples: served.of_bytes(*_parse(examples, on_record))),
+            built(lambda examples: served.of_bytes(as_stored, *_parse(examples, on_record))),
             [tf.TensorSpec([None], tf.string, "examples")],
         ),
     }
@@ -69,10 +76,10 @@ class Classification:
     def __init__(self, predict, info, experiment: Experiment):
         self.predict, self.info, self.data, self.crop = predict, info, experiment.data, experiment.classifier.crop
 
-    def of_bytes(self, encoded):
+    def of_bytes(self, decode, encoded):
         """Results for encoded pictures [B] of any sizes."""
         seen = tf.map_fn(
-            lambda one: self._middle(image.decode(one, self.info.pixel_ranges)),
+            lambda one: self._middle(decode(one)),
             encoded,
             fn_output_signature=tf.TensorSpec([self.crop, self.crop, 3], tf.float32),
             parallel_iterations=batched_decoding.AT_ONCE,
@@ -99,9 +106,9 @@ class Segmentation:
     def __init__(self, predict, info):
         self.predict, self.info = predict, info
 
-    def of_bytes(self, encoded):
+    def of_bytes(self, decode, encoded):
         """Results for encoded pictures [B]; those of one size go through the network together."""
-        pictures, sizes = batched_decoding.decoded(encoded, tf.identity, tf.uint8, self.info.pixel_ranges)
+        pictures, sizes = batched_decoding.decoded(encoded, decode, tf.identity, tf.uint8)
         largest = tf.reduce_max(sizes, axis=0)
 
         def of_group(index, size):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export.artifact import metadata
+from tests.shown import is_red
 
 NAMES = ("red", "green", "blue")
 RED = (220, 20, 20)
@@ -28,9 +29,11 @@ class Colours(tf.Module):
 class RedFinder(tf.Module):
     """A detector: the one red rectangle of a picture, as "green", with a full mask and a keypoint at each end."""
 
+    where = staticmethod(is_red)
+
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
     def image_tensor(self, image):
-        red = (image[..., 0] > 150) & (image[..., 1] < 100)
+        red = self.where(image)
         boxes = tf.map_fn(_span, red, fn_output_signature=tf.float32)
         found = tf.reduce_any(red, axis=[1, 2])
         count = tf.shape(image)[0]
@@ -65,8 +68,8 @@ def _span(red):
     return tf.cond(tf.size(rows) > 0, box, lambda: tf.zeros([4]))
 
 
-def write(folder: Path, model: tf.Module, task: str, version: int = 1) -> Path:
-    """Writes a version of a model to a folder; returns the folder."""
+def write(folder: Path, model: tf.Module, task: str, version: int = 1, **more) -> Path:
+    """Writes a version of a model to a folder, with `more` metadata; returns the folder."""
     final = folder / str(version)
     tf.saved_model.save(model, str(final), signatures={"image_tensor": model.image_tensor})
     about = {
@@ -76,7 +79,7 @@ def write(folder: Path, model: tf.Module, task: str, version: int = 1) -> Path:
         "min_score": 0.05, "mask_threshold": 0.5, "paste": "torchvision", "resize": "bilinear", "precision": "float32",
         "pixel_ranges": {"uint16": [0, 4095]},
     }  # fmt: skip
-    metadata.write(final, about)
+    metadata.write(final, about | more)
     return folder
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import depth
+from tfrecog.data import depth, orientation
 
 # What Pillow may open a file as; its other readers are rarely tried, and that of EPS runs another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -94,10 +94,13 @@ def opened(data: bytes) -> Opened:
     with _explained(data):
         kind = "JPEG" if picture.format == "MPO" else picture.format or ""  # MPO: a JPEG with others behind it
         lower = _lower(data, picture)
-        orientation = _orientation(picture)  # before `load`, which turns a TIFF and forgets how
-        picture.load()
-        back = _BACK.get(orientation) if kind == "TIFF" else None
-        return Opened(_transposed(picture, back), kind, orientation, lower and _transposed(lower, back))
+        if kind == "TIFF":  # `load` turns it, and forgets how.
+            turned = _of_tiff(picture)
+            picture.load()
+            back = _BACK.get(turned)
+            return Opened(_transposed(picture, back), kind, turned, lower and _transposed(lower, back))
+        picture.load()  # The EXIF data of a PNG may stand behind its pixels.
+        return Opened(picture, kind, orientation.of(picture.info.get("exif", b"")), lower)
 
 
 def _lower(data: bytes, picture: Image.Image) -> Image.Image | None:
@@ -131,8 +134,8 @@ def header(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
-def _orientation(picture: Image.Image) -> int:
-    """How the EXIF data of a picture say that it is to be turned, 1 to 8; 1 where they do not, or by no such number."""
+def _of_tiff(picture: Image.Image) -> int:
+    """How Pillow turns a TIFF, 1 to 8; 1 where its tags do not say so, or by no such number."""
     try:
         value = picture.getexif().get(ExifTags.Base.Orientation)
     except MemoryError:
