@@ -153,6 +153,17 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
     assert names("with, comma.jpg") == ["with, comma.jpg"]
 
 
+def test_pictures_of_a_folder_under_other_extensions_are_named(tmp_path, capsys):
+    """Phones write HEIC, which begins with its length, `ftyp` and its brand (ISO 14496-12)."""
+    save_picture(tmp_path / "a.jpg", 10, 10, (0, 0, 5, 5))
+    (tmp_path / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12))
+    (tmp_path / "notes.txt").write_text("of a picture")
+    os.mkfifo(tmp_path / "pipe")
+    assert image_files.find(str(tmp_path)) == [tmp_path / "a.jpg"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"left out: {tmp_path}/b.HEIC: ") and "convert it to JPEG or PNG" in line
+
+
 def test_an_image_that_links_lead_to_again_is_found_once_under_its_shortest_name(tmp_path, monkeypatch):
     for name in ("sub/a.jpg", "z.jpg"):
         save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))

@@ -13,9 +13,6 @@ from . import tar_files
 from .tar_files import File
 
 EXTENSIONS = image_numpy.EXTENSIONS
-# How the files of pictures begin that people have beside those that are read; of HEIC from the fifth byte on.
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"8BPS", b"%!PS")
-_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif")
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
@@ -53,8 +50,7 @@ def _is_picture(file: File) -> bool:
         return False
     with contextlib.suppress(OSError), open(file.path, "rb") as content:
         content.seek(max(file.offset, 0))
-        start = content.read(12)
-        return start.startswith(_STARTS) or (start[4:8] == b"ftyp" and start[8:] in _BRANDS)
+        return image_numpy.begins_as_picture(content.read(12))
     return False
 
 

@@ -85,6 +85,8 @@ WHOLE = file_of(Image.fromarray(PIXELS[..., :3]), "JPEG")
     [
         (b"", "empty", "it has no bytes"),
         (b"<html>404</html>", "unknown", "16 bytes that are no image of a known format"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "other format", "it is HEIC, which is not read: convert it"),
+        (b"\xff\x0a" + bytes(99), "other format", "it is JPEG XL"),
         (WHOLE[:300], "damaged", "(?i)truncated"),
         # A header of 100,000 x 100,000 pixels.
         (b"P6 100000 100000 255 ", "too large", "exceeds limit"),

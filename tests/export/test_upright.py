@@ -165,3 +165,6 @@ def test_xmp_data_turn_nothing(of):
     jpeg = _file("JPEG", b"")
     data = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp + jpeg[2:]
     assert of(data) == image_numpy.opened(data).orientation == 1
+    content = io.BytesIO()
+    Image.fromarray(photos.upright()).save(content, "TIFF", tiffinfo={700: b'<x tiff:Orientation="6"/>'})
+    np.testing.assert_array_equal(image_numpy.decode(content.getvalue(), upright=True), photos.upright())

@@ -21,6 +21,10 @@ EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
 )  # fmt: skip
+# How the files of pictures begin that people have beside those that are read; HEIC from the fifth byte on.
+_OTHERS = {b"8BPS": "Photoshop", b"%!PS": "PostScript", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL"}
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
+_READ = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,7 +45,7 @@ _BACK = {**_TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 class Unreadable(UserError):
     """Bytes that are no picture; the message says why, and not of which file."""
 
-    def __init__(self, kind: Literal["empty", "unknown", "too large", "damaged"], what: str):
+    def __init__(self, kind: Literal["empty", "unknown", "other format", "too large", "damaged"], what: str):
         super().__init__(what)
         self.kind = kind
 
@@ -131,7 +135,21 @@ def header(data: bytes) -> Image.Image:
     Unreadable if it is of none of FORMATS, or has more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS).
     """
     with _explained(data):
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    picture.info.pop("xmp", None)  # Pillow would turn a TIFF by these data, too.
+    return picture
+
+
+def begins_as_picture(start: bytes) -> bool:
+    """Whether a file begins, in its first 12 bytes, as those of pictures do that people have, read here or not."""
+    return start.startswith(_READ) or start[4:12] == b"ftypavif" or bool(_other_format(start))
+
+
+def _other_format(start: bytes) -> str:
+    """The format of a picture that is none of FORMATS; empty of other files."""
+    if start[4:12] in _HEIC:
+        return "HEIC"
+    return next((name for begin, name in _OTHERS.items() if start.startswith(begin)), "")
 
 
 def _of_tiff(picture: Image.Image) -> int:
@@ -158,6 +176,8 @@ def _explained(data):
     except UnidentifiedImageError as error:  # Pillow's words name an object in memory.
         if not data:
             raise Unreadable("empty", "it has no bytes") from error
+        if other := _other_format(data[:12]):
+            raise Unreadable("other format", f"it is {other}, which is not read: convert it to JPEG or PNG") from error
         raise Unreadable("unknown", f"{len(data):,} bytes that are no image of a known format") from error
     except MemoryError:
         raise

@@ -1,5 +1,6 @@
 """Files of pictures: which are meant, what is in them, and where a picture of each goes."""
 
+import contextlib
 import glob
 import os
 import sys
@@ -29,7 +30,11 @@ def find(images: str) -> list[Path]:
     paths: dict[Path, Path] = {}  # by where they are
     for part in map(os.path.expanduser, parts):
         if os.path.isdir(part):
-            found = [path for path in sorted(Path(part).iterdir()) if path.suffix.lower() in image_numpy.EXTENSIONS]
+            inside = sorted(Path(part).iterdir())
+            found = [path for path in inside if path.suffix.lower() in image_numpy.EXTENSIONS]
+            for path in inside:
+                if path.suffix.lower() not in image_numpy.EXTENSIONS and path.is_file():
+                    _report_other(path)
             missing = f"the folder {part} has no file that ends in {', '.join(image_numpy.EXTENSIONS)}"
         else:
             names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
@@ -41,6 +46,14 @@ def find(images: str) -> list[Path]:
         for path in sorted(shortest.values(), key=str):
             paths.setdefault(path.resolve(), path)
     return list(paths.values())
+
+
+def _report_other(path: Path) -> None:
+    """Prints that a file is left out, if it begins as a picture."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        if image_numpy.begins_as_picture(file.read(12)):
+            what = "it begins as a picture does, and its name has no extension of one that is read"
+            print(f"left out: {path}: {what}; convert it to JPEG or PNG, or name it by itself", file=sys.stderr)
 
 
 def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Path]:
