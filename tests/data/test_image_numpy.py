@@ -1,6 +1,7 @@
 """Images in NumPy and Pillow: the pixels are those of TensorFlow, which training and prediction see."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -77,6 +78,15 @@ def test_a_photo_is_turned_upright_if_asked():
     np.testing.assert_array_equal(image_numpy.decode(data, upright=True), np.rot90(PIXELS[..., :3], -1))
 
 
+def broken_png():
+    """A PNG whose compressed pixels are no longer such, with a checksum that fits."""
+    data = file_of(Image.fromarray(PIXELS[..., 0]), "PNG")
+    at = data.index(b"IDAT")
+    end = at + 4 + int.from_bytes(data[at - 4 : at])
+    chunk = data[at : at + 9] + bytes(16) + data[at + 25 : end]
+    return data[:at] + chunk + zlib.crc32(chunk).to_bytes(4) + data[end + 4 :]
+
+
 WHOLE = file_of(Image.fromarray(PIXELS[..., :3]), "JPEG")
 
 
@@ -88,6 +98,7 @@ WHOLE = file_of(Image.fromarray(PIXELS[..., :3]), "JPEG")
         (b"\0\0\0\x18ftypheic" + bytes(99), "other format", "it is HEIC, which is not read: convert it"),
         (b"\xff\x0a" + bytes(99), "other format", "it is JPEG XL"),
         (WHOLE[:300], "damaged", "(?i)truncated"),
+        (broken_png(), "damaged", "broken data stream"),
         # A header of 100,000 x 100,000 pixels.
         (b"P6 100000 100000 255 ", "too large", "exceeds limit"),
     ],
