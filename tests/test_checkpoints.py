@@ -162,12 +162,21 @@ def test_a_write_cut_short_is_not_read(tmp_path):
     assert checkpoints.latest(tmp_path) == path
 
 
-def test_a_flipped_bit_is_an_error_that_names_the_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("*.data-*", lambda content: bytes([content[0] ^ 1]) + content[1:]),  # in the first variable
+        ("*.data-*", lambda content: content[:9]),
+        ("*.data-*", lambda content: b""),
+        ("*.index", lambda content: content[60:]),
+        ("*.index", lambda content: content[:60]),
+        ("*.index", lambda content: b""),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_names_the_checkpoint(tmp_path, name, change):
     path = checkpoints.save(tmp_path, 1, *network(), keep=1)
-    (data,) = path.glob("*.data-*")
-    content = bytearray(data.read_bytes())
-    content[0] ^= 1  # in the first variable; the description of the objects, which nothing reads, comes last
-    data.write_bytes(content)
+    (file,) = path.glob(name)
+    file.write_bytes(change(file.read_bytes()))
     with pytest.raises(checkpoints.CheckpointError, match=r"(?s)step-00000001 cannot be read.*delete its folder"):
         checkpoints.restore(path, *network())
 

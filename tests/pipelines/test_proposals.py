@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -112,10 +113,17 @@ def test_a_file_that_is_not_right_is_refused(data, tmp_path, changes, message):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("p.npz", "is no file of proposals"), ("p.npy", "it is no NPZ"), ("q.npz", "there is no such file")],
+    [
+        ("p.npz", "is no file of proposals"),
+        ("p.npy", "it is no NPZ"),
+        ("q.npz", "there is no such file"),
+        ("r.npz", "is no file of proposals"),
+    ],
 )
 def test_a_file_that_is_none_is_refused(data, tmp_path, name, message):
     (tmp_path / "p.npz").write_text("none")
+    with zipfile.ZipFile(tmp_path / "r.npz", "w") as file:  # whose array has a header without an end
+        file.writestr("names.npy", b"\x93NUMPY\1\0\x10\0{'descr': '<U1',")
     np.save(tmp_path / "p.npy", np.zeros(3))
     with pytest.raises(Refused, match=message):
         build(data, tmp_path / "out", method="file", file=str(tmp_path / name))

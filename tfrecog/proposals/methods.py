@@ -110,7 +110,7 @@ def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
         _check(arrays)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file") from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # Of a damaged file NumPy and zipfile raise almost anything.
         raise UserError(
             f"{path} is no file of proposals: {error}. It needs names [n], sizes [n, 2], counts [n], boxes [m, 4] and "
             "scores [m]; `python -m tfrecog.propose` writes such files"

@@ -14,6 +14,8 @@ import tensorflow as tf
 from tfrecog.cli.errors import UserError
 
 PREFIX = "variables"  # of the names of the files
+# What TensorFlow raises of damaged files.
+_OF_DAMAGE = (ValueError, IndexError, OSError, RuntimeError, tf.errors.OpError)
 AVERAGES = "averages"  # the section of `tfrecog.averages`, keyed as `model` is
 
 
@@ -38,7 +40,7 @@ class Stored:
         """The numbers of a key."""
         try:
             return self.reader.get_tensor(self.keys[key][0])
-        except (RuntimeError, tf.errors.OpError) as error:
+        except _OF_DAMAGE as error:
             raise CheckpointError(_damaged(self.path, error)) from error
 
     def assign(self, variables: Mapping[str, tf.Variable]) -> None:
@@ -52,7 +54,7 @@ def read(path: str | Path) -> Stored:
     """What the checkpoint in the folder `path` holds."""
     try:
         reader = tf.train.load_checkpoint(str(Path(path) / PREFIX))
-    except (ValueError, OSError, tf.errors.OpError) as error:
+    except _OF_DAMAGE as error:
         raise CheckpointError(_damaged(path, error)) from error
     keys = {}
     for key, shape in reader.get_variable_to_shape_map().items():
