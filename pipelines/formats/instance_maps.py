@@ -27,7 +27,8 @@ class Values:
     """What the values of pixels mean."""
 
     classes: dict[int, str]  # names by number; of maps of one class it is 0
-    others: Container[int] = ()  # numbers of what is no object
+    others: Container[int] = ()  # numbers of pixels of no instance that are no crowd of objects either
+    left_out: Container[int] = ()  # numbers of classes whose instances are no objects
     factor: int = 0  # 0: a value is the number of an instance
 
     def shape(self, value: int) -> tuple[str, bool] | None:
@@ -36,7 +37,7 @@ class Values:
             return self.classes[0], False
         crowd = value < self.factor
         number = value if crowd else value // self.factor
-        return None if number in self.others else (self.classes[number], crowd)
+        return None if number in (self.others if crowd else self.left_out) else (self.classes[number], crowd)
 
 
 def of_one_class(name: str) -> Values:
@@ -47,11 +48,12 @@ def of_one_class(name: str) -> Values:
 def of_cityscapes(path: str) -> Values:
     """Of maps whose values are class * 1000 + instance; by the table of a file, or else the things of Cityscapes.
 
-    Values below 1000 of classes that are not in the file are no objects.
+    Values below 1000 of classes that are not in the file are no objects, and instances of such classes are reported.
     """
     table = pixel_classes.of_file(path or Path(classes.__file__).parent / "cityscapes.txt", ())
     things = {one.id: one.name for one in table.categories if path or one.id >= _FIRST_THING}
-    return Values(things, set(range(FACTOR) if path else _OTHERS) - set(things), FACTOR)
+    others = set(range(FACTOR) if path else _OTHERS) - set(things)
+    return Values(things, others, () if path else others, FACTOR)
 
 
 def read(images: str, masks: str, meaning: Values, found: list[Problem]) -> Drawing:

@@ -147,6 +147,13 @@ def test_values_below_a_thousand_are_crowds_of_their_class(tmp_path, read_all):
     assert sorted(zip(record.names, record.crowd.tolist(), strict=True)) == [("car", True), ("person", False)]
 
 
+def test_instances_of_classes_that_the_file_does_not_name_are_lost_objects(tmp_path):
+    given = mask_pngs.write_cityscapes(tmp_path, mask_pngs.records())
+    (tmp_path / "classes.txt").write_text("25 disc\n; 27 triangle\n")  # so these are names, without ids
+    with pytest.raises(MostlyLost, match=r"7 of 7 objects(.|\n)*value of no class"):
+        built("cityscapes", tmp_path / "out", **given)
+
+
 def test_masks_without_a_class_ask_for_it(tmp_path):
     for form, write in (("masks", mask_pngs.write_bowl), ("instance_maps", mask_pngs.write_instance_maps)):
         given = write(tmp_path / form, mask_pngs.records())
