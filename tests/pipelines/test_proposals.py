@@ -103,6 +103,7 @@ def test_proposals_of_another_image_size_are_refused_and_named_one_by_one(data, 
         ({"boxes": np.full([10, 4], "1")}, "boxes are <U1, not numbers"),
         ({"names": np.array("a")}, r"names have the shape \[\]"),
         ({"names": np.array(list("abcde"))}, "has no image of the split"),
+        ({"names": np.arange(0x110000, 0x110005, dtype=np.uint32).view("<U1")}, "is no file of proposals"),
     ],
 )
 def test_a_file_that_is_not_right_is_refused(data, tmp_path, changes, message):

@@ -108,6 +108,7 @@ def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
         if "names" in arrays and arrays["names"].dtype.kind == "S":
             arrays["names"] = np.char.decode(arrays["names"], "utf-8")
         _check(arrays)
+        rows = [arrays[key].tolist() for key in ("names", "sizes", "counts")]
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file") from error
     except Exception as error:  # Of a damaged file NumPy and zipfile raise almost anything.
@@ -116,9 +117,7 @@ def load(path: str | Path) -> tuple[dict[str, OfImage], str]:
             "scores [m]; `python -m tfrecog.propose` writes such files"
         ) from error
     found, start = {}, 0
-    for name, (height, width), count in zip(
-        *(arrays[key].tolist() for key in ("names", "sizes", "counts")), strict=True
-    ):
+    for name, (height, width), count in zip(*rows, strict=True):
         own = slice(start, start + count)
         start += count
         best = np.argsort(-arrays["scores"][own], kind="stable")
