@@ -21,6 +21,8 @@ class Target:
     damage: tuple[str, ...]  # patterns of the files of which one is damaged
     read: Callable[[Path, Path], object]  # from the folder; what it writes goes to the other one
     made_again: str = "none"  # pattern of the files in the folder that reading may write
+    compare: Callable[[Path, Path], object] | None = None  # with an independent reading; AssertionError: they differ
+    is_dear: bool = False  # It takes a twentieth of the inputs of others.
 
 
 class Fault(Exception):
@@ -31,8 +33,8 @@ class _Hangs(BaseException):
     """Not an Exception, which some readers catch and explain."""
 
 
-def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, seconds: float = 10.0) -> bool:
-    """Whether the input of a seed is read; False if it is refused in a sentence.
+def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, seconds: float = 10.0) -> str:
+    """What became of the input of a seed: "refused" in a sentence, "read", or "compared" with an independent reading.
 
     Args:
         target: the reader.
@@ -42,20 +44,23 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
         seconds: that reading may take.
 
     Raises:
-        Fault: reading ended in a traceback, took too long, or changed a file outside of `out`; or the sentence
-            names neither a file nor a flag.
+        Fault: reading ended in a traceback, took too long, found other things than the independent reading, or
+            changed a file outside of `out`; or the sentence names neither a file nor a flag.
     """
     rng, folder, out = Random(seed), root / "in", root / "out"
     folder.mkdir()
-    target.write(folder, rng)
+    with _printing():
+        target.write(folder, rng)
     if damage:
-        path = rng.choice(sorted(folder.glob(rng.choice(target.damage))))
+        path = rng.choice(rng.choice([paths for one in target.damage if (paths := sorted(folder.glob(one)))]))
         path.write_bytes(mutations.damaged(path.name, path.read_bytes(), rng))
-    before, is_read = _files(root, target), False
+    before, became = _files(root, target), "refused"
     try:
         with _alarm(seconds), _printing():
             target.read(folder, out)
-            is_read = True
+            became = "read"
+            if target.compare:
+                became = _compared(target, folder, out, damage)
     except _Hangs as error:
         raise Fault(f"it took more than {seconds:g} seconds:\n{traceback.format_exc()}") from error
     except Exception as error:
@@ -68,7 +73,20 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
     changed = {path for path, _ in before.items() ^ _files(root, target).items()}
     if changed:
         raise Fault(f"it changed {', '.join(sorted(changed))}")
-    return is_read
+    return became
+
+
+def _compared(target, folder, out, damage):
+    """What became of an input that is read: the other reading may refuse one that is damaged, however it does so."""
+    try:
+        target.compare(folder, out)
+    except AssertionError:
+        raise
+    except Exception:
+        if not damage:
+            raise
+        return "read"
+    return "compared"
 
 
 def _files(root, target):

@@ -1,22 +1,16 @@
 """Small inputs that are whole. Each function writes one to a folder, and `rng` decides which."""
 
-import base64
 import functools
 import gzip
 import json
-import pickle
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 from PIL import Image
 
-from pipelines import scenes
-from tests.export import served_folders, stand_in
-from tests.folders import REFERENCE
+from pipelines import extract, scenes
 from tests.pipelines import drawn_scenes, small_voc
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
@@ -85,6 +79,23 @@ def label_maps(folder, rng):
     (folder / "classes.txt").write_text("0 ground 0 0 0\n1 cat 128 0 0\n2 dog 0 128 0\n")
 
 
+def panoptic(folder, rng):
+    """COCO's panoptic JSON of two images, with a thing, a stuff, and pixels of no segment."""
+    for name in ("images", "panoptic"):
+        (folder / name).mkdir()
+    tree = {"images": [], "annotations": [], "categories": []}
+    for number, name in enumerate(("a", "b"), 1):
+        ids = np.resize([0, 5, 70_000, 5], (6, 7)) + (number - 1) * np.resize([0, 1], (6, 7))
+        Image.new("RGB", (7, 6)).save(folder / f"images/{name}.png")
+        rgb = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+        Image.fromarray(rgb).save(folder / f"panoptic/{name}.png")
+        segments = [{"id": int(one), "category_id": 18 if one < 9 else 200} for one in np.unique(ids) if one > 1]
+        tree["images"].append({"id": number, "file_name": f"{name}.png", "height": 6, "width": 7})
+        tree["annotations"].append({"image_id": number, "file_name": f"{name}.png", "segments_info": segments})
+    tree["categories"] = [{"id": 18, "name": "dog", "color": [76, 91, 113]}, {"id": 200, "name": "rug"}]
+    (folder / "panoptic.json").write_text(json.dumps(tree))
+
+
 @functools.cache
 def _scenes():
     """Contents of the files of a dataset, by name."""
@@ -102,48 +113,35 @@ def dataset(folder, rng):
     (folder / "map.pbtxt").write_text("".join(items))
 
 
-def weights(folder, rng):
-    kind = rng.choice(("zip.pth", "legacy.pth", "zip_checkpoint.pth", "pkl", "safetensors"))
-    state = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.bias": np.ones(2, np.float32)}
-    if kind.endswith("pth"):
-        shutil.copy(REFERENCE / "weights" / kind, folder / "weights.pth")
-    elif kind == "pkl":
-        (folder / "weights.pkl").write_bytes(pickle.dumps({"model": state}, rng.randrange(6)))
-    else:
-        safetensors.numpy.save_file(state, folder / "weights.safetensors")
-
-
-def metadata(folder, rng):
-    joints = {"keypoints": ["left", "right"], "flip_pairs": [[0, 1]], "skeleton": [[0, 1]]}
-    made = stand_in.metadata(rng.choice(("detection", "classification", "segmentation")), (8, 8), **joints)
-    (folder / "tfrecog.json").write_text(json.dumps(made))
-
-
 @functools.cache
-def _program():
+def _extracted(form):
+    """Contents of the files that `pipelines.extract` writes of the dataset, by path."""
     with tempfile.TemporaryDirectory() as folder:
-        made = served_folders.write(Path(folder), served_folders.Colours(), "classification")
-        return (made / "1/saved_model.pb").read_bytes()
+        dataset(Path(folder), None)
+        extract.main(extract.Extract(data=folder, split="train", out=f"{folder}/out", format=form))
+        paths = (path for path in Path(folder, "out").rglob("*") if path.is_file())
+        return {str(path.relative_to(f"{folder}/out")): path.read_bytes() for path in paths}
 
 
-def request(folder, rng):
-    """Bodies of V1 and V2, of files and of pixels."""
-    pixels, png = np.arange(12).reshape(2, 2, 3).tolist(), served_folders.encoded(np.zeros([2, 2, 3], np.uint8))
-    text = base64.b64encode(png).decode()
-    files = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": [text]}
-    image = {"name": "image", "datatype": "UINT8", "shape": [1, 2, 2, 3], "data": [pixels]}
-    outputs = {"outputs": [{"name": "scores", "parameters": {"binary_data": True}}], "id": "7"}
-    bodies = (
-        {"instances": [{"b64": text}, pixels], "signature_name": "serving_default"},
-        {"inputs": {"image_bytes": [{"b64": text}]}},
-        {"inputs": [files], **outputs},
-        {"inputs": [image], "parameters": {"binary_data_output": True}},
-    )
-    (folder / "body.json").write_text(json.dumps(rng.choice(bodies)))
+def extracted(folder, rng):
+    """Records written as annotations of COCO, YOLO or LabelMe, for correction."""
+    for name, content in _extracted(rng.choice(("coco", "yolo", "labelme"))).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
-def saved_model(folder, rng):
-    (folder / "saved_model.pb").write_bytes(_program())
+def proposals(folder, rng):
+    """A dataset, and an NPZ file of proposals for its images."""
+    dataset(folder, rng)
+    boxes = np.float32([[1, 2, 20, 30], [-5, 10, 20, 40]] * 3)
+    arrays = {"names": np.array(["1", "2", "3"]), "sizes": np.array([[32, 32]] * 3), "counts": np.full(3, 2)}
+    np.savez(folder / "proposals.npz", **arrays, boxes=boxes, scores=np.float32([0.5, 0.75] * 3), source="grid")
+
+
+def values_of_flags(folder, rng):
+    """COCO JSON, and a line for each flag of `SHARE_FLAGS`."""
+    coco(folder, rng)
+    (folder / "values.txt").write_text("ant:insect,bee:\ntrain:0.5,val:0.5\n^[^/]+\n")
 
 
 def flagfile(folder, rng):

@@ -219,7 +219,7 @@ def safetensors(content: bytes, rng: Random) -> bytes:
 
 BY_SUFFIX = {
     ".json": tree,
-    **dict.fromkeys((".xml", ".txt", ".csv", ".yaml", ".pbtxt", ".flags"), text),
+    **dict.fromkeys((".xml", ".txt", ".csv", ".yaml", ".pbtxt", ".flags", ".http"), text),
     ".tfrecord": records,
     ".tar": tarred,
     ".index.npz": sealed,

@@ -1,20 +1,14 @@
-"""The readers of files of others, by name."""
+"""The readers of files of others, by name, and the independent readings that they are compared with."""
 
-import importlib.util
 import json
 
-from export.artifact import metadata
-from export.litert import results
-from export.served_graph import operations
-from pipelines import adopt, check, coco, digits, extract, imagenet, objects, segmentation, voc
-from tests.fuzz import inputs
+from pipelines import adopt, check, coco, digits, extract, imagenet, objects, proposals, segmentation, voc
+from tests.fuzz import counted, inputs, model_targets, readings
 from tests.fuzz.attempts import Target
 from tests.pipelines import drawn_scenes, mask_pngs
 from tfrecog.cli import flags
-from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import info
-from tfrecog.weights.formats import read as weights
 
 SPLIT = {"split": "train", "jobs": 1, "max_left_out": 1.0}
 KINDS = inputs.KINDS
@@ -23,13 +17,11 @@ KINDS = inputs.KINDS
 def _read_coco(folder, out):
     path = folder / "coco.json"
     coco.main(coco.Coco(images=str(folder / "images"), annotations=str(path), out=str(out), **SPLIT))
-    made, report = info.load(out).splits["train"], (out / "train.report.jsonl").read_text()
-    try:
-        stated = len(json.loads(path.read_bytes())["annotations"])
-    except (ValueError, KeyError, TypeError):  # which our reader takes, and reports
-        return
-    kept = made.instances + made.crowd
-    assert kept >= stated or report, f"{kept} of {stated} annotations are kept, and no problem is reported"
+
+
+def _compare_coco(folder, out):
+    counted.nothing_lost(counted.coco)(folder, out)
+    readings.masks_of_pycocotools(folder / "coco.json", out)
 
 
 def _read_voc(folder, out):
@@ -37,8 +29,8 @@ def _read_voc(folder, out):
     voc.main(voc.Voc(out=str(out), **given, **SPLIT))
 
 
-def _drawn(form, writer, kinds, annotations, damage, images="", **more):
-    """The target of a format of `pipelines.objects`."""
+def _drawn(form, writer, kinds, annotations, damage, reading, images="", **more):
+    """The target of a format of `pipelines.objects`; `reading` counts its objects."""
 
     def write(folder, rng):
         kind = rng.choice(kinds)
@@ -50,17 +42,19 @@ def _drawn(form, writer, kinds, annotations, damage, images="", **more):
         given = {"annotations": str(folder / annotations), "images": images and str(folder / images)}
         objects.main(objects.Objects(format=form, out=str(out), **given, **more, **SPLIT))
 
-    return Target(write, damage, read)
+    return Target(write, damage, read, compare=counted.nothing_lost(reading))
 
 
-def _masks(form, writer, damage, places, **more):
-    """The target of a format of PNGs of objects; `places` are flags of paths in the folder."""
+def _masks(form, writer, damage, places, reading, **more):
+    """The target of a format of PNGs of objects; `places` are flags of paths in the folder, `reading` counts."""
 
     def read(folder, out):
         given = {flag: str(folder / place) for flag, place in places.items()}
         objects.main(objects.Objects(format=form, out=str(out), **given, **more, **SPLIT))
 
-    return Target(lambda folder, rng: writer(folder, mask_pngs.records()), damage, read)
+    return Target(
+        lambda folder, rng: writer(folder, mask_pngs.records()), damage, read, compare=counted.nothing_lost(reading)
+    )
 
 
 def _read_idx(folder, out):
@@ -78,50 +72,92 @@ def _adopt(folder, out):
     adopt.main(adopt.Adopt(out=str(out), split="train", jobs=1, **given))
 
 
-def _read_metadata(folder, out):
-    path = folder / "tfrecog.json"
-    parsed = metadata.parse(path.read_bytes(), str(path))
-    results.info_of(parsed)
-    metadata.experiment_of(parsed)
+def _compare_adopted(folder, out):
+    """TensorFlow finds as many boxes in the records as dataset.json says."""
+    made, boxes = info.load(out).splits["train"], counted.boxes(counted.examples(folder))
+    assert made.instances + made.crowd == boxes, f"{made} of {boxes} boxes"
 
 
-def _read_request(folder, out):
-    from export.server import requests
-    from export.server.errors import Refused
+def _compare_extracted(folder, out):
+    """TensorFlow finds as many boxes in the records as COCO's JSON has."""
+    written, boxes = json.loads((out / "instances.json").read_text()), counted.boxes(counted.examples(folder))
+    assert len(written["annotations"]) == boxes, f"{len(written['annotations'])} of {boxes} boxes"
 
-    body, limits = (folder / "body.json").read_bytes(), requests.Limits(max_megapixels=0.01, max_pictures=3)
-    sentences = []
-    for parse in (lambda: requests.of_v1(body, "application/json", limits), lambda: requests.of_v2(body, None, limits)):
-        try:
-            for picture in parse().pictures:
-                picture.decode()
-        except Refused as refused:
-            assert 400 <= refused.status < 500 and len(refused.sentence) < 2000
-            sentences.append(refused.sentence)
-    if len(sentences) == 2:
-        raise UserError(f"{folder / 'body.json'}: {' | '.join(sentences)}")
+
+def _read_panoptic(folder, out):
+    given = {"preset": "coco_panoptic", "root": str(folder)}
+    segmentation.main(segmentation.Segmentation(out=str(out), **given, **SPLIT))
+
+
+def _read_extracted(folder, out):
+    """The files of `extract`, by the pipeline that it names for them."""
+    given = {"out": str(out), **SPLIT}
+    if (folder / "instances.json").is_file():
+        coco.main(coco.Coco(images=str(folder), annotations=str(folder / "instances.json"), **given))
+    elif (folder / "data.yaml").is_file():
+        objects.main(objects.Objects(format="yolo", annotations=str(folder / "data.yaml"), **given))
+    else:
+        objects.main(objects.Objects(format="labelme", annotations=str(folder), **given))
+
+
+def _read_proposals(folder, out):
+    given = {"data": str(folder), "split": "train", "method": "file", "file": str(folder / "proposals.npz")}
+    proposals.main(proposals.Proposals(out=str(out), jobs=1, **given))
+
+
+def _read_flags(folder, out):
+    """A build with the values of its flags that are no names of files."""
+    text = (folder / "values.txt").read_text(errors="replace")
+    rename, shares, group = (*text.split("\n"), "", "", "")[:3]
+    lists = {"rename": tuple(filter(None, rename.split(","))), "shares": tuple(filter(None, shares.split(",")))}
+    given = {"images": str(folder / "images"), "annotations": str(folder / "coco.json"), **lists, "group": group}
+    coco.main(coco.Coco(out=str(out), **given, **SPLIT))
 
 
 TARGETS = {
-    "coco": Target(inputs.coco, ("coco.json",), _read_coco),
-    "voc": Target(inputs.voc, ("voc/Annotations/*.xml",), _read_voc),
-    "yolo": _drawn("yolo", drawn_scenes.write_yolo, KINDS, "data.yaml", ("data.yaml", "labels/**/*.txt")),
-    "labelme": _drawn("labelme", drawn_scenes.write_labelme, KINDS, "images", ("images/**/*.json",)),
-    "cvat": _drawn("cvat", drawn_scenes.write_cvat, KINDS, "annotations.xml", ("*.xml",), "images"),
-    "cvat_video": _drawn("cvat", inputs.cvat_video, ("boxes",), "annotations.xml", ("*.xml",), "images"),
-    "via": _drawn("via", drawn_scenes.write_via, KINDS[:2], "via.json", ("*.json",), "images"),
-    "label_studio": _drawn(
-        "label_studio", drawn_scenes.write_label_studio, KINDS, "project.json", ("*.json",), "images"
+    "coco": Target(inputs.coco, ("coco.json",), _read_coco, compare=_compare_coco),
+    "voc": Target(inputs.voc, ("voc/Annotations/*.xml",), _read_voc, compare=counted.nothing_lost(counted.voc)),
+    "yolo": _drawn("yolo", drawn_scenes.write_yolo, KINDS, "data.yaml", ("data.yaml", "labels/**/*.txt"), counted.yolo),
+    "labelme": _drawn("labelme", drawn_scenes.write_labelme, KINDS, "images", ("images/**/*.json",), counted.labelme),
+    "cvat": _drawn("cvat", drawn_scenes.write_cvat, KINDS, "annotations.xml", ("*.xml",), counted.cvat, "images"),
+    "cvat_video": _drawn(
+        "cvat", inputs.cvat_video, ("boxes",), "annotations.xml", ("*.xml",), counted.cvat_video, "images"
     ),
-    "csv": _drawn("csv", drawn_scenes.write_csv, ("boxes",), "boxes.csv", ("*.csv",), "images"),
+    "via": _drawn("via", drawn_scenes.write_via, KINDS[:2], "via.json", ("*.json",), counted.via, "images"),
+    "label_studio": _drawn(
+        "label_studio",
+        drawn_scenes.write_label_studio,
+        KINDS,
+        "project.json",
+        ("*.json",),
+        counted.label_studio,
+        "images",
+    ),
+    "csv": _drawn(
+        "csv",
+        drawn_scenes.write_csv,
+        ("boxes",),
+        "boxes.csv",
+        ("*.csv",),
+        counted.rows("boxes.csv", "filename", "xmin"),
+        "images",
+    ),
     "openimages": _drawn(
-        "csv", drawn_scenes.write_openimages, ("boxes",), "openimages.csv", ("*.csv",), "images", negatives=True
+        "csv",
+        drawn_scenes.write_openimages,
+        ("boxes",),
+        "openimages.csv",
+        ("*.csv",),
+        counted.rows("openimages.csv", "ImageID", "XMin"),
+        "images",
+        negatives=True,
     ),
     "instance_maps": _masks(
         "instance_maps",
         mask_pngs.write_instance_maps,
         ("PedMasks/*.png",),
         {"images": "PNGImages", "annotations": "PedMasks"},
+        counted.instance_maps,
         class_name="cat",
     ),
     "cityscapes": _masks(
@@ -129,21 +165,31 @@ TARGETS = {
         mask_pngs.write_cityscapes,
         ("gtFine/**/*_instanceIds.png", "classes.txt"),
         {"images": "leftImg8bit", "annotations": "gtFine", "classes": "classes.txt"},
+        counted.cityscapes,
     ),
-    "masks": _masks("masks", mask_pngs.write_bowl, ("*/*/*.png",), {"annotations": ""}, class_name="cat"),
-    "idx": Target(inputs.arrays, ("*.idx*",), _read_idx),
+    "masks": _masks(
+        "masks", mask_pngs.write_bowl, ("*/*/*.png",), {"annotations": ""}, counted.masks, class_name="cat"
+    ),
+    "extracted": Target(inputs.extracted, ("*.json", "data.yaml", "labels/*.txt"), _read_extracted),
+    "flags": Target(inputs.values_of_flags, ("values.txt",), _read_flags),
+    "idx": Target(inputs.arrays, ("*.idx*",), _read_idx, compare=readings.idx),
     "npz": Target(
         inputs.arrays,
         ("digits.npz",),
         lambda folder, out: digits.main(digits.Digits(npz=str(folder / "digits.npz"), out=str(out), **SPLIT)),
+        compare=readings.npz,
     ),
     "tar": Target(
         inputs.tar,
         ("images.tar",),
         lambda folder, out: imagenet.main(imagenet.Imagenet(images=str(folder / "images.tar"), out=str(out), **SPLIT)),
+        compare=readings.tar,
     ),
-    "label_maps": Target(inputs.label_maps, ("images/*", "labels/*", "classes.txt"), _read_maps),
-    "adopt": Target(inputs.dataset, ("*.tfrecord", "map.pbtxt"), _adopt),
+    "label_maps": Target(
+        inputs.label_maps, ("images/*", "labels/*", "classes.txt"), _read_maps, compare=readings.label_maps
+    ),
+    "panoptic": Target(inputs.panoptic, ("panoptic.json", "panoptic/*.png"), _read_panoptic, compare=readings.panoptic),
+    "adopt": Target(inputs.dataset, ("*.tfrecord", "map.pbtxt"), _adopt, compare=_compare_adopted),
     "check": Target(
         inputs.dataset,
         ("*.tfrecord", "dataset.json"),
@@ -155,15 +201,13 @@ TARGETS = {
         ("*.tfrecord", "dataset.json", "*.index.npz"),
         lambda folder, out: extract.main(extract.Extract(data=str(folder), split="train", out=str(out))),
         "*.index.npz",
+        compare=_compare_extracted,
     ),
-    "weights": Target(inputs.weights, ("weights.*",), lambda folder, out: weights.read(next(folder.glob("weights.*")))),
+    "proposals": Target(inputs.proposals, ("proposals.npz",), _read_proposals),
     "flagfile": Target(
         inputs.flagfile,
         ("experiment.flags",),
         lambda folder, out: flags.load(Experiment(), folder / "experiment.flags"),
     ),
-    "metadata": Target(inputs.metadata, ("tfrecog.json",), _read_metadata),
-    "saved_model": Target(inputs.saved_model, ("saved_model.pb",), lambda folder, out: operations.check(folder)),
+    **model_targets.TARGETS,
 }
-if importlib.util.find_spec("orjson"):  # It comes with tfrecog[serving].
-    TARGETS["request"] = Target(inputs.request, ("body.json",), _read_request)

@@ -6,7 +6,8 @@ from tests.fuzz.attempts import Fault, Target, attempt
 from tests.fuzz.targets import TARGETS
 from tfrecog.cli.errors import UserError
 
-TRIES = 50
+TRIES = 25
+DEAR_TRIES = 3
 
 
 def _roots(tmp_path, count):
@@ -18,12 +19,13 @@ def _roots(tmp_path, count):
 @pytest.mark.parametrize("name", TARGETS)
 def test_an_input_that_is_whole_is_read(tmp_path, name):
     for number, root in _roots(tmp_path, 3):
-        assert attempt(TARGETS[name], f"{name} {number}", root, damage=False)
+        became = attempt(TARGETS[name], f"{name} {number}", root, damage=False)
+        assert became == ("compared" if TARGETS[name].compare else "read")
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_damaged_input_is_read_or_refused_in_a_sentence(tmp_path, name):
-    for number, root in _roots(tmp_path, TRIES):
+    for number, root in _roots(tmp_path, DEAR_TRIES if TARGETS[name].is_dear else TRIES):
         attempt(TARGETS[name], f"{name} 0 {number}", root)
 
 
@@ -54,8 +56,23 @@ def test_what_no_reader_may_do_is_a_fault(tmp_path, read, fault):
         attempt(target, "", tmp_path, seconds=0.1)
 
 
+def test_what_another_reading_finds_is_a_fault_and_that_it_cannot_read_is_none(tmp_path):
+    def target(compare):
+        return Target(
+            lambda folder, rng: (folder / "a.json").write_text("[1]"), ("a.json",), lambda *_: None, compare=compare
+        )
+
+    def differ(folder, out):
+        raise AssertionError("3 objects, 2 are in records")
+
+    first, second = (root for _, root in _roots(tmp_path, 2))
+    with pytest.raises(Fault, match="3 objects, 2 are in records"):
+        attempt(target(differ), "", first)
+    assert attempt(target(lambda folder, out: {}["key"]), "", second) == "read"
+
+
 def test_what_is_written_to_the_folder_of_the_output_is_no_fault(tmp_path):
     target = Target(
         lambda folder, rng: (folder / "a.json").write_text("[1]"), ("a.json",), lambda folder, out: out.mkdir()
     )
-    assert attempt(target, "", tmp_path)
+    assert attempt(target, "", tmp_path) == "read"

@@ -1,0 +1,215 @@
+"""Objects of annotation files, counted by readings of a few lines each: every one is in a record or in the report.
+
+A reading gives the `Thing`s of a folder of inputs: objects, files without any, and what it cannot read itself, which
+the report has to name. Where shapes of a group are one object, each reading counts the group once.
+"""
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+_OF_ALL = re.compile(
+    r"\b(image|images|file|JSON|XML|label map|value of no class)\b"
+)  # in the kinds of problems with all of an image
+_NO_LOSS = re.compile(r"are kept|It is kept|nothing needs to be done")
+_LOSS = re.compile(r"left out|skipped|no objects|[Tt]he (first|last) is taken")
+_OF_KEYPOINTS = ("unknown keypoint", "keypoint without an object")
+
+
+class Thing(NamedTuple):
+    """An object, by the names that reports have for its image and its file."""
+
+    names: frozenset[str]
+    readable: bool = True
+
+
+def examples(folder: Path) -> list[tf.train.Example]:
+    """The records of all TFRecord files of a folder, as TensorFlow reads them."""
+    paths = sorted(map(str, folder.glob("*.tfrecord")))
+    return [tf.train.Example.FromString(one.numpy()) for one in (tf.data.TFRecordDataset(paths) if paths else ())]
+
+
+def values(example: tf.train.Example, key: str) -> list:
+    """What a feature of a record holds; [] where it is not there."""
+    feature = example.features.feature[key]
+    return list(getattr(feature, feature.WhichOneof("kind") or "bytes_list").value)
+
+
+def boxes(records: Iterable[tf.train.Example]) -> int:
+    """How many boxes the records have together."""
+    return sum(len(values(one, "image/object/bbox/ymin")) for one in records)
+
+
+def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Path, Path], None]:
+    """A check that all of a folder's things are in the records of an output folder, or in its report."""
+
+    def check(folder: Path, out: Path) -> None:
+        things = reading(folder)
+        if things is None:  # The damage decides which files are read.
+            return
+        lines = [json.loads(line) for line in (out / "train.report.jsonl").read_text().splitlines()]
+        losses = [one for one in lines if _LOSS.search(one["remedy"]) and not _NO_LOSS.search(one["remedy"])]
+        losses = [one for one in losses if one["kind"] not in _OF_KEYPOINTS]
+        of_all = [one for one in losses if _OF_ALL.search(one["kind"]) and one["annotation_id"] is None]
+        named, named_at_all = (
+            {name for one in those for name in names_of(one["file"], one["image_id"])} for those in (of_all, lines)
+        )
+        unread = [thing for thing in things if not thing.readable and not thing.names & named_at_all]
+        assert not unread, f"the report has no word of {unread}: {lines}"
+        objects = sum(thing.readable and not thing.names & named for thing in things)
+        of_one = sum(one not in of_all for one in losses)
+        kept = boxes(examples(out))
+        assert objects <= kept + of_one, f"{objects} objects, {kept} are in records and {of_one} in the report: {lines}"
+
+    return check
+
+
+def names_of(*texts: object) -> frozenset[str]:
+    """The last parts of names, without extensions."""
+    lasts = (re.split(r"[/\\=]", str(text))[-1] for text in texts)
+    return frozenset(re.sub(r"\.\w+$", "", last) for last in lasts)
+
+
+def coco(folder: Path) -> list[Thing]:
+    tree = json.loads((folder / "coco.json").read_bytes())
+    files = {str(one["id"]): one["file_name"] for one in tree["images"]}
+    ids = [str(one.get("image_id")) for one in tree.get("annotations") or ()]
+    return [Thing(names_of(one, files.get(one, ""))) for one in ids]
+
+
+def voc(folder: Path) -> list[Thing]:
+    things = []
+    for path in (folder / "voc/Annotations").glob("*.xml"):
+        try:
+            root = ElementTree.parse(path).getroot()
+        except (ElementTree.ParseError, ValueError, LookupError):
+            things.append(Thing(names_of(path), readable=False))
+            continue
+        things += [Thing(names_of(path)) for _ in root.findall("object")] if root.tag == "annotation" else []
+    return things
+
+
+def yolo(folder: Path) -> list[Thing] | None:
+    if "\ntrain: images\n" not in f"\n{(folder / 'data.yaml').read_text(errors='replace')}":
+        return None
+    things = []
+    for path in (folder / "labels").rglob("*.txt"):
+        try:
+            text = path.read_text("utf-8-sig")
+        except ValueError:
+            things.append(Thing(names_of(path), readable=False))
+            continue
+        things += [Thing(names_of(path)) for line in text.splitlines() if line.strip()]
+    return things
+
+
+def labelme(folder: Path) -> list[Thing]:
+    things = []
+    for path in (folder / "images").rglob("*.json"):
+        try:
+            shapes = json.loads(path.read_bytes())["shapes"]
+        except (ValueError, KeyError, TypeError):
+            things.append(Thing(names_of(path), readable=False))
+            continue
+        objects = set()
+        for number, one in enumerate(shapes if isinstance(shapes, list) else ()):
+            if isinstance(one, dict) and one.get("shape_type") == "point":
+                continue
+            group = one.get("group_id") if isinstance(one, dict) else None
+            objects.add(
+                number if group is None or isinstance(group, list | dict) else (str(group), str(one.get("label")))
+            )
+        things += [Thing(names_of(path)) for _ in objects]
+    return things
+
+
+def cvat(folder: Path) -> list[Thing]:
+    things = []
+    for image in ElementTree.parse(folder / "annotations.xml").getroot().findall("image"):
+        objects = set()
+        for number, one in enumerate(image):
+            group = one.get("group_id")
+            objects.add(number if group in (None, "", "0") else (group, one.get("label")))
+        things += [Thing(names_of(image.get("name"))) for _ in objects]
+    return things
+
+
+def cvat_video(folder: Path) -> list[Thing]:
+    """The shapes of the keyframes, of which each is in a record."""
+    shapes = [
+        shape for track in ElementTree.parse(folder / "annotations.xml").getroot().iter("track") for shape in track
+    ]
+    return [Thing(frozenset()) for shape in shapes if shape.get("outside") != "1"]
+
+
+def via(folder: Path) -> list[Thing]:
+    tree = json.loads((folder / "via.json").read_bytes())
+    entries = tree.get("_via_img_metadata", tree).values()
+    return [Thing(names_of(one["filename"])) for one in entries for _ in one["regions"]]
+
+
+def label_studio(folder: Path) -> list[Thing] | None:
+    things = []
+    for task in json.loads((folder / "project.json").read_bytes()):
+        if len(task["annotations"]) != 1:  # of several the last is taken, which is reported
+            return None
+        annotation = task["annotations"][0]
+        results = annotation.get("result") if isinstance(annotation, dict) else None
+        drawn = [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
+        drawn = [one for one in drawn if "value" in one and one.get("type") in ("rectanglelabels", "polygonlabels")]
+        ids = {str(one.get("id")) for one in drawn}
+        texts = [value for value in task["data"].values() if isinstance(value, str)]
+        things += [Thing(names_of(*texts, "")) for _ in ids]  # "": of a task that names no file
+    return things
+
+
+def rows(name: str, image: str, side: str) -> Callable[[Path], list[Thing]]:
+    """The reading of a CSV file of a name by its columns of the image and of the first side of a box."""
+
+    def read(folder: Path) -> list[Thing] | None:
+        with (folder / name).open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = csv.reader(file)
+        if Counter(header)[image] != 1 or Counter(header)[side] != 1:
+            return None
+        named = [dict(zip(header, line, strict=False)) for line in lines]
+        return [Thing(names_of(one.get(image))) for one in named if (one.get(side) or "").strip()]
+
+    return read
+
+
+def instance_maps(folder: Path) -> list[Thing]:
+    """The numbers of the pixels of each map."""
+    things = []
+    for path in (folder / "PedMasks").glob("*.png"):
+        numbers = np.asarray(Image.open(path))
+        if numbers.ndim == 2:
+            names = names_of(path, path.stem.removesuffix("_mask"))
+            things += [Thing(names) for number in np.unique(numbers) if 0 < number < 255]
+    return things
+
+
+def cityscapes(folder: Path) -> list[Thing]:
+    """The numbers of at least 1000 of the pixels of each map, which are of a class of the table."""
+    things, known = [], {line.split()[0] for line in (folder / "classes.txt").read_text().splitlines()}
+    for path in (folder / "gtFine").rglob("*_instanceIds.png"):
+        names = names_of(
+            path, path.stem.replace("_gtFine_instanceIds", ""), path.stem.replace("gtFine_", "leftImg8bit")
+        )
+        numbers = np.unique(np.asarray(Image.open(path)))
+        things += [Thing(names) for number in numbers if number >= 1000 and str(number // 1000) in known]
+    return things
+
+
+def masks(folder: Path) -> list[Thing]:
+    """The masks of a folder for each image, of which a pixel is not black."""
+    paths = [path for path in folder.glob("*/masks/*.png") if np.asarray(Image.open(path)).any()]
+    return [Thing(names_of(path, path.parent.parent)) for path in paths]

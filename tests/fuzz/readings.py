@@ -1,0 +1,138 @@
+"""What other libraries read in a damaged input: where they read it too, ours have to have the same."""
+
+import gzip
+import importlib.util
+import io
+import json
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from PIL import Image
+from pycocotools.coco import COCO
+
+from tests.fuzz.counted import examples, names_of, values
+
+_PICTURES = ("JPEG", "PNG")
+
+
+def masks_of_pycocotools(path: Path, out: Path) -> None:
+    """Masks of COCO JSON, pixel by pixel, of the images whose size the file states."""
+    theirs = COCO(str(path))
+    for record in examples(out):
+        height, width = (values(record, f"image/{side}")[0] for side in ("height", "width"))
+        runs = iter(values(record, "image/object/mask/counts"))
+        for number, count in zip(
+            values(record, "image/object/id"), values(record, "image/object/mask/runs"), strict=False
+        ):
+            counts = [next(runs) for _ in range(count)]
+            ours = np.repeat(np.arange(count) % 2, counts).reshape(width, height).T
+            segmentation = theirs.anns[number].get("segmentation") if number in theirs.anns else None
+            if not (segmentation["counts"] if isinstance(segmentation, dict) else segmentation):  # It has no mask.
+                continue
+            mask = theirs.annToMask(theirs.anns[number])
+            assert mask.shape != (height, width) or np.array_equal(mask, ours), f"another mask of annotation {number}"
+
+
+def idx(folder: Path, out: Path) -> None:
+    """Bytes of IDX files as NumPy cuts them, where both have bytes."""
+    arrays = []
+    for name in ("images", "labels"):
+        path = next(folder.glob(f"{name}.idx*"))
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        if content[2] != 8:
+            return
+        shape = np.frombuffer(content, ">i4", content[3], 4)
+        arrays.append(np.frombuffer(content, np.uint8, -1, 4 + 4 * content[3]).reshape(shape))
+    _digits(*arrays, out)
+
+
+def npz(folder: Path, out: Path) -> None:
+    """Bytes of NPZ files as NumPy reads them."""
+    with np.load(folder / "digits.npz") as file:
+        arrays = file["x"], file["y"]
+    if arrays[0].dtype == np.uint8 and arrays[1].dtype.kind in "ui" and arrays[1].ndim == 1:
+        _digits(*arrays, out)
+
+
+def _digits(images, labels, out):
+    """The images whose labels are those of ten classes, in their order."""
+    if images.ndim != 3 or images.max() <= 1:  # Rows of squares, colours, and black and white are read otherwise.
+        return
+    known = [place for place, label in enumerate(labels) if 0 <= label < 10]
+    records = examples(out)
+    assert [values(one, "image/class/label")[0] - 1 for one in records] == [int(labels[place]) for place in known]
+    for place, one in zip(known, records, strict=True):
+        assert np.array_equal(_pixels(values(one, "image/encoded")[0]), images[place])
+
+
+def tar(folder: Path, out: Path) -> None:
+    """Pictures of a tar: each that Python's tarfile finds as a file is in a record, the same, or in the report."""
+    lines = [json.loads(line) for line in (out / "train.report.jsonl").read_text().splitlines()]
+    named = {name for line in lines for name in names_of(line["file"])}
+    kept = Counter(values(one, "image/encoded")[0] for one in examples(out))
+    with tarfile.open(folder / "images.tar") as archive:
+        files = [(one.name, archive.extractfile(one).read()) for one in archive if one.isreg()]
+    for name, content in files:
+        if name.endswith(".png") and not names_of(name, "images.tar") & named:
+            assert kept[content] > 0, f"{name} is lost: {lines}"
+
+
+def label_maps(folder: Path, out: Path) -> None:
+    """Pixels of label maps and images as Pillow reads them."""
+    for one in examples(out):
+        name = Path(values(one, "image/filename")[0].decode()).stem
+        with Image.open(next(folder.glob(f"images/{name}.*"))) as picture:
+            if picture.format in _PICTURES and picture.mode == "RGB" and not picture.getexif().get(0x112):
+                assert np.array_equal(_pixels(values(one, "image/encoded")[0]), np.asarray(picture))
+        path = next(folder.glob(f"labels/{name}.*"))
+        numbers, bits = np.asarray(Image.open(path)), path.read_bytes()[24]
+        ids = (folder / "classes.txt").read_text().split()[::5]
+        if ids == ["0", "1", "2"] and numbers.ndim == 2 and bits == 8:  # Pillow stretches fewer ones.
+            ours = _pixels(values(one, "image/segmentation/class/encoded")[0])
+            assert np.array_equal(ours, np.where(numbers < 3, numbers, 255))
+
+
+def panoptic(folder: Path, out: Path) -> None:
+    """Categories of the pixels of panoptic PNGs, by the numbers red + 256 green + 65536 blue."""
+    tree = json.loads((folder / "panoptic.json").read_bytes())
+    order = [str(one["id"]) for one in tree["categories"]]
+    for one in examples(out):
+        name = values(one, "image/filename")[0].decode()
+        ids = [str(image["id"]) for image in tree["images"] if image["file_name"] == name]
+        segments = [a["segments_info"] for a in tree["annotations"] if str(a["image_id"]) in ids]
+        if len(ids) != 1 or len(segments) != 1:
+            continue
+        rgb = np.asarray(Image.open(folder / "panoptic" / f"{Path(name).stem}.png").convert("RGB")).astype(int)
+        wanted = np.full(rgb.shape[:2], 255)
+        for segment in segments[0]:
+            if isinstance(segment, dict) and type(segment.get("id")) is int:
+                category = str(segment.get("category_id"))
+                wanted[rgb @ [1, 256, 65536] == segment["id"]] = order.index(category) if category in order else 255
+        ours = _pixels(values(one, "image/segmentation/class/encoded")[0])
+        assert np.array_equal(ours, wanted)
+
+
+def weights(path: Path, ours: dict[str, np.ndarray]) -> None:
+    """Arrays as safetensors reads them, and torch where it is installed."""
+    if path.suffix == ".safetensors":
+        theirs = safetensors.numpy.load(path.read_bytes())
+    elif path.suffix == ".pth" and importlib.util.find_spec("torch"):
+        import torch
+
+        read = torch.load(path, weights_only=True, map_location="cpu")
+        read = next((read[key] for key in ("model", "state_dict") if key in read), read)
+        theirs = {name: value.float().numpy() for name, value in read.items() if isinstance(value, torch.Tensor)}
+        ours = {name: value.astype(np.float32) for name, value in ours.items()}
+    else:
+        return
+    for name, value in theirs.items():
+        if value.dtype.kind in "fiub":
+            assert ours[name].shape == value.shape and np.array_equal(ours[name], value, equal_nan=True), name
+
+
+def _pixels(encoded: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(encoded), formats=_PICTURES))
