@@ -132,9 +132,12 @@ def test_boxes_move_with_what_is_in_them(image, around):
     np.testing.assert_allclose(sides, [[30 / 2**0.5] * 2, [250**0.5] * 2], rtol=0.01)
 
 
-def test_a_margin_is_taken_off_on_all_sides():
+def test_a_margin_is_taken_off_on_all_sides(image, around):
     mask = np.ones([9, 11], bool)
     assert moves.shrunk(mask, 2).sum() == 5 * 7
     np.testing.assert_array_equal(moves.shrunk(mask, 0), mask)
     mask[4, 0] = False
     assert not moves.shrunk(mask, 2)[4, 2]
+    # Of a shift by 3 of 60 columns, 57 are left, and without the margins 53.
+    change = transforms.translation(image, 3, around).without_margin(2)
+    assert change.visible[2:-2, 5:-2].all() and change.visible.sum() == 36 * 53
