@@ -27,9 +27,9 @@ from tfrecog.cli.facts import Ascending, Length, Range
 from tfrecog.data import info, records
 
 from .build import image_records, shards
-from .build.command import BuildFlags, build_split, summary
+from .build.command import ShareFlags, build_share, summary
 from .build.problems import Problem, Refused
-from .classes import image_classes
+from .classes import image_classes, renaming
 from .formats import idx_npz
 
 DIGITS = tuple("0123456789")
@@ -56,7 +56,7 @@ def make(digit: Digit) -> tuple[records.Record, list[Problem]]:
 
 
 @dataclass(frozen=True)
-class Digits(BuildFlags):
+class Digits(ShareFlags):
     """The flags."""
 
     images: Annotated[str, "IDX file of the images, may be gzipped."] = ""
@@ -69,6 +69,7 @@ class Digits(BuildFlags):
         Ascending(strictly=True),
     ] = ()  # fmt: skip
     classes: Annotated[str, "Text file with one class name per line. Empty: 0 to 9."] = ""
+    rename: renaming.Flag = ()
     first_label: Annotated[int, "The label of the first class.", Range()] = 0
 
 
@@ -80,19 +81,26 @@ def build(images: np.ndarray, labels: np.ndarray, flags: Digits, classes: Sequen
             f"there are {len(classes)} classes and labels from {labels.min()} to {labels.max()}, which seem to count "
             "from 1: add --first_label=1, or give the names from label 0 on with --classes=FILE"
         )
-    items, found = [], []
-    digits = len(str(len(images) - 1))
+    items, found, renames, left = [], [], renaming.of_flag(flags.rename), 0
+    names = renaming.names(classes, renames, flags.npz or flags.labels, found)
+    label_of = renaming.labels({name: label for label, name in enumerate(names, 1)}, renames)
+    digits, before = len(str(len(images) - 1)), "" if flags.shares else f"{flags.split}-"
     for position, (pixels, label, place) in enumerate(zip(images, labels, places, strict=True)):
-        name = f"{flags.split}-{position:0{digits}d}.png"
-        if 0 <= place < len(classes):
-            items.append(Digit(name, position, pixels, int(place) + 1, classes[place]))
-        else:
+        name = f"{before}{position:0{digits}d}.png"
+        if not 0 <= place < len(classes):
             what = f"its label is {label}; there are the classes {first} to {first + len(classes) - 1}"
             remedy = "The image is left out: correct its label, or give the class a name with --classes."
             found.append(Problem("label outside the list", name, what, remedy, str(position)))
-    facts = image_records.facts([info.Category(name, first + place) for place, name in enumerate(classes)])
+        elif classes[place] in label_of:
+            number = label_of[classes[place]]
+            items.append(Digit(name, position, pixels, number, names[number - 1]))
+        else:
+            left += 1
+    id_of = {renames.get(name, name): first + place for place, name in reversed([*enumerate(classes)])}
+    facts = image_records.facts([info.Category(name, id_of[name]) for name in names])
     size = int(images.nbytes // 4)  # bytes, at least
-    return build_split(shards.Source(items, make, facts, size, found), flags)
+    source = shards.Source(items, make, facts, size, found, objects=len(images) - left)
+    return build_share(source, flags, lambda digit: [digit.label])
 
 
 def read(flags: Digits) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +111,8 @@ def read(flags: Digits) -> tuple[np.ndarray, np.ndarray]:
     keys = (flags.npz_images, flags.npz_labels) if flags.npz_images or flags.npz_labels else None
     if keys and not (npz and all(keys)):
         raise Refused("--npz_images and --npz_labels name the two keys of --npz: give both, and --npz=FILE")
+    if npz and flags.shares and not keys:
+        raise Refused("--shares is of two arrays of --npz: name them with --npz_images and --npz_labels")
     if npz:
         pixels, numbers, taken = idx_npz.npz(npz, flags.split, keys)
         images, labels = (f"{npz} ({key})" for key in taken)

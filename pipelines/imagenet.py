@@ -96,6 +96,9 @@ def build(flags: Imagenet) -> shards.Built:
     left = renaming.names(declared, renames, path, found)
     categories = categories or image_classes.named(left)
     label_of = renaming.labels(image_classes.labels(categories), renames)
+    # What --classes and --rename leave out is not lost.
+    objects = sum(name in label_of or not (flags.classes or name in renames) for name in class_of.values())
+    objects += sum(problem.kind == label_lists.OUTSIDE for problem in found)
     _report_outside(path, (name for name in class_of.values() if name not in label_of), categories, found)
     labelled = [(label_of[class_of[file.name]], file) for file in files if class_of.get(file.name) in label_of]
     pictures = [
@@ -103,7 +106,7 @@ def build(flags: Imagenet) -> shards.Built:
         for label, file in sorted(labelled, key=lambda pair: pair[0])
     ]
     total = sum(picture.file.size for picture in pictures)
-    source = shards.Source(pictures, Collect(make), image_records.facts(categories), total, found)
+    source = shards.Source(pictures, Collect(make), image_records.facts(categories), total, found, objects=objects)
     return build_share(source, flags, lambda picture: [picture.class_name])
 
 

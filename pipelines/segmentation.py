@@ -38,7 +38,7 @@ from tfrecog.data import records
 
 from .build import label_map_records, shards
 from .build.command import ShareFlags, build_share, source_split, summary
-from .build.problems import Collect, Problem, Refused, Reporter
+from .build.problems import Collect, LeftOut, Problem, Refused, Reporter
 from .classes import pixel_classes, renaming
 from .classes.pixel_classes import Table
 from .formats import coco_panoptic, exif, image_file, label_image, pairs, presets
@@ -56,15 +56,31 @@ class Maker:
     orientation: exif.Rule
 
     def __call__(self, pair: pairs.Pair, found: list[Problem]) -> records.Record:
-        label = pair.other
-        of_image, of_label = (Reporter(found, file.name, pair.key) for file in (pair.image, label))
+        of_image, of_label = (Reporter(found, file.name, pair.key) for file in (pair.image, pair.other))
         data = image_file.content(pair.image, of_image)
-        map_data = image_file.content(label, of_label, "label")
-        labels, outside = label_image.read(map_data, self.table, of_label, pair.segments, matlab=_is_matlab(label))
+        labels, outside = _labels(pair, self.table, of_label)
         shown = {"rule": self.orientation, "annotations": "label map"}
         image = image_file.of_bytes(data, pair.image.place, of_image, labels.shape, **shown)
         correct = {"correct": "add the segment to the JSON"} if pair.segments else {}
         return label_map_records.record(image, labels, outside, pair.name, of_label, **correct)
+
+
+@dataclass(frozen=True)
+class PixelsOf:
+    """How many pixels of a pair each label has; goes to the worker processes."""
+
+    table: Table
+
+    def __call__(self, pair: pairs.Pair) -> dict[int, int]:
+        try:
+            return label_map_records.weights(_labels(pair, self.table, Reporter([], pair.name))[0])
+        except LeftOut:  # as it will be again, and reported
+            return {}
+
+
+def _labels(pair: pairs.Pair, table: Table, report: Reporter) -> label_image.Labels:
+    data = image_file.content(pair.other, report, "label")
+    return label_image.read(data, table, report, pair.segments, matlab=_is_matlab(pair.other))
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,9 @@ def build(flags: Segmentation) -> shards.Built:
         raise Refused(f"{listed[0].other.name} is a MATLAB file, which SciPy reads: run `pip install scipy`")
     total = sum(pair.image.size + pair.other.size for pair in listed)
     facts, maker = label_map_records.facts(table.categories), Maker(table, flags.orientation)
-    return build_share(shards.Source(listed, Collect(maker), facts, total, found, options=repr(maker)), flags)
+    how = {"options": repr(maker), "objects": len(listed)}
+    source = shards.Source(listed, Collect(maker), facts, total, found, **how)
+    return build_share(source, flags, PixelsOf(table), reads=True)
 
 
 def _is_matlab(file: File) -> bool:

@@ -20,7 +20,7 @@ pipelines.segmentation:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from tfrecog.cli import command
@@ -28,15 +28,15 @@ from tfrecog.cli.facts import Length
 from tfrecog.data import info
 
 from .build import label_map_records, shards
-from .build.command import BuildFlags, build_split, summary
-from .build.problems import Collect, Refused
-from .classes import pixel_classes
+from .build.command import ShareFlags, build_share, source_split, summary
+from .build.problems import Collect, Problem, Refused
+from .classes import pixel_classes, renaming
 from .classes.pixel_classes import Table
 from .formats import exif
 
 
 @dataclass(frozen=True)
-class Tfds(BuildFlags):
+class Tfds(ShareFlags):
     """The flags."""
 
     builder: Annotated[str, "Name of the builder, such as mnist, or folder of its data."] = ""
@@ -48,6 +48,7 @@ class Tfds(BuildFlags):
     ] = ""
     classes: Annotated[str, "File of the classes of label maps: one name per line, or lines of id and name."] = ""
     ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, to ignore.", Length()] = ()
+    rename: renaming.Flag = ()
     orientation: exif.Flag = "auto"
 
 
@@ -58,12 +59,35 @@ def build(flags: Tfds) -> shards.Built:
     builder = tfds_builder.prepared(flags.builder, flags.data_dir, flags.manual_dir)
     keys, categories = tfds_features.keys_of(builder.info, flags.label_maps)
     table = _table(builder.info.full_name, keys, categories, flags.classes, flags.ignore)
-    source, numbers, size = tfds_builder.places(builder.info, flags.split, flags.source_split)
-    items = [tfds_features.Example(str(builder.data_path), flags.split, source, number) for number in numbers]
-    facts = info.DatasetInfo(tuple(categories or ()), {}, image_labels=bool(keys.label), difficult=keys.difficult)
-    facts = label_map_records.facts(table.categories) if table else facts
-    maker = Collect(tfds_features.Maker(keys, facts.names, table, flags.orientation))
-    return build_split(shards.Source(items, maker, facts, size, options=repr((keys, table, flags.orientation))), flags)
+    found, renames = [], renaming.of_flag(flags.rename)
+    labels = []
+    if table:
+        table = pixel_classes.renamed(table, renames, builder.info.full_name, found)
+        facts = label_map_records.facts(table.categories)
+    else:
+        categories, labels = _renamed(categories, renames, builder.info.full_name, found)
+        facts = info.DatasetInfo(categories, {}, image_labels=bool(keys.label), difficult=keys.difficult)
+    wanted = source_split(flags) if flags.shares else flags.source_split
+    source, numbers, size = tfds_builder.places(builder.info, flags.split, wanted)
+    # Images that are shared out are called after their place, which is the same for all splits.
+    called = source if flags.shares else flags.split
+    items = [tfds_features.Example(str(builder.data_path), called, source, number) for number in numbers]
+    maker = Collect(tfds_features.Maker(keys, facts.names, labels, table, flags.orientation))
+    lost = {"lost": {tfds_features.NO_OBJECT: 1} if keys.objects else {tfds_features.NOT_CHOSEN: -1}}
+    options = repr((keys, labels, table, flags.orientation))
+    made = shards.Source(items, maker, facts, size, found, options=options, **lost)
+    return build_share(made, flags, tfds_features.ClassesOf(keys, table), reads=True)
+
+
+def _renamed(
+    categories: Sequence[info.Category], renames: dict[str, str], place: str, found: list[Problem]
+) -> tuple[tuple[info.Category, ...], list[int]]:
+    """The classes under their new names, and the label 1..K of each old one, 0 of those that are left out."""
+    names = renaming.names([one.name for one in categories], renames, place, found)
+    label_of = renaming.labels({name: label for label, name in enumerate(names, 1)}, renames)
+    labels = [label_of.get(one.name, 0) for one in categories]
+    firsts = [categories[labels.index(label)] for label in range(1, len(names) + 1)]
+    return tuple(replace(one, name=name) for one, name in zip(firsts, names, strict=True)), labels
 
 
 def _table(name: str, keys, categories, class_list: str, ignore: Sequence[str]) -> Table | None:

@@ -3,16 +3,17 @@
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from tfrecog.cli.facts import Fraction, Length, NonNegative, Range, Unless
 from tfrecog.data import depth, info
 
-from . import problems, shards
+from . import problems, shards, share_groups, workers
 from . import shares as of_shares
-from .problems import Refused
+from .problems import Problem, Refused
+from .shares import Classes
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,25 @@ class ShareFlags(BuildFlags):
         "before a _) or .*/ (the folder). Empty: each image for itself.",
         Unless("shares", ()),
     ] = ""
+    group_column: Annotated[
+        str,
+        "FILE:NAMES:COLUMN, such as patients.csv:image:patient: a CSV file, its column with the names of images, and "
+        "the one with their groups. Images with the same text there are in one split.",
+        Unless("shares", ()),
+    ] = ""
     seed: Annotated[int, "Of the choice of the images that a share has.", Range(), Unless("shares", ())] = 0
 
 
 def build_share(
-    source: shards.Source, flags: ShareFlags, classes: Callable[[Any], Sequence[Hashable]] = lambda item: ()
+    source: shards.Source, flags: ShareFlags, classes: Callable[[Any], Classes], *, reads: bool = False
 ) -> shards.Built:
     """Writes the share of a split, or all of the source where no shares are given; see `build_split`.
 
     Args:
         source: all images.
         flags: say how they are shared out.
-        classes: of an item: the class of each of its objects that counts in `source.objects`.
+        classes: of an item: the class of each of its objects that counts in `source.objects`, or the weight of each.
+        reads: `classes` reads files, so it is called in the worker processes; picklable.
     """
     items = source.items
     if not flags.shares:
@@ -81,18 +89,27 @@ def build_share(
     if not items:
         return build_split(source, flags)  # which says why there are none
     found = list(source.problems)
-    kinds = [classes(item) for item in items]
-    problems.refuse_losses(flags.out, found, sum(map(len, kinds)), source.objects, flags.max_left_out)
-    groups = of_shares.groups_of([item.name for item in items], flags.group, found)
+    groups = _groups([item.name for item in items], flags, found)
+    kinds = workers.each(classes, items, flags.jobs, "reading classes") if reads else list(map(classes, items))
+    counts = [1 if source.counted == "images" else len(its) for its in kinds]
+    problems.refuse_losses(flags.out, found, sum(counts), source.objects, flags.max_left_out, source.counted)
     splits = of_shares.parts(kinds, groups, shares, flags.seed)
     chosen = [place for place, split in enumerate(splits) if split == flags.split]
     if not chosen:
         what = f"{len(items):,} images in {len(set(groups)):,} groups are too few for --shares={','.join(flags.shares)}"
         raise Refused(f"{flags.out}: {what}: none is left for {flags.split}; give fewer splits, or other shares")
     part = dataclasses.replace(source, items=[items[place] for place in chosen], problems=found)
-    objects = sum(len(kinds[place]) for place in chosen) if source.objects else 0
+    objects = sum(counts[place] for place in chosen) if source.objects else 0
     part = dataclasses.replace(part, objects=objects, bytes=source.bytes * len(chosen) // len(items))
     return build_split(part, flags)
+
+
+def _groups(names: list[str], flags: ShareFlags, found: list[Problem]) -> list[str]:
+    if flags.group and flags.group_column:
+        raise Refused("--group and --group_column both say what a group is: leave one of them out")
+    if flags.group_column:
+        return share_groups.of_column(names, flags.group_column, found)
+    return share_groups.of_pattern(names, flags.group, found)
 
 
 def source_split(flags: Any) -> str:

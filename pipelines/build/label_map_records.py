@@ -15,6 +15,11 @@ def facts(categories: Sequence[info.Category]) -> info.DatasetInfo:
     return info.DatasetInfo(tuple(categories), splits={}, label_maps=True)
 
 
+def weights(labels: np.ndarray) -> dict[int, int]:
+    """How many pixels of a label map [H, W] each label has, for `shares`."""
+    return {label: count for label, count in enumerate(np.bincount(labels.ravel()).tolist()) if label and count}
+
+
 def record(
     image: Encoded,
     labels: np.ndarray,

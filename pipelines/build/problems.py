@@ -101,11 +101,13 @@ def no_image(out: str, problems: list[Problem]) -> str:
     return f"{out}: no image can be used:\n{table(problems)}"
 
 
-def refuse_losses(out: str, problems: list[Problem], kept: int, total: int, most: float) -> None:
-    """MostlyLost if a larger share than `most` of all objects of a build is not kept."""
+def refuse_losses(
+    out: str, problems: list[Problem], kept: int, total: int, most: float, objects: str = "objects"
+) -> None:
+    """MostlyLost if a larger share than `most` of all `objects` of a build, or images, is not kept."""
     lost = total - kept
     if lost > most * total:
-        what = f"{lost:,} of {total:,} objects cannot be used, and --max_left_out={most:g} is the largest share"
+        what = f"{lost:,} of {total:,} {objects} cannot be used, and --max_left_out={most:g} is the largest share"
         remedy = "Nothing is written: correct the files, or allow a larger share."
         raise MostlyLost(f"{out}: {what}:\n{table(problems)}\n{remedy}")
 

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,9 +52,16 @@ class Source:
     bytes: int  # that the shards will take together, about and at least
     problems: list[Problem] = dataclasses.field(default_factory=list)  # found before the records
     png_masks: bool = False
-    objects: int = 0  # of the source, crowds too; 0: it has none, or they are not counted
+    objects: int = 0  # of the source, crowds too, or images with a class or a label map each; 0: none, or not known
+    # Where they are not known before: how many more than the images left out are lost by each kind of problem.
+    lost: Mapping[str, int] | None = None
     options: str = ""  # part of every fingerprint: what else decides the records
     encode: Callable = records.encode  # picklable: the bytes of what `make` returns
+
+    @property
+    def counted(self) -> str:
+        """What `objects` counts, as a word."""
+        return "images" if self.info.image_labels or self.info.label_maps else "objects"
 
 
 @dataclass(frozen=True)
@@ -119,8 +126,7 @@ def build(
             try:
                 if strict:
                     _refuse(found)
-                objects = sum(sum(note["columns"][name]) for note in notes for name in ("instances", "crowd"))
-                refuse_losses(out, found, objects, source.objects, max_left_out)
+                _refuse_losses(source, out, notes, found, max_left_out)
             except Refused:
                 publish.give_up([*measuring, *tasks])
                 raise
@@ -204,6 +210,16 @@ def write(source: Source, task: Task, at: Callable[[str], None]) -> None:
     note["problems"] = [dataclasses.asdict(problem) for problem in found]
     with files.write(task.note_path) as file:
         json.dump(note, file)
+
+
+def _refuse_losses(source: Source, out: str, notes: list[publish.Note], found: list[Problem], most: float) -> None:
+    columns = [note["columns"] for note in notes]
+    images = sum(len(one["offset"]) for one in columns)
+    objects = sum(sum(one[name]) for one in columns for name in ("instances", "crowd"))
+    kept, total = images if source.counted == "images" else objects, source.objects
+    if source.lost is not None:  # An image that is left out had one at least.
+        total = kept + len(source.items) - images + sum(source.lost.get(problem.kind, 0) for problem in found)
+    refuse_losses(out, found, kept, total, most, source.counted)
 
 
 def _refuse(found: list[Problem]) -> None:

@@ -6,13 +6,13 @@ command of each split finds the same, and nothing is kept between them.
 
 import collections
 import hashlib
-import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
-from .problems import Problem, Refused
+from .problems import Refused
 
 _ALL = None  # the class of all images
-Counts = Mapping[Hashable, int]  # images by class
+Weights = Mapping[Hashable, float]  # by class: 1 of an object, or the pixels of a label map
+Classes = Sequence[Hashable] | Weights  # of an image: those of its objects, each of which weighs 1, or the weights
 
 
 def of_flag(texts: Sequence[str]) -> dict[str, float]:
@@ -33,26 +33,8 @@ def of_flag(texts: Sequence[str]) -> dict[str, float]:
     return shares
 
 
-def groups_of(names: Sequence[str], pattern: str, found: list[Problem]) -> list[str]:
-    """The group of each image: what `pattern` matches in its name. Without a match, or a pattern, it is the name."""
-    if not pattern:
-        return list(names)
-    try:
-        matches = [re.search(pattern, name) for name in names]
-    except re.error as error:
-        raise Refused(f"--group={pattern} is not a regular expression: {error}; correct it") from error
-    alone = [name for name, match in zip(names, matches, strict=True) if not match]
-    if len(alone) == len(names):
-        raise Refused(f"--group={pattern} matches no name of an image, such as {names[0]}: correct it")
-    if alone:
-        what = f"--group={pattern} does not match it, nor {len(alone) - 1:,} others of {len(names):,} names"
-        remedy = "Each is a group of its own: correct --group if it belongs to others."
-        found.append(Problem("image without group", alone[0], what, remedy))
-    return [match.group() if match else name for name, match in zip(names, matches, strict=True)]
-
-
-def assigned(groups: Mapping[str, Counts], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """The split of each group, by how many images of each class it has.
+def assigned(groups: Mapping[str, Weights], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """The split of each group, by how much of each class it has.
 
     The rarest class is shared out first (Sechidis et al. 2011, "On the stratification of multi-label data"), and of a
     class the largest groups, in an order by seed. A group goes to the split that has least of its share of the group's
@@ -82,12 +64,24 @@ def assigned(groups: Mapping[str, Counts], shares: Mapping[str, float], seed: in
     return result
 
 
-def parts(
-    classes: Sequence[Iterable[Hashable]], groups: Sequence[str], shares: Mapping[str, float], seed: int
-) -> list[str]:
-    """The split of each image, by its classes and its group."""
-    counts: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
-    for its_classes, group in zip(classes, groups, strict=True):
-        counts[group].update({_ALL, *its_classes})
-    split_of = assigned(counts, shares, seed)
+def parts(classes: Sequence[Classes], groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+    """The split of each image, by its classes and its group.
+
+    A class weighs 1 on the average of the images that have it, so that none counts more for having more pixels.
+    """
+    weighed = [its if isinstance(its, Mapping) else dict.fromkeys(its, 1) for its in classes]
+    totals, images = collections.Counter(), collections.Counter()
+    for its in weighed:
+        totals.update(its)
+        images.update(its.keys())
+    of_group: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    for its, group in zip(weighed, groups, strict=True):
+        means = {kind: _exact(weight * images[kind] / totals[kind]) for kind, weight in its.items()}
+        of_group[group].update({_ALL: 1, **means})
+    split_of = assigned(of_group, shares, seed)
     return [split_of[group] for group in groups]
+
+
+def _exact(weight: float) -> float:
+    """A weight in whole 2^-20ths, whose sums are the same in every order."""
+    return round(weight * 2**20) / 2**20

@@ -1,5 +1,7 @@
 """Processes that work through a list of tasks, and say where they were when one of them dies."""
 
+import functools
+import itertools
 import multiprocessing
 import signal
 import traceback
@@ -7,9 +9,13 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from tqdm import tqdm
+
 from tfrecog.runtime import cores, quiet_tensorflow
 
 from .problems import Refused
+
+_PARTS = 4  # of the items, for each process
 
 
 def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, progress: Callable[[int], Any]) -> list:
@@ -66,6 +72,23 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
         for process in workers.values():
             process.join()
     return [results[number] for number in range(len(tasks))]
+
+
+def each(work: Callable[[Any], Any], items: Sequence, jobs: int, words: str) -> list:
+    """Results of `work`, which is picklable, of items with names, in their order; `words` say what it does."""
+    size = -(-len(items) // (_PARTS * (jobs or cores.usable())))  # Some work reads on from the item before.
+    parts = [items[first : first + size] for first in range(0, len(items), size)]
+    with tqdm(total=len(items), unit="image", desc=words, leave=False, delay=1) as bar:
+        made = run(functools.partial(_all, work), parts, jobs=jobs, progress=bar.update)
+    return list(itertools.chain.from_iterable(made))
+
+
+def _all(work: Callable[[Any], Any], items: Sequence, at: Callable[[str], Any]) -> list:
+    results = []
+    for item in items:
+        at(item.name)
+        results.append(work(item))
+    return results
 
 
 def _serve(work: Callable, connection) -> None:

@@ -9,6 +9,7 @@ from tfrecog.data.info import Category
 from ..build.problems import Problem, Refused
 from . import wordnet
 
+OUTSIDE = "label outside the list"
 _LEFT_OUT = "The image is left out: correct the list."
 
 
@@ -97,5 +98,5 @@ def _numbered(path: str, label_of: dict[str, str], order: Sequence[Category], fo
             classes[name] = order[place].key or order[place].name
         else:
             what = f"its label is {number}; the classes are {first} to {len(order) - 1 + first}"
-            found.append(Problem("label outside the list", name, what, _LEFT_OUT, name))
+            found.append(Problem(OUTSIDE, name, what, _LEFT_OUT, name))
     return classes

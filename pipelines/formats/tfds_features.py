@@ -12,11 +12,12 @@ from tfrecog.data.fields import to_pixels
 
 from ..build import image_records, label_map_records
 from ..build.image_records import Encoded, Instance
-from ..build.problems import Problem, Refused, Reporter
+from ..build.problems import LeftOut, Problem, Refused, Reporter
 from ..classes import image_classes
 from ..classes.pixel_classes import Table
 from . import exif, image_file, label_image
 
+NO_OBJECT, NOT_CHOSEN = "object without box or class", "not of the classes"
 _SUPPORTED = (
     "an image with a label (ClassLabel), with a sequence of objects that have a box and a label, or with a label map "
     "(--label_maps names it)"
@@ -116,29 +117,68 @@ class Example:
         return repr(self)
 
 
-class Maker:
-    """Makes records of examples; goes to the worker processes, where it reads on from the example before."""
+class _Reader:
+    """Examples one after the other, of which the images stay encoded; goes to the worker processes."""
 
-    def __init__(self, keys: Keys, names: Sequence[str], table: Table | None, rule: exif.Rule):
-        """`names` are those of the classes, `table` is of label maps, `rule` of images with an EXIF orientation."""
-        self._keys, self._names, self._table = keys, names, table
-        self._rule: exif.Rule = "upright" if keys.label else rule
+    def __init__(self, keys: Keys, table: Table | None):
+        self._keys, self._table = keys, table
+        self._encoded = [keys.image] + [keys.label_map] * bool(table and keys.stored)
         self._next: tuple[str, int] | None = None
         self._examples: Iterator[dict] = iter(())
 
-    def __call__(self, example: Example, found: list[Problem]) -> records.Record:
+    def read(self, example: Example) -> dict:
+        """What an example holds; reads on where it follows the one before."""
         if self._next != (example.source, example.number):
-            encoded = [self._keys.image] + [self._keys.label_map] * bool(self._table and self._keys.stored)
-            self._examples = _read(example, encoded)
+            self._examples = _read(example, self._encoded)
         content = next(self._examples)
         self._next = (example.source, example.number + 1)
+        return content
+
+
+class ClassesOf(_Reader):
+    """The classes of an example, or how many pixels each has."""
+
+    def __call__(self, example: Example) -> list[int] | dict[int, int]:
+        content, keys = self.read(example), self._keys
+        if self._table:
+            try:
+                labels, _ = _labels(content, keys, self._table, Reporter([], example.name))
+            except LeftOut:  # as it will be again, and reported
+                return {}
+            return label_map_records.weights(labels)
+        labels = content[keys.objects][keys.object_label] if keys.objects else [content[keys.label]]
+        return [int(label) for label in labels]
+
+
+def _labels(content: dict, keys: Keys, table: Table, report: Reporter) -> label_image.Labels:
+    return (label_image.read if keys.stored else label_image.of_values)(content[keys.label_map], table, report)
+
+
+class Maker(_Reader):
+    """Makes records of examples."""
+
+    def __init__(self, keys: Keys, names: Sequence[str], labels: Sequence[int], table: Table | None, rule: exif.Rule):
+        """How records are made.
+
+        Args:
+            keys: of the examples.
+            names: of the classes.
+            labels: 1..K of the builder's classes, 0 of those that are left out.
+            table: of label maps.
+            rule: of images with an EXIF orientation.
+        """
+        super().__init__(keys, table)
+        self._names, self._class_labels = names, labels
+        self._rule: exif.Rule = "upright" if keys.label else rule
+
+    def __call__(self, example: Example, found: list[Problem]) -> records.Record:
+        content = self.read(example)
         name = next((content[key].decode() for key in _NAMES if isinstance(content.get(key), bytes)), example.name)
         report = Reporter(found, name, str(content.get("image/id", example.number)))
         where = f"{example.folder}, {example.source}, example {example.number:,}"
         labels, size = None, None
         if self._table:
-            read = label_image.read if self._keys.stored else label_image.of_values
-            labels = read(content[self._keys.label_map], self._table, report)
+            labels = _labels(content, self._keys, self._table, report)
             size = labels[0].shape
         shown = {"rule": self._rule, "annotations": "label map", "replace": _AGAIN}
         image = image_file.of_bytes(content[self._keys.image], where, report, size, **shown)
@@ -152,12 +192,15 @@ class Maker:
     def _record(self, content: dict, image: Encoded, report: Reporter) -> records.Record:
         keys, name, source_id = self._keys, report.file, report.image_id
         if keys.label:
-            label = int(content[keys.label])
-            if not 0 <= label < len(self._names):
+            number = int(content[keys.label])
+            if not 0 <= number < len(self._class_labels):
                 remedy = "The image is left out; a split without labels, such as a test split, cannot be trained on."
-                kind = "image without label" if label == -1 else "label outside the list"
-                report.leave_out(kind, f"its label is {label}", remedy)
-            return image_records.record(image, name, source_id, label + 1, self._names[label])
+                kind = "image without label" if number == -1 else "label outside the list"
+                report.leave_out(kind, f"its label is {number}", remedy)
+            label = self._class_labels[number]
+            if not label:
+                report.leave_out(NOT_CHOSEN, f"its label is {number}", "The image is left out, as --rename says.")
+            return image_records.record(image, name, source_id, label, self._names[label - 1])
         marks = [mark for mark in ("difficult", "truncated") if f"is_{mark}" in content[keys.objects]]
         objects = self._objects(content[keys.objects], image, report)
         return image_records.with_objects(image, name, source_id, self._names, objects, marks=marks)
@@ -167,13 +210,17 @@ class Maker:
         boxes = to_pixels(fractions, np.array([*image.size, *image.size])).astype(np.float32).tolist()
         objects = []
         also = [key for key in ("area", "id", "is_crowd", "is_difficult", "is_truncated") if key in columns]
-        for i, ((y1, x1, y2, x2), label) in enumerate(zip(boxes, columns[self._keys.object_label], strict=True)):
+        for i, ((y1, x1, y2, x2), number) in enumerate(zip(boxes, columns[self._keys.object_label], strict=True)):
             of_object = {key: columns[key][i] for key in also}
-            if not (y1 < y2 and x1 < x2 and 0 <= label < len(self._names)):
-                what = f"object {i} of label {label} has the box (y1, x1, y2, x2) {y1:g}, {x1:g}, {y2:g}, {x2:g}"
-                report("object without box or class", what, "It is left out.")
+            if not (y1 < y2 and x1 < x2 and 0 <= number < len(self._class_labels)):
+                what = f"object {i} of label {number} has the box (y1, x1, y2, x2) {y1:g}, {x1:g}, {y2:g}, {x2:g}"
+                report(NO_OBJECT, what, "It is left out.")
                 continue
-            one = Instance((y1, x1, y2, x2), int(label) + 1, of_object.get("area", (y2 - y1) * (x2 - x1)))
+            label = self._class_labels[number]
+            if not label:
+                report(NOT_CHOSEN, f"object {i} is of label {number}", "It is left out, as --rename says.")
+                continue
+            one = Instance((y1, x1, y2, x2), label, of_object.get("area", (y2 - y1) * (x2 - x1)))
             one.id, one.crowd = of_object.get("id", -1), of_object.get("is_crowd", False)
             one.difficult, one.truncated = of_object.get("is_difficult"), of_object.get("is_truncated")
             objects.append(one)

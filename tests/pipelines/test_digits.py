@@ -254,3 +254,24 @@ def test_files_of_a_gzip_and_of_any_image_size_are_read(tmp_path, size):
     array = RNG.integers(0, 256, (2, 16, 16) if size < 0 else (2, 40, size), np.uint8)
     (tmp_path / "a.gz").write_bytes(gzip.compress(_idx(array)))
     np.testing.assert_array_equal(idx_npz.idx(str(tmp_path / "a.gz")), array)
+
+
+def test_digits_are_shared_out_and_renamed(tmp_path, read_all):
+    labels = np.array([1, 2, 1, 2, 3, 3, 9])
+    options = {"shares": ("train:0.5", "val:0.5"), "rename": ("1:low", "2:low", "9:")}
+    names = {}
+    for split in ("train", "val"):
+        assert not digits.build(IMAGES, labels, _flags(tmp_path / "out", split, **options)).problems
+        names[split] = {record.filename: record.class_name for record in read_all(tmp_path / "out", split)}
+    assert names["train"] | names["val"] == dict.fromkeys(("0.png", "1.png", "2.png", "3.png"), "low") | dict.fromkeys(
+        ("4.png", "5.png"), "3"
+    )
+    assert sorted(names["train"].values()) == sorted(names["val"].values()) == ["3", "low", "low"]
+    facts = info.load(tmp_path / "out")
+    assert [(one.name, one.id) for one in facts.categories][:3] == [("0", 0), ("low", 1), ("3", 3)]
+
+
+def test_arrays_of_which_split_are_shared_out_is_said(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=IMAGES, y_train=LABELS)
+    with pytest.raises(Refused, match="--shares is of two arrays of --npz: name them with --npz_images"):
+        digits.read(_flags(tmp_path, npz=str(tmp_path / "a.npz"), shares=("train:1",)))

@@ -183,7 +183,7 @@ def test_numbers_of_some_of_ilsvrcs_images_are_not_taken_for_places_in_the_other
 def test_splits_share_their_classes_and_one_that_is_not_among_them_is_reported(tmp_path, read_all):
     _build(_tree(tmp_path / "train", FILES), tmp_path / "out")
     val = {f"{CHURCH}/a.jpg": _jpeg(), "n03888257/b.jpg": _jpeg(), "n03888257/c.jpg": _jpeg()}
-    (problem,) = _build(_tree(tmp_path / "val", val), tmp_path / "out", "val").problems
+    (problem,) = _build(_tree(tmp_path / "val", val), tmp_path / "out", "val", max_left_out=0.7).problems
     assert problem.kind == "label outside the list" and problem.file == "n03888257"
     assert problem.what.startswith("2 of the images of")
     # The only class of val keeps its number.
@@ -438,7 +438,7 @@ def test_names_that_are_no_utf_8_are_read_and_can_be_written(tmp_path, read_all)
     _tar(tmp_path / "in.tar", {name: _jpeg(), "b/1.jpg": b"no image", "b/\udcfe.jpg": b""})
     folder = _tree(tmp_path / "in", {name: _jpeg(), "b/1.jpg": b"no image", "b/\udcfe.jpg": b""})
     for number, source in enumerate((tmp_path / "in.tar", folder)):
-        made = _build(source, tmp_path / f"out{number}")
+        made = _build(source, tmp_path / f"out{number}", max_left_out=0.7)
         (record,) = read_all(tmp_path / f"out{number}", "train")
         assert (record.filename, record.class_name) == ("caf\\xe9/\\xff.jpg", "caf\\xe9")
         assert sorted(problem.file for problem in made.problems) == ["b/1.jpg", "b/\\xfe.jpg"]

@@ -9,10 +9,11 @@ from PIL import Image
 
 from pipelines import any as any_pipeline
 from pipelines import coco, imagenet, objects, segmentation, voc
-from pipelines.build import shares
+from pipelines.build import share_groups, shares
 from pipelines.build.problems import Refused
 from tests.pipelines import drawn_scenes
 from tests.pipelines.small_voc import SmallVoc, an_object
+from tfrecog.cli.errors import UserError
 from tfrecog.data import info
 
 RNG = np.random.default_rng(0)
@@ -151,6 +152,22 @@ def test_the_splits_of_every_source_are_all_of_its_images(source, tmp_path, read
     assert info.load(tmp_path / "parts").categories == info.load(tmp_path / "whole").categories
 
 
+def test_label_maps_are_balanced_by_the_pixels_of_each_class(tmp_path):
+    """Of eight maps four have a road, of 5, 1, 1 and 1 rows: 5 and 3 are as near to halves as can be."""
+    build, made = from_label_maps(tmp_path, out=str(tmp_path / "out"), jobs=1, shares=("train:0.5", "val:0.5"))
+    for number in range(8):
+        values = np.full((6, 9), 255, np.uint8)
+        values[: (5, 1, 1, 1, 0, 0, 0, 0)[number]] = 1
+        Image.fromarray(np.zeros((6, 9, 3), np.uint8)).save(tmp_path / f"images/{number}.png")
+        Image.fromarray(values).save(tmp_path / f"labels/{number}.png")
+    rows = []
+    for split in ("train", "val"):
+        built = build(type(made)(**vars(made) | {"split": split, "ignore": ("255",)}))
+        assert built.split.images == 4
+        rows.append(built.split.pixels[2] // 9)
+    assert sorted(rows) == [3, 5]
+
+
 def test_the_same_command_gives_the_same_bytes_and_groups_stay_together(tmp_path, read_all, contents):
     (tmp_path / "raw").mkdir()
     flags = {"shares": ("train:0.5", "val:0.5"), "group": r"\d+", "split": "train", "jobs": 1}
@@ -205,3 +222,53 @@ def test_a_name_that_the_pattern_does_not_match_is_reported(tmp_path):
     build, made = from_folders(tmp_path / "raw", jobs=1, **flags)
     [problem] = build(made).problems
     assert problem.file == "ant/0.png" and "nor 4 others of 10 names" in problem.what
+
+
+def test_images_with_one_text_in_a_column_are_in_one_split(tmp_path, read_all):
+    (tmp_path / "raw").mkdir()
+    patients = {f"{kind}/{number}.png": "pqr"[number % 3] for kind in ("ant", "bee") for number in range(5)}
+    rows = ["file;patient;age", *(f"{name};{patient};7" for name, patient in patients.items())]
+    (tmp_path / "patients.csv").write_text("\n".join(rows))
+    flags = {"shares": ("train:0.6", "val:0.4"), "group_column": f"{tmp_path / 'patients.csv'}:file:patient"}
+    build, made = from_folders(tmp_path / "raw", out=str(tmp_path / "out"), split="", jobs=1, **flags)
+    of_split = {}
+    for split in ("train", "val"):
+        assert not build(type(made)(**vars(made) | {"split": split})).problems
+        of_split[split] = {patients[record.filename] for record in read_all(tmp_path / "out", split)}
+    assert not of_split["train"] & of_split["val"] and of_split["train"] | of_split["val"] == set("pqr")
+
+
+NAMES = ["a/1.png", "b/1.png", "b/2.png"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups"),
+    [
+        (["a/1.png,p", "b/1.png,q", "b/2.png,p"], "pqp"),
+        (["a/1,p", "b/1,q", "2,p"], "pqp"),  # without extension, and without the folder where that is enough
+        (["a/1.png,p", "a/1.png,p", "b/1.png,q", "2.png,q", "c.png,x"], "pqq"),
+    ],
+)
+def test_rows_name_images_with_folders_and_extension_or_without(tmp_path, rows, groups):
+    (tmp_path / "a.csv").write_text("\n".join(["image,patient", *rows]))
+    found = []
+    got = share_groups.of_column(NAMES, f"{tmp_path / 'a.csv'}:image:patient", found)
+    assert [one[-1] for one in got] == list(groups) and not found
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        ("image,patient\n1,p", "a.csv:image", "is not FILE:NAMES:COLUMN, such as patients.csv:image:patient"),
+        ("image,patient\n1,p", "a.csv:image:age", "has the columns image, patient, and none is 'age'"),
+        ("image,patient\n1,p", "a.csv:image:patient", "matches no name of an image, such as a/1.png: correct it"),
+        ("image,patient\n2,p\n2,q", "a.csv:image:patient", "line 3 says that 2 is of q, and one before of p"),
+        ("", "a.csv:image:patient", "has the columns , and none is 'image'"),
+        (None, "a.csv:image:patient", "a.csv"),
+    ],
+)
+def test_a_column_that_says_no_groups_is_refused_in_a_sentence(tmp_path, text, given, message):
+    if text is not None:
+        (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        share_groups.of_column(NAMES, str(tmp_path / given), [])

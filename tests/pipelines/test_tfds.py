@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipelines import tfds as pipeline
-from pipelines.build.problems import Refused
+from pipelines.build.problems import MostlyLost, Refused
 from pipelines.formats import tfds_features
 from tests import processes
 from tfrecog.data import image, info, records
@@ -174,6 +174,49 @@ def test_objects_become_boxes_and_difficult_ones_are_marked(data_dir, tmp_path, 
         assert record.ids.tolist() == [100 * number, 100 * number + 1][: number + 1]
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "words"), [("small_digits", 0.1, "1 of 7 images"), ("small_voc", 0.15, "1 of 6 objects")]
+)
+def test_a_build_that_would_lose_more_than_may_be_writes_nothing(data_dir, tmp_path, name, most, words):
+    with pytest.raises(MostlyLost, match=f"{words} cannot be used, and --max_left_out={most} is the largest share"):
+        _build(data_dir, name, tmp_path / "out", max_left_out=most)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"), [("small_digits", {}), ("small_voc", {}), ("small_scenes", {"ignore": ("unlabelled",)})]
+)
+def test_the_examples_of_one_split_are_shared_out(data_dir, tmp_path, read_all, name, flags):
+    shares = {"shares": ("train:0.5", "val:0.5"), "source_split": "train", "max_left_out": 1.0}
+    _build(data_dir, name, tmp_path / "whole", **flags)
+    for split in ("train", "val"):
+        _build(data_dir, name, tmp_path / "parts", split, **shares, **flags)
+    parts = [[record.encoded for record in read_all(tmp_path / "parts", split)] for split in ("train", "val")]
+    whole = [record.encoded for record in read_all(tmp_path / "whole", "train")]
+    assert sorted(parts[0] + parts[1]) == sorted(whole) and abs(len(parts[0]) - len(parts[1])) <= 1
+    with pytest.raises(Refused, match="name it with --source_split"):
+        _build(data_dir, name, tmp_path / "parts", **shares | {"source_split": ""}, **flags)
+
+
+def test_classes_of_images_are_merged_and_left_out_and_those_are_not_lost(data_dir, tmp_path, read_all):
+    rename = (*(f"{number}:few" for number in (1, 2)), *(f"{number}:" for number in (0, 3, 4, 5)))
+    made = _build(data_dir, "small_digits", tmp_path, rename=rename)
+    assert info.load(tmp_path).names == ("few", "6", "7", "8", "9")
+    assert sorted(record.class_name for record in read_all(tmp_path, "train")) == ["few", "few"]
+    kinds = [problem.kind for problem in made.problems]
+    assert kinds.count("not of the classes") == 4  # of the labels 0, 3, 4 and 5; 1 of the other 3 images has none
+
+
+def test_classes_of_objects_and_of_pixels_are_left_out(data_dir, tmp_path, read_all):
+    made = _build(data_dir, "small_voc", tmp_path / "voc", rename=("potted plant:", "tv monitor:screen"))
+    assert info.load(tmp_path / "voc").names == ("screen",) and made.split.instances == 2
+    assert [problem.kind for problem in made.problems].count("not of the classes") == 3
+    _build(data_dir, "small_scenes", tmp_path / "maps", rename=("road:",), ignore=("unlabelled",))
+    assert info.load(tmp_path / "maps").names == ("car",)
+    for record in read_all(tmp_path / "maps", "train"):
+        assert set(np.unique(records.from_label_map(record.label_map))) == {0, 1}
+
+
 def _label_maps(read):
     return [records.from_label_map(record.label_map) for record in read]
 
@@ -212,7 +255,7 @@ def test_a_label_map_beside_a_label_is_taken_where_it_is_named(data_dir, tmp_pat
 
 def test_the_worker_processes_get_the_maker(data_dir):
     maker = pickle.loads(
-        pickle.dumps(tfds_features.Maker(tfds_features.Keys("image", "label"), ("a", "b"), None, "auto"))
+        pickle.dumps(tfds_features.Maker(tfds_features.Keys("image", "label"), ("a", "b"), (1, 2), None, "auto"))
     )
     folder = str(data_dir / "small_imagenet/1.0.0")
 
