@@ -4,33 +4,34 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
   python -m pipelines.check --data=data/mine --out=sheet.png
 
 It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, PNGs of
-instances or of one object each, TFRecords, and one folder per class; for label maps, panoptic JSON and IDX files it
-says what to run. Splits are those by which folders or files are named, such as train, valid and test; where none is
-named, all of it is --split, or is shared out with --shares=train:0.8,val:0.2. Where a folder holds annotations of two
-kinds, or PNGs that may be both, it asks which are meant: give --kind. The commands that it prints have more flags; run
-them yourself to use those.
+instances or of one object each, TFRecords, one folder per class, and label maps with --classes; for panoptic JSON and
+IDX files it says what to run. Splits are those by which folders or files are named, such as train, valid and test, or
+CVAT's subsets; where none is named, all of it is --split, or is shared out with --shares=train:0.8,val:0.2. Where a
+folder holds annotations of two kinds, or PNGs that may be both, it asks which are meant: give --kind. The commands that
+it prints have more flags; run them yourself to use those.
 """
 
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tfrecog.cli import command
 from tfrecog.data import info
 
-from . import adopt, coco, imagenet, objects, voc
+from . import adopt, coco, imagenet, objects, segmentation, voc
 from .build import shares
 from .build.command import ShareFlags
 from .build.problems import Refused
 from .classes import renaming
-from .formats import image_folders, recognised, yolo_folder
+from .formats import cvat, image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
 
 _MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, imagenet.Imagenet: imagenet.main}
-_MAIN |= {objects.Objects: objects.main, voc.Voc: voc.main}
+_MAIN |= {objects.Objects: objects.main, segmentation.Segmentation: segmentation.main, voc.Voc: voc.main}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class AnyFlags(ShareFlags):
         ],
         "Which annotations are meant, where there are several kinds. Empty: the only one.",
     ] = ""
+    classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
     rename: renaming.Flag = ()
     class_name: Annotated[
         str, f"Class of all objects, for files that name none ({', '.join(objects.OF_ONE_CLASS)})."
@@ -101,7 +103,8 @@ def runs_of(flags: AnyFlags) -> list[Any]:
     for one in runs:
         if first.setdefault(one.split, one) is not one:
             both = " or ".join(f"`{line_of(run)}`" for run in (first[one.split], one))
-            raise Refused(f"{flags.data} has two sources of the split {one.split!r}; run one of {both}")
+            together = "or give both files, with a comma between, where they belong together"
+            raise Refused(f"{flags.data} has two sources of the split {one.split!r}; run one of {both}, {together}")
     return _shared_out(runs, flags) if flags.shares else runs
 
 
@@ -119,11 +122,13 @@ def _shared_out(runs: list[Any], flags: AnyFlags) -> list[Any]:
 def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     """The flags of the commands that build a part."""
     shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ShareFlags)}
-    shared |= {"split": part.split or flags.split, "rename": flags.rename}
-    if part.kind in ("label_maps", "panoptic", "idx"):
+    shared |= {"split": part.split or flags.split, "rename": flags.rename, "classes": flags.classes}
+    if part.kind == "label_maps" and flags.classes:
+        yield segmentation.Segmentation(images=part.images, labels=part.place, **shared)
+    elif part.kind in ("label_maps", "panoptic", "idx"):
         raise Refused(f"{_said(part, flags)} --split={shared['split']} --out={flags.out}`")
-    if part.kind == "records":
-        yield adopt.Adopt(records=part.place, out=flags.out, split=shared["split"], jobs=flags.jobs)
+    elif part.kind == "records":
+        yield _of_records(part, flags, shared["split"])
     elif part.kind == "classes":
         yield imagenet.Imagenet(images=part.place, **shared)
     elif part.kind == "voc":
@@ -140,7 +145,26 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
         else:
             own = shared | {"negatives": flags.negatives}
             own |= {"class_name": flags.class_name} if part.kind in objects.OF_ONE_CLASS else {}
-            yield objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
+            run = objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
+            subsets = cvat.subsets_of(part.place) if part.kind == "cvat" else []
+            yield from _of_subsets(run, subsets) if len(subsets) > 1 else [run]
+
+
+def _of_records(part: Part, flags: AnyFlags, split: str) -> adopt.Adopt:
+    for name in ("rename", "negatives"):
+        if getattr(flags, name):
+            raise Refused(f"--{name} is not for TFRecords such as {part.place}, which stay as they are: leave it out")
+    maps = sorted(Path(flags.data).rglob("*.pbtxt"))
+    named = {"classes": flags.classes} if flags.classes else {"label_map": str(maps[0])} if len(maps) == 1 else {}
+    return adopt.Adopt(records=part.place, out=flags.out, split=split, jobs=flags.jobs, **named)
+
+
+def _of_subsets(run: objects.Objects, subsets: Sequence[str]) -> Iterator[objects.Objects]:
+    """The run of each subset of CVAT's images, as the split that it is called after."""
+    for subset in subsets:
+        split = recognised.split_of(subset) or subset
+        own = {} if split == subset else {"source_split": subset}
+        yield dataclasses.replace(run, split=split, **own)
 
 
 def _said(part: Part, flags: AnyFlags) -> str:
@@ -156,8 +180,9 @@ def _said(part: Part, flags: AnyFlags) -> str:
         what = f"{part.place} is a panoptic JSON, whose images become label maps"
         return f"{what}: run `python -m pipelines.segmentation --preset=coco_panoptic --root={root}"
     return (
-        f"{part.place} has label maps, whose classes no file names: list them in a file, one a line, and run "
-        f"`python -m pipelines.segmentation --images={part.images} --labels={part.place} --classes=FILE"
+        f"{part.place} has label maps, whose classes no file names: list them in a file, one a line, and give "
+        f"that with --classes, or run `python -m pipelines.segmentation --images={part.images} --labels={part.place} "
+        "--classes=FILE"
     )
 
 

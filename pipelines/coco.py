@@ -20,8 +20,6 @@ Each problem with an image or an annotation is reported with its ids and a remed
 written.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -39,10 +37,11 @@ from .formats import (
     coco_annotation,
     coco_as_voc_labels,
     coco_categories,
+    coco_files,
     coco_json,
     exif,
     image_file,
-    image_names,
+    several,
     tar_files,
 )
 from .formats.tool_values import whole
@@ -59,10 +58,10 @@ class Picture:
     file: tar_files.File
     image_id: str
     size: tuple[int, int] | None  # height, width, where the JSON has them
-    annotations: list[tuple[int, str]]  # ids, and texts in JSON
+    annotations: list[coco_json.Numbered]
 
     def fingerprint(self) -> str:
-        annotations = "\n".join(f"{number} {text}" for number, text in self.annotations)
+        annotations = "\n".join(f"{number} {category} {text}" for number, category, text in self.annotations)
         return f"{(self.name, self.file, self.image_id, self.size)!r}\n{annotations}"
 
 
@@ -94,8 +93,8 @@ class Maker:
 class Coco(ShareFlags):
     """The flags."""
 
-    images: Annotated[str, "Folder of the images."] = ""
-    annotations: Annotated[str, "COCO JSON file."] = ""
+    images: Annotated[str, "Folder of the images, or of several files the folder of each."] = ""
+    annotations: Annotated[str, "COCO JSON file; or several, as patterns or with commas between them."] = ""
     classes: Annotated[str, "File of the classes, one name per line in the order of their labels.", Unless(*_MAPS)] = ""
     rename: Annotated[renaming.Flag, Unless(*_MAPS)] = ()
     masks: Annotated[bool, "Write masks, if there are any.", Unless(*_MAPS)] = True
@@ -116,21 +115,17 @@ class Coco(ShareFlags):
 
 def build(flags: Coco) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
-    json_file = flags.annotations
-    if not os.path.isdir(flags.images):
-        raise Refused(f"there is no folder {flags.images}; give the folder of the images with --images")
-    print(f"reading {json_file}", file=sys.stderr)
     found: list[Problem] = []
-    tree = coco_json.load(json_file, found)
-    if not tree["images"]:
-        raise Refused(f"{json_file} has no images: nothing is written")
+    files = several.paths(flags.annotations)
+    tree, json_file = coco_files.load(files, several.folders(flags.images, files), found), ",".join(files)
     if flags.label_maps:
-        facts, label_of, objects = coco_as_voc_labels.FACTS, coco_as_voc_labels.label_of_category(json_file, tree), 0
+        facts, label_of = coco_as_voc_labels.FACTS, coco_as_voc_labels.label_of_category(json_file, tree)
         others = {one["id"] for one in tree["categories"]} - set(label_of)
         tree["annotations"] = [one for one in tree["annotations"] if whole(one.category_id) not in others]
         of_image = coco_json.annotations_by_image(json_file, tree, label_of, found)
         of_image = coco_as_voc_labels.large_enough(of_image, flags.min_area)
         maker = Maker(label_of, (), True, 0, True, flags.orientation)
+        objects = len(of_image)
         if not of_image:
             raise Refused(f"no image of {json_file} has objects of more than --min_area={flags.min_area} pixels")
     else:
@@ -143,7 +138,7 @@ def build(flags: Coco) -> shards.Built:
         refuse_losses(flags.out, found, kept, objects, flags.max_left_out)  # before the images are read
         # No record depends on the sigmas, so other ones build nothing again.
         maker = Maker(label_of, facts.names, facts.masks, len(facts.keypoints), False, flags.orientation)
-    pictures = list(_pictures(flags.images, tree, of_image, found))
+    pictures = list(_pictures(tree, of_image, found))
     del tree, of_image  # The pictures hold what is needed of it.
     total = sum(picture.file.size for picture in pictures)
     source = shards.Source(
@@ -151,8 +146,7 @@ def build(flags: Coco) -> shards.Built:
     )
 
     def classes(picture: Picture) -> list[int | None]:
-        annotations = coco_annotation.parsed(picture.annotations)
-        return [label_of.get(whole(one["category_id"]) or 0) for one in annotations]
+        return [label_of.get(category) for _, category, _ in picture.annotations]
 
     return build_share(source, flags, classes)
 
@@ -172,11 +166,10 @@ def _wanted(flags: Coco) -> coco_categories.Wanted:
     )
 
 
-def _pictures(folder: str, tree: dict, of_image: dict, found: list[Problem]) -> Iterator[Picture]:
+def _pictures(tree: dict, of_image: dict, found: list[Problem]) -> Iterator[Picture]:
     """The images that can be looked for; of_image, which is emptied, has those that are not left out already."""
-    images = tree["images"]
-    for image, path in zip(images, image_names.paths(folder, [one["file_name"] for one in images]), strict=True):
-        annotations = of_image.pop(image["id"], None)
+    for image in tree["images"]:
+        path, annotations = image["path"], of_image.pop(image["id"], None)
         if annotations is None:  # a duplicate, reported, or too small
             continue
         report = Reporter(found, image["file_name"], str(image["id"]))

@@ -25,6 +25,7 @@ and reported, or kept as one without objects by --negatives. Each problem with a
 remedy: it is left out, and the rest is written.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -42,6 +43,7 @@ from .formats import (
     box_csv,
     cvat,
     drawn,
+    drawn_together,
     exif,
     image_file,
     instance_maps,
@@ -49,6 +51,7 @@ from .formats import (
     labelme,
     mask_files,
     object_masks,
+    several,
     via,
     yolo,
     yolo_folder,
@@ -87,10 +90,14 @@ class Objects(ShareFlags):
         Literal["", "yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks"],
         "The tool that wrote the annotations, or what their PNGs are.",
     ] = ""
-    images: Annotated[str, "Folder of the images. Empty: that of the annotations."] = ""
-    annotations: Annotated[str, "Annotation file, or the folder of them."] = ""
+    images: Annotated[str, "Folder of the images, or of several files the folder of each. Empty: the file's."] = ""
+    annotations: Annotated[
+        str, "Annotation file, or the folder of them; or several, as patterns or with commas between them."
+    ] = ""
     source_split: Annotated[
-        str, "The split in data.yaml, or its folder. Empty: that of --split.", When("format", "yolo")
+        str,
+        "The split in data.yaml, or its folder, or CVAT's subset (*: all of them). Empty: that of --split.",
+        When("format", "yolo", "cvat"),
     ] = ""
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
     rename: renaming.Flag = ()
@@ -160,7 +167,16 @@ def _listed(flags: Objects) -> list[str]:
 
 def _read(flags: Objects, found: list[Problem]) -> drawn.Drawing:
     """What the files of the format say."""
-    path, folder = flags.annotations, flags.images or drawn.folder_of(flags.annotations)
+    files = several.paths(flags.annotations)
+    folders = several.folders(flags.images, files) if flags.images else [""] * len(files)
+    both = zip(files, folders, strict=True)
+    return drawn_together.joined([_read_one(flags, *one, found) for one in both], files, found)
+
+
+def _read_one(flags: Objects, path: str, folder: str, found: list[Problem]) -> drawn.Drawing:
+    if flags.format == "yolo":
+        return yolo.read(yolo_folder.of_split(path, folder, source_split(flags), flags.classes, found), found)
+    folder = folder or drawn.folder_of(path)
     if flags.format == "instance_maps":
         if not flags.class_name:
             raise Refused(f"{path} has numbers of instances, and names no class: give that of all by --class_name")
@@ -169,13 +185,11 @@ def _read(flags: Objects, found: list[Problem]) -> drawn.Drawing:
         return instance_maps.read(folder, path, instance_maps.of_cityscapes(flags.classes), found)
     if flags.format == "masks":
         return object_masks.read(folder, path, flags.class_name, found)
-    if flags.format == "yolo":
-        return yolo.read(yolo_folder.of_split(path, flags.images, source_split(flags), flags.classes, found), found)
     images = NamedImages(folder, found)
     if flags.format == "labelme":
         return labelme.read(path, images, found)
     if flags.format == "cvat":
-        return cvat.read(path, images, found)
+        return cvat.read(path, images, functools.partial(source_split, flags), found)
     if flags.format == "via":
         return via.read(path, images, flags.class_attribute, flags.class_name, found)
     if flags.format == "label_studio":

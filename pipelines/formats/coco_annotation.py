@@ -13,7 +13,7 @@ from tfrecog.ops import coco_format, rle
 from ..build.image_records import Instance
 from ..build.problems import LeftOut, Reporter, short
 from . import tool_values
-from .coco_json import has_mask
+from .coco_json import Numbered, has_mask
 from .tool_values import numbers
 
 # Further outside the image than this, a box or a keypoint is reported; COCO's own round up to a pixel too far.
@@ -22,9 +22,9 @@ _SKIP = "It is skipped: correct the annotation, or take it out."
 Size = tuple[int, int]  # height, width
 
 
-def parsed(annotations: Iterable[tuple[int, str]]) -> list[dict]:
-    """The annotations of ids and texts in JSON."""
-    return [json.loads(text) | {"id": number} for number, text in annotations]
+def parsed(annotations: Iterable[Numbered]) -> list[dict]:
+    """The annotations, with the ids that they have here."""
+    return [json.loads(text) | {"id": number, "category_id": category} for number, category, text in annotations]
 
 
 def read(
@@ -52,7 +52,7 @@ def read(
         try:
             box = _box(annotation, size, its_report)
             mask = _mask(annotation, size, its_report) if masks else None
-            label = label_of[tool_values.whole(annotation["category_id"])]
+            label = label_of[annotation["category_id"]]
             one = Instance(box, label, _area(annotation, box, mask, its_report), annotation["id"])
             one.crowd, one.mask = _crowd(annotation, its_report), mask
             if joints:

@@ -13,6 +13,7 @@ from ..build import label_map_records
 from ..build.image_records import Instance
 from ..build.problems import Refused
 from . import presets, tool_values
+from .coco_json import Numbered
 
 FACTS = label_map_records.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.
@@ -36,13 +37,13 @@ def label_of_category(path: str, tree: dict) -> dict[int, int]:
     return known
 
 
-def large_enough(of_image: dict[Any, list[tuple[int, str]]], min_area: int) -> dict[Any, list[tuple[int, str]]]:
-    """Those of the annotations (ids and texts) of images whose areas are together larger than `min_area`."""
+def large_enough(of_image: dict[Any, list[Numbered]], min_area: int) -> dict[Any, list[Numbered]]:
+    """Those of the annotations of images whose areas are together larger than `min_area`."""
     return {key: those for key, those in of_image.items() if not min_area or _area(those) > min_area}
 
 
-def _area(annotations: list[tuple[int, str]]) -> float:
-    return sum(tool_values.number(json.loads(text).get("area")) or 0 for _, text in annotations)
+def _area(annotations: list[Numbered]) -> float:
+    return sum(tool_values.number(json.loads(text).get("area")) or 0 for *_, text in annotations)
 
 
 def draw(objects: Sequence[Instance], size: tuple[int, int]) -> np.ndarray:

@@ -14,6 +14,7 @@ from .tool_values import is_text, whole
 GIVEN_TWICE = "annotation given twice"
 _USED = ("bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
 _OF_IMAGE = ("id", "file_name", "height", "width")
+Numbered = tuple[int, int, str]  # an annotation that is used: an id that no other has, its category, its text in JSON
 _KEPT = "It is kept under the id {}: "
 
 
@@ -148,13 +149,13 @@ class Images:
 
 def annotations_by_image(
     path: str, tree: dict, classes: Container[int], found: list[Problem]
-) -> dict[int | str, list[tuple[int, str]]]:
-    """Ids and texts of the annotations of each image id that have a class; problems of the others go to `found`.
+) -> dict[int | str, list[Numbered]]:
+    """The annotations of each image id that have a class; problems of the others go to `found`.
 
     `classes` has the ids of the categories that are used. Each annotation has an id of its own.
     """
     images = Images(name_of_image(tree, found))
-    of_image: dict[int | str, list[tuple[int, str]]] = {image_id: [] for image_id in images.names}
+    of_image: dict[int | str, list[Numbered]] = {image_id: [] for image_id in images.names}
     known = {category["id"]: category["name"] for category in tree["categories"]}
     used = {number for one in tree["annotations"] if (number := whole(one.id)) is not None}
     unused, seen = (number for number in itertools.count(1) if number not in used), {}
@@ -162,7 +163,7 @@ def annotations_by_image(
         key, number, category = images.key(annotation.image_id), whole(annotation.id), whole(annotation.category_id)
         if key is not None and category in classes and number is not None and number not in seen:
             seen[number] = annotation
-            of_image[key].append((number, annotation.text))
+            of_image[key].append((number, category, annotation.text))
             continue
         file = path if key is None else images.names[key]
         image_id = annotation.image_id if is_text(annotation.image_id) else short(annotation.image_id)
@@ -174,7 +175,7 @@ def annotations_by_image(
         if category not in classes:
             _report_category(annotation, known, report)
             continue
-        if number in seen and _used(seen[number]) == _used(annotation):
+        if number in seen and content(seen[number]) == content(annotation):
             report(GIVEN_TWICE, "the same annotation came before", "It is skipped once: remove one.")
             continue
         own = next(unused)
@@ -184,7 +185,7 @@ def annotations_by_image(
             what = f"the id {short(annotation.id)} is not a whole number of 64 bits"
             report("id is not a number", what, _KEPT.format(own) + "give it a number.")
         seen[own] = annotation
-        of_image[key].append((own, annotation.text))
+        of_image[key].append((own, category, annotation.text))
     return of_image
 
 
@@ -198,6 +199,7 @@ def _report_category(annotation: Annotation, known: dict[int, str], report: Repo
         report("unknown category", what, "It is skipped: add the category, or correct the annotation.")
 
 
-def _used(annotation: Annotation) -> list:
+def content(annotation: Annotation) -> list:
+    """What tells an annotation from others: all of it that a record is made of."""
     entry = json.loads(annotation.text)
     return [image_key(annotation.image_id), whole(annotation.category_id), *map(entry.get, _USED)]

@@ -1,5 +1,7 @@
 """CVAT's XML 1.1: shapes in images, or tracks of shapes through the frames of a video."""
 
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from xml.etree.ElementTree import Element
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter
@@ -7,21 +9,33 @@ from . import cvat_shape, cvat_tracks, groups, small_file, tar_files, voc_xml
 from .drawn import Drawing, Picture
 from .named_images import NamedImages
 from .tool_values import whole
+from .yolo_folder import NAMES
 
 _MOST_BYTES = 2**28
 
 
-def read(path: str, images: NamedImages, found: list[Problem]) -> Drawing:
-    """What a file says of the images of a folder; Refused where it is not CVAT's."""
+def read(path: str, images: NamedImages, split: Callable[[], str], found: list[Problem]) -> Drawing:
+    """What a file says of the images of a folder, of those of a subset where it has several.
+
+    Args:
+        path: of the XML.
+        images: of the folder.
+        split: gives the name of the split that the subset is for, * for all of them.
+        found: takes the problems.
+
+    Raises:
+        Refused: it is not CVAT's, or has no such subset.
+    """
     root = _root(path)
     drawing = Drawing()
     drawing.classes, drawing.keypoints = _labels(path, root)
     if root.find("track") is not None:
         cvat_tracks.read(path, root, images, drawing, found)
     entries = root.findall("image")
-    names = [entry.get("name") or "" for entry in entries]
-    reports = [Reporter(found, path, name) for name in names]
-    for entry, report, image in zip(entries, reports, images.take(names, reports), strict=True):
+    names, chosen = [entry.get("name") or "" for entry in entries], _chosen(path, entries, split)
+    reports = [Reporter(found if one else [], path, name) for one, name in zip(chosen, names, strict=True)]
+    taken = images.take(names, reports)
+    for entry, report, image in itertools.compress(zip(entries, reports, taken, strict=True), chosen):
         if image is None:
             drawing.left_out += len(entry)
             continue
@@ -40,6 +54,28 @@ def read(path: str, images: NamedImages, found: list[Problem]) -> Drawing:
         drawing.pictures.append(Picture(image.name, image, path, tuple(shapes), size))
     drawing.unnamed += images.rest()
     return drawing
+
+
+def subsets_of(path: str) -> list[str]:
+    """The subsets of the images of a project, as a file names them."""
+    return _subsets(_root(path).findall("image"))
+
+
+def _subsets(entries: Iterable[Element]) -> list[str]:
+    return sorted({subset for entry in entries if (subset := entry.get("subset"))})
+
+
+def _chosen(path: str, entries: Sequence[Element], split: Callable[[], str]) -> list[bool]:
+    """Whether each of the images is of the subset that is wanted."""
+    subsets = _subsets(entries)
+    if len(subsets) < 2 or (wanted := split()) == "*":
+        return [True] * len(entries)
+    names = {wanted, *NAMES.get(wanted, ())}
+    those = {subset for subset in subsets if subset == wanted or subset.lower() in names}
+    if not those:
+        what = f"{path} has no subset {wanted!r}: name one of {', '.join(subsets)} with --source_split, or * for all"
+        raise Refused(what)
+    return [entry.get("subset") in those for entry in entries]
 
 
 def is_cvat(data: bytes) -> bool:

@@ -29,7 +29,7 @@ WORDS = {
     "records": "TFRecords",
     "classes": "one folder per class",
 }
-_RECORD = re.compile(r"\.(tfrecords?|records?)([.-]|$)|-\d{5}-of-\d{5}$")
+_RECORD = re.compile(r"\.(tfrecords?|records?)([.-]|$)|-\d{5}-of-\d{5}(\.gz)?$")
 _IDX = re.compile(r"images[-.]idx\d[-.]ubyte(\.gz)?$")
 _LARGE = 2**26  # bytes: of larger JSON files the first are looked at
 _SAMPLE = 20  # files of a folder that are looked at
@@ -60,12 +60,13 @@ def parts(root: str) -> list[Part]:
         for file in those[:_SAMPLE]:
             for kind in _kinds(file, root):
                 place = os.path.dirname(file.path) if kind in ("voc", "labelme") else file.path
-                made[Part(kind, place, _split(file.name if place == file.path else os.path.dirname(file.name)))] = None
+                name = file.name if place == file.path else os.path.dirname(file.name)
+                made[Part(kind, place, split_of(name))] = None
     if any(part.kind == "yolo" for part in made) or _has_label_files(files, images):
         made = {part: None for part in made if part.kind != "yolo"} | {Part("yolo", root, ""): None}
     for kind, path in _of_names(root):
-        made[Part(kind, path, _split(os.path.basename(path)))] = None
-    made |= {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, _split)}
+        made[Part(kind, path, split_of(os.path.basename(path)))] = None
+    made |= {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, split_of)}
     classes = {name.split("/")[0] for name in (file.name for file in images) if "/" in name}
     if (not made and len(classes) > 1) or (not made and classes and classes <= class_folders.SPLITS):
         made = dict.fromkeys(_class_parts(root, images))
@@ -91,7 +92,7 @@ def _class_parts(root: str, images: Sequence[File]) -> Iterator[Part]:
     """Folders of classes, or those of splits with folders of classes in them."""
     tops = sorted({file.name.split("/")[0] for file in images if "/" in file.name})
     if set(map(str.lower, tops)) <= class_folders.SPLITS:
-        yield from (Part("classes", os.path.join(root, top), _split(top)) for top in tops)
+        yield from (Part("classes", os.path.join(root, top), split_of(top)) for top in tops)
     else:
         yield Part("classes", root, "")
 
@@ -158,7 +159,7 @@ def _head(file: File, count: int = 4096) -> bytes:
         return opened.read(count)
 
 
-def _split(name: str) -> str:
+def split_of(name: str) -> str:
     """The split that a path names: train/_annotations.json, instances_val2017.json; "" where it names none."""
     words = [
         word
