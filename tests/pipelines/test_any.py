@@ -1,17 +1,22 @@
 import json
+import shlex
 import shutil
+from importlib import import_module
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from pipelines import any as any_pipeline
 from pipelines.build.problems import Refused
 from pipelines.formats import recognised
+from tests import commands
+from tests.data.made import record
 from tests.pipelines import drawn_scenes
 from tests.pipelines.small_voc import SmallVoc
-from tfrecog.cli import flags
-from tfrecog.data import info
+from tfrecog.cli import command, flags
+from tfrecog.data import info, records
 
 
 def write_scenes(write, kind):
@@ -46,6 +51,19 @@ def write_classes(folder):
         Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(folder / name)
 
 
+def write_records(suffix="", kind=""):
+    """TFRecords of a split each, of which a label map names the classes."""
+
+    def to(folder):
+        (folder / "map.pbtxt").write_text('item { id: 1 name: "ant" } item { id: 2 name: "bee" }')
+        for split in ("train", "val"):
+            made = record(1, filename=f"{split}.png", names=[""] * 3)
+            with tf.io.TFRecordWriter(f"{folder}/{split}-00000-of-00001{suffix}", kind) as writer:
+                writer.write(records.encode(made))
+
+    return to
+
+
 # What writes a folder, the command that builds it, and the splits that it then has.
 FOLDERS = {
     "COCO of Roboflow": (write_coco, "pipelines.coco", {"train", "val"}),
@@ -63,12 +81,14 @@ FOLDERS = {
     "CSV": (write_scenes(drawn_scenes.write_csv, "boxes"), "pipelines.objects --format=csv", {"train"}),
     "OpenImages": (write_scenes(drawn_scenes.write_openimages, "boxes"), "pipelines.objects --format=csv", {"train"}),
     "classes": (write_classes, "pipelines.imagenet", {"train", "val"}),
+    "TFRecords": (write_records(), "pipelines.adopt", {"train", "val"}),
+    "compressed TFRecords": (write_records(".gz", "GZIP"), "pipelines.adopt", {"train", "val"}),
 }
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, capsys, name):
-    write, command, splits = FOLDERS[name]
+def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, capsys, contents, name):
+    write, said, splits = FOLDERS[name]
     (tmp_path / "raw").mkdir()
     write(tmp_path / "raw") if name != "VOC" else write(tmp_path / "raw" / "voc")
     flags = any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1)
@@ -76,8 +96,12 @@ def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, 
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("running ")]
     facts = info.load(tmp_path / "out")
     assert set(facts.splits) == splits and len(lines) == len(splits)
-    assert all(line.startswith(f"running python -m {command}") for line in lines)
+    assert all(line.startswith(f"running python -m {said}") for line in lines)
     assert all(split.images for split in facts.splits.values())
+    for line in lines:
+        _, _, _, module, *words = shlex.split(line.replace(str(tmp_path / "out"), str(tmp_path / "again")))
+        import_module(module).main(command.parse(commands.flags_of(module), words))
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
 
 
 def test_of_two_kinds_it_asks_which_is_meant(tmp_path):
@@ -100,6 +124,27 @@ def test_of_two_kinds_it_asks_which_is_meant(tmp_path):
 def write_label_maps(folder):
     for name in ("images", "masks"):
         drawn_scenes.write_images(folder / name, drawn_scenes.scenes("boxes")[:1])
+
+
+def test_label_maps_are_built_with_a_list_of_their_classes(tmp_path, capsys):
+    for name in ("images", "masks"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        for number in range(2):
+            values = np.full((4, 6, 3) if name == "images" else (4, 6), number, np.uint8)
+            Image.fromarray(values).save(tmp_path / f"raw/{name}/{number}.png")
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    given = {"data": str(tmp_path / "raw"), "out": str(tmp_path / "out"), "classes": str(tmp_path / "classes.txt")}
+    any_pipeline.main(any_pipeline.AnyFlags(jobs=1, kind="label_maps", **given))
+    assert "running python -m pipelines.segmentation --images=" in capsys.readouterr().out
+    facts = info.load(tmp_path / "out")
+    assert facts.names == ("sky", "road") and facts.splits["train"].pixels == (0, 24, 24)
+
+
+@pytest.mark.parametrize("given", [{"rename": ("ant:",)}, {"negatives": True}])
+def test_records_stay_as_they_are(tmp_path, given):
+    write_records()(tmp_path)
+    with pytest.raises(Refused, match=f"--{next(iter(given))} is not for TFRecords such as .*: leave it out"):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"), **given))
 
 
 def write_panoptic(folder):

@@ -10,14 +10,18 @@ import pytest
 from PIL import Image
 
 from pipelines import coco, extract, objects
+from tests.folders import REPOSITORY
 from tests.pipelines.written import write
+from tfrecog import predict, tasks
+from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import DetectorConfig
 from tfrecog.data import info, records
 from tfrecog.drawing.annotations import MIN_KEYPOINT_SCORE
 from tfrecog.inference.annotations import Annotations
-from tfrecog.inference.result_files import Detections
-from tfrecog.ops import rle
+from tfrecog.inference.result_files import DETECTIONS, Detections
+from tfrecog.ops import coco_format, rle
+from tfrecog.runs import checkpoints
 
 JOINTS = ("nose", "left_eye", "right_eye")
 DATASET = info.DatasetInfo((info.Category("dog", 3), info.Category("cat", 17)), {})
@@ -208,6 +212,35 @@ def test_predictions_come_back(tmp_path, read_all, form, kind):
             np.testing.assert_array_equal(after.masks[row], runs)
     if detector.keypoints:
         np.testing.assert_allclose(after.keypoints[rows], record.keypoints, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """The flags of a run of a small Faster R-CNN, which nobody has trained."""
+    workdir, recipe = tmp_path_factory.mktemp("run"), REPOSITORY / "configs/smoke/faster_rcnn.flags"
+    given = flags.change(predict.Flags(), [f"--flagfile={recipe}", f"--workdir={workdir}", "--min_score=0.2"])
+    checkpoints.save(workdir, 0, tasks.build(given, DATASET).build(), None, keep=1)
+    info.save(workdir, DATASET)
+    return given
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_command_writes_what_it_finds_as_annotations_that_are_read_again(
+    tmp_path, read_all, capsys, detector, form
+):
+    photo, seen = tmp_path / "photos/a.png", tmp_path / "seen"
+    photo.parent.mkdir()
+    photo.write_bytes(record_of("a.png", 80, 120).encoded)
+    predict.main(replace(detector, images=str(photo.parent), out=str(seen), format=form))
+    assert f"in the format {form} are in {seen if form == 'coco' else seen / form}" in capsys.readouterr().out
+    read_predictions(form, photo, seen, tmp_path / "b")
+    (after,) = read_all(tmp_path / "b", "train")
+    found = json.loads((seen / DETECTIONS).read_text())
+    names = {category.id: category.name for category in DATASET.categories}
+    expected = [(names[one["category_id"]], coco_format.from_xywh(one["bbox"])[0].tolist()) for one in found]
+    read = sorted(zip(after.names, after.boxes.tolist(), strict=True))
+    assert len(read) > 3 and [name for name, _ in read] == [name for name, _ in sorted(expected)]
+    np.testing.assert_allclose([box for _, box in read], [box for _, box in sorted(expected)], atol=1e-2)
 
 
 def test_photos_that_would_share_an_annotation_file_are_named(tmp_path):
