@@ -31,6 +31,17 @@ def coco(folder, rng):
     path.write_text(json.dumps(tree))
 
 
+def coco_files(folder, rng):
+    """COCO JSON twice, of which the second is whole when the first is damaged."""
+    coco(folder, rng)
+    (folder / "whole.json").write_bytes((folder / "coco.json").read_bytes())
+
+
+def groups(folder, rng):
+    rows = ["image,patient,note", *(f'{number}.png,p{number % 3},"of, {number}"' for number in range(5))]
+    (folder / "groups.csv").write_text("\n".join(rows))
+
+
 def voc(folder, rng):
     made = small_voc.SmallVoc(folder / "voc")
     made.objects["1"].append(small_voc.an_object("dog", more=f"<part>{small_voc.an_object()}</part>"))

@@ -3,6 +3,7 @@
 import json
 
 from pipelines import adopt, check, coco, digits, extract, imagenet, objects, proposals, segmentation, voc
+from pipelines.build import share_groups
 from tests.fuzz import counted, inputs, model_targets, readings
 from tests.fuzz.attempts import Target
 from tests.pipelines import drawn_scenes, mask_pngs
@@ -22,6 +23,11 @@ def _read_coco(folder, out):
 def _compare_coco(folder, out):
     counted.nothing_lost(counted.coco)(folder, out)
     readings.masks_of_pycocotools(folder / "coco.json", out)
+
+
+def _read_coco_files(folder, out):
+    files = ",".join(str(folder / name) for name in ("coco.json", "whole.json"))
+    coco.main(coco.Coco(images=str(folder / "images"), annotations=files, out=str(out), **SPLIT))
 
 
 def _read_voc(folder, out):
@@ -116,6 +122,14 @@ def _read_flags(folder, out):
 
 TARGETS = {
     "coco": Target(inputs.coco, ("coco.json",), _read_coco, compare=_compare_coco),
+    "coco_files": Target(inputs.coco_files, ("coco.json",), _read_coco_files),
+    "group_column": Target(
+        inputs.groups,
+        ("groups.csv",),
+        lambda folder, out: share_groups.of_column(
+            [f"{number}.png" for number in range(5)], f"{folder / 'groups.csv'}:image:patient", []
+        ),
+    ),
     "voc": Target(inputs.voc, ("voc/Annotations/*.xml",), _read_voc, compare=counted.nothing_lost(counted.voc)),
     "yolo": _drawn("yolo", drawn_scenes.write_yolo, KINDS, "data.yaml", ("data.yaml", "labels/**/*.txt"), counted.yolo),
     "labelme": _drawn("labelme", drawn_scenes.write_labelme, KINDS, "images", ("images/**/*.json",), counted.labelme),
