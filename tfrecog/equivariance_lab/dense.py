@@ -51,7 +51,7 @@ def map_floor(before: Mapping[str, Grid], change: Change) -> Measures:
     found = {}
     for name, one in before.items():
         back = dataclasses.replace(one, values=one.moved(change.move)).moved(change.move.inverse)
-        seen = visible_cells(one, change.left)
+        seen = visible_cells(one, change.kept)
         found[f"{name}_equivariance_error"] = relative(back[seen], one.values[seen])
     return found
 

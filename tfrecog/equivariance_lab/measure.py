@@ -163,7 +163,7 @@ def _changes(image, unchanged, strengths, around):
         still, make = VARIATIONS[name].still, VARIATIONS[name].change
         for strength in sorted({still, *chosen}):
             change = unchanged if strength == still else make(image, strength, around)
-            if change.left.mean() >= _LEAST:
+            if change.kept.mean() >= _LEAST:
                 yield name, strength, change
 
 

@@ -48,7 +48,7 @@ class Change:
         return self.visible.shape
 
     @property
-    def left(self) -> np.ndarray:
+    def kept(self) -> np.ndarray:
         """[H, W] bool, the pixels of x that are in g(x), be they hidden there."""
         return within(self.move.forth(centres(*self.size)), self.size)
 
