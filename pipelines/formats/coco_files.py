@@ -1,6 +1,7 @@
 """Several COCO JSON files as one: categories are one by name, ids that two files have are kept apart."""
 
 import itertools
+import json
 import os
 import sys
 from collections.abc import Container, Iterator, Sequence
@@ -9,14 +10,16 @@ from typing import Any
 from ..build.problems import Problem, Refused, short
 from . import coco_json, image_names, several
 from .coco_json import Annotation
-from .tool_values import whole
+from .tool_values import numbers, whole
+
+_OWN = ("segmentation", "iscrowd", "keypoints")  # what two objects of one box may have apart; areas are rounded anew
 
 
 def load(files: Sequence[str], folders: Sequence[str], found: list[Problem]) -> dict[str, list]:
     """Images, annotations and categories of files with images in `folders`; see `coco_json.load`.
 
     An image also has its `path`, or why it has none. One that a file before has too, of the same size, is that one,
-    with the objects of both; an object that both have gets the same id.
+    with the objects of both; an object that both have is one, with what each says of it.
     """
     trees = []
     for path, folder in zip(files, folders, strict=True):
@@ -49,26 +52,42 @@ def _add(merged: dict[str, list], path: str, tree: dict[str, list], found: list[
     keys, shared = _images(merged["images"], tree["images"])
     several.report_shared(path, [one["file_name"] for one in tree["images"] if keys[one["id"]] in shared], found)
     known = coco_json.Images({one["id"]: one["file_name"] for one in tree["images"]})
-    numbers = {whole(one.id) for one in merged["annotations"]}
-    unused = _unused(numbers | {whole(one.id) for one in tree["annotations"]})
-    before = {_told_by(one): one.id for one in merged["annotations"] if one.image_id in shared}
+    made = merged["annotations"]
+    taken = {whole(one.id) for one in made}
+    unused = _unused(taken | {whole(one.id) for one in tree["annotations"]})
+    before = {_place(one): number for number, one in enumerate(made) if one.image_id in shared}
     for one in tree["annotations"]:
         key, category = known.key(one.image_id), whole(one.category_id)
         moved = one._replace(
             image_id=f"{short(one.image_id)} of {path}" if key is None else keys[key],
             category_id=categories.get(category, f"{short(one.category_id)} of {path}"),
         )
-        same = before.get(_told_by(moved)) if moved.image_id in shared else None
-        if same is not None:
-            moved = moved._replace(id=same)
-        elif whole(one.id) in numbers:
-            moved = moved._replace(id=next(unused))
-        merged["annotations"].append(moved)
+        first = before.get(_place(moved)) if moved.image_id in shared else None
+        both = None if first is None else _both(made[first], moved)
+        if both:
+            made[first] = both
+            continue
+        made.append(moved._replace(id=next(unused)) if whole(one.id) in taken else moved)
 
 
-def _told_by(annotation: Annotation) -> str:
-    """What tells an annotation from the others of its image, as a text."""
-    return repr(coco_json.content(annotation))
+def _place(annotation: Annotation) -> tuple[Any, Any, str]:
+    """Image, category and box, by which an object of two files is found."""
+    box = numbers(json.loads(annotation.text).get("bbox"), 4)
+    return annotation.image_id, annotation.category_id, repr(box) if box else annotation.text
+
+
+def _both(first: Annotation, other: Annotation) -> Annotation | None:
+    """An object as two files have it, such as its mask and its keypoints; None if they contradict each other."""
+    one, two = map(_said, (first, other))
+    if any(one[name] != two[name] for name in _OWN if name in one and name in two):
+        return None
+    return first._replace(text=json.dumps(two | one), has_mask=first.has_mask or other.has_mask)
+
+
+def _said(annotation: Annotation) -> dict[str, Any]:
+    """What an annotation says; without iscrowd it says that it is none."""
+    stated = json.loads(annotation.text)
+    return {"iscrowd": 0} | {name: value for name, value in stated.items() if value not in (None, [], "")}
 
 
 def _categories(before: list[dict], path: str, listed: list[dict]) -> dict[int, int]:

@@ -175,7 +175,7 @@ def annotations_by_image(
         if category not in classes:
             _report_category(annotation, known, report)
             continue
-        if number in seen and content(seen[number]) == content(annotation):
+        if number in seen and _content(seen[number]) == _content(annotation):
             report(GIVEN_TWICE, "the same annotation came before", "It is skipped once: remove one.")
             continue
         own = next(unused)
@@ -199,7 +199,6 @@ def _report_category(annotation: Annotation, known: dict[int, str], report: Repo
         report("unknown category", what, "It is skipped: add the category, or correct the annotation.")
 
 
-def content(annotation: Annotation) -> list:
-    """What tells an annotation from others: all of it that a record is made of."""
+def _content(annotation: Annotation) -> list:
     entry = json.loads(annotation.text)
     return [image_key(annotation.image_id), whole(annotation.category_id), *map(entry.get, _USED)]
