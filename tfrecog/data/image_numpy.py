@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import depth, orientation
+from tfrecog.data import depth, image_bombs, orientation
 
 # What Pillow may open a file as; its other readers are rarely tried, and that of EPS runs another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -132,8 +132,11 @@ def _arguments(tile) -> tuple:
 def header(data: bytes) -> Image.Image:
     """A picture of which only the header is read, for its size and mode.
 
-    Unreadable if it is of none of FORMATS, or has more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS).
+    Unreadable if it is of none of FORMATS, has more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS), or so
+    many parts that it would be decoded for minutes.
     """
+    if many := image_bombs.too_many(data):
+        raise Unreadable("too large", f"it has {many}, which is not done but to keep a reader busy; save it again")
     with _explained(data):
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     picture.info.pop("xmp", None)  # Pillow would turn a TIFF by these data, too.
