@@ -7,12 +7,14 @@ import random
 import socket
 import struct
 import time
+import zlib
 
 import numpy as np
 from PIL import Image
 
 SIZES = ((28, 28), (64, 96), (120, 90), (160, 120), (128, 128), (200, 150), (240, 320), (97, 251))
 PICTURES_OF_A_SIZE = 6
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # preface and settings
 
 
 def pictures(folder, seed=0):
@@ -55,10 +57,11 @@ def v2(contents):
 
 
 def bad(picture):
-    """Requests that a server has to refuse: no image, half of a picture, 100 megapixels in 12 kB, 30 MB of lists, …"""
+    """Requests that a server has to refuse: no image, half of a picture, bombs of pixels, 30 MB of lists, …"""
     bomb = _encoded(Image.new("1", (10000, 10000)), "PNG")
-    contents = [b"not an image"], [picture[: len(picture) // 2]], [bomb], []
+    contents = [b"not an image"], [picture[: len(picture) // 2]], [bomb], [], *([one] for one in _slow_to_decode())
     zeros = v2([b""])[2] + bytes(20_000_000)
+    pixel = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
     bodies = {
         "no JSON": b"{",
         "lists": b'{"instances": [' + b"[]," * 10_000_000 + b"1]}",
@@ -67,42 +70,103 @@ def bad(picture):
         "names": b"{" + b",".join(b'"%d": 1' % i for i in range(500_000)) + b"}",
         "a long name": b'{"' + b"a" * 20_000_000 + b'": 1}',
         "depth": b'{"instances": ' + b"[" * 1_000_000,
+        "depth that ends": b'{"instances": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
         "a picture without its header": picture,
         "base64 of no image": b'{"instances": [{"b64": "' + b"A" * 20_000_000 + b'"}]}',
+        "base64 that is none": b'{"instances": [{"b64": "' + b"A?" * 1_000_000 + b'"}]}',
         "pixels that are just few enough": json.dumps({"instances": [[[[1, 2]] * 1000] * 600]}).encode(),
     }
-    path = "/v1/models/soaked:predict"
+    path, infer = "/v1/models/soaked:predict", "/v2/models/soaked/infer"
+    wrong = [
+        {"inputs": [pixel | {"shape": [1, 10**18, 10**18, 3]}]},
+        {"inputs": [pixel | {"shape": [1] * 500_000}]},
+        {"inputs": [pixel], "outputs": [{"name": "image_size"}] * 500_000},
+        {"inputs": [pixel] * 100_000},
+        {"inputs": [{**pixel, "data": [1e300, -1, None]}]},
+    ]
     return [
         *map(v1, contents),
         *((path, {}, body) for body in bodies.values()),
-        ("/v2/models/soaked/infer", {"Inference-Header-Content-Length": "90"}, zeros),
+        *((infer, {}, json.dumps(one).encode()) for one in wrong),
+        (infer, {"Inference-Header-Content-Length": "90"}, zeros),
+        (infer, {"Inference-Header-Content-Length": "9" * 4000}, zeros[:90]),
         (path, {"Content-Encoding": "gzip"}, b"\x1f\x8b"),
         (path, {"Content-Length": "5", "Transfer-Encoding": "chunked"}, b"0\r\n\r\n"),
+        (path, {"Content-Length": "40000000"}, b""),
         ("/v1/models/other:predict", {}, b"{}"),
     ]
 
 
-def rude(port, draw: random.Random, seconds: float) -> None:
-    """A client that sends a body slowly, or in tiny chunks, does not read responses, or leaves, for some seconds."""
+def _slow_to_decode():
+    """Small files that would take minutes: a JPEG of 500 scans, a PNG of a million chunks, a TIFF of 200,000 strips."""
+    jpeg = io.BytesIO()
+    Image.new("L", (5000, 5000)).save(jpeg, "JPEG", progressive=True)
+    start = jpeg.getvalue().rfind(b"\xff\xda")
+    head, scan = jpeg.getvalue()[:start], jpeg.getvalue()[start:-2]
+    png = _encoded(Image.new("L", (9, 9)), "PNG")
+    chunk = struct.pack(">I4sI", 0, b"teSt", zlib.crc32(b"teSt"))
+    tags, count = ((256, 9), (257, 9), (258, 8), (259, 1), (262, 1), (277, 1), (278, 1)), 200_000
+    behind = 10 + 12 * (len(tags) + 2) + 4
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
+    lists = [struct.pack("<HHII", tag, 4, count, at) for tag, at in ((273, behind), (279, behind + 4 * count))]
+    entries = b"".join(sorted(entries + lists, key=lambda one: struct.unpack_from("<H", one)))
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(tags) + 2) + entries + bytes(4) + struct.pack("<I", 9) * 2 * count
+    gif = _encoded(Image.new("L", (9, 9)), "GIF")
+    comment = b"!\xfe" + (b"\xff" + b"a" * 255) * 40_000 + b"\0"
+    at = gif.index(b",")
+    png, gif = png[:33] + chunk * 1_000_000 + png[33:], gif[:at] + comment + gif[at:]
+    return [head + scan * 500 + b"\xff\xd9", png, tiff, gif]
+
+
+def rude(port, draw: random.Random, seconds: float, grpc_port: int = -1) -> None:
+    """A client that sends no HTTP, half of a request or two in one, is slow, does not read, or leaves.
+
+    With a port of gRPC, sometimes one that does so there.
+    """
     head = b"POST /v1/models/soaked:predict HTTP/1.1\r\nHost: x\r\n"
-    kind = draw.choice(["slow", "chunks", "silent", "deaf", "no HTTP", "gone"])
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+    in_chunks = b"Transfer-Encoding: chunked\r\n\r\n"
+    hidden = b"0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    sent = {
+        "no HTTP": draw.randbytes(100_000),
+        "a long head": head + b"X: " + b"a" * 200_000,
+        "many headers": head + b"".join(b"X%d: a\r\n" % i for i in range(20_000)),
+        "two lengths": head + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + hidden,
+        "two different lengths": head + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\n" + hidden,
+        "a length with a sign": head + b"Content-Length: +4\r\n\r\n" + hidden,
+        "an odd coding": head + b"Transfer-Encoding: chunked, identity\r\n\r\n" + hidden,
+        "a bad chunk after a refusal": head + b"Content-Encoding: x\r\n" + in_chunks + b"2\r\nab\r\nZ\r\n",
+        "tiny chunks": head + in_chunks + b"1\r\na\r\n" * 1_000_000,
+        "an upgrade": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "an odd Accept": b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=x\r\n\r\n",
+        "gone": head + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000,
+    }
+    kind = draw.choice(["slow", "silent", "deaf", "a body that nobody awaits", "gRPC", "slow gRPC", *sent])
+    to_grpc = kind.endswith("gRPC")
+    if to_grpc and grpc_port < 0:
+        return
+    with socket.create_connection(("127.0.0.1", grpc_port if to_grpc else port), timeout=seconds) as connection:
         try:
             if kind == "slow":
                 connection.sendall(head + b"Content-Length: 1000000\r\n\r\n")
                 for _ in range(round(seconds * 10)):
                     connection.sendall(b"x" * 500)
                     time.sleep(0.1)
-            elif kind == "chunks":
-                connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 1_000_000)
             elif kind == "silent":
                 time.sleep(seconds)
             elif kind == "deaf":
                 connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000)
                 time.sleep(seconds)
-            elif kind == "no HTTP":
-                connection.sendall(draw.randbytes(100_000))
+            elif kind == "a body that nobody awaits":
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+                time.sleep(seconds)
+            elif kind == "gRPC":
+                connection.sendall(HTTP2 + draw.randbytes(10_000))
+            elif kind == "slow gRPC":
+                connection.sendall(HTTP2)
+                time.sleep(seconds)
             else:
-                connection.sendall(head + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000)
+                connection.sendall(sent[kind])
+                while connection.recv(65536):  # until the server closes, or the time is over
+                    pass
         except OSError:  # The server has closed the connection or waits, as it may.
             pass

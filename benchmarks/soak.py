@@ -2,11 +2,14 @@
 
   python -m benchmarks.soak --model=DIR [--requests=10000] [--clients=8] [--seconds=1800] [--json=FILE]
 
-JPEG and PNG files of many sizes, alone and in batches, by V1 and V2; among them one request in twenty that has to be
-refused, 30 MB of lists for example, and one client in a hundred that does not send or read as it should
+JPEG and PNG files of many sizes, alone and in batches, by V1, V2 and gRPC; among them one request in twenty that has to
+be refused, 30 MB of lists for example, and one client in fifty that does not send or read as it should
 (`server_requests`). Each answer is compared with the one that the same picture got when it came alone. Exit 1 after a
-failure, when the server does not tell within a second that it lives (p99), or when it has grown by 5 % or more since
-its warm-up, the first tenth of the requests.
+failure, when the server does not tell within a second that it lives (p99), or when it has grown by 5 % or more: from
+the second tenth of the requests, after the warm-up, to the last one, by the median of each, since bodies of 30 MB come
+and go.
+
+With --proxy=PORT the requests of REST go there: to a proxy on this machine that passes them on to --port.
 """
 
 import argparse
@@ -27,21 +30,23 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine, server_requests
+from export.server import client_protocols
 
-BAD_SHARE, RUDE_SHARE, GROWTH, LIVES_WITHIN = 0.05, 0.01, 0.05, 1.0
-RUDE_SECONDS = 3.0
+BAD_SHARE, RUDE_SHARE, GROWTH, LIVES_WITHIN = 0.05, 0.02, 0.05, 1.0
+RUDE_SECONDS, GRPC_SHARE = 3.0, 0.1
 TOLD_BY = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
 
 
 class Soak:
     """The requests, shared by the clients."""
 
-    def __init__(self, port, server, options):
-        self.port, self.server, self.options = port, server, options
+    def __init__(self, port, grpc_port, server, options):
+        self.port, self.server, self.options = options.proxy or port, server, options
+        self.grpc_port, self.begun_with = grpc_port, resident(server.pid)
         self.pictures = server_requests.pictures(options.images)
         self.bad = server_requests.bad(self.pictures[-1])
         self.lock, self.done, self.failures, self.seconds, self.lives = threading.Lock(), 0, [], [], []
-        self.statuses: Counter[int] = Counter()
+        self.statuses: Counter[int | str] = Counter()
         self.memory: list[tuple[int, float]] = []
         self.deadline = time.monotonic() + options.seconds
         connection = self.connection()
@@ -65,6 +70,10 @@ class Soak:
             found = {name: [row[name] for row in rows] for name in TOLD_BY if name in rows[0]}
         else:
             found = {one["name"]: np.reshape(one["data"], one["shape"]) for one in answer["outputs"]}
+        return self.told(found)
+
+    def told(self, found):
+        """The same of arrays [B, ...] by name."""
         name = next(name for name in TOLD_BY if name in found)
         return [float(np.sum(row) if name == "labels" else np.max(row, initial=0)) for row in found[name]]
 
@@ -98,9 +107,11 @@ class Soak:
     def one(self, draw, connection, client):
         """Sends a request; returns what was wrong with the answer, if anything."""
         if draw.random() < RUDE_SHARE:
-            server_requests.rude(self.port, draw, RUDE_SECONDS)
+            server_requests.rude(self.port, draw, RUDE_SECONDS, self.grpc_port)
             return None
         good = draw.random() >= BAD_SHARE
+        if good and draw.random() < GRPC_SHARE:
+            return self.by_grpc(draw.randrange(len(self.pictures)))
         chosen = draw.choices(range(len(self.pictures)), k=draw.choice([1, 1, 1, 1, 2, 3, 4]))
         protocol = server_requests.v2 if draw.random() < 0.2 else server_requests.v1
         path, headers, body = protocol([self.pictures[i] for i in chosen]) if good else draw.choice(self.bad)
@@ -125,20 +136,41 @@ class Soak:
         got, expected = self.numbers(answer), [self.alone[i] for i in chosen]
         return None if np.allclose(got, expected, atol=2e-3) else f"scores {got}, and alone {expected}"
 
+    def by_grpc(self, chosen):
+        """Sends a picture by gRPC; returns what was wrong with the answer, if anything."""
+        start = time.monotonic()
+        try:
+            found = client_protocols.by_grpc(f"127.0.0.1:{self.grpc_port}", "soaked", self.pictures[chosen], 120.0)
+        except client_protocols.RequestFailed as error:
+            return f"gRPC: {error}"
+        with self.lock:
+            self.seconds.append(time.monotonic() - start)
+            self.statuses["gRPC"] += 1
+        got, expected = self.told({name: [found[name]] for name in TOLD_BY if name in found}), [self.alone[chosen]]
+        return None if np.allclose(got, expected, atol=2e-3) else f"gRPC: scores {got}, and alone {expected}"
+
 
 def resident(pid):
     """MB of memory that a process has."""
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
 
-def started(model, log, flags):
-    """A server's process and its port, when it is ready."""
-    command = [sys.executable, "-m", "export.serve", f"--model={model}", "--name=soaked", "--port=0", "--grpc_port=-1"]
+def started(model, port, log, flags):
+    """A server's process, its port, and that of gRPC, when it is ready."""
+    command = [
+        sys.executable,
+        "-m",
+        "export.serve",
+        f"--model={model}",
+        "--name=soaked",
+        f"--port={port}",
+        "--grpc_port=0",
+    ]
     server = subprocess.Popen([*command, *flags], stdout=log, stderr=subprocess.STDOUT)
     for _ in range(3000):
-        found = re.search(r"http://127.0.0.1:(\d+)", Path(log.name).read_text())
-        if found:
-            return server, int(found[1])
+        text = Path(log.name).read_text()
+        if "Try it" in text:
+            return server, *(int(re.search(rf"{kind}127.0.0.1:(\d+)", text)[1]) for kind in ("http://", "gRPC +"))
         if server.poll() is not None:
             sys.exit(f"the server did not start:\n{Path(log.name).read_text()}")
         time.sleep(0.1)
@@ -149,9 +181,9 @@ def started(model, log, flags):
 def main():
     options = parse()
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
-        server, port = started(options.model, log, options.server)
+        server, port, grpc_port = started(options.model, options.port, log, options.server)
         try:
-            soak = Soak(port, server, options)
+            soak = Soak(port, grpc_port, server, options)
             begin = time.monotonic()
             with ThreadPoolExecutor(options.clients + 1) as pool:
                 try:
@@ -173,7 +205,9 @@ def report(soak, took, last, status, options, output):
     """Prints and writes the figures; ends the program with 1 if one is not as it should be."""
     p50, p99 = np.percentile(soak.seconds, [50, 99]) * 1000
     lives = float(np.percentile(soak.lives, 99))
-    warm = next((memory for number, memory in sorted(soak.memory) if number >= options.requests // 10), last)
+    memory = [memory for _, memory in sorted(soak.memory)] or [last]
+    tenth = max(1, len(memory) // 10)
+    warm, last = float(np.median(memory[tenth : 2 * tenth] or memory)), float(np.median(memory[-tenth:]))
     growth = last / warm - 1
     problems = soak.failures[:10]
     if soak.done < options.requests:
@@ -184,18 +218,20 @@ def report(soak, took, last, status, options, output):
         problems.append(f"memory grew by {growth:.1%} after the warm-up")
     if status or "Traceback" in output:
         problems.append(f"the server ended with {status} and wrote:\n{output[-2000:]}")
-    statuses = ", ".join(f"{count} x {one}" for one, count in sorted(soak.statuses.items()))
+    statuses = ", ".join(f"{count} x {one}" for one, count in sorted(soak.statuses.items(), key=str))
     print(f"{soak.done} requests of {options.clients} clients in {took:.0f} s ({soak.done / took:.1f}/s): {statuses}")
     print(
         f"{len(soak.failures)} failures; p50 {p50:.1f} ms, p99 {p99:.1f} ms; lives within {1000 * lives:.1f} ms (p99)"
     )
-    print(f"memory {warm:.0f} MB after the warm-up, {last:.0f} MB at the end ({growth:+.1%})")
+    start = soak.begun_with
+    print(f"memory {start:.0f} MB at first, {warm:.0f} after the warm-up, {last:.0f} at the end ({growth:+.1%})")
     if options.json:
         figures = {"requests": soak.done, "clients": options.clients, "seconds": took, "failures": len(soak.failures)}
         figures |= {
             "lives_p99_ms": 1000 * lives,
             "p50_ms": p50,
             "p99_ms": p99,
+            "start_mb": start,
             "warm_mb": warm,
             "end_mb": last,
             "memory": sorted(soak.memory),
@@ -214,6 +250,8 @@ def parse():
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=1800, help="at most")
+    parser.add_argument("--port", type=int, default=0, help="of the server's REST")
+    parser.add_argument("--proxy", type=int, default=0, help="port of a proxy that passes requests on to --port")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument(
         "--server", action="append", default=[], help="a flag for the server, as in --server=--max_batch=4"
