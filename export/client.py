@@ -1,19 +1,22 @@
-"""Sends pictures to a server of export.serve, prints what it sees in them, and draws it.
+"""Sends pictures to a server of export.serve, prints what it sees in them, and writes it as tfrecog.predict does.
 
 python -m export.client --url=http://127.0.0.1:8080 --images='photos/*.jpg' --out=SEEN
 
 needs no TensorFlow. The exit status is 1 if the server could not be reached, or refused one of the pictures.
 """
 
+import collections
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+
+import numpy as np
 
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
 from tfrecog.cli.facts import Fraction, Positive, Range
-from tfrecog.inference.flags import DrawSide, Images
+from tfrecog.inference.flags import DrawSide, Images, Results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Flags:
         "v1: TensorFlow Serving's REST. v2: KServe's, with tensors as bytes. grpc: KServe's.",
     ] = "v1"
     grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url.", Range(1, 65535)] = 8081
-    out: Annotated[str, "Folder for a picture (JPEG) of each image with its results drawn. Empty: none is drawn."] = ""
+    out: Results = ""
     min_score: Annotated[
         float, "Detections with a lower score are left out; the server's own limit may be higher.", Fraction()
     ] = 0.5
@@ -37,43 +40,65 @@ class Flags:
 
 
 def main(flags: Flags) -> int:
-    """Sends, prints and draws."""
+    """Sends, prints and writes."""
     from tfrecog.inference import image_files
 
-    from .artifact.metadata import pixel_ranges
-    from .server import client_protocols, client_results
+    from .artifact import results
+    from .artifact.metadata import names, pixel_ranges
+    from .server import client_protocols
 
-    paths = image_files.find(flags.images)
-    pictures = image_files.picture_paths(paths, Path(flags.out)) if flags.out else []
+    paths, out, failed = image_files.find(flags.images), Path(flags.out), 0
     if flags.out:
+        image_files.picture_paths(paths, out)
         files.check(flags.out, f"--out={flags.out}")
     url = flags.url.rstrip("/")
     model = client_protocols.model_metadata(url, flags.name, flags.timeout_s)
     predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s)
-    metadata, failed = model["parameters"], 0
-    for number, path in enumerate(paths):
-        try:
-            answer = predict(image_files.content(path))
-            with client_protocols.understood(url):
-                answer = client_results.sure(answer, flags.min_score)
-                height, width = answer["image_size"]
-                lines = client_results.table(answer, metadata["classes"])
-            print(f"{path} ({width} x {height})\n" + "".join(f"  {line}\n" for line in lines))
-            if flags.out:
-                picture = image_files.load(path, pixel_ranges(metadata))
+    metadata = model["parameters"]
+
+    def seen():
+        nonlocal failed
+        for number, path in enumerate(paths):
+            try:
+                size, outputs = predict(image_files.content(path))
+                picture = image_files.load(path, pixel_ranges(metadata)) if flags.out else None
                 with client_protocols.understood(url):
-                    picture = client_results.drawn(picture, answer, metadata, flags.draw_side)
-                image_files.save(picture, pictures[number])
-        except (*image_files.UNREADABLE, client_protocols.RequestFailed) as error:
-            if isinstance(error, client_protocols.RequestFailed) and not error.reached:
-                raise  # The others would not reach it either.
-            print(f"{path}: {error}", file=sys.stderr)
-            failed += 1
-    if flags.out and failed < len(paths):
-        print(f"{len(paths) - failed} pictures are in {flags.out}")
+                    result = results.of_picture(outputs, size, flags.min_score)
+                    lines = _table(result, names(metadata))
+            except (*image_files.UNREADABLE, client_protocols.RequestFailed) as error:
+                if isinstance(error, client_protocols.RequestFailed) and not error.reached:
+                    raise  # The others would not reach it either.
+                print(f"{path}: {error}", file=sys.stderr)
+                failed += 1
+                continue
+            print(f"{path} ({size[1]} x {size[0]})\n" + "".join(f"  {line}\n" for line in lines))
+            yield number, picture, result
+
+    if flags.out:
+        with client_protocols.understood(url):
+            write, written = results.WRITERS[metadata["task"]]
+            write(results.info_of(metadata), paths, out, seen(), flags.draw_side)
+        print(f"{len(paths) - failed} pictures and {written} are in {out}")
+    else:
+        collections.deque(seen(), maxlen=0)
     if failed:
         print(f"error: {failed} of {len(paths)} pictures failed", file=sys.stderr)
     return Status.FAILED if failed else Status.DONE
+
+
+def _table(result: Any, names: list[str]) -> list[str]:
+    """Lines that say what was seen in a picture: detections, labels [H, W] or probabilities [K]."""
+    from tfrecog.inference.result_files import BEST
+
+    if isinstance(result, np.ndarray):
+        shares = np.bincount(result.ravel(), minlength=len(names) + 1)[1:] / result.size if result.ndim == 2 else result
+        best, words = (len(names), " of the picture") if result.ndim == 2 else (BEST, "")
+        return [
+            f"{names[i]:20} {shares[i]:6.1%}{words}" for i in np.argsort(-shares, kind="stable")[:best] if shares[i]
+        ]
+    rows = zip(result.labels, result.scores, result.boxes, strict=True)
+    lines = [f"{names[label - 1]:20} {score:6.1%}  " + "".join(f"{x:9.1f}" for x in box) for label, score, box in rows]
+    return [f"{'class':20}  score  {'y1':>9}{'x1':>9}{'y2':>9}{'x2':>9}", *lines] if lines else ["nothing"]
 
 
 if __name__ == "__main__":

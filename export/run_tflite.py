@@ -35,8 +35,8 @@ def main(flags: Flags) -> None:
     """Predicts, draws and measures."""
     from tfrecog.inference import image_files, result_files
 
-    from .artifact import metadata
-    from .litert import benchmark, reader, results
+    from .artifact import metadata, results
+    from .litert import benchmark, reader
 
     if not flags.out and not flags.repeat:
         raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")

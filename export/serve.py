@@ -65,16 +65,17 @@ class Flags:
 
 def main(flags: Flags) -> None:
     """Serves until a signal comes."""
-    from .server import extra, model_file, run
+    from .artifact import metadata
+    from .served_graph import versions
+    from .server import run
 
     if not flags.host:  # It would mean every network.
         raise UserError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
-    name, found = run.name_of(flags.name, flags.model), model_file.newest(flags.model)
+    name, path = run.name_of(flags.name, flags.model), versions.latest(flags.model)
+    described = metadata.load(path)
     listening = run.bound(flags.host, flags.port, "port")
-    with extra.importing():
-        import kserve  # noqa: F401
-    print(f"Loading {found[0]} ...", flush=True)
-    asyncio.run(run.serve(flags, name, listening, found))
+    print(f"Loading {path} ...", flush=True)
+    asyncio.run(run.serve(flags, name, listening, path, described))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,14 @@ OUTPUTS = {
     "segmentation": {"labels"},
     "detection": {"detection_boxes", "detection_classes", "detection_scores", "num_detections"},
 }
+# Names of a detector's outputs in exported models → ours.
+DETECTIONS = {
+    "detection_boxes": "boxes",
+    "detection_classes": "labels",
+    "detection_scores": "scores",
+    "detection_masks": "masks",
+    "detection_keypoints": "keypoints",
+}
 _Index = Annotated[int, NonNegative()]
 _Side = Annotated[int, Range(1, 2**14, "pixels")]
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrecog.config import Experiment
 from tfrecog.ops import target
 
-from .reader import DETECTIONS
+from ..artifact.metadata import DETECTIONS
 
 
 class Graph(NamedTuple):

@@ -16,14 +16,6 @@ from ..artifact import metadata
 from . import preprocess
 
 SIGNATURE = "serving_default"
-# Names of a detector's outputs in exported models → ours.
-DETECTIONS = {
-    "detection_boxes": "boxes",
-    "detection_classes": "labels",
-    "detection_scores": "scores",
-    "detection_masks": "masks",
-    "detection_keypoints": "keypoints",
-}
 _LABELS = {"detection": "detection_classes", "segmentation": "labels"}
 _MOST_BYTES = 2**24  # of the metadata; 10,000 classes take 1 MB
 _HOW = "python -m export.tflite --flagfile=RUN/experiment.flags --out=model.tflite"
@@ -105,7 +97,7 @@ class LiteModel:
         self._check_labels(len(outputs["scores"]) if task == "classification" else outputs[_LABELS[task]])
         if task == "detection":
             count = int(outputs["num_detections"])
-            return {own: outputs[name][:count] for name, own in DETECTIONS.items() if name in outputs}
+            return {own: outputs[name][:count] for name, own in metadata.DETECTIONS.items() if name in outputs}
         return outputs
 
     def predict(self, picture: np.ndarray) -> dict:

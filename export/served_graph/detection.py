@@ -6,7 +6,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import image
 from tfrecog.ops import boxes, keypoints
 
-from ..litert.reader import DETECTIONS
+from ..artifact.metadata import DETECTIONS
 from . import batched_decoding, mask_encoding
 
 

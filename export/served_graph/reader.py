@@ -1,16 +1,16 @@
-"""A SavedModel in use, for a single picture at a time."""
+"""A SavedModel in use: a single picture with all that is said of it, or a batch of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
-from tfrecog.ops import rle
 from tfrecog.proposals import methods
 
-from ..artifact import metadata
-from ..litert.reader import DETECTIONS
+from ..artifact import metadata, results
 from . import signatures, versions
 
 SIGNATURES = (signatures.PIXELS, signatures.BYTES)
@@ -19,15 +19,25 @@ SIGNATURES = (signatures.PIXELS, signatures.BYTES)
 class SavedReader:
     """A model of this library in the folder of a SavedModel."""
 
-    def __init__(self, path: str | Path):
-        """Loads the newest version in a folder, or the folder of a version; UserError or OSError if it cannot."""
+    def __init__(self, path: str | Path, needed: Iterable[str] = SIGNATURES):
+        """Loads the newest version in a folder, or the folder of a version, with the signatures that are needed.
+
+        UserError or OSError if it cannot.
+        """
         self.path = versions.latest(path)
         self.metadata = metadata.load(self.path)
         self._model = versions.load(self.path)  # The signature does not keep it alive.
-        if missing := {*SIGNATURES} - {*self._model.signatures}:
+        if missing := {*needed} - {*self._model.signatures}:
             raise UserError(f"{self.path} lacks the signatures {', '.join(sorted(missing))}; export it again")
-        for name in SIGNATURES:
+        for name in needed:
             metadata.check_outputs(self.metadata, self._model.signatures[name].structured_outputs, self.path)
+        self._see = self._model.signatures[signatures.PIXELS]
+        self.reads_proposals: bool = "proposals" in self._see.structured_input_signature[1]
+        self.outputs: dict[str, Any] = self._see.structured_outputs  # TensorSpecs by name
+
+    def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs for images uint8 [B, H, W, 3] of a model that reads pictures alone, see `docs/serving.md`."""
+        return {name: value.numpy() for name, value in self._see(image=tf.constant(images)).items()}
 
     def run(self, picture: np.ndarray, signature: str = signatures.PIXELS) -> dict[str, np.ndarray]:
         """The outputs of a signature for a picture uint8 [H, W, 3], by its names; BYTES gets it as a PNG file."""
@@ -57,16 +67,7 @@ class SavedReader:
                 f"{self.path}: num_detections is {outputs['num_detections']}, and detections are in the slots "
                 f"{np.flatnonzero(filled).tolist()}; export it again"
             )
-        found = {own: outputs[name][filled] for name, own in DETECTIONS.items() if name in outputs}
-        if "masks" in found:
-            form, size = self.metadata.get("masks", "squares"), picture.shape[:2]
-            if form == "squares":
-                threshold, rule = self.metadata["mask_threshold"], self.metadata["paste"]
-                found["masks"] = rle.paste(found["masks"], found["boxes"], *size, threshold, rule)
-            else:
-                plain = rle.encode if form == "pasted" else lambda runs: np.trim_zeros(runs, "b")
-                found["masks"] = [plain(one) for one in found["masks"]]
-        return found
+        return results.detections(outputs, picture.shape[:2], self.metadata)
 
     def _check(self, output, names, labels):
         known = metadata.names(self.metadata)

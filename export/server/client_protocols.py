@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import functools
 import http.client
 import json
 import urllib.error
@@ -14,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from tfrecog.cli.errors import Status, UserError
+from tfrecog.ops import rle
 
-from . import extra, tensor_bytes
+from ..artifact.metadata import DETECTIONS
+from . import tensor_bytes
 from .errors import RETRY_AFTER
 
-_TYPES = {"FP32": "<f4", "FP64": "<f8", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1"}
 _BINARY = "Inference-Header-Content-Length"
 
 
@@ -76,14 +76,26 @@ def grpc_address(url: str, port: int) -> str:
     return f"{bracketed(host or '127.0.0.1')}:{port}"
 
 
-def predictor(protocol: str, url: str, grpc_port: int, name: str, timeout: float) -> Callable[[bytes], dict[str, Any]]:
+def predictor(protocol: str, url: str, grpc_port: int, name: str, timeout: float) -> Callable[[bytes], tuple]:
     """The function that sends an image file to a model by a protocol: v1, v2, or grpc, at the host of the URL.
 
-    It raises RequestFailed, whatever comes back.
+    It returns the size of the upright picture and the outputs for it as `results.of_picture` takes them, and raises
+    RequestFailed, whatever comes back.
     """
     address = grpc_address(url, grpc_port) if protocol == "grpc" else url
     send = {"v1": by_v1, "v2": by_v2, "grpc": by_grpc}[protocol]
-    return understood(address)(functools.partial(send, address, name, timeout=timeout))
+    return understood(address)(lambda content: _outputs(send(address, name, content, timeout)))
+
+
+def _outputs(answer: dict[str, Any]) -> tuple[tuple[int, int], dict[str, Any]]:
+    height, width = map(int, answer["image_size"])
+    kinds = {**DETECTIONS, "labels": "labels", "scores": "scores"}
+    outputs: dict[str, Any] = {own: np.asarray(answer[name]) for name, own in kinds.items() if name in answer}
+    if "boxes" in outputs:
+        outputs["boxes"] = outputs["boxes"].reshape(-1, 4)
+    if "masks" in outputs:
+        outputs["masks"] = [rle.from_coco(mask)[0] for mask in answer["detection_masks"]]
+    return (height, width), outputs
 
 
 @contextlib.contextmanager
@@ -130,16 +142,15 @@ def by_v2(url: str, name: str, content: bytes, timeout: float = 60.0) -> dict[st
     at, arrays = int(headers[_BINARY]), {}
     for one in json.loads(answer[:at])["outputs"]:
         start, at = at, at + one["parameters"]["binary_data_size"]
-        arrays[one["name"]] = array_of(one["datatype"], one["shape"], answer[start:at])
+        arrays[one["name"]] = tensor_bytes.to_array(one["datatype"], one["shape"], answer[start:at])
     return _first(arrays)
 
 
 def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> dict[str, Any]:
     """The same by gRPC, at an address such as 127.0.0.1:8081."""
-    with extra.importing():
-        from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-        from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
     import grpc
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
     tensor = pb.ModelInferRequest.InferInputTensor(name="image_bytes", datatype="BYTES", shape=[1])
     request = pb.ModelInferRequest(model_name=name, inputs=[tensor], raw_input_contents=[tensor_bytes.pack(content)])
@@ -153,14 +164,7 @@ def by_grpc(address: str, name: str, content: bytes, timeout: float = 60.0) -> d
             reached = answered or error.code() is not grpc.StatusCode.UNAVAILABLE
             raise RequestFailed(f"{error.details()} (gRPC {error.code().name})", reached) from error
     pairs = zip(answer.outputs, answer.raw_output_contents, strict=True)
-    return _first({one.name: array_of(one.datatype, list(one.shape), raw) for one, raw in pairs})
-
-
-def array_of(datatype: str, shape: list[int], raw: bytes) -> np.ndarray:
-    """A tensor of V2 as it lies in memory."""
-    if datatype != "BYTES":
-        return np.frombuffer(raw, _TYPES[datatype]).reshape(shape)
-    return np.array([*tensor_bytes.unpack(raw), None], object)[:-1].reshape(shape)
+    return _first({one.name: tensor_bytes.to_array(one.datatype, list(one.shape), raw) for one, raw in pairs})
 
 
 def _first(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

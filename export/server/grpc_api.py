@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -10,13 +11,18 @@ from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from . import metrics, requests, responses
-from .errors import RETRY_AFTER, Refused
-from .limits import log
+from .errors import Refused
+from .limits import Limits, explained
 from .model import ServedModel
 from .rest_api import SERVER
 
 MAX_FIELDS = 10_000
-_CODES = {404: StatusCode.NOT_FOUND, 413: StatusCode.OUT_OF_RANGE, 503: StatusCode.UNAVAILABLE}
+PATIENCE = 120.0  # seconds that a message may take to come, or to go: how much of it has moved nobody tells
+CALLS, IDLE_MS = 128, 600_000  # of a connection: calls at a time, and milliseconds without one until it is closed
+_CODES = {
+    404: StatusCode.NOT_FOUND, 408: StatusCode.DEADLINE_EXCEEDED, 413: StatusCode.OUT_OF_RANGE,
+    500: StatusCode.INTERNAL, 503: StatusCode.UNAVAILABLE,
+}  # fmt: skip
 
 
 def _metadata(model: ServedModel, request: pb.ModelMetadataRequest) -> dict[str, Any]:
@@ -26,33 +32,39 @@ def _metadata(model: ServedModel, request: pb.ModelMetadataRequest) -> dict[str,
 
 
 async def _infer(model: ServedModel, message: bytes) -> dict[str, Any]:
-    parsed, results = await model.results(len(message), _parsed, model, message)
-    outputs, raw = await model.in_pool(responses.of_v2, parsed, results)
-    tensors = [{key: one[key] for key in ("name", "datatype", "shape")} for one in outputs]
-    named = {"model_name": model.name, "model_version": model.version, "id": parsed.id}
-    return named | {"outputs": tensors, "raw_output_contents": raw}
+    fields, raw = await model.answer(len(message), _parsed, message, model, partial(responses.of_v2, model))
+    tensors = [{key: one[key] for key in ("name", "datatype", "shape")} for one in fields["outputs"]]
+    return fields | {"outputs": tensors, "raw_output_contents": raw}
 
 
-def _parsed(model: ServedModel, message: bytes, limits: requests.Limits) -> requests.InferenceRequest:
+def _parsed(message: bytes, model: ServedModel, bounds: requests.Bounds) -> requests.InferenceRequest:
     """A request read as if it had come as V2's JSON, with the raw contents behind it."""
     try:
         _check_fields(message)
-        request = pb.ModelInferRequest.FromString(message)
-    except (IndexError, DecodeError) as error:
+    except IndexError as error:
         raise Refused("the message is no ModelInferRequest") from error
+    request = _read(pb.ModelInferRequest, message)
     model.check(request.model_name, request.model_version)
     raw, count, inputs = request.raw_input_contents, len(request.inputs), []
     if raw and len(raw) != count:
         raise Refused(f"the request has {count} inputs and raw contents of {len(raw)}")
     for i, one in enumerate(request.inputs[:2]):
-        inputs.append({"name": one.name, "datatype": one.datatype, "shape": list(one.shape)})
+        inputs.append({"name": one.name, "datatype": one.datatype, "shape": list(one.shape[:9])})
         if raw:
             inputs[-1]["parameters"] = {"binary_data_size": len(raw[i])}
         else:
             inputs[-1]["data"] = _data(one.contents)
     outputs = [{"name": one.name} for one in request.outputs]
     content = {"id": request.id, "inputs": inputs, "outputs": outputs, "parameters": {"binary_data_output": True}}
-    return requests.of_tensors(content, memoryview(raw[0] if raw else b""), limits, texts=False)
+    return requests.of_tensors(content, memoryview(raw[0] if raw else b""), bounds, texts=False)
+
+
+def _read(kind, message: bytes):
+    """The message of a kind in bytes; Refused if they are none."""
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise Refused(f"the message is no {kind.DESCRIPTOR.name}") from error
 
 
 def _check_fields(message: bytes) -> None:
@@ -91,58 +103,60 @@ def _data(contents: pb.InferTensorContents) -> list:
 
 
 # Models are loaded and unloaded when the server starts and stops, so the calls for that are not offered.
-METHODS: dict[str, Callable[[ServedModel, Any], Any]] = {
+METHODS: dict[str, Callable[[ServedModel, Any], dict[str, Any]]] = {
     "ServerLive": lambda model, request: {"live": True},
     "ServerReady": lambda model, request: {"ready": model.ready},
     "ServerMetadata": lambda model, request: SERVER,
     "ModelReady": lambda model, request: {"ready": model.ready and not model.check(request.name, request.version)},
     "ModelMetadata": _metadata,
-    "ModelInfer": _infer,
 }
 
 
-def _handler(model: ServedModel, name: str) -> grpc.RpcMethodHandler:
-    """What answers the calls of a method."""
-    response = getattr(pb, f"{name}Response")
+def _handler(model: ServedModel, limits: Limits, name: str) -> grpc.RpcMethodHandler:
+    """What answers the calls of a method: as streams of one message each, which look the same and which it can time."""
+    request_type, response_type = getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response")
 
-    async def call(request, context: grpc.aio.ServicerContext):
-        start, code = time.monotonic(), StatusCode.OK
+    async def call(_, context: grpc.aio.ServicerContext):
+        start, address, code = time.monotonic(), context.peer().rpartition(":")[0], StatusCode.CANCELLED
         try:
-            fields = METHODS[name](model, request)
-            return response(**(await fields if name == "ModelInfer" else fields))
+            with explained(f"gRPC {name}"):
+                async with limits.uploads.one(address, patience=PATIENCE):
+                    message = await context.read()
+                if not isinstance(message, bytes):
+                    raise Refused("the call ended without a message")
+                if name == "ModelInfer":
+                    with limits.place():
+                        fields = await _infer(model, message)
+                else:
+                    fields = METHODS[name](model, _read(request_type, message))
+                answer = response_type(**fields)
+                async with limits.responses.one(address, answer.ByteSize(), PATIENCE):
+                    await context.write(answer)
+            code = StatusCode.OK
         except Refused as refused:
-            metrics.REFUSED.labels(refused.reason).inc()
             code = _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
             # As REST has a header of that name: with UNAVAILABLE, it tells a server that is busy from one that is gone.
-            again = ((RETRY_AFTER, str(refused.retry_after)),) if refused.retry_after else ()
-            await context.abort(code, refused.sentence, again)
-        except Exception as error:
-            log.error("gRPC %s failed", name, exc_info=error)
-            code = StatusCode.INTERNAL
-            await context.abort(code, f"the server failed on this request ({type(error).__name__})")
-        except BaseException:  # The client is gone.
-            code = StatusCode.CANCELLED
-            metrics.REFUSED.labels("client gone").inc()
-            raise
+            await context.abort(code, refused.sentence, tuple(refused.headers.items()))
         finally:
             if name == "ModelInfer":
                 metrics.REQUESTS.labels("grpc", code.name).inc()
                 metrics.SECONDS.labels("grpc").observe(time.monotonic() - start)
 
-    parse = bytes if name == "ModelInfer" else getattr(pb, f"{name}Request").FromString
-    return grpc.unary_unary_rpc_method_handler(call, parse, response.SerializeToString)
+    return grpc.stream_stream_rpc_method_handler(call, None, response_type.SerializeToString)
 
 
-def server(model: ServedModel, *, max_bytes: int, max_requests: int) -> grpc.aio.Server:
-    """A server with limits as REST's: larger messages and more requests are RESOURCE_EXHAUSTED."""
+def server(model: ServedModel, limits: Limits) -> grpc.aio.Server:
+    """A server within the limits of REST; larger messages are RESOURCE_EXHAUSTED."""
     options = [
-        ("grpc.max_receive_message_length", max_bytes),
+        ("grpc.max_receive_message_length", limits.max_bytes),
         ("grpc.max_send_message_length", -1),
         # No compression: the limit is of what comes, not of what it unpacks to.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # Else a second server would take half of the requests, without a word.
+        ("grpc.max_concurrent_streams", CALLS),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
     ]
-    served = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_requests)
-    handlers = {name: _handler(model, name) for name in METHODS}
+    served = grpc.aio.server(options=options)
+    handlers = {name: _handler(model, limits, name) for name in (*METHODS, "ModelInfer")}
     served.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)])
     return served

@@ -10,12 +10,13 @@ from typing import Any
 import kserve
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.runtime import cores
 
 from ..artifact.metadata import pixel_ranges
-from . import metrics, model_file, pictures, requests, responses
+from . import metrics, pictures, requests, responses, tensor_bytes
 from .batching import Batcher, Budget
-from .errors import Refused, shown
+from .errors import RETRY_AFTER, Refused, shown
 
 # Decoded pictures may lie in memory up to this many times the largest one; the others wait as they came, encoded.
 DECODED_AT_A_TIME = 4
@@ -30,10 +31,10 @@ _KEPT = (
 class ServedModel(kserve.Model):
     """A SavedModel that answers requests of any protocol."""
 
-    def __init__(self, name: str, path: Path, version: str, metadata: dict[str, Any], config):
+    def __init__(self, name: str, path: Path, metadata: dict[str, Any], config):
         super().__init__(name)
-        self.path, self.version, self.metadata = path, version, metadata
-        self.limits = requests.Limits(config.max_megapixels, config.max_in_flight)
+        self.path, self.version, self.metadata = path, path.name if path.name.isdecimal() else "1", metadata
+        self.bounds = requests.Bounds(config.max_megapixels, config.max_in_flight)
         self.pool = ThreadPoolExecutor(config.threads or cores.usable(), thread_name_prefix="decode")
         self._saved: Any = None
         self._ranges = pixel_ranges(metadata)
@@ -45,7 +46,7 @@ class ServedModel(kserve.Model):
 
     async def warm_up(self) -> None:
         """Loads the model and lets it see two batches; then it is ready. UserError if it cannot be served."""
-        self._saved = await self.batcher.in_thread(model_file.Saved, self.path)
+        self._saved = await self.batcher.in_thread(_load, self.path)
         for count in (1, 2):
             await self.batcher.in_thread(self._saved.see, np.zeros([count, *_WARM_UP, 3], np.uint8))
         gc.freeze()  # TensorFlow's million objects, which each full collection would visit while nothing else runs.
@@ -56,9 +57,8 @@ class ServedModel(kserve.Model):
         if name != self.name:
             raise Refused(f"no model is named {shown(name)} here; this server has {self.name!r}", 404)
         if not self.ready:
-            raise Refused(
-                f"the model {name!r} is being loaded; ask again in a few seconds", 503, "not ready", retry_after=2
-            )
+            sentence = f"the model {name!r} is being loaded; ask again in a few seconds"
+            raise Refused(sentence, 503, "not ready", {RETRY_AFTER: "2"})
         if version and version != self.version:
             raise Refused(f"{name!r} is served in version {self.version}, not in {shown(version)[1:-1]}", 404)
 
@@ -66,25 +66,29 @@ class ServedModel(kserve.Model):
         """Result of a function in a thread of those that decode."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
 
-    async def results(self, size: int, parse, *arguments) -> tuple[requests.InferenceRequest, list[dict[str, Any]]]:
-        """The request that a function parses from a body of so many bytes, and the results of its pictures."""
+    async def answer(self, size: int, parse, body: bytes, detail, respond) -> Any:
+        """What a function makes, in a thread, of a request and its results.
+
+        Args:
+            size: bytes of the body.
+            parse: body, detail and bounds → request; in a thread too.
+            respond: request, results of its pictures in their order → answer.
+        """
         async with self._parsing if size > LARGE else contextlib.nullcontext():
-            request = await self.in_pool(parse, *arguments, self.limits)
+            request = await self.in_pool(parse, body, detail, self.bounds)
         called: Any = await self(request)  # `predict`, with kserve's times of its steps
-        return request, called[0]
+        return await self.in_pool(respond, request, called[0])
 
     async def predict(self, payload, headers=None, response_headers=None) -> list[dict[str, Any]]:
         """Results of the pictures of a request, in their order; the first that is refused refuses them all."""
+        tasks = [asyncio.create_task(self._see(picture)) for picture in payload.pictures]
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._see(picture)) for picture in payload.pictures]
-        except* Exception as several:
-            error = several
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from None
+            results = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
         metrics.PICTURES.inc(len(tasks))
-        return [task.result() for task in tasks]
+        return results
 
     async def _see(self, picture: pictures.Picture) -> dict[str, Any]:
         async with self._budget.taken(picture.pixels):
@@ -97,15 +101,14 @@ class ServedModel(kserve.Model):
     def described(self) -> dict[str, Any]:
         """V2's metadata, and under "parameters" the classes and what else a client needs to draw."""
         inputs = [("image_bytes", "BYTES", [-1]), ("image", "UINT8", [-1, -1, -1, 3])]
-        outputs = [("image_size", "INT32", [-1, 2])]
+        outputs = [("image_size", "INT32", [-1, 2])]  # the server's, of the upright picture; empty slots are left out
         for name, spec in sorted(self._saved.outputs.items()):
             shape = [-1 if side is None else side for side in spec.shape.as_list()]
             if name == "detection_masks":
                 outputs.append((name, "BYTES", [-1, -1]))
-            elif name != "image_size":  # It is the server's, of the upright picture; so empty slots are left out.
-                varies = name.startswith("detection_")
-                shape = [shape[0], -1, *shape[2:]] if varies else shape
-                outputs.append((name, responses.datatype(np.dtype(spec.dtype.as_numpy_dtype)), shape))
+            elif name != "image_size":
+                shape = [shape[0], -1, *shape[2:]] if name.startswith("detection_") else shape
+                outputs.append((name, tensor_bytes.datatype(np.dtype(spec.dtype.as_numpy_dtype)), shape))
         keys = ("name", "datatype", "shape")
         return {
             "name": self.name,
@@ -115,3 +118,16 @@ class ServedModel(kserve.Model):
             "outputs": [dict(zip(keys, one, strict=True)) for one in outputs],
             "parameters": {key: self.metadata[key] for key in _KEPT if key in self.metadata},
         }
+
+
+def _load(path: Path):
+    """The model of a version; UserError if it reads more than pictures."""
+    from ..served_graph import reader, signatures
+
+    saved = reader.SavedReader(path, [signatures.PIXELS])
+    if saved.reads_proposals:
+        raise UserError(
+            f"{path} reads proposals, and a server has only pictures: a detector on the proposals of its records "
+            "cannot be served"
+        )
+    return saved

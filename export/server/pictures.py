@@ -11,7 +11,7 @@ import numpy as np
 from tfrecog.data import depth, image_numpy
 from tfrecog.data.image_numpy import Unreadable
 
-from .errors import Refused, expect
+from .errors import Refused, typed
 
 _LISTED = f"{', '.join(image_numpy.FORMATS[:-1])} or {image_numpy.FORMATS[-1]}"
 
@@ -79,8 +79,8 @@ def check_size(place: str, height: int, width: int, max_megapixels: float) -> No
 
 def from_base64(place: str, text: Any) -> bytes:
     """The bytes that a text stands for, which may have line breaks."""
-    expect(place, text, str, "expected a text, the base64 of an image file")
     try:
+        text = typed(str, text, place, "expected the base64 of an image file")
         return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise Refused(f"{place} is not base64 ({str(error)[:80]})") from error

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from . import pictures, tensor_bytes
-from .errors import Refused, expect, shown
+from .errors import Refused, shown, typed
 
 B64_EXPECTED = 'expected {"b64": "the base64 of an image file"}'
 V1_EXPECTED = 'expected {"instances": [{"b64": "the base64 of an image file"}]}'
@@ -25,7 +25,7 @@ _LONGEST_ID = 1000
 
 
 @dataclass(frozen=True)
-class Limits:
+class Bounds:
     """What a request may hold."""
 
     max_megapixels: float
@@ -52,102 +52,95 @@ class InferenceRequest:
     binary: bool = False  # V2: all tensors as bytes
 
 
-def of_v1(body: bytes, content_type: str, limits: Limits) -> InferenceRequest:
+def of_v1(body: bytes, content_type: str, bounds: Bounds) -> InferenceRequest:
     """Pictures of {"instances": [...]}, of {"inputs": ...}, or of an image file (content type image/...)."""
     if content_type.startswith("image/"):
-        return InferenceRequest([pictures.of("the body", body, limits.max_megapixels)])
+        return InferenceRequest([pictures.of("the body", body, bounds.max_megapixels)])
     request = _json(body, V1_EXPECTED)
     place = "instances" if "instances" in request else "inputs"
     if place not in request:
-        keys = f"found the keys {shown(list(request))}" if request else "found no key"
-        raise Refused(f"the request has no 'instances' ({keys}); {V1_EXPECTED}")
+        raise Refused(f"the request has the keys {shown(list(request))}, and no 'instances'; {V1_EXPECTED}")
     signature = request.get("signature_name", SIGNATURES[0])
     if signature not in SIGNATURES:
         raise Refused(f"signature_name is {shown(signature)}; this server has {' and '.join(SIGNATURES)}")
-    columns, rows = place == "inputs", request[place]
-    if columns and isinstance(rows, dict) and len(rows) == 1 and (name := next(iter(rows))) in DATATYPES:
-        place, rows = f"{place}.{name}", rows[name]
-    expect(f"'{place}'", rows, list, V1_EXPECTED)
-    limits.check_count(len(rows), f"'{place}' is empty")
-    return InferenceRequest([_of_row(f"{place}[{i}]", row, limits) for i, row in enumerate(rows)], columns)
+    columns = place == "inputs"
+    place, rows = _unnamed(place, request[place]) if columns else (place, request[place])
+    typed(list, rows, place, V1_EXPECTED)
+    bounds.check_count(len(rows), f"'{place}' is empty")
+    return InferenceRequest([_of_row(f"{place}[{i}]", row, bounds) for i, row in enumerate(rows)], columns)
 
 
-def _of_row(place: str, row: Any, limits: Limits) -> pictures.Picture:
-    if isinstance(row, dict) and len(row) == 1 and (name := next(iter(row))) in DATATYPES:
-        place, row = f"{place}.{name}", row[name]
+def _unnamed(place: str, value: Any) -> tuple[str, Any]:
+    """What an object has under the one name of an input, and where; anything else as it is."""
+    if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in DATATYPES:
+        return f"{place}.{name}", value[name]
+    return place, value
+
+
+def _of_row(place: str, row: Any, bounds: Bounds) -> pictures.Picture:
+    place, row = _unnamed(place, row)
     if isinstance(row, list):
-        return pictures.of(place, pictures.from_lists(place, row), limits.max_megapixels)
-    expect(place, row, dict, f"{B64_EXPECTED} or pixels [height][width][3]")
+        return pictures.of(place, pictures.from_lists(place, row), bounds.max_megapixels)
+    typed(dict, row, place, f"{B64_EXPECTED} or pixels [height][width][3]")
     if [*row] != ["b64"]:
         raise Refused(f"{place} has the keys {shown(list(row))}; {B64_EXPECTED}")
-    return pictures.of(place, pictures.from_base64(place, row["b64"]), limits.max_megapixels)
+    return pictures.of(place, pictures.from_base64(place, row["b64"]), bounds.max_megapixels)
 
 
-def of_v2(body: bytes, json_length: str | None, limits: Limits) -> InferenceRequest:
+def of_v2(body: bytes, json_length: str | None, bounds: Bounds) -> InferenceRequest:
     """Pictures of a body {"inputs": [...]}, which may be followed by tensors as bytes (see `BINARY_HEADER`)."""
     length = json_length or str(len(body))
     if not length.isdecimal() or len(length) > 19 or int(length) > len(body):
         raise Refused(f"{BINARY_HEADER} is {shown(length)}; expected the length of the JSON, at most {len(body)}")
-    return of_tensors(_json(body[: int(length)], V2_EXPECTED), memoryview(body)[int(length) :], limits)
+    return of_tensors(_json(body[: int(length)], V2_EXPECTED), memoryview(body)[int(length) :], bounds)
 
 
-def of_tensors(request: dict[str, Any], raw: memoryview, limits: Limits, texts: bool = True) -> InferenceRequest:
+def of_tensors(request: dict[str, Any], raw: memoryview, bounds: Bounds, texts: bool = True) -> InferenceRequest:
     """A request in V2's JSON, with the values behind it; whether elements of BYTES in it are texts, in base64."""
-    expect("'inputs'", request.get("inputs"), list, V2_EXPECTED)
-    inputs: list[Any] = request["inputs"]
-    for i, tensor in enumerate(inputs[:2]):
-        _check_tensor(f"inputs[{i}]", tensor)
+    inputs = typed(list, request.get("inputs"), "inputs", V2_EXPECTED)
     if len(inputs) != 1:
-        names = shown([one["name"] for one in inputs[:2]])
-        raise Refused(f"the request has the inputs {names}; expected one, 'image_bytes' or 'image'")
-    (tensor,) = inputs
-    name, datatype = tensor["name"], tensor["datatype"].upper()
+        raise Refused(f"the request has {len(inputs)} inputs; expected one, 'image_bytes' or 'image'")
+    tensor = typed(dict, inputs[0], "inputs[0]", V2_EXPECTED)
+    keys = {"name": str, "datatype": str, "shape": list}
+    name, datatype, shape = (typed(keys[key], tensor.get(key), f"inputs[0].{key}", V2_EXPECTED) for key in keys)
     if name not in DATATYPES:
         raise Refused(
             f"an input is named {shown(name)}; expected 'image_bytes' (BYTES [B]) or 'image' (UINT8 [B,H,W,3])"
         )
-    if datatype != DATATYPES[name]:
+    if datatype.upper() != DATATYPES[name]:
         raise Refused(f"the input {name!r} has the datatype {shown(datatype)}; expected {DATATYPES[name]}")
-    if any(isinstance(side, bool) or not isinstance(side, int) or side < 0 for side in tensor["shape"]):
-        raise Refused(f"the input {name!r} has the shape {shown(tensor['shape'])}; expected whole numbers from 0 on")
-    contents = (_files if name == "image_bytes" else _images)(tensor, _raw("inputs[0]", tensor, raw), limits, texts)
-    found = [pictures.of(f"{name}[{i}]", one, limits.max_megapixels) for i, one in enumerate(contents)]
-    identifier = request.get("id", "")
-    if isinstance(identifier, dict | list) or len(str(identifier)) > _LONGEST_ID:
-        raise Refused(f"'id' is not a text of up to {_LONGEST_ID} characters")
-    parameters = request.get("parameters")
-    binary = bool(isinstance(parameters, dict) and parameters.get("binary_data_output", False))
-    return InferenceRequest(found, False, str(identifier), _outputs(request.get("outputs"), binary), binary)
+    if any(type(side) is not int or side < 0 for side in shape):
+        raise Refused(f"the input {name!r} has the shape {shown(shape)}; expected whole numbers from 0 on")
+    bounds.check_count(shape[0] if shape else 0, f"the input {name!r} has the shape {shown(shape)}")
+    data = typed(list | None, tensor.get("data"), "inputs[0].data", "")
+    raw = raw[:0] if data is not None else _raw(_parameter(tensor, "inputs[0].", "binary_data_size"), raw)
+    contents = _files(shape, data, raw, texts) if name == "image_bytes" else _images(shape, data, raw, bounds)
+    found = [pictures.of(f"{name}[{i}]", one, bounds.max_megapixels) for i, one in enumerate(contents)]
+    identifier = typed(str | None, request.get("id"), "id", "") or ""
+    if len(identifier) > _LONGEST_ID:
+        raise Refused(f"'id' has more than {_LONGEST_ID} characters")
+    binary = bool(_parameter(request, "", "binary_data_output"))
+    return InferenceRequest(found, False, identifier, _outputs(request.get("outputs"), binary), binary)
 
 
-def _check_tensor(place: str, tensor: Any) -> None:
-    expect(place, tensor, dict, V2_EXPECTED)
-    for key, kind, article in (("name", str, "a text"), ("datatype", str, "a text"), ("shape", list, "a list")):
-        if not isinstance(tensor.get(key), kind):
-            raise Refused(f"{place} has no {key!r}, or not {article}; {V2_EXPECTED}")
+def _parameter(holder: dict[str, Any], place: str, name: str) -> Any:
+    return (typed(dict | None, holder.get("parameters"), f"{place}parameters", "") or {}).get(name)
 
 
-def _raw(place: str, tensor: dict[str, Any], raw: memoryview) -> memoryview | None:
-    """The values of an input that lie behind the JSON; None if they are in it."""
-    if "data" in tensor:
-        expect(f"{place}: 'data'", tensor["data"], list, "expected a list")
-        return None
-    parameters = tensor.get("parameters")
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+def _raw(size: Any, raw: memoryview) -> memoryview:
+    """So many of the bytes behind the JSON."""
     if size is None:
-        raise Refused(f"{place} has neither 'data' nor the parameter binary_data_size; {V2_EXPECTED}")
-    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(raw):
-        raise Refused(f"{place}: binary_data_size is {shown(size)}, and {len(raw)} bytes follow the JSON")
+        raise Refused(f"inputs[0] has neither 'data' nor the parameter binary_data_size; {V2_EXPECTED}")
+    if type(size) is not int or not 0 <= size <= len(raw):
+        raise Refused(f"inputs[0]: binary_data_size is {shown(size)}, and {len(raw)} bytes follow the JSON")
     return raw[:size]
 
 
-def _files(tensor: dict[str, Any], raw: memoryview | None, limits: Limits, texts: bool) -> list[bytes]:
-    shape = tensor["shape"]
-    if not shape or shape[1:] not in ([], [1]):
+def _files(shape: list[int], data: list | None, raw: memoryview, texts: bool) -> list[bytes]:
+    if shape[1:] not in ([], [1]):
         raise Refused(f"the input 'image_bytes' has the shape {shown(shape)}; expected [B], one file an image")
-    limits.check_count(shape[0], "the input 'image_bytes' has the shape [0]")
-    if raw is None:
-        files = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in tensor["data"]]
+    if data is not None:
+        files = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in data]
     else:
         try:
             files = tensor_bytes.unpack(raw, shape[0])
@@ -155,35 +148,31 @@ def _files(tensor: dict[str, Any], raw: memoryview | None, limits: Limits, texts
             raise Refused(f"the bytes of 'image_bytes' {error}") from error
     if len(files) != shape[0]:
         raise Refused(f"the input 'image_bytes' has the shape {shape} and {len(files)} elements")
-    if raw is None and texts:
+    if data is not None and texts:
         return [pictures.from_base64(f"image_bytes[{i}]", one) for i, one in enumerate(files)]
     return files
 
 
-def _images(tensor: dict[str, Any], raw: memoryview | None, limits: Limits, texts: bool) -> np.ndarray:
-    shape = tensor["shape"]
+def _images(shape: list[int], data: list | None, raw: memoryview, bounds: Bounds) -> np.ndarray:
     if len(shape) != 4 or shape[3] != 3:
         raise Refused(f"the input 'image' has the shape {shown(shape)}; expected [B, height, width, 3] (RGB)")
-    limits.check_count(shape[0], f"the input 'image' has the shape {shape}")
-    pictures.check_size("image", shape[1], shape[2], limits.max_megapixels)
-    pixels = pictures.from_lists("image", tensor["data"]) if raw is None else np.frombuffer(raw, np.uint8)
+    pictures.check_size("image", shape[1], shape[2], bounds.max_megapixels)
+    pixels = np.frombuffer(raw, np.uint8) if data is None else pictures.from_lists("image", data)
     if pixels.size != np.prod(shape, dtype=np.int64):
         raise Refused(f"the input 'image' has the shape {shape} and {pixels.size} values")
     return pixels.reshape(shape)
 
 
-def _outputs(outputs: Any, binary: bool) -> list[tuple[str, bool]] | None:
-    if not outputs:
-        return None
-    named = isinstance(outputs, list) and all(isinstance(one, dict) for one in outputs)
-    if not named or not all(isinstance(one.get("name"), str) for one in outputs):
-        raise Refused('\'outputs\' is not a list of names; expected [{"name": "detection_boxes"}]')
-    wanted = []
-    for one in outputs:
-        parameters = one.get("parameters") or {}
-        expect(f"'parameters' of the output {shown(one['name'])}", parameters, dict, "expected an object")
-        wanted.append((one["name"], bool(parameters.get("binary_data", binary))))
-    return wanted
+def _outputs(content: Any, binary: bool) -> list[tuple[str, bool]] | None:
+    """Names of outputs, each once: every one is an answer to be kept in memory."""
+    wanted = {}
+    for i, one in enumerate(typed(list | None, content, "outputs", "") or ()):
+        name = typed(str, typed(dict, one, f"outputs[{i}]", "").get("name"), f"outputs[{i}].name", "")
+        if name in wanted:
+            raise Refused(f"outputs[{i}] is {shown(name)} again; name each output once")
+        own = _parameter(one, f"outputs[{i}].", "binary_data")
+        wanted[name] = binary if own is None else bool(own)
+    return list(wanted.items()) or None
 
 
 def _json(body: bytes, expected: str) -> dict[str, Any]:
@@ -202,5 +191,4 @@ def _json(body: bytes, expected: str) -> dict[str, Any]:
             f"the body is not JSON ({error}); {expected}, or an image file alone, with the header Content-Type: "
             "image/jpeg (curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://.../v1/models/NAME:predict)"
         ) from error
-    expect("the body", request, dict, expected)
-    return request
+    return typed(dict, request, "the body", expected)

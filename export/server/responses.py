@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tfrecog.ops import rle
+from tfrecog.inference.result_files import Detections
 
+from ..artifact import results
+from ..artifact.metadata import DETECTIONS
 from . import tensor_bytes
 from .errors import Refused, shown
 from .requests import InferenceRequest
 
-_PIXELS = 3  # decimals of boxes and keypoints: those of the files of `tfrecog.predict`
-
 
 def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict[str, Any]) -> dict[str, Any]:
-    """Arrays of one picture by name, in its pixels; of a detector only the filled slots, masks as COCO has them.
+    """Arrays of one picture by name, in its pixels; of a detector what `tfrecog.predict` writes, with COCO's masks.
 
     Args:
         outputs: of the picture, as the SavedModel gives them.
@@ -25,29 +25,10 @@ def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
     result: dict[str, Any] = {"image_size": np.array(size, np.int32)}
     if "detection_classes" not in outputs:
         return result | outputs
-    filled = outputs["detection_classes"] > 0
-    result["num_detections"] = np.array(filled.sum(), np.int32)
-    result |= {name: value[filled] for name, value in outputs.items() if name.startswith("detection_")}
-    boxes = result["detection_boxes"]
-    result["detection_boxes"] = np.round(boxes.astype(float), _PIXELS)
-    if "detection_masks" in result:
-        result["detection_masks"] = _masks(result["detection_masks"], boxes, size, metadata)
-    if "detection_keypoints" in result:
-        keypoints = result["detection_keypoints"].astype(float)
-        keypoints[..., :2] = np.round(keypoints[..., :2], _PIXELS)
-        result["detection_keypoints"] = keypoints
-    return result
-
-
-def _masks(masks, boxes, size, metadata) -> list[dict]:
-    """Compressed run lengths {"size", "counts"} of masks in any of the three forms that an export has."""
-    if masks.ndim == 2:  # run lengths, padded with zeros
-        all_runs = [np.trim_zeros(runs, "b") for runs in masks]
-    elif masks.dtype == np.uint8:  # whole pictures
-        all_runs = [rle.encode(mask) for mask in masks]
-    else:
-        all_runs = rle.paste(masks, boxes, *size, metadata["mask_threshold"], metadata["paste"])
-    return [{"size": [*map(int, size)], "counts": rle.to_text(runs).decode()} for runs in all_runs]
+    found = Detections.of(results.detections(outputs, size, metadata), size)
+    names = outputs["detection_class_names"][outputs["detection_classes"] > 0]
+    result |= {"num_detections": np.array(len(names), np.int32), "detection_class_names": names}
+    return result | {name: getattr(found, own) for name, own in DETECTIONS.items() if name in outputs}
 
 
 def dumps(content: dict) -> bytes:
@@ -68,26 +49,23 @@ def of_v1(request: InferenceRequest, results: list[dict[str, Any]]) -> bytes:
     return dumps({"outputs": tensors(results)} if request.columns else {"predictions": results})
 
 
-def of_v2(request: InferenceRequest, results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """The outputs that a request of V2 wants, and the bytes of those that it wants so; Refused if one is not there."""
+def of_v2(model, request: InferenceRequest, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[bytes]]:
+    """The fields of a response of V2, and the bytes of the outputs that a request wants so.
+
+    Refused if it wants one that is not there.
+    """
     arrays, outputs, raw = tensors(results), [], []
     for name, binary in request.outputs or [(name, request.binary) for name in arrays]:
         if name not in arrays:
             raise Refused(f"there is no output {shown(name)}; this model has {', '.join(arrays)}")
         array = arrays[name]
-        outputs.append({"name": name, "datatype": datatype(array.dtype), "shape": list(array.shape)})
-        if not binary:
+        outputs.append({"name": name, "datatype": tensor_bytes.datatype(array.dtype), "shape": list(array.shape)})
+        if binary:
+            raw.append(tensor_bytes.of_array(array))
+            outputs[-1]["parameters"] = {"binary_data_size": len(raw[-1])}
+        else:
             outputs[-1]["data"] = array.ravel()
-            continue
-        raw.append(b"".join(map(tensor_bytes.pack, array.flat)) if array.dtype == object else array.tobytes())
-        outputs[-1]["parameters"] = {"binary_data_size": len(raw[-1])}
-    return outputs, raw
-
-
-def datatype(dtype: np.dtype) -> str:
-    """V2's name of a type: FP32, INT32, UINT8; BYTES of texts."""
-    name = dtype.name.upper().replace("FLOAT", "FP")
-    return name if dtype.kind in "iuf" else "BYTES"
+    return {"model_name": model.name, "model_version": model.version, "id": request.id, "outputs": outputs}, raw
 
 
 def tensors(answers: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -101,7 +79,7 @@ def tensors(answers: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 def _array(value) -> np.ndarray:
     if isinstance(value, list):
         texts = np.empty(len(value), object)
-        texts[:] = [orjson.dumps(one) for one in value]
+        texts[:] = [dumps(one) for one in value]
         return texts
     array = np.asarray(value)
     return array.astype(np.float32) if array.dtype == np.float64 else array

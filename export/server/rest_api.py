@@ -6,6 +6,7 @@ tensors into lists, lets anybody unload the model, and logs a trace for each bad
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import prometheus_client
@@ -13,8 +14,8 @@ import prometheus_client
 import tfrecog
 
 from . import requests, responses
-from .errors import shown
-from .limits import Response
+from .errors import Refused, shown
+from .http_connection import Response
 from .model import ServedModel
 
 SERVER = {"name": "tfrecog", "version": tfrecog.version(), "extensions": ["binary_tensor_data"]}
@@ -28,17 +29,14 @@ _MODEL = r"/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+))?"
 async def _predict(model: ServedModel, headers: dict[str, str], body: bytes) -> Response:
     """V1: {"instances": [...]} → {"predictions": [...]}, {"inputs": ...} → {"outputs": {...}}."""
     content_type = headers.get("content-type", "").lower()
-    parsed, results = await model.results(len(body), requests.of_v1, body, content_type)
-    return Response(await model.in_pool(responses.of_v1, parsed, results))
+    return Response(await model.answer(len(body), requests.of_v1, body, content_type, responses.of_v1))
 
 
 async def _infer(model: ServedModel, headers: dict[str, str], body: bytes) -> Response:
     """V2: {"inputs": [...]} → {"outputs": [...]}, as JSON or as bytes behind it."""
-    length = headers.get(requests.BINARY_HEADER)
-    parsed, results = await model.results(len(body), requests.of_v2, body, length)
-    outputs, raw = await model.in_pool(responses.of_v2, parsed, results)
-    named = {"model_name": model.name, "model_version": model.version, "id": parsed.id}
-    head = await model.in_pool(responses.dumps, named | {"outputs": outputs})
+    length, respond = headers.get(requests.BINARY_HEADER), partial(responses.of_v2, model)
+    named, raw = await model.answer(len(body), requests.of_v2, body, length, respond)
+    head = await model.in_pool(responses.dumps, named)
     binary = {requests.BINARY_HEADER: str(len(head)), "content-type": "application/octet-stream"}
     return Response(b"".join([head, *raw]), headers=binary if raw else {})
 
@@ -65,17 +63,18 @@ _GET: dict[str, Callable[[ServedModel], dict[str, Any]]] = {
 
 async def answer(model: ServedModel, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
     """The answer to a request; Refused if there is no such address, or no such model."""
+    method = "GET" if method == "HEAD" else method  # whose response has no body
     if (method, path) == ("GET", "/metrics"):
-        encode, content_type = prometheus_client.exposition.choose_encoder(headers.get("accept", ""))
+        encode, content_type = prometheus_client.exposition.choose_encoder("")  # It fails on some Accept headers.
         return Response(encode(prometheus_client.REGISTRY), headers={"content-type": content_type})
-    matches = {"GET": _match(_GET, path), "POST": _match(_POST, path)}
+    matches = {verb: _match(table, path) for verb, table in (("GET", _GET), ("POST", _POST))}
     found = matches.get(method)
     if not found:
         allowed = ", ".join(verb for verb, match in matches.items() if match)
         reason = "Method Not Allowed" if allowed else "Not Found"
         sentence = f"{method[:20]} {shown(path)[1:-1]}: {reason}. {_ADDRESSES}"
-        return Response(
-            responses.dumps({"error": sentence}), 405 if allowed else 404, {"allow": allowed} if allowed else {}
+        raise Refused(
+            sentence, 405 if allowed else 404, "no such address", headers={"allow": allowed} if allowed else {}
         )
     handle, model_named = found
     if model_named:
@@ -87,7 +86,5 @@ async def answer(model: ServedModel, method: str, path: str, headers: dict[str, 
 
 def _match(table: dict[str, Callable], path: str) -> tuple[Callable, dict[str, str]] | None:
     """What answers at a path, and the name and version of the model in it."""
-    for pattern, handle in table.items():
-        if match := re.fullmatch(pattern, path):
-            return handle, match.groupdict()
-    return None
+    matches = ((re.fullmatch(pattern, path), handle) for pattern, handle in table.items())
+    return next(((handle, match.groupdict()) for match, handle in matches if match), None)

@@ -53,26 +53,28 @@ def _taken(host, port, flag, reason):
     )
 
 
-async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, str, dict[str, Any]]) -> None:
-    """Serves the model `found` under a name until a signal comes.
+async def serve(flags, name: str, listening: socket.socket, path: Path, metadata: dict[str, Any]) -> None:
+    """Serves the version of a model in a folder under a name until a signal comes.
 
     Raises:
         UserError: the model cannot be loaded, or the port of gRPC is taken.
     """
     import uvicorn
 
-    from . import grpc_api, http_connection, limits, rest_api
+    from . import grpc_api, http_connection, rest_api
+    from .limits import Limits
     from .model import ServedModel
 
     # Warnings and errors, a line each.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    for logger in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "httpx"):
+    for logger in ("kserve", "kserve.trace", "uvicorn", "httpx"):
         logging.getLogger(logger).setLevel(logging.WARNING)
-    model, stop = ServedModel(name, *found, flags), asyncio.Event()
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # It warns of each bad request, of which there are many.
+    model, stop = ServedModel(name, path, metadata, flags), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _stop, model, stop, number)
-    most = {"max_bytes": int(flags.max_request_mb * 2**20), "max_requests": flags.max_in_flight}
-    app = limits.Limits(functools.partial(rest_api.answer, model), **most)
+    limits = Limits(max_bytes=int(flags.max_request_mb * 2**20), max_requests=flags.max_in_flight)
+    app = http_connection.Application(functools.partial(rest_api.answer, model), limits)
     config = uvicorn.Config(
         app, http=http_connection.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
         timeout_keep_alive=65, server_header=False,
@@ -82,7 +84,7 @@ async def serve(flags, name: str, listening: socket.socket, found: tuple[Path, s
     server, remote, grpc_port = uvicorn.Server(config), None, -1
     server.capture_signals = contextlib.nullcontext  # They are ours.
     if flags.grpc_port >= 0:
-        remote = grpc_api.server(model, **most)
+        remote = grpc_api.server(model, limits)
         try:
             grpc_port = remote.add_insecure_port(f"{client_protocols.bracketed(flags.host)}:{flags.grpc_port}")
         except RuntimeError as error:  # Of the reason gRPC says nothing.

@@ -1,10 +1,31 @@
-"""Elements of a tensor of BYTES as they lie in memory: each with its length in front, 4 bytes, the least first."""
+"""Values of tensors of V2 as they lie in memory. Of BYTES each has its length in front: 4 bytes, the least first."""
 
 import struct
 
+import numpy as np
+
+_TYPES = {"FP32": "<f4", "FP64": "<f8", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1"}
+
+
+def datatype(dtype: np.dtype) -> str:
+    """V2's name of a type: FP32, INT32, UINT8; BYTES of texts."""
+    return next((name for name, one in _TYPES.items() if dtype == np.dtype(one)), "BYTES")
+
+
+def of_array(array: np.ndarray) -> bytes:
+    """The values of an array."""
+    return b"".join(map(pack, array.flat)) if array.dtype == object else array.tobytes()
+
+
+def to_array(datatype: str, shape: list[int], raw: bytes) -> np.ndarray:
+    """The array of a type and shape whose values these are; KeyError or ValueError if they are not."""
+    if datatype != "BYTES":
+        return np.frombuffer(raw, _TYPES[datatype]).reshape(shape)
+    return np.array([*unpack(raw), None], object)[:-1].reshape(shape)
+
 
 def pack(content: bytes) -> bytes:
-    """An element with its length."""
+    """An element of BYTES with its length."""
     return struct.pack("<I", len(content)) + content
 
 

@@ -18,7 +18,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from export import serve
-from export.server import model_file, run
+from export.artifact import metadata
+from export.served_graph import versions
+from export.server import run
 from tests import processes
 from tests.folders import REPOSITORY
 
@@ -146,9 +148,9 @@ def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:
     async def both():
         flags_ = {"grace_s": 1.0} | flags
         given = serve.Flags(model=str(folder), grpc_port=0, **flags_)
-        found = model_file.newest(given.model)
+        path = versions.latest(given.model)
         listening = run.bound(given.host, 0, "port")
-        server = asyncio.create_task(run.serve(given, folder.name, listening, found))
+        server = asyncio.create_task(run.serve(given, folder.name, listening, path, metadata.load(path)))
         while "Try it" not in printed.getvalue():
             if server.done():
                 server.result()

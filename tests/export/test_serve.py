@@ -21,7 +21,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from export import client, serve
-from export.server import client_protocols, client_results, run
+from export.artifact import results
+from export.server import client_protocols, run
 from tests.export import commands, served_folders, servers
 from tests.export.served_folders import encoded, picture
 from tests.folders import REPOSITORY
@@ -270,6 +271,31 @@ def test_a_request_is_refused_before_all_of_it_is_sent(colours, head, status):
     check_colours(colours.predict([coloured(8, 9).tolist()])[0], coloured(8, 9))
 
 
+@pytest.mark.parametrize(
+    "request_line",
+    [b"HEAD /v2/health/live", b"GET http://x/v2/health/live", b"GET /metrics"],
+    ids=["head", "absolute", "accept"],
+)
+def test_requests_that_rfc_9112_allows_are_answered(colours, request_line):
+    """The last has an Accept of which prometheus_client's own parser makes a TypeError."""
+    accept = b"Accept: application/openmetrics-text; version=x"
+    with socket.create_connection(("127.0.0.1", colours.port), timeout=60) as connection:
+        connection.sendall(request_line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + accept + b"\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("header", [b"Content-Encoding: gzip", b"Accept: */*"])
+def test_what_is_no_http_gets_a_sentence_and_no_trace(colours, header):
+    """A chunk that is none, behind a refusal of the request and while its body is read."""
+    head = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + header
+    with socket.create_connection(("127.0.0.1", colours.port), timeout=60) as connection:
+        connection.sendall(head + b"\r\n\r\n2\r\nab\r\nZ\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request") and b'{"error":"the request is not valid HTTP/1.1' in answer
+    check_colours(colours.predict([coloured(8, 9).tolist()])[0], coloured(8, 9))
+    assert "Traceback" not in colours.printed()
+
+
 def test_grpc_refuses_with_the_same_sentences(colours):
     address = colours.grpc
     with pytest.raises(client_protocols.RequestFailed, match=r"not an image.*INVALID_ARGUMENT"):
@@ -308,6 +334,7 @@ EMPTY = {
     "inputs": b"\x2a\x00" * 20_000,
     "outputs": b"\x32\x00" * 20_000,
     "contents": nested(5, nested(5, b"\x42\x00" * 5000)) * 3,
+    "a shape of many sides": nested(5, nested(3, b"\x01" * 12_000)),
     "a field that does not end": b"\x2a\xff",
     "a number that does not end": b"\x28" + b"\xff" * 100,
 }
@@ -318,7 +345,7 @@ def test_grpc_makes_no_objects_of_a_message_of_empty_fields(colours, name):
     """30 MB of empty inputs would be objects of a gigabyte."""
     with grpc.insecure_channel(colours.grpc) as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        with pytest.raises(grpc.RpcError, match=r"more than 10,000 fields|no ModelInferRequest"):
+        with pytest.raises(grpc.RpcError, match=r"more than 10,000 fields|no ModelInferRequest|no model is named"):
             infer(EMPTY[name])
 
 
@@ -372,13 +399,16 @@ def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, t
     assert "photo.jpg (100 x 200)" in done.stdout and re.search(r"green +75.0%", done.stdout)
     with Image.open(tmp_path / "seen/photo.jpg") as drawn:
         assert drawn.size[1] == 2 * drawn.size[0], "upright, enlarged"
+    (row,) = json.loads((tmp_path / "seen/detections.json").read_text())
+    assert row["category_name"] == "green" and row["score"] == 0.75 and row["segmentation"]["size"] == [200, 100]
+    np.testing.assert_allclose(row["bbox"], [40, 0, 60, 30], atol=2)
 
 
 def test_the_client_leaves_out_what_is_not_sure():
-    answer = {"detection_scores": [0.9, 0.5, 0.4], "detection_boxes": np.eye(3, 4), "num_detections": 3}
-    left = client_results.sure(answer, 0.5)
-    assert left["detection_scores"] == [0.9, 0.5] and np.array_equal(left["detection_boxes"], np.eye(2, 4))
-    assert client_results.sure({"scores": [0.1]}, 0.5) == {"scores": [0.1]}
+    scores, boxes = np.array([0.9, 0.5, 0.4]), np.eye(3, 4)
+    left = results.of_picture({"scores": scores, "boxes": boxes, "labels": np.array([1, 2, 1])}, (9, 9), 0.5)
+    assert left.scores.tolist() == [0.9, 0.5] and np.array_equal(left.boxes, boxes[:2])
+    assert results.of_picture({"scores": [0.1]}, (9, 9), 0.5) == [0.1]
 
 
 def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
@@ -389,6 +419,8 @@ def test_the_client_passes_on_what_the_server_says(colours, tmp_path, capsys):
     assert "error: 1 of 2 pictures failed" in printed.err
     assert "not an image" in printed.err and re.search(r"blue +\d+\.\d%", printed.out)
     assert (tmp_path / "seen/good.jpg").is_file()
+    (row,) = json.loads((tmp_path / "seen/predictions.json").read_text())
+    assert row["file_name"] == str(tmp_path / "good.png") and row["classes"][0]["category_name"] == "blue"
     with pytest.raises(client_protocols.RequestFailed, match="cannot be reached") as failed:
         commands.run(client, url="http://127.0.0.1:9", images=tmp_path)
     assert failed.value.status == 1

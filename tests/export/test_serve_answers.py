@@ -112,7 +112,10 @@ def test_each_form_of_masks_is_answered_with_the_same_run_lengths():
     mask = np.zeros(size, bool)
     mask[2:6, 3:8] = True
     runs = [2 + 9 * 3, 4, *[5, 4] * 4, 9 * 12 - (9 * 7 + 6)]
-    common = {"detection_boxes": box, "detection_classes": np.array([1, 0], np.int32)}
+    common = {
+        "detection_boxes": box, "detection_classes": np.array([1, 0], np.int32),
+        "detection_class_names": np.array([b"cat", b""], object), "detection_scores": np.array([0.9, 0], np.float32),
+    }  # fmt: skip
     forms = {
         "pasted": np.stack([mask, mask & False]).astype(np.uint8),
         "runs": np.array([[*runs, 0, 0], [0] * (len(runs) + 2)], np.int32),
@@ -151,10 +154,10 @@ def test_it_lives_before_it_is_ready(tmp_path):
     """What a server answers while its model loads."""
     import httpx
 
-    from export.server import limits, rest_api
+    from export.server import http_connection, limits, rest_api
 
-    model = ServedModel("model", tmp_path, "1", {}, serve.Flags())
-    app = limits.Limits(functools.partial(rest_api.answer, model), max_bytes=1, max_requests=1)
+    model, most = ServedModel("model", tmp_path, {}, serve.Flags()), limits.Limits(max_bytes=1, max_requests=1)
+    app = http_connection.Application(functools.partial(rest_api.answer, model), most)
 
     async def ask(*paths):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:

@@ -9,7 +9,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 from prometheus_client import REGISTRY
 
-from export.server import limits
+from export.server import http_connection, limits
 
 
 class Client:
@@ -19,7 +19,7 @@ class Client:
         self.pieces, self.messages, self.reads, self.aborted = asyncio.Queue(), [], reads, []
         self.scope = {
             "type": "http", "method": "POST", "path": "/v1/models/x:predict", "client": (address, 1),
-            "headers": list(headers), "state": {limits.ABORT: lambda: self.aborted.append(True)},
+            "headers": list(headers), "state": {http_connection.ABORT: lambda: self.aborted.append(True)},
         }  # fmt: skip
         self.done = asyncio.ensure_future(server(self.scope, self.receive, self.send))
 
@@ -42,11 +42,11 @@ class Client:
 
 
 async def echo(method, path, headers, body):
-    return limits.Response(body)
+    return http_connection.Response(body)
 
 
 def server(answer=echo, **options):
-    return limits.Limits(answer, **{"max_bytes": 10**6, "max_requests": 4} | options)
+    return http_connection.Application(answer, limits.Limits(**{"max_bytes": 10**6, "max_requests": 4} | options))
 
 
 def run(story):
@@ -161,12 +161,43 @@ def test_uploads_take_no_place_of_those_in_work():
     run(story())
 
 
+def test_of_large_responses_that_nobody_reads_the_oldest_are_cut_off(monkeypatch):
+    """There is room for two of three."""
+    monkeypatch.setattr(limits, "SLOW", -1.0)
+    monkeypatch.setattr(limits, "SLOW_BYTES", 2 * 9 * http_connection.PIECE)
+
+    async def story():
+        limited = server()
+        deaf = [Client(limited, f"10.0.0.{i}", reads=2) for i in range(3)]
+        for one in deaf:
+            one.post(b"x" * (9 * http_connection.PIECE))
+            while len(one.messages) <= one.reads:
+                await asyncio.sleep(0)
+        await deaf[0].done
+        assert [one.aborted for one in deaf] == [[True], [], []]
+        for one in deaf[1:]:
+            one.done.cancel()
+
+    run(story())
+
+
+def test_a_body_that_nobody_awaits_ends_its_connection():
+    async def story():
+        client = Client(server(), headers=[(b"content-length", b"5")])
+        client.scope["method"] = "GET"
+        client.post(b"x" * 5)
+        await client.done
+        assert client.status() == 200 and (b"connection", b"close") in client.messages[0]["headers"]
+
+    run(story())
+
+
 def test_a_response_that_nobody_reads_is_cut_off():
     async def story():
         client = Client(server(patience=0.2), reads=3)
-        client.post(b"x" * (9 * limits.PIECE))
+        client.post(b"x" * (9 * http_connection.PIECE))
         await client.done
         assert client.aborted == [True] and client.status() == 200
-        assert [len(message["body"]) for message in client.messages[1:]] == [limits.PIECE] * 3
+        assert [len(message["body"]) for message in client.messages[1:]] == [http_connection.PIECE] * 3
 
     run(story())

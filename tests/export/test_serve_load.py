@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import socket
+import threading
 
 import numpy as np
 import pytest
 
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+
+import grpc
 
 from export.server import client_protocols, http_connection, limits
 from tests.export import served_folders, servers
@@ -84,7 +87,7 @@ def test_grpc_has_room_for_as_many_requests(folder):
         with server.grpc_infer() as ask:
             waiting = [ask.future(server.request(picture(21, 22 + i)), timeout=600) for i in range(4)]
             until(lambda: server.number(WAITING) == 4)
-            with pytest.raises(client_protocols.RequestFailed, match="RESOURCE_EXHAUSTED") as refused:
+            with pytest.raises(client_protocols.RequestFailed, match="UNAVAILABLE") as refused:
                 client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(21, 30)))
             assert refused.value.reached, "so that a client goes on"
             for one in waiting:
@@ -149,6 +152,44 @@ def test_a_connection_whose_client_does_not_read_is_closed(folder, monkeypatch):
                     deaf.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
 
     beside(folder, story)
+
+
+def test_of_too_many_idle_connections_the_one_not_heard_of_for_longest_is_closed(folder, monkeypatch):
+    monkeypatch.setattr(http_connection, "IDLE", 2)
+
+    def story(server):
+        with contextlib.ExitStack() as several:
+            idle = [several.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))]
+            for _ in range(2):
+                idle.append(several.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60)))
+            with contextlib.suppress(ConnectionResetError):
+                assert idle[0].recv(1) == b""
+            idle[2].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert idle[2].recv(65536).startswith(b"HTTP/1.1 200")
+
+    beside(folder, story)
+
+
+def test_slow_calls_of_grpc_are_counted_by_address(folder, monkeypatch):
+    """As many as one address may have wait for their message; the next call ends the first of them."""
+    monkeypatch.setattr(limits, "SLOW", -1.0)
+
+    def story(server):
+        ended = threading.Event()
+
+        def nothing():
+            ended.wait(60)
+            yield from ()
+
+        with grpc.insecure_channel(server.grpc) as channel:
+            infer = channel.stream_stream("/inference.GRPCInferenceService/ModelInfer")
+            slow = [infer(nothing()) for _ in range(limits.TRANSFERS // 4)]
+            assert len(client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(9, 9)))) > 0
+            until(lambda: sum(one.done() for one in slow) == 1)
+            assert {one.code() for one in slow if one.done()} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+            ended.set()
+
+    beside(folder, story, max_batch=1)
 
 
 @pytest.mark.parametrize("proxies, told_apart", [("127.0.0.0/8", True), ("", False)])

@@ -16,7 +16,7 @@ pytest.importorskip("orjson", reason="the server's extra is not installed: pip i
 from export.server import pictures, requests, tensor_bytes
 from export.server.errors import Refused
 
-LIMITS = requests.Limits(max_megapixels=0.01, max_pictures=3)
+LIMITS = requests.Bounds(max_megapixels=0.01, max_pictures=3)
 PIXELS = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 PIXEL = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
 FILES = {"name": "image_bytes", "datatype": "BYTES", "shape": [1]}
@@ -97,14 +97,14 @@ def test_pictures_keep_their_order():
         (b"\xff\xd8\xff", "the body is not JSON.* with the header Content-Type: image/jpeg"),
         (b"--x\r\nContent-Disposition: form-data", "the header Content-Type: image/jpeg"),
         (b"[" * 5000, "the body is not JSON"),
-        (b"[]", "the body is an empty list; expected"),
-        (b'{"pictures": 1}', "no 'instances'.*pictures.*expected"),
-        (b'{"inputs": 1}', "'inputs' is a number; expected"),
-        (b'{"instances": {}}', "'instances' is an object; expected"),
+        (b"[]", r"the body is \[...\] .a list., not an object; expected"),
+        (b'{"pictures": 1}', "the keys .*pictures.* and no 'instances'; expected"),
+        (b'{"inputs": 1}', "inputs is 1 .a whole number., not a list; expected"),
+        (b'{"instances": {}}', "instances is {...} .an object., not a list; expected"),
         (b'{"instances": []}', "'instances' is empty: the batch has no picture"),
-        (b'{"instances": [1, 2]}', r"instances\[0\] is a number; expected"),
-        (b'{"instances": [null]}', r"instances\[0\] is missing"),
-        (b'{"instances": [{"b64": 5}]}', r"instances\[0\] is a number; expected a text"),
+        (b'{"instances": [1, 2]}', r"instances\[0\] is 1 .a whole number., not an object; expected"),
+        (b'{"instances": [null]}', r"instances\[0\] is null"),
+        (b'{"instances": [{"b64": 5}]}', r"instances\[0\] is 5 .a whole number., not text; expected"),
         (b'{"instances": [{"b64": "??"}]}', r"instances\[0\] is not base64"),
         (b'{"instances": [{"b64": ""}]}', r"instances\[0\]: no bytes"),
         (b'{"instances": [{"b64": "aGVsbG8="}]}', r"instances\[0\]: not an image; it starts with b'hello', and"),
@@ -139,7 +139,7 @@ def test_a_v1_request_that_cannot_be_is_refused_with_what_is_wrong_and_what_is_e
         (PIXEL | {"data": [1, 2, 300]}, "expected 0..255"),
         (FILES | {"shape": [2], "data": ["aGVsbG8="]}, "and 1 elements"),
         (FILES, "neither 'data' nor"),
-        ({"name": "image_bytes", "datatype": "BYTES", "data": []}, "no 'shape'"),
+        ({"name": "image_bytes", "datatype": "BYTES", "data": []}, "shape is null .null., not a list"),
         (FILES | {"parameters": {"binary_data_size": 9}}, "binary_data_size is 9, and 0 bytes follow"),
     ],
 )
@@ -180,8 +180,10 @@ def test_elements_of_bytes_come_back_and_are_cut_nowhere():
 
 
 def test_outputs_and_lengths_that_make_no_sense_are_refused():
+    body = json.dumps({"inputs": [PIXEL], "outputs": [{"name": "scores"}] * 1000}).encode()
+    assert "outputs[1] is 'scores' again; name each output once" in refused(requests.of_v2, body, None, LIMITS)
     body = json.dumps({"inputs": [PIXEL], "outputs": [{"name": "scores", "parameters": [1]}]}).encode()
-    assert "'parameters' of the output 'scores' is a list" in refused(requests.of_v2, body, None, LIMITS)
+    assert "outputs[0].parameters is [...] (a list), not an object" in refused(requests.of_v2, body, None, LIMITS)
     assert "expected the length of the JSON" in refused(requests.of_v2, body, "9" * 5000, LIMITS)
 
 

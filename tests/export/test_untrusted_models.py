@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from export.artifact import metadata
-from export.litert import results
+from export.artifact import metadata, results
 from export.served_graph import versions
 from tests.export import served_folders, stand_in
 from tests.processes import Process
