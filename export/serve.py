@@ -73,6 +73,8 @@ def main(flags: Flags) -> None:
         raise UserError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
     name, path = run.name_of(flags.name, flags.model), versions.latest(flags.model)
     described = metadata.load(path)
+    import kserve  # noqa: F401  # or it is missing, before anything is opened
+
     listening = run.bound(flags.host, flags.port, "port")
     print(f"Loading {path} ...", flush=True)
     asyncio.run(run.serve(flags, name, listening, path, described))

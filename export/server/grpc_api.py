@@ -32,19 +32,19 @@ def _metadata(model: ServedModel, request: pb.ModelMetadataRequest) -> dict[str,
 
 
 async def _infer(model: ServedModel, message: bytes) -> dict[str, Any]:
-    fields, raw = await model.answer(len(message), _parsed, message, model, partial(responses.of_v2, model))
+    fields, raw = await model.answer(len(message), _parsed, message, model.check, partial(responses.of_v2, model))
     tensors = [{key: one[key] for key in ("name", "datatype", "shape")} for one in fields["outputs"]]
     return fields | {"outputs": tensors, "raw_output_contents": raw}
 
 
-def _parsed(message: bytes, model: ServedModel, bounds: requests.Bounds) -> requests.InferenceRequest:
-    """A request read as if it had come as V2's JSON, with the raw contents behind it."""
+def _parsed(message: bytes, check: Callable[[str, str], None], bounds: requests.Bounds) -> requests.InferenceRequest:
+    """A request read as if it had come as V2's JSON, with the raw contents behind it; `check` is the model's."""
     try:
         _check_fields(message)
     except IndexError as error:
         raise Refused("the message is no ModelInferRequest") from error
     request = _read(pb.ModelInferRequest, message)
-    model.check(request.model_name, request.model_version)
+    check(request.model_name, request.model_version)
     raw, count, inputs = request.raw_input_contents, len(request.inputs), []
     if raw and len(raw) != count:
         raise Refused(f"the request has {count} inputs and raw contents of {len(raw)}")

@@ -12,8 +12,8 @@ from random import Random
 
 import numpy as np
 
-from export.artifact import metadata
-from export.litert import reader, results
+from export.artifact import metadata, results
+from export.litert import reader
 from export.served_graph import operations, versions
 from tests.fuzz import model_inputs, readings
 from tests.fuzz.attempts import Target
@@ -79,7 +79,7 @@ def _read_request(folder, out):
     from export.server import requests
     from export.server.errors import Refused
 
-    body, limits = (folder / "body.json").read_bytes(), requests.Limits(max_megapixels=0.01, max_pictures=3)
+    body, limits = (folder / "body.json").read_bytes(), requests.Bounds(max_megapixels=0.01, max_pictures=3)
     sentences = []
     for parse in (lambda: requests.of_v1(body, "application/json", limits), lambda: requests.of_v2(body, None, limits)):
         try:
@@ -123,7 +123,7 @@ def _send(folder, out):
         with contextlib.suppress(TimeoutError, ConnectionResetError):
             while piece := connection.recv(2**16):
                 answer += piece
-    _judge(folder / "request.http", answer[9:12].decode(), answer.rpartition(b"\r\n")[2].decode())
+    _judge(folder / "request.http", answer[9:12].decode(), answer.rpartition(b"\r\n")[2].decode(errors="replace"))
 
 
 def _call(folder, out):
