@@ -20,7 +20,7 @@ from tests.export import commands, served_folders, servers, stand_in
 from tests.matrices import representatives
 from tests.pipelines import four_sources
 from tfrecog.config import DataConfig, DetectorConfig, Experiment, OutputConfig
-from tfrecog.data import image, info, records
+from tfrecog.data import image, image_numpy, info, records
 from tfrecog.inference import image_files
 
 EXPERIMENT = Experiment(
@@ -174,6 +174,7 @@ def test_a_file_annotated_as_it_is_stored_keeps_its_pixels_and_its_boxes(source,
     found = four_sources.records(source, root, tmp_path / "out", four_sources.as_stored, orientation="file")
     for name, record in found.items():
         y1, x1, y2, x2 = np.rint(record.boxes[0]).astype(int)
+        assert image_numpy.opened(record.encoded).orientation == 1, name  # Viewers of it show what was annotated.
         red = photos.is_object(image.decode(record.encoded).numpy())
         assert red[y1:y2, x1:x2].all() and red.sum() == (y2 - y1) * (x2 - x1), name
     signature = signatures.signatures(Finder({}), None, EXPERIMENT, "squares", "machine")[signatures.EXAMPLES]

@@ -30,7 +30,7 @@ from .publish import Task
 
 SHARD_BYTES = 128 * 2**20
 MAX_LEFT_OUT = 0.5
-_VERSION = 7  # of what `make`, `encode` and `write` do: a new number builds old shards again
+_VERSION = 8  # of what `make`, `encode` and `write` do: a new number builds old shards again
 
 
 class Item(Protocol):

@@ -74,17 +74,19 @@ def of_bytes(
         )
         what = f"its EXIF data turn or mirror it (orientation {stored.orientation}), and {doubt}"
         report("image may be annotated turned", what, remedy)
-    elif turn:
+    elif stored.orientation != 1:
         what = f"its EXIF data turn or mirror it (orientation {stored.orientation})"
-        report("image converted", what, "It is turned upright and stored as PNG; nothing needs to be done.")
-    if whole and not turn and values is None and mode in _MODES.get(stored.kind, ()):
+        how = "It is turned upright" if turn else "It stays as it was annotated, without these data,"
+        report("image converted", what, f"{how} and stored as PNG; nothing needs to be done.")
+    # Bytes with an orientation would be shown turned, by tools that are given them and their boxes.
+    if whole and stored.orientation == 1 and values is None and mode in _MODES.get(stored.kind, ()):
         return Encoded(data, stored.kind.lower(), *as_stored)
     if values is not None:
         what = f"{stored.kind} image of pixels of the type {values.dtype.name}, which training takes as 8 bits"
         remedy = "It is stored as PNG by the pixel_ranges of dataset.json; nothing needs to be done."
         report("image converted", what, remedy)
         return Encoded(values, "png", *(upright if turn else as_stored))
-    if whole and not turn:
+    if whole and stored.orientation == 1:
         what = f"{stored.kind} image of mode {mode}, which training cannot decode"
         report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
     return image_records.encode(Image.fromarray(image.rgb()), "png")
