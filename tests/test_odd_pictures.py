@@ -45,7 +45,7 @@ COLOURED = {
     "frames.webp": (_file(LYING, "WEBP", lossless=True, **FRAMES), 0),
     "frames.png": (_file(LYING, "PNG", **FRAMES), 0),
     "palette.png": (_file(LYING.quantize(4), "PNG"), 0),
-    "palette with holes.png": (_file(LYING.quantize(4), "PNG", transparency=0), 0),
+    "palette with holes.png": (_file(LYING.quantize(4), "PNG", transparency=b"\0\x80\xff\xff"), 0),
     "a colour that is a hole.png": (_file(LYING, "PNG", transparency=(230, 20, 20)), 0),
     "holes.png": (_file(HOLED, "PNG"), 0),
     "holes.webp": (_file(HOLED, "WEBP", lossless=True, exact=True), 0),
@@ -104,6 +104,7 @@ def readers(tmp_path_factory):
     }
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("name", [*COLOURED, *GRAY])
 def test_all_readers_see_the_first_picture_upright(name, readers):
     data, losses = (COLOURED | GRAY)[name]

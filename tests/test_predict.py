@@ -164,6 +164,15 @@ def test_pictures_of_a_folder_under_other_extensions_are_named(tmp_path, capsys)
     assert line.startswith(f"left out: {tmp_path}/b.HEIC: ") and "convert it to JPEG or PNG" in line
 
 
+def test_a_link_to_itself_is_named_and_the_rest_is_done(tmp_path):
+    good, around = save_picture(tmp_path / "a.png", 100, 100, (10, 10, 60, 60)), tmp_path / "b.png"
+    around.symlink_to(around)
+    paths = image_files.find(str(tmp_path))
+    assert paths == [good, around]
+    broken = shown.write(RedFinder(), DETECTOR, paths, tmp_path / "seen")
+    assert [*broken] == [around] and [row["file_name"] for row in rows_of(tmp_path / "seen")] == [str(good)]
+
+
 def test_an_image_that_links_lead_to_again_is_found_once_under_its_shortest_name(tmp_path, monkeypatch):
     for name in ("sub/a.jpg", "z.jpg"):
         save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))

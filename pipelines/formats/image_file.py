@@ -101,7 +101,7 @@ def _opened(data: bytes, place: str, report: Reporter, replace: str) -> image_nu
         if error.kind == "too large":
             report.leave_out("image is too large", str(error), "Make it smaller, and its annotations with it.")
         if error.kind == "other format":
-            remedy = "The image is left out: convert it, and name the new file in the annotations."
+            remedy = "The image is left out: convert it, and build again with the new file."
             report.leave_out("image of a format that is not read", f"{place}: {error}", remedy)
         kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
         report.leave_out(kind, f"{place}: {error}", replace)

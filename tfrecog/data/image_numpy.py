@@ -79,7 +79,10 @@ class Opened(NamedTuple):
     def rgb(self, ranges: depth.Ranges = depth.WHOLE) -> np.ndarray:
         """Image uint8 [H, W, 3]; more bits by the ranges of a data set, without one 16 bits by their upper 8."""
         values = self.values()
-        return np.asarray(self.picture.convert("RGB")) if values is None else depth.rgb(values, ranges)
+        if values is not None:
+            return depth.rgb(values, ranges)
+        self.picture.info.pop("transparency", None)  # Pillow would warn that a palette loses its own.
+        return np.asarray(self.picture.convert("RGB"))
 
 
 def decode(data: bytes, ranges: depth.Ranges = depth.WHOLE, *, upright: bool = False) -> np.ndarray:

@@ -12,6 +12,7 @@ from tfrecog.annotation_files.objects import Objects
 from tfrecog.config import DetectorConfig
 from tfrecog.data.info import DatasetInfo
 from tfrecog.drawing.annotations import sure_keypoints
+from tfrecog.inference import image_files
 from tfrecog.inference.result_files import Detections
 from tfrecog.ops import rle
 
@@ -24,8 +25,8 @@ class Annotations:
 
     def __init__(self, kind: str, paths: list[Path], out: Path):
         """Raises UserError where two of the images would have one annotation file."""
-        self.images = os.path.commonpath([path.resolve().parent for path in paths])
-        self.names = [path.resolve().relative_to(self.images).as_posix() for path in paths]
+        self.images = os.path.commonpath([image_files.place(path).parent for path in paths])
+        self.names = [image_files.place(path).relative_to(self.images).as_posix() for path in paths]
         self.kind, self.out = kind, out if kind == "coco" else out / kind
         formats.check_names(kind, self.names)
 

@@ -42,10 +42,15 @@ def find(images: str) -> list[Path]:
             missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
         if not found:
             raise FileNotFoundError(f"--images: {missing}")
-        shortest = {path.resolve(): path for path in sorted(found, key=lambda path: -len(path.parts))}
+        shortest = {place(path): path for path in sorted(found, key=lambda path: -len(path.parts))}
         for path in sorted(shortest.values(), key=str):
-            paths.setdefault(path.resolve(), path)
+            paths.setdefault(place(path), path)
     return list(paths.values())
+
+
+def place(path: Path) -> Path:
+    """Where a file is, behind all links; the last of links that lead around, of which Path.resolve makes an error."""
+    return Path(os.path.realpath(path))
 
 
 def _report_other(path: Path) -> None:
@@ -58,16 +63,16 @@ def _report_other(path: Path) -> None:
 
 def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Path]:
     """Where the picture of each image goes: its place below the folder that all have in common, as a JPEG or PNG."""
-    common = os.path.commonpath([path.resolve().parent for path in paths])
-    below = [path.resolve().relative_to(common) for path in paths]
+    common = os.path.commonpath([place(path).parent for path in paths])
+    below = [place(path).relative_to(common) for path in paths]
     plain = [path.with_suffix(suffix) for path in below]
     # a.png and a.jpg would be one picture, so they become a.png.jpg and a.jpg.jpg.
     pictures = [
         out / (path.with_name(path.name + suffix) if plain.count(short) > 1 else short)
         for path, short in zip(below, plain, strict=True)
     ]
-    images = {path.resolve() for path in paths}
-    overwritten = next((picture for picture in pictures if picture.resolve() in images), None)
+    images = {*map(place, paths)}
+    overwritten = next((picture for picture in pictures if place(picture) in images), None)
     if overwritten:
         raise UserError(
             f"--out={out}: {overwritten} is one of the images and would be overwritten; choose another folder"
