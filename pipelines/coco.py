@@ -132,7 +132,7 @@ def build(flags: Coco) -> shards.Built:
         facts, label_of = coco_categories.dataset_info(json_file, tree, found, _wanted(flags))
         of_image = coco_json.annotations_by_image(json_file, tree, label_of, found)
         others = {one["id"] for one in tree["categories"]} - set(label_of)  # --classes leaves them out: not lost.
-        objects = sum(whole(one.category_id) not in others for one in tree["annotations"])
+        objects = sum(not others or whole(one.category_id) not in others for one in tree["annotations"])
         objects -= sum(problem.kind == coco_json.GIVEN_TWICE for problem in found)
         kept = sum(map(len, of_image.values()))
         refuse_losses(flags.out, found, kept, objects, flags.max_left_out)  # before the images are read

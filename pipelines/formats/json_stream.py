@@ -98,10 +98,12 @@ class _Text:
             return
         while True:
             yield
-            if self.next() == end:
-                self._at += 1
+            character = self.next()
+            if character not in (end, ","):
+                raise self.error("Expecting ',' delimiter")
+            self._at += 1
+            if character == end:
                 return
-            self.skip(",")
 
     def value(self) -> tuple[Any, str]:
         """The next value, and its text."""
