@@ -10,9 +10,9 @@ r"""Builds a split of a dataset from images and objects drawn with a tool: YOLO,
 | yolo | data.yaml, or the folder of the label files | boxes, polygons, poses (kpt_shape); --images only if elsewhere |
 | labelme | folder of the JSON files | polygons, boxes, circles, masks; points in the group of an object: keypoints |
 | cvat | annotations.xml, for images 1.1 or for video 1.1 | also ellipses, skeletons; frames between two keyframes |
-| via | JSON of a project, or its annotations alone | --class_attribute where regions have several attributes |
-| label_studio | JSON | also ellipses; keypoints that belong to a region |
-| csv | a file with a row for each box | OpenImages, Kaggle: columns by their names, or by --columns |
+| via | JSON of a project, or annotations as JSON or CSV | --class_attribute where regions have several attributes |
+| label_studio | JSON, or JSON-MIN | also ellipses, brushes; keypoints that belong to a region |
+| csv | a file with a row for each box | OpenImages (--descriptions), Kaggle: columns by their names, or by --columns |
 | instance_maps | folder of PNGs, one for each image | values number the instances, all of --class_name (PennFudan) |
 | cityscapes | folder of PNGs, one for each image | values are class * 1000 + instance; below 1000: crowds |
 | masks | folder of PNGs, one for each object | IMAGE_CLASS_1.png, IMAGE/masks/1.png: what is not 0 is the object |
@@ -113,6 +113,9 @@ class Objects(ShareFlags):
         Length(),
         When("format", "csv"),
     ] = ()
+    descriptions: Annotated[
+        str, "CSV of OpenImages' class descriptions: a key such as /m/01yrx and its name.", When("format", "csv")
+    ] = ""
     units: Annotated[
         Literal["", "pixels", "fractions"],
         "Units of the boxes. Empty: fractions of the image where no number is above 1.",
@@ -194,7 +197,8 @@ def _read_one(flags: Objects, path: str, folder: str, found: list[Problem]) -> d
         return via.read(path, images, flags.class_attribute, flags.class_name, found)
     if flags.format == "label_studio":
         return label_studio.read(path, images, found)
-    return box_csv.read(path, images, flags.columns, flags.units, flags.class_name, found)
+    named = box_csv.descriptions(flags.descriptions) if flags.descriptions else {}
+    return box_csv.read(path, images, flags.columns, flags.units, flags.class_name, named, found)
 
 
 def _names(

@@ -1,18 +1,15 @@
 """CSV files of boxes, a row each: of OpenImages, of Kaggle's competitions, of TensorFlow's and Keras' examples."""
 
-import csv
-import io
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter, short
-from . import small_file, tar_files, tool_values
+from . import csv_file, tool_values
 from .drawn import Drawing, Picture, Shape
 from .named_images import NamedImages
 
-_MOST_BYTES = 2**31
 _SKIP = "It is left out: correct the row, or remove it."
 # The names of columns, in small letters and without anything between.
 _KNOWN = {
@@ -34,7 +31,13 @@ _CORNERS, _SIDES = ("xmin", "ymin", "xmax", "ymax"), ("x", "y", "width", "height
 
 
 def read(
-    path: str, images: NamedImages, columns: Sequence[str], units: str, class_name: str, found: list[Problem]
+    path: str,
+    images: NamedImages,
+    columns: Sequence[str],
+    units: str,
+    class_name: str,
+    named: Mapping[str, str],
+    found: list[Problem],
 ) -> Drawing:
     """What the rows of a file say of the images.
 
@@ -44,6 +47,7 @@ def read(
         columns: NAME=COLUMN of those of NAMES whose column has another name.
         units: "pixels", "fractions", or "" for fractions where no number is above 1.
         class_name: of all rows; "": a column says it.
+        named: names of the classes by what is in that column; a class without one keeps that, and is reported.
         found: takes the problems.
 
     Raises:
@@ -65,11 +69,15 @@ def read(
         try:
             if len(row) != len(header):
                 report.leave_out("row of another length", f"it has {len(row)} columns, not {len(header)}", _SKIP)
-            shape = _shape(row, place, line, class_name, report)
+            shape = _shape(row, place, line, class_name, named, report)
             if shape:
                 boxes[name].append((line, shape))
         except LeftOut:
             lost_of[name] = lost_of.get(name, 0) + 1
+    unnamed = {shape.class_name for those in boxes.values() for _, shape in those} - {*named.values()} if named else ()
+    for name in sorted(unnamed):
+        what, remedy = f"--descriptions has no name of {short(name)}", "It keeps this name: add a line for it."
+        found.append(Problem("class without a name", path, what, remedy))
     numbers = [side for those in boxes.values() for _, shape in those for side in shape.box or ()]
     fractions = units == "fractions" or (units == "" and bool(numbers) and max(numbers) <= 1)
     names = list(boxes)
@@ -85,6 +93,17 @@ def read(
             drawing.pictures.append(Picture(image.name, image, path, shapes, fractions=fractions))
     drawing.unnamed = images.rest()
     return drawing
+
+
+def descriptions(path: str) -> dict[str, str]:
+    """Names of classes by OpenImages' keys, of a CSV of both; Refused where a line has not two cells."""
+    listed = csv_file.rows(path, "--descriptions")
+    bad = [line for line, row in listed if len(row) != 2 or not all(cell.strip() for cell in row)]
+    if bad:
+        raise Refused(
+            f"{path}, line {bad[0]}: a line is the key and the name of a class, such as /m/01yrx,Cat; correct it"
+        )
+    return {key.strip(): name.strip() for _, (key, name) in listed}
 
 
 def _with_extension(images: NamedImages) -> dict[str, str]:
@@ -117,29 +136,18 @@ def columns_of(path: str, header: Sequence[str], given: Sequence[str]) -> dict[s
     return {name: place[name] for name in ("image", "class", "crowd", *ways[0]) if name in place}
 
 
-def _rows(path: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """Rows with the numbers of their lines, and the names of the columns."""
-    found: list[Problem] = []
-    try:
-        text = small_file.text_of(tar_files.on_disk(path, path), Reporter(found, path), _MOST_BYTES)
-    except LeftOut:
-        raise Refused(f"{path}: {found[-1].what}; give another file with --annotations") from None
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise Refused(f"{path}, line {reader.line_num}: {error}; correct it") from error
-    if not rows:
-        raise Refused(f"{path} is empty; give another file with --annotations")
+def _rows(path: str) -> tuple[list[csv_file.Row], list[str]]:
+    """The rows, and the names of the columns."""
+    rows = csv_file.rows(path)
     header = [cell.strip() for cell in rows[0][1]]
     if len(header) == 6 and all(tool_values.number(cell) is not None or not cell for cell in header[1:5]):
         return rows, ["path", "x1", "y1", "x2", "y2", "class"]  # keras-retinanet's files have no names
     return rows[1:], header
 
 
-def _shape(row: Sequence[str], place: dict[str, int], line: int, class_name: str, report: Reporter) -> Shape | None:
+def _shape(
+    row: Sequence[str], place: dict[str, int], line: int, class_name: str, named: Mapping[str, str], report: Reporter
+) -> Shape | None:
     """The object of a row; None where it only names an image, which has none."""
     keys = [key for key in (*_CORNERS, *_SIDES, "bbox") if key in place]
     cells = [row[place[key]].strip() for key in keys]
@@ -157,4 +165,4 @@ def _shape(row: Sequence[str], place: dict[str, int], line: int, class_name: str
     if not name:
         report.leave_out("row without a class", "its class is empty", _SKIP)
     crowd = bool(tool_values.flag(row[place["crowd"]])) if "crowd" in place else False
-    return Shape(f"line {line}", name, (x1, y1, x2, y2), crowd=crowd)
+    return Shape(f"line {line}", named.get(name, name), (x1, y1, x2, y2), crowd=crowd)

@@ -12,7 +12,6 @@ from .groups import Part
 from .tool_values import number, whole
 
 _SKIP = "It is left out: correct the shape, or remove it."
-_MOST_PIXELS = 2**28  # of a mask; no larger picture is decoded
 Size = tuple[int, int]  # height, width
 
 
@@ -87,8 +86,8 @@ def _mask(element: Element, label: str, place: str, size: Size | None, report: R
     if size is None or top < 0 or left < 0 or top + height > size[0] or left + width > size[1]:
         what = f"its window is {height} x {width} (height x width) at ({top}, {left}), the image is {size}"
         report.leave_out("mask outside the image", what, _SKIP)
-    if height * width > _MOST_PIXELS:
-        what = f"its window is {height:,} x {width:,}, and no image has more than {_MOST_PIXELS:,} pixels"
+    if height * width > drawn.MOST_PIXELS:
+        what = f"its window is {height:,} x {width:,}, and no image has more than {drawn.MOST_PIXELS:,} pixels"
         report.leave_out("mask larger than any image", what, _SKIP)
     if counts.min() < 0 or counts.max() > height * width or counts.sum() != height * width:
         report.leave_out("broken run lengths", f"they do not add up to {height} x {width} pixels", _SKIP)

@@ -23,6 +23,7 @@ from .tar_files import File
 _UPRIGHT = (
     "Its mask is the rotated rectangle, and its box the upright one around that: if it is too large, draw polygons."
 )
+MOST_PIXELS = 2**28  # of a mask; no larger picture is decoded
 _ARC = 72  # corners of the polygon of an ellipse: it lies within 0.1 % of the radius
 
 
@@ -36,7 +37,10 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An object as it was drawn, in pixels of its picture or in fractions of its sides (see Picture)."""
+    """An object as it was drawn, in pixels of its picture or in fractions of its sides (see Picture).
+
+    The box of run lengths is in pixels.
+    """
 
     place: str  # in the file, for problems, such as "line 3"
     class_name: str
@@ -160,7 +164,8 @@ def reach(picture: Picture) -> tuple[float, float] | None:
 
 def _annotation(shape: Shape, scale: tuple[int, int], keypoints: Sequence[str], report: Reporter) -> dict[str, Any]:
     """A shape as an annotation of COCO's JSON; `scale` is that of x and y."""
-    x1, y1, x2, y2 = (side * scale[place % 2] for place, side in enumerate(shape.box or _around(shape)))
+    of_box = (1, 1) if shape.run_lengths else scale
+    x1, y1, x2, y2 = (side * of_box[place % 2] for place, side in enumerate(shape.box or _around(shape)))
     annotation: dict[str, Any] = {"bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": int(shape.crowd)}
     if shape.run_lengths:
         counts, size = shape.run_lengths

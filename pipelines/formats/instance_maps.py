@@ -17,9 +17,14 @@ from .drawn import Drawing, Picture, Pixels, Shape
 FACTOR = 1000  # Cityscapes' value of an instance is 1000 times its class, and its number
 _VOID = 255
 _FIRST_THING = 24  # of the classes that Cityscapes' benchmark evaluates, the first that has instances
-_OTHERS = range(_FIRST_THING + 10)  # Cityscapes' classes without instances, or that its benchmark leaves out
+_OTHERS = range(_FIRST_THING + 10)  # with Cityscapes' classes without instances, or that its benchmark leaves out
 MASK_FILE = pairs.Kind("a mask", "--annotations", mask_files.EXTENSIONS, "add it")
-SUFFIXES = (*presets.SUFFIXES, ("_leftImg8bit", "_gtFine_instanceIds"), ("_leftImg8bit", "_gtCoarse_instanceIds"))
+# Of the image and of the map, as in `presets`, without the files of Cityscapes that have classes alone.
+SUFFIXES = (
+    ("_leftImg8bit", "_gtFine_instanceIds"),
+    ("_leftImg8bit", "_gtCoarse_instanceIds"),
+    *(both for both in presets.SUFFIXES if not both[1].endswith("_labelIds")),
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,7 @@ class Values:
     """What the values of pixels mean."""
 
     classes: dict[int, str]  # names by number; of maps of one class it is 0
-    others: Container[int] = ()  # numbers of pixels of no instance that are no crowd of objects either
-    left_out: Container[int] = ()  # numbers of classes whose instances are no objects
+    others: Container[int] = ()  # numbers of classes that have no instances
     factor: int = 0  # 0: a value is the number of an instance
 
     def shape(self, value: int) -> tuple[str, bool] | None:
@@ -37,7 +41,7 @@ class Values:
             return self.classes[0], False
         crowd = value < self.factor
         number = value if crowd else value // self.factor
-        return None if number in (self.others if crowd else self.left_out) else (self.classes[number], crowd)
+        return None if crowd and number in self.others else (self.classes[number], crowd)
 
 
 def of_one_class(name: str) -> Values:
@@ -48,12 +52,11 @@ def of_one_class(name: str) -> Values:
 def of_cityscapes(path: str) -> Values:
     """Of maps whose values are class * 1000 + instance; by the table of a file, or else the things of Cityscapes.
 
-    Values below 1000 of classes that are not in the file are no objects, and instances of such classes are reported.
+    Values below 1000 of classes that are not in the file are no objects.
     """
     table = pixel_classes.of_file(path or Path(classes.__file__).parent / "cityscapes.txt", ())
     things = {one.id: one.name for one in table.categories if path or one.id >= _FIRST_THING}
-    others = set(range(FACTOR) if path else _OTHERS) - set(things)
-    return Values(things, others, () if path else others, FACTOR)
+    return Values(things, set(range(FACTOR) if path else _OTHERS) - set(things), FACTOR)
 
 
 def read(images: str, masks: str, meaning: Values, found: list[Problem]) -> Drawing:

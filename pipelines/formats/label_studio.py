@@ -1,13 +1,13 @@
-"""Label Studio's JSON: tasks with an image and results, in percent of its sides."""
+"""Label Studio's JSON and JSON-MIN: tasks with an image and results, in percent of its sides, or pixels of brushes."""
 
 import os
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter, short
-from . import drawn, groups, json_file, tool_values
+from . import class_folders, drawn, groups, json_file, packed_runs, tool_values
 from .drawn import Drawing, Picture, Shape
 from .groups import Part
 from .named_images import NamedImages
@@ -15,6 +15,8 @@ from .tool_values import number, whole
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 _SKIP = "It is left out: correct the region, or remove it."
+_MARKS = {"annotation_id", "completion_id", "annotator"}  # of an entry of JSON-MIN
+_SHAPES = {"x", "points", "rle"}  # keys of a value that is drawn
 _NO_OBJECTS = ("choices", "textarea", "rating", "number", "taxonomy", "relation", "pairwise", "datetime")
 
 
@@ -22,10 +24,8 @@ def read(path: str, images: NamedImages, found: list[Problem]) -> Drawing:
     """What a file says of the images; those that nobody annotated are `unnamed`. Refused if it is of another tool."""
     tasks = tasks_of(json_file.of_path(path))
     if tasks is None:
-        raise Refused(
-            f"{path} is not Label Studio's JSON, a list of tasks with data and annotations: export it as JSON, not as "
-            "JSON-MIN"
-        )
+        what = "a list of tasks with data and annotations"
+        raise Refused(f"{path} is not Label Studio's JSON, {what}: export it as JSON, or as JSON-MIN")
     uploaded = {os.path.basename(file.name) for file in images.files}
     names = [_image(task, uploaded) for task in tasks]
     reports = [Reporter(found, path, name) for name in names]
@@ -45,19 +45,36 @@ def read(path: str, images: NamedImages, found: list[Problem]) -> Drawing:
 
 
 def tasks_of(tree: Any) -> list[dict] | None:
-    """The tasks of Label Studio's JSON; None where it is something else."""
-    known = isinstance(tree, list) and all(
-        isinstance(task, dict)
-        and isinstance(task.get("data"), dict)
-        and isinstance(task.get("annotations", task.get("completions")), list)
+    """The tasks of Label Studio's JSON, or those that its JSON-MIN stands for; None where it is something else."""
+    if not isinstance(tree, list) or not tree or not all(isinstance(task, dict) for task in tree):
+        return None
+    if all("data" not in task and _MARKS & task.keys() for task in tree):
+        return [_of_min(task) for task in tree]
+    known = all(
+        isinstance(task.get("data"), dict) and isinstance(task.get("annotations", task.get("completions")), list)
         for task in tree
     )
-    return tree if known and tree else None
+    return tree if known else None
+
+
+def _of_min(entry: dict) -> dict:
+    """The task of an entry of JSON-MIN, which is its data, and of one annotation the values of the regions."""
+    regions = [one for listed in entry.values() if isinstance(listed, list) for one in listed if isinstance(one, dict)]
+    regions = [one for one in regions if any(_kinds(one)) or _SHAPES & one.keys()]
+    result = [one | {"value": one, "type": next(_kinds(one), "")} for one in regions]
+    data = {key: value for key, value in entry.items() if isinstance(value, str) and not key.endswith("_at")}
+    return {"data": data, "annotations": [{"result": result}]}
+
+
+def _kinds(value: dict) -> Iterator[str]:
+    """The keys of labels: rectanglelabels, or labels of a shape that is drawn first."""
+    return (key for key in value if key.endswith("labels"))
 
 
 def _image(task: dict, uploaded: Container[str]) -> str:
     """The name of the image of a task, without what Label Studio puts before that of an uploaded file."""
     values = [value for value in (*task["data"].values(), task.get("file_upload")) if isinstance(value, str)]
+    values = sorted(values, key=lambda value: not value.lower().endswith(class_folders.EXTENSIONS))
     name = next((value for value in values if "/" in value or "." in value), "").replace("\\", "/")
     try:
         parts = urlsplit(name)
@@ -116,15 +133,15 @@ def _shapes(result: Iterable, report: Reporter) -> tuple[list[Shape], int]:
 def _shape(one: dict, place: str, report: Reporter) -> tuple[Shape, bool]:
     """A region as a shape, and whether it is a keypoint."""
     value, kind = one["value"], str(one.get("type"))
-    labels = next((value[key] for key in (kind, "labels", *value) if key.endswith("labels") and value.get(key)), None)
-    if not isinstance(labels, list) or len(labels) != 1 or not tool_values.is_text(labels[0]):
+    labels = next((value[key] for key in (kind, *_kinds(value)) if key.endswith("labels") and value.get(key)), None)
+    name = labels[0] if isinstance(labels, list) and len(labels) == 1 else None
+    if not tool_values.is_text(name) or not name.strip():
         report.leave_out("region without one label", f"its labels are {short(labels)}", _SKIP)
     if number(one.get("image_rotation") or 0) != 0:
         what = f"it was drawn while the image was turned by {short(one['image_rotation'])} degrees"
         report.leave_out(
             "image was turned in the tool", what, "It is left out: turn the image file itself, and draw again."
         )
-    name = labels[0]
 
     def fractions(*keys: str) -> list[float]:
         values = tool_values.numbers([value.get(key) for key in keys])
@@ -134,6 +151,8 @@ def _shape(one: dict, place: str, report: Reporter) -> tuple[Shape, bool]:
 
     turn = number(value.get("rotation")) or 0.0
     aspect = _aspect(one, turn, report)
+    if "rle" in value:
+        return _brush(one, place, name, report), False
     if "points" in value:
         return Shape(place, name, polygons=(_polygon(value["points"], report),)), False
     if "radiusX" in value:
@@ -154,6 +173,28 @@ def _shape(one: dict, place: str, report: Reporter) -> tuple[Shape, bool]:
     report.leave_out("shape without an area", f"its type is {short(kind)}", remedy)
 
 
+def _brush(one: dict, place: str, name: str, report: Reporter) -> Shape:
+    """The pixels of a brush."""
+    size = _size(one)
+    if size is None:
+        what = "its original_width and original_height are missing, or more than those of any image"
+        report.leave_out("mask without a size", what, _SKIP)
+    try:
+        mask = packed_runs.mask(one["value"]["rle"], size)
+    except packed_runs.Broken as error:
+        report.leave_out("broken run lengths", str(error), _SKIP)
+    if not mask.any():
+        report.leave_out("mask without a pixel", "its run lengths have none", _SKIP)
+    return drawn.of_mask(place, name, mask, size)
+
+
+def _size(one: dict) -> tuple[int, int] | None:
+    """Height and width of the image, as a region says them."""
+    height, width = (whole(one.get(key)) for key in ("original_height", "original_width"))
+    known = height and width and min(height, width) > 0 and height * width <= drawn.MOST_PIXELS
+    return (height, width) if known else None  # type: ignore[return-value]
+
+
 def _polygon(points: Any, report: Reporter) -> tuple[float, ...]:
     listed = points if isinstance(points, list) else []
     read = [tool_values.numbers(point, 2) for point in listed]
@@ -166,8 +207,8 @@ def _polygon(points: Any, report: Reporter) -> tuple[float, ...]:
 
 def _aspect(one: dict, turn: float, report: Reporter) -> float:
     """Height / width of the image, which only what is rotated needs."""
-    width, height = (whole(one.get(key)) for key in ("original_width", "original_height"))
-    if turn and not (width and height and min(width, height) > 0):
+    size = _size(one)
+    if turn and size is None:
         what = "it is rotated, and its original_width and original_height are missing"
         report.leave_out("rotation in an image of unknown size", what, _SKIP)
-    return height / width if width and height else 1.0
+    return size[0] / size[1] if size else 1.0

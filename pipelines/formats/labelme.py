@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from tfrecog.data import image_numpy
 
 from ..build.problems import LeftOut, Problem, Reporter, short
-from . import class_folders, drawn, groups, json_file, tool_values
+from . import class_folders, drawn, groups, json_file, named_images, tool_values
 from .drawn import Drawing, Picture, Shape
 from .groups import Part
 from .named_images import NamedImages
@@ -22,8 +24,24 @@ _MOST_BYTES = 2**27  # the JSON may hold the image
 _SKIP = "It is left out: correct the shape, or remove it."
 
 
+@dataclass(frozen=True, slots=True)
+class _InJson(File):
+    """A picture that no file but the JSON has."""
+
+    def read(self, most: int | None = None) -> bytes:
+        text = _text_of(json.loads(File.read(self, _MOST_BYTES).decode("utf-8-sig")))
+        text = text.partition(",")[2] if text.startswith("data:") else text
+        return base64.b64decode("".join(text.split()), validate=True)
+
+
+def _text_of(tree: dict[str, Any]) -> str:
+    """The picture in the JSON, in base64; "" where there is none."""
+    text = tree.get("imageData")
+    return str(text) if tool_values.is_text(text) else ""
+
+
 def read(folder: str, images: NamedImages, found: list[Problem]) -> Drawing:
-    """What the JSON files of a folder say of the images."""
+    """What the JSON files of a folder say of the images, each of which a file has, or the JSON itself."""
     files, _ = class_folders.listing(folder, found, "--annotations", (".json",))
     trees = []
     for file in files:
@@ -33,16 +51,23 @@ def read(folder: str, images: NamedImages, found: list[Problem]) -> Drawing:
             if not isinstance(tree, dict) or not isinstance(tree.get("shapes"), list):
                 remedy = "It is left out: take it away, if it is of another tool."
                 report.leave_out("JSON without shapes", "it has no list 'shapes', as LabelMe's files have", remedy)
-            trees.append((file, {key: value for key, value in tree.items() if key != "imageData"}))
+            trees.append((file, tree | {"imageData": bool(_text_of(tree))}))
         except LeftOut:
             continue
     names = [_image_of(file, tree, images) for file, tree in trees]
-    reports = [Reporter(found, file.name, name) for (file, _), name in zip(trees, names, strict=True)]
+    missing: list[list[Problem]] = [[] for _ in trees]
+    taken = images.take(
+        names, [Reporter(*one) for one in zip(missing, (file.name for file, _ in trees), names, strict=True)]
+    )
     drawing = Drawing()
-    for (_, tree), report, image in zip(trees, reports, images.take(names, reports), strict=True):
+    for (file, tree), image, why in zip(trees, taken, missing, strict=True):
+        if image is None and tree["imageData"] and why[0].kind == named_images.MISSING:
+            image = _InJson(_name_in(file, tree), file.path, size=file.size, time=file.time)
         if image is None:
+            found += why
             drawing.left_out += len(tree["shapes"])
             continue
+        report = Reporter(found, file.name, image.name)
         sides = [tool_values.whole(tree.get(key)) for key in ("imageHeight", "imageWidth")]
         size = (sides[0], sides[1]) if sides[0] and sides[1] else None
         shapes, lost = _shapes(tree["shapes"], size, report)
@@ -50,6 +75,12 @@ def read(folder: str, images: NamedImages, found: list[Problem]) -> Drawing:
         drawing.pictures.append(Picture(image.name, image, report.file, tuple(shapes), size))
     drawing.unnamed = images.rest()
     return drawing
+
+
+def _name_in(file: File, tree: dict[str, Any]) -> str:
+    """The name of the picture in a JSON file: its own, with the extension that the picture had."""
+    extension = os.path.splitext(str(tree.get("imagePath")))[1].lower()
+    return os.path.splitext(file.name)[0] + (extension if extension in class_folders.EXTENSIONS else ".png")
 
 
 def _image_of(file: File, tree: dict[str, Any], images: NamedImages) -> str:

@@ -14,7 +14,7 @@ from .tar_files import File
 
 # JPEG, to be named as a mistake
 EXTENSIONS = (".bmp", ".gif", ".png", ".tif", ".tiff", ".jpeg", ".jpg")
-_AGAIN = "It is left out: save it as a PNG of whole numbers, without colours."
+_AGAIN = "It is left out: copy the file again."
 
 
 def values(file: File, report: Reporter) -> np.ndarray:
@@ -22,11 +22,11 @@ def values(file: File, report: Reporter) -> np.ndarray:
 
     Of colours only those are numbers that are gray everywhere.
     """
-    data = image_file.content(file, report, "mask", "It is left out: copy the file again.")
+    data = image_file.content(file, report, "mask", _AGAIN)
     try:
         stored = image_numpy.opened(data)
     except image_numpy.Unreadable as error:
-        report.leave_out("mask cannot be decoded", f"{file.name}: {error}", "It is left out: copy the file again.")
+        report.leave_out("mask cannot be decoded", f"{file.name}: {error}", _AGAIN)
     picture, deep = stored.picture, stored.values()
     if stored.kind in ("JPEG", "WEBP"):
         what = f"{file.name} is a {stored.kind}, which changes the values of pixels"
@@ -39,7 +39,8 @@ def values(file: File, report: Reporter) -> np.ndarray:
         red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
         if np.array_equal(red, green) and np.array_equal(red, blue):
             return red
-    report.leave_out("mask of colours", f"{file.name} is an image of mode {picture.mode}, no numbers", _AGAIN)
+    remedy = "It is left out: save it as a PNG of whole numbers, without colours."
+    report.leave_out("mask of colours", f"{file.name} is an image of mode {picture.mode}, no numbers", remedy)
 
 
 def read(picture: Picture, report: Reporter) -> Picture:
@@ -55,18 +56,18 @@ def read(picture: Picture, report: Reporter) -> Picture:
             of_file[shape.pixels.file].append(shape)
     if not of_file:
         return picture
-    read: dict[Shape, Shape] = {}
+    made: dict[Shape, Shape] = {}
     for file, shapes in of_file.items():
         its_report = dataclasses.replace(report, file=file.name)
         try:
-            read |= _shapes(shapes, values(file, its_report), its_report)
+            made |= _shapes(shapes, values(file, its_report), its_report)
         except LeftOut:
             continue
-    sizes = Counter(shape.run_lengths[1] for shape in read.values() if shape.run_lengths)
+    sizes = Counter(shape.run_lengths[1] for shape in made.values() if shape.run_lengths)
     size = max(sizes, key=lambda one: sizes[one], default=None)
     kept = []
     for shape in picture.shapes:
-        its = read.get(shape)
+        its = made.get(shape)
         if its and its.run_lengths and its.run_lengths[1] != size:
             what = f"{shape.place}: it is {_words(its.run_lengths[1])}, the others of the picture are {_words(size)}"
             report("mask of another size", what, "It is left out: use the mask of this picture.")

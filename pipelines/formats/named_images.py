@@ -7,6 +7,8 @@ from ..build.problems import Problem, Refused, Reporter, short
 from . import class_folders, image_names, tar_files
 from .tar_files import File
 
+MISSING = "image is missing"
+
 
 class NamedImages:
     """The images of a folder, each of which one entry of the annotations may have."""
@@ -26,10 +28,10 @@ class NamedImages:
 
     def _one(self, name: str, path: str | Refused, report: Reporter) -> File | None:
         if isinstance(path, Refused):
-            report("image is missing", str(path), "It is left out.")
+            report(MISSING, str(path), "It is left out.")
         elif not os.path.exists(path):
             remedy = "It is left out: put the image there, or correct its name."
-            report("image is missing", f"{self.path} has no image {short(name)}", remedy)
+            report(MISSING, f"{self.path} has no image {short(name)}", remedy)
         elif os.path.normpath(path) in self._taken:
             report("image named twice", f"{path} was named before", "The first is taken: name each image once.")
         else:

@@ -12,7 +12,7 @@ from .tar_files import File
 
 _FOLDER = re.compile(r"masks?", re.IGNORECASE)
 _BETWEEN = "_. -"  # characters between the parts of a name
-_NUMBER = re.compile(rf"(^|[/{_BETWEEN}]+)\d+$")
+_NUMBER = re.compile(rf"(^|[/{_BETWEEN}]+)(\d+|[0-9a-f]{{8}})$")  # or eight hexadecimal digits, as of OpenImages
 _FIRST_NUMBER = re.compile(rf"^[{_BETWEEN}]*\d+[{_BETWEEN}]+")
 # Words behind the name of an image that are no class.
 _NO_CLASS = re.compile(r"(masks?|seg|segmentation|labels?|instances?|inst|objects?|obj|gt)?", re.IGNORECASE)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter
-from . import box_csv, class_folders, cvat, json_file, label_studio, recognised_masks, via, yolo_yaml
+from . import box_csv, class_folders, csv_file, cvat, json_file, label_studio, recognised_masks, via, yolo_yaml
 from .tar_files import File
 from .yolo_folder import NAMES
 
@@ -115,8 +115,10 @@ def _kinds(file: File, root: str) -> Iterator[str]:
         except Refused:
             return
     elif extension == ".csv":
-        first = _head(file).decode("utf-8-sig", "replace").partition("\n")[0]
-        header = [cell.strip().strip('"') for cell in first.split(max(",;\t", key=first.count))]
+        header = csv_file.first_cells(_head(file))
+        if {*via.COLUMNS} <= {*header}:
+            yield "via"
+            return
         try:
             box_csv.columns_of(file.path, header, ())
             yield "csv"

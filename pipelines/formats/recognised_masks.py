@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..build.problems import LeftOut, Reporter
-from . import instance_maps, mask_files, object_masks, pairs
+from . import instance_maps, mask_files, object_masks, pairs, presets
 from .tar_files import File
 
-_FOLDER = re.compile(r"mask|label|seg|annot|gt|inst", re.IGNORECASE)
+_FOLDER = re.compile(r"mask|label|seg|annot|gt|instance", re.IGNORECASE)
 _OF_IMAGES = re.compile(r"image|img", re.IGNORECASE)
-_OF_INSTANCES, _OF_CLASSES = (re.compile(words, re.IGNORECASE) for words in ("inst|object", "class|semantic"))
+_OF_INSTANCES, _OF_CLASSES = (re.compile(words, re.IGNORECASE) for words in ("instance|object", "class|semantic"))
 _SAMPLE = 20  # files that are looked at
+_MOST_CLASSES = 255  # of a label map
 
 
 def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tuple[str, str, str, str]]:
@@ -32,10 +33,10 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
     for (name, split), masks in groups.items():
         of_kind: dict[str, list[tuple[File, File]]] = defaultdict(list)
         beside = set()
-        for of_image, of_mask in instance_maps.SUFFIXES:
+        for of_image, of_mask in dict.fromkeys((*presets.SUFFIXES, *instance_maps.SUFFIXES)):
             matched = pairs.matched(pairs.keyed(pictures, of_image), pairs.keyed(masks, of_mask))
             beside |= {*matched.values()}
-            for kind in _kinds(name, [*matched.values()]) if matched else ():
+            for kind in _kinds(name, of_mask, [*matched.values()]) if matched else ():
                 of_kind[kind] += matched.items()
         for mask in masks:
             image, _ = image_of.mask(mask)
@@ -56,19 +57,19 @@ def _folder(file: File) -> str:
     return os.path.dirname(file.path)
 
 
-def _kinds(folder: str, masks: Sequence[File]) -> list[str]:
-    """What the masks of a folder, one for each image, may be: by their values, or else by its name."""
-    may_be = {"instance_maps", "label_maps"}
+def _kinds(folder: str, suffix: str, masks: Sequence[File]) -> list[str]:
+    """What the masks of a folder, one for each image, may be: by the end of their names, its name, or their values."""
+    if suffix.endswith("_instanceIds"):
+        return ["cityscapes"]
+    there: set[int] = set()
     for file in masks[:_SAMPLE]:
         try:
-            values = mask_files.values(file, Reporter([], file.name))
+            there |= {*instance_maps.numbers(mask_files.values(file, Reporter([], file.name)), void=True)}
         except LeftOut:  # of colours
             return ["label_maps"]
-        there = instance_maps.numbers(values, void=True)
-        if there and there[-1] > 255:
-            return ["cityscapes" if there[-1] >= instance_maps.FACTOR else "instance_maps"]
-        if there != list(range(1, len(there) + 1)):
-            may_be = {"label_maps"}
-    if len(may_be) > 1 and _OF_INSTANCES.search(folder):
+    if max(there, default=0) >= instance_maps.FACTOR:
+        return ["cityscapes"]
+    if max(there, default=0) > _MOST_CLASSES or _OF_INSTANCES.search(folder):
         return ["instance_maps"]
-    return ["label_maps"] if _OF_CLASSES.search(folder) else sorted(may_be, reverse=True)
+    both = there == set(range(1, len(there) + 1)) and not _OF_CLASSES.search(folder)
+    return ["label_maps", "instance_maps"] if both else ["label_maps"]

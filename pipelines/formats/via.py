@@ -1,15 +1,18 @@
-"""VIA's JSON (VGG Image Annotator 1 and 2): a project, or its annotations alone."""
+"""VIA's files (VGG Image Annotator 1 and 2): the JSON of a project, or its annotations alone as JSON or CSV."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from tfrecog.cli import json_values
+
 from ..build.problems import LeftOut, Problem, Refused, Reporter, short
-from . import drawn, json_file, tool_values
+from . import csv_file, drawn, json_file, tool_values
 from .drawn import Drawing, Picture, Shape
 from .named_images import NamedImages
 
 _SKIP = "It is left out: correct the region, or remove it."
+COLUMNS = ("region_shape_attributes", "region_attributes")  # of the CSV, beside filename or #filename
 _CLASS = ("class", "label", "name", "category", "type", "object", "class_name")  # attributes that are called so
 
 
@@ -17,7 +20,7 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
     """What a file says of the images.
 
     Args:
-        path: of the JSON.
+        path: of the JSON or CSV.
         images: of the folder.
         attribute: of the regions, which has the class; "": the only one, or the one that is called so.
         class_name: of all regions; "": the attribute says it.
@@ -26,7 +29,7 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
     Raises:
         Refused: it is not VIA's, or which attribute is the class is not known.
     """
-    entries = entries_of(json_file.of_path(path))
+    entries = _of_csv(path) if path.lower().endswith(".csv") else entries_of(json_file.of_path(path))
     if entries is None:
         raise Refused(f"{path} is not VIA's JSON, which has an entry with filename and regions for each image")
     regions_of = [_regions(entry) for entry in entries]
@@ -64,6 +67,32 @@ def entries_of(tree: Any) -> list[dict] | None:
         for one in entries
     )
     return entries if known and entries else None
+
+
+def _of_csv(path: str) -> list[dict]:
+    """The entries of the images of VIA's CSV, which has a row for each region, and one for an image without any."""
+    (_, header), *rows = csv_file.rows(path)
+    place = {name.strip().lstrip("#"): number for number, name in enumerate(header)}
+    needed = ("filename", *COLUMNS)
+    if not {*needed} <= place.keys():
+        what = f"the columns {', '.join(header)}, and not {', '.join(needed)}"
+        raise Refused(f"{path} is not VIA's CSV: it has {what}; export it again, or use --format=csv")
+    entries: dict[str, dict] = {}
+    for _, row in rows:
+        cells = {name: row[number].strip() if number < len(row) else "" for name, number in place.items()}
+        entry = entries.setdefault(cells["filename"], {"filename": cells["filename"], "regions": []})
+        shape, attributes = (_parsed(cells[name]) for name in COLUMNS)
+        if shape or attributes:
+            entry["regions"].append({"shape_attributes": shape, "region_attributes": attributes})
+    return list(entries.values())
+
+
+def _parsed(text: str) -> Any:
+    """The JSON of a cell, or its text where that is broken."""
+    try:
+        return json_values.parse(text.encode(errors="surrogatepass"), Any) if text else {}
+    except json_values.NotValid:
+        return text
 
 
 def _regions(entry: dict) -> list[Any]:
@@ -104,8 +133,9 @@ def _name(attributes: dict[str, Any], attribute: str, report: Reporter) -> str:
 
 
 def _shape(region: dict, name: str, place: str, report: Reporter) -> Shape:
-    geometry = region.get("shape_attributes")
-    geometry = geometry if isinstance(geometry, dict) else {}
+    geometry = region.get("shape_attributes", {})
+    if not isinstance(geometry, dict):
+        report.leave_out("region is not of numbers", f"its shape is {short(geometry)}", _SKIP)
     kind = geometry.get("name")
 
     def values(*keys: str) -> list[float]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tfrecog.cli import files
 
@@ -50,12 +51,29 @@ def of_split(place: str, images: str, split: str, classes: str, found: list[Prob
 
 
 def splits_of(place: str) -> list[str]:
-    """The splits that data.yaml or the folders of images name, as train, val and test; [] where none is named."""
+    """The splits that data.yaml or the folders of images name, as train, val and test; [] where none is named.
+
+    One that data.yaml names is left out where others are there and it is not, as Roboflow writes all three.
+    """
     root = folder_of(place)
     path = yolo_yaml.path_in(place)
     tree = yolo_yaml.read(path) if path else {}
+    named = {name: tree[name] for names in NAMES.values() for name in names if tree.get(name)}
+    there = {
+        name for name, entry in named.items() if any(_place(tree, one, root) is not None for one in _entries(entry))
+    }
     folders = {name for folder in ("", "images") for name in _listed(os.path.join(root, folder))}
-    return [split for split, names in NAMES.items() if any(tree.get(name) or name in folders for name in names)]
+    known = (there or named.keys()) if named else folders
+    return [split for split, names in NAMES.items() if known & {*names}]
+
+
+def _entries(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _place(tree: dict, entry: Any, root: str) -> str | None:
+    """The folder or list of images in `root` that an entry of data.yaml means; None where it is not there."""
+    return yolo_yaml.place_of(str(entry), str(tree.get("path") or ""), root)
 
 
 def _listed(folder: str) -> list[str]:
@@ -75,10 +93,9 @@ def _of_yaml(tree: dict, path: str, split: str, named: NamedImages, found: list[
     if not keys:
         those = [key for names in NAMES.values() for key in names if tree.get(key)]
         raise Refused(f"{path} has no {split!r}; name one of {', '.join(those) or 'none'} with --source_split")
-    entries = tree[keys[0]] if isinstance(tree[keys[0]], list) else [tree[keys[0]]]
     chosen: dict[str, File] = {}
-    for entry in entries:
-        place = yolo_yaml.place_of(str(entry), str(tree.get("path") or ""), root)
+    for entry in _entries(tree[keys[0]]):
+        place = _place(tree, entry, root)
         if place is None:
             raise Refused(
                 f"{path} says that {keys[0]} is {short(entry)}, which is not in {root}: "

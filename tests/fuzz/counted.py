@@ -165,10 +165,22 @@ def label_studio(folder: Path) -> list[Thing] | None:
         annotation = task["annotations"][0]
         results = annotation.get("result") if isinstance(annotation, dict) else None
         drawn = [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
-        drawn = [one for one in drawn if "value" in one and one.get("type") in ("rectanglelabels", "polygonlabels")]
+        shapes = ("rectanglelabels", "polygonlabels", "brushlabels")
+        drawn = [one for one in drawn if "value" in one and one.get("type") in shapes]
         ids = {str(one.get("id")) for one in drawn}
         texts = [value for value in task["data"].values() if isinstance(value, str)]
         things += [Thing(names_of(*texts, "")) for _ in ids]  # "": of a task that names no file
+    return things
+
+
+def json_min(folder: Path) -> list[Thing] | None:
+    things = []
+    for entry in json.loads((folder / "project.json").read_bytes()):
+        if not isinstance(entry.get("label"), list):
+            return None
+        drawn = [one for one in entry["label"] if isinstance(one, dict) and {"x", "points"} & one.keys()]
+        texts = [value for value in entry.values() if isinstance(value, str)]
+        things += [Thing(names_of(*texts, "")) for _ in drawn]
     return things
 
 
@@ -181,7 +193,7 @@ def rows(name: str, image: str, side: str) -> Callable[[Path], list[Thing]]:
         if Counter(header)[image] != 1 or Counter(header)[side] != 1:
             return None
         named = [dict(zip(header, line, strict=False)) for line in lines]
-        return [Thing(names_of(one.get(image))) for one in named if (one.get(side) or "").strip()]
+        return [Thing(names_of(one.get(image))) for one in named if (one.get(side) or "").strip() not in ("", "{}")]
 
     return read
 

@@ -6,7 +6,7 @@ from pipelines import adopt, check, coco, digits, extract, imagenet, objects, pr
 from pipelines.build import share_groups
 from tests.fuzz import counted, inputs, model_targets, readings
 from tests.fuzz.attempts import Target
-from tests.pipelines import drawn_scenes, mask_pngs
+from tests.pipelines import drawn_scenes, mask_scenes
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
 from tfrecog.data import info
@@ -59,7 +59,7 @@ def _masks(form, writer, damage, places, reading, **more):
         objects.main(objects.Objects(format=form, out=str(out), **given, **more, **SPLIT))
 
     return Target(
-        lambda folder, rng: writer(folder, mask_pngs.records()), damage, read, compare=counted.nothing_lost(reading)
+        lambda folder, rng: writer(folder, mask_scenes.records()), damage, read, compare=counted.nothing_lost(reading)
     )
 
 
@@ -138,6 +138,15 @@ TARGETS = {
         "cvat", inputs.cvat_video, ("boxes",), "annotations.xml", ("*.xml",), counted.cvat_video, "images"
     ),
     "via": _drawn("via", drawn_scenes.write_via, KINDS[:2], "via.json", ("*.json",), counted.via, "images"),
+    "via_csv": _drawn(
+        "via",
+        drawn_scenes.write_via_csv,
+        KINDS[:2],
+        "via.csv",
+        ("*.csv",),
+        counted.rows("via.csv", "filename", "region_shape_attributes"),
+        "images",
+    ),
     "label_studio": _drawn(
         "label_studio",
         drawn_scenes.write_label_studio,
@@ -146,6 +155,22 @@ TARGETS = {
         ("*.json",),
         counted.label_studio,
         "images",
+    ),
+    "json_min": _drawn(
+        "label_studio",
+        drawn_scenes.write_json_min,
+        KINDS[:2],
+        "project.json",
+        ("*.json",),
+        counted.json_min,
+        "images",
+    ),
+    "brushes": _masks(
+        "label_studio",
+        mask_scenes.write_brushes,
+        ("*.json",),
+        {"images": "images", "annotations": "project.json"},
+        counted.label_studio,
     ),
     "csv": _drawn(
         "csv",
@@ -168,7 +193,7 @@ TARGETS = {
     ),
     "instance_maps": _masks(
         "instance_maps",
-        mask_pngs.write_instance_maps,
+        mask_scenes.write_instance_maps,
         ("PedMasks/*.png",),
         {"images": "PNGImages", "annotations": "PedMasks"},
         counted.instance_maps,
@@ -176,13 +201,13 @@ TARGETS = {
     ),
     "cityscapes": _masks(
         "cityscapes",
-        mask_pngs.write_cityscapes,
+        mask_scenes.write_cityscapes,
         ("gtFine/**/*_instanceIds.png", "classes.txt"),
         {"images": "leftImg8bit", "annotations": "gtFine", "classes": "classes.txt"},
         counted.cityscapes,
     ),
     "masks": _masks(
-        "masks", mask_pngs.write_bowl, ("*/*/*.png",), {"annotations": ""}, counted.masks, class_name="cat"
+        "masks", mask_scenes.write_bowl, ("*/*/*.png",), {"annotations": ""}, counted.masks, class_name="cat"
     ),
     "extracted": Target(inputs.extracted, ("*.json", "data.yaml", "labels/*.txt"), _read_extracted),
     "flags": Target(inputs.values_of_flags, ("values.txt",), _read_flags),

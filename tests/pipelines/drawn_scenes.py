@@ -1,5 +1,6 @@
 """Scenes of known objects, as COCO JSON and as the files of other tools, which must give the same records."""
 
+import csv
 import json
 from dataclasses import dataclass, field
 
@@ -182,6 +183,23 @@ def write_via(folder, made):
     return {"annotations": str(folder / "via.json"), "images": str(folder / "images")}
 
 
+def write_via_csv(folder, made):
+    """The CSV of the same project: a row for each region, with JSON in its cells."""
+    given = write_via(folder, made)
+    entries = json.loads((folder / "via.json").read_text())["_via_img_metadata"]
+    with open(folder / "via.csv", "w", newline="") as file:
+        rows = csv.writer(file)
+        names = ("filename", "file_size", "file_attributes", "region_count", "region_id")
+        rows.writerow([*names, "region_shape_attributes", "region_attributes"])
+        for entry in entries.values():
+            listed = entry["regions"] or [{"shape_attributes": {}, "region_attributes": {}}]
+            for number, region in enumerate(listed):
+                cells = (json.dumps(region[name]) for name in ("shape_attributes", "region_attributes"))
+                rows.writerow([entry["filename"], entry["size"], "{}", len(entry["regions"]), number, *cells])
+    (folder / "via.json").unlink()
+    return given | {"annotations": str(folder / "via.csv")}
+
+
 def write_label_studio(folder, made, pose=False):
     """Label Studio's JSON, as it exports it; keypoints belong to the region of their object."""
     tasks = []
@@ -206,6 +224,21 @@ def write_label_studio(folder, made, pose=False):
         tasks.append({"id": number, "data": data, "annotations": [{"id": number, "result": result}], "predictions": []})
     (folder / "project.json").write_text(json.dumps(tasks))
     return {"annotations": str(folder / "project.json"), "images": str(folder / "images")}
+
+
+def write_json_min(folder, made):
+    """Label Studio's JSON-MIN: of each task its data, and the values of its regions by their tag."""
+    given = write_label_studio(folder, made)
+    path = folder / "project.json"
+    entries = []
+    for task in json.loads(path.read_text()):
+        (annotation,) = task["annotations"]
+        sizes = ("original_width", "original_height")
+        listed = [one["value"] | {key: one[key] for key in sizes} for one in annotation["result"]]
+        entry = task["data"] | {"id": task["id"], "label": listed, "annotator": 1, "annotation_id": annotation["id"]}
+        entries.append(entry | {"created_at": "2024-01-30T02:40:43.893565Z", "lead_time": 8.6})
+    path.write_text(json.dumps(entries))
+    return given
 
 
 def write_csv(folder, made):

@@ -73,8 +73,14 @@ FOLDERS = {
     "LabelMe": (write_scenes(drawn_scenes.write_labelme, "polygons"), "pipelines.objects --format=labelme", {"train"}),
     "CVAT": (write_scenes(drawn_scenes.write_cvat, "polygons"), "pipelines.objects --format=cvat", {"train"}),
     "VIA": (write_scenes(drawn_scenes.write_via, "polygons"), "pipelines.objects --format=via", {"train"}),
+    "VIA's CSV": (write_scenes(drawn_scenes.write_via_csv, "polygons"), "pipelines.objects --format=via", {"train"}),
     "Label Studio": (
         write_scenes(drawn_scenes.write_label_studio, "polygons"),
+        "pipelines.objects --format=label_studio",
+        {"train"},
+    ),
+    "JSON-MIN": (
+        write_scenes(drawn_scenes.write_json_min, "polygons"),
         "pipelines.objects --format=label_studio",
         {"train"},
     ),
@@ -119,6 +125,18 @@ def test_of_two_kinds_it_asks_which_is_meant(tmp_path):
     shutil.copy(tmp_path / "via.json", tmp_path / "more.json")
     with pytest.raises(Refused, match=r"two sources of the split 'train'.*more\.json.*via\.json"):
         any_pipeline.runs_of(any_pipeline.AnyFlags(kind="via", **flags))
+
+
+def test_a_split_that_only_data_yaml_names_is_not_built(tmp_path):
+    for split in ("train", "valid"):
+        made = drawn_scenes.scenes("boxes")
+        drawn_scenes.write_images(tmp_path / split / "images", made)
+        drawn_scenes.write_yolo(tmp_path / split, made)
+    names = "names: [ant, bee]\n"  # Roboflow names all three splits, of which a set may have two.
+    text = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n"
+    (tmp_path / "data.yaml").write_text(text + names)
+    flags = any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"), kind="yolo")
+    assert [run.split for run in any_pipeline.runs_of(flags)] == ["train", "val"]
 
 
 def write_label_maps(folder):

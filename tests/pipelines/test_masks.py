@@ -1,4 +1,4 @@
-"""Objects that are pixels of PNGs: one PNG for each image, or for each object."""
+"""Objects that are pixels: of a PNG for each image, or for each object, or of Label Studio's brushes."""
 
 import dataclasses
 
@@ -9,17 +9,19 @@ from PIL import Image
 from pipelines import any as any_pipeline
 from pipelines import objects
 from pipelines.build.problems import MostlyLost, Refused
-from tests.pipelines import mask_pngs
+from pipelines.formats import recognised
+from tests.pipelines import mask_scenes
 from tfrecog.data import info
 from tfrecog.ops import rle
 
 # The --format, the function that writes scenes, and whether the files name classes.
 WAYS = {
-    "PennFudan": ("instance_maps", mask_pngs.write_instance_maps, False),
-    "palettes": ("instance_maps", lambda *given: mask_pngs.write_instance_maps(*given, palette=True), False),
-    "Cityscapes": ("cityscapes", mask_pngs.write_cityscapes, True),
-    "names": ("masks", mask_pngs.write_named, True),
-    "Data Science Bowl": ("masks", mask_pngs.write_bowl, False),
+    "PennFudan": ("instance_maps", mask_scenes.write_instance_maps, False),
+    "palettes": ("instance_maps", lambda *given: mask_scenes.write_instance_maps(*given, palette=True), False),
+    "Cityscapes": ("cityscapes", mask_scenes.write_cityscapes, True),
+    "names": ("masks", mask_scenes.write_named, True),
+    "Data Science Bowl": ("masks", mask_scenes.write_bowl, False),
+    "brushes": ("label_studio", mask_scenes.write_brushes, True),
 }
 
 
@@ -31,7 +33,7 @@ def built(form, out, **given):
 @pytest.mark.parametrize("way", WAYS)
 def test_masks_of_records_come_back_as_they_were(tmp_path, read_all, way):
     form, write, classes = WAYS[way]
-    made = mask_pngs.records()
+    made = mask_scenes.records()
     given = write(tmp_path / "raw", made) | ({} if classes else {"class_name": "thing"})
     again = built(form, tmp_path / "out", **given)
     assert again.problems == [] and again.split.instances == 7 and again.split.crowd == 0
@@ -49,17 +51,17 @@ def test_masks_of_records_come_back_as_they_were(tmp_path, read_all, way):
 
 # How a folder is written, and what pipelines.any runs for it or asks.
 RECOGNISED = {
-    "PennFudan": (mask_pngs.write_instance_maps, "instance_maps", r"--kind=label_maps or --kind=instance_maps"),
-    "Cityscapes": (mask_pngs.write_cityscapes, "cityscapes", ""),
-    "names": (mask_pngs.write_named, "masks", ""),
-    "Data Science Bowl": (mask_pngs.write_bowl, "masks", ""),
+    "PennFudan": (mask_scenes.write_instance_maps, "instance_maps", r"--kind=label_maps or --kind=instance_maps"),
+    "Cityscapes": (mask_scenes.write_cityscapes, "cityscapes", r"--kind=label_maps or --kind=cityscapes"),
+    "names": (mask_scenes.write_named, "masks", ""),
+    "Data Science Bowl": (mask_scenes.write_bowl, "masks", ""),
 }
 
 
 @pytest.mark.parametrize("way", RECOGNISED)
 def test_a_folder_of_masks_is_recognised_or_asked_about(tmp_path, way):
     write, form, question = RECOGNISED[way]
-    given = write(tmp_path, mask_pngs.records())
+    given = write(tmp_path, mask_scenes.records())
     flags = any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"))
     if question:
         with pytest.raises(Refused, match=question):
@@ -69,6 +71,27 @@ def test_a_folder_of_masks_is_recognised_or_asked_about(tmp_path, way):
     images = given.get("images", given["annotations"])
     assert (run.format, run.split) == (form, "train")
     assert all(place.startswith(one) for place, one in ((run.images, images), (run.annotations, given["annotations"])))
+
+
+@pytest.mark.parametrize(
+    ("folder", "values", "kinds"),
+    [
+        ("masks", ((1, 2), (1, 3)), ["label_maps", "instance_maps"]),
+        ("masks", ((1, 2, 255), (3,)), ["label_maps", "instance_maps"]),
+        ("masks", ((1, 2), (1, 15, 255)), ["label_maps"]),
+        ("SegmentationClass", ((1, 2), (1, 3)), ["label_maps"]),
+        ("SegmentationObject", ((1, 2), (4,)), ["instance_maps"]),
+        ("masks", ((1, 300), ()), ["instance_maps"]),
+        ("masks", ((1, 2), (26_001,)), ["cityscapes"]),
+    ],
+)
+def test_values_and_names_of_folders_tell_classes_from_instances(tmp_path, folder, values, kinds):
+    for number, those in enumerate(values):
+        mask_scenes.save(tmp_path / f"images/{number}.png", np.zeros((9, 9, 3), np.uint8))
+        row = np.zeros((1, 9), np.uint16 if max(those, default=0) > 255 else np.uint8)
+        row[0, : len(those)] = those
+        mask_scenes.save(tmp_path / folder / f"{number}.png", row)
+    assert [part.kind for part in recognised.parts(str(tmp_path))] == kinds
 
 
 def square(value, size=(40, 60), kind=np.uint8, place=5):
@@ -96,6 +119,13 @@ BAD = {
     "nothing but background": ("instance_maps", {"2.png": square(0)}, "", 1, 2),
     "a value of no class": ("cityscapes", {"2.png": square(50_001, kind=np.uint16)}, "value of no class", 1, 2),
     "a value between the classes": ("cityscapes", {"2.png": square(999, kind=np.uint16)}, "value of no class", 1, 2),
+    "an instance of a class without instances": (
+        "cityscapes",
+        {"2.png": square(1001, kind=np.uint16)},
+        "value of no class",
+        1,
+        2,
+    ),
     "a class without instances": ("cityscapes", {"2.png": square(7, kind=np.uint16)}, "", 1, 2),
     "an empty mask": ("masks", {"2_ant_1.png": square(1), "2_ant_2.png": square(0)}, "mask without a pixel", 2, 2),
     "one of another size": (
@@ -122,10 +152,10 @@ WHOLE = {"instance_maps": ("1.png", 1), "cityscapes": ("1.png", 26_001), "masks"
 def test_a_bad_mask_is_named_and_the_rest_is_written(tmp_path, case):
     form, masks, kind, kept, images = BAD[case]
     for number in (1, 2):
-        mask_pngs.save(tmp_path / f"images/{number}.png", np.full((40, 60, 3), 99, np.uint8))
+        mask_scenes.save(tmp_path / f"images/{number}.png", np.full((40, 60, 3), 99, np.uint8))
     whole, value = WHOLE[form]
     for name, values in {whole: square(value, kind=np.uint16 if value > 255 else np.uint8), **masks}.items():
-        mask_pngs.save(tmp_path / "masks" / name, values)
+        mask_scenes.save(tmp_path / "masks" / name, values)
     given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks"), "max_left_out": 1.0}
     given |= {"class_name": "ant"} if form == "instance_maps" else {}
     made = built(form, tmp_path / "out", **given)
@@ -137,9 +167,9 @@ def test_a_bad_mask_is_named_and_the_rest_is_written(tmp_path, case):
 
 
 def test_values_below_a_thousand_are_crowds_of_their_class(tmp_path, read_all):
-    mask_pngs.save(tmp_path / "images/a_leftImg8bit.png", np.zeros((40, 60, 3), np.uint8))
+    mask_scenes.save(tmp_path / "images/a_leftImg8bit.png", np.zeros((40, 60, 3), np.uint8))
     values = square(26, kind=np.uint16) + square(24_003, kind=np.uint16, place=20)
-    mask_pngs.save(tmp_path / "masks/a_gtFine_instanceIds.png", values)
+    mask_scenes.save(tmp_path / "masks/a_gtFine_instanceIds.png", values)
     built("cityscapes", tmp_path / "out", images=str(tmp_path / "images"), annotations=str(tmp_path / "masks"))
     (record,) = read_all(tmp_path / "out", "train")
     # The eight classes of Cityscapes' benchmark that have instances; 24: person, 26: car.
@@ -148,21 +178,21 @@ def test_values_below_a_thousand_are_crowds_of_their_class(tmp_path, read_all):
 
 
 def test_instances_of_classes_that_the_file_does_not_name_are_lost_objects(tmp_path):
-    given = mask_pngs.write_cityscapes(tmp_path, mask_pngs.records())
+    given = mask_scenes.write_cityscapes(tmp_path, mask_scenes.records())
     (tmp_path / "classes.txt").write_text("25 disc\n; 27 triangle\n")  # so these are names, without ids
     with pytest.raises(MostlyLost, match=r"7 of 7 objects(.|\n)*value of no class"):
         built("cityscapes", tmp_path / "out", **given)
 
 
 def test_masks_without_a_class_ask_for_it(tmp_path):
-    for form, write in (("masks", mask_pngs.write_bowl), ("instance_maps", mask_pngs.write_instance_maps)):
-        given = write(tmp_path / form, mask_pngs.records())
+    for form, write in (("masks", mask_scenes.write_bowl), ("instance_maps", mask_scenes.write_instance_maps)):
+        given = write(tmp_path / form, mask_scenes.records())
         with pytest.raises(Refused, match="--class_name"):
             built(form, tmp_path / "out", **given)
 
 
 def test_masks_of_pictures_that_are_not_there_are_lost_objects(tmp_path):
-    given = mask_pngs.write_named(tmp_path, mask_pngs.records())
+    given = mask_scenes.write_named(tmp_path, mask_scenes.records())
     (tmp_path / "images/0.png").unlink()
     with pytest.raises(MostlyLost, match="4 of 7 objects"):
         built("masks", tmp_path / "out", **given)
@@ -174,7 +204,7 @@ def test_a_turned_photo_is_the_one_of_its_mask(tmp_path, read_all):
     exif[0x0112] = 6  # shown upright it is 60 high and 40 wide
     (tmp_path / "images").mkdir()
     photo.save(tmp_path / "images/1.png", exif=exif)
-    mask_pngs.save(tmp_path / "masks/1.png", square(1, (60, 40), place=28))
+    mask_scenes.save(tmp_path / "masks/1.png", square(1, (60, 40), place=28))
     given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks"), "class_name": "cat"}
     built("instance_maps", tmp_path / "out", **given)
     (record,) = read_all(tmp_path / "out", "train")

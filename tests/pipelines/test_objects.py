@@ -12,7 +12,9 @@ FORMATS = {
     "labelme": ("labelme", drawn_scenes.write_labelme, ALL, 2),
     "cvat": ("cvat", drawn_scenes.write_cvat, ALL, 2),
     "via": ("via", drawn_scenes.write_via, ("boxes", "polygons"), 1),
+    "via_csv": ("via", drawn_scenes.write_via_csv, ("boxes", "polygons"), 1),
     "label_studio": ("label_studio", drawn_scenes.write_label_studio, ALL, 1),
+    "label_studio_min": ("label_studio", drawn_scenes.write_json_min, ("boxes", "polygons"), 1),
     "csv": ("csv", drawn_scenes.write_csv, ("boxes",), 1),
     "openimages": ("csv", drawn_scenes.write_openimages, ("boxes",), 1),
 }

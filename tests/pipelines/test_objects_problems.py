@@ -11,6 +11,9 @@ from PIL import Image
 
 from pipelines import objects
 from pipelines.build.problems import MostlyLost, Refused
+from pipelines.formats import via as via_format
+from tests.pipelines.mask_scenes import packed
+from tfrecog.cli.errors import UserError
 from tfrecog.data import info
 from tfrecog.ops import rle
 
@@ -58,6 +61,15 @@ def via(*regions):
     square = {"shape_attributes": {"name": "rect", "x": 20, "y": 10, "width": 10, "height": 10}}
     listed = [square | {"region_attributes": {"class": "cat"}}, *regions]
     return "via", "via.json", json.dumps({"1.png12": {"filename": "1.png", "size": 12, "regions": listed}})
+
+
+def via_csv(shape, attributes='{"class":"cat"}'):
+    file = io.StringIO()
+    whole = '{"name":"rect","x":20,"y":10,"width":10,"height":10}', '{"class":"cat"}'
+    listed = [("1.png", 12, "{}", 2, number, *one) for number, one in enumerate((whole, (shape, attributes)))]
+    names = ("#filename", "file_size", "file_attributes", "region_count", "region_id", *via_format.COLUMNS)
+    csv.writer(file).writerows([names, *listed])
+    return "via", "via.csv", file.getvalue()
 
 
 def region(name="rect", kind="cat", **shape):
@@ -170,15 +182,46 @@ CASES = {
     ),
     "VIA, outside": (via(region(x=70, y=1, width=5, height=5)), "box outside the image", False),
     "VIA, no shape": (via({"region_attributes": {"class": "cat"}}), "shape without an area", False),
+    "VIA's CSV, broken JSON": (via_csv('{"name":"rect"'), "region is not of numbers", False),
+    "VIA's CSV, no class": (
+        via_csv('{"name":"rect","x":1,"y":1,"width":5,"height":5}', "{}"),
+        "region without a class",
+        False,
+    ),
     "Label Studio, rotated": (label_studio(result(x=50, y=50, width=20, height=10, rotation=20)), "rotated box", True),
     "Label Studio, turned image": (
         label_studio(result(x=5, y=5, width=20, height=10, more={"image_rotation": 90})),
         "image was turned in the tool",
         False,
     ),
-    "Label Studio, a brush": (
-        label_studio(result("brushlabels", format="rle", rle=[1, 2])),
-        "shape without an area",
+    "Label Studio, a brush of another size": (
+        label_studio(result("brushlabels", format="rle", rle=packed(np.ones(16, np.uint8)))),
+        "broken run lengths",
+        False,
+    ),
+    "Label Studio, a brush that ends too soon": (
+        label_studio(result("brushlabels", format="rle", rle=packed(np.arange(4 * HEIGHT * WIDTH) % 251)[:-9])),
+        "broken run lengths",
+        False,
+    ),
+    "Label Studio, a brush of text": (
+        label_studio(result("brushlabels", format="rle", rle="AAA=")),
+        "broken run lengths",
+        False,
+    ),
+    "Label Studio, a brush of one number": (
+        label_studio(result("brushlabels", format="rle", rle=10**18)),
+        "broken run lengths",
+        False,
+    ),
+    "Label Studio, a brush without a pixel": (
+        label_studio(result("brushlabels", format="rle", rle=packed(np.zeros(4 * HEIGHT * WIDTH, np.uint8)))),
+        "mask without a pixel",
+        False,
+    ),
+    "Label Studio, an empty label": (
+        label_studio(result(label=" ", x=1, y=1, width=5, height=5)),
+        "region without one label",
         False,
     ),
     "Label Studio, two points": (
@@ -228,6 +271,83 @@ def test_a_rotated_box_is_the_upright_one_around_it_and_its_mask_the_rotated_one
     value = {"x": 50, "y": 50, "width": 10, "height": 30, "rotation": 90}
     _, _, (record,) = build(*label_studio(result(**value)), out=str(tmp_path / "b"))
     np.testing.assert_allclose(record.boxes[1], [20, 18, 26, 30], atol=1e-3)
+
+
+def in_json(data, name="2.jpg"):
+    """LabelMe's JSON of a picture, and whether no file has it."""
+    form, _, text = labelme()
+    tree = json.loads(text) | {"imagePath": name, "imageData": base64.b64encode(data).decode()}
+    return form, "2.json", json.dumps(tree)
+
+
+def png(height=HEIGHT, width=WIDTH):
+    file = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), 7, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_picture_that_only_labelmes_json_has_is_read_from_it(build):
+    kinds, _, read = build(*in_json(png()))
+    assert kinds == ["image without annotations"]  # of 1.png
+    assert [(one.filename, one.encoded) for one in read] == [("2.jpg", png())]
+    np.testing.assert_array_equal(read[0].boxes, [[10, 20, 20, 30]])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"no picture", "image cannot be decoded"),
+        (png()[:-40], "image cannot be decoded"),
+        (png(20, 20), "size in the annotation file disagrees with the file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "image cannot be decoded"),
+        (b"", "no object that can be used"),
+    ],
+)
+def test_a_picture_in_labelmes_json_is_judged_as_those_of_files(build, data, kind):
+    with pytest.raises(Refused, match=kind):
+        build(*in_json(data), images=())
+
+
+def test_the_file_of_a_picture_counts_not_that_in_labelmes_json(build, tmp_path):
+    kinds, _, read = build(*in_json(png(), "1.png"))
+    assert kinds == [] and [(one.filename, one.encoded) for one in read] == [
+        ("1.png", (tmp_path / "raw" / "1.png").read_bytes())
+    ]
+
+
+def test_names_of_openimages_classes_come_from_its_descriptions(build, tmp_path):
+    header = ("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax", "IsOccluded")
+    header = (*header, "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
+    listed = [("1", "xclick", key, 1, 0.1, 0.5, 0.2, 0.9, 1, 0, group, 1, 0) for key, group in
+              (("/m/01yrx", 0), ("/m/0bt9lr", 1), ("/m/0zzz", -1))]  # fmt: skip
+    file = io.StringIO()
+    csv.writer(file).writerows([header, *listed])
+    names = tmp_path / "class-descriptions-boxable.csv"
+    names.write_text("/m/01yrx,Cat\n/m/0bt9lr,Dog\n/m/0k4j,Car\n")
+    kinds, problems, (record,) = build("csv", "boxes.csv", file.getvalue(), descriptions=str(names))
+    assert kinds == ["class without a name"] and "/m/0zzz" in problems[0].what
+    assert [(*one,) for one in zip(record.names, record.crowd, strict=True)] == [
+        ("Cat", False), ("Dog", True), ("/m/0zzz", False)
+    ]  # fmt: skip
+    np.testing.assert_allclose(record.boxes[0], [8, 6, 36, 30], atol=1e-4)
+    names.write_text("/m/01yrx\n")
+    with pytest.raises(Refused, match=r"boxable\.csv, line 1: a line is the key and the name"):
+        build("csv", "boxes.csv", file.getvalue(), descriptions=str(names))
+
+
+def test_the_class_of_all_boxes_can_be_given(build):
+    for form, name, text in (via(region(x=1, y=1, width=5, height=5)), rows(("1.png", "", 1, 2, 3, 4))):
+        kinds, _, (record,) = build(form, name, text, class_name="dog")
+        assert kinds == [] and record.names == ["dog", "dog"]
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\u2028"])
+def test_a_class_with_a_line_break_is_refused_by_its_name(build, tmp_path, mark):
+    name = f"black{mark}cat"
+    with pytest.raises(UserError, match=r"the class 'black\\\w+cat' has a line break"):
+        build(*labelme({"label": name, "points": [[1, 1], [9, 1], [9, 9]]}))
+    kinds, _, _ = build(*labelme({"label": name, "points": [[1, 1], [9, 1], [9, 9]]}), rename=(f"{name}:cat",))
+    assert kinds == ["no mask"] and info.load(tmp_path / "out").names == ("cat",)
 
 
 def test_a_mask_that_would_fill_the_memory_is_left_out(build):

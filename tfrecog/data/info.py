@@ -240,6 +240,10 @@ def _problem(info):
         return f"it has {joints} keypoints and {len(info.keypoint_sigmas)} keypoint_sigmas"
     if beyond := [pair for pair in (*info.flip_pairs, *info.skeleton) if max(pair) >= joints]:
         return f"flip_pairs or skeleton have {list(beyond[0])}, of {joints} keypoints counted from 0"
+    if broken := [one.name for one in info.categories if "".join(one.name.splitlines()) != one.name]:
+        return (
+            f"the class {broken[0]!r} has a line break, and lists of classes have a line for each; rename it (--rename)"
+        )
     if bad := [name for name in info.splits if not re.fullmatch(r"[^./\\\0][^/\\\0]*", name)]:
         return f"a split is named {bad[0]!r}, with which files would lie elsewhere"
     return depth.problem(info.pixel_ranges)

@@ -1,6 +1,8 @@
-"""Records of scenes as pictures and PNGs of their masks, in the ways that data sets have them."""
+"""Records of scenes as pictures and masks, in the ways that data sets and tools have them."""
 
 import functools
+import itertools
+import json
 
 import numpy as np
 from PIL import Image
@@ -62,6 +64,10 @@ def write_cityscapes(folder, made):
         for number, (mask, label) in enumerate(zip(masks_of(record), record.labels, strict=True)):
             values[mask] = (24 + label) * 1000 + number
         save(folder / f"gtFine/train/ulm/{stem}_gtFine_instanceIds.png", values)
+        save(
+            folder / f"gtFine/train/ulm/{stem}_gtFine_labelIds.png",
+            np.where(values < 1000, values, values // 1000).astype(np.uint8),
+        )
         save(folder / f"gtFine/train/ulm/{stem}_gtFine_color.png", np.zeros((record.height, record.width, 3), np.uint8))
     table = "".join(f"{24 + label} {name}\n" for label, name in enumerate(scenes.CLASSES, 1))
     (folder / "classes.txt").write_text(table)
@@ -87,3 +93,35 @@ def write_bowl(folder, made):
         for number, mask in enumerate(masks_of(record)):
             save(folder / stem / "masks" / f"07a{number}c0ffee.png", mask.astype(np.uint8) * 255)
     return {"annotations": str(folder), "negatives": True}
+
+
+def packed(values, lengths=(3, 4, 8, 16)):
+    """Label Studio's run lengths of bytes [n]: runs of one value, and of a value for each place between those."""
+    bits = [f"{len(values):032b}{8 - 1:05b}", *(f"{length - 1:04b}" for length in lengths)]
+    runs = [(value, len([*those])) for value, those in itertools.groupby(values.tolist())]
+    for single, those in itertools.groupby(runs, lambda run: run[1] == 1):
+        for run in [[value for value, _ in those]] if single else ([value] * count for value, count in those):
+            for first in range(0, len(run), 1 << lengths[-1]):
+                part = run[first : first + (1 << lengths[-1])]
+                kind = next(k for k, length in enumerate(lengths) if len(part) <= 1 << length)
+                bits.append(f"{int(not single)}{kind:02b}{len(part) - 1:0{lengths[kind]}b}")
+                bits += [f"{value:08b}" for value in (part if single else part[:1])]
+    text = "".join(bits)
+    return [int(text[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(text), 8)]
+
+
+def write_brushes(folder, made):
+    """Label Studio's JSON of brushes, which are colours with an alpha channel."""
+    write_pictures(folder / "images", made)
+    tasks, rng = [], np.random.default_rng(0)
+    for record in made:
+        regions = []
+        size = {"original_width": record.width, "original_height": record.height, "image_rotation": 0}
+        for mask, name in zip(masks_of(record), record.names, strict=True):
+            colours = np.stack([mask * rng.integers(1, 256, mask.shape)] * 3 + [mask * 255], -1).astype(np.uint8)
+            value = {"format": "rle", "rle": packed(colours.ravel()), "brushlabels": [name]}
+            regions.append(size | {"type": "brushlabels", "value": value, "id": f"r{len(regions)}"})
+        data = {"image": f"/data/upload/1/0f3a5c7e-{record.filename}"}
+        tasks.append({"id": len(tasks) + 1, "data": data, "annotations": [{"result": regions}]})
+    (folder / "project.json").write_text(json.dumps(tasks))
+    return {"images": str(folder / "images"), "annotations": str(folder / "project.json")}
