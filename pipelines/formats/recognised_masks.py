@@ -1,5 +1,6 @@
 """Which kinds of PNGs beside images a folder holds: classes of pixels, numbers of instances, or one object each."""
 
+import dataclasses
 import os
 import re
 from collections import defaultdict
@@ -24,33 +25,41 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
     """
     groups, pictures = defaultdict(list), []
     for file in images:
-        name = _mask_folder(file.name)
-        if name and file.name.lower().endswith(".png"):
-            groups[name, split_of(os.path.dirname(file.name))].append(file)
+        depth = _depth(file.name)
+        if depth is not None and file.name.lower().endswith(".png"):
+            name = file.name.split("/")[depth]
+            groups[name, depth, split_of(os.path.dirname(file.name))].append(file)
         else:
             pictures.append(file)
     image_of = object_masks.Images(pictures)
-    for (name, split), masks in groups.items():
+    for (name, depth, split), masks in groups.items():
         of_kind: dict[str, list[tuple[File, File]]] = defaultdict(list)
-        beside = set()
-        for of_image, of_mask in dict.fromkeys((*presets.SUFFIXES, *instance_maps.SUFFIXES)):
-            matched = pairs.matched(pairs.keyed(pictures, of_image), pairs.keyed(masks, of_mask))
-            beside |= {*matched.values()}
-            for kind in _kinds(name, of_mask, [*matched.values()]) if matched else ():
+        beside, listed = set(), [[_without(file, depth) for file in those] for those in (pictures, masks)]
+        for suffixes in dict.fromkeys((*presets.SUFFIXES, *instance_maps.SUFFIXES)):
+            matched = pairs.matched(*map(pairs.keyed, listed, suffixes))
+            beside |= {mask.path for mask in matched.values()}
+            for kind in _kinds(name, suffixes[1], [*matched.values()]) if matched else ():
                 of_kind[kind] += matched.items()
         for mask in masks:
             image, _ = image_of.mask(mask)
-            if image and mask not in beside:
+            if image and mask.path not in beside:
                 of_kind["masks"].append((image, mask))
         for kind, those in of_kind.items():
             place, of_images = (os.path.commonpath([_folder(both[k]) for both in those]) for k in (1, 0))
             yield kind, place, split, of_images
 
 
-def _mask_folder(name: str) -> str:
-    """The first folder in the name of a file that is called as one of masks; "" without one."""
+def _depth(name: str) -> int | None:
+    """Place in the name of a file of the first folder that is called as one of masks; None without one."""
     folders = name.split("/")[:-1]
-    return next((one for one in folders if _FOLDER.search(one) and not _OF_IMAGES.search(one)), "")
+    called = (k for k, one in enumerate(folders) if _FOLDER.search(one) and not _OF_IMAGES.search(one))
+    return next(called, None)
+
+
+def _without(file: File, depth: int) -> File:
+    """The file with a name without the folder in a place, which is that of the images or that of the masks."""
+    parts = file.name.split("/")
+    return dataclasses.replace(file, name="/".join(parts[:depth] + parts[depth + 1 :] or parts[-1:]))
 
 
 def _folder(file: File) -> str:

@@ -37,21 +37,48 @@ def save(path, values):
     Image.fromarray(values).save(path)
 
 
-def write_instance_maps(folder, made, *, palette=False):
-    """PennFudan's: PNGImages/1.png and PedMasks/1_mask.png; or with palettes and borders of 255, as Pascal VOC's."""
+def write_instance_maps(folder, made):
+    """PennFudan's: PNGImages/1.png and PedMasks/1_mask.png."""
     write_pictures(folder / "PNGImages", made)
     for record in made:
-        values = np.zeros((record.height, record.width), np.uint8)
-        if palette and record.masks:
-            values[-1, ::7] = 255
-        for number, mask in enumerate(masks_of(record), 1):
-            values[mask] = number
-        picture = Image.fromarray(values)
-        if palette:
-            picture.putpalette([channel for value in range(256) for channel in (value, 255 - value, 77)])
-        (folder / "PedMasks").mkdir(exist_ok=True)
-        picture.save(folder / "PedMasks" / f"{record.filename[:-4]}_mask.png")
+        save(folder / "PedMasks" / f"{record.filename[:-4]}_mask.png", numbered(record))
     return {"images": str(folder / "PNGImages"), "annotations": str(folder / "PedMasks")}
+
+
+def numbered(record):
+    """The map of the numbers of a record's objects."""
+    values = np.zeros((record.height, record.width), np.uint8)
+    for number, mask in enumerate(masks_of(record), 1):
+        values[mask] = number
+    return values
+
+
+def write_voc(folder, made):
+    """SegmentationObject of Pascal VOC: palettes, and borders of 255."""
+    write_pictures(folder / "JPEGImages", made)
+    for record in made:
+        values = numbered(record)
+        below = values[-1]
+        below[(below == 0) & bool(record.masks)] = 255
+        save_palette(folder / "SegmentationObject" / record.filename, values)
+    return {"images": str(folder / "JPEGImages"), "annotations": str(folder / "SegmentationObject")}
+
+
+def save_palette(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(values)
+    picture.putpalette([channel for value in range(256) for channel in (value, 255 - value, 77)])
+    picture.save(path)
+
+
+def write_davis(folder, made):
+    """Folders of sequences, whose frames have the same names; palettes."""
+    for record in made:
+        frame = f"480p/sequence{record.filename[:-4]}/00000.png"
+        (folder / "JPEGImages" / frame).parent.mkdir(parents=True)
+        (folder / "JPEGImages" / frame).write_bytes(record.encoded)
+        save_palette(folder / "Annotations" / frame, numbered(record))
+    return {"images": str(folder / "JPEGImages/480p"), "annotations": str(folder / "Annotations/480p")}
 
 
 def write_cityscapes(folder, made):
@@ -82,6 +109,14 @@ def write_named(folder, made):
         for number, (mask, name) in enumerate(zip(masks_of(record), record.names, strict=True)):
             save(folder / "masks" / f"{record.filename[:-4]}_{name}_{number}.png", mask)
     return {"images": str(folder / "images"), "annotations": str(folder / "masks"), "negatives": True}
+
+
+def write_in_one_folder(folder, made):
+    """1.png and 1_disc_2.png."""
+    given = write_named(folder, made)
+    for path in (folder / "masks").iterdir():
+        path.rename(folder / "images" / path.name)
+    return {"annotations": given["images"], "negatives": True}
 
 
 def write_bowl(folder, made):

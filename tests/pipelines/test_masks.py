@@ -17,9 +17,11 @@ from tfrecog.ops import rle
 # The --format, the function that writes scenes, and whether the files name classes.
 WAYS = {
     "PennFudan": ("instance_maps", mask_scenes.write_instance_maps, False),
-    "palettes": ("instance_maps", lambda *given: mask_scenes.write_instance_maps(*given, palette=True), False),
+    "VOC": ("instance_maps", mask_scenes.write_voc, False),
+    "DAVIS": ("instance_maps", mask_scenes.write_davis, False),
     "Cityscapes": ("cityscapes", mask_scenes.write_cityscapes, True),
     "names": ("masks", mask_scenes.write_named, True),
+    "one folder": ("masks", mask_scenes.write_in_one_folder, True),
     "Data Science Bowl": ("masks", mask_scenes.write_bowl, False),
     "brushes": ("label_studio", mask_scenes.write_brushes, True),
 }
@@ -52,6 +54,8 @@ def test_masks_of_records_come_back_as_they_were(tmp_path, read_all, way):
 # How a folder is written, and what pipelines.any runs for it or asks.
 RECOGNISED = {
     "PennFudan": (mask_scenes.write_instance_maps, "instance_maps", r"--kind=label_maps or --kind=instance_maps"),
+    "VOC": (mask_scenes.write_voc, "instance_maps", ""),
+    "DAVIS": (mask_scenes.write_davis, "instance_maps", r"--kind=label_maps or --kind=instance_maps"),
     "Cityscapes": (mask_scenes.write_cityscapes, "cityscapes", r"--kind=label_maps or --kind=cityscapes"),
     "names": (mask_scenes.write_named, "masks", ""),
     "Data Science Bowl": (mask_scenes.write_bowl, "masks", ""),

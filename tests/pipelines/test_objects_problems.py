@@ -299,7 +299,7 @@ def test_a_picture_that_only_labelmes_json_has_is_read_from_it(build):
         (b"no picture", "image cannot be decoded"),
         (png()[:-40], "image cannot be decoded"),
         (png(20, 20), "size in the annotation file disagrees with the file"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0", "image cannot be decoded"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "it is PostScript, which is not read"),
         (b"", "no object that can be used"),
     ],
 )
