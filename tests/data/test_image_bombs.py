@@ -67,7 +67,7 @@ def test_a_file_of_too_many_parts_is_refused_by_its_header(data, many):
     [
         jpeg(scans=20),
         jpeg(segments=500),
-        file("JPEG") + b"\xff\xda" * 1000,  # a film behind the picture, as phones write it
+        file("JPEG") + b"\0\2" + b"\xff\xda\0\2" * 1000,  # a film behind the picture, as phones write it
         png(1000),
         gif(1000),
         file("TIFF"),
