@@ -4,6 +4,7 @@ python -m export.saved_model --flagfile=RUN/experiment.flags --out=DIR
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Literal
 
 from tfrecog.cli import command
@@ -31,8 +32,8 @@ class Flags(RunFlags):
     ] = "cpu"
 
 
-def main(flags: Flags) -> None:
-    """Exports and reports."""
+def export(flags: Flags) -> Path:
+    """Exports and reports; returns the folder of the version."""
     from tfrecog.runs import trained
 
     from .artifact import metadata
@@ -50,6 +51,11 @@ def main(flags: Flags) -> None:
         task, model, flags, flags.out, model_metadata | {"masks": masks, "device": flags.device}
     )
     print(write.report(flags.out, flags.workdir, version, signatures))
+    return version
+
+
+def main(flags: Flags) -> None:
+    export(flags)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ class Flags(RunFlags):
     ] = ""
 
 
-def main(flags: Flags) -> None:
-    """Exports and reports."""
+def export(flags: Flags) -> Path:
+    """Exports and reports; returns the file."""
     _check_files(flags)
     from tfrecog.runs import trained
 
@@ -91,6 +91,11 @@ def main(flags: Flags) -> None:
         with files.write(flags.out, "wb") as file:
             file.write(content)
     print(f"Wrote {flags.out} in {time.perf_counter() - start:.0f} s, and {_report_path(flags)}")
+    return Path(flags.out)
+
+
+def main(flags: Flags) -> None:
+    export(flags)
 
 
 def _check_files(flags: Flags) -> None:

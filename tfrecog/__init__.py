@@ -1,6 +1,21 @@
-"""Object recognition in TensorFlow and Keras: Faster R-CNN, Mask R-CNN and what led to them."""
+"""Object recognition in TensorFlow and Keras: Faster R-CNN, Mask R-CNN and what led to them.
 
+    model = tfrecog.load("runs/mine")
+    model.predict("street.jpg").draw()
+
+This import loads nothing else: TensorFlow comes with the first function that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tfrecog.api.models import Model
+    from tfrecog.api.recipes import Recipe
+    from tfrecog.pipelines.build.shards import Built
 
 _HERE = Path(__file__).resolve().parent
 # Where pipelines, export and configs are: in this package if it was installed, beside it in a checkout, where they are
@@ -18,3 +33,95 @@ def version() -> str:
         return metadata.version("tfrecog")
     except metadata.PackageNotFoundError:
         return "(not installed)"
+
+
+def load(
+    source: str | Path,
+    *,
+    min_score: float | None = None,
+    checkpoint: str = "latest",
+    settings: Mapping[str, Any] | None = None,
+    threads: int = 0,
+) -> Model:
+    """A trained model.
+
+    Args:
+        source: the folder of a run, that of a SavedModel of `export.saved_model` (or of one version), a TFLite file of
+            `export.tflite`, or the name of published weights, such as "maskrcnn_resnet50_fpn", which are downloaded
+            once. A TFLite file needs no TensorFlow.
+        min_score: detections with a lower score are not found. None: 0.5, or that of an exported file if it is higher.
+        checkpoint: of a run: "latest", "best", or a path.
+        settings: of a run: other values of its settings, such as {"detector.output.max_detections": 300}.
+        threads: of a TFLite file. 0: as many as there are cores.
+
+    Raises:
+        UserError: the source is none of these, is damaged, or was written by another version.
+    """
+    from tfrecog.api import loading
+
+    return loading.load(source, min_score=min_score, checkpoint=checkpoint, settings=settings, threads=threads)
+
+
+def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
+    """A training by its recipe: `tfrecog.recipe("coco/mask_rcnn_r50_fpn").train("runs/mine", "data")`.
+
+    Args:
+        name: of a recipe of this library, or a flagfile: a run's experiment.flags repeats it.
+        settings: other values of its settings, such as {"schedule.epochs": 5}.
+
+    Raises:
+        UserError: there is no such recipe or setting, or a value cannot be.
+    """
+    from tfrecog.api import recipes
+
+    return recipes.recipe(name, settings)
+
+
+def write_records(
+    samples: Iterable[Mapping[str, Any]],
+    classes: Sequence[str],
+    out: str | Path,
+    split: str = "train",
+    *,
+    keypoints: Sequence[str] = (),
+    flip_pairs: Sequence[str] = (),
+    skeleton: Sequence[tuple[int, int]] = (),
+    orientation: Literal["auto", "file", "upright"] = "auto",
+    jobs: int = 1,
+    strict: bool = False,
+) -> Built:
+    """Writes a split of a data set from what a program has.
+
+    Args:
+        samples: a mapping for each picture, with `picture` (the name of a file, bytes of one, an image of Pillow, or
+            an array uint8 [H, W, 3]), maybe `name`, and one of
+
+            - `boxes` [n, 4] (y1, x1, y2, x2 in continuous pixels) with `labels` [n], and where there are any `masks` [n]
+              (bool [H, W], or COCO's run lengths), `keypoints` [n, J, 3] (y, x, visibility as in COCO; continuous
+              pixels) and `crowd` [n]; without boxes the picture has no objects;
+            - `label`, the class of the picture;
+            - `label_map` [H, W], the class of each pixel, 0 where none counts.
+
+            A class is its name, or its label 1..K. Pictures in memory are written to the disk one by one.
+        classes: names of the classes, in the order of their labels.
+        out: folder of the data set; other splits may be there.
+        split: "train", "val", or another name.
+        keypoints: names of the keypoints.
+        flip_pairs: of keypoints, as "left:right"; (): those whose names say so.
+        skeleton: pairs of positions in `keypoints`, to draw.
+        orientation: what EXIF data of files mean: see `--orientation` of the pipelines.
+        jobs: processes; more than one need a program that is guarded by `if __name__ == "__main__"`.
+        strict: any problem is an error.
+
+    Returns:
+        `split`, the counts of what was written, and `problems`, each with its remedy, which are also in
+        OUT/SPLIT.report.jsonl.
+
+    Raises:
+        UserError: a sample has not this form, no picture can be used, or more than half of the objects cannot.
+    """
+    from tfrecog.api import commands
+
+    write = commands.module("pipelines.formats.samples").write
+    options = {"keypoints": keypoints, "flip_pairs": flip_pairs, "skeleton": skeleton, "orientation": orientation}
+    return write(samples, classes, out, split, **options, jobs=jobs, strict=strict)

@@ -31,24 +31,20 @@ class Flags(RunFlags):
 def main(flags: Flags) -> None:
     """Predicts and reports."""
     from tfrecog import tasks
+    from tfrecog.api import models
     from tfrecog.inference import annotations, image_files
-    from tfrecog.runs import trained
 
-    output = dataclasses.replace(flags.detector.output, min_score=flags.min_score)
-    detector = dataclasses.replace(flags.detector, output=output)
-    flags = dataclasses.replace(flags, detector=detector, train=dataclasses.replace(flags.train, replicas=1))
     paths, out, inference = image_files.find(flags.images), Path(flags.out), tasks.of(flags.task).inference
     inference.files(paths, out)  # Whether they can be written, before the weights are read.
     also = annotations.Annotations(flags.format, paths, out) if flags.format else None
-    task, model, _, checkpoint, _ = trained.restore(flags, flags.checkpoint)
-    print(f"Predicting with {checkpoint}", flush=True)
+    model = models.RunModel(flags, flags.checkpoint, flags.min_score)
+    print(f"Predicting with {model.checkpoint}", flush=True)
     broken: dict[Path, str] = {}
-    predict = inference.of_pictures(task, model, flags)
-    seen = image_files.legible(paths, broken, task.info.pixel_ranges)
-    images = ((number, picture, predict(picture)) for number, picture in seen)
+    seen = image_files.legible(paths, broken, model.info.pixel_ranges)
+    images = ((number, picture, model.see(picture)) for number, picture in seen)
     if also:
-        images = also.written(images, task.info, flags.detector)
-    detections = inference.write(task.info, paths, out, images, flags.draw_side)
+        images = also.written(images, model.info, flags.detector)
+    detections = inference.write(model.info, paths, out, images, flags.draw_side)
     done = image_files.report_broken(paths, broken)
     if detections is not None:
         print(f"{detections} detections with a score of at least {flags.min_score:g}")

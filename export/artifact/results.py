@@ -11,6 +11,8 @@ from tfrecog.ops import rle
 
 from .metadata import DETECTIONS
 
+from ..artifact import metadata as of_file
+
 # Of each task what writes its results, and what is written beside pictures.
 WRITERS: dict[str, tuple[Callable, str]] = {
     "detection": (result_files.write_detections, result_files.DETECTIONS),
@@ -20,13 +22,15 @@ WRITERS: dict[str, tuple[Callable, str]] = {
 
 
 def info_of(metadata: dict) -> DatasetInfo:
-    """The classes of an exported model, and of keypoints what is drawn of them."""
+    """The classes of an exported model, its keypoints and what is drawn of them, and the ranges of deep pixels."""
     categories = tuple(
         Category(one["name"], one["id"], colour=tuple(one["colour"]) if one["colour"] else None)
         for one in metadata["classes"]
     )
     pairs = {name: metadata.get(name, ()) for name in ("flip_pairs", "skeleton")}
-    return DatasetInfo(categories, {}, **pairs)
+    return DatasetInfo(
+        categories, {}, tuple(metadata["keypoints"]), **pairs, pixel_ranges=dict(of_file.pixel_ranges(metadata))
+    )
 
 
 def detections(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict) -> dict[str, Any]:

@@ -19,10 +19,10 @@ LARGEST = 65500  # side of a JPEG
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
 
-def find(images: str) -> list[Path]:
+def find(images: str, also: tuple[str, ...] = ()) -> list[Path]:
     """Files that a pattern, a folder, a file, or several of these with commas between them name.
 
-    Each comes once, however many links lead to it; FileNotFoundError says which part names none.
+    Of a folder they are those in it and in the folders below that end as pictures do, or as `also` says. Each comes once, however many links lead to it; FileNotFoundError says which part names none.
     """
     parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
     if not parts:
@@ -30,12 +30,12 @@ def find(images: str) -> list[Path]:
     paths: dict[Path, Path] = {}  # by where they are
     for part in map(os.path.expanduser, parts):
         if os.path.isdir(part):
-            inside = sorted(Path(part).iterdir())
-            found = [path for path in inside if path.suffix.lower() in image_numpy.EXTENSIONS]
+            inside, ends = sorted(Path(part).rglob("*")), (*image_numpy.EXTENSIONS, *also)
+            found = [path for path in inside if path.suffix.lower() in ends]
             for path in inside:
-                if path.suffix.lower() not in image_numpy.EXTENSIONS and path.is_file():
+                if path.suffix.lower() not in ends and path.is_file():
                     _report_other(path)
-            missing = f"the folder {part} has no file that ends in {', '.join(image_numpy.EXTENSIONS)}"
+            missing = f"the folder {part} has no file that ends in {', '.join(ends)}"
         else:
             names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
             found = [Path(name) for name in names if os.path.isfile(name)]

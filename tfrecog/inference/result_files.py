@@ -72,13 +72,7 @@ def write_detections(info: DatasetInfo, paths: list[Path], out: Path, images: It
             facts = ({"file_name": str(paths[number]), "category_name": name} for name in names)
             write(first | row for first, row in zip(facts, rows, strict=True))
             count += len(rows)
-            drawn = annotations.instances(
-                picture, found.boxes, found.labels, found.scores,
-                None if found.masks is None else [rle.from_coco(mask)[0] for mask in found.masks],
-                None if found.keypoints is None else annotations.sure_keypoints(found.keypoints),
-                info.names, skeleton=info.skeleton, flip_pairs=info.flip_pairs, min_side=min_side,
-            )  # fmt: skip
-            image_files.save(drawn, pictures[number])
+            image_files.save(draw_detections(info, picture, found, min_side), pictures[number])
     return count
 
 
@@ -93,8 +87,7 @@ def write_classes(info: DatasetInfo, paths: list[Path], out: Path, images: Itera
         best = [(info.categories[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:BEST]]
         guesses = [{**_facts(category), "probability": round(probability, 6)} for category, probability in best]
         rows.append({"file_name": str(paths[number]), "classes": guesses})
-        lines = [f"{category.name}: {probability:.1%}" for category, probability in best]
-        image_files.save(written_on(picture, lines, min_side), pictures[number])
+        image_files.save(draw_classes(info, picture, probabilities, min_side), pictures[number])
     write_json(out / PREDICTIONS, rows)
 
 
@@ -113,7 +106,7 @@ def write_label_maps(info: DatasetInfo, paths: list[Path], out: Path, images: It
     values = [category.id if by_id else place for place, category in enumerate(categories)]
     for number, picture, labels in images:
         _save_label_map(labels, values, colours, maps[number])
-        image_files.save(label_map.draw(picture, labels, info.names, colours, min_side=min_side), pictures[number])
+        image_files.save(draw_label_map(info, picture, labels, min_side), pictures[number])
         file = maps[number].relative_to(out).as_posix()
         rows.append({"file_name": str(paths[number]), "label_map": file, "classes": _shares(labels, categories)})
     report = {
@@ -127,6 +120,32 @@ def write_label_maps(info: DatasetInfo, paths: list[Path], out: Path, images: It
 def label_map_paths(paths: list[Path], out: Path) -> tuple[list[Path], list[Path]]:
     """Where the picture and the label map of each image go; UserError if one would overwrite an image."""
     return image_files.picture_paths(paths, out), image_files.picture_paths(paths, out / LABEL_MAPS, ".png")
+
+
+# What a model sees in a picture uint8 [H, W, 3], drawn on it, uint8; small pictures are enlarged as by
+# `write_detections`.
+
+
+def draw_detections(info: DatasetInfo, picture: np.ndarray, found: Detections, min_side: int = 0) -> np.ndarray:
+    """Boxes, masks, keypoints and class names with their scores."""
+    return annotations.instances(
+        picture, found.boxes, found.labels, found.scores,
+        None if found.masks is None else [rle.from_coco(mask)[0] for mask in found.masks],
+        None if found.keypoints is None else annotations.sure_keypoints(found.keypoints),
+        info.names, skeleton=info.skeleton, flip_pairs=info.flip_pairs, min_side=min_side,
+    )  # fmt: skip
+
+
+def draw_classes(info: DatasetInfo, picture: np.ndarray, probabilities: np.ndarray, min_side: int = 0) -> np.ndarray:
+    """The best classes of probabilities [K], written in the upper left corner."""
+    best = np.argsort(-probabilities)[:BEST]
+    return written_on(picture, [f"{info.names[i]}: {probabilities[i]:.1%}" for i in best], min_side)
+
+
+def draw_label_map(info: DatasetInfo, picture: np.ndarray, labels: np.ndarray, min_side: int = 0) -> np.ndarray:
+    """The classes of labels [H, W] in 0..K as colours, with a legend below."""
+    colours = [category.colour for category in info.categories]
+    return label_map.draw(picture, labels, info.names, colours, min_side=min_side)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The training loop: steps, evaluations, checkpoints and what is shown of them."""
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,17 @@ class NonFiniteLoss(UserError):
     status = Status.NOT_FINITE
 
 
-def train(experiment: Experiment) -> dict[str, float]:
+OnStep = Callable[[int, Mapping[str, float]], object]
+
+
+def train(experiment: Experiment, on_step: OnStep | None = None) -> dict[str, float]:
     """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation."""
     experiment, task, data, claim = prepare(experiment)
     with claim:
-        return run(task, experiment, data)
+        return run(task, experiment, data, on_step)
 
 
-def run(task: Any, experiment: Experiment, data: Data) -> dict[str, float]:
+def run(task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = None) -> dict[str, float]:
     """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
 
     A finished run whose last checkpoint was evaluated by the same rules before is not evaluated again.
@@ -48,15 +52,16 @@ def run(task: Any, experiment: Experiment, data: Data) -> dict[str, float]:
             measured, of which more is better. `draw`, if it has it, makes pictures by name for TensorBoard.
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
+        on_step: is called after each step with its number, and by name its losses, gradient norm and learning rate.
     """
-    return _Run(task, experiment, data).train()
+    return _Run(task, experiment, data, on_step).train()
 
 
 class _Run:
     """A run while it trains: its model, what is shown of it, and how far it is."""
 
-    def __init__(self, task, experiment, data):
-        self.task, self.experiment, self.data = task, experiment, data
+    def __init__(self, task, experiment, data, on_step=None):
+        self.task, self.experiment, self.data, self.on_step = task, experiment, data, on_step
         self.options, self.workdir = experiment.train, experiment.workdir
         self.strategy = distribution.strategy(self.options.replicas)
         check_divisible(experiment, self.strategy.num_replicas_in_sync)
@@ -132,6 +137,8 @@ class _Run:
         for terms, batch in zip(steps, batches, strict=False):
             _check_sound(self.done + 1, terms, batch, self.saved, self.experiment)
             self.done += 1
+            if self.on_step:
+                self.on_step(self.done, terms)
         self.progress.steps(self.done, steps, timed=not traced)
         self.progress.say(self.profile.after(self.done))
 

@@ -1,0 +1,27 @@
+"""Exports of a run by the commands of the package `export`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfrecog.api import commands
+from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+
+KINDS = ("saved_model", "tflite")
+
+
+def export(kind: str, experiment: Experiment, checkpoint: str, out: str | Path, options: Mapping[str, Any]) -> Path:
+    """Writes a run's model as a command does; see `RunModel.export`."""
+    if kind not in KINDS:
+        raise UserError(f"{kind!r} is no kind of export; there are {', '.join(KINDS)}")
+    module = commands.module(f"export.{kind}")
+    of_run = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
+    try:
+        given = flags.replace(module.Flags(**of_run), {**options, "checkpoint": checkpoint, "out": str(out)})
+    except KeyError as error:
+        raise UserError(f"{error.args[0]}; python -m export.{kind} --help explains all of them") from error
+    validate.check(given)
+    return module.export(given)

@@ -1,0 +1,102 @@
+"""Models by the names of their files, or of published weights."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfrecog.api import commands, models
+from tfrecog.cli import flags
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+
+MIN_SCORE = 0.5  # of detections, as of the commands
+_FLAGS = "experiment.flags"
+
+
+def load(
+    source: str | Path,
+    *,
+    min_score: float | None = None,
+    checkpoint: str = "latest",
+    settings: Mapping[str, Any] | None = None,
+    threads: int = 0,
+) -> models.Model:
+    """See `tfrecog.load`."""
+    path = Path(source).expanduser()
+    if path.name == _FLAGS and path.is_file():
+        path = path.parent
+    if path.is_dir() and (path / _FLAGS).is_file():
+        return run(path, min_score, checkpoint, settings)
+    if path.is_dir() or path.suffix == ".tflite":
+        if checkpoint != "latest" or settings:
+            raise UserError(f"checkpoint and settings are of a run, and {source} is an exported file")
+        return saved_model(path, min_score) if path.is_dir() else tflite(path, min_score, threads)
+    if str(source) in _published():
+        return run(published(str(source)), min_score, checkpoint, settings)
+    near = difflib.get_close_matches(str(source), _published(), 3)
+    raise UserError(
+        f"{source} is no model: give the folder of a run (with {_FLAGS}), that of a SavedModel of export.saved_model, a "
+        f".tflite file of export.tflite, or the name of published weights"
+        + (f", such as {' or '.join(near)}" if near else " (python -m tfrecog.import_weights --list)")
+    )
+
+
+def run(
+    folder: Path,
+    min_score: float | None = None,
+    checkpoint: str = "latest",
+    settings: Mapping[str, Any] | None = None,
+) -> models.RunModel:
+    """The model of the run in a folder, wherever that was moved to."""
+    experiment = flags.load(Experiment(), folder / _FLAGS)
+    try:
+        experiment = flags.replace(experiment, {**(settings or {}), "workdir": str(folder.resolve())})
+    except KeyError as error:
+        raise UserError(f"settings: {error.args[0]}; --help of tfrecog.train explains all of them") from error
+    return models.RunModel(experiment, checkpoint, MIN_SCORE if min_score is None else min_score)
+
+
+def saved_model(folder: Path, min_score: float | None = None) -> models.Model:
+    """An exported SavedModel: the folder of its versions, or of one."""
+    return _of_file(commands.module("export.served_graph.reader").SavedReader(folder), min_score)
+
+
+def tflite(file: Path, min_score: float | None = None, threads: int = 0) -> models.Model:
+    """An exported TFLite file; it needs ai-edge-litert, and no TensorFlow."""
+    return _of_file(commands.module("export.litert.reader").LiteModel(file, threads), min_score)
+
+
+def _of_file(reader, min_score) -> models.Model:
+    form, of_metadata = commands.module("export.litert.results"), commands.module("export.artifact.metadata")
+    output = of_metadata.experiment_of(reader.metadata).detector.output
+    lowest = max(MIN_SCORE, output.min_score) if min_score is None else min_score
+    task = reader.metadata["task"]
+    if task == "detection" and lowest < output.min_score:
+        raise UserError(
+            f"min_score={lowest:g}: {reader.path} has no detections with a score below {output.min_score:g}; export it "
+            "with a lower --detector.output.min_score"
+        )
+
+    def see(picture):
+        return form.of_picture(reader.predict(picture), picture.shape[:2], lowest)
+
+    return models.Model(task, form.info_of(reader.metadata), see, lowest, output.max_detections, str(reader.path))
+
+
+def published(name: str) -> Path:
+    """The folder of the run of published weights, made of their file when they are first asked for."""
+    from tfrecog.weights import importer
+    from tfrecog.weights.formats import download
+
+    folder = download.folder().parent / "runs" / name
+    if not (folder / _FLAGS).is_file():
+        _, report = importer.make_run(name, _published()[name], folder)
+        print(report)
+    return folder
+
+
+def _published() -> Mapping:
+    from tfrecog.weights import models as known
+
+    return known.ALL

@@ -1,0 +1,189 @@
+"""A trained model in use: of a run, with its Keras model, or of an exported file."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrecog.api import pictures, results, streams
+from tfrecog.api import tiles as tiling
+from tfrecog.cli import flags as settings_of
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+from tfrecog.data.info import DatasetInfo
+
+_log = logging.getLogger("tfrecog")
+
+
+class Model:
+    """A trained model, whatever it was loaded from.
+
+    Attributes:
+        task: "classification", "detection" or "segmentation".
+        info: the classes, `info.names` [K], and of keypoints their names.
+        min_score: detections with a lower score are not found.
+    """
+
+    def __init__(
+        self, task: str, info: DatasetInfo, see: Callable[[np.ndarray], Any], min_score: float, limit: int, source: str
+    ):
+        self.task, self.info, self.min_score, self._limit, self.source = task, info, min_score, limit, source
+        self.see = see  # a picture uint8 [H, W, 3] → what the commands write of it
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names [K]; that of label l is names[l - 1]."""
+        return self.info.names
+
+    def __repr__(self):
+        return f"<tfrecog model for {self.task} of {len(self.names)} classes, {self.source}>"
+
+    def predict(
+        self,
+        picture: Any,
+        *,
+        min_score: float | None = None,
+        tiles: tuple[int, int] | None = None,
+        overlap: float = 0.2,
+    ) -> Any:
+        """What the model sees in a picture, or in each of several.
+
+        Args:
+            picture: the name of a file, an address, bytes of a file, an image of Pillow, or an array uint8
+                [H, W, 3] in the order red, green, blue; or a list of these.
+            min_score: detections with a lower score are left out; not less than that of the model.
+            tiles: height and width in pixels: a large picture is looked at in parts of this size, so that small
+                objects are not made smaller; and as a whole.
+            overlap: of tiles with their neighbours, as a share of their sides.
+
+        Returns:
+            A `Result`, or a list of them.
+
+        Raises:
+            UserError: something is not a picture.
+        """
+        if pictures.is_several(picture):
+            return [self.predict(one, min_score=min_score, tiles=tiles, overlap=overlap) for one in picture]
+        pixels, name = pictures.load(picture, self.info.pixel_ranges)
+        return self._result(pixels, name, min_score, tiles, overlap)
+
+    __call__ = predict
+
+    def stream(self, source: Any, *, every: int = 1, broken: dict[str, str] | None = None, **options) -> Iterator:
+        """Yields what the model sees in each picture of a source, one at a time: memory is that of one picture.
+
+        Args:
+            source: a film, a folder, a pattern such as 'photos/*.jpg', an address of a picture or a film, the number
+                of a camera, or an iterable of what `predict` takes.
+            every: only every so many frames of a film or a camera.
+            broken: gets of each file that cannot be read the reason; without it they are told to the log "tfrecog".
+            options: those of `predict`.
+        """
+        tell = _log_broken if broken is None else broken.__setitem__
+        for pixels, name in streams.pictures_of(source, self.info.pixel_ranges, every, tell):
+            yield self._result(pixels, name, **options)
+
+    def _result(self, pixels, name, min_score=None, tile=None, overlap=0.2) -> results.Result:
+        if min_score is not None and self.task != "detection":
+            raise UserError(f"min_score is only for detectors, and this model is for {self.task}")
+        if min_score is not None and min_score < self.min_score:
+            raise UserError(
+                f"min_score={min_score:g}: this model finds nothing with a score below {self.min_score:g}; load it "
+                f"with tfrecog.load(…, min_score={min_score:g}), or export it with a lower --detector.output.min_score"
+            )
+        result = results.KINDS[self.task](pixels, self._see(pixels, tile, overlap), self.info, name)
+        if min_score is not None and isinstance(result, results.DetectionResult):
+            return result.above(min_score)
+        return result
+
+    def _see(self, pixels, tile, overlap):
+        if tile is None:
+            return self.see(pixels)
+        if self.task == "classification":
+            raise UserError("tiles are for detectors and segmenters: a classifier looks at the middle of a picture")
+        if self.task == "segmentation":
+            return tiling.segment(self.see, pixels, tile, overlap)
+        return tiling.detect(self.see, pixels, tile, overlap, self._limit)
+
+    def evaluate(self, *_, **__) -> dict[str, float]:
+        """Not of an exported file: `python -m export.verify` compares it with its run."""
+        raise UserError(
+            f"{self.source} is an exported file: evaluate the run that it was made from, and compare the two with "
+            "python -m export.verify"
+        )
+
+    def export(self, *_, **__) -> Path:
+        """Not of an exported file."""
+        raise UserError(f"{self.source} is an exported file already: export the run that it was made from")
+
+    @property
+    def keras_model(self):
+        """The network as a Keras model; an exported file has none."""
+        raise UserError(f"{self.source} is an exported file: the run that it was made from has the Keras model")
+
+
+def _log_broken(name, reason):
+    _log.warning("not read: %s: %s", name, reason)
+
+
+class RunModel(Model):
+    """The model of a run, with the weights of one of its checkpoints.
+
+    Attributes:
+        experiment: all settings of the run.
+        checkpoint, step: of the weights.
+    """
+
+    def __init__(self, experiment: Experiment, checkpoint: str = "latest", min_score: float = 0.5):
+        """Restores a run: `experiment.workdir`."""
+        from tfrecog import tasks
+        from tfrecog.runs import trained
+
+        self.experiment = experiment
+        changes = {"detector.output.min_score": min_score, "train.replicas": 1}
+        seeing = settings_of.replace(experiment, changes)
+        task, self._network, self._strategy, self.checkpoint, self.step = trained.restore(seeing, checkpoint)
+        see = tasks.of(experiment.task).inference.of_pictures(task, self._network, seeing)
+        limit = experiment.detector.output.max_detections
+        super().__init__(experiment.task, task.info, see, min_score, limit, str(self.checkpoint))
+
+    @property
+    def keras_model(self):
+        """The network with its weights, to go on by oneself."""
+        return self._network
+
+    def evaluate(
+        self, records: str | Path = "", split: str = "", *, out: str | Path | None = None, show: bool = False
+    ) -> dict[str, float]:
+        """The numbers of the run on a split of records, by name, as `python -m tfrecog.evaluate` prints them.
+
+        Args:
+            records: folder of records; empty: those of the run.
+            split: empty: `data.eval_split` of the run.
+            out: folder for metrics.json and what belongs to it. None: nothing is written.
+            show: print the numbers and a line for each class.
+        """
+        from tfrecog.api import evaluating
+
+        changes = {"data.records": str(records)} if records else {}
+        changes |= {"data.eval_split": split} if split else {}
+        experiment = settings_of.replace(self.experiment, changes)
+        weights = evaluating.Weights(self._network, self._strategy, self.checkpoint, self.step)
+        return evaluating.evaluate(experiment, lambda: weights, out, show)
+
+    def export(self, kind: str, out: str | Path, **options) -> Path:
+        """Writes the model to a file, as `python -m export.KIND` does.
+
+        Args:
+            kind: "saved_model" or "tflite".
+            out: the file, or the folder of a SavedModel.
+            options: flags of the command, such as size="320x320" or quantize="int8".
+
+        Returns:
+            The file, or the folder of the SavedModel's version.
+        """
+        from tfrecog.api import exporting
+
+        return exporting.export(kind, self.experiment, str(self.checkpoint), out, options)

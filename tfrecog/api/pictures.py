@@ -1,0 +1,100 @@
+"""What a person calls a picture, as pixels: a file, an address, bytes, an array, or an image of Pillow."""
+
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from tfrecog.cli.errors import UserError
+from tfrecog.data import depth, image_numpy
+from tfrecog.inference import image_files
+
+_ARRAYS = "give uint8 [H, W, 3] in the order red, green, blue"
+_PATIENCE = 30  # seconds without a byte from an address
+_MOST_BYTES = 2**28  # of a picture from an address
+
+
+def is_several(pictures: Any) -> bool:
+    """Whether these are pictures, and not one: a list, a tuple or a generator; an array or a tensor is one."""
+    one = str | Path | bytes | bytearray | memoryview | Image.Image
+    return isinstance(pictures, Iterable) and not isinstance(pictures, one) and not hasattr(pictures, "__array__")
+
+
+def is_address(source: Any) -> bool:
+    """Whether this is an address of the web."""
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def load(picture: Any, ranges: depth.Ranges) -> tuple[np.ndarray, str]:
+    """Pixels uint8 [H, W, 3] of a picture, and what it is called; UserError if it is none.
+
+    A file, an address and bytes are turned upright, as their EXIF data say; arrays and images of Pillow are taken as
+    their pixels stand. More than 8 bits are scaled by the `ranges` of the data set that a model learned from.
+    """
+    if isinstance(picture, str | Path) and not is_address(picture):
+        path = Path(picture).expanduser()
+        return _explained(str(path), lambda: image_files.load(path, ranges)), str(path)
+    if is_address(picture):
+        return _explained(picture, lambda: image_numpy.decode(fetch(picture), ranges, upright=True)), picture
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return _explained("bytes", lambda: image_numpy.decode(bytes(picture), ranges, upright=True)), ""
+    if isinstance(picture, Image.Image):
+        return _of_pillow(picture, ranges), getattr(picture, "filename", "") or ""
+    if hasattr(picture, "__array__"):  # also a tensor
+        return _of_array(np.asarray(picture), ranges), ""
+    raise UserError(
+        f"a {type(picture).__name__} is not a picture: give the name of a file, bytes of one, an image of Pillow, a "
+        "NumPy array [H, W, 3], or a list of these"
+    )
+
+
+def fetch(address: str) -> bytes:
+    """What is at an address of the web; OSError if it cannot be had, or is too large."""
+    request = urllib.request.Request(address, headers={"User-Agent": "tfrecog"})
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+            content = answer.read(_MOST_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        raise OSError(f"the server responds {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise OSError(f"cannot be reached ({error.reason}): no network?") from error
+    if len(content) > _MOST_BYTES:
+        raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
+    return content
+
+
+def _explained(name, read):
+    try:
+        return read()
+    except FileNotFoundError as error:
+        raise UserError(f"{name}: there is no such file") from error
+    except image_files.UNREADABLE as error:
+        raise UserError(f"{name} cannot be read as a picture: {error}") from error
+
+
+def _of_pillow(picture: Image.Image, ranges: depth.Ranges) -> np.ndarray:
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    if orientation in range(2, 9):
+        warnings.warn(
+            f"this image of Pillow has EXIF orientation {orientation} and is taken as its pixels stand: to see it as "
+            "viewers show it, give PIL.ImageOps.exif_transpose(image), or the name of its file",
+            stacklevel=4,
+        )
+    return image_numpy.Opened(picture, picture.format or "", 1).rgb(ranges)
+
+
+def _of_array(pixels: np.ndarray, ranges: depth.Ranges) -> np.ndarray:
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)) or not pixels.size:
+        raise UserError(f"an array of shape {list(pixels.shape)} is not a picture: {_ARRAYS}")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels)
+    if pixels.dtype.name in ranges:
+        return depth.rgb(pixels, ranges)
+    raise UserError(f"an array of {pixels.dtype} is not a picture: {_ARRAYS} (0 is black, 255 is white)")
