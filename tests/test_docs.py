@@ -14,7 +14,7 @@ PAGES = sorted(
     for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
     if page.is_file()
 )
-RUNNABLE = ("docs/coordinates.md", "docs/tour.md")
+RUNNABLE = ("docs/coordinates.md", "docs/python.md", "docs/tour.md")
 
 
 def blocks(page, language):

@@ -96,8 +96,8 @@ def write_records(
         samples: a mapping for each picture, with `picture` (the name of a file, bytes of one, an image of Pillow, or
             an array uint8 [H, W, 3]), maybe `name`, and one of
 
-            - `boxes` [n, 4] (y1, x1, y2, x2 in continuous pixels) with `labels` [n], and where there are any `masks` [n]
-              (bool [H, W], or COCO's run lengths), `keypoints` [n, J, 3] (y, x, visibility as in COCO; continuous
+            - `boxes` [n, 4] (y1, x1, y2, x2 in continuous pixels) with `labels` [n], and where there are any `masks`
+              [n] (bool [H, W], or COCO's run lengths), `keypoints` [n, J, 3] (y, x, visibility as in COCO; continuous
               pixels) and `crowd` [n]; without boxes the picture has no objects;
             - `label`, the class of the picture;
             - `label_map` [H, W], the class of each pixel, 0 where none counts.

@@ -201,7 +201,7 @@ def _bytes(picture: Any) -> bytes:
         pixels = np.asarray(picture)
         if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
             raise UserError(
-                f"its picture is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3] in the order red, green, blue"
+                f"its picture is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3], the order red, green, blue"
             )
         picture = Image.fromarray(pixels)
     file = io.BytesIO()

@@ -45,9 +45,7 @@ def evaluate(
             print(f"The run knows {count} classes; those of the records, {theirs}, are found by name")
     if show:
         print(f"Evaluating {checkpoint} on {experiment.data.eval_split} of {experiment.data.records}", flush=True)
-    numbers = evaluation.evaluate(
-        task, model, experiment, strategy, out, step=step, checkpoint=checkpoint, show=show
-    )
+    numbers = evaluation.evaluate(task, model, experiment, strategy, out, step=step, checkpoint=checkpoint, show=show)
     if show:
         written = [name for name in (METRICS, *evaluation.FILES) if out and (Path(out) / name).is_file()]
         print(f"Wrote {', '.join(written)} in {out}" if out else "Wrote no file: name a folder for them")

@@ -36,8 +36,8 @@ def load(
         return run(published(str(source)), min_score, checkpoint, settings)
     near = difflib.get_close_matches(str(source), _published(), 3)
     raise UserError(
-        f"{source} is no model: give the folder of a run (with {_FLAGS}), that of a SavedModel of export.saved_model, a "
-        f".tflite file of export.tflite, or the name of published weights"
+        f"{source} is no model: give the folder of a run (with {_FLAGS}), that of a SavedModel of export.saved_model, "
+        "a .tflite file of export.tflite, or the name of published weights"
         + (f", such as {' or '.join(near)}" if near else " (python -m tfrecog.import_weights --list)")
     )
 

@@ -1,6 +1,6 @@
 """Films, cameras, folders and addresses as pictures, one after the other; in the memory of one of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ _LIVE = ("rtsp://", "rtmp://", "rtp://", "udp://", "tcp://")
 Frame = tuple[np.ndarray, str]  # uint8 [H, W, 3], and what it is called
 
 
-def pictures_of(
-    source: Any, ranges: depth.Ranges, every: int, broken: Callable[[str, str], object]
-) -> Iterator[Frame]:
+def pictures_of(source: Any, ranges: depth.Ranges, every: int, broken: Callable[[str, str], object]) -> Iterator[Frame]:
     """Yields the pictures of a source; see `Model.stream`. `broken` is told the name and the reason of unreadable ones.
 
     `ranges` are those of `pictures.load`. UserError where the source itself is none.

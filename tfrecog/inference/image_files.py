@@ -22,7 +22,8 @@ UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 def find(images: str, also: tuple[str, ...] = ()) -> list[Path]:
     """Files that a pattern, a folder, a file, or several of these with commas between them name.
 
-    Of a folder they are those in it and in the folders below that end as pictures do, or as `also` says. Each comes once, however many links lead to it; FileNotFoundError says which part names none.
+    Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says. Each comes
+    once, however many links lead to it; FileNotFoundError says which part names none.
     """
     parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
     if not parts:

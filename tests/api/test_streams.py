@@ -1,0 +1,105 @@
+"""Films, folders and lists, one picture at a time."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfrecog.api import streams
+from tfrecog.cli.errors import UserError
+
+cv2 = pytest.importorskip("cv2", reason="OpenCV, which reads films, is not installed")
+
+
+def film(path, frames=30, size=(48, 64)):
+    """A film of gray frames, each 8 brighter than the one before; blue in its right half."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, size[::-1])
+    assert writer.isOpened()
+    for number in range(frames):
+        frame = np.full((*size, 3), 8 * number, np.uint8)
+        frame[:, size[1] // 2 :] = (255, 0, 0)  # blue, green, red
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def seen(source, every=1):
+    """The pictures of a source, and what was told of those that cannot be read."""
+    broken = {}
+    return list(streams.pictures_of(source, {}, every, broken.__setitem__)), broken
+
+
+def test_a_film_is_its_frames_in_order_in_red_green_blue(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    frames, broken = seen(path, every=10)
+    assert [name for _, name in frames] == [f"{path}:0", f"{path}:10", f"{path}:20"] and not broken
+    for (pixels, _), number in zip(frames, (0, 10, 20), strict=True):
+        assert pixels.dtype == np.uint8 and pixels.shape == (48, 64, 3) and pixels.flags.c_contiguous
+        assert np.abs(pixels[8:40, 4:24].mean() - 8 * number) < 4
+        assert pixels[8:40, 40:60, 2].mean() > 200 > 60 > pixels[8:40, 40:60, 0].mean()
+
+
+def test_frames_do_not_stay_in_memory(tmp_path):
+    alive = []
+    for pixels, _ in streams.pictures_of(film(tmp_path / "a.mp4"), {}, 1, print):
+        alive.append(weakref.ref(pixels))
+        del pixels
+    gc.collect()
+    assert sum(one() is not None for one in alive) <= 1 and len(alive) == 30
+
+
+def test_a_folder_is_its_pictures_and_films_below_and_what_is_broken_is_told(tmp_path):
+    (tmp_path / "below").mkdir()
+    Image.fromarray(np.zeros([4, 6, 3], np.uint8)).save(tmp_path / "below" / "a.png")
+    film(tmp_path / "b.mp4", frames=2)
+    (tmp_path / "c.jpg").write_text("no picture")
+    (tmp_path / "d.mp4").write_text("no film")
+    (tmp_path / "notes.txt").write_text("not asked for")
+    frames, broken = seen(tmp_path)
+    assert [name for _, name in frames] == [f"{tmp_path}/{one}" for one in ("b.mp4:0", "b.mp4:1", "below/a.png")]
+    assert broken.keys() == {f"{tmp_path}/c.jpg", f"{tmp_path}/d.mp4"}
+
+
+def test_a_film_that_was_cut_off_is_told(tmp_path):
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(40):
+        writer.write(np.full((48, 64, 3), number, np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames, broken = seen(path)
+    assert len(frames) < 40 and "it ended after" in broken[str(path)]
+
+
+def test_lists_and_generators_are_read_one_by_one():
+    taken = []
+
+    def pixels():
+        for number in range(3):
+            taken.append(number)
+            yield np.full([2, 2, 3], number, np.uint8)
+
+    stream = streams.pictures_of(pixels(), {}, 1, print)
+    assert next(stream)[0].max() == 0 and taken == [0]
+    frames, broken = seen([np.zeros([2, 2, 3], np.uint8), "nothing.jpg"])
+    assert len(frames) == 1 and "no such file" in broken["nothing.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nothing.mp4", "nothing.mp4: there is no such file"),
+        (99, "camera 99 cannot be opened"),
+        ("empty/", "no file is named"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(source, message):
+    with pytest.raises((UserError, FileNotFoundError), match=message):
+        seen(source)
+
+
+def test_every_is_a_count(tmp_path):
+    with pytest.raises(UserError, match="every=0"):
+        seen(tmp_path, every=0)
