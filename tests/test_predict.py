@@ -148,7 +148,7 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
     names = lambda images: [str(path) for path in image_files.find(images)]  # noqa: E731
     assert names("*.jpg") == ["b.jpg", "with, comma.jpg"]
     assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg", "with, comma.jpg"]
-    assert names(".") == ["a.PNG", "b.jpg", "with, comma.jpg"]
+    assert names(".") == ["a.PNG", "b.jpg", "sub/c.jpg", "with, comma.jpg"]
     assert names("sub,b.jpg, sub/*") == ["sub/c.jpg", "b.jpg"]
     assert names("with, comma.jpg") == ["with, comma.jpg"]
 

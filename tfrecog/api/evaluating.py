@@ -48,5 +48,5 @@ def evaluate(
     numbers = evaluation.evaluate(task, model, experiment, strategy, out, step=step, checkpoint=checkpoint, show=show)
     if show:
         written = [name for name in (METRICS, *evaluation.FILES) if out and (Path(out) / name).is_file()]
-        print(f"Wrote {', '.join(written)} in {out}" if out else "Wrote no file: name a folder for them")
+        print(f"Wrote {', '.join(written)} in {out}" if out else "Wrote no file: name a folder for them with --out")
     return numbers
