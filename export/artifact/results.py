@@ -9,9 +9,7 @@ from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.inference import result_files
 from tfrecog.ops import rle
 
-from .metadata import DETECTIONS
-
-from ..artifact import metadata as of_file
+from .metadata import DETECTIONS, pixel_ranges
 
 # Of each task what writes its results, and what is written beside pictures.
 WRITERS: dict[str, tuple[Callable, str]] = {
@@ -28,9 +26,7 @@ def info_of(metadata: dict) -> DatasetInfo:
         for one in metadata["classes"]
     )
     pairs = {name: metadata.get(name, ()) for name in ("flip_pairs", "skeleton")}
-    return DatasetInfo(
-        categories, {}, tuple(metadata["keypoints"]), **pairs, pixel_ranges=dict(of_file.pixel_ranges(metadata))
-    )
+    return DatasetInfo(categories, {}, tuple(metadata["keypoints"]), **pairs, pixel_ranges=dict(pixel_ranges(metadata)))
 
 
 def detections(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def tflite(file: Path, min_score: float | None = None, threads: int = 0) -> mode
 
 
 def _of_file(reader, min_score) -> models.Model:
-    form, of_metadata = commands.module("export.litert.results"), commands.module("export.artifact.metadata")
+    form, of_metadata = commands.module("export.artifact.results"), commands.module("export.artifact.metadata")
     output = of_metadata.experiment_of(reader.metadata).detector.output
     lowest = max(MIN_SCORE, output.min_score) if min_score is None else min_score
     task = reader.metadata["task"]
