@@ -29,7 +29,8 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
     Raises:
         Refused: it is not VIA's, or which attribute is the class is not known.
     """
-    entries = _of_csv(path) if path.lower().endswith(".csv") else entries_of(json_file.of_path(path))
+    is_csv, drawing = path.lower().endswith(".csv"), Drawing()
+    entries = _of_csv(path, drawing, found) if is_csv else entries_of(json_file.of_path(path))
     if entries is None:
         raise Refused(f"{path} is not VIA's JSON, which has an entry with filename and regions for each image")
     regions_of = [_regions(entry) for entry in entries]
@@ -37,7 +38,6 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
     chosen = "" if class_name else attribute or _class_attribute(path, attributes)
     names = [str(entry["filename"]) for entry in entries]
     reports = [Reporter(found, path, name) for name in names]
-    drawing = Drawing()
     for regions, report, image in zip(regions_of, reports, images.take(names, reports), strict=True):
         shapes = []
         for number, region in enumerate(regions, 1):
@@ -69,8 +69,11 @@ def entries_of(tree: Any) -> list[dict] | None:
     return entries if known and entries else None
 
 
-def _of_csv(path: str) -> list[dict]:
-    """The entries of the images of VIA's CSV, which has a row for each region, and one for an image without any."""
+def _of_csv(path: str, drawing: Drawing, found: list[Problem]) -> list[dict]:
+    """The entries of the images of VIA's CSV, which has a row for each region, and one for an image without any.
+
+    A row of another length is left out, and counted in the drawing.
+    """
     (_, header), *rows = csv_file.rows(path)
     place = {name.strip().lstrip("#"): number for number, name in enumerate(header)}
     needed = ("filename", *COLUMNS)
@@ -78,9 +81,15 @@ def _of_csv(path: str) -> list[dict]:
         what = f"the columns {', '.join(header)}, and not {', '.join(needed)}"
         raise Refused(f"{path} is not VIA's CSV: it has {what}; export it again, or use --format=csv")
     entries: dict[str, dict] = {}
-    for _, row in rows:
-        cells = {name: row[number].strip() if number < len(row) else "" for name, number in place.items()}
-        entry = entries.setdefault(cells["filename"], {"filename": cells["filename"], "regions": []})
+    for line, row in rows:
+        name = row[place["filename"]].strip() if place["filename"] < len(row) else ""
+        entry = entries.setdefault(name, {"filename": name, "regions": []})
+        if len(row) != len(header):
+            what = f"line {line}: it has {len(row)} columns, not {len(header)}"
+            Reporter(found, path, name)("row of another length", what, "It is left out: correct the row, or remove it.")
+            drawing.left_out += 1
+            continue
+        cells = {column: row[number].strip() for column, number in place.items()}
         shape, attributes = (_parsed(cells[name]) for name in COLUMNS)
         if shape or attributes:
             entry["regions"].append({"shape_attributes": shape, "region_attributes": attributes})
@@ -133,7 +142,7 @@ def _name(attributes: dict[str, Any], attribute: str, report: Reporter) -> str:
 
 
 def _shape(region: dict, name: str, place: str, report: Reporter) -> Shape:
-    geometry = region.get("shape_attributes", {})
+    geometry = region.get("shape_attributes", {}) if isinstance(region, dict) else region
     if not isinstance(geometry, dict):
         report.leave_out("region is not of numbers", f"its shape is {short(geometry)}", _SKIP)
     kind = geometry.get("name")

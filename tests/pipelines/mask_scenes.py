@@ -156,7 +156,7 @@ def write_brushes(folder, made):
             colours = np.stack([mask * rng.integers(1, 256, mask.shape)] * 3 + [mask * 255], -1).astype(np.uint8)
             value = {"format": "rle", "rle": packed(colours.ravel()), "brushlabels": [name]}
             regions.append(size | {"type": "brushlabels", "value": value, "id": f"r{len(regions)}"})
-        data = {"image": f"/data/upload/1/0f3a5c7e-{record.filename}"}
+        data = {"image": f"/data/local-files/?d={record.filename}"}
         tasks.append({"id": len(tasks) + 1, "data": data, "annotations": [{"result": regions}]})
     (folder / "project.json").write_text(json.dumps(tasks))
     return {"images": str(folder / "images"), "annotations": str(folder / "project.json")}

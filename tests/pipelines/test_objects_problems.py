@@ -182,6 +182,11 @@ CASES = {
     ),
     "VIA, outside": (via(region(x=70, y=1, width=5, height=5)), "box outside the image", False),
     "VIA, no shape": (via({"region_attributes": {"class": "cat"}}), "shape without an area", False),
+    "VIA's CSV, another length": (
+        ("via", "via.csv", via_csv("{}", "{}")[2] + "1.png,12,{}\r\n"),
+        "row of another length",
+        False,
+    ),
     "VIA's CSV, broken JSON": (via_csv('{"name":"rect"'), "region is not of numbers", False),
     "VIA's CSV, no class": (
         via_csv('{"name":"rect","x":1,"y":1,"width":5,"height":5}', "{}"),
@@ -339,6 +344,8 @@ def test_the_class_of_all_boxes_can_be_given(build):
     for form, name, text in (via(region(x=1, y=1, width=5, height=5)), rows(("1.png", "", 1, 2, 3, 4))):
         kinds, _, (record,) = build(form, name, text, class_name="dog")
         assert kinds == [] and record.names == ["dog", "dog"]
+    kinds, _, _ = build(*via(5), class_name="dog")
+    assert kinds == ["region is not of numbers"]
 
 
 @pytest.mark.parametrize("mark", ["\n", "\r", "\u2028"])
