@@ -20,8 +20,9 @@ from PIL import Image
 _OF_ALL = re.compile(
     r"\b(image|images|file|JSON|XML|label map|value of no class)\b"
 )  # in the kinds of problems with all of an image
+_PLACE = re.compile(r"\w+ \d+: ")  # of one object, such as "region 2: "
 _NO_LOSS = re.compile(r"are kept|It is kept|nothing needs to be done")
-_LOSS = re.compile(r"left out|skipped|no objects|[Tt]he (first|last) is taken")
+_LOSS = re.compile(r"left out|skipped|no objects|Put the file there|Make it smaller|[Tt]he (first|last) is taken")
 _OF_KEYPOINTS = ("unknown keypoint", "keypoint without an object")
 
 
@@ -60,6 +61,7 @@ def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Pat
         losses = [one for one in lines if _LOSS.search(one["remedy"]) and not _NO_LOSS.search(one["remedy"])]
         losses = [one for one in losses if one["kind"] not in _OF_KEYPOINTS]
         of_all = [one for one in losses if _OF_ALL.search(one["kind"]) and one["annotation_id"] is None]
+        of_all = [one for one in of_all if not _PLACE.match(one["what"])]
         named, named_at_all = (
             {name for one in those for name in names_of(one["file"], one["image_id"])} for those in (of_all, lines)
         )
@@ -148,7 +150,7 @@ def cvat_video(folder: Path) -> list[Thing]:
     shapes = [
         shape for track in ElementTree.parse(folder / "annotations.xml").getroot().iter("track") for shape in track
     ]
-    return [Thing(frozenset()) for shape in shapes if shape.get("outside") != "1"]
+    return [Thing(names_of("annotations")) for shape in shapes if shape.get("outside") != "1"]
 
 
 def via(folder: Path) -> list[Thing]:
