@@ -4,11 +4,14 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tfrecog.data import image_numpy
+
 from ..build.problems import Problem, Refused, short
-from . import coco_json, image_names, several
+from . import coco_json, exif, image_names, several, tar_files
 from .coco_json import Annotation
 from .tool_values import numbers, whole
 
@@ -37,43 +40,126 @@ def load(files: Sequence[str], folders: Sequence[str], found: list[Problem]) -> 
 
 
 def _merged(files: Sequence[str], trees: Sequence[dict[str, list]], found: list[Problem]) -> dict[str, list]:
-    merged: dict[str, list] = {"images": [], "annotations": [], "categories": []}
+    merged = _Merged(found)
     for path, tree in zip(files, trees, strict=True):
-        _add(merged, path, tree, found)
-    there = [one for one in merged["images"] if isinstance(one["path"], str)]
+        merged.add(path, tree)
+    there = [one for one in merged.images if isinstance(one["path"], str)]
     for one, name in zip(there, several.names([(one["file_name"], one["path"]) for one in there]), strict=True):
         one["file_name"] = name
-    return merged
+    return {"images": merged.images, "annotations": merged.annotations, "categories": merged.categories}
 
 
-def _add(merged: dict[str, list], path: str, tree: dict[str, list], found: list[Problem]) -> None:
-    """Adds the parts of a file to those of the files before it."""
-    categories = _categories(merged["categories"], path, tree["categories"])
-    keys, shared = _images(merged["images"], tree["images"])
-    several.report_shared(path, [one["file_name"] for one in tree["images"] if keys[one["id"]] in shared], found)
-    known = coco_json.Images({one["id"]: one["file_name"] for one in tree["images"]})
-    made = merged["annotations"]
-    taken = {whole(one.id) for one in made}
-    unused = _unused(taken | {whole(one.id) for one in tree["annotations"]})
-    before = {_place(one): number for number, one in enumerate(made) if one.image_id in shared}
-    for one in tree["annotations"]:
-        key, category = known.key(one.image_id), whole(one.category_id)
-        moved = one._replace(
-            image_id=f"{short(one.image_id)} of {path}" if key is None else keys[key],
-            category_id=categories.get(category, f"{short(one.category_id)} of {path}"),
-        )
-        first = before.get(_place(moved)) if moved.image_id in shared else None
-        both = None if first is None else _both(made[first], moved)
-        if both:
-            made[first] = both
-            continue
-        made.append(moved._replace(id=next(unused)) if whole(one.id) in taken else moved)
+class _Ids:
+    """Ids that one file after the other gives: one that a file before has is replaced by an unused number."""
+
+    def __init__(self):
+        self._taken, self._kept, self._own, self._numbers = set(), set(), set(), itertools.count(1)
+
+    def begin(self, own: Iterable) -> None:
+        """Begins a file, which has its `own` ids."""
+        self._taken |= self._kept
+        self._kept, self._own = set(), set(own)
+
+    def of(self, one: Any) -> Any:
+        if one in self._taken:
+            one = next(number for number in self._numbers if number not in self._taken and number not in self._own)
+        self._kept.add(one)
+        return one
 
 
-def _place(annotation: Annotation) -> tuple[Any, Any, str]:
-    """Image, category and box, by which an object of two files is found."""
+class _Merged:
+    """The images, annotations and categories of the files that were added."""
+
+    def __init__(self, found: list[Problem]):
+        self.images, self.annotations, self.categories = [], [], []
+        self._found = found
+        self._image_ids, self._ids = _Ids(), _Ids()
+        self._of_path: dict[str, list[dict]] = defaultdict(list)
+        self._turned = set()  # ids of images whose stated size does not count
+        self._of_image: dict[Any, list[int]] = defaultdict(list)  # places of annotations
+        self._of_place: dict[Any, dict[tuple, list[int]]] = {}  # the same by image and `_place`, of shared images
+
+    def add(self, path: str, tree: dict[str, list]) -> None:
+        """Adds a file."""
+        categories = _categories(self.categories, path, tree["categories"])
+        keys, shared = self._add_images(path, tree["images"])
+        several.report_shared(path, [one["file_name"] for one in shared.values()], self._found)
+        known = coco_json.Images({one["id"]: one["file_name"] for one in tree["images"]})
+        self._ids.begin(whole(one.id) for one in tree["annotations"])
+        new = []
+        for one in tree["annotations"]:
+            key, category = known.key(one.image_id), whole(one.category_id)
+            moved = one._replace(
+                image_id=f"{short(one.image_id)} of {path}" if key is None else keys[key],
+                category_id=categories.get(category, f"{short(one.category_id)} of {path}"),
+            )
+            if key is not None and keys[key] in shared and self._joined(moved):
+                continue
+            number = whole(one.id)
+            new.append(moved if number is None else moved._replace(id=self._ids.of(number)))
+        for number, one in enumerate(new, len(self.annotations)):
+            self._of_image[one.image_id].append(number)
+            if one.image_id in self._of_place:
+                self._of_place[one.image_id][_place(one)].append(number)
+        self.annotations += new
+
+    def _joined(self, annotation: Annotation) -> bool:
+        """Joins an annotation to the same one of a file before, if there is one."""
+        image = annotation.image_id
+        if image not in self._of_place:
+            self._of_place[image] = defaultdict(list)
+            for number in self._of_image[image]:
+                self._of_place[image][_place(self.annotations[number])].append(number)
+        for number in self._of_place[image].get(_place(annotation), ()):
+            both = _both(self.annotations[number], annotation)
+            if both:
+                self.annotations[number] = both
+                return True
+        return False
+
+    def _add_images(self, path: str, listed: list[dict]) -> tuple[dict[Any, Any], dict[Any, dict]]:
+        """Adds the images that the files before do not have; ids by those of the file, and the images of both by id."""
+        ids, shared, new = {}, {}, []
+        self._image_ids.begin(one["id"] for one in listed)
+        for one in listed:
+            if one["id"] in ids:  # The second of an id is reported, and left out, with those of one file.
+                self.images.append(one | {"id": ids[one["id"]]})
+                continue
+            first = self._known(path, one)
+            ids[one["id"]] = first["id"] if first else self._image_ids.of(one["id"])
+            if first:
+                shared[first["id"]] = one
+                continue
+            self.images.append(one | {"id": ids[one["id"]]})
+            new += [self.images[-1]] if isinstance(one["path"], str) else []
+        for one in new:
+            self._of_path[os.path.normpath(one["path"])].append(one)
+        return ids, shared
+
+    def _known(self, path: str, image: dict) -> dict | None:
+        """The image of a file before that is this one; with its size, if that is stated alike."""
+        before = self._of_path.get(os.path.normpath(image["path"]), ()) if isinstance(image["path"], str) else ()
+        size = _size(image)
+        for one in before:
+            if None in (_size(one), size) or _size(one) == size:
+                if size and one["id"] not in self._turned:
+                    one |= {"height": image["height"], "width": image["width"]}
+                return one
+            if size and _size(one) == size[::-1] and _is_turned(image["path"]):
+                what = f"{path} states {_sides(size)}, and a file before it {_sides(size[::-1])}"
+                remedy = "Its EXIF data turn it, and its boxes decide how it was annotated: look at it in `check`."
+                name, key = image["file_name"], str(one["id"])
+                self._found.append(Problem("image of two sizes in two files", name, what, remedy, key))
+                self._turned.add(one["id"])
+                del one["height"], one["width"]
+                return one
+        return None
+
+
+def _place(annotation: Annotation) -> tuple[Any, str]:
+    """Category and box, by which an object of two files is found in its image."""
     box = numbers(json.loads(annotation.text).get("bbox"), 4)
-    return annotation.image_id, annotation.category_id, repr(box) if box else annotation.text
+    return annotation.category_id, repr(box) if box else annotation.text
 
 
 def _both(first: Annotation, other: Annotation) -> Annotation | None:
@@ -94,7 +180,8 @@ def _categories(before: list[dict], path: str, listed: list[dict]) -> dict[int, 
     """Adds the categories of a file that the files before do not have; new ids by its own ones."""
     of_name = {one["name"]: one for one in before}
     taken = {one["id"] for one in before}
-    unused = _unused(taken | {one["id"] for one in listed})
+    used = taken | {one["id"] for one in listed}
+    unused = (number for number in itertools.count(1) if number not in used)
     ids: dict[int, int] = {}
     for one in listed:
         if one["id"] in ids:
@@ -115,30 +202,20 @@ def _categories(before: list[dict], path: str, listed: list[dict]) -> dict[int, 
     return ids
 
 
-def _images(before: list[dict], listed: list[dict]) -> tuple[dict[Any, Any], set]:
-    """Adds the images of a file that the files before do not have; new ids by its own ones, and those of the others."""
-    of_path = {os.path.normpath(one["path"]): one for one in before if isinstance(one["path"], str)}
-    taken = {one["id"] for one in before}
-    unused = _unused(taken | {one["id"] for one in listed})
-    ids, shared = {}, set()
-    for one in listed:
-        first = of_path.get(os.path.normpath(one["path"])) if isinstance(one["path"], str) else None
-        if first and (_size(first) == _size(one) or None in (_size(first), _size(one))):
-            ids[one["id"]] = first["id"]
-            shared.add(first["id"])
-            if _size(one):
-                first |= {"height": one["height"], "width": one["width"]}
-            continue
-        if one["id"] not in ids:
-            ids[one["id"]] = next(unused) if one["id"] in taken else one["id"]
-        before.append(one | {"id": ids[one["id"]]})
-    return ids, shared
-
-
 def _size(image: dict) -> tuple[int, int] | None:
     height, width = whole(image.get("height")), whole(image.get("width"))
     return (height, width) if height and width and min(height, width) > 0 else None
 
 
-def _unused(used: Container) -> Iterator[int]:
-    return (number for number in itertools.count(1) if number not in used)
+def _sides(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} (height x width)"
+
+
+def _is_turned(path: str) -> bool:
+    """Whether the EXIF data of a picture exchange its height and width."""
+    try:
+        stored = image_numpy.opened(tar_files.on_disk(path, path).read())
+    except (OSError, image_numpy.Unreadable):
+        return False
+    as_stored, upright = exif.sizes(stored)
+    return as_stored != upright

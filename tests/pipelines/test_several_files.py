@@ -190,3 +190,45 @@ def test_folders_are_one_of_all_files_or_one_of_each(sites):
     files = [write(sites, f"{name}.json", tree_of("1.png")) for name in "abc"]
     with pytest.raises(Refused, match="--images names 2 folders, and --annotations 3: give one folder for all of them"):
         build("coco", sites / "out", images=f"{sites / 'one'},{sites / 'two'}", annotations=",".join(files))
+
+
+def test_a_turned_photo_with_swapped_sizes_in_two_files_is_one_image(sites, read_all):
+    photo = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
+    exif = photo.getexif()
+    exif[0x0112] = 6  # shown upright it is 30 high and 20 wide
+    photo.save(sites / "one/1.png", exif=exif)
+    sizes = {"a": (20, 30), "b": (30, 20), "c": (30, 20)}
+    files = []
+    for n, (name, size) in enumerate(sizes.items()):
+        tree = tree_of("1.png", height=size[0], width=size[1])
+        tree["annotations"][0]["bbox"] = [1, 2 + n, 3, 26]  # fits the upright picture alone
+        files.append(write(sites, f"{name}.json", tree))
+    made = build("coco", sites / "out", images=str(sites / "one"), annotations=",".join(files))
+    (record,) = read_all(sites / "out", "train")
+    assert (record.height, record.width, len(record.labels)) == (30, 20, 3)
+    kinds = [problem.kind for problem in made.problems]
+    assert kinds.count("image of two sizes in two files") == 1 and kinds.count("images in two files") == 2
+
+
+def test_objects_of_one_box_are_each_found_in_the_other_file(sites, read_all):
+    tree = tree_of("1.png")
+    shapes = ([1, 2, 4, 2, 4, 6, 1, 6], [1, 2, 4, 2, 4, 6])
+    same = tree["annotations"][0]
+    tree["annotations"] = [same | {"id": n, "segmentation": [shape]} for n, shape in enumerate(shapes, 1)]
+    files = [write(sites, "a.json", tree)]
+    tree["annotations"] = [one | {"id": one["id"] + 5} for one in tree["annotations"]]
+    files += [write(sites, "b.json", tree), write(sites, "c.json", tree)]
+    build("coco", sites / "out", images=str(sites / "one"), annotations=",".join(files))
+    (record,) = read_all(sites / "out", "train")
+    assert len(record.labels) == 2
+
+
+def test_the_second_image_of_an_id_in_a_later_file_gets_no_objects(sites, read_all):
+    other = tree_of("2.png", "1.png")
+    other["images"][1]["id"] = 1
+    other["annotations"] = [{"id": 9, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}]
+    files = write(sites, "a.json", tree_of("1.png")), write(sites, "b.json", other)
+    made = build("coco", sites / "out", images=str(sites / "one"), annotations=",".join(files))
+    boxes = {record.filename: record.boxes.tolist() for record in read_all(sites / "out", "train")}
+    assert boxes == {"1.png": [[2, 1, 6, 4]], "2.png": [[0, 0, 2, 2]]}
+    assert [problem.kind for problem in made.problems] == ["duplicate image id"]
