@@ -47,7 +47,7 @@ def main(flags: Flags) -> int:
     from .artifact.metadata import names, pixel_ranges
     from .server import client_protocols
 
-    paths, out, failed = image_files.find(flags.images), Path(flags.out), 0
+    paths, out, failed = image_files.find(flags.images, out=flags.out), Path(flags.out), 0
     if flags.out:
         image_files.picture_paths(paths, out)
         files.check(flags.out, f"--out={flags.out}")

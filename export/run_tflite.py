@@ -40,7 +40,7 @@ def main(flags: Flags) -> None:
 
     if not flags.out and not flags.repeat:
         raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
-    paths = image_files.find(flags.images)
+    paths = image_files.find(flags.images, out=flags.out)
     model = reader.LiteModel(flags.model, flags.threads)
     _check_score(flags, model.metadata)
     broken: dict[Path, str] = {}

@@ -25,6 +25,17 @@ if HOME != _HERE:
     __path__.append(str(HOME))
 
 
+def __getattr__(name: str) -> Any:
+    """`__version__`, and `UserError`, which says what the caller can correct."""
+    if name == "__version__":
+        return version()
+    if name == "UserError":
+        from tfrecog.cli.errors import UserError
+
+        return UserError
+    raise AttributeError(f"module 'tfrecog' has no attribute {name!r}")
+
+
 def version() -> str:
     """Version of the installed package."""
     from importlib import metadata

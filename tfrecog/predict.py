@@ -34,7 +34,11 @@ def main(flags: Flags) -> None:
     from tfrecog.api import models
     from tfrecog.inference import annotations, image_files
 
-    paths, out, inference = image_files.find(flags.images), Path(flags.out), tasks.of(flags.task).inference
+    paths, out, inference = (
+        image_files.find(flags.images, out=flags.out),
+        Path(flags.out),
+        tasks.of(flags.task).inference,
+    )
     inference.files(paths, out)  # Whether they can be written, before the weights are read.
     also = annotations.Annotations(flags.format, paths, out) if flags.format else None
     model = models.RunModel(flags, flags.checkpoint, flags.min_score)

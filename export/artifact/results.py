@@ -50,11 +50,11 @@ def detections(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
 def of_picture(outputs: dict, size: tuple[int, ...], min_score: float) -> Any:
     """Outputs for a photo of a size (height, width), by our names, as `WRITERS` take them.
 
-    Detections with a score of less than `min_score` are left out.
+    Detections have a higher score than `min_score`, as those of a network have.
     """
     if "boxes" not in outputs:
         return outputs["scores" if "scores" in outputs else "labels"]
-    sure = outputs["scores"] >= min_score
+    sure = outputs["scores"] > min_score
     found = {name: value[sure] for name, value in outputs.items() if name != "masks"}
     if "masks" in outputs:
         found["masks"] = [runs for runs, kept in zip(outputs["masks"], sure, strict=True) if kept]

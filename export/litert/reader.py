@@ -1,5 +1,6 @@
 """A TFLite file in use: ai-edge-litert, NumPy and Pillow, without TensorFlow; that is what runs on a device."""
 
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -29,6 +30,7 @@ class LiteModel:
         self.path = Path(path)
         self.metadata = read_metadata(path)
         self.threads = threads or cores.usable()
+        self._alone = threading.Lock()  # An interpreter has one set of tensors.
         self._interpreter = _interpreter(self.path, self.threads)  # The runner does not keep it alive.
         try:
             self._runner = self._interpreter.get_signature_runner(SIGNATURE)
@@ -87,7 +89,8 @@ class LiteModel:
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs for an image, by our names, without batch and empty slots; in pixels of the canvas."""
         try:
-            outputs = self._runner(**inputs)
+            with self._alone:
+                outputs = self._runner(**inputs)
         except (RuntimeError, ValueError) as error:
             raise UserError(
                 f"{self.path} does not run as its {metadata.FILE} says ({_first_line(error)}); export it again: {_HOW}"

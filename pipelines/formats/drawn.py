@@ -46,7 +46,8 @@ class Shape:
     class_name: str
     box: tuple[float, float, float, float] | None = None  # x1, y1, x2, y2; None: that around the rest
     polygons: tuple[tuple[float, ...], ...] = ()  # x, y, x, y, ... of each
-    run_lengths: tuple[tuple[int, ...], tuple[int, int]] | None = None  # COCO's counts, and (height, width)
+    # COCO's counts, or their compressed text, and (height, width).
+    run_lengths: tuple[tuple[int, ...] | str, tuple[int, int]] | None = None
     points: tuple[tuple[str, float, float, float], ...] = ()  # name, x, y, visibility of keypoints, as in COCO's files
     crowd: bool = False
     rotated: str = ""  # how far, in words, where the polygon is a rotated box
@@ -169,7 +170,7 @@ def _annotation(shape: Shape, scale: tuple[int, int], keypoints: Sequence[str], 
     annotation: dict[str, Any] = {"bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": int(shape.crowd)}
     if shape.run_lengths:
         counts, size = shape.run_lengths
-        annotation["segmentation"] = {"counts": list(counts), "size": list(size)}
+        annotation["segmentation"] = {"counts": counts if isinstance(counts, str) else list(counts), "size": list(size)}
     elif shape.polygons:
         scaled = ([value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in shape.polygons)
         annotation["segmentation"] = list(scaled)

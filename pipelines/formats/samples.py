@@ -26,6 +26,8 @@ from .tar_files import File, on_disk
 
 _OF_OBJECTS = ("boxes", "labels", "masks", "keypoints", "crowd")
 _KEYS = ("picture", "name", "label", "label_map", *_OF_OBJECTS)
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # of Pillow, that a PNG for training can have
+_MOST_CLASSES = 255  # of a label map
 _SOURCE = "samples"  # what problems name as their file
 
 
@@ -59,7 +61,8 @@ class Maker:
 
     def __call__(self, item: Item, found: list[Problem]) -> records.Record:
         picture, report = item.picture, Reporter(found, item.name, item.name)
-        image = image_file.read(picture.file, report, rule=self.orientation, reach=drawn.reach(picture))
+        shown = {"rule": self.orientation, "reach": drawn.reach(picture), "annotations": "sample"}
+        image = image_file.read(picture.file, report, picture.size, **shown)
         if item.label:
             return image_records.record(image, item.name, item.name, item.label, self.names[item.label - 1])
         if item.label_map:
@@ -104,7 +107,14 @@ def write(
         categories = tuple(info.Category(name, label) for label, name in enumerate(names, 1))
         source = shards.Source(
             _numbered(items),
-            Collect(Maker(names, masks, tuple(keypoints), "upright" if kind == "label" else orientation)),
+            Collect(
+                Maker(
+                    names,
+                    masks,
+                    tuple(keypoints),
+                    "upright" if kind == "label" and orientation == "auto" else orientation,
+                )
+            ),
             _facts(kind, categories, masks, tuple(keypoints), flip_pairs, skeleton),
             sum(item.picture.file.size for item in items),
             objects=sum(len(item.picture.shapes) for item in items),
@@ -140,13 +150,10 @@ def _numbered(items: list[Item]) -> list[Item]:
 
 @contextlib.contextmanager
 def _spool(path: Path) -> Iterator[Any]:
-    """A file for the pictures that are in memory; it goes when the records are written."""
-    with files.claim(path, f"another process is writing to {path.parent}: wait for it, or name another folder"):
-        try:
-            with open(path, "wb") as file:
-                yield file
-        finally:
-            path.unlink(missing_ok=True)
+    """A file for the pictures that are in memory; it goes when the records are written, and one writes at a time."""
+    with files.alone(path), open(path, "r+b") as file:
+        file.truncate()
+        yield file
 
 
 @contextlib.contextmanager
@@ -154,7 +161,7 @@ def _named(number: int) -> Iterator[None]:
     """Has errors say of which sample they are."""
     try:
         yield
-    except (UserError, TypeError, ValueError, KeyError) as error:
+    except (OSError, TypeError, ValueError, KeyError) as error:
         raise UserError(f"sample {number}: {error}") from error
 
 
@@ -176,7 +183,10 @@ def _item(sample, number, names, keypoints, spool) -> tuple[str, Item]:
     if (kinds and any(sample.get(key) is not None for key in _OF_OBJECTS)) or len(kinds) > 1:
         raise UserError("it has more than one of a label, a label_map and boxes: records are of one of them")
     shapes = tuple(_shapes(sample, names, keypoints))
-    drawing = drawn.Picture(name, file, _SOURCE, shapes)
+    size = next((shape.run_lengths[1] for shape in shapes if shape.run_lengths), None)  # It tells how a photo lies.
+    if kinds == ["label_map"]:
+        size = np.shape(sample["label_map"])[:2]
+    drawing = drawn.Picture(name, file, _SOURCE, shapes, size)
     if kinds == ["label"]:
         return "label", Item(drawing, content, _label(sample["label"], names))
     if kinds == ["label_map"]:
@@ -204,6 +214,8 @@ def _bytes(picture: Any) -> bytes:
                 f"its picture is {pixels.dtype} {list(pixels.shape)}: give uint8 [H, W, 3], the order red, green, blue"
             )
         picture = Image.fromarray(pixels)
+    if picture.mode not in _MODES:
+        picture = picture.convert("RGB")
     file = io.BytesIO()
     picture.save(file, "PNG", exif=b"")  # The boxes are of the pixels as they stand.
     return file.getvalue()
@@ -223,6 +235,8 @@ def _label_map(labels: Any, names: Sequence[str]) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or not labels.size:
         raise UserError(f"its label_map is {labels.dtype} {list(labels.shape)}: give whole numbers [H, W]")
+    if len(names) > _MOST_CLASSES:
+        raise UserError(f"there are {len(names)} classes, and label maps have {_MOST_CLASSES} at most: merge some")
     if labels.min() < 0 or labels.max() > len(names):
         raise UserError(
             f"its label_map has {labels.min()} to {labels.max()}: give 1 to {len(names)}, and 0 for what does not count"
@@ -231,7 +245,7 @@ def _label_map(labels: Any, names: Sequence[str]) -> np.ndarray:
 
 
 def _shapes(sample, names, keypoints) -> Iterator[drawn.Shape]:
-    boxes = np.asarray(sample.get("boxes", ()), float).reshape(-1, 4)
+    boxes = _numbers("boxes", () if sample.get("boxes") is None else sample["boxes"], 4)
     count = len(boxes)
     given = {key: sample[key] for key in _OF_OBJECTS[1:] if sample.get(key) is not None}
     if wrong := [f"{len(values)} {key}" for key, values in given.items() if len(values) != count]:
@@ -243,7 +257,9 @@ def _shapes(sample, names, keypoints) -> Iterator[drawn.Shape]:
     for i, (top, left, bottom, right) in enumerate(boxes):
         points = ()
         if "keypoints" in given:
-            own = np.asarray(given["keypoints"][i], float).reshape(len(keypoints), 3)
+            own = _numbers("keypoints of an object", given["keypoints"][i], 3)
+            if len(own) != len(keypoints):
+                raise UserError(f"it has {len(own)} keypoints, and {len(keypoints)} are named")
             points = tuple(  # Like COCO's, in indices of pixels.
                 (name, x - 0.5, y - 0.5, seen) if seen else (name, 0.0, 0.0, 0.0)
                 for name, (y, x, seen) in zip(keypoints, own.tolist(), strict=True)
@@ -258,14 +274,28 @@ def _shapes(sample, names, keypoints) -> Iterator[drawn.Shape]:
         )
 
 
-def _run_lengths(mask: Any) -> tuple[tuple[int, ...], tuple[int, int]] | None:
-    """COCO's counts and the size of a mask, an array [H, W] or compressed run lengths; None of an object without."""
+def _numbers(what: str, values: Any, columns: int) -> np.ndarray:
+    """Numbers [n, columns]."""
+    values = np.asarray(values, float)
+    if not values.size:
+        return np.zeros((0, columns))
+    if values.ndim != 2 or values.shape[1] != columns:
+        raise UserError(f"its {what} are {list(values.shape)}: give [n, {columns}]")
+    return values
+
+
+def _run_lengths(mask: Any) -> tuple[tuple[int, ...] | str, tuple[int, int]] | None:
+    """COCO's counts and the size of a mask, an array [H, W] or run lengths; None of an object without."""
     if mask is None:
         return None
     if isinstance(mask, Mapping):
-        runs, height, width = rle.from_coco(dict(mask))
-        return tuple(map(int, runs)), (int(height), int(width))
+        counts, (height, width) = mask["counts"], mask["size"]
+        counts = counts.decode() if isinstance(counts, bytes) else counts
+        return (counts if isinstance(counts, str) else tuple(map(int, counts))), (int(height), int(width))
     mask = np.asarray(mask)
-    if mask.ndim != 2:
-        raise UserError(f"a mask of it is {list(mask.shape)}: give [H, W], or COCO's run lengths")
-    return tuple(map(int, rle.encode(mask))), (mask.shape[0], mask.shape[1])
+    if mask.ndim != 2 or (mask.dtype != bool and np.setdiff1d(mask, (0, 1)).size):
+        what = f"{mask.dtype} {list(mask.shape)}"
+        raise UserError(
+            f"a mask of it is {what}: give bool [H, W], or COCO's run lengths; no polygons, no probabilities"
+        )
+    return rle.to_text(rle.encode(mask)).decode(), (mask.shape[0], mask.shape[1])

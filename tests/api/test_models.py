@@ -54,6 +54,12 @@ def detector(folder):
     return tfrecog.load(random_runs.make("mask_rcnn", folder / "detector").parent, min_score=0.05)
 
 
+@pytest.fixture(scope="module")
+def sure(detector):
+    """The same, which finds what is sure alone."""
+    return tfrecog.load(detector.experiment.workdir, min_score=0.3)
+
+
 def files(photos):
     return sorted(photos.rglob("*.png"), key=str)
 
@@ -133,6 +139,8 @@ def test_a_higher_score_leaves_out_and_a_lower_one_is_refused(detector, photos):
     assert 0 < len(fewer) < len(one) and (fewer.scores > limit).all()
     higher = tfrecog.load(detector.experiment.workdir, min_score=limit)
     assert higher.predict(files(photos)[0]).to_coco() == fewer.to_coco()
+    (streamed,) = detector.stream([files(photos)[0]], min_score=limit)
+    assert streamed.to_coco() == fewer.to_coco()
     with pytest.raises(UserError, match=r"min_score=0\.01: this model finds nothing .* load it with"):
         detector.predict(files(photos)[0], min_score=0.01)
 
@@ -140,8 +148,17 @@ def test_a_higher_score_leaves_out_and_a_lower_one_is_refused(detector, photos):
 def test_settings_of_a_run_are_changed_as_by_flags(detector, photos):
     few = tfrecog.load(detector.experiment.workdir, min_score=0.05, settings={"detector.output.max_detections": 2})
     assert few.predict(files(photos)[0]).to_coco() == detector.predict(files(photos)[0]).to_coco()[:2]
-    with pytest.raises(UserError, match=r"settings: Experiment has no detector\.nothing"):
-        tfrecog.load(detector.experiment.workdir, settings={"detector.nothing": 1})
+    for settings, message in [
+        ({"detector.nothing": 1}, "--detector.nothing is not a flag"),
+        ({"detector.output.max_detections": "many"}, "needs a whole number"),
+        ({"detector.output.nms_iou": 7}, "detector.output.nms_iou=7"),
+        ({"detector.output.paste": "somehow"}, "should be one of"),
+        ({"detector.output.min_score": 0.1}, "the least score its min_score"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            tfrecog.load(detector.experiment.workdir, settings=settings)
+    with pytest.raises(UserError, match="min_score=7"):
+        tfrecog.load(detector.experiment.workdir, min_score=7)
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_is_seen(detector, photos, tmp_path, caplog):
@@ -207,7 +224,7 @@ def test_a_tflite_file_needs_no_tensorflow(folder, photos, tmp_path):
     assert "ClassificationResult of" in done.stdout
 
 
-def test_a_split_is_evaluated_to_the_numbers_of_the_command(detector, tmp_path):
+def test_a_split_is_evaluated_to_the_numbers_of_the_command(detector, sure, tmp_path):
     data, run = tmp_path / "data", detector.experiment.workdir
     commands.run(scenes, count=4, split="val", out=data)
     flags = [f"--flagfile={run}/experiment.flags", f"--data.records={data}", f"--out={tmp_path / 'out'}"]
@@ -219,18 +236,24 @@ def test_a_split_is_evaluated_to_the_numbers_of_the_command(detector, tmp_path):
     (data / "dataset.json").write_text(json.dumps(numbered))
     evaluate.main(command.parse(evaluate.Flags(), flags))
     numbers = detector.evaluate(data, split="val")
+    assert sure.evaluate(data) == numbers  # What is seen of pictures is another thing.
+    assert tfrecog.load(run, min_score=0.01).evaluate(data) == numbers
     assert numbers == json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
     assert "box_AP" in numbers and not (tmp_path / "metrics.json").exists()
 
 
-def test_tiles_find_each_object_once_and_are_not_for_classifiers(detector, photos, folder):
-    pixels = np.tile(np.asarray(Image.open(files(photos)[0])), (3, 3, 1))
-    tiled = detector.predict(pixels, tiles=(60, 80))
-    assert tiled.size == (180, 240) and 0 < len(tiled) <= detector.experiment.detector.output.max_detections
-    assert tiled.masks.shape == (len(tiled), 180, 240)
+def test_tiles_see_each_part_as_it_is_alone_and_are_not_for_classifiers(detector, photos, folder):
+    pixels = np.zeros([64, 192, 3], np.uint8)
+    pixels[:, :64] = part = np.asarray(Image.open(photos / "below/2.png"))
+    tiled, alone = detector.predict(pixels, tiles=64, overlap=0.0), detector.predict(part)
+    assert tiled.size == (64, 192) and tiled.masks.shape == (len(tiled), 64, 192)
+    of_part = {(one["category_id"], *one["bbox"]) for one in alone.to_coco()}
+    assert of_part & {(one["category_id"], *one["bbox"]) for one in tiled.to_coco()}
+    (streamed,) = detector.stream([pixels], tiles=(64, 64), overlap=0.0)
+    assert streamed.to_coco() == tiled.to_coco()
     digits = tfrecog.load(random_runs.make("classifier_digits", folder / "digits2").parent)
     with pytest.raises(UserError, match="a classifier looks at the middle"):
-        digits.predict(pixels, tiles=(60, 80))
+        digits.stream([], tiles=(60, 80))
     with pytest.raises(UserError, match="min_score is only for detectors"):
         digits.predict(pixels, min_score=0.5)
 
@@ -242,22 +265,30 @@ def test_tiles_find_each_object_once_and_are_not_for_classifiers(detector, photo
         ("nothing.h5", "is no model"),
         ("maskrcnn_resnet50", "such as maskrcnn_resnet50_fpn"),
         ("nothing.tflite", "there is no such file"),
+        ("maskrcnn_resnet50_fpn", "cannot download .* no network"),
         (".", "there is no SavedModel"),
     ],
 )
 def test_what_is_no_model_is_refused_with_what_to_give(source, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFRECOG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # So that there is no network anywhere.
     with pytest.raises((UserError, FileNotFoundError), match=message):
         tfrecog.load(source)
 
 
-def test_functions_stay_functions_when_every_command_is_imported_and_the_import_loads_nothing():
+def test_functions_work_when_every_command_is_imported_and_the_import_loads_nothing(detector, photos):
     code = (
         "import sys, importlib; before = set(sys.modules)\nimport tfrecog\n"
         "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(sorted(loaded - set(sys.stdlib_module_names)))\n"
         f"for name in {all_commands.COMMANDS!r}: importlib.import_module(name)\n"
-        "print(*(callable(getattr(tfrecog, name)) for name in ('load', 'recipe', 'write_records')))"
+        "print(*(callable(getattr(tfrecog, name)) for name in ('load', 'recipe', 'write_records')))\n"
+        "print(tfrecog.__version__ != '', issubclass(tfrecog.UserError, ValueError))\n"
+        "print(tfrecog.recipe('digits/lenet5').experiment.task)\n"
+        f"print(tfrecog.load({str(detector.experiment.workdir)!r}).predict({str(files(photos)[0])!r}).size)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.stdout.split("\n")[:2] == ["['tfrecog']", "True True True"], done.stderr
+    assert done.stdout.split("\n")[:-1] == [
+        "['tfrecog']", "True True True", "True True", "classification", "(60, 80)",
+    ], done.stderr  # fmt: skip

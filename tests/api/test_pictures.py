@@ -36,9 +36,10 @@ def turned(orientation=6):
         Image.fromarray(PIXELS),
         png(Image.fromarray(PIXELS)),
         bytearray(png(Image.fromarray(PIXELS))),
+        io.BytesIO(png(Image.fromarray(PIXELS))),
         PIXELS[:, ::-1][:, ::-1],
     ],
-    ids=["array", "tensor", "Pillow", "bytes", "bytearray", "view"],
+    ids=["array", "tensor", "Pillow", "bytes", "bytearray", "file", "view"],
 )
 def test_a_picture_of_any_kind_is_its_pixels(given):
     pixels, name = pictures.load(given, {})
@@ -89,6 +90,8 @@ def test_deep_pixels_are_in_the_ranges_of_the_data_set_or_refused():
         (7, "a int is not a picture"),
         (None, "a NoneType is not a picture"),
         ("http://127.0.0.1:9/a.jpg", "cannot be reached"),
+        ("http://127.0.0.1:9/a b ä.jpg", "cannot be reached"),
+        (Image.open(io.BytesIO(png(Image.fromarray(PIXELS))[:60])), "the image of Pillow cannot be read"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_what_to_give(given, message):
@@ -126,4 +129,6 @@ def test_an_address_is_fetched(address):
 
 def test_several_are_told_from_one():
     assert all(map(pictures.is_several, ([PIXELS], (PIXELS,), iter([PIXELS]))))
-    assert not any(map(pictures.is_several, (PIXELS, tf.constant(PIXELS), "a.jpg", b"", Image.fromarray(PIXELS), 3)))
+    assert not any(
+        map(pictures.is_several, (PIXELS, tf.constant(PIXELS), "a.jpg", b"", Image.fromarray(PIXELS), io.BytesIO(), 3))
+    )

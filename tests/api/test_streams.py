@@ -1,6 +1,9 @@
 """Films, folders and lists, one picture at a time."""
 
+import contextlib
 import gc
+import http.server
+import threading
 import weakref
 
 import numpy as np
@@ -90,16 +93,42 @@ def test_lists_and_generators_are_read_one_by_one():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("nothing.mp4", "nothing.mp4: there is no such file"),
+        ("nothing.mp4", "no file is named 'nothing.mp4'"),
         (99, "camera 99 cannot be opened"),
         ("empty/", "no file is named"),
+        ("http://127.0.0.1:9/film", "cannot be reached"),
+        ("http://127.0.0.1:9/film.mp4", "cannot be opened as a film"),
     ],
 )
 def test_a_source_that_is_none_is_refused(source, message):
-    with pytest.raises((UserError, FileNotFoundError), match=message):
+    with pytest.raises(UserError, match=message):
         seen(source)
 
 
-def test_every_is_a_count(tmp_path):
+def test_every_is_a_count_and_what_is_wrong_is_said_at_once(tmp_path):
     with pytest.raises(UserError, match="every=0"):
-        seen(tmp_path, every=0)
+        streams.pictures_of(tmp_path, {}, 0, print)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film"])
+def test_a_film_at_an_address_is_its_frames_by_its_name_or_by_what_the_server_says(tmp_path, name):
+    content = film(tmp_path / "a.mp4", frames=3).read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp4")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # Who looks at the kind alone leaves.
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    frames, broken = seen(f"http://127.0.0.1:{server.server_port}/{name}")
+    server.shutdown()
+    server.server_close()
+    assert len(frames) == 3 and not broken

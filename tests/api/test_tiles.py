@@ -57,7 +57,7 @@ def test_each_object_is_found_once_with_its_mask_and_keypoints_where_it_is():
     for y, x, bottom, right in rectangles:
         picture[y:bottom, x:right, 0] = 255
     assert len(red(picture).boxes) < len(rectangles)  # the small ones are not seen
-    found = tiles.detect(red, picture, (80, 96), 0.4, 100)
+    found = tiles.detect(red, picture, (80, 96), 0.4)
     order = np.lexsort(found.boxes.T[::-1])
     np.testing.assert_array_equal(found.boxes[order], np.array(sorted(rectangles), float))
     assert (np.diff(found.scores) <= 0).all() and found.size == (200, 300)
@@ -67,7 +67,6 @@ def test_each_object_is_found_once_with_its_mask_and_keypoints_where_it_is():
         expected[y:bottom, x:right] = True
         np.testing.assert_array_equal(rle.decode(*rle.from_coco(mask)), expected)
         assert corner.tolist() == [[y, x, 5.0]]
-    assert len(tiles.detect(red, picture, (80, 96), 0.4, 2).boxes) == 2
 
 
 def test_a_picture_that_fits_in_a_tile_is_seen_once():
@@ -77,7 +76,7 @@ def test_a_picture_that_fits_in_a_tile_is_seen_once():
         calls.append(picture.shape)
         return red(picture)
 
-    tiles.detect(see, np.zeros([40, 60, 3], np.uint8), (80, 96), 0.2, 100)
+    tiles.detect(see, np.zeros([40, 60, 3], np.uint8), (80, 96), 0.2)
     assert calls == [(40, 60, 3)]
 
 
@@ -88,7 +87,26 @@ def test_objects_of_other_classes_may_be_in_one_place():
             0, 0, picture.shape[:2], boxes, np.array([1, 2], np.int32), np.array([0.9, 0.8], np.float32), None, None
         )
 
-    assert tiles.detect(see, np.zeros([40, 60, 3], np.uint8), (80, 96), 0.2, 100).labels.tolist() == [1, 2]
+    assert tiles.detect(see, np.zeros([40, 60, 3], np.uint8), (80, 96), 0.2).labels.tolist() == [1, 2]
+
+
+def test_a_part_that_a_tile_cuts_off_yields_though_its_box_ends_some_pixels_before_the_end():
+    """The left tile, 100 pixels wide, sees 28 of the 50 pixels of an object, to pixel 98; the right one all of it."""
+
+    def see(picture):
+        if picture.shape[1] == 160:
+            box, score = np.zeros((0, 4)), np.zeros(0)
+        elif picture[0, 0, 0] == 1:
+            box, score = np.array([[10.0, 70, 30, 98]]), np.array([0.99])
+        else:
+            box, score = np.array([[10.0, 10, 30, 60]]), np.array([0.6])
+        labels = np.ones(len(box), np.int32)
+        return Detections(0, 0, picture.shape[:2], box, labels, score.astype(np.float32), None, None)
+
+    picture = np.zeros([100, 160, 3], np.uint8)
+    picture[0, 0] = 1
+    found = tiles.detect(see, picture, (100, 100), 0.4)
+    assert found.boxes.tolist() == [[10, 70, 30, 120]] and found.scores[0] == np.float32(0.6)
 
 
 def test_a_pixel_has_the_label_of_the_tile_in_which_it_is_farthest_from_an_end():

@@ -36,11 +36,18 @@ def test_objects_come_back_as_they_were_given(tmp_path):
         points = [[[3.5, 4.5, 2], [8.25, 19.5, 1]], [[20.5, 30.5, 2], [0, 0, 0]]]
         boxes = [[3 + number, 4, 9, 20], [20, 30, 30, 42]]
         given.append(
-            sample(number, boxes=boxes, labels=["dog", 1], masks=[mask[0], coded], keypoints=points, crowd=[False] * 2)
+            sample(
+                number,
+                boxes=boxes,
+                labels=["dog", 1],
+                masks=[mask[0], coded],
+                keypoints=points,
+                crowd=[False, number == 3],
+            )
         )
     given.append(sample(4, name="nothing.png"))
     built = tfrecog.write_records(iter(given), NAMES, tmp_path, keypoints=["left_eye", "right_eye"], skeleton=[(0, 1)])
-    assert built.split.images == 5 and built.split.instances == 8 and not built.problems
+    assert built.split.images == 5 and built.split.instances == 7 and built.split.crowd == 1 and not built.problems
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert [one["name"] for one in facts["categories"]] == NAMES and facts["flip_pairs"] == [[0, 1]]
     for number, (one, record) in enumerate(zip(given, records(tmp_path), strict=True)):
@@ -48,8 +55,9 @@ def test_objects_come_back_as_they_were_given(tmp_path):
             assert record.filename == "nothing.png" and len(record.boxes) == 0
             continue
         np.testing.assert_allclose(record.boxes, one["boxes"], atol=1e-3)
-        assert record.labels.tolist() == [2, 1]
-        np.testing.assert_allclose(record.keypoints, one["keypoints"], atol=1e-3)
+        assert record.labels.tolist() == [2, 1] and record.crowd.tolist() == [False, number == 3]
+        expected = np.array(one["keypoints"]) * [[[1]], [[not record.crowd[1]]]]  # A crowd has none.
+        np.testing.assert_allclose(record.keypoints, expected, atol=1e-3)
         for runs, mask in zip(record.masks, one["masks"], strict=True):
             expected = rle.decode(*rle.from_coco(mask)) if isinstance(mask, dict) else mask
             np.testing.assert_array_equal(rle.decode(runs, 40, 50), expected)
@@ -66,6 +74,25 @@ def test_pictures_are_files_bytes_images_or_arrays(tmp_path):
     for record in records(tmp_path / "out"):
         np.testing.assert_array_equal(image_numpy.decode(record.encoded), PIXELS[0])
         assert record.label == 1 and record.class_name == "cat"
+
+
+def test_a_photo_that_lies_on_its_side_is_stored_as_its_masks_are(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS[0]).save(tmp_path / "a.jpg", exif=exif)
+    for name, size in (("as it lies", (40, 50)), ("upright", (50, 40))):
+        mask = np.zeros(size, bool)
+        mask[2:9, 5:9] = True
+        given = {"picture": tmp_path / "a.jpg", "boxes": [[2, 5, 9, 9]], "labels": [1], "masks": [mask]}
+        tfrecog.write_records([given], NAMES, tmp_path / name)
+        (record,) = records(tmp_path / name)
+        assert (record.height, record.width) == size
+        np.testing.assert_array_equal(rle.decode(record.masks[0], *size), mask)
+
+
+def test_a_picture_of_ink_is_stored_in_light(tmp_path):
+    built = tfrecog.write_records([{"picture": Image.new("CMYK", (8, 8)), "label": 1}], NAMES, tmp_path)
+    assert built.split.images == 1
 
 
 def test_label_maps_come_back(tmp_path):
@@ -104,7 +131,10 @@ def test_splits_are_beside_each_other_and_objects_that_cannot_be_are_reported(tm
         (sample(0, boxes=[[0, 0, 1, 1]], labels=[1, 2]), "it has 1 boxes and 2 labels"),
         (sample(0, boxes=[[0, 0, 1, 1]], labels=[3]), "3 is no class: give one of cat, dog, or its number from 1 to 2"),
         (sample(0, boxes=[[0, 0, 1, 1]], labels=["cow"]), "'cow' is no class"),
-        (sample(0, boxes=[0, 0, 1], labels=["cat"]), "sample 0: cannot reshape"),
+        (sample(0, boxes=[0, 0, 1], labels=["cat"]), r"sample 0: its boxes are \[3\]: give \[n, 4\]"),
+        (sample(0, boxes=np.ones([4, 2]), labels=[1, 1]), r"its boxes are \[4, 2\]"),
+        (sample(0, boxes=[[0, 0, 1, 1]], labels=[1], masks=[[[1, 2, 3, 4, 5, 6]]]), "no polygons"),
+        (sample(0, boxes=[[0, 0, 1, 1]], labels=[1], masks=[np.full([40, 50], 0.7)]), "no probabilities"),
         (sample(0, label=1, boxes=[[0, 0, 1, 1]], labels=[1]), "more than one of a label"),
         (sample(0, boxes=[[0, 0, 1, 1]], labels=[1], keypoints=[[[1, 1, 2]]]), "give their names"),
         (sample(0, label_map=np.full([40, 50], 3)), "its label_map has 3 to 3: give 1 to 2"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfrecog.api import commands
-from tfrecog.cli import flags, validate
+from tfrecog.api.settings import changed
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
@@ -19,9 +19,5 @@ def export(kind: str, experiment: Experiment, checkpoint: str, out: str | Path, 
         raise UserError(f"{kind!r} is no kind of export; there are {', '.join(KINDS)}")
     module = commands.module(f"export.{kind}")
     of_run = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
-    try:
-        given = flags.replace(module.Flags(**of_run), {**options, "checkpoint": checkpoint, "out": str(out)})
-    except KeyError as error:
-        raise UserError(f"{error.args[0]}; python -m export.{kind} --help explains all of them") from error
-    validate.check(given)
-    return module.export(given)
+    places = {"checkpoint": checkpoint, "out": str(Path(out).expanduser())}
+    return module.export(changed(module.Flags(**of_run), {**options, **places}))

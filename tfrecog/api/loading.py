@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tfrecog
 from tfrecog.api import commands, models
-from tfrecog.cli import flags
+from tfrecog.api.settings import changed
+from tfrecog.cli import files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
 MIN_SCORE = 0.5  # of detections, as of the commands
 _FLAGS = "experiment.flags"
+_THRESHOLD = "detector.output.min_score"
 
 
 def load(
@@ -49,12 +52,14 @@ def run(
     settings: Mapping[str, Any] | None = None,
 ) -> models.RunModel:
     """The model of the run in a folder, wherever that was moved to."""
+    settings = settings or {}
+    if "workdir" in settings or _THRESHOLD in settings:
+        raise UserError("settings: the folder is the first argument of load, and the least score its min_score")
     experiment = flags.load(Experiment(), folder / _FLAGS)
-    try:
-        experiment = flags.replace(experiment, {**(settings or {}), "workdir": str(folder.resolve())})
-    except KeyError as error:
-        raise UserError(f"settings: {error.args[0]}; --help of tfrecog.train explains all of them") from error
-    return models.RunModel(experiment, checkpoint, MIN_SCORE if min_score is None else min_score)
+    experiment = changed(experiment, {**settings, "workdir": str(folder.resolve())})
+    least = MIN_SCORE if min_score is None else min_score
+    changed(experiment, {_THRESHOLD: least} if experiment.task == "detection" else {})  # Whether it can be.
+    return models.RunModel(experiment, checkpoint, least)
 
 
 def saved_model(folder: Path, min_score: float | None = None) -> models.Model:
@@ -81,7 +86,7 @@ def _of_file(reader, min_score) -> models.Model:
     def see(picture):
         return form.of_picture(reader.predict(picture), picture.shape[:2], lowest)
 
-    return models.Model(task, form.info_of(reader.metadata), see, lowest, output.max_detections, str(reader.path))
+    return models.Model(task, form.info_of(reader.metadata), see, lowest, str(reader.path))
 
 
 def published(name: str) -> Path:
@@ -89,10 +94,11 @@ def published(name: str) -> Path:
     from tfrecog.weights import importer
     from tfrecog.weights.formats import download
 
-    folder = download.folder().parent / "runs" / name
-    if not (folder / _FLAGS).is_file():
-        _, report = importer.make_run(name, _published()[name], folder)
-        print(report)
+    folder = download.folder() / "runs" / tfrecog.version() / name  # Another version may read other settings.
+    with files.alone(folder.with_name(f"{name}.lock")):
+        if not (folder / _FLAGS).is_file():
+            _, report = importer.make_run(name, _published()[name], folder)
+            print(report)
     return folder
 
 

@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from tfrecog.api import pictures, results, streams
 from tfrecog.api import tiles as tiling
+from tfrecog.api.settings import changed
 from tfrecog.cli import flags as settings_of
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
 
+Tiles = tuple[int, int] | int | None
 _log = logging.getLogger("tfrecog")
 
 
@@ -26,10 +28,8 @@ class Model:
         min_score: detections with a lower score are not found.
     """
 
-    def __init__(
-        self, task: str, info: DatasetInfo, see: Callable[[np.ndarray], Any], min_score: float, limit: int, source: str
-    ):
-        self.task, self.info, self.min_score, self._limit, self.source = task, info, min_score, limit, source
+    def __init__(self, task: str, info: DatasetInfo, see: Callable[[np.ndarray], Any], min_score: float, source: str):
+        self.task, self.info, self.min_score, self.source = task, info, min_score, source
         self.see = see  # a picture uint8 [H, W, 3] → what the commands write of it
 
     @property
@@ -40,22 +40,31 @@ class Model:
     def __repr__(self):
         return f"<tfrecog model for {self.task} of {len(self.names)} classes, {self.source}>"
 
+    @overload
+    def predict(
+        self, picture: list | tuple, *, min_score: float | None = ..., tiles: Tiles = ..., overlap: float = ...
+    ) -> list[results.Result]: ...
+    @overload
+    def predict(
+        self, picture: Any, *, min_score: float | None = ..., tiles: Tiles = ..., overlap: float = ...
+    ) -> results.Result: ...
     def predict(
         self,
         picture: Any,
         *,
         min_score: float | None = None,
-        tiles: tuple[int, int] | None = None,
+        tiles: Tiles = None,
         overlap: float = 0.2,
-    ) -> Any:
+    ) -> results.Result | list[results.Result]:
         """What the model sees in a picture, or in each of several.
 
         Args:
-            picture: the name of a file, an address, bytes of a file, an image of Pillow, or an array uint8
-                [H, W, 3] in the order red, green, blue; or a list of these.
-            min_score: detections with a lower score are left out; not less than that of the model.
-            tiles: height and width in pixels: a large picture is looked at in parts of this size, so that small
-                objects are not made smaller; and as a whole.
+            picture: the name of a file, an address, an open file or its bytes, an image of Pillow, or an array uint8
+                [H, W, 3] in the order red, green, blue; or several of these.
+            min_score: detections have a higher score than this; not less than that of the model.
+            tiles: height and width in pixels, or both in one number: a large picture is looked at in parts of this
+                size, so that small objects are not made smaller; and as a whole. Each part may have as many
+                detections as a picture.
             overlap: of tiles with their neighbours, as a share of their sides.
 
         Returns:
@@ -64,28 +73,45 @@ class Model:
         Raises:
             UserError: something is not a picture.
         """
+        self._check(min_score, tiles)
         if pictures.is_several(picture):
-            return [self.predict(one, min_score=min_score, tiles=tiles, overlap=overlap) for one in picture]
-        pixels, name = pictures.load(picture, self.info.pixel_ranges)
-        return self._result(pixels, name, min_score, tiles, overlap)
+            return [self._result(*pictures.load(one, self._ranges), min_score, tiles, overlap) for one in picture]
+        return self._result(*pictures.load(picture, self._ranges), min_score, tiles, overlap)
 
     __call__ = predict
 
-    def stream(self, source: Any, *, every: int = 1, broken: dict[str, str] | None = None, **options) -> Iterator:
-        """Yields what the model sees in each picture of a source, one at a time: memory is that of one picture.
+    def stream(
+        self,
+        source: Any,
+        *,
+        every: int = 1,
+        broken: dict[str, str] | None = None,
+        min_score: float | None = None,
+        tiles: Tiles = None,
+        overlap: float = 0.2,
+    ) -> Iterator[results.Result]:
+        """What the model sees in each picture of a source, one after the other: the memory is that of one picture.
 
         Args:
             source: a film, a folder, a pattern such as 'photos/*.jpg', an address of a picture or a film, the number
                 of a camera, or an iterable of what `predict` takes.
             every: only every so many frames of a film or a camera.
             broken: gets of each file that cannot be read the reason; without it they are told to the log "tfrecog".
-            options: those of `predict`.
+            min_score, tiles, overlap: those of `predict`.
         """
+        self._check(min_score, tiles)
         tell = _log_broken if broken is None else broken.__setitem__
-        for pixels, name in streams.pictures_of(source, self.info.pixel_ranges, every, tell):
-            yield self._result(pixels, name, **options)
+        seen = streams.pictures_of(source, self._ranges, every, tell)
+        return (self._result(pixels, name, min_score, tiles, overlap) for pixels, name in seen)
 
-    def _result(self, pixels, name, min_score=None, tile=None, overlap=0.2) -> results.Result:
+    @property
+    def _ranges(self):
+        return self.info.pixel_ranges
+
+    def _check(self, min_score, tiles):
+        """UserError for options that this model does not have."""
+        if tiles is not None and self.task == "classification":
+            raise UserError("tiles are for detectors and segmenters: a classifier looks at the middle of a picture")
         if min_score is not None and self.task != "detection":
             raise UserError(f"min_score is only for detectors, and this model is for {self.task}")
         if min_score is not None and min_score < self.min_score:
@@ -93,19 +119,19 @@ class Model:
                 f"min_score={min_score:g}: this model finds nothing with a score below {self.min_score:g}; load it "
                 f"with tfrecog.load(…, min_score={min_score:g}), or export it with a lower --detector.output.min_score"
             )
-        result = results.KINDS[self.task](pixels, self._see(pixels, tile, overlap), self.info, name)
+
+    def _result(self, pixels, name, min_score, tiles, overlap) -> results.Result:
+        result = results.KINDS[self.task](pixels, self._see(pixels, tiles, overlap), self.info, name)
         if min_score is not None and isinstance(result, results.DetectionResult):
             return result.above(min_score)
         return result
 
-    def _see(self, pixels, tile, overlap):
-        if tile is None:
+    def _see(self, pixels, tiles, overlap):
+        if tiles is None:
             return self.see(pixels)
-        if self.task == "classification":
-            raise UserError("tiles are for detectors and segmenters: a classifier looks at the middle of a picture")
-        if self.task == "segmentation":
-            return tiling.segment(self.see, pixels, tile, overlap)
-        return tiling.detect(self.see, pixels, tile, overlap, self._limit)
+        tile = (tiles, tiles) if isinstance(tiles, int) else tiles
+        see = tiling.segment if self.task == "segmentation" else tiling.detect
+        return see(self.see, pixels, tile, overlap)
 
     def evaluate(self, *_, **__) -> dict[str, float]:
         """Not of an exported file: `python -m export.verify` compares it with its run."""
@@ -142,12 +168,17 @@ class RunModel(Model):
         from tfrecog.runs import trained
 
         self.experiment = experiment
-        changes = {"detector.output.min_score": min_score, "train.replicas": 1}
-        seeing = settings_of.replace(experiment, changes)
-        task, self._network, self._strategy, self.checkpoint, self.step = trained.restore(seeing, checkpoint)
+        alone = settings_of.replace(experiment, {"train.replicas": 1})
+        threshold = "detector.output.min_score"
+        # What is below is cut from what the network finds, which is evaluated with the run's own.
+        lowest = min(min_score, experiment.detector.output.min_score)
+        task, self._network, self._strategy, self.checkpoint, self.step = trained.restore(
+            settings_of.replace(alone, {threshold: lowest}), checkpoint
+        )
+        self._evaluable = lowest == experiment.detector.output.min_score
+        seeing = settings_of.replace(alone, {threshold: min_score})
         see = tasks.of(experiment.task).inference.of_pictures(task, self._network, seeing)
-        limit = experiment.detector.output.max_detections
-        super().__init__(experiment.task, task.info, see, min_score, limit, str(self.checkpoint))
+        super().__init__(experiment.task, task.info, see, min_score, str(self.checkpoint))
 
     @property
     def keras_model(self):
@@ -167,14 +198,17 @@ class RunModel(Model):
         """
         from tfrecog.api import evaluating
 
+        if not self._evaluable:
+            run = RunModel(self.experiment, str(self.checkpoint), self.experiment.detector.output.min_score)
+            return run.evaluate(records, split, out=out, show=show)
         changes = {"data.records": str(records)} if records else {}
         changes |= {"data.eval_split": split} if split else {}
-        experiment = settings_of.replace(self.experiment, changes)
+        experiment = changed(self.experiment, changes)
         weights = evaluating.Weights(self._network, self._strategy, self.checkpoint, self.step)
         return evaluating.evaluate(experiment, lambda: weights, out, show)
 
     def export(self, kind: str, out: str | Path, **options) -> Path:
-        """Writes the model to a file, as `python -m export.KIND` does.
+        """Writes the checkpoint of the model to a file, as `python -m export.KIND` does.
 
         Args:
             kind: "saved_model" or "tflite".

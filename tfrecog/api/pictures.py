@@ -1,6 +1,9 @@
 """What a person calls a picture, as pixels: a file, an address, bytes, an array, or an image of Pillow."""
 
+import contextlib
+import http.client
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterable
@@ -15,6 +18,7 @@ from tfrecog.data import depth, image_numpy
 from tfrecog.inference import image_files
 
 _ARRAYS = "give uint8 [H, W, 3] in the order red, green, blue"
+_SAFE = "%/:=&?~#+!$,;'@()*[]"  # of an address, which may have other characters as a person types them
 _PATIENCE = 30  # seconds without a byte from an address
 _MOST_BYTES = 2**28  # of a picture from an address
 
@@ -22,7 +26,8 @@ _MOST_BYTES = 2**28  # of a picture from an address
 def is_several(pictures: Any) -> bool:
     """Whether these are pictures, and not one: a list, a tuple or a generator; an array or a tensor is one."""
     one = str | Path | bytes | bytearray | memoryview | Image.Image
-    return isinstance(pictures, Iterable) and not isinstance(pictures, one) and not hasattr(pictures, "__array__")
+    alone = isinstance(pictures, one) or hasattr(pictures, "__array__") or hasattr(pictures, "read")
+    return isinstance(pictures, Iterable) and not alone
 
 
 def is_address(source: Any) -> bool:
@@ -41,10 +46,14 @@ def load(picture: Any, ranges: depth.Ranges) -> tuple[np.ndarray, str]:
         return _explained(str(path), lambda: image_files.load(path, ranges)), str(path)
     if is_address(picture):
         return _explained(picture, lambda: image_numpy.decode(fetch(picture), ranges, upright=True)), picture
+    if hasattr(picture, "read"):
+        picture = picture.read()
     if isinstance(picture, bytes | bytearray | memoryview):
         return _explained("bytes", lambda: image_numpy.decode(bytes(picture), ranges, upright=True)), ""
     if isinstance(picture, Image.Image):
-        return _of_pillow(picture, ranges), getattr(picture, "filename", "") or ""
+        return _explained("the image of Pillow", lambda: _of_pillow(picture, ranges)), getattr(
+            picture, "filename", ""
+        ) or ""
     if hasattr(picture, "__array__"):  # also a tensor
         return _of_array(np.asarray(picture), ranges), ""
     raise UserError(
@@ -53,19 +62,37 @@ def load(picture: Any, ranges: depth.Ranges) -> tuple[np.ndarray, str]:
     )
 
 
+def is_film(address: str) -> bool:
+    """Whether the server says that there is a film, or a camera's endless row of pictures, at an address."""
+    try:
+        with _opened(address) as answer:
+            kind = answer.headers.get_content_maintype()
+    except OSError:
+        return False  # `fetch` says why.
+    return kind in ("video", "multipart")
+
+
 def fetch(address: str) -> bytes:
     """What is at an address of the web; OSError if it cannot be had, or is too large."""
-    request = urllib.request.Request(address, headers={"User-Agent": "tfrecog"})
+    with _opened(address) as answer:
+        content = answer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
+    return content
+
+
+@contextlib.contextmanager
+def _opened(address):
+    request = urllib.request.Request(urllib.parse.quote(address, safe=_SAFE), headers={"User-Agent": "tfrecog"})
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-            content = answer.read(_MOST_BYTES + 1)
+            yield answer
     except urllib.error.HTTPError as error:
         raise OSError(f"the server responds {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise OSError(f"cannot be reached ({error.reason}): no network?") from error
-    if len(content) > _MOST_BYTES:
-        raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
-    return content
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"cannot be fetched: {error}") from error
 
 
 def _explained(name, read):
@@ -83,9 +110,9 @@ def _of_pillow(picture: Image.Image, ranges: depth.Ranges) -> np.ndarray:
         warnings.warn(
             f"this image of Pillow has EXIF orientation {orientation} and is taken as its pixels stand: to see it as "
             "viewers show it, give PIL.ImageOps.exif_transpose(image), or the name of its file",
-            stacklevel=4,
+            stacklevel=6,
         )
-    return image_numpy.Opened(picture, picture.format or "", 1).rgb(ranges)
+    return image_numpy.Opened(picture.copy(), picture.format or "", 1).rgb(ranges)
 
 
 def _of_array(pixels: np.ndarray, ranges: depth.Ranges) -> np.ndarray:

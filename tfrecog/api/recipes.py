@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tfrecog import HOME
-from tfrecog.cli import flags, validate
+from tfrecog.api.settings import changed
+from tfrecog.cli import flags, signals
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import shown
 from tfrecog.config import Experiment
 
 _SUFFIX = ".flags"
@@ -29,6 +29,9 @@ class Recipe:
     ) -> dict[str, float]:
         """Trains, or continues the run in `workdir`, as `python -m tfrecog.train` does.
 
+        The command turns oneDNN on; here it is on if TF_ENABLE_ONEDNN_OPTS=1 was set before TensorFlow was imported, or
+        the CPU is new. TensorFlow's operations become deterministic, in the whole process.
+
         Args:
             workdir: folder of the run.
             records: folder of the records; empty: `data.records` of the recipe.
@@ -41,23 +44,24 @@ class Recipe:
         """
         from tfrecog.training import loop
 
-        changes = {"workdir": str(workdir)} | ({"data.records": str(records)} if records else {})
+        changes = {"workdir": str(Path(workdir).expanduser())} | ({"data.records": str(records)} if records else {})
         experiment = flags.replace(self.experiment, changes)
         if not experiment.data.records:
             raise UserError("records: name the folder of the records, as in train('runs/mine', 'data')")
-        return loop.train(experiment, on_step)
+        try:
+            return loop.train(experiment, on_step)
+        except signals.Stopped as stopped:
+            raise KeyboardInterrupt("the same call continues from the last checkpoint") from stopped
 
 
 def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
     """See `tfrecog.recipe`."""
     file = name if str(name).endswith(_SUFFIX) else f"configs/{name}{_SUFFIX}"
-    given = [f"--{path}={shown(value)}" for path, value in (settings or {}).items()]
     try:
-        experiment = flags.change(Experiment(), [f"--flagfile={file}", *given])
+        experiment = flags.load(Experiment(), Path(file).expanduser())
     except flags.Error as error:
         raise UserError(f"{error}{_near(str(name))}") from error
-    validate.check(experiment)
-    return Recipe(experiment)
+    return Recipe(changed(experiment, settings or {}))
 
 
 def names() -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from tfrecog.cli.errors import UserError
 from tfrecog.data.info import DatasetInfo
 from tfrecog.inference import result_files
 from tfrecog.metrics import coco_rows
@@ -39,8 +40,10 @@ class Result:
         return Image.fromarray(type(self).drawn(self.info, self.picture, self.found, min_side))
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        return self.draw()._repr_png_()
+        """What a notebook shows, in at most 1,000 pixels."""
+        picture = self.draw()
+        picture.thumbnail((1000, 1000))
+        return picture._repr_png_()
 
     def __repr__(self):
         height, width = self.size
@@ -129,14 +132,17 @@ class DetectionResult(Result):
 
     def to_supervision(self):
         """The same as a `supervision.Detections`: x1, y1, x2, y2, and classes counted from 0."""
-        import supervision
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            raise UserError("supervision is missing: pip install supervision") from error
 
         return supervision.Detections(
             xyxy=self.boxes[:, [1, 0, 3, 2]].astype(np.float32),
             mask=self.masks,
             confidence=self.scores,
             class_id=self.labels.astype(int) - 1,
-            data={"class_name": np.array(self.names)},
+            data={"class_name": np.array(self.names, str)},
         )
 
     def _words(self):

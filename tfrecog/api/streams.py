@@ -11,56 +11,59 @@ from tfrecog.cli.errors import UserError
 from tfrecog.data import depth
 from tfrecog.inference import image_files
 
-FILMS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-_LIVE = ("rtsp://", "rtmp://", "rtp://", "udp://", "tcp://")
+FILMS = (
+    ".3gp", ".avi", ".flv", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
+    ".wmv",
+)  # fmt: skip
 
 Frame = tuple[np.ndarray, str]  # uint8 [H, W, 3], and what it is called
 
 
 def pictures_of(source: Any, ranges: depth.Ranges, every: int, broken: Callable[[str, str], object]) -> Iterator[Frame]:
-    """Yields the pictures of a source; see `Model.stream`. `broken` is told the name and the reason of unreadable ones.
+    """The pictures of a source; see `Model.stream`. `broken` is told the name and the reason of unreadable ones.
 
     `ranges` are those of `pictures.load`. UserError where the source itself is none.
     """
     if every < 1:
         raise UserError(f"every={every}: give 1 for each frame, 2 for every second one, ...")
     if isinstance(source, int):
-        yield from _frames(source, every, broken)
-    elif isinstance(source, str | Path) and _is_film(str(source)):
-        yield from _frames(str(Path(source).expanduser()) if not _is_live(source) else str(source), every, broken)
-    elif isinstance(source, str | Path) and not pictures.is_address(source):
-        for path in image_files.find(str(source), also=FILMS):
-            yield from _of_file(path, ranges, every, broken)
-    else:
-        for number, one in enumerate(source if pictures.is_several(source) else [source]):
-            try:
-                yield pictures.load(one, ranges)
-            except UserError as error:
-                broken(str(one) if isinstance(one, str | Path) else f"picture {number}", str(error))
-
-
-def _of_file(path, ranges, every, broken):
-    if _is_film(str(path)):
-        try:
-            yield from _frames(str(path), every, broken)
-        except UserError as error:
-            broken(str(path), str(error))
-        return
+        return _frames(source, every, broken)
+    if pictures.is_several(source):
+        return _of_each(source, ranges, every, broken)
+    if not isinstance(source, str | Path):
+        return iter([pictures.load(source, ranges)])
+    if "://" in str(source) or Path(source).expanduser().is_file():
+        return _of_one(str(source), ranges, every, broken)
     try:
-        pixels = image_files.load(path, ranges)
-    except image_files.UNREADABLE as error:
-        broken(str(path), str(error))
+        paths = image_files.find(str(source), also=FILMS)
+    except FileNotFoundError as error:
+        raise UserError(str(error).removeprefix("--images: ")) from error
+    return _of_each(paths, ranges, every, broken)
+
+
+def _of_each(sources, ranges, every, broken):
+    """Yields the pictures of each of several sources; `broken` is told of those that are none."""
+    for number, one in enumerate(sources):
+        try:
+            if isinstance(one, str | Path):
+                yield from _of_one(str(one), ranges, every, broken)
+            else:
+                yield pictures.load(one, ranges)
+        except UserError as error:
+            broken(str(one) if isinstance(one, str | Path) else f"picture {number}", str(error))
+
+
+def _of_one(source: str, ranges, every, broken):
+    """Yields the picture of a file or an address, or the frames of a film; UserError if it is neither."""
+    name = source.partition("?")[0].lower()
+    if pictures.is_address(source):
+        is_film = name.endswith(FILMS) or pictures.is_film(source)
     else:
-        yield pixels, str(path)
-
-
-def _is_live(source) -> bool:
-    return str(source).lower().startswith(_LIVE)
-
-
-def _is_film(source: str) -> bool:
-    name = source.lower().partition("?")[0] if pictures.is_address(source) else source.lower()
-    return _is_live(source) or (name.endswith(FILMS) and not Path(source).is_dir())
+        is_film = name.endswith(FILMS) or "://" in source  # such as rtsp
+    if is_film:
+        yield from _frames(source if "://" in source else str(Path(source).expanduser()), every, broken)
+    else:
+        yield pictures.load(source, ranges)
 
 
 def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:

@@ -9,7 +9,7 @@ from tfrecog.inference.result_files import Detections
 from tfrecog.ops import rle
 
 Tile = tuple[int, int, int, int]  # top, left, bottom, right
-_TOUCHES = 1.0  # pixels between a box and the end of a tile that cuts it
+_TOUCHES = 0.02  # of a side of a tile, between a box and the end that cuts it; two pixels at least
 _SAME = 0.5  # overlap of two boxes of one class that are one object
 
 
@@ -28,12 +28,12 @@ def places(size: tuple[int, int], tile: tuple[int, int], overlap: float) -> list
 
 
 def detect(
-    see: Callable[[np.ndarray], Detections], picture: np.ndarray, tile: tuple[int, int], overlap: float, limit: int
+    see: Callable[[np.ndarray], Detections], picture: np.ndarray, tile: tuple[int, int], overlap: float
 ) -> Detections:
     """Detections of a picture [H, W, 3] in tiles and in the whole of it, for objects that are larger than a tile.
 
     Of two of one class that overlap by half, one stays. It is the one with the higher score; but one that a tile cuts
-    off yields to any that is whole, where it lies in that by half. At most `limit` stay, those with the highest scores.
+    off yields to any that is whole, where it lies in that by half.
     """
     size = picture.shape[0], picture.shape[1]
     tiles = [(0, 0, *size), *places(size, tile, overlap)]
@@ -44,7 +44,7 @@ def detect(
         parts.append(found)
         cut.append(_is_cut(found.boxes, (top, left, bottom, right), size))
     boxes, labels, scores = (np.concatenate([getattr(p, k) for p in parts]) for k in ("boxes", "labels", "scores"))
-    kept = _without_repeated(boxes, labels, scores, np.concatenate(cut))[:limit]
+    kept = _without_repeated(boxes, labels, scores, np.concatenate(cut))
     masks = None if parts[0].masks is None else [mask for part in parts for mask in part.masks or ()]
     keypoints = None if parts[0].keypoints is None else np.concatenate([part.keypoints for part in parts])
     return Detections(
@@ -84,10 +84,11 @@ def _from_ends(start: int, end: int, length: int) -> np.ndarray:
 
 def _moved(found: Detections, top: int, left: int, size: tuple[int, int]) -> Detections:
     """Detections of a tile, in the picture of a size."""
+    if found.size == size:
+        return found
     masks, keypoints = found.masks, found.keypoints
     if masks is not None:
-        crops = [rle.decode(*rle.from_coco(mask)) for mask in masks]
-        masks = [rle.to_coco(rle.encode_crop(crop, top, left, *size), *size) for crop in crops]
+        masks = [_moved_mask(mask, top, left, size) for mask in masks]
     if keypoints is not None:
         keypoints = keypoints + np.array([top, left, 0.0])
     return Detections(
@@ -95,24 +96,31 @@ def _moved(found: Detections, top: int, left: int, size: tuple[int, int]) -> Det
     )
 
 
+def _moved_mask(mask: dict, top: int, left: int, size: tuple[int, int]) -> dict:
+    crop = rle.decode(*rle.from_coco(mask))
+    return rle.to_coco(rle.encode_crop(crop, top, left, *size), *size)
+
+
 def _is_cut(boxes: np.ndarray, tile: Tile, size: tuple[int, int]) -> np.ndarray:
     """Which of the boxes [n, 4] touch an end of the tile that is no end of the picture; bool [n]."""
     top, left, bottom, right = tile
     ends = np.array([top, left, bottom, right], float)
     inner = np.array([top > 0, left > 0, bottom < size[0], right < size[1]])
-    return ((np.abs(boxes - ends) < _TOUCHES) & inner).any(axis=1)
+    near = np.maximum(2.0, _TOUCHES * np.array([bottom - top, right - left] * 2))
+    return ((np.abs(boxes - ends) <= near) & inner).any(axis=1)
 
 
 def _without_repeated(boxes, labels, scores, cut) -> np.ndarray:
     """Positions of those that stay, the highest score first."""
-    order, kept = np.lexsort((-scores, cut)), []
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    for i in order:
-        others = np.array(kept, int)
-        others = others[labels[others] == labels[i]]
+    order = np.lexsort((-scores, cut))
+    areas, stays = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.ones(len(boxes), bool)
+    for place, i in enumerate(order):
+        if not stays[i]:
+            continue
+        others = order[place + 1 :]
+        others = others[stays[others] & (labels[others] == labels[i])]
         sides = np.minimum(boxes[others, 2:], boxes[i, 2:]) - np.maximum(boxes[others, :2], boxes[i, :2])
         shared = np.prod(np.maximum(sides, 0), axis=1)
-        whole = areas[i] if cut[i] else areas[others] + areas[i] - shared
-        if not (shared > _SAME * whole).any():
-            kept.append(int(i))
-    return np.array(sorted(kept, key=lambda i: -scores[i]), int)
+        whole = np.where(cut[others], areas[others], areas[others] + areas[i] - shared)
+        stays[others[shared > _SAME * whole]] = False
+    return order[stays[order]][np.argsort(-scores[order[stays[order]]], kind="stable")]

@@ -1,12 +1,17 @@
 """SIGINT and SIGTERM, which end a command where nothing is lost and leave nothing half written."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from tfrecog import HOME
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _COMMANDS = ("tfrecog", "pipelines", "export")
@@ -28,7 +33,8 @@ class Interruption:
 
     def __enter__(self):
         self._immediate = False
-        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        those = _SIGNALS if _is_main_thread() else ()  # Others get no signals.
+        self._before = {number: signal.signal(number, self._note) for number in those}
         return self
 
     def __exit__(self, *_):
@@ -64,13 +70,19 @@ def during_imports() -> None:
     """If this process is one of our commands, a signal that comes while its modules load ends it with a line."""
     started = sys.orig_argv  # The module of `python -m` is not known yet when its package is imported.
     name = started[started.index("-m") + 1] if "-m" in started[:-1] else ""
-    if name.partition(".")[0] in _COMMANDS:
+    if name.partition(".")[0] in _COMMANDS and _is_ours(name.partition(".")[0]):
         exit_at_once()
+
+
+def _is_ours(package: str) -> bool:
+    """Whether a package is that of this library, and not a person's own of the same name."""
+    spec = importlib.util.find_spec(package)
+    return bool(spec and spec.origin and Path(spec.origin).resolve().is_relative_to(HOME))
 
 
 def exit_at_once() -> None:
     """From here on a signal ends the process with a line: nothing has begun."""
-    for number in _SIGNALS:
+    for number in _SIGNALS if _is_main_thread() else ():
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(number, _exit)
 
@@ -93,6 +105,10 @@ def stops(main: Callable[..., Any]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_main_thread():
+    return threading.current_thread() is threading.main_thread()
 
 
 def _exit(number, _):

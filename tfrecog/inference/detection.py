@@ -41,8 +41,8 @@ def detections(task, model, strategy, batches: Iterable[dict], output: OutputCon
 
 
 def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
-    """The filled slots of one image's output, moved from the resized to the original image."""
-    filled = output["labels"] > 0
+    """The filled slots of one image's output with a higher score than the `min_score`, in the original image."""
+    filled = (output["labels"] > 0) & (output["scores"] > config.min_score)
     found = {name: value[filled] for name, value in output.items()}
     found["boxes"] = to_original.boxes(found["boxes"], image["scale"], image["original_size"])
     if "keypoints" in found:

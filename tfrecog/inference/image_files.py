@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +20,12 @@ LARGEST = 65500  # side of a JPEG
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
 
-def find(images: str, also: tuple[str, ...] = ()) -> list[Path]:
+def find(images: str, also: tuple[str, ...] = (), out: str | Path = "") -> list[Path]:
     """Files that a pattern, a folder, a file, or several of these with commas between them name.
 
-    Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says. Each comes
-    once, however many links lead to it; FileNotFoundError says which part names none.
+    Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says; but for what
+    is in `out`, where a command has written pictures before. Each comes once, however many links lead to it;
+    FileNotFoundError says which part names none.
     """
     parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
     if not parts:
@@ -31,10 +33,11 @@ def find(images: str, also: tuple[str, ...] = ()) -> list[Path]:
     paths: dict[Path, Path] = {}  # by where they are
     for part in map(os.path.expanduser, parts):
         if os.path.isdir(part):
-            inside, ends = sorted(Path(part).rglob("*")), (*image_numpy.EXTENSIONS, *also)
-            found = [path for path in inside if path.suffix.lower() in ends]
-            for path in inside:
-                if path.suffix.lower() not in ends and path.is_file():
+            ends, found = (*image_numpy.EXTENSIONS, *also), []
+            for path in _files_below(Path(part), Path(out).resolve() if out else None):
+                if path.suffix.lower() in ends:
+                    found.append(path)
+                elif path.is_file():
                     _report_other(path)
             missing = f"the folder {part} has no file that ends in {', '.join(ends)}"
         else:
@@ -54,6 +57,16 @@ def place(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def _files_below(folder: Path, without: Path | None) -> list[Path]:
+    """The files in a folder and those below, behind links too, each folder once; but for those in `without`."""
+    found, seen = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if Path(here, name).resolve() not in {*seen, without})
+        seen |= {Path(here).resolve(), *(Path(here, name).resolve() for name in folders)}
+        found += [Path(here, name) for name in names]
+    return sorted(found)
+
+
 def _report_other(path: Path) -> None:
     """Prints that a file is left out, if it begins as a picture."""
     with contextlib.suppress(OSError), path.open("rb") as file:
@@ -68,8 +81,9 @@ def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Pa
     below = [place(path).relative_to(common) for path in paths]
     plain = [path.with_suffix(suffix) for path in below]
     # a.png and a.jpg would be one picture, so they become a.png.jpg and a.jpg.jpg.
+    count = Counter(plain)
     pictures = [
-        out / (path.with_name(path.name + suffix) if plain.count(short) > 1 else short)
+        out / (path.with_name(path.name + suffix) if count[short] > 1 else short)
         for path, short in zip(below, plain, strict=True)
     ]
     images = {*map(place, paths)}

@@ -1,0 +1,26 @@
+"""Settings that a program gives by their paths, as flags are given to a command."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import shown
+
+Config = TypeVar("Config")
+
+
+def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+    """Returns `config` with other values; UserError for one that is unknown, cannot be, or does not go with others."""
+    leaves = {leaf.path: leaf for leaf in flags.leaves(config)}
+    given = []
+    for path, value in settings.items():
+        if isinstance(value, list | tuple):
+            value = tuple(value)
+        elif value is None or isinstance(value, Mapping):
+            raise UserError(f"{path}={value!r}: give a number, a text or a list of them")
+        given.append(f"--{path}={shown(value)}")
+    empty = {path: () for path, value in settings.items() if path in leaves and value in ((), [])}
+    config = flags.replace(flags.change(config, given), empty)
+    validate.check(config)
+    return config
