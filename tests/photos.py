@@ -75,11 +75,14 @@ def exif(orientation, order="<"):
     return start + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)
 
 
+def chunk(name, content):
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def with_exif(png, orientation):
     """The bytes of a PNG with EXIF data."""
-    body = b"eXIf" + exif(orientation)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return png[:33] + chunk + png[33:]  # behind the header
+    return png[:33] + chunk(b"eXIf", exif(orientation)) + png[33:]  # behind the header
 
 
 def is_object(image):

@@ -43,7 +43,7 @@ def of(encoded):
         [
             (_is(head, _JPEG), lambda: _exif(encoded, 2, _of_jpeg)),
             (_is(head, _PNG), lambda: _exif(encoded, 8, _of_png)),
-            (_is_webp(head), lambda: _exif(encoded, 12, _of_webp)),
+            (_is_webp(head), lambda: _exif_of_webp(encoded)),
         ],
         default=lambda: tf.constant(b""),
     )
@@ -81,7 +81,15 @@ def _of_jpeg(head):
 
 def _of_png(head):
     size = _number(head[:4])
-    return _is(head[4:], b"eXIf"), 8, size, 12 + size
+    return _is(head[4:], b"eXIf"), 8, size, tf.where(_is(head[4:], b"IEND"), _TO_THE_END, 12 + size)
+
+
+def _exif_of_webp(encoded):
+    """The EXIF data [] of a WebP file, empty without; its header says whether it has some, and where it ends."""
+    head = _numbers(encoded, 0, 21)
+    stated = _is(head[12:], b"VP8X") & (head[20] // 8 % 2 > 0)
+    end = 8 + _number(head[4:8], little=True)
+    return tf.cond(stated, lambda: _exif(_part(encoded, 0, end), 12, _of_webp), lambda: tf.constant(b""))
 
 
 def _of_webp(head):

@@ -61,7 +61,7 @@ def _size(place: str, content: bytes, max_megapixels: float) -> tuple[int, int]:
             what = f"the header of the picture cannot be read ({error})"
         raise Refused(
             f"{place}: {what}, and a {_LISTED} file is expected (of up to {max_megapixels:g} --max_megapixels)",
-            413 if error.kind == "too large" else 400,
+            413 if error.kind in ("too large", "too many parts") else 400,
         ) from error
     return height, width
 

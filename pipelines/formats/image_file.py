@@ -98,10 +98,14 @@ def _opened(data: bytes, place: str, report: Reporter, replace: str) -> image_nu
             warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
             return image_numpy.opened(data)
     except image_numpy.Unreadable as error:
+        what = f"{place}: {error}"
         if error.kind == "too large":
-            report.leave_out("image is too large", str(error), "Make it smaller, and its annotations with it.")
+            report.leave_out("image is too large", what, "Make it smaller, and its annotations with it.")
+        if error.kind == "too many parts":
+            remedy = "The image is left out: re-save it, and build again with the new file."
+            report.leave_out("image file of too many parts", what, remedy)
         if error.kind == "other format":
             remedy = "The image is left out: convert it, and build again with the new file."
-            report.leave_out("image of a format that is not read", f"{place}: {error}", remedy)
+            report.leave_out("image of a format that is not read", what, remedy)
         kind = "image file is empty" if error.kind == "empty" else "image cannot be decoded"
-        report.leave_out(kind, f"{place}: {error}", replace)
+        report.leave_out(kind, what, replace)

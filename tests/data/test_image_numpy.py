@@ -78,6 +78,28 @@ def test_a_photo_is_turned_upright_if_asked():
     np.testing.assert_array_equal(image_numpy.decode(data, upright=True), np.rot90(PIXELS[..., :3], -1))
 
 
+BEGINNINGS = {
+    "JPEG": file_of(Image.fromarray(PIXELS[..., :3]), "JPEG"),
+    "PNG": file_of(Image.fromarray(PIXELS), "PNG"),
+    "GIF": file_of(Image.fromarray(PIXELS[..., 0]), "GIF"),
+    "BMP": file_of(Image.fromarray(PIXELS[..., :3]), "BMP"),
+    "WebP": file_of(Image.fromarray(PIXELS), "WEBP"),
+    "AVIF": file_of(Image.fromarray(PIXELS), "AVIF"),
+    "TIFF": file_of(Image.fromarray(PIXELS), "TIFF"),
+    "BigTIFF": file_of(Image.fromarray(PIXELS), "TIFF", big_tiff=True),
+    "PGM": file_of(Image.fromarray(PIXELS[..., 0]), "PPM"),
+    "JPEG 2000": file_of(Image.fromarray(PIXELS), "JPEG2000"),
+    "JPEG 2000 without boxes": file_of(Image.fromarray(PIXELS), "JPEG2000", no_jp2=True),
+    "HEIC of several pictures": b"\0\0\0\x18ftyphevc" + bytes(9),
+}
+NO_PICTURES = {"text": b"BM is short for bitmap", "a list": b"P1 and P2 are", "sound": b"RIFF\0\0\1\0WAVE", "none": b""}
+
+
+@pytest.mark.parametrize("name", BEGINNINGS | NO_PICTURES)
+def test_files_of_pictures_are_known_by_how_they_begin(name):
+    assert image_numpy.begins_as_picture((BEGINNINGS | NO_PICTURES)[name][:12]) == (name in BEGINNINGS)
+
+
 def broken_png():
     """A PNG whose compressed pixels are no longer such, with a checksum that fits."""
     data = file_of(Image.fromarray(PIXELS[..., 0]), "PNG")

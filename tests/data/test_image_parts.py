@@ -47,13 +47,14 @@ CASES = {
     "a JPEG": (JPEG, True),
     "a JPEG with bytes after its end": (JPEG + b"\0more", True),
     "a JPEG with a gap before a marker": (JPEG[:SCAN] + b"\xff\xff" + JPEG[SCAN:], True),
+    "a JPEG with a byte between its segments": (JPEG[:SCAN] + b"\0" + JPEG[SCAN:], True),
+    "a JPEG with a restart between its segments": (JPEG[:SCAN] + b"\xff\xd0" + JPEG[SCAN:], True),
     "a JPEG without the marker of the end": (JPEG[:-2] + bytes(99), False),
     "a JPEG with another marker in its scan": (changed(JPEG, len(JPEG) - 40, b"\xff\xe1"), False),
     "a PNG": (PNG, True),
     "a PNG with bytes after its end": (PNG + b"\0more", True),
     "a PNG with a wrong checksum of a text": (PNG[:END] + chunk(b"tEXt", b"a\0b", 0) + PNG[END:], True),
     "a PNG with a wrong checksum of pixels": (changed(PNG, END - 4, b"\0\0\0\0"), False),
-    "a PNG with other pixels than it had": (changed(PNG, END - 12, b"\1\2"), False),
     "another file": (encoded(PIXELS, "BMP"), True),
 }
 
@@ -67,7 +68,7 @@ def test_a_file_is_whole_if_tensorflow_decodes_it(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_of_damaged_files_tensorflow_decodes_those_that_pillow_decodes_and_that_are_whole(name):
-    rng, refused = random.Random(name), 0
+    rng, read = random.Random(name), 0
     for _ in range(150):
         data = mutations.any_bytes(FILES[name], rng)
         try:
@@ -76,9 +77,8 @@ def test_of_damaged_files_tensorflow_decodes_those_that_pillow_decodes_and_that_
             continue
         if stored.picture.mode in ("L", "RGB") and image_parts.are_whole(data):
             assert is_decoded(data)
-        else:
-            refused += 1
-    assert refused
+            read += 1
+    assert read
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from tests import photos
 from tfrecog.data import depth, image_numpy, orientation
 
 KINDS = ("JPEG", "PNG", "WEBP")
-EXIF = photos.exif(6)
+EXIF, EIGHT = photos.exif(6), photos.exif(8)
+HEADER = 33  # bytes of a PNG before its other parts
 BYTES = [tf.TensorSpec([], tf.string)]
 
 
@@ -32,12 +34,17 @@ def decode():
 
 
 def _file(kind, exif, pixels=None):
+    """The bytes of a file with EXIF data as they are; Pillow, which writes it, would change the first of them."""
     content = io.BytesIO()
     pixels = photos.upright() if pixels is None else pixels
     if kind == "JPEG" and not exif.startswith(orientation.PREFIX):
         exif = orientation.PREFIX + exif
-    Image.fromarray(np.ascontiguousarray(pixels)).save(content, kind, exif=exif, **photos.KINDS[kind])
-    return content.getvalue()
+    place = b"" if kind == "PNG" else exif if kind == "JPEG" else b"?" * len(exif)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, kind, exif=place, **photos.KINDS[kind])
+    data = content.getvalue()
+    if kind == "PNG":
+        return data[:HEADER] + photos.chunk(b"eXIf", exif) * bool(exif) + data[HEADER:]
+    return data.replace(place, exif) if exif else data
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,6 +164,29 @@ def test_exif_data_behind_other_segments_and_behind_the_pixels_count(of):
     for data in (jpeg[:2] + other + jpeg[2:], png.replace(chunk, b"")[:-12] + chunk + png[-12:]):
         assert of(data) == 6
         assert image_numpy.opened(data).orientation == 6
+
+
+PNG, WEBP = _file("PNG", b""), _file("WEBP", EXIF)
+PIXELS_OF_WEBP = WEBP[30 : WEBP.index(b"EXIF")]
+# Files with EXIF data of orientation 6 that count, or where no reader looks for them.
+PLACES = {
+    "the first of two parts of a PNG": (_file("PNG", EXIF)[:-12] + photos.chunk(b"eXIf", EIGHT) + PNG[-12:], 6),
+    "a PNG's end": (PNG + photos.chunk(b"eXIf", EXIF), 1),
+    "a PNG's text": (PNG[:HEADER] + photos.chunk(b"tEXt", b"exif\0" + EXIF) + PNG[HEADER:], 1),
+    "a PNG's packed text": (PNG[:HEADER] + photos.chunk(b"zTXt", b"exif\0\0" + zlib.compress(EXIF)) + PNG[HEADER:], 1),
+    "a PNG's international text": (PNG[:HEADER] + photos.chunk(b"iTXt", b"exif\0\0\0\0\0six") + PNG[HEADER:], 1),
+    "a WebP whose header has none": (WEBP[:20] + bytes([WEBP[20] & ~8]) + WEBP[21:], 1),
+    "a WebP without such a header": (
+        b"RIFF" + struct.pack("<I", len(PIXELS_OF_WEBP) + 4) + b"WEBP" + PIXELS_OF_WEBP + WEBP[WEBP.index(b"EXIF") :], 1
+    ),
+    "a WebP's end": (WEBP[:4] + struct.pack("<I", WEBP.index(b"EXIF") - 8) + WEBP[8:], 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_exif_data_count_where_the_format_has_them(name, of):
+    data, expected = PLACES[name]
+    assert of(data) == image_numpy.opened(data).orientation == expected
 
 
 def test_xmp_data_turn_nothing(of):

@@ -12,6 +12,7 @@ from PIL import Image
 from pipelines import objects
 from pipelines.build.problems import MostlyLost, Refused
 from pipelines.formats import via as via_format
+from tests import photos
 from tests.pipelines.mask_scenes import packed
 from tfrecog.cli.errors import UserError
 from tfrecog.data import info
@@ -305,6 +306,10 @@ def test_a_picture_that_only_labelmes_json_has_is_read_from_it(build):
         (png()[:-40], "image cannot be decoded"),
         (png(20, 20), "size in the annotation file disagrees with the file"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "it is PostScript, which is not read"),
+        (
+            png()[:33] + photos.chunk(b"teSt", b"") * 50_001 + png()[33:],
+            "2.json.* 50,000 chunks.* left out: re-save it",
+        ),
         (b"", "no object that can be used"),
     ],
 )

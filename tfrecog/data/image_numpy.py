@@ -6,6 +6,7 @@ reads records (docs/decisions/0021-two-decoders-of-images.md).
 
 import contextlib
 import io
+import re
 import sys
 from typing import Literal, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import depth, image_bombs, orientation
+from tfrecog.data import depth, image_bombs, image_parts, orientation
 
 # What Pillow may open a file as; its other readers are rarely tried, and that of EPS runs another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -23,8 +24,12 @@ EXTENSIONS = (
 )  # fmt: skip
 # How the files of pictures begin that people have beside those that are read; HEIC from the fifth byte on.
 _OTHERS = {b"8BPS": "Photoshop", b"%!PS": "PostScript", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL"}
-_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
-_READ = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+_HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_READ = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|II[*+]\0|MM\0[*+]|\0\0\0\x0cjP|\xff\x4f\xff\x51|RIFF....WEBP|BM....\0\0\0\0"
+    rb"|....ftypavi[fs]|P[1-6]\s+(#|\d+\s)",
+    re.DOTALL,
+)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,7 +50,9 @@ _BACK = {**_TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 class Unreadable(UserError):
     """Bytes that are no picture; the message says why, and not of which file."""
 
-    def __init__(self, kind: Literal["empty", "unknown", "other format", "too large", "damaged"], what: str):
+    def __init__(
+        self, kind: Literal["empty", "unknown", "other format", "too large", "too many parts", "damaged"], what: str
+    ):
         super().__init__(what)
         self.kind = kind
 
@@ -106,8 +113,14 @@ def opened(data: bytes) -> Opened:
             picture.load()
             back = _BACK.get(turned)
             return Opened(_transposed(picture, back), kind, turned, lower and _transposed(lower, back))
-        picture.load()  # The EXIF data of a PNG may stand behind its pixels.
-        return Opened(picture, kind, orientation.of(picture.info.get("exif", b"")), lower)
+        picture.load()
+        # Of a PNG Pillow takes the texts of a keyword "exif", too, and of several parts the last.
+        exif = _exif_of_png(data) if kind == "PNG" else picture.info.get("exif", b"")
+        return Opened(picture, kind, orientation.of(exif), lower)
+
+
+def _exif_of_png(data: bytes) -> bytes:
+    return next((data[start:end] for name, start, end in image_parts.of_png(data) if name == b"eXIf"), b"")
 
 
 def _lower(data: bytes, picture: Image.Image) -> Image.Image | None:
@@ -139,7 +152,7 @@ def header(data: bytes) -> Image.Image:
     many parts that it would be decoded for minutes.
     """
     if many := image_bombs.too_many(data):
-        raise Unreadable("too large", f"it has {many}, which is not done but to keep a reader busy; save it again")
+        raise Unreadable("too many parts", f"it has {many}: decoding it could take minutes; re-save it")
     with _explained(data):
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     picture.info.pop("xmp", None)  # Pillow would turn a TIFF by these data, too.
@@ -148,7 +161,7 @@ def header(data: bytes) -> Image.Image:
 
 def begins_as_picture(start: bytes) -> bool:
     """Whether a file begins, in its first 12 bytes, as those of pictures do that people have, read here or not."""
-    return start.startswith(_READ) or start[4:12] == b"ftypavif" or bool(_other_format(start))
+    return bool(_READ.match(start) or _other_format(start))
 
 
 def _other_format(start: bytes) -> str:

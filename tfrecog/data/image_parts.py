@@ -1,42 +1,50 @@
-"""Whether a JPEG or PNG is whole: Pillow decodes some that are not, which TensorFlow refuses."""
+"""The parts of JPEG and PNG files, and whether all are there: Pillow decodes some that TensorFlow refuses."""
 
 import re
 import zlib
+from collections.abc import Iterator
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-_SCAN, _END, _FILL = b"\xff\xda", b"\xff\xd9", b"\xff\xff"  # markers of JPEG
-_OF_SCAN = re.compile(rb"[^\xff]*(?:\xff+[\x00\xd0-\xd7][^\xff]*)*")  # to a marker that is no restart
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+SCAN, END = 0xDA, 0xD9  # markers of JPEG
+# What begins a segment, or ends the file. After 0xff, 0 is a byte of the picture; 1 and 0xd0 to 0xd8 have no segment.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+
+
+def of_jpeg(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker of each segment up to END, and where its content begins (ITU-T T.81, B.1).
+
+    Bytes between segments are skipped, as libjpeg skips them.
+    """
+    at, marker = len(JPEG), 0
+    while marker != END and (found := _MARKER.search(data, at)):
+        marker, start = found[1][0], found.end()
+        yield marker, start + 2
+        at = start + int.from_bytes(data[start : start + 2], "big")
+
+
+def of_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each chunk up to IEND, and where its content begins and ends, which may be behind the data's end."""
+    at, name = len(PNG), b""
+    while name != b"IEND" and at + 8 <= len(data):
+        name, start = data[at + 4 : at + 8], at + 8
+        end = start + int.from_bytes(data[at : at + 4], "big")
+        yield name, start, end
+        at = end + 4
 
 
 def are_whole(data: bytes) -> bool:
     """Whether the parts of a JPEG or PNG with its pixels follow each other to its end; True of other files."""
-    if data.startswith(_PNG):
+    if data.startswith(PNG):
         return _png_is_whole(data)
-    return _jpeg_is_whole(data) if data.startswith(_JPEG) else True
+    return any(marker == END for marker, _ in of_jpeg(data)) if data.startswith(JPEG) else True
 
 
 def _png_is_whole(data: bytes) -> bool:
     """Whether chunks reach to IEND, and the checksums of the critical ones are right (PNG specification, 5.3, 5.4)."""
-    at, name = len(_PNG), b""
-    while name != b"IEND":
-        name, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4], "big")
+    name = b""
+    for name, start, end in of_png(data):
         if end + 4 > len(data):
             return False
-        if name[:1].isupper() and zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+        if name[:1].isupper() and zlib.crc32(data[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return False
-        at = end + 4
-    return True
-
-
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether segments and scans follow each other to the marker of the end (ITU-T T.81, B.1)."""
-    at = len(_JPEG)
-    while data[at : at + 1] == b"\xff" and data[at : at + 2] != _END:
-        if data[at : at + 2] == _FILL:
-            at += 1
-            continue
-        is_scan = data[at : at + 2] == _SCAN
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if is_scan:
-            at = next(_OF_SCAN.finditer(data, at)).end()
-    return data[at : at + 2] == _END
+    return name == b"IEND"
