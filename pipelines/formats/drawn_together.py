@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ..build.problems import Problem, Refused, short
 from . import several
 from .drawn import Drawing, Picture
+from .tar_files import File
 
 
 def joined(drawings: Sequence[Drawing], files: Sequence[str], found: list[Problem]) -> Drawing:
@@ -16,35 +17,45 @@ def joined(drawings: Sequence[Drawing], files: Sequence[str], found: list[Proble
     """
     if len(drawings) == 1:
         return drawings[0]
-    pictures: dict[str, Picture] = {}
+    pictures: dict[tuple[str, int], Picture] = {}
     for path, drawing in zip(files, drawings, strict=True):
-        several.report_shared(path, [one.name for one in drawing.pictures if one.file.path in pictures], found)
+        several.report_shared(path, [one.name for one in drawing.pictures if _key(one.file) in pictures], found)
         for picture in drawing.pictures:
-            first = pictures.get(picture.file.path)
-            pictures[picture.file.path] = _both(first, picture) if first else picture
-    named = {file.path: file for drawing in drawings for file in drawing.unnamed if file.path not in pictures}
+            first = pictures.get(_key(picture.file))
+            pictures[_key(picture.file)] = _both(first, picture) if first else picture
+    named = {_key(file): file for drawing in drawings for file in drawing.unnamed if _key(file) not in pictures}
     images = [*(one.file for one in pictures.values()), *named.values()]
-    names = dict(
-        zip((file.path for file in images), several.names([(one.name, one.path) for one in images]), strict=True)
-    )
+    called = several.names([(one.name, _unpacked(one)) for one in images])
+    names = dict(zip(map(_key, images), called, strict=True))
     ordered = all(drawing.classes for drawing in drawings)
     return dataclasses.replace(
         _of_keypoints(drawings, files),
-        pictures=[dataclasses.replace(one, name=names[path]) for path, one in pictures.items()],
+        pictures=[dataclasses.replace(one, name=names[key]) for key, one in pictures.items()],
         classes=tuple(dict.fromkeys(name for drawing in drawings for name in drawing.classes)) if ordered else (),
         left_out=sum(drawing.left_out for drawing in drawings),
-        unnamed=[dataclasses.replace(file, name=names[path]) for path, file in named.items()],
+        unnamed=[dataclasses.replace(file, name=names[key]) for key, file in named.items()],
     )
+
+
+def _key(file: File) -> tuple[str, int]:
+    return file.path, file.offset
+
+
+def _unpacked(file: File) -> str:
+    """The path of a file, in a tar that it would have if that were unpacked to a folder of its name."""
+    return file.path if file.offset < 0 else f"{file.path.removesuffix('.tar')}/{file.name}"
 
 
 def _both(first: Picture, other: Picture) -> Picture:
     """The picture with the shapes of two files."""
-    for name, words in (("fractions", "fractions of the image beside pixels"), ("size", "another size")):
-        one, two = getattr(first, name), getattr(other, name)
-        if None not in (one, two) and one != two:
-            raise Refused(
-                f"{other.source} has {words} of {other.name} than {first.source}: build them apart, or correct it"
-            )
+    both = f"{first.source} and {other.source}"
+    if first.fractions != other.fractions:
+        what = f"{other.name} has fractions of the image in one of {both}, and pixels in the other"
+        raise Refused(f"{what}: write pixels in both files, or leave one of them out")
+    if first.size and other.size and first.size != other.size:
+        sides = " and ".join(f"{height} x {width}" for height, width in (first.size, other.size))
+        what = f"{both} state two sizes of {other.name}, {sides} (height x width)"
+        raise Refused(f"{what}: correct one of the files, or leave it out")
     moved = (dataclasses.replace(shape, place=f"{other.source}, {shape.place}") for shape in other.shapes)
     return dataclasses.replace(first, shapes=(*first.shapes, *moved), size=first.size or other.size)
 

@@ -1,6 +1,7 @@
 """Files whose pixels are objects: all that are not 0, or those of one value."""
 
 import dataclasses
+import itertools
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from tfrecog.data import image_numpy
 
 from ..build.problems import LeftOut, Reporter
-from . import drawn, image_file, label_image
+from . import image_file, label_image
 from .drawn import Picture, Shape
 from .tar_files import File
 
@@ -20,7 +21,7 @@ _AGAIN = "It is left out: copy the file again."
 def values(file: File, report: Reporter) -> np.ndarray:
     """The whole numbers [H, W] that a file has for pixels; LeftOut where they are none.
 
-    Of colours only those are numbers that are gray everywhere.
+    Of colours only those are numbers that are gray everywhere; what is transparent is 0.
     """
     data = image_file.content(file, report, "mask", _AGAIN)
     try:
@@ -36,7 +37,9 @@ def values(file: File, report: Reporter) -> np.ndarray:
     if deep is None and picture.mode in ("1", "L", "P"):
         return label_image.indices(picture, stored.kind, data)
     if deep is None and picture.mode in ("LA", "RGB", "RGBA"):
-        red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
+        red, green, blue, alpha = np.moveaxis(np.array(picture.convert("RGBA")), -1, 0)
+        for channel in (red, green, blue):
+            channel[alpha == 0] = 0
         if np.array_equal(red, green) and np.array_equal(red, blue):
             return red
     remedy = "It is left out: save it as a PNG of whole numbers, without colours."
@@ -79,16 +82,30 @@ def read(picture: Picture, report: Reporter) -> Picture:
 def _shapes(shapes: list[Shape], array: np.ndarray, report: Reporter) -> dict[Shape, Shape]:
     """The shapes of one file with their run lengths; those without a pixel go to the report."""
     made = {}
+    columns = array.T.ravel()
+    order = np.argsort(columns, kind="stable")
+    ends = np.r_[0, np.flatnonzero(np.diff(columns[order])) + 1, len(order)]
+    of_value = {int(columns[order[a]]): order[a:b] for a, b in itertools.pairwise(ends)}
     for shape in shapes:
         value = shape.pixels.value if shape.pixels else 0
-        mask = array == value if value else array != 0
-        if mask.any():
-            its = drawn.of_mask(shape.place, shape.class_name, mask, mask.shape)
-            made[shape] = dataclasses.replace(its, crowd=shape.crowd)
+        places = of_value.get(value, order[:0]) if value else np.flatnonzero(columns)
+        if len(places):
+            made[shape] = _of_places(shape, places, array.shape)
         else:
             what = f"{shape.place}: no pixel of it is {value or 'other than 0'}"
             report("mask without a pixel", what, "It is left out: remove the file, or draw the object.")
     return made
+
+
+def _of_places(shape: Shape, places: np.ndarray, size: tuple[int, int]) -> Shape:
+    """A shape with the run lengths of its pixels: their places [n], at least one, in order, down each column."""
+    ends = np.flatnonzero(np.diff(places) > 1)
+    starts, stops = places[np.r_[0, ends + 1]], places[np.r_[ends, -1]] + 1
+    counts = np.diff(np.r_[0, np.stack([starts, stops], -1).ravel(), size[0] * size[1]])
+    columns, rows = np.divmod(places, size[0])
+    box = (int(columns[0]), int(rows.min()), int(columns[-1]) + 1, int(rows.max()) + 1)
+    runs = counts if counts[-1] else counts[:-1]
+    return dataclasses.replace(shape, box=box, run_lengths=(tuple(runs.tolist()), size), pixels=None)
 
 
 def _words(size: tuple[int, int] | None) -> str:

@@ -65,6 +65,7 @@ class Folders:
     pairs: list[Pair]  # in the order of their names; several may have one other file, see `chosen`
     images: list[File]
     others: list[File]
+    suffixes: tuple[str, str]  # of the images and the others that are in pairs
 
 
 def of_folders(
@@ -101,7 +102,7 @@ def of_folders(
         if other not in key_of and key not in named:
             what, remedy = f"there is no image of its name in {images}", "Add the image, or take the file away."
             found.append(Problem(f"{kind.noun} without an image", other.name, what, remedy, key))
-    return Folders([Pair(key_of[image], image, other) for image, other in other_of.items()], pictures, beside)
+    return Folders([Pair(key_of[image], image, other) for image, other in other_of.items()], pictures, beside, best)
 
 
 def keyed(listed: Iterable[File], suffix: str) -> dict[File, str]:

@@ -70,12 +70,11 @@ def _kinds(folder: str, suffix: str, masks: Sequence[File]) -> list[str]:
     """What the masks of a folder, one for each image, may be: by the end of their names, its name, or their values."""
     if suffix.endswith("_instanceIds"):
         return ["cityscapes"]
-    there: set[int] = set()
-    for file in masks[:_SAMPLE]:
-        try:
-            there |= {*instance_maps.numbers(mask_files.values(file, Reporter([], file.name)), void=True)}
-        except LeftOut:  # of colours
-            return ["label_maps"]
+    try:
+        maps = [instance_maps.numbers(mask_files.values(file, Reporter([], file.name))) for file in masks[:_SAMPLE]]
+    except LeftOut:  # of colours
+        return ["label_maps"]
+    there = set().union(*maps) - ({instance_maps.VOID} if instance_maps.marks_borders(maps) else set())
     if max(there, default=0) >= instance_maps.FACTOR:
         return ["cityscapes"]
     if max(there, default=0) > _MOST_CLASSES or _OF_INSTANCES.search(folder):

@@ -31,6 +31,11 @@ class File:
     link: str = ""  # in a tar, while it is listed: the name of the file that this one is another name of
 
     @property
+    def span(self) -> tuple[str, int]:
+        """What two files have alike if they are one, whatever the folders and links by which they were listed."""
+        return os.path.realpath(self.path), self.offset
+
+    @property
     def place(self) -> str:
         """Words for where its bytes are."""
         path = shown(self.path)

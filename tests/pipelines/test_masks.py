@@ -1,6 +1,7 @@
 """Objects that are pixels: of a PNG for each image, or for each object, or of Label Studio's brushes."""
 
 import dataclasses
+import tarfile
 
 import numpy as np
 import pytest
@@ -130,6 +131,13 @@ BAD = {
         1,
         2,
     ),
+    "a trailer": (
+        "cityscapes",
+        {"2.png": square(30_001, kind=np.uint16)},
+        "instances that the benchmark leaves out",
+        1,
+        2,
+    ),
     "a class without instances": ("cityscapes", {"2.png": square(7, kind=np.uint16)}, "", 1, 2),
     "an empty mask": ("masks", {"2_ant_1.png": square(1), "2_ant_2.png": square(0)}, "mask without a pixel", 2, 2),
     "one of another size": (
@@ -168,6 +176,72 @@ def test_a_bad_mask_is_named_and_the_rest_is_written(tmp_path, case):
     assert (made.split.instances, made.split.images) == (kept, images)
     if kind == "image without annotations":
         assert built(form, tmp_path / "more", negatives=True, **given).split.images == 2
+
+
+def test_the_shape_of_a_mask_may_be_in_its_alpha_channel(tmp_path, read_all):
+    mask_scenes.save(tmp_path / "images/1.png", np.zeros((40, 60, 3), np.uint8))
+    mask_scenes.save(tmp_path / "masks/1_ant_1.png", np.dstack([np.full((40, 60, 3), 255, np.uint8), square(255)]))
+    built("masks", tmp_path / "out", images=str(tmp_path / "images"), annotations=str(tmp_path / "masks"))
+    (record,) = read_all(tmp_path / "out", "train")
+    assert record.boxes.tolist() == [[5, 5, 15, 15]] and rle.area(record.masks[0]) == 100
+
+
+# Values of the maps of a folder, and how many objects those are.
+BORDERS = {
+    "borders in most maps": (((1, 2, 255), (1, 3, 255)), 4),
+    "maps of one object each": (((255,), (255,), (1, 255)), 4),
+    "numbers with gaps": (((1, 3, 255), (2,)), 4),
+}
+
+
+@pytest.mark.parametrize("case", BORDERS)
+def test_what_255_is_is_decided_for_all_maps_of_a_folder(tmp_path, case):
+    maps, objects = BORDERS[case]
+    for number, values in enumerate(maps):
+        mask_scenes.save(tmp_path / f"images/{number}.png", np.zeros((9, 9, 3), np.uint8))
+        row = np.zeros((9, 9), np.uint8)
+        row[:, : len(values)] = values
+        mask_scenes.save(tmp_path / f"masks/{number}.png", row)
+    given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks"), "class_name": "ant"}
+    assert built("instance_maps", tmp_path / "out", **given).split.instances == objects
+
+
+@pytest.mark.parametrize("suffix", ["_mask", ""])
+def test_pictures_without_a_map_beside_maps_in_one_folder_are_negatives(tmp_path, suffix):
+    for number in (1, 2):
+        mask_scenes.save(tmp_path / f"all/{number}.jpg", np.zeros((40, 60, 3), np.uint8))
+    mask_scenes.save(tmp_path / f"all/1{suffix}.png", square(1))
+    given = {"annotations": str(tmp_path / "all"), "class_name": "ant"}
+    one = built("instance_maps", tmp_path / "a", **given)
+    assert (one.split.images, [(p.kind, p.file) for p in one.problems]) == (1, [("image without annotations", "2.jpg")])
+    two = built("instance_maps", tmp_path / "b", negatives=True, **given)
+    assert (two.split.images, two.split.instances, two.problems) == (2, 1, [])
+
+
+def test_a_map_of_noise_is_no_map_of_instances(tmp_path):
+    noise = np.random.default_rng(0).permutation(300 * 300).reshape(300, 300) % 20_000
+    for number, values in enumerate((noise, noise % 5_000), 1):
+        mask_scenes.save(tmp_path / f"images/{number}.png", np.zeros((300, 300, 3), np.uint8))
+        mask_scenes.save(tmp_path / f"masks/{number}.png", values.astype(np.uint16))
+    given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks"), "class_name": "ant"}
+    made = built("instance_maps", tmp_path / "out", **given)
+    assert [problem.kind for problem in made.problems] == ["mask of too many values"]
+    assert (made.split.images, made.split.instances) == (1, 4_999)
+
+
+def test_pictures_and_masks_of_several_folders_may_be_in_a_tar(tmp_path, read_all):
+    write = mask_scenes.write_named(tmp_path / "raw", mask_scenes.records())
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        tar.add(write["images"], ".")
+    folders = []
+    for number, path in enumerate(sorted((tmp_path / "raw/masks").iterdir())):
+        folders.append(tmp_path / f"raw/{number % 2}")
+        folders[-1].mkdir(exist_ok=True)
+        path.rename(folders[-1] / path.name)
+    given = {"annotations": ",".join(map(str, sorted(set(folders)))), "negatives": True}
+    built("masks", tmp_path / "out", images=str(tmp_path / "images.tar"), **given)
+    expected = {record.filename: len(record.labels) for record in mask_scenes.records()}
+    assert {one.filename: len(one.labels) for one in read_all(tmp_path / "out", "train")} == expected
 
 
 def test_values_below_a_thousand_are_crowds_of_their_class(tmp_path, read_all):
@@ -214,3 +288,13 @@ def test_a_turned_photo_is_the_one_of_its_mask(tmp_path, read_all):
     (record,) = read_all(tmp_path / "out", "train")
     assert (record.height, record.width, record.boxes[0].tolist()) == (60, 40, [28, 28, 38, 38])
     assert rle.area(record.masks[0]) == 100
+
+
+def test_trailers_and_caravans_are_no_lost_objects(tmp_path):
+    mask_scenes.save(tmp_path / "images/1.png", np.zeros((40, 60, 3), np.uint8))
+    parts = [square(value, kind=np.uint16, place=place) for place, value in ((0, 29_001), (12, 30_001), (24, 26_001))]
+    mask_scenes.save(tmp_path / "masks/1.png", sum(parts))
+    given = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "masks")}
+    assert built("cityscapes", tmp_path / "a", **given).split.instances == 1
+    (tmp_path / "classes.txt").write_text("26 car\n30 trailer\n")
+    assert built("cityscapes", tmp_path / "b", classes=str(tmp_path / "classes.txt"), **given).split.instances == 2
