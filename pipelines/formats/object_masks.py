@@ -34,7 +34,7 @@ def read(images: str, masks: str, class_name: str, found: list[Problem]) -> Draw
     for path, those, what, flag in ((images, pictures, "image", "--images"), (masks, files, "mask", "--annotations")):
         if not those:
             raise Refused(f"{path} has no {what}; give the right folder with {flag}")
-    drawing, shapes, left = Drawing(), {}, []
+    drawing, shapes, unnamed = Drawing(), {}, []
     image_of = Images(pictures)
     for file in files:
         image, rest = image_of.mask(file)
@@ -45,10 +45,15 @@ def read(images: str, masks: str, class_name: str, found: list[Problem]) -> Draw
             drawing.left_out += 1
             continue
         name = class_name or class_of(rest)
-        left += [] if name else [file]
-        shapes.setdefault(image, []).append(Shape(file.name, name, pixels=Pixels(file)))
-    if left:
-        what = f"the names of {len(left):,} masks have no class, such as {short(left[0].name)}"
+        if name:
+            shapes.setdefault(image, []).append(Shape(file.name, name, pixels=Pixels(file)))
+        else:
+            remedy = "It is left out: name it IMAGE_CLASS_NUMBER, or name the class of all objects by --class_name."
+            Reporter(found, file.name)("mask without a class", f"its name has none behind {image.name}", remedy)
+            unnamed.append(file)
+    drawing.left_out += len(unnamed)
+    if unnamed and not shapes:
+        what = f"the names of {len(unnamed):,} masks have no class, such as {short(unnamed[0].name)}"
         raise Refused(f"{masks}: {what}; name that of all objects by --class_name")
     drawing.pictures = [Picture(image.name, image, masks, tuple(those)) for image, those in shapes.items()]
     drawing.unnamed = [image for image in pictures if image not in shapes]
@@ -59,15 +64,24 @@ def listed(images: str, masks: str, found: list[Problem]) -> tuple[list[File], l
     """The images and the masks of two folders; no file is both."""
     pictures, _ = class_folders.listing(images, found)
     files, _ = class_folders.listing(masks, found, "--annotations", mask_files.EXTENSIONS)
-    paths = {os.path.realpath(file.path): file for file in pictures}
-    both = [paths[path] for file in files if (path := os.path.realpath(file.path)) in paths]
-    if len(both) == len(pictures):  # In one folder a mask lies in one called so, or its name goes on after an image's.
-        image_of = Images(pictures)
+    known = {file.span for file in pictures}
+    if sum(file.span in known for file in files) == len(pictures):
         named = [file for file in files if any(map(_FOLDER.fullmatch, file.name.split("/")[:-1]))]
-        files = named or [file for file in files if image_of.is_mask(file)]
-        both = [paths[os.path.realpath(file.path)] for file in files]
-    taken = set(both)
-    return [file for file in pictures if file not in taken], files
+        files = named or _beside(pictures, files)
+    taken = {file.span for file in files}
+    return [file for file in pictures if file.span not in taken], files
+
+
+def _beside(pictures: Sequence[File], files: Sequence[File]) -> list[File]:
+    """The masks of a folder of both: their names go on after those of images.
+
+    One whose name goes on without a class is an image, if that of another goes on with one after it: a_2.png of
+    a_2_ant_1.png, beside a.png.
+    """
+    image_of = Images(pictures)
+    longer = {file: both for file in files if (both := image_of.before(file))}
+    images = {image.span for image, rest in longer.values() if class_of(rest)}
+    return [file for file, (_, rest) in longer.items() if class_of(rest) or file.span not in images]
 
 
 class Images:
@@ -92,10 +106,11 @@ class Images:
                 return image, stem[end:]
         return None, ""
 
-    def is_mask(self, file: File) -> bool:
-        """Whether a file has a name that goes on after that of an image."""
+    def before(self, file: File) -> tuple[File, str] | None:
+        """The image after whose name that of a file goes on, and how; None if there is none."""
         *folders, stem = pairs.composed(os.path.splitext(file.name)[0]).split("/")
-        return any(self._of([*folders, stem[:end]]) for end in _ends(stem) if end < len(stem))
+        found = ((self._of([*folders, stem[:end]]), stem[end:]) for end in _ends(stem) if end < len(stem))
+        return next(((image, rest) for image, rest in found if image), None)
 
     def _of(self, parts: Sequence[str]) -> File | None:
         return self._known.get("/".join(parts)) or self._known.get(parts[-1])

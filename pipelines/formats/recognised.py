@@ -66,10 +66,13 @@ def parts(root: str) -> list[Part]:
         made = {part: None for part in made if part.kind != "yolo"} | {Part("yolo", root, ""): None}
     for kind, path in _of_names(root):
         made[Part(kind, path, split_of(os.path.basename(path)))] = None
-    made |= {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, split_of)}
+    of_masks = {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, split_of)}
+    only = not made
+    made |= {part: None for part in of_masks if part.kind != "classes"}
     classes = {name.split("/")[0] for name in (file.name for file in images) if "/" in name}
-    if (not made and len(classes) > 1) or (not made and classes and classes <= class_folders.SPLITS):
-        made = dict.fromkeys(_class_parts(root, images))
+    doubtful = any(part.kind == "classes" for part in of_masks) and not recognised_masks.named(images)
+    if only and (doubtful or not of_masks) and (len(classes) > 1 or (classes and classes <= class_folders.SPLITS)):
+        made |= dict.fromkeys(_class_parts(root, images))
     order = list(WORDS)
     return sorted(_joined(made), key=lambda part: (order.index(part.kind), part.place))
 

@@ -5,9 +5,11 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from ..build.problems import LeftOut, Reporter
 from . import instance_maps, mask_files, object_masks, pairs, presets
+from .class_folders import SPLITS
 from .tar_files import File
 
 _FOLDER = re.compile(r"mask|label|seg|annot|gt|instance", re.IGNORECASE)
@@ -21,7 +23,8 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
     """The kind, the folder, the split and the folder of the images of each group of masks among pictures.
 
     Masks lie in a folder that is called so. Where their values may be both those of classes and of instances, both
-    kinds are given. `split_of` gives the split that a path names.
+    kinds are given; where they are pictures of colours, also that of folders of classes. `split_of` gives the split
+    that a path names.
     """
     groups, pictures = defaultdict(list), []
     for file in images:
@@ -44,9 +47,18 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
             image, _ = image_of.mask(mask)
             if image and mask.path not in beside:
                 of_kind["masks"].append((image, mask))
-        for kind, those in of_kind.items():
-            place, of_images = (os.path.commonpath([_folder(both[k]) for both in those]) for k in (1, 0))
-            yield kind, place, split, of_images
+        if of_kind["masks"] and _values([mask for _, mask in of_kind["masks"]]) is None:
+            of_kind["classes"] = of_kind["masks"]
+        for kind, those in ((kind, those) for kind, those in of_kind.items() if those):
+            folders = [_root(*both, depth) if kind == "masks" else _folder(both[1]) for both in those]
+            yield kind, os.path.commonpath(folders), split, os.path.commonpath([_folder(both[0]) for both in those])
+
+
+def named(images: Iterable[File]) -> bool:
+    """Whether a folder is called as one of images, which no class is, or folders of splits lie beside others."""
+    folders = {file.name.split("/")[0].lower() for file in images if "/" in file.name}
+    inner = {name for file in images for name in file.name.split("/")[:-1]}
+    return any(map(_OF_IMAGES.search, inner)) or bool(folders & SPLITS and folders - SPLITS)
 
 
 def _depth(name: str) -> int | None:
@@ -62,6 +74,13 @@ def _without(file: File, depth: int) -> File:
     return dataclasses.replace(file, name="/".join(parts[:depth] + parts[depth + 1 :] or parts[-1:]))
 
 
+def _root(image: File, mask: File, depth: int) -> str:
+    """The folder of masks in which a mask lies, which is in a place of its name; or that above one of the image."""
+    stem, folders = os.path.splitext(os.path.basename(image.name))[0], mask.name.split("/")[:-1]
+    kept = folders.index(stem) if stem in folders[:depth] else depth + 1
+    return _folder(mask) if mask.offset >= 0 else str(Path(mask.path).parents[len(folders) - kept])
+
+
 def _folder(file: File) -> str:
     return os.path.dirname(file.path)
 
@@ -70,10 +89,9 @@ def _kinds(folder: str, suffix: str, masks: Sequence[File]) -> list[str]:
     """What the masks of a folder, one for each image, may be: by the end of their names, its name, or their values."""
     if suffix.endswith("_instanceIds"):
         return ["cityscapes"]
-    try:
-        maps = [instance_maps.numbers(mask_files.values(file, Reporter([], file.name))) for file in masks[:_SAMPLE]]
-    except LeftOut:  # of colours
-        return ["label_maps"]
+    maps = _values(masks)
+    if maps is None:
+        return ["label_maps", "classes"]
     there = set().union(*maps) - ({instance_maps.VOID} if instance_maps.marks_borders(maps) else set())
     if max(there, default=0) >= instance_maps.FACTOR:
         return ["cityscapes"]
@@ -81,3 +99,11 @@ def _kinds(folder: str, suffix: str, masks: Sequence[File]) -> list[str]:
         return ["instance_maps"]
     both = there == set(range(1, len(there) + 1)) and not _OF_CLASSES.search(folder)
     return ["label_maps", "instance_maps"] if both else ["label_maps"]
+
+
+def _values(masks: Sequence[File]) -> list[list[int]] | None:
+    """The values of the first masks, without 0; None where one has colours."""
+    try:
+        return [instance_maps.numbers(mask_files.values(file, Reporter([], file.name))) for file in masks[:_SAMPLE]]
+    except LeftOut:
+        return None

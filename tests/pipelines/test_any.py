@@ -158,6 +158,19 @@ def test_label_maps_are_built_with_a_list_of_their_classes(tmp_path, capsys):
     assert facts.names == ("sky", "road") and facts.splits["train"].pixels == (0, 24, 24)
 
 
+@pytest.mark.parametrize("names", [("bike/1", "segway/1"), ("other/1", "with_mask/1_2"), ("train/a/1", "train/mask/1")])
+def test_classes_that_are_called_as_masks_can_be_built(tmp_path, names):
+    for number, name in enumerate(names):
+        path = tmp_path / f"raw/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((9, 9, 3), (90 * number, 7, 99), np.uint8)).save(path)
+    given = {"data": str(tmp_path / "raw"), "out": str(tmp_path / "out"), "jobs": 1}
+    with pytest.raises(Refused, match=r"one folder per class.* or --kind=classes"):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(**given))
+    any_pipeline.main(any_pipeline.AnyFlags(kind="classes", **given))
+    assert info.load(tmp_path / "out").names == tuple(name.split("/")[-2] for name in names)
+
+
 @pytest.mark.parametrize("given", [{"rename": ("ant:",)}, {"negatives": True}])
 def test_records_stay_as_they_are(tmp_path, given):
     write_records()(tmp_path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,9 +74,42 @@ def test_a_folder_of_masks_is_recognised_or_asked_about(tmp_path, way):
             any_pipeline.runs_of(flags)
         flags = dataclasses.replace(flags, kind=form)
     (run,) = any_pipeline.runs_of(flags)
-    images = given.get("images", given["annotations"])
     assert (run.format, run.split) == (form, "train")
-    assert all(place.startswith(one) for place, one in ((run.images, images), (run.annotations, given["annotations"])))
+    # What `any` finds is what a person gives, or the folders in that.
+    places = given.get("images", given["annotations"]), given["annotations"]
+    for place, one in zip((run.images, run.annotations), places, strict=True):
+        assert Path(one) in (Path(place), *Path(place).parents)
+
+
+def write_folders(folder, made):
+    """images/1.png and masks/1/disc_2.png."""
+    mask_scenes.write_named(folder, made)
+    for path in sorted((folder / "masks").iterdir()):
+        (folder / "masks" / path.name[0]).mkdir(exist_ok=True)
+        path.rename(folder / "masks" / path.name[0] / path.name[2:])
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("write", [mask_scenes.write_named, write_folders, mask_scenes.write_bowl])
+def test_masks_of_one_picture_and_of_several_are_found_and_built(tmp_path, read_all, write, pictures):
+    made = mask_scenes.records()[:pictures]
+    write(tmp_path / "raw", made)
+    named = {"class_name": "thing"} if write is mask_scenes.write_bowl else {}
+    flags = any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1, **named)
+    any_pipeline.main(flags)
+    read = read_all(tmp_path / "out", "train")
+    assert [len(one.labels) for one in read] == [len(one.labels) for one in made]
+
+
+def test_masks_without_a_class_are_left_out_beside_others(tmp_path, read_all):
+    for name in ("a", "a_2", "a_3"):
+        mask_scenes.save(tmp_path / f"{name}.png", np.zeros((40, 60, 3), np.uint8))
+    for name in ("a_ant_1", "a_2_bee", "a_2_bee_2"):
+        mask_scenes.save(tmp_path / f"{name}.png", square(1))
+    made = built("masks", tmp_path / "out", annotations=str(tmp_path))
+    names = {one.filename: one.names for one in read_all(tmp_path / "out", "train")}
+    assert names == {"a.png": ["ant"], "a_2.png": ["bee", "bee"]}
+    assert [(problem.kind, problem.file) for problem in made.problems] == [("mask without a class", "a_3.png")]
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,22 @@ def test_files_that_do_not_go_together_are_refused(sites, change, message):
         build("coco", sites / "out", images=str(sites / "one"), annotations=",".join(files))
 
 
+def test_files_of_fractions_and_of_pixels_of_one_picture_are_refused(sites):
+    for name, row in (("a", "1.png,1,2,4,6,cat"), ("b", "1.png,0.1,0.1,0.5,0.5,cat")):
+        (sites / f"{name}.csv").write_text(f"filename,xmin,ymin,xmax,ymax,class\n{row}\n")
+    with pytest.raises(Refused, match=r"1.png has fractions of the image in one of .*b.csv, and pixels in the other: "):
+        build("csv", sites / "out", images=str(sites / "one"), annotations=f"{sites / 'a.csv'},{sites / 'b.csv'}")
+
+
+def test_tools_files_of_two_sizes_of_one_picture_are_refused(sites):
+    box = '<box label="cat" xtl="1" ytl="2" xbr="4" ybr="6" occluded="0"/>'
+    for name, width in (("a", 9), ("b", 8)):
+        image = f'<image id="0" name="1.png" width="{width}" height="9">{box}</image>'
+        (sites / f"{name}.xml").write_text(f"<annotations>{image}</annotations>")
+    with pytest.raises(Refused, match=r"b.xml state two sizes of 1.png, 9 x 9 and 9 x 8 \(height x width\): correct"):
+        build("cvat", sites / "out", images=str(sites / "one"), annotations=f"{sites / 'a.xml'},{sites / 'b.xml'}")
+
+
 def test_folders_are_one_of_all_files_or_one_of_each(sites):
     files = [write(sites, f"{name}.json", tree_of("1.png")) for name in "abc"]
     with pytest.raises(Refused, match="--images names 2 folders, and --annotations 3: give one folder for all of them"):
