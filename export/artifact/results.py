@@ -22,7 +22,7 @@ WRITERS: dict[str, tuple[Callable, str]] = {
 def info_of(metadata: dict) -> DatasetInfo:
     """The classes of an exported model, its keypoints and what is drawn of them, and the ranges of deep pixels."""
     categories = tuple(
-        Category(one["name"], one["id"], colour=tuple(one["colour"]) if one["colour"] else None)
+        Category(one["name"], one["id"], colour=tuple(colour) if (colour := one.get("colour")) else None)
         for one in metadata["classes"]
     )
     pairs = {name: metadata.get(name, ()) for name in ("flip_pairs", "skeleton")}

@@ -53,7 +53,7 @@ def _parsed(message: bytes, check: Callable[[str, str], None], bounds: requests.
         if raw:
             inputs[-1]["parameters"] = {"binary_data_size": len(raw[i])}
         else:
-            inputs[-1]["data"] = _data(one.contents)
+            inputs[-1]["data"] = _data(one)
     outputs = [{"name": one.name} for one in request.outputs]
     content = {"id": request.id, "inputs": inputs, "outputs": outputs, "parameters": {"binary_data_output": True}}
     return requests.of_tensors(content, memoryview(raw[0] if raw else b""), bounds, texts=False)
@@ -95,8 +95,9 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
     raise IndexError("a number of more than ten bytes")
 
 
-def _data(contents: pb.InferTensorContents) -> list:
-    values = contents.bytes_contents or contents.uint_contents
+def _data(tensor: pb.ModelInferRequest.InferInputTensor) -> list:
+    contents = tensor.contents
+    values = contents.bytes_contents if tensor.name == "image_bytes" else contents.uint_contents
     if len(values) > requests.MAX_VALUES:
         raise Refused(f"the contents have more than {requests.MAX_VALUES:,} elements; send them as raw contents", 413)
     return list(values)

@@ -24,7 +24,7 @@ UNREAD = 20.0  # seconds in which a client has to read what the server has writt
 LISTENED_ON = 5.0  # seconds that a client may go on to send what was refused; it reads the answer only then
 PIECE = 2**16  # bytes of a response that are written at a time
 CHUNKS, CHUNK = 1000, 64  # A body may come in so many chunks of any size; more need so many bytes each.
-IDLE = 512  # connections that have not sent their next request; one more closes the one not heard of for longest
+IDLE = 512  # connections that have not sent their next request; one more closes the least recently active
 
 
 class Response(NamedTuple):
@@ -38,6 +38,7 @@ class Response(NamedTuple):
 class _Events(h11.Connection):
     """Refuses a body in tiny chunks: 30 MB of them are five million events, each work for the event loop."""
 
+    problem = "the request is not valid HTTP/1.1, or its head has more than 64 kB"
     _chunks = _bytes = 0
 
     def next_event(self):
@@ -45,9 +46,12 @@ class _Events(h11.Connection):
         if isinstance(event, h11.Request):
             self._chunks = self._bytes = 0
         elif isinstance(event, h11.Data):
-            self._chunks, self._bytes = self._chunks + 1, self._bytes + len(event.data)
+            self._chunks, self._bytes = self._chunks + event.chunk_start, self._bytes + len(event.data)
             if self._chunks > CHUNKS + self._bytes // CHUNK:
-                raise h11.RemoteProtocolError("the body comes in tiny chunks")
+                self.problem = (
+                    f"the body comes in more than {CHUNKS:,} chunks of less than {CHUNK} bytes; send larger ones"
+                )
+                raise h11.RemoteProtocolError(self.problem)
         return event
 
 
@@ -98,7 +102,7 @@ class Connection(H11Protocol):
         """What is no HTTP is refused, unless a response has begun, and the connection is closed."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             metrics.REFUSED.labels("bad HTTP").inc()
-            body = orjson.dumps({"error": "the request is not valid HTTP/1.1, or its head has more than 64 kB"})
+            body = orjson.dumps({"error": self.conn.problem})
             head = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
             events = (
                 h11.Response(status_code=400, reason=b"Bad Request", headers=[*head.items()]),

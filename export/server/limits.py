@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from . import metrics
 from .errors import Refused
 
 log = logging.getLogger("tfrecog.serve")
 SLOWEST = 2**12  # bytes a second: who moves fewer, a few now and then, would hold a place for ever
-SLOW = 1.0  # seconds after which a transfer, of a body or of a response, is counted as slow
+SLOW = 1.0  # seconds after which the pace of a transfer, of a body or of a response, is looked at
+FAST, FAST_RESPONSE = 2**16, 2**20  # bytes a second of transfers that are not ended for others
 SLOW_BYTES = 2**28  # of slow responses together; a label map of 50 megapixels has 100 MB in JSON
 TRANSFERS = 32  # slow ones at a time, or as many as requests if those are more; of one address a quarter
 
@@ -21,27 +21,35 @@ class ClientGone(Exception):
     """Nobody awaits the answer."""
 
 
-class Transfer(NamedTuple):
+@dataclass
+class Transfer:
     """A body that comes, or a response that goes."""
 
     address: str
     size: int
     begun: float
     deadline: asyncio.Timeout
+    moved: int = 0
 
 
 class Transfers:
-    """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `patience`."""
+    """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `patience`.
 
-    def __init__(self, most: int, patience: float, reason: str):
-        self._most, self._patience, self._reason = most, patience, reason
+    Args:
+        most: slow ones at a time.
+        reason: for the metrics, why one is ended.
+        sentence: for its client; "at least so many bytes" follows.
+    """
+
+    def __init__(self, most: int, patience: float, reason: str, sentence: str):
+        self._most, self._patience, self._reason, self._sentence = most, patience, reason, sentence
         self._all: list[Transfer] = []  # the oldest first
 
     @contextlib.asynccontextmanager
     async def one(self, address: str, size: int = 0, patience: float = 0.0) -> AsyncIterator[Callable[[int], None]]:
         """A context of a transfer beside the others, with the function that is told how many bytes were moved.
 
-        Refused ends it when those are too few, or when it is the oldest of too many slow ones, or of too large ones.
+        Refused ends it when those are too few, or when it is the slowest of too many slow ones, or of too large ones.
 
         Args:
             size: bytes that it keeps in memory until its end.
@@ -49,32 +57,36 @@ class Transfers:
         """
         loop, patience = asyncio.get_running_loop(), patience or self._patience
         begun, deadline = loop.time(), asyncio.timeout(patience)
-        slow = [one for one in self._all if begun - one.begun > SLOW and not one.deadline.expired()]
-        of_address = [one for one in slow if one.address == address]
-        for crowd, most in ((of_address, self._most // 4), (slow, self._most)):
-            for one in crowd[: max(0, len(crowd) + 1 - most)]:
-                one.deadline.reschedule(0)
-        for one, held in zip(reversed(slow), itertools.accumulate(one.size for one in reversed(slow)), strict=True):
-            if held + size > SLOW_BYTES:
-                one.deadline.reschedule(0)
+        transfer = Transfer(address, size, begun, deadline)
+        self._make_room(transfer)
 
         def moved(size: int) -> None:
-            late = max(0.0, loop.time() - begun - size / SLOWEST)
-            if not deadline.expired():
+            transfer.moved, late = size, max(0.0, loop.time() - begun - size / SLOWEST)
+            if deadline.when() > loop.time():  # Neither over, nor ended for another.
                 deadline.reschedule(loop.time() + patience - late)
 
-        transfer = Transfer(address, size, begun, deadline)
         self._all.append(transfer)
         try:
             async with deadline:
                 yield moved
         except TimeoutError:
-            raise Refused(
-                f"the body comes too slowly, or others need its place; send at least {SLOWEST} bytes a second, without "
-                f"a pause of {patience:g} seconds", 408, self._reason,
-            ) from None  # fmt: skip
+            sentence = f"{self._sentence} at least {SLOWEST} bytes a second, without a pause of {patience:g} seconds"
+            raise Refused(sentence, 408, self._reason) from None
         finally:
             self._all.remove(transfer)
+
+    def _make_room(self, new: Transfer) -> None:
+        """Ends the slowest transfers until there is room for a new one."""
+        ages = [(new.begun - one.begun, one) for one in self._all if one.deadline.when() > new.begun]
+        paces = [(one.moved / age, one) for age, one in ages if age > SLOW]
+        slow = [one.address for pace, one in paces if pace < FAST]
+        places, own = len(slow) + 1 - self._most, slow.count(new.address) + 1 - self._most // 4
+        held = new.size + sum(one.size for pace, one in paces if pace < FAST_RESPONSE)
+        for pace, one in sorted(paces, key=lambda paced: paced[0]):
+            same = one.address == new.address
+            if pace < FAST_RESPONSE and (places > 0 or (same and own > 0) or held > SLOW_BYTES):
+                one.deadline.reschedule(0)
+                places, own, held = places - 1, own - same, held - one.size
 
 
 class Limits:
@@ -89,7 +101,10 @@ class Limits:
     def __init__(self, *, max_bytes: int, max_requests: int, patience: float = 20.0):
         self.max_bytes, self._max_requests, self._in_work = max_bytes, max_requests, 0
         most = max(TRANSFERS, max_requests)
-        self.uploads, self.responses = Transfers(most, patience, "slow"), Transfers(most, patience, "response not read")
+        sentence = "the body comes too slowly, or others need its place; send"
+        self.uploads = Transfers(most, patience, "slow", sentence)
+        sentence = "the response is read too slowly, or others need its place; read"
+        self.responses = Transfers(most, patience, "response not read", sentence)
 
     def check_places(self) -> None:
         """Refused if as many requests are in work as may be."""

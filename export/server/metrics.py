@@ -8,7 +8,7 @@ REQUESTS = Counter("tfrecog_requests", "Requests for predictions that were answe
 SECONDS = Histogram(
     "tfrecog_request_seconds", "From a request's first byte to its answer", ["protocol"], buckets=_TIMES
 )
-REFUSED = Counter("tfrecog_refused", "Requests for predictions that were refused or left", ["reason"])
+REFUSED = Counter("tfrecog_refused", "Requests of any kind that were refused, or that a client left", ["reason"])
 PICTURES = Counter("tfrecog_pictures", "Pictures in answers")
 WAITING = Gauge("tfrecog_waiting_pictures", "Decoded pictures that wait for the model")
 OPEN = Gauge("tfrecog_open_requests", "Requests for predictions in work")

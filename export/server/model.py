@@ -18,8 +18,6 @@ from . import metrics, pictures, requests, responses, tensor_bytes
 from .batching import Batcher, Budget
 from .errors import RETRY_AFTER, Refused, shown
 
-# Decoded pictures may lie in memory up to this many times the largest one; the others wait as they came, encoded.
-DECODED_AT_A_TIME = 4
 LARGE = 2**18  # bytes of a body; of those that have more, one is parsed at a time
 _WARM_UP = (240, 320)
 _KEPT = (
@@ -38,7 +36,7 @@ class ServedModel(kserve.Model):
         self.pool = ThreadPoolExecutor(config.threads or cores.usable(), thread_name_prefix="decode")
         self._saved: Any = None
         self._ranges = pixel_ranges(metadata)
-        self._parsing, self._budget = asyncio.Lock(), Budget(DECODED_AT_A_TIME * config.max_megapixels * 1e6)
+        self._parsing, self._budget = asyncio.Lock(), Budget(self.bounds.pixels_together)  # Others wait encoded.
         self.batcher = Batcher(
             lambda images: self._saved.see(images), max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000,
             max_waiting=config.max_in_flight, max_pixels=config.max_megapixels * 1e6,
@@ -72,12 +70,14 @@ class ServedModel(kserve.Model):
         Args:
             size: bytes of the body.
             parse: body, detail and bounds → request; in a thread too.
-            respond: request, results of its pictures in their order → answer.
+            respond: request, results of its pictures in their order, and bounds → answer.
         """
         async with self._parsing if size > LARGE else contextlib.nullcontext():
             request = await self.in_pool(parse, body, detail, self.bounds)
+        pixels = sum(picture.pixels for picture in request.pictures)
+        self.bounds.check_together(pixels, "the pictures have", "Send fewer.")
         called: Any = await self(request)  # `predict`, with kserve's times of its steps
-        return await self.in_pool(respond, request, called[0])
+        return await self.in_pool(respond, request, called[0], self.bounds)
 
     async def predict(self, payload, headers=None, response_headers=None) -> list[dict[str, Any]]:
         """Results of the pictures of a request, in their order; the first that is refused refuses them all."""

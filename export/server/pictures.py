@@ -55,14 +55,15 @@ def _size(place: str, content: bytes, max_megapixels: float) -> tuple[int, int]:
     try:
         width, height = image_numpy.header(content).size
     except Unreadable as error:
+        if error.kind in ("too large", "too many parts"):
+            most = f"; this server takes up to {max_megapixels:g} megapixels (--max_megapixels)"
+            sentence = f"{place}: the picture is not decoded: {error}{most if error.kind == 'too large' else ''}"
+            raise Refused(sentence, 413) from error
         if error.kind == "unknown":
             what = f"not an image; it starts with {content[:12]!r}"
         else:
             what = f"the header of the picture cannot be read ({error})"
-        raise Refused(
-            f"{place}: {what}, and a {_LISTED} file is expected (of up to {max_megapixels:g} --max_megapixels)",
-            413 if error.kind in ("too large", "too many parts") else 400,
-        ) from error
+        raise Refused(f"{place}: {what}, and a {_LISTED} file is expected") from error
     return height, width
 
 

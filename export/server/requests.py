@@ -22,6 +22,7 @@ BINARY_HEADER = "inference-header-content-length"
 # seconds, in which the server does nothing else.
 MAX_VALUES = 2**21
 _LONGEST_ID = 1000
+_LARGEST_TOGETHER = 4  # pictures as large as one may be
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ class Bounds:
 
     max_megapixels: float
     max_pictures: int
+
+    @property
+    def pixels_together(self) -> int:
+        """Of the pictures of a request, of a tensor in its response, and of all pictures that lie decoded in memory."""
+        return round(_LARGEST_TOGETHER * self.max_megapixels * 1e6)
+
+    def check_together(self, pixels: int, what: str, remedy: str) -> None:
+        """Refused, with the remedy, if what a request has or asks for has too many pixels."""
+        if pixels > self.pixels_together:
+            raise Refused(
+                f"{what} {pixels / 1e6:.1f} megapixels; this server takes up to {self.pixels_together / 1e6:g} in a "
+                f"request ({_LARGEST_TOGETHER} times --max_megapixels). {remedy}", 413,
+            )  # fmt: skip
 
     def check_count(self, count: int, nothing: str) -> None:
         """Refused if a batch has no picture, with the words for that, or too many."""

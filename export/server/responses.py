@@ -1,5 +1,6 @@
 """What is answered: the model's arrays of a picture without their empty slots, as JSON (V1) and as tensors (V2)."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..artifact import results
 from ..artifact.metadata import DETECTIONS
 from . import tensor_bytes
 from .errors import Refused, shown
-from .requests import InferenceRequest
+from .requests import Bounds, InferenceRequest
 
 
 def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict[str, Any]) -> dict[str, Any]:
@@ -44,17 +45,19 @@ def _plain(value):
     raise TypeError(type(value).__name__)
 
 
-def of_v1(request: InferenceRequest, results: list[dict[str, Any]]) -> bytes:
+def of_v1(request: InferenceRequest, results: list[dict[str, Any]], bounds: Bounds) -> bytes:
     """The body of a response of V1: a row for each picture, or a tensor for each output."""
-    return dumps({"outputs": tensors(results)} if request.columns else {"predictions": results})
+    return dumps({"outputs": tensors(results, bounds)} if request.columns else {"predictions": results})
 
 
-def of_v2(model, request: InferenceRequest, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[bytes]]:
+def of_v2(
+    model, request: InferenceRequest, results: list[dict[str, Any]], bounds: Bounds
+) -> tuple[dict[str, Any], list[bytes]]:
     """The fields of a response of V2, and the bytes of the outputs that a request wants so.
 
     Refused if it wants one that is not there.
     """
-    arrays, outputs, raw = tensors(results), [], []
+    arrays, outputs, raw = tensors(results, bounds), [], []
     for name, binary in request.outputs or [(name, request.binary) for name in arrays]:
         if name not in arrays:
             raise Refused(f"there is no output {shown(name)}; this model has {', '.join(arrays)}")
@@ -68,12 +71,12 @@ def of_v2(model, request: InferenceRequest, results: list[dict[str, Any]]) -> tu
     return {"model_name": model.name, "model_version": model.version, "id": request.id, "outputs": outputs}, raw
 
 
-def tensors(answers: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def tensors(answers: list[dict[str, Any]], bounds: Bounds) -> dict[str, np.ndarray]:
     """V2's tensors [B, ...] of the answers to the pictures of a request; what differs in size is padded with zeros.
 
-    Masks are texts: each the JSON of its {"size", "counts"}.
+    Masks are texts: each the JSON of its {"size", "counts"}. Refused if label maps would be padded to too many pixels.
     """
-    return {name: _stack([_array(answer[name]) for answer in answers]) for name in answers[0]}
+    return {name: _stack([_array(answer[name]) for answer in answers], bounds) for name in answers[0]}
 
 
 def _array(value) -> np.ndarray:
@@ -85,8 +88,10 @@ def _array(value) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def _stack(arrays: list[np.ndarray]) -> np.ndarray:
-    shape = [len(arrays), *np.max([array.shape for array in arrays], axis=0, initial=0).astype(int)]
+def _stack(arrays: list[np.ndarray], bounds: Bounds) -> np.ndarray:
+    shape = [len(arrays), *map(max, zip(*(array.shape for array in arrays), strict=True))]
+    remedy = "Send pictures of one size, or V1's instances, whose results are not padded."
+    bounds.check_together(math.prod(shape), f"the results, padded to {shape}, have", remedy)
     stacked = np.full(shape, b"", object) if arrays[0].dtype == object else np.zeros(shape, arrays[0].dtype)
     for i, array in enumerate(arrays):
         stacked[(i, *map(slice, array.shape))] = array

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -70,6 +71,9 @@ async def serve(flags, name: str, listening: socket.socket, path: Path, metadata
     for logger in ("kserve", "kserve.trace", "uvicorn", "httpx"):
         logging.getLogger(logger).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # It warns of each bad request, of which there are many.
+    with contextlib.suppress(ValueError, OSError):  # macOS has a hard limit that it refuses.
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # of open files: a connection is one
     model, stop = ServedModel(name, path, metadata, flags), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _stop, model, stop, number)

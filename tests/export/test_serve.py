@@ -2,12 +2,14 @@
 
 import base64
 import contextlib
+import io
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -254,8 +256,18 @@ def test_a_body_in_tiny_chunks_is_refused(colours):
     address = ("127.0.0.1", colours.port)
     with socket.create_connection(address, timeout=60) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(head + b"1\r\n \r\n" * 2000)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 400") and b"1,000 chunks of less than 64 bytes; send larger ones" in answer
     assert colours.ask("POST", "/v1/models/colours:predict", iter([b" " * 100] * 9000))[0] == 400  # No JSON.
+
+
+def test_a_body_of_a_length_may_be_sent_in_small_pieces(colours):
+    with colours.sending(coloured(13, 13), 0.0) as (connection, body):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in body:
+            connection.sendall(bytes([byte]))
+            time.sleep(2e-4)  # Sent at once, they would come together.
+        check_colours(servers.predictions(connection)[0], coloured(13, 13))
 
 
 LENGTH = b"Content-Length: 900000000000\r\n\r\n"  # of a body that does not come
@@ -331,22 +343,41 @@ def nested(number, content):
 
 
 EMPTY = {
-    "inputs": b"\x2a\x00" * 20_000,
-    "outputs": b"\x32\x00" * 20_000,
-    "contents": nested(5, nested(5, b"\x42\x00" * 5000)) * 3,
-    "a shape of many sides": nested(5, nested(3, b"\x01" * 12_000)),
-    "a field that does not end": b"\x2a\xff",
-    "a number that does not end": b"\x28" + b"\xff" * 100,
+    "inputs": (b"\x2a\x00" * 20_000, "more than 10,000 fields"),
+    "outputs": (b"\x32\x00" * 20_000, "more than 10,000 fields"),
+    "contents": (nested(5, nested(5, b"\x42\x00" * 5000)) * 3, "more than 10,000 fields"),
+    "a shape of many sides": (
+        nested(1, b"colours")
+        + nested(5, nested(1, b"image") + nested(2, b"UINT8") + nested(3, b"\x01" * 12_000) + nested(5, b"")),
+        r"the shape \[(1, ){8}\.\.\.\]; expected \[B, height, width, 3\]",
+    ),
+    "a field that does not end": (b"\x2a\xff", "no ModelInferRequest"),
+    "a number that does not end": (b"\x28" + b"\xff" * 100, "no ModelInferRequest"),
+    "numbers in the place of files": (
+        nested(1, b"colours")
+        + nested(5, nested(1, b"image_bytes") + nested(2, b"BYTES") + b"\x18\x01" + nested(5, b"\x20\x05")),
+        r"the shape \[1\] and 0 elements",
+    ),
 }
 
 
-@pytest.mark.parametrize("name", EMPTY)
-def test_grpc_makes_no_objects_of_a_message_of_empty_fields(colours, name):
+@pytest.mark.parametrize(("message", "sentence"), EMPTY.values(), ids=EMPTY)
+def test_grpc_makes_no_objects_of_a_message_of_empty_fields(colours, message, sentence):
     """30 MB of empty inputs would be objects of a gigabyte."""
     with grpc.insecure_channel(colours.grpc) as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        with pytest.raises(grpc.RpcError, match=r"more than 10,000 fields|no ModelInferRequest|no model is named"):
-            infer(EMPTY[name])
+        with pytest.raises(grpc.RpcError, match=sentence) as caught:
+            infer(message)
+        assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE)
+
+
+def test_pictures_that_are_too_large_together_are_refused_before_they_are_decoded(colours):
+    """64 black pictures of 50 megapixels have 0.4 MB as files, and 3.2 GB as label maps. Here five of one megapixel."""
+    file = io.BytesIO()
+    Image.new("1", (1000, 990)).save(file, "PNG")
+    body = json.dumps({"instances": [{"b64": base64.b64encode(file.getvalue()).decode()}] * 5})
+    status, _, answer = colours.ask("POST", "/v1/models/colours:predict", body)
+    assert status == 413 and b"the pictures have 5.0 megapixels; this server takes up to 4 in a" in answer
 
 
 def test_grpc_does_not_unpack_what_is_larger_than_a_request_may_be(colours):

@@ -13,7 +13,8 @@ from PIL import Image
 pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from export import saved_model, serve
-from export.server import responses
+from export.server import requests, responses
+from export.server.errors import Refused
 from export.server.model import ServedModel
 from tests.export import commands, random_runs, servers
 from tests.matrices import representatives
@@ -134,6 +135,9 @@ def test_each_form_of_masks_is_answered_with_the_same_run_lengths():
             np.testing.assert_array_equal(got, mask, err_msg=form)
 
 
+BOUNDS = requests.Bounds(max_megapixels=50, max_pictures=2)
+
+
 def test_tensors_of_pictures_that_differ_are_padded_with_zeros():
     found = [
         {
@@ -143,11 +147,20 @@ def test_tensors_of_pictures_that_differ_are_padded_with_zeros():
         },
         {"detection_boxes": np.zeros([0, 4]), "num_detections": np.array(0, np.int32), "detection_masks": []},
     ]
-    tensors = responses.tensors(found)
+    tensors = responses.tensors(found, BOUNDS)
     assert tensors["detection_boxes"].shape == (2, 2, 4) and tensors["detection_boxes"].dtype == np.float32
     assert tensors["detection_boxes"].sum(axis=(1, 2)).tolist() == [8, 0]
     assert tensors["num_detections"].tolist() == [2, 0]
     assert tensors["detection_masks"].tolist() == [[b'{"a":1}', b'{"a":1}'], [b"", b""]]
+
+
+def test_label_maps_that_would_be_padded_to_too_much_are_refused():
+    """A row beside a column of 60,000 pixels would be 7 gigabytes."""
+    found = [{"labels": np.zeros(shape, np.uint8)} for shape in [(1, 60_000), (60_000, 1)]]
+    with pytest.raises(
+        Refused, match=r"padded to \[2, 60000, 60000\], have 7200.0 megapixels; .* Send pictures of one"
+    ):
+        responses.tensors(found, BOUNDS)
 
 
 def test_it_lives_before_it_is_ready(tmp_path):

@@ -9,7 +9,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 from prometheus_client import REGISTRY
 
-from export.server import http_connection, limits
+from export.server import errors, http_connection, limits
 
 
 class Client:
@@ -99,11 +99,11 @@ def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(method):
     run(story())
 
 
-async def begin(limited, count, address):
-    """Clients that have sent a byte of a body."""
+async def begin(limited, count, address, size=0):
+    """Clients that have sent so many bytes of a body."""
     clients = [Client(limited, address) for _ in range(count)]
     for one in clients:
-        one.post(b"x", more=True)
+        one.post(b"x" * size, more=True)
     while any(one.pieces.qsize() for one in clients):
         await asyncio.sleep(0)
     return clients
@@ -111,8 +111,8 @@ async def begin(limited, count, address):
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.2"])
 def test_slow_uploads_keep_nobody_out(address, monkeypatch):
-    """Not of their own address either: a quarter of all may be slow, and one more ends the one that began first."""
-    monkeypatch.setattr(limits, "SLOW", -1.0)
+    """Not of their own address either: a quarter of all may be slow, and one more ends one."""
+    monkeypatch.setattr(limits, "SLOW", 0.0)
 
     async def story():
         limited = server()
@@ -131,8 +131,46 @@ def test_slow_uploads_keep_nobody_out(address, monkeypatch):
     run(story())
 
 
+@pytest.mark.parametrize(("sizes", "ended"), [((2000, 100, 3000, 1000), 1), ((2000, 900_000, 100, 1000), None)])
+def test_the_slowest_upload_ends_and_a_fast_one_is_not_counted(sizes, ended, monkeypatch):
+    monkeypatch.setattr(limits, "SLOW", 0.0)
+    monkeypatch.setattr(limits, "TRANSFERS", 4 * len(sizes))
+
+    async def story():
+        limited, clients = server(), []
+        for size in sizes:
+            clients += await begin(limited, 1, "10.0.0.1", size)
+        await asyncio.sleep(0.1)
+        good = Client(limited)
+        good.post(b"good")
+        await good.done
+        assert good.status() == 200
+        assert [one.status() for one in clients] == [408 if i == ended else None for i in range(len(sizes))]
+        for one in clients:
+            one.done.cancel()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"), [("uploads", "the body comes too slowly"), ("responses", "the response is read too slowly")]
+)
+def test_what_was_ended_for_another_does_not_come_back_by_a_piece_in_the_same_moment(kind, sentence, monkeypatch):
+    monkeypatch.setattr(limits, "SLOW", 0.0)
+    monkeypatch.setattr(limits, "TRANSFERS", 4)
+
+    async def story():
+        transfers = getattr(limits.Limits(max_bytes=1, max_requests=1), kind)
+        with pytest.raises(errors.Refused, match=sentence):
+            async with transfers.one("10.0.0.1") as moved, transfers.one("10.0.0.1"):
+                moved(1)
+                await asyncio.sleep(1)
+
+    run(story())
+
+
 def test_of_too_many_slow_uploads_of_many_addresses_the_oldest_ends(monkeypatch):
-    monkeypatch.setattr(limits, "SLOW", -1.0)
+    monkeypatch.setattr(limits, "SLOW", 0.0)
 
     async def story():
         limited, slow = server(), []
@@ -161,21 +199,23 @@ def test_uploads_take_no_place_of_those_in_work():
     run(story())
 
 
-def test_of_large_responses_that_nobody_reads_the_oldest_are_cut_off(monkeypatch):
+@pytest.mark.parametrize(("reads", "cut_off"), [((1, 1, 1), 0), ((2, 1, 2), 1), ((9, 1, 1), None)])
+def test_of_large_responses_the_one_that_is_read_least_is_cut_off(reads, cut_off, monkeypatch):
     """There is room for two of three."""
-    monkeypatch.setattr(limits, "SLOW", -1.0)
+    monkeypatch.setattr(limits, "SLOW", 0.0)
     monkeypatch.setattr(limits, "SLOW_BYTES", 2 * 9 * http_connection.PIECE)
 
     async def story():
         limited = server()
-        deaf = [Client(limited, f"10.0.0.{i}", reads=2) for i in range(3)]
+        deaf = [Client(limited, f"10.0.0.{i}", reads=count) for i, count in enumerate(reads)]
         for one in deaf:
+            await asyncio.sleep(0.1)
             one.post(b"x" * (9 * http_connection.PIECE))
             while len(one.messages) <= one.reads:
                 await asyncio.sleep(0)
-        await deaf[0].done
-        assert [one.aborted for one in deaf] == [[True], [], []]
-        for one in deaf[1:]:
+        await asyncio.sleep(0.1)
+        assert [one.aborted for one in deaf] == [[True] if i == cut_off else [] for i in range(3)]
+        for one in deaf:
             one.done.cancel()
 
     run(story())

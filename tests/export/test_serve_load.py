@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -170,9 +171,20 @@ def test_of_too_many_idle_connections_the_one_not_heard_of_for_longest_is_closed
     beside(folder, story)
 
 
+def test_the_limit_to_open_files_is_raised_to_the_hard_one(folder):
+    """A connection is one, and a usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        beside(folder, lambda server: None)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_slow_calls_of_grpc_are_counted_by_address(folder, monkeypatch):
     """As many as one address may have wait for their message; the next call ends the first of them."""
-    monkeypatch.setattr(limits, "SLOW", -1.0)
+    monkeypatch.setattr(limits, "SLOW", 0.0)
 
     def story(server):
         ended = threading.Event()
@@ -195,12 +207,12 @@ def test_slow_calls_of_grpc_are_counted_by_address(folder, monkeypatch):
 @pytest.mark.parametrize("proxies, told_apart", [("127.0.0.0/8", True), ("", False)])
 def test_clients_of_a_trusted_proxy_are_told_apart(folder, monkeypatch, proxies, told_apart):
     """As many uploads as one address may have; another one of the same proxy ends the first, if it is not trusted."""
-    monkeypatch.setattr(limits, "SLOW", -1.0)
+    monkeypatch.setattr(limits, "SLOW", 0.0)
 
     def story(server):
         with contextlib.ExitStack() as several:
             uploads = [
-                several.enter_context(server.sending(picture(9, 9), 0.5, "X-Forwarded-For: 10.0.0.1"))
+                several.enter_context(server.sending(picture(9, 9), 0.0, "X-Forwarded-For: 10.0.0.1"))
                 for _ in range(limits.TRANSFERS // 4)
             ]
             until(lambda: server.number("tfrecog_open_requests") == len(uploads))

@@ -236,6 +236,7 @@ def test_a_bomb_is_refused_by_its_header():
     with pytest.raises(Refused) as caught:
         pictures.of("instances[0]", head.getvalue(), 50)
     assert caught.value.status == 413 and "--max_megapixels" in caught.value.sentence
+    assert "instances[0]: the picture is not decoded: " in caught.value.sentence
 
 
 def test_more_pictures_than_may_wait_are_too_many():
