@@ -33,7 +33,7 @@ class Flags:
     grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url.", Range(1, 65535)] = 8081
     out: Results = ""
     min_score: Annotated[
-        float, "Detections with a lower score are left out; the server's own limit may be higher.", Fraction()
+        float, "Detections have a higher score than this; the server's own limit may be higher.", Fraction()
     ] = 0.5
     draw_side: DrawSide = 400
     timeout_s: Annotated[float, "Timeout of a request.", Positive("seconds")] = 60.0

@@ -62,7 +62,7 @@ class Transfers:
 
         def moved(size: int) -> None:
             transfer.moved, late = size, max(0.0, loop.time() - begun - size / SLOWEST)
-            if deadline.when() > loop.time():  # Neither over, nor ended for another.
+            if (deadline.when() or 0) > loop.time():  # Neither over, nor ended for another.
                 deadline.reschedule(loop.time() + patience - late)
 
         self._all.append(transfer)
@@ -77,7 +77,7 @@ class Transfers:
 
     def _make_room(self, new: Transfer) -> None:
         """Ends the slowest transfers until there is room for a new one."""
-        ages = [(new.begun - one.begun, one) for one in self._all if one.deadline.when() > new.begun]
+        ages = [(new.begun - one.begun, one) for one in self._all if (one.deadline.when() or 0) > new.begun]
         paces = [(one.moved / age, one) for age, one in ages if age > SLOW]
         slow = [one.address for pace, one in paces if pace < FAST]
         places, own = len(slow) + 1 - self._most, slow.count(new.address) + 1 - self._most // 4

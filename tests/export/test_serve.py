@@ -438,7 +438,7 @@ def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, t
 def test_the_client_leaves_out_what_is_not_sure():
     scores, boxes = np.array([0.9, 0.5, 0.4]), np.eye(3, 4)
     left = results.of_picture({"scores": scores, "boxes": boxes, "labels": np.array([1, 2, 1])}, (9, 9), 0.5)
-    assert left.scores.tolist() == [0.9, 0.5] and np.array_equal(left.boxes, boxes[:2])
+    assert left.scores.tolist() == [0.9] and np.array_equal(left.boxes, boxes[:1])
     assert results.of_picture({"scores": [0.1]}, (9, 9), 0.5) == [0.1]
 
 
