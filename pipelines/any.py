@@ -145,9 +145,10 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
         else:
             own = shared | {"negatives": flags.negatives}
             own |= {"class_name": flags.class_name} if part.kind in objects.OF_ONE_CLASS else {}
-            run = objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
             subsets = cvat.subsets_of(part.place) if part.kind == "cvat" else []
-            yield from _of_subsets(run, subsets) if len(subsets) > 1 else [run]
+            images = os.path.dirname(images) if os.path.basename(images) in subsets else images
+            run = objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
+            yield from _of_subsets(run, subsets) if subsets else [run]
 
 
 def _of_records(part: Part, flags: AnyFlags, split: str) -> adopt.Adopt:
@@ -160,11 +161,10 @@ def _of_records(part: Part, flags: AnyFlags, split: str) -> adopt.Adopt:
 
 
 def _of_subsets(run: objects.Objects, subsets: Sequence[str]) -> Iterator[objects.Objects]:
-    """The run of each subset of CVAT's images, as the split that it is called after."""
+    """The run of each subset of CVAT's images and tracks, as the split that it is called after."""
     for subset in subsets:
-        split = recognised.split_of(subset) or subset
-        own = {} if split == subset else {"source_split": subset}
-        yield dataclasses.replace(run, split=split, **own)
+        split = recognised.split_of(subset) or (subset if len(subsets) > 1 else run.split)
+        yield dataclasses.replace(run, split=split, source_split=subset)
 
 
 def _said(part: Part, flags: AnyFlags) -> str:

@@ -172,8 +172,17 @@ def _read(flags: Objects, found: list[Problem]) -> drawn.Drawing:
     """What the files of the format say."""
     files = several.paths(flags.annotations)
     folders = several.folders(flags.images, files) if flags.images else [""] * len(files)
+    if flags.format == "cvat":
+        subsets = cvat.wanted_subsets(files, functools.partial(source_split, flags))
+        read = functools.partial(_of_cvat, subsets)
+    else:
+        read = functools.partial(_read_one, flags)
     both = zip(files, folders, strict=True)
-    return drawn_together.joined([_read_one(flags, *one, found) for one in both], files, found)
+    return drawn_together.joined([read(*one, found) for one in both], files, found)
+
+
+def _of_cvat(subsets: set[str], path: str, folder: str, found: list[Problem]) -> drawn.Drawing:
+    return cvat.read(path, NamedImages(folder or drawn.folder_of(path), found), subsets, found)
 
 
 def _read_one(flags: Objects, path: str, folder: str, found: list[Problem]) -> drawn.Drawing:
@@ -191,8 +200,6 @@ def _read_one(flags: Objects, path: str, folder: str, found: list[Problem]) -> d
     images = NamedImages(folder, found)
     if flags.format == "labelme":
         return labelme.read(path, images, found)
-    if flags.format == "cvat":
-        return cvat.read(path, images, functools.partial(source_split, flags), found)
     if flags.format == "via":
         return via.read(path, images, flags.class_attribute, flags.class_name, found)
     if flags.format == "label_studio":

@@ -1,7 +1,7 @@
 """CVAT's XML 1.1: shapes in images, or tracks of shapes through the frames of a video."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from xml.etree.ElementTree import Element
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter
@@ -12,30 +12,36 @@ from .tool_values import whole
 from .yolo_folder import NAMES
 
 _MOST_BYTES = 2**28
+_DEFAULT = "default"  # CVAT's subset of the tasks of a project that have none
 
 
-def read(path: str, images: NamedImages, split: Callable[[], str], found: list[Problem]) -> Drawing:
-    """What a file says of the images of a folder, of those of a subset where it has several.
+def read(path: str, images: NamedImages, subsets: Container[str], found: list[Problem]) -> Drawing:
+    """What a file says of the images of a folder.
 
     Args:
         path: of the XML.
-        images: of the folder.
-        split: gives the name of the split that the subset is for, * for all of them.
+        images: of the folder, in which a subset may have a folder of its own.
+        subsets: those whose images are wanted.
         found: takes the problems.
 
     Raises:
-        Refused: it is not CVAT's, or has no such subset.
+        Refused: it is not CVAT's.
     """
     root = _root(path)
     drawing = Drawing()
     drawing.classes, drawing.keypoints = _labels(path, root)
-    if root.find("track") is not None:
-        cvat_tracks.read(path, root, images, drawing, found)
-    entries = root.findall("image")
-    names, chosen = [entry.get("name") or "" for entry in entries], _chosen(path, entries, split)
-    reports = [Reporter(found if one else [], path, name) for one, name in zip(chosen, names, strict=True)]
+    tracks = [track for track in root.findall("track") if _subset(track) in subsets]
+    if tracks:
+        cvat_tracks.read(path, root, tracks, images, drawing, found)
+    # The wanted ones first: of a folder of one subset those of the others may have the same names.
+    entries = sorted(root.findall("image"), key=lambda entry: _subset(entry) not in subsets)
+    there = {file.name for file in images.files}
+    both = [(entry.get("name") or "", f"{_subset(entry)}/{entry.get('name')}") for entry in entries]
+    names = [below if below in there else name for name, below in both]
+    wanted = [_subset(entry) in subsets for entry in entries]
+    reports = [Reporter(found if one else [], path, name) for one, name in zip(wanted, names, strict=True)]
     taken = images.take(names, reports)
-    for entry, report, image in itertools.compress(zip(entries, reports, taken, strict=True), chosen):
+    for entry, report, image in itertools.compress(zip(entries, reports, taken, strict=True), wanted):
         if image is None:
             drawing.left_out += len(entry)
             continue
@@ -52,30 +58,44 @@ def read(path: str, images: NamedImages, split: Callable[[], str], found: list[P
         shapes, lost = groups.objects(parts, report)
         drawing.left_out += lost
         drawing.pictures.append(Picture(image.name, image, path, tuple(shapes), size))
-    drawing.unnamed += images.rest()
+    others = {subset for subset in _subsets(root) if subset not in subsets}
+    drawing.unnamed += [file for file in images.rest() if not others & {*file.name.split("/")[:-1]}]
     return drawing
 
 
 def subsets_of(path: str) -> list[str]:
-    """The subsets of the images of a project, as a file names them."""
-    return _subsets(_root(path).findall("image"))
+    """The subsets of the images and tracks of a project, as a file names them; [] where it has none."""
+    subsets = _subsets(_root(path))
+    return [] if subsets == [_DEFAULT] else subsets
 
 
-def _subsets(entries: Iterable[Element]) -> list[str]:
-    return sorted({subset for entry in entries if (subset := entry.get("subset"))})
+def wanted_subsets(paths: Sequence[str], split: Callable[[], str]) -> set[str]:
+    """The subsets of several files that a split is of: all where the files have none.
 
+    Args:
+        paths: of the XMLs.
+        split: gives the name of the split, * for all of them.
 
-def _chosen(path: str, entries: Sequence[Element], split: Callable[[], str]) -> list[bool]:
-    """Whether each of the images is of the subset that is wanted."""
-    subsets = _subsets(entries)
-    if len(subsets) < 2 or (wanted := split()) == "*":
-        return [True] * len(entries)
+    Raises:
+        Refused: a file is not CVAT's, or none has such a subset.
+    """
+    subsets = {subset for path in paths for subset in _subsets(_root(path))}
+    if subsets <= {_DEFAULT} or (wanted := split()) == "*":
+        return subsets
     names = {wanted, *NAMES.get(wanted, ())}
     those = {subset for subset in subsets if subset == wanted or subset.lower() in names}
     if not those:
-        what = f"{path} has no subset {wanted!r}: name one of {', '.join(subsets)} with --source_split, or * for all"
-        raise Refused(what)
-    return [entry.get("subset") in those for entry in entries]
+        what = f"{', '.join(paths)} has no subset {wanted!r}: name one of {', '.join(sorted(subsets))}"
+        raise Refused(f"{what} with --source_split, or * for all")
+    return those
+
+
+def _subset(entry: Element) -> str:
+    return entry.get("subset") or _DEFAULT
+
+
+def _subsets(root: Element) -> list[str]:
+    return sorted({_subset(entry) for kind in ("image", "track") for entry in root.findall(kind)})
 
 
 def is_cvat(data: bytes) -> bool:

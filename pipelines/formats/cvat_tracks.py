@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter
@@ -19,12 +19,29 @@ _MOST_FRAMES = 10**7
 _NUMBER_THEM = "Number the files as the frames, from 0: ffmpeg -i VIDEO -start_number 0 frame_%06d.png"
 
 
-def read(path: str, root: Element, images: NamedImages, drawing: Drawing, found: list[Problem]) -> None:
-    """Adds the frames of a video and what the tracks draw in them to a drawing; Refused where files do not fit."""
-    first, last = _range(root)
-    file_of = _numbered(path, images, first)
+def read(
+    path: str,
+    root: Element,
+    tracks: Sequence[Element],
+    images: NamedImages,
+    drawing: Drawing,
+    found: list[Problem],
+) -> None:
+    """Adds the frames of a video and what its tracks draw in them to a drawing.
+
+    Raises:
+        Refused: the tracks are of several videos, or files are not numbered as the frames.
+    """
+    tasks = sorted({track.get("task_id") or "" for track in tracks})
+    if len(tasks) > 1:
+        what = f"{path} has tracks of the tasks {', '.join(tasks)}, and the frames of each count from its own first"
+        raise Refused(f"{what}: export each task by itself, or name a subset of one task with --source_split")
+    first, last = _range(root, tasks[0])
+    subset = tracks[0].get("subset")
+    below = [file for file in images.files if subset in file.name.split("/")[:-1]]
+    file_of = _numbered(path, images.path, below or images.files, first)
     parts: dict[int, list[Part]] = defaultdict(list)
-    for count, track in enumerate(root.findall("track"), 1):
+    for count, track in enumerate(tracks, 1):
         place = f"track {track.get('id') or count}"
         report = Reporter(found, path, prefix=f"{place}: ")
         for frame, its_parts in _frames(track, place, (last, max(file_of)), report, drawing):
@@ -46,11 +63,13 @@ def read(path: str, root: Element, images: NamedImages, drawing: Drawing, found:
             drawing.pictures.append(Picture(image.name, image, path, tuple(shapes)))
 
 
-def _range(root: Element) -> tuple[int, int | None]:
+def _range(root: Element, task_id: str) -> tuple[int, int | None]:
     """The first and the last frame of the task, None where the file does not say."""
+    tasks = root.findall("meta//task")
+    task = next((task for task in tasks if task_id and task.findtext("id") == task_id), root.find("meta"))
 
     def value(name: str) -> int | None:
-        return whole(root.findtext(f"meta//{name}"))
+        return whole(task.findtext(f".//{name}")) if task is not None else None
 
     first, last, size = value("start_frame"), value("stop_frame"), value("size")
     first = first if first is not None and first >= 0 else 0
@@ -59,11 +78,11 @@ def _range(root: Element) -> tuple[int, int | None]:
     return first, last if last is not None and last < _MOST_FRAMES else None
 
 
-def _numbered(path: str, images: NamedImages, first: int) -> dict[int, File]:
+def _numbered(path: str, folder: str, files: Sequence[File], first: int) -> dict[int, File]:
     """The image of each frame, by the last number of its name."""
     file_of: dict[int, File] = {}
     exported = True
-    for file in images.files:
+    for file in files:
         stem = os.path.splitext(os.path.basename(file.name))[0]
         digits = re.search(r"(\d{1,15})\D*$", stem)
         exported = exported and bool(_EXPORTED.fullmatch(stem))
@@ -72,9 +91,7 @@ def _numbered(path: str, images: NamedImages, first: int) -> dict[int, File]:
             raise Refused(f"{both}; give the folder of one video with --images")
     if not file_of or (not exported and min(file_of) != first):
         begin = f"begin with {min(file_of)}" if file_of else "have no numbers"
-        raise Refused(
-            f"the frames of {path} count from {first}, and the files of {images.path} {begin}. {_NUMBER_THEM}"
-        )
+        raise Refused(f"the frames of {path} count from {first}, and the files of {folder} {begin}. {_NUMBER_THEM}")
     return file_of
 
 

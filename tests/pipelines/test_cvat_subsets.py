@@ -1,6 +1,11 @@
 """The subsets of a project of CVAT, which are splits."""
 
+import os
+import shutil
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines import any as any_pipeline
 from pipelines import objects
@@ -8,36 +13,93 @@ from pipelines.build.problems import Refused
 from tests.pipelines import drawn_scenes
 from tfrecog.data import info
 
-SUBSETS = {"a.png": "Train", "sub/b.png": "Test", "c.png": "Train"}
+SUBSETS = {"sub/b.png": ("Test", "a.png"), "a.png": ("Train", "a.png"), "c.png": ("Train", "c.png")}
 
 
 @pytest.fixture
 def project(tmp_path):
-    """The flags of a project with images in two subsets."""
-    made = drawn_scenes.scenes("boxes")
-    drawn_scenes.write_images(tmp_path / "raw/images", made)
-    given = drawn_scenes.write_cvat(tmp_path / "raw", made)
-    path = tmp_path / "raw/annotations.xml"
+    """The flags of a project as CVAT exports it: images/SUBSET/NAME, of which the XML has the name and the subset."""
+    made = sorted(drawn_scenes.scenes("boxes"), key=lambda scene: [*SUBSETS].index(scene.file))
+    drawn_scenes.write_images(tmp_path / "drawn", made)
+    given = drawn_scenes.write_cvat(tmp_path, made)
+    path = tmp_path / "annotations.xml"
     text = path.read_text()
-    for name, subset in SUBSETS.items():
-        text = text.replace(f'name="{name}"', f'name="{name}" subset="{subset}"')
+    for name, (subset, known) in reversed(SUBSETS.items()):
+        text = text.replace(f'name="{name}"', f'name="{known}" subset="{subset}"')
+        (tmp_path / "raw/images" / subset).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "drawn" / name).rename(tmp_path / "raw/images" / subset / known)
     path.write_text(text)
+    path.rename(tmp_path / "raw/annotations.xml")
+    given = {name: value.replace(str(tmp_path), str(tmp_path / "raw")) for name, value in given.items()}
     return given | {"format": "cvat", "out": str(tmp_path / "out"), "jobs": 1}
 
 
 @pytest.mark.parametrize(
     ("flags", "names"),
     [
-        ({"split": "train"}, ["a.png", "c.png"]),
-        ({"split": "test"}, ["sub/b.png"]),
-        ({"split": "val", "source_split": "Test"}, ["sub/b.png"]),
-        ({"split": "train", "source_split": "*"}, ["a.png", "c.png", "sub/b.png"]),
-        ({"split": "val", "source_split": "Test", "shares": ("val:1",)}, ["sub/b.png"]),
+        ({"split": "train"}, {"Train/a.png": 2, "Train/c.png": 0}),
+        ({"split": "test"}, {"Test/a.png": 3}),
+        ({"split": "val", "source_split": "Test"}, {"Test/a.png": 3}),
+        ({"split": "train", "source_split": "*"}, {"Train/a.png": 2, "Train/c.png": 0, "Test/a.png": 3}),
+        ({"split": "val", "source_split": "Test", "shares": ("val:1",)}, {"Test/a.png": 3}),
+        ({"split": "train", "images": "Train"}, {"a.png": 2, "c.png": 0}),
     ],
 )
 def test_a_split_has_the_images_of_its_subset(project, tmp_path, read_all, flags, names):
+    if "images" in flags:
+        flags = flags | {"images": os.path.join(project["images"], flags["images"])}
     assert not objects.build(objects.Objects(**project | flags)).problems
-    assert [record.filename for record in read_all(tmp_path / "out", flags["split"])] == names
+    assert {one.filename: len(one.boxes) for one in read_all(tmp_path / "out", flags["split"])} == names
+
+
+def test_the_subsets_of_several_files_are_those_of_all(project, tmp_path, read_all):
+    both = tmp_path / "raw/annotations.xml"
+    tested = tmp_path / "raw/tested.xml"
+    tested.write_text(both.read_text().replace('"Train"', '"Test"').replace('name="c.png"', 'name="d.png"'))
+    for known in ("a.png", "d.png"):
+        shutil.copy(tmp_path / "raw/images/Train/a.png", tmp_path / "raw/images/Test" / known)
+    flags = project | {"annotations": f"{both},{tested}", "split": "train"}
+    assert not objects.build(objects.Objects(**flags)).problems
+    assert [one.filename for one in read_all(tmp_path / "out", "train")] == ["Train/a.png", "Train/c.png"]
+    with pytest.raises(Refused, match=r"tested.xml has no subset 'train': name one of Test with"):
+        objects.build(objects.Objects(**flags | {"annotations": str(tested)}))
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Function: the flags of a project of videos, of the subset of each track."""
+
+    def made(*subsets):
+        meta, tracks = "", ""
+        for number, subset in enumerate(subsets, 1):
+            (tmp_path / "raw/images" / subset).mkdir(parents=True, exist_ok=True)
+            frame = np.zeros((40, 60, 3), np.uint8)
+            for name in range(number):
+                Image.fromarray(frame).save(tmp_path / "raw/images" / subset / f"frame_{name:06d}.png")
+            meta += f"<task><id>{number}</id><size>{number}</size><start_frame>0</start_frame></task>"
+            box = f'<box frame="0" outside="0" xtl="{number}" ytl="10" xbr="30" ybr="20"/>'
+            tracks += f'<track id="{number}" label="cat" task_id="{number}" subset="{subset}">{box}</track>'
+        meta = f"<meta><project><tasks>{meta}</tasks></project></meta>"
+        (tmp_path / "raw/annotations.xml").write_text(f"<annotations>{meta}{tracks}</annotations>")
+        given = {"images": str(tmp_path / "raw/images"), "annotations": str(tmp_path / "raw/annotations.xml")}
+        return given | {"format": "cvat", "out": str(tmp_path / "out"), "jobs": 1}
+
+    return made
+
+
+def test_a_split_has_the_frames_and_tracks_of_its_subset(videos, tmp_path, read_all):
+    flags = videos("Train", "Test")
+    for split, lefts in (("train", [1]), ("test", [2, 2])):
+        assert not objects.build(objects.Objects(**flags | {"split": split})).problems
+        read = read_all(tmp_path / "out", split)
+        assert [record.filename.partition("/")[0].lower() for record in read] == [split] * len(lefts)
+        assert [record.boxes[0, 1] for record in read] == lefts
+
+
+@pytest.mark.parametrize(("subsets", "split"), [(("Train", "Train"), "Train"), (("Train", "Test"), "*")])
+def test_tracks_of_several_videos_are_refused(videos, subsets, split):
+    with pytest.raises(Refused, match=r"tracks of the tasks 1, 2, .* export each task by itself, or name a subset"):
+        objects.build(objects.Objects(**videos(*subsets) | {"split": "train", "source_split": split}))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +114,9 @@ def test_a_split_that_no_subset_is_called_after_is_asked_for(project, flags, mes
         objects.build(objects.Objects(**project | flags))
 
 
-def test_all_subsets_of_a_folder_are_built(project, tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_all_subsets_of_a_folder_are_built(request, videos, tmp_path, capsys, kind):
+    videos("Test", "Train") if kind == "videos" else request.getfixturevalue("project")
     any_pipeline.main(any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1))
     splits = info.load(tmp_path / "out").splits
     assert {name: split.images for name, split in splits.items()} == {"train": 2, "test": 1}
