@@ -46,12 +46,12 @@ def read(
         images: of the folder; names of images need no extension.
         columns: NAME=COLUMN of those of NAMES whose column has another name.
         units: "pixels", "fractions", or "" for fractions where no number is above 1.
-        class_name: of all rows; "": a column says it.
+        class_name: of all rows, where no column says it.
         named: names of the classes by what is in that column; a class without one keeps that, and is reported.
         found: takes the problems.
 
     Raises:
-        Refused: a column that is needed is not known.
+        Refused: a column that is needed is not known, or says the classes beside `class_name`.
     """
     rows, header = _rows(path)
     place = columns_of(path, header, columns)
@@ -60,6 +60,9 @@ def read(
             f"{path} has the columns {', '.join(header)}, none of which is known as the class: name it by "
             "--columns=class=COLUMN, or that of all rows by --class_name"
         )
+    if class_name and "class" in place and any(row[place["class"] :][:1] not in ([], [""]) for _, row in rows):
+        what = f"{path} has the class of a row in its column {header[place['class']]}: leave --class_name out"
+        raise Refused(f"{what}, or rename classes by --rename")
     boxes: dict[str, list[tuple[int, Shape]]] = {}
     lost_of: dict[str, int] = {}
     for line, row in rows:

@@ -21,7 +21,7 @@ def paths(folder: str, names: Sequence[str]) -> Iterator[str | Refused]:
     """
     exact = [_exact(folder, name) for name in names]
     found = [isinstance(path, str) and os.path.exists(path) for path in exact]
-    claims = Counter() if all(found) else Counter(ending for name in names for ending in _endings(name))
+    claims = Counter() if all(found) else Counter(ending for name in {*names} for ending in _endings(name))
     for name, path, there in zip(names, exact, found, strict=True):
         yield path if there else _meant(folder, name, claims) or path
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,8 +16,11 @@ from .tool_values import number, whole
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 _SKIP = "It is left out: correct the region, or remove it."
-_MARKS = {"annotation_id", "completion_id", "annotator"}  # of an entry of JSON-MIN
-_SHAPES = {"x", "points", "rle"}  # keys of a value that is drawn
+_OF_MIN = {"annotation_id", "completion_id", "annotator"}  # of an entry of JSON-MIN
+MARKS = {"annotations", "completions", *_OF_MIN}  # keys of a task
+_SHAPES = ({"x", "y", "width"}, {"x", "y", "radiusX"}, {"points"}, {"rle"})  # keys of a value that is drawn
+_GEOMETRY = ("x", "y", "width", "height", "rotation", "radiusX", "radiusY", "points", "rle")
+_ATTRIBUTES = ("choices", "text", "rating", "number", "taxonomy", "datetime")  # of a region, which stands apart
 _NO_OBJECTS = ("choices", "textarea", "rating", "number", "taxonomy", "relation", "pairwise", "datetime")
 
 
@@ -48,8 +52,13 @@ def tasks_of(tree: Any) -> list[dict] | None:
     """The tasks of Label Studio's JSON, or those that its JSON-MIN stands for; None where it is something else."""
     if not isinstance(tree, list) or not tree or not all(isinstance(task, dict) for task in tree):
         return None
-    if all("data" not in task and _MARKS & task.keys() for task in tree):
-        return [_of_min(task) for task in tree]
+    if all("data" not in task and _OF_MIN & task.keys() for task in tree):
+        joined: dict[str | int, dict] = {}
+        for place, task in enumerate(map(_of_min, tree)):
+            first = joined.setdefault(_image(task, ()) or place, task)
+            if first is not task:
+                first["annotations"] += task["annotations"]
+        return list(joined.values())
     known = all(
         isinstance(task.get("data"), dict) and isinstance(task.get("annotations", task.get("completions")), list)
         for task in tree
@@ -58,12 +67,29 @@ def tasks_of(tree: Any) -> list[dict] | None:
 
 
 def _of_min(entry: dict) -> dict:
-    """The task of an entry of JSON-MIN, which is its data, and of one annotation the values of the regions."""
-    regions = [one for listed in entry.values() if isinstance(listed, list) for one in listed if isinstance(one, dict)]
-    regions = [one for one in regions if any(_kinds(one)) or _SHAPES & one.keys()]
-    result = [one | {"value": one, "type": next(_kinds(one), "")} for one in regions]
+    """The task of an entry of JSON-MIN, which is its data, and of one annotation the values of the regions.
+
+    Values of one geometry are of one region: its shape and its labels, which may be those of two tags.
+    """
+    result, known = [], {}
+    for listed in entry.values():
+        before: Counter[int] = Counter()  # A tag that has a geometry twice has two regions.
+        for one in listed if isinstance(listed, list) else ():
+            if not isinstance(one, dict) or not _is_region(one):
+                continue
+            number = known.setdefault(repr([one.get(key) for key in _GEOMETRY]), len(known))
+            kind = next(_kinds(one), "")
+            result.append(one | ({"type": kind} if kind else {}) | {"value": one, "id": f"{number} {before[number]}"})
+            before[number] += 1
     data = {key: value for key, value in entry.items() if isinstance(value, str) and not key.endswith("_at")}
     return {"data": data, "annotations": [{"result": result}]}
+
+
+def _is_region(value: dict) -> bool:
+    """Whether a value in JSON-MIN is a shape or its labels, and not data or an attribute of a region."""
+    if any(_kinds(value)):
+        return True
+    return any(keys <= value.keys() for keys in _SHAPES) and not any(kind in value for kind in _ATTRIBUTES)
 
 
 def _kinds(value: dict) -> Iterator[str]:

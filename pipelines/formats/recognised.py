@@ -134,7 +134,7 @@ def _of_json(file: File) -> Iterator[str]:
         head = _head(file, 2**20)
         if b'"_via_img_metadata"' in head or b'"region_attributes"' in head:
             yield "via"
-        elif head.lstrip().startswith(b"[") and b'"annotations"' in head:
+        elif head.lstrip().startswith(b"[") and any(f'"{key}"'.encode() in head for key in label_studio.MARKS):
             yield "label_studio"
         elif b'"segments_info"' in head:
             yield "panoptic"
@@ -151,7 +151,7 @@ def _of_json(file: File) -> Iterator[str]:
         yield "panoptic" if isinstance(first, dict) and "segments_info" in first else "coco"
     elif isinstance(tree, dict) and isinstance(tree.get("shapes"), list):
         yield "labelme"
-    elif via.entries_of(tree) is not None:
+    elif via.is_third(tree) or via.entries_of(tree) is not None:
         yield "via"
     elif label_studio.tasks_of(tree) is not None:
         yield "label_studio"

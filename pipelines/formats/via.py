@@ -23,19 +23,25 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
         path: of the JSON or CSV.
         images: of the folder.
         attribute: of the regions, which has the class; "": the only one, or the one that is called so.
-        class_name: of all regions; "": the attribute says it.
+        class_name: of all regions, where no attribute says it.
         found: takes the problems.
 
     Raises:
-        Refused: it is not VIA's, or which attribute is the class is not known.
+        Refused: it is not VIA's, which attribute is the class is not known, or it is there beside `class_name`.
     """
     is_csv, drawing = path.lower().endswith(".csv"), Drawing()
-    entries = _of_csv(path, drawing, found) if is_csv else entries_of(json_file.of_path(path))
+    tree = None if is_csv else json_file.of_path(path)
+    if is_third(tree):
+        raise Refused(f"{path} is of VIA 3, which is not read: export it as COCO, or as a project of VIA 2")
+    entries = _of_csv(path, drawing, found) if is_csv else entries_of(tree)
     if entries is None:
         raise Refused(f"{path} is not VIA's JSON, which has an entry with filename and regions for each image")
     regions_of = [_regions(entry) for entry in entries]
     attributes = [_attributes(one) for regions in regions_of for one in regions]
-    chosen = "" if class_name else attribute or _class_attribute(path, attributes)
+    chosen = attribute or _class_attribute(path, attributes, class_name)
+    if class_name and any(_text(one.get(chosen)) for one in attributes):
+        what = f"the regions of {path} have a class in their attribute {chosen}: leave --class_name out"
+        raise Refused(f"{what}, or rename classes by --rename")
     names = [str(entry["filename"]) for entry in entries]
     reports = [Reporter(found, path, name) for name in names]
     for regions, report, image in zip(regions_of, reports, images.take(names, reports), strict=True):
@@ -67,6 +73,11 @@ def entries_of(tree: Any) -> list[dict] | None:
         for one in entries
     )
     return entries if known and entries else None
+
+
+def is_third(tree: Any) -> bool:
+    """Whether it is a project of VIA 3."""
+    return isinstance(tree, dict) and {"file", "view", "metadata"} <= tree.keys()
 
 
 def _of_csv(path: str, drawing: Drawing, found: list[Problem]) -> list[dict]:
@@ -114,14 +125,14 @@ def _attributes(region: Any) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
-def _class_attribute(path: str, attributes: Sequence[dict]) -> str:
-    """The attribute that has the class; "" where there is no region."""
+def _class_attribute(path: str, attributes: Sequence[dict], class_name: str) -> str:
+    """The attribute that has the class; "" where there is no region, or none is known and all are of `class_name`."""
     names = sorted({name for those in attributes for name in those})
     called = [name for name in names if name.strip().lower() in _CLASS]
     if len(names) == 1 or len(called) == 1:
         return (called or names)[0]
-    if not attributes:
-        return ""
+    if class_name or not attributes:
+        return next(iter(called), "")
     if not names:
         raise Refused(f"the regions of {path} have no attributes; name the class of all by --class_name")
     raise Refused(
@@ -130,15 +141,20 @@ def _class_attribute(path: str, attributes: Sequence[dict]) -> str:
 
 
 def _name(attributes: dict[str, Any], attribute: str, report: Reporter) -> str:
-    """The class of a region: a text, or the one option that is checked."""
-    value = attributes.get(attribute)
+    """The class of a region."""
+    name = _text(attributes.get(attribute))
+    if not name:
+        what = f"its attribute {attribute} is {short(attributes.get(attribute))}"
+        report.leave_out("region without a class", what, _SKIP)
+    return name
+
+
+def _text(value: Any) -> str:
+    """What an attribute says: its text, or the one option that is checked; "" where it says nothing."""
     if isinstance(value, dict):
         checked = [option for option, on in value.items() if tool_values.flag(on)]
         value = checked[0] if len(checked) == 1 else None
-    if not tool_values.is_text(value) or not str(value).strip():
-        what = f"its attribute {attribute} is {short(attributes.get(attribute))}"
-        report.leave_out("region without a class", what, _SKIP)
-    return str(value).strip()
+    return str(value).strip() if tool_values.is_text(value) else ""
 
 
 def _shape(region: dict, name: str, place: str, report: Reporter) -> Shape:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines import objects
 from pipelines.build.problems import MostlyLost, Refused
+from pipelines.formats import recognised
 from pipelines.formats import via as via_format
 from tests import photos
 from tests.pipelines.mask_scenes import packed
@@ -346,11 +347,65 @@ def test_names_of_openimages_classes_come_from_its_descriptions(build, tmp_path)
 
 
 def test_the_class_of_all_boxes_can_be_given(build):
-    for form, name, text in (via(region(x=1, y=1, width=5, height=5)), rows(("1.png", "", 1, 2, 3, 4))):
-        kinds, _, (record,) = build(form, name, text, class_name="dog")
+    unnamed = [(form, name, text.replace('"cat"', '""').replace("cat", "")) for form, name, text in ONE_AND_ANOTHER]
+    for files in (*unnamed, ("csv", "boxes.csv", unnamed[1][2].replace("class", "weather"))):
+        kinds, _, (record,) = build(*files, class_name="dog")
         assert kinds == [] and record.names == ["dog", "dog"]
-    kinds, _, _ = build(*via(5), class_name="dog")
+    form, name, text = via(5)
+    kinds, _, _ = build(form, name, text.replace("cat", ""), class_name="dog")
     assert kinds == ["region is not of numbers"]
+
+
+ONE_AND_ANOTHER = via(region(x=1, y=1, width=5, height=5)), rows(("1.png", "", 1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("files", ONE_AND_ANOTHER, ids=("via", "csv"))
+def test_the_class_of_all_boxes_is_not_given_where_the_file_names_classes(build, files):
+    with pytest.raises(Refused, match=r"in (its column|their attribute) class: leave --class_name out, or rename"):
+        build(*files, class_name="dog")
+
+
+def test_a_project_of_via_3_is_told_from_other_json(build, tmp_path):
+    text = json.dumps({"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}})
+    with pytest.raises(Refused, match=r"via\.json is of VIA 3, which is not read: export it as COCO, or as a project"):
+        build("via", "via.json", text)
+    assert [part.kind for part in recognised.parts(str(tmp_path / "raw"))] == ["via"]
+
+
+def entry(**values):
+    """An entry of JSON-MIN."""
+    return {"image": "/data/upload/1/0f3a5c7e-1.png", "id": 1, "annotator": 1, "annotation_id": 2} | values
+
+
+PLACE = {"x": 100 / 3, "y": 25, "width": 100 / 6, "height": 25, "original_width": WIDTH, "original_height": HEIGHT}
+SQUARE = PLACE | {"rectanglelabels": ["cat"]}
+
+
+@pytest.mark.parametrize(
+    ("entries", "kinds", "names"),
+    [
+        ([entry(label=[SQUARE], colour=[PLACE | {"choices": ["red"]}], meta=[{"x": 1}, 7])], [], ["cat"]),
+        ([entry(label=[PLACE | {"labels": ["cat"]}], box=[PLACE])], [], ["cat"]),
+        ([entry(box=[PLACE], label=[PLACE | {"labels": ["cat"]}])], [], ["cat"]),
+        ([entry(label=[SQUARE, PLACE | {"rectanglelabels": ["dog"]}])], [], ["cat", "dog"]),
+        ([entry(label=[PLACE])], ["region without one label"], []),
+        (
+            [entry(label=[SQUARE]), entry(label=[PLACE | {"rectanglelabels": ["dog"]}], annotation_id=3)],
+            ["image annotated several times"],
+            ["dog"],
+        ),
+    ],
+    ids=["attributes", "labels apart", "labels after", "one place twice", "no label", "two annotations"],
+)
+def test_entries_of_json_min_are_regions_of_an_image(build, entries, kinds, names):
+    more = {"image": "/data/upload/1/0f3a5c7e-2.png", "annotator": 1, "label": [SQUARE]}
+    got, _, (record, _) = build("label_studio", "ls.json", json.dumps([*entries, more]), images=("1.png", "2.png"))
+    assert (got, record.names) == (kinds, names)
+
+
+def test_a_large_json_min_is_recognised(tmp_path):
+    (tmp_path / "ls.json").write_text(json.dumps([entry(label=[SQUARE])]) + " " * 2**26)
+    assert [part.kind for part in recognised.parts(str(tmp_path))] == ["label_studio"]
 
 
 @pytest.mark.parametrize("mark", ["\n", "\r", "\u2028"])
