@@ -1,14 +1,13 @@
 """Groups of images that shares keep together: by a pattern in their names, or by a column of a CSV file."""
 
-import csv
-import io
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tfrecog.cli import files
 
+from . import csv_rows
 from .problems import Problem, Refused
 
 
@@ -24,17 +23,27 @@ def of_pattern(names: Sequence[str], pattern: str, found: list[Problem]) -> list
 
 
 def of_column(names: Sequence[str], given: str, found: list[Problem]) -> list[str]:
-    """The group of each image, by the row of FILE:NAMES:COLUMN that names it, with folders and extension or without."""
+    """The group of each image, by the row of FILE:NAMES:COLUMN that names it.
+
+    The name there may have no extension, fewer folders, or more of them, where that leaves no doubt.
+    """
     flag, parts = f"--group_column={given}", given.rsplit(":", 2)
     if len(parts) < 3:
         raise Refused(f"{flag} is not FILE:NAMES:COLUMN, such as patients.csv:image:patient")
     group_of = _of_rows(*parts, flag)
+    ends: dict[str, set[str]] = defaultdict(set)  # what the rows that end so say
+    for row, group in group_of.items():
+        folders = row.replace("\\", "/").split("/")
+        for first in range(1, len(folders)):
+            ends["/".join(folders[first:])].add(group)
     bases = Counter(map(os.path.basename, names))
 
     def of(name: str) -> str | None:
         alone = [os.path.basename(name)] if bases[os.path.basename(name)] == 1 else []
         tries = (one for known in (name, *alone) for one in (known, os.path.splitext(known)[0]))
-        return next((group_of[one] for one in tries if one in group_of), None)
+        exact = next((group_of[one] for one in tries if one in group_of), None)
+        below = ends.get(name) or ends.get(os.path.splitext(name)[0]) or ()
+        return next(iter(below)) if exact is None and len(below) == 1 else exact
 
     return _known(names, [of(name) for name in names], flag, found)
 
@@ -42,17 +51,15 @@ def of_column(names: Sequence[str], given: str, found: list[Problem]) -> list[st
 def _of_rows(path: str, names: str, column: str, flag: str) -> dict[str, str]:
     """The group by the name in each row that has both."""
     text = files.read_text(path, "a CSV file", f"{flag}: ")
-    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=text.partition("\n")[0].count))
-    try:
-        rows, columns = [(reader.line_num, row) for row in reader], reader.fieldnames or ()
-    except csv.Error as error:
-        raise Refused(f"{flag}: {path}, line {reader.line_num}: {error}; correct it") from error
+    (_, header), *rows = csv_rows.of_text(text, f"{flag}: {path}") or [(0, [])]
+    columns = [cell.strip() for cell in header]
     for one in (names, column):
         if one not in columns:
             raise Refused(f"{flag}: {path} has the columns {', '.join(columns)}, and none is {one!r}")
     groups: dict[str, str] = {}
+    places = columns.index(names), columns.index(column)
     for line, row in rows:
-        name, group = (row[names] or "").strip(), (row[column] or "").strip()
+        name, group = (row[place].strip() if place < len(row) else "" for place in places)
         if name and group and groups.setdefault(name, group) != group:
             what = f"{flag}: line {line} says that {name} is of {group}, and one before of {groups[name]}"
             raise Refused(f"{what}; correct it")

@@ -1,13 +1,11 @@
-"""The rows of a CSV file, whichever of , ; and tabs is between its cells."""
+"""The rows of a CSV file of annotations."""
 
-import csv
-import io
-
+from ..build import csv_rows
+from ..build.csv_rows import Row
 from ..build.problems import LeftOut, Problem, Refused, Reporter
 from . import small_file, tar_files
 
 _MOST_BYTES = 2**31
-Row = tuple[int, list[str]]  # number of its (last) line, and its cells
 
 
 def rows(path: str, flag: str = "--annotations") -> list[Row]:
@@ -17,11 +15,7 @@ def rows(path: str, flag: str = "--annotations") -> list[Row]:
         text = small_file.text_of(tar_files.on_disk(path, path), Reporter(found, path), _MOST_BYTES)
     except LeftOut:
         raise Refused(f"{path}: {found[-1].what}; give another file with {flag}") from None
-    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
-    try:
-        listed = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise Refused(f"{path}, line {reader.line_num}: {error}; correct it") from error
+    listed = csv_rows.of_text(text, path)
     if not listed:
         raise Refused(f"{path} is empty; give another file with {flag}")
     return listed
@@ -30,8 +24,4 @@ def rows(path: str, flag: str = "--annotations") -> list[Row]:
 def first_cells(head: bytes) -> list[str]:
     """The cells of the first line in the first bytes of a file."""
     line = head.decode("utf-8-sig", "replace").partition("\n")[0]
-    return [cell.strip().strip('"') for cell in line.split(_delimiter(line))]
-
-
-def _delimiter(text: str) -> str:
-    return max(",;\t", key=text.partition("\n")[0].count)
+    return [cell.strip().strip('"') for cell in line.split(csv_rows.delimiter(line))]

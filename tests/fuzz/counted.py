@@ -176,11 +176,14 @@ def label_studio(folder: Path) -> list[Thing] | None:
 
 
 def json_min(folder: Path) -> list[Thing] | None:
-    things = []
-    for entry in json.loads((folder / "project.json").read_bytes()):
+    things, entries = [], json.loads((folder / "project.json").read_bytes())
+    if len({str(entry.get("image")) for entry in entries}) < len(entries):  # of several the last is taken
+        return None
+    for entry in entries:
         if not isinstance(entry.get("label"), list):
             return None
-        drawn = [one for one in entry["label"] if isinstance(one, dict) and {"x", "points"} & one.keys()]
+        labels = {"rectanglelabels", "polygonlabels"}
+        drawn = [one for one in entry["label"] if isinstance(one, dict) and labels & one.keys()]
         texts = [value for value in entry.values() if isinstance(value, str)]
         things += [Thing(names_of(*texts, "")) for _ in drawn]
     return things

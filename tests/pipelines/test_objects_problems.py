@@ -359,6 +359,13 @@ def test_the_class_of_all_boxes_can_be_given(build):
 ONE_AND_ANOTHER = via(region(x=1, y=1, width=5, height=5)), rows(("1.png", "", 1, 2, 3, 4))
 
 
+def test_a_long_cell_of_a_csv_is_read(build):
+    xs = [1 + number % 50 for number in range(2**16)]
+    shape = {"name": "polygon", "all_points_x": xs, "all_points_y": [x // 2 + 1 for x in xs[1:]] + [1]}
+    kinds, _, (record,) = build(*via_csv(json.dumps(shape)))
+    assert kinds == ["no mask"] and record.names == ["cat", "cat"]
+
+
 @pytest.mark.parametrize("files", ONE_AND_ANOTHER, ids=("via", "csv"))
 def test_the_class_of_all_boxes_is_not_given_where_the_file_names_classes(build, files):
     with pytest.raises(Refused, match=r"in (its column|their attribute) class: leave --class_name out, or rename"):

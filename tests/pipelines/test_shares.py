@@ -241,16 +241,18 @@ def test_images_with_one_text_in_a_column_are_in_one_split(tmp_path, read_all):
 NAMES = ["a/1.png", "b/1.png", "b/2.png"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize(
     ("rows", "groups"),
     [
         (["a/1.png,p", "b/1.png,q", "b/2.png,p"], "pqp"),
         (["a/1,p", "b/1,q", "2,p"], "pqp"),  # without extension, and without the folder where that is enough
         (["a/1.png,p", "a/1.png,p", "b/1.png,q", "2.png,q", "c.png,x"], "pqq"),
+        (["set/a/1.png,p", "set/b/1,q", "C:\\set\\b\\2.png,p"], "pqp"),
     ],
 )
-def test_rows_name_images_with_folders_and_extension_or_without(tmp_path, rows, groups):
-    (tmp_path / "a.csv").write_text("\n".join(["image,patient", *rows]))
+def test_rows_name_images_with_folders_and_extension_or_without(tmp_path, rows, groups, encoding):
+    (tmp_path / "a.csv").write_text("\n".join(["image,patient", *rows]), encoding=encoding)
     found = []
     got = share_groups.of_column(NAMES, f"{tmp_path / 'a.csv'}:image:patient", found)
     assert [one[-1] for one in got] == list(groups) and not found

@@ -1,8 +1,10 @@
 """Files that are there whole or not at all, and texts that a person gives."""
 
+import codecs
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import shutil
 import tempfile
@@ -111,13 +113,15 @@ def is_at(file: IO, path: str | Path) -> bool:
 
 
 def read_text(path: str | Path, give: str, flag: str = "") -> str:
-    """The text of a file that a person gives, without the byte order mark that some editors begin it with.
+    """The text of a file that a person gives, in UTF-8, or in UTF-16 with the byte order mark that says so.
 
     Raises:
         UserError: it cannot be read; the message says what to `give`, and `flag` where the path is from.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        data = Path(path).read_bytes()
+        encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        return io.TextIOWrapper(io.BytesIO(data), encoding).read()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{flag}{path} cannot be read ({error}); give {give}") from error
 
