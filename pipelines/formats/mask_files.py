@@ -21,7 +21,7 @@ _AGAIN = "It is left out: copy the file again."
 def values(file: File, report: Reporter) -> np.ndarray:
     """The whole numbers [H, W] that a file has for pixels; LeftOut where they are none.
 
-    Of colours only those are numbers that are gray everywhere; what is transparent is 0.
+    Of colours only those are numbers that are gray everywhere; what is transparent is 0, unless all of it is.
     """
     data = image_file.content(file, report, "mask", _AGAIN)
     try:
@@ -39,7 +39,7 @@ def values(file: File, report: Reporter) -> np.ndarray:
     if deep is None and picture.mode in ("LA", "RGB", "RGBA"):
         red, green, blue, alpha = np.moveaxis(np.array(picture.convert("RGBA")), -1, 0)
         for channel in (red, green, blue):
-            channel[alpha == 0] = 0
+            channel[(alpha == 0) & alpha.any()] = 0
         if np.array_equal(red, green) and np.array_equal(red, blue):
             return red
     remedy = "It is left out: save it as a PNG of whole numbers, without colours."

@@ -51,7 +51,7 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
             of_kind["classes"] = of_kind["masks"]
         for kind, those in ((kind, those) for kind, those in of_kind.items() if those):
             folders = [_root(*both, depth) if kind == "masks" else _folder(both[1]) for both in those]
-            yield kind, os.path.commonpath(folders), split, os.path.commonpath([_folder(both[0]) for both in those])
+            yield kind, _common(folders), split, _common(_folder(image) for image, _ in those)
 
 
 def named(images: Iterable[File]) -> bool:
@@ -72,6 +72,10 @@ def _without(file: File, depth: int) -> File:
     """The file with a name without the folder in a place, which is that of the images or that of the masks."""
     parts = file.name.split("/")
     return dataclasses.replace(file, name="/".join(parts[:depth] + parts[depth + 1 :] or parts[-1:]))
+
+
+def _common(folders: Iterable[str]) -> str:
+    return os.path.commonpath([*folders]) or os.curdir
 
 
 def _root(image: File, mask: File, depth: int) -> str:

@@ -101,6 +101,13 @@ def test_masks_of_one_picture_and_of_several_are_found_and_built(tmp_path, read_
     assert [len(one.labels) for one in read] == [len(one.labels) for one in made]
 
 
+def test_masks_are_found_in_the_folder_of_the_shell(tmp_path, monkeypatch):
+    mask_scenes.write_bowl(tmp_path / "raw", mask_scenes.records())
+    monkeypatch.chdir(tmp_path / "raw")
+    (run,) = any_pipeline.runs_of(any_pipeline.AnyFlags(data=".", out=str(tmp_path / "out"), class_name="thing"))
+    assert (run.images, run.annotations) == (".", ".")
+
+
 def test_masks_without_a_class_are_left_out_beside_others(tmp_path, read_all):
     for name in ("a", "a_2", "a_3"):
         mask_scenes.save(tmp_path / f"{name}.png", np.zeros((40, 60, 3), np.uint8))
@@ -212,9 +219,11 @@ def test_a_bad_mask_is_named_and_the_rest_is_written(tmp_path, case):
         assert built(form, tmp_path / "more", negatives=True, **given).split.images == 2
 
 
-def test_the_shape_of_a_mask_may_be_in_its_alpha_channel(tmp_path, read_all):
+@pytest.mark.parametrize("colours", [np.full((40, 60), 255, np.uint8), square(255)])
+def test_the_shape_of_a_mask_may_be_in_its_alpha_channel(tmp_path, read_all, colours):
+    alpha = square(255) if colours.all() else np.zeros((40, 60), np.uint8)
     mask_scenes.save(tmp_path / "images/1.png", np.zeros((40, 60, 3), np.uint8))
-    mask_scenes.save(tmp_path / "masks/1_ant_1.png", np.dstack([np.full((40, 60, 3), 255, np.uint8), square(255)]))
+    mask_scenes.save(tmp_path / "masks/1_ant_1.png", np.dstack([colours] * 3 + [alpha]))
     built("masks", tmp_path / "out", images=str(tmp_path / "images"), annotations=str(tmp_path / "masks"))
     (record,) = read_all(tmp_path / "out", "train")
     assert record.boxes.tolist() == [[5, 5, 15, 15]] and rle.area(record.masks[0]) == 100
@@ -332,3 +341,29 @@ def test_trailers_and_caravans_are_no_lost_objects(tmp_path):
     assert built("cityscapes", tmp_path / "a", **given).split.instances == 1
     (tmp_path / "classes.txt").write_text("26 car\n30 trailer\n")
     assert built("cityscapes", tmp_path / "b", classes=str(tmp_path / "classes.txt"), **given).split.instances == 2
+
+
+@pytest.mark.parametrize("form", ["masks", "instance_maps"])
+def test_pictures_and_masks_may_be_in_one_tar(tmp_path, read_all, form):
+    made = mask_scenes.records()
+    mask_scenes.write_in_one_folder(tmp_path / "raw", made)
+    if form == "instance_maps":
+        mask_scenes.write_instance_maps(tmp_path, made[:2])
+    folders = {"masks": ["raw/images"], "instance_maps": ["PNGImages", "PedMasks"]}[form]
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        for folder in folders:
+            tar.add(tmp_path / folder, ".")
+        tar.add(tmp_path / "raw/images/2.png", "7.png")
+    given = {"class_name": "ant"} if form == "instance_maps" else {}
+    built(form, tmp_path / "out", annotations=str(tmp_path / "all.tar"), images=str(tmp_path / "all.tar"), **given)
+    expected = {one.filename: len(one.labels) for one in made[:2]}
+    assert {one.filename: len(one.labels) for one in read_all(tmp_path / "out", "train")} == expected
+    again = built(
+        form,
+        tmp_path / "b",
+        negatives=True,
+        annotations=str(tmp_path / "all.tar"),
+        images=str(tmp_path / "all.tar"),
+        **given,
+    )
+    assert again.split.images == (3 if form == "instance_maps" else 4) and again.split.instances == 7
