@@ -105,11 +105,11 @@ def build(
     if strict:
         _refuse(source.problems)  # before any image is read
     with _explained(out):
-        os.makedirs(folder, exist_ok=True)
         try:  # Says before hours of work what `info.save` would say after them.
             others = info.check_same(out, dataclasses.replace(source.info, splits={split: info.SplitInfo(0, 0, 0, ())}))
         except ValueError as error:
-            raise Refused(f"{error} Or make the sources agree.") from error
+            raise Refused(str(error)) from error
+        os.makedirs(folder, exist_ok=True)
         known = {**(others.pixel_ranges if others else {}), **source.info.pixel_ranges}
         source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges={}))
         with publish.claim(out, split):

@@ -54,7 +54,8 @@ def read(folder: str, images: NamedImages, found: list[Problem]) -> Drawing:
             trees.append((file, tree | {"imageData": bool(_text_of(tree))}))
         except LeftOut:
             continue
-    names = [_image_of(file, tree, images) for file, tree in trees]
+    of_stem = {os.path.splitext(image.name)[0]: image.name for image in reversed(images.files)}
+    names = [_image_of(file, tree, of_stem) for file, tree in trees]
     missing: list[list[Problem]] = [[] for _ in trees]
     taken = images.take(
         names, [Reporter(*one) for one in zip(missing, (file.name for file, _ in trees), names, strict=True)]
@@ -83,12 +84,10 @@ def _name_in(file: File, tree: dict[str, Any]) -> str:
     return os.path.splitext(file.name)[0] + (extension if extension in class_folders.EXTENSIONS else ".png")
 
 
-def _image_of(file: File, tree: dict[str, Any], images: NamedImages) -> str:
+def _image_of(file: File, tree: dict[str, Any], of_stem: dict[str, str]) -> str:
     """Name of the image of a file: its own with another extension, or else what it says."""
-    stem = os.path.splitext(file.name)[0]
-    beside = next((image.name for image in images.files if os.path.splitext(image.name)[0] == stem), None)
-    path = tree.get("imagePath")
-    return beside or (path if tool_values.is_text(path) and path else f"{stem}.jpg")
+    stem, path = os.path.splitext(file.name)[0], tree.get("imagePath")
+    return of_stem.get(stem) or (path if tool_values.is_text(path) and path else f"{stem}.jpg")
 
 
 def _shapes(listed: list, size: tuple[int, int] | None, report: Reporter) -> tuple[list[Shape], int]:

@@ -66,7 +66,7 @@ class ShardReader:
                 image_records.picture(record)
                 if not image_parts.are_whole(record.encoded):
                     what = "parts of its image are damaged or missing, and training may not be able to decode it"
-                    suspect("image is damaged", what, "Build the split again, which stores it anew, or replace it.")
+                    suspect("image is damaged", what, "Replace the image, and build or adopt the split again.")
             except UserError as error:
                 facts.damage.append(f"{place}, {record.filename}: {error}; replace the image and build again")
         labels, damage = self._label_map(record)

@@ -292,3 +292,10 @@ def test_a_draft_of_other_options_is_not_published(tmp_path, contents):
     assert _scenes(tmp_path / "data").kept == 3
     assert contents(tmp_path / "data") == contents(tmp_path / "whole")
     assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("split", ["../x", ".hidden", "a/b"])
+def test_a_split_whose_files_would_lie_elsewhere_is_refused_and_makes_no_folder(tmp_path, split):
+    with pytest.raises(UserError, match=r"with which files would lie elsewhere; give it another name$"):
+        _scenes(tmp_path / "out", split=split)
+    assert not [*tmp_path.iterdir()]

@@ -185,7 +185,7 @@ def check_same(folder, info):
             only = [f"only {where} {_words([one for one in a if one not in b])}" for (a, b), where in both]
             raise UserError(
                 f"{path} has splits {sorted(old.splits)} with other {what}: {' and '.join(only)} (or in another order)."
-                f" The splits of a folder share their {what}; use another folder."
+                f" The splits of a folder share their {what}; use another folder, or make the sources agree."
             )
     before, now = old.keypoint_sigmas, info.keypoint_sigmas
     if before and now and before != now:  # Older files have none.
@@ -245,5 +245,5 @@ def _problem(info):
             f"the class {broken[0]!r} has a line break, and lists of classes have a line for each; rename it (--rename)"
         )
     if bad := [name for name in info.splits if not re.fullmatch(r"[^./\\\0][^/\\\0]*", name)]:
-        return f"a split is named {bad[0]!r}, with which files would lie elsewhere"
+        return f"a split is named {bad[0]!r}, with which files would lie elsewhere; give it another name"
     return depth.problem(info.pixel_ranges)
