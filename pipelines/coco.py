@@ -122,7 +122,7 @@ def build(flags: Coco) -> shards.Built:
         facts, label_of = coco_as_voc_labels.FACTS, coco_as_voc_labels.label_of_category(json_file, tree)
         others = {one["id"] for one in tree["categories"]} - set(label_of)
         tree["annotations"] = [one for one in tree["annotations"] if whole(one.category_id) not in others]
-        of_image = coco_json.annotations_by_image(json_file, tree, label_of, found)
+        of_image = coco_json.annotations_by_image(files, tree, label_of, found)
         of_image = coco_as_voc_labels.large_enough(of_image, flags.min_area)
         maker = Maker(label_of, (), True, 0, True, flags.orientation)
         objects = len(of_image)
@@ -130,7 +130,7 @@ def build(flags: Coco) -> shards.Built:
             raise Refused(f"no image of {json_file} has objects of more than --min_area={flags.min_area} pixels")
     else:
         facts, label_of = coco_categories.dataset_info(json_file, tree, found, _wanted(flags))
-        of_image = coco_json.annotations_by_image(json_file, tree, label_of, found)
+        of_image = coco_json.annotations_by_image(files, tree, label_of, found)
         others = {one["id"] for one in tree["categories"]} - set(label_of)  # --classes leaves them out: not lost.
         objects = sum(not others or whole(one.category_id) not in others for one in tree["annotations"])
         objects -= sum(problem.kind == coco_json.GIVEN_TWICE for problem in found)

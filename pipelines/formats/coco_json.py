@@ -4,7 +4,7 @@ import contextlib
 import gc
 import itertools
 import json
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..build.problems import Problem, Refused, Reporter, short
@@ -148,11 +148,12 @@ class Images:
 
 
 def annotations_by_image(
-    path: str, tree: dict, classes: Container[int], found: list[Problem]
+    files: Sequence[str], tree: dict, classes: Container[int], found: list[Problem]
 ) -> dict[int | str, list[Numbered]]:
     """The annotations of each image id that have a class; problems of the others go to `found`.
 
-    `classes` has the ids of the categories that are used. Each annotation has an id of its own.
+    `classes` has the ids of the categories that are used. Each annotation has an id of its own. Of several `files` an
+    unknown image is "ID of FILE", as `coco_files` joins them.
     """
     images = Images(name_of_image(tree, found))
     of_image: dict[int | str, list[Numbered]] = {image_id: [] for image_id in images.names}
@@ -165,7 +166,8 @@ def annotations_by_image(
             seen[number] = annotation
             of_image[key].append((number, category, annotation.text))
             continue
-        file = path if key is None else images.names[key]
+        said = [one for one in files if str(annotation.image_id).endswith(f" of {one}")] or files[:1]
+        file = max(said, key=len) if key is None else images.names[key]
         image_id = annotation.image_id if is_text(annotation.image_id) else short(annotation.image_id)
         report = Reporter(found, file, image_id, number)
         if key is None:
