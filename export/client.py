@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
 from tfrecog.cli.facts import Fraction, Positive, Range
+from tfrecog.data.info import DatasetInfo
 from tfrecog.inference.flags import DrawSide, Images, Results
 
 
@@ -44,7 +43,6 @@ def main(flags: Flags) -> int:
     from tfrecog.inference import image_files
 
     from .artifact import results
-    from .artifact.metadata import names, pixel_ranges
     from .server import client_protocols
 
     paths, out, failed = image_files.find(flags.images, out=flags.out), Path(flags.out), 0
@@ -54,31 +52,33 @@ def main(flags: Flags) -> int:
     url = flags.url.rstrip("/")
     model = client_protocols.model_metadata(url, flags.name, flags.timeout_s)
     predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s)
-    metadata = model["parameters"]
+    with client_protocols.understood(url):
+        info = results.info_of(model["parameters"])
+        write, written = results.WRITERS[model["parameters"]["task"]]
 
     def seen():
         nonlocal failed
         for number, path in enumerate(paths):
             try:
                 size, outputs = predict(image_files.content(path))
-                picture = image_files.load(path, pixel_ranges(metadata)) if flags.out else None
+                picture = image_files.load(path, info.pixel_ranges) if flags.out else None
                 with client_protocols.understood(url):
                     result = results.of_picture(outputs, size, flags.min_score)
-                    lines = _table(result, names(metadata))
+                    lines = _table(result, info)
             except (*image_files.UNREADABLE, client_protocols.RequestFailed) as error:
-                if isinstance(error, client_protocols.RequestFailed) and not error.reached:
-                    raise  # The others would not reach it either.
                 print(f"{path}: {error}", file=sys.stderr)
+                if isinstance(error, client_protocols.RequestFailed) and not error.reached:
+                    failed += len(paths) - number  # The others would not reach it either.
+                    return
                 failed += 1
                 continue
             print(f"{path} ({size[1]} x {size[0]})\n" + "".join(f"  {line}\n" for line in lines))
             yield number, picture, result
 
     if flags.out:
-        with client_protocols.understood(url):
-            write, written = results.WRITERS[metadata["task"]]
-            write(results.info_of(metadata), paths, out, seen(), flags.draw_side)
-        print(f"{len(paths) - failed} pictures and {written} are in {out}")
+        write(info, paths, out, seen(), flags.draw_side)
+        if failed < len(paths):
+            print(f"{len(paths) - failed} pictures and {written} are in {out}")
     else:
         collections.deque(seen(), maxlen=0)
     if failed:
@@ -86,19 +86,21 @@ def main(flags: Flags) -> int:
     return Status.FAILED if failed else Status.DONE
 
 
-def _table(result: Any, names: list[str]) -> list[str]:
+def _table(result: Any, info: DatasetInfo) -> list[str]:
     """Lines that say what was seen in a picture: detections, labels [H, W] or probabilities [K]."""
-    from tfrecog.inference.result_files import BEST
+    from tfrecog.inference import result_files
 
-    if isinstance(result, np.ndarray):
-        shares = np.bincount(result.ravel(), minlength=len(names) + 1)[1:] / result.size if result.ndim == 2 else result
-        best, words = (len(names), " of the picture") if result.ndim == 2 else (BEST, "")
-        return [
-            f"{names[i]:20} {shares[i]:6.1%}{words}" for i in np.argsort(-shares, kind="stable")[:best] if shares[i]
+    if isinstance(result, result_files.Detections):
+        found = zip(result.labels, result.scores, result.boxes, strict=True)
+        lines = [
+            f"{info.names[label - 1]:20} {score:6.1%}  " + "".join(f"{x:9.1f}" for x in box)
+            for label, score, box in found
         ]
-    rows = zip(result.labels, result.scores, result.boxes, strict=True)
-    lines = [f"{names[label - 1]:20} {score:6.1%}  " + "".join(f"{x:9.1f}" for x in box) for label, score, box in rows]
-    return [f"{'class':20}  score  {'y1':>9}{'x1':>9}{'y2':>9}{'x2':>9}", *lines] if lines else ["nothing"]
+        return [f"{'class':20}  score  {'y1':>9}{'x1':>9}{'y2':>9}{'x2':>9}", *lines] if lines else ["nothing"]
+    if result.ndim == 2:
+        rows = result_files.shares(info, result)
+        return [f"{row['category_name']:20} {row['share']:6.1%} of the picture" for row in rows]
+    return [f"{row['category_name']:20} {row['probability']:6.1%}" for row in result_files.best(info, result)]
 
 
 if __name__ == "__main__":

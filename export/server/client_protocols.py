@@ -93,6 +93,8 @@ def _outputs(answer: dict[str, Any]) -> tuple[tuple[int, int], dict[str, Any]]:
     outputs: dict[str, Any] = {own: np.asarray(answer[name]) for name, own in kinds.items() if name in answer}
     if "boxes" in outputs:
         outputs["boxes"] = outputs["boxes"].reshape(-1, 4)
+    if "labels" in outputs and outputs["labels"].shape != (height, width) and "boxes" not in outputs:
+        raise ValueError("a label map of another size")
     if "masks" in outputs:
         outputs["masks"] = [rle.from_coco(mask)[0] for mask in answer["detection_masks"]]
     return (height, width), outputs

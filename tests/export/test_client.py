@@ -18,12 +18,18 @@ from tfrecog.cli.errors import UserError
 
 @pytest.fixture
 def answers():
-    """A server: the path of a request → (status, body) or (status, body, the length that its header has)."""
+    """A server: the path of a request → (status, body) or (status, body, the length that its header has).
+
+    A list has an answer for each request; to one more there is none.
+    """
     found: dict = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            status, body, *length = found[self.path]
+            answer = found[self.path]
+            if isinstance(answer, list) and not answer:
+                return
+            status, body, *length = answer.pop(0) if isinstance(answer, list) else answer
             body = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(*length or [len(body)]))
@@ -50,6 +56,14 @@ def test_another_server_is_told_from_ours(answers):
         client_protocols.model_metadata(answers["url"], "")
 
 
+METADATA = (
+    200,
+    {
+        "name": "a",
+        "parameters": {"task": "detection", "classes": [{"name": "cat", "id": 1}], "keypoints": []},
+    },
+)
+SEEN = {"image_size": [8, 8], "detection_boxes": [[0, 0, 4, 4]], "detection_classes": [1], "detection_scores": [0.9]}
 BROKEN = {
     "no JSON": (200, b"<html>"),
     "no predictions": (200, {"outputs": []}),
@@ -57,6 +71,8 @@ BROKEN = {
     "a text": (200, {"predictions": ["cat"]}),
     "no size": (200, {"predictions": [{"scores": [1.0]}]}),
     "no class names": (200, {"predictions": [{"image_size": [8, 8], "detection_boxes": [[0, 0, 1, 1]]}]}),
+    "another class": (200, {"predictions": [SEEN | {"detection_classes": [2]}]}),
+    "labels of another size": (200, {"predictions": [{"image_size": [8, 8], "labels": [[1]]}]}),
     "cut off": (200, b'{"predictions"', 900),
     "a refusal that is cut off": (500, b'{"error"', 900),
 }
@@ -65,7 +81,7 @@ BROKEN = {
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_is_one_sentence_and_the_next_picture_is_sent(answers, answer, protocol, tmp_path, capsys):
-    answers["/v2/models/a"] = 200, {"name": "a", "parameters": {"classes": [{"name": "cat"}]}}
+    answers["/v2/models/a"] = METADATA
     answers["/v1/models/a:predict"] = answers["/v2/models/a/infer"] = answer
     for name in ("one.png", "two.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
@@ -75,6 +91,23 @@ def test_a_broken_answer_is_one_sentence_and_the_next_picture_is_sent(answers, a
     one, two, total = printed.err.splitlines()
     assert one.startswith(f"{tmp_path}/one.png: ") and two.startswith(f"{tmp_path}/two.png: ")
     assert total == "error: 2 of 2 pictures failed"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_was_seen_before_the_server_went_away_is_written(answers, count, tmp_path, capsys):
+    """And its classes may have no colour."""
+    answers["/v2/models/a"] = METADATA
+    answers["/v1/models/a:predict"] = [(200, {"predictions": [SEEN]})] * count
+    for name in ("1.png", "2.png", "3.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    out = tmp_path / "seen"
+    assert commands.run(client, url=answers["url"], name="a", images=tmp_path, out=out) == 1
+    printed = capsys.readouterr()
+    gone, total = printed.err.splitlines()
+    assert gone.startswith(f"{tmp_path}/{count + 1}.png: ") and "cannot be reached" in gone
+    assert total == f"error: {3 - count} of 3 pictures failed"
+    assert len(json.loads((out / "detections.json").read_text())) == len([*out.glob("*.jpg")]) == count
+    assert ("1 pictures and detections.json are in" in printed.out) == bool(count)
 
 
 def test_a_server_that_is_slow_is_told_from_none():

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tfrecog.cli import files as atomic
-from tfrecog.data.info import Category, DatasetInfo
+from tfrecog.data.info import DatasetInfo
 from tfrecog.drawing import annotations, label_map
 from tfrecog.inference import image_files
 from tfrecog.metrics import coco_rows
@@ -84,9 +84,7 @@ def write_classes(info: DatasetInfo, paths: list[Path], out: Path, images: Itera
     """
     pictures, rows = image_files.picture_paths(paths, out), []
     for number, picture, probabilities in images:
-        best = [(info.categories[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:BEST]]
-        guesses = [{**_facts(category), "probability": round(probability, 6)} for category, probability in best]
-        rows.append({"file_name": str(paths[number]), "classes": guesses})
+        rows.append({"file_name": str(paths[number]), "classes": best(info, probabilities)})
         image_files.save(draw_classes(info, picture, probabilities, min_side), pictures[number])
     write_json(out / PREDICTIONS, rows)
 
@@ -108,13 +106,26 @@ def write_label_maps(info: DatasetInfo, paths: list[Path], out: Path, images: It
         _save_label_map(labels, values, colours, maps[number])
         image_files.save(draw_label_map(info, picture, labels, min_side), pictures[number])
         file = maps[number].relative_to(out).as_posix()
-        rows.append({"file_name": str(paths[number]), "label_map": file, "classes": _shares(labels, categories)})
+        rows.append({"file_name": str(paths[number]), "label_map": file, "classes": shares(info, labels)})
     report = {
         "values": "category_id" if by_id else "position",
         "categories": [{"value": value, **_facts(one)} for value, one in zip(values, categories, strict=True)],
         "images": rows,
     }
     write_json(out / PREDICTIONS, report)
+
+
+def best(info: DatasetInfo, probabilities: np.ndarray) -> list[dict]:
+    """Rows of the best classes of probabilities [K], as in the file."""
+    order = np.argsort(-probabilities, kind="stable")[:BEST]
+    return [{**_facts(info.categories[i]), "probability": round(float(probabilities[i]), 6)} for i in order]
+
+
+def shares(info: DatasetInfo, labels: np.ndarray) -> list[dict]:
+    """Rows of the classes in labels [H, W], the largest first, as in the file."""
+    counts = np.bincount(labels.ravel(), minlength=len(info.categories) + 1)[1:]
+    order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
+    return [{**_facts(info.categories[i]), "share": round(int(counts[i]) / labels.size, 6)} for i in order]
 
 
 def label_map_paths(paths: list[Path], out: Path) -> tuple[list[Path], list[Path]]:
@@ -138,8 +149,8 @@ def draw_detections(info: DatasetInfo, picture: np.ndarray, found: Detections, m
 
 def draw_classes(info: DatasetInfo, picture: np.ndarray, probabilities: np.ndarray, min_side: int = 0) -> np.ndarray:
     """The best classes of probabilities [K], written in the upper left corner."""
-    best = np.argsort(-probabilities)[:BEST]
-    return written_on(picture, [f"{info.names[i]}: {probabilities[i]:.1%}" for i in best], min_side)
+    lines = [f"{row['category_name']}: {row['probability']:.1%}" for row in best(info, probabilities)]
+    return written_on(picture, lines, min_side)
 
 
 def draw_label_map(info: DatasetInfo, picture: np.ndarray, labels: np.ndarray, min_side: int = 0) -> np.ndarray:
@@ -207,16 +218,6 @@ def _save_label_map(labels, values, colours, path):
     picture.putpalette(palette.tobytes())
     with atomic.write(path, "wb") as file:
         picture.save(file, "PNG", optimize=True)
-
-
-def _shares(labels, categories: Sequence[Category]):
-    """Rows of the classes in labels [H, W], the largest first."""
-    counts = np.bincount(labels.ravel(), minlength=len(categories) + 1)[1:]
-    return [
-        {**_facts(categories[i]), "share": round(int(counts[i]) / labels.size, 6)}
-        for i in np.argsort(-counts, kind="stable")
-        if counts[i]
-    ]
 
 
 def _facts(category):
