@@ -21,7 +21,8 @@ class Target:
     damage: tuple[str, ...]  # patterns of the files of which one is damaged
     read: Callable[[Path, Path], object]  # from the folder; what it writes goes to the other one
     made_again: str = "none"  # pattern of the files in the folder that reading may write
-    compare: Callable[[Path, Path], object] | None = None  # with an independent reading; AssertionError: they differ
+    # with an independent reading: whether it could be; AssertionError: they differ
+    compare: Callable[[Path, Path], bool] | None = None
     is_dear: bool = False  # It takes a twentieth of the inputs of others.
 
 
@@ -39,7 +40,7 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
     Args:
         target: the reader.
         seed: decides the input and its damage.
-        root: empty folder for the input (`in`) and what is written (`out`).
+        root: empty folder. The input (`a/b/in`) and what is written (`a/b/out`) lie so deep that `../../` stays in it.
         damage: False reads the input as it is.
         seconds: that reading may take.
 
@@ -47,14 +48,14 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
         Fault: reading ended in a traceback, took too long, found other things than the independent reading, or
             changed a file outside of `out`; or the sentence names neither a file nor a flag.
     """
-    rng, folder, out = Random(seed), root / "in", root / "out"
-    folder.mkdir()
+    rng, folder, out = Random(seed), root / "a/b/in", root / "a/b/out"
+    folder.mkdir(parents=True)
     with _printing():
         target.write(folder, rng)
     if damage:
         path = rng.choice(rng.choice([paths for one in target.damage if (paths := sorted(folder.glob(one)))]))
         path.write_bytes(mutations.damaged(path.name, path.read_bytes(), rng))
-    before, became = _files(root, target), "refused"
+    before, became = _files(root, out, target), "refused"
     try:
         with _alarm(seconds), _printing():
             target.read(folder, out)
@@ -70,7 +71,7 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
         names = [str(root), "--", *(path.name for path in folder.rglob("*") if path.is_file())]
         if not any(name in sentence for name in names):
             raise Fault(f"the sentence names neither a file nor a flag: {sentence}") from error
-    changed = {path for path, _ in before.items() ^ _files(root, target).items()}
+    changed = {path for path, _ in before.items() ^ _files(root, out, target).items()}
     if changed:
         raise Fault(f"it changed {', '.join(sorted(changed))}")
     return became
@@ -79,19 +80,18 @@ def attempt(target: Target, seed: str, root: Path, *, damage: bool = True, secon
 def _compared(target, folder, out, damage):
     """What became of an input that is read: the other reading may refuse one that is damaged, however it does so."""
     try:
-        target.compare(folder, out)
+        return "compared" if target.compare(folder, out) else "read"
     except AssertionError:
         raise
     except Exception:
         if not damage:
             raise
         return "read"
-    return "compared"
 
 
-def _files(root, target):
+def _files(root, out, target):
     """Contents of the files beside `out`, by path; of folders and what else there is, nothing."""
-    paths = (path for path in root.rglob("*") if root / "out" not in (path, *path.parents))
+    paths = (path for path in root.rglob("*") if out not in (path, *path.parents))
     paths = (path for path in paths if not path.match(target.made_again))
     return {str(path): path.read_bytes() if path.is_file() else b"" for path in paths}
 

@@ -21,6 +21,7 @@ _OF_ALL = re.compile(
     r"\b(image|images|file|JSON|XML|label map|value of no class)\b"
 )  # in the kinds of problems with all of an image
 _PLACE = re.compile(r"\w+ \d+: ")  # of one object, such as "region 2: "
+_EXTENSION = re.compile(r"\.\w+$")
 _NO_LOSS = re.compile(r"are kept|It is kept|nothing needs to be done")
 _LOSS = re.compile(r"left out|skipped|no objects|Put the file there|Make it smaller|[Tt]he (first|last) is taken")
 _OF_KEYPOINTS = ("unknown keypoint", "keypoint without an object")
@@ -50,13 +51,16 @@ def boxes(records: Iterable[tf.train.Example]) -> int:
     return sum(len(values(one, "image/object/bbox/ymin")) for one in records)
 
 
-def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Path, Path], None]:
-    """A check that all of a folder's things are in the records of an output folder, or in its report."""
+def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Path, Path], bool]:
+    """A check that all of a folder's things are in the records of an output folder, or in its report.
 
-    def check(folder: Path, out: Path) -> None:
+    It gives whether there is a reading of them.
+    """
+
+    def check(folder: Path, out: Path) -> bool:
         things = reading(folder)
         if things is None:  # The damage decides which files are read.
-            return
+            return False
         lines = [json.loads(line) for line in (out / "train.report.jsonl").read_text().splitlines()]
         losses = [one for one in lines if _LOSS.search(one["remedy"]) and not _NO_LOSS.search(one["remedy"])]
         losses = [one for one in losses if one["kind"] not in _OF_KEYPOINTS]
@@ -71,14 +75,15 @@ def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Pat
         of_one = sum(one not in of_all for one in losses)
         kept = boxes(examples(out))
         assert objects <= kept + of_one, f"{objects} objects, {kept} are in records and {of_one} in the report: {lines}"
+        return True
 
     return check
 
 
 def names_of(*texts: object) -> frozenset[str]:
-    """The last parts of names, without extensions."""
+    """The last parts of names, without extensions; of an empty name nothing."""
     lasts = (re.split(r"[/\\=]", str(text))[-1] for text in texts)
-    return frozenset(re.sub(r"\.\w+$", "", last) for last in lasts)
+    return frozenset(filter(None, (_EXTENSION.sub("", last) for last in lasts)))
 
 
 def coco(folder: Path) -> list[Thing]:
@@ -170,9 +175,15 @@ def label_studio(folder: Path) -> list[Thing] | None:
         shapes = ("rectanglelabels", "polygonlabels", "brushlabels")
         drawn = [one for one in drawn if "value" in one and one.get("type") in shapes]
         ids = {str(one.get("id")) for one in drawn}
-        texts = [value for value in task["data"].values() if isinstance(value, str)]
-        things += [Thing(names_of(*texts, "")) for _ in ids]  # "": of a task that names no file
+        things += [Thing(_names_of_task(task["data"])) for _ in ids]
     return things
+
+
+def _names_of_task(data: dict) -> frozenset[str]:
+    """Names of a task; of one without the name of a file, the report may name the annotation file alone."""
+    texts = [value for key, value in data.items() if isinstance(value, str) and not key.endswith("_at")]
+    named = any(_EXTENSION.search(text) for text in texts)
+    return names_of(*texts) if named else names_of(*texts, "project.json")
 
 
 def json_min(folder: Path) -> list[Thing] | None:
@@ -184,8 +195,7 @@ def json_min(folder: Path) -> list[Thing] | None:
             return None
         labels = {"rectanglelabels", "polygonlabels"}
         drawn = [one for one in entry["label"] if isinstance(one, dict) and labels & one.keys()]
-        texts = [value for value in entry.values() if isinstance(value, str)]
-        things += [Thing(names_of(*texts, "")) for _ in drawn]
+        things += [Thing(_names_of_task(entry)) for _ in drawn]
     return things
 
 

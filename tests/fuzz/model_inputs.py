@@ -20,7 +20,7 @@ from tfrecog.runs import checkpoints
 
 
 def weights(folder, rng):
-    kind = rng.choice(("zip.pth", "legacy.pth", "zip_checkpoint.pth", "pkl", "safetensors"))
+    kind = rng.choice(("zip.pth", "safetensors", "legacy.pth", "zip_checkpoint.pth", "pkl"))
     state = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.bias": np.ones(2, np.float32)}
     if kind.endswith("pth"):
         shutil.copy(REFERENCE / "weights" / kind, folder / "weights.pth")

@@ -1,8 +1,8 @@
 """The readers of models, and the server, by name."""
 
 import atexit
-import contextlib
 import functools
+import http.client
 import importlib.util
 import signal
 import socket
@@ -29,7 +29,7 @@ def _read_weights(folder, out):
 
 def _compare_weights(folder, out):
     path = next(folder.glob("weights.*"))
-    readings.weights(path, weights.read(path))
+    return readings.weights(path, weights.read(path))
 
 
 def _read_metadata(folder, out):
@@ -86,7 +86,7 @@ def _read_request(folder, out):
             for picture in parse().pictures:
                 picture.decode()
         except Refused as refused:
-            assert 400 <= refused.status < 500 and len(refused.sentence) < 2000
+            assert 400 <= refused.status < 500 and 0 < len(refused.sentence) < 2000
             sentences.append(refused.sentence)
     if len(sentences) == 2:
         raise UserError(f"{folder / 'body.json'}: {' | '.join(sentences)}")
@@ -116,14 +116,34 @@ def _served(write):
 
 
 def _send(folder, out):
-    """Sends the bytes of a request, and reads the answer to its end; none where the server waits for more."""
-    server, answer = _server(), b""
+    """Sends the bytes of a request, and reads the answer; a server that waits for more of it gives none."""
+    path, server = folder / "request.http", _server()
+    sent = path.read_bytes()
     with socket.create_connection(("127.0.0.1", server.port), timeout=2) as connection:
-        connection.sendall((folder / "request.http").read_bytes())
-        with contextlib.suppress(TimeoutError, ConnectionResetError):
-            while piece := connection.recv(2**16):
-                answer += piece
-    _judge(folder / "request.http", answer[9:12].decode(), answer.rpartition(b"\r\n")[2].decode(errors="replace"))
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        try:
+            answer.begin()
+            body = answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            assert not _is_whole(sent), f"no answer to a whole request: {error!r}"
+            raise UserError(f"{path}: the server waits for the rest") from error
+    _judge(path, answer.status, body)
+
+
+def _is_whole(sent):
+    """Whether the bytes are a request to its end, or what can never become one."""
+    import h11
+
+    request = h11.Connection(h11.SERVER)
+    request.receive_data(sent)
+    try:
+        while (event := request.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+            if isinstance(event, h11.EndOfMessage):
+                return True
+    except h11.RemoteProtocolError:
+        return True
+    return False
 
 
 def _call(folder, out):
@@ -137,14 +157,14 @@ def _call(folder, out):
             infer((folder / "message.pb").read_bytes(), timeout=5)
         except grpc.RpcError as error:
             assert error.code().name in ("INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"), error
-            _judge(folder / "message.pb", "400", error.details())
+            _judge(folder / "message.pb", 400, error.details())
 
 
 def _judge(path, status, body):
-    """The server lives; UserError has the sentence of a refused request, which is empty where only a part came."""
+    """The server lives; UserError has the sentence of a refused request."""
     assert _server().ask("GET", "/v2/health/live")[0] == 200
-    assert status < "500" and len(body) < 2000, f"{status}: {body}"
-    if status != "200":
+    assert status < 500 and 0 < len(body) < 2000, f"{status}: {body}"
+    if status != 200:
         raise UserError(f"{path}: {body}")
 
 

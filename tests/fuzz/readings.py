@@ -1,4 +1,7 @@
-"""What other libraries read in a damaged input: where they read it too, ours have to have the same."""
+"""What other libraries read in a damaged input: where they read it too, ours have to have the same.
+
+Each reading gives whether there was something to compare.
+"""
 
 import gzip
 import importlib.util
@@ -36,7 +39,7 @@ def masks_of_pycocotools(path: Path, out: Path) -> None:
             assert mask.shape != (height, width) or np.array_equal(mask, ours), f"another mask of annotation {number}"
 
 
-def idx(folder: Path, out: Path) -> None:
+def idx(folder: Path, out: Path) -> bool:
     """Bytes of IDX files as NumPy cuts them, where both have bytes."""
     arrays = []
     for name in ("images", "labels"):
@@ -44,32 +47,33 @@ def idx(folder: Path, out: Path) -> None:
         content = path.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
         if content[2] != 8:
-            return
+            return False
         shape = np.frombuffer(content, ">i4", content[3], 4)
         arrays.append(np.frombuffer(content, np.uint8, -1, 4 + 4 * content[3]).reshape(shape))
-    _digits(*arrays, out)
+    return _digits(*arrays, out)
 
 
-def npz(folder: Path, out: Path) -> None:
+def npz(folder: Path, out: Path) -> bool:
     """Bytes of NPZ files as NumPy reads them."""
     with np.load(folder / "digits.npz") as file:
         arrays = file["x"], file["y"]
-    if arrays[0].dtype == np.uint8 and arrays[1].dtype.kind in "ui" and arrays[1].ndim == 1:
-        _digits(*arrays, out)
+    known = arrays[0].dtype == np.uint8 and arrays[1].dtype.kind in "ui" and arrays[1].ndim == 1
+    return known and _digits(*arrays, out)
 
 
 def _digits(images, labels, out):
     """The images whose labels are those of ten classes, in their order."""
     if images.ndim != 3 or images.max() <= 1:  # Rows of squares, colours, and black and white are read otherwise.
-        return
+        return False
     known = [place for place, label in enumerate(labels) if 0 <= label < 10]
     records = examples(out)
     assert [values(one, "image/class/label")[0] - 1 for one in records] == [int(labels[place]) for place in known]
     for place, one in zip(known, records, strict=True):
         assert np.array_equal(_pixels(values(one, "image/encoded")[0]), images[place])
+    return bool(known)
 
 
-def tar(folder: Path, out: Path) -> None:
+def tar(folder: Path, out: Path) -> bool:
     """Pictures of a tar: each that Python's tarfile finds as a file is in a record, the same, or in the report."""
     lines = [json.loads(line) for line in (out / "train.report.jsonl").read_text().splitlines()]
     named = {name for line in lines for name in names_of(line["file"])}
@@ -79,10 +83,12 @@ def tar(folder: Path, out: Path) -> None:
     for name, content in files:
         if name.endswith(".png") and not names_of(name, "images.tar") & named:
             assert kept[content] > 0, f"{name} is lost: {lines}"
+    return bool(files)
 
 
-def label_maps(folder: Path, out: Path) -> None:
+def label_maps(folder: Path, out: Path) -> bool:
     """Pixels of label maps and images as Pillow reads them."""
+    compared = False
     for one in examples(out):
         name = Path(values(one, "image/filename")[0].decode()).stem
         with Image.open(next(folder.glob(f"images/{name}.*"))) as picture:
@@ -94,11 +100,13 @@ def label_maps(folder: Path, out: Path) -> None:
         if ids == ["0", "1", "2"] and numbers.ndim == 2 and bits == 8:  # Pillow stretches fewer ones.
             ours = _pixels(values(one, "image/segmentation/class/encoded")[0])
             assert np.array_equal(ours, np.where(numbers < 3, numbers, 255))
+            compared = True
+    return compared
 
 
-def panoptic(folder: Path, out: Path) -> None:
+def panoptic(folder: Path, out: Path) -> bool:
     """Categories of the pixels of panoptic PNGs, by the numbers red + 256 green + 65536 blue."""
-    tree = json.loads((folder / "panoptic.json").read_bytes())
+    tree, compared = json.loads((folder / "panoptic.json").read_bytes()), False
     order = [str(one["id"]) for one in tree["categories"]]
     for one in examples(out):
         name = values(one, "image/filename")[0].decode()
@@ -114,9 +122,11 @@ def panoptic(folder: Path, out: Path) -> None:
                 wanted[rgb @ [1, 256, 65536] == segment["id"]] = order.index(category) if category in order else 255
         ours = _pixels(values(one, "image/segmentation/class/encoded")[0])
         assert np.array_equal(ours, wanted)
+        compared = True
+    return compared
 
 
-def weights(path: Path, ours: dict[str, np.ndarray]) -> None:
+def weights(path: Path, ours: dict[str, np.ndarray]) -> bool:
     """Arrays as safetensors reads them, and torch where it is installed."""
     if path.suffix == ".safetensors":
         theirs = safetensors.numpy.load(path.read_bytes())
@@ -128,10 +138,12 @@ def weights(path: Path, ours: dict[str, np.ndarray]) -> None:
         theirs = {name: value.float().numpy() for name, value in read.items() if isinstance(value, torch.Tensor)}
         ours = {name: value.astype(np.float32) for name, value in ours.items()}
     else:
-        return
+        return False
     for name, value in theirs.items():
         if value.dtype.kind in "fiub":
+            assert name in ours, f"{name} is lost"
             assert ours[name].shape == value.shape and np.array_equal(ours[name], value, equal_nan=True), name
+    return bool(theirs)
 
 
 def _pixels(encoded: bytes) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A detector in the laboratory: whether its boxes, masks and keypoints follow what they are of."""
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ class Detector:
 
     def __init__(self, task, model, flags: Flags):
         self.task, self.info, self.model, self.flags = task, task.info, model, flags
+        self._keys = itertools.count()  # of images in evaluators
         self.on_record, self._propose = flags.detector.proposals == "record", None
         if self.on_record and flags.proposals == "made":
             try:
@@ -112,7 +114,7 @@ class Detector:
         # What lies outside the part of x that g(x) shows is neither right nor wrong.
         inside = fractions_inside(outputs.result["boxes"], change.inside) >= INSIDE
         every = select(outputs.result, inside)
-        evaluator.add(evaluator.counts["images"], record, every["boxes"], every["labels"], every["scores"])
+        evaluator.add(next(self._keys), record, every["boxes"], every["labels"], every["scores"])
         return {"recall": (float(len(hits)), float(counted.sum()))}
 
     def accuracy(self, evaluator: coco.Evaluator) -> dict[str, float]:

@@ -132,6 +132,6 @@ def _pooled(model, features, rois):
 
 
 def _change(before, after):
-    """The relative difference of the features [n, …] of each region, as a measure."""
+    """The relative difference of the features [n, …] of each region, as a measure; regions of zeros are left out."""
     total, count = np.sum([relative(*both) for both in zip(after, before, strict=True)], axis=0)
     return total, count
