@@ -55,14 +55,7 @@ def read(
     """
     rows, header = _rows(path)
     place = columns_of(path, header, columns)
-    if "class" not in place and not class_name:
-        raise Refused(
-            f"{path} has the columns {', '.join(header)}, none of which is known as the class: name it by "
-            "--columns=class=COLUMN, or that of all rows by --class_name"
-        )
-    if class_name and "class" in place and any(row[place["class"] :][:1] not in ([], [""]) for _, row in rows):
-        what = f"{path} has the class of a row in its column {header[place['class']]}: leave --class_name out"
-        raise Refused(f"{what}, or rename classes by --rename")
+    _check_classes(path, rows, header, place, class_name)
     boxes: dict[str, list[tuple[int, Shape]]] = {}
     lost_of: dict[str, int] = {}
     for line, row in rows:
@@ -96,6 +89,18 @@ def read(
             drawing.pictures.append(Picture(image.name, image, path, shapes, fractions=fractions))
     drawing.unnamed = images.rest()
     return drawing
+
+
+def _check_classes(path, rows, header, place, class_name) -> None:
+    """Refused where neither a column nor `class_name` says the classes, or both do."""
+    if "class" not in place and not class_name:
+        raise Refused(
+            f"{path} has the columns {', '.join(header)}, none of which is known as the class: name it by "
+            "--columns=class=COLUMN, or that of all rows by --class_name"
+        )
+    if class_name and "class" in place and any(row[place["class"] :][:1] not in ([], [""]) for _, row in rows):
+        what = f"{path} has the class of a row in its column {header[place['class']]}: leave --class_name out"
+        raise Refused(f"{what}, or rename classes by --rename")
 
 
 def descriptions(path: str) -> dict[str, str]:

@@ -66,18 +66,7 @@ def of_bytes(
         what = f"parts of the {stored.kind} are damaged or missing, so that training could not decode it"
         remedy = "It is stored as PNG, with the pixels that are shown of it: copy or download the file again."
         report("image is damaged", what, remedy)
-    if doubt:
-        remedy = (
-            "It is turned upright; if the file was annotated as it is, build with --orientation=file."
-            if turn
-            else "It is stored as the file has it; if it was annotated upright, build with --orientation=upright."
-        )
-        what = f"its EXIF data turn or mirror it (orientation {stored.orientation}), and {doubt}"
-        report("image may be annotated turned", what, remedy)
-    elif stored.orientation != 1:
-        what = f"its EXIF data turn or mirror it (orientation {stored.orientation})"
-        how = "It is turned upright" if turn else "It stays as it was annotated, without these data,"
-        report("image converted", what, f"{how} and stored as PNG; nothing needs to be done.")
+    _report_turn(stored.orientation, turn, doubt, report)
     # Bytes with an orientation would be shown turned, by tools that are given them and their boxes.
     if whole and stored.orientation == 1 and values is None and mode in _MODES.get(stored.kind, ()):
         return Encoded(data, stored.kind.lower(), *as_stored)
@@ -90,6 +79,20 @@ def of_bytes(
         what = f"{stored.kind} image of mode {mode}, which training cannot decode"
         report("image converted", what, "It is stored as an RGB PNG; nothing needs to be done.")
     return image_records.encode(Image.fromarray(image.rgb()), "png")
+
+
+def _report_turn(orientation: int, turn: bool, doubt: str, report: Reporter) -> None:
+    what = f"its EXIF data turn or mirror it (orientation {orientation})"
+    if doubt:
+        remedy = (
+            "It is turned upright; if the file was annotated as it is, build with --orientation=file."
+            if turn
+            else "It is stored as the file has it; if it was annotated upright, build with --orientation=upright."
+        )
+        report("image may be annotated turned", f"{what}, and {doubt}", remedy)
+    elif orientation != 1:
+        how = "It is turned upright" if turn else "It stays as it was annotated, without these data,"
+        report("image converted", what, f"{how} and stored as PNG; nothing needs to be done.")
 
 
 def _opened(data: bytes, place: str, report: Reporter, replace: str) -> image_numpy.Opened:
