@@ -119,7 +119,7 @@ def test_other_classes_need_their_names(files, tmp_path):
     for content, words in {
         b"a\nb\nc\n": "has 3 names, and .* on 2 classes",
         b"a\na\n": "has 'a' twice",
-        "é".encode("utf-16"): "cannot be read",
+        "é".encode("latin-1"): "cannot be read",
     }.items():
         names.write_bytes(content)
         with pytest.raises(ValueError, match=rf"--classes={names} {words}"):
