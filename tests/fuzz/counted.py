@@ -111,7 +111,8 @@ def yolo(folder: Path) -> list[Thing] | None:
     things = []
     for path in (folder / "labels").rglob("*.txt"):
         try:
-            text = path.read_text("utf-8-sig")
+            data = path.read_bytes()
+            text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
         except ValueError:
             things.append(Thing(names_of(path), readable=False))
             continue
