@@ -70,7 +70,7 @@ def load(
     """
     from tfrecog.api import loading
 
-    return loading.load(source, min_score=min_score, checkpoint=checkpoint, settings=settings, threads=threads)
+    return loading.load(source, min_score, checkpoint, settings, threads)
 
 
 def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:

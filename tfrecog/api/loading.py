@@ -18,12 +18,7 @@ _THRESHOLD = "detector.output.min_score"
 
 
 def load(
-    source: str | Path,
-    *,
-    min_score: float | None = None,
-    checkpoint: str = "latest",
-    settings: Mapping[str, Any] | None = None,
-    threads: int = 0,
+    source: str | Path, min_score: float | None, checkpoint: str, settings: Mapping[str, Any] | None, threads: int
 ) -> models.Model:
     """See `tfrecog.load`."""
     path = Path(source).expanduser()
@@ -45,12 +40,7 @@ def load(
     )
 
 
-def run(
-    folder: Path,
-    min_score: float | None = None,
-    checkpoint: str = "latest",
-    settings: Mapping[str, Any] | None = None,
-) -> models.RunModel:
+def run(folder: Path, min_score: float | None, checkpoint: str, settings: Mapping[str, Any] | None) -> models.RunModel:
     """The model of the run in a folder, wherever that was moved to."""
     settings = settings or {}
     if "workdir" in settings or _THRESHOLD in settings:
@@ -62,12 +52,12 @@ def run(
     return models.RunModel(experiment, checkpoint, least)
 
 
-def saved_model(folder: Path, min_score: float | None = None) -> models.Model:
+def saved_model(folder: Path, min_score: float | None) -> models.Model:
     """An exported SavedModel: the folder of its versions, or of one."""
     return _of_file(commands.module("export.served_graph.reader").SavedReader(folder), min_score)
 
 
-def tflite(file: Path, min_score: float | None = None, threads: int = 0) -> models.Model:
+def tflite(file: Path, min_score: float | None, threads: int) -> models.Model:
     """An exported TFLite file; it needs ai-edge-litert, and no TensorFlow."""
     return _of_file(commands.module("export.litert.reader").LiteModel(file, threads), min_score)
 

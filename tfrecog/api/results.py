@@ -32,6 +32,11 @@ class Result:
         """(height, width) of the picture."""
         return self.picture.shape[0], self.picture.shape[1]
 
+    @cached_property
+    def names(self) -> list[str]:
+        """Class names of `labels`."""
+        return [self.info.names[label - 1] for label in self.labels]
+
     def draw(self, min_side: int = 400) -> Image.Image:
         """The picture with what is seen drawn on it.
 
@@ -78,11 +83,6 @@ class DetectionResult(Result):
     def scores(self) -> np.ndarray:
         """float32 [n], in [0, 1]."""
         return self.found.scores
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Class names [n]."""
-        return [self.info.names[label - 1] for label in self.labels]
 
     @cached_property
     def masks(self) -> np.ndarray | None:
@@ -171,11 +171,6 @@ class ClassificationResult(Result):
         """float32 [K], of `labels`."""
         return self.found[self.labels - 1]
 
-    @property
-    def names(self) -> list[str]:
-        """Class names [K], the most probable first."""
-        return [self.info.names[label - 1] for label in self.labels]
-
     def to_dict(self) -> dict:
         ranked = zip(self.labels.tolist(), self.names, self.scores.tolist(), strict=True)
         classes = [{"label": label, "name": name, "score": score} for label, name, score in ranked]
@@ -203,11 +198,6 @@ class SegmentationResult(Result):
         counts = self._counts
         order = np.argsort(-counts, kind="stable")
         return order[counts[order] > 0] + 1
-
-    @property
-    def names(self) -> list[str]:
-        """Class names [n]."""
-        return [self.info.names[label - 1] for label in self.labels]
 
     @property
     def shares(self) -> np.ndarray:

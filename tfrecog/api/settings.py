@@ -12,7 +12,6 @@ Config = TypeVar("Config")
 
 def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     """Returns `config` with other values; UserError for one that is unknown, cannot be, or does not go with others."""
-    leaves = {leaf.path: leaf for leaf in flags.leaves(config)}
     given = []
     for path, value in settings.items():
         if isinstance(value, list | tuple):
@@ -20,7 +19,6 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
         elif value is None or isinstance(value, Mapping):
             raise UserError(f"{path}={value!r}: give a number, a text or a list of them")
         given.append(f"--{path}={shown(value)}")
-    empty = {path: () for path, value in settings.items() if path in leaves and value in ((), [])}
-    config = flags.replace(flags.change(config, given), empty)
+    config = flags.change(config, given)
     validate.check(config)
     return config
