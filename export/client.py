@@ -61,7 +61,7 @@ def main(flags: Flags) -> int:
         for number, path in enumerate(paths):
             try:
                 size, outputs = predict(image_files.content(path))
-                picture = image_files.load(path, info.pixel_ranges) if flags.out else None
+                picture = image_files.load(path, info.reading) if flags.out else None
                 with client_protocols.understood(url):
                     result = results.of_picture(outputs, size, flags.min_score)
                     lines = _table(result, info)

@@ -49,7 +49,7 @@ def main(flags: Flags) -> None:
         print(f"Predicting with {flags.model}: {model.metadata['name']}, {model.size[1]} x {model.size[0]}", flush=True)
         images = (
             (number, picture, results.of_picture(model.predict(picture), picture.shape[:2], flags.min_score))
-            for number, picture in image_files.legible(paths, broken, metadata.pixel_ranges(model.metadata))
+            for number, picture in image_files.legible(paths, broken, metadata.reading(model.metadata))
         )
         detections = write(results.info_of(model.metadata), paths, Path(flags.out), images, flags.draw_side)
         done = image_files.report_broken(paths, broken)

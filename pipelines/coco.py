@@ -29,7 +29,7 @@ from tfrecog.cli.facts import Length, NonNegative, Positive, Unless, When
 from tfrecog.data import records
 
 from .build import image_records, label_map_records, shards
-from .build.command import ShareFlags, build_share, summary
+from .build.command import PlacedFlags, build_share, summary
 from .build.problems import Collect, Problem, Refused, Reporter, refuse_losses, short
 from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
@@ -90,7 +90,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Coco(ShareFlags):
+class Coco(PlacedFlags):
     """The flags."""
 
     images: Annotated[str, "Folder of the images, or of several files the folder of each."] = ""
@@ -104,7 +104,6 @@ class Coco(ShareFlags):
         False
     )
     label_maps: Annotated[Literal["", "voc"], "Write the class of each pixel, one of VOC's, and no objects."] = ""
-    orientation: exif.Flag = "auto"
     min_area: Annotated[
         int,
         "Leave out images whose objects cover this many pixels or fewer; 0: off.",

@@ -150,7 +150,8 @@ def build(flags: Crops) -> tuple[shards.Built, int]:
     if background:
         categories.append(info.Category(BACKGROUND, max(one.id for one in categories) + 1))
     maker = Maker(source, flags.context, flags.min_side, flags.seed)
-    made = dataclasses.replace(image_records.facts(categories), pixel_ranges=facts.pixel_ranges)
+    same = {"pixel_ranges": facts.pixel_ranges, "orientation": facts.orientation}
+    made = dataclasses.replace(image_records.facts(categories), **same)
     options = repr((facts.names, flags.context, flags.min_side, flags.seed))
     made_of = shards.Source(items, maker, made, 0, options=options)
     left = int(where.crowd.sum() + where.difficult.sum())

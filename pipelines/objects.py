@@ -35,7 +35,7 @@ from tfrecog.cli.facts import Length, Positive, When
 from tfrecog.data import info, records
 
 from .build import image_records, shards
-from .build.command import ShareFlags, build_share, source_split, summary
+from .build.command import PlacedFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter
 from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
@@ -83,7 +83,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Objects(ShareFlags):
+class Objects(PlacedFlags):
     """The flags."""
 
     format: Annotated[
@@ -121,7 +121,6 @@ class Objects(ShareFlags):
         "Units of the boxes. Empty: fractions of the image where no number is above 1.",
         When("format", "csv"),
     ] = ""
-    orientation: exif.Flag = "auto"
     negatives: Annotated[bool, "Keep images without annotations, as ones without objects."] = False
     masks: Annotated[bool, "Write masks, if there are any."] = True
     keypoints: Annotated[tuple[str, ...], "Names of the keypoints in their order. Empty: the file's.", Length()] = ()

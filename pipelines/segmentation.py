@@ -37,7 +37,7 @@ from tfrecog.cli.facts import Length, Unless, When
 from tfrecog.data import records
 
 from .build import label_map_records, shards
-from .build.command import ShareFlags, build_share, source_split, summary
+from .build.command import PlacedFlags, build_share, source_split, summary
 from .build.problems import Collect, LeftOut, Problem, Refused, Reporter
 from .classes import pixel_classes, renaming
 from .classes.pixel_classes import Table
@@ -84,7 +84,7 @@ def _labels(pair: pairs.Pair, table: Table, report: Reporter) -> label_image.Lab
 
 
 @dataclass(frozen=True)
-class Segmentation(ShareFlags):
+class Segmentation(PlacedFlags):
     """The flags."""
 
     preset: Annotated[
@@ -104,7 +104,6 @@ class Segmentation(ShareFlags):
     exclude: Annotated[tuple[str, ...], "Files with the names of images to leave out, one per line.", Length()] = ()
     image_suffix: Annotated[str, "Suffix of image names after the common name, such as _leftImg8bit."] = ""
     label_suffix: Annotated[str, "Suffix of the names of label maps, such as _gtFine_labelIds."] = ""
-    orientation: exif.Flag = "auto"
 
 
 def build(flags: Segmentation) -> shards.Built:

@@ -28,15 +28,14 @@ from tfrecog.cli.facts import Length
 from tfrecog.data import info
 
 from .build import label_map_records, shards
-from .build.command import ShareFlags, build_share, source_split, summary
+from .build.command import PlacedFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused
 from .classes import pixel_classes, renaming
 from .classes.pixel_classes import Table
-from .formats import exif
 
 
 @dataclass(frozen=True)
-class Tfds(ShareFlags):
+class Tfds(PlacedFlags):
     """The flags."""
 
     builder: Annotated[str, "Name of the builder, such as mnist, or folder of its data."] = ""
@@ -49,7 +48,6 @@ class Tfds(ShareFlags):
     classes: Annotated[str, "File of the classes of label maps: one name per line, or lines of id and name."] = ""
     ignore: Annotated[tuple[str, ...], "Values of label maps, or names of classes, to ignore.", Length()] = ()
     rename: renaming.Flag = ()
-    orientation: exif.Flag = "auto"
 
 
 def build(flags: Tfds) -> shards.Built:

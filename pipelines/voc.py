@@ -33,7 +33,7 @@ from tfrecog.data import info, records
 from tfrecog.data.classes import voc
 
 from .build import image_records, shards
-from .build.command import ShareFlags, build_share, source_split, summary
+from .build.command import PlacedFlags, build_share, source_split, summary
 from .build.problems import Collect, Problem, Refused, Reporter, short
 from .classes import image_classes, renaming
 from .formats import exif, image_file, pairs, voc_folder, voc_object, voc_xml
@@ -95,7 +95,7 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class Voc(ShareFlags):
+class Voc(PlacedFlags):
     """The flags."""
 
     devkit: Annotated[
@@ -108,7 +108,6 @@ class Voc(ShareFlags):
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
     rename: renaming.Flag = ()
     coordinates: Annotated[Literal["voc", "zero_based", "edges"], "Convention of the coordinates of a box."] = "voc"
-    orientation: exif.Flag = "auto"
 
 
 def build(flags: Voc) -> shards.Built:

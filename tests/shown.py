@@ -42,7 +42,7 @@ def write(task, experiment, paths, out, min_side=0):
     """Writes what the task sees to the folder `out`; returns the files that could not be read, with the reason."""
     inference, broken = tasks.of(experiment.task).inference, {}
     predict = inference.of_pictures(task, None, experiment)
-    legible = image_files.legible(paths, broken, task.info.pixel_ranges)
+    legible = image_files.legible(paths, broken, task.info.reading)
     images = ((number, picture, predict(picture)) for number, picture in legible)
     inference.write(task.info, paths, out, images, min_side)
     return broken

@@ -14,7 +14,8 @@ from export.server.errors import Refused
 from pipelines.build.problems import LeftOut, Reporter
 from pipelines.formats import image_file
 from tests import photos
-from tfrecog.data import depth, image, image_numpy, orientation
+from tfrecog.data import image, image_numpy, orientation
+from tfrecog.data.reading import AS_SHOWN
 from tfrecog.inference import image_files
 
 EXIF = orientation.PREFIX + photos.exif(6)
@@ -90,7 +91,7 @@ def readers(tmp_path_factory):
     """Functions of a file's bytes to its picture: those of all commands, and of a graph; and what they raise."""
     path = tmp_path_factory.mktemp("one") / "a"
     signature = [tf.TensorSpec([], tf.string)]
-    graph = tf.function(lambda data: upright.decode(data, depth.WHOLE), input_signature=signature, autograph=False)
+    graph = tf.function(lambda data: upright.decode(data, AS_SHOWN), input_signature=signature, autograph=False)
 
     def of_file(data):
         path.write_bytes(data)

@@ -7,6 +7,7 @@ import base64
 import dataclasses
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,8 +71,8 @@ class Finder(shown.RedFinder):
 
     where = staticmethod(photos.is_object)
 
-    def __init__(self, ranges):
-        self.info = dataclasses.replace(shown.RedFinder.info, pixel_ranges=ranges)
+    def __init__(self, **facts):
+        self.info = dataclasses.replace(shown.RedFinder.info, **facts)
 
 
 class ServedFinder(served_folders.RedFinder):
@@ -82,9 +83,9 @@ def _found(outputs, size="image_size"):
     return tuple(outputs[size]), outputs["detection_boxes"][0]
 
 
-def _by_predict(paths, ranges, folder):
+def _by_predict(paths, facts, folder):
     experiment = dataclasses.replace(EXPERIMENT, detector=dataclasses.replace(EXPERIMENT.detector, masks=True))
-    assert not shown.write(Finder(ranges), experiment, paths, folder)
+    assert not shown.write(Finder(**facts), experiment, paths, folder)
     return _of_rows(folder)
 
 
@@ -96,16 +97,16 @@ def _of_rows(folder):
     return found
 
 
-def _by_server(paths, ranges, folder):
-    served_folders.write(folder, ServedFinder(), "detection", pixel_ranges=ranges)
+def _by_server(paths, facts, folder):
+    served_folders.write(folder, ServedFinder(), "detection", **facts)
     instances, found = [{"b64": base64.b64encode(path.read_bytes()).decode()} for path in paths], []
     servers.beside(folder, lambda server: found.extend(server.predict(instances)))
     return {str(path): _found(one) for path, one in zip(paths, found, strict=True)}
 
 
-def _by_signature(paths, ranges, folder):
+def _by_signature(paths, facts, folder):
     """A graph has no decoder of TIFF."""
-    given = signatures.signatures(Finder(ranges), None, EXPERIMENT, "squares", "machine")[signatures.BYTES]
+    given = signatures.signatures(Finder(**facts), None, EXPERIMENT, "squares", "machine")[signatures.BYTES]
     call = tf.function(given.call, input_signature=given.inputs, autograph=False)
     decoded, found = [path for path in paths if path.suffix != ".tiff"], {}
     for path in {*paths} - {*decoded}:
@@ -118,9 +119,8 @@ def _by_signature(paths, ranges, folder):
     return found
 
 
-def _by_tflite(paths, ranges, folder):
-    ranges = {kind: list(ends) for kind, ends in ranges.items()}
-    model = stand_in.red_finder(folder / "model.tflite", (96, 128), photos.is_object, pixel_ranges=ranges)
+def _by_tflite(paths, facts, folder):
+    model = stand_in.red_finder(folder / "model.tflite", (96, 128), photos.is_object, **facts)
     commands.run(run_tflite, model=model, images=paths[0].parent, out=folder)
     return _of_rows(folder)
 
@@ -140,7 +140,7 @@ CASES = [*itertools.product(["8 bits", *photos.DEPTHS], READERS)]
 )
 def test_the_box_of_the_object_is_in_the_pixels_of_the_picture_upright(depth, reader, folder_of, tmp_path):
     paths = sorted((folder_of(depth) / "cat").iterdir())
-    seen = READERS[reader](paths, _ranges(depth), tmp_path)
+    seen = READERS[reader](paths, {"pixel_ranges": _ranges(depth)}, tmp_path)
     refused = [path for path in paths if reader.startswith("bytes") and path.suffix == ".tiff"]
     assert seen.keys() == {str(path) for path in paths if path not in refused}
     for path, (size, box) in seen.items():
@@ -149,18 +149,29 @@ def test_the_box_of_the_object_is_in_the_pixels_of_the_picture_upright(depth, re
         np.testing.assert_allclose(box, photos.BOX, atol=0.5, err_msg=path)
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_of_a_data_set_of_pictures_as_files_store_them_the_box_is_in_the_pixels_of_the_file(
+    reader, folder_of, tmp_path
+):
+    paths = sorted((folder_of("8 bits") / "cat").iterdir())
+    for path, (size, box) in READERS[reader](paths, {"orientation": "file"}, tmp_path).items():
+        expected, sides = four_sources.as_stored(Path(path))
+        assert size == sides, path
+        np.testing.assert_allclose(box, expected, atol=0.5, err_msg=path)
+
+
 @pytest.mark.parametrize("depth", ["8 bits", *photos.DEPTHS])
 @pytest.mark.parametrize("source", four_sources.SOURCES)
 def test_records_have_the_pixels_that_prediction_and_a_server_see_and_boxes_on_the_objects(
     source, depth, folder_of, tmp_path
 ):
     found = four_sources.records(source, folder_of(depth), tmp_path / "out")
-    ranges = info.load(tmp_path / "out").pixel_ranges
-    assert ranges == _ranges(depth)
+    facts = info.load(tmp_path / "out")
+    assert facts.pixel_ranges == _ranges(depth) and facts.orientation == "upright"
     for path in sorted((folder_of(depth) / "cat").iterdir()):
-        record, seen = found[path.name], image_files.load(path, ranges)
+        record, seen = found[path.name], image_files.load(path, facts.reading)
         np.testing.assert_array_equal(image.decode(record.encoded), seen, path.name)
-        np.testing.assert_array_equal(pictures.of("the body", path.read_bytes(), 1).decode(ranges), seen)
+        np.testing.assert_array_equal(pictures.of("the body", path.read_bytes(), 1).decode(facts.reading), seen)
         expected = photos.upright() if depth == "8 bits" else photos.GRAY[..., None]
         assert np.abs(seen.astype(int) - expected).max() <= 12 * (path.suffix == ".jpeg"), path.name
         if source != "folders":
@@ -177,7 +188,8 @@ def test_a_file_annotated_as_it_is_stored_keeps_its_pixels_and_its_boxes(source,
         assert image_numpy.opened(record.encoded).orientation == 1, name  # Viewers of it show what was annotated.
         red = photos.is_object(image.decode(record.encoded).numpy())
         assert red[y1:y2, x1:x2].all() and red.sum() == (y2 - y1) * (x2 - x1), name
-    signature = signatures.signatures(Finder({}), None, EXPERIMENT, "squares", "machine")[signatures.EXAMPLES]
+    assert info.load(tmp_path / "out").orientation == "file"
+    signature = signatures.signatures(Finder(), None, EXPERIMENT, "squares", "machine")[signatures.EXAMPLES]
     call = tf.function(signature.call, input_signature=signature.inputs, autograph=False)
     outputs = call(tf.constant([records.encode(one) for one in found.values()]))
     for size, boxes, record in zip(outputs["image_size"], outputs["detection_boxes"], found.values(), strict=True):

@@ -44,7 +44,7 @@ def main(flags: Flags) -> None:
     model = models.RunModel(flags, flags.checkpoint, flags.min_score)
     print(f"Predicting with {model.checkpoint}", flush=True)
     broken: dict[Path, str] = {}
-    seen = image_files.legible(paths, broken, model.info.pixel_ranges)
+    seen = image_files.legible(paths, broken, model.info.reading)
     images = ((number, picture, model.see(picture)) for number, picture in seen)
     if also:
         images = also.written(images, model.info, flags.detector)

@@ -14,6 +14,7 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.config import Experiment, plain
 from tfrecog.data import depth
+from tfrecog.data.reading import Reading
 
 FORMAT = 1
 FILE, LABELS, FLAGS = "tfrecog.json", "labels.txt", "experiment.flags"
@@ -71,6 +72,7 @@ class Metadata(TypedDict):
     skeleton: NotRequired[list[tuple[_Index, _Index]]]
     flip_pairs: NotRequired[list[tuple[_Index, _Index]]]
     pixel_ranges: NotRequired[dict[str, depth.Range]]
+    orientation: NotRequired[Literal["upright", "file"]]
     proposals: NotRequired[str | None]
     flags: str
     checkpoint: str
@@ -112,6 +114,7 @@ def from_run(task, experiment: Experiment, checkpoint: Path, step: int) -> dict:
         "skeleton": [list(pair) for pair in info.skeleton],
         "flip_pairs": [list(pair) for pair in info.flip_pairs],
         "pixel_ranges": info.pixel_ranges,
+        "orientation": info.orientation,
         "proposals": info.proposals if experiment.detector.proposals == "record" else None,
         "flags": validate.dumps(plain(experiment)),
         "checkpoint": checkpoint.name,
@@ -136,9 +139,10 @@ def metrics(workdir: str, step: int) -> dict[str, float] | None:
     return report.get("metrics") if report.get("step") == step else None
 
 
-def pixel_ranges(metadata: dict) -> depth.Ranges:
-    """By type of pixels the range of values of pictures of more than 8 bits; none of models from before there were."""
-    return {kind: (low, high) for kind, (low, high) in metadata.get("pixel_ranges", {}).items()}
+def reading(metadata: dict) -> Reading:
+    """How files of pictures are read for the model; models of earlier versions may say nothing of it."""
+    ranges = {kind: (low, high) for kind, (low, high) in metadata.get("pixel_ranges", {}).items()}
+    return Reading(ranges, upright=metadata.get("orientation") != "file")
 
 
 def names(metadata: dict) -> list[str]:
@@ -199,7 +203,7 @@ def parse(text: bytes, where: str) -> dict:
     pairs = [*metadata.get("skeleton", ()), *metadata.get("flip_pairs", ())]
     if joints and max(map(max, pairs), default=0) >= joints:
         raise UserError(f"{where} cannot be used: skeleton or flip_pairs name more than the {joints} keypoints")
-    if problem := depth.problem(pixel_ranges(metadata)):
+    if problem := depth.problem(reading(metadata).ranges):
         raise UserError(f"{where} cannot be used: {problem}; export the model again")
     if any(line.lstrip("- ").startswith("flagfile") for line in metadata["flags"].splitlines()):
         raise UserError(f"{where} cannot be used: its flags name a flagfile; export the model again")

@@ -9,7 +9,7 @@ from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.inference import result_files
 from tfrecog.ops import rle
 
-from .metadata import DETECTIONS, pixel_ranges
+from .metadata import DETECTIONS, reading
 
 # Of each task what writes its results, and what is written beside pictures.
 WRITERS: dict[str, tuple[Callable, str]] = {
@@ -20,13 +20,14 @@ WRITERS: dict[str, tuple[Callable, str]] = {
 
 
 def info_of(metadata: dict) -> DatasetInfo:
-    """The classes of an exported model, its keypoints and what is drawn of them, and the ranges of deep pixels."""
+    """The classes of an exported model, its keypoints and what is drawn of them, and how pictures are read."""
     categories = tuple(
         Category(one["name"], one["id"], colour=tuple(colour) if (colour := one.get("colour")) else None)
         for one in metadata["classes"]
     )
     pairs = {name: metadata.get(name, ()) for name in ("flip_pairs", "skeleton")}
-    return DatasetInfo(categories, {}, tuple(metadata["keypoints"]), **pairs, pixel_ranges=dict(pixel_ranges(metadata)))
+    pairs |= {"pixel_ranges": dict(reading(metadata).ranges), "orientation": metadata.get("orientation", "upright")}
+    return DatasetInfo(categories, {}, tuple(metadata["keypoints"]), **pairs)
 
 
 def detections(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict) -> dict[str, Any]:

@@ -21,16 +21,16 @@ def measure(model: reader.LiteModel, path: Path, repeat: int) -> dict:
         `model` and `chain`, each with `median` and `p90`; `peak_mb` of the process, its libraries too; `threads`;
         `repeat`; `photo`, its height and width.
     """
-    ranges = metadata.pixel_ranges(model.metadata)
+    reading = metadata.reading(model.metadata)
     try:
-        picture = image_files.load(path, ranges)
+        picture = image_files.load(path, reading)
     except image_files.UNREADABLE as error:
         raise UserError(f"--repeat: {path} cannot be read as an image: {error}") from error
     placed = model.place(picture)
     inputs = model.inputs(placed, model.propose(picture))
 
     def chain():
-        return model.predict(image_files.load(path, ranges))
+        return model.predict(image_files.load(path, reading))
 
     report = {}
     for name, work in (("model", lambda: model.run(inputs)), ("chain", chain)):

@@ -100,7 +100,7 @@ def _compare(reader, model, paths, tolerance) -> dict[str, compare.Differences]:
     """Differences in each of the images that can be read, by their paths; UserError if that proves nothing."""
     each: dict[str, compare.Differences] = {}
     broken: dict[Path, str] = {}
-    for number, picture in image_files.legible(paths, broken, metadata.pixel_ranges(model.metadata)):
+    for number, picture in image_files.legible(paths, broken, metadata.reading(model.metadata)):
         if isinstance(model, LiteModel):
             own, other = reader.on_canvas(model, picture), model.predict(picture)
         else:

@@ -21,10 +21,10 @@ BEST = 5  # classes of a picture that a classifier names
 def signatures(task, model, experiment: Experiment, masks: str, target: lowering.Target) -> dict[str, Graph]:
     """The signatures of a task's model by name, for B pictures of any size.
 
-    serving_default takes image_bytes [B], encoded, and turns them upright; image_tensor image uint8 [B, H, W, 3];
-    tf_example examples [B], serialized tf.train.Examples with image/encoded, which it takes as a record stores them. A
-    detector that reads proposals (--detector.proposals=record) is given them with the pictures, in their pixels,
-    [B, P, 4], slots without an area empty; an example has its own.
+    serving_default takes image_bytes [B], encoded, and turns them upright, unless the data set has them as files store
+    them; image_tensor image uint8 [B, H, W, 3]; tf_example examples [B], serialized tf.train.Examples with
+    image/encoded, which it takes as a record stores them. A detector that reads proposals (--detector.proposals=record)
+    is given them with the pictures, in their pixels, [B, P, 4], slots without an area empty; an example has its own.
     """
     on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
     # Of the same inputs in every signature, so that there is one graph of it.
@@ -44,10 +44,8 @@ def signatures(task, model, experiment: Experiment, masks: str, target: lowering
         return call
 
     more = [tf.TensorSpec([None, None, 4], tf.float32, "proposals")] if on_record else []
-    as_stored, as_shown = (
-        functools.partial(decode, ranges=task.info.pixel_ranges) for decode in (image.decode, upright.decode)
-    )
-    of_files = functools.partial(served.of_bytes, as_shown)
+    as_stored = functools.partial(image.decode, ranges=task.info.pixel_ranges)
+    of_files = functools.partial(served.of_bytes, functools.partial(upright.decode, reading=task.info.reading))
     return {
         BYTES: Graph(built(of_files), [tf.TensorSpec([None], tf.string, "image_bytes"), *more]),
         PIXELS: Graph(built(served.of_pixels), [tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), *more]),

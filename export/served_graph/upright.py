@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfrecog.data import depth, image, orientation
+from tfrecog.data import image, orientation
+from tfrecog.data.reading import Reading
 
 _SEGMENTS = 4096  # of a file that are looked at: none makes the walk long
 _BYTES = 12  # that say what a segment is
@@ -17,13 +18,14 @@ _REFUSED = (
 )
 
 
-def decode(encoded, ranges: depth.Ranges):
-    """Image [H, W, 3] uint8 as viewers show it, of the bytes [] of a file; `ranges` are those of `image.decode`."""
+def decode(encoded, reading: Reading):
+    """Image [H, W, 3] uint8 of the bytes [] of a file: most often as viewers show it."""
     head = _numbers(encoded, 0, _BYTES)
     known = tf.reduce_any([_is(head, magic) for magic in _KINDS]) | _is_webp(head)
     checked = tf.debugging.Assert(known, [_REFUSED])
     with tf.control_dependencies([] if checked is None else [checked]):  # Eagerly it has been checked.
-        return turned(image.decode(encoded, ranges), of(encoded))
+        picture = image.decode(encoded, reading.ranges)
+        return turned(picture, of(encoded)) if reading.upright else picture
 
 
 def turned(picture, number):

@@ -79,8 +79,8 @@ def grpc_address(url: str, port: int) -> str:
 def predictor(protocol: str, url: str, grpc_port: int, name: str, timeout: float) -> Callable[[bytes], tuple]:
     """The function that sends an image file to a model by a protocol: v1, v2, or grpc, at the host of the URL.
 
-    It returns the size of the upright picture and the outputs for it as `results.of_picture` takes them, and raises
-    RequestFailed, whatever comes back.
+    It returns the size of the picture as the server read it and the outputs for it as `results.of_picture` takes them,
+    and raises RequestFailed, whatever comes back.
     """
     address = grpc_address(url, grpc_port) if protocol == "grpc" else url
     send = {"v1": by_v1, "v2": by_v2, "grpc": by_grpc}[protocol]

@@ -13,7 +13,7 @@ import numpy as np
 from tfrecog.cli.errors import UserError
 from tfrecog.runtime import cores
 
-from ..artifact.metadata import pixel_ranges
+from ..artifact.metadata import reading
 from . import metrics, pictures, requests, responses, tensor_bytes
 from .batching import Batcher, Budget
 from .errors import RETRY_AFTER, Refused, shown
@@ -22,7 +22,7 @@ LARGE = 2**18  # bytes of a body; of those that have more, one is parsed at a ti
 _WARM_UP = (240, 320)
 _KEPT = (
     "task", "classes", "keypoints", "skeleton", "flip_pairs", "step", "metrics", "min_score", "precision", "version",
-    "pixel_ranges",
+    "pixel_ranges", "orientation",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ class ServedModel(kserve.Model):
         self.bounds = requests.Bounds(config.max_megapixels, config.max_in_flight)
         self.pool = ThreadPoolExecutor(config.threads or cores.usable(), thread_name_prefix="decode")
         self._saved: Any = None
-        self._ranges = pixel_ranges(metadata)
+        self._reading = reading(metadata)
         self._parsing, self._budget = asyncio.Lock(), Budget(self.bounds.pixels_together)  # Others wait encoded.
         self.batcher = Batcher(
             lambda images: self._saved.see(images), max_batch=config.max_batch, max_wait=config.max_wait_ms / 1000,
@@ -92,7 +92,7 @@ class ServedModel(kserve.Model):
 
     async def _see(self, picture: pictures.Picture) -> dict[str, Any]:
         async with self._budget.taken(picture.pixels):
-            pixels = await self.in_pool(picture.decode, self._ranges)
+            pixels = await self.in_pool(picture.decode, self._reading)
             outputs = await self.batcher.see(pixels)
         size = pixels.shape[:2]
         del pixels
@@ -101,7 +101,7 @@ class ServedModel(kserve.Model):
     def described(self) -> dict[str, Any]:
         """V2's metadata, and under "parameters" the classes and what else a client needs to draw."""
         inputs = [("image_bytes", "BYTES", [-1]), ("image", "UINT8", [-1, -1, -1, 3])]
-        outputs = [("image_size", "INT32", [-1, 2])]  # the server's, of the upright picture; empty slots are left out
+        outputs = [("image_size", "INT32", [-1, 2])]  # the server's; empty slots are left out
         for name, spec in sorted(self._saved.outputs.items()):
             shape = [-1 if side is None else side for side in spec.shape.as_list()]
             if name == "detection_masks":

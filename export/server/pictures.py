@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tfrecog.data import depth, image_numpy
+from tfrecog.data import image_numpy
 from tfrecog.data.image_numpy import Unreadable
+from tfrecog.data.reading import AS_SHOWN, Reading
 
 from .errors import Refused, typed
 
@@ -24,12 +25,12 @@ class Picture:
     content: bytes | np.ndarray
     pixels: int  # how many it will have, known before it is decoded
 
-    def decode(self, ranges: depth.Ranges = depth.WHOLE) -> np.ndarray:
-        """Image uint8 [H, W, 3], upright by its EXIF, more than 8 bits by `ranges`; Refused if it is damaged."""
+    def decode(self, reading: Reading = AS_SHOWN) -> np.ndarray:
+        """Image uint8 [H, W, 3]; Refused if it is damaged."""
         if isinstance(self.content, np.ndarray):
             return self.content
         try:
-            return image_numpy.decode(self.content, ranges, upright=True)
+            return reading.decode(self.content)
         except Unreadable as error:
             raise Refused(
                 f"{self.place}: the picture cannot be decoded ({error}); was all of the file sent?"

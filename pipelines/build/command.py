@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tfrecog.cli.facts import Fraction, Length, NonNegative, Range, Unless
 from tfrecog.data import depth, info
@@ -14,6 +14,8 @@ from . import problems, shards, share_groups, workers
 from . import shares as of_shares
 from .problems import Problem, Refused
 from .shares import Classes
+
+Orientation = Literal["auto", "file", "upright"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,18 @@ class ShareFlags(BuildFlags):
         Unless("shares", ()),
     ] = ""
     seed: Annotated[int, "Of the choice of the images that a share has.", Range(), Unless("shares", ())] = 0
+
+
+@dataclass(frozen=True)
+class PlacedFlags(ShareFlags):
+    """The flags of those whose annotations have places in the images."""
+
+    orientation: Annotated[
+        Orientation,
+        "Pictures with an EXIF orientation: annotated as the file stores them, or upright as viewers show them. auto: "
+        "as the stated size and the boxes tell, else upright; what they do not tell is reported. With file, models of "
+        "this data set are shown pictures as their files store them, too.",
+    ] = "auto"
 
 
 def build_share(
@@ -124,6 +138,8 @@ def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
     if flags.pixel_ranges:
         ranges = dict(map(_range, flags.pixel_ranges))
         source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges=ranges))
+    if isinstance(flags, PlacedFlags) and flags.orientation == "file" and not source.info.image_labels:
+        source = dataclasses.replace(source, info=dataclasses.replace(source.info, orientation="file"))
     how = {name: getattr(flags, name) for name in ("shards", "jobs", "strict", "max_left_out")}
     return shards.build(source, flags.out, flags.split, **how)
 

@@ -1,16 +1,10 @@
 """Whether annotations are of a picture as its file stores it, or of one that its EXIF data turn upright."""
 
-from typing import Annotated, Literal
-
 from tfrecog.data.image_numpy import Opened
 
+from ..build.command import Orientation as Rule
+
 Size = tuple[float, float]  # height, width
-Rule = Literal["auto", "file", "upright"]
-Flag = Annotated[
-    Rule,
-    "Pictures with an EXIF orientation: annotated as the file stores them, or upright as viewers show them. auto: as "
-    "the stated size and the boxes tell, else upright; what they do not tell is reported.",
-]
 _SLACK = 1.0  # pixels by which sloppy boxes lie beyond the picture that they are of
 
 

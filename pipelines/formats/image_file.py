@@ -87,7 +87,8 @@ def _report_turn(orientation: int, turn: bool, doubt: str, report: Reporter) -> 
         remedy = (
             "It is turned upright; if the file was annotated as it is, build with --orientation=file."
             if turn
-            else "It is stored as the file has it; if it was annotated upright, build with --orientation=upright."
+            else "It is stored as the file has it, and prediction turns it: build with --orientation=upright if it "
+            "was annotated so, else with --orientation=file."
         )
         report("image may be annotated turned", f"{what}, and {doubt}", remedy)
     elif orientation != 1:

@@ -104,18 +104,14 @@ def write(
                     raise UserError(f"it has {kind}, and others have {', '.join(kinds - {kind})}: give all the same")
             items.append(item)
         kind = next(iter(kinds), "objects")
+        rule = "upright" if kind == "label" and orientation == "auto" else orientation
         categories = tuple(info.Category(name, label) for label, name in enumerate(names, 1))
+        facts = _facts(kind, categories, masks, tuple(keypoints), flip_pairs, skeleton)
+        facts = dataclasses.replace(facts, orientation="file" if rule == "file" else "upright")
         source = shards.Source(
             _numbered(items),
-            Collect(
-                Maker(
-                    names,
-                    masks,
-                    tuple(keypoints),
-                    "upright" if kind == "label" and orientation == "auto" else orientation,
-                )
-            ),
-            _facts(kind, categories, masks, tuple(keypoints), flip_pairs, skeleton),
+            Collect(Maker(names, masks, tuple(keypoints), rule)),
+            facts,
             sum(item.picture.file.size for item in items),
             objects=sum(len(item.picture.shapes) for item in items),
             options=repr((names, masks, keypoints, orientation)),

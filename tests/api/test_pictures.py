@@ -11,6 +11,7 @@ from PIL import Image
 
 from tfrecog.api import pictures
 from tfrecog.cli.errors import UserError
+from tfrecog.data.reading import Reading
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [5, 7, 3]).astype(np.uint8)
 
@@ -42,7 +43,7 @@ def turned(orientation=6):
     ids=["array", "tensor", "Pillow", "bytes", "bytearray", "file", "view"],
 )
 def test_a_picture_of_any_kind_is_its_pixels(given):
-    pixels, name = pictures.load(given, {})
+    pixels, name = pictures.load(given, Reading({}))
     np.testing.assert_array_equal(pixels, PIXELS)
     assert name == "" and pixels.flags.c_contiguous
 
@@ -51,29 +52,29 @@ def test_a_file_is_called_by_its_name_and_turned_upright(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(turned())
     for given in (path, str(path)):
-        pixels, name = pictures.load(given, {})
+        pixels, name = pictures.load(given, Reading({}))
         np.testing.assert_array_equal(pixels, np.rot90(PIXELS, -1))
         assert name == str(path)
-    np.testing.assert_array_equal(pictures.load(turned(), {})[0], np.rot90(PIXELS, -1))
+    np.testing.assert_array_equal(pictures.load(turned(), Reading({}))[0], np.rot90(PIXELS, -1))
 
 
 def test_an_image_of_pillow_is_taken_as_it_stands_and_the_turn_is_told():
     with pytest.warns(UserWarning, match="orientation 6 .*exif_transpose"):
-        pixels, _ = pictures.load(Image.open(io.BytesIO(turned())), {})
+        pixels, _ = pictures.load(Image.open(io.BytesIO(turned())), Reading({}))
     np.testing.assert_array_equal(pixels, PIXELS)
 
 
 @pytest.mark.parametrize("gray", [PIXELS[..., 0], PIXELS[..., :1]], ids=["[H, W]", "[H, W, 1]"])
 def test_gray_is_the_same_in_three_colours(gray):
-    np.testing.assert_array_equal(pictures.load(gray, {})[0], PIXELS[..., :1].repeat(3, axis=-1))
+    np.testing.assert_array_equal(pictures.load(gray, Reading({}))[0], PIXELS[..., :1].repeat(3, axis=-1))
 
 
 def test_deep_pixels_are_in_the_ranges_of_the_data_set_or_refused():
     deep = np.array([[0, 2047, 4095]], np.uint16)
-    pixels, _ = pictures.load(deep, {"uint16": (0, 4095)})
+    pixels, _ = pictures.load(deep, Reading({"uint16": (0, 4095)}))
     assert pixels[0, :, 0].tolist() == [0, 127, 255]
     with pytest.raises(UserError, match="an array of uint16 is not a picture"):
-        pictures.load(deep, {})
+        pictures.load(deep, Reading({}))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_deep_pixels_are_in_the_ranges_of_the_data_set_or_refused():
 )
 def test_what_is_no_picture_is_refused_with_what_to_give(given, message):
     with pytest.raises(UserError, match=message):
-        pictures.load(given, {})
+        pictures.load(given, Reading({}))
 
 
 @pytest.fixture
@@ -120,11 +121,11 @@ def address():
 
 
 def test_an_address_is_fetched(address):
-    pixels, name = pictures.load(f"{address}/a.png", {})
+    pixels, name = pictures.load(f"{address}/a.png", Reading({}))
     np.testing.assert_array_equal(pixels, np.rot90(PIXELS, -1))
     assert name == f"{address}/a.png"
     with pytest.raises(UserError, match=r"b\.png cannot be read as a picture: the server responds 404"):
-        pictures.load(f"{address}/b.png", {})
+        pictures.load(f"{address}/b.png", Reading({}))
 
 
 def test_several_are_told_from_one():

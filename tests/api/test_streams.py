@@ -12,6 +12,7 @@ from PIL import Image
 
 from tfrecog.api import streams
 from tfrecog.cli.errors import UserError
+from tfrecog.data.reading import Reading
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV, which reads films, is not installed")
 
@@ -31,7 +32,7 @@ def film(path, frames=30, size=(48, 64)):
 def seen(source, every=1):
     """The pictures of a source, and what was told of those that cannot be read."""
     broken = {}
-    return list(streams.pictures_of(source, {}, every, broken.__setitem__)), broken
+    return list(streams.pictures_of(source, Reading({}), every, broken.__setitem__)), broken
 
 
 def test_a_film_is_its_frames_in_order_in_red_green_blue(tmp_path):
@@ -46,7 +47,7 @@ def test_a_film_is_its_frames_in_order_in_red_green_blue(tmp_path):
 
 def test_frames_do_not_stay_in_memory(tmp_path):
     alive = []
-    for pixels, _ in streams.pictures_of(film(tmp_path / "a.mp4"), {}, 1, print):
+    for pixels, _ in streams.pictures_of(film(tmp_path / "a.mp4"), Reading({}), 1, print):
         alive.append(weakref.ref(pixels))
         del pixels
     gc.collect()
@@ -84,7 +85,7 @@ def test_lists_and_generators_are_read_one_by_one():
             taken.append(number)
             yield np.full([2, 2, 3], number, np.uint8)
 
-    stream = streams.pictures_of(pixels(), {}, 1, print)
+    stream = streams.pictures_of(pixels(), Reading({}), 1, print)
     assert next(stream)[0].max() == 0 and taken == [0]
     frames, broken = seen([np.zeros([2, 2, 3], np.uint8), "nothing.jpg"])
     assert len(frames) == 1 and "no such file" in broken["nothing.jpg"]
@@ -107,7 +108,7 @@ def test_a_source_that_is_none_is_refused(source, message):
 
 def test_every_is_a_count_and_what_is_wrong_is_said_at_once(tmp_path):
     with pytest.raises(UserError, match="every=0"):
-        streams.pictures_of(tmp_path, {}, 0, print)
+        streams.pictures_of(tmp_path, Reading({}), 0, print)
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film"])

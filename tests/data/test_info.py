@@ -95,6 +95,14 @@ def test_splits_share_their_sigmas(tmp_path):
         info.save(tmp_path, other)
 
 
+def test_splits_share_the_orientation_in_which_prediction_sees_their_pictures(tmp_path):
+    stored = dataclasses.replace(DATASET, orientation="file")
+    info.save(tmp_path, stored)
+    assert info.load(tmp_path) == stored and not stored.reading.upright
+    with pytest.raises(ValueError, match=r"the orientation file, not upright \(--orientation\).* give the same here"):
+        info.save(tmp_path, dataclasses.replace(DATASET, splits={"val": VAL}))
+
+
 @pytest.mark.parametrize("sigmas", [[0.05, 0.05], [0.05, 0.05, 0], [0.05, 0.05, "wide"], 0.05])
 def test_sigmas_that_are_not_a_positive_number_for_each_keypoint_are_refused(tmp_path, sigmas):
     info.save(tmp_path, DATASET)

@@ -52,7 +52,7 @@ def test_predict_sees_the_same_picture(run, photos_of_both_depths, tmp_path):
 
 def test_a_saved_model_sees_the_same_picture(run, photos_of_both_depths, tmp_path):
     commands.run(saved_model, run, out=tmp_path)
-    assert metadata.pixel_ranges(metadata.load(tmp_path / "1")) == RANGES
+    assert metadata.reading(metadata.load(tmp_path / "1")).ranges == RANGES
     signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
     files = [(photos_of_both_depths / f"{bits}.png").read_bytes() for bits in (8, 12)]
     scores = signature(image_bytes=tf.constant(files))["scores"].numpy()
@@ -65,7 +65,7 @@ def test_a_saved_model_sees_the_same_picture(run, photos_of_both_depths, tmp_pat
 def test_a_tflite_file_sees_the_same_picture(run, photos_of_both_depths, tmp_path):
     path = tmp_path / "model.tflite"
     commands.run(tflite, run, out=path)
-    assert metadata.pixel_ranges(reader.read_metadata(path)) == RANGES
+    assert metadata.reading(reader.read_metadata(path)).ranges == RANGES
     commands.run(run_tflite, model=path, images=photos_of_both_depths, out=tmp_path / "seen")
     twelve, eight = _classes(tmp_path / "seen")
     assert twelve == eight

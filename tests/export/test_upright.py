@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from export.served_graph import upright
 from tests import photos
-from tfrecog.data import depth, image_numpy, orientation
+from tfrecog.data import image_numpy, orientation
+from tfrecog.data.reading import AS_SHOWN
 
 KINDS = ("JPEG", "PNG", "WEBP")
 EXIF, EIGHT = photos.exif(6), photos.exif(8)
@@ -29,7 +30,7 @@ def of():
 @pytest.fixture(scope="module")
 def decode():
     """A function of a file's bytes: its picture, by a graph."""
-    call = tf.function(lambda data: upright.decode(data, depth.WHOLE), input_signature=BYTES, autograph=False)
+    call = tf.function(lambda data: upright.decode(data, AS_SHOWN), input_signature=BYTES, autograph=False)
     return lambda data: call(tf.constant(data)).numpy()
 
 

@@ -75,8 +75,8 @@ class Model:
         """
         self._check(min_score, tiles)
         if pictures.is_several(picture):
-            return [self._result(*pictures.load(one, self._ranges), min_score, tiles, overlap) for one in picture]
-        return self._result(*pictures.load(picture, self._ranges), min_score, tiles, overlap)
+            return [self._result(*pictures.load(one, self.info.reading), min_score, tiles, overlap) for one in picture]
+        return self._result(*pictures.load(picture, self.info.reading), min_score, tiles, overlap)
 
     __call__ = predict
 
@@ -101,12 +101,8 @@ class Model:
         """
         self._check(min_score, tiles)
         tell = _log_broken if broken is None else broken.__setitem__
-        seen = streams.pictures_of(source, self._ranges, every, tell)
+        seen = streams.pictures_of(source, self.info.reading, every, tell)
         return (self._result(pixels, name, min_score, tiles, overlap) for pixels, name in seen)
-
-    @property
-    def _ranges(self):
-        return self.info.pixel_ranges
 
     def _check(self, min_score, tiles):
         """UserError for options that this model does not have."""

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import depth, image_numpy
+from tfrecog.data.reading import Reading
 from tfrecog.inference import image_files
 
 _ARRAYS = "give uint8 [H, W, 3] in the order red, green, blue"
@@ -35,27 +36,27 @@ def is_address(source: Any) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
-def load(picture: Any, ranges: depth.Ranges) -> tuple[np.ndarray, str]:
+def load(picture: Any, reading: Reading) -> tuple[np.ndarray, str]:
     """Pixels uint8 [H, W, 3] of a picture, and what it is called; UserError if it is none.
 
-    A file, an address and bytes are turned upright, as their EXIF data say; arrays and images of Pillow are taken as
-    their pixels stand. More than 8 bits are scaled by the `ranges` of the data set that a model learned from.
+    A file, an address and bytes are read as `reading`, that of the data set that a model learned from, has it: most
+    often turned upright. Arrays and images of Pillow are taken as their pixels stand.
     """
     if isinstance(picture, str | Path) and not is_address(picture):
         path = Path(picture).expanduser()
-        return _explained(str(path), lambda: image_files.load(path, ranges)), str(path)
+        return _explained(str(path), lambda: image_files.load(path, reading)), str(path)
     if is_address(picture):
-        return _explained(picture, lambda: image_numpy.decode(fetch(picture), ranges, upright=True)), picture
+        return _explained(picture, lambda: reading.decode(fetch(picture))), picture
     if hasattr(picture, "read"):
         picture = picture.read()
     if isinstance(picture, bytes | bytearray | memoryview):
-        return _explained("bytes", lambda: image_numpy.decode(bytes(picture), ranges, upright=True)), ""
+        return _explained("bytes", lambda: reading.decode(bytes(picture))), ""
     if isinstance(picture, Image.Image):
-        return _explained("the image of Pillow", lambda: _of_pillow(picture, ranges)), getattr(
+        return _explained("the image of Pillow", lambda: _of_pillow(picture, reading)), getattr(
             picture, "filename", ""
         ) or ""
     if hasattr(picture, "__array__"):  # also a tensor
-        return _of_array(np.asarray(picture), ranges), ""
+        return _of_array(np.asarray(picture), reading.ranges), ""
     raise UserError(
         f"a {type(picture).__name__} is not a picture: give the name of a file, bytes of one, an image of Pillow, a "
         "NumPy array [H, W, 3], or a list of these"
@@ -104,15 +105,15 @@ def _explained(name, read):
         raise UserError(f"{name} cannot be read as a picture: {error}") from error
 
 
-def _of_pillow(picture: Image.Image, ranges: depth.Ranges) -> np.ndarray:
+def _of_pillow(picture: Image.Image, reading: Reading) -> np.ndarray:
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    if orientation in range(2, 9):
+    if reading.upright and orientation in range(2, 9):
         warnings.warn(
             f"this image of Pillow has EXIF orientation {orientation} and is taken as its pixels stand: to see it as "
             "viewers show it, give PIL.ImageOps.exif_transpose(image), or the name of its file",
             stacklevel=6,
         )
-    return image_numpy.Opened(picture.copy(), picture.format or "", 1).rgb(ranges)
+    return image_numpy.Opened(picture.copy(), picture.format or "", 1).rgb(reading.ranges)
 
 
 def _of_array(pixels: np.ndarray, ranges: depth.Ranges) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrecog.api import pictures
 from tfrecog.cli.errors import UserError
-from tfrecog.data import depth
+from tfrecog.data.reading import Reading
 from tfrecog.inference import image_files
 
 FILMS = (
@@ -19,41 +19,41 @@ FILMS = (
 Frame = tuple[np.ndarray, str]  # uint8 [H, W, 3], and what it is called
 
 
-def pictures_of(source: Any, ranges: depth.Ranges, every: int, broken: Callable[[str, str], object]) -> Iterator[Frame]:
+def pictures_of(source: Any, reading: Reading, every: int, broken: Callable[[str, str], object]) -> Iterator[Frame]:
     """The pictures of a source; see `Model.stream`. `broken` is told the name and the reason of unreadable ones.
 
-    `ranges` are those of `pictures.load`. UserError where the source itself is none.
+    `reading` is that of `pictures.load`. UserError where the source itself is none.
     """
     if every < 1:
         raise UserError(f"every={every}: give 1 for each frame, 2 for every second one, ...")
     if isinstance(source, int):
         return _frames(source, every, broken)
     if pictures.is_several(source):
-        return _of_each(source, ranges, every, broken)
+        return _of_each(source, reading, every, broken)
     if not isinstance(source, str | Path):
-        return iter([pictures.load(source, ranges)])
+        return iter([pictures.load(source, reading)])
     if "://" in str(source) or Path(source).expanduser().is_file():
-        return _of_one(str(source), ranges, every, broken)
+        return _of_one(str(source), reading, every, broken)
     try:
         paths = image_files.find(str(source), also=FILMS)
     except FileNotFoundError as error:
         raise UserError(str(error).removeprefix("--images: ")) from error
-    return _of_each(paths, ranges, every, broken)
+    return _of_each(paths, reading, every, broken)
 
 
-def _of_each(sources, ranges, every, broken):
+def _of_each(sources, reading, every, broken):
     """Yields the pictures of each of several sources; `broken` is told of those that are none."""
     for number, one in enumerate(sources):
         try:
             if isinstance(one, str | Path):
-                yield from _of_one(str(one), ranges, every, broken)
+                yield from _of_one(str(one), reading, every, broken)
             else:
-                yield pictures.load(one, ranges)
+                yield pictures.load(one, reading)
         except UserError as error:
             broken(str(one) if isinstance(one, str | Path) else f"picture {number}", str(error))
 
 
-def _of_one(source: str, ranges, every, broken):
+def _of_one(source: str, reading, every, broken):
     """Yields the picture of a file or an address, or the frames of a film; UserError if it is neither."""
     name = source.partition("?")[0].lower()
     if pictures.is_address(source):
@@ -63,7 +63,7 @@ def _of_one(source: str, ranges, every, broken):
     if is_film:
         yield from _frames(source if "://" in source else str(Path(source).expanduser()), every, broken)
     else:
-        yield pictures.load(source, ranges)
+        yield pictures.load(source, reading)
 
 
 def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tfrecog.cli import files, json_values
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import NonNegative, Positive, Range
 from tfrecog.data import depth
+from tfrecog.data.reading import Reading
 
 FILE = "dataset.json"
 Count = Annotated[int, NonNegative()]
@@ -64,6 +65,7 @@ class DatasetInfo:
     label_maps: bool = False  # each pixel has a class
     difficult: bool = False  # objects that are too hard to ask for are marked, as Pascal VOC does
     pixel_ranges: dict[str, depth.Range] = dataclasses.field(default_factory=dict)  # see `depth`
+    orientation: Literal["upright", "file"] = "upright"  # of pictures with EXIF data: turned by them, or not
     proposals: str = ""  # where the proposals come from, such as "selective_search fast"; "": there are none
 
     @property
@@ -93,6 +95,11 @@ class DatasetInfo:
             label if category.record_label is None else category.record_label: label
             for label, category in enumerate(self.categories, 1)
         }
+
+    @property
+    def reading(self):
+        """How the files of pictures are read for a model of this data set."""
+        return Reading(self.pixel_ranges, upright=self.orientation == "upright")
 
     def other_tasks(self, task):
         """A sentence that says what the records hold for tasks other than this one; empty if nothing."""
@@ -196,6 +203,11 @@ def check_same(folder, info):
     ranges = old.pixel_ranges | info.pixel_ranges
     if other := dict(old.pixel_ranges.items() - ranges.items()):
         raise UserError(f"{path} has splits {sorted(old.splits)} with the pixel_ranges {other}. {_SAME}")
+    if old.orientation != info.orientation:
+        raise UserError(
+            f"{path} has splits {sorted(old.splits)} with the orientation {old.orientation}, not {info.orientation} "
+            f"(--orientation). {_SAME}"
+        )
     return old
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from tfrecog import tasks
 from tfrecog.cli.errors import UserError
-from tfrecog.data import depth, image
+from tfrecog.data import image
+from tfrecog.data.reading import AS_SHOWN, Reading
 from tfrecog.data.split import Split
 from tfrecog.equivariance_lab import ends, measure, parts, report, rois
 from tfrecog.equivariance_lab.classification import Classifier
@@ -60,7 +61,7 @@ def _rois(flags):
 def _ends(flags):
     path = image_files.find(flags.images)[0]
     task, model, checkpoint = restore(flags)
-    picture = image_files.load(path, task.info.pixel_ranges)
+    picture = image_files.load(path, task.info.reading)
     widest = picture.shape[1] // 2 - 1
     if max(flags.shift) > widest:
         raise UserError(f"--shift needs pixels from 1 to {widest}, of an image {picture.shape[1]} wide")
@@ -74,13 +75,13 @@ def _model_and_samples(flags):
     """The model under test, what is known of it and of the images, and these, with their truth if they are records."""
     task, network, checkpoint = restore(flags)
     model = _MODELS[flags.task](task, network, flags)
-    shown = list(samples(model, flags, task.info.names, task.info.pixel_ranges))
+    shown = list(samples(model, flags, task.info.names, task.info.reading))
     print(f"{checkpoint} on {len(shown)} images, such as {shown[0].name}", flush=True)
     return model, {"checkpoint": checkpoint, "images": [sample.name for sample in shown]}, shown
 
 
 def samples(
-    model: ModelUnderTest, flags: Flags, names: tuple[str, ...], ranges: depth.Ranges = depth.WHOLE
+    model: ModelUnderTest, flags: Flags, names: tuple[str, ...], reading: Reading = AS_SHOWN
 ) -> Iterator[Sample]:
     """Yields the first photos that the flags name, or the first records, whose classes are to have those names.
 
@@ -88,7 +89,7 @@ def samples(
     """
     if flags.images:
         for path in image_files.find(flags.images)[: flags.max_images]:
-            yield Sample(model.resize(image_files.load(path, ranges)), Path(path).name)
+            yield Sample(model.resize(image_files.load(path, reading)), Path(path).name)
         return
     if not flags.data.records:
         raise UserError("--images is missing: name photos, or records with --data.records and --data.eval_split")

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
-from tfrecog.data import depth, image_numpy
+from tfrecog.data import image_numpy
+from tfrecog.data.reading import AS_SHOWN, Reading
 
 LARGEST = 65500  # side of a JPEG
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
@@ -96,15 +97,15 @@ def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Pa
 
 
 def legible(
-    paths: list[Path], broken: dict[Path, str], ranges: depth.Ranges = depth.WHOLE
+    paths: list[Path], broken: dict[Path, str], reading: Reading = AS_SHOWN
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields number and image uint8 [H, W, 3] of each file that can be read; the others get a reason in `broken`.
 
-    `ranges` are those of the data set that a model learned from, see `load`.
+    `reading` is that of the data set that a model learned from, see `load`.
     """
     for number, path in enumerate(tqdm(paths, desc="predict", unit=" images")):
         try:
-            yield number, load(path, ranges)
+            yield number, load(path, reading)
         except UNREADABLE as error:
             broken[path] = str(error)
 
@@ -118,12 +119,9 @@ def report_broken(paths: list[Path], broken: dict[Path, str]) -> int:
     return len(paths) - len(broken)
 
 
-def load(path: Path, ranges: depth.Ranges = depth.WHOLE) -> np.ndarray:
-    """Image uint8 [H, W, 3] of a file, upright; one of UNREADABLE if it is none or is damaged.
-
-    What is black and white in one of more than 8 bits is in the `ranges` of a data set, by the type of its pixels.
-    """
-    return image_numpy.decode(content(path), ranges, upright=True)
+def load(path: Path, reading: Reading = AS_SHOWN) -> np.ndarray:
+    """Image uint8 [H, W, 3] of a file, as `reading` has it; one of UNREADABLE if it is none or is damaged."""
+    return reading.decode(content(path))
 
 
 def content(path: Path) -> bytes:
