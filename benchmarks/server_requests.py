@@ -14,7 +14,6 @@ from PIL import Image
 
 SIZES = ((28, 28), (64, 96), (120, 90), (160, 120), (128, 128), (200, 150), (240, 320), (97, 251))
 PICTURES_OF_A_SIZE = 6
-HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # preface and settings
 
 
 def pictures(folder, seed=0):
@@ -118,10 +117,72 @@ def _slow_to_decode():
     return [head + scan * 500 + b"\xff\xd9", png, tiff, gif]
 
 
+def bad_messages(picture):
+    """Messages of gRPC that a server has to refuse: empty, cut off, too large, with contents of other types, …"""
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+    files = {"name": "image_bytes", "datatype": "BYTES", "shape": [1]}
+    pixel = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3]}
+    tensors = [
+        *(
+            files | {"contents": contents}
+            for contents in ({}, {"uint_contents": [5]}, {"bytes_contents": [b"no image"]})
+        ),
+        *(pixel | {"contents": {kind: [1, 2, 3]}} for kind in ("int_contents", "fp32_contents", "uint64_contents")),
+        *(pixel | {"contents": {"uint_contents": values}} for values in ([1, 2], [1, 2, 300], [1] * 1_000_000)),
+        pixel | {"contents": {"bytes_contents": [picture]}},
+        *(pixel | {"shape": shape, "contents": {"uint_contents": [1, 2, 3]}} for shape in ([], [-1] * 4, [2**62] * 4)),
+        files | {"datatype": "FP32"},
+        files | {"name": "x" * 1_000_000},
+    ]
+    whole = pb.ModelInferRequest(model_name="soaked", inputs=[files], raw_input_contents=[v2([picture])[2][-9000:]])
+    requests = [
+        *(pb.ModelInferRequest(model_name="soaked", inputs=[one]) for one in tensors),
+        *(pb.ModelInferRequest(model_name="soaked", inputs=[files] * count) for count in (0, 2, 9000)),
+        pb.ModelInferRequest(model_name="other"),
+        whole,
+    ]
+    return [
+        *(one.SerializeToString() for one in requests),
+        b"",
+        picture,
+        whole.SerializeToString()[:-1],
+        b"\x2a\x00" * 5_000_000,
+        bytes(40_000_000),
+    ]
+
+
+def _frame(kind: int, flags: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2 of the first call; of kind 4, settings, of the connection."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + bytes([0, 0, 0, kind != 4]) + payload
+
+
+def _calls(draw: random.Random) -> dict[str, bytes]:
+    """What rude clients of gRPC send, and then nothing more."""
+    begun = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, b"")
+    fields = {
+        b":method": b"POST", b":scheme": b"http", b":path": b"/inference.GRPCInferenceService/ModelInfer",
+        b":authority": b"x", b"te": b"trailers", b"content-type": b"application/grpc",
+    }  # fmt: skip
+    literal = b"".join(b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in fields.items())
+    call, part = begun + _frame(1, 4, literal), b"\0" + (5000).to_bytes(4, "big") + b"x" * 100  # of a message of 5,000
+    return {
+        "no gRPC": begun + draw.randbytes(10_000),
+        "no call": begun,
+        "a call that stalls": call,
+        "a call without a message": call + _frame(0, 1, b""),
+        "half of a head": call[:-20],
+        "half of a frame": call + _frame(0, 0, part)[:-50],
+        "half of a message": call + _frame(0, 0, part),
+        "a message that ends too early": call + _frame(0, 1, part),
+        "a message of 4 GB": call + _frame(0, 0, b"\0\xff\xff\xff\xff" + part),
+    }
+
+
 def rude(port, draw: random.Random, seconds: float, grpc_port: int = -1) -> None:
     """A client that sends no HTTP, half of a request or two in one, is slow, does not read, or leaves.
 
-    With a port of gRPC, sometimes one that does so there.
+    With a port of gRPC, one in three does such things there.
     """
     head = b"POST /v1/models/soaked:predict HTTP/1.1\r\nHost: x\r\n"
     in_chunks = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -138,35 +199,28 @@ def rude(port, draw: random.Random, seconds: float, grpc_port: int = -1) -> None
         "tiny chunks": head + in_chunks + b"1\r\na\r\n" * 1_000_000,
         "an upgrade": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         "an odd Accept": b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=x\r\n\r\n",
+        "silent": b"",
         "gone": head + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000,
+        "a body that nobody awaits": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000,
     }
-    kind = draw.choice(["slow", "silent", "deaf", "a body that nobody awaits", "gRPC", "slow gRPC", *sent])
-    to_grpc = kind.endswith("gRPC")
-    if to_grpc and grpc_port < 0:
-        return
-    with socket.create_connection(("127.0.0.1", grpc_port if to_grpc else port), timeout=seconds) as connection:
+    if grpc_port >= 0 and draw.random() < 1 / 3:
+        port, sent = grpc_port, _calls(draw)
+        kind = draw.choice([*sent])
+    else:
+        kind = draw.choice(["slow", "deaf", *sent])
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         try:
             if kind == "slow":
                 connection.sendall(head + b"Content-Length: 1000000\r\n\r\n")
                 for _ in range(round(seconds * 10)):
                     connection.sendall(b"x" * 500)
                     time.sleep(0.1)
-            elif kind == "silent":
-                time.sleep(seconds)
             elif kind == "deaf":
                 connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000)
                 time.sleep(seconds)
-            elif kind == "a body that nobody awaits":
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
-                time.sleep(seconds)
-            elif kind == "gRPC":
-                connection.sendall(HTTP2 + draw.randbytes(10_000))
-            elif kind == "slow gRPC":
-                connection.sendall(HTTP2)
-                time.sleep(seconds)
             else:
                 connection.sendall(sent[kind])
-                while connection.recv(65536):  # until the server closes, or the time is over
+                while connection.recv(65536):  # until the server closes, or is silent for so long
                     pass
         except OSError:  # The server has closed the connection or waits, as it may.
             pass

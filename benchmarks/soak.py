@@ -27,13 +27,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import numpy as np
 
 from benchmarks import machine, server_requests
 from export.server import client_protocols
 
 BAD_SHARE, RUDE_SHARE, GROWTH, LIVES_WITHIN = 0.05, 0.02, 0.05, 1.0
-RUDE_SECONDS, GRPC_SHARE = 3.0, 0.1
+RUDE_SECONDS, GRPC_SHARE, BAD_GRPC_SHARE = 3.0, 0.1, 0.4
+REFUSALS = ("INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED")  # of gRPC, as 4xx of HTTP
 TOLD_BY = ("detection_scores", "scores", "labels")  # By which answers of one picture are told from those of another.
 
 
@@ -45,6 +47,7 @@ class Soak:
         self.grpc_port, self.begun_with = grpc_port, resident(server.pid)
         self.pictures = server_requests.pictures(options.images)
         self.bad = server_requests.bad(self.pictures[-1])
+        self.bad_messages = server_requests.bad_messages(self.pictures[-1])
         self.lock, self.done, self.failures, self.seconds, self.lives = threading.Lock(), 0, [], [], []
         self.statuses: Counter[int | str] = Counter()
         self.memory: list[tuple[int, float]] = []
@@ -110,8 +113,12 @@ class Soak:
             server_requests.rude(self.port, draw, RUDE_SECONDS, self.grpc_port)
             return None
         good = draw.random() >= BAD_SHARE
-        if good and draw.random() < GRPC_SHARE:
-            return self.by_grpc(draw.randrange(len(self.pictures)))
+        if draw.random() < (GRPC_SHARE if good else BAD_GRPC_SHARE):
+            return (
+                self.by_grpc(draw.randrange(len(self.pictures)))
+                if good
+                else self.refused(draw.choice(self.bad_messages))
+            )
         chosen = draw.choices(range(len(self.pictures)), k=draw.choice([1, 1, 1, 1, 2, 3, 4]))
         protocol = server_requests.v2 if draw.random() < 0.2 else server_requests.v1
         path, headers, body = protocol([self.pictures[i] for i in chosen]) if good else draw.choice(self.bad)
@@ -149,6 +156,18 @@ class Soak:
         got, expected = self.told({name: [found[name]] for name in TOLD_BY if name in found}), [self.alone[chosen]]
         return None if np.allclose(got, expected, atol=2e-3) else f"gRPC: scores {got}, and alone {expected}"
 
+    def refused(self, message):
+        """Sends a bad message by gRPC; returns what was wrong with the answer, if anything."""
+        with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
+            try:
+                channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(message, timeout=120.0)
+            except grpc.RpcError as error:
+                code = error.code().name
+                with self.lock:
+                    self.statuses[f"gRPC {code}"] += 1
+                return None if code in REFUSALS else f"a bad message got {code}: {error.details()}"
+        return f"a bad message of {len(message)} bytes got an answer: {message[:80]!r}"
+
 
 def resident(pid):
     """MB of memory that a process has."""
@@ -157,16 +176,8 @@ def resident(pid):
 
 def started(model, port, log, flags):
     """A server's process, its port, and that of gRPC, when it is ready."""
-    command = [
-        sys.executable,
-        "-m",
-        "export.serve",
-        f"--model={model}",
-        "--name=soaked",
-        f"--port={port}",
-        "--grpc_port=0",
-    ]
-    server = subprocess.Popen([*command, *flags], stdout=log, stderr=subprocess.STDOUT)
+    given = [f"--model={model}", "--name=soaked", f"--port={port}", "--grpc_port=0", *flags]
+    server = subprocess.Popen([sys.executable, "-m", "export.serve", *given], stdout=log, stderr=subprocess.STDOUT)
     for _ in range(3000):
         text = Path(log.name).read_text()
         if "Try it" in text:

@@ -18,7 +18,8 @@ from .rest_api import SERVER
 
 MAX_FIELDS = 10_000
 PATIENCE = 120.0  # seconds that a message may take to come, or to go: how much of it has moved nobody tells
-CALLS, IDLE_MS = 128, 600_000  # of a connection: calls at a time, and milliseconds without one until it is closed
+CONNECTIONS, CALLS = 1024, 128  # at a time, and calls of each at a time
+BEGUN_MS, IDLE_MS = 20_000, 60_000  # milliseconds that a connection may take to begin, and may be without a call
 _CODES = {
     404: StatusCode.NOT_FOUND, 408: StatusCode.DEADLINE_EXCEEDED, 413: StatusCode.OUT_OF_RANGE,
     500: StatusCode.INTERNAL, 503: StatusCode.UNAVAILABLE,
@@ -121,7 +122,7 @@ def _handler(model: ServedModel, limits: Limits, name: str) -> grpc.RpcMethodHan
         start, address, code = time.monotonic(), context.peer().rpartition(":")[0], StatusCode.CANCELLED
         try:
             with explained(f"gRPC {name}"):
-                async with limits.uploads.one(address, patience=PATIENCE):
+                async with limits.uploads.one(address, limits.max_bytes, PATIENCE):
                     message = await context.read()
                 if not isinstance(message, bytes):
                     raise Refused("the call ended without a message")
@@ -154,7 +155,9 @@ def server(model: ServedModel, limits: Limits) -> grpc.aio.Server:
         # No compression: the limit is of what comes, not of what it unpacks to.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # Else a second server would take half of the requests, without a word.
+        ("grpc.max_allowed_incoming_connections", CONNECTIONS),
         ("grpc.max_concurrent_streams", CALLS),
+        ("grpc.server_handshake_timeout_ms", BEGUN_MS),
         ("grpc.max_connection_idle_ms", IDLE_MS),
     ]
     served = grpc.aio.server(options=options)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class ClientGone(Exception):
     """Nobody awaits the answer."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Transfer:
     """A body that comes, or a response that goes."""
 
@@ -31,18 +32,25 @@ class Transfer:
     deadline: asyncio.Timeout
     moved: int = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of it in memory."""
+        return max(self.size, self.moved)
+
 
 class Transfers:
     """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `patience`.
 
     Args:
         most: slow ones at a time.
+        most_bytes: in memory, of all that last longer than `SLOW` and move fewer bytes a second than `fast`.
         reason: for the metrics, why one is ended.
         sentence: for its client; "at least so many bytes" follows.
     """
 
-    def __init__(self, most: int, patience: float, reason: str, sentence: str):
-        self._most, self._patience, self._reason, self._sentence = most, patience, reason, sentence
+    def __init__(self, most: int, most_bytes: int, fast: float, patience: float, reason: str, sentence: str):
+        self._most, self._most_bytes, self._fast = most, most_bytes, fast
+        self._patience, self._reason, self._sentence = patience, reason, sentence
         self._all: list[Transfer] = []  # the oldest first
 
     @contextlib.asynccontextmanager
@@ -52,20 +60,22 @@ class Transfers:
         Refused ends it when those are too few, or when it is the slowest of too many slow ones, or of too large ones.
 
         Args:
-            size: bytes that it keeps in memory until its end.
+            size: bytes that it keeps in memory from its beginning; those of a body as they come.
             patience: seconds without a word of `moved`; 0: as all others.
         """
         loop, patience = asyncio.get_running_loop(), patience or self._patience
         begun, deadline = loop.time(), asyncio.timeout(patience)
         transfer = Transfer(address, size, begun, deadline)
-        self._make_room(transfer)
 
         def moved(size: int) -> None:
-            transfer.moved, late = size, max(0.0, loop.time() - begun - size / SLOWEST)
-            if (deadline.when() or 0) > loop.time():  # Neither over, nor ended for another.
-                deadline.reschedule(loop.time() + patience - late)
+            transfer.moved, now = size, loop.time()
+            if (deadline.when() or 0) > now:  # Neither over, nor ended for another.
+                deadline.reschedule(now + patience - max(0.0, now - begun - size / SLOWEST))
+            if transfer.size < size and sum(one.held for one in self._all) > self._most_bytes:  # It grows in memory.
+                self._make_room(transfer, now)
 
         self._all.append(transfer)
+        self._make_room(transfer, begun)
         try:
             async with deadline:
                 yield moved
@@ -75,18 +85,18 @@ class Transfers:
         finally:
             self._all.remove(transfer)
 
-    def _make_room(self, new: Transfer) -> None:
-        """Ends the slowest transfers until there is room for a new one."""
-        ages = [(new.begun - one.begun, one) for one in self._all if (one.deadline.when() or 0) > new.begun]
-        paces = [(one.moved / age, one) for age, one in ages if age > SLOW]
-        slow = [one.address for pace, one in paces if pace < FAST]
+    def _make_room(self, new: Transfer, now: float) -> None:
+        """Ends the slowest transfers until there is room for a new one, or for what has come of it."""
+        ages = [(now - one.begun, one) for one in self._all if (one.deadline.when() or 0) > now]
+        paces = sorted(((one.moved / age, one) for age, one in ages if age > SLOW), key=lambda paced: paced[0])
+        slow = [one.address for pace, one in paces if pace < FAST and one is not new]
         places, own = len(slow) + 1 - self._most, slow.count(new.address) + 1 - self._most // 4
-        held = new.size + sum(one.size for pace, one in paces if pace < FAST_RESPONSE)
-        for pace, one in sorted(paces, key=lambda paced: paced[0]):
+        held = sum(one.held for one in {new, *(one for pace, one in paces if pace < self._fast)})
+        for pace, one in paces:
             same = one.address == new.address
-            if pace < FAST_RESPONSE and (places > 0 or (same and own > 0) or held > SLOW_BYTES):
+            if pace < self._fast and (places > 0 or (same and own > 0) or held > self._most_bytes):
                 one.deadline.reschedule(0)
-                places, own, held = places - 1, own - same, held - one.size
+                places, own, held = places - 1, own - same, held - one.held
 
 
 class Limits:
@@ -102,9 +112,9 @@ class Limits:
         self.max_bytes, self._max_requests, self._in_work = max_bytes, max_requests, 0
         most = max(TRANSFERS, max_requests)
         sentence = "the body comes too slowly, or others need its place; send"
-        self.uploads = Transfers(most, patience, "slow", sentence)
+        self.uploads = Transfers(most, most * max_bytes, math.inf, patience, "slow", sentence)
         sentence = "the response is read too slowly, or others need its place; read"
-        self.responses = Transfers(most, patience, "response not read", sentence)
+        self.responses = Transfers(most, SLOW_BYTES, FAST_RESPONSE, patience, "response not read", sentence)
 
     def check_places(self) -> None:
         """Refused if as many requests are in work as may be."""

@@ -152,6 +152,29 @@ def test_the_slowest_upload_ends_and_a_fast_one_is_not_counted(sizes, ended, mon
     run(story())
 
 
+def test_uploads_of_any_pace_have_a_common_limit_of_memory(monkeypatch):
+    """There is room for four bodies of a megabyte; what comes of a fifth ends the slowest."""
+    monkeypatch.setattr(limits, "SLOW", 0.0)
+    monkeypatch.setattr(limits, "TRANSFERS", 4)
+
+    async def story():
+        limited, clients = server(), []
+        for i, size in enumerate((500_000, 900_000, 900_000, 900_000)):
+            clients += await begin(limited, 1, f"10.0.0.{i}", size)
+            await asyncio.sleep(0.1)
+        assert not any(one.status() for one in clients)
+        clients += await begin(limited, 1, "10.0.0.9", 900_000)
+        while clients[0].status() is None:
+            await asyncio.sleep(0)
+        assert [one.status() for one in clients] == [408, None, None, None, None]
+        for one in clients:
+            one.post(b"")
+            await one.done
+        assert [one.status() for one in clients] == [408, 200, 200, 200, 200]
+
+    run(story())
+
+
 @pytest.mark.parametrize(
     ("kind", "sentence"), [("uploads", "the body comes too slowly"), ("responses", "the response is read too slowly")]
 )

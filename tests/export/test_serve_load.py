@@ -16,13 +16,14 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 
 import grpc
 
-from export.server import client_protocols, http_connection, limits
+from export.server import client_protocols, grpc_api, http_connection, limits
 from tests.export import served_folders, servers
 from tests.export.served_folders import picture
 from tests.export.servers import until
 
 WAITING, PICTURES = "tfrecog_waiting_pictures", "tfrecog_batch_pictures_sum"
 BOX = (1, 2, 15, 20)
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # preface and settings
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,28 @@ def test_slow_calls_of_grpc_are_counted_by_address(folder, monkeypatch):
             until(lambda: sum(one.done() for one in slow) == 1)
             assert {one.code() for one in slow if one.done()} == {grpc.StatusCode.DEADLINE_EXCEEDED}
             ended.set()
+
+    beside(folder, story, max_batch=1)
+
+
+@pytest.mark.parametrize("sent", [b"", HTTP2], ids=["silent", "no call"])
+def test_connections_of_grpc_that_do_nothing_are_few_and_end(folder, monkeypatch, sent):
+    monkeypatch.setattr(grpc_api, "CONNECTIONS", 2)
+    monkeypatch.setattr(grpc_api, "BEGUN_MS", 500)
+    monkeypatch.setattr(grpc_api, "IDLE_MS", 500)
+
+    def story(server):
+        with contextlib.ExitStack() as several:
+            connections = []
+            for _ in range(2):
+                connections.append(several.enter_context(socket.create_connection(("127.0.0.1", server.grpc_port), 60)))
+                connections[-1].sendall(sent)
+                assert connections[-1].recv(3), "settings"
+            with socket.create_connection(("127.0.0.1", server.grpc_port), 60) as third, third.makefile("rb") as file:
+                assert file.read() == b"", "there is no room for it"
+            for one in connections:
+                several.enter_context(one.makefile("rb")).read()  # until it is closed
+        assert len(client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(9, 9)))) > 0
 
     beside(folder, story, max_batch=1)
 
