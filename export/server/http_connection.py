@@ -12,15 +12,13 @@ import h11
 import orjson
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from . import metrics
+from . import limits, metrics
 from .errors import Refused
 from .limits import ClientGone, Limits, explained
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 ABORT = "tfrecog.abort"  # where in the state of a request the function is that ends its connection at once
-PATIENCE = 20.0  # seconds from a connection, or from the first byte of a further request on it, to the end of the head
-UNREAD = 20.0  # seconds in which a client has to read what the server has written, at most 64 kB
 LISTENED_ON = 5.0  # seconds that a client may go on to send what was refused; it reads the answer only then
 PIECE = 2**16  # bytes of a response that are written at a time
 CHUNKS, CHUNK = 1000, 64  # A body may come in so many chunks of any size; more need so many bytes each.
@@ -56,13 +54,13 @@ class _Events(h11.Connection):
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, which is closed if a head does not come to its end, or if the client does not read.
+    """uvicorn's connection, which is closed if a head does not come to its end in time.
 
-    uvicorn itself waits for ever. Its other parser, httptools, knows no limit to the size of a head; here it is 64 kB.
+    That time begins with the connection, or with the first byte of a further request on it. uvicorn itself waits for
+    ever. Its other parser, httptools, knows no limit to the size of a head; here it is 64 kB.
     """
 
     _head: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport) -> None:
         """The head is awaited."""
@@ -82,21 +80,11 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._watch()
 
-    def pause_writing(self) -> None:
-        """The client does not read as fast as the server writes."""
-        super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """The client has read."""
-        super().resume_writing()
-        self._unread = self._unread and self._unread.cancel()
-
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is awaited any more."""
+        """No head is awaited any more."""
         super().connection_lost(exc)
-        for timer in filter(None, (self._head, self._unread)):
-            timer.cancel()
+        if self._head:
+            self._head.cancel()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is refused, unless a response has begun, and the connection is closed."""
@@ -113,13 +101,15 @@ class Connection(H11Protocol):
         if self.cycle:
             self.cycle.disconnected = True  # Its application is told so, and sends nothing more.
             self.cycle.message_event.set()
+        if self.transport.get_write_buffer_size():  # The client has not even read what came before.
+            self.transport.abort()
         self.transport.close()
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:
             self._head = self._head and self._head.cancel()
         elif not self._head:
-            self._head = self.loop.call_later(PATIENCE, self.transport.close)
+            self._head = self.loop.call_later(limits.PATIENCE, self.transport.close)
 
 
 class Application:
@@ -207,6 +197,7 @@ class Application:
                     piece = response.body[at : at + PIECE]
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     moved(at + len(piece))
+                await send({"type": "http.response.body", "body": b"", "more_body": True})  # when all has been read
         except Refused as slow:
             metrics.REFUSED.labels(slow.reason).inc()
             scope["state"][ABORT]()

@@ -11,6 +11,7 @@ from . import metrics
 from .errors import Refused
 
 log = logging.getLogger("tfrecog.serve")
+PATIENCE = 20.0  # seconds in which the head of a request has to come, and more of a body or of what reads a response
 SLOWEST = 2**12  # bytes a second: who moves fewer, a few now and then, would hold a place for ever
 SLOW = 1.0  # seconds after which the pace of a transfer, of a body or of a response, is looked at
 FAST, FAST_RESPONSE = 2**16, 2**20  # bytes a second of transfers that are not ended for others
@@ -39,7 +40,7 @@ class Transfer:
 
 
 class Transfers:
-    """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `patience`.
+    """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `PATIENCE`.
 
     Args:
         most: slow ones at a time.
@@ -48,9 +49,14 @@ class Transfers:
         sentence: for its client; "at least so many bytes" follows.
     """
 
-    def __init__(self, most: int, most_bytes: int, fast: float, patience: float, reason: str, sentence: str):
-        self._most, self._most_bytes, self._fast = most, most_bytes, fast
-        self._patience, self._reason, self._sentence = patience, reason, sentence
+    def __init__(self, most: int, most_bytes: int, fast: float, reason: str, sentence: str):
+        self._most, self._most_bytes, self._fast, self._reason, self._sentence = (
+            most,
+            most_bytes,
+            fast,
+            reason,
+            sentence,
+        )
         self._all: list[Transfer] = []  # the oldest first
 
     @contextlib.asynccontextmanager
@@ -63,7 +69,7 @@ class Transfers:
             size: bytes that it keeps in memory from its beginning; those of a body as they come.
             patience: seconds without a word of `moved`; 0: as all others.
         """
-        loop, patience = asyncio.get_running_loop(), patience or self._patience
+        loop, patience = asyncio.get_running_loop(), patience or PATIENCE
         begun, deadline = loop.time(), asyncio.timeout(patience)
         transfer = Transfer(address, size, begun, deadline)
 
@@ -105,16 +111,15 @@ class Limits:
     Args:
         max_bytes: of a body, whether or not its length is told before it.
         max_requests: requests in work, whose body has come; more are refused.
-        patience: seconds that a client may neither send nor read.
     """
 
-    def __init__(self, *, max_bytes: int, max_requests: int, patience: float = 20.0):
+    def __init__(self, *, max_bytes: int, max_requests: int):
         self.max_bytes, self._max_requests, self._in_work = max_bytes, max_requests, 0
         most = max(TRANSFERS, max_requests)
         sentence = "the body comes too slowly, or others need its place; send"
-        self.uploads = Transfers(most, most * max_bytes, math.inf, patience, "slow", sentence)
+        self.uploads = Transfers(most, most * max_bytes, math.inf, "slow", sentence)
         sentence = "the response is read too slowly, or others need its place; read"
-        self.responses = Transfers(most, SLOW_BYTES, FAST_RESPONSE, patience, "response not read", sentence)
+        self.responses = Transfers(most, SLOW_BYTES, FAST_RESPONSE, "response not read", sentence)
 
     def check_places(self) -> None:
         """Refused if as many requests are in work as may be."""

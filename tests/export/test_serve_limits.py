@@ -53,11 +53,12 @@ def run(story):
     asyncio.run(asyncio.wait_for(story, 60))
 
 
-def test_a_body_that_drips_is_given_up():
+def test_a_body_that_drips_is_given_up(monkeypatch):
     """A byte at a time never lets the patience for one piece end."""
+    monkeypatch.setattr(limits, "PATIENCE", 0.2)
 
     async def story():
-        client = Client(server(patience=0.2))
+        client = Client(server())
         while client.status() is None:
             client.post(b"x", more=True)
             await asyncio.sleep(0.01)
@@ -255,9 +256,11 @@ def test_a_body_that_nobody_awaits_ends_its_connection():
     run(story())
 
 
-def test_a_response_that_nobody_reads_is_cut_off():
+def test_a_response_that_nobody_reads_is_cut_off(monkeypatch):
+    monkeypatch.setattr(limits, "PATIENCE", 0.2)
+
     async def story():
-        client = Client(server(patience=0.2), reads=3)
+        client = Client(server(), reads=3)
         client.post(b"x" * (9 * http_connection.PIECE))
         await client.done
         assert client.aborted == [True] and client.status() == 200

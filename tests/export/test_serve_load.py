@@ -123,7 +123,7 @@ def test_sigterm_lets_it_answer_those_that_wait_for_the_model(folder):
 
 
 def test_a_connection_whose_head_does_not_end_is_closed(folder, monkeypatch):
-    monkeypatch.setattr(http_connection, "PATIENCE", 1.0)
+    monkeypatch.setattr(limits, "PATIENCE", 1.0)
 
     def story(server):
         with contextlib.ExitStack() as several:
@@ -142,7 +142,7 @@ def test_a_connection_whose_head_does_not_end_is_closed(folder, monkeypatch):
 
 
 def test_a_connection_whose_client_does_not_read_is_closed(folder, monkeypatch):
-    monkeypatch.setattr(http_connection, "UNREAD", 0.5)
+    monkeypatch.setattr(limits, "PATIENCE", 0.5)
 
     def story(server):
         with socket.socket() as deaf:
