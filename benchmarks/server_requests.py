@@ -97,21 +97,21 @@ def bad(picture):
 
 
 def _slow_to_decode():
-    """Small files that would take minutes: a JPEG of 500 scans, a PNG of a million chunks, a TIFF of 200,000 strips."""
+    """Small files that would take long: a JPEG of 500 scans, PNG of a million chunks, TIFF and GIF of 1.1 million parts."""
     jpeg = io.BytesIO()
     Image.new("L", (5000, 5000)).save(jpeg, "JPEG", progressive=True)
     start = jpeg.getvalue().rfind(b"\xff\xda")
     head, scan = jpeg.getvalue()[:start], jpeg.getvalue()[start:-2]
     png = _encoded(Image.new("L", (9, 9)), "PNG")
     chunk = struct.pack(">I4sI", 0, b"teSt", zlib.crc32(b"teSt"))
-    tags, count = ((256, 9), (257, 9), (258, 8), (259, 1), (262, 1), (277, 1), (278, 1)), 200_000
+    tags, count = ((256, 9), (257, 9), (258, 8), (259, 1), (262, 1), (277, 1), (278, 1)), 1_100_000
     behind = 10 + 12 * (len(tags) + 2) + 4
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
     lists = [struct.pack("<HHII", tag, 4, count, at) for tag, at in ((273, behind), (279, behind + 4 * count))]
     entries = b"".join(sorted(entries + lists, key=lambda one: struct.unpack_from("<H", one)))
     tiff = b"II*\0" + struct.pack("<IH", 8, len(tags) + 2) + entries + bytes(4) + struct.pack("<I", 9) * 2 * count
     gif = _encoded(Image.new("L", (9, 9)), "GIF")
-    comment = b"!\xfe" + (b"\xff" + b"a" * 255) * 40_000 + b"\0"
+    comment = b"!\xfe" + b"\x01a" * 1_100_000 + b"\0"
     at = gif.index(b",")
     png, gif = png[:33] + chunk * 1_000_000 + png[33:], gif[:at] + comment + gif[at:]
     return [head + scan * 500 + b"\xff\xd9", png, tiff, gif]
