@@ -5,13 +5,13 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import metrics
 from .errors import Refused
 
 log = logging.getLogger("tfrecog.serve")
-PATIENCE = 20.0  # seconds in which the head of a request has to come, and more of a body or of what reads a response
+PATIENCE = 20.0  # seconds that a head may take, that a body may pause, and that a client may leave a response unread
 SLOWEST = 2**12  # bytes a second: who moves fewer, a few now and then, would hold a place for ever
 SLOW = 1.0  # seconds after which the pace of a transfer, of a body or of a response, is looked at
 FAST, FAST_RESPONSE = 2**16, 2**20  # bytes a second of transfers that are not ended for others
@@ -23,41 +23,27 @@ class ClientGone(Exception):
     """Nobody awaits the answer."""
 
 
-@dataclass(eq=False)
+@dataclass
 class Transfer:
     """A body that comes, or a response that goes."""
 
     address: str
-    size: int
+    held: int  # bytes of it in memory
     begun: float
     deadline: asyncio.Timeout
     moved: int = 0
 
-    @property
-    def held(self) -> int:
-        """Bytes of it in memory."""
-        return max(self.size, self.moved)
 
-
+@dataclass
 class Transfers:
-    """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `PATIENCE`.
+    """Bodies that come, or responses that go: so many slow ones at a time, and no pause longer than `PATIENCE`."""
 
-    Args:
-        most: slow ones at a time.
-        most_bytes: in memory, of all that last longer than `SLOW` and move fewer bytes a second than `fast`.
-        reason: for the metrics, why one is ended.
-        sentence: for its client; "at least so many bytes" follows.
-    """
-
-    def __init__(self, most: int, most_bytes: int, fast: float, reason: str, sentence: str):
-        self._most, self._most_bytes, self._fast, self._reason, self._sentence = (
-            most,
-            most_bytes,
-            fast,
-            reason,
-            sentence,
-        )
-        self._all: list[Transfer] = []  # the oldest first
+    most: int  # slow ones at a time
+    most_bytes: int  # in memory, of all that last longer than `SLOW` and are slower than `fast`
+    fast: float  # bytes a second
+    reason: str  # for the metrics, why one is ended
+    sentence: str  # for its client; "at least so many bytes" follows
+    _all: list[Transfer] = field(default_factory=list)  # the oldest first
 
     @contextlib.asynccontextmanager
     async def one(self, address: str, size: int = 0, patience: float = 0.0) -> AsyncIterator[Callable[[int], None]]:
@@ -77,8 +63,10 @@ class Transfers:
             transfer.moved, now = size, loop.time()
             if (deadline.when() or 0) > now:  # Neither over, nor ended for another.
                 deadline.reschedule(now + patience - max(0.0, now - begun - size / SLOWEST))
-            if transfer.size < size and sum(one.held for one in self._all) > self._most_bytes:  # It grows in memory.
-                self._make_room(transfer, now)
+            if size > transfer.held:  # A body, which grows.
+                transfer.held = size
+                if sum(one.held for one in self._all) > self.most_bytes:
+                    self._make_room(transfer, now)
 
         self._all.append(transfer)
         self._make_room(transfer, begun)
@@ -86,8 +74,8 @@ class Transfers:
             async with deadline:
                 yield moved
         except TimeoutError:
-            sentence = f"{self._sentence} at least {SLOWEST} bytes a second, without a pause of {patience:g} seconds"
-            raise Refused(sentence, 408, self._reason) from None
+            sentence = f"{self.sentence} at least {SLOWEST} bytes a second, without a pause of {patience:g} seconds"
+            raise Refused(sentence, 408, self.reason) from None
         finally:
             self._all.remove(transfer)
 
@@ -96,11 +84,11 @@ class Transfers:
         ages = [(now - one.begun, one) for one in self._all if (one.deadline.when() or 0) > now]
         paces = sorted(((one.moved / age, one) for age, one in ages if age > SLOW), key=lambda paced: paced[0])
         slow = [one.address for pace, one in paces if pace < FAST and one is not new]
-        places, own = len(slow) + 1 - self._most, slow.count(new.address) + 1 - self._most // 4
-        held = sum(one.held for one in {new, *(one for pace, one in paces if pace < self._fast)})
+        places, own = len(slow) + 1 - self.most, slow.count(new.address) + 1 - self.most // 4
+        held = new.held + sum(one.held for pace, one in paces if pace < self.fast and one is not new)
         for pace, one in paces:
             same = one.address == new.address
-            if pace < self._fast and (places > 0 or (same and own > 0) or held > self._most_bytes):
+            if pace < self.fast and (places > 0 or (same and own > 0) or held > self.most_bytes):
                 one.deadline.reschedule(0)
                 places, own, held = places - 1, own - same, held - one.held
 
