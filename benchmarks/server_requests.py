@@ -97,7 +97,7 @@ def bad(picture):
 
 
 def _slow_to_decode():
-    """Small files that would take long: a JPEG of 500 scans, PNG of a million chunks, TIFF and GIF of 1.1 million parts."""
+    """Files that would take long: a JPEG of 500 scans, PNG of a million chunks, TIFF and GIF of 1.1 million parts."""
     jpeg = io.BytesIO()
     Image.new("L", (5000, 5000)).save(jpeg, "JPEG", progressive=True)
     start = jpeg.getvalue().rfind(b"\xff\xda")
