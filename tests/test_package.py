@@ -53,7 +53,13 @@ def installed(wheel, tmp_path_factory):
 def test_a_wheel_has_every_module_and_recipe_of_the_tree_in_one_package(wheel):
     library = (REPOSITORY / "tfrecog").rglob("*.*")
     expected = {path.relative_to(REPOSITORY).as_posix() for path in library if path.suffix in (".py", ".txt", ".typed")}
-    for name, files in (("pipelines", "*.py"), ("pipelines", "*.txt"), ("export", "*.py"), ("configs", "*.flags")):
+    for name, files in (
+        ("pipelines", "*.py"),
+        ("pipelines", "*.txt"),
+        ("export", "*.py"),
+        ("export", "*.html"),
+        ("configs", "*.flags"),
+    ):
         expected |= {f"tfrecog/{p.relative_to(REPOSITORY).as_posix()}" for p in (REPOSITORY / name).rglob(files)}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}

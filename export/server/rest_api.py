@@ -4,9 +4,12 @@ kserve's own server listens to the whole network, reads bodies of any size, deco
 tensors into lists, lets anybody unload the model, and logs a trace for each bad request. So the endpoints are here.
 """
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -47,6 +50,18 @@ def _status(model: ServedModel) -> dict[str, Any]:
     return {"name": model.name, "ready": True, "model_version_status": [state]}
 
 
+def _page() -> Response:
+    """The page for people. Its policy allows its own script, and requests to this server alone."""
+    page = Path(__file__).with_name("page.html").read_bytes()
+    script = page.split(b"<script>")[1].split(b"</script>")[0]
+    allowed = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{allowed}'; style-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src data: blob:; media-src blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return Response(page, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": policy})
+
+
 _POST = {rf"/v1{_MODEL}:predict": _predict, rf"/v2{_MODEL}/infer": _infer}
 _GET: dict[str, Callable[[ServedModel], dict[str, Any]]] = {
     "/": lambda model: {"status": "alive"},
@@ -67,6 +82,8 @@ async def answer(model: ServedModel, method: str, path: str, headers: dict[str, 
     if (method, path) == ("GET", "/metrics"):
         encode, content_type = prometheus_client.exposition.choose_encoder("")  # It fails on some Accept headers.
         return Response(encode(prometheus_client.REGISTRY), headers={"content-type": content_type})
+    if (method, path) == ("GET", "/") and "text/html" in headers.get("accept", ""):
+        return _page()
     matches = {verb: _match(table, path) for verb, table in (("GET", _GET), ("POST", _POST))}
     found = matches.get(method)
     if not found:

@@ -131,6 +131,7 @@ def _served(model, host: str, port: int, grpc_port: int) -> str:
     return f"""\
 Serving {model.path} ({about["task"]}, {len(about["classes"])} classes, step {about.get("step", "?")}) as {model.name!r}
   REST     {predict}, {address}/v2/models/{model.name}/infer{remote if grpc_port >= 0 else ""}
+  Page     {address}/
   State    {address}/v2/health/ready, {address}/v2/models/{model.name}, {address}/metrics
 Try it:
   curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {predict}
