@@ -136,10 +136,8 @@ def load(folder):
     path = Path(folder) / FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing. `python -m pipelines.coco` writes it with the records of COCO-style annotations, "
-            "`pipelines.voc` of VOC's XML, `pipelines.imagenet` of a folder a class, `pipelines.segmentation` of "
-            "images and label maps, `pipelines.digits`, `pipelines.tfds`, `pipelines.scenes` with synthetic ones, and "
-            "`pipelines.adopt` for TFRecords of the TensorFlow Object Detection API, Model Garden or DeepLab."
+            f"{path} is missing; commands that build records write it: `python -m pipelines.any` for images and "
+            "annotations, `pipelines.adopt` for TFRecords made elsewhere; `python -m pipelines` lists all of them."
         )
     info = json_values.load(path, DatasetInfo, "correct it, or build the records again")
     if problem := _problem(info):
@@ -186,7 +184,7 @@ def check_same(folder, info):
     for what in ("categories", "keypoints"):
         before, now = getattr(old, what), getattr(info, what)
         if what == "categories":  # Classes are the same in whatever colours they are drawn.
-            before, now = tuple(map(_uncoloured, before)), tuple(map(_uncoloured, now))
+            before, now = ([dataclasses.replace(one, colour=None) for one in those] for those in (before, now))
         if before != now:
             both = zip(((before, now), (now, before)), ("there", "here"), strict=True)
             only = [f"only {where} {_words([one for one in a if one not in b])}" for (a, b), where in both]
@@ -194,20 +192,15 @@ def check_same(folder, info):
                 f"{path} has splits {sorted(old.splits)} with other {what}: {' and '.join(only)} (or in another order)."
                 f" The splits of a folder share their {what}; use another folder, or make the sources agree."
             )
-    before, now = old.keypoint_sigmas, info.keypoint_sigmas
-    if before and now and before != now:  # Older files have none.
-        raise UserError(
-            f"{path} has splits {sorted(old.splits)} with the keypoint_sigmas {list(before)}, not {list(now)}. The "
-            "splits of a folder share them: give the same here, or correct those in the file first."
-        )
-    ranges = old.pixel_ranges | info.pixel_ranges
-    if other := dict(old.pixel_ranges.items() - ranges.items()):
-        raise UserError(f"{path} has splits {sorted(old.splits)} with the pixel_ranges {other}. {_SAME}")
-    if old.orientation != info.orientation:
-        raise UserError(
-            f"{path} has splits {sorted(old.splits)} with the orientation {old.orientation}, not {info.orientation} "
-            f"(--orientation). {_SAME}"
-        )
+    changed = dict(old.pixel_ranges.items() - (old.pixel_ranges | info.pixel_ranges).items())
+    of_both = {
+        "keypoint_sigmas": (list(old.keypoint_sigmas), list(info.keypoint_sigmas)),  # none in older files
+        "pixel_ranges": (changed, {kind: info.pixel_ranges[kind] for kind in changed}),
+        "orientation": (old.orientation, info.orientation),
+    }
+    for name, (before, now) in of_both.items():
+        if before and now and before != now:
+            raise UserError(f"{path} has splits {sorted(old.splits)} with the {name} {before}, not {now}. {_SAME}")
     return old
 
 
@@ -219,10 +212,6 @@ def _words(parts):
 
 def _of_record(category):
     return "" if category.record_label is None else f", label {category.record_label} in the records"
-
-
-def _uncoloured(category):
-    return dataclasses.replace(category, colour=None)
 
 
 def _with_colour(category, other):
