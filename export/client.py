@@ -15,7 +15,7 @@ from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
 from tfrecog.cli.facts import Fraction, Positive, Range
 from tfrecog.data.info import DatasetInfo
-from tfrecog.inference.flags import DrawSide, Images, Results
+from tfrecog.inference.flags import MIN_SCORE, DrawSide, Images, Results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Flags:
     out: Results = ""
     min_score: Annotated[
         float, "Detections have a higher score than this; the server's own limit may be higher.", Fraction()
-    ] = 0.5
+    ] = MIN_SCORE
     draw_side: DrawSide = 400
     timeout_s: Annotated[float, "Timeout of a request.", Positive("seconds")] = 60.0
 

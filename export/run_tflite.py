@@ -12,7 +12,7 @@ from typing import Annotated
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Fraction, NonNegative, Range, Unless
-from tfrecog.inference.flags import DrawSide, Images, Results
+from tfrecog.inference.flags import MIN_SCORE, DrawSide, Images, Results
 
 THREADS = 256  # at most; a machine runs out of them at some thousands
 
@@ -24,7 +24,9 @@ class Flags:
     model: Annotated[str, "The TFLite file, of python -m export.tflite."] = ""
     images: Images = ""
     out: Results = ""
-    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), Unless(".out", "")] = 0.5
+    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), Unless(".out", "")] = (
+        MIN_SCORE
+    )
     threads: Annotated[int, "Threads of the interpreter. 0: as many as there are cores.", Range(0, THREADS)] = 0
     draw_side: Annotated[DrawSide, Unless(".out", "")] = 400
     repeat: Annotated[int, "Benchmark: runs on the first image, after a warm-up. 0: none.", NonNegative("runs")] = 0

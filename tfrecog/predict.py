@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import For, Fraction
-from tfrecog.inference.flags import DrawSide, Images, Results
+from tfrecog.inference.flags import MIN_SCORE, DrawSide, Images, Results
 from tfrecog.runs.flags import RunFlags
 
 
@@ -19,7 +19,7 @@ class Flags(RunFlags):
 
     images: Images = ""
     out: Results = ""
-    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = 0.5
+    min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = MIN_SCORE
     draw_side: DrawSide = 400
     format: Annotated[
         Literal["", "coco", "yolo", "labelme"],

@@ -11,8 +11,8 @@ from tfrecog.api.settings import changed
 from tfrecog.cli import files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
+from tfrecog.inference.flags import MIN_SCORE
 
-MIN_SCORE = 0.5  # of detections, as of the commands
 _FLAGS = "experiment.flags"
 _THRESHOLD = "detector.output.min_score"
 

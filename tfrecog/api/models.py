@@ -14,6 +14,7 @@ from tfrecog.cli import flags as settings_of
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
+from tfrecog.inference.flags import MIN_SCORE
 
 Tiles = tuple[int, int] | int | None
 _log = logging.getLogger("tfrecog")
@@ -158,7 +159,7 @@ class RunModel(Model):
         checkpoint, step: of the weights.
     """
 
-    def __init__(self, experiment: Experiment, checkpoint: str = "latest", min_score: float = 0.5):
+    def __init__(self, experiment: Experiment, checkpoint: str = "latest", min_score: float = MIN_SCORE):
         """Restores a run: `experiment.workdir`."""
         from tfrecog import tasks
         from tfrecog.runs import trained

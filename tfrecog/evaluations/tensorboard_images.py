@@ -18,9 +18,9 @@ from tfrecog.evaluations import confusion, detection_errors, misclassified, prec
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
 from tfrecog.inference.detection import detections
+from tfrecog.inference.flags import MIN_SCORE
 from tfrecog.ops import rle
 
-MIN_SCORE = 0.5
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
 

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from tfrecog.cli.facts import NonNegative
 
+MIN_SCORE = 0.5  # of detections, where nobody asks for others
 Images = Annotated[
     str,
     "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "
     "with commas between them. A photo that its camera marked as turned (EXIF) is turned upright first, "
-    "and results are those of the upright photo.",
+    "and results are those of the upright photo; unless the data set was built with --orientation=file.",
 ]
 Results = Annotated[
     str,
