@@ -9,19 +9,23 @@ from tfrecog.data.reading import Reading
 
 _SEGMENTS = 4096  # of a file that are looked at: none makes the walk long
 _BYTES = 12  # that say what a segment is
+_HEADER = 25  # bytes of a WebP that say what is in it, by these bits
+_FRAMES, _EXIF, _ALPHA = 2, 8, 16
 _TO_THE_END = 2**40  # bytes
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _KINDS = (_JPEG, _PNG, b"GIF8", b"BM")
 _REFUSED = (
-    "image_bytes is no JPEG, PNG, GIF, BMP or WebP file. Send it as one of these, or its pixels to the signature "
-    "image_tensor"
+    "image_bytes is no JPEG, PNG, GIF, BMP or WebP file, or a WebP with several frames or transparency. Send it as one "
+    "of these, or its pixels to the signature image_tensor"
 )
 
 
 def decode(encoded, reading: Reading):
     """Image [H, W, 3] uint8 of the bytes [] of a file: most often as viewers show it."""
-    head = _numbers(encoded, 0, _BYTES)
-    known = tf.reduce_any([_is(head, magic) for magic in _KINDS]) | _is_webp(head)
+    head = _numbers(encoded, 0, _HEADER)
+    extended, lossless = (_is(head[12:], kind) for kind in (b"VP8X", b"VP8L"))
+    refused = (extended & (_has(head[20], _FRAMES) | _has(head[20], _ALPHA))) | (lossless & _has(head[24], _ALPHA))
+    known = tf.reduce_any([_is(head, magic) for magic in _KINDS]) | (_is_webp(head) & ~refused)
     checked = tf.debugging.Assert(known, [_REFUSED])
     with tf.control_dependencies([] if checked is None else [checked]):  # Eagerly it has been checked.
         picture = image.decode(encoded, reading.ranges)
@@ -78,7 +82,7 @@ def _of_jpeg(head):
     marker = tf.equal(head[0], 0xFF)
     sized = marker & (head[1] >= 0xC0) & (head[1] < 0xFF) & ((head[1] < 0xD0) | (head[1] > 0xD9))
     step = tf.where(_is(head, b"\xff\xda"), _TO_THE_END, tf.where(sized, 2 + size, 1))  # The pixels follow 0xDA.
-    return _is(head, b"\xff\xe1") & _is(head[4:], orientation.PREFIX), 4, size - 2, step
+    return _is(head, b"\xff\xe1") & _is(head[4:], orientation.PREFIX) & (size > 8), 4, size - 2, step
 
 
 def _of_png(head):
@@ -88,8 +92,8 @@ def _of_png(head):
 
 def _exif_of_webp(encoded):
     """The EXIF data [] of a WebP file, empty without; its header says whether it has some, and where it ends."""
-    head = _numbers(encoded, 0, 21)
-    stated = _is(head[12:], b"VP8X") & (head[20] // 8 % 2 > 0)
+    head = _numbers(encoded, 0, _HEADER)
+    stated = _is(head[12:], b"VP8X") & _has(head[20], _EXIF)
     end = 8 + _number(head[4:8], little=True)
     return tf.cond(stated, lambda: _exif(_part(encoded, 0, end), 12, _of_webp), lambda: tf.constant(b""))
 
@@ -138,6 +142,11 @@ def _number(bytes_, little=False):
 def _is(bytes_, text: bytes):
     """Whether bytes begin as a text."""
     return tf.reduce_all(tf.equal(bytes_[: len(text)], [*text]))
+
+
+def _has(byte, bit: int):
+    """Whether a number has a bit."""
+    return tf.equal(byte // bit % 2, 1)
 
 
 def _is_webp(head):

@@ -90,6 +90,7 @@ class Program(tf.Module):
 
 
 PROGRAMS = {
+    "DecodeImage": lambda path: tf.io.decode_image(path),
     "ReadFile": lambda path: tf.io.read_file("/etc/passwd"),
     "WriteFile": lambda path: tf.io.write_file(path, "text"),
     "PyFunc": lambda path: tf.numpy_function(lambda x: x, [path], tf.string),

@@ -167,10 +167,19 @@ def test_exif_data_behind_other_segments_and_behind_the_pixels_count(of):
         assert image_numpy.opened(data).orientation == 6
 
 
+def _segment(exif):
+    return b"\xff\xe1" + struct.pack(">H", 2 + 6 + len(exif)) + orientation.PREFIX + exif
+
+
+TURNED, EMPTY = _file("JPEG", EXIF), _segment(b"")
 PNG, WEBP = _file("PNG", b""), _file("WEBP", EXIF)
 PIXELS_OF_WEBP = WEBP[30 : WEBP.index(b"EXIF")]
 # Files with EXIF data of orientation 6 that count, or where no reader looks for them.
 PLACES = {
+    "a JPEG's segment behind an empty one": (TURNED[:2] + EMPTY + TURNED[2:], 6),
+    "a JPEG's first of two segments": (TURNED[:2] + _segment(EIGHT) + TURNED[2:], 8),
+    "a JPEG's first part of two": (TURNED[:2] + _segment(EXIF[:8]) + TURNED[2:], 1),
+    "a PNG's part behind an empty one": (PNG[:HEADER] + photos.chunk(b"eXIf", b"") + _file("PNG", EXIF)[HEADER:], 6),
     "the first of two parts of a PNG": (_file("PNG", EXIF)[:-12] + photos.chunk(b"eXIf", EIGHT) + PNG[-12:], 6),
     "a PNG's end": (PNG + photos.chunk(b"eXIf", EXIF), 1),
     "a PNG's text": (PNG[:HEADER] + photos.chunk(b"tEXt", b"exif\0" + EXIF) + PNG[HEADER:], 1),

@@ -114,13 +114,9 @@ def opened(data: bytes) -> Opened:
             back = _BACK.get(turned)
             return Opened(_transposed(picture, back), kind, turned, lower and _transposed(lower, back))
         picture.load()
-        # Of a PNG Pillow takes the texts of a keyword "exif", too, and of several parts the last.
-        exif = _exif_of_png(data) if kind == "PNG" else picture.info.get("exif", b"")
+        # Of a PNG Pillow takes the texts of a keyword "exif", too, and of several parts the last; of a JPEG all as one.
+        exif = image_parts.exif(data) if kind in ("JPEG", "PNG") else picture.info.get("exif", b"")
         return Opened(picture, kind, orientation.of(exif), lower)
-
-
-def _exif_of_png(data: bytes) -> bytes:
-    return next((data[start:end] for name, start, end in image_parts.of_png(data) if name == b"eXIf"), b"")
 
 
 def _lower(data: bytes, picture: Image.Image) -> Image.Image | None:
@@ -201,7 +197,9 @@ def _explained(data):
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds.
-        raise Unreadable("damaged", str(error) or type(error).__name__) from error
+        what = str(error) or type(error).__name__
+        remedy = ": it ends too early, so copy or download it again" if "truncated" in what.lower() else ""
+        raise Unreadable("damaged", what + remedy) from error
 
 
 def pillow(picture: np.ndarray, size) -> np.ndarray:

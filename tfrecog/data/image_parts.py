@@ -1,11 +1,14 @@
 """The parts of JPEG and PNG files, and whether all are there: Pillow decodes some that TensorFlow refuses."""
 
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
 
+from tfrecog.data import orientation
+
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-SCAN, END = 0xDA, 0xD9  # markers of JPEG
+EXIF, SCAN, END = 0xE1, 0xDA, 0xD9  # markers of JPEG
 # What begins a segment, or ends the file. After 0xff, 0 is a byte of the picture; 1 and 0xd0 to 0xd8 have no segment.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 
@@ -30,6 +33,18 @@ def of_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         end = start + int.from_bytes(data[at : at + 4], "big")
         yield name, start, end
         at = end + 4
+
+
+def exif(data: bytes) -> bytes:
+    """The EXIF data of a JPEG or PNG: of several the first that are not empty, as in a SavedModel's graph."""
+    if data.startswith(PNG):
+        parts = (data[start:end] for name, start, end in of_png(data) if name == b"eXIf")
+    else:
+        segments = itertools.takewhile(lambda segment: segment[0] != SCAN, of_jpeg(data))
+        starts = [start for marker, start in segments if marker == EXIF]
+        parts = (data[start : start - 2 + int.from_bytes(data[start - 2 : start], "big")] for start in starts)
+        parts = (part.removeprefix(orientation.PREFIX) for part in parts if part.startswith(orientation.PREFIX))
+    return next(filter(None, parts), b"")
 
 
 def are_whole(data: bytes) -> bool:
