@@ -126,6 +126,24 @@ def test_an_object_without_a_mask_trains_its_box_and_no_mask():
     assert 0 < float(task.losses(model, half)["mask_loss"][1]) < float(task.losses(model, batch)["mask_loss"][1])
 
 
+def test_the_mask_branch_learns_from_a_random_sample_of_the_positives():
+    def mask_loss(samples, batch):
+        task = task_of(dataclasses.replace(SMALL, mask=dataclasses.replace(SMALL.mask, samples=samples)))
+        return [float(number) for number in task.losses(model, batch)["mask_loss"]]
+
+    model, batch = task_of(SMALL).build(), batch_of(images=4)
+    whole, count = mask_loss(0, batch)
+    assert mask_loss(4, batch) == [whole, count], "a bound that no image reaches changes nothing"
+    total, fewer = mask_loss(1, batch)
+    assert fewer == 4 and count > 2 * fewer
+    np.testing.assert_allclose(total / fewer, whole / count, rtol=0.3)  # A mean over the masks, however many.
+
+    # Only the first of two objects has a mask, so an image whose sample is the other has none.
+    half = batch | {"masks": tf.concat([batch["masks"][:, :1], 0 * batch["masks"][:, 1:]], 1)}
+    assert 0 < mask_loss(1, half)[1] < 4
+    assert mask_loss(1, half) == mask_loss(1, half), "the sample depends on the seeds of the images alone"
+
+
 def test_an_image_is_detected_alike_alone_and_in_a_batch():
     task = task_of(dataclasses.replace(SMALL, output=dataclasses.replace(SMALL.output, min_score=0.1)))
     model, batch = task.build(), batch_of()

@@ -149,6 +149,14 @@ def test_the_loss_is_divided_by_the_visible_keypoints_or_by_the_room_for_them():
     slots, room = assigned(with_keypoint(normalize="slots", loss_weight=4.0), **wrong)
     assert count == 8 and room == 2 * (16 * 0.25) * 3  # images x positives x joints
     np.testing.assert_allclose(slots, 4 * visible, rtol=1e-6)
+    _, room = assigned(with_keypoint(normalize="slots", samples=3), **wrong)
+    assert room == 2 * 3 * 3, "the branch sees three rois of an image at most"
+
+
+def test_the_branch_learns_from_as_many_positives_as_it_is_given():
+    model, batch = task_of(SMALL).build(), batch_of(images=4, labelled=((2, 2, 2), (2, 2, 2)))
+    counts = [float(with_keypoint(samples=n).losses(model, batch)["keypoint_loss"][1]) for n in (0, 1)]
+    assert 0 < counts[1] <= 4 * 3 < counts[0]  # images x joints; a roi may cut some off
 
 
 def test_records_without_keypoints_are_refused_with_the_flag():

@@ -32,7 +32,7 @@ def match(iou, labels, positive, negative, low_quality):
 
 
 def sample(state, count, positive_fraction, seed):
-    """A random sample of anchors: indices [count] int32 and their state [count] int32, objects first.
+    """A random sample of anchors: indices [count] int32 and their state [count] int32, objects first, in random order.
 
     At most `positive_fraction` of the sample are objects; background fills the rest (Fast R-CNN, section 2.3). Slots
     left over have index 0 and state -1. The result depends on state [A] and seed [2] alone: an image has the same

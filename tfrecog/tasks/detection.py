@@ -132,22 +132,21 @@ class Detection:
         terms["class_loss"] = losses.class_loss(class_logits, labels, sampled)
         terms["box_loss"] = losses.box_loss(own_deltas, targets, positive, sampled, self.config.box.smooth_l1_beta)
 
-        # Positives come first; mask and keypoint branches are the dearest, so they see no more slots than they fill.
-        most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)), 1)
-        rois, labels, gt = rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
         if self.config.masks:
-            mask_logits = model.mask_logits(features, rois, training=True)
+            some, labels_of, gt_of = some_positives(rois, labels, gt, self.config.mask.samples)
+            mask_logits = model.mask_logits(features, some, training=True)
             (targets,) = per_image(
                 lambda *one: (masks.targets(*one, size=mask_logits.shape[2]),),
-                (batch["masks"], batch["mask_boxes"], rois, gt),
+                (batch["masks"], batch["mask_boxes"], some, gt_of),
                 (tf.float32,),
             )
             # An empty mask stands for none, as of an object that was annotated by its box alone.
-            drawn = tf.gather(tf.reduce_any(batch["masks"] > 0, axis=[2, 3]), gt, batch_dims=1)
-            terms["mask_loss"] = losses.mask_loss(mask_logits, targets, tf.where(drawn, labels, 0))
+            drawn = tf.gather(tf.reduce_any(batch["masks"] > 0, axis=[2, 3]), gt_of, batch_dims=1)
+            terms["mask_loss"] = losses.mask_loss(mask_logits, targets, tf.where(drawn, labels_of, 0))
         if self.config.keypoints:
-            logits, spans = model.keypoint_logits(features, rois), model.keypoint_spans(rois)
-            terms["keypoint_loss"] = self.keypoint_loss(logits, batch, spans, labels, gt)
+            some, labels_of, gt_of = some_positives(rois, labels, gt, self.config.keypoint.samples)
+            logits, spans = model.keypoint_logits(features, some), model.keypoint_spans(some)
+            terms["keypoint_loss"] = self.keypoint_loss(logits, batch, spans, labels_of, gt_of)
         return terms
 
     def keypoint_loss(self, logits, batch, rois, labels, gt):
@@ -169,6 +168,7 @@ class Detection:
         room = None
         if config.normalize == "slots":
             positives = int(self.config.box.samples * self.config.box.positive_fraction)
+            positives = min(positives, config.samples or positives)
             room = tf.shape(labels)[0] * positives * logits.shape[-1]
         total, count = losses.keypoint_loss(logits, index, valid & enough[..., None], room)
         return config.loss_weight * total, count
@@ -223,6 +223,17 @@ class Detection:
             return tf.gather(candidates, index), tf.where(state == 1, tf.gather(gt_labels, gt), state), gt
 
         return per_image(sample, (rois, valid, truth.boxes, truth.labels, seed), (tf.float32, tf.int32, tf.int32))
+
+
+def some_positives(rois, labels, gt, samples):
+    """What a branch learns from: the positives among rois [B, R, 4], labels [B, R] and instances gt [B, R].
+
+    They come first there and in random order, so that the first `samples` (0: all) are a random sample of them. The
+    branches are dear: there are no more slots than the fullest image fills, and the empty ones have label 0.
+    """
+    most = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels > 0, tf.int32), axis=1)), 1)
+    most = tf.minimum(most, samples) if samples else most
+    return rois[:, :most], tf.maximum(labels[:, :most], 0), gt[:, :most]
 
 
 class Truth:

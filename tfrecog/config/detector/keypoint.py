@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from tfrecog.cli.facts import BakedInto, NonNegative, Positive, Resumable, Unless
-from tfrecog.config.detector.pooling import SamplingRatio
+from tfrecog.config.detector.pooling import Samples, SamplingRatio
 
 _IN_KEYPOINT = BakedInto("keypoint/")
 
@@ -31,13 +31,14 @@ class KeypointConfig:
     channels: Annotated[int, "Channels of the convolutions.", Positive("channels"), Unless(".convs", 0)] = 512
 
     # loss
+    samples: Samples = 0
     min_visible: Annotated[
         int, "Objects with fewer labelled keypoints do not count in the loss.", NonNegative("keypoints")
     ] = 1
     normalize: Annotated[
         Literal["visible", "slots"],
         "The loss is divided by the number of visible keypoints, or by the largest number that a batch can hold "
-        "(box.samples * box.positive_fraction * keypoints, per image).",
+        "(box.samples * box.positive_fraction * keypoints, per image; with fewer samples, samples * keypoints).",
     ] = "visible"
     loss_weight: Annotated[float, "Weight of the loss; 4 is a good value with `slots`.", NonNegative()] = 1.0
 

@@ -1,4 +1,4 @@
-"""Settings of pooling that several parts of a detector have."""
+"""Settings that several branches of a detector have."""
 
 from typing import Annotated
 
@@ -12,4 +12,11 @@ SamplingRatio = Annotated[
     "weights).",
     NonNegative("points"),
     When("detector.pool", "roi_align"),
+]
+
+Samples = Annotated[
+    int,
+    "Training: positives per image that the branch sees, a random sample of those among box.samples. 0: all, as in the "
+    "paper.",
+    NonNegative("rois"),
 ]
