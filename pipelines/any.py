@@ -12,6 +12,7 @@ it prints have more flags; run them yourself to use those.
 """
 
 import dataclasses
+import itertools
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tfrecog.cli import command
+from tfrecog.cli import command, files
 from tfrecog.data import info
+from tfrecog.data.classes.voc import CLASSES
 
 from . import adopt, coco, imagenet, objects, segmentation, voc
 from .build import shares
@@ -32,6 +34,8 @@ from .formats.recognised import WORDS, Part
 
 _MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, imagenet.Imagenet: imagenet.main}
 _MAIN |= {objects.Objects: objects.main, segmentation.Segmentation: segmentation.main, voc.Voc: voc.main}
+_CLASS_NAMES = {coco.Coco: coco.class_names, imagenet.Imagenet: imagenet.class_names}
+_CLASS_NAMES |= {objects.Objects: objects.class_names, voc.Voc: voc.class_names}
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class AnyFlags(ShareFlags):
     ] = ""
     classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
     rename: renaming.Flag = ()
+    descriptions: Annotated[str, "CSV of OpenImages' class descriptions. Empty: the one in the folder."] = ""
     class_name: Annotated[
         str, f"Class of all objects, for files that name none ({', '.join(objects.OF_ONE_CLASS)})."
     ] = ""
@@ -108,6 +113,25 @@ def runs_of(flags: AnyFlags) -> list[Any]:
     return _shared_out(runs, flags) if flags.shares else runs
 
 
+def _of_one_list(runs: list[Any], flags: AnyFlags) -> list[Any]:
+    """The runs with the classes of all of them as a list, OUT/classes.txt, where the first would not have them all."""
+    names_of = _CLASS_NAMES.get(type(runs[0]))
+    of_devkit = bool(getattr(runs[0], "devkit", ()))
+    sources = {getattr(run, "annotations", "") or run.images: run for run in runs} if names_of else {}
+    if flags.classes or not names_of or (len(sources) == 1 and not of_devkit):
+        return runs
+    each = [names_of(run) for run in sources.values()]
+    names = list(dict.fromkeys(itertools.chain(*each)))
+    if set(names) <= set(CLASSES if of_devkit else each[0]):
+        return runs
+    path = os.path.join(flags.out, "classes.txt")
+    os.makedirs(flags.out, exist_ok=True)
+    with files.write(path) as file:
+        file.write("".join(f"{name}\n" for name in names))
+    print(f"the classes of all splits, in the order of their labels, are in {path}")
+    return [dataclasses.replace(run, classes=path) for run in runs]
+
+
 def _shared_out(runs: list[Any], flags: AnyFlags) -> list[Any]:
     """The run of each split of --shares, of the images of the only run."""
     names = list(shares.of_flag(flags.shares))
@@ -145,6 +169,9 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
         else:
             own = shared | {"negatives": flags.negatives}
             own |= {"class_name": flags.class_name} if part.kind in objects.OF_ONE_CLASS else {}
+            if part.kind == "csv":
+                there = sorted(Path(flags.data).rglob("*class-descriptions*.csv"))
+                own |= {"descriptions": flags.descriptions or str(there[0] if there else "")}
             subsets = cvat.subsets_of(part.place) if part.kind == "cvat" else []
             images = os.path.dirname(images) if os.path.basename(images) in subsets else images
             run = objects.Objects(format=part.kind, images=images, annotations=part.place, **own)
@@ -213,8 +240,7 @@ def line_of(run: Any) -> str:
 
 
 def main(flags: AnyFlags) -> None:
-    runs = runs_of(flags)
-    for run in runs:
+    for run in _of_one_list(runs_of(flags), flags):
         print(f"running {line_of(run)}", flush=True)
         _MAIN[type(run)](run)
 

@@ -93,7 +93,9 @@ class Maker:
 class Coco(PlacedFlags):
     """The flags."""
 
-    images: Annotated[str, "Folder of the images, or of several files the folder of each."] = ""
+    images: Annotated[
+        str, "Folder of the images; of several JSON files one for all of them, or one for each, with commas between."
+    ] = ""
     annotations: Annotated[str, "COCO JSON file; or several, as patterns or with commas between them."] = ""
     classes: Annotated[str, "File of the classes, one name per line in the order of their labels.", Unless(*_MAPS)] = ""
     rename: Annotated[renaming.Flag, Unless(*_MAPS)] = ()
@@ -148,6 +150,14 @@ def build(flags: Coco) -> shards.Built:
         return [label_of.get(category) for _, category, _ in picture.annotations]
 
     return build_share(source, flags, classes)
+
+
+def class_names(flags: Coco) -> tuple[str, ...]:
+    """The classes of the JSON alone, whatever the other splits of the dataset have."""
+    files = several.paths(flags.annotations)
+    tree = coco_files.load(files, several.folders(flags.images, files), [])
+    wanted = coco_categories.Wanted(renames=renaming.of_flag(flags.rename))
+    return coco_categories.dataset_info(flags.annotations, tree, [], wanted)[0].names
 
 
 def _wanted(flags: Coco) -> coco_categories.Wanted:

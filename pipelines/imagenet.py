@@ -110,6 +110,12 @@ def build(flags: Imagenet) -> shards.Built:
     return build_share(source, flags, lambda picture: [picture.class_name])
 
 
+def class_names(flags: Imagenet) -> tuple[str, ...]:
+    """The classes that folders are called after."""
+    by_class, _ = class_folders.by_class(*class_folders.listing(flags.images, []), flags.images)
+    return renaming.names(filter(None, by_class), renaming.of_flag(flags.rename), flags.images, [])
+
+
 def _of_folders(path: str, by_class: dict[str, list[File]], found: list[Problem]) -> tuple[dict[str, str], list[str]]:
     """The class (name or WordNet id) of each image by its folder, and all classes."""
     outside = by_class.pop("", [])

@@ -90,7 +90,11 @@ class Objects(PlacedFlags):
         Literal["", "yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks"],
         "The tool that wrote the annotations, or what their PNGs are.",
     ] = ""
-    images: Annotated[str, "Folder of the images, or of several files the folder of each. Empty: the file's."] = ""
+    images: Annotated[
+        str,
+        "Folder of the images; of several files one for all of them, or one for each, with commas between. Empty: "
+        "that of the file.",
+    ] = ""
     annotations: Annotated[
         str, "Annotation file, or the folder of them; or several, as patterns or with commas between them."
     ] = ""
@@ -160,6 +164,12 @@ def build(flags: Objects) -> shards.Built:
     objects += sum(len(classes(picture)) for picture in pictures)  # What --classes and --rename leave out is not lost.
     how = {"options": repr(maker), "objects": objects}
     return build_share(shards.Source(pictures, Collect(maker), facts, total, found, **how), flags, classes)
+
+
+def class_names(flags: Objects) -> tuple[str, ...]:
+    """The classes of the files alone, whatever the other splits of the dataset have."""
+    drawing = drawn.completed(_read(flags, []), flags.negatives, [])
+    return renaming.names(drawing.classes, renaming.of_flag(flags.rename), flags.annotations, [])
 
 
 def _listed(flags: Objects) -> list[str]:

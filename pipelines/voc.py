@@ -148,6 +148,13 @@ def build(flags: Voc) -> shards.Built:
     return build_share(source, flags, classes)
 
 
+def class_names(flags: Voc) -> tuple[str, ...]:
+    """The classes in the XML files of a folder, of whatever split."""
+    return renaming.names(
+        voc_folder.read(layouts_of(flags), [], names=True).names, renaming.of_flag(flags.rename), "", []
+    )
+
+
 def layouts_of(flags: Voc) -> Sequence[Layout]:
     """Where the files lie, by --devkit, or by the flags of each; Refused where some are missing or do nothing."""
     lists = flags.list

@@ -68,7 +68,7 @@ class ShareFlags(BuildFlags):
         "the one with their groups. Images with the same text there are in one split.",
         Unless("shares", ()),
     ] = ""
-    seed: Annotated[int, "Of the choice of the images that a share has.", Range(), Unless("shares", ())] = 0
+    seed: Annotated[int, "Seed of the random choice of the images of each share.", Range(), Unless("shares", ())] = 0
 
 
 @dataclass(frozen=True)

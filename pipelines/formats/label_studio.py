@@ -177,6 +177,9 @@ def _shape(one: dict, place: str, report: Reporter) -> tuple[Shape, bool]:
 
     turn = number(value.get("rotation")) or 0.0
     aspect = _aspect(one, turn, report)
+    if "imageDataURL" in value:
+        remedy = "It is left out: label with brushes (BrushLabels), or save the masks as PNGs, for --format=masks."
+        report.leave_out("mask at an address", f"its pixels are at {short(value['imageDataURL'])}", remedy)
     if "rle" in value:
         return _brush(one, place, name, report), False
     if "points" in value:

@@ -47,7 +47,9 @@ def values(file: File, report: Reporter) -> np.ndarray:
 
 
 def read(picture: Picture, report: Reporter) -> Picture:
-    """A picture with its objects in the files read: of the size that most of their masks have.
+    """A picture with its objects in the files read: of the size of the image, or that most of their masks have.
+
+    A mask that has the shape of the image, and not its size, as some of OpenImages have, is scaled to it.
 
     Args:
         picture: where shapes have `pixels`; one without any stays as it is.
@@ -60,10 +62,11 @@ def read(picture: Picture, report: Reporter) -> Picture:
     if not of_file:
         return picture
     made: dict[Shape, Shape] = {}
+    sides = _sides(picture.file)
     for file, shapes in of_file.items():
         its_report = dataclasses.replace(report, file=file.name)
         try:
-            made |= _shapes(shapes, values(file, its_report), its_report)
+            made |= _shapes(shapes, _scaled(values(file, its_report), sides, its_report), its_report)
         except LeftOut:
             continue
     sizes = Counter(shape.run_lengths[1] for shape in made.values() if shape.run_lengths)
@@ -77,6 +80,28 @@ def read(picture: Picture, report: Reporter) -> Picture:
         elif its or not shape.pixels:
             kept.append(its or shape)
     return dataclasses.replace(picture, shapes=tuple(kept), size=size)
+
+
+def _sides(file: File) -> list[tuple[int, int]]:
+    """(height, width) of an image as its file stores it, and turned by a quarter; [] where it cannot be read."""
+    try:
+        width, height = image_numpy.header(file.read()).size
+    except (OSError, ValueError):  # which is reported with the image
+        return []
+    return [(height, width), (width, height)]
+
+
+def _scaled(array: np.ndarray, sides: list[tuple[int, int]], report: Reporter) -> np.ndarray:
+    """A mask [H, W] in the size of the first of the `sides` with its proportions; itself without one."""
+    if array.shape in sides:
+        return array
+    for size in sides:  # Of the smaller one a side was rounded.
+        if abs(array.shape[0] * size[1] - array.shape[1] * size[0]) < max(array.shape[1], size[1]):
+            what = f"it is {_words(array.shape)}, the image {_words(size)}"
+            report("mask scaled", what, "It is scaled to the image without smoothing; nothing needs to be done.")
+            rows, columns = (np.arange(new) * old // new for old, new in zip(array.shape, size, strict=True))
+            return array[rows[:, None], columns]
+    return array
 
 
 def _shapes(shapes: list[Shape], array: np.ndarray, report: Reporter) -> dict[Shape, Shape]:

@@ -151,7 +151,7 @@ def _of_json(file: File) -> Iterator[str]:
         yield "panoptic" if isinstance(first, dict) and "segments_info" in first else "coco"
     elif isinstance(tree, dict) and isinstance(tree.get("shapes"), list):
         yield "labelme"
-    elif via.is_third(tree) or via.entries_of(tree) is not None:
+    elif via.entries_of(tree) is not None:
         yield "via"
     elif label_studio.tasks_of(tree) is not None:
         yield "label_studio"

@@ -1,4 +1,4 @@
-"""VIA's files (VGG Image Annotator 1 and 2): the JSON of a project, or its annotations alone as JSON or CSV."""
+"""VIA's files (VGG Image Annotator 1 to 3): the JSON of a project, or its annotations alone as JSON or CSV."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from tfrecog.cli import json_values
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter, short
-from . import csv_file, drawn, json_file, tool_values
+from . import csv_file, drawn, json_file, tool_values, via3
 from .drawn import Drawing, Picture, Shape
 from .named_images import NamedImages
 
@@ -31,8 +31,6 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
     """
     is_csv, drawing = path.lower().endswith(".csv"), Drawing()
     tree = None if is_csv else json_file.of_path(path)
-    if is_third(tree):
-        raise Refused(f"{path} is of VIA 3, which is not read: export it as COCO, or as a project of VIA 2")
     entries = _of_csv(path, drawing, found) if is_csv else entries_of(tree)
     if entries is None:
         raise Refused(f"{path} is not VIA's JSON, which has an entry with filename and regions for each image")
@@ -63,6 +61,8 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
 
 def entries_of(tree: Any) -> list[dict] | None:
     """The entries of the images of VIA's JSON; None where it is something else."""
+    if via3.is_project(tree):
+        return via3.entries_of(tree)
     if isinstance(tree, dict) and "_via_img_metadata" in tree:
         tree = tree["_via_img_metadata"]
     entries = list(tree.values()) if isinstance(tree, dict) else None
@@ -73,11 +73,6 @@ def entries_of(tree: Any) -> list[dict] | None:
         for one in entries
     )
     return entries if known and entries else None
-
-
-def is_third(tree: Any) -> bool:
-    """Whether it is a project of VIA 3."""
-    return isinstance(tree, dict) and {"file", "view", "metadata"} <= tree.keys()
 
 
 def _of_csv(path: str, drawing: Drawing, found: list[Problem]) -> list[dict]:

@@ -183,6 +183,25 @@ def write_via(folder, made):
     return {"annotations": str(folder / "via.json"), "images": str(folder / "images")}
 
 
+def write_via3(folder, made):
+    """A project of VIA 3, of images that a server had; the class is one of a choice."""
+    tree = {"project": {"data_format_version": "3.1.2", "vid_list": []}, "config": {}, "metadata": {}}
+    tree |= {"file": {}, "view": {}}
+    options = dict(zip("ab", CLASSES, strict=True))
+    tree["attribute"] = {"1": {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "type": 4, "options": options}}
+    for fid, scene in enumerate(made, 1):
+        tree["file"][str(fid)] = {"fid": fid, "fname": scene.file, "type": 2, "loc": 2, "src": f"http://a/{scene.file}"}
+        tree["view"][str(fid)] = {"fid_list": [str(fid)]}
+        tree["metadata"][f"{fid}_of_file"] = {"vid": str(fid), "flg": 0, "z": [], "xy": [], "av": {}}
+        for number, one in enumerate(scene.objects):
+            x1, y1, x2, y2 = one.box
+            xy = [7, *one.polygons[0].ravel().tolist()] if one.polygons else [2, x1, y1, x2 - x1, y2 - y1]
+            av = {"1": "ab"[CLASSES.index(one.name)]}
+            tree["metadata"][f"{fid}_{number}"] = {"vid": str(fid), "flg": 0, "z": [], "xy": xy, "av": av}
+    (folder / "via3.json").write_text(json.dumps(tree))
+    return {"annotations": str(folder / "via3.json"), "images": str(folder / "images")}
+
+
 def write_via_csv(folder, made):
     """The CSV of the same project: a row for each region, with JSON in its cells."""
     given = write_via(folder, made)

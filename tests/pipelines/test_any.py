@@ -14,9 +14,10 @@ from pipelines.formats import recognised
 from tests import commands
 from tests.data.made import record
 from tests.pipelines import drawn_scenes
-from tests.pipelines.small_voc import SmallVoc
+from tests.pipelines.small_voc import SmallVoc, an_object
 from tfrecog.cli import command, flags
 from tfrecog.data import info, records
+from tfrecog.data.split import Split
 
 
 def write_scenes(write, kind):
@@ -73,6 +74,7 @@ FOLDERS = {
     "LabelMe": (write_scenes(drawn_scenes.write_labelme, "polygons"), "pipelines.objects --format=labelme", {"train"}),
     "CVAT": (write_scenes(drawn_scenes.write_cvat, "polygons"), "pipelines.objects --format=cvat", {"train"}),
     "VIA": (write_scenes(drawn_scenes.write_via, "polygons"), "pipelines.objects --format=via", {"train"}),
+    "VIA 3": (write_scenes(drawn_scenes.write_via3, "polygons"), "pipelines.objects --format=via", {"train"}),
     "VIA's CSV": (write_scenes(drawn_scenes.write_via_csv, "polygons"), "pipelines.objects --format=via", {"train"}),
     "Label Studio": (
         write_scenes(drawn_scenes.write_label_studio, "polygons"),
@@ -108,6 +110,76 @@ def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, 
         _, _, _, module, *words = shlex.split(line.replace(str(tmp_path / "out"), str(tmp_path / "again")))
         import_module(module).main(command.parse(commands.flags_of(module), words))
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+SPLITS = {"train": ("bee",), "val": ("ant", "bee")}  # Their classes.
+
+
+def _scene(split):
+    made = [drawn_scenes.Object(name, (5.0, 5.0 + 10 * k, 20.0, 13.0 + 10 * k)) for k, name in enumerate(SPLITS[split])]
+    return [drawn_scenes.Scene(f"{split}.png", 40, 60, made)]
+
+
+def write_cocos(folder):
+    for split, names in SPLITS.items():
+        drawn_scenes.write_images(folder / split, _scene(split))
+        path = drawn_scenes.write_coco(folder / split / "_annotations.coco.json", _scene(split))
+        tree = json.loads(path.read_text())
+        tree["categories"] = [one for one in tree["categories"] if one["name"] in names]
+        path.write_text(json.dumps(tree))
+
+
+def write_labelmes(folder):
+    for split in SPLITS:
+        drawn_scenes.write_images(folder / split / "images", _scene(split))
+        drawn_scenes.write_labelme(folder / split, _scene(split))
+
+
+def write_csvs(folder):
+    for split in SPLITS:
+        drawn_scenes.write_images(folder / "images", _scene(split))
+        (folder / split).mkdir()
+        drawn_scenes.write_csv(folder / split, _scene(split))
+
+
+def write_devkit(folder):
+    made = SmallVoc(folder / "mine")
+    made.objects = {"1": [an_object("bee")], "2": [an_object("ant"), an_object("bee")]}
+    made.write()
+    lists = folder / "mine" / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for split, name in zip(SPLITS, made.objects, strict=True):
+        (lists / f"{split}.txt").write_text(f"{name}\n")
+
+
+def write_folders(folder):
+    for split, names in SPLITS.items():
+        for name in names:
+            drawn_scenes.write_images(folder / split / name, _scene(split))
+
+
+@pytest.mark.parametrize("write", [write_cocos, write_labelmes, write_csvs, write_devkit, write_folders])
+def test_a_class_that_one_split_alone_has_is_one_of_all(tmp_path, capsys, write):
+    (tmp_path / "raw").mkdir()
+    write(tmp_path / "raw")
+    any_pipeline.main(any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1))
+    assert capsys.readouterr().out.count(f"--classes={tmp_path}/out/classes.txt") == 2
+    facts = info.load(tmp_path / "out")
+    assert sorted(facts.names) == ["ant", "bee"]
+    for split, names in SPLITS.items():
+        opened = Split.open(tmp_path / "out", split)
+        truths = [opened.truth(row) for row in range(len(opened))]
+        seen = {facts.names[label - 1] for one in truths for label in (*one.labels, one.label) if label}
+        assert seen == {*names}, split
+
+
+def test_classes_of_openimages_have_the_names_of_the_file_that_describes_them(tmp_path):
+    made = drawn_scenes.scenes("boxes")
+    drawn_scenes.write_images(tmp_path / "images", made)
+    drawn_scenes.write_openimages(tmp_path, made)
+    (tmp_path / "class-descriptions-boxable.csv").write_text("ant,Ant\nbee,Bee\n")
+    (run,) = any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out")))
+    assert run.descriptions == str(tmp_path / "class-descriptions-boxable.csv")
 
 
 def test_of_two_kinds_it_asks_which_is_meant(tmp_path):

@@ -219,6 +219,22 @@ def test_a_bad_mask_is_named_and_the_rest_is_written(tmp_path, case):
         assert built(form, tmp_path / "more", negatives=True, **given).split.images == 2
 
 
+@pytest.mark.parametrize("size", [(40, 60), (80, 120), (20, 30), (1200, 1800), (13, 20), (120, 80)])
+def test_a_mask_of_the_proportions_of_its_picture_is_scaled_to_it(tmp_path, read_all, size):
+    """As OpenImages has them; one that is turned has the proportions of a photo that its camera turned."""
+    high = size[0] * 60 / 40 / size[1] > 1.1
+    mask_scenes.save(tmp_path / "images/1.png", np.zeros((60, 40, 3) if high else (40, 60, 3), np.uint8))
+    values = np.zeros(size, np.uint8)
+    values[: size[0] // 2, size[1] // 2 :] = 1
+    mask_scenes.save(tmp_path / "masks/1_ant_1.png", values)
+    made = built("masks", tmp_path / "out", images=str(tmp_path / "images"), annotations=str(tmp_path / "masks"))
+    (record,) = read_all(tmp_path / "out", "train")
+    height, width = record.height, record.width
+    assert [problem.kind for problem in made.problems] == ["mask scaled"] * (size != (height, width))
+    expected = [0, width / 2, height / 2, width]
+    np.testing.assert_allclose(record.boxes[0], expected, atol=0 if size != (13, 20) else 40 / 13)
+
+
 @pytest.mark.parametrize("colours", [np.full((40, 60), 255, np.uint8), square(255)])
 def test_the_shape_of_a_mask_may_be_in_its_alpha_channel(tmp_path, read_all, colours):
     alpha = square(255) if colours.all() else np.zeros((40, 60), np.uint8)

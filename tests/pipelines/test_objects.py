@@ -12,6 +12,7 @@ FORMATS = {
     "labelme": ("labelme", drawn_scenes.write_labelme, ALL, 2),
     "cvat": ("cvat", drawn_scenes.write_cvat, ALL, 2),
     "via": ("via", drawn_scenes.write_via, ("boxes", "polygons"), 1),
+    "via3": ("via", drawn_scenes.write_via3, ("boxes", "polygons"), 1),
     "via_csv": ("via", drawn_scenes.write_via_csv, ("boxes", "polygons"), 1),
     "label_studio": ("label_studio", drawn_scenes.write_label_studio, ALL, 1),
     "label_studio_min": ("label_studio", drawn_scenes.write_json_min, ("boxes", "polygons"), 1),

@@ -201,6 +201,11 @@ CASES = {
         "image was turned in the tool",
         False,
     ),
+    "Label Studio, a bitmask": (
+        label_studio(result("bitmasklabels", imageDataURL="https://a/b.png")),
+        "mask at an address",
+        False,
+    ),
     "Label Studio, a brush of another size": (
         label_studio(result("brushlabels", format="rle", rle=packed(np.ones(16, np.uint8)))),
         "broken run lengths",
@@ -372,10 +377,31 @@ def test_the_class_of_all_boxes_is_not_given_where_the_file_names_classes(build,
         build(*files, class_name="dog")
 
 
-def test_a_project_of_via_3_is_told_from_other_json(build, tmp_path):
-    text = json.dumps({"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}})
-    with pytest.raises(Refused, match=r"via\.json is of VIA 3, which is not read: export it as COCO, or as a project"):
-        build("via", "via.json", text)
+# What a region of VIA 3 has, beside one of a box, and what is said of it.
+OF_VIA_3 = [
+    ({"xy": [3, 25, 15, 5]}, "no mask"),
+    ({"xy": [4, 25, 15, 5, 5]}, "no mask"),
+    ({"xy": [1, 25, 15]}, "shape without an area"),
+    ({"xy": [9, 1, 2, 3, 4, 5, 6]}, "shape without an area"),
+    ({"xy": [2, 20, 10, 10]}, "region is not of numbers"),
+    ({"xy": [7, 1, 2, 3]}, "region is not of numbers"),
+    ({"xy": "all"}, "shape without an area"),
+    ({"xy": [2, 1, 1, 9, 9], "av": {"1": "0,1"}}, "region without a class"),
+    ({"xy": [2, 1, 1, 9, 9], "vid": "7"}, "image is missing"),
+    ({"xy": [], "av": {"1": "0"}}, None),
+]
+
+
+@pytest.mark.parametrize(("region", "kind"), OF_VIA_3)
+def test_regions_of_via_3_become_objects_or_are_reported(build, tmp_path, region, kind):
+    tree = {"file": {"1": {"fname": "1.png", "type": 2}}, "view": {"1": {"fid_list": [1]}}}
+    tree["attribute"] = {"1": {"aname": "class", "type": 2, "options": {"0": "cat", "1": "dog"}}}
+    square = {"vid": "1", "xy": [2, 20, 10, 10, 10], "z": [], "av": {"1": "0"}}
+    tree["metadata"] = {"a": square, "b": square | region}
+    kinds, _, (record,) = build("via", "via.json", json.dumps(tree | {"project": {}, "config": {}}))
+    assert kinds == [kind] * (kind is not None)
+    assert record.names == ["cat"] * (2 if kind == "no mask" else 1)  # Of the box; the circle has one.
+    np.testing.assert_allclose(record.boxes, [[10, 20, 20, 30]] * len(record.names), atol=0.1)
     assert [part.kind for part in recognised.parts(str(tmp_path / "raw"))] == ["via"]
 
 
