@@ -67,7 +67,7 @@ def _scorer(experiment, split) -> tuple[Callable[[int, dict], object], Callable[
         return lambda row, outputs: ious.add(segmentation.truth(split, row), outputs["labels"]), ious.summarize
     detector = experiment.detector
     sigmas = keypoint_sigmas.of(split.folder) if detector.keypoints else ()
-    evaluator = coco.Evaluator(split.info.categories, masks=detector.masks, sigmas=sigmas)
+    evaluator = coco.Evaluator(split.info.categories, detector.masks, sigmas, detector.output.max_detections)
 
     def add(row, outputs):
         truth = split.truth(row)

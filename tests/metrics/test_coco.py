@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.metrics.truth import CATEGORIES, NOTHING, added, truth_of
+from tfrecog.cli.errors import UserError
 from tfrecog.data.classes import coco_person
 from tfrecog.metrics import coco, coco_rows, tables
 from tfrecog.ops import rle
@@ -106,11 +107,31 @@ def test_an_object_without_a_mask_is_no_miss_of_masks_and_its_detection_no_false
     assert both["box_AP"] == pytest.approx(1) and one["box_AP"] == pytest.approx(51 / 101)
 
 
-def test_images_with_more_objects_of_a_class_than_count_are_counted():
-    boxes = [[20.0 * (i // 30), 4.0 * (i % 30), 20.0 * (i // 30) + 12, 4.0 * (i % 30) + 3] for i in range(101)]
-    truth = {1: truth_of(boxes, [1] * 101), 2: truth_of(boxes, [1] * 100 + [2]), 3: truth_of([], [])}
-    evaluator = added(coco.Evaluator(CATEGORIES), truth, {1: (boxes, [1] * 101, np.linspace(1, 0.5, 101))})
-    assert evaluator.dense == 1
+def grid(number):
+    """So many boxes that lie apart."""
+    return [[20.0 * (i // 30), 4.0 * (i % 30), 20.0 * (i // 30) + 12, 4.0 * (i % 30) + 3] for i in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("max_detections", "name", "ap", "line"),
+    [(100, "AR100", 34 / 101, "box"), (300, "AR300", 1, "maxDets=300"), (20, "AR100", 34 / 101, "box")],
+)
+def test_as_many_detections_count_as_the_detector_finds_and_a_hundred_at_least(max_detections, name, ap, line):
+    # With 100 of 300 objects the recall is 1/3: precision is 1 at the recalls 0..0.33 of 101.
+    truth, found = {1: truth_of(grid(300), [1] * 300)}, {1: (grid(300), [1] * 300, np.linspace(1, 0.5, 300))}
+    evaluator = added(coco.Evaluator(CATEGORIES, max_detections=max_detections), truth, found)
+    numbers, table = evaluator.summarize()
+    assert numbers["box_AP"] == table[0]["box_AP"] == pytest.approx(ap)
+    assert [one for one in numbers if "AR1" in one or "AR3" in one][-1] == f"box_{name}"
+    assert numbers[f"box_{name}"] == pytest.approx(1 / 3 if ap < 1 else 1)
+    assert tables.of_coco(numbers, table, evaluator.max_dets).splitlines()[1].split()[-1 if ap == 1 else 0] == line
+
+
+def test_images_with_more_objects_than_the_detector_finds_are_counted():
+    truth = {1: truth_of(grid(101), [1] * 101), 2: truth_of(grid(100), [1] * 99 + [2]), 3: truth_of([], [])}
+    found = {1: (grid(101), [1] * 101, np.linspace(1, 0.5, 101))}
+    counted = [added(coco.Evaluator(CATEGORIES, max_detections=most), truth, found).dense for most in (20, 100, 101)]
+    assert counted == [2, 1, 0]
 
 
 def test_the_order_in_which_images_come_does_not_matter():
@@ -188,6 +209,7 @@ def test_the_report_has_the_numbers_of_keypoints_under_names_of_their_own():
 
 def test_a_record_without_keypoints_has_none_that_are_labelled():
     truth = {1: truth_of([SQUARE], [1], keypoints=JOINTS), 2: truth_of([SQUARE], [1]), 3: truth_of([], [])}
+    truth[4] = truth_of([], [], keypoints=np.zeros([0, 0, 3]))
     found = {key: ([SQUARE], [1], [0.9], None, JOINTS) for key in (1, 2)}
     assert numbers_of(truth, found, sigmas=SIGMAS)[0]["keypoint_AP"] == pytest.approx(1)
 
@@ -212,6 +234,12 @@ def test_what_cannot_be_measured_is_an_error(options, record, keypoints, message
         evaluator.add(7, truth_of([SQUARE], [1], **record), [SQUARE], [1], [0.9], None, keypoints)
 
 
+@pytest.mark.parametrize("found", [([SQUARE], [1], [np.nan]), ([[0, 0, np.nan, 1]], [1], [0.5])])
+def test_a_detection_that_is_not_a_number_is_an_error(found):
+    with pytest.raises(UserError, match="image 7 has a score or a place that is not a number"):
+        coco.Evaluator(CATEGORIES).add(7, truth_of([SQUARE], [1]), *found)
+
+
 def test_an_image_counts_once_and_without_any_there_is_nothing_to_evaluate():
     evaluator = coco.Evaluator(CATEGORIES)
     with pytest.raises(ValueError, match="no image"):
@@ -221,7 +249,7 @@ def test_an_image_counts_once_and_without_any_there_is_nothing_to_evaluate():
         evaluator.add(1, truth_of([SQUARE], [1]), *NOTHING)
 
 
-def test_pycocotools_stays_quiet_and_the_report_names_each_class_that_has_objects(capsys):
+def test_the_evaluation_is_quiet_and_the_report_names_each_class_that_has_objects(capsys):
     numbers, table = numbers_of({1: truth_of([SQUARE], [1])}, {1: ([SQUARE], [1], [0.9])})
     assert capsys.readouterr().out == ""
     text = tables.of_coco(numbers, table)

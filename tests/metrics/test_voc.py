@@ -141,8 +141,8 @@ def test_ties_count_in_the_order_of_the_keys_and_then_in_their_own():
 @pytest.mark.parametrize(
     ("detections", "message"),
     [
-        (([SQUARE], [1], [np.nan]), "image 1 has a score or a box that is not a number"),
-        (([[0, 0, np.nan, 1]], [1], [0.5]), "image 1 has a score or a box that is not a number"),
+        (([SQUARE], [1], [np.nan]), "image 1 has a score or a place that is not a number"),
+        (([[0, 0, np.nan, 1]], [1], [0.5]), "image 1 has a score or a place that is not a number"),
         (([SQUARE], [3], [0.5]), r"image 1 has a label that is not in 1\.\.2"),
         (([SQUARE], [0], [0.5]), r"image 1 has a label that is not in 1\.\.2"),
     ],

@@ -29,13 +29,14 @@ class Measured:
     def __init__(self, experiment: Experiment, split, strategy):
         data, detector, self.split = experiment.data, experiment.detector, split
         self.output, self.any_size = detector.output, data.pad_to_batch_max
-        categories, self.evaluators = split.info.categories, {}
+        categories, self.coco, self.voc = split.info.categories, None, None
         chosen = {"auto": "both" if split.info.difficult else "coco"}.get(experiment.metrics, experiment.metrics)
         if chosen in ("coco", "both"):
             sigmas = keypoint_sigmas.of(split.folder) if detector.keypoints else ()
-            self.evaluators["coco"] = coco.Evaluator(categories, masks=detector.masks, sigmas=sigmas)
+            self.coco = coco.Evaluator(categories, detector.masks, sigmas, detector.output.max_detections)
         if chosen in ("voc", "both"):
-            self.evaluators["voc"] = voc.Evaluator(categories, keep=detection_errors.MOST)
+            self.voc = voc.Evaluator(categories, keep=detection_errors.MOST)
+        self.evaluators = {name: own for name, own in (("coco", self.coco), ("voc", self.voc)) if own}
         size = predictor.batch_size(data.eval_batch_size, strategy)
         self.batches = detection.evaluation(data, split, size, detector.proposals == "record")
 
@@ -64,8 +65,7 @@ class Measured:
 
     def draw(self, out: Path, numbers):
         """The curves and the worst errors; those of an evaluation before this one go if there are no new ones."""
-        evaluator = self.evaluators.get("voc")
-        if evaluator is None:
+        if self.voc is None:
             for name in VOC_FILES:
                 (out / name).unlink(missing_ok=True)
             return
@@ -74,19 +74,22 @@ class Measured:
             record = self.split.record(key[1])
             return image.decode(record.encoded).numpy(), record.filename
 
-        rankings, names = evaluator.rankings(), self.split.info.names
+        rankings, names = self.voc.rankings(), self.split.info.names
         precision_recall.write(out, rankings, names)
-        sheet = detection_errors.sheet(evaluator.worst.errors(rankings), names, read)
+        sheet = detection_errors.sheet(self.voc.worst.errors(rankings), names, read)
         loop.save_sheet(sheet, out / detection_errors.SHEET)
 
     def text(self, numbers, table):
-        texts = {"coco": tables.of_coco, "voc": tables.of_voc}
-        parts = [texts[name](numbers, rows) for name, rows in self.tables.items()]
-        dense = self.evaluators["coco"].dense if "coco" in self.evaluators else 0
+        parts, dense = [], 0
+        if self.coco:
+            parts.append(tables.of_coco(numbers, self.tables["coco"], self.coco.max_dets))
+            dense = self.coco.dense
+        if self.voc:
+            parts.append(tables.of_voc(numbers, self.tables["voc"]))
         if dense:
-            most = coco.MOST_DETECTIONS
-            what = f"{dense:,} image{'s have' if dense > 1 else ' has'} more than {most} objects of a class"
-            parts.append(f"{what}; COCO's AP counts {most} detections of each class in an image at most")
+            most = self.output.max_detections
+            what = f"{dense:,} image{'s have' if dense > 1 else ' has'} more than {most} objects"
+            parts.append(f"{what}, and the detector finds {most} at most: set --detector.output.max_detections")
         return "\n\n".join(parts)
 
 

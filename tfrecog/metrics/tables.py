@@ -1,6 +1,6 @@
 """The numbers of an evaluation as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -35,15 +35,24 @@ def of_classification(numbers: dict[str, float], table: Sequence[dict], confusio
     return "\n".join(lines)
 
 
-def of_coco(numbers: dict[str, float], table: Sequence[dict]) -> str:
-    """COCO's numbers in percent: the averages, and a line for each class that has objects."""
-    kinds = [kind for kind in coco.NUMBERS_OF if f"{kind}_AP" in numbers]
+def of_coco(
+    numbers: dict[str, float], table: Sequence[dict], max_dets: Mapping[str, tuple[int, ...]] = coco.MAX_DETS
+) -> str:
+    """COCO's numbers in percent: the averages, and a line for each class that has objects.
+
+    Where another number of detections counts than with COCO (`max_dets` of each kind), the line says so.
+    """
+    kinds = [kind for kind in coco.MAX_DETS if f"{kind}_AP" in numbers]
     lines: list[str] = []
-    for i, kind in enumerate(kinds):
-        names = coco.NUMBERS_OF[kind]
-        if not i or names != coco.NUMBERS_OF[kinds[i - 1]]:
-            lines += [*[""] * bool(i), " " * 8 + "".join(f"{name:>7}" for name in names)]
-        lines.append(f"{kind:<8}" + "".join(f"{_percent(numbers[f'{kind}_{name}']):>7}" for name in names))
+    heads: list[str] = []
+    for kind in kinds:
+        own = {name.removeprefix(f"{kind}_"): value for name, value in numbers.items() if name.startswith(f"{kind}_")}
+        if heads != [*own]:
+            heads = [*own]
+            lines += [*[""] * bool(lines), " " * 8 + "".join(f"{name:>7}" for name in heads)]
+        most = max_dets[kind][-1]
+        note = f"  maxDets={most}" * (most != coco.MAX_DETS[kind][-1])
+        lines.append(f"{kind:<8}" + "".join(f"{_percent(value):>7}" for value in own.values()) + note)
     columns = [f"{kind}_{name}" for kind in kinds for name in ("AP", "AP50")]
     present = [row for row in table if row["instances"]]
     rows = [[row["name"], row["instances"], *(_percent(row[column]) for column in columns)] for row in present]

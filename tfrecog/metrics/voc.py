@@ -7,7 +7,7 @@ import numpy as np
 
 from tfrecog.cli.errors import UserError
 from tfrecog.metrics import voc_errors
-from tfrecog.metrics.voc_matching import Truth, Verdict, judge
+from tfrecog.metrics.voc_matching import Truth, Verdict, check_numbers, judge
 
 THRESHOLD = 0.5  # of the overlap (IoU); one of just so much counts
 # Mean over the classes of the area under the precision envelope (the rule since VOC2010), and of the mean precision at
@@ -100,8 +100,7 @@ class Evaluator:
         difficult = np.zeros(len(own), bool) if record.difficult is None else np.asarray(record.difficult, bool)
         truth = Truth(np.asarray(record.boxes, float).reshape(-1, 4), own, difficult & ~crowd, crowd)
         boxes, scores = np.asarray(boxes, float).reshape(-1, 4), np.asarray(scores, float).reshape(-1)
-        if np.isnan(scores).any() or np.isnan(boxes).any():
-            raise UserError(f"a detection of image {key} has a score or a box that is not a number: no rank is right")
+        check_numbers(key, scores, boxes)
         labels = np.asarray(labels, int).reshape(-1)
         if np.any((labels < 1) | (labels > highest)):
             raise ValueError(f"a detection of image {key} has a label that is not in 1..{highest}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
 from tfrecog.ops.overlaps import pairwise_iou, pairwise_share
 
 NEAR = 0.1  # The least overlap with an object that a box is said to have missed, and not the background.
@@ -51,6 +52,12 @@ class Judged:
     nearest: np.ndarray  # int [n], the object that the verdict is about, -1 where there is none
     overlaps: np.ndarray  # float64 [n, m], IoU; with a crowd the share of the detection that lies in it
     missed: np.ndarray  # bool [m], an object to find that no detection finds
+
+
+def check_numbers(key, *columns: np.ndarray) -> None:
+    """UserError if a detection of an image has a NaN."""
+    if any(np.isnan(column).any() for column in columns):
+        raise UserError(f"a detection of image {key} has a score or a place that is not a number: no rank is right")
 
 
 def judge(truth: Truth, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, threshold: float) -> Judged:
