@@ -21,6 +21,8 @@ from tqdm import tqdm
 from tfrecog.cli import command, files
 from tfrecog.cli.facts import NonNegative, Range
 from tfrecog.data import info
+from tfrecog.drawing import fonts
+from tfrecog.inference.flags import FontFile
 
 from .build import problems, workers
 from .build.problems import Problem, Refused
@@ -37,6 +39,7 @@ class Check:
     split: Annotated[str, "Only this split. Empty: all."] = ""
     out: Annotated[str, "Write a picture (PNG) of some records of each split here, annotations drawn."] = ""
     recall: Annotated[str, "Write the curve (PNG) of recall against the number of proposals here."] = ""
+    font: FontFile = ""
     max_instances: Annotated[int, "Report images with more instances; training drops the rest.", Range(1)] = 100
     min_keypoints: Annotated[int, "Count images that train keypoints with as many or more.", NonNegative()] = 1
     decode: Annotated[bool, "Decode every image; without, a check is faster."] = True
@@ -121,7 +124,8 @@ def main(flags: Check) -> int:
         print(f"recall against the number of proposals: {flags.recall}")
     whole = [split for split, facts in found.items() if not facts.damage]
     if flags.out and whole:
-        undrawn = contact_sheet.write(flags.data, whole, flags.out)
+        with fonts.preferred(flags.font):
+            undrawn = contact_sheet.write(flags.data, whole, flags.out)
         print("\n  without ".join([f"pictures of {', '.join(whole)}: {flags.out}", *undrawn]))
     for name in stray_files(flags.data, dataset):
         print(f"stray file, no part of the dataset: {os.path.join(flags.data, name)}; delete it, or finish its build")

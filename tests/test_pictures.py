@@ -9,6 +9,7 @@ from PIL import Image
 from pipelines import digits, scenes
 from tests import gray_maps
 from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experiment
+from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations, contact_sheet
 from tfrecog.evaluations import misclassified, tensorboard_images, worst_label_maps
@@ -132,7 +133,8 @@ def test_the_inputs_are_those_of_the_batch_with_the_names_of_their_classes():
         (labelled, names),
         (mixed, [f"{name} (75%)\ndark (25%)" for name in names]),
     ):
-        np.testing.assert_array_equal(tensorboard_images.inputs(given, GRAYS), sheet(shown, captions))
+        info = DatasetInfo(tuple(Category(name, i) for i, name in enumerate(GRAYS)), {})
+        np.testing.assert_array_equal(tensorboard_images.inputs(given, info), sheet(shown, captions))
 
 
 @pytest.mark.parametrize("replica", [1, 2])
@@ -163,11 +165,38 @@ def test_a_row_of_label_maps_is_picture_truth_and_prediction():
 def test_the_inputs_of_a_segmenter_have_their_label_maps_over_them():
     image = np.full([2, 40, 60, 3], 100.0)
     labels = np.stack([np.full([40, 60], 4), np.zeros([40, 60], int)])
-    sheet = tensorboard_images.inputs({"image": image, "label_map": labels}, gray_maps.NAMES, colours=gray_maps.COLOURS)
+    sheet = tensorboard_images.inputs({"image": image, "label_map": labels}, gray_maps.Gray.info)
     green = (np.abs(sheet.astype(int) - (50, 178, 50)).max(-1) <= 1).sum()
     assert 40 * 60 * 0.95 < green < 40 * 60 * 1.05
     # Of the other nothing counts: it is black and dark gray, half by half.
     assert ((sheet == 0).all(-1) | (sheet == 55).all(-1)).sum() > 40 * 60 * 0.95
+
+
+def test_the_inputs_of_a_detector_have_their_objects_on_them_large_enough_to_read():
+    masks = np.zeros([2, 3, 4, 4], np.float32)
+    masks[0, 0] = [[1, 1, 0, 0]] * 4  # its left half
+    boxes = np.zeros([2, 3, 4], np.float32)
+    boxes[0, 0] = 10, 10, 50, 70
+    labels, points = np.zeros([2, 3], int), np.zeros([2, 3, 2, 3], np.float32)
+    labels[0, 0], points[0, 0] = 2, [[40, 60, 2], [20, 60, 0]]
+    image = np.full([2, 60, 80, 3], 100.0)
+    batch = {"image": image, "boxes": boxes, "labels": labels}
+    info = DatasetInfo((Category("a", 1), Category("b", 2)), {}, keypoints=("x", "y"))
+    sheets = [
+        tensorboard_images.inputs(batch | more, info)
+        for more in ({}, {"masks": masks, "mask_boxes": boxes}, {"keypoints": points})
+    ]
+    plain, masked, posed = (sheet.astype(int) for sheet in sheets)
+    scale = 7  # The shorter side of 60 becomes 420, and the sheet has two cells of 560.
+    start = np.argwhere((plain == 100).all(-1)).min(axis=0)
+    first = [sheet[start[0] :, start[1] :][: 60 * scale, : 80 * scale] for sheet in (plain, masked, posed)]
+    assert first[0].shape == (420, 560, 3)
+    on = (first[0] != 100).any(-1)
+    assert on[15 * scale, 10 * scale] and not on[30 * scale, 30 * scale], "a box, and nothing inside it"
+    shaded = (first[1] != first[0]).any(-1)
+    assert shaded[40 * scale, 20 * scale] and not shaded[40 * scale, 60 * scale]
+    joints = np.argwhere((first[2] != first[0]).any(-1)).mean(axis=0)
+    np.testing.assert_allclose(joints, [40 * scale, 60 * scale], atol=1)
 
 
 def test_the_filters_are_the_kernels_of_the_first_layer_from_dark_to_bright():

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import For, Fraction
-from tfrecog.inference.flags import MIN_SCORE, DrawSide, Images, Results
+from tfrecog.inference.flags import MIN_SCORE, DrawSide, FontFile, Images, Results
 from tfrecog.runs.flags import RunFlags
 
 
@@ -21,6 +21,7 @@ class Flags(RunFlags):
     out: Results = ""
     min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = MIN_SCORE
     draw_side: DrawSide = 400
+    font: FontFile = ""
     format: Annotated[
         Literal["", "coco", "yolo", "labelme"],
         "Detections also as annotations, to be corrected with a tool: OUT/instances.json, OUT/yolo, or OUT/labelme.",
@@ -32,6 +33,7 @@ def main(flags: Flags) -> None:
     """Predicts and reports."""
     from tfrecog import tasks
     from tfrecog.api import models
+    from tfrecog.drawing import fonts
     from tfrecog.inference import annotations, image_files
 
     paths, out, inference = (
@@ -48,7 +50,8 @@ def main(flags: Flags) -> None:
     images = ((number, picture, model.see(picture)) for number, picture in seen)
     if also:
         images = also.written(images, model.info, flags.detector)
-    detections = inference.write(model.info, paths, out, images, flags.draw_side)
+    with fonts.preferred(flags.font):
+        detections = inference.write(model.info, paths, out, images, flags.draw_side)
     done = image_files.report_broken(paths, broken)
     if detections is not None:
         print(f"{detections} detections with a score of at least {flags.min_score:g}")

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data.info import DatasetInfo
+from tfrecog.drawing import fonts
 from tfrecog.inference import result_files
 from tfrecog.metrics import coco_rows
 from tfrecog.ops import rle
@@ -37,12 +39,19 @@ class Result:
         """Class names of `labels`."""
         return [self.info.names[label - 1] for label in self.labels]
 
-    def draw(self, min_side: int = 400) -> Image.Image:
+    def draw(self, min_side: int = 400, font: str | Path = "") -> Image.Image:
         """The picture with what is seen drawn on it.
 
-        One with a shorter side than `min_side` pixels is enlarged by a whole factor; 0: never.
+        Args:
+            min_side: a picture with a shorter side than this, in pixels, is enlarged by a whole factor; 0: never.
+            font: a file (TTF, OTF, TTC) for the names. Empty: DejaVu Sans, and for letters that it lacks, fonts of
+                this system.
+
+        Raises:
+            UserError: the font cannot be read.
         """
-        return Image.fromarray(type(self).drawn(self.info, self.picture, self.found, min_side))
+        with fonts.preferred(font):
+            return Image.fromarray(type(self).drawn(self.info, self.picture, self.found, min_side))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows, in at most 1,000 pixels."""

@@ -4,13 +4,16 @@ import colorsys
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from tfrecog.drawing import name_tags
 from tfrecog.ops import rle
 
 MASK_OPACITY = 0.4
 # Bones and joints of a body's own left and right; others have the colour of the instance.
 LEFT, RIGHT = (0, 230, 100), (255, 120, 0)
+# Saturation and value of colours; neighbours of one class have different ones.
+_SHADES = ((0.9, 1.0), (0.6, 1.0), (1.0, 0.65))
 # Keypoints of detections with a lower score, the height of the heat map's peak (a logit), are not drawn: Detectron's
 # choice. A peak stands out from cells around 0 by e^2, and a joint that is not in the picture stays below.
 MIN_KEYPOINT_SCORE = 2.0
@@ -47,33 +50,31 @@ def instances(
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     height, width = image.shape[:2]
     factor = enlargement(height, width, min_side)
-    line = max(1, round(min(height, width) * factor / 240))
     order = _largest_first(boxes, labels)
+    colours = _apart(boxes, labels, order)
+    font = name_tags.font(height * factor, width * factor, len(order))
+    line = max(1, round(font.size / 7))
 
     pixels = image.repeat(factor, 0).repeat(factor, 1)
     if masks is not None:
         for i in order:
             mask = np.asarray(masks[i])
             mask = mask.astype(bool) if mask.ndim == 2 else rle.decode(mask, height, width)
-            _shade(pixels, mask.repeat(factor, 0).repeat(factor, 1), colour(labels[i], i), line)
+            _shade(pixels, mask, factor, colours[i], line)
 
     picture = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
     for i in order:
-        top, left, bottom, right = np.round(boxes[i] * factor)
-        # A box [0, W] ends between pixels W - 1 and W: its last pixel is W - 1.
-        corners = (left, top, max(left, right - 1), max(top, bottom - 1))
-        canvas.rectangle(corners, outline=colour(labels[i], i), width=line)
+        _draw_box(canvas, np.round(boxes[i] * factor), colours[i], line)
     if keypoints is not None:
         sides = {left: LEFT for left, _ in flip_pairs} | {right: RIGHT for _, right in flip_pairs}
         for i in order:
             points = np.asarray(keypoints[i], float) * [factor, factor, 1]
-            _draw_keypoints(canvas, points, skeleton, sides, colour(labels[i], i), line)
-    taken: list[tuple[float, ...]] = []
-    for i in order[::-1]:
-        text = names[labels[i] - 1] if labels[i] <= len(names) else str(labels[i])
-        text += "" if scores is None else f" {scores[i]:.0%}"
-        taken.append(_draw_label(canvas, text, boxes[i] * factor, colour(labels[i], i), picture.size, taken))
+            _draw_keypoints(canvas, points, skeleton, sides, colours[i], line)
+    texts = [names[label - 1] if label <= len(names) else str(label) for label in labels[order[::-1]]]
+    if scores is not None:
+        texts = [f"{text} {scores[i]:.0%}" for text, i in zip(texts, order[::-1], strict=True)]
+    name_tags.draw(canvas, texts, boxes[order[::-1]] * factor, [colours[i] for i in order[::-1]], font)
     return np.asarray(picture)
 
 
@@ -94,15 +95,31 @@ def sure_keypoints(keypoints: np.ndarray) -> np.ndarray:
     return np.concatenate([keypoints[..., :2], visibility], axis=-1)
 
 
-def colour(label: int, instance: int = 0) -> tuple[int, int, int]:
-    """RGB of a class: hues a golden section apart, and three shades for neighbours of one class."""
+def colour(label: int, shade: int = 0) -> tuple[int, int, int]:
+    """RGB of a class: hues a golden section apart; in shades, for neighbours of one class."""
     hue = (int(label) * 0.61803398875) % 1.0
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.65, 1.0)[instance % 3], (1.0, 1.0, 0.75)[instance % 3])
+    red, green, blue = colorsys.hsv_to_rgb(hue, *_SHADES[shade % len(_SHADES)])
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line: int) -> None:
-    """Tints the pixels of a mask and draws its outline, `line` pixels wide, inside it."""
+def _apart(boxes, labels, order):
+    """Colour of each instance: the first shade of its class that none of those has whose boxes meet its own."""
+    shades = np.full(len(labels), -1)
+    for i in order:
+        meets = np.all((boxes[:, :2] <= boxes[i, 2:]) & (boxes[:, 2:] >= boxes[i, :2]), axis=1)
+        counts = np.bincount(shades[meets & (labels == labels[i]) & (shades >= 0)], minlength=len(_SHADES))
+        shades[i] = np.argmin(counts)
+    return [colour(label, shade) for label, shade in zip(labels, shades, strict=True)]
+
+
+def _shade(pixels: np.ndarray, mask: np.ndarray, factor: int, rgb: tuple[int, int, int], line: int) -> None:
+    """Tints the pixels of a mask, `factor` times as large, and draws its outline, `line` pixels wide, inside it."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return
+    (top, bottom), (left, right) = (ends[[0, -1]] + [0, 1] for ends in (rows, columns))
+    mask = mask[top:bottom, left:right].repeat(factor, 0).repeat(factor, 1)
+    pixels = pixels[top * factor : bottom * factor, left * factor : right * factor]
     inside = mask
     for _ in range(line):
         padded = np.pad(inside, 1)
@@ -112,38 +129,33 @@ def _shade(pixels: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], line
     pixels[mask & ~inside] = rgb
 
 
+def _draw_box(canvas, box, rgb, line) -> None:
+    """Draws the outline of a box in whole pixels, `line` pixels wide; on thick ones a rim that is seen on any ground.
+
+    A box [0, W] ends between pixels W - 1 and W: its last pixel is W - 1.
+    """
+    top, left, bottom, right = box
+    right, bottom = max(left, right - 1), max(top, bottom - 1)
+    if line > 1:
+        canvas.rectangle((left, top, right, bottom), outline=name_tags.ink(rgb), width=line + line // 2)
+    canvas.rectangle((left, top, right, bottom), outline=rgb, width=line)
+
+
 def _draw_keypoints(canvas, keypoints, skeleton, sides, rgb, line) -> None:
-    """Draws keypoints [J, 3]; `sides` has the colours of those on the left and on the right."""
+    """Draws keypoints [J, 3]; `sides` has the colours of those on the left and on the right.
+
+    Thick bones and joints have the colour of the instance around them.
+    """
     y, x, visibility = keypoints.T - np.array([[0.5], [0.5], [0]])  # Pillow draws at the indices of pixels.
-    for a, b in skeleton:
-        if visibility[a] > 0 and visibility[b] > 0:
-            ends = {sides.get(a, rgb), sides.get(b, rgb)} - {rgb}
-            canvas.line((x[a], y[a], x[b], y[b]), fill=ends.pop() if len(ends) == 1 else rgb, width=line)
-    radius = 1.5 * line
+    rim = line // 2
+    bones = [(a, b) for a, b in skeleton if visibility[a] > 0 and visibility[b] > 0]
+    if rim:
+        for a, b in bones:
+            canvas.line((x[a], y[a], x[b], y[b]), fill=rgb, width=line + 2 * rim)
+    for a, b in bones:
+        ends = {sides.get(a, rgb), sides.get(b, rgb)} - {rgb}
+        canvas.line((x[a], y[a], x[b], y[b]), fill=ends.pop() if len(ends) == 1 else rgb, width=line)
     for j in np.flatnonzero(visibility > 0):
-        disc = (x[j] - radius, y[j] - radius, x[j] + radius, y[j] + radius)
-        canvas.ellipse(disc, fill="white" if visibility[j] > 1 else None, outline=sides.get(j, rgb), width=line)
-
-
-def _draw_label(canvas, text, box, rgb, size, taken) -> tuple[float, ...]:
-    """Writes a text at a box, at the first place that no other label has; returns the rectangle it covers."""
-    font = ImageFont.load_default(min(28, max(10, round(min(size) / 36))))
-    margin = max(1, font.size // 8)
-    width, height = font.getlength(text) + 2 * margin, font.size + 2 * margin
-    y1, x1, y2, x2 = box
-    places = [(y1 - height, x1), (y1, x1), (y2, x1), (y2 - height, x1), (y1 - height, x2 - width), (y1, x2)]
-    rectangles = []
-    for y, x in places:
-        x, y = min(max(0, x), max(0, size[0] - width)), min(max(0, y), max(0, size[1] - height))
-        rectangles.append((round(x), round(y), round(x + width), round(y + height)))
-    spot = min(rectangles, key=lambda rectangle: sum(_overlap(rectangle, other) for other in taken))
-    canvas.rectangle(spot, fill=rgb)
-    # Rec. 601 luma: black text on light colours, white on dark ones.
-    ink = "black" if 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 128 else "white"
-    canvas.text(((spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2), text, ink, font, anchor="mm")
-    return spot
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Area that two rectangles (x1, y1, x2, y2) share."""
-    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+        for radius, outline in (*[(1.5 * line + rim, rgb)] * bool(rim), (1.5 * line, sides.get(j, rgb))):
+            disc = (x[j] - radius, y[j] - radius, x[j] + radius, y[j] + radius)
+            canvas.ellipse(disc, fill="white" if visibility[j] > 1 else None, outline=outline, width=line)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from tfrecog.drawing.fonts import Font
 
 
 def draw(
@@ -21,9 +23,9 @@ def draw(
     if not len(images):
         raise ValueError("a contact sheet needs at least one picture")
     cell = cell or min(640, max(max(image.shape[:2]) for image in images))
-    font = ImageFont.load_default(letter or min(24, max(10, cell // 24)))
+    font = Font(letter or min(24, max(10, cell // 24)))
     gap = max(2, cell // 64)
-    line = round(sum(font.getmetrics()) * 1.2)
+    line = round(font.height * 1.1)
     caption_height = 0 if captions is None else line * max(caption.count("\n") + 1 for caption in captions)
     columns = min(columns, len(images))
     pictures = [fitted(Image.fromarray(image), cell) for image in images]
@@ -38,7 +40,8 @@ def draw(
         page.paste(picture, (x, y + heights[row] - picture.height))  # On its caption.
         if captions is not None:
             for place, text in enumerate(captions[i].split("\n")):
-                canvas.text((x, y + heights[row] + place * line), shortened(text, font, cell), "black", font)
+                middle = y + heights[row] + (place + 0.5) * line
+                font.draw(canvas, x, middle, font.shortened(text, cell), "black")
     return np.asarray(page)
 
 
@@ -50,12 +53,3 @@ def fitted(picture: Image.Image, cell: int) -> Image.Image:
     if scale < 1:
         return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
     return picture
-
-
-def shortened(text: str, font, width: int) -> str:
-    """The text, or as much of its start as fits into `width` pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from tfrecog.drawing import annotations, contact_sheet
+from tfrecog.drawing import annotations
+from tfrecog.drawing.fonts import Font
 
 OPACITY = 0.5  # of the colours inside the outlines
 
@@ -62,12 +63,12 @@ def legend(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     present = [i for i in np.argsort(-shares.max(axis=0), kind="stable") if shares[:, i].any()]
     tints = palette(counts.shape[1] - 1, colours)
-    font = ImageFont.load_default(min(28, max(11, round(width / 64))))
+    font = Font(max(11, width / 64))
     swatch, gap, line = font.size, max(4, font.size // 2), round(font.size * 1.5)
 
     known = ["not counted", *names, *map(str, range(len(names) + 1, counts.shape[1]))]
     texts = [f"{known[i]} {' / '.join(_percent(share) for share in shares[:, i])}" for i in present]
-    widest = max([font.getlength(text) for text in texts] + [1])
+    widest = max([font.length(text) for text in texts] + [1])
     columns = int(max(1, min((width - gap) // (swatch + widest + 3 * gap), len(texts))))
     rows = -(-len(texts) // columns)
     step = (width - gap) / columns
@@ -80,9 +81,7 @@ def legend(
         page.paste(Image.fromarray(patch if i else _hatched(patch, max(2, swatch // 5))), (x, y))
         canvas.rectangle((x, y, x + swatch - 1, y + swatch - 1), outline="black")
         room = round(step - swatch - 2 * gap)
-        canvas.text(
-            (x + swatch + gap, y + swatch / 2), contact_sheet.shortened(text, font, room), "black", font, anchor="lm"
-        )
+        font.draw(canvas, x + swatch + gap, y + swatch / 2, font.shortened(text, room), "black")
     return np.asarray(page)
 
 

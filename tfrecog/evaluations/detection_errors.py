@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tfrecog.drawing import contact_sheet
+from tfrecog.drawing.fonts import Font
 from tfrecog.evaluations.misclassified import words
 from tfrecog.metrics.voc_errors import MISSED, Error
 
@@ -87,8 +88,8 @@ def crop(image: np.ndarray, error: Error) -> np.ndarray:
 def _heading(parts, width):
     """A line uint8 [h, width, 3] of texts in their colours."""
     page = Image.new("RGB", (width, HEADING + 12), "white")
-    canvas, font, x = ImageDraw.Draw(page), ImageFont.load_default(HEADING), 4.0
+    canvas, font, x = ImageDraw.Draw(page), Font(HEADING), 4.0
     for text, rgb in parts:
-        canvas.text((x, 8), text, rgb, font)
-        x += font.getlength(text)
+        font.draw(canvas, x, page.height / 2, text, rgb)
+        x += font.length(text)
     return np.asarray(page)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +11,7 @@ from PIL import Image, ImageOps
 
 from tfrecog.config import Experiment
 from tfrecog.data import classification, detection, image, segmentation
+from tfrecog.data.info import DatasetInfo
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations, contact_sheet, label_map
 from tfrecog.evaluations import confusion, detection_errors, misclassified, precision_recall, worst_label_maps
@@ -21,6 +21,7 @@ from tfrecog.inference.detection import detections
 from tfrecog.inference.flags import MIN_SCORE
 from tfrecog.ops import rle
 
+MIN_SIDE = 400  # Smaller pictures are enlarged, so that names are legible.
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
 
@@ -40,8 +41,7 @@ def predictions(
 
     def drawn(picture, chosen, *columns):
         some = (None if column is None else [column[i] for i in np.flatnonzero(chosen)] for column in columns)
-        body = {"skeleton": split.info.skeleton, "flip_pairs": split.info.flip_pairs}
-        return annotations.instances(picture, *some, split.info.names, **body)
+        return annotations.instances(picture, *some, split.info.names, **_body(split.info), min_side=MIN_SIDE)
 
     pictures = {}
     found_in = detections(task, model, strategy, batches, detector.output, any_size=data.pad_to_batch_max)
@@ -134,17 +134,19 @@ def _written(experiment, **files):
     return {name: image_files.load(path) for name, path in paths.items() if path.is_file()}
 
 
-def inputs(
-    batch: dict, names: Sequence[str] = (), most: int = 16, colours: Sequence[tuple[int, int, int] | None] = ()
-) -> np.ndarray:
-    """A sheet uint8 [H, W, 3] of the first training images of a batch, as they are after augmentation.
+def inputs(batch: dict, info: DatasetInfo, most: int = 16) -> np.ndarray:
+    """A sheet uint8 [H, W, 3] of the first training images of a batch, as they are after augmentation, and their truth.
 
     Args:
         batch: `image` [B, H, W, 3] in 0..255; of a classifier `label` [B], and `other` and `share` [B] where it is
-            mixed of two; of a segmenter `label_map` [B, H, W], whose colours are laid over the images.
-        names, colours: of the classes; those of label 1 come first.
+            mixed of two; of a segmenter `label_map` [B, H, W], whose colours are laid over the images; of a detector
+            what `data.detection` describes, which is drawn.
+        info: the classes.
     """
     pictures = [np.clip(np.round(one), 0, 255).astype(np.uint8) for one in np.asarray(batch["image"][:most])]
+    names, colours = info.names, [category.colour for category in info.categories]
+    if "boxes" in batch:
+        return contact_sheet.draw([_with_objects(picture, batch, i, info) for i, picture in enumerate(pictures)])
     if "label_map" in batch:
         labels = np.asarray(batch["label_map"][:most])
         drawn = [label_map.draw(*pair, colours=colours) for pair in zip(pictures, labels, strict=True)]
@@ -157,6 +159,24 @@ def inputs(
         mixed = zip(*columns, np.asarray(batch["share"][:most]), strict=True)
         captions = [f"{misclassified.words(a, share)}\n{misclassified.words(b, 1 - share)}" for a, b, share in mixed]
     return _sheet(pictures, captions)
+
+
+def _with_objects(picture, batch, i, info):
+    """A training image with the objects that image `i` of a batch has."""
+    used = np.asarray(batch["labels"][i]) > 0
+    boxes, labels, points, masks, mask_boxes = (
+        np.asarray(batch[name][i])[used] if name in batch else None
+        for name in ("boxes", "labels", "keypoints", "masks", "mask_boxes")
+    )
+    if masks is not None:
+        masks = rle.paste(masks, mask_boxes, *picture.shape[:2])
+    return annotations.instances(
+        picture, boxes, labels, None, masks, points, info.names, **_body(info), min_side=MIN_SIDE
+    )
+
+
+def _body(info):
+    return {"skeleton": info.skeleton, "flip_pairs": info.flip_pairs}
 
 
 def filters(model: keras.Model) -> np.ndarray | None:

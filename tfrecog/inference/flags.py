@@ -5,6 +5,11 @@ from typing import Annotated
 from tfrecog.cli.facts import NonNegative
 
 MIN_SCORE = 0.5  # of detections, where nobody asks for others
+FontFile = Annotated[
+    str,
+    "Font (TTF, OTF, TTC) of the names in pictures. Empty: DejaVu Sans, and for letters that it lacks, fonts of this "
+    "system.",
+]
 Images = Annotated[
     str,
     "Pictures: a pattern such as 'photos/*.jpg' (** for all folders below), a folder, a file, or several of these "

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tfrecog.cli import files as atomic
 from tfrecog.data.info import DatasetInfo
 from tfrecog.drawing import annotations, label_map
+from tfrecog.drawing.fonts import Font
 from tfrecog.inference import image_files
 from tfrecog.metrics import coco_rows
 from tfrecog.ops import rle
@@ -196,10 +197,11 @@ def written_on(picture: np.ndarray, lines: list[str], min_side: int = 0) -> np.n
     canvas = ImageDraw.Draw(drawn, "RGBA")
     y = margin = max(2, min(drawn.size) // 100)
     for i, line in enumerate(lines):
-        font = ImageFont.load_default(max(10, round(min(drawn.size) / (18 if i == 0 else 26))))
+        font = Font(max(10, min(drawn.size) / (18 if i == 0 else 26)))
+        line = font.shortened(line, drawn.width - 2 * margin)
         step = round(font.size * 1.25)
-        canvas.rectangle((0, y, font.getlength(line) + 2 * margin, y + step), fill=(0, 0, 0, 150))
-        canvas.text((margin, y + step / 2), line, "white", font, anchor="lm")
+        canvas.rectangle((0, y, font.length(line) + 2 * margin, y + step), fill=(0, 0, 0, 150))
+        font.draw(canvas, margin, y + step / 2, line, "white")
         y += step
     return np.asarray(drawn)
 

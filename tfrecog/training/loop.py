@@ -126,8 +126,7 @@ class _Run:
     def take(self, batches):
         """Takes the steps of one call."""
         if self.done == self.start and self.options.summary_images and "image" in batches[0]:
-            colours = [category.colour for category in self.task.info.categories]
-            self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info.names, colours=colours)})
+            self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info)})
         self.profile.before(self.done + 1)
         try:
             steps, traced = self.train_step(batches, self.done)
