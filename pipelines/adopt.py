@@ -26,10 +26,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from tqdm import tqdm
-
 from tfrecog.cli import command
 from tfrecog.cli.facts import Length, NonNegative, Positive
+from tfrecog.cli.progress import Bar
 from tfrecog.data import index, info
 
 from .build import label_map_records, publish, workers
@@ -61,7 +60,7 @@ def adopt(flags: Adopt) -> info.DatasetInfo:
     if not paths:
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
     named = _named(flags)  # Before the work, so that a mistake costs no time.
-    with tqdm(total=len(paths), unit="shard", desc="reading") as bar:
+    with Bar(total=len(paths), unit="shard", desc="reading") as bar:
         shards = workers.run(foreign_records.read, paths, jobs=flags.jobs, progress=bar.update)
     facts, labels = _facts(flags, named, shards)
     _refuse_unknown_labels(facts, labels)
@@ -144,7 +143,7 @@ def _convert(flags: Adopt, paths: list[str], shards: list[foreign_records.Shard]
         print(
             f"{len(work)} of {len(paths)} files are compressed or lack the sizes of images: OUT gets converted copies"
         )
-        with tqdm(total=len(work), unit="shard", desc="converting") as bar:
+        with Bar(total=len(work), unit="shard", desc="converting") as bar:
             workers.run(foreign_records.convert, work, jobs=flags.jobs, progress=bar.update)
 
 

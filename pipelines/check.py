@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tqdm import tqdm
-
 from tfrecog.cli import command, files
 from tfrecog.cli.facts import NonNegative, Range
+from tfrecog.cli.progress import Bar
 from tfrecog.data import info
 from tfrecog.drawing import fonts
 from tfrecog.inference.flags import FontFile
@@ -54,7 +53,7 @@ def check(
     dataset = info.load(folder)
     expected = dataset.splits[split]
     reader = ShardReader(folder, dataset, max_instances, decode, min_keypoints)
-    with tqdm(total=len(expected.shards), unit="shard", desc=f"checking {split}", leave=False) as bar:
+    with Bar(total=len(expected.shards), unit="shard", desc=f"checking {split}", leave=False) as bar:
         parts = workers.run(reader, expected.shards, jobs=jobs, progress=bar.update)
     facts = sum(parts, Facts())
     for source_id, count in Counter(facts.source_ids).items():

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from tfrecog.annotation_files import formats, yolo
 from tfrecog.annotation_files.objects import Objects
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import NonNegative
+from tfrecog.cli.progress import Bar
 from tfrecog.data import info, records
 from tfrecog.data.records import Record
 from tfrecog.data.split import Split
@@ -76,7 +76,7 @@ def extract(data: str, split_name: str, out: str, count: int = 0, kind: str = "c
     by_stem, taken = bool(palette) or kind != "coco", yolo.TAKEN if kind == "yolo" else ()
     names = defaultdict(functools.partial(Names, by_stem=by_stem, taken=taken))
     total = min(count or len(split), len(split))
-    for row in tqdm(range(total), desc="extracting", unit="image", disable=None):
+    for row in Bar(range(total), desc="extracting"):
         record = split.truth(row)
         folder = folders.get(dataset.label_of_record_label.get(record.label), place)
         name = names[folder].of_image(record, f"{row:012d}")

@@ -1,10 +1,17 @@
 """What a person sees of a training and of the evaluations in it."""
 
+import csv
+
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
+from tfrecog.cli import flags
+from tfrecog.config import Experiment
 from tfrecog.metrics import coco
+from tfrecog.training import metrics_csv
 from tfrecog.training import progress as summaries
 
 
@@ -40,3 +47,70 @@ def test_pictures_have_the_name_that_they_are_given(tmp_path):
     (event,) = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload().Tensors("inputs")
     np.testing.assert_array_equal(tf.io.decode_png(tf.make_ndarray(event.tensor_proto)[2]), shown)
     assert event.step == 2
+
+
+def test_a_graph_that_is_built_is_announced_and_its_time_told(tmp_path, capsys):
+    progress = summaries.Progress(tmp_path, 0, 9, steps_per_epoch=2, batch_size=4, log_steps=5)
+    terms = [{"loss": 1.5, "learning_rate": 0.1}]
+    for done, size in ((1, (64, 96)), (2, (96, 64))):
+        progress.compiling({"image": np.zeros([2, *size, 3])})
+        progress.steps(done, terms, timed=False)
+    progress.steps(3, terms)
+    progress.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "compiling the training step; the first one takes about a minute"
+    assert lines[1].startswith("compiled, and step 1 taken, in ") and lines[1].endswith(" s")
+    assert lines[2] == "compiling the training step for images of 96 x 64" and len(lines) == 4
+
+
+def test_tensorboard_has_the_flags_and_those_that_differ_as_hparams(tmp_path):
+    experiment = flags.change(
+        Experiment(), ["--optim.name=adamw", "--optim.learning_rate=0.03", f"--workdir={tmp_path}"]
+    )
+    progress = summaries.Progress(tmp_path, 0, 2, steps_per_epoch=2, batch_size=4, log_steps=1)
+    progress.settings(0, experiment)
+    progress.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    (event,) = events.Tensors("flags")
+    assert "--optim.learning_rate=0.03\n" in tf.make_ndarray(event.tensor_proto).item().decode()
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    started = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    values = {name: value.string_value or value.number_value for name, value in started.hparams.items()}
+    assert values == {"optim.name": "adamw", "optim.learning_rate": 0.03}
+
+
+def rows(folder):
+    with open(folder / metrics_csv.FILE, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_has_a_row_for_each_step_with_its_losses_and_metrics(tmp_path):
+    progress = summaries.Progress(tmp_path, 0, 4, steps_per_epoch=2, batch_size=4, log_steps=2)
+    for step in range(1, 5):
+        progress.steps(step, [{"loss": float(step), "learning_rate": 0.1}])
+    progress.metrics(4, {"box_AP": 0.25, "kind": "a text"})
+    progress.close()
+    two, four = rows(tmp_path)
+    assert two == {
+        "step": "2", "epoch": "1", "training/loss": "1.5", "training/learning_rate": "0.1", "evaluation/box_AP": ""
+    }  # fmt: skip
+    assert (four["step"], four["training/loss"], four["evaluation/box_AP"]) == ("4", "3.5", "0.25")
+
+
+@pytest.mark.parametrize("end", ["", "300", "300,", "300,0.5", "20", "\0\xff"])
+def test_a_run_that_was_killed_goes_on_without_a_row_twice_or_half(tmp_path, end):
+    table = metrics_csv.Table(tmp_path, 0)
+    for step in (100, 200, 250):
+        table.add(step, {"loss": step / 100, "rate": 0.1})
+    with open(tmp_path / metrics_csv.FILE, "a") as file:
+        file.write(end)
+    table = metrics_csv.Table(tmp_path, 200)
+    assert [row["step"] for row in rows(tmp_path)] == ["100", "200"]
+    table.add(250, {"loss": 7.0, "rate": 0.1})
+    table.add(250, {"AP": 0.5})
+    table.add(300, {"loss": 8.0})
+    assert [tuple(row.values()) for row in rows(tmp_path)[1:]] == [
+        ("200", "2", "0.1", ""), ("250", "7", "0.1", "0.5"), ("300", "8", "", "")
+    ]  # fmt: skip
+    metrics_csv.Table(tmp_path, 0)
+    assert rows(tmp_path) == []

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from tfrecog.cli import files, signals
+from tfrecog.cli.progress import Bar
 from tfrecog.data import frames, index, info, records
 
 from . import deep_images, problems, publish, workers
@@ -144,7 +144,7 @@ def _written(source: Source, split: str, tasks: list[Task], jobs: int) -> tuple[
     _refuse_full_disk(out, source.bytes * len(waiting) // len(tasks))
     total, rest = (sum(len(task.items) for task in those) for those in (tasks, waiting))
     try:
-        with tqdm(total=total, initial=total - rest, unit="image", desc="building", disable=not waiting) as bar:
+        with Bar(total=total, initial=total - rest, desc="building", disable=not waiting) as bar:
             work = functools.partial(write, dataclasses.replace(source, items=(), problems=[]))
             workers.run(work, waiting, jobs=jobs, progress=bar.update)
     except BaseException as error:
@@ -171,7 +171,7 @@ def _tasks(source: Source, out: str, split: str, count: int) -> list[Task]:
     bounds = [len(source.items) * k // count for k in range(count + 1)]
     common = repr((_VERSION, source.info.categories, source.info.keypoints, source.png_masks, source.options))
     tasks = []
-    with tqdm(total=len(source.items), unit="image", desc="comparing with what is there", leave=False, delay=1) as bar:
+    with Bar(total=len(source.items), desc="comparing with what is there", leave=False, delay=1) as bar:
         for k, (first, end) in enumerate(itertools.pairwise(bounds)):
             items = source.items[first:end]
             digest = hashlib.sha256(common.encode())

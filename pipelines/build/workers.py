@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from tqdm import tqdm
-
+from tfrecog.cli.progress import Bar
 from tfrecog.runtime import cores, quiet_tensorflow
 
 from .problems import Refused
@@ -78,7 +77,7 @@ def each(work: Callable[[Any], Any], items: Sequence, jobs: int, words: str) -> 
     """Results of `work`, which is picklable, of items with names, in their order; `words` say what it does."""
     size = -(-len(items) // (_PARTS * (jobs or cores.usable())))  # Some work reads on from the item before.
     parts = [items[first : first + size] for first in range(0, len(items), size)]
-    with tqdm(total=len(items), unit="image", desc=words, leave=False, delay=1) as bar:
+    with Bar(total=len(items), desc=words, leave=False, delay=1) as bar:
         made = run(functools.partial(_all, work), parts, jobs=jobs, progress=bar.update)
     return list(itertools.chain.from_iterable(made))
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from tfrecog.cli.progress import Bar
 
 from .. import classes
 from ..build.problems import LeftOut, Problem, Reporter, short
@@ -74,7 +75,7 @@ def read(images: str, masks: str, meaning: Values, found: list[Problem]) -> Draw
     used |= {file.span for file in (pairs.keyed(folders.others, end) if end else ())}
     drawing.unnamed = [image for image in folders.images if image.span not in used]
     there: dict[pairs.Pair, list[int]] = {}
-    for pair in tqdm(chosen, unit="mask", desc="reading masks", leave=False, delay=1):
+    for pair in Bar(chosen, unit="mask", desc="reading masks", leave=False, delay=1):
         try:
             there[pair] = _values(pair, Reporter(found, pair.other.name, pair.image.name))
         except LeftOut:

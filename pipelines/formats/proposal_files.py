@@ -3,8 +3,8 @@
 import os
 
 import numpy as np
-from tqdm import tqdm
 
+from tfrecog.cli.progress import Bar
 from tfrecog.data.frames import CorruptRecord
 from tfrecog.data.split import Split
 from tfrecog.proposals import methods
@@ -23,7 +23,7 @@ def of_file(path: str, split: Split) -> tuple[dict[int, np.ndarray], str]:
     except ValueError as error:
         raise Refused(f"--file: {error}") from error
     found, wrong, used = {}, [], set()
-    for row in tqdm(range(len(split)), unit="image", desc="matching", leave=False, delay=1):
+    for row in Bar(range(len(split)), desc="matching", leave=False, delay=1):
         try:
             record = split.record(row)
         except CorruptRecord as error:

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tqdm import tqdm
+from tfrecog.cli.progress import Bar
 
 from ..build.problems import Problem, Refused
 
@@ -109,7 +109,7 @@ def files(path: str, found: list[Problem], folder: str = "") -> list[File]:
         Refused: it is not a tar, or compressed.
     """
     whole = on_disk("", path)
-    with open(path, "rb") as file, tqdm(
+    with open(path, "rb") as file, Bar(
         total=whole.size, unit="B", unit_scale=True, desc=f"listing {os.path.basename(path)}", leave=False, delay=1
     ) as bar:  # fmt: skip
         start = file.read(6)
@@ -123,7 +123,7 @@ def files(path: str, found: list[Problem], folder: str = "") -> list[File]:
     return _resolved(listed, found)
 
 
-def _files(file, whole: File, start: int, end: int, folder: str, words: str, found: list, bar: tqdm) -> Iterator[File]:
+def _files(file, whole: File, start: int, end: int, folder: str, words: str, found: list, bar: Bar) -> Iterator[File]:
     """Files of the tar in bytes start to end of the `whole` one; `words` say for people which it is."""
     last, known = "", len(found)
     file.seek(start)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tqdm import tqdm
+from tfrecog.cli.progress import Bar
 
 from ..build.problems import Problem, Refused
 from . import class_folders, pairs, tar_files, voc_xml
@@ -76,7 +76,7 @@ def read(layouts: Sequence[Layout], found: list[Problem], *, names: bool) -> Rea
         listed, its = pairs.chosen(inside.pairs, its, layout.lists, images=inside.images)
         files = inside.others if names else [pair.other for pair in listed]
         annotations, bad = {}, {}
-        for file in tqdm(files, unit="file", desc="reading XML", leave=False, delay=1):
+        for file in Bar(files, unit="file", desc="reading XML", leave=False, delay=1):
             try:
                 annotations[file] = voc_xml.read(file.read(voc_xml.MOST_BYTES))
             except voc_xml.NoAnnotation as error:

@@ -40,7 +40,7 @@ def run(
     arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
     if section is None:
         del sys.argv[1:]  # kserve reads the command line on import, and our flags are none of its own.
-        quiet_tensorflow.install()
+        quiet_tensorflow.install("loading TensorFlow ...")
         if trains:
             onednn.prefer()
         with signals.stops(main):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 from google.protobuf.message import DecodeError
-from tqdm import tqdm
 
 from tfrecog.cli import checksums, files
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.progress import Bar
 from tfrecog.data import frames, info
 from tfrecog.data.example import Example
 from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL, VISIBILITY
@@ -99,7 +99,7 @@ def load(folder, split):
 def scan(folder, shards):
     """Index of the shards (file names in the folder), by reading all of them."""
     columns, sizes = [], []
-    for name in tqdm(shards, desc=f"index {folder}", unit="shard", leave=False):
+    for name in Bar(shards, desc=f"index {folder}", unit="shard", leave=False):
         path = Path(folder) / name
         sizes.append(path.stat().st_size)
         columns.append(no_rows())

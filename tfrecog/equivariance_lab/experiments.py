@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrecog import tasks
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.progress import Bar
 from tfrecog.data import image
 from tfrecog.data.reading import AS_SHOWN, Reading
 from tfrecog.data.split import Split
@@ -19,7 +20,7 @@ from tfrecog.equivariance_lab.measure import ModelUnderTest, Sample
 from tfrecog.equivariance_lab.report import Measured
 from tfrecog.equivariance_lab.segmentation import Segmenter
 from tfrecog.equivariance_lab.transforms import VARIATIONS
-from tfrecog.inference import image_files, predictor
+from tfrecog.inference import image_files
 from tfrecog.runs import checkpoints, trained
 
 _MODELS = {"classification": Classifier, "detection": Detector, "segmentation": Segmenter}
@@ -36,7 +37,7 @@ def run(flags: Flags) -> list[str]:
 def _variations(flags):
     model, facts, shown = _model_and_samples(flags)
     strengths = {name: getattr(flags.strength, name) for name in flags.variations}
-    with predictor.progress(len(shown), "equivariance") as progress:
+    with Bar(total=len(shown), desc="equivariance", starting="compiling") as progress:
         options = {"margin": flags.margin, "floors": flags.floors, "advance": progress.update}
         rows, pictures = measure.measure(model, shown, strengths, **options)
     facts |= {"task": flags.task, "margin": flags.margin, "records": "" if flags.images else flags.data.records}

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import tfrecog
 from tfrecog.cli import files
+from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.data.split import Split
 from tfrecog.inference import image_files, predictor
@@ -48,7 +49,10 @@ def evaluate(
     split.check_not_empty()
     measured, seconds = measure(experiment, split, strategy), []
     options = {"any_size": measured.any_size, "seconds": seconds}
-    with measured.rows(out) as write, predictor.progress(len(split), f"evaluate {split.name}") as progress:
+    with (
+        measured.rows(out) as write,
+        Bar(total=len(split), desc=f"evaluate {split.name}", starting="compiling") as progress,
+    ):
         for outputs, facts in predictor.predict_batches(task, model, strategy, measured.batches, **options):
             write(measured.add(outputs, facts))
             progress.update()

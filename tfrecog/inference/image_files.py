@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.progress import Bar
 from tfrecog.data import image_numpy
 from tfrecog.data.reading import AS_SHOWN, Reading
 
@@ -103,7 +103,7 @@ def legible(
 
     `reading` is that of the data set that a model learned from, see `load`.
     """
-    for number, path in enumerate(tqdm(paths, desc="predict", unit=" images")):
+    for number, path in enumerate(Bar(paths, desc="predict", starting="the first one takes longer")):
         try:
             yield number, load(path, reading)
         except UNREADABLE as error:

@@ -1,13 +1,11 @@
 """Outputs of a model for each image of a data set, on all replicas."""
 
 import functools
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from tfrecog.cli import out_of_memory
 from tfrecog.data import read
@@ -70,8 +68,3 @@ def of_one(task, model, any_size: bool = False) -> Callable[[dict], dict[str, np
 def batch_size(wanted: int, strategy: tf.distribute.Strategy) -> int:
     """The smallest batch size of at least this many images that divides among the replicas; fillers are not valid."""
     return -(-wanted // strategy.num_replicas_in_sync) * strategy.num_replicas_in_sync
-
-
-def progress(total: int, what: str, **options) -> tqdm:
-    """Images done, images a second, and how long it will take; a line a minute where nobody watches."""
-    return tqdm(total=total, desc=what, unit=" images", mininterval=0.5 if sys.stderr.isatty() else 60, **options)

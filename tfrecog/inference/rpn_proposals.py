@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.progress import Bar
 from tfrecog.config import DetectorConfig, Experiment
 from tfrecog.data import detection
 from tfrecog.data.split import Split
@@ -34,7 +35,7 @@ def propose(model, experiment: Experiment, strategy: tf.distribute.Strategy, out
     size = predictor.batch_size(data.eval_batch_size, strategy)
     batches, proposer = detection.evaluation(data, split, size), Proposer(experiment.detector)
     found = {}
-    with predictor.progress(len(split), f"propose for {data.eval_split}") as progress:
+    with Bar(total=len(split), desc=f"propose for {data.eval_split}", starting="compiling") as progress:
         for said, facts in predictor.predict_batches(
             proposer, model, strategy, batches, any_size=data.pad_to_batch_max
         ):

@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator
 from absl import logging
 
 
-def install() -> None:
+def install(told: str = "") -> None:
     """From here on TensorFlow is imported without its start-up notes, which it writes to file descriptor 2.
 
-    They would hide our own messages. Set TF_CPP_MIN_LOG_LEVEL yourself to less than 3 (0 tells most) to read them.
+    They would hide our own messages. Set TF_CPP_MIN_LOG_LEVEL yourself to less than 3 (0 tells most) to read them. Its
+    import takes seconds: people are `told` so before.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3" and "tensorflow" not in sys.modules:
-        sys.meta_path.insert(0, _Finder())
+        sys.meta_path.insert(0, _Finder(told))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     """Holds back what the import of TensorFlow writes, some of it before it reads the level of its log."""
+
+    def __init__(self, told: str):
+        self._told = told
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "tensorflow":
@@ -30,9 +34,11 @@ class _Finder(importlib.abc.MetaPathFinder):
         spec = importlib.util.find_spec(fullname)
         if spec is None or spec.loader is None:
             return None
-        load = spec.loader.exec_module
+        load, told = spec.loader.exec_module, self._told
 
         def load_quietly(module):
+            if told:
+                print(told, file=sys.stderr, flush=True)
             with _held(lambda line: False):
                 load(module)
 

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from tfrecog.inference import predictor
+from tfrecog.cli.progress import Bar
 
 if TYPE_CHECKING:
     from tfrecog.studies.runner import Run
@@ -19,7 +17,7 @@ class Progress:
         self._before = {run: run.done() for run in waiting}  # of an earlier start: not of this one's speed
         self._done = 0
         total = sum(_images(run, run.total - self._before[run]) for run in waiting)
-        self._bar = predictor.progress(total, "study", smoothing=0, disable=not waiting)
+        self._bar = Bar(total=total, desc="study", smoothing=0, disable=not waiting)
 
     def ended(self, run: "Run", outcome: dict) -> None:
         """Prints what became of a run."""
@@ -27,7 +25,7 @@ class Progress:
         self._done += _images(run, run.total - self._before[run])
         result = run.result() if outcome["state"] == "finished" else outcome["reason"]
         state = f"{outcome['state']} in {outcome['seconds']:.0f} s"
-        with tqdm.external_write_mode():
+        with Bar.external_write_mode():
             print(f"[{self._ended}/{self._count}] {run}: {state}; {result}", flush=True)
 
     def show(self, active: Iterable["Run"]) -> None:

@@ -81,6 +81,7 @@ class _Run:
         self.progress = summaries.Progress(
             self.workdir, self.done, self.total, data.steps_per_epoch, batch_size, self.options.log_steps
         )
+        self.progress.settings(self.done, experiment)
         self.profile = Profile(self.workdir, self.options.profile_steps)
         self.rules, self.metrics = folder.evaluation_rules(experiment), {}
 
@@ -128,6 +129,8 @@ class _Run:
         if self.done == self.start and self.options.summary_images and "image" in batches[0]:
             self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info)})
         self.profile.before(self.done + 1)
+        if not self.train_step.knows(batches):
+            self.progress.compiling(batches[0])
         try:
             steps, traced = self.train_step(batches, self.done)
         except tf.errors.ResourceExhaustedError as error:

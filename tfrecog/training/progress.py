@@ -1,4 +1,4 @@
-"""What a person sees of a run: the line or bar on the screen, and TensorBoard."""
+"""What a person sees of a run: the lines and the bar on the screen, TensorBoard, and metrics.csv."""
 
 import math
 import sys
@@ -8,13 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
+from tensorboard.plugins.hparams import api as hparams
+
+from tfrecog.cli import flags, validate
+from tfrecog.cli.facts import shown
+from tfrecog.cli.progress import Bar
+from tfrecog.config import Experiment
+from tfrecog.training import metrics_csv
 
 ACCURACIES = ("top1", "top5", "pixel_accuracy")  # shares of the images or pixels, and no part of a loss
 
 
 class Progress:
-    """Shows and records a run; a bar on a terminal, plain lines elsewhere."""
+    """Shows and records a run; lines, and on a terminal a bar below them."""
 
     def __init__(
         self, workdir: str | Path, start: int, total: int, steps_per_epoch: int, batch_size: int, log_steps: int
@@ -23,11 +29,26 @@ class Progress:
         self.batch_size, self.log_steps = batch_size, log_steps
         _mark_restart(workdir, start)
         self.writer = tf.summary.create_file_writer(str(workdir))
-        self.bar = None
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
+        self.table = metrics_csv.Table(workdir, start)
+        self.bar = Bar(total=total, initial=start, unit="step", smoothing=0.05) if sys.stderr.isatty() else None
         self.window, self.seconds = [], []
-        self.clock = None
+        self.clock = self.compiles = None
+
+    def settings(self, done: int, experiment: Experiment) -> None:
+        """TensorBoard's text and HPARAMS: the flags that a run reads, and those that are not at their defaults."""
+        changed = flags.differences(type(experiment)(), experiment)
+        values = {path: value for path, (_, value) in changed.items() if path != "workdir"}
+        with self.writer.as_default(step=done):
+            tf.summary.text("flags", f"```\n{validate.dumps(experiment)}```")
+            hparams.hparams({k: v if isinstance(v, bool | int | float | str) else shown(v) for k, v in values.items()})
+        self.writer.flush()
+
+    def compiling(self, batch: dict) -> None:
+        """Before a step whose graph is built first, which is that of a shape of batches."""
+        first, self.compiles = self.compiles is None, time.perf_counter()
+        size = " x ".join(map(str, batch["image"].shape[1:3])) if "image" in batch else ""
+        what = "; the first one takes about a minute" if first else f" for images of {size}"
+        self.say(f"compiling the training step{what}")
 
     def steps(self, done: int, terms: Sequence[dict[str, float]], timed: bool = True) -> None:
         """After each call of some steps, the last of which is `done`: the terms of each.
@@ -37,6 +58,8 @@ class Progress:
         now = time.perf_counter()
         if timed and self.clock is not None:
             self.seconds += [(now - self.clock) / len(terms)] * len(terms)
+        if not timed and self.compiles is not None:
+            self.say(f"compiled, and step {done} taken, in {now - self.compiles:.1f} s")
         self.clock = now
         if self.bar is not None:
             self.bar.update(len(terms))
@@ -58,6 +81,7 @@ class Progress:
             for name, value in numbers.items():
                 tf.summary.scalar(f"evaluation/{name}", value)
         self.writer.flush()
+        self.table.add(done, {f"evaluation/{name}": value for name, value in numbers.items()})
         names = [f"{kind}_{name}" for kind in ("box", "mask", "keypoint") for name in ("AP", "AP50", "AP75")]
         shown = [name for name in [*names, "voc_mAP", "mean_iou", *ACCURACIES] if name in numbers]
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
@@ -72,8 +96,10 @@ class Progress:
 
     def say(self, line: str) -> None:
         """A line for people, above the bar; none if it is empty."""
-        if line:
-            tqdm.write(line) if self.bar is not None else print(line, flush=True)
+        if line and self.bar is not None:
+            self.bar.say(line)
+        elif line:
+            print(line, flush=True)
 
     def close(self) -> None:
         """Ends the bar and writes the last events."""
@@ -93,6 +119,8 @@ class Progress:
                 tf.summary.scalar(f"training/{name}", value)
             if speed:
                 tf.summary.scalar("training/images_per_second", speed * self.batch_size)
+        epoch = done / self.steps_per_epoch
+        self.table.add(done, {"epoch": epoch} | {f"training/{name}": value for name, value in means.items()})
         others = ("loss", "learning_rate", "gradient_norm", "loss_scale", *ACCURACIES)
         losses = {name: value for name, value in means.items() if name not in others}
         text = f"loss {means['loss']:.4f}"
@@ -104,12 +132,10 @@ class Progress:
             text += f"  loss scale {means['loss_scale']:g}"
         if speed:
             text += f"  {speed * self.batch_size:.2f} images/s"
+            text += f"  ETA {Bar.format_interval((self.total - done) / speed)}"
         if self.bar is not None:
-            self.bar.set_description_str(f"epoch {done / self.steps_per_epoch:.2f}", refresh=False)
-            self.bar.set_postfix_str(text)
-            return
-        left = f"  ETA {tqdm.format_interval((self.total - done) / speed)}" if speed else ""
-        print(f"step {done}/{self.total}  epoch {done / self.steps_per_epoch:.2f}  {text}{left}", flush=True)
+            self.bar.set_description_str(f"epoch {epoch:.2f}", refresh=False)
+        self.say(f"step {done}/{self.total}  epoch {epoch:.2f}  {text}")
 
 
 def _mean(values):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
-from tqdm import tqdm
 
 from tfrecog.cli import files, out_of_memory
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.drawing import figures
 from tfrecog.runtime import distribution
@@ -55,7 +55,7 @@ def sweep(losses: Callable[[int], tuple[float, float]], steps: int, smoothing: f
         diverged: stops when the smoothed loss is this many times the lowest so far.
     """
     seen, mean, lowest = [], 0.0, math.inf
-    for step in tqdm(range(steps), unit="step", disable=None):
+    for step in Bar(range(steps), unit="step", desc="find_rate", starting="compiling the training step"):
         loss, rate = losses(step)
         if not math.isfinite(loss):
             break

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.data import detection, read
 from tfrecog.data.info import DatasetInfo
 from tfrecog.data.split import Split
-from tfrecog.inference import predictor
 from tfrecog.ops.overlaps import pairwise_iou
 from tfrecog.runs import derived, trained
 from tfrecog.runs.flags import RunFlags
@@ -120,7 +120,7 @@ def examples(
     split = Split.open(data.records, data.train_split)
     batches = detection.evaluation(data, split, data.eval_batch_size, on_record)
     extract, propose, pool = _graphs(model)
-    with predictor.progress(len(split), "objects" if objects else "hard negatives") as bar:
+    with Bar(total=len(split), desc="objects" if objects else "hard negatives", starting="compiling") as bar:
         for batch in read.in_words(batches):
             truths = [_truth(split, info, batch, i) for i in range(len(batch["record"]))]
             image, size, proposals = batch["image"], batch["size"], batch["proposals"] if on_record else None

@@ -78,15 +78,18 @@ class TrainStep:
         columns = tf.stack([*terms.values()]).numpy()  # One copy from the device.
         return [dict(zip(terms, row, strict=True)) for row in columns.T.tolist()], traced
 
+    def knows(self, batches: Sequence[dict]) -> bool:
+        """Whether the graph of batches of this shape is there."""
+        return _shapes(batches) in self._graphs
+
     def graph(self, batches: Sequence[dict]) -> tuple[Any, bool]:
         """The function of steps with batches of this shape: batch, first step → terms [steps]; whether it is new."""
-        shapes = {name: (value.shape, value.dtype) for name, value in batches[0].items()}
-        key = tuple(shapes.items())
+        key = _shapes(batches)
         new = key not in self._graphs
         if new:
             several = self.options.steps_per_execution > 1
             some = [None] if several else []
-            specs = {name: tf.TensorSpec([*some, *shape], dtype, name) for name, (shape, dtype) in shapes.items()}
+            specs = {name: tf.TensorSpec([*some, *shape], dtype, name) for name, (shape, dtype) in key}
             of = self._several if several else self._single
             self._graphs[key] = tf.function(of, autograph=False, input_signature=[specs, tf.TensorSpec([], tf.int64)])
         return self._graphs[key], new
@@ -200,6 +203,11 @@ class TrainStep:
         sound = state.scale.adapt(finite, bounded)
         terms = {"loss": self._loss(means)} | means | {"learning_rate": rate, "gradient_norm": norm} | scale
         return {name: tf.cast(value, tf.float32) for name, value in terms.items()}, sound
+
+
+def _shapes(batches):
+    """What a graph is made for: name, shape and type of each part of the batches."""
+    return tuple((name, (value.shape, value.dtype)) for name, value in batches[0].items())
 
 
 def _counts_of(terms):

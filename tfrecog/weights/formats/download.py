@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
 from tfrecog.cli import files
 from tfrecog.cli.errors import Status, UserError
+from tfrecog.cli.progress import Bar
 
 _PIECE = 1 << 20  # bytes
 _ELSEWHERE = "name another folder with the environment variable TFRECOG_CACHE"
@@ -84,7 +83,7 @@ def _download(url, file, path):
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length else None
             print(f"downloading {url} to {path}", flush=True)
-            with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=path.name, mininterval=0.5) as bar:
+            with Bar(total=total, initial=start, unit="B", unit_scale=True, desc=path.name) as bar:
                 while piece := answer.read(_PIECE):
                     with _making_room(path):
                         file.write(piece)

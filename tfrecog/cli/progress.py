@@ -1,0 +1,53 @@
+"""How far long work is, and how long it will take: a bar on a terminal, and lines elsewhere."""
+
+import sys
+import textwrap
+
+from tqdm import tqdm
+
+_FIRST, _LONGEST = 5.0, 60.0  # seconds between two lines, at the start and later
+_LINE = "{desc}: {n_fmt}/{total_fmt}  [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
+
+
+class Bar(tqdm):
+    """A bar on a terminal; where nobody watches, as in a log file, a pipe or a notebook, a line now and then.
+
+    Args:
+        starting: stands beside it until the first of the work is done.
+    """
+
+    monitor_interval = 0  # A line is printed by an update alone.
+
+    def __init__(self, *arguments, starting: str = "", **options):
+        self._watched, self._printed = sys.stderr.isatty(), None
+        how = {"mininterval": 0.2, "dynamic_ncols": True}
+        if not self._watched:
+            how = {"mininterval": _FIRST, "bar_format": _LINE}
+        super().__init__(*arguments, **{"unit": "image", "postfix": starting or None, "miniters": 1, **how, **options})
+
+    def update(self, n=1):
+        if self.n == 0:
+            self.postfix = None
+        return super().update(n)
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar, on several lines where the terminal is narrower than it."""
+        width = self.format_dict["ncols"] or 80
+        self.write(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False))
+
+    def display(self, msg=None, pos=None):
+        if self._watched:
+            return super().display(msg, pos)
+        if self.n != self._printed:
+            self._printed = self.n
+            print(self, file=sys.stderr, flush=True)
+            self.mininterval = min(_LONGEST, max(_FIRST, self.format_dict["elapsed"] / 5))
+        return True
+
+    def close(self):
+        if self._watched or self.disable:
+            return super().close()
+        self.disable = True
+        self._decr_instances(self)
+        if self.leave:
+            self.display()
