@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from tfrecog.cli import flags, validate
-from tfrecog.cli.facts import shown
+from tfrecog.cli import facts, flags, validate
 from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.training import metrics_csv
@@ -32,20 +31,21 @@ class Progress:
         self.table = metrics_csv.Table(workdir, start)
         self.bar = Bar(total=total, initial=start, unit="step", smoothing=0.05) if sys.stderr.isatty() else None
         self.window, self.seconds = [], []
-        self.clock = self.compiles = None
+        self.clock = self.compile_start = None
 
     def settings(self, done: int, experiment: Experiment) -> None:
         """TensorBoard's text and HPARAMS: the flags that a run reads, and those that are not at their defaults."""
         changed = flags.differences(type(experiment)(), experiment)
         values = {path: value for path, (_, value) in changed.items() if path != "workdir"}
+        plain = {k: v if isinstance(v, bool | int | float | str) else facts.shown(v) for k, v in values.items()}
         with self.writer.as_default(step=done):
             tf.summary.text("flags", f"```\n{validate.dumps(experiment)}```")
-            hparams.hparams({k: v if isinstance(v, bool | int | float | str) else shown(v) for k, v in values.items()})
+            hparams.hparams(plain)
         self.writer.flush()
 
     def compiling(self, batch: dict) -> None:
         """Before a step whose graph is built first, which is that of a shape of batches."""
-        first, self.compiles = self.compiles is None, time.perf_counter()
+        first, self.compile_start = self.compile_start is None, time.perf_counter()
         size = " x ".join(map(str, batch["image"].shape[1:3])) if "image" in batch else ""
         what = "; the first one takes about a minute" if first else f" for images of {size}"
         self.say(f"compiling the training step{what}")
@@ -58,8 +58,8 @@ class Progress:
         now = time.perf_counter()
         if timed and self.clock is not None:
             self.seconds += [(now - self.clock) / len(terms)] * len(terms)
-        if not timed and self.compiles is not None:
-            self.say(f"compiled, and step {done} taken, in {now - self.compiles:.1f} s")
+        if not timed and self.compile_start is not None:
+            self.say(f"compiled, and step {done} taken, in {now - self.compile_start:.1f} s")
         self.clock = now
         if self.bar is not None:
             self.bar.update(len(terms))
