@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.data import classification, image, keypoint_sigmas, segmentation
 from tfrecog.data.split import Split
-from tfrecog.inference.predictor import progress
 from tfrecog.inference.result_files import Detections
 from tfrecog.metrics import classification as top
 from tfrecog.metrics import coco
@@ -47,7 +47,7 @@ def measure(
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     total = min(count or len(split), len(split))
     scorers = {name: _scorer(experiment, split) for name in models}
-    with progress(total, f"accuracy on {split.name}") as bar:
+    with Bar(total=total, desc=f"accuracy on {split.name}", starting="compiling") as bar:
         for row in range(total):
             picture = image.decode(split.record(row).encoded).numpy()
             for name, model in models.items():
