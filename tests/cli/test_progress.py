@@ -11,6 +11,7 @@ import pytest
 
 from tfrecog.cli.progress import Bar
 
+END = "<end>"
 LINE = "step 20/1500  epoch 0.08  loss 1.2345 (rpn_class 0.1234, rpn_box 0.2345, class 0.3456, box 0.1234, mask 0.4)"
 
 
@@ -28,9 +29,11 @@ def terminal(monkeypatch):
         monkeypatch.setattr(sys, "stdout", screen)
 
         def lines():
-            screen.flush()
-            text = os.read(here, 1_000_000).decode().replace("\n", "\r")
-            return [line for line in text.split("\r") if line.strip()]
+            print(END, end="", file=screen, flush=True)
+            read = b""
+            while not read.endswith(END.encode()):  # It comes in pieces.
+                read += os.read(here, 1_000_000)
+            return [line for line in read.decode().removesuffix(END).replace("\n", "\r").split("\r") if line.strip()]
 
         return lines
 
