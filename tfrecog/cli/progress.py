@@ -26,8 +26,8 @@ class Bar(tqdm):
         super().__init__(*arguments, **{"unit": "image", "postfix": starting or None, "miniters": 1, **how, **options})
 
     def update(self, n=1):
-        if self.n == 0:
-            self.postfix = None
+        if self.n == 0 and self.postfix:  # What comes before the first is no part of the speed.
+            self.postfix, self.last_print_t = None, self._time()
         return super().update(n)
 
     def say(self, line: str) -> None:

@@ -103,7 +103,7 @@ def legible(
 
     `reading` is that of the data set that a model learned from, see `load`.
     """
-    for number, path in enumerate(Bar(paths, desc="predict", starting="the first one takes longer")):
+    for number, path in enumerate(Bar(paths, desc="predict", starting="compiling")):
         try:
             yield number, load(path, reading)
         except UNREADABLE as error:
