@@ -29,7 +29,7 @@ assert not {"tensorflow", "keras"} & {*sys.modules}
 QUIET = """
 import os
 from tfrecog.runtime import quiet_tensorflow
-quiet_tensorflow.install()
+quiet_tensorflow.install("loading TensorFlow ...")
 import tensorflow
 assert tensorflow.constant(2).numpy() == 2
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
@@ -53,9 +53,9 @@ def test_an_import_changes_nothing_in_the_process(tmp_path):
 
 # Commands hand theirs on to the processes that they start: each case imports TensorFlow, for seconds.
 @pytest.mark.parametrize("level", [None, pytest.param("3", marks=pytest.mark.long)])
-def test_a_command_imports_tensorflow_quietly(level):
+def test_a_command_says_that_it_imports_tensorflow_and_does_so_quietly(level):
     done = run("-c", QUIET, level=level)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "loading TensorFlow ...\n")
 
 
 def test_an_import_that_fails_tells_why(tmp_path):
