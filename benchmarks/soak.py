@@ -113,12 +113,10 @@ class Soak:
             server_requests.rude(self.port, draw, RUDE_SECONDS, self.grpc_port)
             return None
         good = draw.random() >= BAD_SHARE
-        if draw.random() < (GRPC_SHARE if good else BAD_GRPC_SHARE):
-            return (
-                self.by_grpc(draw.randrange(len(self.pictures)))
-                if good
-                else self.refused(draw.choice(self.bad_messages))
-            )
+        if good and draw.random() < GRPC_SHARE:
+            return self.by_grpc(draw.randrange(len(self.pictures)))
+        if not good and draw.random() < BAD_GRPC_SHARE:
+            return self.refused(draw.choice(self.bad_messages))
         chosen = draw.choices(range(len(self.pictures)), k=draw.choice([1, 1, 1, 1, 2, 3, 4]))
         protocol = server_requests.v2 if draw.random() < 0.2 else server_requests.v1
         path, headers, body = protocol([self.pictures[i] for i in chosen]) if good else draw.choice(self.bad)

@@ -24,6 +24,7 @@ from tests.export.servers import until
 WAITING, PICTURES = "tfrecog_waiting_pictures", "tfrecog_batch_pictures_sum"
 BOX = (1, 2, 15, 20)
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # preface and settings
+PNG = served_folders.encoded(picture(9, 9))
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,7 @@ def test_slow_calls_of_grpc_are_counted_by_address(folder, monkeypatch):
         with grpc.insecure_channel(server.grpc) as channel:
             infer = channel.stream_stream("/inference.GRPCInferenceService/ModelInfer")
             slow = [infer(nothing()) for _ in range(limits.TRANSFERS // 4)]
-            assert len(client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(9, 9)))) > 0
+            assert len(client_protocols.by_grpc(server.grpc, "finder", PNG)) > 0
             until(lambda: sum(one.done() for one in slow) == 1)
             assert {one.code() for one in slow if one.done()} == {grpc.StatusCode.DEADLINE_EXCEEDED}
             ended.set()
@@ -205,26 +206,37 @@ def test_slow_calls_of_grpc_are_counted_by_address(folder, monkeypatch):
     beside(folder, story, max_batch=1)
 
 
-@pytest.mark.parametrize("sent", [b"", HTTP2], ids=["silent", "no call"])
-def test_connections_of_grpc_that_do_nothing_are_few_and_end(folder, monkeypatch, sent):
+def test_more_connections_than_grpc_takes_are_refused(folder, monkeypatch):
     monkeypatch.setattr(grpc_api, "CONNECTIONS", 2)
+
+    def story(server):
+        def answered():
+            with contextlib.suppress(client_protocols.RequestFailed):
+                return client_protocols.by_grpc(server.grpc, "finder", PNG)
+
+        with contextlib.ExitStack() as several:
+            address = ("127.0.0.1", server.grpc_port)
+            taken = [several.enter_context(socket.create_connection(address, 60)) for _ in range(2)]
+            assert all(one.recv(3) for one in taken), "settings"
+            more = several.enter_context(socket.create_connection(address, 60))
+            assert more.recv(3) == b""
+            taken[0].close()
+            until(answered)
+
+    beside(folder, story, max_batch=1)
+
+
+@pytest.mark.parametrize("sent", [b"", HTTP2], ids=["silent", "no call"])
+def test_a_connection_of_grpc_without_a_call_is_closed(folder, monkeypatch, sent):
     monkeypatch.setattr(grpc_api, "BEGUN_MS", 500)
     monkeypatch.setattr(grpc_api, "IDLE_MS", 500)
 
     def story(server):
-        with contextlib.ExitStack() as several:
-            connections = []
-            for _ in range(2):
-                connections.append(several.enter_context(socket.create_connection(("127.0.0.1", server.grpc_port), 60)))
-                connections[-1].sendall(sent)
-                assert connections[-1].recv(3), "settings"
-            with socket.create_connection(("127.0.0.1", server.grpc_port), 60) as third, third.makefile("rb") as file:
-                assert file.read() == b"", "there is no room for it"
-            for one in connections:
-                several.enter_context(one.makefile("rb")).read()  # until it is closed
-        assert len(client_protocols.by_grpc(server.grpc, "finder", served_folders.encoded(picture(9, 9)))) > 0
+        with socket.create_connection(("127.0.0.1", server.grpc_port), 60) as idle:
+            idle.sendall(sent)
+            idle.makefile("rb").read()  # until it is closed
 
-    beside(folder, story, max_batch=1)
+    beside(folder, story)
 
 
 @pytest.mark.parametrize("proxies, told_apart", [("127.0.0.0/8", True), ("", False)])
