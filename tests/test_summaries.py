@@ -97,7 +97,7 @@ def test_the_table_has_a_row_for_each_step_with_its_losses_and_metrics(tmp_path)
     assert (four["step"], four["training/loss"], four["evaluation/box_AP"]) == ("4", "3.5", "0.25")
 
 
-@pytest.mark.parametrize("end", ["", "300", "300,", "300,0.5", "20", "\0\xff"])
+@pytest.mark.parametrize("end", ["", "300", "300,", "300,0.5", "20", "\0\xff", "x,1,2\n"])
 def test_a_run_that_was_killed_goes_on_without_a_row_twice_or_half(tmp_path, end):
     table = metrics_csv.Table(tmp_path, 0)
     for step in (100, 200, 250):
@@ -109,8 +109,9 @@ def test_a_run_that_was_killed_goes_on_without_a_row_twice_or_half(tmp_path, end
     table.add(250, {"loss": 7.0, "rate": 0.1})
     table.add(250, {"AP": 0.5})
     table.add(300, {"loss": 8.0})
+    table.add(300, {"AP": 0.75})
     assert [tuple(row.values()) for row in rows(tmp_path)[1:]] == [
-        ("200", "2", "0.1", ""), ("250", "7", "0.1", "0.5"), ("300", "8", "", "")
+        ("200", "2", "0.1", ""), ("250", "7", "0.1", "0.5"), ("300", "8", "", "0.75")
     ]  # fmt: skip
     metrics_csv.Table(tmp_path, 0)
     assert rows(tmp_path) == []
