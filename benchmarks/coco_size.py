@@ -21,7 +21,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from benchmarks import machine
-from tfrecog.metrics import coco
+from tfrecog.metrics import coco, diagnosis
+from tfrecog.metrics.matched_detections import Collector
 from tfrecog.ops import coco_format, rle
 
 HEIGHT, WIDTH, CLASSES, OBJECTS = 480, 640, 80, 7
@@ -29,7 +30,16 @@ ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 
 
 def ours(pictures):
-    """The evaluator of `tfrecog.evaluate`."""
+    """COCO's numbers as in `tfrecog.evaluate`."""
+    yield from _ours(pictures)
+
+
+def ours_with_diagnosis(pictures):
+    """All that `tfrecog.evaluate` computes: with standard errors, confusions and kinds of errors."""
+    yield from _ours(pictures, Collector(CLASSES, masks=True))
+
+
+def _ours(pictures, collector=None):
     categories = [SimpleNamespace(name=str(label), id=label) for label in range(1, CLASSES + 1)]
     evaluator = coco.Evaluator(categories, masks=True)
     for key, (truth, found) in enumerate(pictures):
@@ -37,10 +47,16 @@ def ours(pictures):
         record.masks = [rle.from_coco(mask)[0] for mask in truth["masks"]]
         yield
         evaluator.add(key, record, *found.values())
+        if collector:
+            collector.add(key, record, *found.values())
         yield
     yield
     numbers, _ = evaluator.summarize()
-    print(json.dumps([numbers[f"{kind}_{name}"] for kind in ("box", "mask") for name in coco.NUMBERS]))
+    if collector:
+        for kind in ("box", "mask"):
+            diagnosis.standard_errors(collector.detections(kind))
+        diagnosis.report(collector.detections(), [category.name for category in categories])
+    print([numbers[f"{kind}_{name}"] for kind in ("box", "mask") for name in coco.NUMBERS], file=sys.stderr)
 
 
 def pycocotools(pictures):
@@ -84,7 +100,7 @@ def _plain(pictures, coco_class, evaluation_class):
         evaluation.accumulate()
         evaluation.summarize()
         stats += list(map(float, evaluation.stats[:12]))
-    print(json.dumps(stats), file=sys.stderr)
+    print(stats, file=sys.stderr)
 
 
 def _annotations(image_id, before, objects):
@@ -129,19 +145,19 @@ def _shapes(centre, half):
     return boxes, coco_mask.frPyObjects(np.stack([x, y], -1).reshape(len(boxes), -1).tolist(), HEIGHT, WIDTH)
 
 
-SIDES = {side.__name__: side for side in (ours, pycocotools, faster_coco_eval)}
+SIDES = {side.__name__: side for side in (ours, ours_with_diagnosis, pycocotools, faster_coco_eval)}
 
 
 def measure(side, images, detections):
     """Runs a side: its processor seconds between the yields, at which an image is there and done."""
     total, quiet = 0.0, io.StringIO()
-    with contextlib.redirect_stdout(quiet if side is not ours else sys.stderr):
+    with contextlib.redirect_stdout(quiet):
         steps = side(pictures(images, detections))
         for i, _ in enumerate(steps):
             total += time.process_time() * (1 if i % 2 else -1)
         total += time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"cpu_seconds": total, "peak_mb": peak}))
+    print(json.dumps({"cpu_seconds": round(total, 1), "peak_mb": round(peak)}))
 
 
 def main():
@@ -149,17 +165,24 @@ def main():
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--detections", type=int, default=100)
     parser.add_argument("--side", choices=SIDES, nargs="*", default=list(SIDES))
-    parser.add_argument("--here", action="store_true")
+    parser.add_argument("--here", action="store_true", help="in this process, and print JSON")
     options = parser.parse_args()
     if options.here:
         return measure(SIDES[options.side[0]], options.images, options.detections)
     facts = machine.facts()
-    print(facts["processor"], facts["commit"])
+    print(f"{facts['processor']}, commit {facts['commit']}: {options.images} images x {options.detections}")
+    print(f"{'':20} {'CPU s':>7} {'peak MB':>8} {'largest difference':>22}")
+    first = None
     for side in options.side:
         command = [sys.executable, "-m", "benchmarks.coco_size", "--here", f"--side={side}"]
         command += [f"--images={options.images}", f"--detections={options.detections}"]
         ran = subprocess.run(command, capture_output=True, text=True)
-        print(f"{side:<18} {ran.stdout.strip()}  {ran.stderr.strip()[-600:]}", flush=True)
+        if ran.returncode:
+            raise SystemExit(ran.stderr)
+        answer, numbers = json.loads(ran.stdout), json.loads(ran.stderr)
+        first = first or numbers
+        far = max(abs(one - other) for one, other in zip(first, numbers, strict=True))
+        print(f"{side:<20} {answer['cpu_seconds']:7.1f} {answer['peak_mb']:8} {far:22.1e}", flush=True)
 
 
 if __name__ == "__main__":

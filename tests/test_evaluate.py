@@ -29,6 +29,7 @@ from tfrecog.config import (
 )
 from tfrecog.data import info, records
 from tfrecog.evaluations import detection
+from tfrecog.evaluations.detection import DIAGNOSIS
 from tfrecog.evaluations.loop import METRICS
 from tfrecog.inference.result_files import DETECTIONS
 from tfrecog.metrics import coco
@@ -161,6 +162,12 @@ def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size,
     assert numbers["mask_AP75"] == pytest.approx(1)
     written = json.loads((tmp_path / METRICS).read_text())
     assert (written["images"], written["instances"], written["crowd"], written["detections"]) == (7, 17, 1, 17)
+    assert {name: written["standard_errors"][name] for name in ("box_AP", "mask_AP50")} == pytest.approx(
+        {"box_AP": 0, "mask_AP50": 0}, abs=1e-9
+    )
+    diagnosed = json.loads((tmp_path / DIAGNOSIS).read_text())
+    assert sum(row["errors"]["hit"] for row in diagnosed["classes"]) == written["instances"]
+    assert not any(error["count"] for error in diagnosed["errors"].values())
     # Each once, with the ids and pixels of the source.
     expected = [
         (int(record.source_id), CATEGORIES[record.labels[i] - 1].id, *to_xywh(record.boxes)[i])

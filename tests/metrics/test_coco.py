@@ -32,10 +32,10 @@ def test_perfect_detections_have_precision_and_recall_1():
     # 40 x 40 is medium, 90 x 50 too (4500 < 96²), 15 x 15 small; nothing is large.
     assert numbers.pop("box_APl") == numbers.pop("box_ARl") == coco.NOTHING_TO_MEASURE
     assert all(value == pytest.approx(1) for value in numbers.values())
-    perfect = {"box_AP": pytest.approx(1), "box_AP50": pytest.approx(1)}
+    perfect = {f"box_{name}": pytest.approx(1) for name in ("AP", "AP50", "AP75", "APm")} | {"box_APl": -1}
     assert table == [
-        {"name": "cat", "id": 17, "instances": 2, **perfect},
-        {"name": "dog", "id": 18, "instances": 1, **perfect},
+        {"name": "cat", "id": 17, "instances": 2, **perfect, "box_APs": pytest.approx(1)},
+        {"name": "dog", "id": 18, "instances": 1, **perfect, "box_APs": -1},
     ]
 
 

@@ -1,9 +1,11 @@
 """Evaluation of a detector: COCO's and Pascal VOC's numbers, and detections.json in COCO's results format."""
 
 import functools
+import json
 import operator
 from pathlib import Path
 
+from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, image, info, keypoint_sigmas
@@ -12,16 +14,19 @@ from tfrecog.evaluations import detection_errors, loop, precision_recall
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import in_original
 from tfrecog.inference.result_files import DETECTIONS, results_file
-from tfrecog.metrics import coco, coco_rows, tables, voc, voc_errors
+from tfrecog.metrics import coco, coco_rows, diagnosis, tables, voc, voc_errors
+from tfrecog.metrics.matched_detections import Collector
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, detection_errors.SHEET)
-FILES = (DETECTIONS, *VOC_FILES)
+DIAGNOSIS = "diagnosis.json"
+FILES = (DETECTIONS, DIAGNOSIS, *VOC_FILES)
 
 
 class Measured:
     """COCO's numbers (`box_AP`, `mask_AP50`, `keypoint_AP`, …), VOC's of boxes (`voc_mAP`, `voc_mAP_11`), or both.
 
-    See `loop.evaluate`. Files: detections.json (COCO's results format, with the ids of the source), and with VOC's
+    See `loop.evaluate`. Files: detections.json (COCO's results format, with the ids of the source), diagnosis.json (see
+    `metrics.diagnosis.report`; box_AP_error is the standard error of a class's AP, null if unknown), and with VOC's
     numbers precision_recall.csv and .png (the curve of each class) and errors.jpg (the false positives of each kind
     with the highest scores, and the largest missed objects).
     """
@@ -36,6 +41,7 @@ class Measured:
             self.coco = coco.Evaluator(categories, detector.masks, sigmas, detector.output.max_detections)
         if chosen in ("voc", "both"):
             self.voc = voc.Evaluator(categories, keep=detection_errors.MOST)
+        self.collected = Collector(len(categories), detector.masks and self.coco is not None)
         self.evaluators = {name: own for name, own in (("coco", self.coco), ("voc", self.voc)) if own}
         size = predictor.batch_size(data.eval_batch_size, strategy)
         self.batches = detection.evaluation(data, split, size, detector.proposals == "record")
@@ -48,6 +54,7 @@ class Measured:
         truth = self.split.truth(found.record)
         for evaluator in self.evaluators.values():
             evaluator.add((found.image_id, found.record), truth, *found.instances)
+        self.collected.add((found.image_id, found.record), truth, *found.instances)
         return coco_rows.results(found.image_id, self.split.info.categories, *found.instances)
 
     def summarize(self):
@@ -55,6 +62,7 @@ class Measured:
         for name, evaluator in self.evaluators.items():
             measured, self.tables[name] = evaluator.summarize()
             numbers, counts = numbers | measured, counts | evaluator.counts
+        counts["standard_errors"] = self._standard_errors()
         if "voc" in self.tables:
             counts["errors"] = {"rule": voc_errors.RULE, **voc_errors.total(self.tables["voc"])}
         return (
@@ -63,8 +71,26 @@ class Measured:
             counts,
         )
 
+    def _standard_errors(self):
+        """Of `box_AP`, `box_AP50` and those of masks, by name; those of the classes go into diagnosis.json."""
+        errors, self.by_class = {}, {}
+        for kind in ("box", "mask") if self.collected.masks else ("box",):
+            own, self.by_class[kind] = diagnosis.standard_errors(self.collected.detections(kind))
+            errors |= {f"{kind}_{name}": value for name, value in own.items()}
+        return errors
+
+    def _write_diagnosis(self, out):
+        report = diagnosis.report(self.collected.detections(), self.split.info.names)
+        for kind, errors in self.by_class.items():
+            for row, error in zip(report["classes"], errors.tolist(), strict=True):
+                row[f"{kind}_AP_error"] = error if error == error else None
+        with files.write(out / DIAGNOSIS) as file:
+            json.dump(report, file)
+            file.write("\n")
+
     def draw(self, out: Path, numbers):
         """The curves and the worst errors; those of an evaluation before this one go if there are no new ones."""
+        self._write_diagnosis(out)
         if self.voc is None:
             for name in VOC_FILES:
                 (out / name).unlink(missing_ok=True)

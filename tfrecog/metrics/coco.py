@@ -112,9 +112,8 @@ class Evaluator:
                 raise UserError(f"{record.filename!r} has no masks, so mask AP cannot be measured; rebuild with masks")
             if masks is None:
                 raise ValueError("an evaluator of masks needs the mask of every detection")
-            truth["maskless"] = np.array([not rle.area(runs) for runs in record.masks], bool)
-            both = zip(record.masks, truth["boxes"], truth["maskless"], strict=True)
-            truth["masks"] = _texts(rle.to_text(_of_box(box, *size) if none else runs) for runs, box, none in both)
+            coded, truth["maskless"] = truth_masks(record)
+            truth["masks"] = _texts(mask["counts"] for mask in coded)
             found["masks"] = _texts(mask["counts"] for mask in masks)
         if "keypoint" in self.kinds:
             if keypoints is None:
@@ -135,8 +134,8 @@ class Evaluator:
     def summarize(self) -> tuple[dict[str, float], list[dict]]:
         """The numbers by name, `box_AP` …, `mask_AP` …, `keypoint_AP` …, and a table with a row for each class.
 
-        A row has name, id, instances (without crowd), and AP and AP50 of each kind, such as box_AP, box_AP50. A number
-        is -1 where there is nothing to measure, such as the AP of a class without objects.
+        A row has name, id, instances (without crowd), and the precision of each kind, such as box_AP, box_AP50,
+        box_APs. A number is -1 where there is nothing to measure, such as the AP of a class without objects.
         """
         if not self._images:
             raise UserError("there is no image to evaluate on")
@@ -151,8 +150,8 @@ class Evaluator:
             self.curves[kind] = curves
             numbers |= {f"{kind}_{name}": value for name, value in self._numbers(kind, curves).items()}
             for label, row in enumerate(table, 1):
-                row[f"{kind}_AP"] = _mean(curves.precision[:, :, label - 1, 0])
-                row[f"{kind}_AP50"] = _mean(curves.precision[0, :, label - 1, 0])
+                of_class = self._numbers(kind, curves.of(label))
+                row |= {f"{kind}_{name}": value for name, value in of_class.items() if name.startswith("AP")}
         return numbers, table
 
     def _numbers(self, kind, curves):
@@ -165,6 +164,15 @@ class Evaluator:
                 most = f"AR{self.max_dets[kind][-1]}" if name == "AR100" else name
                 numbers[most] = _mean(curves.recall[thresholds, :, place, dets])
         return numbers
+
+
+def truth_masks(record) -> tuple[list[dict], np.ndarray]:
+    """Compressed run lengths of the m objects of a record with masks, and whether its box stands for it, bool [m]."""
+    height, width = int(record.height), int(record.width)
+    maskless = np.array([not rle.area(runs) for runs in record.masks], bool)
+    both = zip(record.masks, record.boxes, maskless, strict=True)
+    runs = [_of_box(box, height, width) if none else own for own, box, none in both]
+    return [rle.to_coco(one, height, width) for one in runs], maskless
 
 
 def _texts(some) -> np.ndarray:

@@ -24,6 +24,11 @@ class Curves:
     scores: np.ndarray  # the same shape: of the detection at which that recall is reached; 0 where it never is
     recall: np.ndarray  # [THRESHOLDS, K, areas, max_dets], the highest
 
+    def of(self, label: int) -> "Curves":
+        """Those of one class of 1..K, with K = 1."""
+        own = slice(label - 1, label)
+        return Curves(self.precision[:, :, own], self.scores[:, :, own], self.recall[:, own])
+
 
 def measure(
     kind: str, images: Sequence[tuple], classes: int, max_dets: Sequence[int], sigmas: np.ndarray | None = None

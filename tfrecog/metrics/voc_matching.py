@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrecog.cli.errors import UserError
+from tfrecog.metrics.coco_matching import most
 from tfrecog.ops.overlaps import pairwise_iou, pairwise_share
 
 NEAR = 0.1  # The least overlap with an object that a box is said to have missed, and not the background.
@@ -75,10 +76,10 @@ def judge(truth: Truth, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarra
     if truth.crowd.any():
         overlaps[:, truth.crowd] = pairwise_share(boxes, truth.boxes[truth.crowd])
     same = labels[:, None] == truth.labels
-    own, own_iou = _most(np.where(same & ~truth.crowd, overlaps, 0))
-    other, other_iou = _most(np.where(~same & ~truth.crowd, overlaps, 0))
-    near, near_iou = _most(np.where(truth.crowd, 0, overlaps))
-    _, own_crowd = _most(np.where(same & truth.crowd, overlaps, 0))
+    own, own_iou = most(np.where(same & ~truth.crowd, overlaps, 0))
+    other, other_iou = most(np.where(~same & ~truth.crowd, overlaps, 0))
+    near, near_iou = most(np.where(truth.crowd, 0, overlaps))
+    _, own_crowd = most(np.where(same & truth.crowd, overlaps, 0))
 
     enough = own_iou >= threshold
     difficult = enough & np.append(truth.difficult, False)[own]
@@ -98,11 +99,3 @@ def judge(truth: Truth, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarra
     nearest = np.where(enough | (own_iou >= NEAR), own, nearest)
     missed = truth.counts & ~np.isin(np.arange(len(truth.labels)), found)
     return Judged(verdicts, nearest, overlaps, missed)
-
-
-def _most(overlaps):
-    """Of each row of [n, m] the place of the largest, the first of equals, and its value; -1 and 0 where m is 0."""
-    if not overlaps.shape[1]:
-        return np.full(len(overlaps), -1), np.zeros(len(overlaps))
-    place = overlaps.argmax(axis=1)
-    return place, overlaps[np.arange(len(overlaps)), place]

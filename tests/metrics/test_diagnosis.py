@@ -1,0 +1,146 @@
+"""Matched detections and what is made of them: the numbers of COCO again, and small images by reason."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.metrics import test_coco_engine as random_images
+from tests.metrics.truth import NOTHING, added, truth_of
+from tfrecog.metrics import coco, diagnosis
+from tfrecog.metrics.coco_matching import Kind
+from tfrecog.metrics.matched_detections import Collector
+from tfrecog.ops import rle
+
+NAMES = ("cat", "dog")
+SQUARE, FAR = [10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 90.0, 90.0]
+HALF = [10.0, 10.0, 50.0, 26.0]  # IoU 0.4 with SQUARE
+
+
+def matched(truth, found):
+    return added(Collector(len(NAMES)), truth, found).detections()
+
+
+def of_one(boxes, labels, *detections):
+    """Of one image with these objects, and detections (box, label, score)."""
+    found = zip(*detections, strict=True) if detections else NOTHING[:3]
+    return matched({1: truth_of(boxes, labels)}, {1: [*found]})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_matched_detections_have_the_average_precision_of_coco(seed):
+    rng = np.random.default_rng(seed)
+    images = [random_images.image(rng, scores=rng.choice([2, 5, 1000])) for _ in range(5)]
+    truth, found = ({key: one[side] for key, one in enumerate(images)} for side in (0, 1))
+    for record in truth.values():  # Of masks those without one are ignored; here there are none to count apart.
+        record.difficult[:] |= np.array([not rle.area(runs) for runs in record.masks], bool)
+    _, table = added(coco.Evaluator(random_images.CATEGORIES, masks=True, max_detections=400), truth, found).summarize()
+    collector = added(Collector(3, masks=True), truth, found)
+    for kind in ("box", "mask"):
+        some = collector.detections(kind)
+        for row, own, objects in zip(table, some.of_class(), some.objects, strict=True):
+            assert (objects > 0) == (row[f"{kind}_AP"] >= 0)
+            if objects:
+                ap = diagnosis.average_precision(some.hits[own].T, some.false[own].T, objects)
+                assert ap.mean() == pytest.approx(row[f"{kind}_AP"], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("detections", "kinds"),
+    [
+        ([(SQUARE, 1, 0.9), (SQUARE, 1, 0.8)], ["HIT", "DUPLICATE"]),
+        ([(SQUARE, 2, 0.9), (SQUARE, 1, 0.8)], ["CLASSIFICATION", "HIT"]),
+        ([(HALF, 1, 0.9)], ["LOCALISATION"]),
+        ([(HALF, 2, 0.9)], ["BOTH"]),
+        ([(FAR, 1, 0.9)], ["BACKGROUND"]),
+    ],
+)
+def test_a_detection_has_the_kind_that_tide_gives_it(detections, kinds):
+    assert [Kind(kind).name for kind in of_one([SQUARE], [1], *detections).kinds] == kinds
+
+
+def test_detections_of_difficult_objects_and_in_crowds_are_no_errors():
+    for mark in ("crowd", "difficult"):
+        some = matched({1: truth_of([SQUARE], [1], **{mark: [True]})}, {1: ([SQUARE] * 2, [1, 1], [0.9, 0.8])})
+        assert some.kinds.tolist() == [Kind.IGNORED, Kind.IGNORED if mark == "crowd" else Kind.BACKGROUND]
+        assert some.objects.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("hits", "scores", "expected"),
+    [
+        # Two of three objects among the best three: precision 2/3, recall 2/3, and so F1.
+        ([1, 0, 1, 0, 0], [0.9, 0.8, 0.7, 0.6, 0.5], (0.7, 2 / 3, 2 / 3, 2 / 3)),
+        # Of equal scores all count, or none: one of one, or two of six.
+        ([1, 1, 0, 0, 0, 0], [0.9, 0.7, 0.7, 0.7, 0.7, 0.7], (0.9, 1, 1 / 3, 1 / 2)),
+        ([0, 0], [0.9, 0.8], None),
+        ([], [], None),
+    ],
+)
+def test_the_best_threshold_is_that_of_the_highest_f1(hits, scores, expected):
+    hits = np.array(hits, bool)
+    best = diagnosis.best_threshold(hits, ~hits, np.array(scores), objects=3)
+    assert best == (
+        expected and pytest.approx(dict(zip(("threshold", "precision", "recall", "f1"), expected, strict=True)))
+    )
+
+
+def test_a_confusion_has_an_object_once_its_own_class_first_and_a_background():
+    detections = [(SQUARE, 2, 0.9), (SQUARE, 1, 0.8), (FAR, 1, 0.7), (SQUARE, 1, 0.6)]
+    some = of_one([SQUARE, [10.0, 10.0, 50.0, 48.0], [0.0, 100.0, 9.0, 110.0]], [1, 2, 2], *detections)
+    # The dog takes the dog, though it overlaps the cat more. The last cat has no object left; one dog is not found.
+    everything = diagnosis.confusion(some, np.full(4, True))
+    assert everything.tolist() == [[1, 0, 0], [0, 1, 1], [2, 0, 0]]
+    assert diagnosis.confusion(some, some.score > 0.85).tolist() == [[0, 0, 1], [0, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("detections", "kind", "before", "after"),
+    [
+        ([(SQUARE, 2, 0.9)], "classification", 0, 1),
+        ([(HALF, 1, 0.9)], "localisation", 0, 1),
+        # A hit behind one false detection: precision 1/2 at every recall, and 1 without it.
+        ([(HALF, 2, 0.9), (SQUARE, 1, 0.8)], "both", 1, 1),  # Of a class without objects it costs nothing.
+        ([(FAR, 1, 0.9), (SQUARE, 1, 0.8)], "background", 0.5, 1),
+        ([], "missed", 0, 0),
+    ],
+)
+def test_ap50_rises_by_what_one_kind_of_error_costs(detections, kind, before, after):
+    lost = diagnosis.lost(of_one([SQUARE], [1], *detections))
+    assert lost[kind] == pytest.approx(after - before)
+    assert not any(value for name, value in lost.items() if name != kind)
+
+
+def test_without_missed_objects_the_recall_is_that_of_the_found_ones():
+    # One of two objects: precision 1 at the recalls 0..0.50 of 101.
+    lost = diagnosis.lost(of_one([SQUARE, FAR], [1, 1], (SQUARE, 1, 0.9)))
+    assert lost["missed"] == pytest.approx(1 - 51 / 101)
+
+
+def test_the_standard_error_is_that_of_a_share():
+    # Of 400 images with an object each, half are found, without a false detection: AP is the share that is found.
+    truth = {key: truth_of([SQUARE], [1]) for key in range(400)}
+    some = matched(truth, {key: ([SQUARE], [1], [0.9]) for key in range(0, 400, 2)})
+    errors, by_class = diagnosis.standard_errors(some)
+    assert [*errors.values()] == pytest.approx([(0.5 * 0.5 / 400) ** 0.5] * 2, rel=0.3)
+    assert by_class[0] == pytest.approx(errors["AP"]) and np.isnan(by_class[1])
+
+
+@pytest.mark.parametrize("found", [{}, {1: ([SQUARE, HALF, FAR], [1, 2, 2], [0.9, 0.8, 0.7])}])
+def test_a_report_is_json_and_counts_what_has_the_best_threshold(found):
+    truth = {1: truth_of([SQUARE, FAR], [1, 1]), 2: truth_of([], [])}
+    some = matched(truth, found)
+    report = json.loads(json.dumps(diagnosis.report(some, NAMES)))
+    cat, dog = report["classes"]
+    assert (cat["objects"], dog["objects"], dog["best"]) == (2, 0, None)
+    assert len(cat["precision"]) == len(cat["score"]) == 101 and "precision" not in dog
+    hits = len(found)
+    assert cat["errors"]["hit"] == hits and cat["errors"]["missed"] == 2 - hits
+    assert [0, 2, 2 - hits] in report["confusion"] and ([0, 0, 1] in report["confusion"]) == bool(hits)
+    assert report["errors"]["background"]["count"] == 0  # No dog has a threshold, as none is found.
+
+
+def test_without_images_or_objects_there_are_no_standard_errors():
+    some = matched({1: truth_of([], []), 2: truth_of([], [])}, {1: ([SQUARE], [1], [0.9])})
+    errors, by_class = diagnosis.standard_errors(some)
+    assert errors == {} and np.isnan(by_class).all()

@@ -1,0 +1,212 @@
+"""What the numbers of a detector do not say: standard errors, best thresholds, confusions and kinds of errors.
+
+Kinds of errors are those of TIDE (Bolya et al., "TIDE: A general toolbox for identifying object detection errors",
+ECCV 2020): how often each occurs, and by how much AP50 would rise without it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tfrecog.metrics.coco_matching import THRESHOLDS, Kind
+
+RECALLS = np.linspace(0, 1, 101)
+RESAMPLES = 50  # The standard error of a standard error is then a tenth of it.
+ERRORS = tuple(kind for kind in Kind if kind > Kind.IGNORED)
+MENDED = (Kind.CLASSIFICATION, Kind.LOCALISATION)  # Without its error such a detection is a hit, if none is there.
+MISSED = "missed"  # objects that are neither found nor what an error of classification or localisation is about
+
+
+@dataclass(frozen=True)
+class Detections:
+    """All n detections of K classes, best first, beside the m objects that are to be found in I images."""
+
+    classes: int
+    images: int
+    image: np.ndarray  # int [n], 0..I - 1
+    label: np.ndarray  # int [n], 1..K
+    score: np.ndarray  # [n]
+    kinds: np.ndarray  # [n], a Kind
+    about: np.ndarray  # int [n], an object of 0..m - 1, or -1; see `coco_matching.Matched`
+    hits: np.ndarray  # bool [n, THRESHOLDS]
+    false: np.ndarray  # bool [n, THRESHOLDS], those that are neither hits nor ignored
+    object_image: np.ndarray  # int [m]
+    object_label: np.ndarray  # int [m]
+    pairs: np.ndarray  # int [p, 2], detections and objects with an IoU of 0.5 or more, of any class
+    pair_overlap: np.ndarray  # [p]
+
+    @property
+    def objects(self) -> np.ndarray:
+        """How many of each class, [K]."""
+        return np.bincount(self.object_label, minlength=self.classes + 1)[1:]
+
+    def of_class(self) -> list[np.ndarray]:
+        """Places of the detections of each class [K], best first."""
+        order = np.argsort(self.label, kind="stable")
+        return np.split(order, np.searchsorted(self.label[order], np.arange(2, self.classes + 1)))
+
+
+def precision(hits: np.ndarray, false: np.ndarray, objects: float) -> tuple[np.ndarray, np.ndarray]:
+    """Precision [T, 101] at the recalls 0, 0.01, …, 1, the highest at one or a higher one, as COCO has it.
+
+    And the places [T, 101] of the detections at which they are reached; n, where none reaches one.
+
+    Args:
+        hits, false: [T, n] how often each detection counts, best first.
+        objects: to find, more than 0.
+    """
+    found = np.cumsum(hits, axis=1)
+    exact = found / np.maximum(found + np.cumsum(false, axis=1), np.finfo(float).tiny)
+    highest = np.maximum.accumulate(exact[:, ::-1], axis=1)[:, ::-1]
+    places = np.stack([np.searchsorted(one / objects, RECALLS) for one in found])
+    return np.take_along_axis(np.pad(highest, [(0, 0), (0, 1)]), places, axis=1), places
+
+
+def average_precision(hits: np.ndarray, false: np.ndarray, objects: float) -> np.ndarray:
+    """AP [T] of a class; see `precision`."""
+    return precision(hits, false, objects)[0].mean(axis=1)
+
+
+def standard_errors(found: Detections, seed: int = 0) -> tuple[dict[str, float], np.ndarray]:
+    """Standard errors of `AP` and `AP50` and of the AP of each class [K]: bootstrap over the images.
+
+    Without objects there are none, and NaN of a class that is in fewer than two resamples.
+    """
+    rng = np.random.default_rng(seed)
+    parts = [(found.image[own], found.hits[own].T, found.false[own].T) for own in found.of_class()]
+    values = np.full([RESAMPLES, found.classes, len(THRESHOLDS)], np.nan)
+    for resample in values:
+        times = np.bincount(rng.integers(0, found.images, found.images), minlength=found.images)
+        objects = np.bincount(found.object_label, times[found.object_image], found.classes + 1)[1:]
+        for label in np.flatnonzero(objects):
+            image, hits, false = parts[label]
+            resample[label] = average_precision(hits * times[image], false * times[image], objects[label])
+    by_class = np.full(found.classes, np.nan)
+    enough = np.sum(~np.isnan(values[:, :, 0]), axis=0) > 1
+    by_class[enough] = np.nanstd(values[:, enough].mean(axis=2), axis=0, ddof=1)
+    values = values[~np.isnan(values).all(axis=(1, 2))]  # A resample of images without objects has no AP.
+    if len(values) < 2:
+        return {}, by_class
+    means = {"AP": np.nanmean(values, axis=(1, 2)), "AP50": np.nanmean(values[:, :, 0], axis=1)}
+    return {name: float(np.std(some, ddof=1)) for name, some in means.items()}, by_class
+
+
+def best_threshold(hits: np.ndarray, false: np.ndarray, scores: np.ndarray, objects: int) -> dict[str, float] | None:
+    """The least score that counts for the highest F1 of a class, and precision, recall and F1 there; None of no hit.
+
+    Args:
+        hits, false: bool [n], best first.
+        scores: [n].
+    """
+    if not hits.any():
+        return None
+    found, counted = np.cumsum(hits), np.cumsum(hits | false)
+    last = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # Of equal scores all count, or none.
+    f1 = 2 * found[last] / (counted[last] + objects)
+    best = last[f1.argmax()]
+    named = {"threshold": scores[best], "precision": found[best] / max(1, counted[best])}
+    named |= {"recall": found[best] / objects, "f1": f1.max()}
+    return {name: float(value) for name, value in named.items()}
+
+
+def confusion(found: Detections, kept: np.ndarray) -> np.ndarray:
+    """How often which class is taken for which, [K + 1, K + 1] true and predicted; the last is the background.
+
+    Each kept detection, best first, takes an object that it overlaps by 0.5 or more: one of its own class before
+    another, the nearest first. Ignored ones have no place.
+
+    Args:
+        kept: bool [n].
+    """
+    background = found.classes
+    same = found.label[found.pairs[:, 0]] == found.object_label[found.pairs[:, 1]]
+    order = np.lexsort((-found.pair_overlap, ~same, found.pairs[:, 0]))
+    pairs = found.pairs[order]
+    kept = kept & (found.kinds != Kind.IGNORED)
+    taken = np.full(len(found.label), background + 1)
+    free = np.full(len(found.object_label), True)
+    for detection, thing in pairs[kept[pairs[:, 0]]].tolist():
+        if free[thing] and taken[detection] > background:
+            free[thing], taken[detection] = False, found.object_label[thing]
+    matrix = np.zeros([background + 1] * 2, int)
+    np.add.at(matrix, (taken[kept] - 1, found.label[kept] - 1), 1)
+    np.add.at(matrix, (found.object_label[free] - 1, background), 1)
+    return matrix
+
+
+def missed(found: Detections, kept: np.ndarray) -> np.ndarray:
+    """Whether an object is missed by the kept detections, bool [m]; see MISSED."""
+    named = kept & np.isin(found.kinds, (Kind.HIT, *MENDED))
+    return ~np.isin(np.arange(len(found.object_label)), found.about[named])
+
+
+def without(found: Detections, kind: Kind) -> Detections:
+    """The detections as they would be without one kind of error, at the first threshold.
+
+    A detection whose class or place alone is wrong becomes a hit, if nothing has found its object and it is the best of
+    those; all others of the kind are dropped.
+    """
+    wrong = np.flatnonzero(found.kinds == kind)
+    hits, label, keep = found.hits.copy(), found.label.copy(), found.kinds != kind
+    if kind in MENDED:
+        able = wrong[~np.isin(found.about[wrong], found.about[found.kinds == Kind.HIT])]
+        best = able[np.unique(found.about[able], return_index=True)[1]]
+        hits[best], keep[best], label[best] = True, True, found.object_label[found.about[best]]
+    names = ("image", "score", "kinds", "about")
+    left = {name: getattr(found, name)[keep] for name in names}
+    return replace(found, hits=hits[keep], false=(found.false & ~hits)[keep], label=label[keep], **left)
+
+
+def lost(found: Detections) -> dict[str, float]:
+    """By how much AP50 would rise without each kind of error alone (TIDE's dAP, section 2.3)."""
+
+    def ap50(some, objects):
+        parts = [
+            (own, count) for own, count, all_of in zip(some.of_class(), objects, found.objects, strict=True) if all_of
+        ]
+        values = [
+            average_precision(some.hits[own, :1].T, some.false[own, :1].T, count)[0] if count else 0.0
+            for own, count in parts
+        ]
+        return float(np.mean(values)) if values else 0.0
+
+    now = ap50(found, found.objects)
+    gains = {kind.name.lower(): ap50(without(found, kind), found.objects) - now for kind in ERRORS}
+    left = found.object_label[~missed(found, np.full(len(found.label), True))]
+    gains[MISSED] = ap50(found, np.bincount(left, minlength=found.classes + 1)[1:]) - now
+    return gains
+
+
+def errors(found: Detections, kept: np.ndarray) -> list[dict[str, int]]:
+    """How many kept detections of each class [K] are hits and errors of each kind, and how many objects are missed."""
+    counted = {kind.name.lower(): found.label[kept & (found.kinds == kind)] for kind in (Kind.HIT, *ERRORS)}
+    counted[MISSED] = found.object_label[missed(found, kept)]
+    columns = {name: np.bincount(some, minlength=found.classes + 1)[1:].tolist() for name, some in counted.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def report(found: Detections, names: Sequence[str]) -> dict:
+    """All of it, ready for JSON: `errors`, `confusion` (true, predicted, how often) and a row for each class.
+
+    Confusions and the counts of errors are those of the detections with the best threshold of their class or a higher
+    score. A row has `name`, `objects`, `best` (see `best_threshold`), `errors`, and of classes with objects `precision`
+    and `score` at the recalls 0, 0.01, …, 1, with an IoU of 0.5.
+    """
+    rows, kept = [], np.zeros(len(found.label), bool)
+    for name, own, objects in zip(names, found.of_class(), found.objects.tolist(), strict=True):
+        row: dict = {"name": name, "objects": objects, "best": None}
+        if objects:
+            hits, false, scores = found.hits[own, 0], found.false[own, 0], found.score[own]
+            row["best"] = best_threshold(hits, false, scores, objects)
+            (curve,), (places,) = precision(hits[None], false[None], objects)
+            row |= {"precision": curve.round(4).tolist(), "score": np.append(scores, 0)[places].round(4).tolist()}
+        if row["best"]:
+            kept[own] = found.score[own] >= row["best"]["threshold"]
+        rows.append(row)
+    counted = errors(found, kept)
+    rows = [row | {"errors": one} for row, one in zip(rows, counted, strict=True)]
+    totals = {name: {"count": sum(one[name] for one in counted), "ap50": gain} for name, gain in lost(found).items()}
+    matrix = confusion(found, kept)
+    cells = [[*map(int, place), int(matrix[tuple(place)])] for place in np.argwhere(matrix)]
+    return {"iou": float(THRESHOLDS[0]), "errors": totals, "confusion": cells, "classes": rows}
