@@ -10,7 +10,6 @@ from . import csv_file, tool_values
 from .drawn import Drawing, Picture, Shape
 from .named_images import NamedImages
 
-_SKIP = "It is left out: correct the row, or remove it."
 # The names of columns, in small letters and without anything between.
 _KNOWN = {
     "image": "imageid image filename file path imagename imagepath filepath imgname img fname imgid imagefile name",
@@ -61,10 +60,10 @@ def read(
     for line, row in rows:
         name = row[place["image"]].strip() if place["image"] < len(row) else ""
         report = Reporter(found, path, name, prefix=f"line {line}: ")
-        boxes.setdefault(name, [])
+        if name:
+            boxes.setdefault(name, [])
         try:
-            if len(row) != len(header):
-                report.leave_out("row of another length", f"it has {len(row)} columns, not {len(header)}", _SKIP)
+            csv_file.check(row, header, name, report)
             shape = _shape(row, place, line, class_name, named, report)
             if shape:
                 boxes[name].append((line, shape))
@@ -165,12 +164,12 @@ def _shape(
         cells = [cell for cell in re.split(r"[\s,;]+", cells[0].strip("[](){} ")) if cell]
     values = tool_values.numbers(cells, 4)
     if values is None:
-        report.leave_out("box is not four finite numbers", f"it has {short(', '.join(cells))}", _SKIP)
+        report.leave_out("box is not four finite numbers", f"it has {short(', '.join(cells))}", csv_file.SKIP)
     x1, y1, x2, y2 = values
     if "xmin" not in place:
         x2, y2 = x1 + x2, y1 + y2
     name = class_name or row[place["class"]].strip()
     if not name:
-        report.leave_out("row without a class", "its class is empty", _SKIP)
+        report.leave_out("row without a class", "its class is empty", csv_file.SKIP)
     crowd = bool(tool_values.flag(row[place["crowd"]])) if "crowd" in place else False
     return Shape(f"line {line}", named.get(name, name), (x1, y1, x2, y2), crowd=crowd)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from tfrecog.data.info import Category
 
 from ..build.problems import Problem, Refused, short
 from ..classes import keypoint_sides, keypoint_sigmas, renaming
-from . import tool_values
+from . import coco_json, tool_values
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def dataset_info(
     classes = _classes(listed, wanted)
     labels = {one.name: label for label, one in enumerate(classes, 1)}
     _report_others(path, listed, labels, uses, found, wanted)
-    masks = wanted.masks and (not tree["annotations"] or any(one.has_mask for one in tree["annotations"]))
+    masks = wanted.masks and (
+        not tree["annotations"] or any(coco_json.has_mask(json.loads(one.text)) for one in tree["annotations"])
+    )
     if wanted.masks and not masks:
         what, remedy = "no annotation has a mask (segmentation)", "Boxes are written without masks, as with --nomasks."
         found.append(Problem("no masks", path, what, remedy))

@@ -167,7 +167,7 @@ def _both(first: Annotation, other: Annotation) -> Annotation | None:
     one, two = map(_said, (first, other))
     if any(one[name] != two[name] for name in _OWN if name in one and name in two):
         return None
-    return first._replace(text=json.dumps(two | one), has_mask=first.has_mask or other.has_mask)
+    return first._replace(text=json.dumps(two | one))
 
 
 def _said(annotation: Annotation) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from .tool_values import is_text, whole
 
 GIVEN_TWICE = "annotation given twice"
 _USED = ("bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
+_IDS = ("image_id", "id", "category_id")  # of an annotation
 _OF_IMAGE = ("id", "file_name", "height", "width")
+# The numbers of polygons are not used here, and to make floats of them would take half of the time.
+_LONG = {"images": json.JSONDecoder(), "annotations": json.JSONDecoder(parse_float=str.encode)}
 Numbered = tuple[int, int, str]  # an annotation that is used: an id that no other has, its category, its text in JSON
 _KEPT = "It is kept under the id {}: "
 
@@ -24,13 +27,15 @@ class Annotation(NamedTuple):
     image_id: Any
     id: Any
     category_id: Any
-    has_mask: bool
     text: str
 
     @classmethod
     def of(cls, entry: dict, text: str) -> "Annotation":
-        """That of an element of the list, and its text."""
-        return cls(entry.get("image_id"), entry.get("id"), entry.get("category_id"), has_mask(entry), text)
+        """That of an element of the list, whose fractions may be bytes, and its text."""
+        image, number, category = map(entry.get, _IDS)
+        if not type(image) is type(number) is type(category) is int:
+            image, number, category = map(json.loads(text).get, _IDS)
+        return cls(image, number, category, text)
 
 
 def has_mask(annotation: dict) -> bool:
@@ -64,7 +69,7 @@ def load(path: str, found: list[Problem], keep: Callable[[dict, str], Any] = Ann
         ("images", "id", image_key, "a whole number or a text"),
         ("images", "file_name", _text, "a text"),
         ("categories", "id", whole, "a whole number"),
-        ("categories", "name", _text, "a text"),
+        ("categories", "name", lambda value: _text(value) or None, "a text that is not empty"),
     ):
         for number, entry in enumerate(tree[key]):
             value = read(entry.get(name))
@@ -89,7 +94,7 @@ def _uncollected() -> Iterator[None]:
 
 def _read(path: str, keep: Callable[[dict, str], Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for key, value in json_stream.members(path, ("images", "annotations"), "the COCO JSON file with --annotations"):
+    for key, value in json_stream.members(path, _LONG, "the COCO JSON file with --annotations"):
         if key in tree:
             raise Refused(f"{path} has the list {key!r} twice, of which one would be lost: make one list of them")
         if key == "annotations" and isinstance(value, Iterator):
@@ -140,6 +145,8 @@ class Images:
 
     def key(self, value: Any) -> int | str | None:
         """The id of the image as `images` has it; None if there is none, or if it may be several."""
+        if type(value) is int and value in self.names:  # almost always
+            return value
         key = image_key(value)
         if key in self.names:
             return key
@@ -158,8 +165,7 @@ def annotations_by_image(
     images = Images(name_of_image(tree, found))
     of_image: dict[int | str, list[Numbered]] = {image_id: [] for image_id in images.names}
     known = {category["id"]: category["name"] for category in tree["categories"]}
-    used = {number for one in tree["annotations"] if (number := whole(one.id)) is not None}
-    unused, seen = (number for number in itertools.count(1) if number not in used), {}
+    unused, seen = _unused(tree["annotations"]), {}
     for annotation in tree["annotations"]:
         key, number, category = images.key(annotation.image_id), whole(annotation.id), whole(annotation.category_id)
         if key is not None and category in classes and number is not None and number not in seen:
@@ -189,6 +195,12 @@ def annotations_by_image(
         seen[own] = annotation
         of_image[key].append((own, category, annotation.text))
     return of_image
+
+
+def _unused(annotations: list[Annotation]) -> Iterator[int]:
+    """Ids that no annotation has."""
+    used = {whole(one.id) for one in annotations}
+    yield from (number for number in itertools.count(1) if number not in used)
 
 
 def _report_category(annotation: Annotation, known: dict[int, str], report: Reporter) -> None:

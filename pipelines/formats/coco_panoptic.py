@@ -1,5 +1,6 @@
 """COCO's panoptic JSON: what the segments of each image are, so that its PNGs become label maps."""
 
+import json
 from collections.abc import Iterable
 
 from tfrecog.data.info import Category
@@ -25,7 +26,7 @@ def table(path: str, ignore: Iterable[str] = ()) -> pixel_classes.Table:
 
 def of_json(path: str, images: str, labels: str, table: pixel_classes.Table, found: list[Problem]) -> list[Pair]:
     """The images of a JSON file and their PNGs, with the label of each segment; adds what is wrong to `found`."""
-    tree = coco_json.load(path, found, keep=lambda entry, text: entry)
+    tree = coco_json.load(path, found, keep=lambda entry, text: json.loads(text))
     names, made = coco_json.name_of_image(tree, found), {}
     listed = coco_json.Images(names)
     for number, one in enumerate(tree["annotations"]):

@@ -1,10 +1,13 @@
 """The rows of a CSV file of annotations."""
 
+from collections.abc import Sequence
+
 from ..build import csv_rows
 from ..build.csv_rows import Row
 from ..build.problems import LeftOut, Problem, Refused, Reporter
 from . import small_file, tar_files
 
+SKIP = "It is left out: correct the row, or remove it."
 _MOST_BYTES = 2**31
 
 
@@ -19,6 +22,14 @@ def rows(path: str, flag: str = "--annotations") -> list[Row]:
     if not listed:
         raise Refused(f"{path} is empty; give another file with {flag}")
     return listed
+
+
+def check(row: Sequence[str], header: Sequence[str], name: str, report: Reporter) -> None:
+    """LeftOut, and why, if a row has another length than the header, or no name of its image."""
+    if len(row) != len(header):
+        report.leave_out("row of another length", f"it has {len(row)} columns, not {len(header)}", SKIP)
+    if not name:
+        report.leave_out("row without a file name", "its cell of the image's name is empty", SKIP)
 
 
 def first_cells(head: bytes) -> list[str]:

@@ -1,5 +1,6 @@
 """CVAT's XML 1.1: shapes in images, or tracks of shapes through the frames of a video."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Container, Sequence
 from xml.etree.ElementTree import Element
@@ -7,7 +8,7 @@ from xml.etree.ElementTree import Element
 from ..build.problems import LeftOut, Problem, Refused, Reporter
 from . import cvat_shape, cvat_tracks, groups, small_file, tar_files, voc_xml
 from .drawn import Drawing, Picture
-from .named_images import NamedImages
+from .named_images import NamedImages, reporters
 from .tool_values import whole
 from .yolo_folder import NAMES
 
@@ -39,7 +40,9 @@ def read(path: str, images: NamedImages, subsets: Container[str], found: list[Pr
     both = [(entry.get("name") or "", f"{_subset(entry)}/{entry.get('name')}") for entry in entries]
     names = [below if below in there else name for name, below in both]
     wanted = [_subset(entry) in subsets for entry in entries]
-    reports = [Reporter(found if one else [], path, name) for one, name in zip(wanted, names, strict=True)]
+    places = [f"image {entry.get('id')}" for entry in entries]
+    reports = reporters(found, path, names, places)
+    reports = [one if its else dataclasses.replace(one, found=[]) for one, its in zip(reports, wanted, strict=True)]
     taken = images.take(names, reports)
     for entry, report, image in itertools.compress(zip(entries, reports, taken, strict=True), wanted):
         if image is None:

@@ -20,9 +20,11 @@ def inside(folder: str, name: str) -> str:
     Links that lie in the folder are followed, as data sets of links to a store need it: a name cannot make one.
 
     Raises:
-        Refused: the name leads out of the folder, or to a device, pipe or folder; the message says so of the name.
+        Refused: the name is empty or leads out of the folder, or to a device, pipe or folder; the message says so.
     """
-    parts = os.path.normpath(name).split(os.sep) if name else [os.curdir]
+    if not name:
+        raise Refused(f"the name of the file is empty; use that of a file in {folder}")
+    parts = os.path.normpath(name).split(os.sep)
     if os.path.isabs(name) or os.pardir in parts:
         raise Refused(f"the name {short(name)} leads out of {folder}; use a name relative to that folder")
     path = os.path.join(folder, *parts)

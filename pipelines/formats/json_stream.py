@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from ..build.problems import Refused
@@ -12,13 +12,14 @@ from ..build.problems import Refused
 CHUNK = 2**24  # characters
 _OF_NUMBER = 3  # characters after a number such as 1e+ or 1., by which it may go on, and one
 _SPACE = re.compile("[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
 
 
-def members(path: str, long: Collection[str], give: str) -> Iterator[tuple[str, Any]]:
+def members(path: str, long: Mapping[str, json.JSONDecoder], give: str) -> Iterator[tuple[str, Any]]:
     """Names and values of the members of the object in a file, in UTF-8, 16 or 32, with a byte order mark or without.
 
-    The lists of the names in `long` are iterators of the pairs of an element and its text, to be read to their ends
-    before the next member. `give` says what the file should be.
+    The lists of the names in `long` are iterators of the pairs of an element, as the decoder of the name reads it, and
+    its text, to be read to their ends before the next member. `give` says what the file should be.
 
     Raises:
         Refused: it cannot be read, is broken, or holds no object; the message says where.
@@ -39,15 +40,15 @@ def members(path: str, long: Collection[str], give: str) -> Iterator[tuple[str, 
                 name, _ = text.value()
                 text.skip(":")
                 stream = name in long and text.next() == "["
-                yield name, _elements(text, path, give) if stream else text.value()[0]
+                yield name, _elements(text, long[name], path, give) if stream else text.value()[0]
             if text.next():
                 raise text.error("Extra data")
 
 
-def _elements(text: "_Text", path: str, give: str) -> Iterator[tuple[Any, str]]:
+def _elements(text: "_Text", decoder: json.JSONDecoder, path: str, give: str) -> Iterator[tuple[Any, str]]:
     with _explained(path, give):
         for _ in text.items("]"):
-            yield text.value()
+            yield text.value(decoder)
 
 
 @contextlib.contextmanager
@@ -105,12 +106,12 @@ class _Text:
             if character == end:
                 return
 
-    def value(self) -> tuple[Any, str]:
+    def value(self, decoder: json.JSONDecoder = _DECODER) -> tuple[Any, str]:
         """The next value, and its text."""
         self.next()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 if not self._more():  # which moved nothing
                     raise self.error(error.msg, error.pos) from error
@@ -138,6 +139,3 @@ class _Text:
         self._column = len(passed) - passed.rfind("\n") - 1 + (0 if "\n" in passed else self._column)
         self._text, self._at, self._chunk = self._text[self._at :] + read, 0, 2 * self._chunk
         return True
-
-
-_DECODER = json.JSONDecoder()

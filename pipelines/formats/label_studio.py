@@ -11,7 +11,7 @@ from ..build.problems import LeftOut, Problem, Refused, Reporter, short
 from . import class_folders, drawn, groups, json_file, packed_runs, tool_values
 from .drawn import Drawing, Picture, Shape
 from .groups import Part
-from .named_images import NamedImages
+from .named_images import NamedImages, reporters
 from .tool_values import number, whole
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
@@ -32,7 +32,7 @@ def read(path: str, images: NamedImages, found: list[Problem]) -> Drawing:
         raise Refused(f"{path} is not Label Studio's JSON, {what}: export it as JSON, or as JSON-MIN")
     uploaded = {os.path.basename(file.name) for file in images.files}
     names = [_image(task, uploaded) for task in tasks]
-    reports = [Reporter(found, path, name) for name in names]
+    reports = reporters(found, path, names, [f"task {number}" for number in range(1, len(names) + 1)])
     results = [_result(task, report) for task, report in zip(tasks, reports, strict=True)]
     drawing = Drawing()
     for result, image in zip(results, images.take(names, reports), strict=True):

@@ -10,6 +10,12 @@ from .tar_files import File
 MISSING = "image is missing"
 
 
+def reporters(found: list[Problem], path: str, names: Sequence[str], places: Sequence[str]) -> list[Reporter]:
+    """A Reporter for each name of an image in a file; that of an empty name says its place, such as "image 3"."""
+    both = zip(names, places, strict=True)
+    return [Reporter(found, path, name, prefix="" if name else f"{place}: ") for name, place in both]
+
+
 class NamedImages:
     """The images of a folder, each of which one entry of the annotations may have."""
 

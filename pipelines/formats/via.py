@@ -9,7 +9,7 @@ from tfrecog.cli import json_values
 from ..build.problems import LeftOut, Problem, Refused, Reporter, short
 from . import csv_file, drawn, json_file, tool_values, via3
 from .drawn import Drawing, Picture, Shape
-from .named_images import NamedImages
+from .named_images import NamedImages, reporters
 
 _SKIP = "It is left out: correct the region, or remove it."
 COLUMNS = ("region_shape_attributes", "region_attributes")  # of the CSV, beside filename or #filename
@@ -41,7 +41,7 @@ def read(path: str, images: NamedImages, attribute: str, class_name: str, found:
         what = f"the regions of {path} have a class in their attribute {chosen}: leave --class_name out"
         raise Refused(f"{what}, or rename classes by --rename")
     names = [str(entry["filename"]) for entry in entries]
-    reports = [Reporter(found, path, name) for name in names]
+    reports = reporters(found, path, names, [f"image {number}" for number in range(1, len(names) + 1)])
     for regions, report, image in zip(regions_of, reports, images.take(names, reports), strict=True):
         shapes = []
         for number, region in enumerate(regions, 1):
@@ -78,7 +78,7 @@ def entries_of(tree: Any) -> list[dict] | None:
 def _of_csv(path: str, drawing: Drawing, found: list[Problem]) -> list[dict]:
     """The entries of the images of VIA's CSV, which has a row for each region, and one for an image without any.
 
-    A row of another length is left out, and counted in the drawing.
+    A row of another length, or without the name of an image, is left out, and counted in the drawing.
     """
     (_, header), *rows = csv_file.rows(path)
     place = {name.strip().lstrip("#"): number for number, name in enumerate(header)}
@@ -89,16 +89,18 @@ def _of_csv(path: str, drawing: Drawing, found: list[Problem]) -> list[dict]:
     entries: dict[str, dict] = {}
     for line, row in rows:
         name = row[place["filename"]].strip() if place["filename"] < len(row) else ""
-        entry = entries.setdefault(name, {"filename": name, "regions": []})
-        if len(row) != len(header):
-            what = f"line {line}: it has {len(row)} columns, not {len(header)}"
-            Reporter(found, path, name)("row of another length", what, "It is left out: correct the row, or remove it.")
+        report = Reporter(found, path, name, prefix=f"line {line}: ")
+        if name:
+            entries.setdefault(name, {"filename": name, "regions": []})
+        try:
+            csv_file.check(row, header, name, report)
+        except LeftOut:
             drawing.left_out += 1
             continue
         cells = {column: row[number].strip() for column, number in place.items()}
         shape, attributes = (_parsed(cells[name]) for name in COLUMNS)
         if shape or attributes:
-            entry["regions"].append({"shape_attributes": shape, "region_attributes": attributes})
+            entries[name]["regions"].append({"shape_attributes": shape, "region_attributes": attributes})
     return list(entries.values())
 
 

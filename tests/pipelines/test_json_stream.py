@@ -13,10 +13,10 @@ VALUES = st.recursive(
 )
 
 
-def read(path, long=("long",)):
+def read(path):
     """The object of a file, and the texts of the elements of its long lists."""
     tree, texts = {}, []
-    for name, value in json_stream.members(str(path), long, "a JSON file"):
+    for name, value in json_stream.members(str(path), {"long": json.JSONDecoder()}, "a JSON file"):
         if hasattr(value, "__next__"):
             pairs = list(value)
             value, texts = [element for element, _ in pairs], texts + [text for _, text in pairs]

@@ -273,6 +273,36 @@ def test_a_bad_object_is_named_and_the_rest_is_written(build, tmp_path, case):
         build(*files, strict=True)
 
 
+_NAMELESS = '<image id="7" name=""><box label="cat" xtl="1" ytl="1" xbr="9" ybr="9"/></image></annotations>'
+# The files, what makes an image without a file name of their image or adds one, and what the problem says.
+NAMELESS = {
+    "CVAT": (cvat(), lambda text: text.replace("</annotations>", _NAMELESS), "image 7: the name of the file is empty"),
+    "VIA": (
+        via(),
+        lambda text: json.dumps(json.loads(text) | {"12": json.loads(text.replace('"1.png"', '""'))["1.png12"]}),
+        "image 2: the name of the file is empty",
+    ),
+    "VIA's CSV": (
+        via_csv("{}", "{}"),
+        lambda text: text + text.splitlines()[1].replace("1.png", ""),
+        "line 4: its cell of the image's name is empty",
+    ),
+    "Label Studio": (
+        label_studio(),
+        lambda text: json.dumps([*json.loads(text), *json.loads(text.replace("/data/upload/1/0f3a5c7e-1.png", ""))]),
+        "task 2: the name of the file is empty",
+    ),
+    "CSV": (rows(("", "cat", *BOX)), str, "line 3: its cell of the image's name is empty"),
+}
+
+
+@pytest.mark.parametrize("tool", NAMELESS)
+def test_objects_of_an_image_without_a_file_name_are_reported_with_their_place(build, tool):
+    (form, name, text), change, what = NAMELESS[tool]
+    _, (problem,), (record,) = build(form, name, change(text))
+    assert problem.what.startswith(what) and len(record.boxes) == 1
+
+
 def test_a_rotated_box_is_the_upright_one_around_it_and_its_mask_the_rotated_one(build, tmp_path):
     # 8 by 4 pixels about (10, 10), turned by 90 degrees: 4 wide and 8 high.
     turned = '<box label="cat" xtl="6" ytl="8" xbr="14" ybr="12" rotation="90"/>'
