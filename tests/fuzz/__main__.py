@@ -10,16 +10,20 @@ each reader is printed; the first one that is a fault is kept in --out, with its
 inputs.
 """
 
+import functools
+import multiprocessing
 import shutil
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.cli.facts import Length, Positive, Range
+from tfrecog.cli.facts import Length, NonNegative, Positive, Range
+from tfrecog.runtime import cores
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Fuzz:
     seed: Annotated[int, "Decides the inputs.", Range()] = 0
     only: Annotated[tuple[str, ...], "Names of the readers. Empty: all.", Length()] = ()
     out: Annotated[str, "Folder of the inputs that are faults."] = "fuzz-faults"
+    jobs: Annotated[int, "Processes, each with a reader at a time. 0: as many as there are cores.", NonNegative()] = 0
 
 
 def main(flags: Fuzz) -> int:
@@ -39,15 +44,21 @@ def main(flags: Fuzz) -> int:
 
     if unknown := sorted(set(flags.only) - set(TARGETS)):
         raise UserError(f"--only={','.join(unknown)}: the readers are {', '.join(TARGETS)}")
-    names = flags.only or tuple(TARGETS)
-    faults = [_fuzz(name, TARGETS[name], flags) for name in names]
-    return Status.FAILED if any(faults) else Status.DONE
+    names, any_fault = flags.only or tuple(TARGETS), False
+    context = multiprocessing.get_context("spawn")  # not a copy of this process, in which TensorFlow has threads
+    with ProcessPoolExecutor(flags.jobs or cores.usable(), context) as pool:
+        for lines, faults in pool.map(functools.partial(_fuzz, flags), names):
+            print(*lines, sep="\n", flush=True)
+            any_fault |= faults > 0
+    return Status.FAILED if any_fault else Status.DONE
 
 
-def _fuzz(name, target, flags):
-    """Number of faults of a reader."""
+def _fuzz(flags, name):
+    """What is printed of a reader, and the number of its faults."""
     from tests.fuzz.attempts import Fault, attempt
+    from tests.fuzz.targets import TARGETS
 
+    target, lines = TARGETS[name], []
     tries, became, faults = -(-flags.inputs // 20) if target.is_dear else flags.inputs, Counter(), 0
     for number in range(tries):
         root = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -60,12 +71,12 @@ def _fuzz(name, target, flags):
                 shutil.rmtree(kept, ignore_errors=True)
                 shutil.copytree(root, kept, symlinks=True)
                 (kept / "fault.txt").write_text(str(fault), errors="backslashreplace")
-                print(f"{kept}: {str(fault).strip().splitlines()[-1]}")
+                lines.append(f"{kept}: {str(fault).strip().splitlines()[-1]}")
         finally:
             shutil.rmtree(root)
     read, compared = became["read"] + became["compared"], became["compared"]
-    print(f"{name:12} {tries:7,} inputs, {read:7,} read, {compared:7,} compared, {faults:,} faults", flush=True)
-    return faults
+    lines.append(f"{name:12} {tries:7,} inputs, {read:7,} read, {compared:7,} compared, {faults:,} faults")
+    return lines, faults
 
 
 if __name__ == "__main__":

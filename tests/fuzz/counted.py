@@ -82,15 +82,34 @@ def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Pat
 
 def names_of(*texts: object) -> frozenset[str]:
     """The last parts of names, without extensions; of an empty name nothing."""
-    lasts = (re.split(r"[/\\=]", str(text))[-1] for text in texts)
+    lasts = (re.split(r"[/\\=]", str(text).rstrip("/\\="))[-1] for text in texts)
     return frozenset(filter(None, (_EXTENSION.sub("", last) for last in lasts)))
 
 
-def coco(folder: Path) -> list[Thing]:
-    tree = json.loads((folder / "coco.json").read_bytes())
+def coco(folder: Path, name: str = "coco.json") -> list[Thing]:
+    tree = json.loads((folder / name).read_bytes())
     files = {str(one["id"]): one["file_name"] for one in tree["images"]}
     ids = [str(one.get("image_id")) for one in tree.get("annotations") or ()]
     return [Thing(names_of(one, files.get(one, ""))) for one in ids]
+
+
+def coco_files(folder: Path) -> list[Thing]:
+    """The objects of both files, of which those of one image, class and box are one."""
+    seen: dict[tuple, Thing] = {}
+    for name in ("coco.json", "whole.json"):
+        tree = json.loads((folder / name).read_bytes())
+        classes = {str(one["id"]): one["name"] for one in tree["categories"]}
+        for one, thing in zip(tree["annotations"], coco(folder, name), strict=True):
+            box = tuple(map(float, one["bbox"]))
+            seen[thing.names, classes.get(str(one["category_id"]), str(one)), box] = thing
+    return list(seen.values())
+
+
+def extracted(folder: Path) -> list[Thing] | None:
+    """The objects in whichever files `extract` wrote."""
+    if (folder / "instances.json").is_file():
+        return coco(folder, "instances.json")
+    return yolo(folder) if (folder / "data.yaml").is_file() else labelme(folder)
 
 
 def voc(folder: Path) -> list[Thing]:
@@ -122,7 +141,7 @@ def yolo(folder: Path) -> list[Thing] | None:
 
 def labelme(folder: Path) -> list[Thing]:
     things = []
-    for path in (folder / "images").rglob("*.json"):
+    for path in folder.rglob("*.json"):
         try:
             shapes = json.loads(path.read_bytes())["shapes"]
         except (ValueError, KeyError, TypeError):

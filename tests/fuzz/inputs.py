@@ -17,6 +17,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import index
 
 KINDS = ("boxes", "polygons", "pose")  # of scenes
+GROUPED = [f"{number % 3}-{number}.png" for number in range(5)]  # the images of `groups`
 
 
 def coco(folder, rng):
@@ -38,7 +39,7 @@ def coco_files(folder, rng):
 
 
 def groups(folder, rng):
-    rows = ["image,patient,note", *(f'{number}.png,p{number % 3},"of, {number}"' for number in range(5))]
+    rows = ["image,patient,note", *(f'{name},p{name[0]},"of, {name}"' for name in GROUPED)]
     (folder / "groups.csv").write_text("\n".join(rows))
 
 

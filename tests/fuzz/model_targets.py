@@ -1,12 +1,12 @@
 """The readers of models, and the server, by name."""
 
-import atexit
 import functools
 import http.client
 import importlib.util
 import signal
 import socket
 import tempfile
+from multiprocessing.util import Finalize
 from pathlib import Path
 from random import Random
 
@@ -101,7 +101,7 @@ def _server():
     model = served_folders.write(Path(folder.name) / "m", served_folders.Colours(), "classification")
     server = servers.Process(model).wait()
     server.temporary = folder
-    atexit.register(server.send_signal, signal.SIGTERM)
+    Finalize(None, server.send_signal, (signal.SIGTERM,), exitpriority=0)  # also in a process of a pool
     return server
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import tarfile
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def panoptic(folder: Path, out: Path) -> bool:
 
 
 def weights(path: Path, ours: dict[str, np.ndarray]) -> bool:
-    """Arrays as safetensors reads them, and torch where it is installed."""
+    """Arrays as safetensors reads them, and torch where it is installed; without it, whether a zip has their numbers."""
     if path.suffix == ".safetensors":
         theirs = safetensors.numpy.load(path.read_bytes())
     elif path.suffix == ".pth" and importlib.util.find_spec("torch"):
@@ -139,6 +140,8 @@ def weights(path: Path, ours: dict[str, np.ndarray]) -> bool:
         read = next((read[key] for key in ("model", "state_dict") if key in read), read)
         theirs = {name: value.float().numpy() for name, value in read.items() if isinstance(value, torch.Tensor)}
         ours = {name: value.astype(np.float32) for name, value in ours.items()}
+    elif zipfile.is_zipfile(path):
+        return _in_storages(path, ours)
     else:
         return False
     for name, value in theirs.items():
@@ -146,6 +149,20 @@ def weights(path: Path, ours: dict[str, np.ndarray]) -> bool:
             assert name in ours, f"{name} is lost"
             assert ours[name].shape == value.shape and np.array_equal(ours[name], value, equal_nan=True), name
     return bool(theirs)
+
+
+def _in_storages(path, ours):
+    """Whether each number is one of those that a .pth file stores in little-endian order, which it has to be."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    if files.get("byteorder") != b"little":
+        return False
+    stored = [data for name, data in files.items() if name.startswith("data/")]
+    for name, value in ours.items():
+        for number in np.unique(value):
+            ends = [number.tobytes(), number.tobytes()[2:]][: 1 + (value.dtype == np.float32)]  # the second of bfloat16
+            assert any(end in data for end in ends for data in stored), f"{name} has {number}"
+    return bool(ours)
 
 
 def _pixels(encoded: bytes) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The readers of files of others, by name, and the independent readings that they are compared with."""
 
+import csv
 import json
+import re
 
 from pipelines import adopt, check, coco, digits, extract, imagenet, objects, proposals, segmentation, voc
 from pipelines.build import share_groups
@@ -92,6 +94,53 @@ def _compare_extracted(folder, out):
     return True
 
 
+def _groups(folder):
+    return share_groups.of_column(inputs.GROUPED, f"{folder / 'groups.csv'}:image:patient", [])
+
+
+def _compare_groups(folder, out):
+    """Images are of one group if csv finds one patient in their rows."""
+    with (folder / "groups.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    patients = {(row["image"] or "").strip(): (row["patient"] or "").strip() for row in rows}
+    named = [
+        (group, patients[name])
+        for name, group in zip(inputs.GROUPED, _groups(folder), strict=True)
+        if patients.get(name)
+    ]
+    assert len({*named}) == len({group for group, _ in named}) == len({patient for _, patient in named}), named
+    return bool(named)
+
+
+def _compare_flags(folder, out):
+    """Images with the same text by `group` are all in the split or none, and the classes have the new names."""
+    rename, shares, group = _values_of_flags(folder)
+    tree = json.loads((folder / "coco.json").read_text())
+    renames = dict(text.rsplit(":", 1) for text in rename)
+    left = {renames.get(one["name"], one["name"]) for one in tree["categories"]} - {""}
+    assert {one.name for one in info.load(out).categories} == left
+    kept = {counted.values(one, "image/filename")[0].decode() for one in counted.examples(out)}
+    of_name = {one["file_name"]: re.search(group, one["file_name"]) for one in tree["images"]}
+    text_of = {name: match.group() if match else name for name, match in of_name.items()}
+    there, others = ({text for name, text in text_of.items() if (name in kept) is its} for its in (True, False))
+    assert not (shares and group and there & others), f"{there & others} in two splits"
+    return True
+
+
+def _check(folder):
+    return check.main(check.Check(data=str(folder), jobs=1))
+
+
+def _compare_checked(folder, out):
+    """Where nothing is damaged, TensorFlow finds as many records and boxes as dataset.json says."""
+    if _check(folder):
+        return False
+    stated, records = info.load(folder).splits.values(), counted.examples(folder)
+    assert sum(one.images for one in stated) == len(records)
+    assert sum(one.instances + one.crowd for one in stated) == counted.boxes(records)
+    return True
+
+
 def _read_panoptic(folder, out):
     given = {"preset": "coco_panoptic", "root": str(folder)}
     segmentation.main(segmentation.Segmentation(out=str(out), **given, **SPLIT))
@@ -113,24 +162,27 @@ def _read_proposals(folder, out):
     proposals.main(proposals.Proposals(out=str(out), jobs=1, **given))
 
 
-def _read_flags(folder, out):
-    """A build with the values of its flags that are no names of files."""
+def _values_of_flags(folder):
     text = (folder / "values.txt").read_text(errors="replace")
     rename, shares, group = (*text.split("\n"), "", "", "")[:3]
-    lists = {"rename": tuple(filter(None, rename.split(","))), "shares": tuple(filter(None, shares.split(",")))}
+    return tuple(filter(None, rename.split(","))), tuple(filter(None, shares.split(","))), group
+
+
+def _read_flags(folder, out):
+    """A build with the values of its flags that are no names of files."""
+    rename, shares, group = _values_of_flags(folder)
+    lists = {"rename": rename, "shares": shares}
     given = {"images": str(folder / "images"), "annotations": str(folder / "coco.json"), **lists, "group": group}
     coco.main(coco.Coco(out=str(out), **given, **SPLIT))
 
 
 TARGETS = {
     "coco": Target(inputs.coco, ("coco.json",), _read_coco, compare=_compare_coco),
-    "coco_files": Target(inputs.coco_files, ("coco.json",), _read_coco_files),
+    "coco_files": Target(
+        inputs.coco_files, ("coco.json",), _read_coco_files, compare=counted.nothing_lost(counted.coco_files)
+    ),
     "group_column": Target(
-        inputs.groups,
-        ("groups.csv",),
-        lambda folder, out: share_groups.of_column(
-            [f"{number}.png" for number in range(5)], f"{folder / 'groups.csv'}:image:patient", []
-        ),
+        inputs.groups, ("groups.csv",), lambda folder, out: _groups(folder), compare=_compare_groups
     ),
     "voc": Target(inputs.voc, ("voc/Annotations/*.xml",), _read_voc, compare=counted.nothing_lost(counted.voc)),
     "yolo": _drawn("yolo", drawn_scenes.write_yolo, KINDS, "data.yaml", ("data.yaml", "labels/**/*.txt"), counted.yolo),
@@ -211,8 +263,13 @@ TARGETS = {
     "masks": _masks(
         "masks", mask_scenes.write_bowl, ("*/*/*.png",), {"annotations": ""}, counted.masks, class_name="cat"
     ),
-    "extracted": Target(inputs.extracted, ("*.json", "data.yaml", "labels/*.txt"), _read_extracted),
-    "flags": Target(inputs.values_of_flags, ("values.txt",), _read_flags),
+    "extracted": Target(
+        inputs.extracted,
+        ("*.json", "data.yaml", "labels/*.txt"),
+        _read_extracted,
+        compare=counted.nothing_lost(counted.extracted),
+    ),
+    "flags": Target(inputs.values_of_flags, ("values.txt",), _read_flags, compare=_compare_flags),
     "idx": Target(inputs.arrays, ("*.idx*",), _read_idx, compare=readings.idx),
     "npz": Target(
         inputs.arrays,
@@ -234,8 +291,9 @@ TARGETS = {
     "check": Target(
         inputs.dataset,
         ("*.tfrecord", "dataset.json"),
-        lambda folder, out: check.main(check.Check(data=str(folder), jobs=1)),
+        lambda folder, out: _check(folder),
         "*.check.jsonl",
+        compare=_compare_checked,
     ),
     "extract": Target(
         inputs.dataset,
