@@ -12,12 +12,8 @@ inputs.
 
 import functools
 import multiprocessing
-import shutil
-import tempfile
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from tfrecog.cli import command
@@ -40,6 +36,7 @@ class Fuzz:
 
 
 def main(flags: Fuzz) -> int:
+    from tests.fuzz import reader
     from tests.fuzz.targets import TARGETS
 
     if unknown := sorted(set(flags.only) - set(TARGETS)):
@@ -47,36 +44,10 @@ def main(flags: Fuzz) -> int:
     names, any_fault = flags.only or tuple(TARGETS), False
     context = multiprocessing.get_context("spawn")  # not a copy of this process, in which TensorFlow has threads
     with ProcessPoolExecutor(flags.jobs or cores.usable(), context) as pool:
-        for lines, faults in pool.map(functools.partial(_fuzz, flags), names):
+        for lines, faults in pool.map(functools.partial(reader.tried, flags.inputs, flags.seed, flags.out), names):
             print(*lines, sep="\n", flush=True)
             any_fault |= faults > 0
     return Status.FAILED if any_fault else Status.DONE
-
-
-def _fuzz(flags, name):
-    """What is printed of a reader, and the number of its faults."""
-    from tests.fuzz.attempts import Fault, attempt
-    from tests.fuzz.targets import TARGETS
-
-    target, lines = TARGETS[name], []
-    tries, became, faults = -(-flags.inputs // 20) if target.is_dear else flags.inputs, Counter(), 0
-    for number in range(tries):
-        root = Path(tempfile.mkdtemp(prefix="fuzz-"))
-        try:
-            became[attempt(target, f"{name} {flags.seed} {number}", root)] += 1
-        except Fault as fault:
-            faults += 1
-            if faults == 1:
-                kept = Path(flags.out) / f"{name}-{flags.seed}-{number}"
-                shutil.rmtree(kept, ignore_errors=True)
-                shutil.copytree(root, kept, symlinks=True)
-                (kept / "fault.txt").write_text(str(fault), errors="backslashreplace")
-                lines.append(f"{kept}: {str(fault).strip().splitlines()[-1]}")
-        finally:
-            shutil.rmtree(root)
-    read, compared = became["read"] + became["compared"], became["compared"]
-    lines.append(f"{name:12} {tries:7,} inputs, {read:7,} read, {compared:7,} compared, {faults:,} faults")
-    return lines, faults
 
 
 if __name__ == "__main__":

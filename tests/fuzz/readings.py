@@ -130,7 +130,7 @@ def panoptic(folder: Path, out: Path) -> bool:
 
 
 def weights(path: Path, ours: dict[str, np.ndarray]) -> bool:
-    """Arrays as safetensors reads them, and torch where it is installed; without it, whether a zip has their numbers."""
+    """Arrays as safetensors reads them, and torch where it is there; without it, whether a zip has the numbers."""
     if path.suffix == ".safetensors":
         theirs = safetensors.numpy.load(path.read_bytes())
     elif path.suffix == ".pth" and importlib.util.find_spec("torch"):
