@@ -98,10 +98,13 @@ def coco_files(folder: Path) -> list[Thing]:
     seen: dict[tuple, Thing] = {}
     for name in ("coco.json", "whole.json"):
         tree = json.loads((folder / name).read_bytes())
-        classes = {str(one["id"]): one["name"] for one in tree["categories"]}
+        files, classes = (
+            {str(one["id"]): one[key] for one in tree[those]}
+            for those, key in (("images", "file_name"), ("categories", "name"))
+        )
         for one, thing in zip(tree["annotations"], coco(folder, name), strict=True):
-            box = tuple(map(float, one["bbox"]))
-            seen[thing.names, classes.get(str(one["category_id"]), str(one)), box] = thing
+            image, kind = files.get(str(one["image_id"]), str(one)), classes.get(str(one["category_id"]), str(one))
+            seen[names_of(image), kind, tuple(map(float, one["bbox"]))] = thing
     return list(seen.values())
 
 
