@@ -20,7 +20,8 @@ from PIL import Image
 _OF_ALL = re.compile(
     r"\b(image|images|file|JSON|XML|label map|value of no class)\b"
 )  # in the kinds of problems with all of an image
-_PLACE = re.compile(r"\w+ \d+: ")  # of one object, such as "region 2: "
+_PLACE = re.compile(r"(?!image|task)\w+ \d+: ")  # of one object, such as "region 2: "
+_NAMELESS = frozenset([""])  # name of all images without one
 _EXTENSION = re.compile(r"\.\w+$")
 _NO_LOSS = re.compile(r"are kept|It is kept|nothing needs to be done")
 _LOSS = re.compile(r"left out|skipped|no objects|Put the file there|Make it smaller|[Tt]he (first|last) is taken")
@@ -69,9 +70,11 @@ def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Pat
         named, named_at_all = (
             {name for one in those for name in names_of(one["file"], one["image_id"])} for those in (of_all, lines)
         )
+        if any(not one["image_id"] for one in of_all):
+            named |= _NAMELESS
         unread = [thing for thing in things if not thing.readable and not thing.names & named_at_all]
         assert not unread, f"the report has no word of {unread}: {lines}"
-        objects = sum(thing.readable and not thing.names & named for thing in things)
+        objects = sum(thing.readable and not (thing.names or _NAMELESS) & named for thing in things)
         of_one = sum(one not in of_all for one in losses)
         kept = boxes(examples(out))
         assert objects <= kept + of_one, f"{objects} objects, {kept} are in records and {of_one} in the report: {lines}"
@@ -82,7 +85,7 @@ def nothing_lost(reading: Callable[[Path], list[Thing] | None]) -> Callable[[Pat
 
 def names_of(*texts: object) -> frozenset[str]:
     """The last parts of names, without extensions; of an empty name nothing."""
-    lasts = (re.split(r"[/\\=]", str(text).rstrip("/\\="))[-1] for text in texts)
+    lasts = (re.split(r"[/\\=]", str(text).strip().rstrip("/\\="))[-1] for text in texts)
     return frozenset(filter(None, (_EXTENSION.sub("", last) for last in lasts)))
 
 
@@ -205,6 +208,7 @@ def label_studio(folder: Path) -> list[Thing] | None:
 def _names_of_task(data: dict) -> frozenset[str]:
     """Names of a task; of one without the name of a file, the report may name the annotation file alone."""
     texts = [value for key, value in data.items() if isinstance(value, str) and not key.endswith("_at")]
+    texts += [text.partition("?")[0] for text in texts]
     named = any(_EXTENSION.search(text) for text in texts)
     return names_of(*texts) if named else names_of(*texts, "project.json")
 

@@ -3,10 +3,12 @@
 Each reading gives whether there was something to compare.
 """
 
+import csv
 import gzip
 import importlib.util
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections import Counter
@@ -17,7 +19,11 @@ import safetensors.numpy
 from PIL import Image
 from pycocotools.coco import COCO
 
-from tests.fuzz.counted import examples, names_of, values
+from pipelines import check
+from pipelines.build import share_groups
+from tests.fuzz import inputs
+from tests.fuzz.counted import boxes, examples, names_of, values
+from tfrecog.data import info
 
 _PICTURES = ("JPEG", "PNG")
 
@@ -163,6 +169,71 @@ def _in_storages(path, ours):
             ends = [number.tobytes(), number.tobytes()[2:]][: 1 + (value.dtype == np.float32)]  # the second of bfloat16
             assert any(end in data for end in ends for data in stored), f"{name} has {number}"
     return bool(ours)
+
+
+def groups_of_column(folder: Path) -> list[str]:
+    """The groups of the images GROUPED by the column of a CSV file."""
+    return share_groups.of_column(inputs.GROUPED, f"{folder / 'groups.csv'}:image:patient", [])
+
+
+def values_of_flags(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Values of --rename, --shares and --group, a line each."""
+    text = (folder / "values.txt").read_text(errors="replace")
+    rename, shares, group = (*text.split("\n"), "", "", "")[:3]
+    return tuple(filter(None, rename.split(","))), tuple(filter(None, shares.split(","))), group
+
+
+def flags(folder: Path, out: Path) -> bool:
+    """Images with the same text by `group` are all in the split or none, and the classes have the new names."""
+    rename, shares, group = values_of_flags(folder)
+    tree = json.loads((folder / "coco.json").read_text())
+    renames = dict(text.rsplit(":", 1) for text in rename)
+    left = {renames.get(one["name"], one["name"]) for one in tree["categories"]} - {""}
+    assert {one.name for one in info.load(out).categories} == left
+    kept = {values(one, "image/filename")[0].decode() for one in examples(out)}
+    of_name = {one["file_name"]: re.search(group, one["file_name"]) for one in tree["images"]}
+    text_of = {name: match.group() if match else name for name, match in of_name.items()}
+    there, others = ({text for name, text in text_of.items() if (name in kept) is its} for its in (True, False))
+    assert not (shares and group and there & others), f"{there & others} in two splits"
+    return True
+
+
+def groups(folder: Path, out: Path) -> bool:
+    """Images are of one group if csv finds one patient in their rows."""
+    with (folder / "groups.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    patients = {(row["image"] or "").strip(): (row["patient"] or "").strip() for row in rows}
+    named = [
+        (group, patients[name])
+        for name, group in zip(inputs.GROUPED, groups_of_column(folder), strict=True)
+        if patients.get(name)
+    ]
+    assert len({*named}) == len({group for group, _ in named}) == len({patient for _, patient in named}), named
+    return bool(named)
+
+
+def checked(folder: Path, out: Path) -> bool:
+    """Where nothing is damaged, TensorFlow finds as many records and boxes as dataset.json says."""
+    if check.main(check.Check(data=str(folder), jobs=1)):
+        return False
+    stated, records = info.load(folder).splits.values(), examples(folder)
+    assert sum(one.images for one in stated) == len(records)
+    assert sum(one.instances + one.crowd for one in stated) == boxes(records)
+    return True
+
+
+def adopted(folder: Path, out: Path) -> bool:
+    """TensorFlow finds as many boxes in the records as dataset.json says."""
+    made, count = info.load(out).splits["train"], boxes(examples(folder))
+    assert made.instances + made.crowd == count, f"{made} of {count} boxes"
+    return True
+
+
+def extracted(folder: Path, out: Path) -> bool:
+    """TensorFlow finds as many boxes in the records as COCO's JSON has."""
+    written, count = json.loads((out / "instances.json").read_text()), boxes(examples(folder))
+    assert len(written["annotations"]) == count, f"{len(written['annotations'])} of {count} boxes"
+    return True
 
 
 def _pixels(encoded: bytes) -> np.ndarray:

@@ -1,17 +1,11 @@
 """The readers of files of others, by name, and the independent readings that they are compared with."""
 
-import csv
-import json
-import re
-
 from pipelines import adopt, check, coco, digits, extract, imagenet, objects, proposals, segmentation, voc
-from pipelines.build import share_groups
 from tests.fuzz import counted, inputs, model_targets, readings
 from tests.fuzz.attempts import Target
 from tests.pipelines import drawn_scenes, mask_scenes
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
-from tfrecog.data import info
 
 SPLIT = {"split": "train", "jobs": 1, "max_left_out": 1.0}
 KINDS = inputs.KINDS
@@ -80,67 +74,6 @@ def _adopt(folder, out):
     adopt.main(adopt.Adopt(out=str(out), split="train", jobs=1, **given))
 
 
-def _compare_adopted(folder, out):
-    """TensorFlow finds as many boxes in the records as dataset.json says."""
-    made, boxes = info.load(out).splits["train"], counted.boxes(counted.examples(folder))
-    assert made.instances + made.crowd == boxes, f"{made} of {boxes} boxes"
-    return True
-
-
-def _compare_extracted(folder, out):
-    """TensorFlow finds as many boxes in the records as COCO's JSON has."""
-    written, boxes = json.loads((out / "instances.json").read_text()), counted.boxes(counted.examples(folder))
-    assert len(written["annotations"]) == boxes, f"{len(written['annotations'])} of {boxes} boxes"
-    return True
-
-
-def _groups(folder):
-    return share_groups.of_column(inputs.GROUPED, f"{folder / 'groups.csv'}:image:patient", [])
-
-
-def _compare_groups(folder, out):
-    """Images are of one group if csv finds one patient in their rows."""
-    with (folder / "groups.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    patients = {(row["image"] or "").strip(): (row["patient"] or "").strip() for row in rows}
-    named = [
-        (group, patients[name])
-        for name, group in zip(inputs.GROUPED, _groups(folder), strict=True)
-        if patients.get(name)
-    ]
-    assert len({*named}) == len({group for group, _ in named}) == len({patient for _, patient in named}), named
-    return bool(named)
-
-
-def _compare_flags(folder, out):
-    """Images with the same text by `group` are all in the split or none, and the classes have the new names."""
-    rename, shares, group = _values_of_flags(folder)
-    tree = json.loads((folder / "coco.json").read_text())
-    renames = dict(text.rsplit(":", 1) for text in rename)
-    left = {renames.get(one["name"], one["name"]) for one in tree["categories"]} - {""}
-    assert {one.name for one in info.load(out).categories} == left
-    kept = {counted.values(one, "image/filename")[0].decode() for one in counted.examples(out)}
-    of_name = {one["file_name"]: re.search(group, one["file_name"]) for one in tree["images"]}
-    text_of = {name: match.group() if match else name for name, match in of_name.items()}
-    there, others = ({text for name, text in text_of.items() if (name in kept) is its} for its in (True, False))
-    assert not (shares and group and there & others), f"{there & others} in two splits"
-    return True
-
-
-def _check(folder):
-    return check.main(check.Check(data=str(folder), jobs=1))
-
-
-def _compare_checked(folder, out):
-    """Where nothing is damaged, TensorFlow finds as many records and boxes as dataset.json says."""
-    if _check(folder):
-        return False
-    stated, records = info.load(folder).splits.values(), counted.examples(folder)
-    assert sum(one.images for one in stated) == len(records)
-    assert sum(one.instances + one.crowd for one in stated) == counted.boxes(records)
-    return True
-
-
 def _read_panoptic(folder, out):
     given = {"preset": "coco_panoptic", "root": str(folder)}
     segmentation.main(segmentation.Segmentation(out=str(out), **given, **SPLIT))
@@ -162,15 +95,9 @@ def _read_proposals(folder, out):
     proposals.main(proposals.Proposals(out=str(out), jobs=1, **given))
 
 
-def _values_of_flags(folder):
-    text = (folder / "values.txt").read_text(errors="replace")
-    rename, shares, group = (*text.split("\n"), "", "", "")[:3]
-    return tuple(filter(None, rename.split(","))), tuple(filter(None, shares.split(","))), group
-
-
 def _read_flags(folder, out):
     """A build with the values of its flags that are no names of files."""
-    rename, shares, group = _values_of_flags(folder)
+    rename, shares, group = readings.values_of_flags(folder)
     lists = {"rename": rename, "shares": shares}
     given = {"images": str(folder / "images"), "annotations": str(folder / "coco.json"), **lists, "group": group}
     coco.main(coco.Coco(out=str(out), **given, **SPLIT))
@@ -182,7 +109,7 @@ TARGETS = {
         inputs.coco_files, ("coco.json",), _read_coco_files, compare=counted.nothing_lost(counted.coco_files)
     ),
     "group_column": Target(
-        inputs.groups, ("groups.csv",), lambda folder, out: _groups(folder), compare=_compare_groups
+        inputs.groups, ("groups.csv",), lambda folder, out: readings.groups_of_column(folder), compare=readings.groups
     ),
     "voc": Target(inputs.voc, ("voc/Annotations/*.xml",), _read_voc, compare=counted.nothing_lost(counted.voc)),
     "yolo": _drawn("yolo", drawn_scenes.write_yolo, KINDS, "data.yaml", ("data.yaml", "labels/**/*.txt"), counted.yolo),
@@ -269,7 +196,7 @@ TARGETS = {
         _read_extracted,
         compare=counted.nothing_lost(counted.extracted),
     ),
-    "flags": Target(inputs.values_of_flags, ("values.txt",), _read_flags, compare=_compare_flags),
+    "flags": Target(inputs.values_of_flags, ("values.txt",), _read_flags, compare=readings.flags),
     "idx": Target(inputs.arrays, ("*.idx*",), _read_idx, compare=readings.idx),
     "npz": Target(
         inputs.arrays,
@@ -287,20 +214,20 @@ TARGETS = {
         inputs.label_maps, ("images/*", "labels/*", "classes.txt"), _read_maps, compare=readings.label_maps
     ),
     "panoptic": Target(inputs.panoptic, ("panoptic.json", "panoptic/*.png"), _read_panoptic, compare=readings.panoptic),
-    "adopt": Target(inputs.dataset, ("*.tfrecord", "map.pbtxt"), _adopt, compare=_compare_adopted),
+    "adopt": Target(inputs.dataset, ("*.tfrecord", "map.pbtxt"), _adopt, compare=readings.adopted),
     "check": Target(
         inputs.dataset,
         ("*.tfrecord", "dataset.json"),
-        lambda folder, out: _check(folder),
+        lambda folder, out: check.main(check.Check(data=str(folder), jobs=1)),
         "*.check.jsonl",
-        compare=_compare_checked,
+        compare=readings.checked,
     ),
     "extract": Target(
         inputs.dataset,
         ("*.tfrecord", "dataset.json", "*.index.npz"),
         lambda folder, out: extract.main(extract.Extract(data=str(folder), split="train", out=str(out))),
         "*.index.npz",
-        compare=_compare_extracted,
+        compare=readings.extracted,
     ),
     "proposals": Target(inputs.proposals, ("proposals.npz",), _read_proposals),
     "flagfile": Target(
