@@ -172,7 +172,7 @@ def cvat(folder: Path) -> list[Thing]:
         for number, one in enumerate(image):
             group = one.get("group_id")
             objects.add(number if group in (None, "", "0") else (group, one.get("label")))
-        things += [Thing(names_of(image.get("name"))) for _ in objects]
+        things += [Thing(names_of(image.get("name", ""))) for _ in objects]
     return things
 
 
