@@ -44,6 +44,9 @@ def masks_of_pycocotools(path: Path, out: Path) -> None:
                 continue
             if isinstance(segmentation, list) and any(len(one) % 2 for one in segmentation if isinstance(one, list)):
                 continue  # pycocotools leaves out the last number, we the polygon, and report it.
+            image = theirs.imgs[theirs.anns[number]["image_id"]]
+            if (image["height"], image["width"]) != (height, width):  # With a width of 0 pycocotools does not end.
+                continue
             mask = theirs.annToMask(theirs.anns[number])
             assert mask.shape != (height, width) or np.array_equal(mask, ours), f"another mask of annotation {number}"
 
