@@ -151,7 +151,9 @@ class Detector(keras.Model):
     def own_masks(self, features, found, labels):
         """Probabilities [B, D, 2 S, 2 S] of each detection's own class."""
         logits = self.mask_logits(features, found)
-        return tf.sigmoid(tf.gather(logits, tf.maximum(labels - 1, 0), axis=-1, batch_dims=2))
+        own = tf.maximum(labels - 1, 0)[..., None, None]
+        # One index for each cell: ONNX has no gathering along an axis other than the one after the batch's.
+        return tf.sigmoid(tf.gather(logits, tf.broadcast_to(own, tf.shape(logits)[:-1]), batch_dims=4))
 
     def _keypoints(self, features, found, labels):
         """Keypoints [B, D, J, 3] of each detection."""
