@@ -12,27 +12,14 @@ from typing import Annotated, Literal
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Positive, When
-from tfrecog.config import plain
-from tfrecog.runs.flags import RunFlags
+
+from .litert import of_run
 
 
 @dataclasses.dataclass(frozen=True)
-class Flags(RunFlags):
+class Flags(of_run.CanvasFlags):
     """The flags of a run and of its export."""
 
-    out: Annotated[str, "The file to write, as model.tflite."] = ""
-    overwrite: Annotated[bool, "Replace an existing file."] = False
-    size: Annotated[
-        str,
-        "Height and width of the model's input, as 320x320. Empty: a classifier's --classifier.crop.",
-    ] = ""
-    input: Annotated[Literal["uint8", "float32"], "Type of the picture, RGB in 0..255."] = "uint8"
-    fit: Annotated[
-        Literal["auto", "pad", "stretch"],
-        "How a photo is fitted to a detector's input. pad: it keeps its shape, padded with 0, and the model is given "
-        "its `size`. stretch: it is resized to the input. auto: pad. A classifier takes the center crop of a photo, a "
-        "segmenter all of it, stretched.",
-    ] = "auto"
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8"],
         "none: float32. float16: float16 weights. dynamic: int8 weights in wide fully connected layers, float16 in the "
@@ -54,12 +41,11 @@ class Flags(RunFlags):
 
 def export(flags: Flags) -> Path:
     """Exports and reports; returns the file."""
-    _check_files(flags)
-    from tfrecog.runs import trained
-
-    from .artifact import metadata
-    from .litert import calibration_images, convert, graph, quantize, sizes
-    from .litert import metadata as lite_metadata
+    out, report_path = Path(flags.out), Path(flags.report or f"{flags.out}.json")
+    if out.resolve() == report_path.resolve():
+        raise UserError(f"--report={report_path} is also the model's file, --out: name another for the report")
+    of_run.check_new(flags, out=out, report=report_path)
+    from .litert import calibration_images, convert, metadata, quantize, sizes
     from .litert import report as lite_report
 
     given = sizes.input_of(flags)
@@ -67,51 +53,28 @@ def export(flags: Flags) -> Path:
     if flags.quantize == "int8":
         split = flags.split or flags.data.train_split
         images = calibration_images.images(flags, given, split, flags.representative)
-    still = graph.still(plain(flags))
-    task, model, _, path, step = trained.restore(still, flags.checkpoint)
-    height, width = given["size"]
-    print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
-    if small := sizes.remark(flags, (height, width)):
-        print(small, flush=True)
     start = time.perf_counter()
-    unquantized = convert.convert(graph.build(task, model, still, given))
+    unquantized, model_metadata = of_run.converted(flags, given)
     content, report = quantize.quantized(unquantized, flags.quantize, images)
-    model_metadata = metadata.from_run(task, flags, path, step) | {"precision": "float32"}
-    content = lite_metadata.attach(content, model_metadata | {"tflite": {"quantize": flags.quantize, "input": given}})
+    content = metadata.attach(content, model_metadata | {"tflite": {"quantize": flags.quantize, "input": given}})
     report["bytes"] = len(content)
     convert.check(content)
     convert.run_once(content)
     print(lite_report.text(report))
     if flags.quantize == "dynamic" and not report["types"].get("dynamic"):
         print("No layer can have int8 weights without other outputs: the file is that of --quantize=float16")
-    with files.write(_report_path(flags)) as text:  # Both are written, or neither.
+    with files.write(report_path) as text:  # Both are written, or neither.
         json.dump(report, text, indent=1)
         text.write("\n")
         text.flush()
         with files.write(flags.out, "wb") as file:
             file.write(content)
-    print(f"Wrote {flags.out} in {time.perf_counter() - start:.0f} s, and {_report_path(flags)}")
-    return Path(flags.out)
+    print(f"Wrote {flags.out} in {time.perf_counter() - start:.0f} s, and {report_path}")
+    return out
 
 
 def main(flags: Flags) -> None:
     export(flags)
-
-
-def _check_files(flags: Flags) -> None:
-    out, report = Path(flags.out), _report_path(flags)
-    if out.resolve() == report.resolve():
-        raise UserError(f"--report={report} is also the model's file, --out: name another for the report")
-    for flag, path, example in (("out", out, "model.tflite"), ("report", report, "report.json")):
-        if path.is_dir():
-            raise UserError(f"--{flag}={path} is a folder; name a file, as in --{flag}={path / example}")
-        if path.exists() and not flags.overwrite:
-            raise UserError(f"--{flag}={path} exists: choose another file, or give --overwrite")
-        files.check(path.parent, f"--{flag}={path}")
-
-
-def _report_path(flags: Flags) -> Path:
-    return Path(flags.report or f"{flags.out}.json")
 
 
 if __name__ == "__main__":

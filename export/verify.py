@@ -16,7 +16,7 @@ from tfrecog.inference.flags import Images
 from tfrecog.runs.flags import RunFlags
 
 BY_KIND = -1.0  # of a tolerance's flag: that of the kind of artefact
-_KINDS = "-1: 1e-5 for a SavedModel, 1e-4 for a TFLite file in float32, 1e-2 in float16 and with dynamic ranges"
+_KINDS = "-1: 1e-5 for a SavedModel, 1e-4 for ONNX and TFLite in float32, 1e-2 in float16 and with dynamic ranges"
 _TOLERANCE = Range(0, also=(BY_KIND,))
 
 
@@ -24,7 +24,9 @@ _TOLERANCE = Range(0, also=(BY_KIND,))
 class Flags(RunFlags):
     """The flags of a run and of the comparison."""
 
-    artefact: Annotated[str, "A TFLite file, or the folder of a SavedModel (its newest version, or a version)."] = ""
+    artefact: Annotated[
+        str, "A TFLite or ONNX file, or the folder of a SavedModel (its newest version, or a version)."
+    ] = ""
     images: Images = ""
     max_images: Annotated[
         int,
@@ -35,8 +37,8 @@ class Flags(RunFlags):
     score_tolerance: Annotated[float, f"Tolerance of scores. {_KINDS}.", _TOLERANCE] = BY_KIND
     box_tolerance: Annotated[
         float,
-        "Tolerance of boxes and keypoints, in pixels of the photo. -1: 0.01 for a SavedModel, 0.1 for a TFLite file in "
-        "float32, 0.5 in float16 and with dynamic ranges.",
+        "Tolerance of boxes and keypoints, in pixels of the photo. -1: 0.01 for a SavedModel, 0.1 for ONNX and TFLite "
+        "in float32, 0.5 in float16 and with dynamic ranges.",
         _TOLERANCE,
     ] = BY_KIND
     mask_tolerance: Annotated[float, "Tolerance of 1 - IoU of pasted masks. -1: by kind.", _TOLERANCE] = BY_KIND
@@ -46,7 +48,7 @@ class Flags(RunFlags):
     unmatched_tolerance: Annotated[
         float,
         "Fraction of the detections of both that may match none of the other within these tolerances. -1: 0.01 for a "
-        "SavedModel and a TFLite file in float32, 0.05 in float16 and with dynamic ranges.",
+        "SavedModel, ONNX and TFLite in float32, 0.05 in float16 and with dynamic ranges.",
         _TOLERANCE,
     ] = BY_KIND
     ap_tolerance: Annotated[
@@ -54,7 +56,9 @@ class Flags(RunFlags):
         "Tolerance of AP (of int8: AP50), top-1 or mean IoU. -1: 0.001; float16 0.005, dynamic 0.01, int8 0.03.",
         _TOLERANCE,
     ] = BY_KIND
-    threads: Annotated[int, "Threads of a TFLite file. 0: as many as there are cores.", NonNegative("threads")] = 0
+    threads: Annotated[
+        int, "Threads of a TFLite or ONNX file. 0: as many as there are cores.", NonNegative("threads")
+    ] = 0
 
 
 def main(flags: Flags) -> int:

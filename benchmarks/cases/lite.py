@@ -62,13 +62,14 @@ def ours(file, _flagfile, photo, threads):
 
 def peer(file, flagfile, photo, threads):
     """TensorFlow's graph on the same canvas."""
-    from export.litert import preprocess, reader
+    from export.artifact import preprocess
+    from export.litert import reader
     from tfrecog.cli import flags
     from tfrecog.config import Experiment
     from tfrecog.runs import trained
 
     tf = sides.tensorflow(int(threads))
-    about = reader.read_metadata(file)
+    about = reader.LiteModel.read_metadata(file)
     placed = preprocess.place(np.asarray(Image.open(photo)), about["tflite"]["input"], about["resize"])
     task, model, *_ = trained.restore(flags.load(Experiment(), flagfile), "latest")
     batch = {"image": tf.constant(placed.image[None], tf.float32), "size": tf.constant([placed.size], tf.int32)}

@@ -46,7 +46,7 @@ class Class(TypedDict):
 
 
 class Input(TypedDict):
-    """How a photo becomes the input of a TFLite file; see `litert.preprocess.place`."""
+    """How a photo becomes the input of a TFLite or ONNX file; see `preprocess.place`."""
 
     dtype: Literal["uint8", "float32"]
     size: tuple[_Side, _Side]
@@ -58,6 +58,12 @@ class Lite(TypedDict):
     """What a TFLite file alone has."""
 
     quantize: Literal["none", "float16", "dynamic", "int8"]
+    input: Input
+
+
+class Onnx(TypedDict):
+    """What an ONNX file alone has."""
+
     input: Input
 
 
@@ -86,6 +92,7 @@ class Metadata(TypedDict):
     masks: NotRequired[Literal["squares", "pasted", "runs"] | None]
     device: NotRequired[str]
     tflite: NotRequired[Lite]
+    onnx: NotRequired[Onnx]
 
 
 class Contradiction(UserError):

@@ -1,4 +1,4 @@
-"""How long a TFLite file takes for a picture on this machine, and how much memory."""
+"""How long a TFLite or ONNX file takes for a picture on this machine, and how much memory."""
 
 import resource
 import sys
@@ -11,10 +11,10 @@ from tfrecog.cli.errors import UserError
 from tfrecog.inference import image_files
 
 from ..artifact import metadata
-from . import reader
+from ..artifact.canvas_model import CanvasModel
 
 
-def measure(model: reader.LiteModel, path: Path, repeat: int) -> dict:
+def measure(model: CanvasModel, path: Path, repeat: int) -> dict:
     """How long the model takes for a photo, alone and from the file to the outputs in the photo's pixels, in ms.
 
     Returns:

@@ -8,7 +8,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import image
 from tfrecog.data.split import Split
 
-from . import preprocess
+from ..artifact import preprocess
 
 
 def images(experiment: Experiment, given: dict, split: str, count: int) -> list[dict[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,24 @@ def check(content: bytes) -> None:
 
 
 def run_once(content: bytes) -> None:
-    """Shows a file a gray picture: what goes wrong shows here and not on a device."""
+    """Tries a file."""
     runner = Interpreter(model_content=content).get_signature_runner(SIGNATURE)
+    try_out(lambda inputs: runner(**inputs), runner.get_input_details())
+
+
+def try_out(call: Callable[[dict], dict], details: Mapping[str, dict]) -> None:
+    """Shows a model a gray picture: what goes wrong shows here and not on a device.
+
+    Args:
+        call: named inputs → named outputs.
+        details: `shape` and `dtype` of each input.
+    """
     inputs = {}
-    for name, detail in runner.get_input_details().items():
+    for name, detail in details.items():
         inputs[name] = np.full(detail["shape"], 127 if name == "image" else 0, detail["dtype"])
     if "size" in inputs:
         inputs["size"][...] = inputs["image"].shape[1:3]
-    outputs = runner(**inputs)
-    unsound = [name for name, value in outputs.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    unsound = [name for name, value in call(inputs).items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
     if unsound:
         raise UserError(
             f"the converted model outputs NaN or infinity ({', '.join(unsound)}), so nothing was written: try another "

@@ -42,7 +42,7 @@ def measure(
     """Numbers by name of each model, on the first `count` images (0: all) of `data.eval_split`.
 
     Args:
-        models: functions of a photo uint8 [H, W, 3] to its outputs, as `litert.reader.LiteModel.predict` is.
+        models: functions of a photo uint8 [H, W, 3] to its outputs, as `artifact.canvas_model.CanvasModel.predict` is.
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     total = min(count or len(split), len(split))

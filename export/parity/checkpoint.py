@@ -7,14 +7,14 @@ from tfrecog.inference import classification, detection, predictor, segmentation
 from tfrecog.ops import rle
 from tfrecog.proposals import methods
 
-from ..artifact import metadata
-from ..litert import preprocess, reader
+from ..artifact import metadata, preprocess
+from ..artifact.canvas_model import CanvasModel
 
 ROUNDED = 0.51  # of a gray level: what a canvas in uint8 may be off, and the resizing before it
 
 
 class CheckpointReader:
-    """A task's model as `tfrecog.predict` uses it, or on the canvas of a TFLite file."""
+    """A task's model as `tfrecog.predict` uses it, or on the canvas of a TFLite or ONNX file."""
 
     def __init__(self, task, model, experiment):
         self.experiment, self._call = experiment, predictor.of_one(task, model, any_size=True)
@@ -22,7 +22,7 @@ class CheckpointReader:
         self._propose = methods.of_words(task.info.proposals) if on_record else lambda picture: None
 
     def predict(self, picture: np.ndarray) -> dict:
-        """The checkpoint's outputs for a photo uint8 [H, W, 3], in its pixels, as `litert.reader.LiteModel` has them.
+        """The checkpoint's outputs for a photo uint8 [H, W, 3], in its pixels, as a `CanvasModel` has them.
 
         Of masks also `squares` [n, 2 S, 2 S], probabilities that are not pasted.
         """
@@ -36,8 +36,8 @@ class CheckpointReader:
         size = tuple(batch["size"][0].numpy()) if "size" in batch else batch["image"].shape[1:3]
         return self._outputs(batch, preprocess.Placed(batch["image"], size, picture.shape[:2]))
 
-    def on_canvas(self, model: reader.LiteModel, picture: np.ndarray) -> dict:
-        """The same of the very pixels that a TFLite file sees, which for a classifier have to be its own."""
+    def on_canvas(self, model: CanvasModel, picture: np.ndarray) -> dict:
+        """The same of the very pixels that a TFLite or ONNX file sees, which for a classifier have to be its own."""
         placed = model.place(picture)
         batch = {"image": tf.constant(placed.image[None], tf.float32)}
         if self.experiment.task == "classification":

@@ -40,11 +40,13 @@ class Tolerance:
         }  # fmt: skip
 
 
+_FLOAT32 = Tolerance(score=1e-4, box=0.1, mask=0.01, pixel=1e-4, unmatched=0.01, ap=0.001)
 # What int8 gives for single pictures is shown and not judged: its accuracy is.
 KINDS = {
     "SavedModel": Tolerance(score=1e-5, box=0.01, mask=0.01, pixel=1e-5, unmatched=0.01, ap=0.001),
     "bfloat16": Tolerance(score=5e-2, box=2.0, mask=0.1, pixel=2e-2, unmatched=0.1, ap=0.02),
-    "none": Tolerance(score=1e-4, box=0.1, mask=0.01, pixel=1e-4, unmatched=0.01, ap=0.001),
+    "ONNX": _FLOAT32,
+    "none": _FLOAT32,
     "float16": Tolerance(score=1e-2, box=0.5, mask=0.05, pixel=1e-2, unmatched=0.05, ap=0.005),
     "dynamic": Tolerance(score=1e-2, box=0.5, mask=0.05, pixel=1e-2, unmatched=0.05, ap=0.01),
     "int8": Tolerance(score=5e-2, box=2.0, mask=0.1, pixel=2e-2, unmatched=0.1, ap=0.03),

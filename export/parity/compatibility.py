@@ -15,6 +15,8 @@ def kind_of(model_metadata: dict, run: Experiment) -> str:
     """The kind of an exported model, which `compare.KINDS` has tolerances for."""
     if "tflite" in model_metadata:
         return model_metadata["tflite"]["quantize"]
+    if "onnx" in model_metadata:
+        return "ONNX"
     return "SavedModel" if model_metadata["precision"] in ("float32", run.train.precision) else "bfloat16"
 
 
@@ -28,7 +30,7 @@ def experiment_of(run: Experiment, model_metadata: dict, artefact: str) -> Exper
     train = dataclasses.replace(run.train, precision=precision, replicas=1)
     data = dataclasses.replace(exported.data, records=run.data.records, eval_split=run.data.eval_split)
     experiment = dataclasses.replace(exported, workdir=run.workdir, data=data, train=train)
-    return graph.still(experiment) if "tflite" in model_metadata else experiment
+    return graph.still(experiment) if {"tflite", "onnx"} & model_metadata.keys() else experiment
 
 
 def changed(run: Experiment, experiment: Experiment) -> list[str]:

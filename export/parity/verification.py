@@ -12,7 +12,9 @@ from tfrecog.inference import image_files, result_files
 from tfrecog.runs import checkpoints, trained
 
 from ..artifact import metadata
+from ..artifact.canvas_model import CanvasModel
 from ..litert.reader import LiteModel
+from ..onnx_files.reader import OnnxModel
 from ..served_graph.reader import SIGNATURES, SavedReader
 from . import accuracy, compare, compatibility
 from .checkpoint import CheckpointReader
@@ -67,14 +69,16 @@ def verify(flags, given: dict[str, float]) -> bool:
     return fine
 
 
-def load(path: str | Path, threads: int = 0) -> LiteModel | SavedReader:
-    """The model in a TFLite file or in the folder of a SavedModel; UserError or OSError if it cannot be read."""
+def load(path: str | Path, threads: int = 0) -> CanvasModel | SavedReader:
+    """The model in a TFLite or ONNX file or a SavedModel's folder; UserError or OSError if it cannot be read."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: there is no such file or folder; export a run by export.saved_model or export.tflite"
+            f"{path}: there is no such file or folder; export a run by export.saved_model, export.tflite or export.onnx"
         )
-    return SavedReader(path) if path.is_dir() else LiteModel(path, threads)
+    if path.is_dir():
+        return SavedReader(path)
+    return (OnnxModel if path.suffix == ".onnx" else LiteModel)(path, threads)
 
 
 def _checkpoint(flags, experiment, model_metadata, changed) -> tuple[CheckpointReader, Path, int]:
@@ -101,7 +105,7 @@ def _compare(reader, model, paths, tolerance) -> dict[str, compare.Differences]:
     each: dict[str, compare.Differences] = {}
     broken: dict[Path, str] = {}
     for number, picture in image_files.legible(paths, broken, metadata.reading(model.metadata)):
-        if isinstance(model, LiteModel):
+        if isinstance(model, CanvasModel):
             own, other = reader.on_canvas(model, picture), model.predict(picture)
         else:
             own, other = reader.predict(picture), model.predict(picture, SIGNATURES[number % len(SIGNATURES)])
@@ -136,9 +140,9 @@ def _nothing(total, experiment, tolerance) -> str:
 
 
 def _accuracy(reader, model, experiment, max_images) -> dict[str, dict[str, float]]:
-    """AP, top-1 or mean IoU of the model, and of the checkpoint on the photos and on a TFLite file's canvas."""
+    """AP, top-1 or mean IoU of the model, and of the checkpoint on the photos and on a file's canvas."""
     models = {"artefact": model.predict, "checkpoint": reader.predict}
-    if isinstance(model, LiteModel):
+    if isinstance(model, CanvasModel):
         models["checkpoint on its pixels"] = functools.partial(reader.on_canvas, model)
     return accuracy.measure(experiment, models, max_images)
 

@@ -50,7 +50,7 @@ class SavedReader:
         return {name: value[0].numpy() for name, value in call(**{k: v[None] for k, v in given.items()}).items()}
 
     def predict(self, picture: np.ndarray, signature: str = signatures.PIXELS) -> dict:
-        """The outputs for a picture uint8 [H, W, 3], by the names of `litert.reader.LiteModel.predict`."""
+        """The outputs for a picture uint8 [H, W, 3], by the names of `artifact.canvas_model.CanvasModel.predict`."""
         outputs = self.run(picture, signature)
         if self.metadata["task"] == "segmentation":
             return {"labels": outputs["labels"]}

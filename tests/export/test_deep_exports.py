@@ -65,7 +65,7 @@ def test_a_saved_model_sees_the_same_picture(run, photos_of_both_depths, tmp_pat
 def test_a_tflite_file_sees_the_same_picture(run, photos_of_both_depths, tmp_path):
     path = tmp_path / "model.tflite"
     commands.run(tflite, run, out=path)
-    assert metadata.reading(reader.read_metadata(path)).ranges == RANGES
+    assert metadata.reading(reader.LiteModel.read_metadata(path)).ranges == RANGES
     commands.run(run_tflite, model=path, images=photos_of_both_depths, out=tmp_path / "seen")
     twelve, eight = _classes(tmp_path / "seen")
     assert twelve == eight

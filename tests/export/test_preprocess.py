@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.litert import preprocess
+from export.artifact import preprocess
 
 
 def noise(size, seed=0):

@@ -217,7 +217,7 @@ def test_metadata_that_do_not_fit_the_file_are_refused_with_a_sentence(finder, t
     path = tmp_path / "a.tflite"
     path.write_bytes(finder.read_bytes())
     with zipfile.ZipFile(path, "a") as files:
-        files.writestr("tfrecog.json", json.dumps(reader.read_metadata(finder) | change))
+        files.writestr("tfrecog.json", json.dumps(reader.LiteModel.read_metadata(finder) | change))
     picture = np.zeros([40, 60, 3], np.uint8)
     picture[10:20, 10:30, 0] = 220
     with pytest.raises(UserError, match=message):

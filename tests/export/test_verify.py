@@ -137,14 +137,14 @@ def test_a_detectors_file_is_as_its_checkpoint_and_so_is_its_accuracy(detector, 
 
 
 def test_a_detector_that_finds_other_things_fails(detector, photos, capsys, tmp_path):
-    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **reader.read_metadata(detector[1]))
+    other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **reader.LiteModel.read_metadata(detector[1]))
     assert run(detector[0], other, photos, max_images=1) == 1
     assert "detections that agree with none" in capsys.readouterr().out
 
 
 def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, photos, capsys, tmp_path):
     """A file with the run's metadata and other outputs would pass, by an AP of 0 as the checkpoint's."""
-    about = reader.read_metadata(detector[1])
+    about = reader.LiteModel.read_metadata(detector[1])
     int8 = about | {"tflite": about["tflite"] | {"quantize": "int8"}}
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **int8)
     assert run(detector[0], other, photos, max_images=1) == 2
@@ -177,7 +177,7 @@ def with_metadata(path, copy, change):
     """A copy of a TFLite file with other metadata."""
     shutil.copy(path, copy)
     with zipfile.ZipFile(copy, "a") as files:
-        files.writestr(metadata.FILE, json.dumps(reader.read_metadata(path) | change))
+        files.writestr(metadata.FILE, json.dumps(reader.LiteModel.read_metadata(path) | change))
     copy.write_bytes(checksums.seal(copy.read_bytes()))
     return copy
 

@@ -10,7 +10,7 @@ from tfrecog.api.settings import changed
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
-KINDS = ("saved_model", "tflite")
+KINDS = ("saved_model", "tflite", "onnx")
 
 
 def export(kind: str, experiment: Experiment, checkpoint: str, out: str | Path, options: Mapping[str, Any]) -> Path:

@@ -15,6 +15,8 @@ from tfrecog.inference.flags import MIN_SCORE
 
 _FLAGS = "experiment.flags"
 _THRESHOLD = "detector.output.min_score"
+# Readers of exported files, by the ends of their names; they need no TensorFlow.
+_READERS = {".tflite": ("export.litert.reader", "LiteModel"), ".onnx": ("export.onnx_files.reader", "OnnxModel")}
 
 
 def load(
@@ -26,16 +28,16 @@ def load(
         path = path.parent
     if path.is_dir() and (path / _FLAGS).is_file():
         return run(path, min_score, checkpoint, settings)
-    if path.is_dir() or path.suffix == ".tflite":
+    if path.is_dir() or path.suffix in _READERS:
         if checkpoint != "latest" or settings:
             raise UserError(f"checkpoint and settings are of a run, and {source} is an exported file")
-        return saved_model(path, min_score) if path.is_dir() else tflite(path, min_score, threads)
+        return saved_model(path, min_score) if path.is_dir() else file(path, min_score, threads)
     if str(source) in _published():
         return run(published(str(source)), min_score, checkpoint, settings)
     near = difflib.get_close_matches(str(source), _published(), 3)
     raise UserError(
         f"{source} is no model: give the folder of a run (with {_FLAGS}), that of a SavedModel of export.saved_model, "
-        "a .tflite file of export.tflite, or the name of published weights"
+        "a .tflite file of export.tflite, an .onnx file of export.onnx, or the name of published weights"
         + (f", such as {' or '.join(near)}" if near else " (python -m tfrecog.import_weights --list)")
     )
 
@@ -57,9 +59,10 @@ def saved_model(folder: Path, min_score: float | None) -> models.Model:
     return _of_file(commands.module("export.served_graph.reader").SavedReader(folder), min_score)
 
 
-def tflite(file: Path, min_score: float | None, threads: int) -> models.Model:
-    """An exported TFLite file; it needs ai-edge-litert, and no TensorFlow."""
-    return _of_file(commands.module("export.litert.reader").LiteModel(file, threads), min_score)
+def file(path: Path, min_score: float | None, threads: int) -> models.Model:
+    """An exported TFLite or ONNX file."""
+    module, name = _READERS[path.suffix]
+    return _of_file(getattr(commands.module(module), name)(path, threads), min_score)
 
 
 def _of_file(reader, min_score) -> models.Model:

@@ -208,7 +208,7 @@ class RunModel(Model):
         """Writes the checkpoint of the model to a file, as `python -m export.KIND` does.
 
         Args:
-            kind: "saved_model" or "tflite".
+            kind: "saved_model", "tflite" or "onnx".
             out: the file, or the folder of a SavedModel.
             options: flags of the command, such as size="320x320" or quantize="int8".
 

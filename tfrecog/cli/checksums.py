@@ -1,6 +1,7 @@
 """Files and folders that carry their SHA-256, by which damage shows. It proves no origin: it can be changed as well.
 
-A zip file, which an NPZ is and which ends a TFLite file, has it as its comment; a folder has a list of its files that
+A zip file, which an NPZ is and which ends a TFLite file, has it as its comment; an ONNX file, which is a message of
+protobuf, as its last field; a folder has a list of its files that
 `sha256sum -c` reads.
 """
 
@@ -17,6 +18,8 @@ from tfrecog.cli.errors import UserError
 SUMS = "SHA256SUMS"
 _DIGITS = 64  # of a SHA-256
 _END = b"PK\5\6"  # begins the end of a zip file
+# Begins the last field of an ONNX file, an entry `sha256` of its metadata_props (onnx.proto), before the digits.
+_PROPERTY = b"\x72\x4a\x0a\x06sha256\x12\x40"
 _PIECE = 2**20
 
 
@@ -25,12 +28,20 @@ def seal(content: bytes) -> bytes:
     file = io.BytesIO(content)
     with zipfile.ZipFile(file, "a") as archive:
         archive.comment = b"0" * _DIGITS
-    sealed = file.getvalue()[:-_DIGITS]
-    return sealed + hashlib.sha256(sealed).hexdigest().encode()
+    return _with_digest(file.getvalue()[:-_DIGITS])
+
+
+def seal_onnx(content: bytes) -> bytes:
+    """The bytes of an ONNX file, with their SHA-256 as the entry `sha256` of its metadata_props."""
+    return _with_digest(content + _PROPERTY)
+
+
+def _with_digest(content):
+    return content + hashlib.sha256(content).hexdigest().encode()
 
 
 def intact(path: str | Path) -> bool | None:
-    """Whether a file is as `seal` made it; None where it was not."""
+    """Whether a file is as `seal` or `seal_onnx` made it; None where it was not."""
     size, digest = Path(path).stat().st_size, hashlib.sha256()
     with open(path, "rb") as file:
         left = size - _DIGITS
@@ -41,7 +52,7 @@ def intact(path: str | Path) -> bool | None:
             last = (last + piece)[-22:]
         stated = file.read(_DIGITS)
     # One flipped bit leaves one of the two signs.
-    sealed = last.startswith(_END) and last[-2:] == struct.pack("<H", _DIGITS)
+    sealed = (last.startswith(_END) and last[-2:] == struct.pack("<H", _DIGITS)) or last.endswith(_PROPERTY)
     if not sealed and not re.fullmatch(rb"[0-9a-f]{64}", stated):
         return None
     return stated == digest.hexdigest().encode()

@@ -34,8 +34,11 @@ _EXTRAS = {
     "ai_edge_quantizer": "tflite",
     "cv2": "proposals",
     "kserve": "serving",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "scipy": "sbd",
     "sklearn": "svm",
+    "tf2onnx": "onnx",
 }
 _WRONG_PATH = (
     errno.ENOENT,
