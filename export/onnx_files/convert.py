@@ -30,14 +30,15 @@ def convert(lite: bytes, model_metadata: dict) -> bytes:
     """
     lite_model = parsed(lite)
     signature = lite_model.signatureDefs[0]
-    tensors = lite_model.subgraphs[signature.subgraphIndex].tensors
-    names = {
-        tensors[one.tensorIndex].name.decode(): one.name.decode() for one in (*signature.inputs, *signature.outputs)
-    }
+    lite_tensors = lite_model.subgraphs[signature.subgraphIndex].tensors
+    named = (*signature.inputs, *signature.outputs)
+    names = {lite_tensors[one.tensorIndex].name.decode(): one.name.decode() for one in named}
     model = _model(lite, names)
     model.doc_string = f"{model_metadata['name']}, step {model_metadata['step']} of {model_metadata['checkpoint']}"
-    for tensor in (*model.graph.input, *model.graph.output):
-        tensor.doc_string = MEANINGS[tensor.name]
+    for tensors in (model.graph.input, model.graph.output):
+        tensors.sort(key=lambda tensor: [*MEANINGS].index(tensor.name))
+        for tensor in tensors:
+            tensor.doc_string = MEANINGS[tensor.name]
     for name, text in metadata.texts(model_metadata).items():
         if name != metadata.FLAGS:
             model.metadata_props.add(key=name, value=text)
@@ -61,7 +62,7 @@ def _model(lite: bytes, names: dict[str, str]) -> Any:
     """The ModelProto of a TFLite file, with other names for some tensors."""
     log = logging.getLogger("tf2onnx")
     level = log.level
-    log.setLevel(logging.ERROR)  # It warns of shapes that it does not know.
+    log.setLevel(logging.CRITICAL)  # It tells of shapes that it does not know; what is wrong shows below.
     try:
         with tempfile.TemporaryDirectory() as folder, quiet_tensorflow.interpreter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TensorFlow's interpreter, which tf2onnx asks for shapes

@@ -211,17 +211,20 @@ def test_a_tflite_file_sees_what_its_command_writes(folder, photos, tmp_path):
     json.dumps(found[0].to_dict())
 
 
-def test_a_tflite_file_needs_no_tensorflow(folder, photos, tmp_path):
+def test_tflite_and_onnx_files_need_no_tensorflow(folder, photos, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
-    run = random_runs.make("classifier_digits", folder / "digits").parent
-    path = tfrecog.load(run).export("tflite", tmp_path / "model.tflite")
+    pytest.importorskip("tf2onnx", reason="tf2onnx, which makes ONNX files of TFLite files, is not installed")
+    model = tfrecog.load(random_runs.make("classifier_digits", folder / "digits").parent)
+    names = [str(model.export(kind, tmp_path / f"model.{kind}")) for kind in ("tflite", "onnx")]
     code = (
-        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"  # As if they were not installed.
-        f"import tfrecog; print(tfrecog.load({str(path)!r}).predict({str(files(photos)[0])!r}))"
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'onnx', 'tf2onnx'): sys.modules[name] = None\n"  # As if not installed.
+        "import tfrecog\n"
+        f"for name in {names!r}: print(tfrecog.load(name).predict({str(files(photos)[0])!r}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "ClassificationResult of" in done.stdout
+    assert done.stderr == "" and done.stdout.count("ClassificationResult of") == 2
 
 
 def test_a_split_is_evaluated_to_the_numbers_of_the_command(detector, sure, tmp_path):
@@ -265,6 +268,7 @@ def test_tiles_see_each_part_as_it_is_alone_and_are_not_for_classifiers(detector
         ("nothing.h5", "is no model"),
         ("maskrcnn_resnet50", "such as maskrcnn_resnet50_fpn"),
         ("nothing.tflite", "there is no such file"),
+        ("nothing.onnx", "there is no such file. Make one: python -m export.onnx"),
         ("maskrcnn_resnet50_fpn", "cannot download .* no network"),
         (".", "there is no SavedModel"),
     ],

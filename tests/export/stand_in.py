@@ -1,4 +1,4 @@
-"""TFLite files whose outputs anyone can compute from the picture, with the tensors and the metadata of real ones."""
+"""TFLite and ONNX files whose outputs anyone can compute from the picture, with tensors and metadata of real ones."""
 
 import json
 import zipfile
@@ -20,6 +20,17 @@ def write(path, call, inputs, described):
     with zipfile.ZipFile(path, "a") as files:
         files.writestr("tfrecog.json", json.dumps(described))
     return path
+
+
+def onnx(path):
+    """The ONNX file of a TFLite file, beside it."""
+    from export.litert.reader import LiteModel
+    from export.onnx_files import convert
+
+    described = LiteModel.read_metadata(path)
+    described |= {"onnx": {"input": described.pop("tflite")["input"]}}
+    path.with_suffix(".onnx").write_bytes(convert.convert(path.read_bytes(), described))
+    return path.with_suffix(".onnx")
 
 
 def metadata(task, size, fit="pad", dtype="uint8", short_side=None, classes=("cat", "dog"), **more):

@@ -1,7 +1,9 @@
 """TFLite files: their outputs are the model's, of builtins alone; and what cannot be exported is refused."""
 
 import dataclasses
+import functools
 import io
+import itertools
 import json
 import os
 import re
@@ -21,14 +23,17 @@ from ai_edge_litert.tools import flatbuffer_utils
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
+import tfrecog
 from export import tflite
 from export.artifact import metadata
 from export.litert import calibration_images, convert, quantize, report, sizes
 from export.litert import graph as lite_graph
 from export.litert import metadata as lite_metadata
+from export.onnx_files import reader as onnx_reader
 from pipelines import scenes
 from tests.export import commands, random_runs
 from tests.folders import REPOSITORY
+from tests.matrices import representatives
 from tfrecog.cli import errors, flags
 from tfrecog.cli import files as atomic
 from tfrecog.cli.errors import UserError
@@ -87,8 +92,20 @@ class Exported:
         self.flagfile, self.task, self.model = random_runs.made(recipe, folder, change)
         self.experiment = self.task.experiment = lite_graph.still(flags.load(tflite.Flags(), self.flagfile))
         self.size, self.fewer = (28, 28) if recipe == "classifier_digits" else CANVAS, {}
-        given = {"dtype": "uint8", "size": self.size, "fit": "pad"}
-        self.content = convert.convert(lite_graph.build(self.task, self.model, self.experiment, given))
+        self.given = {"dtype": "uint8", "size": self.size, "fit": "pad"}
+        self.content = convert.convert(lite_graph.build(self.task, self.model, self.experiment, self.given))
+
+    def described(self, **more):
+        """Its metadata."""
+        return metadata.from_run(self.task, self.experiment, self.flagfile, 7) | more
+
+    @functools.cached_property
+    def onnx(self):
+        """The ONNX file."""
+        pytest.importorskip("tf2onnx", reason="tf2onnx, which makes ONNX files of TFLite files, is not installed")
+        from export.onnx_files import convert as onnx_convert
+
+        return onnx_convert.convert(self.content, self.described(onnx={"input": self.given}))
 
     def quantized(self, kind):
         """A file in fewer bits, and the report, each made once."""
@@ -131,23 +148,21 @@ def exported(tmp_path_factory):
 
 
 def run(content, inputs):
+    if content[4:8] != b"TFL3":
+        return onnx_reader.run(onnx_reader.session(content, "it"), inputs)
     return Interpreter(model_content=content).get_signature_runner("serving_default")(**inputs)
 
 
+CASES = list(itertools.product(("tflite", "onnx"), (*RUNS, "segmenter", "classifier_digits")))
+
+
 @pytest.mark.parametrize(
-    "recipe",
-    [
-        pytest.param("spp_net", marks=pytest.mark.long),
-        "mask_rcnn",
-        "fast_rcnn",
-        "rcnn",
-        "segmenter",
-        "classifier_digits",
-    ],
+    ("kind", "recipe"),
+    representatives(CASES, *(case for case in CASES if case[1] != "spp_net" and case != ("onnx", "rcnn"))),
 )
-def test_a_file_has_the_outputs_of_its_model(exported, recipe):
+def test_a_file_has_the_outputs_of_its_model(exported, kind, recipe):
     one = exported(recipe)
-    got, expected = run(one.content, one.inputs()), one.expected()
+    got, expected = run(one.content if kind == "tflite" else one.onnx, one.inputs()), one.expected()
     assert expected.keys() <= got.keys()
     for name, value in expected.items():
         assert got[name].shape == value.shape, name
@@ -326,10 +341,7 @@ def number(table, field, kind=number_types.Int8Flags):
 def test_metadata_is_where_the_format_has_it(exported):
     """A flatbuffer M001 among the buffers, whose strings stock tools show, and the files as a zip behind the model."""
     one = exported("mask_rcnn")
-    given = dataclasses.replace(flags.load(tflite.Flags(), one.flagfile), size="64x96")
-    written = metadata.from_run(one.task, given, one.flagfile, 7)
-    written["tflite"] = {"quantize": "none", "input": sizes.input_of(given)}
-    content = lite_metadata.attach(one.content, written)
+    content = lite_metadata.attach(one.content, one.described(tflite={"quantize": "none", "input": one.given}))
     outputs, before = run(content, one.inputs()), run(one.content, one.inputs())
     np.testing.assert_array_equal(outputs["detection_boxes"], before["detection_boxes"])
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -354,6 +366,20 @@ def test_metadata_is_where_the_format_has_it(exported):
     assert read["classes"][0]["name"] == "thing 1" and read["step"] == 7
     assert read["tflite"]["input"] == {"dtype": "uint8", "size": [64, 96], "fit": "pad"}
     assert metadata.names(read) == list(one.task.info.names)
+
+
+def test_an_onnx_file_sees_what_its_tflite_file_sees_in_a_photo_of_another_size(exported, tmp_path):
+    one = exported("mask_rcnn")
+    written = one.described(tflite={"quantize": "none", "input": one.given})
+    (tmp_path / "model.tflite").write_bytes(lite_metadata.attach(one.content, written))
+    (tmp_path / "model.onnx").write_bytes(one.onnx)
+    photo = picture((120, 96))[0]
+    lite, other = (tfrecog.load(tmp_path / f"model.{kind}").predict(photo) for kind in ("tflite", "onnx"))
+    assert len(lite) > 1 and lite.names == other.names
+    np.testing.assert_allclose(other.boxes, lite.boxes, atol=0.01)
+    np.testing.assert_allclose(other.scores, lite.scores, atol=1e-5)
+    np.testing.assert_allclose(other.keypoints, lite.keypoints, atol=0.01)
+    assert (other.masks != lite.masks).mean() < 1e-4 and lite.masks.any()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from PIL import Image
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
-from export import saved_model, tflite, verify
+from export import onnx, saved_model, tflite, verify
 from export.artifact import metadata
 from export.litert import reader
 from export.parity import verification
@@ -226,7 +226,14 @@ def test_a_file_of_a_run_with_another_network_is_refused(digits_lite, photos, tm
 
 
 # Scores, and pixels of boxes and keypoints, of every kind; what int8 keeps is AP, of trained runs.
-ALLOWED = {"SavedModel": (1e-5, 0.01), "none": (1e-4, 0.1), "float16": (1e-2, 0.5), "dynamic": (1e-2, 0.5)}
+ALLOWED = {
+    "SavedModel": (1e-5, 0.01),
+    "ONNX": (1e-4, 0.1),
+    "none": (1e-4, 0.1),
+    "float16": (1e-2, 0.5),
+    "dynamic": (1e-2, 0.5),
+}
+COMMANDS = {"SavedModel": (saved_model, {}), "ONNX": (onnx, {})}  # The others are kinds of TFLite files.
 SIZES = {"classifier_digits": "28x28", "classifier": "32x32"}
 
 
@@ -239,10 +246,12 @@ SIZES = {"classifier_digits": "28x28", "classifier": "32x32"}
 )
 def test_every_recipe_is_within_the_tolerance_of_every_kind(recipe, photos, tmp_path):
     pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     flagfile = random_runs.make(recipe, tmp_path / "run")
     for kind, allowed in ALLOWED.items():
-        options = {} if kind == "SavedModel" else {"size": SIZES.get(recipe, "64x96"), "quantize": kind}
-        model = exported(tflite if options else saved_model, flagfile, tmp_path / kind, **options)
+        command, own = COMMANDS.get(kind, (tflite, {"quantize": kind}))
+        options = own if kind == "SavedModel" else {"size": SIZES.get(recipe, "64x96")} | own
+        model = exported(command, flagfile, tmp_path / f"{kind}.{command.__name__.partition('.')[2]}", **options)
         assert run(flagfile, model, photos, out=tmp_path) == 0, kind
         report = report_of(tmp_path)
         assert report["kind"] == kind and len(report["images"]) == 2

@@ -77,6 +77,18 @@ def tflite(folder, rng):
     (folder / "model.tflite").write_bytes(checksums.seal(_tflite()) if rng.random() < 0.5 else _tflite())
 
 
+@functools.cache
+def _onnx():
+    with tempfile.TemporaryDirectory() as folder:
+        return stand_in.onnx(stand_in.red_finder(Path(folder) / "model.tflite", (24, 32))).read_bytes()
+
+
+def onnx(folder, rng):
+    """The same in an ONNX file, with its checksum or, as one that another tool has written, without."""
+    sealed = len(_onnx()) - len(checksums.seal_onnx(b""))
+    (folder / "model.onnx").write_bytes(_onnx() if rng.random() < 0.5 else _onnx()[:sealed])
+
+
 def network() -> keras.Model:
     """A small one, with the same numbers each time."""
     layers = [keras.Input((2,), name="x"), keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2, name="class")]

@@ -13,7 +13,8 @@ from random import Random
 import numpy as np
 
 from export.artifact import metadata, results
-from export.litert import reader
+from export.litert.reader import LiteModel
+from export.onnx_files.reader import OnnxModel
 from export.served_graph import operations, versions
 from tests.fuzz import model_inputs, readings
 from tests.fuzz.attempts import Target
@@ -49,20 +50,25 @@ def _read_exported(folder, out):
 
 
 def _detected(path):
-    return reader.LiteModel(path, threads=1).predict(np.full([24, 32, 3], 200, np.uint8))["boxes"].tolist()
+    reader = {".tflite": LiteModel, ".onnx": OnnxModel}[path.suffix]
+    return reader(path, threads=1).predict(np.full([24, 32, 3], 200, np.uint8))["boxes"].tolist()
 
 
 @functools.cache
-def _detected_by_the_whole_file():
+def _detected_by_the_whole_file(write, name):
     with tempfile.TemporaryDirectory() as folder:
-        model_inputs.tflite(Path(folder), Random(0))
-        return _detected(Path(folder) / "model.tflite")
+        write(Path(folder), Random(0))
+        return _detected(Path(folder) / name)
 
 
-def _read_tflite(folder, out):
-    path = folder / "model.tflite"
-    found = _detected(path)
-    assert not checksums.intact(path) or found == _detected_by_the_whole_file(), "other results, and the checksum fits"
+def _file(write, name):
+    """The target of a detector in a file, which ends with its checksum or has none."""
+
+    def read(folder, out):
+        found, intact = _detected(folder / name), checksums.intact(folder / name)
+        assert not intact or found == _detected_by_the_whole_file(write, name), "other results, and the checksum fits"
+
+    return Target(write, (name,), read, is_dear=True)
 
 
 def _read_run(folder, out):
@@ -176,8 +182,10 @@ TARGETS = {
     "exported": Target(
         model_inputs.exported, ("1/saved_model.pb", "1/variables/*", "1/assets.extra/*"), _read_exported, is_dear=True
     ),
-    "tflite": Target(model_inputs.tflite, ("model.tflite",), _read_tflite, is_dear=True),
+    "tflite": _file(model_inputs.tflite, "model.tflite"),
 }
+if importlib.util.find_spec("tf2onnx"):  # It comes with tfrecog[onnx].
+    TARGETS["onnx"] = _file(model_inputs.onnx, "model.onnx")
 if importlib.util.find_spec("orjson"):  # It comes with tfrecog[serving].
     TARGETS |= {
         "request": Target(model_inputs.request, ("body.json",), _read_request),
