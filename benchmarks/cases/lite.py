@@ -1,7 +1,7 @@
-"""TFLite files in LiteRT (ours, here) beside TensorFlow's graph of the same network on the same canvas (the peer).
+"""TFLite and ONNX files in their runtimes (ours), beside TensorFlow's graph on the same canvas (the peer).
 
-Both on 1 and on 2 threads, one image, without reading or resizing it; what LiteRT costs in memory is with NumPy, and
-TensorFlow's with TensorFlow. LiteRT computes every slot of a detector, whether it is filled or not.
+All on 1 and on 2 threads, one image, without reading or resizing it; what a file costs in memory is with NumPy and its
+runtime, and the graph with TensorFlow. A file computes every slot of a detector, whether it is filled or not.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks import exports, pictures, sides
 from benchmarks.sides import Case
 
-TITLE = "TFLite files in LiteRT, beside TensorFlow's graph, one image (ours: LiteRT, float32)"
+TITLE = "TFLite and ONNX files, beside TensorFlow's graph, one image (ours: the file, float32)"
 PEER_PYTHON = sys.executable
 SIZES = {"mask_rcnn_r18_fpn_scenes": "128x160", "mask_rcnn_r50_fpn_640": "640x640"}
 CASE = "one image"
@@ -26,14 +26,15 @@ def cases(folder, options):
     Image.fromarray(pictures.photo()).save(photo)
     for name, size in SIZES.items():
         flagfile = exports.make(folder, name)
-        file = exports.export("tflite", flagfile, Path(folder, name, "model.tflite"), f"--size={size}")
-        facts = {"network": name, "size": size, "file_mb": file.stat().st_size / 1e6}
-        for threads in (1, 2):
-            yield Case(
-                CASE, None, (file, flagfile, photo, threads), warmups=1, facts=facts | {"threads": threads},
-                title=f"{name}, {threads} thread{'s'[: threads > 1]}",
-                check=_verify(file, flagfile, photo) if threads == 1 else sides.no_check,
-            )  # fmt: skip
+        for kind in ("tflite", "onnx"):
+            file = exports.export(kind, flagfile, Path(folder, name, f"model.{kind}"), f"--size={size}")
+            facts = {"network": name, "kind": kind, "size": size, "file_mb": file.stat().st_size / 1e6}
+            for threads in (1, 2):
+                yield Case(
+                    CASE, None, (file, flagfile, photo, threads), warmups=1, facts=facts | {"threads": threads},
+                    title=f"{name}, {kind}, {threads} thread{'s'[: threads > 1]}",
+                    check=_verify(file, flagfile, photo) if threads == 1 else sides.no_check,
+                )  # fmt: skip
 
 
 def _verify(file, flagfile, photo):
@@ -48,10 +49,10 @@ def _verify(file, flagfile, photo):
 
 
 def ours(file, _flagfile, photo, threads):
-    """A TFLite file; nothing here imports TensorFlow, whose memory would count."""
-    from export.litert import reader
+    """A file; nothing here imports TensorFlow, whose memory would count."""
+    from export.onnx_files.reader import READERS
 
-    model = reader.LiteModel(file, int(threads))
+    model = READERS[Path(file).suffix](file, int(threads))
     inputs = model.inputs(model.place(np.asarray(Image.open(photo))))
 
     def run():
@@ -63,14 +64,15 @@ def ours(file, _flagfile, photo, threads):
 def peer(file, flagfile, photo, threads):
     """TensorFlow's graph on the same canvas."""
     from export.artifact import preprocess
-    from export.litert import reader
+    from export.onnx_files.reader import READERS
     from tfrecog.cli import flags
     from tfrecog.config import Experiment
     from tfrecog.runs import trained
 
     tf = sides.tensorflow(int(threads))
-    about = reader.LiteModel.read_metadata(file)
-    placed = preprocess.place(np.asarray(Image.open(photo)), about["tflite"]["input"], about["resize"])
+    reader = READERS[Path(file).suffix]
+    about = reader.read_metadata(file)
+    placed = preprocess.place(np.asarray(Image.open(photo)), about[reader.kind]["input"], about["resize"])
     task, model, *_ = trained.restore(flags.load(Experiment(), flagfile), "latest")
     batch = {"image": tf.constant(placed.image[None], tf.float32), "size": tf.constant([placed.size], tf.int32)}
     batch["scale"] = tf.constant(placed.scale[None])

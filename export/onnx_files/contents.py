@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from tfrecog.cli.errors import UserError
 
 MOST_BYTES = 2**31 - 1  # of a message of protobuf
+_Field = descriptor_pb2.FieldDescriptorProto
 STANDARD = (b"", b"ai.onnx")  # names of the domain of ONNX's own operations
 # Message → field: (number, message; bytes; or int).
 _FIELDS = {
@@ -30,19 +31,16 @@ _FIELDS = {
 
 
 def _message_class() -> Any:
-    """The class of a Model. All fields are repeated, which reads single ones too."""
+    """The class of a Model. All fields are repeated, which reads single ones, too."""
     file = descriptor_pb2.FileDescriptorProto(name="tfrecog/onnx.proto", package="tfrecog.onnx")
-    types = {bytes: descriptor_pb2.FieldDescriptorProto.TYPE_BYTES, int: descriptor_pb2.FieldDescriptorProto.TYPE_INT64}
+    types = {bytes: _Field.TYPE_BYTES, int: _Field.TYPE_INT64}
     for message, fields in _FIELDS.items():
         described = file.message_type.add(name=message)
         for name, (number, kind) in fields.items():
-            field = described.field.add(
-                name=name, number=number, label=descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
-            )
+            field = described.field.add(name=name, number=number, label=_Field.LABEL_REPEATED)
+            field.type = types.get(kind, _Field.TYPE_MESSAGE)
             if isinstance(kind, str):
-                field.type, field.type_name = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE, f".tfrecog.onnx.{kind}"
-            else:
-                field.type = types[kind]
+                field.type_name = f".tfrecog.onnx.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("tfrecog.onnx.Model"))
@@ -54,8 +52,8 @@ _Model = _message_class()
 def metadata_of(content: bytes, path: str | Path) -> dict[str, bytes]:
     """The entries of a file's metadata_props.
 
-    UserError if it is no ONNX file, or has what stays not inside it: tensors in other files, and operations that are
-    not ONNX's own, whose code a runtime would have to load.
+    UserError if it is no ONNX file, or reaches beyond itself: to tensors in other files, or to operations that are not
+    ONNX's own.
     """
     try:
         model = _Model.FromString(content)

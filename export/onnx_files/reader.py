@@ -8,6 +8,7 @@ from tfrecog.cli.errors import UserError
 
 from ..artifact import metadata
 from ..artifact.canvas_model import CanvasModel, check_seal, first_line, how
+from ..litert.reader import LiteModel
 from . import contents
 
 _HOW = how("onnx")
@@ -40,6 +41,10 @@ class OnnxModel(CanvasModel):
             return run(self._session, inputs)
         except Exception as error:  # ONNX Runtime's own have no class in common.
             raise self._contradicted(error) from error
+
+
+# By the end of a file's name what reads it.
+READERS: dict[str, type[CanvasModel]] = {".tflite": LiteModel, ".onnx": OnnxModel}
 
 
 def session(model: str | bytes, name: str, threads: int = 0) -> Any:

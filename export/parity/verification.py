@@ -14,7 +14,7 @@ from tfrecog.runs import checkpoints, trained
 from ..artifact import metadata
 from ..artifact.canvas_model import CanvasModel
 from ..litert.reader import LiteModel
-from ..onnx_files.reader import OnnxModel
+from ..onnx_files.reader import READERS
 from ..served_graph.reader import SIGNATURES, SavedReader
 from . import accuracy, compare, compatibility
 from .checkpoint import CheckpointReader
@@ -78,7 +78,7 @@ def load(path: str | Path, threads: int = 0) -> CanvasModel | SavedReader:
         )
     if path.is_dir():
         return SavedReader(path)
-    return (OnnxModel if path.suffix == ".onnx" else LiteModel)(path, threads)
+    return READERS.get(path.suffix, LiteModel)(path, threads)
 
 
 def _checkpoint(flags, experiment, model_metadata, changed) -> tuple[CheckpointReader, Path, int]:

@@ -13,8 +13,7 @@ from random import Random
 import numpy as np
 
 from export.artifact import metadata, results
-from export.litert.reader import LiteModel
-from export.onnx_files.reader import OnnxModel
+from export.onnx_files.reader import READERS
 from export.served_graph import operations, versions
 from tests.fuzz import model_inputs, readings
 from tests.fuzz.attempts import Target
@@ -50,8 +49,7 @@ def _read_exported(folder, out):
 
 
 def _detected(path):
-    reader = {".tflite": LiteModel, ".onnx": OnnxModel}[path.suffix]
-    return reader(path, threads=1).predict(np.full([24, 32, 3], 200, np.uint8))["boxes"].tolist()
+    return READERS[path.suffix](path, threads=1).predict(np.full([24, 32, 3], 200, np.uint8))["boxes"].tolist()
 
 
 @functools.cache

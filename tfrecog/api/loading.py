@@ -15,8 +15,7 @@ from tfrecog.inference.flags import MIN_SCORE
 
 _FLAGS = "experiment.flags"
 _THRESHOLD = "detector.output.min_score"
-# Readers of exported files, by the ends of their names; they need no TensorFlow.
-_READERS = {".tflite": ("export.litert.reader", "LiteModel"), ".onnx": ("export.onnx_files.reader", "OnnxModel")}
+_FILES = (".tflite", ".onnx")  # ends of the names of exported files, whose readers need no TensorFlow
 
 
 def load(
@@ -28,7 +27,7 @@ def load(
         path = path.parent
     if path.is_dir() and (path / _FLAGS).is_file():
         return run(path, min_score, checkpoint, settings)
-    if path.is_dir() or path.suffix in _READERS:
+    if path.is_dir() or path.suffix in _FILES:
         if checkpoint != "latest" or settings:
             raise UserError(f"checkpoint and settings are of a run, and {source} is an exported file")
         return saved_model(path, min_score) if path.is_dir() else file(path, min_score, threads)
@@ -61,8 +60,7 @@ def saved_model(folder: Path, min_score: float | None) -> models.Model:
 
 def file(path: Path, min_score: float | None, threads: int) -> models.Model:
     """An exported TFLite or ONNX file."""
-    module, name = _READERS[path.suffix]
-    return _of_file(getattr(commands.module(module), name)(path, threads), min_score)
+    return _of_file(commands.module("export.onnx_files.reader").READERS[path.suffix](path, threads), min_score)
 
 
 def _of_file(reader, min_score) -> models.Model:
