@@ -1,3 +1,3 @@
-"""What leaves the house: SavedModels that servers load and TFLite files that phones load."""
+"""What leaves the house: SavedModels for servers, TFLite files for phones, ONNX files for other runtimes."""
 
 import tfrecog.cli  # noqa: F401  Ctrl-C, from the first instant of a command.

@@ -35,8 +35,9 @@ class CanvasModel:
         self.path, self.threads = Path(path), threads or cores.usable()
         self.metadata = self.read_metadata(self.path)
         self._inputs, self._outputs = self._open()
-        self._check()
-        detector = metadata.experiment_of(self.metadata).detector
+        experiment = metadata.experiment_of(self.metadata)
+        self._check(experiment.data.max_proposals)
+        detector = experiment.detector
         self.keypoint_shift = 0.5 if detector.keypoints and detector.keypoint.pixel_index else 0.0
 
     @classmethod
@@ -79,16 +80,23 @@ class CanvasModel:
             f"{self.path} does not run as its {metadata.FILE} says ({line}); export it again: {how(self.kind)}"
         )
 
-    def _check(self):
+    def _check(self, max_proposals):
         """UserError if the file's tensors are not those of its metadata."""
         metadata.check_outputs(self.metadata, self._outputs, self.path)
-        image = self._inputs.get("image", {"shape": (), "dtype": np.dtype(bool)})
-        stated = ([1, *self.size, 3], self.given["dtype"])
-        if (found := (np.asarray(image["shape"]).tolist(), np.dtype(image["dtype"]).name)) != stated:
-            raise UserError(
-                f"{self.path}: its input is {found[1]} {found[0]}, and its {metadata.FILE} says {stated[1]} "
-                f"{stated[0]}; export it again: {how(self.kind)}"
-            )
+        stated = {
+            "image": ([1, *self.size, 3], self.given["dtype"]),
+            "size": ([2], "int32"),
+            "proposals": ([max_proposals, 4], "float32"),
+        }
+        found: dict[str, tuple | None] = {"image": None}
+        for name, one in self._inputs.items():  # A side may have a name instead of a number in ONNX.
+            found[name] = (np.asarray(one["shape"], object).tolist(), np.dtype(one["dtype"]).name)
+        for name, own in found.items():
+            if own != stated.get(name):
+                raise UserError(
+                    f"{self.path}: its input {name} is {_shown(own)}, and its {metadata.FILE} says "
+                    f"{_shown(stated.get(name))}; export it again: {how(self.kind)}"
+                )
 
     def _check_labels(self, labels):
         """Contradiction if labels have more classes than the metadata."""
@@ -123,10 +131,9 @@ class CanvasModel:
         """The tensors of a placed photo, by name; `proposals` [P, 4] in its pixels are those of `propose`."""
         given = {"image": placed.image[None]}
         if "size" in self._inputs:
-            given["size"] = np.asarray(placed.size, np.int32).reshape(self._inputs["size"]["shape"])
+            given["size"] = np.asarray(placed.size, np.int32)
         if "proposals" in self._inputs:
-            slots = preprocess.proposal_slots(proposals, placed, np.prod(self._inputs["proposals"]["shape"]) // 4)
-            given["proposals"] = slots.reshape(self._inputs["proposals"]["shape"])
+            given["proposals"] = preprocess.proposal_slots(proposals, placed, self._inputs["proposals"]["shape"][0])
         return given
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -170,6 +177,11 @@ def check_seal(path: Path, kind: str) -> None:
             f"{path} is damaged, or was changed: its SHA-256 is not the one that it ends with. Copy it again, or make "
             f"one: {how(kind)}"
         )
+
+
+def _shown(tensor: tuple[list, str] | None) -> str:
+    """Type and shape of a tensor, as uint8 [1, 64, 64, 3]."""
+    return "missing" if tensor is None else f"{tensor[1]} {tensor[0]}"
 
 
 def first_line(error: Exception) -> str:

@@ -191,7 +191,7 @@ GIVEN = {"dtype": "uint8", "size": [28, 28], "fit": "middle", "short_side": 28}
     ({"classes": [{"id": 1, "name": "only", "colour": None}]}, 2, "has 1 classes (only, ...), and the run 6"),
     ({"step": 3}, 2, "is of step 7: name the other checkpoint with --checkpoint"),
     ({"tflite": {"quantize": "int8", "input": GIVEN}}, 2, "is int8, which is judged by its accuracy"),
-    ({"tflite": {"quantize": "none", "input": GIVEN | {"dtype": "float32"}}}, 2, "its input is uint8 [1, 28, 28, 3]"),
+    ({"tflite": {"quantize": "none", "input": GIVEN | {"dtype": "float32"}}}, 2, "image is uint8 [1, 28, 28, 3]"),
     # A checkpoint that saw the same wrong part would agree with it.
     ({"tflite": {"quantize": "none", "input": GIVEN | {"short_side": 32}}}, 1,
      "gray levels from that of the checkpoint's evaluation"),
