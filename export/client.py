@@ -40,7 +40,7 @@ class Flags:
 
 def main(flags: Flags) -> int:
     """Sends, prints and writes."""
-    from tfrecog.inference import image_files
+    from tfrecog.inference import forms, image_files
 
     from .artifact import results
     from .server import client_protocols
@@ -54,7 +54,7 @@ def main(flags: Flags) -> int:
     predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s)
     with client_protocols.understood(url):
         info = results.info_of(model["parameters"])
-        write, written = results.WRITERS[model["parameters"]["task"]]
+        form = forms.FORMS[model["parameters"]["task"]]
 
     def seen():
         nonlocal failed
@@ -76,9 +76,9 @@ def main(flags: Flags) -> int:
             yield number, picture, result
 
     if flags.out:
-        write(info, paths, out, seen(), flags.draw_side)
+        form.write(info, paths, out, seen(), flags.draw_side)
         if failed < len(paths):
-            print(f"{len(paths) - failed} pictures and {written} are in {out}")
+            print(f"{len(paths) - failed} of {len(paths)} images done: {form.written} are in {out}")
     else:
         collections.deque(seen(), maxlen=0)
     if failed:

@@ -35,47 +35,34 @@ class Flags:
 
 def main(flags: Flags) -> None:
     """Predicts, draws and measures."""
-    from tfrecog.inference import image_files, result_files
+    from tfrecog.api import loading
+    from tfrecog.inference import forms, image_files, result_files
 
-    from .artifact import metadata, results
     from .litert import benchmark, reader
 
     if not flags.out and not flags.repeat:
         raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
     paths = image_files.find(flags.images, out=flags.out)
-    model = reader.LiteModel(flags.model, flags.threads)
-    _check_score(flags, model.metadata)
+    lite = reader.LiteModel(flags.model, flags.threads)
+    model = loading.of_reader(lite, None if flags.min_score == Flags.min_score else flags.min_score)
+    if flags.min_score != Flags.min_score and model.task != "detection":
+        raise UserError(f"--min_score is only for detectors; {flags.model} is a {lite.metadata['name']}")
     broken: dict[Path, str] = {}
     if flags.out:
-        write, written = results.WRITERS[model.metadata["task"]]
-        print(f"Predicting with {flags.model}: {model.metadata['name']}, {model.size[1]} x {model.size[0]}", flush=True)
-        images = (
-            (number, picture, results.of_picture(model.predict(picture), picture.shape[:2], flags.min_score))
-            for number, picture in image_files.legible(paths, broken, metadata.reading(model.metadata))
-        )
-        detections = write(results.info_of(model.metadata), paths, Path(flags.out), images, flags.draw_side)
+        form = forms.FORMS[model.task]
+        print(f"Predicting with {flags.model}: {lite.metadata['name']}, {lite.size[1]} x {lite.size[0]}", flush=True)
+        seen = image_files.legible(paths, broken, model.info.reading)
+        images = ((number, picture, model.see(picture)) for number, picture in seen)
+        detections = form.write(model.info, paths, Path(flags.out), images, flags.draw_side)
         done = image_files.report_broken(paths, broken)
         if detections is not None:
-            print(f"{detections} detections with a score of at least {flags.min_score:g} (--min_score)")
-        print(f"{done} of {len(paths)} images done: pictures and {written} are in {flags.out}")
+            print(f"{detections} detections with a score of at least {model.min_score:g} (--min_score)")
+        print(f"{done} of {len(paths)} images done: {form.written} are in {flags.out}")
     if flags.repeat:
-        report = benchmark.measure(model, next((path for path in paths if path not in broken), paths[0]), flags.repeat)
+        report = benchmark.measure(lite, next((path for path in paths if path not in broken), paths[0]), flags.repeat)
         print(benchmark.text_of(report))
         if flags.json:
             result_files.write_json(Path(flags.json), {"model": flags.model, **report})
-
-
-def _check_score(flags: Flags, metadata: dict) -> None:
-    """UserError if --min_score is given where it would do nothing."""
-    if flags.min_score == Flags().min_score:
-        return
-    if metadata["task"] != "detection":
-        raise UserError(f"--min_score is only for detectors; {flags.model} is a {metadata['name']}")
-    if flags.min_score < metadata["min_score"]:
-        raise UserError(
-            f"--min_score={flags.min_score:g}: {flags.model} has no detections with a score below "
-            f"{metadata['min_score']:g}; export it with a lower --detector.output.min_score"
-        )
 
 
 if __name__ == "__main__":

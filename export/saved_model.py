@@ -26,9 +26,10 @@ class Flags(RunFlags):
     precision: Annotated[
         Literal["run", "float32", "bfloat16"], "Compute type of the network. run: that of --train.precision."
     ] = "run"
-    device: Annotated[
+    graph: Annotated[
         Literal["cpu", "any"],
-        "cpu: operations that are fast on CPUs. any: those that are fast on GPUs and that other runtimes support.",
+        "Its operations. cpu: those that are fast on CPUs. any: those that are fast on GPUs and that other runtimes "
+        "support.",
     ] = "cpu"
 
 
@@ -48,7 +49,7 @@ def export(flags: Flags) -> Path:
     model_metadata = metadata.from_run(task, flags, path, step)
     masks = flags.masks if flags.detector.masks else None
     version, signatures = write.write(
-        task, model, flags, flags.out, model_metadata | {"masks": masks, "device": flags.device}
+        task, model, flags, flags.out, model_metadata | {"masks": masks, "device": flags.graph}
     )
     print(write.report(flags.out, flags.workdir, version, signatures))
     return version

@@ -44,5 +44,5 @@ def write(task, experiment, paths, out, min_side=0):
     predict = inference.of_pictures(task, None, experiment)
     legible = image_files.legible(paths, broken, task.info.reading)
     images = ((number, picture, predict(picture)) for number, picture in legible)
-    inference.write(task.info, paths, out, images, min_side)
+    inference.FORM.write(task.info, paths, out, images, min_side)
     return broken

@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from tests.commands import PACKAGES, flags_of
+from tests.commands import COMMANDS, PACKAGES, flags_of
 from tests.folders import REPOSITORY
 from tfrecog.cli import flags
 
@@ -51,8 +51,9 @@ def test_every_command_exists_and_takes_its_flags(words):
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
         assert set(words[1:]) <= set(targets)
-    elif "-m" in words:
-        module = words[words.index("-m") + 1]
+    elif "-m" in words or words[0] == "tfrecog":
+        names = {name.partition(".")[2]: name for name in COMMANDS}
+        module = words[words.index("-m") + 1] if "-m" in words else names[words[1]]
         if module.split(".")[0] in PACKAGES:
             given = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
             known = {"flagfile", "help", *(leaf.path for leaf in flags.leaves(flags_of(module)))}

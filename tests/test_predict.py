@@ -221,18 +221,18 @@ def test_the_command_says_what_was_done_and_what_was_not(run, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("not an image")
     save_picture(tmp_path / "good.png", 100, 60, (10, 10, 60, 60))
     out = tmp_path / "seen"
-    predict.main(dataclasses.replace(run, images=str(tmp_path), out=str(out)))
+    predict.main(dataclasses.replace(run, images=(str(tmp_path),), out=str(out)))
     printed = capsys.readouterr()
     assert "1 of 2 images done: pictures and predictions.json are in" in printed.out and "notes.jpg" in printed.err
     assert len(json.loads((out / "predictions.json").read_text())) == 1
     assert Image.open(out / "good.jpg").size == (60 * 7, 100 * 7), "no side is shorter than --draw_side=400"
     with pytest.raises(UserError, match="not one of 1 files"):
-        predict.main(dataclasses.replace(run, images=str(tmp_path / "notes.jpg"), out=str(out)))
+        predict.main(dataclasses.replace(run, images=(str(tmp_path / "notes.jpg"),), out=str(out)))
 
 
 def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(run, tmp_path):
     image = save_picture(tmp_path / "label_maps" / "good.png", 100, 100, (10, 10, 60, 60))
-    given = dataclasses.replace(run, images=str(image), out=str(tmp_path))
+    given = dataclasses.replace(run, images=(str(image),), out=str(tmp_path))
     predict.main(given)
     assert (tmp_path / "good.jpg").is_file()
     with pytest.raises(UserError, match="would be overwritten"):  # Before the weights, of which there are none.

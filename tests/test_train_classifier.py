@@ -117,7 +117,7 @@ def test_prediction_says_of_a_file_what_evaluation_says_of_its_record(straight, 
     for i, image in enumerate(pictures(18, 18)[0][:3]):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
-    asked = predict.Flags(images=str(tmp_path), out=str(tmp_path / "seen"))
+    asked = predict.Flags(images=(str(tmp_path),), out=str(tmp_path / "seen"))
     predict.main(flags.load(asked, workdir / "experiment.flags"))
     shown = capsys.readouterr()
     assert "3 of 4 images done" in shown.out and "rubbish.png" in shown.err

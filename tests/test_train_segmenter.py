@@ -95,7 +95,7 @@ def test_a_photo_gets_a_map_of_its_own_size_and_rubbish_is_named(straight, tmp_p
     pixels = np.random.default_rng(0).integers(0, 256, [37, 91, 3], dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "odd.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
-    asked = predict.Flags(images=str(tmp_path), out=str(tmp_path / "seen"))
+    asked = predict.Flags(images=(str(tmp_path),), out=str(tmp_path / "seen"))
     predict.main(flags.load(asked, straight[0] / "experiment.flags"))
     shown = capsys.readouterr()
     assert "1 of 2 images done" in shown.out and "rubbish.png" in shown.err

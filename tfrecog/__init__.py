@@ -53,6 +53,7 @@ def load(
     checkpoint: str = "latest",
     settings: Mapping[str, Any] | None = None,
     threads: int = 0,
+    device: str = "",
 ) -> Model:
     """A trained model.
 
@@ -64,13 +65,15 @@ def load(
         checkpoint: of a run: "latest", "best", or a path.
         settings: of a run: other values of its settings, such as {"detector.output.max_detections": 300}.
         threads: of a TFLite or ONNX file. 0: as many as there are cores.
+        device: "cpu", "gpu" (every GPU), or one such as "gpu:1", for the whole process: choose with the first model.
+            "": every GPU, or the CPU where there is none.
 
     Raises:
         UserError: the source is none of these, is damaged, or was written by another version.
     """
     from tfrecog.api import loading
 
-    return loading.load(source, min_score, checkpoint, settings, threads)
+    return loading.load(source, min_score, checkpoint, settings, threads, device)
 
 
 def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:

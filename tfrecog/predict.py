@@ -1,27 +1,49 @@
-"""Shows what a run sees in pictures of any size.
+"""Shows what a model sees in pictures and films of any size.
 
-python -m tfrecog.predict --flagfile=RUN/experiment.flags --images='photos/*.jpg' --out=SEEN [--format=coco]
+python -m tfrecog.predict photo.jpg more/ film.mp4 --model=RUN [--out=SEEN] [--format=coco]
+
+--flagfile=RUN/experiment.flags names a run, too.
 """
 
 import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tfrecog.cli import command
-from tfrecog.cli.facts import For, Fraction
-from tfrecog.inference.flags import MIN_SCORE, DrawSide, FontFile, Images, Results
+from tfrecog.cli import command, flagfiles
+from tfrecog.cli import flags as settings
+from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import For, Fraction, Length, OfRun, Positional, Range
+from tfrecog.cli.progress import Bar
+from tfrecog.config import Experiment, plain
+from tfrecog.inference.flags import IMAGES, MIN_SCORE, RESULTS, DrawSide, FontFile
 from tfrecog.runs.flags import RunFlags
+
+if TYPE_CHECKING:
+    from tfrecog.api.models import Model
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags(RunFlags):
     """The flags of a run and of what is shown to it."""
 
-    images: Images = ""
-    out: Results = ""
+    images: Annotated[
+        tuple[str, ...], f"{IMAGES} So are films (MP4, MOV, ...) and addresses of both.", Positional(), Length()
+    ] = ()
+    model: Annotated[
+        str,
+        "What predicts: the folder of a run, that of a SavedModel of export.saved_model, a .tflite or .onnx file of "
+        "export.tflite or export.onnx, or the name of published weights, which are downloaded once, such as maskrcnn_resnet50_fpn.",
+        OfRun(),
+    ] = ""
+    out: Annotated[str, f"{RESULTS} A film becomes an MP4, with FILM.mp4.json, which has a row for each frame."] = (
+        "seen"
+    )
     min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = MIN_SCORE
     draw_side: DrawSide = 400
     font: FontFile = ""
+    every: Annotated[int, "Of a film, every so many frames.", Range(1, unit="frames")] = 1
     format: Annotated[
         Literal["", "coco", "yolo", "labelme"],
         "Detections also as annotations, to be corrected with a tool: OUT/instances.json, OUT/yolo, or OUT/labelme.",
@@ -32,33 +54,93 @@ class Flags(RunFlags):
 def main(flags: Flags) -> None:
     """Predicts and reports."""
     from tfrecog import tasks
-    from tfrecog.api import models
+    from tfrecog.api import streams
+    from tfrecog.api.models import RunModel
     from tfrecog.drawing import fonts
-    from tfrecog.inference import annotations, image_files
+    from tfrecog.inference import annotations, forms, image_files
 
-    paths, out, inference = (
-        image_files.find(flags.images, out=flags.out),
-        Path(flags.out),
-        tasks.of(flags.task).inference,
-    )
-    inference.files(paths, out)  # Whether they can be written, before the weights are read.
-    also = annotations.Annotations(flags.format, paths, out) if flags.format else None
-    model = models.RunModel(flags, flags.checkpoint, flags.min_score)
-    print(f"Predicting with {model.checkpoint}", flush=True)
+    out, left_out = Path(flags.out), []
+    paths = image_files.find(streams.downloaded(flags.images, out / "downloads"), streams.FILMS, out, left_out)
+    films = [path for path in paths if path.suffix.lower() in streams.FILMS]
+    pictures = [path for path in paths if path not in films]
+    exported = _exported(flags)
+    form = forms.FORMS[exported.task] if exported else tasks.of(flags.task).inference.FORM
+    # Whether files can be written, before the weights are read.
+    places = form.files(pictures, out) if pictures else []
+    drawn_films = image_files.picture_paths(films, out, ".mp4") if films else []
+    _check_format(flags, exported.task if exported else flags.task, bool(films))
+    also = annotations.Annotations(flags.format, pictures, out) if flags.format else None
+    model = exported or RunModel(flags, flags.checkpoint, flags.min_score)
+    print(f"Predicting with {model.source}", flush=True)
     broken: dict[Path, str] = {}
-    seen = image_files.legible(paths, broken, model.info.reading)
-    images = ((number, picture, model.see(picture)) for number, picture in seen)
-    if also:
-        images = also.written(images, model.info, flags.detector)
-    with fonts.preferred(flags.font):
-        detections = inference.write(model.info, paths, out, images, flags.draw_side)
+    if pictures:
+        seen = image_files.legible(pictures, broken, model.info.reading)
+        images = ((number, picture, model.see(picture)) for number, picture in seen)
+        if also:
+            images = also.written(images, model.info, model.experiment.detector)
+        images = _told(images, pictures, places, lambda found: form.words(model.info, found))
+        with fonts.preferred(flags.font):
+            form.write(model.info, pictures, out, images, flags.draw_side)
+    for film, place in zip(films, drawn_films, strict=True):
+        _film(model, film, place, flags, broken)
     done = image_files.report_broken(paths, broken)
-    if detections is not None:
-        print(f"{detections} detections with a score of at least {flags.min_score:g}")
-    print(f"{done} of {len(paths)} images done: {inference.WRITTEN} are in {out}")
+    image_files.report_left_out(left_out)
+    if pictures:
+        done -= len(films) - len(broken.keys() & {*films})
+        print(f"{done} of {len(pictures)} images done: {form.written} are in {out}")
     if also:
         print(f"Annotations in the format {flags.format} are in {also.out}")
 
 
+def _exported(flags: Flags) -> "Model | None":
+    """The model that --model names, unless it is a run, whose settings are among the flags."""
+    from tfrecog.api import loading
+
+    is_run = not flags.model or (Path(flags.model).expanduser() / flagfiles.OF_RUN).is_file()
+    if not (flags.model or flags.workdir or flags.checkpoint not in ("latest", "best")):
+        raise UserError("--model: name a trained model, as in --model=runs/mine (--help says what else)")
+    if is_run:
+        return None
+    if changed := settings.differences(Experiment(), plain(flags)):
+        raise UserError(
+            f"--{next(iter(changed))} is a setting of a run, and --model={flags.model} is not a run's folder"
+        )
+    changes_score = flags.min_score != Flags.min_score
+    model = loading.load(
+        flags.model, flags.min_score if changes_score else None, flags.checkpoint, None, 0, flags.device
+    )
+    if changes_score and model.task != "detection":
+        raise UserError(f"--min_score={flags.min_score:g}: {flags.model} is not a detector; leave it out")
+    return model
+
+
+def _check_format(flags: Flags, task: str, films: bool) -> None:
+    if flags.format and (task != "detection" or films):
+        raise UserError(f"--format={flags.format}: there are annotations of pictures, by detectors; leave it empty")
+
+
+def _told(
+    images: Iterable, paths: list[Path], places: list[Path], words: Callable[[Any], str]
+) -> Iterator[tuple[int, Any, Any]]:
+    """Yields `images`, and prints what was seen in each once it is written."""
+    for number, picture, found in images:
+        yield number, picture, found
+        Bar.write(f"{paths[number]}: {words(found)}{f' -> {places[number]}' if places else ''}")
+
+
+def _film(model: "Model", film: Path, place: Path, flags: Flags, broken: dict[Path, str]) -> None:
+    """Writes a film and its JSON, or notes why it is not readable."""
+    from tfrecog.api import films
+
+    try:
+        count, lost = films.write(model, film, place, every=flags.every, min_side=flags.draw_side, font=flags.font)
+    except UserError as error:
+        broken[film] = str(error)
+        return
+    for reason in lost:
+        print(f"{film}: {reason}", file=sys.stderr)
+    print(f"{film}: {count} frames -> {place} and {place.name}{films.JSON}", flush=True)
+
+
 if __name__ == "__main__":
-    command.run(main, Flags(), required=("images", "out"))
+    command.run(main, Flags(), required=("images",))

@@ -6,20 +6,30 @@ The same command, or --flagfile=RUN/experiment.flags, continues a run that was s
 is 3 if the loss is not finite.
 """
 
+from dataclasses import dataclass
+
 from tfrecog.cli import command, signals
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, plain
+from tfrecog.runtime.devices import Device
 
 
-def main(experiment: Experiment) -> None:
+@dataclass(frozen=True)
+class Flags(Experiment):
+    """The flags of a run, and where it is trained."""
+
+    device: Device = ""
+
+
+def main(flags: Flags) -> None:
     """Trains."""
     from tfrecog.training import loop
 
     try:
-        loop.train(experiment)
+        loop.train(plain(flags))
     except signals.Stopped as stopped:
-        stopped.consequence = f"to continue: python -m tfrecog.train --flagfile={experiment.workdir}/experiment.flags"
+        stopped.consequence = f"to continue: python -m tfrecog.train --flagfile={flags.workdir}/experiment.flags"
         raise
 
 
 if __name__ == "__main__":
-    command.run(main, Experiment(), required=("workdir", "data.records"), trains=True)
+    command.run(main, Flags(), required=("workdir", "data.records"), trains=True)

@@ -1,6 +1,5 @@
 """Outputs of an exported model in the form of tfrecog.predict's results; without TensorFlow, for devices."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,6 @@ from tfrecog.inference import result_files
 from tfrecog.ops import rle
 
 from .metadata import DETECTIONS, reading
-
-# Of each task what writes its results, and what is written beside pictures.
-WRITERS: dict[str, tuple[Callable, str]] = {
-    "detection": (result_files.write_detections, result_files.DETECTIONS),
-    "classification": (result_files.write_classes, result_files.PREDICTIONS),
-    "segmentation": (result_files.write_label_maps, f"{result_files.LABEL_MAPS} and {result_files.PREDICTIONS}"),
-}
 
 
 def info_of(metadata: dict) -> DatasetInfo:
@@ -49,7 +41,7 @@ def detections(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
 
 
 def of_picture(outputs: dict, size: tuple[int, ...], min_score: float) -> Any:
-    """Outputs for a photo of a size (height, width), by our names, as `WRITERS` take them.
+    """Outputs for a photo of a size (height, width), by our names, as `forms.FORMS` take them.
 
     Detections have a higher score than `min_score`, as those of a network have.
     """

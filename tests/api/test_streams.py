@@ -10,23 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.films import film
 from tfrecog.api import streams
 from tfrecog.cli.errors import UserError
 from tfrecog.data.reading import Reading
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV, which reads films, is not installed")
-
-
-def film(path, frames=30, size=(48, 64)):
-    """A film of gray frames, each 8 brighter than the one before; blue in its right half."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, size[::-1])
-    assert writer.isOpened()
-    for number in range(frames):
-        frame = np.full((*size, 3), 8 * number, np.uint8)
-        frame[:, size[1] // 2 :] = (255, 0, 0)  # blue, green, red
-        writer.write(frame)
-    writer.release()
-    return path
 
 
 def seen(source, every=1):

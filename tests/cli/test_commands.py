@@ -24,7 +24,7 @@ CASES = {
     "export.client": ("--grpc_port=0", "--images={missing}"),
     "export.onnx": ("--input=int8", "--workdir={missing} --size=64x64 --out={out}/model.onnx"),
     "export.run_tflite": ("--threads=-1", "--model={missing} --images={file} --out={out}"),
-    "export.saved_model": ("--device=tpu", "--workdir={missing} --out={out}"),
+    "export.saved_model": ("--graph=tpu", "--workdir={missing} --out={out}"),
     "export.serve": ("--max_batch=0", "--model={missing}"),
     "export.tflite": ("--representative=0", "--workdir={missing} --size=64x64 --out={out}/model.tflite"),
     "export.verify": ("--score_tolerance=-2", "--workdir={out} --artefact={missing} --images={file}"),
@@ -46,6 +46,7 @@ CASES = {
     "tfrecog.svm": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}"),
     "tfrecog.train": ("--optim.learning_rate=-1", "--workdir={out} --data.records={missing}"),
     "tfrecog.find_rate": ("--steps=3", "--data.records={missing} --out={out}/found"),
+    "tfrecog.env": ("--json=maybe", "--out={file}/env.txt"),
     "tfrecog.equivariance": ("--min_score=2", "--workdir={out} --images={missing} --out={out}"),
     "tfrecog.import_weights": ("--list=maybe", "--model=resnet18 --weights={missing} --out={out}"),
     "tfrecog.study": ("--seeds=-1", "--change=a --task=classification --data.records={missing} --workdir={out}"),
@@ -90,7 +91,7 @@ def test_help_and_a_mistake_in_the_flags(run, name):
     mistakes = {
         "--zzzzzz=1": ("--zzzzzz is not a flag", "--help"),
         f"--{flag}x=1": (f"did you mean --{flag}",),
-        "photo.jpg": ("'photo.jpg' is not a flag",),
+        "photo.jpg": ("'photo.jpg' is not a flag",) if name != "tfrecog.predict" else ("no file is named 'photo.jpg'",),
         "--flagfile=nowhere.flags": ("nowhere.flags",),
         wrong: (wrong.partition("=")[0],),
     }
@@ -158,6 +159,8 @@ def test_one_name_runs_the_commands_of_all_packages(run):
     status, text, errors = run("tfrecog", "scenes", "--help")
     assert (status, errors) == (0, "")
     assert text.replace("tfrecog.pipelines.", "pipelines.") == run("pipelines.scenes", "--help")[1]
+    assert run("tfrecog", "pipelines", "scenes", "--help")[1] == text
+    assert run("tfrecog", "export")[1].startswith("usage: python -m tfrecog.export COMMAND")
     status, _, errors = run("tfrecog", "scene")
     assert status == 2
     assert_explained(errors, "did you mean scenes?")

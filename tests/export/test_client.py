@@ -107,7 +107,7 @@ def test_what_was_seen_before_the_server_went_away_is_written(answers, count, tm
     assert gone.startswith(f"{tmp_path}/{count + 1}.png: ") and "cannot be reached" in gone
     assert total == f"error: {3 - count} of 3 pictures failed"
     assert len(json.loads((out / "detections.json").read_text())) == len([*out.glob("*.jpg")]) == count
-    assert ("1 pictures and detections.json are in" in printed.out) == bool(count)
+    assert ("of 3 images done: pictures and detections.json are in" in printed.out) == bool(count)
 
 
 def test_a_server_that_is_slow_is_told_from_none():

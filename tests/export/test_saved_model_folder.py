@@ -48,7 +48,7 @@ def model(flagfile, tmp_path_factory):
     assert killed.returncode == -signal.SIGKILL
     assert [part.name[:7] for part in out.iterdir()] == [".draft-"]
     assert versions.numbers(out) == []
-    export(flagfile, out, device="any")
+    export(flagfile, out, graph="any")
     return out
 
 

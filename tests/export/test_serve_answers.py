@@ -69,7 +69,7 @@ def test_an_answer_is_what_predict_writes_of_the_file(recipe, photos, tmp_path):
     seen = flags.load(predict.Flags(), flagfile)
     if seen.task == "detection":
         seen = dataclasses.replace(seen, min_score=seen.detector.output.min_score)
-    predict.main(dataclasses.replace(seen, images=str(photos), out=str(tmp_path / "seen")))
+    predict.main(dataclasses.replace(seen, images=(str(photos),), out=str(tmp_path / "seen")))
     paths = sorted(photos.iterdir())
     got = served(tmp_path / "model", [path.read_bytes() for path in paths])
     assert [one["image_size"] for one in got] == [[56, 88], [64, 96], [72, 56], [56, 88]], "upright"

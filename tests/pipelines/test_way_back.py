@@ -231,7 +231,7 @@ def test_the_command_writes_what_it_finds_as_annotations_that_are_read_again(
     photo, seen = tmp_path / "photos/a.png", tmp_path / "seen"
     photo.parent.mkdir()
     photo.write_bytes(record_of("a.png", 80, 120).encoded)
-    predict.main(replace(detector, images=str(photo.parent), out=str(seen), format=form))
+    predict.main(replace(detector, images=(str(photo.parent),), out=str(seen), format=form))
     assert f"in the format {form} are in {seen if form == 'coco' else seen / form}" in capsys.readouterr().out
     read_predictions(form, photo, seen, tmp_path / "b")
     (after,) = read_all(tmp_path / "b", "train")

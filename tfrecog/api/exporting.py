@@ -9,6 +9,7 @@ from tfrecog.api import commands
 from tfrecog.api.settings import changed
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
+from tfrecog.runtime import devices
 
 KINDS = ("saved_model", "tflite", "onnx")
 
@@ -20,4 +21,6 @@ def export(kind: str, experiment: Experiment, checkpoint: str, out: str | Path, 
     module = commands.module(f"export.{kind}")
     of_run = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
     places = {"checkpoint": checkpoint, "out": str(Path(out).expanduser())}
-    return module.export(changed(module.Flags(**of_run), {**options, **places}))
+    flags = changed(module.Flags(**of_run), {**options, **places})
+    devices.choose(flags.device, "device")
+    return module.export(flags)

@@ -12,6 +12,7 @@ from tfrecog.cli import files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.inference.flags import MIN_SCORE
+from tfrecog.runtime import devices
 
 _FLAGS = "experiment.flags"
 _THRESHOLD = "detector.output.min_score"
@@ -19,12 +20,21 @@ _FILES = (".tflite", ".onnx")  # ends of the names of exported files, whose read
 
 
 def load(
-    source: str | Path, min_score: float | None, checkpoint: str, settings: Mapping[str, Any] | None, threads: int
+    source: str | Path,
+    min_score: float | None,
+    checkpoint: str,
+    settings: Mapping[str, Any] | None,
+    threads: int,
+    device: str,
 ) -> models.Model:
     """See `tfrecog.load`."""
     path = Path(source).expanduser()
     if path.name == _FLAGS and path.is_file():
         path = path.parent
+    if path.suffix not in _FILES:
+        devices.choose(device, "device")
+    elif device not in ("", "cpu"):
+        raise UserError(f"device={device}: a {path.suffix} file is run on the CPU")
     if path.is_dir() and (path / _FLAGS).is_file():
         return run(path, min_score, checkpoint, settings)
     if path.is_dir() or path.suffix in _FILES:
@@ -55,20 +65,21 @@ def run(folder: Path, min_score: float | None, checkpoint: str, settings: Mappin
 
 def saved_model(folder: Path, min_score: float | None) -> models.Model:
     """An exported SavedModel: the folder of its versions, or of one."""
-    return _of_file(commands.module("export.served_graph.reader").SavedReader(folder), min_score)
+    return of_reader(commands.module("export.served_graph.reader").SavedReader(folder), min_score)
 
 
 def file(path: Path, min_score: float | None, threads: int) -> models.Model:
     """An exported TFLite or ONNX file."""
-    return _of_file(commands.module("export.onnx_files.reader").READERS[path.suffix](path, threads), min_score)
+    return of_reader(commands.module("export.onnx_files.reader").READERS[path.suffix](path, threads), min_score)
 
 
-def _of_file(reader, min_score) -> models.Model:
+def of_reader(reader, min_score: float | None) -> models.Model:
+    """The model of an exported file that is open."""
     form, of_metadata = commands.module("export.artifact.results"), commands.module("export.artifact.metadata")
-    output = of_metadata.experiment_of(reader.metadata).detector.output
+    experiment = flags.replace(of_metadata.experiment_of(reader.metadata), {"task": reader.metadata["task"]})
+    output = experiment.detector.output
     lowest = max(MIN_SCORE, output.min_score) if min_score is None else min_score
-    task = reader.metadata["task"]
-    if task == "detection" and lowest < output.min_score:
+    if experiment.task == "detection" and lowest < output.min_score:
         raise UserError(
             f"min_score={lowest:g}: {reader.path} has no detections with a score below {output.min_score:g}; export it "
             "with a lower --detector.output.min_score"
@@ -77,7 +88,7 @@ def _of_file(reader, min_score) -> models.Model:
     def see(picture):
         return form.of_picture(reader.predict(picture), picture.shape[:2], lowest)
 
-    return models.Model(task, form.info_of(reader.metadata), see, lowest, str(reader.path))
+    return models.Model(experiment, form.info_of(reader.metadata), see, lowest, str(reader.path))
 
 
 def published(name: str) -> Path:

@@ -24,14 +24,26 @@ class Model:
     """A trained model, whatever it was loaded from.
 
     Attributes:
-        task: "classification", "detection" or "segmentation".
+        experiment: the settings of its run.
         info: the classes, `info.names` [K], and of keypoints their names.
         min_score: detections with a lower score are not found.
     """
 
-    def __init__(self, task: str, info: DatasetInfo, see: Callable[[np.ndarray], Any], min_score: float, source: str):
-        self.task, self.info, self.min_score, self.source = task, info, min_score, source
+    def __init__(
+        self,
+        experiment: Experiment,
+        info: DatasetInfo,
+        see: Callable[[np.ndarray], Any],
+        min_score: float,
+        source: str,
+    ):
+        self.experiment, self.info, self.min_score, self.source = experiment, info, min_score, source
         self.see = see  # a picture uint8 [H, W, 3] → what the commands write of it
+
+    @property
+    def task(self) -> str:
+        """What it is for: "classification", "detection" or "segmentation"."""
+        return self.experiment.task
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,7 +167,6 @@ class RunModel(Model):
     """The model of a run, with the weights of one of its checkpoints.
 
     Attributes:
-        experiment: all settings of the run.
         checkpoint, step: of the weights.
     """
 
@@ -164,7 +175,6 @@ class RunModel(Model):
         from tfrecog import tasks
         from tfrecog.runs import trained
 
-        self.experiment = experiment
         alone = settings_of.replace(experiment, {"train.replicas": 1})
         threshold = "detector.output.min_score"
         # What is below is cut from what the network finds, which is evaluated with the run's own.
@@ -175,7 +185,7 @@ class RunModel(Model):
         self._evaluable = lowest == experiment.detector.output.min_score
         seeing = settings_of.replace(alone, {threshold: min_score})
         see = tasks.of(experiment.task).inference.of_pictures(task, self._network, seeing)
-        super().__init__(experiment.task, task.info, see, min_score, str(self.checkpoint))
+        super().__init__(experiment, task.info, see, min_score, str(self.checkpoint))
 
     @property
     def keras_model(self):

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import mimetypes
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
+from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.data import depth, image_numpy
 from tfrecog.data.reading import Reading
@@ -21,7 +23,8 @@ from tfrecog.inference import image_files
 _ARRAYS = "give uint8 [H, W, 3] in the order red, green, blue"
 _SAFE = "%/:=&?~#+!$,;'@()*[]"  # of an address, which may have other characters as a person types them
 _PATIENCE = 30  # seconds without a byte from an address
-_MOST_BYTES = 2**28  # of a picture from an address
+_MOST_BYTES, _MOST_BYTES_OF_FILM = 2**28, 2**32  # of a picture from an address, and of what is kept in a file
+_PIECE, _LONGEST = 2**20, 100  # bytes; characters of the name of a file
 
 
 def is_several(pictures: Any) -> bool:
@@ -80,6 +83,27 @@ def fetch(address: str) -> bytes:
     if len(content) > _MOST_BYTES:
         raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
     return content
+
+
+def download(address: str, folder: Path) -> Path:
+    """The file in `folder` of what is at an address of the web, by its name there; UserError if it cannot be had."""
+    name = urllib.parse.unquote(urllib.parse.urlsplit(address).path).rpartition("/")[2].lstrip(".")[-_LONGEST:]
+    size = 0
+    try:
+        with _opened(address) as answer:
+            ending = "" if Path(name).suffix else mimetypes.guess_extension(answer.headers.get_content_type()) or ""
+            path = folder / f"{name or 'picture'}{ending}"
+            with files.write(path, "wb") as file:
+                while piece := answer.read(_PIECE):
+                    file.write(piece)
+                    size += len(piece)
+                    if size > _MOST_BYTES_OF_FILM:
+                        raise UserError(f"{address} has more than {_MOST_BYTES_OF_FILM:,} bytes; give a file")
+    except files.CannotWrite:
+        raise
+    except OSError as error:
+        raise UserError(f"{address} {error}") from error
+    return path
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from PIL import Image
 from tfrecog.cli.errors import UserError
 from tfrecog.data.info import DatasetInfo
 from tfrecog.drawing import fonts
-from tfrecog.inference import result_files
+from tfrecog.inference import forms, result_files
 from tfrecog.metrics import coco_rows
 from tfrecog.ops import rle
 
@@ -61,10 +61,11 @@ class Result:
 
     def __repr__(self):
         height, width = self.size
-        return f"<{type(self).__name__} of {self.source or 'a picture'} ({width} x {height}): {self._words()}>"
+        return f"<{type(self).__name__} of {self.source or 'a picture'} ({width} x {height}): {self.words()}>"
 
-    def _words(self) -> str:
-        raise NotImplementedError
+    def words(self) -> str:
+        """What is seen, in a line."""
+        return forms.FORMS[self.task].words(self.info, self.found)
 
     def to_dict(self) -> dict:
         """The same in plain lists and numbers, for JSON."""
@@ -154,9 +155,6 @@ class DetectionResult(Result):
             data={"class_name": np.array(self.names, str)},
         )
 
-    def _words(self):
-        return f"{len(self)} detections"
-
 
 class ClassificationResult(Result):
     """The class of a picture."""
@@ -184,9 +182,6 @@ class ClassificationResult(Result):
         ranked = zip(self.labels.tolist(), self.names, self.scores.tolist(), strict=True)
         classes = [{"label": label, "name": name, "score": score} for label, name, score in ranked]
         return {"source": self.source, "size": list(self.size), "classes": classes}
-
-    def _words(self):
-        return f"{self.names[0]} {self.scores[0]:.1%}"
 
 
 class SegmentationResult(Result):
@@ -230,9 +225,6 @@ class SegmentationResult(Result):
             for label, name, share, mask in rows
         ]
         return {"source": self.source, "size": list(self.size), "classes": classes}
-
-    def _words(self):
-        return ", ".join(f"{name} {share:.0%}" for name, share in zip(self.names[:5], self.shares, strict=False))
 
 
 def _run_lengths(mask: np.ndarray) -> dict:

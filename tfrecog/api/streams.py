@@ -1,7 +1,8 @@
 """Films, cameras, folders and addresses as pictures, one after the other; in the memory of one of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ FILMS = (
     ".3gp", ".avi", ".flv", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
     ".wmv",
 )  # fmt: skip
+
+_RATE, _MOST_RATE = 25.0, 1000.0  # frames a second of a film that states none, or nonsense
 
 Frame = tuple[np.ndarray, str]  # uint8 [H, W, 3], and what it is called
 
@@ -68,7 +71,7 @@ def _of_one(source: str, reading, every, broken):
 
 def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:
     """Yields the frames of a film or a camera, as OpenCV reads them: upright."""
-    cv2 = _opencv()
+    cv2 = opencv()
     if isinstance(source, str) and "://" not in source and not Path(source).is_file():
         raise UserError(f"{source}: there is no such file")
     film = cv2.VideoCapture(source)
@@ -92,7 +95,28 @@ def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:
         film.release()
 
 
-def _opencv():
+def downloaded(sources: Sequence[str], folder: Path) -> list[str]:
+    """The same names, with those of files in `folder` in place of addresses of the web; UserError names one that fails.
+
+    Each of several has a folder of its own, since names may be the same.
+    """
+    addresses = [source for source in sources if pictures.is_address(source)]
+    folders = {one: folder / str(number) if len(addresses) > 1 else folder for number, one in enumerate(addresses, 1)}
+    return [str(pictures.download(one, folders[one])) if one in folders else one for one in sources]
+
+
+def length_of(film: Path, every: int) -> tuple[int, float]:
+    """How many frames a film states to have of which every so many are taken, and how many of them are a second."""
+    cv2 = opencv()
+    film_ = cv2.VideoCapture(str(film))
+    count, rate = film_.get(cv2.CAP_PROP_FRAME_COUNT), film_.get(cv2.CAP_PROP_FPS)
+    film_.release()
+    known = 0 < rate < _MOST_RATE
+    return max(0, -(-int(count) // every)), (rate if known else _RATE) / every
+
+
+def opencv() -> ModuleType:
+    """The module cv2; UserError where it is not installed."""
     try:
         import cv2
     except ModuleNotFoundError as error:

@@ -16,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 from tfrecog.cli import errors, flags, help, signals, validate
 from tfrecog.cli.errors import Status, UserError
-from tfrecog.runtime import onednn, quiet_tensorflow
+from tfrecog.runtime import devices, onednn, quiet_tensorflow
 
 Config = TypeVar("Config")
 
@@ -44,10 +44,16 @@ def run(
         if trains:
             onednn.prefer()
         with signals.stops(main):
-            end(lambda: main(parse(config, arguments, required, check)))
+            end(lambda: main(_on_device(parse(config, arguments, required, check))))
     module = sys.modules[main.__module__]
     name = module.__spec__.name if module.__spec__ else main.__module__
     show(lambda: help.text(name, module.__doc__ or "", config, required, section))
+
+
+def _on_device(config: Config) -> Config:
+    """The same, once TensorFlow computes where --device says, if the command has one."""
+    devices.choose(getattr(config, "device", ""))
+    return config
 
 
 def parse(

@@ -164,6 +164,16 @@ class Repeated:
 
 
 @dataclass(frozen=True)
+class Positional(Repeated):
+    """What is given without a flag goes to it, too."""
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """If it is the folder of a run, that run's settings stand before all flags that are given."""
+
+
+@dataclass(frozen=True)
 class Resumable:
     """A run may be continued with another value: it changes neither the model nor the steps already taken.
 

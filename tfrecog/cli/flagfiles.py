@@ -7,6 +7,7 @@ from tfrecog import HOME
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 
+OF_RUN = "experiment.flags"  # in the folder of a run
 _MOST_FILES = 100  # that a command reads; a recipe of ours has five
 _MOST_BYTES = 2**20
 
@@ -49,13 +50,15 @@ def expand(arguments: Iterable[str]) -> Iterator[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The flags in a flagfile."""
+    """The flags in a flagfile; that of a run names the folder in which it lies now."""
     if path.stat().st_size > _MOST_BYTES:
         raise UserError(
             f"--flagfile={path} has {path.stat().st_size:,} bytes, more than the {_MOST_BYTES:,} of any flagfile"
         )
     lines = map(str.strip, files.read_text(path, "flags, one a line, in UTF-8", "--flagfile=").splitlines())
-    return [line for line in lines if line and not line.startswith(("#", "//"))]
+    lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+    is_run = path.name == OF_RUN and (path.parent / "checkpoints").is_dir()
+    return [*lines, f"--workdir={path.parent}"] if is_run else lines
 
 
 def _find(name: str, including: tuple[Path, ...]) -> Path:

@@ -55,10 +55,28 @@ class Leaf(NamedTuple):
 def change(config: Config, arguments: Sequence[str], required: Sequence[str] = ()) -> Config:
     """Returns `config` as flags such as --optim.learning_rate=0.1 or --flagfile=FILE change it.
 
+    Words without a flag are those of the `Positional` one.
+
     Raises:
         Error: a flag is wrong or unknown, or a word is no flag; then a `required` one that is not given is named too.
     """
+    given, words = _parse(config, arguments)
+    of_run = next((given[leaf.path] for leaf in leaves(config) if leaf.fact(facts.OfRun)), "")
+    if of_run and (flagfile := Path(of_run).expanduser() / flagfiles.OF_RUN).is_file():
+        given, words = _parse(config, [f"--flagfile={flagfile}", *arguments])
+    positional = next((leaf.path for leaf in leaves(config) if leaf.fact(facts.Positional)), None)
+    if positional:
+        given[positional] += tuple(words)
+    elif words:
+        example = next((f", as in --{name}={words[0]}" for name in required if not given[name]), "")
+        raise Error(f"{words[0]!r} is not a flag: flags are written --name=value{example}")
+    return replace(config, given)
+
+
+def _parse(config: Any, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The values of all flags by their paths, and the words that are none; raises Error."""
     values = absl_flags.FlagValues()
+    values.set_gnu_getopt()  # Flags may stand behind words.
     for leaf in leaves(config):
         if leaf.kind is bool:
             absl_flags.DEFINE_boolean(leaf.path, leaf.value, leaf.meaning, values)
@@ -73,17 +91,14 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
         raise Error(str(error)) from error
     _refuse_renamed(expanded, values)
     try:
-        _, *stray = values(["", *expanded])  # The first word is the program.
+        _, *words = values(["", *expanded])  # The first word is the program.
     except absl_flags.UnrecognizedFlagError as error:
         raise Error(_unknown(error.flagname, list(values))) from error
     except absl_flags.Error as error:
         raise Error(str(error).removeprefix("flag ")) from error
     given = {leaf.path: values[leaf.path].value for leaf in leaves(config)}
-    if stray:
-        example = next((f", as in --{name}={stray[0]}" for name in required if not given[name]), "")
-        raise Error(f"{stray[0]!r} is not a flag: flags are written --name=value{example}")
     # absl keeps a flag that may be repeated in a list.
-    return replace(config, {path: tuple(value) if isinstance(value, list) else value for path, value in given.items()})
+    return {path: tuple(value) if isinstance(value, list) else value for path, value in given.items()}, words
 
 
 def replace(config: Config, values: Mapping[str, Any]) -> Config:
@@ -112,7 +127,7 @@ def load(config: Config, path: str | Path) -> Config:
 def range_text(leaf: Leaf) -> str:
     """What values a flag may have, for people, as "2 comma separated values, more than 0 pixels"; may be empty."""
     if leaf.fact(facts.Repeated):
-        return "may be given several times"
+        return "may be given several times" + ", and without the flag" * bool(leaf.fact(facts.Positional))
     item = get_args(leaf.kind)[0] if get_origin(leaf.kind) is tuple else leaf.kind
     if get_origin(item) is Literal:
         choices = ", ".join(str(choice) for choice in get_args(item) if choice != "")

@@ -40,7 +40,8 @@ def text(name: str, docstring: str, config: Any, required: Sequence[str] = (), s
         return _section(config, required, section)
     leaves = list(flags.leaves(config))
     own, sections = _parts(config)
-    needed = "".join(f" --{path}=..." for path in required)
+    positional = [leaf.path for leaf in leaves if leaf.fact(facts.Positional)]
+    needed = "".join(f" {path.upper()} ..." if path in positional else f" --{path}=..." for path in required)
     blocks = [f"usage: python -m {name}{needed} [--flag=value ...]", inspect.cleandoc(docstring).strip()]
     blocks += ["Flags:", *(_leaf(leaf, required) for leaf in own), _FLAGFILE]
     for path, values in sections.items():

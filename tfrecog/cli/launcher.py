@@ -12,6 +12,13 @@ from typing import NoReturn
 from tfrecog.cli import command, help, signals
 from tfrecog.cli.errors import Status, UserError
 
+# What the commands of each package are for.
+_TITLES = {
+    "tfrecog": "Train, evaluate and use models",
+    "pipelines": "Build and check data sets",
+    "export": "Export and serve models",
+}
+
 
 def run(packages: Sequence[str]) -> NoReturn:
     """Runs the command that the first argument names, of those in the packages; without one, lists them."""
@@ -19,6 +26,10 @@ def run(packages: Sequence[str]) -> NoReturn:
     name, *rest = sys.argv[1:] or [""]
     if not name or help.asked([name]) is not None:
         command.show(lambda: _listing(packages))
+    folders = {package.rpartition(".")[2]: package for package in packages[1:]}
+    if name in folders:  # `tfrecog export tflite` as well as `tfrecog tflite`
+        sys.argv[1:] = rest
+        run((folders[name],))
     found = {name: package for package in packages for name in commands(package)}
     if name not in found:
         near = difflib.get_close_matches(name, found, 1)
@@ -44,6 +55,7 @@ def _listing(packages):
     start = "tfrecog" if len(packages) > 1 else f"python -m {packages[0]}"
     lines = [f"usage: {start} COMMAND --flag=value ...   ({start} COMMAND --help explains it)"]
     for package in packages:
-        lines += ["", f"{package}:"]
+        folder = package.rpartition(".")[2]
+        lines += ["", f"{_TITLES[folder]} ({folder}):"]
         lines += [f"  {name:<16} {help.purpose(docstring)}" for name, docstring in commands(package).items()]
     return "\n".join(lines)

@@ -6,10 +6,9 @@ import numpy as np
 
 from tfrecog.config import DataConfig, Experiment
 from tfrecog.data import image
-from tfrecog.inference import image_files, predictor, result_files
+from tfrecog.inference import forms, predictor
 
-WRITTEN = f"pictures and {result_files.PREDICTIONS}"
-files, write = image_files.picture_paths, result_files.write_classes
+FORM = forms.FORMS["classification"]
 
 
 def of_pictures(task, model, experiment: Experiment) -> Callable[[np.ndarray], np.ndarray]:

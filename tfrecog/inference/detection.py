@@ -8,13 +8,12 @@ import tensorflow as tf
 from tfrecog.config import DataConfig, Experiment, OutputConfig
 from tfrecog.data import image as images
 from tfrecog.data.detection import proposal_slots
-from tfrecog.inference import image_files, predictor, result_files
+from tfrecog.inference import forms, predictor
 from tfrecog.inference.result_files import Detections
 from tfrecog.ops import rle, to_original
 from tfrecog.proposals import methods
 
-WRITTEN = f"pictures and {result_files.DETECTIONS}"
-files, write = image_files.picture_paths, result_files.write_detections
+FORM = forms.FORMS["detection"]
 
 
 def of_pictures(task, model, experiment: Experiment) -> Callable[[np.ndarray], Detections]:

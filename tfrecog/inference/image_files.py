@@ -5,7 +5,7 @@ import glob
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,19 @@ LARGEST = 65500  # side of a JPEG
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
 
-def find(images: str, also: tuple[str, ...] = (), out: str | Path = "") -> list[Path]:
-    """Files that a pattern, a folder, a file, or several of these with commas between them name.
+def find(
+    images: str | Sequence[str],
+    also: tuple[str, ...] = (),
+    out: str | Path = "",
+    left_out: list[Path] | None = None,
+) -> list[Path]:
+    """Files that a pattern, a folder, a file, or several of these name, also with commas between them.
 
     Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says; but for what
-    is in `out`, where a command has written pictures before. Each comes once, however many links lead to it;
-    FileNotFoundError says which part names none.
+    is in `out`, where a command has written pictures before. `left_out` gets the other files, but hidden ones. Each
+    comes once, however many links lead to it; FileNotFoundError says which part names none.
     """
-    parts = [images] if os.path.exists(images) else [part.strip() for part in images.split(",") if part.strip()]
+    parts = [part for one in ([images] if isinstance(images, str) else images) for part in _parts(one)]
     if not parts:
         raise FileNotFoundError("--images: name the pictures, as in --images='photos/*.jpg'")
     paths: dict[Path, Path] = {}  # by where they are
@@ -40,6 +45,8 @@ def find(images: str, also: tuple[str, ...] = (), out: str | Path = "") -> list[
                     found.append(path)
                 elif path.is_file():
                     _report_other(path)
+                    if left_out is not None and not path.name.startswith("."):
+                        left_out.append(path)
             missing = f"the folder {part} has no file that ends in {', '.join(ends)}"
         else:
             names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
@@ -51,6 +58,11 @@ def find(images: str, also: tuple[str, ...] = (), out: str | Path = "") -> list[
         for path in sorted(shortest.values(), key=str):
             paths.setdefault(place(path), path)
     return list(paths.values())
+
+
+def _parts(images: str) -> list[str]:
+    there = os.path.exists(os.path.expanduser(images))
+    return [images] if there else [part.strip() for part in images.split(",") if part.strip()]
 
 
 def place(path: Path) -> Path:
@@ -117,6 +129,16 @@ def report_broken(paths: list[Path], broken: dict[Path, str]) -> int:
     if len(broken) == len(paths):
         raise UserError(f"--images: not one of {len(paths)} files could be read as an image, such as {paths[0]}")
     return len(paths) - len(broken)
+
+
+def report_left_out(left_out: list[Path]) -> None:
+    """Prints how many files of folders were left out, and the first of them."""
+    if left_out:
+        first = ", ".join(map(str, left_out[:3])) + ", ..." * (len(left_out) > 3)
+        print(
+            f"left out, as no pictures by name: {len(left_out)} file{'s' * (len(left_out) > 1)}, {first}",
+            file=sys.stderr,
+        )
 
 
 def load(path: Path, reading: Reading = AS_SHOWN) -> np.ndarray:

@@ -6,10 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.config import Experiment
-from tfrecog.inference import predictor, result_files
+from tfrecog.inference import forms, predictor
 
-WRITTEN = f"pictures, {result_files.LABEL_MAPS} and {result_files.PREDICTIONS}"
-files, write = result_files.label_map_paths, result_files.write_label_maps
+FORM = forms.FORMS["segmentation"]
 
 
 def of_pictures(task, model, experiment: Experiment) -> Callable[[np.ndarray], np.ndarray]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfrecog.config import Experiment
+from tfrecog.runtime.devices import Device
 
 CHECKPOINT = (
     "Whose weights: `latest` (the end of the training, which is what papers report), `best` (by AP, top-1 or mean IoU "
@@ -14,6 +15,7 @@ CHECKPOINT = (
 
 @dataclass(frozen=True)
 class RunFlags(Experiment):
-    """The flags of a run, and which of its checkpoints."""
+    """The flags of a run, which of its checkpoints, and where."""
 
     checkpoint: Annotated[str, CHECKPOINT] = "latest"
+    device: Device = ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import tfrecog
-from tfrecog.cli import files, flags, validate
+from tfrecog.cli import files, flagfiles, flags, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Freezes, Resumable, shown
 from tfrecog.config import BackboneConfig, Experiment
@@ -14,7 +14,7 @@ from tfrecog.data import info as dataset
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints
 
-FLAGFILE, LOCK = "experiment.flags", ".lock"
+FLAGFILE, LOCK = flagfiles.OF_RUN, ".lock"
 IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
 
 # What a run may be continued with another value of → what depends on it.

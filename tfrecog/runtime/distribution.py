@@ -10,7 +10,7 @@ from tfrecog.cli.errors import UserError
 @functools.cache  # Two strategies of the same devices would get into each other's collective operations.
 def strategy(replicas: int = 0) -> tf.distribute.MirroredStrategy:
     """A MirroredStrategy of this many GPUs, or of logical CPUs where there is no GPU. 0: every GPU, or one CPU."""
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     if gpus:
         if replicas > len(gpus):
             raise UserError(f"--train.replicas={replicas}: this machine has {len(gpus)} GPUs; use 0 for all of them")
@@ -24,7 +24,7 @@ def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
     try:
         return strategy(replicas)
     except ValueError:
-        count = len(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("CPU"))
+        count = len(tf.config.get_visible_devices("GPU") or tf.config.list_logical_devices("CPU"))
         print(
             f"--train.replicas={replicas}: {count} devices here; the results are the same, and take longer", flush=True
         )
@@ -34,10 +34,7 @@ def at_most(replicas: int) -> tf.distribute.MirroredStrategy:
 def reserve(replicas: int) -> None:
     """Makes this many logical CPUs where there is no GPU; possible only before TensorFlow's first operation."""
     cpu = tf.config.list_physical_devices("CPU")[0]
-    if (
-        tf.config.list_physical_devices("GPU")
-        or len(tf.config.get_logical_device_configuration(cpu) or [0]) >= replicas
-    ):
+    if tf.config.get_visible_devices("GPU") or len(tf.config.get_logical_device_configuration(cpu) or [0]) >= replicas:
         return
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)

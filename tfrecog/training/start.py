@@ -23,7 +23,7 @@ def prepare(experiment: Experiment) -> tuple:
     validate.check(experiment)
     # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
     distribution.reserve(experiment.train.replicas)
-    if experiment.train.deterministic or not tf.config.list_physical_devices("GPU"):
+    if experiment.train.deterministic or not tf.config.get_visible_devices("GPU"):
         # On a CPU always: some sums are else taken in whatever order the threads arrive.
         tf.config.experimental.enable_op_determinism()
         # It would join additions, two by two, into one AddN: see `train_step`.

@@ -3,13 +3,7 @@
 import tensorflow as tf
 
 from tfrecog.data import image
-from tfrecog.inference import predictor, result_files
-
-WRITTEN = result_files.PREDICTIONS
-
-
-def files(paths, out):
-    """Files beside predictions.json: none, so that nothing can be in their way."""
+from tfrecog.inference import forms, predictor, result_files
 
 
 def of_pictures(task, model, experiment):
@@ -27,3 +21,7 @@ def write(info, paths, out, images, min_side=0):
     """Writes the counts of images to OUT/predictions.json, a row for each."""
     rows = [{"file_name": str(paths[number]), "count": round(count, 3)} for number, _, count in images]
     result_files.write_json(out / result_files.PREDICTIONS, rows)
+
+
+# It writes no pictures, so that nothing can be in their way.
+FORM = forms.Form(write, lambda paths, out: [], result_files.PREDICTIONS, lambda info, count: f"{count:.1f} objects")
