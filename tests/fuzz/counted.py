@@ -190,6 +190,19 @@ def via(folder: Path) -> list[Thing]:
     return [Thing(names_of(one["filename"])) for one in entries for _ in one["regions"]]
 
 
+def via3(folder: Path) -> list[Thing]:
+    tree, things = json.loads((folder / "via3.json").read_bytes()), []
+    for one in tree["metadata"].values():
+        region = one if isinstance(one, dict) else {}
+        try:
+            file = tree["file"][str(tree["view"][str(region.get("vid"))]["fid_list"][0])]
+            names = names_of(file["fname"] or file["src"])
+        except (KeyError, IndexError, TypeError):
+            names = names_of("via3.json")
+        things += [Thing(names)] * (region.get("xy") != [])
+    return things
+
+
 def label_studio(folder: Path) -> list[Thing] | None:
     things = []
     for task in json.loads((folder / "project.json").read_bytes()):

@@ -119,6 +119,7 @@ TARGETS = {
         "cvat", inputs.cvat_video, ("boxes",), "annotations.xml", ("*.xml",), counted.cvat_video, "images"
     ),
     "via": _drawn("via", drawn_scenes.write_via, KINDS[:2], "via.json", ("*.json",), counted.via, "images"),
+    "via3": _drawn("via", drawn_scenes.write_via3, KINDS[:2], "via3.json", ("*.json",), counted.via3, "images"),
     "via_csv": _drawn(
         "via",
         drawn_scenes.write_via_csv,
