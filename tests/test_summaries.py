@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -115,3 +116,16 @@ def test_a_run_that_was_killed_goes_on_without_a_row_twice_or_half(tmp_path, end
     ]  # fmt: skip
     metrics_csv.Table(tmp_path, 0)
     assert rows(tmp_path) == []
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_predictions_are_also_in_a_file_that_a_line_names(tmp_path, capsys, count):
+    progress = summaries.Progress(tmp_path, 0, 2, steps_per_epoch=2, batch_size=4, log_steps=1)
+    seen = {f"predictions/{i}": np.full([30, 40, 3], 200, np.uint8) for i in range(count)}
+    progress.predictions(2, seen | {"errors": np.zeros([900, 900, 3], np.uint8)})
+    progress.close()
+    path = tmp_path / "predictions" / "step-00000002.jpg"
+    assert str(path) in capsys.readouterr().out
+    width, height = Image.open(path).size
+    assert (width >= 2 * 40) == (count > 1) and height < 900, "side by side, and nothing but predictions"
+    assert {"predictions/0", "errors"} <= set(EventAccumulator(str(tmp_path)).Reload().Tags()["tensors"])

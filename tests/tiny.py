@@ -121,7 +121,7 @@ def train(workdir, *changes, task=Task, batches=None, evaluate=None, **options):
     """
     task = task()
     task.evaluation = SimpleNamespace(
-        evaluate=lambda task, model, experiment, strategy, out, step, checkpoint: evaluate(model, strategy, step)
+        evaluate=lambda task, model, experiment, strategy, out, step, **_: evaluate(model, strategy, step)
     )
     return loop.run(task, experiment(workdir, *changes, **options), batches or data())
 

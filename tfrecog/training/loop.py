@@ -150,16 +150,16 @@ class _Run:
             checkpoints.save(self.workdir, self.done, self.model, self.state, self.options.keep_checkpoints)
             self.saved = self.done
 
-    def measure(self, interruption):
-        """Evaluates and draws, and notes what is the best."""
+    def measure(self, interruption, show=False):
+        """Evaluates and draws, and notes what is the best; `show`: prints all numbers, of each class too."""
         self.save()  # First, so that nothing is lost whatever happens in the evaluation.
         on, options = (self.task, self.model, self.experiment, self.strategy), self.options
         with interruption.at_once(), self.state.averages.swapped_in(self.strategy):
             checkpoint = checkpoints.latest(self.workdir)
-            found = self.task.evaluation.evaluate(*on, self.workdir, step=self.done, checkpoint=checkpoint)
+            found = self.task.evaluation.evaluate(*on, self.workdir, step=self.done, checkpoint=checkpoint, show=show)
             self.metrics = dict(found)
             if options.summary_images and hasattr(self.task, "draw"):
-                self.progress.pictures(self.done, self.task.draw(*on, options.summary_images))
+                self.progress.predictions(self.done, self.task.draw(*on, options.summary_images))
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
@@ -169,7 +169,7 @@ class _Run:
         """The last evaluation, unless the last checkpoint was evaluated by the same rules before."""
         noted = self.noted_metrics()
         if noted is None:
-            self.measure(interruption)
+            self.measure(interruption, show=True)
         else:
             self.metrics = noted
             self.progress.say("evaluated before: python -m tfrecog.evaluate does it again")

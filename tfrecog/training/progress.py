@@ -15,6 +15,10 @@ from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.training import metrics_csv
 
+from tfrecog.drawing import contact_sheet
+from tfrecog.inference import image_files
+
+CELL = 960  # pixels, of a picture of predictions beside others
 ACCURACIES = ("top1", "top5", "pixel_accuracy")  # shares of the images or pixels, and no part of a loss
 
 
@@ -26,6 +30,7 @@ class Progress:
     ):
         self.total, self.steps_per_epoch = total, steps_per_epoch
         self.batch_size, self.log_steps = batch_size, log_steps
+        self.folder = Path(workdir) / "predictions"
         _mark_restart(workdir, start)
         self.writer = tf.summary.create_file_writer(str(workdir))
         self.table = metrics_csv.Table(workdir, start)
@@ -93,6 +98,16 @@ class Progress:
             for name, picture in pictures.items():
                 tf.summary.image(name, picture[None])
         self.writer.flush()
+
+    def predictions(self, done: int, pictures: dict[str, np.ndarray]) -> None:
+        """Pictures by name after an evaluation; those of predictions are also in a file of the workdir."""
+        self.pictures(done, pictures)
+        seen = [picture for name, picture in pictures.items() if name.startswith("predictions")]
+        if seen:
+            path = self.folder / f"step-{done:08}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            image_files.save(seen[0] if len(seen) == 1 else contact_sheet.draw(seen, columns=2, cell=CELL), path)
+            self.say(f"predictions beside the truth: {path}")
 
     def say(self, line: str) -> None:
         """A line for people, above the bar; none if it is empty."""
