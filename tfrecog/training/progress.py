@@ -18,7 +18,7 @@ from tfrecog.training import metrics_csv
 from tfrecog.drawing import contact_sheet
 from tfrecog.inference import image_files
 
-CELL = 960  # pixels, of a picture of predictions beside others
+CELL = 960  # pixels, of the largest picture of predictions beside others
 ACCURACIES = ("top1", "top5", "pixel_accuracy")  # shares of the images or pixels, and no part of a loss
 
 
@@ -106,7 +106,8 @@ class Progress:
         if seen:
             path = self.folder / f"step-{done:08}.jpg"
             path.parent.mkdir(exist_ok=True)
-            image_files.save(seen[0] if len(seen) == 1 else contact_sheet.draw(seen, columns=2, cell=CELL), path)
+            cell = min(CELL, max(side for picture in seen for side in picture.shape[:2]))
+            image_files.save(seen[0] if len(seen) == 1 else contact_sheet.draw(seen, columns=2, cell=cell), path)
             self.say(f"predictions beside the truth: {path}")
 
     def say(self, line: str) -> None:
