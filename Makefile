@@ -25,7 +25,7 @@ START := $(shell date +%s)
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
-	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (less than 10 minutes on two cores)"
+	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (less than 10 minutes on two free cores)"
 	@echo "make quick       the tests that tell most, in about two minutes: for use between edits"
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"

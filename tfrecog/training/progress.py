@@ -13,10 +13,9 @@ from tensorboard.plugins.hparams import api as hparams
 from tfrecog.cli import facts, flags, validate
 from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
-from tfrecog.training import metrics_csv
-
 from tfrecog.drawing import contact_sheet
 from tfrecog.inference import image_files
+from tfrecog.training import metrics_csv
 
 CELL = 960  # pixels, of the largest picture of predictions beside others
 ACCURACIES = ("top1", "top5", "pixel_accuracy")  # shares of the images or pixels, and no part of a loss
