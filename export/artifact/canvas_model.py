@@ -16,6 +16,17 @@ from . import metadata, preprocess
 
 NAMES = {"tflite": "a TFLite", "onnx": "an ONNX"}
 _LABELS = {"detection": "detection_classes", "segmentation": "labels"}
+# Sides of each output without the batch: a number, or a letter for any length, which is the same in all outputs.
+_SIDES: dict[str, tuple[int | str, ...]] = {
+    "detection_boxes": ("D", 4),
+    "detection_classes": ("D",),
+    "detection_scores": ("D",),
+    "detection_masks": ("D", "M", "M"),
+    "detection_keypoints": ("D", "J", 3),
+    "num_detections": (),
+    "scores": ("K",),
+    "labels": ("H", "W"),
+}
 MOST_BYTES = 2**24  # of the metadata; 10,000 classes take 1 MB
 
 
@@ -98,6 +109,19 @@ class CanvasModel:
                     f"{_shown(stated.get(name))}; export it again: {how(self.kind)}"
                 )
 
+    def _check_sides(self, outputs):
+        """UserError if outputs are no numbers, or have other sides than those of a model for one image."""
+        sides: dict[str, int] = {}
+        for name, value in outputs.items():
+            expected = [1, *_SIDES.get(name, value.shape[1:])]
+            wanted = [sides.setdefault(side, own) if isinstance(side, str) else side
+                      for side, own in zip(expected, value.shape, strict=False)]  # fmt: skip
+            if value.dtype.kind not in "fiu" or len(expected) != value.ndim or wanted != [*value.shape]:
+                found = _shown(([*value.shape], value.dtype.name))
+                raise self._contradicted(
+                    ValueError(f"its output {name} is {found}, not [{', '.join(map(str, expected))}]")
+                )
+
     def _check_labels(self, labels):
         """Contradiction if labels have more classes than the metadata."""
         if (most := int(np.max(labels, initial=0))) > len(self.metadata["classes"]):
@@ -138,7 +162,9 @@ class CanvasModel:
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs for an image, by our names, without batch and empty slots; in pixels of the canvas."""
-        outputs = {name: value[0] for name, value in self._call(inputs).items()}
+        called = self._call(inputs)
+        self._check_sides(called)
+        outputs = {name: value[0] for name, value in called.items()}
         task = self.metadata["task"]
         self._check_labels(len(outputs["scores"]) if task == "classification" else outputs[_LABELS[task]])
         if task == "detection":

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from tfrecog.cli.errors import UserError
 
 MOST_BYTES = 2**31 - 1  # of a message of protobuf
+MOST_PARTS = 300_000  # nodes, attributes and tensors; a Mask R-CNN has 10,000, and a million take seconds to look at
 _Field = descriptor_pb2.FieldDescriptorProto
 STANDARD = (b"", b"ai.onnx")  # names of the domain of ONNX's own operations
 # Message → field: (number, message; bytes; or int).
@@ -59,7 +60,9 @@ def metadata_of(content: bytes, path: str | Path) -> dict[str, bytes]:
         model = _Model.FromString(content)
     except DecodeError as error:
         raise UserError(f"{path} is not an ONNX file, or is damaged ({error})") from error
-    for part in _parts(model):
+    for number, part in enumerate(_parts(model)):
+        if number > MOST_PARTS:
+            raise UserError(f"{path} has more than {MOST_PARTS:,} nodes, attributes and tensors: export it again")
         kind = part.DESCRIPTOR.name
         if kind == "Tensor" and (part.external_data or any(part.data_location)):
             raise UserError(f"{path} keeps tensors in other files, and this library reads none: export it again")

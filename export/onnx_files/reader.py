@@ -82,5 +82,5 @@ def _dtype(name: str) -> np.dtype:
     name = name.removeprefix("tensor(").removesuffix(")")
     try:
         return np.dtype({"float": "float32", "double": "float64", "float16": "float16"}.get(name, name))
-    except TypeError:
+    except (TypeError, ValueError):  # of a map(int64,tensor(float)
         return np.dtype(object)

@@ -78,7 +78,7 @@ def load(path: str | Path, threads: int = 0) -> CanvasModel | SavedReader:
         )
     if path.is_dir():
         return SavedReader(path)
-    return READERS.get(path.suffix, LiteModel)(path, threads)
+    return READERS.get(path.suffix.lower(), LiteModel)(path, threads)
 
 
 def _checkpoint(flags, experiment, model_metadata, changed) -> tuple[CheckpointReader, Path, int]:

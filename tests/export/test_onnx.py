@@ -40,6 +40,12 @@ def digits(tmp_path_factory):
     return flagfile, folder / "model.onnx"
 
 
+def test_the_end_of_a_name_may_be_in_capitals(finder, tmp_path):
+    path = tmp_path / "MODEL.ONNX"
+    path.write_bytes(finder.read_bytes())
+    assert tfrecog.load(path).names == ("cat", "dog")
+
+
 def test_detections_are_in_the_pixels_of_the_photo(finder):
     """The canvas has 7.5 photo pixels in one of its own, so an edge is within 7.5 pixels of where it is."""
     model = tfrecog.load(finder, min_score=0.1, threads=1)
@@ -138,6 +144,28 @@ def strange(model):
     inner.node.add(op_type="If").attribute.add(name="a").graphs.add().node.add(op_type="PyOp", domain="ai.contrib")
 
 
+def mapped(model):
+    """An input of a type that is no tensor."""
+    one = model.graph.input.add(name="more").type.map_type
+    one.key_type = onnx.TensorProto.INT64
+    one.value_type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def summed(name):
+    """An output is the sum of what it was."""
+
+    def change(model):
+        for node in model.graph.node:
+            node.output[:] = [f"{name}_before" if own == name else own for own in node.output]
+        model.graph.node.add(op_type="ReduceSum", input=[f"{name}_before"], output=[name]).attribute.add(
+            name="keepdims", type=onnx.AttributeProto.INT, i=0
+        )
+        (output,) = (one for one in model.graph.output if one.name == name)
+        output.type.tensor_type.ClearField("shape")
+
+    return change
+
+
 def described(**changes):
     def change(model):
         (entry,) = (entry for entry in model.metadata_props if entry.key == "tfrecog.json")
@@ -160,6 +188,9 @@ GIVEN = {"dtype": "uint8", "size": [96, 128], "fit": "pad"}
     (lambda model: model.graph.node[0].ClearField("input"), "cannot be loaded by ONNX Runtime"),
     (lambda model: model.graph.initializer[0].dims.append(2**40), "cannot be loaded by ONNX Runtime"),
     (lambda model: model.graph.input[1].type.tensor_type.shape.dim[0].Clear(), "its input size is int32 "),
+    (lambda model: [model.graph.node.add() for _ in range(300_001)], "has more than 300,000 nodes"),
+    (mapped, "its input more is object"),
+    (summed("detection_scores"), r"its output detection_scores is float32 \[\], not \[1, D\]"),
     (described(classes={}), r"classes is {...} \(an object\), not a list"),
     (described(format=2), "has format 2, and this version reads 1"),
     (described(onnx={}), "onnx.input is missing"),

@@ -31,13 +31,13 @@ def load(
     path = Path(source).expanduser()
     if path.name == _FLAGS and path.is_file():
         path = path.parent
-    if path.suffix not in _FILES:
+    if path.suffix.lower() not in _FILES:
         devices.choose(device, "device")
     elif device not in ("", "cpu"):
         raise UserError(f"device={device}: a {path.suffix} file is run on the CPU")
     if path.is_dir() and (path / _FLAGS).is_file():
         return run(path, min_score, checkpoint, settings)
-    if path.is_dir() or path.suffix in _FILES:
+    if path.is_dir() or path.suffix.lower() in _FILES:
         if checkpoint != "latest" or settings:
             raise UserError(f"checkpoint and settings are of a run, and {source} is an exported file")
         return saved_model(path, min_score) if path.is_dir() else file(path, min_score, threads)
@@ -70,7 +70,7 @@ def saved_model(folder: Path, min_score: float | None) -> models.Model:
 
 def file(path: Path, min_score: float | None, threads: int) -> models.Model:
     """An exported TFLite or ONNX file."""
-    return of_reader(commands.module("export.onnx_files.reader").READERS[path.suffix](path, threads), min_score)
+    return of_reader(commands.module("export.onnx_files.reader").READERS[path.suffix.lower()](path, threads), min_score)
 
 
 def of_reader(reader, min_score: float | None) -> models.Model:
