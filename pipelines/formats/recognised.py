@@ -69,10 +69,11 @@ def parts(root: str) -> list[Part]:
     of_masks = {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, split_of)}
     only = not made
     made |= {part: None for part in of_masks if part.kind != "classes"}
-    classes = {name.split("/")[0] for name in (file.name for file in images) if "/" in name}
+    root, names = _inner(root, [file.name for file in images])
+    classes = {name.split("/")[0] for name in names if "/" in name}
     doubtful = any(part.kind == "classes" for part in of_masks) and not recognised_masks.named(images)
     if only and (doubtful or not of_masks) and (len(classes) > 1 or (classes and classes <= class_folders.SPLITS)):
-        made |= dict.fromkeys(_class_parts(root, images))
+        made |= dict.fromkeys(_class_parts(root, classes))
     order = list(WORDS)
     return sorted(_joined(made), key=lambda part: (order.index(part.kind), part.place))
 
@@ -91,11 +92,20 @@ def _joined(made: Iterable[Part]) -> list[Part]:
     return joined
 
 
-def _class_parts(root: str, images: Sequence[File]) -> Iterator[Part]:
+def _inner(root: str, names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The folder below which all images lie, but for that of a class or a split, and their names from there."""
+    tops = {name.split("/")[0] for name in names}
+    top = os.path.join(root, min(tops, default=""))
+    if len(tops) > 1 or {*map(str.lower, tops)} & class_folders.SPLITS or not os.path.isdir(top):
+        return root, names
+    below = [name.partition("/")[2] for name in names]
+    return _inner(top, below) if below and all("/" in name for name in below) else (root, names)
+
+
+def _class_parts(root: str, tops: Iterable[str]) -> Iterator[Part]:
     """Folders of classes, or those of splits with folders of classes in them."""
-    tops = sorted({file.name.split("/")[0] for file in images if "/" in file.name})
     if set(map(str.lower, tops)) <= class_folders.SPLITS:
-        yield from (Part("classes", os.path.join(root, top), split_of(top)) for top in tops)
+        yield from (Part("classes", os.path.join(root, top), split_of(top)) for top in sorted(tops))
     else:
         yield Part("classes", root, "")
 

@@ -89,6 +89,7 @@ FOLDERS = {
     "CSV": (write_scenes(drawn_scenes.write_csv, "boxes"), "pipelines.objects --format=csv", {"train"}),
     "OpenImages": (write_scenes(drawn_scenes.write_openimages, "boxes"), "pipelines.objects --format=csv", {"train"}),
     "classes": (write_classes, "pipelines.imagenet", {"train", "val"}),
+    "classes below": (lambda folder: write_classes(folder / "a" / "b"), "pipelines.imagenet", {"train", "val"}),
     "TFRecords": (write_records(), "pipelines.adopt", {"train", "val"}),
     "compressed TFRecords": (write_records(".gz", "GZIP"), "pipelines.adopt", {"train", "val"}),
 }
