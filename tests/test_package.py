@@ -1,6 +1,7 @@
 """The installed package: everything is in it, under one name, and nothing of the working directory gets in its way."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -20,7 +21,7 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "source"
     copy.mkdir()
-    for name in ("tfrecog", *MOUNTED, "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("tfrecog", *MOUNTED, "pyproject.toml", "README.pypi.md", "LICENSE"):
         (copy / name).symlink_to(REPOSITORY / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     command += ["--disable-pip-version-check", "--wheel-dir", folder, copy]
@@ -64,6 +65,14 @@ def test_a_wheel_has_every_module_and_recipe_of_the_tree_in_one_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == expected
+
+
+def test_its_description_has_no_link_that_is_dead_elsewhere(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+    assert "\n# tfrecog\n" in metadata and "Typing :: Typed" in metadata
+    assert not re.findall(r"\]\((?!https://)", metadata)
 
 
 def test_packages_of_the_working_directory_with_our_folders_names_break_no_command(installed):
