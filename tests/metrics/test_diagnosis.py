@@ -66,6 +66,11 @@ def test_detections_of_difficult_objects_and_in_crowds_are_no_errors():
         assert some.objects.tolist() == [0, 0]
 
 
+def test_an_object_to_be_found_comes_before_a_difficult_one_that_is_nearer():
+    truth = truth_of([SQUARE, [10.0, 10.0, 50.0, 48.0]], [1, 1], difficult=[True, False])
+    assert matched({1: truth}, {1: ([SQUARE], [1], [0.9])}).kinds.tolist() == [Kind.HIT]
+
+
 @pytest.mark.parametrize(
     ("hits", "scores", "expected"),
     [
