@@ -54,7 +54,7 @@ def _ours(pictures, collector=None):
     numbers, _ = evaluator.summarize()
     if collector:
         for kind in ("box", "mask"):
-            diagnosis.standard_errors(collector.detections(kind))
+            diagnosis.standard_errors(collector.ranking(kind))
         diagnosis.report(collector.detections(), [category.name for category in categories])
     print([numbers[f"{kind}_{name}"] for kind in ("box", "mask") for name in coco.NUMBERS], file=sys.stderr)
 

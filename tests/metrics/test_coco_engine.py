@@ -122,13 +122,23 @@ def test_random_images_have_the_numbers_of_pycocotools(seed, max_detections):
     images = [image(rng, scores=rng.choice([2, 5, 1000])) for _ in range(rng.integers(1, 7))]
     evaluator = coco.Evaluator(CATEGORIES, masks=True, sigmas=SIGMAS, max_detections=max_detections)
     truth, found = ({key: one[side] for key, one in enumerate(images)} for side in (0, 1))
-    numbers, _ = added(evaluator, truth, found).summarize()
-    assert set(evaluator.curves) == set(KINDS)
-    for kind, curves in evaluator.curves.items():
+    numbers, table = added(evaluator, truth, found).summarize()
+    assert evaluator.kinds == tuple(KINDS)
+    for kind in KINDS:
         expected = reference(kind, images, evaluator.max_dets[kind])
-        for name in ("precision", "scores"):
-            np.testing.assert_allclose(getattr(curves, name), expected.eval[name][..., -1], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(curves.recall, expected.eval["recall"], rtol=0, atol=1e-12)
+        names = coco.KEYPOINT_NUMBERS if kind == "keypoint" else coco.NUMBERS
+        own = [value for name, value in numbers.items() if name.startswith(kind)]
+        np.testing.assert_allclose(own, [mean(expected, *of, name) for name, of in names.items()], rtol=0, atol=1e-12)
         if len(expected.stats):
-            own = [value for name, value in numbers.items() if name.startswith(kind)]
             np.testing.assert_allclose(own, expected.stats, rtol=0, atol=1e-12)
+        for place, row in enumerate(table):
+            for name in (name for name in names if name.startswith("AP")):
+                of_class = mean(expected, *names[name], name, slice(place, place + 1))
+                assert row[f"{kind}_{name}"] == pytest.approx(of_class, abs=1e-12)
+
+
+def mean(evaluation, thresholds, area, dets, name, classes=slice(None)):
+    """A number of COCOeval's arrays, of some classes."""
+    array = evaluation.eval["precision" if name.startswith("AP") else "recall"]
+    values = array[thresholds, ..., classes, evaluation.params.areaRngLbl.index(area), dets]
+    return values[values > -1].mean() if (values > -1).any() else -1

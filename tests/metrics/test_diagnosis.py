@@ -10,7 +10,6 @@ from tests.metrics.truth import NOTHING, added, truth_of
 from tfrecog.metrics import coco, diagnosis
 from tfrecog.metrics.coco_matching import Kind
 from tfrecog.metrics.matched_detections import Collector
-from tfrecog.ops import rle
 
 NAMES = ("cat", "dog")
 SQUARE, FAR = [10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 90.0, 90.0]
@@ -32,12 +31,10 @@ def test_matched_detections_have_the_average_precision_of_coco(seed):
     rng = np.random.default_rng(seed)
     images = [random_images.image(rng, scores=rng.choice([2, 5, 1000])) for _ in range(5)]
     truth, found = ({key: one[side] for key, one in enumerate(images)} for side in (0, 1))
-    for record in truth.values():  # Of masks those without one are ignored; here there are none to count apart.
-        record.difficult[:] |= np.array([not rle.area(runs) for runs in record.masks], bool)
     _, table = added(coco.Evaluator(random_images.CATEGORIES, masks=True, max_detections=400), truth, found).summarize()
     collector = added(Collector(3, masks=True), truth, found)
     for kind in ("box", "mask"):
-        some = collector.detections(kind)
+        some = collector.ranking(kind)
         for row, own, objects in zip(table, some.of_class(), some.objects, strict=True):
             assert (objects > 0) == (row[f"{kind}_AP"] >= 0)
             if objects:
@@ -90,13 +87,24 @@ def test_the_best_threshold_is_that_of_the_highest_f1(hits, scores, expected):
     )
 
 
-def test_a_confusion_has_an_object_once_its_own_class_first_and_a_background():
+def test_a_confusion_has_each_object_once_hits_first_and_a_background():
     detections = [(SQUARE, 2, 0.9), (SQUARE, 1, 0.8), (FAR, 1, 0.7), (SQUARE, 1, 0.6)]
     some = of_one([SQUARE, [10.0, 10.0, 50.0, 48.0], [0.0, 100.0, 9.0, 110.0]], [1, 2, 2], *detections)
     # The dog takes the dog, though it overlaps the cat more. The last cat has no object left; one dog is not found.
     everything = diagnosis.confusion(some, np.full(4, True))
-    assert everything.tolist() == [[1, 0, 0], [0, 1, 1], [2, 0, 0]]
-    assert diagnosis.confusion(some, some.score > 0.85).tolist() == [[0, 0, 1], [0, 1, 1], [0, 0, 0]]
+    assert everything.tolist() == [[0, 2, 0], [0, 1, 0], [1, 0, 1]]
+    assert diagnosis.confusion(some, some.score > 0.85).tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 1]]
+    # A false dog with a higher score does not take the cat from its hit.
+    some = of_one([SQUARE], [1], (SQUARE, 2, 0.9), (SQUARE, 1, 0.8))
+    assert diagnosis.confusion(some, np.full(2, True)).tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 0]]
+
+
+def test_classes_that_are_swapped_are_counted_though_nothing_is_a_hit():
+    some = of_one([SQUARE, FAR], [1, 2], (SQUARE, 2, 0.9), (FAR, 1, 0.6))
+    report = diagnosis.report(some, NAMES)
+    assert [row["threshold"] for row in report["classes"]] == [0.5, 0.5]
+    assert report["errors"]["classification"]["count"] == 2 and report["errors"]["missed"]["count"] == 0
+    assert report["confusion"] == [[1, 2, 1], [2, 1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -141,11 +149,20 @@ def test_a_report_is_json_and_counts_what_has_the_best_threshold(found):
     assert len(cat["precision"]) == len(cat["score"]) == 101 and "precision" not in dog
     hits = len(found)
     assert cat["errors"]["hit"] == hits and cat["errors"]["missed"] == 2 - hits
-    assert [0, 2, 2 - hits] in report["confusion"] and ([0, 0, 1] in report["confusion"]) == bool(hits)
-    assert report["errors"]["background"]["count"] == 0  # No dog has a threshold, as none is found.
+    assert [1, 0, 2 - hits] in report["confusion"] and ([1, 1, 1] in report["confusion"]) == bool(hits)
+    # Of dogs none is found: the threshold is that of the cats.
+    assert dog["threshold"] == (0.9 if found else 0.5) and report["errors"]["background"]["count"] == 0
 
 
-def test_without_images_or_objects_there_are_no_standard_errors():
+def test_what_is_in_one_image_alone_has_no_standard_error():
+    truth = {1: truth_of([SQUARE], [1]), 2: truth_of([SQUARE, FAR], [1, 2])}
+    some = matched(truth, {key: ([SQUARE, FAR], [1, 2], [0.9, 0.8]) for key in truth})
+    errors, by_class = diagnosis.standard_errors(some)
+    assert set(errors) == {"AP", "AP50"} and np.isnan(by_class).tolist() == [False, True]
+    assert diagnosis.standard_errors(of_one([SQUARE], [1]))[0] == {}
+
+
+def test_without_objects_there_are_no_standard_errors():
     some = matched({1: truth_of([], []), 2: truth_of([], [])}, {1: ([SQUARE], [1], [0.9])})
     errors, by_class = diagnosis.standard_errors(some)
     assert errors == {} and np.isnan(by_class).all()

@@ -5,6 +5,8 @@ import json
 import operator
 from pathlib import Path
 
+import numpy as np
+
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -41,10 +43,15 @@ class Measured:
             self.coco = coco.Evaluator(categories, detector.masks, sigmas, detector.output.max_detections)
         if chosen in ("voc", "both"):
             self.voc = voc.Evaluator(categories, keep=detection_errors.MOST)
-        self.collected = Collector(len(categories), detector.masks and self.coco is not None)
+        self.collected: Collector | None = None
+        self.by_class: dict[str, list[float | None]] = {}  # standard errors by name of the number
         self.evaluators = {name: own for name, own in (("coco", self.coco), ("voc", self.voc)) if own}
         size = predictor.batch_size(data.eval_batch_size, strategy)
         self.batches = detection.evaluation(data, split, size, detector.proposals == "record")
+
+    def diagnose(self):
+        """Has what standard errors and diagnosis.json are made of collected."""
+        self.collected = Collector(len(self.split.info.categories), "mask" in self.coco.kinds if self.coco else False)
 
     def rows(self, out):
         return results_file(out)
@@ -54,7 +61,8 @@ class Measured:
         truth = self.split.truth(found.record)
         for evaluator in self.evaluators.values():
             evaluator.add((found.image_id, found.record), truth, *found.instances)
-        self.collected.add((found.image_id, found.record), truth, *found.instances)
+        if self.collected:
+            self.collected.add((found.image_id, found.record), truth, *found.instances)
         return coco_rows.results(found.image_id, self.split.info.categories, *found.instances)
 
     def summarize(self):
@@ -62,7 +70,8 @@ class Measured:
         for name, evaluator in self.evaluators.items():
             measured, self.tables[name] = evaluator.summarize()
             numbers, counts = numbers | measured, counts | evaluator.counts
-        counts["standard_errors"] = self._standard_errors()
+        if self.collected and self.coco:
+            counts["standard_errors"] = self._standard_errors(self.collected)
         if "voc" in self.tables:
             counts["errors"] = {"rule": voc_errors.RULE, **voc_errors.total(self.tables["voc"])}
         return (
@@ -71,26 +80,30 @@ class Measured:
             counts,
         )
 
-    def _standard_errors(self):
+    def _standard_errors(self, collected):
         """Of `box_AP`, `box_AP50` and those of masks, by name; those of the classes go into diagnosis.json."""
-        errors, self.by_class = {}, {}
-        for kind in ("box", "mask") if self.collected.masks else ("box",):
-            own, self.by_class[kind] = diagnosis.standard_errors(self.collected.detections(kind))
+        errors = {}
+        for kind in ("box", "mask") if collected.masks else ("box",):
+            own, by_class = diagnosis.standard_errors(collected.ranking(kind))
             errors |= {f"{kind}_{name}": value for name, value in own.items()}
+            self.by_class[f"{kind}_AP_error"] = [None if np.isnan(one) else one for one in by_class.tolist()]
         return errors
 
-    def _write_diagnosis(self, out):
-        report = diagnosis.report(self.collected.detections(), self.split.info.names)
-        for kind, errors in self.by_class.items():
-            for row, error in zip(report["classes"], errors.tolist(), strict=True):
-                row[f"{kind}_AP_error"] = error if error == error else None
-        with files.write(out / DIAGNOSIS) as file:
+    def _write_diagnosis(self, path, collected):
+        report = diagnosis.report(collected.detections(), self.split.info.names)
+        for name, errors in self.by_class.items():
+            for row, error in zip(report["classes"], errors, strict=True):
+                row[name] = error
+        with files.write(path) as file:
             json.dump(report, file)
             file.write("\n")
 
     def draw(self, out: Path, numbers):
         """The curves and the worst errors; those of an evaluation before this one go if there are no new ones."""
-        self._write_diagnosis(out)
+        if self.collected:
+            self._write_diagnosis(out / DIAGNOSIS, self.collected)
+        else:
+            (out / DIAGNOSIS).unlink(missing_ok=True)
         if self.voc is None:
             for name in VOC_FILES:
                 (out / name).unlink(missing_ok=True)

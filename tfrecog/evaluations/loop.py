@@ -31,6 +31,7 @@ def evaluate(
     step: int | None = None,
     checkpoint: str | Path | None = None,
     show: bool = False,
+    last: bool = True,
 ) -> dict[str, float]:
     """The numbers of a model on the split `data.eval_split`, by name.
 
@@ -44,10 +45,14 @@ def evaluate(
             where too few batches were there to tell) and the files of the task. None: nothing is written.
         step, checkpoint: of the weights, for metrics.json.
         show: print the numbers and a line for each class.
+        last: no other evaluation of the training follows. If files are written, a `measured.diagnose()`, if there is
+            such, is called before the images.
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     split.check_not_empty()
     measured, seconds = measure(experiment, split, strategy), []
+    if out and last and hasattr(measured, "diagnose"):
+        measured.diagnose()
     options = {"any_size": measured.any_size, "seconds": seconds}
     with (
         measured.rows(out) as write,

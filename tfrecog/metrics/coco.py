@@ -60,7 +60,6 @@ class Evaluator:
         self.kinds = ("box", *["mask"] * masks, *["keypoint"] * bool(len(self.sigmas)))
         self.max_detections, more = max_detections, max_detections > MAX_DETS["box"][-1]
         self.max_dets = {kind: (*dets[:-1], max_detections) if more else dets for kind, dets in MAX_DETS.items()}
-        self.curves: dict[str, coco_engine.Curves] = {}  # of each kind, when it is measured
         self._images: dict = {}  # size, ground truth and detections by key
 
     @property
@@ -147,7 +146,6 @@ class Evaluator:
         numbers, images = {}, [self._images[key] for key in sorted(self._images)]
         for kind in self.kinds:
             curves = coco_engine.measure(kind, images, len(table), self.max_dets[kind], self.sigmas)
-            self.curves[kind] = curves
             numbers |= {f"{kind}_{name}": value for name, value in self._numbers(kind, curves).items()}
             for label, row in enumerate(table, 1):
                 of_class = self._numbers(kind, curves.of(label))

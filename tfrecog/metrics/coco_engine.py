@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster, mask
 
+from tfrecog.metrics.coco_matching import RECALLS, THRESHOLDS
 from tfrecog.ops.coco_format import to_xyv, to_xywh
 
 ENGINE_KINDS = {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}
-THRESHOLDS, RECALLS = 10, 101  # IoU (of keypoints OKS) 0.50, 0.55, …, 0.95; recall 0, 0.01, …, 1
 AREAS = {"box": ("all", "small", "medium", "large"), "keypoint": ("all", "medium", "large")}
 AREAS["mask"] = AREAS["box"]
 BEYOND = 2e10  # An area larger than any size that COCO measures (at most 1e5²): such an object is ignored.
@@ -21,13 +21,12 @@ class Curves:
     """What COCOeval accumulates, float64; -1 where a class has no object of that size."""
 
     precision: np.ndarray  # [THRESHOLDS, RECALLS, K, areas], with as many detections as count
-    scores: np.ndarray  # the same shape: of the detection at which that recall is reached; 0 where it never is
     recall: np.ndarray  # [THRESHOLDS, K, areas, max_dets], the highest
 
     def of(self, label: int) -> "Curves":
         """Those of one class of 1..K, with K = 1."""
         own = slice(label - 1, label)
-        return Curves(self.precision[:, :, own], self.scores[:, :, own], self.recall[:, own])
+        return Curves(self.precision[:, :, own], self.recall[:, own])
 
 
 def measure(
@@ -45,9 +44,8 @@ def measure(
     """
     sizes, truths, found = zip(*images, strict=True)
     sides = _columns(truths, kind), _columns(found, kind)
-    precision = np.full([THRESHOLDS, RECALLS, classes, len(AREAS[kind])], UNMEASURED)
-    scores = precision.copy()
-    recall = np.full([THRESHOLDS, classes, len(AREAS[kind]), len(max_dets)], UNMEASURED)
+    precision = np.full([len(THRESHOLDS), len(RECALLS), classes, len(AREAS[kind])], UNMEASURED)
+    recall = np.full([len(THRESHOLDS), classes, len(AREAS[kind]), len(max_dets)], UNMEASURED)
     for label in range(1, classes + 1):
         objects, detections = (_annotations(side, label, kind, sizes) for side in sides)
         if not objects:
@@ -59,9 +57,8 @@ def measure(
         evaluation.evaluate()
         evaluation.accumulate()
         precision[:, :, label - 1] = evaluation.eval["precision"][:, :, 0, :, -1]
-        scores[:, :, label - 1] = evaluation.eval["scores"][:, :, 0, :, -1]
         recall[:, label - 1] = evaluation.eval["recall"][:, 0]
-    return Curves(precision, scores, recall)
+    return Curves(precision, recall)
 
 
 def _columns(objects: Sequence[dict], kind: str) -> dict[str, np.ndarray]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of the overlap (IoU)
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of the overlap (IoU, of keypoints OKS)
+RECALLS = np.linspace(0, 1, 101)  # at which COCO reads the precision
 NEAR = 0.1  # The least overlap with an object that a detection is said to have missed, and not the background.
 
 

@@ -9,17 +9,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfrecog.metrics.coco_matching import THRESHOLDS, Kind
+from tfrecog.metrics.coco_matching import RECALLS, THRESHOLDS, Kind
 
-RECALLS = np.linspace(0, 1, 101)
 RESAMPLES = 50  # The standard error of a standard error is then a tenth of it.
 ERRORS = tuple(kind for kind in Kind if kind > Kind.IGNORED)
 MENDED = (Kind.CLASSIFICATION, Kind.LOCALISATION)  # Without its error such a detection is a hit, if none is there.
+RULE = (
+    "count, errors and confusion: of the detections with at least the threshold of their class, that of the highest "
+    "F1, or of a class without hits the median of the others'; ap50: of all detections, by how much AP50 would rise "
+    "without that kind of error; confusion: true and predicted class, 1 the first, 0 the background, and how often"
+)
 MISSED = "missed"  # objects that are neither found nor what an error of classification or localisation is about
 
 
 @dataclass(frozen=True)
-class Detections:
+class Ranking:
     """All n detections of K classes, best first, beside the m objects that are to be found in I images."""
 
     classes: int
@@ -27,14 +31,10 @@ class Detections:
     image: np.ndarray  # int [n], 0..I - 1
     label: np.ndarray  # int [n], 1..K
     score: np.ndarray  # [n]
-    kinds: np.ndarray  # [n], a Kind
-    about: np.ndarray  # int [n], an object of 0..m - 1, or -1; see `coco_matching.Matched`
     hits: np.ndarray  # bool [n, THRESHOLDS]
     false: np.ndarray  # bool [n, THRESHOLDS], those that are neither hits nor ignored
     object_image: np.ndarray  # int [m]
     object_label: np.ndarray  # int [m]
-    pairs: np.ndarray  # int [p, 2], detections and objects with an IoU of 0.5 or more, of any class
-    pair_overlap: np.ndarray  # [p]
 
     @property
     def objects(self) -> np.ndarray:
@@ -45,6 +45,16 @@ class Detections:
         """Places of the detections of each class [K], best first."""
         order = np.argsort(self.label, kind="stable")
         return np.split(order, np.searchsorted(self.label[order], np.arange(2, self.classes + 1)))
+
+
+@dataclass(frozen=True)
+class Detections(Ranking):
+    """A ranking with what is wrong of the boxes."""
+
+    kinds: np.ndarray  # [n], a Kind
+    about: np.ndarray  # int [n], an object of 0..m - 1, or -1; see `coco_matching.Matched`
+    pairs: np.ndarray  # int [p, 2], detections and objects with an IoU of 0.5 or more, of any class
+    pair_overlap: np.ndarray  # [p]
 
 
 def precision(hits: np.ndarray, false: np.ndarray, objects: float) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +78,10 @@ def average_precision(hits: np.ndarray, false: np.ndarray, objects: float) -> np
     return precision(hits, false, objects)[0].mean(axis=1)
 
 
-def standard_errors(found: Detections, seed: int = 0) -> tuple[dict[str, float], np.ndarray]:
+def standard_errors(found: Ranking, seed: int = 0) -> tuple[dict[str, float], np.ndarray]:
     """Standard errors of `AP` and `AP50` and of the AP of each class [K]: bootstrap over the images.
 
-    Without objects there are none, and NaN of a class that is in fewer than two resamples.
+    NaN of a class whose objects are in fewer than two images, and none of all if each class is such.
     """
     rng = np.random.default_rng(seed)
     parts = [(found.image[own], found.hits[own].T, found.false[own].T) for own in found.of_class()]
@@ -82,12 +92,13 @@ def standard_errors(found: Detections, seed: int = 0) -> tuple[dict[str, float],
         for label in np.flatnonzero(objects):
             image, hits, false = parts[label]
             resample[label] = average_precision(hits * times[image], false * times[image], objects[label])
+    together = np.unique(np.stack([found.object_label, found.object_image]), axis=1)[0]
+    known = np.bincount(together, minlength=found.classes + 1)[1:] > 1
     by_class = np.full(found.classes, np.nan)
-    enough = np.sum(~np.isnan(values[:, :, 0]), axis=0) > 1
-    by_class[enough] = np.nanstd(values[:, enough].mean(axis=2), axis=0, ddof=1)
-    values = values[~np.isnan(values).all(axis=(1, 2))]  # A resample of images without objects has no AP.
-    if len(values) < 2:
+    if not known.any():
         return {}, by_class
+    by_class[known] = np.nanstd(values[:, known].mean(axis=2), axis=0, ddof=1)
+    values = values[~np.isnan(values).all(axis=(1, 2))]  # A resample of images without objects has no AP.
     means = {"AP": np.nanmean(values, axis=(1, 2)), "AP50": np.nanmean(values[:, :, 0], axis=1)}
     return {name: float(np.std(some, ddof=1)) for name, some in means.items()}, by_class
 
@@ -111,27 +122,25 @@ def best_threshold(hits: np.ndarray, false: np.ndarray, scores: np.ndarray, obje
 
 
 def confusion(found: Detections, kept: np.ndarray) -> np.ndarray:
-    """How often which class is taken for which, [K + 1, K + 1] true and predicted; the last is the background.
+    """How often which class is taken for which, [K + 1, K + 1] true and predicted; 0 is the background.
 
-    Each kept detection, best first, takes an object that it overlaps by 0.5 or more: one of its own class before
-    another, the nearest first. Ignored ones have no place.
+    Kept hits take their objects. Each other detection, best first, takes one that is left and that it overlaps by 0.5
+    or more, the nearest first. Ignored ones have no place.
 
     Args:
         kept: bool [n].
     """
-    background = found.classes
-    same = found.label[found.pairs[:, 0]] == found.object_label[found.pairs[:, 1]]
-    order = np.lexsort((-found.pair_overlap, ~same, found.pairs[:, 0]))
-    pairs = found.pairs[order]
+    taken, free = np.zeros(len(found.label), int), np.full(len(found.object_label), True)
+    hits = kept & (found.kinds == Kind.HIT)
+    free[found.about[hits]], taken[hits] = False, found.label[hits]
     kept = kept & (found.kinds != Kind.IGNORED)
-    taken = np.full(len(found.label), background + 1)
-    free = np.full(len(found.object_label), True)
-    for detection, thing in pairs[kept[pairs[:, 0]]].tolist():
-        if free[thing] and taken[detection] > background:
+    pairs = found.pairs[np.lexsort((-found.pair_overlap, found.pairs[:, 0]))]
+    for detection, thing in pairs[(kept & ~hits)[pairs[:, 0]]].tolist():
+        if free[thing] and not taken[detection]:
             free[thing], taken[detection] = False, found.object_label[thing]
-    matrix = np.zeros([background + 1] * 2, int)
-    np.add.at(matrix, (taken[kept] - 1, found.label[kept] - 1), 1)
-    np.add.at(matrix, (found.object_label[free] - 1, background), 1)
+    matrix = np.zeros([found.classes + 1] * 2, int)
+    np.add.at(matrix, (taken[kept], found.label[kept]), 1)
+    np.add.at(matrix, (found.object_label[free], 0), 1)
     return matrix
 
 
@@ -189,11 +198,10 @@ def errors(found: Detections, kept: np.ndarray) -> list[dict[str, int]]:
 def report(found: Detections, names: Sequence[str]) -> dict:
     """All of it, ready for JSON: `errors`, `confusion` (true, predicted, how often) and a row for each class.
 
-    Confusions and the counts of errors are those of the detections with the best threshold of their class or a higher
-    score. A row has `name`, `objects`, `best` (see `best_threshold`), `errors`, and of classes with objects `precision`
-    and `score` at the recalls 0, 0.01, …, 1, with an IoU of 0.5.
+    A row has `name`, `objects`, `best` (see `best_threshold`), `threshold`, `errors`, and of classes with objects
+    `precision` and `score` at the recalls 0, 0.01, …, 1, with an IoU of 0.5. `rule` says of what the numbers are.
     """
-    rows, kept = [], np.zeros(len(found.label), bool)
+    rows: list[dict] = []
     for name, own, objects in zip(names, found.of_class(), found.objects.tolist(), strict=True):
         row: dict = {"name": name, "objects": objects, "best": None}
         if objects:
@@ -201,12 +209,16 @@ def report(found: Detections, names: Sequence[str]) -> dict:
             row["best"] = best_threshold(hits, false, scores, objects)
             (curve,), (places,) = precision(hits[None], false[None], objects)
             row |= {"precision": curve.round(4).tolist(), "score": np.append(scores, 0)[places].round(4).tolist()}
-        if row["best"]:
-            kept[own] = found.score[own] >= row["best"]["threshold"]
         rows.append(row)
+    known = [row["best"]["threshold"] for row in rows if row["best"]]
+    otherwise = float(np.median(known)) if known else 0.5
+    thresholds = [row["best"]["threshold"] if row["best"] else otherwise for row in rows]
+    kept = found.score >= np.array(thresholds)[found.label - 1]
     counted = errors(found, kept)
-    rows = [row | {"errors": one} for row, one in zip(rows, counted, strict=True)]
+    rows = [
+        row | {"threshold": least, "errors": one} for row, least, one in zip(rows, thresholds, counted, strict=True)
+    ]
     totals = {name: {"count": sum(one[name] for one in counted), "ap50": gain} for name, gain in lost(found).items()}
     matrix = confusion(found, kept)
     cells = [[*map(int, place), int(matrix[tuple(place)])] for place in np.argwhere(matrix)]
-    return {"iou": float(THRESHOLDS[0]), "errors": totals, "confusion": cells, "classes": rows}
+    return {"rule": RULE, "iou": float(THRESHOLDS[0]), "errors": totals, "confusion": cells, "classes": rows}

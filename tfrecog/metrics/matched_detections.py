@@ -6,7 +6,7 @@ from faster_coco_eval import mask as coco_mask
 from tfrecog.metrics import coco_matching
 from tfrecog.metrics.coco import truth_masks
 from tfrecog.metrics.coco_matching import THRESHOLDS
-from tfrecog.metrics.diagnosis import Detections
+from tfrecog.metrics.diagnosis import Detections, Ranking
 from tfrecog.ops.overlaps import pairwise_iou, pairwise_share
 
 _FALSE, _HIT, _IGNORED = range(3)
@@ -15,7 +15,7 @@ _FALSE, _HIT, _IGNORED = range(3)
 class Collector:
     """Collects images in any order.
 
-    Kinds of errors and confusions are those of the boxes. An object without a mask is one to be found here.
+    Kinds of errors and confusions are those of the boxes.
     """
 
     def __init__(self, classes: int, masks: bool = False):
@@ -29,44 +29,55 @@ class Collector:
         labels, own = np.asarray(labels, int).reshape(-1)[order], np.asarray(record.labels, int)
         crowd = np.asarray(record.crowd, bool)
         ignored = crowd if record.difficult is None else crowd | np.asarray(record.difficult, bool)
-        same, verdicts = labels[:, None] == own, {}
+        same = labels[:, None] == own
         overlaps = _of_boxes(record, crowd, np.asarray(boxes, float).reshape(-1, 4)[order])
         matched = coco_matching.match(overlaps, same, crowd, ignored)
-        verdicts["box"] = _verdicts(matched, ignored)
+        of_kinds = {"box": _verdicts(matched, ignored), "box_objects": own[~ignored]}
         if self.masks and masks is not None:
             of_masks, maskless = _of_masks(record, crowd, [masks[i] for i in order])
-            verdicts["mask"] = _verdicts(
-                coco_matching.match(of_masks, same, crowd, ignored | maskless), ignored | maskless
-            )
+            maskless |= ignored
+            matched_masks = coco_matching.match(of_masks, same, crowd, maskless)
+            of_kinds |= {"mask": _verdicts(matched_masks, maskless), "mask_objects": own[~maskless]}
         number = np.append(np.where(ignored, -1, np.cumsum(~ignored) - 1), -1)  # among those to be found
         pairs = np.argwhere((overlaps >= THRESHOLDS[0]) & ~ignored)
         self._images[key] = {
             "label": labels, "score": scores[order], "kinds": matched.kinds,
-            "about": number[matched.about], "object_label": own[~ignored],
-            "pairs": np.column_stack([pairs[:, 0], number[pairs[:, 1]]]), "pair_overlap": overlaps[*pairs.T],
-        } | verdicts  # fmt: skip
+            "about": number[matched.about], "pairs": np.column_stack([pairs[:, 0], number[pairs[:, 1]]]), 
+            "pair_overlap": overlaps[*pairs.T],
+        } | of_kinds  # fmt: skip
 
-    def detections(self, kind: str = "box") -> Detections:
-        """Those of all images, matched by their boxes or masks."""
-        images = [self._images[key] for key in sorted(self._images)]
-        columns = {name: np.concatenate([image[name] for image in images]) for name in images[0]}
-        counts, objects = ([len(image[name]) for image in images] for name in ("label", "object_label"))
-        image = np.repeat(np.arange(len(images)), counts)
-        first, first_object = (np.cumsum([0, *some])[:-1] for some in (counts, objects))
-        about = np.where(columns["about"] < 0, -1, columns["about"] + first_object[image])
+    def ranking(self, kind: str = "box") -> Ranking:
+        """The detections of all images, matched by their boxes or masks."""
+        columns, images = self._columns, np.arange(len(self._images))
         order = np.argsort(-columns["score"], kind="stable")
-        rank = np.argsort(order)
-        pair_image = np.repeat(np.arange(len(images)), [len(one["pairs"]) for one in images])
-        detection, thing = columns["pairs"].T
         verdicts = columns[kind][order]
-        return Detections(
+        return Ranking(
             classes=self.classes, images=len(images),
-            image=image[order], label=columns["label"][order], score=columns["score"][order],
-            kinds=columns["kinds"][order], about=about[order], hits=verdicts == _HIT, false=verdicts == _FALSE,
-            object_image=np.repeat(np.arange(len(images)), objects), object_label=columns["object_label"],
-            pairs=np.column_stack([rank[detection + first[pair_image]], thing + first_object[pair_image]]),
-            pair_overlap=columns["pair_overlap"],
+            image=np.repeat(images, self._counts("label"))[order], label=columns["label"][order],
+            score=columns["score"][order], hits=verdicts == _HIT, false=verdicts == _FALSE,
+            object_image=np.repeat(images, self._counts(f"{kind}_objects")), object_label=columns[f"{kind}_objects"],
         )  # fmt: skip
+
+    def detections(self) -> Detections:
+        """Those of all images with what is wrong of their boxes."""
+        columns, counts = self._columns, self._counts("label")
+        first, first_object = (np.cumsum([0, *some])[:-1] for some in (counts, self._counts("box_objects")))
+        about = np.where(columns["about"] < 0, -1, columns["about"] + np.repeat(first_object, counts))
+        order = np.argsort(-columns["score"], kind="stable")
+        pairs = columns["pairs"] + np.repeat(np.stack([first, first_object], 1), self._counts("pairs"), axis=0)
+        pairs[:, 0] = np.argsort(order)[pairs[:, 0]]
+        return Detections(
+            **vars(self.ranking()), kinds=columns["kinds"][order], about=about[order],
+            pairs=pairs, pair_overlap=columns["pair_overlap"],
+        )  # fmt: skip
+
+    @property
+    def _columns(self):
+        images = [self._images[key] for key in sorted(self._images)]
+        return {name: np.concatenate([image[name] for image in images]) for name in images[0]}
+
+    def _counts(self, name):
+        return [len(self._images[key][name]) for key in sorted(self._images)]
 
 
 def _verdicts(matched, ignored):

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrecog.cli.errors import UserError
-from tfrecog.metrics.coco_matching import most
+from tfrecog.metrics.coco_matching import NEAR, most
 from tfrecog.ops.overlaps import pairwise_iou, pairwise_share
-
-NEAR = 0.1  # The least overlap with an object that a box is said to have missed, and not the background.
 
 
 class Verdict(enum.IntEnum):
@@ -56,9 +54,12 @@ class Judged:
 
 
 def check_numbers(key, *columns: np.ndarray) -> None:
-    """UserError if a detection of an image has a NaN."""
-    if any(np.isnan(column).any() for column in columns):
-        raise UserError(f"a detection of image {key} has a score or a place that is not a number: no rank is right")
+    """UserError if a detection of an image has NaN or infinity."""
+    if not all(np.isfinite(column).all() for column in columns):
+        raise UserError(
+            f"a detection of image {key} has a score or a place that is not a number: the weights or the moving "
+            "statistics have grown out of range; take an earlier checkpoint, or train with a lower learning rate"
+        )
 
 
 def judge(truth: Truth, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, threshold: float) -> Judged:

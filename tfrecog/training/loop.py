@@ -156,7 +156,8 @@ class _Run:
         on, options = (self.task, self.model, self.experiment, self.strategy), self.options
         with interruption.at_once(), self.state.averages.swapped_in(self.strategy):
             checkpoint = checkpoints.latest(self.workdir)
-            found = self.task.evaluation.evaluate(*on, self.workdir, step=self.done, checkpoint=checkpoint, show=show)
+            facts = {"step": self.done, "checkpoint": checkpoint, "last": self.done >= self.total}
+            found = self.task.evaluation.evaluate(*on, self.workdir, **facts, show=show)
             self.metrics = dict(found)
             if options.summary_images and hasattr(self.task, "draw"):
                 self.progress.predictions(self.done, self.task.draw(*on, options.summary_images))
