@@ -149,7 +149,7 @@ def test_settings_of_a_run_are_changed_as_by_flags(detector, photos):
     few = tfrecog.load(detector.experiment.workdir, min_score=0.05, settings={"detector.output.max_detections": 2})
     assert few.predict(files(photos)[0]).to_coco() == detector.predict(files(photos)[0]).to_coco()[:2]
     for settings, message in [
-        ({"detector.nothing": 1}, "--detector.nothing is not a flag"),
+        ({"detector.nothing": 1}, "^detector.nothing is not a setting"),
         ({"detector.output.max_detections": "many"}, "needs a whole number"),
         ({"detector.output.nms_iou": 7}, "detector.output.nms_iou=7"),
         ({"detector.output.paste": "somehow"}, "should be one of"),
@@ -259,6 +259,25 @@ def test_tiles_see_each_part_as_it_is_alone_and_are_not_for_classifiers(detector
         digits.stream([], tiles=(60, 80))
     with pytest.raises(UserError, match="min_score is only for detectors"):
         digits.predict(pixels, min_score=0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: tfrecog.load(3), "source=3: give the name"),
+        (lambda run: tfrecog.load(run, min_score="high"), "min_score='high': give a number"),
+        (lambda run: tfrecog.load(run, checkpoint="nowhere"), "give the workdir of a run, .*python -m .* --model=NAME"),
+        (lambda run: tfrecog.load(run).export("tflite", "a.tflite", quantize="int4"), "^quantize=int4: value should"),
+        (lambda run: tfrecog.load(run).export("tflite", "a.tflite", sizes="3"), "sizes is not a setting; did you mean"),
+        (lambda run: tfrecog.load(run).stream(""), "^name the pictures, as in 'photos"),
+    ],
+)
+def test_errors_name_arguments_and_settings_without_the_dashes_of_flags(folder, call, message):
+    run = folder / "wrong"
+    if not run.exists():
+        random_runs.make("classifier_digits", run)
+    with pytest.raises(UserError, match=message):
+        call(run)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_recipe_is_found_by_its_name_or_file_and_changed_by_settings(tmp_path)
     [
         ("coco/mask_rcnn_r5", {}, "did you mean coco/mask_rcnn_r50_fpn"),
         ("lenet5", {}, "did you mean digits/lenet5"),
-        ("smoke/mask_rcnn", {"epochs": 5}, "did you mean --schedule.epochs"),
+        ("smoke/mask_rcnn", {"epochs": 5}, "did you mean schedule.epochs"),
         ("smoke/mask_rcnn", {"schedule.epochs": "many"}, "needs a number"),
         ("smoke/mask_rcnn", {"schedule.epochs": -1}, "schedule.epochs=-1"),
         ("nothing.flags", {}, "no flagfile 'nothing.flags'"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfrecog.api import commands
-from tfrecog.api.settings import changed
+from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.runtime import devices
@@ -14,6 +14,7 @@ from tfrecog.runtime import devices
 KINDS = ("saved_model", "tflite", "onnx")
 
 
+@named_as_arguments()
 def export(kind: str, experiment: Experiment, checkpoint: str, out: str | Path, options: Mapping[str, Any]) -> Path:
     """Writes a run's model as a command does; see `RunModel.export`."""
     if kind not in KINDS:

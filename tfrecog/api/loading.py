@@ -7,7 +7,7 @@ from typing import Any
 
 import tfrecog
 from tfrecog.api import commands, models
-from tfrecog.api.settings import changed
+from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli import files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -19,6 +19,7 @@ _THRESHOLD = "detector.output.min_score"
 _FILES = (".tflite", ".onnx")  # ends of the names of exported files, whose readers need no TensorFlow
 
 
+@named_as_arguments()
 def load(
     source: str | Path,
     min_score: float | None,
@@ -28,6 +29,10 @@ def load(
     device: str,
 ) -> models.Model:
     """See `tfrecog.load`."""
+    if not isinstance(source, str | Path):
+        raise UserError(f"source={source!r}: give the name of a folder or file, or of published weights")
+    if not isinstance(min_score, int | float | None):
+        raise UserError(f"min_score={min_score!r}: give a number from 0 to 1")
     path = Path(source).expanduser()
     if path.name == _FLAGS and path.is_file():
         path = path.parent

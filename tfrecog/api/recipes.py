@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfrecog import HOME
-from tfrecog.api.settings import changed
+from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli import flags, signals
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -20,6 +20,7 @@ class Recipe:
 
     experiment: Experiment
 
+    @named_as_arguments()
     def train(
         self,
         workdir: str | Path,
@@ -54,6 +55,7 @@ class Recipe:
             raise KeyboardInterrupt("the same call continues from the last checkpoint") from stopped
 
 
+@named_as_arguments()
 def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
     """See `tfrecog.recipe`."""
     file = name if str(name).endswith(_SUFFIX) else f"configs/{name}{_SUFFIX}"

@@ -1,6 +1,8 @@
 """Settings that a program gives by their paths, as flags are given to a command."""
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from tfrecog.cli import flags, validate
@@ -8,6 +10,18 @@ from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import shown
 
 Config = TypeVar("Config")
+_FLAG = re.compile(r"(python -m \S+(?: --\S+)*)|(?<![\w-])--(?=[a-z])")  # in a command, which stays, or alone
+
+
+@contextlib.contextmanager
+def named_as_arguments() -> Iterator[None]:
+    """A context whose errors name settings and arguments as a program gives them: without the dashes of flags."""
+    try:
+        yield
+    except UserError as error:
+        text = _FLAG.sub(lambda found: found[1] or "", str(error))
+        error.args = (text.replace("is not a flag of this command", "is not a setting"),)
+        raise
 
 
 def changed(config: Config, settings: Mapping[str, Any]) -> Config:

@@ -40,7 +40,7 @@ def pictures_of(source: Any, reading: Reading, every: int, broken: Callable[[str
     try:
         paths = image_files.find(str(source), also=FILMS)
     except FileNotFoundError as error:
-        raise UserError(str(error).removeprefix("--images: ")) from error
+        raise UserError(str(error).removeprefix("--images: ").replace("--images=", "")) from error
     return _of_each(paths, reading, every, broken)
 
 

@@ -34,7 +34,7 @@ def words_of_detections(info: DatasetInfo, found: result_files.Detections) -> st
     for label, score in zip(found.labels.tolist(), found.scores.tolist(), strict=True):
         scores.setdefault(label, []).append(score)
     classes = [f"{len(some)} {info.names[label - 1]} ({_span(some)})" for label, some in scores.items()]
-    more = f" and {len(classes) - _MOST} other classes" if len(classes) > _MOST else ""
+    more = f" and {len(classes) - _MOST} more class{'es' * (len(classes) > _MOST + 1)}" if len(classes) > _MOST else ""
     count = len(found.labels)
     return f"{count} detection{'s' * (count != 1)}{': ' * bool(count)}{', '.join(classes[:_MOST])}{more}"
 
