@@ -52,15 +52,13 @@ def assigned(groups: Mapping[str, Weights], shares: Mapping[str, float], seed: i
     there = {split: collections.Counter() for split in shares}
     result: dict[str, str] = {}
     for kind in sorted(of_class, key=lambda kind: (totals[kind], repr(kind))):
-        for name in sorted(of_class[kind], key=lambda name: -groups[name][kind]):
-            if name not in result:
-                counts = groups[name]
-                quotients = {
-                    split: sum(there[split][one] + count / 2 for one, count in counts.items()) / share
-                    for split, share in shares.items()
-                }
-                *_, result[name] = min((quotient, drawn(name, split), split) for split, quotient in quotients.items())
-                there[result[name]].update(counts)
+        left = (name for name in of_class[kind] if name not in result)
+        for name in sorted(left, key=lambda name: -groups[name][kind]):
+            counts = groups[name]
+            half = sum(counts.values()) / 2
+            sums = {split: half + sum(map(those.__getitem__, counts)) for split, those in there.items()}
+            *_, result[name] = min((sums[split] / shares[split], drawn(name, split), split) for split in shares)
+            there[result[name]].update(counts)
     return result
 
 
