@@ -96,7 +96,7 @@ def coco(folder: Path, name: str = "coco.json") -> list[Thing]:
     return [Thing(names_of(one, files.get(one, ""))) for one in ids]
 
 
-def coco_files(folder: Path) -> list[Thing]:
+def coco_files(folder: Path) -> list[Thing] | None:
     """The objects of both files, of which those of one image, class and box are one."""
     seen: dict[tuple, Thing] = {}
     for name in ("coco.json", "whole.json"):
@@ -105,6 +105,8 @@ def coco_files(folder: Path) -> list[Thing]:
             {str(one["id"]): one[key] for one in tree[those]}
             for those, key in (("images", "file_name"), ("categories", "name"))
         )
+        if len(files) < len(tree["images"]):  # 1 and "1" are two images.
+            return None
         for one, thing in zip(tree["annotations"], coco(folder, name), strict=True):
             image, kind = files.get(str(one["image_id"]), str(one)), classes.get(str(one["category_id"]), str(one))
             seen[names_of(image), kind, tuple(map(float, one["bbox"]))] = thing

@@ -204,8 +204,11 @@ def flags(folder: Path, out: Path) -> bool:
 def groups(folder: Path, out: Path) -> bool:
     """Images are of one group if csv finds one patient in their rows."""
     with (folder / "groups.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    patients = {(row["image"] or "").strip(): (row["patient"] or "").strip() for row in rows}
+        header, *rows = csv.reader(file)
+    if len({*header}) < len(header):  # Of two columns of a name the first is taken.
+        return False
+    cells = [dict(zip(header, row, strict=False)) for row in rows]
+    patients = {one.get("image", "").strip(): one.get("patient", "").strip() for one in cells}
     named = [
         (group, patients[name])
         for name, group in zip(inputs.GROUPED, groups_of_column(folder), strict=True)
