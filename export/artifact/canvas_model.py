@@ -113,7 +113,7 @@ class CanvasModel:
         """UserError if outputs are no numbers, or have other sides than those of a model for one image."""
         sides: dict[str, int] = {}
         for name, value in outputs.items():
-            expected = [1, *_SIDES.get(name, value.shape[1:])]
+            expected = [1, *(_SIDES[name] if name in _SIDES else value.shape[1:])]
             wanted = [sides.setdefault(side, own) if isinstance(side, str) else side
                       for side, own in zip(expected, value.shape, strict=False)]  # fmt: skip
             if value.dtype.kind not in "fiu" or len(expected) != value.ndim or wanted != [*value.shape]:
