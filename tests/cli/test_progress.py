@@ -3,10 +3,12 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import sys
 import termios
 
+import numpy as np
 import pytest
 
 from tfrecog.cli.progress import Bar
@@ -72,6 +74,18 @@ def test_where_nobody_watches_a_line_says_how_far_it_is_at_once_and_at_the_end(c
 def test_what_needs_no_bar_has_no_lines(capsys, options):
     assert list(Bar(range(3), **options)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_the_lines_of_a_loop_count_right_and_go_on_however_long_it_takes(capsys, monkeypatch):
+    seconds = 0.0
+    monkeypatch.setattr("tqdm.std.time", lambda: seconds)
+    for _ in Bar(range(100), desc="some"):
+        seconds += 10
+    lines = [re.match(r"some: (\d+)/100  \[([\d:]+)<", line) for line in capsys.readouterr().err.splitlines()]
+    shown = [(int(line[1]), line[2]) for line in lines if line]
+    counts = [count for count, _ in shown]
+    assert shown == [(count, Bar.format_interval(10 * count)) for count in counts]
+    assert counts[:2] == [0, 1] and counts[-1] == 100 and max(np.diff(counts)) == 6  # a minute
 
 
 def test_lines_come_at_intervals_and_not_for_each_part(capsys):

@@ -2,11 +2,17 @@
 
 import sys
 import textwrap
+from typing import TextIO
 
 from tqdm import tqdm
 
 _FIRST, _LONGEST = 5.0, 60.0  # seconds between two lines, at the start and later
 _LINE = "{desc}: {n_fmt}/{total_fmt}  [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody watches a stream, which a program without a console does not have."""
+    return stream is not None and stream.isatty()
 
 
 class Bar(tqdm):
@@ -19,21 +25,34 @@ class Bar(tqdm):
     monitor_interval = 0  # A line is printed by an update alone.
 
     def __init__(self, *arguments, starting: str = "", **options):
-        self._watched, self._printed = sys.stderr.isatty(), None
+        self._watched, self._printed = is_terminal(sys.stderr), None
         how = {"mininterval": 0.2, "dynamic_ncols": True}
         if not self._watched:
             how = {"mininterval": _FIRST, "bar_format": _LINE}
+        if sys.stderr is None:
+            how["disable"] = True
         super().__init__(*arguments, **{"unit": "image", "postfix": starting or None, "miniters": 1, **how, **options})
 
+    def __iter__(self):
+        """By `update`: the loop of tqdm would keep the interval of the start."""
+        with self:
+            for item in self.iterable:
+                yield item
+                self.update()
+
     def update(self, n=1):
+        if self.disable:
+            return None
         if self.n == 0 and self.postfix:  # What comes before the first is no part of the speed.
             self.postfix, self.last_print_t = None, self._time()
         return super().update(n)
 
     def say(self, line: str) -> None:
-        """Prints a line above the bar, on several lines where the terminal is narrower than it."""
-        width = self.format_dict["ncols"] or 80
-        self.write(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False))
+        """Prints a line above the bar, on several lines where the terminal is narrower than it; words stay whole."""
+        if is_terminal(sys.stdout):
+            how = {"subsequent_indent": "  ", "break_on_hyphens": False, "break_long_words": False}
+            line = textwrap.fill(line, self.format_dict["ncols"] or 80, **how)
+        self.write(line)
 
     def display(self, msg=None, pos=None):
         if self._watched:

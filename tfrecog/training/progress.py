@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from tfrecog.cli import facts, flags, validate
-from tfrecog.cli.progress import Bar
+from tfrecog.cli.progress import Bar, is_terminal
 from tfrecog.config import Experiment
 from tfrecog.drawing import contact_sheet
 from tfrecog.inference import image_files
@@ -33,7 +33,7 @@ class Progress:
         _mark_restart(workdir, start)
         self.writer = tf.summary.create_file_writer(str(workdir))
         self.table = metrics_csv.Table(workdir, start)
-        self.bar = Bar(total=total, initial=start, unit="step", smoothing=0.05) if sys.stderr.isatty() else None
+        self.bar = Bar(total=total, initial=start, unit="step", smoothing=0.05) if is_terminal(sys.stderr) else None
         self.window, self.seconds = [], []
         self.clock = self.compile_start = None
 
