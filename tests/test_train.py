@@ -326,6 +326,18 @@ def test_an_evaluation_that_a_stop_has_prevented_is_made_up_for(tmp_path):
     assert seen == [4, 8, 8, 12]
 
 
+def test_a_failure_of_drawing_ends_no_training_and_loses_no_metrics(tmp_path, capsys):
+    class Drawn(tiny.Task):
+        def draw(self, *_):
+            raise OSError("no space\nleft")
+
+    options = {"task": Drawn, "evaluate_epochs": 1.0, "summary_images": 1}
+    assert tiny.train(tmp_path, evaluate=lambda *_: {"box_AP": 0.1}, **options) == {"box_AP": 0.1}
+    said = capsys.readouterr().out
+    for step in (4, 8, 12):
+        assert f"warning: no pictures of step {step}, the training goes on: OSError: no space left\n" in said
+
+
 def test_a_finished_run_is_evaluated_once_however_often_it_is_repeated(tmp_path, capsys):
     seen = []
 

@@ -1,5 +1,6 @@
 """The training loop: steps, evaluations, checkpoints and what is shown of them."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,7 +128,8 @@ class _Run:
     def take(self, batches):
         """Takes the steps of one call."""
         if self.done == self.start and self.options.summary_images and "image" in batches[0]:
-            self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info)})
+            with self.drawing():
+                self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info)})
         self.profile.before(self.done + 1)
         if not self.train_step.knows(batches):
             self.progress.compiling(batches[0])
@@ -151,20 +153,30 @@ class _Run:
             self.saved = self.done
 
     def measure(self, interruption, show=False):
-        """Evaluates and draws, and notes what is the best; `show`: prints all numbers, of each class too."""
+        """Evaluates, notes what is the best, and draws; `show`: prints all numbers, of each class too."""
         self.save()  # First, so that nothing is lost whatever happens in the evaluation.
-        on, options = (self.task, self.model, self.experiment, self.strategy), self.options
+        on = self.task, self.model, self.experiment, self.strategy
         with interruption.at_once(), self.state.averages.swapped_in(self.strategy):
             checkpoint = checkpoints.latest(self.workdir)
             facts = {"step": self.done, "checkpoint": checkpoint, "last": self.done >= self.total}
             found = self.task.evaluation.evaluate(*on, self.workdir, **facts, show=show)
             self.metrics = dict(found)
-            if options.summary_images and hasattr(self.task, "draw"):
-                self.progress.predictions(self.done, self.task.draw(*on, options.summary_images))
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
         checkpoints.note_metrics(self.workdir, self.done, self.metrics, self.rules)
+        if self.options.summary_images and hasattr(self.task, "draw"):
+            with self.drawing(), interruption.at_once(), self.state.averages.swapped_in(self.strategy):
+                self.progress.predictions(self.done, self.task.draw(*on, self.options.summary_images))
+
+    @contextlib.contextmanager
+    def drawing(self):
+        """A context whose errors, as of a full disk or of a font, end no training: a line says so."""
+        try:
+            yield
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            self.progress.say(f"warning: no pictures of step {self.done}, the training goes on: {reason}")
 
     def finish(self, interruption):
         """The last evaluation, unless the last checkpoint was evaluated by the same rules before."""
