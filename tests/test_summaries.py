@@ -1,6 +1,7 @@
 """What a person sees of a training and of the evaluations in it."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -116,6 +117,24 @@ def test_a_run_that_was_killed_goes_on_without_a_row_twice_or_half(tmp_path, end
     ]  # fmt: skip
     metrics_csv.Table(tmp_path, 0)
     assert rows(tmp_path) == []
+
+
+def test_a_row_that_cannot_be_written_ends_no_training_and_is_written_with_the_next(tmp_path, caplog):
+    table = metrics_csv.Table(tmp_path / "run", 0)
+    table.add(1, {"loss": 0.5})
+    shutil.rmtree(tmp_path / "run")
+    table.add(2, {"loss": 0.25})
+    assert "step 2 is not written yet, the training goes on" in caplog.text
+    table.add(3, {"loss": 0.125})
+    assert [row["step"] for row in rows(tmp_path / "run")] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("text", "kept"), [("\ufeffstep,loss\r\n1,0.5\r\n", 2), ("\ufeffstep;loss\r\n1;0,5\r\n", 1)])
+def test_a_table_that_a_spreadsheet_has_saved_is_not_lost(tmp_path, text, kept):
+    (tmp_path / metrics_csv.FILE).write_bytes(text.encode())
+    metrics_csv.Table(tmp_path, 1).add(2, {"loss": 0.25})
+    assert len(rows(tmp_path)) == kept and rows(tmp_path)[-1] == {"step": "2", "loss": "0.25"}
+    assert [path.read_bytes() for path in tmp_path.glob("metrics-*.csv")] == [text.encode()] * (kept == 1)
 
 
 @pytest.mark.parametrize("count", [1, 3])
