@@ -117,7 +117,8 @@ def _of_one_list(runs: list[Any], flags: AnyFlags) -> list[Any]:
     """The runs with the classes of all of them as a list, OUT/classes.txt, where the first would not have them all."""
     names_of = _CLASS_NAMES.get(type(runs[0]))
     of_devkit = bool(getattr(runs[0], "devkit", ()))
-    sources = {getattr(run, "annotations", "") or run.images: run for run in runs} if names_of else {}
+    places = ("devkit", "annotations", "images")
+    sources = {tuple(getattr(run, place, ()) for place in places): run for run in runs} if names_of else {}
     if flags.classes or not names_of or (len(sources) == 1 and not of_devkit):
         return runs
     each = [names_of(run) for run in sources.values()]
