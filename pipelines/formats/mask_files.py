@@ -96,7 +96,7 @@ def _scaled(array: np.ndarray, sides: list[tuple[int, int]], report: Reporter) -
     if array.shape in sides:
         return array
     for size in sides:  # Of the smaller one a side was rounded.
-        if abs(array.shape[0] * size[1] - array.shape[1] * size[0]) < max(array.shape[1], size[1]):
+        if abs(array.shape[0] * size[1] - array.shape[1] * size[0]) < max(*array.shape, *size):
             what = f"it is {_words(array.shape)}, the image {_words(size)}"
             report("mask scaled", what, "It is scaled to the image without smoothing; nothing needs to be done.")
             rows, columns = (np.arange(new) * old // new for old, new in zip(array.shape, size, strict=True))
