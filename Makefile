@@ -21,6 +21,8 @@ QUICK := \
 	$(addprefix tests/cli/test_,$(addsuffix .py,facts flags validate))
 START := $(shell date +%s)
 
+.NOTPARALLEL:  # Two targets would install at once.
+
 .PHONY: help setup quickstart quick test test-long fuzz check docs bench clean
 
 help:
@@ -40,7 +42,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "tfrecog needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-		{ echo "could not make $(VENV); on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+		{ rm -rf $(VENV); echo "could not make $(VENV); on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(RUNS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing TensorFlow and what else running needs in $(VENV): some minutes"
