@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import itertools
 import logging
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class Font:
         text = _UNPRINTABLE.sub(" ", text[:_LONGEST])
         files = _files(text, _preferred.get())
         for file, pairs in itertools.groupby(zip(files, text, strict=True), key=lambda pair: pair[0]):
-            yield _face(file, self.size), "".join(letter for _, letter in pairs)
+            yield _face(file, self.size) or _face(_base(), self.size), "".join(letter for _, letter in pairs)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -114,8 +115,7 @@ def _file_of(letter, preferred):
                 return file
         if not _missing:
             logging.getLogger("tfrecog").warning(
-                "no font here has %s (U+%04X), drawn as a box: give a font that has it (--font=FILE), such as one of "
-                "Noto Sans, or install one",
+                "no font here has %s (U+%04X), drawn as a box: install a font that has it, such as one of Noto Sans",
                 letter,
                 ord(letter),
             )
@@ -126,7 +126,7 @@ def _file_of(letter, preferred):
 @functools.cache
 def _of_system():
     """Files of fonts in this system, plain ones first."""
-    found = [path for place in _PLACES for path in Path(place).expanduser().rglob("*.[tToO][tT][fFcC]")]
+    found = [path for place in _PLACES for path in Path(os.path.expanduser(place)).rglob("*.[tToO][tT][fFcC]")]
     plain = [path for path in found if not path.stem.lower().startswith("lastresort")]  # which has boxes for all
     return sorted(map(str, plain), key=lambda path: (sum(word in Path(path).stem.lower() for word in _DECORATED), path))
 
@@ -157,7 +157,7 @@ def _has(file, letter):
     """Whether a font has a letter: it looks other than one that is none."""
     try:
         return _shape(file, letter) != _shape(file, _NO_LETTER)
-    except OSError:  # Not a font, or only of bitmaps of one size, as those of emoji are.
+    except Exception:  # Not a font, a broken one, or only of bitmaps of one size, as those of emoji are.
         return False
 
 
