@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tfrecog.cli import command, files
+from tfrecog.cli import command
 from tfrecog.data import info
 from tfrecog.data.classes.voc import CLASSES
 
@@ -28,7 +28,7 @@ from . import adopt, coco, imagenet, objects, segmentation, voc
 from .build import shares
 from .build.command import ShareFlags
 from .build.problems import Refused
-from .classes import renaming
+from .classes import image_classes, renaming
 from .formats import cvat, image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
 
@@ -126,9 +126,7 @@ def _of_one_list(runs: list[Any], flags: AnyFlags) -> list[Any]:
     if set(names) <= set(CLASSES if of_devkit else each[0]):
         return runs
     path = os.path.join(flags.out, "classes.txt")
-    os.makedirs(flags.out, exist_ok=True)
-    with files.write(path) as file:
-        file.write("".join(f"{name}\n" for name in names))
+    image_classes.write_names(path, names)
     print(f"the classes of all splits, in the order of their labels, are in {path}")
     return [dataclasses.replace(run, classes=path) for run in runs]
 

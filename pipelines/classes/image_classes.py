@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfrecog.cli import files
@@ -28,6 +28,18 @@ def names_of(path: str | Path) -> list[str]:
             )
         first[name] = number
     return lines
+
+
+def write_names(path: str | Path, names: Sequence[str]) -> None:
+    """Writes what `names_of` reads; Refused for a name that a line cannot have, and where a file has other names."""
+    for name in names:
+        if name != name.strip() or set(name) & set("\r\n"):
+            what = f"the class {name!r} has spaces at its ends or a line break, and a list has one name a line"
+            raise Refused(f"{path}: {what}; give it another name with --rename")
+    if os.path.exists(path) and names_of(path) != list(names):
+        raise Refused(f"{path} has other classes than {', '.join(names)}; give it with --classes, or remove it")
+    with files.write(path) as file:
+        file.write("".join(f"{name}\n" for name in names))
 
 
 def named(names: Iterable[str]) -> list[Category]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shlex
 import shutil
@@ -153,13 +154,26 @@ def write_devkit(folder):
         (lists / f"{split}.txt").write_text(f"{name}\n")
 
 
+def write_devkits(folder):
+    for (split, names), images in zip(SPLITS.items(), (("1", "2"), ("3", "4")), strict=True):
+        made = SmallVoc(folder / f"of_{split}")
+        for old, new in zip(("1", "2"), images, strict=True):
+            (made.images / f"{old}.png").rename(made.images / f"{new}.png")
+        made.objects = {images[0]: [an_object(name) for name in names]}
+        made.sizes = dict.fromkeys(images, (40, 60))
+        made.write()
+        lists = made.folder / "ImageSets" / "Main"
+        lists.mkdir(parents=True)
+        (lists / f"{split}.txt").write_text(f"{images[0]}\n")
+
+
 def write_folders(folder):
     for split, names in SPLITS.items():
         for name in names:
             drawn_scenes.write_images(folder / split / name, _scene(split))
 
 
-@pytest.mark.parametrize("write", [write_cocos, write_labelmes, write_csvs, write_devkit, write_folders])
+@pytest.mark.parametrize("write", [write_cocos, write_labelmes, write_csvs, write_devkit, write_devkits, write_folders])
 def test_a_class_that_one_split_alone_has_is_one_of_all(tmp_path, capsys, write):
     (tmp_path / "raw").mkdir()
     write(tmp_path / "raw")
@@ -172,6 +186,20 @@ def test_a_class_that_one_split_alone_has_is_one_of_all(tmp_path, capsys, write)
         truths = [opened.truth(row) for row in range(len(opened))]
         seen = {facts.names[label - 1] for one in truths for label in (*one.labels, one.label) if label}
         assert seen == {*names}, split
+
+
+def test_names_that_a_list_cannot_have_and_a_list_of_other_names_are_refused(tmp_path):
+    write_cocos(tmp_path / "raw")
+    flags = any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1)
+    with pytest.raises(Refused, match=r"the class ' ant' has spaces at its ends .* --rename"):
+        any_pipeline.main(dataclasses.replace(flags, rename=("ant: ant",)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "classes.txt").write_text("cow\n")
+    with pytest.raises(
+        Refused, match=r"classes\.txt has other classes than bee, ant; give it with --classes, or remove"
+    ):
+        any_pipeline.main(flags)
+    assert (tmp_path / "out" / "classes.txt").read_text() == "cow\n"
 
 
 def test_classes_of_openimages_have_the_names_of_the_file_that_describes_them(tmp_path):
