@@ -70,6 +70,25 @@ def test_where_nobody_watches_a_line_says_how_far_it_is_at_once_and_at_the_end(c
     assert line.startswith("evaluate val: 3/3") and "\r" not in line and "compiling" not in line
 
 
+def test_what_is_said_keeps_long_words_and_is_one_line_in_a_file(terminal, capsys):
+    path = "runs/" + "a-long_name/" * 9
+    with Bar(total=3) as bar:
+        bar.say(LINE)
+    assert capsys.readouterr().out.splitlines() == [LINE]
+    lines = terminal(60)
+    with Bar(total=3) as bar:
+        bar.say(f"the best so far: {path}")
+    assert f"  {path}" in lines()
+
+
+def test_a_program_without_a_console_works_on(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    with Bar(range(3)) as bar:
+        bar.say(LINE)
+        assert list(bar) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("options", [{"disable": True}, {"leave": False, "delay": 60}], ids=str)
 def test_what_needs_no_bar_has_no_lines(capsys, options):
     assert list(Bar(range(3), **options)) == [0, 1, 2]
