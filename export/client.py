@@ -45,10 +45,11 @@ def main(flags: Flags) -> int:
     from .artifact import results
     from .server import client_protocols
 
-    paths, out, failed = image_files.find(flags.images, out=flags.out), Path(flags.out), 0
+    out, failed = Path(flags.out).expanduser(), 0
+    paths = image_files.find(flags.images, out=flags.out and out)
     if flags.out:
         image_files.picture_paths(paths, out)
-        files.check(flags.out, f"--out={flags.out}")
+        files.check(out, f"--out={flags.out}")
     url = flags.url.rstrip("/")
     model = client_protocols.model_metadata(url, flags.name, flags.timeout_s)
     predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s)

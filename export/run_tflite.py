@@ -42,7 +42,8 @@ def main(flags: Flags) -> None:
 
     if not flags.out and not flags.repeat:
         raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
-    paths = image_files.find(flags.images, out=flags.out)
+    out = Path(flags.out).expanduser()
+    paths = image_files.find(flags.images, out=flags.out and out)
     lite = reader.LiteModel(flags.model, flags.threads)
     model = loading.of_reader(lite, None if flags.min_score == Flags.min_score else flags.min_score)
     if flags.min_score != Flags.min_score and model.task != "detection":
@@ -53,7 +54,7 @@ def main(flags: Flags) -> None:
         print(f"Predicting with {flags.model}: {lite.metadata['name']}, {lite.size[1]} x {lite.size[0]}", flush=True)
         seen = image_files.legible(paths, broken, model.info.reading)
         images = ((number, picture, model.see(picture)) for number, picture in seen)
-        detections = form.write(model.info, paths, Path(flags.out), images, flags.draw_side)
+        detections = form.write(model.info, paths, out, images, flags.draw_side)
         done = image_files.report_broken(paths, broken)
         if detections is not None:
             print(f"{detections} detections with a score of at least {model.min_score:g} (--min_score)")

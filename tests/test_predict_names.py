@@ -113,6 +113,23 @@ def test_settings_on_the_command_line_stand_above_those_of_the_run(runs):
     assert flags.workdir == str(runs / "classifier_digits") and flags.images == ("b.jpg", "a.jpg", "c.jpg")
 
 
+def test_a_run_sets_only_its_own_settings(runs, here):
+    """Its flagfile may be a stranger's, or of a run that lies elsewhere."""
+    run_of = ("photo.jpg", f"--model={runs}/classifier_digits")
+    (here / "copy").mkdir()
+    of_run = (runs / "classifier_digits/experiment.flags").read_text()
+    (here / "copy/experiment.flags").write_text(of_run)
+    assert command.parse(predict.Flags(), ("photo.jpg", "--model=copy")).workdir == str(here / "copy")
+    for flag in ("--out=elsewhere", "--images=more", "more", "--model=other"):
+        (here / "copy/experiment.flags").write_text(f"{of_run}{flag}\n")
+        with pytest.raises(UserError, match=r"--model=copy: .*copy/experiment\.flags: "):
+            command.parse(predict.Flags(), ("photo.jpg", "--model=copy"))
+    command.parse(predict.Flags(), (*run_of, f"--flagfile={runs}/classifier_digits/experiment.flags"))
+    for flag in (f"--workdir={runs}/segmenter", f"--flagfile={runs}/segmenter/experiment.flags"):
+        with pytest.raises(UserError, match="are two runs; leave one out"):
+            command.parse(predict.Flags(), (*run_of, flag))
+
+
 def test_an_address_is_kept_beside_what_was_seen(runs, here, capsys):
     serve = functools.partial(http.server.SimpleHTTPRequestHandler, directory=here / "more")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:

@@ -36,7 +36,7 @@ class Flags(RunFlags):
         "What predicts: the folder of a run, that of a SavedModel of export.saved_model, a .tflite or .onnx file of "
         "export.tflite or export.onnx, or the name of published weights, which are downloaded once, such as "
         "maskrcnn_resnet50_fpn.",
-        OfRun(),
+        OfRun(Experiment),
     ] = ""
     out: Annotated[str, f"{RESULTS} A film becomes an MP4, with FILM.mp4.json, which has a row for each frame."] = (
         "seen"
@@ -60,7 +60,7 @@ def main(flags: Flags) -> None:
     from tfrecog.drawing import fonts
     from tfrecog.inference import annotations, forms, image_files
 
-    out, left_out = Path(flags.out), []
+    out, left_out = Path(flags.out).expanduser(), []
     paths = image_files.find(streams.downloaded(flags.images, out / "downloads"), streams.FILMS, out, left_out)
     films = [path for path in paths if path.suffix.lower() in streams.FILMS]
     pictures = [path for path in paths if path not in films]

@@ -7,7 +7,7 @@ A fact of a section holds for every setting in it; a setting's own range or leng
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +170,9 @@ class Positional(Repeated):
 
 @dataclass(frozen=True)
 class OfRun:
-    """If it is the folder of a run, that run's settings stand before all flags that are given."""
+    """If it is the folder of a run, that run's `settings`, a config, stand before all flags that are given."""
+
+    settings: Callable[[], Any]
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,9 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
         Error: a flag is wrong or unknown, or a word is no flag; then a `required` one that is not given is named too.
     """
     given, words = _parse(config, arguments)
-    of_run = next((given[leaf.path] for leaf in leaves(config) if leaf.fact(facts.OfRun)), "")
-    if of_run and (flagfile := Path(of_run).expanduser() / flagfiles.OF_RUN).is_file():
-        given, words = _parse(config, [f"--flagfile={flagfile}", *arguments])
+    if of_run := _of_run(config, given):
+        config = replace(config, of_run)
+        given, words = _parse(config, arguments)
     positional = next((leaf.path for leaf in leaves(config) if leaf.fact(facts.Positional)), None)
     if positional:
         given[positional] += tuple(words)
@@ -71,6 +71,22 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
         example = next((f", as in --{name}={words[0]}" for name in required if not given[name]), "")
         raise Error(f"{words[0]!r} is not a flag: flags are written --name=value{example}")
     return replace(config, given)
+
+
+def _of_run(config: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run that the `OfRun` flag names, if it does, and no others; raises Error."""
+    leaf = next((leaf for leaf in leaves(config) if leaf.fact(facts.OfRun)), None)
+    folder = Path(given[leaf.path]).expanduser() if leaf else Path()
+    if not leaf or not given[leaf.path] or not (folder / flagfiles.OF_RUN).is_file():
+        return {}
+    folder, other = folder.resolve(), given["workdir"]
+    if other and Path(other).resolve() != folder:
+        raise Error(f"--{leaf.path}={given[leaf.path]} and --workdir={other} are two runs; leave one out")
+    try:
+        run = load(leaf.facts_of(facts.OfRun)[0].settings(), folder / flagfiles.OF_RUN)
+    except Error as error:
+        raise Error(f"--{leaf.path}={given[leaf.path]}: {folder / flagfiles.OF_RUN}: {error}") from error
+    return {of_run.path: of_run.value for of_run in leaves(run)} | {"workdir": str(folder)}
 
 
 def _parse(config: Any, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
