@@ -138,9 +138,13 @@ def test_an_address_is_kept_beside_what_was_seen(runs, here, capsys):
         run(f"{address}/a.png", f"{address}/below/b.png?size=3", f"--model={runs}/classifier_digits")
         with pytest.raises(UserError, match=r"/nothing\.png the server responds 404"):
             run(f"{address}/nothing.png", f"--model={runs}/classifier_digits")
+        for wrong in (["--model=runs/mine"], ["foto.jpg"], ["--out=photo.jpg/seen"]):
+            with pytest.raises((UserError, FileNotFoundError), match=r"runs/mine|foto\.jpg|no folder"):
+                run(f"{address}/a.png", f"--model={runs}/classifier_digits", "--out=none", *wrong)
         server.shutdown()
     assert (here / "seen/downloads/2/b.png").read_bytes() == (here / "more/below/b.png").read_bytes()
     assert len(json.loads((here / "seen/predictions.json").read_text())) == 2
+    assert not (here / "none").exists(), "What is wrong here is said before a download."
     assert "2 of 2 images done" in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tfrecog.cli import command, flagfiles
+from tfrecog.cli import command, files, flagfiles
 from tfrecog.cli import flags as settings
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import For, Fraction, Length, OfRun, Positional, Range
@@ -57,15 +57,24 @@ def main(flags: Flags) -> None:
     from tfrecog import tasks
     from tfrecog.api import streams
     from tfrecog.api.models import RunModel
+    from tfrecog.api.pictures import is_address
     from tfrecog.drawing import fonts
     from tfrecog.inference import annotations, forms, image_files
 
     out, left_out = Path(flags.out).expanduser(), []
-    paths = image_files.find(streams.downloaded(flags.images, out / "downloads"), streams.FILMS, out, left_out)
-    films = [path for path in paths if path.suffix.lower() in streams.FILMS]
-    pictures = [path for path in paths if path not in films]
+    files.check(out, f"--out={flags.out}")
+    addresses = [name for name in flags.images if is_address(name)]
+    local = [name for name in flags.images if name not in addresses]
+    # With --format, the films of folders are left out as others are.
+    ends = () if flags.format else streams.OF_FOLDERS
+    paths = image_files.find(local, ends, out, left_out) if local or not addresses else []
     exported = _exported(flags)
     form = forms.FORMS[exported.task] if exported else tasks.of(flags.task).inference.FORM
+    paths += streams.downloaded(addresses, out / "downloads")
+    films = [path for path in paths if path.suffix.lower() in streams.FILMS]
+    pictures = [path for path in paths if path not in films]
+    if films:
+        streams.opencv()
     # Whether files can be written, before the weights are read.
     places = form.files(pictures, out) if pictures else []
     drawn_films = image_files.picture_paths(films, out, ".mp4") if films else []
@@ -131,11 +140,11 @@ def _told(
 
 def _film(model: "Model", film: Path, place: Path, flags: Flags, broken: dict[Path, str]) -> None:
     """Writes a film and its JSON, or notes why it is not readable."""
-    from tfrecog.api import films
+    from tfrecog.api import films, streams
 
     try:
         count, lost = films.write(model, film, place, every=flags.every, min_side=flags.draw_side, font=flags.font)
-    except UserError as error:
+    except streams.UnreadableFilm as error:
         broken[film] = str(error)
         return
     for reason in lost:

@@ -102,13 +102,17 @@ def test_what_is_no_picture_is_refused_with_what_to_give(given, message):
 
 @pytest.fixture
 def address():
-    """Of a server that has a.png, and nothing else."""
+    """Of a server that has a.png, of which it sends too little as short.png, and a film that has no film's name."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if self.path == "/a.png" else 404)
+            self.send_response(200 if self.path in ("/a.png", "/short.png", "/watch.php") else 404)
+            if self.path == "/short.png":
+                self.send_header("Content-Length", str(len(turned()) + 1))
+            if self.path == "/watch.php":
+                self.send_header("Content-Type", "video/mp4")
             self.end_headers()
-            self.wfile.write(turned() if self.path == "/a.png" else b"")
+            self.wfile.write(turned() if self.path in ("/a.png", "/short.png") else b"")
 
         def log_message(self, *_):
             pass
@@ -126,6 +130,18 @@ def test_an_address_is_fetched(address):
     assert name == f"{address}/a.png"
     with pytest.raises(UserError, match=r"b\.png cannot be read as a picture: the server responds 404"):
         pictures.load(f"{address}/b.png", Reading({}))
+
+
+def test_a_download_is_whole_or_not_there(address, tmp_path):
+    assert pictures.download(f"{address}/a.png", tmp_path).read_bytes() == turned()
+    assert pictures.download(f"{address}/watch.php", tmp_path).name == "watch.php.mp4"
+    short = rf"short\.png stopped after {len(turned())} of {len(turned()) + 1} bytes"
+    with pytest.raises(pictures.CutOff, match=short) as cut:
+        pictures.download(f"{address}/short.png", tmp_path)
+    assert cut.value.status == 75
+    with pytest.raises(UserError, match="cannot be read as a picture: stopped after"):
+        pictures.load(f"{address}/short.png", Reading({}))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "watch.php.mp4"}
 
 
 def test_several_are_told_from_one():

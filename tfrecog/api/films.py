@@ -47,7 +47,7 @@ def write(
             if writer:
                 writer.close()
         if not count:
-            raise UserError(f"{film} has no frame that can be read: {'; '.join(broken.values())}")
+            raise streams.UnreadableFilm(f"{film} has no frame that can be read: {'; '.join(broken.values())}")
         file.write("\n]\n")
         os.replace(draft, out)
     return count, list(broken.values())

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from tfrecog.cli import files
-from tfrecog.cli.errors import UserError
+from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import depth, image_numpy
 from tfrecog.data.reading import Reading
 from tfrecog.inference import image_files
@@ -24,7 +24,13 @@ _ARRAYS = "give uint8 [H, W, 3] in the order red, green, blue"
 _SAFE = "%/:=&?~#+!$,;'@()*[]"  # of an address, which may have other characters as a person types them
 _PATIENCE = 30  # seconds without a byte from an address
 _MOST_BYTES, _MOST_BYTES_OF_FILM = 2**28, 2**32  # of a picture from an address, and of what is kept in a file
-_PIECE, _LONGEST = 2**20, 100  # bytes; characters of the name of a file
+_PIECE, _LONGEST = 2**20, 100  # bytes read at once; bytes of the name of a file
+
+
+class CutOff(UserError):
+    """A download that ended before its end."""
+
+    status = Status.CONTINUES
 
 
 def is_several(pictures: Any) -> bool:
@@ -79,45 +85,68 @@ def is_film(address: str) -> bool:
 def fetch(address: str) -> bytes:
     """What is at an address of the web; OSError if it cannot be had, or is too large."""
     with _opened(address) as answer:
-        content = answer.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
-    return content
+        return b"".join(_pieces(answer, _MOST_BYTES))
 
 
 def download(address: str, folder: Path) -> Path:
-    """The file in `folder` of what is at an address of the web, by its name there; UserError if it cannot be had."""
-    name = urllib.parse.unquote(urllib.parse.urlsplit(address).path).rpartition("/")[2].lstrip(".")[-_LONGEST:]
-    size = 0
+    """The file in `folder` of what is at an address of the web, by its name there.
+
+    Raises:
+        UserError: it cannot be had; CutOff if it ended too early.
+    """
     try:
         with _opened(address) as answer:
-            ending = "" if Path(name).suffix else mimetypes.guess_extension(answer.headers.get_content_type()) or ""
-            path = folder / f"{name or 'picture'}{ending}"
+            path = folder / _file_name(address, answer.headers.get_content_type())
             with files.write(path, "wb") as file:
-                while piece := answer.read(_PIECE):
+                for piece in _pieces(answer, _MOST_BYTES_OF_FILM):
                     file.write(piece)
-                    size += len(piece)
-                    if size > _MOST_BYTES_OF_FILM:
-                        raise UserError(f"{address} has more than {_MOST_BYTES_OF_FILM:,} bytes; give a file")
     except files.CannotWrite:
         raise
+    except ConnectionError as error:
+        raise CutOff(f"{address} {error}; the same command tries again") from error
     except OSError as error:
         raise UserError(f"{address} {error}") from error
     return path
 
 
+def _file_name(address: str, kind: str) -> str:
+    """The name of the file at an address, with an ending if it has none, or not that of the film it is."""
+    name = urllib.parse.unquote(urllib.parse.urlsplit(address).path).rpartition("/")[2].lstrip(".")
+    name = name.encode(errors="replace")[-_LONGEST:].decode(errors="ignore")
+    named_otherwise = kind.startswith("video/") and not (mimetypes.guess_type(name)[0] or "").startswith("video/")
+    ending = mimetypes.guess_extension(kind) or "" if named_otherwise or not Path(name).suffix else ""
+    return f"{name or 'picture'}{ending}"
+
+
+def _pieces(answer: http.client.HTTPResponse, most: int) -> Iterator[bytes]:
+    """What a server sends; ConnectionError if it ends before the length that is stated, OSError if it is too large."""
+    size, piece = 0, b"..."
+    while piece:
+        try:
+            piece = answer.read(_PIECE)
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionError(f"stopped after {size:,} bytes ({error})") from error
+        size += len(piece)
+        if size > most:
+            raise OSError(f"has more than {most:,} bytes; give a smaller file")
+        yield piece
+    if answer.length:
+        raise ConnectionError(f"stopped after {size:,} of {size + answer.length:,} bytes")
+
+
 @contextlib.contextmanager
 def _opened(address):
-    request = urllib.request.Request(urllib.parse.quote(address, safe=_SAFE), headers={"User-Agent": "tfrecog"})
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-            yield answer
+        request = urllib.request.Request(urllib.parse.quote(address, safe=_SAFE), headers={"User-Agent": "tfrecog"})
+        answer = urllib.request.urlopen(request, timeout=_PATIENCE)
     except urllib.error.HTTPError as error:
         raise OSError(f"the server responds {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise OSError(f"cannot be reached ({error.reason}): no network?") from error
     except (http.client.HTTPException, ValueError) as error:
         raise OSError(f"cannot be fetched: {error}") from error
+    with answer:
+        yield answer
 
 
 def _explained(name, read):

@@ -19,7 +19,13 @@ FILMS = (
 
 _RATE, _MOST_RATE = 25.0, 1000.0  # frames a second of a film that states none, or nonsense
 
+OF_FOLDERS = tuple(ending for ending in FILMS if ending not in (".mts", ".ts"))  # Most .ts files are TypeScript.
+
 Frame = tuple[np.ndarray, str]  # uint8 [H, W, 3], and what it is called
+
+
+class UnreadableFilm(UserError):
+    """What is no film, or one that OpenCV cannot read."""
 
 
 def pictures_of(source: Any, reading: Reading, every: int, broken: Callable[[str, str], object]) -> Iterator[Frame]:
@@ -38,7 +44,7 @@ def pictures_of(source: Any, reading: Reading, every: int, broken: Callable[[str
     if "://" in str(source) or Path(source).expanduser().is_file():
         return _of_one(str(source), reading, every, broken)
     try:
-        paths = image_files.find(str(source), also=FILMS)
+        paths = image_files.find(str(source), also=OF_FOLDERS)
     except FileNotFoundError as error:
         raise UserError(str(error).removeprefix("--images: ").replace("--images=", "")) from error
     return _of_each(paths, reading, every, broken)
@@ -73,12 +79,12 @@ def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:
     """Yields the frames of a film or a camera, as OpenCV reads them: upright."""
     cv2 = opencv()
     if isinstance(source, str) and "://" not in source and not Path(source).is_file():
-        raise UserError(f"{source}: there is no such file")
+        raise UnreadableFilm(f"{source}: there is no such file")
     film = cv2.VideoCapture(source)
     try:
         if not film.isOpened():
             what = f"camera {source}" if isinstance(source, int) else source
-            raise UserError(f"{what} cannot be opened as a film: is it there, and does OpenCV know its kind?")
+            raise UnreadableFilm(f"{what} cannot be opened as a film: is it there, and does OpenCV know its kind?")
         number = 0
         while film.grab():
             if number % every == 0:
@@ -95,14 +101,14 @@ def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:
         film.release()
 
 
-def downloaded(sources: Sequence[str], folder: Path) -> list[str]:
-    """The same names, with those of files in `folder` in place of addresses of the web; UserError names one that fails.
+def downloaded(addresses: Sequence[str], folder: Path) -> list[Path]:
+    """The files in `folder` of addresses of the web, each once; UserError names one that fails.
 
     Each of several has a folder of its own, since names may be the same.
     """
-    addresses = [source for source in sources if pictures.is_address(source)]
-    folders = {one: folder / str(number) if len(addresses) > 1 else folder for number, one in enumerate(addresses, 1)}
-    return [str(pictures.download(one, folders[one])) if one in folders else one for one in sources]
+    each = dict.fromkeys(addresses)
+    folders = [folder / str(number) for number in range(1, len(each) + 1)] if len(each) > 1 else [folder]
+    return [pictures.download(*one) for one in zip(each, folders, strict=False)]
 
 
 def length_of(film: Path, every: int) -> tuple[int, float]:

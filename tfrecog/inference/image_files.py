@@ -30,8 +30,8 @@ def find(
     """Files that a pattern, a folder, a file, or several of these name, also with commas between them.
 
     Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says; but for what
-    is in `out`, where a command has written pictures before. `left_out` gets the other files, but hidden ones. Each
-    comes once, however many links lead to it; FileNotFoundError says which part names none.
+    is hidden, and in `out`, where a command has written pictures before. `left_out` gets the other files. Each comes
+    once, however many links lead to it; FileNotFoundError says which part names none.
     """
     parts = [part for one in ([images] if isinstance(images, str) else images) for part in _parts(one)]
     if not parts:
@@ -45,7 +45,7 @@ def find(
                     found.append(path)
                 elif path.is_file():
                     _report_other(path)
-                    if left_out is not None and not path.name.startswith("."):
+                    if left_out is not None:
                         left_out.append(path)
             missing = f"the folder {part} has no file that ends in {', '.join(ends)}"
         else:
@@ -71,12 +71,13 @@ def place(path: Path) -> Path:
 
 
 def _files_below(folder: Path, without: Path | None) -> list[Path]:
-    """The files in a folder and those below, behind links too, each folder once; but for those in `without`."""
+    """The files in a folder and those below, behind links too, each folder once; but hidden ones and `without`."""
     found, seen = [], set()
     for here, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if Path(here, name).resolve() not in {*seen, without})
+        shown = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in shown if Path(here, name).resolve() not in {*seen, without}]
         seen |= {Path(here).resolve(), *(Path(here, name).resolve() for name in folders)}
-        found += [Path(here, name) for name in names]
+        found += [Path(here, name) for name in names if not name.startswith(".")]
     return sorted(found)
 
 
