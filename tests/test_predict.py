@@ -144,13 +144,15 @@ def test_images_are_found_by_pattern_folder_file_and_list(tmp_path, monkeypatch)
     for name in ("b.jpg", "a.PNG", "sub/c.jpg", "with, comma.jpg"):
         save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
     (tmp_path / "notes.txt").touch()
+    for name in ("._b.jpg", ".thumbnails/b.jpg"):
+        save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5), format="JPEG")
     monkeypatch.chdir(tmp_path)
     names = lambda images: [str(path) for path in image_files.find(images)]  # noqa: E731
     assert names("*.jpg") == ["b.jpg", "with, comma.jpg"]
     assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg", "with, comma.jpg"]
     assert names(".") == ["a.PNG", "b.jpg", "sub/c.jpg", "with, comma.jpg"]
     assert names("sub,b.jpg, sub/*") == ["sub/c.jpg", "b.jpg"]
-    assert names("with, comma.jpg") == ["with, comma.jpg"]
+    assert names("with, comma.jpg") == names(["with, comma.jpg"]) == ["with, comma.jpg"]
 
 
 def test_pictures_of_a_folder_under_other_extensions_are_named(tmp_path, capsys):
@@ -201,9 +203,12 @@ def test_two_images_never_share_a_picture(tmp_path):
 
 
 def test_a_photo_is_never_overwritten(tmp_path):
-    path = save_picture(tmp_path / "a.jpg", 10, 10, (0, 0, 5, 5))
-    with pytest.raises(ValueError, match="is one of the images"):
-        image_files.picture_paths([path], tmp_path)
+    for name in ("a.jpg", "b.png"):  # There may be a b.jpg.
+        path = save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
+        with pytest.raises(ValueError, match="would lie among the images"):
+            image_files.picture_paths([path], tmp_path)
+    with pytest.raises(ValueError, match="is one of the folders of --images"):
+        image_files.find(str(tmp_path), out=tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +240,7 @@ def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(run, tmp_path):
     given = dataclasses.replace(run, images=(str(image),), out=str(tmp_path))
     predict.main(given)
     assert (tmp_path / "good.jpg").is_file()
-    with pytest.raises(UserError, match="would be overwritten"):  # Before the weights, of which there are none.
+    with pytest.raises(UserError, match="would lie among the images"):  # Before the weights, of which there are none.
         predict.main(dataclasses.replace(given, task="segmentation", workdir=str(tmp_path)))
 
 

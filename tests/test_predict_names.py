@@ -33,7 +33,7 @@ def here(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(0).integers(0, 255, [40, 60, 3], np.uint8)).save(path)
-    for name in ("more/notes.txt", "more/.hidden", "more/below/table.csv"):
+    for name in ("more/notes.txt", "more/.hidden", "more/below/table.csv", "more/code.ts"):
         (tmp_path / name).write_text("no picture")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -53,8 +53,8 @@ def test_pictures_and_folders_are_named_without_a_flag_and_what_was_seen_and_lef
     assert "3 of 3 images done: pictures and predictions.json are in seen" in printed.out
     left_out = printed.err.splitlines()[-1]
     assert (
-        left_out.startswith("left out, as no pictures by name: 2 files")
-        and "more/below/table.csv, more/notes.txt" in left_out
+        left_out.startswith("left out, as no pictures by name: 3 files")
+        and "more/below/table.csv, more/code.ts, more/notes.txt" in left_out
     )
     run(f"--flagfile={runs}/classifier_digits/experiment.flags", "more", "--out=again")  # It was moved.
     assert len(json.loads((here / "again/predictions.json").read_text())) == 2

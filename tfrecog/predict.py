@@ -63,8 +63,9 @@ def main(flags: Flags) -> None:
 
     out, left_out = Path(flags.out).expanduser(), []
     files.check(out, f"--out={flags.out}")
-    addresses = [name for name in flags.images if is_address(name)]
-    local = [name for name in flags.images if name not in addresses]
+    names = [flags.images] if isinstance(flags.images, str) else flags.images
+    addresses = [name for name in names if is_address(name)]
+    local = [name for name in names if name not in addresses]
     # With --format, the films of folders are left out as others are.
     ends = () if flags.format else streams.OF_FOLDERS
     paths = image_files.find(local, ends, out, left_out) if local or not addresses else []

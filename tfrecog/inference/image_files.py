@@ -31,7 +31,7 @@ def find(
 
     Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says; but for what
     is hidden, and in `out`, where a command has written pictures before. `left_out` gets the other files. Each comes
-    once, however many links lead to it; FileNotFoundError says which part names none.
+    once, however many links lead to it; FileNotFoundError says which part names none, UserError which one is `out`.
     """
     parts = [part for one in ([images] if isinstance(images, str) else images) for part in _parts(one)]
     if not parts:
@@ -39,6 +39,8 @@ def find(
     paths: dict[Path, Path] = {}  # by where they are
     for part in map(os.path.expanduser, parts):
         if os.path.isdir(part):
+            if out and place(Path(part)) == place(Path(out)):
+                raise UserError(f"--out={out} is one of the folders of --images; choose another folder")
             ends, found = (*image_numpy.EXTENSIONS, *also), []
             for path in _files_below(Path(part), Path(out).resolve() if out else None):
                 if path.suffix.lower() in ends:
@@ -100,11 +102,11 @@ def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Pa
         out / (path.with_name(path.name + suffix) if count[short] > 1 else short)
         for path, short in zip(below, plain, strict=True)
     ]
-    images = {*map(place, paths)}
-    overwritten = next((picture for picture in pictures if place(picture) in images), None)
-    if overwritten:
+    folders = {place(path).parent for path in paths}
+    beside = next((picture for picture in pictures if place(picture).parent in folders), None)
+    if beside:
         raise UserError(
-            f"--out={out}: {overwritten} is one of the images and would be overwritten; choose another folder"
+            f"--out={out}: {beside} would lie among the images, where yours would be overwritten; choose another folder"
         )
     return pictures
 
