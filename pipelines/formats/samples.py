@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from PIL import Image
@@ -91,6 +91,10 @@ def write(
     names = tuple(map(str, classes))
     if not names or len(set(names)) < len(names):
         raise UserError(f"classes: give the name of each class, each once; these are {', '.join(names) or 'none'}")
+    if orientation not in get_args(exif.Rule) or jobs < 0:
+        raise UserError(
+            f"orientation={orientation!r}, jobs={jobs}: give auto, file or upright, and 0 (all cores) or more"
+        )
     files.check(out, f"{out}")
     Path(out).mkdir(parents=True, exist_ok=True)
     with _spool(Path(out) / f".{split}.samples") as spool:

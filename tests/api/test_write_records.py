@@ -153,5 +153,8 @@ def test_samples_are_all_of_one_kind_and_classes_each_named_once(tmp_path):
     for classes in ([], ["a", "a"]):
         with pytest.raises(UserError, match="classes: give the name of each class"):
             tfrecog.write_records([], classes, tmp_path)
+    for option in ({"orientation": "File"}, {"jobs": -1}):
+        with pytest.raises(UserError, match="give auto, file or upright, and 0"):
+            tfrecog.write_records([sample(0)], NAMES, tmp_path, **option)
     with pytest.raises(UserError, match="nothing to write"):
         tfrecog.write_records([], NAMES, tmp_path)

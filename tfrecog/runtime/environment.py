@@ -110,5 +110,5 @@ def _read(path: str) -> str:
 
 def _anonymous(value: str) -> str:
     """Without the name of the user, which is in paths."""
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # "~" where there is no home
     return value.replace(home, "~") if len(home) > 1 else value
