@@ -84,7 +84,7 @@ def test_what_is_said_keeps_long_words_and_is_one_line_in_a_file(terminal, capsy
 def test_a_program_without_a_console_works_on(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setattr(sys, "stdout", None)
-    with Bar(range(3)) as bar:
+    with Bar(range(3), disable=False) as bar:
         bar.say(LINE)
         assert list(bar) == [0, 1, 2]
 

@@ -156,7 +156,7 @@ def write_devkit(folder):
 
 def write_devkits(folder):
     for (split, names), images in zip(SPLITS.items(), (("1", "2"), ("3", "4")), strict=True):
-        made = SmallVoc(folder / f"of_{split}")
+        made = SmallVoc(folder / "_".join([*names, split]))
         for old, new in zip(("1", "2"), images, strict=True):
             (made.images / f"{old}.png").rename(made.images / f"{new}.png")
         made.objects = {images[0]: [an_object(name) for name in names]}

@@ -30,7 +30,7 @@ class Bar(tqdm):
         if not self._watched:
             how = {"mininterval": _FIRST, "bar_format": _LINE}
         if sys.stderr is None:
-            how["disable"] = True
+            options["disable"] = True
         super().__init__(*arguments, **{"unit": "image", "postfix": starting or None, "miniters": 1, **how, **options})
 
     def __iter__(self):
