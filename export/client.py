@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
-from tfrecog.cli.facts import Fraction, Positive, Range
+from tfrecog.cli.facts import Fraction, Positive, Range, Unless
 from tfrecog.data.info import DatasetInfo
-from tfrecog.inference.flags import MIN_SCORE, DrawSide, Images, Results
+from tfrecog.inference.flags import MIN_SCORE, DrawSide, FontFile, Images, Results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +35,20 @@ class Flags:
         float, "Detections have a higher score than this; the server's own limit may be higher.", Fraction()
     ] = MIN_SCORE
     draw_side: DrawSide = 400
+    font: Annotated[FontFile, Unless(".out", "")] = ""
     timeout_s: Annotated[float, "Timeout of a request.", Positive("seconds")] = 60.0
 
 
 def main(flags: Flags) -> int:
     """Sends, prints and writes."""
+    from tfrecog.drawing import fonts
     from tfrecog.inference import forms, image_files
 
     from .artifact import results
     from .server import client_protocols
 
     out, failed = Path(flags.out).expanduser(), 0
+    fonts.check(flags.font, "--font")
     paths = image_files.find(flags.images, out=flags.out and out)
     if flags.out:
         image_files.picture_paths(paths, out)
@@ -77,7 +80,8 @@ def main(flags: Flags) -> int:
             yield number, picture, result
 
     if flags.out:
-        form.write(info, paths, out, seen(), flags.draw_side)
+        with fonts.preferred(flags.font):
+            form.write(info, paths, out, seen(), flags.draw_side)
         if failed < len(paths):
             print(f"{len(paths) - failed} of {len(paths)} images done: {form.written} are in {out}")
     else:

@@ -12,7 +12,7 @@ from typing import Annotated
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Fraction, NonNegative, Range, Unless
-from tfrecog.inference.flags import MIN_SCORE, DrawSide, Images, Results
+from tfrecog.inference.flags import MIN_SCORE, DrawSide, FontFile, Images, Results
 
 THREADS = 256  # at most; a machine runs out of them at some thousands
 
@@ -29,6 +29,7 @@ class Flags:
     )
     threads: Annotated[int, "Threads of the interpreter. 0: as many as there are cores.", Range(0, THREADS)] = 0
     draw_side: Annotated[DrawSide, Unless(".out", "")] = 400
+    font: Annotated[FontFile, Unless(".out", "")] = ""
     repeat: Annotated[int, "Benchmark: runs on the first image, after a warm-up. 0: none.", NonNegative("runs")] = 0
     json: Annotated[str, "File for the numbers of --repeat.", Unless(".repeat", 0)] = ""
 
@@ -36,6 +37,7 @@ class Flags:
 def main(flags: Flags) -> None:
     """Predicts, draws and measures."""
     from tfrecog.api import loading
+    from tfrecog.drawing import fonts
     from tfrecog.inference import forms, image_files, result_files
 
     from .litert import benchmark, reader
@@ -43,6 +45,7 @@ def main(flags: Flags) -> None:
     if not flags.out and not flags.repeat:
         raise UserError("--out: name a folder for the pictures, as in --out=SEEN; or measure with --repeat=50")
     out = Path(flags.out).expanduser()
+    fonts.check(flags.font, "--font")
     paths = image_files.find(flags.images, out=flags.out and out)
     lite = reader.LiteModel(flags.model, flags.threads)
     model = loading.of_reader(lite, None if flags.min_score == Flags.min_score else flags.min_score)
@@ -54,7 +57,8 @@ def main(flags: Flags) -> None:
         print(f"Predicting with {flags.model}: {lite.metadata['name']}, {lite.size[1]} x {lite.size[0]}", flush=True)
         seen = image_files.legible(paths, broken, model.info.reading)
         images = ((number, picture, model.see(picture)) for number, picture in seen)
-        detections = form.write(model.info, paths, out, images, flags.draw_side)
+        with fonts.preferred(flags.font):
+            detections = form.write(model.info, paths, out, images, flags.draw_side)
         done = image_files.report_broken(paths, broken)
         if detections is not None:
             print(f"{detections} detections with a score of at least {model.min_score:g} (--min_score)")

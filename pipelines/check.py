@@ -99,6 +99,7 @@ def list_suspicious(folder: str, split: str, found: list[Problem], show: int) ->
 
 
 def main(flags: Check) -> int:
+    fonts.check(flags.font, "--font")
     dataset = info.load(flags.data)
     if flags.split and flags.split not in dataset.splits:
         raise Refused(f"{flags.data} has no split {flags.split!r}; it has {', '.join(dataset.splits)}")

@@ -13,7 +13,7 @@ from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw
 
 from tfrecog.cli.errors import UserError
-from tfrecog.drawing import annotations, fonts, name_tags
+from tfrecog.drawing import annotations, figures, fonts, name_tags
 
 MISSING = "\ue123"  # of the private use area, which no font has
 FONTS = Path(matplotlib.get_data_path(), "fonts", "ttf")
@@ -58,14 +58,36 @@ def test_a_file_that_is_no_font_is_named(tmp_path, content):
         pass
 
 
-def test_a_font_of_the_system_is_found_for_what_the_others_lack(tmp_path):
+def font_with_missing(file):
+    """Writes a font in which MISSING is the letter A of Computer Modern."""
     one = TTFont(FONTS / "cmr10.ttf")
     for table in one["cmap"].tables:
         if table.isUnicode():
             table.cmap[ord(MISSING)] = table.cmap[ord("A")]
+    one.save(file)
+
+
+def drawn(tmp_path, text, font):
+    """Bytes of a figure with a text at a tick and in its title, in a font."""
+    figure, (axes,) = figures.panels(1)
+    axes.set_xticks([0], [text])
+    axes.set_title(text)
+    with fonts.preferred(font):
+        figures.save(figure, tmp_path / "figure.png")
+    return (tmp_path / "figure.png").read_bytes()
+
+
+def test_texts_in_figures_are_in_the_fonts_of_pictures(tmp_path):
+    font_with_missing(tmp_path / "one.ttf")
+    font, other = str(tmp_path / "one.ttf"), str(FONTS / "cmr10.ttf")
+    assert drawn(tmp_path, MISSING, font) == drawn(tmp_path, "A", other) == drawn(tmp_path, "A", font)
+    assert len({drawn(tmp_path, MISSING, other), drawn(tmp_path, "A", font), drawn(tmp_path, "A", "")}) == 3
+
+
+def test_a_font_of_the_system_is_found_for_what_the_others_lack(tmp_path):
     folder = tmp_path / ".fonts" / "some"
     folder.mkdir(parents=True)
-    one.save(folder / "one.ttf")
+    font_with_missing(folder / "one.ttf")
     (folder / "broken.ttf").write_bytes(b"no font")
     script = (
         "from tests.test_names_in_pictures import *\n"

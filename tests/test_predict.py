@@ -202,13 +202,25 @@ def test_two_images_never_share_a_picture(tmp_path):
     ]  # fmt: skip
 
 
+def test_pictures_that_were_downloaded_are_drawn_beside_the_others(tmp_path):
+    seen = tmp_path / "seen"
+    paths = [tmp_path / name for name in ("more/a.png", "more/b.png", "seen/downloads/a.png", "seen/downloads/2/a.png")]
+    pictures = image_files.picture_paths(paths, seen, ".png", "maps")
+    assert [str(path.relative_to(seen / "maps")) for path in pictures] == [
+        "a.png.png", "b.png", "a.png-2.png", "2/a.png",
+    ]  # fmt: skip
+    assert image_files.picture_paths(paths[2:3], seen) == [seen / "a.jpg"]
+
+
 def test_a_photo_is_never_overwritten(tmp_path):
-    for name in ("a.jpg", "b.png"):  # There may be a b.jpg.
+    for name in ("a.jpg", "b.png", "deep/below/c.png"):  # There may be a b.jpg, or a c.jpg here.
         path = save_picture(tmp_path / name, 10, 10, (0, 0, 5, 5))
-        with pytest.raises(ValueError, match="would lie among the images"):
+        with pytest.raises(ValueError, match="results could replace files of yours"):
             image_files.picture_paths([path], tmp_path)
     with pytest.raises(ValueError, match="is one of the folders of --images"):
         image_files.find(str(tmp_path), out=tmp_path)
+    pattern = f"{tmp_path}/**/*.*g"  # What was drawn before is not meant.
+    assert {path.name for path in image_files.find(pattern, out=tmp_path / "deep")} == {"a.jpg", "b.png"}
 
 
 @pytest.fixture(scope="module")
@@ -235,13 +247,12 @@ def test_the_command_says_what_was_done_and_what_was_not(run, tmp_path, capsys):
         predict.main(dataclasses.replace(run, images=(str(tmp_path / "notes.jpg"),), out=str(out)))
 
 
-def test_only_of_a_segmenter_may_a_label_map_be_in_the_way(run, tmp_path):
-    image = save_picture(tmp_path / "label_maps" / "good.png", 100, 100, (10, 10, 60, 60))
-    given = dataclasses.replace(run, images=(str(image),), out=str(tmp_path))
-    predict.main(given)
-    assert (tmp_path / "good.jpg").is_file()
-    with pytest.raises(UserError, match="would lie among the images"):  # Before the weights, of which there are none.
-        predict.main(dataclasses.replace(given, task="segmentation", workdir=str(tmp_path)))
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_results_above_the_images_are_refused_before_the_weights_are_read(run, tmp_path, task):
+    image = save_picture(tmp_path / "photos" / "good.png", 100, 100, (10, 10, 60, 60))
+    given = dataclasses.replace(run, images=(str(image),), out=str(tmp_path), task=task, workdir=str(tmp_path))
+    with pytest.raises(UserError, match="results could replace files of yours"):
+        predict.main(given)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,15 @@ def test_an_address_is_kept_beside_what_was_seen(runs, here, capsys):
         for wrong in (["--model=runs/mine"], ["foto.jpg"], ["--out=photo.jpg/seen"]):
             with pytest.raises((UserError, FileNotFoundError), match=r"runs/mine|foto\.jpg|no folder"):
                 run(f"{address}/a.png", f"--model={runs}/classifier_digits", "--out=none", *wrong)
+        few = f"{address}/a.png", "photo.jpg", f"--model={runs}/classifier_digits"
+        run(*few, "--out=few")
+        for wrong in (["--format=yolo"], ["--font=photo.jpg"]):
+            with pytest.raises(UserError, match=r"--format=yolo|--font=photo\.jpg"):
+                run(*few, "--out=none", *wrong)
         server.shutdown()
+    assert {path.relative_to(here / "few").as_posix() for path in (here / "few").rglob("*.*")} == {
+        "a.jpg", "photo.jpg", "predictions.json", "downloads/a.png",
+    }  # fmt: skip
     assert (here / "seen/downloads/2/b.png").read_bytes() == (here / "more/below/b.png").read_bytes()
     assert len(json.loads((here / "seen/predictions.json").read_text())) == 2
     assert not (here / "none").exists(), "What is wrong here is said before a download."

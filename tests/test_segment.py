@@ -108,7 +108,7 @@ def test_pictures_of_every_size_and_kind_are_seen_upright_and_whole(tmp_path):
 def test_a_label_map_never_overwrites_an_image(tmp_path):
     folder = tmp_path / "label_maps"
     folder.mkdir()
-    with pytest.raises(ValueError, match="would lie among the images"):
+    with pytest.raises(ValueError, match="results could replace files of yours"):
         result_files.label_map_paths([save(folder / "a.png", [[1]])], tmp_path)
     paths = [save(tmp_path / "a.png", [[1]]), save(tmp_path / "a.jpg", [[1]])]
     pictures, label_maps = result_files.label_map_paths(paths, tmp_path / "seen")

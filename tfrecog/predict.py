@@ -7,6 +7,7 @@ python -m tfrecog.predict photo.jpg more/ film.mp4 --model=RUN [--out=SEEN] [--f
 
 import dataclasses
 import sys
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -63,6 +64,7 @@ def main(flags: Flags) -> None:
 
     out, left_out = Path(flags.out).expanduser(), []
     files.check(out, f"--out={flags.out}")
+    fonts.check(flags.font, "--font")
     names = [flags.images] if isinstance(flags.images, str) else flags.images
     addresses = [name for name in names if is_address(name)]
     local = [name for name in names if name not in addresses]
@@ -71,15 +73,19 @@ def main(flags: Flags) -> None:
     paths = image_files.find(local, ends, out, left_out) if local or not addresses else []
     exported = _exported(flags)
     form = forms.FORMS[exported.task] if exported else tasks.of(flags.task).inference.FORM
-    paths += streams.downloaded(addresses, out / "downloads")
-    films = [path for path in paths if path.suffix.lower() in streams.FILMS]
+    task = exported.task if exported else flags.task
+    _check_format(flags, task, _films([*paths, *(Path(urllib.parse.urlsplit(one).path) for one in addresses)]))
+    # Whether files can be written, before a download.
+    form.files(paths, out)
+    paths += streams.downloaded(addresses, out / image_files.DOWNLOADS)
+    films = _films(paths)  # Only its server may know that something is one.
     pictures = [path for path in paths if path not in films]
     if films:
         streams.opencv()
-    # Whether files can be written, before the weights are read.
+    # And before the weights are read.
     places = form.files(pictures, out) if pictures else []
     drawn_films = image_files.picture_paths(films, out, ".mp4") if films else []
-    _check_format(flags, exported.task if exported else flags.task, bool(films))
+    _check_format(flags, task, films)
     also = annotations.Annotations(flags.format, pictures, out) if flags.format else None
     model = exported or RunModel(flags, flags.checkpoint, flags.min_score)
     print(f"Predicting with {model.source}", flush=True)
@@ -125,7 +131,13 @@ def _exported(flags: Flags) -> "Model | None":
     return model
 
 
-def _check_format(flags: Flags, task: str, films: bool) -> None:
+def _films(paths: Iterable[Path]) -> list[Path]:
+    from tfrecog.api import streams
+
+    return [path for path in paths if path.suffix.lower() in streams.FILMS]
+
+
+def _check_format(flags: Flags, task: str, films: list[Path]) -> None:
     if flags.format and (task != "detection" or films):
         raise UserError(f"--format={flags.format}: there are annotations of pictures, by detectors; leave it empty")
 

@@ -33,14 +33,21 @@ _chosen: dict[str, None] = {}  # fonts of the system in which letters were found
 _missing: set[str] = set()  # letters that no font has
 
 
+def check(file: str | Path, argument: str = "font") -> None:
+    """UserError if the file that an argument names cannot be read as a font; an empty name is none."""
+    if file and _face(str(file), 16) is None:
+        raise UserError(
+            f"{argument}={file}: it cannot be read as a scalable font; give a file such as NotoSans-Regular.ttf"
+        )
+
+
 @contextlib.contextmanager
 def preferred(file: str | Path) -> Iterator[None]:
     """Text drawn within is in a font (TTF, OTF or TTC) where it has the letters; an empty name changes nothing.
 
     UserError if the file cannot be read as one.
     """
-    if file and _face(str(file), 16) is None:
-        raise UserError(f"font={file}: it cannot be read as a scalable font; give a file such as NotoSans-Regular.ttf")
+    check(file)
     token = _preferred.set(str(file))
     try:
         yield
@@ -90,6 +97,12 @@ class Font:
         files = _files(text, _preferred.get())
         for file, pairs in itertools.groupby(zip(files, text, strict=True), key=lambda pair: pair[0]):
             yield _face(file, self.size) or _face(_base(), self.size), "".join(letter for _, letter in pairs)
+
+
+def of(text: str) -> list[str]:
+    """The files of the fonts of a text's letters: the preferred one, DejaVu Sans, then those of the system."""
+    used = {*_files(_UNPRINTABLE.sub(" ", text), _preferred.get())}
+    return [file for file in dict.fromkeys((_preferred.get(), _base(), *_chosen)) if file in used]
 
 
 @functools.lru_cache(maxsize=4096)

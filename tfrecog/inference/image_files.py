@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import itertools
 import os
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from tfrecog.data import image_numpy
 from tfrecog.data.reading import AS_SHOWN, Reading
 
 LARGEST = 65500  # side of a JPEG
+DOWNLOADS = "downloads"  # in a folder of results: what addresses named
 UNREADABLE = (OSError, image_numpy.Unreadable)  # what `load` raises
 
 
@@ -30,8 +32,9 @@ def find(
     """Files that a pattern, a folder, a file, or several of these name, also with commas between them.
 
     Of a folder they are those in it, and in the folders below, that end as pictures do, or as `also` says; but for what
-    is hidden, and in `out`, where a command has written pictures before. `left_out` gets the other files. Each comes
-    once, however many links lead to it; FileNotFoundError says which part names none, UserError which one is `out`.
+    is hidden. What is in `out`, where a command has written pictures before, is left out of folders and patterns.
+    `left_out` gets the other files of folders. Each comes once, however many links lead to it; FileNotFoundError says
+    which part names none, UserError which one is `out`.
     """
     parts = [part for one in ([images] if isinstance(images, str) else images) for part in _parts(one)]
     if not parts:
@@ -51,8 +54,7 @@ def find(
                         left_out.append(path)
             missing = f"the folder {part} has no file that ends in {', '.join(ends)}"
         else:
-            names = [part] if os.path.exists(part) else sorted(glob.glob(part, recursive=True))
-            found = [Path(name) for name in names if os.path.isfile(name)]
+            found = [Path(part)] if os.path.isfile(part) else _matching(part, Path(out) if out else None)
             missing = f"no file is named {part!r} or matches it (looked from {os.getcwd()})"
         if not found:
             raise FileNotFoundError(f"--images: {missing}")
@@ -83,6 +85,12 @@ def _files_below(folder: Path, without: Path | None) -> list[Path]:
     return sorted(found)
 
 
+def _matching(pattern: str, without: Path | None) -> list[Path]:
+    """The files that match a pattern, but for those in the folder `without`."""
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(name)]
+    return [path for path in found if not (without and place(without) in place(path).parents)]
+
+
 def _report_other(path: Path) -> None:
     """Prints that a file is left out, if it begins as a picture."""
     with contextlib.suppress(OSError), path.open("rb") as file:
@@ -91,24 +99,36 @@ def _report_other(path: Path) -> None:
             print(f"left out: {path}: {what}; convert it to JPEG or PNG, or name it by itself", file=sys.stderr)
 
 
-def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg") -> list[Path]:
-    """Where the picture of each image goes: its place below the folder that all have in common, as a JPEG or PNG."""
-    common = os.path.commonpath([place(path).parent for path in paths])
-    below = [place(path).relative_to(common) for path in paths]
+def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg", folder: str = "") -> list[Path]:
+    """Where the picture of each image goes in OUT/FOLDER: as the images lie below the folder that they have in common.
+
+    Those in OUT/downloads are as if they lay in that folder. UserError if results could replace what is not ours.
+    """
+    below = _below(paths, out)
     plain = [path.with_suffix(suffix) for path in below]
     # a.png and a.jpg would be one picture, so they become a.png.jpg and a.jpg.jpg.
     count = Counter(plain)
-    pictures = [
-        out / (path.with_name(path.name + suffix) if count[short] > 1 else short)
-        for path, short in zip(below, plain, strict=True)
-    ]
-    folders = {place(path).parent for path in paths}
-    beside = next((picture for picture in pictures if place(picture).parent in folders), None)
-    if beside:
+    pictures: dict[Path, None] = {}
+    for path, short in zip(below, plain, strict=True):
+        name = path.with_name(path.name + suffix) if count[short] > 1 else short
+        numbers = itertools.count(2)
+        while name in pictures:  # A download may have the name of another image.
+            name = path.with_name(f"{path.name}-{next(numbers)}{suffix}")
+        pictures[name] = None
+    return [out / folder / name for name in pictures]
+
+
+def _below(paths: list[Path], out: Path) -> list[Path]:
+    """Where each image lies below the folder that all have in common, or in OUT/downloads."""
+    out, places = place(out), list(map(place, paths))
+    own = [path for path in places if out / DOWNLOADS not in path.parents]
+    inside = next((path for path in own if out in path.parents), None)
+    if inside:
         raise UserError(
-            f"--out={out}: {beside} would lie among the images, where yours would be overwritten; choose another folder"
+            f"--out={out}: {inside} is in it, and results could replace files of yours; choose a folder of its own"
         )
-    return pictures
+    common = os.path.commonpath([path.parent for path in own]) if own else out
+    return [path.relative_to(out / DOWNLOADS if out in path.parents else common) for path in places]
 
 
 def legible(

@@ -130,8 +130,8 @@ def shares(info: DatasetInfo, labels: np.ndarray) -> list[dict]:
 
 
 def label_map_paths(paths: list[Path], out: Path) -> tuple[list[Path], list[Path]]:
-    """Where the picture and the label map of each image go; UserError if one would overwrite an image."""
-    return image_files.picture_paths(paths, out), image_files.picture_paths(paths, out / LABEL_MAPS, ".png")
+    """Where the picture and the label map of each image go; UserError as of `image_files.picture_paths`."""
+    return image_files.picture_paths(paths, out), image_files.picture_paths(paths, out, ".png", LABEL_MAPS)
 
 
 # What a model sees in a picture uint8 [H, W, 3], drawn on it, uint8; small pictures are enlarged as by
