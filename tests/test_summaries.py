@@ -129,12 +129,47 @@ def test_a_row_that_cannot_be_written_ends_no_training_and_is_written_with_the_n
     assert [row["step"] for row in rows(tmp_path / "run")] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize(("text", "kept"), [("\ufeffstep,loss\r\n1,0.5\r\n", 2), ("\ufeffstep;loss\r\n1;0,5\r\n", 1)])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("\ufeffstep,loss\r\n1,0.5\r\n", 2),
+        ("\ufeffstep;loss\r\n1;0,5\r\n", 1),
+        pytest.param(f"step,loss\n1,{'9' * 200_000}\n", 1, id="a cell of 200 kB"),
+        pytest.param(f"step,loss\n1,0.5\n{'9' * 5000},0.5\n", 2, id="a step of 5000 digits"),
+    ],
+)
 def test_a_table_that_a_spreadsheet_has_saved_is_not_lost(tmp_path, text, kept):
     (tmp_path / metrics_csv.FILE).write_bytes(text.encode())
-    metrics_csv.Table(tmp_path, 1).add(2, {"loss": 0.25})
+    limit = csv.field_size_limit(2**17)  # Python's own, which pipelines raise.
+    try:
+        metrics_csv.Table(tmp_path, 1).add(2, {"loss": 0.25})
+    finally:
+        csv.field_size_limit(limit)
     assert len(rows(tmp_path)) == kept and rows(tmp_path)[-1] == {"step": "2", "loss": "0.25"}
     assert [path.read_bytes() for path in tmp_path.glob("metrics-*.csv")] == [text.encode()] * (kept == 1)
+
+
+def no_room(*_):
+    raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "broken", [(tf.summary, "create_file_writer"), (tf.summary, "scalar"), (tf.compat.v1.summary, "FileWriter")]
+)
+def test_a_full_disk_at_tensorboards_file_ends_no_training(tmp_path, caplog, monkeypatch, broken):
+    """One warning; what comes when there is room again is there, and so are all rows of metrics.csv."""
+    with monkeypatch.context() as patch:
+        patch.setattr(*broken, no_room)
+        progress = summaries.Progress(tmp_path, 0, 4, steps_per_epoch=2, batch_size=4, log_steps=1)
+        progress.steps(1, [{"loss": 1.0, "learning_rate": 0.1}])
+        progress.steps(2, [{"loss": 2.0, "learning_rate": 0.1}])
+    progress.steps(3, [{"loss": 3.0, "learning_rate": 0.1}])
+    progress.close()
+    (warning,) = caplog.messages
+    assert "cannot be written, the training goes on without it" in warning and "No space left on device" in warning
+    assert [row["training/loss"] for row in rows(tmp_path)] == ["1", "2", "3"]
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload().Tensors("training/loss")
+    assert [event.step for event in events] == ([1, 2, 3] if broken[1] == "FileWriter" else [3])
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -17,21 +17,18 @@ class Table:
     def __init__(self, workdir: str | Path, start: int):
         """Reads the rows up to the step `start`, that of the checkpoint from which the run goes on.
 
-        A file without a column `step`, as of a spreadsheet that has saved it with semicolons, is kept by another name.
+        A file without a column `step`, as of a spreadsheet that has saved it with semicolons, is kept by another name;
+        so is one that is no table.
         """
         self._path, self._columns = Path(workdir) / FILE, ["step"]
         self._rows: dict[int, dict[str, str]] = {}
         self._behind = False  # whether the file lacks rows, as on a full disk
         if self._path.is_file():
-            text = self._path.read_text(encoding="utf-8-sig", errors="replace")
-            table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # A killed process leaves half a line.
-            columns = list(table.fieldnames or self._columns)
+            columns, rows = _read(self._path)
             if "step" not in columns:
                 self._set_aside()
                 return
-            rows = [row for row in table if None not in (*row, *row.values()) and row["step"].isdecimal()]
-            self._rows = {int(row["step"]): row for row in rows if int(row["step"]) <= start}
-            self._columns = columns
+            self._columns, self._rows = columns, {step: row for step, row in rows.items() if step <= start}
             self._rewrite()
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
@@ -68,6 +65,19 @@ class Table:
         text = io.StringIO()
         csv.DictWriter(text, self._columns, restval="", lineterminator="\n", extrasaction="ignore").writerows(rows)
         return text.getvalue()
+
+
+def _read(path):
+    """The columns of a table, none if it is none, and its whole rows by their steps."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # A killed process leaves half a line.
+    try:
+        rows = [row for row in table if None not in (*row, *row.values())]
+    except csv.Error:
+        return [], {}
+    columns = list(table.fieldnames or ["step"])
+    steps = [row for row in rows if row.get("step", "").isdecimal() and len(row["step"]) < 20]
+    return columns, {int(row["step"]): row for row in steps}
 
 
 def _warn(text):

@@ -16,6 +16,7 @@ from tfrecog.config import Experiment
 from tfrecog.drawing import contact_sheet
 from tfrecog.inference import image_files
 from tfrecog.training import metrics_csv
+from tfrecog.training.events import Events
 
 CELL = 960  # pixels, of the largest picture of predictions beside others
 ACCURACIES = ("top1", "top5", "pixel_accuracy")  # shares of the images or pixels, and no part of a loss
@@ -30,8 +31,7 @@ class Progress:
         self.total, self.steps_per_epoch = total, steps_per_epoch
         self.batch_size, self.log_steps = batch_size, log_steps
         self.folder = Path(workdir) / "predictions"
-        _mark_restart(workdir, start)
-        self.writer = tf.summary.create_file_writer(str(workdir))
+        self.events = Events(workdir, start)
         self.table = metrics_csv.Table(workdir, start)
         self.bar = Bar(total=total, initial=start, unit="step", smoothing=0.05) if is_terminal(sys.stderr) else None
         self.window, self.seconds = [], []
@@ -42,10 +42,12 @@ class Progress:
         changed = flags.differences(type(experiment)(), experiment)
         values = {path: value for path, (_, value) in changed.items() if path != "workdir"}
         plain = {k: v if isinstance(v, bool | int | float | str) else facts.shown(v) for k, v in values.items()}
-        with self.writer.as_default(step=done):
+
+        def summaries():
             tf.summary.text("flags", f"```\n{validate.dumps(experiment)}```")
             hparams.hparams(plain)
-        self.writer.flush()
+
+        self.events.write(done, summaries)
 
     def compiling(self, batch: dict) -> None:
         """Before a step whose graph is built first, which is that of a shape of batches."""
@@ -81,11 +83,9 @@ class Progress:
         numbers = {
             name: float(value) for name, value in metrics.items() if isinstance(value, (int, float, np.floating))
         }
-        with self.writer.as_default(step=done):
-            for name, value in numbers.items():
-                tf.summary.scalar(f"evaluation/{name}", value)
-        self.writer.flush()
-        self.table.add(done, {f"evaluation/{name}": value for name, value in numbers.items()})
+        of_step = {f"evaluation/{name}": value for name, value in numbers.items()}
+        self.events.write(done, lambda: _scalars(of_step))
+        self.table.add(done, of_step)
         names = [f"{kind}_{name}" for kind in ("box", "mask", "keypoint") for name in ("AP", "AP50", "AP75")]
         shown = [name for name in [*names, "voc_mAP", "mean_iou", *ACCURACIES] if name in numbers]
         figures = "  ".join(f"{name} {numbers[name]:.4f}" for name in shown)
@@ -93,10 +93,7 @@ class Progress:
 
     def pictures(self, done: int, pictures: dict[str, np.ndarray]) -> None:
         """Pictures uint8 [H, W, 3] by name."""
-        with self.writer.as_default(step=done):
-            for name, picture in pictures.items():
-                tf.summary.image(name, picture[None])
-        self.writer.flush()
+        self.events.write(done, lambda: [tf.summary.image(name, one[None]) for name, one in pictures.items()])
 
     def predictions(self, done: int, pictures: dict[str, np.ndarray]) -> None:
         """Pictures by name after an evaluation; those of predictions are also in a file of the workdir."""
@@ -118,7 +115,7 @@ class Progress:
 
     def close(self) -> None:
         """Ends the bar and writes the last events."""
-        self.writer.close()
+        self.events.close()
         if self.bar is not None:
             self.bar.close()
 
@@ -129,13 +126,11 @@ class Progress:
         speed = 1 / float(np.mean(self.seconds)) if self.seconds else None
         self.window, self.seconds = [], []
 
-        with self.writer.as_default(step=done):
-            for name, value in means.items():
-                tf.summary.scalar(f"training/{name}", value)
-            if speed:
-                tf.summary.scalar("training/images_per_second", speed * self.batch_size)
         epoch = done / self.steps_per_epoch
-        self.table.add(done, {"epoch": epoch} | {f"training/{name}": value for name, value in means.items()})
+        numbers = {f"training/{name}": value for name, value in means.items()}
+        self.table.add(done, {"epoch": epoch} | numbers)
+        rate = {"training/images_per_second": speed * self.batch_size} if speed else {}
+        self.events.write(done, lambda: _scalars(numbers | rate))
         others = ("loss", "learning_rate", "gradient_norm", "loss_scale", *ACCURACIES)
         losses = {name: value for name, value in means.items() if name not in others}
         text = f"loss {means['loss']:.4f}"
@@ -153,15 +148,11 @@ class Progress:
         self.say(f"step {done}/{self.total}  epoch {epoch:.2f}  {text}")
 
 
+def _scalars(numbers):
+    for name, value in numbers.items():
+        tf.summary.scalar(name, value)
+
+
 def _mean(values):
     """Of those that are finite: in float16 some gradients are not, and change nothing."""
     return float(np.mean([value for value in values if math.isfinite(value)] or [math.nan]))
-
-
-def _mark_restart(workdir, start):
-    """Has TensorBoard drop the later steps of a run that was killed: they come again."""
-    with tf.Graph().as_default():  # The writer of whole events is of graphs, and has a file of its own.
-        writer = tf.compat.v1.summary.FileWriter(str(workdir))
-        session_log = tf.compat.v1.SessionLog
-        writer.add_session_log(session_log(status=session_log.START), start + 1)
-        writer.close()
