@@ -20,7 +20,7 @@ import grpc
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from export.serve import Flags
-from tests.export import served_folders, servers
+from tests.export import browsers, served_folders, servers
 from tests.folders import REPOSITORY
 from tfrecog.cli import flags
 
@@ -119,6 +119,38 @@ def test_the_proxy_lets_in_whoever_has_the_token_over_tls_alone(tmp_path):
                 with server.grpc_infer() as direct:
                     answer = infer(request, metadata=[("authorization", f"Bearer {TOKEN}")])
                     assert answer.raw_output_contents == direct(request).raw_output_contents
+
+    servers.beside(tmp_path / "colours", story, trusted_proxies="127.0.0.1")
+
+
+@pytest.mark.skipif(
+    None in (NGINX, OPENSSL, browsers.CHROMIUM), reason="nginx, openssl and Chromium are not all installed"
+)
+def test_the_page_asks_for_the_token_until_it_has_it(tmp_path):
+    served_folders.write(tmp_path / "colours", served_folders.Colours(), "classification")
+    red = served_folders.encoded(served_folders.picture(20, 20, (0, 0, 20, 20)))
+
+    def use(tab, token):
+        tab.value(f"$('problem').textContent = ''; $('token').value = {token!r}; $('login').requestSubmit()")
+        servers.until(lambda: tab.value("!!about || !!$('problem').textContent"), seconds=30)
+
+    def story(server):
+        with proxy(tmp_path, server) as port, browsers.browser("--ignore-certificate-errors") as tab:
+            tab.open(f"https://localhost:{port}/", until="!$('login').hidden")
+            assert "has another token" in tab.value("$('problem').textContent") and not tab.value("!!about")
+            tab.drop(red)
+            assert "not ready" in tab.value("$('problem').textContent") and not tab.value("!!shown")
+            use(tab, "guess")
+            assert "has another token" in tab.value("$('problem').textContent") and not tab.value("$('login').hidden")
+            use(tab, f" {TOKEN} ")  # as it is pasted
+            assert tab.value("$('login').hidden && !$('problem').textContent && $('title').textContent") == "colours"
+            tab.drop(red)
+            assert tab.rows()[0].startswith("red\t") and not tab.value("$('no_camera').checkVisibility()")
+            for lines in ("curl", "python"):  # which are for others to see
+                text = tab.value(f"$('{lines}').textContent")
+                assert "Bearer TOKEN" in text and TOKEN not in text and f"https://localhost:{port}/v1" in text
+            tab.open(f"https://localhost:{port}/")  # It is kept as long as the tab.
+            assert tab.value("$('login').hidden")
 
     servers.beside(tmp_path / "colours", story, trusted_proxies="127.0.0.1")
 
