@@ -137,13 +137,12 @@ def test_the_page_asks_for_the_token_until_it_has_it(tmp_path):
     def story(server):
         with proxy(tmp_path, server) as port, browsers.browser("--ignore-certificate-errors") as tab:
             tab.open(f"https://localhost:{port}/", until="!$('login').hidden")
-            assert "has another token" in tab.value("$('problem').textContent") and not tab.value("!!about")
-            tab.drop(red)
-            assert "not ready" in tab.value("$('problem').textContent") and not tab.value("!!shown")
+            assert tab.value("$('drop').hidden && $('lines').hidden && !about && !$('problem').textContent")
             use(tab, "guess")
             assert "has another token" in tab.value("$('problem').textContent") and not tab.value("$('login').hidden")
             use(tab, f" {TOKEN} ")  # as it is pasted
-            assert tab.value("$('login').hidden && !$('problem').textContent && $('title').textContent") == "colours"
+            assert tab.value("$('login').hidden && !$('drop').hidden && $('title').textContent") == "colours"
+            assert not tab.value("$('problem').textContent")
             tab.drop(red)
             assert tab.rows()[0].startswith("red\t") and not tab.value("$('no_camera').checkVisibility()")
             for lines in ("curl", "python"):  # which are for others to see
