@@ -26,7 +26,7 @@ from tfrecog.data import info, records
 from tfrecog.ops import rle
 
 from .build import image_records, scene_shapes, shards
-from .build.command import SplitFlags
+from .build.command import SplitFlags, counted
 
 CLASSES = scene_shapes.NAMES
 KEYPOINTS = ("top", "left", "bottom", "right")
@@ -202,8 +202,9 @@ def main(flags: Flags) -> None:
     """Makes the scenes and says how many there are."""
     options = Scenes(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Scenes)})
     made = build(flags.out, flags.split, flags.count, options, shard_count=flags.shards, jobs=flags.jobs).split
-    marked = "label maps" if flags.label_maps else f"{made.instances:,} objects"
-    print(f"{flags.out}: {flags.split} has {made.images:,} images and {marked} in {len(made.shards)} shards")
+    marked = "label maps" if flags.label_maps else counted(made.instances, "object")
+    images, files = counted(made.images, "image"), counted(len(made.shards), "shard")
+    print(f"{flags.out}: {flags.split} has {images} and {marked} in {files}")
 
 
 if __name__ == "__main__":

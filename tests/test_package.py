@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 
@@ -65,6 +66,27 @@ def test_a_wheel_has_every_module_and_recipe_of_the_tree_in_one_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == expected
+
+
+def test_the_archive_of_the_source_has_all_that_git_has(tmp_path):
+    """And no key that lies in docker/tls. From it the wheel is built elsewhere."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is no clone")
+    files = [name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
+    for name in files:
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(REPOSITORY / name)
+    (tmp_path / "source/docker/tls").mkdir()
+    (tmp_path / "source/docker/tls/key.pem").write_text("a secret")
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "source", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        found = {name.partition("/")[2] for name in tar.getnames()}
+    assert {*files} - {".gitignore"} <= found and "docker/tls/key.pem" not in found
 
 
 def test_its_description_has_no_link_that_is_dead_elsewhere(wheel):

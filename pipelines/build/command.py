@@ -163,16 +163,17 @@ def summary(flags: SplitFlags, built: shards.Built) -> str:
     if built.problems:
         path = os.path.join(flags.out, f"{flags.split}.report.jsonl")
         table = problems.table(built.problems)
-        lines.append(f"{_count(len(built.problems), 'problem')}; all of them are in {path}:\n{table}")
+        lines.append(f"{counted(len(built.problems), 'problem')}; all of them are in {path}:\n{table}")
     kept = f", {built.kept} of them from an earlier run" if built.kept else ""
-    counts = f"{_count(made.images, 'image')} of {_count(facts.num_classes, 'class', 'classes')}"
-    lines.append(f"{flags.out}: {flags.split} has {counts} in {_count(len(made.shards), 'shard')}{kept}")
+    counts = f"{counted(made.images, 'image')} of {counted(facts.num_classes, 'class', 'classes')}"
+    lines.append(f"{flags.out}: {flags.split} has {counts} in {counted(len(made.shards), 'shard')}{kept}")
     if made.pixels:
         lines.append(f"{sum(made.pixels[1:]):,} pixels count, {made.pixels[0]:,} are ignored")
     elif not facts.image_labels:
-        lines.append(f"{_count(made.instances, 'object')} and {_count(made.crowd, 'crowd')}")
+        lines.append(f"{counted(made.instances, 'object')} and {counted(made.crowd, 'crowd')}")
     return "\n".join(lines)
 
 
-def _count(count: int, one: str, several: str = "") -> str:
+def counted(count: int, one: str, several: str = "") -> str:
+    """A number of things, in words: "1 shard", "2 shards"."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"
