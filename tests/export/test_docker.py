@@ -103,7 +103,8 @@ def test_the_proxy_lets_in_whoever_has_the_token_over_tls_alone(tmp_path):
             assert status == 200 and json.loads(answer)["predictions"] == server.predict(json.loads(body)["instances"])
             assert ask("GET", "/metrics", token=TOKEN)[0] == 404
             assert ask("GET", "/v2/health/ready", token=TOKEN)[0] == 200
-            assert ask("POST", predict, b"0" * (33 << 20), TOKEN)[0] == 413
+            status, answer = ask("POST", predict, b"0" * (33 << 20), TOKEN)
+            assert status == 413 and "more than 32 MB" in json.loads(answer)["error"]
 
             with socket.create_connection(("127.0.0.1", port)) as plain:
                 plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
