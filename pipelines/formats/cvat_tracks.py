@@ -27,19 +27,31 @@ def read(
     drawing: Drawing,
     found: list[Problem],
 ) -> None:
-    """Adds the frames of a video and what its tracks draw in them to a drawing.
+    """Adds the frames of videos and what their tracks draw in them to a drawing.
 
     Raises:
-        Refused: the tracks are of several videos, or files are not numbered as the frames.
+        Refused: it does not show which frames are of which of several videos, or files are not numbered as the frames.
     """
-    tasks = sorted({track.get("task_id") or "" for track in tracks})
-    if len(tasks) > 1:
-        what = f"{path} has tracks of the tasks {', '.join(tasks)}, and the frames of each count from its own first"
-        raise Refused(f"{what}: export each task by itself, or name a subset of one task with --source_split")
-    first, last = _range(root, tasks[0])
-    subset = tracks[0].get("subset")
-    below = [file for file in images.files if subset in file.name.split("/")[:-1]]
-    file_of = _numbered(path, images.path, below or images.files, first)
+    of_task: dict[str, list[Element]] = defaultdict(list)
+    for track in tracks:
+        of_task[track.get("task_id") or ""].append(track)
+    for task_id, files in _files(path, root, of_task, images).items():
+        _read_video(path, root, task_id, of_task[task_id], files, images, drawing, found)
+
+
+def _read_video(
+    path: str,
+    root: Element,
+    task_id: str,
+    tracks: Sequence[Element],
+    files: Sequence[File],
+    images: NamedImages,
+    drawing: Drawing,
+    found: list[Problem],
+) -> None:
+    """Adds the frames of a task, which are some of the images, and what its tracks draw in them."""
+    first, last = _range(root, task_id)
+    file_of = _numbered(path, images.path, files, first)
     parts: dict[int, list[Part]] = defaultdict(list)
     for count, track in enumerate(tracks, 1):
         place = f"track {track.get('id') or count}"
@@ -63,10 +75,40 @@ def read(
             drawing.pictures.append(Picture(image.name, image, path, tuple(shapes)))
 
 
+def _files(
+    path: str, root: Element, of_task: dict[str, list[Element]], images: NamedImages
+) -> dict[str, Sequence[File]]:
+    """The frames of each task: of several, those in a folder that is called by its id, name, video or subset."""
+
+    def below(*folders: str | None) -> list[File]:
+        return [file for file in images.files if {*folders} - {None, ""} & {*file.name.split("/")[:-1]}]
+
+    if len(of_task) == 1:
+        (task_id, tracks), *_ = of_task.items()
+        return {task_id: below(tracks[0].get("subset")) or images.files}
+    files = {}
+    for task_id, tracks in sorted(of_task.items()):
+        task = _task(root, task_id)
+        name, video = (task.findtext(key) if task is not None else None for key in ("name", "source"))
+        called = (task_id, name, video, os.path.splitext(video or "")[0])
+        files[task_id] = below(*called) or below(tracks[0].get("subset"))
+    one_each = len({file for those in files.values() for file in those}) == sum(map(len, files.values()))
+    if not one_each or not all(files.values()):
+        what = f"{path} has tracks of the tasks {', '.join(files)}, and the frames of each count from its own first"
+        remedy = f"put the frames of each into a folder of {images.path} that is called by its number"
+        raise Refused(f"{what}: {remedy}, or name a subset of one task with --source_split")
+    return files
+
+
+def _task(root: Element, task_id: str) -> Element | None:
+    """What the file says of a task, as one of a project or alone."""
+    tasks = root.findall("meta//task")
+    return next((task for task in tasks if task_id and task.findtext("id") == task_id), root.find("meta"))
+
+
 def _range(root: Element, task_id: str) -> tuple[int, int | None]:
     """The first and the last frame of the task, None where the file does not say."""
-    tasks = root.findall("meta//task")
-    task = next((task for task in tasks if task_id and task.findtext("id") == task_id), root.find("meta"))
+    task = _task(root, task_id)
 
     def value(name: str) -> int | None:
         return whole(task.findtext(f".//{name}")) if task is not None else None

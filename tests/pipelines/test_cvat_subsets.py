@@ -96,10 +96,42 @@ def test_a_split_has_the_frames_and_tracks_of_its_subset(videos, tmp_path, read_
         assert [record.boxes[0, 1] for record in read] == lefts
 
 
-@pytest.mark.parametrize(("subsets", "split"), [(("Train", "Train"), "Train"), (("Train", "Test"), "*")])
-def test_tracks_of_several_videos_are_refused(videos, subsets, split):
-    with pytest.raises(Refused, match=r"tracks of the tasks 1, 2, .* export each task by itself, or name a subset"):
-        objects.build(objects.Objects(**videos(*subsets) | {"split": "train", "source_split": split}))
+def test_videos_whose_frames_cannot_be_told_apart_are_refused(videos):
+    flags = videos("Train", "Train") | {"split": "train"}
+    with pytest.raises(Refused, match=r"tasks 1, 2, .* a folder of .*images that is called by its number, or name a"):
+        objects.build(objects.Objects(**flags))
+
+
+@pytest.mark.parametrize("called", ["1 2", "street crossing", "a.mp4 b.mp4", "a b"])
+def test_each_of_several_videos_has_the_frames_of_its_folder(videos, tmp_path, read_all, called):
+    flags = videos("Train", "Train") | {"split": "train"}
+    path, images = tmp_path / "raw/annotations.xml", tmp_path / "raw/images/Train"
+    text = path.read_text()
+    for number, name, video in (("1", "street", "a.mp4"), ("2", "crossing", "b.mp4")):
+        more = f"<name>{name}</name><source>{video}</source>"
+        text = text.replace(f"<id>{number}</id>", f"<id>{number}</id>{more}")
+    path.write_text(text)
+    one, two = (images / name for name in called.split())
+    shutil.copytree(images, tmp_path / "two")
+    shutil.move(tmp_path / "two", two)
+    one.mkdir()
+    shutil.move(images / "frame_000000.png", one)
+    (images / "frame_000001.png").unlink()
+    assert not objects.build(objects.Objects(**flags)).problems
+    lefts = {record.filename: record.boxes[:, 1].tolist() for record in read_all(tmp_path / "out", "train")}
+    # The frame of a video of one, and the two of the other one, in which the object stays.
+    assert lefts == {f"Train/{one.name}/frame_000000.png": [1]} | {
+        f"Train/{two.name}/frame_{number:06d}.png": [2] for number in range(2)
+    }
+
+
+def test_all_subsets_of_a_video_each_are_one_split(videos, tmp_path, read_all):
+    flags = videos("Train", "Test") | {"split": "all", "source_split": "*"}
+    assert not objects.build(objects.Objects(**flags)).problems
+    lefts = {record.filename: record.boxes[:, 1].tolist() for record in read_all(tmp_path / "out", "all")}
+    assert lefts == {
+        "Train/frame_000000.png": [1], "Test/frame_000000.png": [2], "Test/frame_000001.png": [2],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
