@@ -38,6 +38,16 @@ _CLASS_NAMES = {coco.Coco: coco.class_names, imagenet.Imagenet: imagenet.class_n
 _CLASS_NAMES |= {objects.Objects: objects.class_names, voc.Voc: voc.class_names}
 
 
+_OF_TOOLS = ("yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks")
+# The kinds that a flag is for, and why it is for no other.
+_ONLY_FOR = {
+    "rename": (WORDS.keys() - {"records"}, "which stay as they are"),
+    "negatives": (_OF_TOOLS, "of which each image is taken that they have or name"),
+    "class_name": (objects.OF_ONE_CLASS, "where each object has its class, which --rename may change"),
+    "descriptions": (("csv",), "which have no keys of OpenImages"),
+}
+
+
 @dataclass(frozen=True)
 class AnyFlags(ShareFlags):
     """The flags."""
@@ -100,9 +110,10 @@ def runs_of(flags: AnyFlags) -> list[Any]:
             f"{flags.data} has none of {', '.join(WORDS.values())}; `python -m pipelines` lists what other "
             "commands read"
         )
-    if flags.class_name and parts[0].kind not in objects.OF_ONE_CLASS:
-        what = f"{WORDS[parts[0].kind]} names the class of each object: leave --class_name out"
-        raise Refused(f"{flags.data}: {what}, or rename classes by --rename")
+    for name, (kinds, why) in _ONLY_FOR.items():
+        if getattr(flags, name) and parts[0].kind not in kinds:
+            what = f"{WORDS[parts[0].kind]} such as {parts[0].place}, {why}"
+            raise Refused(f"--{name} is not for {what}: leave it out")
     runs = [one for part in parts for one in _runs(part, flags)]
     first: dict[str, Any] = {}
     for one in runs:
@@ -178,9 +189,6 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
 
 
 def _of_records(part: Part, flags: AnyFlags, split: str) -> adopt.Adopt:
-    for name in ("rename", "negatives"):
-        if getattr(flags, name):
-            raise Refused(f"--{name} is not for TFRecords such as {part.place}, which stay as they are: leave it out")
     maps = sorted(Path(flags.data).rglob("*.pbtxt"))
     named = {"classes": flags.classes} if flags.classes else {"label_map": str(maps[0])} if len(maps) == 1 else {}
     return adopt.Adopt(records=part.place, out=flags.out, split=split, jobs=flags.jobs, **named)

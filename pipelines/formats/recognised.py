@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tfrecog.data import frames
+
 from ..build.problems import LeftOut, Problem, Refused, Reporter
 from . import box_csv, class_folders, csv_file, cvat, json_file, label_studio, recognised_masks, via, yolo_yaml
 from .tar_files import File
@@ -30,6 +32,7 @@ WORDS = {
     "classes": "one folder per class",
 }
 _RECORD = re.compile(r"\.(tfrecords?|records?)([.-]|$)|-\d{5}-of-\d{5}(\.gz)?$")
+_SHARD = re.compile(r"-\d{5}(-of-\d{5}.*$|(?=(\.\w+)*$))")  # what differs in the names of files of a split
 _IDX = re.compile(r"images[-.]idx\d[-.]ubyte(\.gz)?$")
 _LARGE = 2**26  # bytes: of larger JSON files the first are looked at
 _SAMPLE = 20  # files of a folder that are looked at
@@ -194,13 +197,17 @@ def _has_label_files(files: Iterable[File], images: Iterable[File]) -> bool:
 
 
 def _of_names(root: str) -> dict[tuple[str, str], None]:
-    """Files that are known by their names: of records, a pattern for each split, and IDX files of images."""
+    """Files that their names tell: of records, a pattern for each split, and IDX files of images.
+
+    Of `train-00000` its first bytes have to tell too.
+    """
     found: dict[tuple[str, str], None] = {}
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(names):
-            if _RECORD.search(name):
-                found["records", os.path.join(folder, re.sub(r"-\d{5}-of-\d{5}.*", "-*", name))] = None
+            path = os.path.join(folder, name)
+            if _RECORD.search(name) or (_SHARD.search(name) and os.path.isfile(path) and frames.begins(path)):
+                found["records", os.path.join(folder, _SHARD.sub("-*", name))] = None
             elif _IDX.search(name):
-                found["idx", os.path.join(folder, name)] = None
+                found["idx", path] = None
     return found

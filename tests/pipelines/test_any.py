@@ -53,14 +53,14 @@ def write_classes(folder):
         Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(folder / name)
 
 
-def write_records(suffix="", kind=""):
+def write_records(suffix="", kind="", count="-of-00001"):
     """TFRecords of a split each, of which a label map names the classes."""
 
     def to(folder):
         (folder / "map.pbtxt").write_text('item { id: 1 name: "ant" } item { id: 2 name: "bee" }')
         for split in ("train", "val"):
             made = record(1, filename=f"{split}.png", names=[""] * 3)
-            with tf.io.TFRecordWriter(f"{folder}/{split}-00000-of-00001{suffix}", kind) as writer:
+            with tf.io.TFRecordWriter(f"{folder}/{split}-00000{count}{suffix}", kind) as writer:
                 writer.write(records.encode(made))
 
     return to
@@ -93,6 +93,7 @@ FOLDERS = {
     "classes below": (lambda folder: write_classes(folder / "a" / "b"), "pipelines.imagenet", {"train", "val"}),
     "TFRecords": (write_records(), "pipelines.adopt", {"train", "val"}),
     "compressed TFRecords": (write_records(".gz", "GZIP"), "pipelines.adopt", {"train", "val"}),
+    "TFRecords without a count": (write_records(count=""), "pipelines.adopt", {"train", "val"}),
 }
 
 
@@ -272,11 +273,31 @@ def test_classes_that_are_called_as_masks_can_be_built(tmp_path, names):
     assert info.load(tmp_path / "out").names == tuple(name.split("/")[-2] for name in names)
 
 
-@pytest.mark.parametrize("given", [{"rename": ("ant:",)}, {"negatives": True}])
-def test_records_stay_as_they_are(tmp_path, given):
-    write_records()(tmp_path)
-    with pytest.raises(Refused, match=f"--{next(iter(given))} is not for TFRecords such as .*: leave it out"):
+@pytest.mark.parametrize(
+    ("write", "given"),
+    [
+        (write_records(), {"rename": ("ant:",)}),
+        (write_records(), {"negatives": True}),
+        (write_records(), {"class_name": "ant"}),
+        (write_coco, {"negatives": True}),
+        (write_scenes(drawn_scenes.write_via, "boxes"), {"descriptions": "names.csv"}),
+        (write_scenes(drawn_scenes.write_labelme, "boxes"), {"class_name": "ant"}),
+    ],
+)
+def test_a_flag_that_is_not_for_what_is_there_is_refused(tmp_path, write, given):
+    write(tmp_path)
+    with pytest.raises(Refused, match=f"--{next(iter(given))} is not for .* such as {tmp_path}.*: leave it out"):
         any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"), **given))
+
+
+@pytest.mark.parametrize("ending", ["", ".tfrecord"])
+def test_shards_that_do_not_say_how_many_they_are_are_of_one_split(tmp_path, ending):
+    write_records(count="")(tmp_path)
+    shutil.move(tmp_path / "val-00000", tmp_path / f"train-00001{ending}")
+    shutil.move(tmp_path / "train-00000", tmp_path / f"train-00000{ending}")
+    (tmp_path / "notes-00000").write_text("no record")
+    (run,) = any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out")))
+    assert (run.split, run.records) == ("train", f"{tmp_path}/train-*{ending}")
 
 
 def write_panoptic(folder):

@@ -54,6 +54,12 @@ def read_compressed(path):
             ) from error
 
 
+def begins(path):
+    """Whether a file begins with a frame."""
+    with open(path, "rb") as file:
+        return _length(file.read(HEADER)) is not None
+
+
 def compressed(path):
     """Whether a file that does not begin with a frame begins as those of gzip or zlib do."""
     with open(path, "rb") as file:
