@@ -35,12 +35,13 @@ def read(path: str, images: NamedImages, subsets: Container[str], found: list[Pr
     if tracks:
         cvat_tracks.read(path, root, tracks, images, drawing, found)
     # The wanted ones first: of a folder of one subset those of the others may have the same names.
-    entries = sorted(root.findall("image"), key=lambda entry: _subset(entry) not in subsets)
+    numbered = sorted(enumerate(root.findall("image"), 1), key=lambda one: _subset(one[1]) not in subsets)
+    entries = [entry for _, entry in numbered]
     there = {file.name for file in images.files}
     both = [(entry.get("name") or "", f"{_subset(entry)}/{entry.get('name')}") for entry in entries]
     names = [below if below in there else name for name, below in both]
     wanted = [_subset(entry) in subsets for entry in entries]
-    places = [f"image {entry.get('id')}" for entry in entries]
+    places = [f"image {entry.get('id') or number}" for number, entry in numbered]
     reports = reporters(found, path, names, places)
     reports = [one if its else dataclasses.replace(one, found=[]) for one, its in zip(reports, wanted, strict=True)]
     taken = images.take(names, reports)

@@ -29,8 +29,7 @@ def entries_of(tree: dict) -> list[dict]:
     for vid, view in tree["view"].items():
         listed = _dict(view).get("fid_list")
         files = [_dict(tree["file"].get(str(one))) for one in listed] if isinstance(listed, list) else []
-        names = [name for one in files[:1] for name in (one.get("fname"), one.get("src")) if tool_values.is_text(name)]
-        entries[vid] = {"filename": next(filter(None, names), ""), "regions": []}
+        entries[vid] = {"filename": _name(files[0]) if files else "", "regions": []}
     for one in map(_dict, tree["metadata"].values()):
         coordinates = one.get("xy")
         if isinstance(coordinates, list) and not coordinates:
@@ -39,6 +38,13 @@ def entries_of(tree: dict) -> list[dict]:
         region = {"shape_attributes": _shape(coordinates), "region_attributes": _attributes(tree, one)}
         entry["regions"].append(region)
     return list(entries.values())
+
+
+def _name(file: dict) -> str:
+    """The name of a file or its address, or a number that stands in its place; "" without any."""
+    values = file.get("fname"), file.get("src")
+    numbers = (str(value) for value in values if type(value) in (int, float))
+    return next(filter(None, [*filter(tool_values.is_text, values), *numbers]), "")
 
 
 def _dict(value: Any) -> dict:

@@ -198,7 +198,8 @@ def via3(folder: Path) -> list[Thing]:
         region = one if isinstance(one, dict) else {}
         try:
             file = tree["file"][str(tree["view"][str(region.get("vid"))]["fid_list"][0])]
-            names = names_of(file["fname"] or file["src"])
+            named = [one for one in (file["fname"], file["src"]) if type(one) in (str, int, float) and one != ""]
+            names = names_of(*(named or ["via3.json"]))
         except (KeyError, IndexError, TypeError):
             names = names_of("via3.json")
         things += [Thing(names)] * (region.get("xy") != [])

@@ -435,6 +435,22 @@ def test_regions_of_via_3_become_objects_or_are_reported(build, tmp_path, region
     assert [part.kind for part in recognised.parts(str(tmp_path / "raw"))] == ["via"]
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ({"fname": 17.5, "src": {}}, "no image '17.5'"),
+        ({"fname": None, "src": True}, "image 2: the name of the file is empty"),
+        ({"fname": 17.5, "src": "1.png"}, "was named before"),
+    ],
+)
+def test_a_file_of_via_3_without_a_name_is_reported_by_what_stands_in_its_place(build, file, said):
+    tree = {"file": {"1": {"fname": "1.png"}, "2": file}, "view": {"1": {"fid_list": [1]}, "2": {"fid_list": ["2"]}}}
+    square = {"vid": "1", "xy": [2, 20, 10, 10, 10], "av": {"class": "cat"}}
+    tree["metadata"] = {"a": square, "b": square | {"vid": "2"}}
+    _, (problem,), (record,) = build("via", "via.json", json.dumps(tree))
+    assert said in problem.what and record.names == ["cat"]
+
+
 def entry(**values):
     """An entry of JSON-MIN."""
     return {"image": "/data/upload/1/0f3a5c7e-1.png", "id": 1, "annotator": 1, "annotation_id": 2} | values
