@@ -13,7 +13,7 @@ from tfrecog.data import image_numpy
 from ..build.problems import Problem, Refused, short
 from . import coco_json, exif, image_names, several, tar_files
 from .coco_json import Annotation
-from .tool_values import numbers, whole
+from .tool_values import flag, numbers, whole
 
 _OWN = ("segmentation", "iscrowd", "keypoints")  # what two objects of one box may have apart; areas are rounded anew
 
@@ -171,9 +171,10 @@ def _both(first: Annotation, other: Annotation) -> Annotation | None:
 
 
 def _said(annotation: Annotation) -> dict[str, Any]:
-    """What an annotation says; without iscrowd it says that it is none."""
-    stated = json.loads(annotation.text)
-    return {"iscrowd": 0} | {name: value for name, value in stated.items() if value not in (None, [], "")}
+    """What an annotation says, flags as they are read; without iscrowd it says that it is none."""
+    stated = {name: value for name, value in json.loads(annotation.text).items() if value not in (None, [], "")}
+    crowd = stated.get("iscrowd", 0)
+    return stated | {"iscrowd": crowd if flag(crowd) is None else int(flag(crowd) or 0)}
 
 
 def _categories(before: list[dict], path: str, listed: list[dict]) -> dict[int, int]:

@@ -33,9 +33,18 @@ def coco(folder, rng):
 
 
 def coco_files(folder, rng):
-    """COCO JSON twice, of which the second is whole when the first is damaged."""
+    """COCO JSON twice, of which the second is whole when the first is damaged.
+
+    What a third of the objects has beside its box is in the first alone, and of another third in the second.
+    """
     coco(folder, rng)
-    (folder / "whole.json").write_bytes((folder / "coco.json").read_bytes())
+    text = (folder / "coco.json").read_text()
+    for without, name in enumerate(("coco.json", "whole.json")):
+        tree = json.loads(text)
+        for one in tree["annotations"][without::3]:
+            for key in ("segmentation", "keypoints")[: 2 * (not one["iscrowd"])]:
+                one.pop(key, None)
+        (folder / name).write_text(json.dumps(tree))
 
 
 def groups(folder, rng):

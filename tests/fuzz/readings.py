@@ -17,38 +17,13 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 from PIL import Image
-from pycocotools.coco import COCO
 
-from pipelines import check
 from pipelines.build import share_groups
 from tests.fuzz import inputs
-from tests.fuzz.counted import boxes, examples, names_of, values
+from tests.fuzz.counted import examples, names_of, values
 from tfrecog.data import info
 
 _PICTURES = ("JPEG", "PNG")
-
-
-def masks_of_pycocotools(path: Path, out: Path) -> None:
-    """Masks of COCO JSON, pixel by pixel, of the images whose size the file states."""
-    theirs = COCO(str(path))
-    for record in examples(out):
-        height, width = (values(record, f"image/{side}")[0] for side in ("height", "width"))
-        runs = iter(values(record, "image/object/mask/counts"))
-        for number, count in zip(
-            values(record, "image/object/id"), values(record, "image/object/mask/runs"), strict=False
-        ):
-            counts = [next(runs) for _ in range(count)]
-            ours = np.repeat(np.arange(count) % 2, counts).reshape(width, height).T
-            segmentation = theirs.anns[number].get("segmentation") if number in theirs.anns else None
-            if not (segmentation["counts"] if isinstance(segmentation, dict) else segmentation):  # It has no mask.
-                continue
-            if isinstance(segmentation, list) and any(len(one) % 2 for one in segmentation if isinstance(one, list)):
-                continue  # pycocotools leaves out the last number, we the polygon, and report it.
-            image = theirs.imgs[theirs.anns[number]["image_id"]]
-            if (image["height"], image["width"]) != (height, width):  # With a width of 0 pycocotools does not end.
-                continue
-            mask = theirs.annToMask(theirs.anns[number])
-            assert mask.shape != (height, width) or np.array_equal(mask, ours), f"another mask of annotation {number}"
 
 
 def idx(folder: Path, out: Path) -> bool:
@@ -216,30 +191,6 @@ def groups(folder: Path, out: Path) -> bool:
     ]
     assert len({*named}) == len({group for group, _ in named}) == len({patient for _, patient in named}), named
     return bool(named)
-
-
-def checked(folder: Path, out: Path) -> bool:
-    """Where nothing is damaged, TensorFlow finds as many records and boxes as dataset.json says."""
-    if check.main(check.Check(data=str(folder), jobs=1)):
-        return False
-    stated, records = info.load(folder).splits.values(), examples(folder)
-    assert sum(one.images for one in stated) == len(records)
-    assert sum(one.instances + one.crowd for one in stated) == boxes(records)
-    return True
-
-
-def adopted(folder: Path, out: Path) -> bool:
-    """TensorFlow finds as many boxes in the records as dataset.json says."""
-    made, count = info.load(out).splits["train"], boxes(examples(folder))
-    assert made.instances + made.crowd == count, f"{made} of {count} boxes"
-    return True
-
-
-def extracted(folder: Path, out: Path) -> bool:
-    """TensorFlow finds as many boxes in the records as COCO's JSON has."""
-    written, count = json.loads((out / "instances.json").read_text()), boxes(examples(folder))
-    assert len(written["annotations"]) == count, f"{len(written['annotations'])} of {count} boxes"
-    return True
 
 
 def _pixels(encoded: bytes) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The readers of files of others, by name, and the independent readings that they are compared with."""
 
 from pipelines import adopt, check, coco, digits, extract, imagenet, objects, proposals, segmentation, voc
-from tests.fuzz import counted, inputs, model_targets, readings
+from tests.fuzz import counted, inputs, model_targets, object_readings, readings
 from tests.fuzz.attempts import Target
 from tests.pipelines import drawn_scenes, mask_scenes
 from tfrecog.cli import flags
@@ -17,13 +17,18 @@ def _read_coco(folder, out):
 
 
 def _compare_coco(folder, out):
-    readings.masks_of_pycocotools(folder / "coco.json", out)
-    return counted.nothing_lost(counted.coco)(folder, out)
+    known = counted.nothing_lost(counted.coco)(folder, out)
+    object_readings.masks_of_pycocotools(folder / "coco.json", out)
+    return known
 
 
 def _read_coco_files(folder, out):
     files = ",".join(str(folder / name) for name in ("coco.json", "whole.json"))
     coco.main(coco.Coco(images=str(folder / "images"), annotations=files, out=str(out), **SPLIT))
+
+
+def _compare_coco_files(folder, out):
+    return counted.nothing_lost(counted.coco_files)(folder, out) and object_readings.of_both_files(folder, out)
 
 
 def _read_voc(folder, out):
@@ -105,9 +110,7 @@ def _read_flags(folder, out):
 
 TARGETS = {
     "coco": Target(inputs.coco, ("coco.json",), _read_coco, compare=_compare_coco),
-    "coco_files": Target(
-        inputs.coco_files, ("coco.json",), _read_coco_files, compare=counted.nothing_lost(counted.coco_files)
-    ),
+    "coco_files": Target(inputs.coco_files, ("coco.json",), _read_coco_files, compare=_compare_coco_files),
     "group_column": Target(
         inputs.groups, ("groups.csv",), lambda folder, out: readings.groups_of_column(folder), compare=readings.groups
     ),
@@ -215,20 +218,20 @@ TARGETS = {
         inputs.label_maps, ("images/*", "labels/*", "classes.txt"), _read_maps, compare=readings.label_maps
     ),
     "panoptic": Target(inputs.panoptic, ("panoptic.json", "panoptic/*.png"), _read_panoptic, compare=readings.panoptic),
-    "adopt": Target(inputs.dataset, ("*.tfrecord", "map.pbtxt"), _adopt, compare=readings.adopted),
+    "adopt": Target(inputs.dataset, ("*.tfrecord", "map.pbtxt"), _adopt, compare=object_readings.adopted),
     "check": Target(
         inputs.dataset,
         ("*.tfrecord", "dataset.json"),
         lambda folder, out: check.main(check.Check(data=str(folder), jobs=1)),
         "*.check.jsonl",
-        compare=readings.checked,
+        compare=object_readings.checked,
     ),
     "extract": Target(
         inputs.dataset,
         ("*.tfrecord", "dataset.json", "*.index.npz"),
         lambda folder, out: extract.main(extract.Extract(data=str(folder), split="train", out=str(out))),
         "*.index.npz",
-        compare=readings.extracted,
+        compare=object_readings.extracted,
     ),
     "proposals": Target(inputs.proposals, ("proposals.npz",), _read_proposals),
     "flagfile": Target(

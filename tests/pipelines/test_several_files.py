@@ -92,11 +92,12 @@ def test_masks_and_keypoints_of_an_object_may_be_in_two_files(sites, read_all, o
     """As COCO's instances and person_keypoints."""
     tree, mask = tree_of("1.png", "2.png"), [[1, 2, 4, 2, 4, 6, 1, 6]]
     for one in tree["annotations"]:
-        one |= {"segmentation": mask, "area": 12}
+        one |= {"segmentation": mask, "area": 12, "iscrowd": 0}
     write(sites, "boxes.json", tree)
     tree["categories"][0]["keypoints"] = ["nose"]
-    # Numbers are written anew, and areas rounded.
+    # Numbers are written anew, also as text, and areas rounded.
     tree["annotations"][0] |= {"keypoints": [2, 3, 2], "segmentation": [], "bbox": [1.0, 2, 3.0, 4], "area": 12.0001}
+    tree["annotations"][0]["iscrowd"] = "0"
     tree["annotations"][1]["keypoints"], tree["annotations"][1]["iscrowd"] = [2, 3, 1], 1  # another object
     write(sites, "pose.json", tree)
     files = ",".join(str(sites / name) for name in order)
