@@ -32,6 +32,7 @@ from tfrecog.cli.progress import Bar
 from tfrecog.data import index, info
 
 from .build import label_map_records, publish, workers
+from .build.command import counted
 from .build.problems import Refused
 from .classes import keypoint_sides, pixel_classes
 from .classes import keypoint_sigmas as sigmas
@@ -223,13 +224,14 @@ def _joints(named: info.DatasetInfo, shards: list[foreign_records.Shard]) -> tup
 def main(flags: Adopt) -> None:
     facts = adopt(flags)
     made, masks = facts.splits[flags.split], f"with{'' if facts.masks else 'out'} masks"
-    counts = f"{made.instances:,} instances, {made.crowd:,} crowds"
-    what = f"{counts} of {facts.num_classes} classes, {masks}, {len(facts.keypoints)} keypoints"
+    classes, images = counted(facts.num_classes, "class", "classes"), counted(made.images, "image")
+    counts = f"{counted(made.instances, 'object')} and {counted(made.crowd, 'crowd')}"
+    what = f", {counts} of {classes}, {masks}, {counted(len(facts.keypoints), 'keypoint')}"
     if facts.label_maps:
-        what = f"label maps of {facts.num_classes} classes"
+        what = f" and label maps of {classes}"
     elif facts.image_labels:
-        what = f"each of one of {facts.num_classes} classes"
-    print(f"{flags.out}: {flags.split} has {made.images:,} images, {what}")
+        what = f" of {classes}"
+    print(f"{flags.out}: {flags.split} has {images}{what}")
     sigmas.note(flags.out, flags.keypoint_sigmas)
     keypoint_sides.note(flags.out, flags.flip_pairs)
 

@@ -34,6 +34,7 @@ from tfrecog.data import info, records
 from tfrecog.data.records import Record
 from tfrecog.data.split import Split
 
+from .build.command import counted
 from .formats import written_names
 from .formats.palette_png import Palette
 from .formats.written_names import Names
@@ -136,21 +137,21 @@ def _write(path: Path, content: bytes) -> None:
 def main(flags: Extract) -> None:
     out, split = flags.out, flags.split
     written = extract(flags.data, split, out, flags.count, flags.format)
-    dataset = info.load(flags.data)
+    dataset, images = info.load(flags.data), counted(written, "image")
     if dataset.label_maps:
         again = f"--images={out}/images --labels={out}/labels --classes={out}/classes.txt"
         again += f" --ignore={Palette(dataset).void}"
-        print(f"{out}: {written:,} images and label maps; pipelines.segmentation reads them: {again}")
+        print(f"{out}: {images} and label maps; pipelines.segmentation reads them: {again}")
     elif _has_classes_alone(dataset, split):
-        print(f"{out}: {written:,} images in a folder for each class")
+        print(f"{out}: {images} in a folder for each class")
     elif flags.format == "coco":
-        print(f"{out}: {written:,} images and instances.json")
+        print(f"{out}: {images} and instances.json")
     else:
         again = f"--format=yolo --annotations={out}/data.yaml --split={split}"
         if flags.format == "labelme":
             joints = f" --keypoints={','.join(dataset.keypoints)}" if dataset.keypoints else ""
             again = f"--format=labelme --annotations={out} --classes={out}/classes.txt{joints} --split={split}"
-        print(f"{out}: {written:,} images and their annotations; pipelines.objects reads them: {again}")
+        print(f"{out}: {images} and their annotations; pipelines.objects reads them: {again}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
 
 from .build import image_records, problems, shards
-from .build.command import SplitFlags
+from .build.command import SplitFlags, counted
 from .build.problems import Problem, Refused
 from .formats import proposal_files
 
@@ -167,11 +167,11 @@ def main(flags: Proposals) -> None:
     built = build(flags)
     seconds = time.monotonic() - start
     made = built.split
-    kept = f" ({built.kept} shards were there already)" if built.kept else ""
-    print(f"{flags.out}: {flags.split} has {made.images:,} images with proposals{kept}; {seconds:,.0f} s")
+    kept = f" ({counted(built.kept, 'shard')} of an earlier run)" if built.kept else ""
+    print(f"{flags.out}: {flags.split} has {counted(made.images, 'image')} with proposals{kept}; {seconds:,.0f} s")
     print(f"  recall: python -m pipelines.check --data={flags.out} --split={flags.split} --recall=recall.png")
     if built.problems:
-        print(f"{len(built.problems):,} problems, all in {flags.out}/{flags.split}.report.jsonl:")
+        print(f"{counted(len(built.problems), 'problem')}, all in {flags.out}/{flags.split}.report.jsonl:")
         print(problems.table(built.problems))
 
 

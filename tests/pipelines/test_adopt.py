@@ -260,6 +260,20 @@ def test_records_of_images_with_a_class_each_are_adopted_as_such(tmp_path, label
     assert facts.names == (("red", "blue") if names[0] else tuple(map(str, sorted({*labels}))))
     split = Split.open(tmp_path / "out", "val")
     assert classification.labels_of(split).tolist() == list(known)
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        ([_of_class(1, "red")], "1 image of 1 class"),
+        ([_of_class(1, "red"), _of_class(2, "blue")], "2 images of 2 classes"),
+        ([_example(0, "cat", POSED)], "1 image, 1 object and 0 crowds of 1 class, with masks, 2 keypoints"),
+    ],
+)
+def test_what_is_adopted_is_said(tmp_path, capsys, examples, said):
+    pattern = _write(tmp_path / "in", examples)
+    adopt.main(adopt.Adopt(records=pattern, split="val", out=str(tmp_path / "out"), jobs=1))
+    assert f"val has {said}\n" in capsys.readouterr().out
     assert not check.check(str(tmp_path / "out"), "val", jobs=1).damage
 
 
