@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tfrecog.cli import command
+from tfrecog.cli import command, spelling
 from tfrecog.data import info
 from tfrecog.data.classes.voc import CLASSES
 
@@ -248,7 +248,7 @@ def line_of(run: Any) -> str:
 
 def main(flags: AnyFlags) -> None:
     for run in _of_one_list(runs_of(flags), flags):
-        print(f"running {line_of(run)}", flush=True)
+        print(spelling.here(f"running {line_of(run)}"), flush=True)
         _MAIN[type(run)](run)
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from tfrecog.cli import command
+from tfrecog.cli import command, spelling
 from tfrecog.cli.facts import When
 from tfrecog.data import frames, index, info, records
 from tfrecog.data.example import Example
@@ -169,7 +169,8 @@ def main(flags: Proposals) -> None:
     made = built.split
     kept = f" ({counted(built.kept, 'shard')} of an earlier run)" if built.kept else ""
     print(f"{flags.out}: {flags.split} has {counted(made.images, 'image')} with proposals{kept}; {seconds:,.0f} s")
-    print(f"  recall: python -m pipelines.check --data={flags.out} --split={flags.split} --recall=recall.png")
+    check = spelling.here("python -m pipelines.check")
+    print(f"  recall: {check} --data={flags.out} --split={flags.split} --recall=recall.png")
     if built.problems:
         print(f"{counted(len(built.problems), 'problem')}, all in {flags.out}/{flags.split}.report.jsonl:")
         print(problems.table(built.problems))

@@ -107,6 +107,17 @@ def test_packages_of_the_working_directory_with_our_folders_names_break_no_comma
     assert (installed.folder / "data/dataset.json").is_file()
 
 
+def test_commands_are_called_as_they_can_be_where_they_are_installed(installed):
+    """There is no pipelines.check there, but that of somebody else."""
+    told = installed("-m", "tfrecog", "any", "--help").stdout
+    assert told.startswith("usage: tfrecog any --data=...") and "\n  tfrecog check --data=data/mine" in told
+    wrong = installed("-m", "tfrecog", "check", "--data=nothing")
+    assert wrong.returncode == 2 and "write it: `tfrecog any` for images" in wrong.stderr
+    raised = installed("-c", "from tfrecog.cli.errors import UserError; raise UserError('see python -m export.onnx')")
+    assert raised.stderr.endswith("UserError: see tfrecog onnx\n")
+    assert "python -m" not in told + wrong.stderr
+
+
 def test_an_installed_recipe_is_found_from_any_folder_and_a_copied_one_finds_its_parents(installed):
     recipe = next((REPOSITORY / "configs/coco").glob("mask_rcnn_r50_fpn_3x.flags"))
     (installed.folder / "mine.flags").write_text(recipe.read_text())

@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
+from tfrecog.cli import spelling
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.ops import target
@@ -73,7 +74,7 @@ def report(out: str, workdir: str, version: Path, described: dict[str, tuple[dic
         f"  docker run --rm -p 8501:8501 -v {folder}:/models/{folder.name} -e MODEL_NAME={folder.name} "
         "tensorflow/serving",
     ]
-    return "\n".join(lines)
+    return spelling.here("\n".join(lines))
 
 
 def _shown(name, spec):

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
-from tfrecog.cli import errors, flags, help, signals, validate
+from tfrecog.cli import errors, flags, help, signals, spelling, validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.runtime import devices, onednn, quiet_tensorflow
 
@@ -47,7 +47,7 @@ def run(
             end(lambda: main(_on_device(parse(config, arguments, required, check))))
     module = sys.modules[main.__module__]
     name = module.__spec__.name if module.__spec__ else main.__module__
-    show(lambda: help.text(name, module.__doc__ or "", config, required, section))
+    show(lambda: spelling.here(help.text(name, module.__doc__ or "", config, required, section)))
 
 
 def _on_device(config: Config) -> Config:
@@ -85,7 +85,7 @@ def end(work: Callable[[], int | None], reader_left: int = 128 + signal.SIGPIPE)
         status = work() or Status.DONE
         sys.stdout.flush()
     except signals.Stopped as stopped:
-        print(f"\nstopped; {stopped.consequence}", file=sys.stderr)
+        print(f"\nstopped; {spelling.here(stopped.consequence)}", file=sys.stderr)
         status = stopped.status
     except KeyboardInterrupt:
         print("\nstopped at once; the same command continues from the last checkpoint", file=sys.stderr)
@@ -106,7 +106,7 @@ def report(error: Exception) -> int:
         traceback.print_exception(error)
         return Status.FAILED
     line, status = explained
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {spelling.here(line)}", file=sys.stderr)
     return status
 
 

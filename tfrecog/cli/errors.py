@@ -7,6 +7,8 @@ signal n ends a command with 128 + n.
 import enum
 import errno
 
+from tfrecog.cli import spelling
+
 
 class Status(enum.IntEnum):
     """Exit statuses of every command."""
@@ -26,6 +28,9 @@ class UserError(ValueError):
     """
 
     status = Status.USER_ERROR
+
+    def __str__(self):
+        return spelling.here(super().__str__())
 
 
 # The optional dependencies: the module that is missing → the extra that installs it.
