@@ -5,7 +5,7 @@ import pytest
 
 import tfrecog
 from tests.runs import assert_same, train, weights
-from tfrecog.api import recipes
+from tfrecog.cli import flagfiles
 from tfrecog.cli.errors import UserError
 
 
@@ -35,7 +35,7 @@ def test_a_recipe_is_found_by_its_name_or_file_and_changed_by_settings(tmp_path)
     assert one.experiment.schedule.drop_epochs == (3.0, 4.0)
     (tmp_path / "mine.flags").write_text("--flagfile=configs/coco/mask_rcnn_r50_fpn.flags\n--data.batch_size=2\n")
     assert tfrecog.recipe(tmp_path / "mine.flags").experiment.data.batch_size == 2
-    assert "smoke/mask_rcnn" in recipes.names() and "digits/lenet5" in recipes.names()
+    assert "smoke/mask_rcnn" in flagfiles.recipes() and "digits/lenet5" in flagfiles.recipes()
 
 
 @pytest.mark.parametrize(

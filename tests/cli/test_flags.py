@@ -50,6 +50,8 @@ def test_a_flag_sets_the_leaf_of_its_path():
         ("--noon name", "'name' is not a flag"),
         ("--noon --flagfile", "--flagfile needs the name of a file"),
         ("--flagfile=nowhere.flags", "no flagfile 'nowhere.flags'; looked in "),
+        ("--flagfile=configs/coco/mask_rcnn.flags", "did you mean configs/coco/mask_rcnn_r50_fpn.flags or "),
+        ("--flagfile=lenet5", "did you mean configs/digits/lenet5.flags?"),
         ("--flagfile={folder}/loop.flags", "includes itself, by way of"),
         ("--flagfile={folder}/latin.flags", "--flagfile={folder}/latin.flags cannot be read"),
         ("--flagfile={folder}/orphan.flags", "no flagfile 'gone.flags', which {folder}/orphan.flags includes"),

@@ -1,17 +1,18 @@
 """Trainings by the name of a recipe."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfrecog import HOME
 from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli import flags, signals
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
 _SUFFIX = ".flags"
+_RECIPE = re.compile(r"configs/([\w/]+)\.flags")
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,5 @@ def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recip
     try:
         experiment = flags.load(Experiment(), Path(file).expanduser())
     except flags.Error as error:
-        raise UserError(f"{error}{_near(str(name))}") from error
+        raise UserError(_RECIPE.sub(r"\1", str(error)) if file is not name else str(error)) from error
     return Recipe(changed(experiment, settings or {}))
-
-
-def names() -> list[str]:
-    """The names of all recipes, such as coco/mask_rcnn_r50_fpn."""
-    folder = HOME / "configs"
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob(f"*{_SUFFIX}"))
-
-
-def _near(name: str) -> str:
-    import difflib
-
-    if name in (known := names()) or name.endswith(_SUFFIX):
-        return ""
-    near = difflib.get_close_matches(name, known, 3) or [one for one in known if name in one][:3]
-    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"

@@ -19,7 +19,8 @@ def named_as_arguments() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        text = _FLAG.sub(lambda found: found[1] or "", str(error))
+        # Before commands are called as an installed package does.
+        text = _FLAG.sub(lambda found: found[1] or "", ValueError.__str__(error))
         error.args = (text.replace("is not a flag of this command", "is not a setting"),)
         raise
 

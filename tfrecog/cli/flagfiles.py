@@ -1,5 +1,6 @@
 """Flagfiles: a flag a line, and --flagfile=PARENT for the flags of another file."""
 
+import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -69,4 +70,17 @@ def _find(name: str, including: tuple[Path, ...]) -> Path:
             return (folder / name).resolve()
     wanted = f", which {including[-1]} includes" if including else ""
     looked = dict.fromkeys(map(str, [*folders[: len(including[-1:])], Path.cwd(), HOME]))
-    raise UserError(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}")
+    raise UserError(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}{_near(name)}")
+
+
+def recipes() -> list[str]:
+    """The names of all recipes, such as coco/mask_rcnn_r50_fpn."""
+    folder = HOME / "configs"
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.flags"))
+
+
+def _near(name: str) -> str:
+    """The recipes with names like that of a flagfile that there is not, in words."""
+    stem = name.removeprefix("configs/").removesuffix(".flags")
+    near = difflib.get_close_matches(stem, recipes(), 3) or [one for one in recipes() if stem in one][:3]
+    return f"; did you mean {' or '.join(f'configs/{one}.flags' for one in near)}?" if near else ""
