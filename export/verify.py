@@ -12,7 +12,7 @@ from typing import Annotated
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
 from tfrecog.cli.facts import NonNegative, Range
-from tfrecog.inference.flags import Images
+from tfrecog.inference.flags import Images, Threads
 from tfrecog.runs.flags import RunFlags
 
 BY_KIND = -1.0  # of a tolerance's flag: that of the kind of artefact
@@ -56,9 +56,7 @@ class Flags(RunFlags):
         "Tolerance of AP (of int8: AP50), top-1 or mean IoU. -1: 0.001; float16 0.005, dynamic 0.01, int8 0.03.",
         _TOLERANCE,
     ] = BY_KIND
-    threads: Annotated[
-        int, "Threads of a TFLite or ONNX file. 0: as many as there are cores.", NonNegative("threads")
-    ] = 0
+    threads: Threads = 0
 
 
 def main(flags: Flags) -> int:

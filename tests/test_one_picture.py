@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import run_tflite
 from export.served_graph import signatures
 from export.server import pictures
 from tests import photos, shown
 from tests.export import commands, served_folders, servers, stand_in
 from tests.matrices import representatives
 from tests.pipelines import four_sources
+from tfrecog import predict
 from tfrecog.config import DataConfig, DetectorConfig, Experiment, OutputConfig
 from tfrecog.data import image, image_numpy, info, records
 from tfrecog.inference import image_files
@@ -121,7 +121,7 @@ def _by_signature(paths, facts, folder):
 
 def _by_tflite(paths, facts, folder):
     model = stand_in.red_finder(folder / "model.tflite", (96, 128), photos.is_object, **facts)
-    commands.run(run_tflite, model=model, images=paths[0].parent, out=folder)
+    commands.run(predict, model=model, images=paths[0].parent, out=folder)
     return _of_rows(folder)
 
 

@@ -100,7 +100,7 @@ def test_an_exported_file_predicts_as_its_run_does(runs, here, tmp_path):
         ("--data.eval_short_side=32", r"--data\.eval_short_side is a setting of a run"),
         ("--min_score=0.7", r"--min_score=0\.7: .* is not a detector"),
         ("--format=coco", "--format=coco: there are annotations of pictures, by detectors"),
-        ("--checkpoint=best", "checkpoint and settings are of a run"),
+        ("--checkpoint=best", "--checkpoint: only a run has such, and .* is an exported file; leave it out"),
     ):
         with pytest.raises(UserError, match=message):
             run("photo.jpg", f"--model={file}", flag)

@@ -18,11 +18,13 @@ from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import For, Fraction, Length, OfRun, Positional, Range
 from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment, plain
-from tfrecog.inference.flags import IMAGES, MIN_SCORE, RESULTS, DrawSide, FontFile
+from tfrecog.inference.flags import IMAGES, MIN_SCORE, RESULTS, DrawSide, FontFile, Threads
 from tfrecog.runs.flags import RunFlags
 
 if TYPE_CHECKING:
     from tfrecog.api.models import Model
+    from tfrecog.inference.annotations import Annotations
+    from tfrecog.inference.forms import Form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Flags(RunFlags):
         "seen"
     )
     min_score: Annotated[float, "Detections with a lower score are left out.", Fraction(), For("detection")] = MIN_SCORE
+    threads: Threads = 0
     draw_side: DrawSide = 400
     font: FontFile = ""
     every: Annotated[int, "Of a film, every so many frames.", Range(1, unit="frames")] = 1
@@ -54,13 +57,11 @@ class Flags(RunFlags):
 
 
 def main(flags: Flags) -> None:
-    """Predicts and reports."""
-    from tfrecog import tasks
+    """Predicts and reports; of a TFLite or ONNX file without TensorFlow."""
     from tfrecog.api import streams
-    from tfrecog.api.models import RunModel
     from tfrecog.api.pictures import is_address
     from tfrecog.drawing import fonts
-    from tfrecog.inference import annotations, forms, image_files
+    from tfrecog.inference import image_files
 
     out, left_out = Path(flags.out).expanduser(), []
     files.check(out, f"--out={flags.out}")
@@ -72,7 +73,7 @@ def main(flags: Flags) -> None:
     ends = () if flags.format else streams.OF_FOLDERS
     paths = image_files.find(local, ends, out, left_out) if local or not addresses else []
     exported = _exported(flags)
-    form = forms.FORMS[exported.task] if exported else tasks.of(flags.task).inference.FORM
+    form = _form(flags, exported)
     task = exported.task if exported else flags.task
     _check_format(flags, task, _films([*paths, *(Path(urllib.parse.urlsplit(one).path) for one in addresses)]))
     # Whether files can be written, before a download.
@@ -86,8 +87,8 @@ def main(flags: Flags) -> None:
     places = form.files(pictures, out) if pictures else []
     drawn_films = image_files.picture_paths(films, out, ".mp4") if films else []
     _check_format(flags, task, films)
-    also = annotations.Annotations(flags.format, pictures, out) if flags.format else None
-    model = exported or RunModel(flags, flags.checkpoint, flags.min_score)
+    also = _annotations(flags.format, pictures, out)
+    model = exported or _of_run(flags)
     print(f"Predicting with {model.source}", flush=True)
     broken: dict[Path, str] = {}
     if pictures:
@@ -122,13 +123,33 @@ def _exported(flags: Flags) -> "Model | None":
         raise UserError(
             f"--{next(iter(changed))} is a setting of a run, and --model={flags.model} is not a run's folder"
         )
-    changes_score = flags.min_score != Flags.min_score
-    model = loading.load(
-        flags.model, flags.min_score if changes_score else None, flags.checkpoint, None, 0, flags.device
-    )
-    if changes_score and model.task != "detection":
-        raise UserError(f"--min_score={flags.min_score:g}: {flags.model} is not a detector; leave it out")
-    return model
+    min_score = None if flags.min_score == Flags.min_score else flags.min_score
+    return loading.find(flags.model, min_score, flags.checkpoint, None, flags.threads, flags.device)
+
+
+def _of_run(flags: Flags) -> "Model":
+    from tfrecog.api import loading, models
+
+    loading.check_threads(flags.threads, flags.model or flags.workdir)
+    return models.RunModel(flags, flags.checkpoint, flags.min_score)
+
+
+def _form(flags: Flags, exported: "Model | None") -> "Form":
+    from tfrecog.inference import forms
+
+    if exported:
+        return forms.FORMS[exported.task]
+    from tfrecog import tasks
+
+    return tasks.of(flags.task).inference.FORM
+
+
+def _annotations(kind: str, pictures: list[Path], out: Path) -> "Annotations | None":
+    if not kind:
+        return None
+    from tfrecog.inference import annotations
+
+    return annotations.Annotations(kind, pictures, out)
 
 
 def _films(paths: Iterable[Path]) -> list[Path]:

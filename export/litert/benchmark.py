@@ -25,7 +25,7 @@ def measure(model: CanvasModel, path: Path, repeat: int) -> dict:
     try:
         picture = image_files.load(path, reading)
     except image_files.UNREADABLE as error:
-        raise UserError(f"--repeat: {path} cannot be read as an image: {error}") from error
+        raise UserError(f"--image={path} cannot be read as an image: {error}") from error
     placed = model.place(picture)
     inputs = model.inputs(placed, model.propose(picture))
 

@@ -9,7 +9,6 @@ from tfrecog.cli.errors import UserError
 from ..artifact import metadata
 from ..artifact.canvas_model import CanvasModel, check_seal, first_line, how
 from ..litert.reader import LiteModel
-from . import contents
 
 _HOW = how("onnx")
 
@@ -21,6 +20,8 @@ class OnnxModel(CanvasModel):
 
     @classmethod
     def _metadata_text(cls, path):
+        from . import contents  # which needs protobuf; ONNX Runtime brings it, and a TFLite file does without
+
         if path.stat().st_size > contents.MOST_BYTES:
             raise UserError(f"{path} is larger than an ONNX file can be. Make one: {_HOW}")
         check_seal(path, cls.kind)

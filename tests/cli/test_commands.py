@@ -21,9 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWa
 
 # Of each command a value that cannot be, and flags of which a file or folder is missing ({missing}).
 CASES = {
+    "export.benchmark": ("--threads=-1", "--model={missing}.tflite --image={file}"),
     "export.client": ("--grpc_port=0", "--images={missing}"),
     "export.onnx": ("--input=int8", "--workdir={missing} --size=64x64 --out={out}/model.onnx"),
-    "export.run_tflite": ("--threads=-1", "--model={missing} --images={file} --out={out}"),
     "export.saved_model": ("--graph=tpu", "--workdir={missing} --out={out}"),
     "export.serve": ("--max_batch=0", "--model={missing}"),
     "export.tflite": ("--representative=0", "--workdir={missing} --size=64x64 --out={out}/model.tflite"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import run_tflite, saved_model, tflite
+from export import saved_model, tflite
 from export.artifact import metadata
 from export.litert import reader
 from tests import photos
@@ -66,7 +66,7 @@ def test_a_tflite_file_sees_the_same_picture(run, photos_of_both_depths, tmp_pat
     path = tmp_path / "model.tflite"
     commands.run(tflite, run, out=path)
     assert metadata.reading(reader.LiteModel.read_metadata(path)).ranges == RANGES
-    commands.run(run_tflite, model=path, images=photos_of_both_depths, out=tmp_path / "seen")
+    commands.run(predict, model=path, images=photos_of_both_depths, out=tmp_path / "seen")
     twelve, eight = _classes(tmp_path / "seen")
     assert twelve == eight
 

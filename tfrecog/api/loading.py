@@ -16,7 +16,6 @@ from tfrecog.runtime import devices
 
 _FLAGS = "experiment.flags"
 _THRESHOLD = "detector.output.min_score"
-_FILES = (".tflite", ".onnx")  # ends of the names of exported files, whose readers need no TensorFlow
 
 
 @named_as_arguments()
@@ -29,23 +28,39 @@ def load(
     device: str,
 ) -> models.Model:
     """See `tfrecog.load`."""
+    return find(source, min_score, checkpoint, settings, threads, device)
+
+
+def find(
+    source: str | Path,
+    min_score: float | None,
+    checkpoint: str,
+    settings: Mapping[str, Any] | None,
+    threads: int,
+    device: str,
+) -> models.Model:
+    """See `tfrecog.load`; errors name flags."""
     if not isinstance(source, str | Path):
         raise UserError(f"source={source!r}: give the name of a folder or file, or of published weights")
-    if not isinstance(min_score, int | float | None):
-        raise UserError(f"min_score={min_score!r}: give a number from 0 to 1")
     path = Path(source).expanduser()
     if path.name == _FLAGS and path.is_file():
         path = path.parent
-    if path.suffix.lower() not in _FILES:
-        devices.choose(device, "device")
+    readers = commands.module("export.onnx_files.reader").READERS
+    read = None if path.is_dir() else readers.get(path.suffix.lower())
+    if not read:
+        check_threads(threads, source)
+        devices.choose(device)
     elif device not in ("", "cpu"):
-        raise UserError(f"device={device}: a {path.suffix} file is run on the CPU")
+        raise UserError(f"--device={device}: a {path.suffix} file is run on the CPU")
     if path.is_dir() and (path / _FLAGS).is_file():
         return run(path, min_score, checkpoint, settings)
-    if path.is_dir() or path.suffix.lower() in _FILES:
-        if checkpoint != "latest" or settings:
-            raise UserError(f"checkpoint and settings are of a run, and {source} is an exported file")
-        return saved_model(path, min_score) if path.is_dir() else file(path, min_score, threads)
+    if read or path.is_dir():
+        for name, is_given in (("--checkpoint", checkpoint != "latest"), ("settings", bool(settings))):
+            if is_given:
+                raise UserError(f"{name}: only a run has such, and {source} is an exported file; leave it out")
+        if read:
+            return of_reader(read(path, threads), min_score)
+        return of_reader(commands.module("export.served_graph.reader").SavedReader(path), min_score)
     if str(source) in _published():
         return run(published(str(source)), min_score, checkpoint, settings)
     near = difflib.get_close_matches(str(source), _published(), 3)
@@ -56,6 +71,12 @@ def load(
     )
 
 
+def check_threads(threads: int, source: str | Path) -> None:
+    """UserError if threads are given for what is no TFLite or ONNX file."""
+    if threads:
+        raise UserError(f"--threads={threads}: they are of a TFLite or ONNX file, and {source} is none; leave it out")
+
+
 def run(folder: Path, min_score: float | None, checkpoint: str, settings: Mapping[str, Any] | None) -> models.RunModel:
     """The model of the run in a folder, wherever that was moved to."""
     settings = settings or {}
@@ -63,37 +84,37 @@ def run(folder: Path, min_score: float | None, checkpoint: str, settings: Mappin
         raise UserError("settings: the folder is the first argument of load, and the least score its min_score")
     experiment = flags.load(Experiment(), folder / _FLAGS)
     experiment = changed(experiment, {**settings, "workdir": str(folder.resolve())})
-    least = MIN_SCORE if min_score is None else min_score
-    changed(experiment, {_THRESHOLD: least} if experiment.task == "detection" else {})  # Whether it can be.
-    return models.RunModel(experiment, checkpoint, least)
-
-
-def saved_model(folder: Path, min_score: float | None) -> models.Model:
-    """An exported SavedModel: the folder of its versions, or of one."""
-    return of_reader(commands.module("export.served_graph.reader").SavedReader(folder), min_score)
-
-
-def file(path: Path, min_score: float | None, threads: int) -> models.Model:
-    """An exported TFLite or ONNX file."""
-    return of_reader(commands.module("export.onnx_files.reader").READERS[path.suffix.lower()](path, threads), min_score)
+    return models.RunModel(experiment, checkpoint, _least(min_score, experiment.task, folder))
 
 
 def of_reader(reader, min_score: float | None) -> models.Model:
     """The model of an exported file that is open."""
     form, of_metadata = commands.module("export.artifact.results"), commands.module("export.artifact.metadata")
     experiment = flags.replace(of_metadata.experiment_of(reader.metadata), {"task": reader.metadata["task"]})
-    output = experiment.detector.output
-    lowest = max(MIN_SCORE, output.min_score) if min_score is None else min_score
-    if experiment.task == "detection" and lowest < output.min_score:
+    output, least = experiment.detector.output, _least(min_score, experiment.task, reader.path)
+    if min_score is None:
+        least = max(least, output.min_score)
+    if experiment.task == "detection" and least < output.min_score:
         raise UserError(
-            f"min_score={lowest:g}: {reader.path} has no detections with a score below {output.min_score:g}; export it "
-            "with a lower --detector.output.min_score"
+            f"--min_score={least:g}: {reader.path} has no detections with a score below {output.min_score:g}; export "
+            "it with a lower --detector.output.min_score"
         )
 
     def see(picture):
-        return form.of_picture(reader.predict(picture), picture.shape[:2], lowest)
+        return form.of_picture(reader.predict(picture), picture.shape[:2], least)
 
-    return models.Model(experiment, form.info_of(reader.metadata), see, lowest, str(reader.path))
+    return models.Model(experiment, form.info_of(reader.metadata), see, least, str(reader.path))
+
+
+def _least(min_score: float | None, task: str, source: str | Path) -> float:
+    """The least score of detections; UserError if one is given that cannot be, or for what is no detector."""
+    if min_score is None:
+        return MIN_SCORE
+    if not isinstance(min_score, int | float) or not 0 <= min_score <= 1:
+        raise UserError(f"--min_score={min_score!r}: give a number from 0 to 1")
+    if task != "detection":
+        raise UserError(f"--min_score={min_score:g}: {source} is not a detector; leave it out")
+    return min_score
 
 
 def published(name: str) -> Path:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from tfrecog.cli.facts import NonNegative
+from tfrecog.cli.facts import NonNegative, Range
 
 MIN_SCORE = 0.5  # of detections, where nobody asks for others
 FontFile = Annotated[
@@ -25,4 +25,9 @@ DrawSide = Annotated[
     int,
     "Small images are enlarged by a whole factor, for drawing only, until no side is shorter. 0: never.",
     NonNegative("pixels"),
+]
+Threads = Annotated[
+    int,
+    "Threads of a TFLite or ONNX file. 0: as many as there are cores.",
+    Range(0, 256),  # A machine runs out of them at some thousands.
 ]

@@ -1,8 +1,6 @@
-"""Prediction as on a device: no TensorFlow, and the same files as tfrecog.predict's."""
+"""TFLite files in use: what they see, and which files are refused, in a sentence."""
 
 import json
-import os
-import subprocess
 import sys
 import zipfile
 
@@ -14,10 +12,9 @@ from pycocotools import mask as pycocotools
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
-from export import run_tflite
 from export.litert import reader
 from tests.export import commands, served_folders, stand_in
-from tests.folders import REPOSITORY
+from tfrecog import predict
 from tfrecog.cli import checksums
 from tfrecog.cli.errors import UserError
 from tfrecog.inference import result_files
@@ -40,7 +37,7 @@ def photo(tmp_path_factory):
 def run(model, images, tmp_path, **options):
     """Runs the command; the rows of its results."""
     out = tmp_path / "seen"
-    commands.run(run_tflite, model=model, images=images, out=out, **options)
+    commands.run(predict, model=model, images=images, out=out, **options)
     (results,) = out.glob("*.json")
     return json.loads(results.read_text())
 
@@ -60,7 +57,7 @@ def test_detections_are_in_the_pixels_of_the_photo_and_masks_fill_their_boxes(fi
         rows[0]["keypoints"], [x - 0.5, y + height - 0.5, 1, x + width - 0.5, y + height - 0.5, 1]
     )
     assert rows[0]["keypoint_scores"] == [5, -5]
-    assert "2 detections" in capsys.readouterr().out
+    assert "2 detections: 1 dog (80%), 1 cat (30%)" in capsys.readouterr().out
     assert Image.open(tmp_path / "seen" / "a.jpg").size == (960, 720)
 
 
@@ -130,44 +127,6 @@ def test_a_segmenters_label_map_is_as_large_as_the_photo(tmp_path):
 
 def test_all_cores_work_where_nothing_else_is_given(finder):
     assert reader.LiteModel(finder).threads == cores.usable()
-
-
-def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
-    report = tmp_path / "times.json"
-    commands.run(run_tflite, model=finder, images=photo, repeat=3, threads=1, json=report)
-    measured = json.loads(report.read_text())
-    # The whole chain has the model in it, and reads and resizes a photo of 720 x 960 besides.
-    assert 0 < measured["model"]["median"] <= measured["model"]["p90"]
-    assert measured["chain"]["median"] > measured["model"]["median"]
-    assert measured["peak_mb"] > 10 and measured["threads"] == 1 and measured["photo"] == [720, 960]
-    assert "3 runs on 1 thread, of a photo of 960 x 720" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("options, message", [
-    ({"model": "nowhere.tflite"}, "nowhere.tflite: there is no such file"),
-    ({"out": ""}, "--out: name a folder"),
-    ({"json": "a.json"}, "--json=a.json: is not read with --repeat=0"),
-    ({"threads": 100000}, "--threads=100000: must be between 0 and 256"),
-    ({"out": "", "repeat": 1, "min_score": 0.7}, "--min_score=0.7: is not read without --out;"),
-    ({"out": "", "repeat": 1, "draw_side": 0}, "--draw_side=0: is not read without --out;"),
-    ({"min_score": 0.01}, "has no detections with a score below 0.05"),
-])  # fmt: skip
-def test_wrong_flags_end_with_a_sentence(finder, photo, tmp_path, options, message):
-    given = {"model": finder, "images": photo, "out": tmp_path / "seen"} | options
-    with pytest.raises((UserError, FileNotFoundError), match=message):
-        commands.run(run_tflite, **given)
-
-
-@pytest.mark.parametrize("size", [None, 13500])
-def test_the_photo_to_measure_is_named_where_it_cannot_be_read(finder, tmp_path, size):
-    """A text, and 182 megapixels, which Pillow takes for a decompression bomb."""
-    path = tmp_path / "a.png"
-    if size:
-        Image.new("1", (size, size)).save(path)
-    else:
-        path.write_text("hello")
-    with pytest.raises(UserError, match=f"--repeat: {path} cannot be read as an image: "):
-        commands.run(run_tflite, model=finder, images=path, repeat=1)
 
 
 def test_what_runs_files_is_named_where_it_is_missing(finder, monkeypatch):
@@ -241,33 +200,3 @@ def test_an_operation_that_is_no_builtin_is_named(tmp_path):
         files.writestr("tfrecog.json", json.dumps(stand_in.metadata("classification", (8, 8), "middle", "float32", 8)))
     with pytest.raises(UserError, match="not a builtin of TensorFlow Lite"):
         reader.LiteModel(path)
-
-
-WITHOUT = """
-import importlib.abc, runpy, sys
-class Missing(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"tensorflow", "keras", "pycocotools", "google_crc32c", "cv2", "h5py"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Missing())
-try:
-    runpy.run_module("export.run_tflite", run_name="__main__", alter_sys=True)
-except SystemExit as ended:
-    assert not ended.code
-assert not {"tensorflow", "keras"} & set(sys.modules)
-print("without TensorFlow")
-"""
-
-
-def test_the_process_never_imports_tensorflow(finder, photo, tmp_path):
-    """Where it is not even installed, as are no other libraries that a device lacks."""
-    arguments = [f"--model={finder}", f"--images={photo}", f"--out={tmp_path / 'seen'}", "--repeat=1"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "INFO" not in done.stderr
-    assert "without TensorFlow" in done.stdout and "1 detections" in done.stdout
-    assert (tmp_path / "seen" / "a.jpg").is_file()
