@@ -7,6 +7,7 @@ import tfrecog
 from tests.runs import assert_same, train, weights
 from tfrecog.cli import flagfiles
 from tfrecog.cli.errors import UserError
+from tfrecog.runtime import onednn
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,11 @@ def test_what_is_wrong_is_said(name, settings, message):
         tfrecog.recipe(name, settings)
 
 
-def test_it_trains_as_the_command_does_and_calls_a_function_at_each_step(records, tmp_path):
+def said(caplog):
+    return [one.getMessage() for one in caplog.records if one.name == "tfrecog"]
+
+
+def test_it_trains_as_the_command_does_and_calls_a_function_at_each_step(records, tmp_path, caplog):
     calls = []
     recipe = tfrecog.recipe("smoke/classifier_digits", SETTINGS)
     numbers = recipe.train(tmp_path / "api", records, on_step=lambda step, terms: calls.append((step, terms)))
@@ -64,6 +69,15 @@ def test_it_trains_as_the_command_does_and_calls_a_function_at_each_step(records
     train("classifier_digits", records, tmp_path / "command", *flags)
     assert_same(weights(tmp_path / "api"), weights(tmp_path / "command"))
     assert tfrecog.load(tmp_path / "api").evaluate() == numbers
+    assert not said(caplog)
+    # As if the training had computed with the other kernels.
+    words, flagfile = {False: "off", True: "on"}, tmp_path / "api/experiment.flags"
+    here = onednn.is_on()
+    flagfile.write_text(flagfile.read_text().replace(f", oneDNN {words[here]})", f", oneDNN {words[not here]})"))
+    tfrecog.load(tmp_path / "api")
+    (line,) = said(caplog)
+    assert f"api was trained with oneDNN {words[not here]}, which is {words[here]} here" in line
+    assert f"TF_ENABLE_ONEDNN_OPTS={int(not here)} before TensorFlow" in line
 
 
 def test_what_the_function_raises_ends_it_and_the_same_call_continues(records, tmp_path):
@@ -87,3 +101,15 @@ def test_what_the_function_raises_ends_it_and_the_same_call_continues(records, t
 def test_records_have_to_be_named(tmp_path):
     with pytest.raises(UserError, match="records: name the folder"):
         tfrecog.recipe("smoke/mask_rcnn").train(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"nothing/dataset\.json is missing.*From Python, tfrecog\.write_records"
+    ):
+        tfrecog.recipe("smoke/mask_rcnn").train(tmp_path, tmp_path / "nothing")
+
+
+def test_errors_of_a_training_name_arguments_and_settings(records, tmp_path):
+    for recipe, message in (
+        ("mask_rcnn", r"digits\d* holds no masks, which detector\.masks needs: .* or set detector\.masks=False"),
+    ):
+        with pytest.raises(UserError, match=message):
+            tfrecog.recipe(f"smoke/{recipe}").train(tmp_path / recipe, records)

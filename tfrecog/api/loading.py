@@ -1,6 +1,7 @@
 """Models by the names of their files, or of published weights."""
 
 import difflib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from tfrecog.cli import files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.inference.flags import MIN_SCORE
-from tfrecog.runtime import devices
+from tfrecog.runtime import devices, onednn
 
 _FLAGS = "experiment.flags"
 _THRESHOLD = "detector.output.min_score"
+_log = logging.getLogger("tfrecog")
 
 
 @named_as_arguments()
@@ -84,7 +86,22 @@ def run(folder: Path, min_score: float | None, checkpoint: str, settings: Mappin
         raise UserError("settings: the folder is the first argument of load, and the least score its min_score")
     experiment = flags.load(Experiment(), folder / _FLAGS)
     experiment = changed(experiment, {**settings, "workdir": str(folder.resolve())})
-    return models.RunModel(experiment, checkpoint, _least(min_score, experiment.task, folder))
+    model = models.RunModel(experiment, checkpoint, _least(min_score, experiment.task, folder))
+    _warn_of_onednn(folder)
+    return model
+
+
+def _warn_of_onednn(folder: Path) -> None:
+    """Says in a line if the run was trained with other kernels than this process has."""
+    from tfrecog.runs.folder import trained_with_onednn
+
+    words, trained, here = ("off", "on"), trained_with_onednn(folder), onednn.is_on()
+    if trained is not None and trained != here:
+        _log.warning(
+            "%s was trained with oneDNN %s, which is %s here, so results may differ in their last digits; "
+            "%s=%d before TensorFlow is imported makes them those of the training",
+            folder, words[trained], words[here], onednn.VARIABLE, trained,
+        )  # fmt: skip
 
 
 def of_reader(reader, min_score: float | None) -> models.Model:

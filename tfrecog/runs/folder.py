@@ -1,9 +1,12 @@
 """The folder of a run: WORKDIR/experiment.flags reproduces it, and says whether a new command continues it."""
 
+import re
 from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, TypeVar
+
+import tensorflow as tf
 
 import tfrecog
 from tfrecog.cli import files, flagfiles, flags, validate
@@ -13,6 +16,7 @@ from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints
+from tfrecog.runtime import onednn
 
 FLAGFILE, LOCK = flagfiles.OF_RUN, ".lock"
 IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
@@ -141,10 +145,19 @@ def _section(flag):
     return flag.rpartition(".")[0]
 
 
+def trained_with_onednn(workdir: str | Path) -> bool | None:
+    """Whether the last training in a workdir computed with oneDNN; None if that is not known."""
+    head = (Path(workdir) / FLAGFILE).read_text(errors="replace").partition("\n")[0]
+    noted = re.search(r"\boneDNN (on|off)\b", head) if head.startswith("#") else None
+    return noted[1] == "on" if noted else None
+
+
 def _text(experiment):
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras"))
+    used = [f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras")]
+    if not tf.config.get_visible_devices("GPU"):
+        used.append(f"oneDNN {'on' if onednn.is_on() else 'off'}")
     return (
-        f"# Written by tfrecog {tfrecog.version()} ({versions}). To reproduce or continue this run:\n"
+        f"# Written by tfrecog {tfrecog.version()} ({', '.join(used)}). To reproduce or continue this run:\n"
         f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + validate.dumps(experiment)
     )
 

@@ -14,13 +14,14 @@ def prefer() -> None:
     os.environ.setdefault(VARIABLE, "1")
 
 
-def description() -> str:
-    """Whether TensorFlow computes with oneDNN in this process, and how to change it; in a few words."""
+def is_on() -> bool:
+    """Whether TensorFlow computes with oneDNN in this process."""
     # The one function of TensorFlow that knows the environment and the CPU; it is in no public module.
     from tensorflow.python.util import _pywrap_util_port
 
-    return (
-        f"oneDNN on, {VARIABLE}=0 turns it off"
-        if _pywrap_util_port.IsMklEnabled()
-        else f"oneDNN off, {VARIABLE}=1 turns it on"
-    )
+    return _pywrap_util_port.IsMklEnabled()
+
+
+def description() -> str:
+    """The same, and how to change it, in a few words."""
+    return f"oneDNN on, {VARIABLE}=0 turns it off" if is_on() else f"oneDNN off, {VARIABLE}=1 turns it on"
