@@ -15,7 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from tfrecog.api.models import Model
     from tfrecog.api.recipes import Recipe
+    from tfrecog.api.results import ClassificationResult, DetectionResult, SegmentationResult
+    from tfrecog.cli.errors import UserError
     from tfrecog.pipelines.build.shards import Built
+
+    __version__: str
+
+__all__ = [
+    "ClassificationResult", "DetectionResult", "Model", "Recipe", "SegmentationResult", "UserError", "__version__",
+    "load", "recipe", "write_records",
+]  # fmt: skip
+# Classes, for annotations and isinstance, and where they are.
+_CLASSES = {
+    "UserError": "cli.errors", "Model": "api.models", "Recipe": "api.recipes", "DetectionResult": "api.results",
+    "ClassificationResult": "api.results", "SegmentationResult": "api.results",
+}  # fmt: skip
 
 _HERE = Path(__file__).resolve().parent
 # Where pipelines, export and configs are: in this package if it was installed, beside it in a checkout, where they are
@@ -26,14 +40,18 @@ if HOME != _HERE:
 
 
 def __getattr__(name: str) -> Any:
-    """`__version__`, and `UserError`, which says what the caller can correct."""
+    """`__version__`, the classes of models and results, and `UserError`, which says what the caller can correct."""
     if name == "__version__":
         return version()
-    if name == "UserError":
-        from tfrecog.cli.errors import UserError
+    if name in _CLASSES:
+        from importlib import import_module
 
-        return UserError
+        return getattr(import_module(f"tfrecog.{_CLASSES[name]}"), name)
     raise AttributeError(f"module 'tfrecog' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def version() -> str:
@@ -103,6 +121,7 @@ def write_records(
     orientation: Literal["auto", "file", "upright"] = "auto",
     jobs: int = 1,
     strict: bool = False,
+    max_left_out: float = 0.5,
 ) -> Built:
     """Writes a split of a data set from what a program has.
 
@@ -126,16 +145,19 @@ def write_records(
         orientation: what EXIF data of files mean: see `--orientation` of the pipelines.
         jobs: processes; more than one need a program that is guarded by `if __name__ == "__main__"`.
         strict: any problem is an error.
+        max_left_out: of the objects, the largest share that may be left out.
 
     Returns:
         `split`, the counts of what was written, and `problems`, each with its remedy, which are also in
         OUT/SPLIT.report.jsonl.
 
     Raises:
-        UserError: a sample has not this form, no picture can be used, or more than half of the objects cannot.
+        UserError: a sample has not this form, no picture can be used, or more objects than `max_left_out` cannot.
     """
     from tfrecog.api import commands
+    from tfrecog.api.settings import named_as_arguments
 
     write = commands.module("pipelines.formats.samples").write
     options = {"keypoints": keypoints, "flip_pairs": flip_pairs, "skeleton": skeleton, "orientation": orientation}
-    return write(samples, classes, out, split, **options, jobs=jobs, strict=strict)
+    with named_as_arguments():
+        return write(samples, classes, out, split, **options, jobs=jobs, strict=strict, max_left_out=max_left_out)

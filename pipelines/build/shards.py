@@ -225,7 +225,8 @@ def _refuse_losses(source: Source, out: str, notes: list[publish.Note], found: l
 def _refuse(found: list[Problem]) -> None:
     if found:
         listed = problems.table(found)
-        raise Refused(f"--strict, and there are {len(found):,} problems:\n{listed}\nNothing is written.")
+        count = "there is 1 problem" if len(found) == 1 else f"there are {len(found):,} problems"
+        raise Refused(f"--strict, and {count}:\n{listed}\nNothing is written.")
 
 
 def _refuse_full_disk(out: str, needed: int) -> None:

@@ -86,6 +86,7 @@ def write(
     orientation: exif.Rule = "auto",
     jobs: int = 1,
     strict: bool = False,
+    max_left_out: float = shards.MAX_LEFT_OUT,
 ) -> shards.Built:
     """See `tfrecog.write_records`."""
     names = tuple(map(str, classes))
@@ -95,7 +96,9 @@ def write(
         raise UserError(
             f"orientation={orientation!r}, jobs={jobs}: give auto, file or upright, and 0 (all cores) or more"
         )
-    files.check(out, f"{out}")
+    if not 0 <= max_left_out <= 1:
+        raise UserError(f"max_left_out={max_left_out!r}: give a share from 0 to 1")
+    files.check(out, f"out={out}")
     Path(out).mkdir(parents=True, exist_ok=True)
     with _spool(Path(out) / f".{split}.samples") as spool:
         items, kinds, masks = [], set(), False
@@ -107,7 +110,9 @@ def write(
                 if len(kinds) > 1:
                     raise UserError(f"it has {kind}, and others have {', '.join(kinds - {kind})}: give all the same")
             items.append(item)
-        kind = next(iter(kinds), "objects")
+        if not items:
+            raise UserError("samples: there are none, so there is nothing to write")
+        kind = next(iter(kinds))
         rule = "upright" if kind == "label" and orientation == "auto" else orientation
         categories = tuple(info.Category(name, label) for label, name in enumerate(names, 1))
         facts = _facts(kind, categories, masks, tuple(keypoints), flip_pairs, skeleton)
@@ -120,7 +125,7 @@ def write(
             objects=sum(len(item.picture.shapes) for item in items),
             options=repr((names, masks, keypoints, orientation)),
         )
-        return shards.build(source, str(out), split, jobs=jobs, strict=strict)
+        return shards.build(source, str(out), split, jobs=jobs, strict=strict, max_left_out=max_left_out)
 
 
 def _facts(kind, categories, masks, keypoints, flip_pairs, skeleton) -> info.DatasetInfo:

@@ -115,8 +115,12 @@ def test_splits_are_beside_each_other_and_objects_that_cannot_be_are_reported(tm
     built = tfrecog.write_records([sample(1, boxes=boxes, labels=[1, 2, 1])], NAMES, tmp_path, "val")
     assert built.split.instances == 2 and len(built.problems) == 1 and "object 2" in built.problems[0].what
     assert (tmp_path / "val.report.jsonl").read_text().count("\n") == 1
-    with pytest.raises(UserError, match="--strict, and there are 1 problems"):
+    with pytest.raises(UserError, match=r"^strict, and there is 1 problem:"):
         tfrecog.write_records([sample(1, boxes=boxes, labels=[1, 2, 1])], NAMES, tmp_path, "test", strict=True)
+    with pytest.raises(UserError, match=r": 3 of 3 objects cannot be used, and max_left_out=0\.5 is the largest share"):
+        tfrecog.write_records([sample(1, boxes=boxes[2:] * 3, labels=[1, 2, 1])], NAMES, tmp_path, "test")
+    built = tfrecog.write_records([sample(1, boxes=boxes[2:], labels=[1])], NAMES, tmp_path, "test", max_left_out=1.0)
+    assert built.split.instances == 0
     with pytest.raises(UserError, match="categories"):
         tfrecog.write_records([sample(1, boxes=boxes, labels=[1, 1, 1])], ["bird"], tmp_path, "test")
 
@@ -156,5 +160,9 @@ def test_samples_are_all_of_one_kind_and_classes_each_named_once(tmp_path):
     for option in ({"orientation": "File"}, {"jobs": -1}):
         with pytest.raises(UserError, match="give auto, file or upright, and 0"):
             tfrecog.write_records([sample(0)], NAMES, tmp_path, **option)
-    with pytest.raises(UserError, match="nothing to write"):
+    with pytest.raises(UserError, match="max_left_out=2: give a share from 0 to 1"):
+        tfrecog.write_records([sample(0)], NAMES, tmp_path, max_left_out=2)
+    with pytest.raises(UserError, match=r"^flip_pairs: 'a:b' is not LEFT:RIGHT"):
+        tfrecog.write_records([sample(0)], NAMES, tmp_path, keypoints=["a"], flip_pairs=["a:b"])
+    with pytest.raises(UserError, match=r"^samples: there are none, so there is nothing to write"):
         tfrecog.write_records([], NAMES, tmp_path)

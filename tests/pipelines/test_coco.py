@@ -276,7 +276,7 @@ def test_ids_that_no_annotation_has_are_given_even_where_the_largest_is_taken(sm
 def test_strict_refuses_a_problem_of_the_json_before_it_reads_an_image(small_coco, build, tmp_path):
     small_coco.tree["annotations"].append(small_coco.square(99, 1, category_id=8))
     (small_coco.images / "1.png").unlink()  # which would be a problem too
-    with pytest.raises(Refused, match="there are 1 problems") as refused:
+    with pytest.raises(Refused, match="there is 1 problem") as refused:
         build(strict=True)
     assert "annotation 99" in str(refused.value) and not (tmp_path / "out").exists()
 

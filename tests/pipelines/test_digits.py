@@ -139,7 +139,7 @@ def test_a_label_outside_the_list_is_reported_and_left_out(tmp_path, read_all):
     (problem,) = made.problems
     assert "train-2.png, image 2: its label is 10; there are the classes 0 to 9" in str(problem)
     assert [record.source_id for record in read_all(tmp_path / "out", "train")] == list("013456")
-    with pytest.raises(Refused, match="--strict, and there are 1 problems"):
+    with pytest.raises(Refused, match="--strict, and there is 1 problem"):
         digits.build(IMAGES, labels, _flags(tmp_path / "strict", strict=True))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfrecog.api import pictures, results, streams
 from tfrecog.api import tiles as tiling
-from tfrecog.api.settings import changed
+from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli import flags as settings_of
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
@@ -55,12 +55,17 @@ class Model:
 
     @overload
     def predict(
-        self, picture: list | tuple, *, min_score: float | None = ..., tiles: Tiles = ..., overlap: float = ...
-    ) -> list[results.Result]: ...
+        self,
+        picture: list[Any] | tuple[Any, ...],
+        *,
+        min_score: float | None = ...,
+        tiles: Tiles = ...,
+        overlap: float = ...,
+    ) -> list[results.AnyResult]: ...
     @overload
     def predict(
         self, picture: Any, *, min_score: float | None = ..., tiles: Tiles = ..., overlap: float = ...
-    ) -> results.Result: ...
+    ) -> results.AnyResult: ...
     def predict(
         self,
         picture: Any,
@@ -68,7 +73,7 @@ class Model:
         min_score: float | None = None,
         tiles: Tiles = None,
         overlap: float = 0.2,
-    ) -> results.Result | list[results.Result]:
+    ) -> results.AnyResult | list[results.AnyResult]:
         """What the model sees in a picture, or in each of several.
 
         Args:
@@ -81,7 +86,7 @@ class Model:
             overlap: of tiles with their neighbours, as a share of their sides.
 
         Returns:
-            A `Result`, or a list of them.
+            A `DetectionResult`, `ClassificationResult` or `SegmentationResult`, or a list of them.
 
         Raises:
             UserError: something is not a picture.
@@ -102,7 +107,7 @@ class Model:
         min_score: float | None = None,
         tiles: Tiles = None,
         overlap: float = 0.2,
-    ) -> Iterator[results.Result]:
+    ) -> Iterator[results.AnyResult]:
         """What the model sees in each picture of a source, one after the other: the memory is that of one picture.
 
         Args:
@@ -123,13 +128,15 @@ class Model:
             raise UserError("tiles are for detectors and segmenters: a classifier looks at the middle of a picture")
         if min_score is not None and self.task != "detection":
             raise UserError(f"min_score is only for detectors, and this model is for {self.task}")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UserError(f"min_score={min_score!r}: give a number from 0 to 1")
         if min_score is not None and min_score < self.min_score:
             raise UserError(
                 f"min_score={min_score:g}: this model finds nothing with a score below {self.min_score:g}; load it "
                 f"with tfrecog.load(…, min_score={min_score:g}), or export it with a lower --detector.output.min_score"
             )
 
-    def _result(self, pixels, name, min_score, tiles, overlap) -> results.Result:
+    def _result(self, pixels, name, min_score, tiles, overlap) -> results.AnyResult:
         result = results.KINDS[self.task](pixels, self._see(pixels, tiles, overlap), self.info, name)
         if min_score is not None and isinstance(result, results.DetectionResult):
             return result.above(min_score)
@@ -142,20 +149,22 @@ class Model:
         see = tiling.segment if self.task == "segmentation" else tiling.detect
         return see(self.see, pixels, tile, overlap)
 
-    def evaluate(self, *_, **__) -> dict[str, float]:
-        """Not of an exported file: `python -m export.verify` compares it with its run."""
+    def evaluate(
+        self, records: str | Path = "", split: str = "", *, out: str | Path | None = None, show: bool = False
+    ) -> dict[str, float]:
+        """The numbers of a run on a split of records; an exported file is compared with its run by export.verify."""
         raise UserError(
             f"{self.source} is an exported file: evaluate the run that it was made from, and compare the two with "
             "python -m export.verify"
         )
 
-    def export(self, *_, **__) -> Path:
-        """Not of an exported file."""
+    def export(self, kind: str, out: str | Path, **options: Any) -> Path:
+        """Writes a run's model to a file; an exported file cannot be exported."""
         raise UserError(f"{self.source} is an exported file already: export the run that it was made from")
 
     @property
-    def keras_model(self):
-        """The network as a Keras model; an exported file has none."""
+    def keras_model(self) -> Any:
+        """The network as a Keras model, with its weights, to go on by oneself; an exported file has none."""
         raise UserError(f"{self.source} is an exported file: the run that it was made from has the Keras model")
 
 
@@ -188,10 +197,11 @@ class RunModel(Model):
         super().__init__(experiment, task.info, see, min_score, str(self.checkpoint))
 
     @property
-    def keras_model(self):
+    def keras_model(self) -> Any:
         """The network with its weights, to go on by oneself."""
         return self._network
 
+    @named_as_arguments(records="data.records", split="data.eval_split")
     def evaluate(
         self, records: str | Path = "", split: str = "", *, out: str | Path | None = None, show: bool = False
     ) -> dict[str, float]:
@@ -211,10 +221,12 @@ class RunModel(Model):
         changes = {"data.records": str(records)} if records else {}
         changes |= {"data.eval_split": split} if split else {}
         experiment = changed(self.experiment, changes)
+        if not experiment.data.records:
+            raise UserError("records: the run names none; give the folder of the records, as in evaluate('data')")
         weights = evaluating.Weights(self._network, self._strategy, self.checkpoint, self.step)
         return evaluating.evaluate(experiment, lambda: weights, out, show)
 
-    def export(self, kind: str, out: str | Path, **options) -> Path:
+    def export(self, kind: str, out: str | Path, **options: Any) -> Path:
         """Writes the checkpoint of the model to a file, as `python -m export.KIND` does.
 
         Args:

@@ -21,7 +21,7 @@ class Recipe:
 
     experiment: Experiment
 
-    @named_as_arguments()
+    @named_as_arguments(records="data.records")
     def train(
         self,
         workdir: str | Path,

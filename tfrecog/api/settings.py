@@ -10,17 +10,30 @@ from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import shown
 
 Config = TypeVar("Config")
-_FLAG = re.compile(r"(python -m \S+(?: --\S+)*)|(?<![\w-])--(?=[a-z])")  # in a command, which stays, or alone
+# A flag, also one that is off, as in --nodetector.masks; in a command it stays as it is.
+_FLAG = re.compile(
+    r"(?P<command>python -m \S+(?: --\S+)*)|(?<![\w-])--(?:no(?P<off>[a-z_]+\.[\w.]*\w)|(?P<name>[a-z][\w.]*))"
+)
 
 
 @contextlib.contextmanager
-def named_as_arguments() -> Iterator[None]:
-    """A context whose errors name settings and arguments as a program gives them: without the dashes of flags."""
+def named_as_arguments(**arguments: str) -> Iterator[None]:
+    """A context whose errors name settings and arguments as a program gives them: without the dashes of flags.
+
+    `arguments` have of some arguments' names the flag.
+    """
+    names = {flag: name for name, flag in arguments.items()}
+
+    def named(found):
+        if found["command"]:
+            return found["command"]
+        return f"{found['off']}=False" if found["off"] else names.get(found["name"], found["name"])
+
     try:
         yield
     except UserError as error:
         # Before commands are called as an installed package does.
-        text = _FLAG.sub(lambda found: found[1] or "", ValueError.__str__(error))
+        text = _FLAG.sub(named, ValueError.__str__(error))
         error.args = (text.replace("is not a flag of this command", "is not a setting"),)
         raise
 

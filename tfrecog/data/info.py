@@ -137,7 +137,8 @@ def load(folder):
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing; commands that build records write it: `python -m pipelines.any` for images and "
-            "annotations, `pipelines.adopt` for TFRecords made elsewhere; `python -m pipelines` lists all of them."
+            "annotations, `pipelines.adopt` for TFRecords made elsewhere; `python -m pipelines` lists all of them. "
+            "From Python, tfrecog.write_records does."
         )
     info = json_values.load(path, DatasetInfo, "correct it, or build the records again")
     if problem := _problem(info):
