@@ -66,6 +66,50 @@ def test_a_film_that_was_cut_off_is_told(tmp_path):
     assert len(frames) < 40 and "it ended after" in broken[str(path)]
 
 
+class Camera:
+    """A capture device as OpenCV has it: frames of one gray each, until it is unplugged; the third is damaged."""
+
+    opened: list["Camera"] = []  # noqa: RUF012 (of all that a test opens)
+
+    def __init__(self, source, frames=5):
+        assert source == 0
+        self.left, self.number, self.released = frames, -1, False
+        self.opened.append(self)
+
+    def isOpened(self):
+        return True
+
+    def grab(self):
+        self.left, self.number = self.left - 1, self.number + 1
+        return self.left >= 0
+
+    def retrieve(self):
+        return self.number != 2, np.full([4, 6, 3], (self.number, 0, 200), np.uint8)
+
+    def get(self, _):
+        return -1.0
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera_is_read_frame_by_frame_until_it_ends_and_is_let_go(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(Camera, "opened", [])
+    frames, broken = seen(0)
+    assert [name for _, name in frames] == ["0:0", "0:1", "0:3", "0:4"]
+    assert frames[1][0][0, 0].tolist() == [200, 0, 1]
+    assert broken == {
+        "0:2": "the frame cannot be decoded",
+        "camera 0": "it ended after 5 frames: is it still connected?",
+    }
+    assert [name for _, name in seen(0, every=2)[0]] == ["0:0", "0:4"]
+    stream = streams.pictures_of(0, Reading({}), 1, print)
+    next(stream)
+    stream.close()  # as `break` does, or the end of a program
+    assert Camera.opened[-1].number == 0 and all(one.released for one in Camera.opened)
+
+
 def test_lists_and_generators_are_read_one_by_one():
     taken = []
 

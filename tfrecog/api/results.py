@@ -67,7 +67,7 @@ class Result:
         """What is seen, in a line."""
         return forms.FORMS[self.task].words(self.info, self.found)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The same in plain lists and numbers, for JSON."""
         raise NotImplementedError
 
@@ -124,11 +124,11 @@ class DetectionResult(Result):
         )
         return dataclasses.replace(self, found=found)
 
-    def to_coco(self, image_id: int = 0) -> list[dict]:
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
         """Rows of COCO's results format, with the category ids of the data that the model learned from."""
         return coco_rows.results(image_id, self.info.categories, *self.found.instances)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         rows = self.to_coco()
         for row, name, label, box in zip(rows, self.names, self.labels, self.boxes, strict=True):
             del row["image_id"], row["bbox"]
@@ -140,12 +140,12 @@ class DetectionResult(Result):
                 row["keypoints"] = points.tolist()
         return {"source": self.source, "size": list(self.size), "detections": rows}
 
-    def to_supervision(self):
-        """The same as a `supervision.Detections`: x1, y1, x2, y2, and classes counted from 0."""
+    def to_supervision(self) -> Any:
+        """The same as a `supervision.Detections`: x1, y1, x2, y2, and classes counted from 0; without keypoints."""
         try:
             import supervision
         except ModuleNotFoundError as error:
-            raise UserError("supervision is missing: pip install supervision") from error
+            raise UserError("supervision is missing: pip install 'tfrecog[supervision]'") from error
 
         return supervision.Detections(
             xyxy=self.boxes[:, [1, 0, 3, 2]].astype(np.float32),
@@ -178,7 +178,7 @@ class ClassificationResult(Result):
         """float32 [K], of `labels`."""
         return self.found[self.labels - 1]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         ranked = zip(self.labels.tolist(), self.names, self.scores.tolist(), strict=True)
         classes = [{"label": label, "name": name, "score": score} for label, name, score in ranked]
         return {"source": self.source, "size": list(self.size), "classes": classes}
@@ -217,7 +217,7 @@ class SegmentationResult(Result):
     def _counts(self):
         return np.bincount(self.found.ravel(), minlength=self.info.num_classes + 1)[1:]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """With each class as compressed run lengths, as COCO has masks."""
         rows = zip(self.labels.tolist(), self.names, self.shares.tolist(), self.masks, strict=True)
         classes = [
@@ -232,6 +232,7 @@ def _run_lengths(mask: np.ndarray) -> dict:
     return {"size": list(map(int, coded["size"])), "counts": coded["counts"].decode()}
 
 
-KINDS: dict[str, type[Result]] = {
+AnyResult = DetectionResult | ClassificationResult | SegmentationResult
+KINDS: dict[str, type[AnyResult]] = {
     kind.task: kind for kind in (DetectionResult, ClassificationResult, SegmentationResult)
 }

@@ -95,8 +95,10 @@ def _frames(source: int | str, every: int, broken) -> Iterator[Frame]:
                     broken(f"{source}:{number}", "the frame cannot be decoded")
             number += 1
         stated = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
-        if number == 0 or number < 0.9 * stated:  # What a film states is often a frame or two more than it has.
-            broken(str(source), f"it ended after {number} of {stated} frames; it may be cut off")
+        if isinstance(source, int):
+            broken(f"camera {source}", f"it ended after {number} frames: is it still connected?")
+        elif number == 0 or number < 0.9 * stated:  # What a film states is often a frame or two more than it has.
+            broken(source, f"it ended after {number} of {stated} frames; it may be cut off")
     finally:
         film.release()
 
