@@ -359,7 +359,7 @@ def test_a_run_without_a_checkpoint_is_a_clear_error(run, tmp_path):
     [
         (
             {"categories": (*CATEGORIES, info.Category("emu", 5))},
-            r"1 classes that the run was not trained on: emu. It knows 2: cat, dog",
+            r"1 class that the run was not trained on: emu. It knows 2: cat, dog",
         ),
         (
             {"keypoints": ("b", "a", "c")},

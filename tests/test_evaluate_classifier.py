@@ -159,7 +159,7 @@ def test_records_of_some_classes_are_measured_among_those(tmp_path):
 
 
 def test_classes_that_the_run_does_not_know_are_refused():
-    with pytest.raises(ValueError, match=r"1 classes that the run was not trained on: emu\. It knows 6: black, "):
+    with pytest.raises(ValueError, match=r"1 class that the run was not trained on: emu\. It knows 6: black, "):
         class_mapping.Relabelled(Gray(), (CATEGORIES[0], info.Category("emu", 5)))
     with pytest.raises(ValueError, match="several classes that are one to the run: black, n00000000"):
         class_mapping.Relabelled(Gray(), (CATEGORIES[0], info.Category("n00000000", 5)))

@@ -39,6 +39,15 @@ def test_a_flag_sets_the_leaf_of_its_path():
     assert read("--rate.drops=").rate.drops == ()
 
 
+def test_the_folder_of_a_run_stands_for_its_flagfile(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/experiment.flags").write_text("--steps=7\n")
+    monkeypatch.chdir(tmp_path)
+    assert read("--flagfile=run").steps == read(f"--flagfile={tmp_path}/run/").steps == 7
+    with pytest.raises(flags.Error, match=r"; a run is named by --flagfile=RUN/experiment\.flags"):
+        flags.change(Experiment(), ["--model=run"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

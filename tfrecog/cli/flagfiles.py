@@ -63,11 +63,15 @@ def _lines(path: Path) -> list[str]:
 
 
 def _find(name: str, including: tuple[Path, ...]) -> Path:
-    """Returns the flagfile `name`: beside the file that includes it or above, in the current directory, or of ours."""
+    """Returns the flagfile `name`: beside the file that includes it or above, in the current directory, or of ours.
+
+    The folder of a run stands for its experiment.flags.
+    """
     folders = [*(parent for path in including[-1:] for parent in path.parents), Path.cwd(), HOME]
     for folder in folders:
-        if (folder / name).is_file():
-            return (folder / name).resolve()
+        for path in (folder / name, folder / name / OF_RUN):
+            if path.is_file():
+                return path.resolve()
     wanted = f", which {including[-1]} includes" if including else ""
     looked = dict.fromkeys(map(str, [*folders[: len(including[-1:])], Path.cwd(), HOME]))
     raise UserError(f"no flagfile {name!r}{wanted}; looked in {', '.join(looked)}{_near(name)}")

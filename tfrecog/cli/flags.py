@@ -247,4 +247,6 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     field = name.rpartition(".")[2]
     near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
+    if name == "model" and "workdir" in known:
+        hint = f"; a run is named by --flagfile=RUN/{flagfiles.OF_RUN}"
     return f"--{name} is not a flag of this command{hint}"

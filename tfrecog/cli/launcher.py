@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tfrecog.cli import command, help, signals
+from tfrecog.cli import command, help, signals, spelling
 from tfrecog.cli.errors import Status, UserError
 
 # What the commands of each package are for.
@@ -53,6 +53,7 @@ def commands(package: str) -> dict[str, str]:
 
 def _listing(packages):
     start = "tfrecog" if len(packages) > 1 else f"python -m {packages[0]}"
+    start = spelling.here(start)
     lines = [f"usage: {start} COMMAND --flag=value ...   ({start} COMMAND --help explains it)"]
     for package in packages:
         folder = package.rpartition(".")[2]

@@ -58,8 +58,9 @@ def label_of(trained: Sequence[Category], there: Sequence[Category]) -> list[int
     places = [place.get(category.key, place.get(category.name)) for category in there]
     unknown = [category.name for category, known in zip(there, places, strict=True) if known is None]
     if unknown:
+        classes = f"{len(unknown)} class{'es' * (len(unknown) > 1)}"
         raise UserError(
-            f"the records have {len(unknown)} classes that the run was not trained on: {_few(unknown)}. It knows "
+            f"the records have {classes} that the run was not trained on: {_few(unknown)}. It knows "
             f"{len(trained)}: {_few([category.name for category in trained])}. Evaluate on records of those, or "
             "fine-tune it on these first (--train.start_from=RUN --train.skip_mismatched)"
         )
