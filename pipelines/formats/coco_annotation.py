@@ -71,7 +71,8 @@ def _box(annotation: dict, size: Size, report: Reporter) -> tuple[float, float, 
     if min(box[2:]) <= 0:
         kind = "box with a negative side" if min(box[2:]) < 0 else "box without area"
         report.leave_out(kind, f"bbox (x, y, width, height) is {short(stated)}", _SKIP)
-    (y1, x1, y2, x2), (height, width) = coco_format.from_xywh(box)[0].tolist(), size
+    (x1, y1, x2, y2), (height, width) = box, size
+    x2, y2 = x1 + x2, y1 + y2
     what = f"bbox {short(stated)} in an image {height} high and {width} wide"
     outside = max(-y1, -x1, y2 - height, x2 - width)
     y1, x1, y2, x2 = max(y1, 0.0), max(x1, 0.0), min(y2, height), min(x2, width)

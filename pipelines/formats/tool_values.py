@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 LARGEST = 1e15  # a number of pixels, square ones too, is smaller; float32 and sums of it stay finite
+_PLAIN = {int, float}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"([+-]?\d{1,19})(\.0*)?", re.ASCII)
 _FLAGS = {"0": False, "0.0": False, "false": False, "no": False, "1": True, "1.0": True, "true": True, "yes": True}
@@ -23,6 +24,9 @@ def numbers(values: Any, count: int | None = None) -> list[float] | None:
     """The numbers of a list, of `count` if that is given; None if it is no such list."""
     if not isinstance(values, list) or (count is not None and len(values) != count):
         return None
+    if values and {*map(type, values)} <= _PLAIN:  # almost always, and COCO's polygons have tens of millions
+        inside = min(values) >= -LARGEST and max(values) <= LARGEST and sum(values) == sum(values)  # not NaN
+        return list(map(float, values)) if inside else None
     read = [number(value) for value in values]
     return None if None in read else read  # type: ignore[return-value]
 

@@ -93,12 +93,14 @@ def from_text(text: bytes | str) -> np.ndarray:
     ends = np.flatnonzero(bits < 32) + 1
     if (ends[-1] if len(ends) else 0) < len(bits):
         raise ValueError("compressed run lengths end in the middle of a number")
-    starts = np.r_[0, ends][:-1]
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1]
     lengths = ends - starts
     if lengths.max(initial=0) > _LONGEST:
         raise ValueError("compressed run lengths have a number of more than 32 bits")
     place = np.arange(len(bits)) - np.repeat(starts, lengths)
-    sums = np.r_[0, np.cumsum((bits & 31) << (5 * place))]
+    sums = np.zeros(len(bits) + 1, np.int64)
+    np.cumsum((bits & 31) << (5 * place), out=sums[1:])
     runs = sums[ends] - sums[starts]
     runs -= np.where(bits[ends - 1] & 16, 1 << (5 * lengths), 0)
     runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
