@@ -39,6 +39,7 @@ _CLASS_NAMES |= {objects.Objects: objects.class_names, voc.Voc: voc.class_names}
 
 
 _OF_TOOLS = ("yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks")
+_OF_ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml")
 # The kinds that a flag is for, and why it is for no other.
 _ONLY_FOR = {
     "rename": (WORDS.keys() - {"records"}, "which stay as they are"),
@@ -106,8 +107,11 @@ def runs_of(flags: AnyFlags) -> list[Any]:
         choice = " or ".join(f"--kind={kind}" for kind in kinds)
         raise Refused(f"{flags.data} has {listed}: which are to be read? Add {choice}")
     if not parts:
+        unknown = [path for path in sorted(Path(flags.data).rglob("*")) if path.suffix.lower() in _OF_ANNOTATIONS]
+        listed = ", ".join(str(path.relative_to(flags.data)) for path in unknown[:3])
+        others = f" ({listed}{', ...' if len(unknown) > 3 else ''} are of no kind that is known)" if unknown else ""
         raise Refused(
-            f"{flags.data} has none of {', '.join(WORDS.values())}; `python -m pipelines` lists what other "
+            f"{flags.data} has none of {', '.join(WORDS.values())}{others}; `python -m pipelines` lists what other "
             "commands read"
         )
     for name, (kinds, why) in _ONLY_FOR.items():

@@ -1,5 +1,6 @@
 """Which folder holds the images that annotations name, found by those names."""
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -15,7 +16,8 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # before the names of Label Studio's u
 def named_in(root: str, place: str) -> str:
     """The folder, `root` or one in it, to which names in an annotation file, or of the files of a folder, are relative.
 
-    Of folders with files of the same names it is the annotations' own, or that of the same split.
+    Of folders with files of the same names it is the annotations' own, that which shares most folders above with it,
+    or that of the same split.
     """
     images, _ = class_folders.listing(root, [])
     stems = [os.path.splitext(image.name)[0] for image in images]
@@ -32,10 +34,13 @@ def named_in(root: str, place: str) -> str:
     words = set(re.findall(r"[a-z]+", os.path.relpath(place, root).lower()))
     most = max(votes.values(), default=0)
     alike = [folder for folder, count in votes.items() if 2 * count >= most]
-    best = max(
-        alike, key=lambda one: (one == own, len(words & set(re.findall(r"[a-z]+", one))), votes[one]), default="."
-    )
-    return os.path.normpath(os.path.join(root, best))
+
+    def nearness(folder: str) -> tuple[bool, int, int, int]:
+        pairs = zip(folder.split("/"), own.split(os.sep), strict=False)
+        above = sum(1 for _ in itertools.takewhile(lambda both: both[0] == both[1], pairs))
+        return folder == own, above, len(words & set(re.findall(r"[a-z]+", folder))), votes[folder]
+
+    return os.path.normpath(os.path.join(root, max(alike, key=nearness, default=".")))
 
 
 def _folder(name: str, endings: set[str]) -> Iterable[str]:

@@ -73,10 +73,12 @@ def parts(root: str) -> list[Part]:
     only = not made
     made |= {part: None for part in of_masks if part.kind != "classes"}
     root, names = _inner(root, [file.name for file in images])
-    classes = {name.split("/")[0] for name in names if "/" in name}
+    tops = {name.split("/")[0] for name in names if "/" in name}
+    depth = int({*map(str.lower, tops)} <= class_folders.SPLITS)  # of the folders of classes, below those of splits
+    classes = {name.split("/")[depth] for name in names if name.count("/") > depth}
     doubtful = any(part.kind == "classes" for part in of_masks) and not recognised_masks.named(images)
-    if only and (doubtful or not of_masks) and (len(classes) > 1 or (classes and classes <= class_folders.SPLITS)):
-        made |= dict.fromkeys(_class_parts(root, classes))
+    if only and (doubtful or not of_masks) and len(classes) > 1:
+        made |= dict.fromkeys(_class_parts(root, tops))
     order = list(WORDS)
     return sorted(_joined(made), key=lambda part: (order.index(part.kind), part.place))
 

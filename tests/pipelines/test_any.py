@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines import any as any_pipeline
 from pipelines.build.problems import Refused
-from pipelines.formats import recognised
+from pipelines.formats import image_folders, recognised
 from tests import commands
 from tests.data.made import record
 from tests.pipelines import drawn_scenes
@@ -229,6 +229,19 @@ def test_of_two_kinds_it_asks_which_is_meant(tmp_path):
         any_pipeline.runs_of(any_pipeline.AnyFlags(kind="via", **flags))
 
 
+def test_annotations_are_of_the_images_that_lie_beside_them_where_two_folders_have_the_same_names(tmp_path):
+    made = drawn_scenes.scenes("boxes")
+    for name in ("ds1", "ds2"):  # Supervisely's
+        drawn_scenes.write_images(tmp_path / name / "images", made)
+        (tmp_path / name / "annotations").mkdir()
+        drawn_scenes.write_coco(tmp_path / name / "annotations/instances.json", made)
+    for name in ("ds1", "ds2"):
+        place = str(tmp_path / name / "annotations/instances.json")
+        assert image_folders.named_in(str(tmp_path), place) == str(tmp_path / name / "images")
+    with pytest.raises(Refused, match=r"images=\S+/ds1/images --ann\S+/ds1/.* or .*=\S+/ds2/images --ann\S+/ds2/"):
+        any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out")))
+
+
 def test_a_split_that_only_data_yaml_names_is_not_built(tmp_path):
     for split in ("train", "valid"):
         made = drawn_scenes.scenes("boxes")
@@ -310,6 +323,18 @@ def write_other(folder):
     (folder / "notes.json").write_text(json.dumps({"info": 1}))
 
 
+def write_kitti(folder):
+    drawn_scenes.write_images(folder / "training/image_2", drawn_scenes.scenes("boxes")[:1])
+    (folder / "training/label_2").mkdir()
+    (folder / "training/label_2/1.txt").write_text("Car 0 0 0 1 1 2 2 0 0 0 0 0 0 0")
+
+
+def write_createml(folder):
+    for split in ("train", "val"):
+        drawn_scenes.write_images(folder / split, drawn_scenes.scenes("boxes")[:1])
+        (folder / split / "_annotations.createml.json").write_text("[]")
+
+
 # What writes a folder, and what is said of it.
 SAID = {
     "label maps": (
@@ -325,7 +350,12 @@ SAID = {
         r"pipelines\.digits --images=\S+/train-images-idx3-ubyte\.gz --labels=\S+/train-labels-idx1-ubyte\.gz",
     ),
     "a dataset": (lambda folder: (folder / info.FILE).touch(), "is a dataset already; look at it"),
-    "something else": (write_other, "has none of COCO JSON, XML of Pascal VOC, YOLO"),
+    "something else": (
+        write_other,
+        r"has none of COCO JSON, XML of Pascal VOC.* \(notes.json are of no kind that is known\)",
+    ),
+    "folders of a kind alone": (write_kitti, r"has none of COCO JSON.* \(training/label_2/1.txt are of no kind"),
+    "images of splits": (write_createml, r"has none of .* \(train/_annotations.createml.json, val/"),
     "nothing": (lambda folder: None, "has none of COCO JSON"),
 }
 
