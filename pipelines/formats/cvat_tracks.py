@@ -4,6 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from ..build.problems import LeftOut, Problem, Refused, Reporter
@@ -50,13 +51,14 @@ def _read_video(
     found: list[Problem],
 ) -> None:
     """Adds the frames of a task, which are some of the images, and what its tracks draw in them."""
-    first, last = _range(root, task_id)
+    frames = _range(root, task_id)
+    first, last = frames.first, frames.last
     file_of = _numbered(path, images.path, files, first)
     parts: dict[int, list[Part]] = defaultdict(list)
     for count, track in enumerate(tracks, 1):
         place = f"track {track.get('id') or count}"
         report = Reporter(found, path, prefix=f"{place}: ")
-        for frame, its_parts in _frames(track, place, (last, max(file_of)), report, drawing):
+        for frame, its_parts in _frames(track, place, frames, max(file_of), report, drawing):
             parts[frame] += its_parts
     end = max([last if last is not None else first, *parts])
     missing = sorted(set(parts) - set(file_of))
@@ -106,18 +108,27 @@ def _task(root: Element, task_id: str) -> Element | None:
     return next((task for task in tasks if task_id and task.findtext("id") == task_id), root.find("meta"))
 
 
-def _range(root: Element, task_id: str) -> tuple[int, int | None]:
-    """The first and the last frame of the task, None where the file does not say."""
+@dataclass(frozen=True)
+class _Range:
+    """The frames of a task: each `step`-th one of a video from the first to the last, if the file says that."""
+
+    first: int
+    last: int | None
+    step: int
+
+
+def _range(root: Element, task_id: str) -> _Range:
     task = _task(root, task_id)
 
-    def value(name: str) -> int | None:
-        return whole(task.findtext(f".//{name}")) if task is not None else None
+    def text(name: str) -> str:
+        return (task.findtext(f".//{name}") if task is not None else None) or ""
 
-    first, last, size = value("start_frame"), value("stop_frame"), value("size")
+    first, last, size = (whole(text(name)) for name in ("start_frame", "stop_frame", "size"))
     first = first if first is not None and first >= 0 else 0
+    step = max(whole(text("frame_filter").strip().removeprefix("step=")) or 1, 1)
     if last is None and size is not None:
-        last = first + size - 1
-    return first, last if last is not None and last < _MOST_FRAMES else None
+        last = first + (size - 1) * step
+    return _Range(first, last if last is not None and last < _MOST_FRAMES else None, step)
 
 
 def _numbered(path: str, folder: str, files: Sequence[File], first: int) -> dict[int, File]:
@@ -138,13 +149,10 @@ def _numbered(path: str, folder: str, files: Sequence[File], first: int) -> dict
 
 
 def _frames(
-    track: Element, place: str, ends: tuple[int | None, int], report: Reporter, drawing: Drawing
+    track: Element, place: str, frames: _Range, last_image: int, report: Reporter, drawing: Drawing
 ) -> Iterator[tuple[int, list[Part]]]:
-    """Frames of a track in which its object is seen, and its parts there.
-
-    `ends` are the last frame of the task, if that is known, and of the images.
-    """
-    last, last_image = ends
+    """Frames of a track in which its object is seen, and its parts there."""
+    last = frames.last
     label, shapes = track.get("label") or "", {}
     for element in track:
         frame = whole(element.get("frame"))
@@ -162,6 +170,8 @@ def _frames(
         end = following if following is not None else (last if last is not None else frame) + 1
         other = shapes[following] if following is not None else element
         for between in range(frame, max(min(end, last_image + 1), frame + 1)):
+            if between != frame and (between - frames.first) % frames.step:
+                continue  # It is no frame of the task.
             share = (between - frame) / max(end - frame, 1)  # The task may end before its last keyframe.
             try:
                 whole_one = element if between == frame else _between(element, other, share)

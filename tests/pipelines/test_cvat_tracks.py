@@ -18,12 +18,13 @@ def box(frame, x, outside=0, rotation=None):
 def build(tmp_path, read_all):
     """Function: kinds of problems, and boxes by name of the frame, of tracks and names of files."""
 
-    def build_(*tracks, size=6, names=None, **flags):
+    def build_(*tracks, size=6, names=None, every=1, **flags):
         names = names or [f"frame_{number:06d}.png" for number in range(size)]
         (tmp_path / "images").mkdir(exist_ok=True)
         for name in names:
             Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / name)
-        meta = f"<meta><task><size>{size}</size><start_frame>0</start_frame></task></meta>"
+        step = f"<frame_filter>step={every}</frame_filter>" if every > 1 else ""
+        meta = f"<meta><task><size>{size}</size><start_frame>0</start_frame>{step}</task></meta>"
         text = "".join(f'<track id="{k}" label="cat">{track}</track>' for k, track in enumerate(tracks))
         (tmp_path / "a.xml").write_text(f"<annotations><version>1.1</version>{meta}{text}</annotations>")
         flags = {"annotations": str(tmp_path / "a.xml"), "images": str(tmp_path / "images")} | flags
@@ -68,6 +69,15 @@ def test_files_that_are_not_numbered_as_the_frames_are_refused(build):
         build(box(0, 10), names=["1.png", "2.png"])
     with pytest.raises(Refused, match=r"may both be frame 0 .* give the folder of one video"):
         build(box(0, 10), names=["a_0.png", "b_0.png"])
+
+
+def test_of_a_task_of_each_third_frame_the_others_are_no_frames(build):
+    names = [f"frame_{number:06d}.png" for number in (0, 3, 6, 9)]
+    kinds, read = build(box(0, 10) + box(6, 28), names=names, size=4, every=3)
+    assert kinds == []
+    assert {name: record.boxes[:, 1].tolist() for name, record in read.items()} == dict(
+        zip(names, ([10], [19], [28], [28]), strict=True)
+    )
 
 
 def test_a_keyframe_after_the_end_of_the_task_is_told(build):
