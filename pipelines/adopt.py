@@ -201,7 +201,9 @@ def _refuse_unknown_labels(facts: info.DatasetInfo, labels: set[tuple[int, str]]
         elif label or name not in facts.names:
             unknown.append(f"{label} ({name!r})")
     if unknown or others:
-        what = f"the records have {len(unknown)} labels that no category has, such as {', '.join(unknown[:5])}"
+        what = (
+            f"the records have {counted(len(unknown), 'label')} that no category has, such as {', '.join(unknown[:5])}"
+        )
         remedy = "are --annotations or --label_map those that the records were made with?"
         raise Refused(f"{what if unknown else others[0]}; {remedy}")
 

@@ -34,9 +34,9 @@ from tfrecog.cli import command
 from tfrecog.cli.facts import Length, Positive, When
 from tfrecog.data import info, records
 
-from .build import image_records, shards
+from .build import image_records, problems, shards
 from .build.command import PlacedFlags, build_share, source_split, summary
-from .build.problems import Collect, Problem, Refused, Reporter
+from .build.problems import Collect, MostlyLost, Problem, Refused, Reporter
 from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
 from .formats import (
@@ -228,8 +228,10 @@ def _names(
     used = {renames.get(shape.class_name, shape.class_name) for picture in drawing.pictures for shape in picture.shapes}
     if others and used - {""} <= set(others):
         return others
+    if not drawing.classes and drawing.left_out:
+        raise MostlyLost(f"{flags.annotations} has no object that can be used:\n{problems.table(found)}")
     if not drawing.classes:
-        raise Refused(f"{flags.annotations} has no object that can be used; name the classes with --classes")
+        raise Refused(f"{flags.annotations} has no object; name the classes with --classes")
     return left
 
 

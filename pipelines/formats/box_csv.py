@@ -27,6 +27,7 @@ _KNOWN = {
 }
 NAMES = tuple(_KNOWN)
 _CORNERS, _SIDES = ("xmin", "ymin", "xmax", "ymax"), ("x", "y", "width", "height")
+_WAYS = (_CORNERS, ("bbox",), _SIDES, ("xmin", "ymin", "width", "height"))
 
 
 def read(
@@ -133,7 +134,7 @@ def columns_of(path: str, header: Sequence[str], given: Sequence[str]) -> dict[s
             what = f"--columns: {text!r} is not NAME=COLUMN with one of {', '.join(NAMES)}"
             raise Refused(f"{what}, and a column of {path}: {', '.join(header)}")
         place[name] = list(header).index(column)
-    ways = [way for way in (_CORNERS, ("bbox",), _SIDES) if set(way) <= set(place)]
+    ways = [way for way in _WAYS if set(way) <= set(place)]
     if "image" not in place or not ways:
         missing = "the image" if "image" not in place else "the sides of a box"
         raise Refused(
@@ -166,7 +167,7 @@ def _shape(
     if values is None:
         report.leave_out("box is not four finite numbers", f"it has {short(', '.join(cells))}", csv_file.SKIP)
     x1, y1, x2, y2 = values
-    if "xmin" not in place:
+    if "xmax" not in place:
         x2, y2 = x1 + x2, y1 + y2
     name = class_name or row[place["class"]].strip()
     if not name:

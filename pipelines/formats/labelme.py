@@ -87,7 +87,8 @@ def _name_in(file: File, tree: dict[str, Any]) -> str:
 def _image_of(file: File, tree: dict[str, Any], of_stem: dict[str, str]) -> str:
     """Name of the image of a file: its own with another extension, or else what it says."""
     stem, path = os.path.splitext(file.name)[0], tree.get("imagePath")
-    return of_stem.get(stem) or (path if tool_values.is_text(path) and path else f"{stem}.jpg")
+    said = path if tool_values.is_text(path) and not path.lower().endswith(".json") else ""
+    return of_stem.get(stem) or said or f"{stem}.jpg"
 
 
 def _shapes(listed: list, size: tuple[int, int] | None, report: Reporter) -> tuple[list[Shape], int]:

@@ -72,8 +72,17 @@ def _entries(value: Any) -> list[Any]:
 
 
 def _place(tree: dict, entry: Any, root: str) -> str | None:
-    """The folder or list of images in `root` that an entry of data.yaml means; None where it is not there."""
-    return yolo_yaml.place_of(str(entry), str(tree.get("path") or ""), root)
+    """The folder or list of images in `root` that an entry of data.yaml means; None where it is not there.
+
+    Roboflow writes `valid`, and others have renamed that folder to `val`.
+    """
+    parts = str(entry).replace("\\", "/").split("/")
+    tries = [str(entry)]
+    for place, part in enumerate(parts):
+        others = next((names for names in NAMES.values() if part in names), ())
+        tries += ["/".join([*parts[:place], name, *parts[place + 1 :]]) for name in others]
+    found = (yolo_yaml.place_of(one, str(tree.get("path") or ""), root) for one in tries)
+    return next((place for place in found if place is not None), None)
 
 
 def _listed(folder: str) -> list[str]:
@@ -146,6 +155,10 @@ def _paired(
         label = next((labels[name] for name in [*swapped, stem, f"labels/{stem}"] if name in labels), None)
         pairs.append((image, label))
         used.add(label)
+    rotated = next((name for name in labels if "labelTxt" in name.split("/")), None)
+    if not used - {None} and rotated is not None:
+        what = f"{os.path.join(root, rotated)}.txt has rotated boxes, as DOTA and Roboflow's YOLO OBB write them"
+        raise Refused(f"{what}, which are not read: export upright boxes or polygons, as YOLO or COCO JSON")
     if not used - {None}:
         raise Refused(
             f"{root} has no label file for {images[0].name}: give the folder of the label files with --annotations, "

@@ -126,7 +126,7 @@ def test_records_in_the_folder_itself_are_used_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("examples", "flags", "message"),
     [
-        ([(3, "cow")], ["label_map"], r"1 labels that no category has, such as 3 \('cow'\)"),
+        ([(3, "cow")], ["label_map"], r"1 label that no category has, such as 3 \('cow'\)"),
         ([(17, "dog")], ["label_map"], "label 17 is 'cat' in the categories and 'dog' in the records"),
         ([(1, "cat"), (1, "dog")], [], "label 1 is called 'cat' in one record and 'dog' in another"),
         ([(1, "cat", POSED), (1, "cat", THREE)], [], r"different numbers of keypoints: \[2, 3\]"),

@@ -328,10 +328,11 @@ def png(height=HEIGHT, width=WIDTH):
     return file.getvalue()
 
 
-def test_a_picture_that_only_labelmes_json_has_is_read_from_it(build):
-    kinds, _, read = build(*in_json(png()))
+@pytest.mark.parametrize("name", ["2.jpg", "2.json"])
+def test_a_picture_that_only_labelmes_json_has_is_read_from_it(build, name):
+    kinds, _, read = build(*in_json(png(), name))
     assert kinds == ["image without annotations"]  # of 1.png
-    assert [(one.filename, one.encoded) for one in read] == [("2.jpg", png())]
+    assert [(one.filename, one.encoded) for one in read] == [("2.jpg" if name == "2.jpg" else "2.png", png())]
     np.testing.assert_array_equal(read[0].boxes, [[10, 20, 20, 30]])
 
 
@@ -399,6 +400,20 @@ def test_a_long_cell_of_a_csv_is_read(build):
     shape = {"name": "polygon", "all_points_x": xs, "all_points_y": [x // 2 + 1 for x in xs[1:]] + [1]}
     kinds, _, (record,) = build(*via_csv(json.dumps(shape)))
     assert kinds == ["no mask"] and record.names == ["cat", "cat"]
+
+
+def test_a_first_corner_and_two_sides_are_a_box_of_a_csv(build):
+    kinds, _, (record,) = build("csv", "boxes.csv", "image_name,label_name,x1,y1,w,h\n1.png,cat,20,10,10,10\n")
+    assert kinds == []
+    np.testing.assert_array_equal(record.boxes, [[10, 20, 20, 30]])
+
+
+def test_where_no_object_can_be_used_the_reasons_are_said(build):
+    form, _, text = label_studio()
+    with pytest.raises(
+        MostlyLost, match=r"ls\.json has no object that can be used:\n +1 +image is missing\n.*has no image 'upload"
+    ):
+        build(form, "ls.json", text.replace("1.png", "2.png"))
 
 
 @pytest.mark.parametrize("files", ONE_AND_ANOTHER, ids=("via", "csv"))

@@ -4,6 +4,7 @@ import pytest
 
 from pipelines import objects
 from pipelines.build.problems import Refused
+from pipelines.formats import yolo_folder
 from tests.pipelines import drawn_scenes
 from tfrecog.data import info
 
@@ -60,6 +61,25 @@ def test_what_data_yaml_cannot_mean_is_refused(folder, case):
     text, words = REFUSED[case]
     (folder / "data.yaml").write_text(text)
     with pytest.raises(Refused, match=words):
+        build(folder)
+
+
+def test_a_folder_that_was_renamed_to_another_name_of_its_split_is_found(folder):
+    (folder / "data.yaml").write_text(f"{NAMES}train: ../train/images\nval: ../valid/images\ntest: ../test/images")
+    for split in ("train", "val"):
+        made = drawn_scenes.scenes("boxes")
+        drawn_scenes.write_images(folder / split / "images", made)
+        drawn_scenes.write_yolo(folder / split, made)
+        (folder / split / "data.yaml").unlink()
+    assert yolo_folder.splits_of(str(folder)) == ["train", "val"]
+    flags = {"annotations": str(folder / "data.yaml"), "out": str(folder.parent / "out"), "split": "val", "jobs": 1}
+    assert objects.build(objects.Objects(format="yolo", **flags)).split.images == 3
+
+
+def test_rotated_boxes_of_dota_are_refused_in_words(folder):
+    (folder / "labels").rename(folder / "labelTxt")
+    (folder / "data.yaml").write_text(f"{NAMES}train: images/train")
+    with pytest.raises(Refused, match=r"labelTxt/train/a\.txt has rotated boxes, as DOTA .* not read: export upright"):
         build(folder)
 
 
