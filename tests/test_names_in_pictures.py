@@ -1,5 +1,6 @@
 """Names in pictures: letters of any script, as large as the picture asks for, inside it and apart from each other."""
 
+import dataclasses
 import logging
 import os
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw
 
+from export import client
+from pipelines import check
+from tfrecog import evaluate, predict
 from tfrecog.cli.errors import UserError
 from tfrecog.drawing import annotations, figures, fonts, name_tags
 
@@ -56,6 +60,22 @@ def test_a_file_that_is_no_font_is_named(tmp_path, content):
         file.write_bytes(content)
     with pytest.raises(UserError, match=r"some\.ttf: it cannot be read"), fonts.preferred(file):
         pass
+
+
+@pytest.mark.parametrize(
+    ("module", "flags"),
+    [
+        (predict, predict.Flags(images=("none.jpg",), model="none")),
+        (evaluate, evaluate.Flags(workdir="none")),
+        (check, check.Check(data="none")),
+        (client, client.Flags(images="none.jpg", url="http://none.invalid", out="seen")),
+    ],
+)
+def test_a_command_names_a_wrong_font_before_anything_else(tmp_path, module, flags):
+    (tmp_path / "a.ttf").write_text("no font")
+    flags = dataclasses.replace(flags, font=str(tmp_path / "a.ttf"))
+    with pytest.raises(UserError, match=r"^--font=.*a\.ttf: it cannot be read as a scalable font"):
+        module.main(flags)
 
 
 def font_with_missing(file):
