@@ -251,9 +251,12 @@ def line_of(run: Any) -> str:
 
 
 def main(flags: AnyFlags) -> None:
-    for run in _of_one_list(runs_of(flags), flags):
+    runs = _of_one_list(runs_of(flags), flags)
+    for run in runs:
         print(spelling.here(f"running {line_of(run)}"), flush=True)
         _MAIN[type(run)](run)
+    if not isinstance(runs[0], adopt.Adopt) and list(info.load(flags.out).splits) == ["train"]:
+        print("no split is kept for evaluation: the same command with --shares=train:0.8,val:0.2 makes two")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,9 @@ def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, 
     write(tmp_path / "raw") if name != "VOC" else write(tmp_path / "raw" / "voc")
     flags = any_pipeline.AnyFlags(data=str(tmp_path / "raw"), out=str(tmp_path / "out"), jobs=1)
     any_pipeline.main(flags)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("running ")]
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("running ")]
+    assert ("no split is kept for evaluation" in printed) == (splits == {"train"} and said != "pipelines.adopt")
     facts = info.load(tmp_path / "out")
     assert set(facts.splits) == splits and len(lines) == len(splits)
     assert all(line.startswith(f"running python -m {said}") for line in lines)

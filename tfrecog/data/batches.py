@@ -60,7 +60,8 @@ def open_splits(experiment: Experiment, dataset: DatasetInfo) -> list[Split]:
         if data.eval_split not in dataset.splits:
             raise UserError(
                 f"{data.records} has no split {data.eval_split!r} to evaluate on; it has {sorted(dataset.splits)}: "
-                "choose one with --data.eval_split, or train without evaluation: --train.evaluate_epochs=0"
+                "choose one with --data.eval_split, build the records anew with --shares=train:0.8,val:0.2, or train "
+                "without evaluation: --train.evaluate_epochs=0"
             )
         names.append(data.eval_split)
     return [Split.open(data.records, name) for name in names]
