@@ -104,10 +104,10 @@ class Oracle:
     """
 
     def __init__(self, part="masks", scenes=SCENES, noise=0.0):
-        self.part = part
-        self.boxes = np.zeros([len(scenes), SLOTS, 4], np.float32)
-        self.labels = np.zeros([len(scenes), SLOTS], np.int32)
-        self.keypoints = np.zeros([len(scenes), SLOTS, 3, 3], np.float32)
+        self.part, slots = part, max(SLOTS, *(len(record.labels) for record in scenes))
+        self.boxes = np.zeros([len(scenes), slots, 4], np.float32)
+        self.labels = np.zeros([len(scenes), slots], np.int32)
+        self.keypoints = np.zeros([len(scenes), slots, 3, 3], np.float32)
         for row, record in enumerate(scenes):
             kept = np.flatnonzero(~record.crowd)
             self.boxes[row, : len(kept)], self.labels[row, : len(kept)] = record.boxes[kept], record.labels[kept]
@@ -176,6 +176,26 @@ def test_a_model_that_knows_the_truth_has_ap_1(experiment, tmp_path, batch_size,
     ]
     got = [(row["image_id"], row["category_id"], *row["bbox"]) for row in rows]
     np.testing.assert_allclose(sorted(got), sorted(expected), atol=2e-3)
+
+
+@pytest.mark.parametrize(("most", "ap"), [(300, 1), (100, 34 / 101)])
+def test_an_image_of_300_objects_all_found_has_ap_1_if_the_detector_may_find_so_many(tmp_path, capsys, most, ap):
+    # COCO's own limit of 100 finds a third of them: precision 1 at the recalls 0..0.33 of 101.
+    corners, sides = np.stack(np.divmod(np.arange(300), 20), -1) * 20.0, (12, 14)
+    dense = dataclasses.replace(
+        SCENES[2], height=300, width=400, boxes=np.concatenate([corners, corners + sides], -1).astype(np.float32),
+        encoded=tf.io.encode_png(np.zeros([300, 400, 3], np.uint8)).numpy(), labels=np.ones(300, np.int64),
+        names=["cat"] * 300, crowd=np.zeros(300, bool), areas=np.full(300, 168, np.float32), ids=np.arange(300),
+        masks=None, keypoints=np.zeros([300, 3, 3], np.float32),
+    )  # fmt: skip
+    folder = datasets.write(tmp_path, [[dense]], CATEGORIES, keypoints=("a", "b", "c"), keypoint_sigmas=SIGMAS)
+    data = DataConfig(records=str(folder), eval_batch_size=1, eval_short_side=300, long_side=400)
+    experiment = Experiment(data=data, detector=DetectorConfig(output=OutputConfig(max_detections=most)))
+    oracle = Oracle("", [dense, dense])
+    numbers = detection.evaluate(oracle, None, experiment, distribution.strategy(1), show=True)
+    assert numbers["box_AP"] == pytest.approx(ap)
+    said = "1 image has more than 100 objects, and the detector finds 100 at most: set --detector.output.max_detections"
+    assert (said in capsys.readouterr().out) is (most == 100)
 
 
 @pytest.mark.parametrize("count", [1, 2])
