@@ -44,7 +44,7 @@ class Soak:
 
     def __init__(self, port, grpc_port, server, options):
         self.port, self.server, self.options = options.proxy or port, server, options
-        self.grpc_port, self.begun_with = grpc_port, resident(server.pid)
+        self.grpc_port, self.begun_with = grpc_port, machine.resident(server.pid)
         self.pictures = server_requests.pictures(options.images)
         self.bad = server_requests.bad(self.pictures[-1])
         self.bad_messages = server_requests.bad_messages(self.pictures[-1])
@@ -105,7 +105,7 @@ class Soak:
                 if problem:
                     self.failures.append(f"request {number}: {problem}")
                 if number % max(1, self.options.requests // 100) == 0:
-                    self.memory.append((number, resident(self.server.pid)))
+                    self.memory.append((number, machine.resident(self.server.pid)))
 
     def one(self, draw, connection, client):
         """Sends a request; returns what was wrong with the answer, if anything."""
@@ -167,11 +167,6 @@ class Soak:
         return f"a bad message of {len(message)} bytes got an answer: {message[:80]!r}"
 
 
-def resident(pid):
-    """MB of memory that a process has."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
-
-
 def started(model, port, log, flags):
     """A server's process, its port, and that of gRPC, when it is ready."""
     given = [f"--model={model}", "--name=soaked", f"--port={port}", "--grpc_port=0", *flags]
@@ -201,7 +196,7 @@ def main():
                 finally:
                     soak.deadline = 0.0  # After Ctrl-C no client begins another request.
                 watching.result()
-            took, last = time.monotonic() - begin, resident(server.pid)
+            took, last = time.monotonic() - begin, machine.resident(server.pid)
             server.send_signal(signal.SIGTERM)
             status = server.wait(60)
         finally:

@@ -33,6 +33,11 @@ import tfrecog
 result = tfrecog.load(source).predict("photo.png")
 result.draw().save("drawn.png")
 print(result, result.names, len(result.to_coco()))
+for other in (".", "maskrcnn_resnet50_fpn"):
+    try:
+        tfrecog.load(other)
+    except tfrecog.UserError as error:
+        print(error)
 for module, *arguments in commands:
     sys.argv[1:] = arguments
     try:
@@ -51,7 +56,7 @@ def test_a_file_is_loaded_seen_with_drawn_and_measured(tmp_path, kind, runtime):
     path = stand_in.onnx(path) if kind == "onnx" else path
     served_folders.save(tmp_path / "photo.png", served_folders.picture(720, 960, (160, 200, 400, 640)))
     commands = [
-        ["tfrecog.predict", "photo.png", f"--model={path}", "--out=seen", "--threads=1"],
+        ["tfrecog.predict", "photo.png", f"--model={path}", "--out=seen", "--threads=1", "--format=coco"],
         ["export.benchmark", f"--model={path}", "--image=photo.png", "--repeat=1"],
     ]
     code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n{CODE}"
@@ -59,5 +64,12 @@ def test_a_file_is_loaded_seen_with_drawn_and_measured(tmp_path, kind, runtime):
     done = subprocess.run([sys.executable, "-c", code, given], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 detection: 1 dog (80%)> ['dog'] 1" in done.stdout and "1 of 1 images done" in done.stdout
+    for other in (".", "maskrcnn_resnet50_fpn"):
+        assert re.search(
+            rf"^{re.escape(other)} is no TFLite or ONNX file, and \w+, which runs all else, is", done.stdout, re.M
+        )
     assert "the model alone" in done.stdout and "INFO" not in done.stderr
-    assert all((tmp_path / name).is_file() for name in ("drawn.png", "seen/photo.jpg", "seen/detections.json"))
+    assert all(
+        (tmp_path / name).is_file()
+        for name in ("drawn.png", "seen/photo.jpg", "seen/detections.json", "seen/instances.json")
+    )

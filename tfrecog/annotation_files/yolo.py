@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from tfrecog.annotation_files.objects import Objects, box_around, same_box
 from tfrecog.cli import files
@@ -38,6 +37,8 @@ class Yolo:
 
     def finish(self) -> None:
         """Writes data.yaml, in which the images are those of the split, and the names that Label Studio reads."""
+        import yaml
+
         dataset, order = self.dataset, [*range(len(self.dataset.keypoints))]
         tree = {self.split: IMAGES, "names": dict(enumerate(dataset.names))}
         if dataset.keypoints:

@@ -9,7 +9,7 @@ from typing import Any
 import tfrecog
 from tfrecog.api import commands, models
 from tfrecog.api.settings import changed, named_as_arguments
-from tfrecog.cli import files, flags
+from tfrecog.cli import errors, files, flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.inference.flags import MIN_SCORE
@@ -48,29 +48,46 @@ def find(
     if path.name == _FLAGS and path.is_file():
         path = path.parent
     readers = commands.module("export.onnx_files.reader").READERS
-    read = None if path.is_dir() else readers.get(path.suffix.lower())
-    if not read:
-        check_threads(threads, source)
+    if not path.is_dir() and (read := readers.get(path.suffix.lower())):
+        if device not in ("", "cpu"):
+            raise UserError(f"--device={device}: a {path.suffix} file is run on the CPU")
+        _refuse_of_run(source, checkpoint, settings)
+        return of_reader(read(path, threads), min_score)
+    check_threads(threads, source)
+    try:
         devices.choose(device)
-    elif device not in ("", "cpu"):
-        raise UserError(f"--device={device}: a {path.suffix} file is run on the CPU")
+        return _in_tensorflow(path, str(source), min_score, checkpoint, settings)
+    except ModuleNotFoundError as error:
+        if not errors.is_dependency(error):
+            raise
+        raise UserError(
+            f"{source} is no TFLite or ONNX file, and {error.name}, which runs all else, is missing: install tfrecog "
+            "with its dependencies"
+        ) from error
+
+
+def _in_tensorflow(path, source, min_score, checkpoint, settings) -> models.Model:
+    """The model of a run, a SavedModel, or the name of published weights."""
     if path.is_dir() and (path / _FLAGS).is_file():
         return run(path, min_score, checkpoint, settings)
-    if read or path.is_dir():
-        for name, is_given in (("--checkpoint", checkpoint != "latest"), ("settings", bool(settings))):
-            if is_given:
-                raise UserError(f"{name}: only a run has such, and {source} is an exported file; leave it out")
-        if read:
-            return of_reader(read(path, threads), min_score)
+    if path.is_dir():
+        _refuse_of_run(source, checkpoint, settings)
         return of_reader(commands.module("export.served_graph.reader").SavedReader(path), min_score)
-    if str(source) in _published():
-        return run(published(str(source)), min_score, checkpoint, settings)
-    near = difflib.get_close_matches(str(source), _published(), 3)
+    if source in _published():
+        return run(published(source), min_score, checkpoint, settings)
+    near = difflib.get_close_matches(source, _published(), 3)
     raise UserError(
         f"{source} is no model: give the folder of a run (with {_FLAGS}), that of a SavedModel of export.saved_model, "
         "a .tflite file of export.tflite, an .onnx file of export.onnx, or the name of published weights"
         + (f", such as {' or '.join(near)}" if near else " (python -m tfrecog.import_weights --list)")
     )
+
+
+def _refuse_of_run(source, checkpoint, settings) -> None:
+    """UserError for arguments that only a run has."""
+    for name, is_given in (("--checkpoint", checkpoint != "latest"), ("settings", bool(settings))):
+        if is_given:
+            raise UserError(f"{name}: only a run has such, and {source} is an exported file; leave it out")
 
 
 def check_threads(threads: int, source: str | Path) -> None:

@@ -45,6 +45,11 @@ _EXTRAS = {
     "sklearn": "svm",
     "tf2onnx": "onnx",
 }
+# Of what comes with the library, the modules that a TFLite or ONNX file does without.
+_DEPENDENCIES = (
+    "faster_coco_eval", "google_crc32c", "h5py", "keras", "matplotlib", "pycocotools", "safetensors", "tensorboard",
+    "tensorflow", "tensorflow_datasets", "yaml",
+)  # fmt: skip
 _WRONG_PATH = (
     errno.ENOENT,
     errno.ENOTDIR,
@@ -57,13 +62,22 @@ _WRONG_PATH = (
 )
 
 
+def is_dependency(error: ModuleNotFoundError) -> bool:
+    """Whether what is missing is a dependency of the library, which was installed without."""
+    return (error.name or "").partition(".")[0] in _DEPENDENCIES
+
+
 def explain(error: Exception) -> tuple[str, int] | None:
     """The line and the exit status for an error that is not a bug, or None."""
     if isinstance(error, UserError):
         return str(error), error.status
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        return extra and (f"{error.name} is missing: pip install 'tfrecog[{extra}]'", Status.USER_ERROR)
+        if extra:
+            return f"{error.name} is missing: pip install 'tfrecog[{extra}]'", Status.USER_ERROR
+        if is_dependency(error):
+            line = f"{error.name} is missing, which this needs: install tfrecog with its dependencies"
+            return line, Status.USER_ERROR
     if isinstance(error, OSError):
         wrong_path = error.errno in _WRONG_PATH or isinstance(error, FileNotFoundError)  # one of ours has no number
         status = Status.USER_ERROR if wrong_path else Status.FAILED
