@@ -15,8 +15,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from tests.folders import REPOSITORY
+
+
+def until(condition, seconds=120):
+    """Waits for a condition, which must come."""
+    for _ in range(50 * seconds):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"it has not come within {seconds} seconds")
 
 
 class Process:

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,15 +22,7 @@ from export.served_graph import versions
 from export.server import run
 from tests import processes
 from tests.folders import REPOSITORY
-
-
-def until(condition, seconds=120):
-    """Waits for a condition, which must come."""
-    for _ in range(50 * seconds):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"it has not come within {seconds} seconds")
+from tests.processes import until
 
 
 class Address:
