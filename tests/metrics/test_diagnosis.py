@@ -2,8 +2,10 @@
 
 import json
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies
 
 from tests.metrics import test_coco_engine as random_images
 from tests.metrics.truth import NOTHING, added, truth_of
@@ -14,6 +16,9 @@ from tfrecog.metrics.matched_detections import Collector
 NAMES = ("cat", "dog")
 SQUARE, FAR = [10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 90.0, 90.0]
 HALF = [10.0, 10.0, 50.0, 26.0]  # IoU 0.4 with SQUARE
+SCORED = strategies.tuples(
+    strategies.sampled_from(["hit", "false", "ignored"]), strategies.sampled_from([0.2, 0.4, 0.6, 0.8])
+)
 
 
 def matched(truth, found):
@@ -85,6 +90,40 @@ def test_the_best_threshold_is_that_of_the_highest_f1(hits, scores, expected):
     assert best == (
         expected and pytest.approx(dict(zip(("threshold", "precision", "recall", "f1"), expected, strict=True)))
     )
+
+
+@hypothesis.given(strategies.lists(SCORED), strategies.integers(0, 3))
+def test_no_threshold_has_a_higher_f1_than_the_best_one(detections, missed):
+    """Against all of them, one by one: keep what has at least so high a score, and count."""
+    detections = sorted(detections, key=lambda one: -one[1])
+    hits, false = (np.array([kind == which for kind, _ in detections], bool) for which in ("hit", "false"))
+    scores, objects = np.array([score for _, score in detections]), int(hits.sum()) + missed
+    best = diagnosis.best_threshold(hits, false, scores, objects)
+    counted = []
+    for threshold in sorted({score for _, score in detections}, reverse=True):
+        kept = [kind for kind, score in detections if score >= threshold and kind != "ignored"]
+        right = kept.count("hit")
+        if right:
+            counted.append((2 * right / (len(kept) + objects), threshold, right / len(kept), right / objects))
+    if not counted:
+        assert best is None
+        return
+    assert best is not None
+    highest = max(f1 for f1, *_ in counted)
+    assert best["f1"] == pytest.approx(highest)
+    same = [row for row in counted if row[1] == best["threshold"]]
+    assert [(best["f1"], best["threshold"], best["precision"], best["recall"])] == [pytest.approx(row) for row in same]
+
+
+def test_the_mistakes_of_each_image_are_its_own():
+    truth = {1: truth_of([SQUARE, FAR], [1, 2]), 2: truth_of([], []), 3: truth_of([SQUARE], [1])}
+    found = {1: ([SQUARE, SQUARE], [1, 1], [0.9, 0.6]), 2: ([FAR], [2], [0.8]), 3: ([SQUARE], [1], [0.3])}
+    some = matched(truth, found)
+    assert diagnosis.mistakes(some, some.score > 0.5) == [
+        {"right": 1, "false": 1, "missed": 1},
+        {"right": 0, "false": 1, "missed": 0},
+        {"right": 0, "false": 0, "missed": 1},
+    ]
 
 
 def test_a_confusion_has_each_object_once_hits_first_and_a_background():

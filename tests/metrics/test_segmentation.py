@@ -162,3 +162,19 @@ def test_of_many_classes_the_table_for_people_has_the_worst():
     text = tables.of_segmentation(evaluator.summarize(), evaluator.table([f"c{i}" for i in range(1, 101)]))
     assert "c100 " in text and "c62 " in text and "c61 " not in text
     assert text.endswith("(the 40 worst of 100 classes; metrics.json has all of them)")
+
+
+def test_the_standard_error_is_that_of_a_share():
+    # Of 400 images of one pixel half are right: pixel accuracy is the share of right ones.
+    one, two = np.array([[1]]), np.array([[2]])
+    evaluator = evaluated(3, *[(one, one), (one, two)] * 200)
+    errors, by_class = evaluator.standard_errors()
+    assert errors.keys() == evaluator.summarize().keys()
+    assert errors["pixel_accuracy"] == pytest.approx((0.5 * 0.5 / 400) ** 0.5, rel=0.3)
+    # The IoU of the first class is the share, too; of the second, 0; the third is nowhere.
+    assert by_class[0] == pytest.approx(errors["pixel_accuracy"]) and by_class[1] == 0 and np.isnan(by_class[2])
+
+
+def test_one_image_has_no_standard_error():
+    errors, by_class = evaluated(2, ([[1, 2]], [[1, 1]]), ([[0, 0]], [[1, 1]])).standard_errors()
+    assert errors == {} and np.isnan(by_class).all()

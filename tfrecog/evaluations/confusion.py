@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tfrecog.drawing import figures
 from tfrecog.evaluations import loop
-from tfrecog.metrics.classification import worst_pairs
+from tfrecog.metrics.classification import most_confused
 
 TABLE, PICTURE = "confusion.csv", "confusion.png"
 MOST = 30  # classes that a picture has room for
@@ -55,19 +55,6 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: n
         number = _brief(int(part[row, column])) if pixels is None else _percent(share[row, column])
         axes.text(column, row, number, ha="center", va="center", color=ink, fontsize=9 if len(number) < 4 else 7)
     return figure
-
-
-def most_confused(confusion: np.ndarray, most: int) -> list[int]:
-    """Places of all classes, or of at most this many with the most frequent mistakes, in their order."""
-    if len(confusion) <= most:
-        return list(range(len(confusion)))
-    chosen: dict[int, None] = {}
-    for _, *pair in worst_pairs(confusion, most * most):
-        if len(chosen | dict.fromkeys(pair)) <= most:
-            chosen |= dict.fromkeys(pair)
-    if not chosen:  # No mistake at all.
-        return list(range(most))
-    return sorted(chosen)
 
 
 def _brief(count):

@@ -4,10 +4,17 @@ Top-k accuracy is the share of the images whose class is among the k most probab
 section 4.1, with one class an image); of equally probable classes the first counts as the best.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecog.metrics import diagnosis
+
+RULE = (
+    "an image is a detection of its most probable class, with that probability as its score; best: the least score "
+    "that counts for the highest F1; precision and score at the recalls 0, 0.01, …, 1"
+)
 FEW = 5  # Among so many classes top-5 is 1 by itself, and is left out.
 
 
@@ -47,6 +54,11 @@ class Evaluator:
         five = {"top5": int(self.among_five.sum()) / images} if len(self.confusion) > FEW else {}
         return {"top1": right / images, **five, "error": (images - right) / images}
 
+    def standard_errors(self) -> dict[str, float]:
+        """Of each number, that of a share of independent images: sqrt(p (1 - p) / n)."""
+        images = int(self.images.sum())
+        return {name: share_error(share, images) for name, share in self.summarize().items()}
+
     def table(self, names: Sequence[str]) -> list[dict]:
         """A row for each class: `name`, `images`, `accuracy`, `top5`, and which other it is taken for most often.
 
@@ -64,6 +76,42 @@ class Evaluator:
         return rows
 
 
+def share_error(share: float, count: int) -> float:
+    """The standard error of a share of so many independent images."""
+    return math.sqrt(share * (1 - share) / count)
+
+
+class Answers:
+    """The most probable class of each image and its probability, as detections of the classes."""
+
+    def __init__(self, names: Sequence[str]):
+        self._names = tuple(names)
+        self._images: list[tuple[int, int, float]] = []
+
+    def add(self, label: int, predicted: int, probability: float) -> None:
+        """An image of a label in 1..K that is taken for another or the same; 0 for none."""
+        self._images.append((label, predicted, probability))
+
+    def report(self) -> dict:
+        """Ready for JSON: a row for each class, as of `diagnosis.report`, with `best`, `precision` and `score`.
+
+        An image is a detection of its most probable class, with that probability as its score.
+        """
+        label, predicted, score = (np.array(column) for column in zip(*self._images, strict=True))
+        order = np.argsort(-score, kind="stable")
+        label, predicted, score = label[order], predicted[order], score[order]
+        rows: list[dict] = []
+        for one, name in enumerate(self._names, 1):
+            own, images = predicted == one, int(np.sum(label == one))
+            hits = label[own] == one
+            row: dict = {"name": name, "images": images, "best": None}
+            if images:
+                row["best"] = diagnosis.best_threshold(hits, ~hits, score[own], images)
+                row |= diagnosis.curve(hits, ~hits, score[own], images)
+            rows.append(row)
+        return {"rule": RULE, "classes": rows}
+
+
 def taken_for(confusion: np.ndarray, names: Sequence[str]) -> list[tuple[str | None, int]]:
     """Of each class of a matrix [true, predicted] the other for which it is taken most, None if never; how often."""
     wrong = confusion.copy()
@@ -79,3 +127,16 @@ def worst_pairs(confusion: np.ndarray, count: int) -> list[tuple[int, int, int]]
     flat = wrong.ravel()
     most = np.argsort(-flat, kind="stable")[:count]
     return [(int(flat[i]), *map(int, divmod(int(i), len(confusion)))) for i in most if flat[i]]
+
+
+def most_confused(confusion: np.ndarray, most: int) -> list[int]:
+    """Places of all classes, or of at most this many with the most frequent mistakes, in their order."""
+    if len(confusion) <= most:
+        return list(range(len(confusion)))
+    chosen: dict[int, None] = {}
+    for _, *pair in worst_pairs(confusion, most * most):
+        if len(chosen | dict.fromkeys(pair)) <= most:
+            chosen |= dict.fromkeys(pair)
+    if not chosen:  # No mistake at all.
+        return list(range(most))
+    return sorted(chosen)

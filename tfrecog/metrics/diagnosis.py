@@ -121,6 +121,12 @@ def best_threshold(hits: np.ndarray, false: np.ndarray, scores: np.ndarray, obje
     return {name: float(value) for name, value in named.items()}
 
 
+def curve(hits: np.ndarray, false: np.ndarray, scores: np.ndarray, objects: int) -> dict[str, list[float]]:
+    """`precision` and `score` of a class at the recalls 0, 0.01, …, 1; the arguments are those of `best_threshold`."""
+    (reached,), (places,) = precision(hits[None], false[None], objects)
+    return {"precision": reached.round(4).tolist(), "score": np.append(scores, 0)[places].round(4).tolist()}
+
+
 def confusion(found: Detections, kept: np.ndarray) -> np.ndarray:
     """How often which class is taken for which, [K + 1, K + 1] true and predicted; 0 is the background.
 
@@ -148,6 +154,22 @@ def missed(found: Detections, kept: np.ndarray) -> np.ndarray:
     """Whether an object is missed by the kept detections, bool [m]; see MISSED."""
     named = kept & np.isin(found.kinds, (Kind.HIT, *MENDED))
     return ~np.isin(np.arange(len(found.object_label)), found.about[named])
+
+
+def mistakes(found: Detections, kept: np.ndarray) -> list[dict[str, int]]:
+    """Of each image [I] its `right` detections, `false` ones and `missed` objects, by the kept detections."""
+    columns = {
+        "right": found.image[kept & (found.kinds == Kind.HIT)],
+        "false": found.image[kept & (found.kinds > Kind.IGNORED)],
+        "missed": found.object_image[missed(found, kept)],
+    }
+    counted = [np.bincount(images, minlength=found.images).tolist() for images in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*counted, strict=True)]
+
+
+def kept_of(found: Detections, classes: Sequence[dict]) -> np.ndarray:
+    """Whether a detection has at least the threshold of its class, bool [n]; `classes` are rows of a `report`."""
+    return found.score >= np.array([row["threshold"] for row in classes])[found.label - 1]
 
 
 def without(found: Detections, kind: Kind) -> Detections:
@@ -207,17 +229,14 @@ def report(found: Detections, names: Sequence[str]) -> dict:
         if objects:
             hits, false, scores = found.hits[own, 0], found.false[own, 0], found.score[own]
             row["best"] = best_threshold(hits, false, scores, objects)
-            (curve,), (places,) = precision(hits[None], false[None], objects)
-            row |= {"precision": curve.round(4).tolist(), "score": np.append(scores, 0)[places].round(4).tolist()}
+            row |= curve(hits, false, scores, objects)
         rows.append(row)
     known = [row["best"]["threshold"] for row in rows if row["best"]]
     otherwise = float(np.median(known)) if known else 0.5
-    thresholds = [row["best"]["threshold"] if row["best"] else otherwise for row in rows]
-    kept = found.score >= np.array(thresholds)[found.label - 1]
+    rows = [row | {"threshold": row["best"]["threshold"] if row["best"] else otherwise} for row in rows]
+    kept = kept_of(found, rows)
     counted = errors(found, kept)
-    rows = [
-        row | {"threshold": least, "errors": one} for row, least, one in zip(rows, thresholds, counted, strict=True)
-    ]
+    rows = [row | {"errors": one} for row, one in zip(rows, counted, strict=True)]
     totals = {name: {"count": sum(one[name] for one in counted), "ap50": gain} for name, gain in lost(found).items()}
     matrix = confusion(found, kept)
     cells = [[*map(int, place), int(matrix[tuple(place)])] for place in np.argwhere(matrix)]
