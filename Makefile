@@ -68,6 +68,7 @@ quickstart: $(RUNS)
 	$(BIN)/python -m tfrecog.predict --flagfile=$(QUICKSTART)/run/experiment.flags \
 		--images='$(QUICKSTART)/photos/*.jpg' --out=$(QUICKSTART)/seen
 	@echo "the data: $(QUICKSTART)/data.png   what the model sees: $(QUICKSTART)/seen/"
+	@echo "how it did: $(QUICKSTART)/run/report.html"
 	@echo "how it came to that: $(QUICKSTART)/run/predictions/   $(BIN)/tensorboard --logdir=$(QUICKSTART)/run"
 	@$(BIN)/python -c "import json, time; m = json.load(open('$(QUICKSTART)/run/metrics.json'))['metrics']; \
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"

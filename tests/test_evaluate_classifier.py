@@ -16,6 +16,7 @@ from tfrecog import evaluate, tasks
 from tfrecog.config import ClassifierConfig, DataConfig, Experiment
 from tfrecog.data import index, info, read, records
 from tfrecog.evaluations import classification, confusion, misclassified
+from tfrecog.metrics.classification import most_confused
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import distribution
 from tfrecog.tasks import class_mapping
@@ -63,9 +64,9 @@ class Gray:
         return {"probabilities": tf.nn.softmax(-4 * tf.abs(level[:, None] - tf.range(1.0, 7.0)))}
 
 
-def evaluated(folder, out=None, replica=1, batch_size=3, task=None):
+def evaluated(folder, out=None, replica=1, batch_size=3, task=None, **options):
     strategy = distribution.strategy(replica)
-    return classification.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out)
+    return classification.evaluate(task or Gray(), None, experiment_of(folder, batch_size), strategy, out, **options)
 
 
 @pytest.mark.parametrize("replica, batch_size", [(1, 3), (1, 64), (2, 4), (2, 1)])
@@ -80,7 +81,7 @@ def test_predictions_with_names_of_files_need_no_record_again(folder, tmp_path):
     with opened.files(".tfrecord") as without:
         evaluated(folder)
     with opened.files(".tfrecord") as with_files:
-        evaluated(folder, tmp_path)
+        evaluated(folder, tmp_path, last=False)  # Without a report, which shows images at random.
     mistakes = sum(label != seen for label, seen in zip(LABELS, SEEN, strict=True))  # misclassified.jpg shows them
     assert len(without) == 12 and len(with_files) == 12 + mistakes  # 11 images in batches of 3
 
@@ -139,8 +140,8 @@ def test_of_many_classes_the_picture_has_those_in_the_commonest_mistakes():
     counts = np.zeros([1000, 1000], int)
     counts[5, 900], counts[900, 5], counts[77, 78] = 9, 8, 7
     np.fill_diagonal(counts, 50)
-    assert confusion.most_confused(counts, 3) == [5, 900], "a mistake has two classes"
-    assert confusion.most_confused(counts, 4) == [5, 77, 78, 900]
+    assert most_confused(counts, 3) == [5, 900], "a mistake has two classes"
+    assert most_confused(counts, 4) == [5, 77, 78, 900]
     figure = confusion.picture(counts, tuple(f"c$_{i}$" for i in range(1000)), "title")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["c$_5$", "c$_77$", "c$_78$", "c$_900$"]
     assert not any(label.get_parse_math() for label in figure.axes[0].get_xticklabels()), "a name is no formula"
@@ -204,7 +205,9 @@ def test_the_command_evaluates_a_run_on_records_of_some_of_its_classes(tmp_path,
     evaluate.main(flags_of(experiment, workdir=str(workdir)))
     shown = capsys.readouterr().out
     assert "The run knows 6 classes; those of the records, 2, are found by name" in shown
-    assert "top-1 " in shown and "metrics.json, predictions.csv, confusion.csv, confusion.png" in shown
+    assert "top-1 " in shown
+    assert "metrics.json, predictions.csv, diagnosis.json, confusion.csv, confusion.png, " in shown
+    assert f"report.html in {workdir}" in shown
     metrics = json.loads((Path(workdir) / "metrics.json").read_text())["metrics"]
     assert set(metrics) == {"top1", "error"}
 

@@ -146,12 +146,13 @@ def test_the_picture_of_errors_cuts_them_out_of_their_own_images(out):
 
 
 def test_an_evaluation_without_errors_or_without_voc_leaves_no_old_picture(folder, tmp_path):
+    files = {"metrics.json", "report.html", *FILES}
     evaluated(folder, wrong(), tmp_path, batch_size=7)
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES}
+    assert {path.name for path in tmp_path.iterdir()} == files
     evaluated(folder, knowing(), tmp_path, batch_size=7)
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES} - {detection_errors.SHEET}
+    assert {path.name for path in tmp_path.iterdir()} == files - {detection_errors.SHEET}
     evaluated(folder, knowing(), tmp_path, "coco", batch_size=7)
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *FILES} - set(VOC_FILES)
+    assert {path.name for path in tmp_path.iterdir()} == files - set(VOC_FILES)
     assert "errors" not in report_of(tmp_path)
 
 

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from pipelines import scenes
 from tests.folders import REPOSITORY
 from tests.processes import run
+from tests.reports import pages
 from tests.runs import assert_continues_bit_for_bit, assert_two_replicas_with_two_parts_take_the_step_of_one, train
 from tfrecog.cli import flags
 from tfrecog.config import Experiment
@@ -71,6 +72,16 @@ def test_keypoints_are_trained_evaluated_and_drawn(straight):
     metrics = json.loads((workdir / "metrics.json").read_text())["metrics"]
     assert {"box_AP", "mask_AP", "keypoint_AP"} <= set(metrics)
     assert all("keypoints" in row for row in json.loads((workdir / "detections.json").read_text()))
+    assert f"how it did: {workdir}/report.html" in output
+    page = pages.Page(workdir / "report.html")
+    pages.assert_safe(page)
+    drawn = re.findall(r'aria-label="([^"]*)"', page.source)
+    # The curve of the metrics ends with this very evaluation, of which metrics.csv had no row yet.
+    (line,) = (one for one in drawn if one.startswith("Metrics, over step: "))
+    ends = dict(re.findall(r"(\w+) ends at ([^,]+)", line))
+    assert float(ends["box_AP50"]) == pytest.approx(metrics["box_AP50"], rel=1e-3)
+    assert any(one.startswith("Losses in training, over step: ") for one in drawn)
+    assert page.rows("number")["keypoint AP50"]["%"][1] == [metrics["keypoint_AP50"]]
     events = EventAccumulator(str(workdir), size_guidance={"tensors": 0}).Reload()
     assert "predictions/0" in events.Tags()["tensors"]
 

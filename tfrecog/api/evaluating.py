@@ -9,7 +9,8 @@ import tensorflow as tf
 from tfrecog import tasks
 from tfrecog.config import Experiment
 from tfrecog.data import info
-from tfrecog.evaluations.loop import METRICS
+from tfrecog.evaluations.loop import METRICS, Numbers
+from tfrecog.reports import report
 from tfrecog.runs import trained
 from tfrecog.tasks import class_mapping
 
@@ -25,7 +26,7 @@ class Weights(NamedTuple):
 
 def evaluate(
     experiment: Experiment, restore: Callable[[], Weights], out: str | Path | None = None, show: bool = False
-) -> dict[str, float]:
+) -> Numbers:
     """The numbers of a run on `data.eval_split` of `data.records`, by name.
 
     Whether the records fit is checked before `restore` reads the weights. The other arguments are those of
@@ -47,6 +48,6 @@ def evaluate(
         print(f"Evaluating {checkpoint} on {experiment.data.eval_split} of {experiment.data.records}", flush=True)
     numbers = evaluation.evaluate(task, model, experiment, strategy, out, step=step, checkpoint=checkpoint, show=show)
     if show:
-        written = [name for name in (METRICS, *evaluation.FILES) if out and (Path(out) / name).is_file()]
+        written = [name for name in (METRICS, *evaluation.FILES, report.FILE) if out and (Path(out) / name).is_file()]
         print(f"Wrote {', '.join(written)} in {out}" if out else "Wrote no file: name a folder for them with --out")
     return numbers

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
 from tfrecog.inference.flags import MIN_SCORE
+
+if TYPE_CHECKING:
+    from tfrecog.evaluations.loop import Numbers
 
 Tiles = tuple[int, int] | int | None
 _log = logging.getLogger("tfrecog")
@@ -151,7 +154,7 @@ class Model:
 
     def evaluate(
         self, records: str | Path = "", split: str = "", *, out: str | Path | None = None, show: bool = False
-    ) -> dict[str, float]:
+    ) -> "Numbers":
         """The numbers of a run on a split of records; an exported file is compared with its run by export.verify."""
         raise UserError(
             f"{self.source} is an exported file: evaluate the run that it was made from, and compare the two with "
@@ -204,13 +207,15 @@ class RunModel(Model):
     @named_as_arguments(records="data.records", split="data.eval_split")
     def evaluate(
         self, records: str | Path = "", split: str = "", *, out: str | Path | None = None, show: bool = False
-    ) -> dict[str, float]:
+    ) -> "Numbers":
         """The numbers of the run on a split of records, by name, as `python -m tfrecog.evaluate` prints them.
+
+        Their `report` is the path of report.html, None where none was written.
 
         Args:
             records: folder of records; empty: those of the run.
             split: empty: `data.eval_split` of the run.
-            out: folder for metrics.json and what belongs to it. None: nothing is written.
+            out: folder for metrics.json, report.html and what belongs to them. None: nothing is written.
             show: print the numbers and a line for each class.
         """
         from tfrecog.api import evaluating

@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli import flags, signals
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
+
+if TYPE_CHECKING:
+    from tfrecog.evaluations.loop import Numbers
 
 _SUFFIX = ".flags"
 _RECIPE = re.compile(r"configs/([\w/]+)\.flags")
@@ -28,7 +31,7 @@ class Recipe:
         records: str | Path = "",
         *,
         on_step: Callable[[int, Mapping[str, float]], object] | None = None,
-    ) -> dict[str, float]:
+    ) -> "Numbers":
         """Trains, or continues the run in `workdir`, as `python -m tfrecog.train` does.
 
         The command turns oneDNN on; here it is on if TF_ENABLE_ONEDNN_OPTS=1 was set before TensorFlow was imported, or
@@ -42,7 +45,7 @@ class Recipe:
                 checkpoint.
 
         Returns:
-            The numbers of the last evaluation, by name.
+            The numbers of the last evaluation, by name. Their `report` is the path of report.html, None without one.
         """
         from tfrecog.training import loop
 

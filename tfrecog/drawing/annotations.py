@@ -31,6 +31,7 @@ def instances(
     skeleton: Sequence[tuple[int, int]] = (),
     flip_pairs: Sequence[tuple[int, int]] = (),
     min_side: int = 0,
+    letter: int = 0,
 ) -> np.ndarray:
     """Picture uint8 [H, W, 3] of `image` [H, W, 3] with its instances drawn on it.
 
@@ -45,6 +46,7 @@ def instances(
         flip_pairs: pairs of a left and a right keypoint; they and their bones are green (left) and orange (right).
         min_side: an image with a shorter side than this is enlarged by a whole factor, so that text is legible;
             the picture is then larger than the image, but its long side never exceeds ten times `min_side` for it.
+        letter: height of the letters in pixels, where they have room; 0: a part of the picture's.
     """
     image, labels = np.asarray(image, np.uint8), np.asarray(labels, int)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
@@ -52,7 +54,7 @@ def instances(
     factor = enlargement(height, width, min_side)
     order = _largest_first(boxes, labels)
     colours = _apart(boxes, labels, order)
-    font = name_tags.font(height * factor, width * factor, len(order))
+    font = name_tags.font(height * factor, width * factor, len(order), letter)
     line = max(1, round(font.size / 7))
 
     pixels = image.repeat(factor, 0).repeat(factor, 1)

@@ -14,9 +14,9 @@ _OF_SIDE = 36  # letters are this part of the shorter side, ...
 _OF_AREA = 30  # ... or smaller: this many letters' squares, of a name and the room around it, for each fit in
 
 
-def font(height: int, width: int, count: int) -> Font:
-    """The letters of so many names in a picture of a size."""
-    return Font(max(_SMALLEST, min(min(height, width) / _OF_SIDE, _room(height, width, count))))
+def font(height: int, width: int, count: int, letter: float = 0) -> Font:
+    """The letters of so many names in a picture of a size; `letter` pixels high where there is room, 0: as it asks."""
+    return Font(max(_SMALLEST, min(letter or min(height, width) / _OF_SIDE, _room(height, width, count))))
 
 
 def draw(

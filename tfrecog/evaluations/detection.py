@@ -12,12 +12,13 @@ from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data import detection, image, info, keypoint_sigmas
 from tfrecog.data.split import Split
-from tfrecog.evaluations import detection_errors, loop, precision_recall
+from tfrecog.evaluations import beside_truth, detection_errors, loop, precision_recall
 from tfrecog.inference import predictor
 from tfrecog.inference.detection import in_original
 from tfrecog.inference.result_files import DETECTIONS, results_file
 from tfrecog.metrics import coco, coco_rows, diagnosis, tables, voc, voc_errors
 from tfrecog.metrics.matched_detections import Collector
+from tfrecog.reports import detection as page
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, detection_errors.SHEET)
 DIAGNOSIS = "diagnosis.json"
@@ -43,6 +44,7 @@ class Measured:
             self.coco = coco.Evaluator(categories, detector.masks, sigmas, detector.output.max_detections)
         if chosen in ("voc", "both"):
             self.voc = voc.Evaluator(categories, keep=detection_errors.MOST)
+        self.detector = detector
         self.collected: Collector | None = None
         self.by_class: dict[str, list[float | None]] = {}  # standard errors by name of the number
         self.evaluators = {name: own for name, own in (("coco", self.coco), ("voc", self.voc)) if own}
@@ -50,8 +52,9 @@ class Measured:
         self.batches = detection.evaluation(data, split, size, detector.proposals == "record")
 
     def diagnose(self):
-        """Has what standard errors and diagnosis.json are made of collected."""
+        """Has what standard errors, diagnosis.json and the report are made of collected."""
         self.collected = Collector(len(self.split.info.categories), "mask" in self.coco.kinds if self.coco else False)
+        self.seen = beside_truth.Seen(self.split, self.detector)
 
     def rows(self, out):
         return results_file(out)
@@ -63,6 +66,7 @@ class Measured:
             evaluator.add((found.image_id, found.record), truth, *found.instances)
         if self.collected:
             self.collected.add((found.image_id, found.record), truth, *found.instances)
+            self.seen.add((found.image_id, found.record), found.size, *found.instances)
         return coco_rows.results(found.image_id, self.split.info.categories, *found.instances)
 
     def summarize(self):
@@ -90,13 +94,24 @@ class Measured:
         return errors
 
     def _write_diagnosis(self, path, collected):
-        report = diagnosis.report(collected.detections(), self.split.info.names)
+        self.detections = collected.detections()
+        self.diagnosis = diagnosis.report(self.detections, self.split.info.names)
         for name, errors in self.by_class.items():
-            for row, error in zip(report["classes"], errors, strict=True):
+            for row, error in zip(self.diagnosis["classes"], errors, strict=True):
                 row[name] = error
         with files.write(path) as file:
-            json.dump(report, file)
+            json.dump(self.diagnosis, file)
             file.write("\n")
+
+    def report(self, written: dict):
+        """The sections of the page, after `draw`; `written` is what metrics.json has."""
+        numbers, table = written["metrics"], written["classes"]
+        worst, random = self.seen.pictures(self.detections, self.diagnosis)
+        return [
+            page.results(numbers, written), page.classes(table, self.diagnosis), page.curves(self.diagnosis),
+            page.confusions(self.diagnosis, self.split.info.names), page.errors(self.diagnosis), page.sizes(numbers),
+            page.pictures(worst, random),
+        ]  # fmt: skip
 
     def draw(self, out: Path, numbers):
         """The curves and the worst errors; those of an evaluation before this one go if there are no new ones."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import json
 import statistics
 from collections.abc import Callable
@@ -16,8 +17,15 @@ from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment
 from tfrecog.data.split import Split
 from tfrecog.inference import image_files, predictor
+from tfrecog.reports import report
 
 METRICS = "metrics.json"
+
+
+class Numbers(dict[str, float]):
+    """What an evaluation found, by name."""
+
+    report: Path | None = None  # its page; None where none was written
 
 
 def evaluate(
@@ -32,21 +40,22 @@ def evaluate(
     checkpoint: str | Path | None = None,
     show: bool = False,
     last: bool = True,
-) -> dict[str, float]:
+) -> Numbers:
     """The numbers of a model on the split `data.eval_split`, by name.
 
     Args:
         measure: what the task measures, made of the experiment, the split and the strategy. It has `batches` and
             whether they are of `any_size`; `rows(out)`, a context that gives the function that writes what
             `add(outputs, facts)` returns of each image; `summarize()`, the numbers, a table with a row for each class
-            and what else metrics.json is to have; `draw(out, numbers)`, which writes the other files; and
-            `text(numbers, table)`, for people.
+            and what else metrics.json is to have; `draw(out, numbers)`, which writes the other files;
+            `text(numbers, table)`, for people; and if it has more to report than its numbers, `report(written)`, the
+            sections of the page of what metrics.json has.
         out: folder for metrics.json (the numbers, the table, what was evaluated, and the model's time per image, null
-            where too few batches were there to tell) and the files of the task. None: nothing is written.
+            where too few batches were there to tell), report.html and the files of the task. None: nothing is written.
         step, checkpoint: of the weights, for metrics.json.
         show: print the numbers and a line for each class.
-        last: no other evaluation of the training follows. If files are written, a `measured.diagnose()`, if there is
-            such, is called before the images.
+        last: no other evaluation of the training follows. If files are written, the report is one of them, and a
+            `measured.diagnose()`, if there is such, is called before the images.
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     split.check_not_empty()
@@ -61,16 +70,21 @@ def evaluate(
         for outputs, facts in predictor.predict_batches(task, model, strategy, measured.batches, **options):
             write(measured.add(outputs, facts))
             progress.update()
-    numbers, table, more = measured.summarize()
+    found, table, more = measured.summarize()
+    numbers = Numbers(found)
     median = statistics.median(seconds) if seconds else None
     if out:
-        report = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
-        report |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
-        report |= {"test_seconds_per_image": median, **more, "tfrecog": tfrecog.version()}
+        written = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
+        written |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
+        written |= {"test_seconds_per_image": median, **more, "tfrecog": tfrecog.version()}
         with files.write(Path(out) / METRICS) as file:
-            json.dump(report, file, indent=1)
+            json.dump(written, file, indent=1)
             file.write("\n")
         measured.draw(Path(out), numbers)
+        report.remove(out)  # That of an evaluation before this one.
+        if last:
+            sections = functools.partial(measured.report, written) if hasattr(measured, "report") else None
+            numbers.report = report.write(Path(out), task, model, experiment, split, written, sections)
     if show:
         print(measured.text(numbers, table))
         print(_speed(median, strategy))

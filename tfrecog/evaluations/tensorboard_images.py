@@ -14,14 +14,20 @@ from tfrecog.data import classification, detection, image, segmentation
 from tfrecog.data.info import DatasetInfo
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations, contact_sheet, label_map
-from tfrecog.evaluations import confusion, detection_errors, misclassified, precision_recall, worst_label_maps
+from tfrecog.evaluations import (
+    beside_truth,
+    confusion,
+    detection_errors,
+    misclassified,
+    precision_recall,
+    worst_label_maps,
+)
 from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
 from tfrecog.inference.detection import detections
 from tfrecog.inference.flags import MIN_SCORE
 from tfrecog.ops import rle
 
-MIN_SIDE = 400  # Smaller pictures are enlarged, so that names are legible.
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
 
@@ -39,22 +45,11 @@ def predictions(
     on_record = detector.proposals == "record"
     batches = detection.evaluation(data, split, proposals=on_record).take(-(-count // data.eval_batch_size))
 
-    def drawn(picture, chosen, *columns):
-        some = (None if column is None else [column[i] for i in np.flatnonzero(chosen)] for column in columns)
-        return annotations.instances(picture, *some, split.info.names, **_body(split.info), min_side=MIN_SIDE)
-
     pictures = {}
     found_in = detections(task, model, strategy, batches, detector.output, any_size=data.pad_to_batch_max)
     for i, found in enumerate(itertools.islice(found_in, count)):
-        truth = split.truth(found.record)
-        picture = image.decode(truth.encoded).numpy()
-        masks, keypoints = truth.masks if detector.masks else None, truth.keypoints if detector.keypoints else None
-        left = drawn(picture, ~truth.crowd, truth.boxes, truth.labels, None, masks, keypoints)
-        masks = None if found.masks is None else [rle.from_coco(mask)[0] for mask in found.masks]
-        keypoints = None if found.keypoints is None else annotations.sure_keypoints(found.keypoints)
-        sure = found.scores >= MIN_SCORE
-        right = drawn(picture, sure, found.boxes, found.labels, found.scores, masks, keypoints)
-        pictures[f"predictions/{i}"] = np.concatenate([left, right], axis=1)
+        both = beside_truth.drawn(split, detector, found.record, found.instances, found.scores >= MIN_SCORE)
+        pictures[f"predictions/{i}"] = np.concatenate(both, axis=1)
     return pictures | _written(experiment, precision_recall=precision_recall.PICTURE, errors=detection_errors.SHEET)
 
 
@@ -171,12 +166,9 @@ def _with_objects(picture, batch, i, info):
     if masks is not None:
         masks = rle.paste(masks, mask_boxes, *picture.shape[:2])
     return annotations.instances(
-        picture, boxes, labels, None, masks, points, info.names, **_body(info), min_side=MIN_SIDE
-    )
-
-
-def _body(info):
-    return {"skeleton": info.skeleton, "flip_pairs": info.flip_pairs}
+        picture, boxes, labels, None, masks, points, info.names, **beside_truth.body(info),
+        min_side=beside_truth.MIN_SIDE,
+    )  # fmt: skip
 
 
 def filters(model: keras.Model) -> np.ndarray | None:

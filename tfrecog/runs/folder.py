@@ -18,8 +18,7 @@ from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints
 from tfrecog.runtime import onednn
 
-FLAGFILE, LOCK = flagfiles.OF_RUN, ".lock"
-IMPORTED = "imported.json"  # in a run that is made of published weights: where they are from
+FLAGFILE, LOCK, IMPORTED = flagfiles.OF_RUN, ".lock", flagfiles.IMPORTED
 
 # What a run may be continued with another value of → what depends on it.
 _RESUMABLE = {leaf.path: fact.decides for leaf in flags.leaves(Experiment()) if (fact := leaf.fact(Resumable))}

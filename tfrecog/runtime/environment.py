@@ -28,7 +28,7 @@ _ISA = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
 def facts() -> dict[str, Any]:
     """By name versions, the machine, its devices as TensorFlow sees them, and what is set in the environment."""
     found = {
-        "tfrecog": " ".join(filter(None, (tfrecog.version(), _commit()))),
+        "tfrecog": " ".join(filter(None, (tfrecog.version(), commit()))),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "cpu": _cpu(),
@@ -59,7 +59,7 @@ def text(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of a checkout, and whether files were changed since; empty where it is none."""
     if not (tfrecog.HOME / ".git").exists():
         return ""

@@ -24,6 +24,11 @@ class Relabelled:
         place = {label: i for i, label in enumerate(self._label_of[1:]) if label}
         self._places = [place[label] for label in range(1, len(categories) + 1)]
 
+    @property
+    def name(self) -> str:
+        """That of the task, for people."""
+        return self._task.name
+
     def predict(self, model: Any, batch: dict) -> dict:
         """The task's outputs, in the labels of the records.
 

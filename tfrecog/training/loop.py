@@ -14,7 +14,9 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import read
 from tfrecog.data.batches import Data, in_calls
+from tfrecog.evaluations.loop import Numbers
 from tfrecog.evaluations.tensorboard_images import inputs
+from tfrecog.reports import report
 from tfrecog.runs import checkpoints, folder
 from tfrecog.runtime import distribution
 from tfrecog.runtime.profiling import Profile
@@ -33,14 +35,14 @@ class NonFiniteLoss(UserError):
 OnStep = Callable[[int, Mapping[str, float]], object]
 
 
-def train(experiment: Experiment, on_step: OnStep | None = None) -> dict[str, float]:
+def train(experiment: Experiment, on_step: OnStep | None = None) -> Numbers:
     """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation."""
     experiment, task, data, claim = prepare(experiment)
     with claim:
         return run(task, experiment, data, on_step)
 
 
-def run(task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = None) -> dict[str, float]:
+def run(task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = None) -> Numbers:
     """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
 
     A finished run whose last checkpoint was evaluated by the same rules before is not evaluated again.
@@ -84,7 +86,7 @@ class _Run:
         )
         self.progress.settings(self.done, experiment)
         self.profile = Profile(self.workdir, self.options.profile_steps)
-        self.rules, self.metrics = folder.evaluation_rules(experiment), {}
+        self.rules, self.metrics = folder.evaluation_rules(experiment), Numbers()
 
     def train(self):
         """Takes the steps that are left, and returns the metrics of the last evaluation."""
@@ -113,6 +115,8 @@ class _Run:
                 self.progress.say(self.profile.close())
                 self.progress.close()
         print(f"finished {self.done} steps; the run is in {self.workdir}", flush=True)
+        if self.metrics.report:
+            print(f"how it did: {self.metrics.report}", flush=True)
         return self.metrics
 
     def calls(self):
@@ -160,7 +164,7 @@ class _Run:
             checkpoint = checkpoints.latest(self.workdir)
             facts = {"step": self.done, "checkpoint": checkpoint, "last": self.done >= self.total}
             found = self.task.evaluation.evaluate(*on, self.workdir, **facts, show=show)
-            self.metrics = dict(found)
+            self.metrics = found if isinstance(found, Numbers) else Numbers(found)
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
@@ -184,7 +188,8 @@ class _Run:
         if noted is None:
             self.measure(interruption, show=True)
         else:
-            self.metrics = noted
+            self.metrics = Numbers(noted)
+            self.metrics.report = report.of(self.workdir)
             self.progress.say("evaluated before: python -m tfrecog.evaluate does it again")
 
     def noted_metrics(self):

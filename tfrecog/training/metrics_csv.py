@@ -7,8 +7,9 @@ import logging
 from pathlib import Path
 
 from tfrecog.cli import files
+from tfrecog.reports import curves
 
-FILE = "metrics.csv"
+FILE = curves.TABLE
 
 
 class Table:
@@ -24,7 +25,7 @@ class Table:
         self._rows: dict[int, dict[str, str]] = {}
         self._behind = False  # whether the file lacks rows, as on a full disk
         if self._path.is_file():
-            columns, rows = _read(self._path)
+            columns, rows = curves.read(self._path)
             if "step" not in columns:
                 self._set_aside()
                 return
@@ -65,19 +66,6 @@ class Table:
         text = io.StringIO()
         csv.DictWriter(text, self._columns, restval="", lineterminator="\n", extrasaction="ignore").writerows(rows)
         return text.getvalue()
-
-
-def _read(path):
-    """The columns of a table, none if it is none, and its whole rows by their steps."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # A killed process leaves half a line.
-    try:
-        rows = [row for row in table if None not in (*row, *row.values())]
-    except csv.Error:
-        return [], {}
-    columns = list(table.fieldnames or ["step"])
-    steps = [row for row in rows if row.get("step", "").isdecimal() and len(row["step"]) < 20]
-    return columns, {int(row["step"]): row for row in steps}
 
 
 def _warn(text):

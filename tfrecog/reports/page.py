@@ -1,0 +1,31 @@
+"""The page as one HTML file that needs no network and no JavaScript."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import markupsafe
+
+from tfrecog.reports.blocks import Facts, Section
+
+
+def render(title: str, head: Facts, sections: Sequence[Section]) -> str:
+    """The page as HTML; whatever is in the values is text."""
+    style, template = _parts()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return template.render(
+        title=title, head=head, sections=sections, style=markupsafe.Markup(style), style_hash=f"sha256-{digest}"
+    )
+
+
+@cache
+def _parts():
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    return (here / "page.css").read_text(), environment.get_template("page.html")
