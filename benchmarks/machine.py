@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import sides
@@ -15,8 +16,8 @@ OURS, PEERS = ("tensorflow", "keras", "numpy"), ("torch", "torchvision", "numpy"
 VERSIONS = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
 
 
-def facts():
-    """Processor, cores, memory, load, versions of both sides, commit and time, as a dict."""
+def facts(peers: Sequence[str] = PEERS):
+    """Processor, cores, memory, load, versions of ours and of the `peers`' packages, commit and time, as a dict."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -26,7 +27,7 @@ def facts():
         "system": platform.platform(),
         "python": platform.python_version(),
         "ours": _versions(sys.executable, OURS),
-        "peer": _versions(sides.PEER_PYTHON, PEERS) if sides.PEER_PYTHON else None,
+        "peer": _versions(sides.PEER_PYTHON, peers) if sides.PEER_PYTHON else None,
         "commit": _commit(),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
