@@ -22,16 +22,16 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from tfrecog.cli import command
-from tfrecog.cli.facts import Length, NonNegative, Positive
+from tfrecog.cli.facts import Length, Positive
 from tfrecog.cli.progress import Bar
 from tfrecog.data import index, info
 
-from .build import label_map_records, publish, workers
+from .build import engines, label_map_records, publish
 from .build.command import counted
 from .build.problems import Refused
 from .classes import keypoint_sides, pixel_classes
@@ -51,7 +51,13 @@ class Adopt:
     classes: Annotated[str, "Of records of label maps: file of the classes, one name per line in their order."] = ""
     keypoint_sigmas: Annotated[tuple[float, ...], sigmas.MEANING, Positive(), Length()] = ()
     flip_pairs: Annotated[tuple[str, ...], keypoint_sides.MEANING, Length()] = ()
-    jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
+    jobs: engines.Jobs = 0
+    engine: engines.EngineName = "processes"
+    beam_options: engines.BeamOptions = ""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Flags that do not go with others, and why."""
+        yield from engines.conflicts(self)
 
 
 def adopt(flags: Adopt) -> info.DatasetInfo:
@@ -62,7 +68,7 @@ def adopt(flags: Adopt) -> info.DatasetInfo:
         raise Refused(f"no file matches {pattern!r}; put the pattern into quotes, and check it with `ls`")
     named = _named(flags)  # Before the work, so that a mistake costs no time.
     with Bar(total=len(paths), unit="shard", desc="reading") as bar:
-        shards = workers.run(foreign_records.read, paths, jobs=flags.jobs, progress=bar.update)
+        shards = engines.of_flags(flags).run(foreign_records.read, paths, bar.update)
     facts, labels = _facts(flags, named, shards)
     _refuse_unknown_labels(facts, labels)
     rows = index.join(paths, [shard.bytes for shard in shards], [shard.columns for shard in shards])
@@ -145,7 +151,7 @@ def _convert(flags: Adopt, paths: list[str], shards: list[foreign_records.Shard]
             f"{len(work)} of {len(paths)} files are compressed or lack the sizes of images: OUT gets converted copies"
         )
         with Bar(total=len(work), unit="shard", desc="converting") as bar:
-            workers.run(foreign_records.convert, work, jobs=flags.jobs, progress=bar.update)
+            engines.of_flags(flags).run(foreign_records.convert, work, bar.update)
 
 
 def _named(flags: Adopt) -> info.DatasetInfo | None:

@@ -195,7 +195,8 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
 def _of_records(part: Part, flags: AnyFlags, split: str) -> adopt.Adopt:
     maps = sorted(Path(flags.data).rglob("*.pbtxt"))
     named = {"classes": flags.classes} if flags.classes else {"label_map": str(maps[0])} if len(maps) == 1 else {}
-    return adopt.Adopt(records=part.place, out=flags.out, split=split, jobs=flags.jobs, **named)
+    named |= {name: getattr(flags, name) for name in ("jobs", "engine", "beam_options")}
+    return adopt.Adopt(records=part.place, out=flags.out, split=split, **named)
 
 
 def _of_subsets(run: objects.Objects, subsets: Sequence[str]) -> Iterator[objects.Objects]:

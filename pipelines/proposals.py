@@ -30,7 +30,7 @@ from tfrecog.data.split import Split
 from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
 
-from .build import image_records, problems, shards
+from .build import engines, image_records, problems, shards
 from .build.command import SplitFlags, counted
 from .build.problems import Problem, Refused
 from .formats import proposal_files
@@ -118,6 +118,7 @@ class Proposals(SplitFlags, Options):
         """Flags that do not go with others, and why."""
         if self.method == "file" and not self.file:
             yield "method", "needs --file=PROPOSALS.npz"
+        yield from super().conflicts()
 
 
 def build(flags: Proposals) -> shards.Built:
@@ -149,7 +150,8 @@ def build(flags: Proposals) -> shards.Built:
     # Shards that take minutes, so that a killed search loses little and all processes have work.
     least = min(256, -(-len(items) // 16)) if method == "selective_search" else 0
     by_size = -(-source.bytes // shards.SHARD_BYTES)
-    return shards.build(source, out, split, shards=flags.shards or (least and max(least, by_size)), jobs=flags.jobs)
+    count = flags.shards or (least and max(least, by_size))
+    return shards.build(source, out, split, shards=count, engine=engines.of_flags(flags))
 
 
 def _refuse_other_words(out: str, split: str, words: str) -> None:

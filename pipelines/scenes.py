@@ -25,7 +25,7 @@ from tfrecog.cli.facts import Fraction, NonNegative, Range
 from tfrecog.data import info, records
 from tfrecog.ops import rle
 
-from .build import image_records, scene_shapes, shards
+from .build import engines, image_records, scene_shapes, shards
 from .build.command import SplitFlags, counted
 
 CLASSES = scene_shapes.NAMES
@@ -85,12 +85,17 @@ class Scene:
 
 def build(out: str, split: str, count: int, options: Scenes | None = None, *, shard_count: int = 0, jobs: int = 0):
     """Writes `count` scenes as a split of the dataset in `out`; returns what `shards.build` does."""
-    options = options or Scenes()
+    made = source(split, count, options or Scenes())
+    return shards.build(made, out, split, shards=shard_count, engine=engines.Processes(jobs))
+
+
+def source(split: str, count: int, options: Scenes) -> shards.Source:
+    """What the shards of `count` scenes are built from."""
     extension = {"jpeg": "jpg", "png": "png"}[options.format]
     items = [Scene(f"{split}-{number:06d}.{extension}", split, number, options) for number in range(count)]
     size = count * options.height * options.width // 4  # bytes, at least
     facts = MAPS_INFO if options.label_maps else INFO
-    return shards.build(shards.Source(items, make, facts, size), out, split, shards=shard_count, jobs=jobs)
+    return shards.Source(items, make, facts, size)
 
 
 def make(scene: Scene) -> tuple[records.Record, list]:
@@ -201,7 +206,8 @@ class Flags(Scenes, SplitFlags):
 def main(flags: Flags) -> None:
     """Makes the scenes and says how many there are."""
     options = Scenes(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(Scenes)})
-    made = build(flags.out, flags.split, flags.count, options, shard_count=flags.shards, jobs=flags.jobs).split
+    scenes = source(flags.split, flags.count, options)
+    made = shards.build(scenes, flags.out, flags.split, shards=flags.shards, engine=engines.of_flags(flags)).split
     marked = "label maps" if flags.label_maps else counted(made.instances, "object")
     images, files = counted(made.images, "image"), counted(len(made.shards), "shard")
     print(f"{flags.out}: {flags.split} has {images} and {marked} in {files}")

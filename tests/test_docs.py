@@ -1,6 +1,7 @@
 """The documentation is true: its code runs, its commands and flags exist, its links lead somewhere."""
 
 import re
+import shlex
 import tempfile
 
 import pytest
@@ -29,7 +30,7 @@ def commands():
     for page in PAGES:
         for text, _ in blocks(page, "sh"):
             for line in text.replace("\\\n", " ").splitlines():
-                words = [word for word in line.split("#")[0].split() if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+                words = [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
                 if words:
                     yield pytest.param(words, id=f"{page}: {' '.join(words)}")
 

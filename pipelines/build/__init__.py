@@ -1,1 +1,1 @@
-"""From items to TFRecord shards, an index and dataset.json: worker processes, atomic files, resuming, reports."""
+"""From items to TFRecord shards, an index and dataset.json: processes or Beam, atomic files, resuming, reports."""

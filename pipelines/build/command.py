@@ -3,14 +3,14 @@
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from tfrecog.cli.facts import Fraction, Length, NonNegative, Range, Unless
 from tfrecog.data import depth, info
 
-from . import problems, shards, share_groups, workers
+from . import engines, problems, shards, share_groups
 from . import shares as of_shares
 from .problems import Problem, Refused
 from .shares import Classes
@@ -25,7 +25,13 @@ class SplitFlags:
     out: Annotated[str, "Folder of the dataset; made if missing. The same command continues a build there."] = ""
     split: Annotated[str, "Name of the split, such as train or val."] = ""
     shards: Annotated[int, "Number of files. 0: by size, about 128 MB each.", NonNegative()] = 0
-    jobs: Annotated[int, "Processes. 0: as many as there are cores.", NonNegative()] = 0
+    jobs: engines.Jobs = 0
+    engine: engines.EngineName = "processes"
+    beam_options: engines.BeamOptions = ""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Flags that do not go with others, and why."""
+        yield from engines.conflicts(self)
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,9 @@ def build_share(
         return build_split(source, flags)  # which says why there are none
     found = list(source.problems)
     groups = _groups([item.name for item in items], flags, found)
-    kinds = workers.each(classes, items, flags.jobs, "reading classes") if reads else list(map(classes, items))
+    kinds = (
+        engines.each(classes, items, engines.of_flags(flags), "reading classes") if reads else list(map(classes, items))
+    )
     counts = [1 if source.counted == "images" else len(its) for its in kinds]
     problems.refuse_losses(flags.out, found, sum(counts), source.objects, flags.max_left_out, source.counted)
     splits = of_shares.parts(kinds, groups, shares, flags.seed)
@@ -140,8 +148,8 @@ def build_split(source: shards.Source, flags: BuildFlags) -> shards.Built:
         source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges=ranges))
     if isinstance(flags, PlacedFlags) and flags.orientation == "file" and not source.info.image_labels:
         source = dataclasses.replace(source, info=dataclasses.replace(source.info, orientation="file"))
-    how = {name: getattr(flags, name) for name in ("shards", "jobs", "strict", "max_left_out")}
-    return shards.build(source, flags.out, flags.split, **how)
+    how = {name: getattr(flags, name) for name in ("shards", "strict", "max_left_out")}
+    return shards.build(source, flags.out, flags.split, engine=engines.of_flags(flags), **how)
 
 
 def _range(text: str) -> tuple[str, depth.Range]:

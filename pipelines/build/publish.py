@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypedDict
@@ -138,8 +139,11 @@ def remove_unfinished(tasks: list[Task], split: str) -> None:
     """Removes the unfinished files that a kill left, and finished drafts that are not of these tasks."""
     folder, out, names = tasks[0].folder, tasks[0].out, {task.name for task in tasks}
     for name in os.listdir(folder):
-        if name.startswith("."):
-            os.remove(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):  # of a build on Beam
+            shutil.rmtree(path)
+        elif name.startswith("."):
+            os.remove(path)
         elif name.endswith(".tfrecord") and name not in names:
             _discard(Task(name, out, folder, []))
     for name in os.listdir(out):

@@ -24,7 +24,7 @@ from tfrecog.cli import files, signals
 from tfrecog.cli.progress import Bar
 from tfrecog.data import frames, index, info, records
 
-from . import deep_images, problems, publish, workers
+from . import deep_images, engines, problems, publish
 from .problems import MostlyLost, Problem, Refused, refuse_losses
 from .publish import Task
 
@@ -79,7 +79,7 @@ def build(
     split: str,
     *,
     shards: int = 0,
-    jobs: int = 0,
+    engine: engines.Engine = engines.PROCESSES,
     strict: bool = False,
     max_left_out: float = MAX_LEFT_OUT,
 ) -> Built:
@@ -90,7 +90,7 @@ def build(
         out: folder of the dataset.
         split: its name.
         shards: how many; 0: by size.
-        jobs: processes; 0: as many as there are cores.
+        engine: does the work.
         strict: any problem is an error.
         max_left_out: of the objects of the source, the largest share that may not be used.
 
@@ -114,13 +114,13 @@ def build(
         source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges={}))
         with publish.claim(out, split):
             tasks = _tasks(source, out, split, shards or default_count(source))
-            kept, notes = _written(source, split, tasks, jobs)
+            kept, notes = _written(source, split, tasks, engine)
             ranges = {**deep_images.ranges_of(notes), **known}
             measuring, tasks = tasks, [task.of_ranges(ranges, note) for task, note in zip(tasks, notes, strict=True)]
             publish.remove_unfinished([*measuring, *tasks], split)
             source = dataclasses.replace(source, info=dataclasses.replace(source.info, pixel_ranges=ranges))
             if tasks != measuring:
-                kept, notes = _written(source, split, tasks, jobs)
+                kept, notes = _written(source, split, tasks, engine)
             found = source.problems + [problem for note in notes for problem in note["problems"]]
             found += deep_images.report_beyond(split, notes, source.info.pixel_ranges)
             try:
@@ -134,7 +134,7 @@ def build(
     return Built(made, found, kept)
 
 
-def _written(source: Source, split: str, tasks: list[Task], jobs: int) -> tuple[int, list[publish.Note]]:
+def _written(source: Source, split: str, tasks: list[Task], engine: engines.Engine) -> tuple[int, list[publish.Note]]:
     """How many of the shards were there already, and the notes of all.
 
     Images of more than 8 bits are measured, and not written, where the source has no range for their type.
@@ -146,7 +146,7 @@ def _written(source: Source, split: str, tasks: list[Task], jobs: int) -> tuple[
     try:
         with Bar(total=total, initial=total - rest, desc="building", disable=not waiting) as bar:
             work = functools.partial(write, dataclasses.replace(source, items=(), problems=[]))
-            workers.run(work, waiting, jobs=jobs, progress=bar.update)
+            engine.run(work, waiting, bar.update)
     except BaseException as error:
         publish.remove_unfinished(tasks, split)
         if isinstance(error, signals.Stopped):

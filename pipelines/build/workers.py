@@ -1,7 +1,5 @@
 """Processes that work through a list of tasks, and say where they were when one of them dies."""
 
-import functools
-import itertools
 import multiprocessing
 import signal
 import traceback
@@ -9,15 +7,15 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from tfrecog.cli.progress import Bar
 from tfrecog.runtime import cores, quiet_tensorflow
 
 from .problems import Refused
 
-_PARTS = 4  # of the items, for each process
+Progress = Callable[[int], Any]  # of so many steps
+Work = Callable[[Any, Callable[[str], None]], Any]  # of a task; it says what it does next
 
 
-def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, progress: Callable[[int], Any]) -> list:
+def run(work: Work, tasks: Sequence, *, jobs: int, progress: Progress) -> list:
     """Results of `work(task, at)` for each task; `at(name)` says what it does next, and counts as a step of progress.
 
     Raises:
@@ -26,7 +24,7 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
     """
     jobs = min(jobs or cores.usable(), len(tasks))
     if jobs <= 1:
-        return [_explained(work, task, lambda name: progress(1)) for task in tasks]
+        return [explained(work, task, lambda name: progress(1)) for task in tasks]
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads
     context.set_forkserver_preload([f"{__package__}.shards"])
     workers, places, results = {}, {}, {}  # processes and where they are, by connection
@@ -73,24 +71,7 @@ def run(work: Callable[[Any, Callable], Any], tasks: Sequence, *, jobs: int, pro
     return [results[number] for number in range(len(tasks))]
 
 
-def each(work: Callable[[Any], Any], items: Sequence, jobs: int, words: str) -> list:
-    """Results of `work`, which is picklable, of items with names, in their order; `words` say what it does."""
-    size = -(-len(items) // (_PARTS * (jobs or cores.usable())))  # Some work reads on from the item before.
-    parts = [items[first : first + size] for first in range(0, len(items), size)]
-    with Bar(total=len(items), desc=words, leave=False, delay=1) as bar:
-        made = run(functools.partial(_all, work), parts, jobs=jobs, progress=bar.update)
-    return list(itertools.chain.from_iterable(made))
-
-
-def _all(work: Callable[[Any], Any], items: Sequence, at: Callable[[str], Any]) -> list:
-    results = []
-    for item in items:
-        at(item.name)
-        results.append(work(item))
-    return results
-
-
-def _serve(work: Callable, connection) -> None:
+def _serve(work: Work, connection) -> None:
     """Works for the other end of the connection until it closes; sends results by number of the task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers.
     quiet_tensorflow.install()  # Some work reads by TensorFlow Datasets.
@@ -98,7 +79,7 @@ def _serve(work: Callable, connection) -> None:
         while True:
             number, task = connection.recv()
             try:
-                result = _explained(work, task, lambda name: connection.send(("at", name)))
+                result = explained(work, task, lambda name: connection.send(("at", name)))
             except (OSError, Refused) as error:
                 connection.send(("error", error))
             else:
@@ -107,7 +88,7 @@ def _serve(work: Callable, connection) -> None:
         return
 
 
-def _explained(work: Callable, task: Any, at: Callable[[str], Any]) -> Any:
+def explained(work: Work, task: Any, at: Callable[[str], Any]) -> Any:
     """The result of a task; Refused names where it was if it raises what nobody expects."""
     last = "its start"
 

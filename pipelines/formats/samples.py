@@ -18,7 +18,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.data import info, records
 from tfrecog.ops import rle
 
-from ..build import image_records, label_map_records, shards
+from ..build import engines, image_records, label_map_records, shards
 from ..build.problems import Collect, Problem, Reporter
 from ..classes import keypoint_sides, keypoint_sigmas
 from . import drawn, exif, image_file
@@ -125,7 +125,8 @@ def write(
             objects=sum(len(item.picture.shapes) for item in items),
             options=repr((names, masks, keypoints, orientation)),
         )
-        return shards.build(source, str(out), split, jobs=jobs, strict=strict, max_left_out=max_left_out)
+        how = {"strict": strict, "max_left_out": max_left_out}
+        return shards.build(source, str(out), split, engine=engines.Processes(jobs), **how)
 
 
 def _facts(kind, categories, masks, keypoints, flip_pairs, skeleton) -> info.DatasetInfo:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from pipelines import adopt, scenes
-from pipelines.build import publish, shards, workers
+from pipelines.build import engines, publish, shards, workers
 from pipelines.build.problems import Problem, Refused
 from tests.folders import REPOSITORY
 from tests.processes import Process
@@ -273,7 +273,7 @@ def test_a_strict_build_that_is_refused_takes_the_drafts_of_another_build_away(t
     items = [scenes.Scene(f"{number}.jpg", "train", number, SMALL) for number in range(2)]
     source = shards.Source(items, _with_a_problem, scenes.INFO, 1000)
     with pytest.raises(Refused, match="--strict, and there are 2 problems"):
-        shards.build(source, str(tmp_path / "data"), "train", jobs=1, strict=True)
+        shards.build(source, str(tmp_path / "data"), "train", engine=engines.Processes(1), strict=True)
     assert not (tmp_path / "data").exists()
 
 

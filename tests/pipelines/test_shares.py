@@ -8,11 +8,9 @@ import pytest
 from PIL import Image
 
 from pipelines import any as any_pipeline
-from pipelines import coco, imagenet, objects, segmentation, voc
 from pipelines.build import share_groups, shares
 from pipelines.build.problems import Refused
-from tests.pipelines import drawn_scenes
-from tests.pipelines.small_voc import SmallVoc, an_object
+from tests.pipelines.small_sources import from_coco, from_folders, from_label_maps, from_voc, from_yolo
 from tfrecog.cli.errors import UserError
 from tfrecog.data import info
 
@@ -92,48 +90,6 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order_of_images_or_classe
     shuffled = shares.parts([kinds[place][::-1] for place in order], [groups[place] for place in order], THREE, seed=1)
     assert shuffled == [splits[place] for place in order]
     assert shares.parts(kinds, groups, THREE, seed=2) != splits
-
-
-def from_coco(folder, **flags):
-    made = drawn_scenes.scenes("boxes")
-    drawn_scenes.write_images(folder, made)
-    drawn_scenes.write_coco(folder / "boxes.json", made)
-    return coco.build, coco.Coco(images=str(folder), annotations=str(folder / "boxes.json"), **flags)
-
-
-def from_voc(folder, **flags):
-    raw = SmallVoc(folder)
-    for number in range(3, 9):
-        raw.objects[str(number)], raw.sizes[str(number)] = [an_object()], (40, 60)
-        Image.fromarray(np.full((40, 60, 3), number, np.uint8)).save(raw.images / f"{number}.png")
-    raw.write()
-    return voc.build, voc.Voc(images=str(raw.images), annotations=str(raw.annotations), **flags)
-
-
-def from_yolo(folder, **flags):
-    made = drawn_scenes.scenes("boxes")
-    drawn_scenes.write_images(folder / "images", made)
-    drawn_scenes.write_yolo(folder, made)
-    source = {"format": "yolo", "annotations": str(folder), "source_split": "train"}
-    return objects.build, objects.Objects(**source, **flags)
-
-
-def from_folders(folder, **flags):
-    for name in [f"{kind}/{number}.png" for kind in ("ant", "bee") for number in range(5)]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(RNG.integers(0, 256, (6, 9, 3), np.uint8)).save(folder / name)
-    return imagenet.build, imagenet.Imagenet(images=str(folder), **flags)
-
-
-def from_label_maps(folder, **flags):
-    for place in ("images", "labels"):
-        (folder / place).mkdir()
-        for number in range(6):
-            values = np.zeros((6, 9, 3) if place == "images" else (6, 9), np.uint8)
-            Image.fromarray(values + number % 2).save(folder / place / f"{number}.png")
-    (folder / "classes.txt").write_text("sky\nroad\n")
-    files = {"images": folder / "images", "labels": folder / "labels", "classes": folder / "classes.txt"}
-    return segmentation.build, segmentation.Segmentation(**{key: str(path) for key, path in files.items()}, **flags)
 
 
 @pytest.mark.parametrize("source", [from_coco, from_voc, from_yolo, from_folders, from_label_maps])

@@ -3,7 +3,7 @@
 import hashlib
 from types import SimpleNamespace
 
-from pipelines.build import shards
+from pipelines.build import engines, shards
 from tfrecog.data import records
 
 
@@ -15,5 +15,5 @@ def write(folder, dataset, made, split="train", shard_count=1):
         return SimpleNamespace(name=record.filename, fingerprint=lambda: digest, record=record)
 
     source = shards.Source([*map(item, made)], lambda item: (item.record, []), dataset, 0)
-    shards.build(source, str(folder), split, shards=shard_count, jobs=1)
+    shards.build(source, str(folder), split, shards=shard_count, engine=engines.Processes(1))
     return str(folder)

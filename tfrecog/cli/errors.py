@@ -37,6 +37,7 @@ class UserError(ValueError):
 _EXTRAS = {
     "ai_edge_litert": "tflite",
     "ai_edge_quantizer": "tflite",
+    "apache_beam": "beam",
     "cv2": "proposals",
     "kserve": "serving",
     "onnx": "onnx",
