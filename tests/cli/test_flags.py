@@ -10,9 +10,11 @@ from typing import Annotated, Literal
 import pytest
 
 from tests.folders import REPOSITORY
-from tfrecog.cli import facts, flags
+from tfrecog.cli import command, facts, flags
+from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
 from tfrecog.config import Experiment
+from tfrecog.runs.flags import RunFlags
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ def test_the_folder_of_a_run_stands_for_its_flagfile(tmp_path, monkeypatch):
     assert read("--flagfile=run").steps == read(f"--flagfile={tmp_path}/run/").steps == 7
     with pytest.raises(flags.Error, match=r"; a run is named by --flagfile=RUN/experiment\.flags"):
         flags.change(Experiment(), ["--model=run"])
+    with pytest.raises(flags.Error, match=r"'run' is not a flag: .*, and a run is named by --flagfile=run"):
+        flags.change(Experiment(), ["run"], ["data.records"])
+    with pytest.raises(UserError, match=r"--data\.records is missing: .* A run brings it: --flagfile=RUN "):
+        command.parse(RunFlags(), [], ["data.records"])
 
 
 @pytest.mark.parametrize(

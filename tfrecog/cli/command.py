@@ -68,9 +68,12 @@ def parse(
     except flags.Error as error:
         raise UserError(f"{error} (--help explains all flags)") from error
     check(given)
-    for leaf in flags.leaves(given):
+    leaves = list(flags.leaves(given))
+    of_run = " A run brings it: --flagfile=RUN" if any(leaf.path == "checkpoint" for leaf in leaves) else ""
+    for leaf in leaves:
         if leaf.path in required and not leaf.value:
-            raise UserError(f"--{leaf.path} is missing: {leaf.meaning} (--help explains all flags)")
+            brought = of_run * ("." in leaf.path)
+            raise UserError(f"--{leaf.path} is missing: {leaf.meaning}{brought} (--help explains all flags)")
     return given
 
 
