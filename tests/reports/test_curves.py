@@ -34,8 +34,17 @@ def test_each_column_of_metrics_csv_is_a_line(tmp_path):
     }
 
 
-@pytest.mark.parametrize("step, points", [(60, [[40, 0.25], [60, 0.5]]), (40, [[40, 0.25]]), (None, [[40, 0.25]])])
-def test_the_last_evaluation_joins_those_before(tmp_path, step, points):
+@pytest.mark.parametrize(
+    "step, points",
+    [
+        (60, [[40, 0.25], [60, 0.5]]),
+        (20, [[20, 0.5], [40, 0.25]]),
+        (30, [[30, 0.5], [40, 0.25]]),
+        (40, [[40, 0.25]]),
+        (None, [[40, 0.25]]),
+    ],
+)
+def test_an_evaluation_joins_the_others_in_its_place(tmp_path, step, points):
     (tmp_path / curves.TABLE).write_text(ROWS)
     assert lines_of(curves.section(tmp_path, step, {"box_AP": 0.5}))["Metrics", "box_AP"] == points
 

@@ -55,6 +55,8 @@ def results(numbers: dict[str, float], report: dict) -> Section:
     some = {"images": "image", "instances": "object", "crowd": "crowd region", "detections": "detection"}
     said = ", ".join(counted(report[name], word) for name, word in some.items() if report.get(name))
     text = f"In percent; {said}. {STANDARD_ERROR if errors else 'Standard errors are not measured.'}"
+    if errors and "keypoint" in kinds:
+        text += " Those of keypoints are not measured."
     table = Table(
         ["number", "%", "what it is"], rows, shown=0, more="numbers in all", dash="there is no object of that kind here"
     )
