@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfrecog
 from tests.runs import assert_same, train, weights
@@ -65,6 +66,7 @@ def test_it_trains_as_the_command_does_and_calls_a_function_at_each_step(records
     numbers = recipe.train(tmp_path / "api", records, on_step=lambda step, terms: calls.append((step, terms)))
     assert [step for step, _ in calls] == [1, 2] and {"loss", "learning_rate", "gradient_norm"} <= calls[0][1].keys()
     assert "top1" in numbers
+    assert tf.config.optimizer.get_experimental_options()["arithmetic_optimization"], "what follows computes as usual"
     flags = [f"--{name}={','.join(map(str, v)) if v == () else v}" for name, v in SETTINGS.items()]
     train("classifier_digits", records, tmp_path / "command", *flags)
     assert_same(weights(tmp_path / "api"), weights(tmp_path / "command"))

@@ -38,8 +38,12 @@ OnStep = Callable[[int, Mapping[str, float]], object]
 def train(experiment: Experiment, on_step: OnStep | None = None) -> Numbers:
     """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation."""
     experiment, task, data, claim = prepare(experiment)
-    with claim:
-        return run(task, experiment, data, on_step)
+    try:
+        with claim:
+            return run(task, experiment, data, on_step)
+    finally:
+        # A prediction that follows in this process computes as in any other, to the bit.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
 
 
 def run(task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = None) -> Numbers:
