@@ -75,7 +75,7 @@ def run(work: Work, tasks: Sequence, progress: Progress, *, options: str, folder
     """
     os.makedirs(folder, exist_ok=True)
     place = Path(tempfile.mkdtemp(dir=folder, prefix=".beam-"))
-    names = [getattr(task, "name", f"part {number} of {len(tasks)}") for number, task in enumerate(tasks, 1)]
+    names = [getattr(task, "name", "") for task in tasks]  # of shards
     try:
         place.chmod(0o777 & ~files.umask())  # A worker may be another user's.
         for number, task in enumerate(tasks):
@@ -84,14 +84,15 @@ def run(work: Work, tasks: Sequence, progress: Progress, *, options: str, folder
         with _Watch(place, progress, here=_is_direct(parsed)) as watch:
             _run_pipeline(place, len(tasks), parsed)
     except _Died as died:
-        raise Refused(f"a worker process died in {names[watch.died]}. {_AGAIN}") from died
+        where = names[watch.died] or f"part {watch.died + 1} of {len(tasks)}"
+        raise Refused(f"a worker process died in {where}. {_AGAIN}") from died
     finally:
         shutil.rmtree(place, ignore_errors=True)
         for path in (folder, os.path.dirname(folder)):
             with contextlib.suppress(OSError):  # There is something in it.
                 os.rmdir(path)
     for number, outcome in sorted(watch.outcomes.items()):
-        if isinstance(outcome.error, Refused):
+        if isinstance(outcome.error, Refused) and names[number]:
             raise type(outcome.error)(f"{names[number]}: {outcome.error}")
         if outcome.error:
             raise outcome.error
@@ -105,14 +106,14 @@ def problem(options: str) -> str:
     said, parsers = io.StringIO(), []
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             parsed = _options(options)
             beam.Pipeline(options=parsed)
             parsed.get_all_options(add_extra_args_fn=parsers.append)
             _, unknown = parsers[0].parse_known_args(shlex.split(options))
-    except SystemExit:  # argparse's, after its usage
-        return said.getvalue().strip().rpartition("error: ")[2]
-    except (ValueError, TypeError, ImportError, AttributeError) as error:
+    except SystemExit:  # argparse's, after its usage, or after help
+        return said.getvalue().strip().rpartition("error: ")[2] or "these options end Beam at once; leave --help out"
+    except Exception as error:  # A runner may raise anything.
         return " ".join(str(error).split())
     finally:
         logging.disable(logging.NOTSET)
