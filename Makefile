@@ -23,7 +23,7 @@ START := $(shell date +%s)
 
 .NOTPARALLEL:  # Two targets would install at once.
 
-.PHONY: help setup quickstart quick test test-long fuzz check docs bench clean
+.PHONY: help setup quickstart quick test test-long machines fuzz check docs bench clean
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
@@ -31,6 +31,7 @@ help:
 	@echo "make quick       the tests that tell most, in about two minutes: for use between edits"
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"
+	@echo "make machines    trainings on several workers: the same numbers as on one, and whatever ends one of them (an hour of CPU time)"
 	@echo "make fuzz        1,000 damaged inputs for every reader of files of others (16 minutes of CPU time, on all cores)"
 	@echo "make check       formatting, lint, types, direction of imports"
 	@echo "make docs        the documentation as a site, in site/"
@@ -81,6 +82,9 @@ test: $(READY)
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -rs $(SHARED)
+
+machines: $(READY)
+	$(BIN)/python -m pytest -rs tests/machines tests/runtime
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz

@@ -56,7 +56,8 @@ def test_every_command_exists_and_takes_its_flags(words):
         names = {name.partition(".")[2]: name for name in COMMANDS}
         module = words[words.index("-m") + 1] if "-m" in words else names[words[1]]
         if module.split(".")[0] in PACKAGES:
-            given = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
+            own = words[: words.index("--")] if "--" in words else words  # Behind it is another command.
+            given = [word[2:].partition("=")[0] for word in own if word.startswith("--")]
             known = {"flagfile", "help", *(leaf.path for leaf in flags.leaves(flags_of(module)))}
             assert [flag for flag in given if flag not in known and flag.removeprefix("no") not in known] == []
     for name in re.findall(r"--flagfile=(configs/\S+)", " ".join(words)):

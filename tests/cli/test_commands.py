@@ -39,6 +39,7 @@ CASES = {
     "pipelines.objects": ("--units=miles", "--format=via --annotations={missing} --split=train --out={out}"),
     "pipelines.proposals": ("--max=0", "--data={missing} --split=train --out={out}"),
     "tfrecog.evaluate": ("--train.precision=float8", "--workdir={out} --data.records={missing}"),
+    "tfrecog.launch": ("--workers=0", "-- {missing} --flag"),
     "pipelines.scenes": ("--count=0", "--out={file}/data --split=train --count=1"),
     "tfrecog.compress": ("--ranks=a", "--workdir={missing} --ranks=8,8 --out={out}"),
     "tfrecog.predict": ("--train.precision=float8", "--workdir={out} --images={missing} --out={out}"),
@@ -54,6 +55,13 @@ CASES = {
     "pipelines.segmentation": ("--preset=kitti", "--preset=voc --root={missing} --split=train --out={out}"),
     "pipelines.tfds": ("--jobs=-1", "--builder={missing} --split=train --out={out}"),
     "pipelines.voc": ("--coordinates=ends", "--images={missing} --annotations={file} --split=train --out={out}"),
+}
+
+
+# Of commands that take words without a flag, what they say of photo.jpg.
+WORDS = {
+    "tfrecog.predict": ("no file is named 'photo.jpg'",),
+    "tfrecog.launch": ("there is no module 'photo.jpg'",),
 }
 
 
@@ -91,7 +99,7 @@ def test_help_and_a_mistake_in_the_flags(run, name):
     mistakes = {
         "--zzzzzz=1": ("--zzzzzz is not a flag", "--help"),
         f"--{flag}x=1": (f"did you mean --{flag}",),
-        "photo.jpg": ("'photo.jpg' is not a flag",) if name != "tfrecog.predict" else ("no file is named 'photo.jpg'",),
+        "photo.jpg": WORDS.get(name, ("'photo.jpg' is not a flag",)),
         "--flagfile=nowhere.flags": ("nowhere.flags",),
         wrong: (wrong.partition("=")[0],),
     }

@@ -108,7 +108,9 @@ def test_batches_have_the_stated_shapes_and_types(task, shapes, split):
 def test_evaluation_shows_every_image_exactly_once(task, batch_size, split):
     seen = []
     for batch in arrays(READERS[task][1](CONFIG, split, batch_size)):
-        assert batch["image"].shape[0] == batch_size
+        # A segmenter, for which fillers cost as much as images, has no more of them than replicas need: here none.
+        full = batch["valid"].sum() if task == "segmentation" else batch_size
+        assert batch["image"].shape[0] == full <= batch_size
         seen += batch["record"][batch["valid"]].tolist()
         np.testing.assert_array_equal(batch["image_id"], 1000 + batch["record"])
         np.testing.assert_array_equal(batch["original_size"], [SIZES[i] for i in batch["record"]])

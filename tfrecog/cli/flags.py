@@ -26,6 +26,8 @@ from tfrecog.cli import facts, flagfiles
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import RENAMED
 
+END = "--"  # What comes behind it is words, even if it begins with a dash.
+
 Config = TypeVar("Config")
 Fact = TypeVar("Fact")
 
@@ -103,13 +105,14 @@ def _parse(config: Any, arguments: Sequence[str]) -> tuple[dict[str, Any], list[
         else:
             parser, serializer = _parser(leaf.kind)
             absl_flags.DEFINE(parser, leaf.path, leaf.value, leaf.meaning, values, serializer)
+    end = arguments.index(END) if END in arguments else len(arguments)
     try:
-        expanded = list(flagfiles.expand(arguments))
+        expanded = list(flagfiles.expand(arguments[:end]))
     except UserError as error:
         raise Error(str(error)) from error
     _refuse_renamed(expanded, values)
     try:
-        _, *words = values(["", *expanded])  # The first word is the program.
+        _, *words = values(["", *expanded, *arguments[end:]])  # The first word is the program.
     except absl_flags.UnrecognizedFlagError as error:
         raise Error(_unknown(error.flagname, list(values))) from error
     except absl_flags.Error as error:

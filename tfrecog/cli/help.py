@@ -21,7 +21,7 @@ _FLAGFILE = (
 
 def asked(arguments: Sequence[str]) -> str | None:
     """The section that --help=SECTION asks for, empty for --help, or None if no help is asked for."""
-    for argument in arguments:
+    for argument in itertools.takewhile(lambda one: one != flags.END, arguments):
         flag, _, section = argument.partition("=")
         if flag in _FLAGS:
             return section

@@ -87,6 +87,12 @@ def exit_at_once() -> None:
             signal.signal(number, _exit)
 
 
+def reinstall() -> None:
+    """Puts the handlers of signals back where a library, as TensorFlow's of several machines, has put its own."""
+    for number in _SIGNALS if _is_main_thread() else ():
+        signal.signal(number, signal.getsignal(number))
+
+
 @contextlib.contextmanager
 def stops(main: Callable[..., Any]) -> Iterator[None]:
     """A context in which a signal raises Stopped, and ends the process at once while `main` loads its modules."""

@@ -130,6 +130,13 @@ class TrainConfig:
         int, "Random seed of the initial weights, the data order and the sampling.", Range(0, 2**31, ends="[)")
     ] = 0
     replicas: Annotated[int, "Devices to train on. 0: every GPU, or the CPU.", NonNegative("devices"), Resumable()] = 0
+    worker_timeout: Annotated[
+        float,
+        "Training on several machines: seconds without a sign of life after which a worker counts as lost, and the "
+        "others end.",
+        Positive("seconds"),
+        Resumable(),
+    ] = 30.0
     deterministic: Annotated[bool, "Bit-for-bit reproducible on a GPU too; slower there.", Resumable()] = False
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"],

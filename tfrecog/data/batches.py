@@ -8,6 +8,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import read
 from tfrecog.data.info import DatasetInfo
 from tfrecog.data.split import Split
+from tfrecog.runtime import cluster
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Data:
     """Batches as a function of the step, so that a stopped run continues with the same batches."""
 
     steps_per_epoch: int
-    batches: Callable[[int, int], Iterable[dict]]  # (first step, total steps) → one global batch for each step
+    # (first step, total steps) → the global batch of each step; of several workers, this one's part of it.
+    batches: Callable[[int, int], Iterable[dict]]
     description: str = ""
     images: int = 0  # in an epoch, each counted once
 
@@ -75,13 +77,14 @@ def of_records(
     steps_per_epoch: int = 0,
     what: str = "",
 ) -> Data:
-    """Data whose batches are those of `make` (`start_step`, `steps`), with errors in words.
+    """Data whose batches are those of `make` (`places`, `start_step`, `steps`), with errors in words.
 
     Without `steps_per_epoch`, the batches of an epoch are filled with the images in any order. The description, for
     people, is the records, their classes, and the size of the splits that are used; `what` is what they have beside
     images.
     """
     data = experiment.data
+    places = cluster.workers().places(data.batch_size, experiment.train.accumulate_steps)
     purposes = [("train", data.train_split)]
     purposes += [("evaluate", data.eval_split)] * (experiment.train.evaluate_epochs > 0)
     parts = [f"{data.records}, {dataset.num_classes} classes"]
@@ -91,7 +94,7 @@ def of_records(
         parts.append(f"{purpose} on {name}: {split.images:,} images{also}")
     return Data(
         steps_per_epoch=steps_per_epoch or -(-images // data.batch_size),
-        batches=lambda start, total: read.in_words(make(start_step=start, steps=total)),
+        batches=lambda start, total: read.in_words(make(places=places, start_step=start, steps=total)),
         description="; ".join(parts),
         images=images,
     )

@@ -13,6 +13,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.data import augment as augments
 from tfrecog.data import image, order, randaugment, read
 from tfrecog.data.parse import parse, parse_images
+from tfrecog.runtime.cluster import ALONE
 
 # What the parts of an image's seed are for.
 WINDOW, PLACE, FLIP, SHIFT, OPERATIONS, JITTER, LIGHTING, MIXUP = range(8)
@@ -36,7 +37,7 @@ def labels_of(split):
     return labels
 
 
-def training(config, augment, crop, split, *, seed, start_step, steps):
+def training(config, augment, crop, split, *, seed, places=None, start_step, steps):
     """Batches of the steps start_step..steps-1, augmented; the same ones wherever it starts.
 
     Args:
@@ -44,16 +45,18 @@ def training(config, augment, crop, split, *, seed, start_step, steps):
         augment: AugmentConfig. With mixup a batch also has `other` [B] int32, the label of what is mixed in, and
             `share` [B] float32 of the first.
         crop: S.
+        places: [b], of the images that they have of each batch of `config.batch_size`; None: all.
     """
-    reader = _TrainingReader(config, augment, crop, split, seed)
+    reader = _TrainingReader(config, augment, crop, split, seed, places)
     return read.recovering(reader.batches, start_step, steps, reader.careful)
 
 
 class _TrainingReader:
     """Makes the batches of a training."""
 
-    def __init__(self, config, augment, crop, split, seed):
+    def __init__(self, config, augment, crop, split, seed, places):
         self.config, self.augment, self.crop, self.split, self.seed = config, augment, crop, split, seed
+        self.places = read.whole(config.batch_size, places)
         self.labels, self.damaged = labels_of(split), read.Damaged(config.skip_damaged)
         self.batch_of = order.shuffled(order.one_group(split, [crop, crop]), config.batch_size, seed)
         self.careful = set()  # steps whose pictures are decoded in Python, which can say what is wrong with one
@@ -65,13 +68,13 @@ class _TrainingReader:
         # Two at once, so that the next batch is read while this one is made.
         dataset = read.mapped(dataset, self._records, num_parallel_calls=2).unbatch()
         of_batch = self._mixed if self.augment.mixup else None
-        return read.prepare(dataset, self._example, self.config, self.config.batch_size, of_batch)
+        return read.prepare(dataset, self._example, self.config, len(self.places), of_batch)
 
     def _read(self, steps):
-        rows, index = np.concatenate([self.batch_of(step)[0] for step in steps]), self.split.index
+        rows, index = np.concatenate([self.batch_of(step)[0][self.places] for step in steps]), self.split.index
         serialized = np.array([read.read_or_report(self.split, row, self.damaged) for row in rows], object)
         with_care = np.isin(rows, list(self.damaged.rows))
-        with_care |= np.repeat(np.isin(steps, list(self.careful)), self.config.batch_size)
+        with_care |= np.repeat(np.isin(steps, list(self.careful)), len(self.places))
         return rows, self.labels[rows], index.height[rows], index.width[rows], with_care, serialized
 
     def _records(self, steps):
@@ -84,6 +87,7 @@ class _TrainingReader:
             lambda step: tf.random.split(image.fold(tf.stack([self.seed, 0]), step), self.config.batch_size),
             tf.cast(steps, tf.int32),
         )
+        seeds = tf.gather(seeds, self.places, axis=1)
         return record, read.facts(self.split, record["row"], tf.reshape(seeds, [-1, 2]))
 
     @functools.cached_property
@@ -141,8 +145,11 @@ def _augmented(picture, seed, config, augment, crop):
     return picture
 
 
-def evaluation(config, crop, split, batch_size=None):
-    """Dataset of the middle of every image once, without labels; fillers of incomplete batches are not `valid`."""
+def evaluation(config, crop, split, batch_size=None, workers=ALONE):
+    """Dataset of the middle of every image once, without labels; fillers of incomplete batches are not `valid`.
+
+    Of several workers, of the part of each batch that this one looks at.
+    """
     batch_size = batch_size or config.eval_batch_size
 
     def example(row, canvas, valid):
@@ -150,5 +157,5 @@ def evaluation(config, crop, split, batch_size=None):
         seen = image.middle(picture, config.eval_short_side, crop, config.resize)
         return read.facts(split, row) | {"image": seen, "valid": valid}
 
-    images = read.in_turn(order.one_group(split, [crop, crop]), batch_size)
-    return read.prepare(images, example, config, batch_size)
+    images, size = read.in_turn(order.one_group(split, [crop, crop]), batch_size, workers)
+    return read.prepare(images, example, config, size)

@@ -14,6 +14,7 @@ from absl import logging
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image, instances, order, read
 from tfrecog.data.parse import parse
+from tfrecog.runtime.cluster import ALONE
 
 
 def steps_per_epoch(split, config, keypoints=False):
@@ -29,8 +30,12 @@ def training_rows(split, config, keypoints=False):
     return np.flatnonzero(enough)
 
 
-def training(config, split, *, masks, keypoints=False, proposals=False, seed, start_step, steps):
-    """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts."""
+def training(config, split, *, masks, keypoints=False, proposals=False, seed, places=None, start_step, steps):
+    """Dataset of the batches of steps start_step..steps-1, augmented; the same ones wherever it starts.
+
+    Of each batch of `config.batch_size` images they have those at `places` [b]; None: all.
+    """
+    places = read.whole(config.batch_size, places)
     info = split.info
     if proposals:
         split.check_proposals()
@@ -51,12 +56,15 @@ def training(config, split, *, masks, keypoints=False, proposals=False, seed, st
         return read.facts(split, row, example_seed) | _augmented(config, info, picture, moved, canvas, example_seed)
 
     groups = _training_groups(config, split, keypoints)
-    images = read.training_images(groups, config.batch_size, seed, range(start_step, steps), _seeds)
-    return read.prepare(images, example, config, config.batch_size)
+    images = read.training_images(groups, config.batch_size, places, seed, range(start_step, steps), _seeds)
+    return read.prepare(images, example, config, len(places))
 
 
-def evaluation(config, split, batch_size=None, proposals=False):
-    """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`."""
+def evaluation(config, split, batch_size=None, proposals=False, workers=ALONE):
+    """Dataset of every image once, without annotations; fillers of incomplete batches are not `valid`.
+
+    Of several workers, of the part of each batch that this one looks at.
+    """
     if proposals:
         split.check_proposals()
     batch_size = batch_size or config.eval_batch_size
@@ -79,7 +87,8 @@ def evaluation(config, split, batch_size=None, proposals=False):
             sized |= proposal_slots(moved["boxes"], config.max_proposals)
         return facts | sized | {"valid": valid}
 
-    return read.prepare(read.in_turn(groups, batch_size), example, config, batch_size)
+    images, size = read.in_turn(groups, batch_size, workers)
+    return read.prepare(images, example, config, size)
 
 
 def _seeds(seed, count):

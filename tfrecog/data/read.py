@@ -11,6 +11,7 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import image, order, records
 from tfrecog.data.frames import CorruptRecord
 from tfrecog.runtime import cores
+from tfrecog.runtime.cluster import ALONE
 
 PICTURE = ("encoded", "filename", "height", "width")  # what `picture_of` reads of a parsed record
 
@@ -54,11 +55,17 @@ def recovering(make, step, stop, careful):
             careful.add(step)
 
 
-def training_images(groups, batch_size, seed, steps, seeds_of):
-    """Dataset of the row, canvas [2] and seed [2] of each image of the batches of a range of steps.
+def whole(batch_size, places=None):
+    """The `places` [b] in a batch that are to be made; without such all of them."""
+    return np.arange(batch_size) if places is None else places
+
+
+def training_images(groups, batch_size, places, seed, steps, seeds_of):
+    """Dataset of the row, canvas [2] and seed [2] of each image that is at `places` [b] in the batches of some steps.
 
     Args:
         groups: order.Groups of the rows to train on.
+        steps: a range.
         seeds_of: function of the seed [2] of a step, and B, to the seeds [B, 2] of its images. They hang on the place
             in the batch, not on the record: one that fills up a batch is augmented differently from its first showing.
     """
@@ -67,16 +74,21 @@ def training_images(groups, batch_size, seed, steps, seeds_of):
     def batch(step):
         rows, canvas = python(batch_of, [step], [tf.int64, tf.int32])
         seeds = seeds_of(image.fold(tf.stack([seed, 0]), tf.cast(step, tf.int32)), batch_size)
-        return tf.ensure_shape(rows, [batch_size]), tf.broadcast_to(canvas, [batch_size, 2]), seeds
+        rows = tf.gather(tf.ensure_shape(rows, [batch_size]), places)
+        return rows, tf.broadcast_to(canvas, [len(places), 2]), tf.gather(seeds, places)
 
     return mapped(tf.data.Dataset.range(steps.start, steps.stop), batch).unbatch()
 
 
-def in_turn(groups, batch_size):
-    """Dataset of the row, canvas [2] and validity of each image of the groups; fillers of a batch are not valid."""
+def in_turn(groups, batch_size, workers=ALONE):
+    """Dataset of the row, canvas [2] and validity of each image of the groups; fillers of a batch are not valid.
+
+    Of several workers, of the images in each batch that this one looks at; and how many those are.
+    """
     rows, canvases, valid = order.in_turn(groups, batch_size)
-    flat = rows.ravel(), np.repeat(canvases, batch_size, axis=0), valid.ravel()
-    return tf.data.Dataset.from_tensor_slices(flat)
+    places = workers.places(batch_size)
+    flat = rows[:, places].ravel(), np.repeat(canvases, len(places), axis=0), valid[:, places].ravel()
+    return tf.data.Dataset.from_tensor_slices(flat), len(places)
 
 
 def prepare(dataset, example, config, batch_size, of_batch=None):

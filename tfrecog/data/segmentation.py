@@ -5,6 +5,8 @@ seed [B, 2] of its randomness, valid [B], and in training label_map [B, H, W] in
 count.
 """
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
@@ -12,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from tfrecog.cli.errors import UserError
 from tfrecog.data import image, order, read, records
 from tfrecog.data.parse import parse
+from tfrecog.runtime.cluster import ALONE
 
 
 def check(split):
@@ -25,13 +28,15 @@ def check(split):
         )
 
 
-def training(config, crop, split, *, seed, start_step, steps):
+def training(config, crop, split, *, seed, places=None, start_step, steps):
     """Batches of the steps start_step..steps-1, augmented; the same ones wherever it starts.
 
     Args:
         config: DataConfig.
         crop: H, W of the window that is cut from each resized image, and its label map.
+        places: [b], of the images that they have of each batch of `config.batch_size`; None: all.
     """
+    places = read.whole(config.batch_size, places)
     damaged = read.Damaged(config.skip_damaged)
 
     def example(row, canvas, example_seed):
@@ -41,19 +46,29 @@ def training(config, crop, split, *, seed, start_step, steps):
         return read.facts(split, row, example_seed) | _augmented(config, crop, picture, labels, example_seed)
 
     groups = order.one_group(split, crop)
-    images = read.training_images(groups, config.batch_size, seed, range(start_step, steps), tf.random.split)
-    return read.prepare(images, example, config, config.batch_size)
+    images = read.training_images(groups, config.batch_size, places, seed, range(start_step, steps), tf.random.split)
+    return read.prepare(images, example, config, len(places))
 
 
-def evaluation(config, split, batch_size=None):
-    """Dataset of every image once, as it is, without labels; those of one size are together, and `valid` no fillers."""
-    batch_size = batch_size or config.eval_batch_size
+def evaluation(config, split, batch_size=None, replicas=1, workers=ALONE):
+    """Batches of every image once, as it is, without labels; those of one size are together.
 
-    def example(row, canvas, valid):
+    Where images of one size are few, a batch has no more fillers, which are not `valid`, than divide it among the
+    `replicas`: they cost as much as images. Of several workers, the part of each batch that this one looks at.
+    """
+    rows, _, valid = order.in_turn(order.group_alike(split.sizes), batch_size or config.eval_batch_size)
+    sizes = -(-valid.sum(axis=1) // replicas) * replicas
+    places = [workers.places(size) for size in sizes]
+    flat = (np.concatenate([one[chosen] for one, chosen in zip(all, places, strict=True)]) for all in (rows, valid))
+
+    def example(row, valid):
         picture, _ = read.picture_of(split, row, _record(split, row))
         return read.facts(split, row) | {"image": tf.cast(picture, tf.float32), "valid": valid}
 
-    return read.prepare(read.in_turn(order.group_alike(split.sizes), batch_size), example, config, batch_size)
+    images = iter(read.prepare(tf.data.Dataset.from_tensor_slices(tuple(flat)), example, config, 1))
+    for chosen in places:
+        some = list(itertools.islice(images, len(chosen)))
+        yield {name: tf.concat([one[name] for one in some], axis=0) for name in some[0]}
 
 
 def truth(split, row):

@@ -1,5 +1,6 @@
 """A split of a folder of records: what dataset.json says of it, where each record lies, and what is in it."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 
@@ -58,6 +59,13 @@ class Split:
     def filename(self, row):
         """Name of an image's file, as its source had it; empty where the record has none."""
         return self.index.filename[row].decode()
+
+    def fingerprint(self):
+        """Hexadecimal digits that differ where the records, their order or their classes do."""
+        digest = hashlib.sha256(repr((self.info.categories, self.info.keypoints, self.index.shards)).encode())
+        for name in index.COLUMNS:
+            digest.update(np.ascontiguousarray(getattr(self.index, name)).tobytes())
+        return digest.hexdigest()[:16]
 
     def check_not_empty(self):
         """UserError where there is no image to evaluate on."""

@@ -17,6 +17,7 @@ from tfrecog.metrics.worst import Worst
 from tfrecog.reports import classification as page
 from tfrecog.reports import pictures
 from tfrecog.reports.blocks import Picture
+from tfrecog.runtime.cluster import ALONE
 
 PREDICTIONS, DIAGNOSIS = "predictions.csv", "diagnosis.json"
 FILES = (PREDICTIONS, DIAGNOSIS, confusion.TABLE, confusion.PICTURE, misclassified.SHEET)
@@ -31,14 +32,14 @@ class Measured:
 
     any_size = False
 
-    def __init__(self, experiment: Experiment, split, strategy):
+    def __init__(self, experiment: Experiment, split, strategy, workers=ALONE):
         data, self.split, self.names = experiment.data, split, split.info.names
         self.labels = classification.labels_of(split)
         self.evaluator, self.worst = Evaluator(len(self.names)), Worst(misclassified.MOST)
         self.answers: Answers | None = None
         self.chosen: dict[int, tuple[int, int, float]] = {}  # what is said of images at random, by their rows
         size = predictor.batch_size(data.eval_batch_size, strategy)
-        self.batches = classification.evaluation(data, experiment.classifier.crop, split, size)
+        self.batches = classification.evaluation(data, experiment.classifier.crop, split, size, workers)
 
     def diagnose(self):
         """Has what diagnosis.json and the report are made of collected."""

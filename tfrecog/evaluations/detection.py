@@ -19,6 +19,7 @@ from tfrecog.inference.result_files import DETECTIONS, results_file
 from tfrecog.metrics import coco, coco_rows, diagnosis, tables, voc, voc_errors
 from tfrecog.metrics.matched_detections import Collector
 from tfrecog.reports import detection as page
+from tfrecog.runtime.cluster import ALONE
 
 VOC_FILES = (precision_recall.TABLE, precision_recall.PICTURE, detection_errors.SHEET)
 DIAGNOSIS = "diagnosis.json"
@@ -34,7 +35,7 @@ class Measured:
     with the highest scores, and the largest missed objects).
     """
 
-    def __init__(self, experiment: Experiment, split, strategy):
+    def __init__(self, experiment: Experiment, split, strategy, workers=ALONE):
         data, detector, self.split = experiment.data, experiment.detector, split
         self.output, self.any_size = detector.output, data.pad_to_batch_max
         categories, self.coco, self.voc = split.info.categories, None, None
@@ -49,7 +50,7 @@ class Measured:
         self.by_class: dict[str, list[float | None]] = {}  # standard errors by name of the number
         self.evaluators = {name: own for name, own in (("coco", self.coco), ("voc", self.voc)) if own}
         size = predictor.batch_size(data.eval_batch_size, strategy)
-        self.batches = detection.evaluation(data, split, size, detector.proposals == "record")
+        self.batches = detection.evaluation(data, split, size, detector.proposals == "record", workers)
 
     def diagnose(self):
         """Has what standard errors, diagnosis.json and the report are made of collected."""

@@ -18,6 +18,7 @@ from tfrecog.config import Experiment
 from tfrecog.data.split import Split
 from tfrecog.inference import image_files, predictor
 from tfrecog.reports import report
+from tfrecog.runtime import cluster
 
 METRICS = "metrics.json"
 
@@ -43,11 +44,13 @@ def evaluate(
 ) -> Numbers:
     """The numbers of a model on the split `data.eval_split`, by name.
 
+    Of several workers each looks at its part of every batch, and the chief measures what all of them have seen.
+
     Args:
-        measure: what the task measures, made of the experiment, the split and the strategy. It has `batches` and
-            whether they are of `any_size`; `rows(out)`, a context that gives the function that writes what
-            `add(outputs, facts)` returns of each image; `summarize()`, the numbers, a table with a row for each class
-            and what else metrics.json is to have; `draw(out, numbers)`, which writes the other files;
+        measure: what the task measures, made of the experiment, the split, the strategy and the workers. It has
+            `batches` and whether they are of `any_size`; `rows(out)`, a context that gives the function that writes
+            what `add(outputs, facts)` returns of each image; `summarize()`, the numbers, a table with a row for each
+            class and what else metrics.json is to have; `draw(out, numbers)`, which writes the other files;
             `text(numbers, table)`, for people; and if it has more to report than its numbers, `report(written)`, the
             sections of the page of what metrics.json has.
         out: folder for metrics.json (the numbers, the table, what was evaluated, and the model's time per image, null
@@ -57,12 +60,16 @@ def evaluate(
         last: no other evaluation of the training follows. If files are written, the report is one of them, and a
             `measured.diagnose()`, if there is such, is called before the images.
     """
-    split = Split.open(experiment.data.records, experiment.data.eval_split)
+    split, workers = Split.open(experiment.data.records, experiment.data.eval_split), cluster.workers()
     split.check_not_empty()
-    measured, seconds = measure(experiment, split, strategy), []
+    measured, seconds = measure(experiment, split, strategy, workers), []
+    options = {"any_size": measured.any_size, "seconds": seconds, "workers": workers}
+    if not workers.is_chief:
+        for _ in predictor.predict_batches(task, model, strategy, measured.batches, **options):
+            pass
+        return Numbers(workers.meet().values[0])
     if out and last and hasattr(measured, "diagnose"):
         measured.diagnose()
-    options = {"any_size": measured.any_size, "seconds": seconds}
     with (
         measured.rows(out) as write,
         Bar(total=len(split), desc=f"evaluate {split.name}", starting="compiling") as progress,
@@ -88,6 +95,7 @@ def evaluate(
     if show:
         print(measured.text(numbers, table))
         print(_speed(median, strategy))
+    workers.meet({name: float(value) for name, value in numbers.items()})
     return numbers
 
 

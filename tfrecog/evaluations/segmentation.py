@@ -18,6 +18,7 @@ from tfrecog.metrics.worst import Worst
 from tfrecog.reports import pictures
 from tfrecog.reports import segmentation as page
 from tfrecog.reports.blocks import Picture
+from tfrecog.runtime.cluster import ALONE
 
 PREDICTIONS = "predictions.csv"
 FILES = (PREDICTIONS, confusion.TABLE, confusion.PICTURE, worst_label_maps.SHEET)
@@ -32,13 +33,13 @@ class Measured:
 
     any_size = True  # A graph for each size would be too many.
 
-    def __init__(self, experiment: Experiment, split, strategy):
+    def __init__(self, experiment: Experiment, split, strategy, workers=ALONE):
         segmentation.check(split)
         data, self.split, self.names, self.ignored = experiment.data, split, split.info.names, 0
         self.evaluator, self.worst = Evaluator(len(self.names)), Worst(worst_label_maps.MOST)
         self.chosen: dict[int, tuple[float, bytes]] | None = None  # of images at random, by row, as in `worst`
-        batches = segmentation.evaluation(data, split, predictor.batch_size(data.eval_batch_size, strategy))
-        self.batches = _without_fillers(batches, strategy.num_replicas_in_sync)
+        size, replicas = predictor.batch_size(data.eval_batch_size, strategy), strategy.num_replicas_in_sync
+        self.batches = segmentation.evaluation(data, split, size, replicas, workers)
 
     def diagnose(self):
         """Has the pictures of the report collected."""
@@ -111,16 +112,6 @@ class Measured:
 
 
 evaluate = functools.partial(loop.evaluate, Measured)
-
-
-def _without_fillers(batches, replicas):
-    """The batches without the fillers at their ends, where images of one size are few: they cost as much as images.
-
-    What is left divides among the replicas.
-    """
-    for batch in batches:
-        size = -(-int(np.sum(batch["valid"])) // replicas) * replicas
-        yield {name: value[:size] for name, value in batch.items()}
 
 
 def headline(experiment: Experiment) -> str:

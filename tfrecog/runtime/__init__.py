@@ -1,1 +1,1 @@
-"""What a process sets up before it computes: devices, precision, profiles."""
+"""What a process sets up before it computes: devices, other machines, precision, profiles."""

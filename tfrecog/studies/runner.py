@@ -16,6 +16,7 @@ from tfrecog.cli import files, flags, json_values, signals
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.runs import checkpoints, folder
+from tfrecog.runtime import tf_config
 from tfrecog.studies.progress import Progress
 from tfrecog.training import schedules
 
@@ -88,6 +89,7 @@ class Run:
             file.write(flags.dumps(self.experiment))
         paths = [str(_REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment.pop(tf_config.VARIABLE, None)  # Each run of a study is on this machine alone.
         command = [sys.executable, "-m", "tfrecog.train", f"--flagfile={self.workdir / FLAGFILE}"]
         with open(self.workdir / LOG, "a", encoding="utf-8") as log:
             print(_STARTS, file=log, flush=True)

@@ -18,7 +18,7 @@ from tfrecog.evaluations.loop import Numbers
 from tfrecog.evaluations.tensorboard_images import inputs
 from tfrecog.reports import report
 from tfrecog.runs import checkpoints, folder
-from tfrecog.runtime import distribution
+from tfrecog.runtime import cluster, distribution
 from tfrecog.runtime.profiling import Profile
 from tfrecog.training import progress as summaries
 from tfrecog.training import schedules, startup_report
@@ -36,10 +36,14 @@ OnStep = Callable[[int, Mapping[str, float]], object]
 
 
 def train(experiment: Experiment, on_step: OnStep | None = None) -> Numbers:
-    """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation."""
+    """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation.
+
+    Where TF_CONFIG names several machines, this is one of them, and the others do the same.
+    """
+    cluster.join(experiment.train.worker_timeout)
     experiment, task, data, claim = prepare(experiment)
     try:
-        with claim:
+        with claim, cluster.workers().together():
             return run(task, experiment, data, on_step)
     finally:
         # A prediction that follows in this process computes as in any other, to the bit.
@@ -70,24 +74,24 @@ class _Run:
     def __init__(self, task, experiment, data, on_step=None):
         self.task, self.experiment, self.data, self.on_step = task, experiment, data, on_step
         self.options, self.workdir = experiment.train, experiment.workdir
-        self.strategy = distribution.strategy(self.options.replicas)
+        self.workers, self.strategy = cluster.workers(), distribution.strategy(self.options.replicas)
         check_divisible(experiment, self.strategy.num_replicas_in_sync)
         with self.strategy.scope():
             self.model = task.build()
             self.state = TrainState(self.model, experiment.optim, self.options)
         self.total = schedules.total_steps(experiment.schedule, data.steps_per_epoch)
-        print(startup_report.text(task, self.model, experiment, data, self.strategy), flush=True)
-        Path(self.workdir).mkdir(parents=True, exist_ok=True)
-        checkpoints.check_room(self.workdir, self.model, self.state, self.options.keep_checkpoints)
+        if self.workers.is_chief:
+            print(startup_report.text(task, self.model, experiment, data, self.strategy), flush=True)
+            Path(self.workdir).mkdir(parents=True, exist_ok=True)
+            checkpoints.check_room(self.workdir, self.model, self.state, self.options.keep_checkpoints)
         self.start = self.done = self.saved = starting_point(experiment, self.model, self.state)
-        if self.done:
+        if self.done and self.workers.is_chief:
             print(f"continuing from the checkpoint of step {self.done} of {self.total} in {self.workdir}", flush=True)
         batch_size = experiment.data.batch_size
         rate = schedules.learning_rate(experiment.optim, experiment.schedule, batch_size, data.steps_per_epoch)
         self.train_step = TrainStep(task, self.model, self.state, rate, self.strategy, self.options)
-        self.progress = summaries.Progress(
-            self.workdir, self.done, self.total, data.steps_per_epoch, batch_size, self.options.log_steps
-        )
+        shown = self.workdir, self.done, self.total, data.steps_per_epoch, batch_size, self.options.log_steps
+        self.progress = summaries.Progress(*shown) if self.workers.is_chief else summaries.Unseen()
         self.progress.settings(self.done, experiment)
         self.profile = Profile(self.workdir, self.options.profile_steps)
         self.rules, self.metrics = folder.evaluation_rules(experiment), Numbers()
@@ -95,47 +99,53 @@ class _Run:
     def train(self):
         """Takes the steps that are left, and returns the metrics of the last evaluation."""
         with signals.Interruption() as interruption:
+            self.workers.came = lambda: interruption.came
             try:
                 # It was stopped before an evaluation, or in its middle.
                 if self.evaluation_is_due() and self.noted_metrics() is None:
                     self.measure(interruption)
                 for batches in self.calls():
                     self.take(batches)
-                    stopped = interruption.came is not None  # Read once: a signal from here on waits for the next step.
+                    # Asked once: a signal from here on waits for the next step.
+                    stopped = self.workers.meet(signal=interruption.came).signal
                     if self.done == self.total or self.due(self.options.checkpoint_epochs) or stopped:
                         self.progress.pause()
                         self.save()
                     if stopped:
-                        interruption.check()
+                        raise signals.Stopped(stopped)
                     if self.evaluation_is_due():
                         self.progress.pause()
                         self.measure(interruption)
                 if self.options.evaluate_epochs > 0:
                     self.finish(interruption)
-            except read.InputError:
+            except (read.InputError, cluster.PeerFailed, cluster.Lost):
                 self.save()  # The steps before it are good.
                 raise
             finally:
                 self.progress.say(self.profile.close())
                 self.progress.close()
-        print(f"finished {self.done} steps; the run is in {self.workdir}", flush=True)
-        if self.metrics.report:
-            print(f"how it did: {self.metrics.report}", flush=True)
+        if self.workers.is_chief:
+            print(f"finished {self.done} steps; the run is in {self.workdir}", flush=True)
+            if self.metrics.report:
+                print(f"how it did: {self.metrics.report}", flush=True)
         return self.metrics
 
     def calls(self):
-        """Yields the batches of each call of the training step."""
+        """Yields the batches of each call of the training step, once every worker has its part of them."""
         epochs = self.options.checkpoint_epochs, self.options.evaluate_epochs
 
         def ends_call(step):
             return self.profile.ends_call(step) or any(self.due(each, step) for each in epochs)
 
         batches = self.data.batches(self.done, self.total) if self.done < self.total else ()
-        return in_calls(batches, self.done, self.options.steps_per_execution, ends_call)
+        for some in in_calls(batches, self.done, self.options.steps_per_execution, ends_call):
+            # One whose next batch cannot be made has fewer, and tells the others at the meeting after this one.
+            yield some[: min(self.workers.meet(len(some)).values)]
 
     def take(self, batches):
         """Takes the steps of one call."""
-        if self.done == self.start and self.options.summary_images and "image" in batches[0]:
+        pictures = self.options.summary_images and self.workers.is_chief
+        if self.done == self.start and pictures and "image" in batches[0]:
             with self.drawing():
                 self.progress.pictures(self.start, {"inputs": inputs(batches[0], self.task.info)})
         self.profile.before(self.done + 1)
@@ -155,26 +165,35 @@ class _Run:
         self.progress.say(self.profile.after(self.done))
 
     def save(self):
-        """Saves a checkpoint, if there is none of this step."""
-        if self.done != self.saved:
+        """Saves a checkpoint, if there is none of this step; of several workers the chief does."""
+        if self.done != self.saved and self.workers.is_chief:
             checkpoints.save(self.workdir, self.done, self.model, self.state, self.options.keep_checkpoints)
-            self.saved = self.done
+        self.saved = self.done
 
     def measure(self, interruption, show=False):
         """Evaluates, notes what is the best, and draws; `show`: prints all numbers, of each class too."""
         self.save()  # First, so that nothing is lost whatever happens in the evaluation.
         on = self.task, self.model, self.experiment, self.strategy
-        with interruption.at_once(), self.state.averages.swapped_in(self.strategy):
+        with self.at_once(interruption), self.state.averages.swapped_in(self.strategy):
             checkpoint = checkpoints.latest(self.workdir)
             facts = {"step": self.done, "checkpoint": checkpoint, "last": self.done >= self.total}
             found = self.task.evaluation.evaluate(*on, self.workdir, **facts, show=show)
             self.metrics = found if isinstance(found, Numbers) else Numbers(found)
+        if self.workers.is_chief:
+            self.note(interruption, on)
+
+    def at_once(self, interruption):
+        """A context that a signal ends at once; where several workers evaluate, they agree to end after a batch."""
+        return interruption.at_once() if self.workers.count == 1 else contextlib.nullcontext()
+
+    def note(self, interruption, on):
+        """Notes and shows what an evaluation has found; `on` is what pictures are drawn of."""
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
         checkpoints.note_metrics(self.workdir, self.done, self.metrics, self.rules)
         if self.options.summary_images and hasattr(self.task, "draw"):
-            with self.drawing(), interruption.at_once(), self.state.averages.swapped_in(self.strategy):
+            with self.drawing(), self.at_once(interruption), self.state.averages.swapped_in(self.strategy):
                 self.progress.predictions(self.done, self.task.draw(*on, self.options.summary_images))
 
     @contextlib.contextmanager
@@ -198,7 +217,8 @@ class _Run:
 
     def noted_metrics(self):
         """What an evaluation of the checkpoint of this step found, None if there was none."""
-        return checkpoints.noted_metrics(self.workdir, self.done, self.rules)
+        noted = checkpoints.noted_metrics(self.workdir, self.done, self.rules) if self.workers.is_chief else None
+        return self.workers.meet(noted).values[0]
 
     def evaluation_is_due(self):
         """Whether this step is followed by an evaluation, and is not the last."""

@@ -153,6 +153,13 @@ def _scalars(numbers):
         tf.summary.scalar(name, value)
 
 
+class Unseen:
+    """In place of `Progress` on the workers that are not the chief, of which nobody looks at the screen."""
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
 def _mean(values):
     """Of those that are finite: in float16 some gradients are not, and change nothing."""
     return float(np.mean([value for value in values if math.isfinite(value)] or [math.nan]))

@@ -1,5 +1,7 @@
 """The start of a training: what is checked and claimed before it, and the weights that it begins from."""
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +13,8 @@ from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints, folder, warm_start
-from tfrecog.runtime import distribution
+from tfrecog.runtime import cluster, distribution
+from tfrecog.training import peers
 from tfrecog.training.step import TrainState
 
 
@@ -21,20 +24,28 @@ def prepare(experiment: Experiment) -> tuple:
     Raises UserError or OSError; then nothing is left behind.
     """
     validate.check(experiment)
-    # Both before any operation runs: afterwards the first is refused, and the second does not reach everything.
-    distribution.reserve(experiment.train.replicas)
+    # All before any operation runs: afterwards the first is refused, and the second does not reach everything.
+    workers = cluster.workers()
+    if workers.count > 1:
+        peers.check_flags(experiment)
+    distribution.reserve(experiment.train.replicas if workers.count == 1 else 1)
     if experiment.train.deterministic or not tf.config.get_visible_devices("GPU"):
         # On a CPU always: some sums are else taken in whatever order the threads arrive.
         tf.config.experimental.enable_op_determinism()
         # It would join additions, two by two, into one AddN: see `train_step`.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    experiment = folder.resolve(experiment)
-    dataset = info.load(experiment.data.records)
-    task = tasks.build(experiment, dataset)
-    data = task.data()
-    # Here too, so that a wrong number of replicas leaves no run behind.
+    # Here already, so that a wrong number of replicas leaves no run behind.
     check_divisible(experiment, distribution.strategy(experiment.train.replicas).num_replicas_in_sync)
-    return experiment, task, data, folder.begin(experiment, dataset)
+    with workers.together():
+        experiment = folder.resolve(experiment)
+        dataset = info.load(experiment.data.records)
+        task = tasks.build(experiment, dataset)
+        data = task.data()
+        peers.compare(workers, experiment)
+        peers.check_shared(workers, experiment.workdir)
+        claim = folder.begin(experiment, dataset) if workers.is_chief else contextlib.nullcontext()
+        workers.meet()
+    return experiment, task, data, claim
 
 
 def check_divisible(experiment: Experiment, count: int) -> None:
@@ -53,15 +64,17 @@ def check_divisible(experiment: Experiment, count: int) -> None:
 
 def starting_point(experiment: Experiment, model: Any, state: TrainState) -> int:
     """Restores the run, or starts it from other weights, and returns how many steps are done."""
-    latest = checkpoints.latest(experiment.workdir)
+    workers, latest = cluster.workers(), checkpoints.latest(experiment.workdir)
+    latest = workers.meet(latest and latest.name).values[0]  # The chief's: others may see it a little later.
     if latest:
-        return checkpoints.restore(latest, model, state)
+        return checkpoints.restore(Path(experiment.workdir) / checkpoints.FOLDER / latest, model, state)
     options, backbone, learned = experiment.train, folder.pretrained_backbone(experiment), []
     if backbone:
-        print(keras_weights.load(model.backbone, keras_weights.find(backbone)), flush=True)
+        report = keras_weights.load(model.backbone, keras_weights.find(backbone))
+        workers.say(report)
         learned = [variable.path for variable in model.backbone.variables]
     if options.start_from:
         report = warm_start.load_weights(options.start_from, model, options.skip_mismatched, learned, experiment)
-        print(report, flush=True)
+        workers.say(report)
     state.averages.restart()
     return 0

@@ -21,9 +21,9 @@ class Measured:
 
     any_size = False
 
-    def __init__(self, experiment, split, strategy):
+    def __init__(self, experiment, split, strategy, workers):
         size = predictor.batch_size(experiment.data.eval_batch_size, strategy)
-        self.batches = counting.evaluation(experiment.data, experiment.counting.side, split, size)
+        self.batches = counting.evaluation(experiment.data, experiment.counting.side, split, size, workers)
         self.split, self.evaluator = split, Evaluator()
 
     def rows(self, out):

@@ -1,0 +1,75 @@
+"""TF_CONFIG, as launchers write it and as it can be wrong."""
+
+import json
+
+import pytest
+
+from tfrecog.cli.errors import UserError
+from tfrecog.runtime import tf_config
+
+TWO = {"worker": ["a:1", "b:2"]}
+
+
+def read(cluster, **task):
+    return tf_config.read(json.dumps({"cluster": cluster, "task": task}))
+
+
+def test_workers_are_in_the_order_of_the_list():
+    cluster = read(TWO, type="worker", index=1)
+    assert cluster and cluster.addresses == ("a:1", "b:2") and cluster.index == 1
+    assert cluster.jobs == [("worker", 2)] and cluster.spec == TWO
+
+
+def test_a_chief_is_the_first_worker():
+    cluster = read({"worker": ["b:2", "c:3"], "chief": ["a:1"]}, type="worker", index=1)
+    assert cluster and cluster.addresses == ("a:1", "b:2", "c:3") and cluster.index == 2
+    assert cluster.tasks == (("chief", 0), ("worker", 0), ("worker", 1))
+    assert cluster.spec == {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", '{"task": {"type": "worker", "index": 0}}', '{"cluster": {"chief": ["a:1"]}, "environment": "cloud"}'],
+    ids=["none", "empty", "no cluster", "one machine"],
+)
+def test_one_machine_is_no_cluster(text):
+    assert tf_config.read(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("worker-0:2222", "is no JSON"),
+        ("[]", "has the form"),
+        ('{"cluster": ["a:1", "b:2"]}', "has the form"),
+        ({"worker": "a:1"}, "no list of host:port"),
+        ({"worker": ["a", "b:2"]}, r'cluster.worker is \["a", "b:2"\], and no list of host:port'),
+        ({"worker": ["a:1", "b:99999"]}, "no list of host:port"),
+        ({"worker": []}, "no list of host:port"),
+        ({"worker": ["a:1", "a:1"]}, "a:1 is the address of two workers"),
+        ({"chief": ["a:1", "b:2"]}, "one chief, and not 2"),
+        ({**TWO, "ps": ["c:3"]}, "parameter servers"),
+        ({**TWO, "evaluator": ["c:3"]}, "leave it out"),
+        ({"tpu_worker": ["a:1"]}, "TPUs"),
+        ({**TWO, "master": ["c:3"]}, "the role 'master'"),
+    ],
+)
+def test_what_cannot_be_is_named(text, message):
+    text = text if isinstance(text, str) else json.dumps({"cluster": text, "task": {"type": "worker", "index": 0}})
+    with pytest.raises(UserError, match=message):
+        tf_config.read(text)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"type": "worker", "index": 2}, "it has worker 0, worker 1"),
+        ({"type": "chief", "index": 0}, "which the cluster has not"),
+        ({"type": "evaluator", "index": 0}, "evaluate together"),
+        ({"type": "ps", "index": 0}, "parameter servers"),
+        ({}, "which the cluster has not"),
+    ],
+)
+def test_a_task_that_is_not_of_the_cluster_is_named(task, message):
+    with pytest.raises(UserError, match=message):
+        read(TWO, **task)
