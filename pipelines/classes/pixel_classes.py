@@ -26,6 +26,9 @@ _FORMS = tuple(
         rf"(?P<id>\d+)[\s,:]+{_NAME}",
     )
 )
+# The words of a first line that names columns, as in Kaggle's class_dict.csv and Roboflow's _classes.csv.
+_WORD = "pixel|values?|class(?:es)?|names?|labels?|id|index|category|colou?r|r|g|b|red|green|blue"
+_HEADER = re.compile(rf"(?:(?:{_WORD})(?:[\s,;:_]+|$))+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,13 @@ def to_labels(values: np.ndarray, label_of: dict[int, int]) -> tuple[np.ndarray,
 def of_file(path: str | Path, ignore: Iterable[str]) -> Table:
     """Table of a class file, in which lines have one of these forms; without ids they count from 0.
 
-    `name`, `id name`, `name r g b`, `id name r g b`, `r g b name`; lines that begin with # are comments.
+    `name`, `id name`, `name r g b`, `id name r g b`, `r g b name`; lines that begin with # are comments, and a first
+    line of columns is none of a class.
     """
     lines = [line for line in image_classes.names_of(path) if not line.startswith("#")]
+    if len(lines) > 1 and _HEADER.fullmatch(lines[0]):
+        matched = any(all(form.fullmatch(line) for line in lines[1:]) for form in _FORMS)
+        lines = lines[1:] if matched else lines
     for form in _FORMS:
         matches = [form.fullmatch(line) for line in lines]
         found = [match.groupdict() for match in matches if match]

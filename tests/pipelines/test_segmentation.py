@@ -104,6 +104,8 @@ def test_the_command_pairs_images_with_label_maps_and_counts_the_pixels(raw, rea
         ("7 sky 1 2 3\n3 road 4 5 6\n", [7, 3], (1, 2, 3)),
         ("7,sky,1,2,3\n3,road,4,5,6\n", [7, 3], (1, 2, 3)),
         ("1 2 3\t\tsky\n4 5 6\troad\n", [0, 1], (1, 2, 3)),
+        ("name,r,g,b\nsky,1,2,3\nroad,4,5,6\n", [0, 1], (1, 2, 3)),  # Kaggle's class_dict.csv
+        ("Pixel Value, Class\n0, sky\n1, road\n", [0, 1], None),  # Roboflow's _classes.csv
     ],
 )
 def test_a_class_file_has_names_ids_or_colours(tmp_path, lines, ids, colour):
@@ -111,6 +113,11 @@ def test_a_class_file_has_names_ids_or_colours(tmp_path, lines, ids, colour):
     table = pixel_classes.of_file(str(tmp_path / "classes.txt"), [])
     assert [one.name for one in table.categories] == ["sky", "road"]
     assert [one.id for one in table.categories] == ids and table.categories[0].colour == colour
+
+
+def test_a_first_line_of_plain_names_is_a_class_whatever_it_is_called(tmp_path):
+    (tmp_path / "classes.txt").write_text("label\ncat\n")
+    assert [one.name for one in pixel_classes.of_file(str(tmp_path / "classes.txt"), []).categories] == ["label", "cat"]
 
 
 def test_a_class_that_is_ignored_is_no_class_and_the_others_keep_their_values(tmp_path):
