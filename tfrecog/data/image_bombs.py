@@ -39,12 +39,10 @@ def too_many(data: bytes) -> str:
 
 
 def _too_many_of_jpeg(data: bytes) -> str:
-    scans, exif, few = 0, 0, data.count(b"\xff\xda") <= MOST_SCANS
+    scans, exif = 0, 0
     for segments, (marker, start) in enumerate(image_parts.of_jpeg(data), 1):
         scans += marker == image_parts.SCAN
         exif += data.startswith(orientation.PREFIX, start)
-        if few and scans:
-            return ""
         counts = (
             (scans, MOST_SCANS, "scans"),
             (exif, MOST_OF_EXIF, "segments of EXIF data"),

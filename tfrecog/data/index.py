@@ -127,19 +127,20 @@ def add_row(columns, offset, record, shard):
         )
     boxes = len(values(features, BOX[0]))
     marks = (values(features, OBJECT_FIELDS[name]) for name in ("crowd", "difficult"))
-    crowd, difficult = (np.append(mark, np.zeros(boxes, bool))[:boxes] for mark in marks)
+    crowd, difficult = ([*map(bool, mark), *[False] * boxes][:boxes] for mark in marks)
     visibility = values(features, VISIBILITY)
     joints = len(visibility) // max(boxes, 1)
-    labelled = np.sum(visibility[: boxes * joints].reshape(boxes, joints) > 0, axis=1)
+    shown = [bool(value > 0) for value in visibility[: boxes * joints]]
+    labelled = [sum(shown[joints * place : joints * (place + 1)]) for place in range(boxes if joints else 0)]
     row = {
         "offset": offset,
         "length": len(record),
         "height": height,
         "width": width,
-        "instances": np.sum(~crowd),
-        "crowd": np.sum(crowd),
-        "difficult": np.sum(difficult & ~crowd),
-        "keypoints": np.sum(labelled[~crowd]),
+        "instances": crowd.count(False),
+        "crowd": crowd.count(True),
+        "difficult": sum(mark and not many for mark, many in zip(difficult, crowd, strict=True)),
+        "keypoints": sum(count for count, many in zip(labelled, crowd, strict=False) if not many),
         "label": label,
         "proposals": len(values(features, PROPOSAL[0])),
     }

@@ -85,11 +85,10 @@ def from_text(text: bytes | str) -> np.ndarray:
     Raises:
         ValueError: The string is cut off, or has characters or numbers that do not occur in such strings.
     """
-    characters = np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8)
-    strange = (characters < 48) | (characters >= 48 + 64)
-    if strange.any():
-        raise ValueError(f"character {chr(characters[strange][0])!r} in compressed run lengths")
-    bits = characters.astype(np.int64) - 48
+    bits = np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8) - np.uint8(48)
+    if bits.max(initial=0) >= 64:  # also of characters below 48
+        strange = (int(bits[bits >= 64][0]) + 48) % 256
+        raise ValueError(f"character {chr(strange)!r} in compressed run lengths")
     ends = np.flatnonzero(bits < 32) + 1
     if (ends[-1] if len(ends) else 0) < len(bits):
         raise ValueError("compressed run lengths end in the middle of a number")
@@ -99,11 +98,10 @@ def from_text(text: bytes | str) -> np.ndarray:
     if lengths.max(initial=0) > _LONGEST:
         raise ValueError("compressed run lengths have a number of more than 32 bits")
     place = np.arange(len(bits)) - np.repeat(starts, lengths)
-    sums = np.zeros(len(bits) + 1, np.int64)
-    np.cumsum((bits & 31) << (5 * place), out=sums[1:])
-    runs = sums[ends] - sums[starts]
-    runs -= np.where(bits[ends - 1] & 16, 1 << (5 * lengths), 0)
-    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    runs = np.add.reduceat((bits & 31) << (5 * place), starts) if len(starts) else starts
+    runs -= (bits[ends - 1] >> 4 & 1) << (5 * lengths)
+    np.cumsum(runs[1::2], out=runs[1::2])
+    np.cumsum(runs[2::2], out=runs[2::2])
     return runs
 
 
