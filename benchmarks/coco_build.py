@@ -2,11 +2,12 @@
 
   python -m venv peer && peer/bin/pip install tf-models-official
   PEER_PYTHON=peer/bin/python python -m benchmarks.coco_build [--images=1000] [--runs=3]
+  python -m benchmarks.coco_build --beside=OTHER_CHECKOUT
 
 Pictures of 480 x 640, no two the same, each with seven objects on average, whose polygons have 24 corners, and some
 crowds with run lengths. Both sides get the same files, two processes and as many shards; ours takes turns with the
-peer, and with --png_masks, which stores masks as the peer does. CPU seconds are those of all processes. At the end the
-records of both are read, and have the same objects with the same masks.
+peer, and with --png_masks, which stores masks as the peer does; or with another checkout of this project. CPU seconds
+are those of all processes. At the end the records of both are read, and have the same objects with the same masks.
 """
 
 import argparse
@@ -72,12 +73,14 @@ def _annotation(rng: np.random.Generator, image: int, number: int) -> dict:
     return one
 
 
-def commands(folder: Path) -> dict[str, list[str]]:
-    """The command of each side, which writes to the folder of its name."""
+def commands(folder: Path, beside: str = "") -> dict[str, list[str]]:
+    """The command of each side, which writes to the folder of its name; with that of a checkout `beside` this one."""
     source = [f"--annotations={folder}/instances.json", f"--images={folder}/images"]
     shared = [f"--shards={SHARDS}", f"--jobs={sides.CORES}", "--split=train"]
     ours = [sys.executable, "-m", "pipelines.coco", *source, *shared]
     found = {"ours": [*ours, f"--out={folder}/ours"]}
+    if beside:
+        return found | {"other checkout": ["env", f"--chdir={beside}", *ours, f"--out={folder}/other checkout"]}
     if sides.PEER_PYTHON:
         peer = [sides.PEER_PYTHON, "-m", "official.vision.data.create_coco_tf_record", "--include_masks"]
         peer += [f"--image_dir={folder}/images", f"--object_annotations_file={folder}/instances.json"]
@@ -146,11 +149,12 @@ def heading(folder: Path) -> str:
 
 
 def report(times: dict[str, list[tuple[float, float]]]) -> None:
-    """Prints the medians of both clocks, and ratios to the peer's."""
+    """Prints the medians of both clocks, and ratios to those of the peer or of the other checkout."""
     medians = {side: [statistics.median(column) for column in zip(*runs, strict=True)] for side, runs in times.items()}
+    base = medians.get("peer") or medians.get("other checkout") or medians["ours"]
     print(f"{'':20} {'seconds':>8} {'ratio':>6} {'CPU s':>8} {'ratio':>6}   all runs, seconds and CPU s")
     for side, values in medians.items():
-        ratios = [f"{mine / theirs:6.2f}" for mine, theirs in zip(values, medians.get("peer", values), strict=True)]
+        ratios = [f"{mine / theirs:6.2f}" for mine, theirs in zip(values, base, strict=True)]
         each = ", ".join(f"{seconds:.1f} and {cpu:.1f}" for seconds, cpu in times[side])
         print(f"{side:<20} {values[0]:8.1f} {ratios[0]} {values[1]:8.1f} {ratios[1]}   {each}")
 
@@ -163,19 +167,20 @@ def main():
     )
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--beside", default="", help="folder of another checkout, in place of the peer")
     options = parser.parse_args()
     ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, options.images)
         print(heading(folder))
-        times = {side: [] for side in commands(folder)}
+        times = {side: [] for side in commands(folder, options.beside)}
         for _ in range(options.runs):
-            for side, command in commands(folder).items():
+            for side, command in commands(folder, options.beside).items():
                 shutil.rmtree(folder / side, ignore_errors=True)
                 times[side].append(timed(command))
         report(times)
-        if sides.PEER_PYTHON:
+        if sides.PEER_PYTHON and not options.beside:
             print(compare(folder))
 
 
