@@ -1,5 +1,7 @@
 """Run lengths of masks: those of pycocotools, their inverses, and the pasting rule of `ops.masks`."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,23 +35,32 @@ def test_cocos_compressed_form_is_pycocotools_and_has_an_inverse(mask):
     np.testing.assert_array_equal(rle.decode(*rle.from_coco(compressed)), mask)
 
 
+FEW = (0, 10**6)  # characters up to which a string is read one by one
+
+
 # pycocotools writes beyond its buffer where each number needs 6 characters, as differences of 2**24 do.
 @given(st.lists(st.integers(0, 2**24 - 1), min_size=1))
 def test_the_compressed_string_is_pycocotools(runs):
     theirs = pycocotools.frPyObjects({"size": [sum(runs), 1], "counts": runs}, sum(runs), 1)["counts"]
     assert rle.to_text(runs) == theirs
-    assert rle.from_text(theirs).tolist() == rle.from_text(theirs.decode()).tolist() == runs
+    for few in FEW:
+        with mock.patch.object(rle, "_FEW", few):
+            assert rle.from_text(theirs).tolist() == rle.from_text(theirs.decode()).tolist() == runs
 
 
 @given(st.lists(st.integers(0, 2**32 - 1)))
 def test_the_compressed_string_has_an_inverse_up_to_32_bits(runs):
-    assert rle.from_text(rle.to_text(runs)).tolist() == runs
+    for few in FEW:
+        with mock.patch.object(rle, "_FEW", few):
+            assert rle.from_text(rle.to_text(runs)).tolist() == runs
 
 
+@pytest.mark.parametrize("few", FEW)
 @pytest.mark.parametrize(
     "text, reason", [("ab!", "'!'"), ("ab\x7f", "'\\x7f'"), ("ah", "in the middle"), ("o" * 40 + "1", "32 bits")]
 )
-def test_a_broken_compressed_string_is_refused(text, reason):
+def test_a_broken_compressed_string_is_refused(monkeypatch, text, reason, few):
+    monkeypatch.setattr(rle, "_FEW", few)
     with pytest.raises(ValueError, match=reason.replace("\\", "\\\\")):
         rle.from_text(text)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfrecog.ops import coco_format
 
+_LISTS = {bytes: "bytes_list", str: "bytes_list", float: "float_list"}
 REQUIRED = object()  # in place of a value for what every record has
 
 
@@ -27,7 +28,7 @@ class Field:
     @property
     def list_name(self):
         """The list of a tf.train.Feature that its values are in."""
-        return {bytes: "bytes_list", str: "bytes_list", float: "float_list"}.get(self.type, "int64_list")
+        return _LISTS.get(self.type, "int64_list")
 
 
 def _box_areas(boxes):

@@ -3,6 +3,7 @@
 import numpy as np
 
 _LONGEST = 7  # characters, 5 bits each, of a difference of two run lengths of 32 bits
+_FEW = 300  # characters of a compressed string
 
 
 def encode(mask) -> np.ndarray:
@@ -85,10 +86,13 @@ def from_text(text: bytes | str) -> np.ndarray:
     Raises:
         ValueError: The string is cut off, or has characters or numbers that do not occur in such strings.
     """
-    bits = np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8) - np.uint8(48)
-    if bits.max(initial=0) >= 64:  # also of characters below 48
+    characters = text if isinstance(text, bytes) else text.encode()
+    bits = np.frombuffer(characters, np.uint8) - np.uint8(48)
+    if len(bits) and bits.max() >= 64:  # also of characters below 48
         strange = (int(bits[bits >= 64][0]) + 48) % 256
         raise ValueError(f"character {chr(strange)!r} in compressed run lengths")
+    if len(bits) <= _FEW:
+        return _few_from_text(characters)
     ends = np.flatnonzero(bits < 32) + 1
     if (ends[-1] if len(ends) else 0) < len(bits):
         raise ValueError("compressed run lengths end in the middle of a number")
@@ -103,6 +107,24 @@ def from_text(text: bytes | str) -> np.ndarray:
     np.cumsum(runs[1::2], out=runs[1::2])
     np.cumsum(runs[2::2], out=runs[2::2])
     return runs
+
+
+def _few_from_text(characters: bytes) -> np.ndarray:
+    """The same of few characters: so many calls of NumPy take longer, above all between other work."""
+    runs, value, shift = [], 0, 0
+    for character in characters:
+        bits = character - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if shift > 5 * _LONGEST:
+                raise ValueError("compressed run lengths have a number of more than 32 bits")
+            value -= (bits >> 4 & 1) << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    if shift:
+        raise ValueError("compressed run lengths end in the middle of a number")
+    return np.array(runs, np.int64)
 
 
 def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision") -> list[np.ndarray]:
