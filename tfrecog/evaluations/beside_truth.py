@@ -102,5 +102,5 @@ class Seen:
             words = ", ".join(f"{count} {kind}" for kind, count in counted[place].items())
             return Picture(name, [*zip(("truth", "predicted"), texts, strict=True)], words)
 
-        others = pictures.at_random(len(keys), worst)
+        others = sorted(pictures.at_random(len(keys), worst))
         return [picture(place) for place in worst], [picture(place) for place in others]

@@ -44,7 +44,7 @@ class Measured:
     def diagnose(self):
         """Has what diagnosis.json and the report are made of collected."""
         self.answers = Answers(self.names)
-        self.random = {*pictures.at_random(len(self.split), most=2 * pictures.MOST)}
+        self.random = pictures.at_random(len(self.split), most=2 * pictures.MOST)
 
     def rows(self, out):
         guesses = [f"{what}_{place}" for place in range(1, FEW + 1) for what in ("class", "probability")]
@@ -92,7 +92,7 @@ class Measured:
     def report(self, written: dict):
         """The sections of the page, after `draw`; `written` is what metrics.json has."""
         worst = {row: (*said[:2], sure) for sure, row, said in self.worst.entries()[: pictures.MOST]}
-        others = [row for row in sorted(self.chosen) if row not in worst][: pictures.MOST]
+        others = [row for row in self.random if row in self.chosen and row not in worst][: pictures.MOST]
         return [
             page.results(written),
             page.classes(written["classes"], self.diagnosis),
@@ -100,7 +100,7 @@ class Measured:
             page.confusions(self.evaluator.confusion, self.evaluator.images, self.names),
             page.pictures(
                 [self._picture(row, *said) for row, said in worst.items()],
-                [self._picture(row, *self.chosen[row]) for row in others],
+                [self._picture(row, *self.chosen[row]) for row in sorted(others)],
             ),
         ]
 

@@ -43,7 +43,7 @@ class Measured:
 
     def diagnose(self):
         """Has the pictures of the report collected."""
-        self.chosen, self.random = {}, {*pictures.at_random(len(self.split), most=2 * pictures.MOST)}
+        self.chosen, self.random = {}, pictures.at_random(len(self.split), most=2 * pictures.MOST)
 
     def rows(self, out):
         return loop.csv_rows(out, PREDICTIONS, ["file_name", "pixels", "pixel_accuracy", "mean_iou"])
@@ -78,9 +78,10 @@ class Measured:
     def report(self, written: dict):
         """The sections of the page, after `draw`; `written` is what metrics.json has."""
         worst = {row: (-badness, said) for badness, row, said in self.worst.entries() if badness > -1}
-        others = [row for row in sorted(self.chosen or ()) if row not in worst][: pictures.MOST]
-        rows = [*worst, *others]
-        drawn = [self._picture(row, *(worst | (self.chosen or {}))[row]) for row in rows]
+        known = self.chosen or {}
+        others = [row for row in self.random if row in known and row not in worst][: pictures.MOST]
+        rows = [*worst, *sorted(others)]
+        drawn = [self._picture(row, *(known | worst)[row]) for row in rows]
         legend = [
             (f"#{red:02x}{green:02x}{blue:02x}", name)
             for name, (red, green, blue) in zip(self.names, self._palette()[1:].tolist(), strict=True)

@@ -27,7 +27,7 @@ def address(picture: np.ndarray, side: int = SIDE) -> str:
 
 
 def at_random(count: int, without: Sequence[int] = (), most: int = MOST) -> list[int]:
-    """Places in 0..count - 1 of some images, in order; the same for the same count."""
+    """Places in 0..count - 1 of some images, in random order; the same for the same count."""
     order = np.random.default_rng(0).permutation(count).tolist()
     taken = {*without}
-    return sorted([place for place in order if place not in taken][:most])
+    return [place for place in order if place not in taken][:most]
