@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -93,18 +94,16 @@ def test_a_signal_in_an_evaluation_ends_all_after_a_batch(digit_records, tmp_pat
 @pytest.mark.long
 @pytest.mark.parametrize("per_call", [1, 3])
 def test_a_damaged_record_of_one_worker_ends_all_with_the_steps_before_it_saved(digit_records, tmp_path, per_call):
-    records = tmp_path / "records"
-    records.mkdir()
-    for path in digit_records.iterdir():
-        (records / path.name).write_bytes(path.read_bytes())
+    records = shutil.copytree(digit_records, tmp_path / "records")
     flip_bit(Split.open(records, "train"), 20)
     often = *FLAGS, f"--train.steps_per_execution={per_call}", "--train.checkpoint_epochs=0"
-    outcomes = Machines("classifier_digits", records, tmp_path / "run", *often).finish(100)
+    strict = "--data.skip_damaged=false"
+    outcomes = Machines("classifier_digits", records, tmp_path / "run", *often, strict).finish(100)
     assert [status for status, _ in outcomes] == [Status.FAILED] * 2, outcomes
     assert all("is damaged: its checksum does not fit" in output for _, output in outcomes)
     (told,) = (output for _, output in outcomes if "ended with an error" in output)
     assert re.search(r"error: worker [01].* at 127\.0\.0\.1:\d+ ended with an error: train-00000", told)
     steps = re.findall(r"step (\d+)/40", outcomes[0][1])
     assert not steps or checkpoints.steps(tmp_path / "run") == [int(steps[-1])]
-    skipping = train("classifier_digits", records, tmp_path / "run", *often, "--data.skip_damaged")
+    skipping = train("classifier_digits", records, tmp_path / "run", *often)
     assert "Going on without it; damaged so far: 1" in "".join(skipping)

@@ -26,6 +26,7 @@ from tfrecog.runtime.tf_config import Cluster
 START = 900  # seconds that the first worker waits for the last
 _CONNECT = 120  # seconds that they have, once all are there, until TensorFlow has connected them
 _POLL = 1.0  # seconds between two looks at whether those who are waited for are still there
+_PATIENCE = 2000  # ms until what one that fails has told is there
 _FAILED = "tfrecog/failed"  # the key of what a worker that fails tells the others
 _TOLD = "tfrecog-tells:"  # begins the same within an error of TensorFlow's
 
@@ -147,7 +148,7 @@ class Workers:
         except Exception as error:
             if not self.connected:
                 raise
-            others = None if isinstance(error, Lost) else self._others(error)
+            others = self._others(error) if isinstance(error, tf.errors.OpError) else None
             if not isinstance(others, PeerFailed):
                 self._tell(others or error)
             if others:
@@ -186,10 +187,11 @@ class Workers:
         if told := re.search(rf"{_TOLD}([\w+/=]+)", message):
             return PeerFailed(**json.loads(base64.b64decode(told[1])))
         if self._hears_chief():
-            with contextlib.suppress(tf.errors.OpError):  # There is no such key.
-                return PeerFailed(**json.loads(_context().get_config_key_value(_FAILED, 1)))
             states = _context().get_task_states(self.cluster.jobs)
             gone = [index for index, state in enumerate(states) if state is not None and index != self.index]
+            if gone or error is not None:
+                with contextlib.suppress(tf.errors.OpError):  # None has told why.
+                    return PeerFailed(**json.loads(_context().get_config_key_value(_FAILED, _PATIENCE)))
         else:
             gone = [0] if error is not None or silent > self.timeout else []
         named = [(kind, int(number)) for kind, number in re.findall(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)", message)]
