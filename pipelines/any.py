@@ -29,7 +29,7 @@ from .build import shares
 from .build.command import ShareFlags
 from .build.problems import Refused
 from .classes import image_classes, renaming
-from .formats import cvat, image_folders, recognised, yolo_folder
+from .formats import class_folders, cvat, image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
 
 _MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, imagenet.Imagenet: imagenet.main}
@@ -168,7 +168,10 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     elif part.kind == "records":
         yield _of_records(part, flags, shared["split"])
     elif part.kind == "classes":
-        yield imagenet.Imagenet(images=part.place, **shared)
+        if any("/" in image.name for image in class_folders.listing(part.place, [])[0]):
+            yield imagenet.Imagenet(images=part.place, **shared)
+        else:
+            print(f"{part.place} has no folders of classes: its images are left out")
     elif part.kind == "voc":
         yield from _runs_of_voc(part, flags, shared)
     elif part.kind == "yolo":

@@ -1,5 +1,6 @@
 """What kinds of annotations a folder holds, by what is in its files, not by their names."""
 
+import glob
 import os
 import re
 from collections import defaultdict
@@ -44,7 +45,7 @@ class Part:
     """Files of one kind and one split."""
 
     kind: str  # a key of WORDS
-    place: str  # the file, or the folder of the files
+    place: str  # the file, or the folder of the files; of records a pattern
     split: str  # "": the names do not say
     images: str = ""  # folder of the images, where it is known
 
@@ -209,7 +210,7 @@ def _of_names(root: str) -> dict[tuple[str, str], None]:
         for name in sorted(names):
             path = os.path.join(folder, name)
             if _RECORD.search(name) or (_SHARD.search(name) and os.path.isfile(path) and frames.begins(path)):
-                found["records", os.path.join(folder, _SHARD.sub("-*", name))] = None
+                found["records", os.path.join(glob.escape(folder), _SHARD.sub("-*", glob.escape(name)))] = None
             elif _IDX.search(name):
                 found["idx", path] = None
     return found

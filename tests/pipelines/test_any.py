@@ -53,6 +53,13 @@ def write_classes(folder):
         Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(folder / name)
 
 
+def write_classes_and_test(folder):
+    """Those of a competition, whose classes of the test are not public."""
+    write_classes(folder)
+    (folder / "test").mkdir()
+    shutil.copy(folder / "val/ant/3.png", folder / "test")
+
+
 def write_records(suffix="", kind="", count="-of-00001"):
     """TFRecords of a split each, of which a label map names the classes."""
 
@@ -64,6 +71,11 @@ def write_records(suffix="", kind="", count="-of-00001"):
                 writer.write(records.encode(made))
 
     return to
+
+
+def write_records_in_brackets(folder):
+    (folder / "v[1]").mkdir()
+    write_records()(folder / "v[1]")
 
 
 # What writes a folder, the command that builds it, and the splits that it then has.
@@ -90,8 +102,10 @@ FOLDERS = {
     "CSV": (write_scenes(drawn_scenes.write_csv, "boxes"), "pipelines.objects --format=csv", {"train"}),
     "OpenImages": (write_scenes(drawn_scenes.write_openimages, "boxes"), "pipelines.objects --format=csv", {"train"}),
     "classes": (write_classes, "pipelines.imagenet", {"train", "val"}),
+    "classes without those of the test": (write_classes_and_test, "pipelines.imagenet", {"train", "val"}),
     "classes below": (lambda folder: write_classes(folder / "a" / "b"), "pipelines.imagenet", {"train", "val"}),
     "TFRecords": (write_records(), "pipelines.adopt", {"train", "val"}),
+    "TFRecords in brackets": (write_records_in_brackets, "pipelines.adopt", {"train", "val"}),
     "compressed TFRecords": (write_records(".gz", "GZIP"), "pipelines.adopt", {"train", "val"}),
     "TFRecords without a count": (write_records(count=""), "pipelines.adopt", {"train", "val"}),
 }
@@ -106,6 +120,8 @@ def test_a_folder_is_recognised_and_built_by_the_command_that_is_said(tmp_path, 
     any_pipeline.main(flags)
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if line.startswith("running ")]
+    without = f"{tmp_path}/raw/test has no folders of classes: its images are left out"
+    assert (without in printed) == (write is write_classes_and_test)
     assert ("no split is kept for evaluation" in printed) == (splits == {"train"} and said != "pipelines.adopt")
     facts = info.load(tmp_path / "out")
     assert set(facts.splits) == splits and len(lines) == len(splits)
