@@ -1,6 +1,9 @@
 """A file is there whole, or what was there before is."""
 
+import os
 import resource
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -33,3 +36,15 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
+
+
+def test_threads_that_ask_for_the_umask_at_once_leave_it_as_it_is():
+    before, interval = files.umask(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            seen = set(threads.map(lambda _: files.umask(), range(20_000)))
+        assert (seen, files.umask()) == ({before}, before)
+    finally:
+        sys.setswitchinterval(interval)
+        os.umask(before)

@@ -73,8 +73,9 @@ def run(work: Work, tasks: Sequence, progress: Progress, *, options: str, folder
         OSError: what `work` raised, such as a full disk.
         Refused: `work` raised something else, or Beam failed; the message names where it was.
     """
+    made = [path for path in (folder, os.path.dirname(folder)) if not os.path.exists(path)]
     os.makedirs(folder, exist_ok=True)
-    place = Path(tempfile.mkdtemp(dir=folder, prefix=".beam-"))
+    place = Path(folder, os.path.basename(tempfile.mkdtemp(dir=folder, prefix=".beam-")))
     names = [getattr(task, "name", "") for task in tasks]  # of shards
     try:
         place.chmod(0o777 & ~files.umask())  # A worker may be another user's.
@@ -88,7 +89,7 @@ def run(work: Work, tasks: Sequence, progress: Progress, *, options: str, folder
         raise Refused(f"a worker process died in {where}. {_AGAIN}") from died
     finally:
         shutil.rmtree(place, ignore_errors=True)
-        for path in (folder, os.path.dirname(folder)):
+        for path in made:
             with contextlib.suppress(OSError):  # There is something in it.
                 os.rmdir(path)
     for number, outcome in sorted(watch.outcomes.items()):
@@ -135,7 +136,7 @@ def _run_pipeline(place: Path, count: int, options: PipelineOptions) -> None:
     """Runs all tasks and waits for them."""
     pipeline = beam.Pipeline(options=options)
     spec = sys.modules["__main__"].__spec__
-    worker = Worker(str(place), spec.name if spec else "__main__")
+    worker = Worker(str(place), spec.name if spec else "__main__", os.getcwd())
     # Without the shuffle one worker would get all numbers.
     _ = pipeline | "numbers" >> beam.Create(range(count)) | beam.Reshuffle() | "work" >> beam.ParDo(worker)
     running = None
@@ -225,29 +226,36 @@ class _Ended(BaseException):
 
 
 class Worker(beam.DoFn):
-    """Does the tasks of a folder by their numbers; runs in Beam's workers."""
+    """Does the tasks of a folder by their numbers; runs in Beam's workers.
 
-    def __init__(self, place: str, main: str):
-        self._place, self._main = Path(place), main
+    Relative paths are of the folder `start`, in which the command runs.
+    """
+
+    def __init__(self, place: str, main: str, start: str):
+        self._place, self._main, self._start = Path(place), main, start
 
     def setup(self):
+        if os.getcwd() != self._start:
+            with contextlib.suppress(OSError):  # Where it is not there, absolute paths may be.
+                os.chdir(self._start)
         quiet_tensorflow.install()  # Some work reads by TensorFlow Datasets.
 
     def process(self, number: int):
         """Leaves what comes of a task beside it."""
         path = self._place / f"task-{number}"
         if not path.exists():
-            what = f"a worker does not see {path}: --out, and what is read, must be where they are here"
-            raise RuntimeError(f"{what}, at the same paths, on the machines of all workers.")
+            what = f"a worker does not see {Path(self._start, path)}: --out, and what is read, must be where they are"
+            raise RuntimeError(f"{what} here, at the same paths, on the machines of all workers.")
         if (self._place / "failed").exists():
             return
         (self._place / f"begun-{number}-{os.getpid()}").touch()
         with contextlib.suppress(_Ended):
             outcome = self._outcome(path)
-            if outcome.error:
+            if outcome.error and self._place.exists():
                 (self._place / "failed").touch()
-            with files.write(self._place / f"outcome-{number}", "wb") as file:
-                pickle.dump(outcome, file)
+            if self._place.exists():  # Else the file would bring the folder back.
+                with files.write(self._place / f"outcome-{number}", "wb") as file:
+                    pickle.dump(outcome, file)
 
     def _outcome(self, path: Path) -> Outcome:
         steps, looked = 0, time.monotonic()

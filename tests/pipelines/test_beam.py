@@ -2,13 +2,10 @@
 
 import dataclasses
 import os
-import pickle
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +16,11 @@ pytest.importorskip("apache_beam", reason="the engine's extra is not installed: 
 
 import pipelines.build
 from pipelines import adopt, coco, imagenet, scenes
-from pipelines.build import beam, engines, shards
+from pipelines.build import engines, shards
 from pipelines.build.problems import Refused
 from tests.folders import REPOSITORY
 from tests.pipelines import small_sources
-from tests.processes import Process
+from tests.processes import Process, until
 from tfrecog.cli import errors, validate
 
 SMALL = scenes.Scenes(height=64, width=80, max_objects=2)
@@ -151,8 +148,7 @@ def test_after_a_worker_failed_its_shard_is_named_and_the_same_build_makes_only_
 def test_a_stopped_build_ends_all_work_in_the_middle_of_its_shards(tmp_path):
     arguments = [f"--out={tmp_path}", "--split=train", "--count=4000", "--shards=2", "--engine=beam"]
     building = Process("pipelines.scenes", *arguments, "--beam_options=--direct_num_workers=2", cwd=REPOSITORY)
-    while len(list(tmp_path.glob(".train.build/.train-*"))) < 2:
-        time.sleep(0.05)
+    until(lambda: len(list(tmp_path.glob(".train.build/.train-*"))) == 2)
     os.kill(building.pid, signal.SIGTERM)
     status, output = building.finish(timeout=300)
     assert status == 128 + signal.SIGTERM, output
@@ -202,38 +198,14 @@ def test_without_the_extra_a_line_says_what_installs_it(monkeypatch):
     assert (line, status) == ("apache_beam is missing: pip install 'tfrecog[beam]'", errors.Status.USER_ERROR)
 
 
-def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
-    with pytest.raises(RuntimeError, match=r"does not see .*task-0: --out, .* at the same paths"):
-        beam.Worker(str(tmp_path / "elsewhere"), "__main__").process(0)
-
-
-@dataclass(frozen=True)
-class Abandoned:
-    """Work of which nobody wants the result after the first item."""
-
-    place: str
-
-    def __call__(self, part, at):
-        at("first")
-        shutil.rmtree(self.place)
-        at("second")
-        raise AssertionError("it went on")
-
-
-def test_a_worker_ends_before_its_next_item_when_the_folder_is_gone(tmp_path, monkeypatch):
-    monkeypatch.setattr(beam, "_PAUSE", 0)
-    place = tmp_path / "place"
-    place.mkdir()
-    (place / "task-0").write_bytes(pickle.dumps((Abandoned(str(place)), Part("one", ()))))
-    beam.Worker(str(place), "__main__").process(0)
-    assert not place.exists()
-
-
-def test_work_that_a_worker_cannot_load_is_reported_with_its_machine(tmp_path):
-    (tmp_path / "task-0").write_bytes(b"cunknown_module\nName\n.")
-    beam.Worker(str(tmp_path), "__main__").process(0)
-    outcome = pickle.loads((tmp_path / "outcome-0").read_bytes())
-    assert "No module named 'unknown_module'" in str(outcome.error) and "install the same tfrecog" in str(outcome.error)
+def test_an_empty_folder_for_the_dataset_keeps_its_permissions(tmp_path):
+    """It may have been made for the users of the workers."""
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(0o2775)
+    before = out.stat()
+    assert _engine(out).run(Fails(ValueError()), [Part("one", ("a",))], lambda steps: None) == ["one"]
+    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode) and not list(out.iterdir())
 
 
 # The module of a command whose work dies once: what is in __main__ here is in another module of Beam's processes.
@@ -300,9 +272,7 @@ def cluster(tmp_path):
         for name, flag in programs.items()
     ]
     for port in ports:
-        while socket.socket().connect_ex(("localhost", port)):
-            assert not any(process.poll() for process in running)
-            time.sleep(0.1)
+        until(lambda port=port: not socket.socket().connect_ex(("localhost", port)))
     external = f"--environment_type=EXTERNAL --environment_config=localhost:{ports[1]}"
     yield f"--runner=PortableRunner --job_endpoint=localhost:{ports[0]} {external}"
     for process in running:

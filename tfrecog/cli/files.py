@@ -8,12 +8,14 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from tfrecog.cli.errors import UserError
 
+_ASKING = threading.Lock()  # Two threads that ask at once would leave none.
 DRAFT = ".draft-"  # The name of a folder that is not whole begins so.
 
 
@@ -136,8 +138,9 @@ def check(folder: str | Path, flag: str) -> None:
 
 def umask() -> int:
     """The permissions that this process takes from the files it makes."""
-    mask = os.umask(0)
-    os.umask(mask)
+    with _ASKING:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 
