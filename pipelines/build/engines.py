@@ -22,7 +22,7 @@ EngineName = Annotated[
 BeamOptions = Annotated[
     str,
     "Options of Beam with spaces between them, as in '--runner=FlinkRunner --flink_master=HOST:8081 "
-    "--environment_type=LOOPBACK'. Empty: one thread of this machine.",
+    "--environment_type=EXTERNAL --environment_config=localhost:50000'. Empty: one thread of this machine.",
     When("engine", "beam"),
 ]
 
