@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 STANDARD_ERROR = (
-    "± is the standard error, by the bootstrap over the images: on other images of the same kind a number would lie "
-    "within twice of it nineteen times in twenty. It does not cover the choice of the training images, or the seed."
+    "± is the standard error, by the bootstrap over the images: over all images of the same kind, of which these are a "
+    "sample, a number lies within twice of it nineteen times in twenty. It does not cover the choice of the training "
+    "images, or the seed."
 )
 
 

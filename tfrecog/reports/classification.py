@@ -25,7 +25,8 @@ def results(written: dict) -> Section:
     ]
     text = (
         f"In percent of {counted(written['images'], 'image')}. ± is the standard error of a share of so many images, "
-        "√(p (1 - p) / n): on other images of the same kind it would lie within twice of it nineteen times in twenty."
+        "√(p (1 - p) / n): over all images of the same kind, of which these are a sample, the share lies within twice "
+        "of it nineteen times in twenty."
     )
     blocks: list = [Tiles(tiles), Words(text)]
     if written.get("undefined"):
