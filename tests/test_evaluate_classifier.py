@@ -144,6 +144,9 @@ def test_of_many_classes_the_picture_has_those_in_the_commonest_mistakes():
     assert most_confused(counts, 4) == [5, 77, 78, 900]
     figure = confusion.picture(counts, tuple(f"c$_{i}$" for i in range(1000)), "title")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["c$_5$", "c$_77$", "c$_78$", "c$_900$"]
+    assert figure.axes[0].get_title() == "title\nthe 4 of 1,000 classes in the commonest mistakes"
+    right = confusion.picture(np.eye(1000, dtype=int), tuple(map(str, range(1000))), "title")
+    assert right.axes[0].get_title() == "title\nthe first 30 of 1,000 classes"
     assert not any(label.get_parse_math() for label in figure.axes[0].get_xticklabels()), "a name is no formula"
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tfrecog.drawing import figures
 from tfrecog.evaluations import loop
-from tfrecog.metrics.classification import most_confused
+from tfrecog.metrics.classification import most_confused, worst_pairs
 
 TABLE, PICTURE = "confusion.csv", "confusion.png"
 MOST = 30  # classes that a picture has room for
@@ -33,7 +33,8 @@ def picture(confusion: np.ndarray, names: tuple[str, ...], title: str, pixels: n
     """A figure of the counts [true, predicted], or of percentages of `pixels`; the colour is the part of its row."""
     chosen = most_confused(confusion, MOST)
     if len(chosen) < len(names):
-        title += f"\nthe {len(chosen)} of {len(names):,} classes in the commonest mistakes"
+        of_all = f"{len(chosen)} of {len(names):,} classes"
+        title += f"\nthe {of_all} in the commonest mistakes" if worst_pairs(confusion, 1) else f"\nthe first {of_all}"
     part, of_class = confusion[np.ix_(chosen, chosen)], (confusion.sum(axis=1) if pixels is None else pixels)[chosen]
     share = part / np.maximum(of_class, 1)[:, None]
     labels = [name if len(name := names[i]) <= LETTERS else name[: LETTERS - 1] + "…" for i in chosen]

@@ -41,12 +41,12 @@ class Number:
 
 
 def shown(value: float, form: str) -> str:
-    """A share in percent, a count with its thousands, a score in two places, or a plain number."""
+    """A share in percent, a count with its thousands, a score in two places, or a plain number; 0 has no sign."""
     return {
-        "percent": f"{100 * value:.1f}",
-        "count": f"{value:,.0f}",
-        "score": f"{value:.2f}",
-        "plain": f"{value:.4g}",
+        "percent": f"{100 * value:z.1f}",
+        "count": f"{value:z,.0f}",
+        "score": f"{value:z.2f}",
+        "plain": f"{value:z.4g}",
     }[form]
 
 
@@ -110,7 +110,7 @@ class Facts:
     """Names and what is said of them."""
 
     kind: ClassVar[str] = "facts"
-    facts: dict[str, str | Number]
+    facts: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -34,20 +34,21 @@ def section(
     """
     known, sums = len(names), matrix.sum(axis=1) if totals is None else totals
     inner, every = matrix[:known, :known], [*names, background]
-    chosen = [*most_confused(inner, MOST), *range(known, len(matrix))]
+    shown = most_confused(inner, MOST)
+    chosen = [*shown, *range(known, len(matrix))]
     blocks: list[Any] = [Words(f"{text} {SHADES}")]
-    if known > MOST:
+    pairs = worst_pairs(inner, PAIRS)
+    if len(shown) < known:
         beside = ", and the background" if background else ""
-        blocks.append(Words(f"The {MOST} of {known:,} classes in the commonest confusions{beside}:"))
+        of_all = f"{len(shown)} of {known:,} classes"
+        which = f"{of_all} in the commonest confusions" if pairs else f"first {of_all}"
+        blocks.append(Words(f"The {which}{beside}:"))
     part = matrix[np.ix_(chosen, chosen)].tolist()
     blocks.append(Matrix([every[i] for i in chosen], part, sums[chosen].tolist(), percent=percent))
-    pairs = [
-        [names[a], names[b], Number(times, form="count"), Number(times / max(sums[a], 1))]
-        for times, a, b in worst_pairs(inner, PAIRS)
-    ]
-    if pairs:
+    rows = [[names[a], names[b], Number(times, form="count"), Number(times / max(sums[a], 1))] for times, a, b in pairs]
+    if rows:
         heads = ["true class", "taken for", "how often", f"% of its {what}"]
-        blocks.append(Table(heads, pairs, shown=8, more="more pairs"))
+        blocks.append(Table(heads, rows, shown=8, more="more pairs"))
     else:
         blocks.append(Words("No class is taken for another."))
     return Section("confusion", "Confusions", blocks)

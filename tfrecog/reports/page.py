@@ -13,12 +13,13 @@ from tfrecog.reports.blocks import Facts, Section
 
 
 def render(title: str, head: Facts, sections: Sequence[Section]) -> str:
-    """The page as HTML; whatever is in the values is text."""
+    """The page as HTML; whatever is in the values is text, and of a path that is no UTF-8 what is not becomes "?"."""
     style, template = _parts()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return template.render(
+    text = template.render(
         title=title, head=head, sections=sections, style=markupsafe.Markup(style), style_hash=f"sha256-{digest}"
     )
+    return text.encode(errors="replace").decode()
 
 
 @cache
