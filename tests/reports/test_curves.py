@@ -1,12 +1,13 @@
 """The curves of a training and their geometry."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tfrecog.reports import curves
-from tfrecog.reports.charts import BOTTOM, LEFT, MOST_POINTS, RIGHT, TOP, Chart, Line
+from tfrecog.reports.charts import BOTTOM, LEFT, MOST_LINES, MOST_POINTS, RIGHT, TOP, Chart, Line
 
 ROWS = (
     "step,training/loss,training/box_loss,training/mask_loss,training/learning_rate,training/gradient_norm,"
@@ -55,6 +56,30 @@ def test_without_rows_it_says_so(tmp_path, text):
         (tmp_path / curves.TABLE).write_text(text)
     (words,) = curves.section(tmp_path, 1, {"box_AP": 0.5}).blocks
     assert words.text.startswith("Not measured: ")
+
+
+def test_every_loss_of_boxes_masks_and_keypoints_together_is_drawn(tmp_path):
+    terms = ("objectness", "rpn_box", "class", "box", "mask", "keypoint")
+    names = ["loss", *(f"{term}_loss" for term in terms)]
+    row = ",".join(str(i + 1) for i in range(len(names)))
+    (tmp_path / curves.TABLE).write_text(f"step,{','.join(f'training/{name}' for name in names)}\n20,{row}\n")
+    assert [name for _, name in lines_of(curves.section(tmp_path, None, {}))] == names
+    style = (Path(curves.__file__).parent / "page.css").read_text()
+    assert [style.count(f"--line{i}: #") for i in range(MOST_LINES + 1)] == [2] * MOST_LINES + [0], "light and dark"
+    assert all(f".line{i} {{ stroke: var(--line{i});" in style for i in range(MOST_LINES))
+
+
+def test_rows_of_a_file_out_of_order_are_drawn_in_the_order_of_their_steps(tmp_path):
+    (tmp_path / curves.TABLE).write_text("step,training/loss\n40,1\n20,2\n")
+    assert lines_of(curves.section(tmp_path, None, {}))["Losses in training", "loss"] == [[20, 2], [40, 1]]
+
+
+@pytest.mark.parametrize("rate", [2e-4, 1.5e-4, 2.5e-4, 6e-5, 0.02, 3e-9])
+def test_a_tick_says_the_number_at_its_place(rate):
+    chart = Chart("", "step", "", [Line("rate", [0, 1], [0, rate])])
+    top = 1.05 * rate
+    for place, text in chart.y_ticks:
+        assert float(text) == pytest.approx(top * (BOTTOM - place) / (BOTTOM - TOP), abs=0.001 * top), text
 
 
 def corners(path):

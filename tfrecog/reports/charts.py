@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 WIDTH, HEIGHT = 360, 230  # as many pixels where a page is narrow: the letters stay legible
 LEFT, RIGHT, TOP, BOTTOM = 48, 344, 10, 190  # of the frame
 MOST_POINTS = 300  # of a line: a page holds the run of a week
-MOST_LINES = 6  # that can be told from each other
+MOST_LINES = 8  # that can be told from each other: page.css has their colours and dashes
 
 
 @dataclass(frozen=True)
@@ -155,4 +155,7 @@ def _powers(low, high, most=6):
 def _text(value):
     if value and abs(value) >= 10_000:
         return f"{value / 1000:g}k"
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < abs(value) < 0.001 else f"{value:.4g}"
+    if 0 < abs(value) < 0.001:
+        mantissa, _, power = f"{value:.3e}".partition("e")
+        return f"{float(mantissa):g}e{int(power)}"
+    return f"{value:.4g}"

@@ -32,7 +32,7 @@ def section(workdir: str | Path, step: int | None, numbers: dict[str, float]) ->
         return Section("training", "Training curves", [Words(text)])
     if step is not None and not any(row["step"] == step and _metrics_of(row) for row in rows):
         rows.append({"step": step} | {_EVALUATION + name: value for name, value in numbers.items()})
-        rows.sort(key=lambda row: row["step"])  # It may be of an earlier checkpoint.
+    rows.sort(key=lambda row: row["step"])  # The evaluation may be of an earlier checkpoint.
     columns = {name: None for row in rows for name in row}
     losses = [name for name in columns if name.startswith(_TRAINING) and name.removeprefix(_TRAINING) not in _NO_LOSS]
     losses = losses[:1] if len(losses) == 2 else losses  # The sum of one term is that term.
