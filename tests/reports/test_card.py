@@ -61,3 +61,17 @@ def test_its_limits_are_those_of_the_data(experiment, split):
     assert "cow" not in said
     same = flags.replace(experiment, {"data.train_split": "val"})
     assert "It has learned from val, too" in text(card.use(same, split, table))
+
+
+def test_records_that_were_learned_from_are_known_however_their_folder_is_written(
+    experiment, split, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(split.folder)
+    for written in (str(split.folder), f"{split.folder}/", ".", f"../{tmp_path.name}"):
+        run = tmp_path / f"run {len(written)}"
+        run.mkdir()
+        (run / "experiment.flags").write_text(f"--data.records={written}\n--data.train_split=val\n")
+        seen = flags.replace(experiment, {"workdir": str(run)})
+        assert "It has learned from val, too" in text(card.use(seen, split, [])), written
+    (run / "experiment.flags").write_text("--data.records=elsewhere\n--data.train_split=val\n")
+    assert "learned from" not in text(card.use(seen, split, []))

@@ -67,7 +67,7 @@ def use(experiment: Experiment, split: Split, table: list[dict]) -> Section:
         "relying on it.",
     ]
     learned = run_data(experiment) or experiment.data
-    if (learned.records, learned.train_split) == (experiment.data.records, experiment.data.eval_split):
+    if is_same(learned, learned.train_split, experiment.data):
         limits.append(
             f"It has learned from {split.name}, too: the numbers say what it remembers, and not how it does on images "
             "that are new to it."
@@ -134,6 +134,12 @@ def run_data(experiment: Experiment) -> DataConfig | None:
     """What the run's own flagfile says of its data; None where there is no such file."""
     path = Path(experiment.workdir) / flagfiles.OF_RUN
     return flags.load(Experiment(), path).data if experiment.workdir and path.is_file() else None
+
+
+def is_same(other: DataConfig, split: str, measured: DataConfig) -> bool:
+    """Whether a split of some records is the measured one, however their folder is written."""
+    here, there = (Path(data.records).expanduser().resolve() for data in (measured, other))
+    return bool(other.records) and (there, split) == (here, measured.eval_split)
 
 
 def _has_keypoints(experiment):

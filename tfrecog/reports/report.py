@@ -71,5 +71,5 @@ def _numbers(numbers):
 def _curves(experiment, written):
     """Of the training; with the numbers of this evaluation, if it is of the split that the training is measured on."""
     own = card.run_data(experiment)
-    same = own and (own.records, own.eval_split) == (experiment.data.records, experiment.data.eval_split)
+    same = own and card.is_same(own, own.eval_split, experiment.data)
     return curves.section(experiment.workdir, written["step"] if same else None, written["metrics"])
