@@ -143,6 +143,19 @@ def test_a_report_that_cannot_be_written_takes_nothing_with_it(folder, tmp_path,
     assert f"{tmp_path / report.FILE} is not written, the numbers are" in caplog.text
 
 
+def test_an_evaluation_that_ends_early_leaves_no_report_of_other_numbers(folder, tmp_path, monkeypatch):
+    (tmp_path / report.FILE).write_text("old")
+
+    def draw(*_):
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(detection.Measured, "draw", draw)
+    data = DataConfig(records=str(folder), eval_batch_size=3, eval_short_side=64, long_side=128)
+    with pytest.raises(OSError, match="full"):
+        detection.evaluate(scenes.Oracle(""), None, Experiment(data=data), distribution.strategy(1), tmp_path)
+    assert (tmp_path / METRICS).exists() and not (tmp_path / report.FILE).exists()
+
+
 def test_evaluations_on_the_way_leave_no_report_of_the_one_before(folder, tmp_path):
     (tmp_path / report.FILE).write_text("old")
     data = DataConfig(records=str(folder), eval_batch_size=3, eval_short_side=64, long_side=128)

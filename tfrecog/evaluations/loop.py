@@ -84,11 +84,11 @@ def evaluate(
         written = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
         written |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
         written |= {"test_seconds_per_image": median, **more, "tfrecog": tfrecog.version()}
+        report.remove(out)  # That of an evaluation before this one: other numbers are there from now on.
         with files.write(Path(out) / METRICS) as file:
             json.dump(written, file, indent=1)
             file.write("\n")
         measured.draw(Path(out), numbers)
-        report.remove(out)  # That of an evaluation before this one.
         if last:
             sections = functools.partial(measured.report, written) if hasattr(measured, "report") else None
             numbers.report = report.write(Path(out), task, model, experiment, split, written, sections)
