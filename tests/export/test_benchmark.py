@@ -8,8 +8,10 @@ from PIL import Image
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 
 from export import benchmark
+from export.artifact.canvas_model import CanvasModel
 from tests.export import commands, served_folders, stand_in
 from tfrecog.cli.errors import UserError
+from tfrecog.inference import image_files
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +25,27 @@ def photo(tmp_path_factory):
     return served_folders.save(path, served_folders.picture(720, 960, (160, 200, 400, 640)))
 
 
-def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys):
-    report = tmp_path / "times.json"
+def test_times_and_memory_are_measured(finder, photo, tmp_path, capsys, monkeypatch):
+    report, calls = tmp_path / "times.json", {"run": 0, "predict": 0, "load": 0}
+
+    def counting(owner, name):
+        own = getattr(owner, name)
+
+        def counted(*arguments):
+            calls[name] += 1
+            return own(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    counting(image_files, "load")
+    counting(CanvasModel, "predict")
+    counting(CanvasModel, "run")
     commands.run(benchmark, model=finder, image=photo, repeat=3, threads=1, json=report)
     measured = json.loads(report.read_text())
-    # The whole chain has the model in it, and reads and resizes a photo of 720 x 960 besides.
-    assert 0 < measured["model"]["median"] <= measured["model"]["p90"]
-    assert measured["chain"]["median"] > measured["model"]["median"]
+    # A warm-up and three times the model alone; as often the whole chain, which reads the file, too.
+    assert calls == {"run": 8, "predict": 4, "load": 5}
+    for name in ("model", "chain"):
+        assert 0 < measured[name]["median"] <= measured[name]["p90"]
     assert measured["peak_mb"] > 10 and measured["threads"] == 1 and measured["photo"] == [720, 960]
     assert "3 runs on 1 thread, of a photo of 960 x 720" in capsys.readouterr().out
 
