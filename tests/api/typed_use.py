@@ -28,12 +28,13 @@ def use() -> None:
         assert_type(one.above(0.7), tfrecog.DetectionResult)
     for frame in model.stream("film.mp4", every=10):
         assert_type(frame, Result)
-    assert_type(model.evaluate("data", split="val"), dict[str, float])
+    numbers: dict[str, float] = model.evaluate("data", split="val")
+    assert_type(numbers["box_AP"], float)
     assert_type(model.export("tflite", "mine.tflite", size="320x320"), Path)
     assert_type(model.keras_model.count_params() > 0, Any)
     recipe = tfrecog.recipe("coco/mask_rcnn_r50_fpn", {"schedule.epochs": 5})
     assert_type(recipe, tfrecog.Recipe)
-    assert_type(recipe.train("runs/mine", "data"), dict[str, float])
+    numbers = recipe.train("runs/mine", "data")
     try:
         tfrecog.write_records([{"picture": "a.jpg", "label": "cat"}], ["cat"], "data")
     except tfrecog.UserError as error:
