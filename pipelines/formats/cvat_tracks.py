@@ -1,5 +1,7 @@
 """Tracks of CVAT's XML: shapes in frames of a video, with those between two keyframes as CVAT interpolates them."""
 
+import bisect
+import itertools
 import os
 import re
 from collections import defaultdict
@@ -17,6 +19,7 @@ from .tool_values import number, whole
 
 _EXPORTED = re.compile(r"frame_\d{6,}")  # how CVAT names the frames that it exports
 _MOST_FRAMES = 10**7
+_SHOWN = 5  # frames that a message names
 _NUMBER_THEM = "Number the files as the frames, from 0: ffmpeg -i VIDEO -start_number 0 frame_%06d.png"
 
 
@@ -54,20 +57,22 @@ def _read_video(
     frames = _range(root, task_id)
     first, last = frames.first, frames.last
     file_of = _numbered(path, images.path, files, first)
+    there, spans = sorted(file_of), []
     parts: dict[int, list[Part]] = defaultdict(list)
     for count, track in enumerate(tracks, 1):
         place = f"track {track.get('id') or count}"
         report = Reporter(found, path, prefix=f"{place}: ")
-        for frame, its_parts in _frames(track, place, frames, max(file_of), report, drawing):
+        for frame, its_parts in _frames(track, place, frames, there, spans, report, drawing):
             parts[frame] += its_parts
     end = max([last if last is not None else first, *parts])
     missing = sorted(set(parts) - set(file_of))
-    if missing:
-        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        what = f"{images.path} has no image of {len(missing):,} frames with objects: {shown}"
+    number, shown = _without_image(frames, spans, missing, there)
+    if number:
+        listed = ", ".join(map(str, shown)) + (", ..." if number > len(shown) else "")
+        what = f"{images.path} has no image of {number:,} frames with objects: {listed}"
         found.append(Problem("image is missing", path, what, f"They are left out. {_NUMBER_THEM}"))
         drawing.left_out += sum(len(parts[frame]) for frame in missing)
-    taken = [frame for frame in sorted(file_of) if first <= frame <= end]
+    taken = [frame for frame in there if first <= frame <= end]
     names = [file_of[frame].name for frame in taken]
     reports = [Reporter(found, path, name) for name in names]
     for frame, report, image in zip(taken, reports, images.take(names, reports), strict=True):
@@ -116,6 +121,10 @@ class _Range:
     last: int | None
     step: int
 
+    def within(self, start: int, stop: int) -> range:
+        """Those of the task from `start` to before `stop`."""
+        return range(start + (self.first - start) % self.step, stop, self.step)
+
 
 def _range(root: Element, task_id: str) -> _Range:
     task = _task(root, task_id)
@@ -148,10 +157,42 @@ def _numbered(path: str, folder: str, files: Sequence[File], first: int) -> dict
     return file_of
 
 
+def _without_image(
+    frames: _Range, spans: Sequence[range], keys: Sequence[int], there: Sequence[int]
+) -> tuple[int, list[int]]:
+    """How many frames with objects have no image, and the first of them.
+
+    Args:
+        frames: of the task.
+        spans: of frames between keyframes; ranges, for a small file may have tens of millions of frames.
+        keys: keyframes without an image.
+        there: frames with an image, in their order.
+    """
+    others = [key for key in keys if key not in frames.within(key, key + 1)]  # CVAT writes none such.
+    number, shown, end = len(others), [], 0
+    for span in sorted([*spans, *(range(key, key + 1) for key in keys)], key=lambda span: span.start):
+        start, end = max(span.start, end), max(span.stop, end)
+        wanted = frames.within(start, end)
+        images = {*there[bisect.bisect_left(there, start) : bisect.bisect_left(there, end)]}
+        missing = (frame for frame in wanted if frame not in images)
+        number += len(wanted) - sum(image in wanted for image in images)
+        shown += itertools.islice(missing, max(0, _SHOWN - len(shown)))
+    return number, sorted([*shown, *others])[:_SHOWN]
+
+
 def _frames(
-    track: Element, place: str, frames: _Range, last_image: int, report: Reporter, drawing: Drawing
+    track: Element,
+    place: str,
+    frames: _Range,
+    there: Sequence[int],
+    spans: list[range],
+    report: Reporter,
+    drawing: Drawing,
 ) -> Iterator[tuple[int, list[Part]]]:
-    """Frames of a track in which its object is seen, and its parts there."""
+    """Keyframes of a track in which its object is seen, frames with an image between them, and its parts there.
+
+    All frames between keyframes are added to `spans`, and objects in those without an image to what is left out.
+    """
     last = frames.last
     label, shapes = track.get("label") or "", {}
     for element in track:
@@ -169,9 +210,11 @@ def _frames(
             continue
         end = following if following is not None else (last if last is not None else frame) + 1
         other = shapes[following] if following is not None else element
-        for between in range(frame, max(min(end, last_image + 1), frame + 1)):
-            if between != frame and (between - frames.first) % frames.step:
-                continue  # It is no frame of the task.
+        between_keys = range(frame + 1, min(end, there[-1] + 1))
+        wanted = frames.within(between_keys.start, between_keys.stop)
+        images = there[bisect.bisect_right(there, frame) : bisect.bisect_left(there, end)]
+        seen = [image for image in images if image in wanted]
+        for between in [frame, *seen]:
             share = (between - frame) / max(end - frame, 1)  # The task may end before its last keyframe.
             try:
                 whole_one = element if between == frame else _between(element, other, share)
@@ -179,6 +222,9 @@ def _frames(
             except LeftOut:
                 drawing.left_out += 1
                 break
+        else:
+            spans.append(between_keys)
+            drawing.left_out += len(wanted) - len(seen)
 
 
 def _between(one: Element, two: Element, share: float) -> Element:

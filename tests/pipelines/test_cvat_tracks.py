@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipelines import objects
-from pipelines.build.problems import Refused
+from pipelines.build.problems import MostlyLost, Refused
 
 
 def box(frame, x, outside=0, rotation=None):
@@ -89,3 +89,13 @@ def test_a_keyframe_after_the_end_of_the_task_is_told(build):
 def test_frames_without_a_file_are_told(build):
     kinds, read = build(box(0, 10) + box(2, 10) + box(3, 1, outside=1), names=["frame_000000.png", "frame_000001.png"])
     assert kinds == ["image is missing"] and [len(record.boxes) for record in read.values()] == [1, 1]
+
+
+def test_millions_of_frames_without_a_file_cost_no_time_and_are_counted(build):
+    """Two tracks of the same frames; then of each third frame, where one has a keyframe at 9,999,999 besides."""
+    names = [f"frame_{frame:06d}.png" for frame in (0, 5_000_000, 9_999_998)]
+    track = box(0, 10) + box(9_999_998, 30)
+    with pytest.raises(MostlyLost, match=r"has no image of 9,999,996 frames with objects: 1, 2, 3, 4, 5, \.\.\."):
+        build(track, track, names=names, size=9_999_999)
+    with pytest.raises(MostlyLost, match=r"has no image of 3,333,333 frames with objects: 3, 6, 9, 12, 15, \.\.\."):
+        build(track, track + box(9_999_999, 30), names=names, size=3_333_334, every=3)
