@@ -260,6 +260,7 @@ def test_records_of_images_with_a_class_each_are_adopted_as_such(tmp_path, label
     assert facts.names == (("red", "blue") if names[0] else tuple(map(str, sorted({*labels}))))
     split = Split.open(tmp_path / "out", "val")
     assert classification.labels_of(split).tolist() == list(known)
+    assert not check.check(str(tmp_path / "out"), "val", jobs=1).damage
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,6 @@ def test_what_is_adopted_is_said(tmp_path, capsys, examples, said):
     pattern = _write(tmp_path / "in", examples)
     adopt.main(adopt.Adopt(records=pattern, split="val", out=str(tmp_path / "out"), jobs=1))
     assert f"val has {said}\n" in capsys.readouterr().out
-    assert not check.check(str(tmp_path / "out"), "val", jobs=1).damage
 
 
 def test_records_of_which_some_have_no_class_are_refused(tmp_path):
