@@ -52,7 +52,7 @@ def of_bytes(
         annotations: what they are in, for the problems.
         replace: what to do with an image that cannot be decoded.
     """
-    stored = _opened(data, place, report, replace)
+    stored = _opened(data, place, report, replace, colors=False)
     as_stored, upright = exif.sizes(stored)
     if size and size not in ((as_stored,) if rule == "file" else (as_stored, upright)):
         sides = f"{as_stored[0]} x {as_stored[1]}"
@@ -60,8 +60,11 @@ def of_bytes(
         remedy = f"The image is skipped: correct the {annotations}, or use the file that was annotated."
         report.leave_out(f"size in the {annotations} disagrees with the file", what, remedy)
     turn, doubt = exif.turned(stored, rule, size, reach)
+    whole = image_parts.are_whole(data)
+    if not whole or stored.orientation != 1:
+        stored = _opened(data, place, report, replace)
     image = stored.upright() if turn else stored
-    mode, values, whole = image.picture.mode, image.values(), image_parts.are_whole(data)
+    mode, values = image.picture.mode, image.values()
     if not whole:
         what = f"parts of the {stored.kind} are damaged or missing, so that training could not decode it"
         remedy = "It is stored as PNG, with the pixels that are shown of it: copy or download the file again."
@@ -96,11 +99,11 @@ def _report_turn(orientation: int, turn: bool, doubt: str, report: Reporter) -> 
         report("image converted", what, f"{how} and stored as PNG; nothing needs to be done.")
 
 
-def _opened(data: bytes, place: str, report: Reporter, replace: str) -> image_numpy.Opened:
+def _opened(data: bytes, place: str, report: Reporter, replace: str, **colors: bool) -> image_numpy.Opened:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of corrupt EXIF data, which does not matter here
-            return image_numpy.opened(data)
+            return image_numpy.opened(data, **colors)
     except image_numpy.Unreadable as error:
         what = f"{place}: {error}"
         if error.kind == "too large":

@@ -82,6 +82,22 @@ def test_of_damaged_files_tensorflow_decodes_those_that_pillow_decodes_and_that_
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_without_colors_the_same_files_are_refused_with_the_same_words(name):
+    def said(data, **options):
+        try:
+            stored = image_numpy.opened(data, **options)
+        except image_numpy.Unreadable as error:
+            return str(error)
+        return stored.kind, stored.orientation, stored.picture.size, stored.values() is None
+
+    rng = random.Random(name)
+    files = [FILES[name], *(mutations.any_bytes(FILES[name], rng) for _ in range(150))]
+    answers = [said(data) for data in files]
+    assert [said(data, colors=False) for data in files] == answers
+    assert {type(answer) for answer in answers} == {str, tuple}
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_cut_off_is_not_whole(name):
     assert image_parts.are_whole(FILES[name])
     assert not any(image_parts.are_whole(FILES[name][:size]) for size in range(8, len(FILES[name])) if size % 7 == 0)

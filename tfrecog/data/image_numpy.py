@@ -102,10 +102,15 @@ def decode(data: bytes, ranges: depth.Ranges = depth.WHOLE, *, upright: bool = F
         return (stored.upright() if upright else stored).rgb(ranges)
 
 
-def opened(data: bytes) -> Opened:
-    """The decoded picture of the bytes of a file; Unreadable if they are none."""
+def opened(data: bytes, *, colors: bool = True) -> Opened:
+    """The decoded picture of the bytes of a file; Unreadable if they are none.
+
+    Without `colors` a JPEG that is RGB comes as gray: all of it is read, and a third less time is taken.
+    """
     picture = header(data)
     with _explained(data):
+        if not colors:
+            picture.draft("L", None)
         kind = "JPEG" if picture.format == "MPO" else picture.format or ""  # MPO: a JPEG with others behind it
         lower = _lower(data, picture)
         if kind == "TIFF":  # `load` turns it, and forgets how.
