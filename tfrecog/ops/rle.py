@@ -1,9 +1,13 @@
 """Masks as COCO's run lengths, in NumPy alone: down the columns, starting with the zeros."""
 
+import re
+
 import numpy as np
 
 _LONGEST = 7  # characters, 5 bits each, of a difference of two run lengths of 32 bits
-_FEW = 300  # characters of a compressed string
+_FEW = 200  # characters of a compressed string, up to which looking its numbers up takes less time than NumPy's calls
+_TOO_LONG = "compressed run lengths have a number of more than 32 bits"
+_NUMBER = re.compile(rb"[P-o]*[0-O]")  # of a compressed string: characters that say that it goes on, and its last
 
 
 def encode(mask) -> np.ndarray:
@@ -87,12 +91,14 @@ def from_text(text: bytes | str) -> np.ndarray:
         ValueError: The string is cut off, or has characters or numbers that do not occur in such strings.
     """
     characters = text if isinstance(text, bytes) else text.encode()
+    if len(characters) <= _FEW:
+        numbers = _NUMBER.findall(characters)
+        if b"".join(numbers) == characters:
+            return _summed(np.array([*map(_VALUES.__getitem__, numbers)], np.int64))
     bits = np.frombuffer(characters, np.uint8) - np.uint8(48)
     if len(bits) and bits.max() >= 64:  # also of characters below 48
         strange = (int(bits[bits >= 64][0]) + 48) % 256
         raise ValueError(f"character {chr(strange)!r} in compressed run lengths")
-    if len(bits) <= _FEW:
-        return _few_from_text(characters)
     ends = np.flatnonzero(bits < 32) + 1
     if (ends[-1] if len(ends) else 0) < len(bits):
         raise ValueError("compressed run lengths end in the middle of a number")
@@ -100,31 +106,34 @@ def from_text(text: bytes | str) -> np.ndarray:
     starts[1:] = ends[:-1]
     lengths = ends - starts
     if lengths.max(initial=0) > _LONGEST:
-        raise ValueError("compressed run lengths have a number of more than 32 bits")
+        raise ValueError(_TOO_LONG)
     place = np.arange(len(bits)) - np.repeat(starts, lengths)
     runs = np.add.reduceat((bits & 31) << (5 * place), starts) if len(starts) else starts
     runs -= (bits[ends - 1] >> 4 & 1) << (5 * lengths)
-    np.cumsum(runs[1::2], out=runs[1::2])
-    np.cumsum(runs[2::2], out=runs[2::2])
+    return _summed(runs)
+
+
+def _summed(runs: np.ndarray) -> np.ndarray:
+    """Run lengths of the numbers of a compressed string, in their place."""
+    np.add.accumulate(runs[1::2], out=runs[1::2])
+    np.add.accumulate(runs[2::2], out=runs[2::2])
     return runs
 
 
-def _few_from_text(characters: bytes) -> np.ndarray:
-    """The same of few characters: so many calls of NumPy take longer, above all between other work."""
-    runs, value, shift = [], 0, 0
-    for character in characters:
-        bits = character - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if shift > 5 * _LONGEST:
-                raise ValueError("compressed run lengths have a number of more than 32 bits")
-            value -= (bits >> 4 & 1) << shift
-            runs.append(value + runs[-2] if len(runs) > 2 else value)
-            value = shift = 0
-    if shift:
-        raise ValueError("compressed run lengths end in the middle of a number")
-    return np.array(runs, np.int64)
+class _Values(dict):
+    """Values of a compressed string's numbers by their characters; the 1,056 of one or two are kept."""
+
+    def __missing__(self, number: bytes) -> int:
+        if len(number) > _LONGEST:
+            raise ValueError(_TOO_LONG)
+        value = sum((character - 48 & 31) << 5 * place for place, character in enumerate(number))
+        value -= (number[-1] - 48 >> 4 & 1) << 5 * len(number)
+        if len(number) <= 2:
+            self[number] = value
+        return value
+
+
+_VALUES = _Values()
 
 
 def paste(masks, boxes, height, width, threshold=0.5, rule="torchvision") -> list[np.ndarray]:
