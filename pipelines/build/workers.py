@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
@@ -26,7 +27,9 @@ def run(work: Work, tasks: Sequence, *, jobs: int, progress: Progress) -> list:
     if jobs <= 1:
         return [explained(work, task, lambda name: progress(1)) for task in tasks]
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads
-    context.set_forkserver_preload([f"{__package__}.shards"])
+    # What the command has imported of formats is imported once, not by each process; but no TensorFlow.
+    formats = [name for name in sys.modules if name.startswith("pipelines.formats.") and "tfds" not in name]
+    context.set_forkserver_preload([f"{__package__}.shards", *formats])
     workers, places, results = {}, {}, {}  # processes and where they are, by connection
     waiting = list(enumerate(tasks))[::-1]
     try:
