@@ -115,7 +115,7 @@ def _polygons(segmentation: Any, size: Size, report: Reporter) -> list[list[floa
     polygons = [one] if one else [polygon for polygon in map(numbers, listed) if polygon is not None]
     if not polygons or len(polygons) < (1 if one else len(listed)):
         report.leave_out("segmentation is not a polygon", f"segmentation is {short(segmentation)}", _SKIP)
-    farthest = max((abs(value) for polygon in polygons for value in polygon), default=0)
+    farthest = max((max(map(abs, polygon)) for polygon in polygons if polygon), default=0)
     if farthest > 10 * max(size):
         report.leave_out("polygon far outside the image", f"it has a coordinate {farthest:g}", _SKIP)
     good = [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]

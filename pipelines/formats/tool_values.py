@@ -25,7 +25,7 @@ def numbers(values: Any, count: int | None = None) -> list[float] | None:
     if not isinstance(values, list) or (count is not None and len(values) != count):
         return None
     if values and {*map(type, values)} <= _PLAIN:  # almost always, and COCO's polygons have tens of millions
-        inside = min(values) >= -LARGEST and max(values) <= LARGEST and sum(values) == sum(values)  # not NaN
+        inside = min(values) >= -LARGEST and max(values) <= LARGEST and not math.isnan(sum(values))
         return list(map(float, values)) if inside else None
     read = [number(value) for value in values]
     return None if None in read else read  # type: ignore[return-value]

@@ -23,8 +23,9 @@ class CorruptRecord(UserError):
 
 def pack(record):
     """The frame of a record."""
-    header = struct.pack("<Q", len(record))
-    return b"".join(part + struct.pack("<I", _masked_crc(part)) for part in (header, record))
+    length = struct.pack("<Q", len(record))
+    header = length + struct.pack("<I", _masked_crc(length))
+    return b"".join((header, record, struct.pack("<I", _masked_crc(record))))
 
 
 def unpack(frame):

@@ -18,7 +18,6 @@ from tfrecog.data import frames, info
 from tfrecog.data.example import Example
 from tfrecog.data.fields import BOX, IMAGE_FIELDS, OBJECT_FIELDS, PROPOSAL, VISIBILITY
 from tfrecog.data.frames import FOOTER, HEADER, CorruptRecord
-from tfrecog.data.records import values
 
 COUNTS = ("height", "width", "instances", "crowd", "difficult", "keypoints", "label", "proposals")
 COLUMNS = {"shard": np.int32, "offset": np.int64, "length": np.int64} | dict.fromkeys(COUNTS, np.int32)
@@ -119,18 +118,19 @@ def add_row(columns, offset, record, shard):
         features = Example.FromString(record).features.feature
     except DecodeError as error:
         raise CorruptRecord(f"{shard}: the record at byte {offset} is no tf.train.Example; build it again") from error
-    height, width, label = (int(sum(values(features, IMAGE_FIELDS[name])[:1])) for name in ("height", "width", "label"))
+    first = (_listed(features, IMAGE_FIELDS[name])[:1] for name in ("height", "width", "label"))
+    height, width, label = (int(sum(one)) for one in first)
     if not (0 < height < 2**31 and 0 < width < 2**31 and abs(label) < 2**31):
         raise UserError(
             f"{shard}: the record at byte {offset} has the image/height {height}, image/width {width} and "
             f"image/class/label {label}; run `python -m pipelines.adopt`"
         )
-    boxes = len(values(features, BOX[0]))
-    marks = (values(features, OBJECT_FIELDS[name]) for name in ("crowd", "difficult"))
+    boxes = len(_listed(features, BOX[0]))
+    marks = (_listed(features, OBJECT_FIELDS[name]) for name in ("crowd", "difficult"))
     crowd, difficult = ([*map(bool, mark), *[False] * boxes][:boxes] for mark in marks)
-    visibility = values(features, VISIBILITY)
+    visibility = _listed(features, VISIBILITY)
     joints = len(visibility) // max(boxes, 1)
-    shown = [bool(value > 0) for value in visibility[: boxes * joints]]
+    shown = [value > 0 for value in visibility[: boxes * joints]]
     labelled = [sum(shown[joints * place : joints * (place + 1)]) for place in range(boxes if joints else 0)]
     row = {
         "offset": offset,
@@ -142,13 +142,18 @@ def add_row(columns, offset, record, shard):
         "difficult": sum(mark and not many for mark, many in zip(difficult, crowd, strict=True)),
         "keypoints": sum(count for count, many in zip(labelled, crowd, strict=False) if not many),
         "label": label,
-        "proposals": len(values(features, PROPOSAL[0])),
+        "proposals": len(_listed(features, PROPOSAL[0])),
     }
     for name, value in row.items():
         columns[name].append(int(value))
     for name in ("source_id", "filename"):
         text = b"".join(features[IMAGE_FIELDS[name].key].bytes_list.value)
         columns[name].append(text.decode(errors="replace"))
+
+
+def _listed(features, field):
+    """What the features of an Example hold of a field, as protobuf has it: arrays of so few values take longer."""
+    return getattr(features[field.key], field.list_name).value if field.key in features else ()
 
 
 def join(shards, sizes, columns):
