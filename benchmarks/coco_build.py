@@ -132,7 +132,7 @@ def _objects(folder: Path) -> dict[str, list]:
     split = Split.open(folder, "train")
     records = map(split.record, range(len(split)))
     return {
-        one.source_id: sorted(zip(one.boxes.round(2).tolist(), [runs.tolist() for runs in one.masks], strict=True))
+        one.source_id: sorted(zip(one.boxes.round(2).tolist(), map(np.ndarray.tolist, one.masks or ()), strict=True))
         for one in records
         if len(one.boxes)
     }
