@@ -107,8 +107,8 @@ def runs_of(flags: AnyFlags) -> list[Any]:
         choice = " or ".join(f"--kind={kind}" for kind in kinds)
         raise Refused(f"{flags.data} has {listed}: which are to be read? Add {choice}")
     if not parts:
-        unknown = [path for path in sorted(Path(flags.data).rglob("*")) if path.suffix.lower() in _OF_ANNOTATIONS]
-        listed = ", ".join(str(path.relative_to(flags.data)) for path in unknown[:3])
+        unknown = [file.name for file in class_folders.listing(flags.data, [], "--data", _OF_ANNOTATIONS)[0]]
+        listed = ", ".join(unknown[:3])
         others = f" ({listed}{', ...' if len(unknown) > 3 else ''} are of no kind that is known)" if unknown else ""
         raise Refused(
             f"{flags.data} has none of {', '.join(WORDS.values())}{others}; `python -m pipelines` lists what other "

@@ -150,7 +150,7 @@ def _run_pipeline(place: Path, count: int, options: PipelineOptions) -> None:
         if not isinstance(error, Exception):
             raise
         *_, last = [line.strip() for line in (str(error) or repr(error)).splitlines() if line.strip()]
-        raise Refused(f"Beam failed: {last} {_AGAIN}") from error
+        raise Refused(f"Beam failed: {last.rstrip('.')}. {_AGAIN}") from error
     if state != PipelineState.DONE:
         raise Refused(f"Beam's run ended as {state}; its log says why. {_AGAIN}")
 
