@@ -372,7 +372,7 @@ SAID = {
     "a dataset": (lambda folder: (folder / info.FILE).touch(), "is a dataset already; look at it"),
     "something else": (
         write_other,
-        r"has none of COCO JSON, XML of Pascal VOC.* \(folder.json/photo.txt, notes.json are of no kind\)",
+        r"has none of COCO JSON, XML of Pascal VOC.* \(folder.json/photo.txt, notes.json are of no kind",
     ),
     "folders of a kind alone": (write_kitti, r"has none of COCO JSON.* \(training/label_2/1.txt are of no kind"),
     "images of splits": (write_createml, r"has none of .* \(train/_annotations.createml.json, val/"),
