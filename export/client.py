@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import Status
-from tfrecog.cli.facts import Fraction, Positive, Range, Unless
+from tfrecog.cli.facts import Fraction, Positive, Range, Unless, Urls
 from tfrecog.data.info import DatasetInfo
 from tfrecog.inference.flags import MIN_SCORE, DrawSide, FontFile, Images, Results
 
@@ -23,7 +23,7 @@ class Flags:
     """Flags of the client."""
 
     images: Images = ""
-    url: Annotated[str, "Address of the server's REST."] = "http://127.0.0.1:8080"
+    url: Annotated[str, "Address of the server's REST.", Urls()] = "http://127.0.0.1:8080"
     name: Annotated[str, "Name of the model. Empty: the only one that the server has."] = ""
     protocol: Annotated[
         Literal["v1", "v2", "grpc"],

@@ -10,14 +10,15 @@ count as much. DATA/SPLIT.check.jsonl names every suspicious annotation with fil
 status is 1 where something is damaged or the counts disagree with dataset.json; suspicious annotations are warnings.
 """
 
+import errno
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tfrecog.cli import command, files
-from tfrecog.cli.facts import NonNegative, Range
+from tfrecog.cli import command, files, urls
+from tfrecog.cli.facts import NonNegative, Range, Urls
 from tfrecog.cli.progress import Bar
 from tfrecog.data import info
 from tfrecog.drawing import fonts
@@ -34,7 +35,7 @@ from .inspect.statistics import Facts
 class Check:
     """The flags."""
 
-    data: Annotated[str, "Folder with dataset.json."] = ""
+    data: Annotated[str, "Folder with dataset.json; also at gs://.", Urls(urls.READ)] = ""
     split: Annotated[str, "Only this split. Empty: all."] = ""
     out: Annotated[str, "Write a picture (PNG) of some records of each split here, annotations drawn."] = ""
     recall: Annotated[str, "Write the curve (PNG) of recall against the number of proposals here."] = ""
@@ -81,7 +82,9 @@ def _disagreements(facts: Facts, expected: info.SplitInfo) -> list[str]:
 def stray_files(folder: str, dataset: info.DatasetInfo) -> list[str]:
     """Shards that no split has, and what a killed build left."""
     known = {name for split in dataset.splits.values() for name in split.shards}
-    found = [name for name in sorted(os.listdir(folder)) if ".tfrecord" in name and name not in known]
+    found = [name for name in urls.names(folder) if ".tfrecord" in name and name not in known]
+    if urls.is_url(folder):
+        return found  # Nothing is built there.
     for pattern in ("*.tfrecord", ".*.tfrecord.*"):
         found += map(str, sorted(path.relative_to(folder) for path in Path(folder).glob(f".*.build/{pattern}")))
     return found
@@ -91,6 +94,8 @@ def list_suspicious(folder: str, split: str, found: list[Problem], show: int) ->
     """Writes all of them to a file beside the records; their table for people, with all where no file can be."""
     path = os.path.join(folder, f"{split}.check.jsonl")
     try:
+        if urls.is_url(folder):
+            raise files.CannotWrite(errno.EROFS, "records at a URL are only read", path)
         problems.save(path, found)
         where = f"all of them are in {path}"
     except files.CannotWrite as error:

@@ -26,9 +26,9 @@ import numpy as np
 
 from tfrecog.annotation_files import formats, yolo
 from tfrecog.annotation_files.objects import Objects
-from tfrecog.cli import command, files
+from tfrecog.cli import command, files, urls
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import NonNegative
+from tfrecog.cli.facts import NonNegative, Urls
 from tfrecog.cli.progress import Bar
 from tfrecog.data import info, records
 from tfrecog.data.records import Record
@@ -44,7 +44,7 @@ from .formats.written_names import Names
 class Extract:
     """The flags."""
 
-    data: Annotated[str, "Folder with dataset.json and the shards."] = ""
+    data: Annotated[str, "Folder with dataset.json and the shards; also at gs://.", Urls(urls.READ)] = ""
     split: Annotated[str, "Which split."] = "val"
     out: Annotated[str, "Folder of the images and annotations."] = ""
     count: Annotated[int, "How many images, from the first on. 0: all.", NonNegative()] = 0

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from tfrecog.cli import command
-from tfrecog.cli.facts import Length
+from tfrecog.cli.facts import Length, Urls
 from tfrecog.data import info
 
 from .build import label_map_records, shards
@@ -40,7 +40,7 @@ class Tfds(PlacedFlags):
 
     builder: Annotated[str, "Name of the builder, such as mnist, or folder of its data."] = ""
     source_split: Annotated[str, "The builder's split, or a part: train[:90%]. Empty: by the name of --split."] = ""
-    data_dir: Annotated[str, "Folder of the builders' data. Empty: ~/tensorflow_datasets."] = ""
+    data_dir: Annotated[str, "Folder of the builders' data. Empty: ~/tensorflow_datasets.", Urls()] = ""
     manual_dir: Annotated[str, "Folder of files that a builder cannot download."] = ""
     label_maps: Annotated[
         str, "Feature of label maps to read, such as segmentation_mask; no boxes or classes are read."

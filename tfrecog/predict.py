@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tfrecog.cli import command, files, flagfiles
 from tfrecog.cli import flags as settings
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import For, Fraction, Length, OfRun, Positional, Range
+from tfrecog.cli.facts import For, Fraction, Length, OfRun, Positional, Range, Urls
 from tfrecog.cli.progress import Bar
 from tfrecog.config import Experiment, plain
 from tfrecog.inference.flags import IMAGES, MIN_SCORE, RESULTS, DrawSide, FontFile, Threads
@@ -32,7 +32,7 @@ class Flags(RunFlags):
     """The flags of a run and of what is shown to it."""
 
     images: Annotated[
-        tuple[str, ...], f"{IMAGES} So are films (MP4, MOV, ...) and addresses of both.", Positional(), Length()
+        tuple[str, ...], f"{IMAGES} So are films (MP4, MOV, ...) and addresses of both.", Positional(), Length(), Urls()
     ] = ()
     model: Annotated[
         str,

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfrecog.cli import files, signals
+from tfrecog.cli import files, signals, urls
 from tfrecog.cli.progress import Bar
 from tfrecog.data import frames, index, info, records
 
@@ -98,6 +98,7 @@ def build(
         Refused: with what is wrong and what to do; finished shards are kept for the next run.
         MostlyLost: too many of the objects cannot be used; nothing is written.
     """
+    urls.check_local(out, "--out")
     folder = os.path.join(out, f".{split}.build")
     if not source.items:
         kind = MostlyLost if source.objects else Refused

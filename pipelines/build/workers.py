@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from tfrecog.cli import urls
 from tfrecog.runtime import cores, quiet_tensorflow
 
 from .problems import Refused
@@ -21,6 +22,7 @@ def run(work: Work, tasks: Sequence, *, jobs: int, progress: Progress) -> list:
 
     Raises:
         OSError: what `work` raised, such as a full disk.
+        Unreachable: what it raised.
         Refused: `work` raised something else, or a process died; the message names where it was.
     """
     jobs = min(jobs or cores.usable(), len(tasks))
@@ -83,7 +85,7 @@ def _serve(work: Work, connection) -> None:
             number, task = connection.recv()
             try:
                 result = explained(work, task, lambda name: connection.send(("at", name)))
-            except (OSError, Refused) as error:
+            except (OSError, Refused, urls.Unreachable) as error:
                 connection.send(("error", error))
             else:
                 connection.send((number, result))
@@ -102,7 +104,7 @@ def explained(work: Work, task: Any, at: Callable[[str], Any]) -> Any:
 
     try:
         return work(task, note)
-    except (OSError, Refused):
+    except (OSError, Refused, urls.Unreachable):
         raise
     except Exception as error:
         raise Refused(

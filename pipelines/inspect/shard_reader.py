@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import frames, image_parts, info, records
@@ -27,7 +26,7 @@ class ShardReader:
     def __call__(self, name: str, at) -> Facts:
         facts = Facts()
         at(name)
-        path = Path(self.folder) / name
+        path = os.path.join(self.folder, name)
         try:
             for offset, payload in frames.read(path):
                 facts.offsets.append(offset)
@@ -35,7 +34,8 @@ class ShardReader:
         except frames.CorruptRecord as error:
             facts.damage.append(str(error))
         except OSError as error:
-            facts.damage.append(f"{path}: {os.strerror(error.errno or 0)}; build the split again")
+            why = os.strerror(error.errno) if error.errno else "it is missing"
+            facts.damage.append(f"{path}: {why}; build the split again")
         return facts
 
     def read(self, payload: bytes, place: str, facts: Facts) -> None:

@@ -15,6 +15,8 @@ import pytest
 from tests.commands import COMMANDS, PACKAGES, flags_of
 from tests.folders import REPOSITORY
 from tests.matrices import representatives
+from tfrecog.cli import flags, validate
+from tfrecog.cli.facts import Urls
 from tfrecog.config import Experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
@@ -222,6 +224,30 @@ def test_no_command_imports_for_its_help_what_takes_seconds(stand_ins):
     program = f"import importlib\nfor name in {COMMANDS}: importlib.import_module(name)"
     environment = {**os.environ, "PYTHONPATH": str(stand_ins / "absent"), "USED": os.devnull}
     subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=environment, check=True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_url_is_refused_by_each_flag_that_cannot_read_it(name):
+    defaults = flags_of(name)
+    for leaf in flags.leaves(defaults):
+        if leaf.kind is not str and leaf.kind != tuple[str, ...]:
+            continue
+        allowed = leaf.fact(Urls)
+        for scheme, reason in {
+            "gs": "is a URL, and only finished records are read from one",
+            "s3": "TensorFlow cannot read from s3://, as without the plugin tensorflow-io",
+            "https": "TensorFlow cannot read from https://",
+            "hdfs": "TensorFlow cannot read from hdfs://",
+            "any-other": "TensorFlow cannot read from any-other://",
+            "file": "give the path alone: /bucket/folder",
+        }.items():
+            url = f"{scheme}://bucket/folder"
+            given = flags.replace(defaults, {leaf.path: url if leaf.kind is str else (url,)})
+            found = validate.impossible(given).get(leaf.path, "")
+            if allowed and (not allowed.schemes or scheme in allowed.schemes):
+                assert not found, (leaf.path, url)
+            else:
+                assert found.startswith(reason if allowed or scheme == "file" else "is a URL"), (leaf.path, url, found)
 
 
 # All end by one function; whether they come to it is seen above.

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_ids_of_images_are_the_sources_numbers_and_no_two_are_one(tmp_path, sour
 
 @pytest.mark.parametrize("column", ["keypoints", "crowd"])
 def test_an_index_that_lacks_a_column_is_made_again(folder, column):
-    path = index.path_of(folder, "train")
+    path = Path(index.path_of(folder, "train"))
     made = index.load(folder, "train")
     write(path, {name: values for name, values in read(path).items() if name != column})
     assert list(getattr(index.load(folder, "train"), column)) == list(getattr(made, column))
@@ -83,7 +84,7 @@ def test_an_index_that_lacks_a_column_is_made_again(folder, column):
 
 
 def test_an_index_of_which_a_column_is_no_array_is_made_again(folder):
-    path, made, content = index.path_of(folder, "train"), index.load(folder, "train"), io.BytesIO()
+    path, made, content = Path(index.path_of(folder, "train")), index.load(folder, "train"), io.BytesIO()
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w") as new:
         for name in old.namelist():
             new.writestr(name, b"no array" if name == "width.npy" else old.read(name))
@@ -128,7 +129,7 @@ def test_the_index_knows_the_names_of_the_files(tmp_path):
 
 
 def test_the_index_is_kept_and_read_back(folder):
-    made, path = index.load(folder, "train"), index.path_of(folder, "train")
+    made, path = index.load(folder, "train"), Path(index.path_of(folder, "train"))
     columns = read(path)
     write(path, columns | {"label": columns["label"] + 5})
     kept = index.load(folder, "train")
@@ -141,7 +142,7 @@ def test_the_index_is_kept_and_read_back(folder):
 
 def test_an_index_with_one_flipped_bit_is_made_again(tmp_path):
     datasets.write(tmp_path, [[record(1), record(2)]], [info.Category("a", 1)], "train")
-    made, path = index.load(tmp_path, "train"), index.path_of(tmp_path, "train")
+    made, path = index.load(tmp_path, "train"), Path(index.path_of(tmp_path, "train"))
     content = path.read_bytes()
     for place in range(len(content)):  # a bit of each byte, another one in turn
         damaged = bytearray(content)
@@ -167,7 +168,7 @@ def test_an_index_with_one_flipped_bit_is_made_again(tmp_path):
     ids=["the last row less", "a row less", "turned", "short", "moved", "no such shard", "fractions", "negative"],
 )
 def test_an_index_that_does_not_fill_its_shards_is_made_again(folder, change):
-    made, path = index.load(folder, "train"), index.path_of(folder, "train")
+    made, path = index.load(folder, "train"), Path(index.path_of(folder, "train"))
     arrays = read(path)
     lists = {name: arrays.pop(name) for name in ("shards", "sizes")}
     write(path, lists | change(arrays))
@@ -199,7 +200,7 @@ def test_a_stale_index_is_made_again(folder):
 
 
 def test_where_it_cannot_be_kept_there_is_an_index_still(folder, caplog):
-    index.path_of(folder, "train").mkdir()  # In its place, where no file can be written.
+    Path(index.path_of(folder, "train")).mkdir()  # In its place, where no file can be written.
     assert len(index.load(folder, "train")) == 8
     assert "is not kept, and made again next time" in caplog.text
 

@@ -9,7 +9,7 @@ from typing import Any
 import tfrecog
 from tfrecog.api import commands, models
 from tfrecog.api.settings import changed, named_as_arguments
-from tfrecog.cli import errors, files, flags
+from tfrecog.cli import errors, files, flags, urls
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.inference.flags import MIN_SCORE
@@ -44,6 +44,7 @@ def find(
     """See `tfrecog.load`; errors name flags."""
     if not isinstance(source, str | Path):
         raise UserError(f"source={source!r}: give the name of a folder or file, or of published weights")
+    urls.check_local(source, "source")
     path = Path(source).expanduser()
     if path.name == _FLAGS and path.is_file():
         path = path.parent

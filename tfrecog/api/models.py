@@ -11,6 +11,7 @@ from tfrecog.api import pictures, results, streams
 from tfrecog.api import tiles as tiling
 from tfrecog.api.settings import changed, named_as_arguments
 from tfrecog.cli import flags as settings_of
+from tfrecog.cli import urls
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.data.info import DatasetInfo
@@ -220,6 +221,7 @@ class RunModel(Model):
         """
         from tfrecog.api import evaluating
 
+        urls.check_local(out or "", "out")
         if not self._evaluable:
             run = RunModel(self.experiment, str(self.checkpoint), self.experiment.detector.output.min_score)
             return run.evaluate(records, split, out=out, show=show)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfrecog.api.settings import changed, named_as_arguments
-from tfrecog.cli import flags, signals
+from tfrecog.cli import flags, signals, urls
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
@@ -49,7 +49,7 @@ class Recipe:
         """
         from tfrecog.training import loop
 
-        changes = {"workdir": str(Path(workdir).expanduser())} | ({"data.records": str(records)} if records else {})
+        changes = {"workdir": urls.expanded(workdir)} | ({"data.records": str(records)} if records else {})
         experiment = flags.replace(self.experiment, changes)
         if not experiment.data.records:
             raise UserError("records: name the folder of the records, as in train('runs/mine', 'data')")

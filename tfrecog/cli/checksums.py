@@ -11,6 +11,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
+from typing import IO
 
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
@@ -42,15 +43,18 @@ def _with_digest(content):
 
 def intact(path: str | Path) -> bool | None:
     """Whether a file is as `seal` or `seal_onnx` made it; None where it was not."""
-    size, digest = Path(path).stat().st_size, hashlib.sha256()
     with open(path, "rb") as file:
-        left = size - _DIGITS
-        last = b""
-        while left > 0 and (piece := file.read(min(left, _PIECE))):
-            digest.update(piece)
-            left -= len(piece)
-            last = (last + piece)[-22:]
-        stated = file.read(_DIGITS)
+        return intact_content(file, Path(path).stat().st_size)
+
+
+def intact_content(file: IO[bytes], size: int) -> bool | None:
+    """The same of so many bytes of an open file."""
+    digest, left, last = hashlib.sha256(), size - _DIGITS, b""
+    while left > 0 and (piece := file.read(min(left, _PIECE))):
+        digest.update(piece)
+        left -= len(piece)
+        last = (last + piece)[-22:]
+    stated = file.read(_DIGITS)
     # One flipped bit leaves one of the two signs.
     sealed = (last.startswith(_END) and last[-2:] == struct.pack("<H", _DIGITS)) or last.endswith(_PROPERTY)
     if not sealed and not re.fullmatch(rb"[0-9a-f]{64}", stated):

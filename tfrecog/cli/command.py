@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
-from tfrecog.cli import errors, flags, help, signals, spelling, validate
+from tfrecog.cli import errors, flags, help, signals, spelling, urls, validate
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.runtime import devices, onednn, quiet_tensorflow
 
@@ -41,6 +41,7 @@ def run(
     if section is None:
         del sys.argv[1:]  # kserve reads the command line on import, and our flags are none of its own.
         quiet_tensorflow.install("loading TensorFlow ...")
+        urls.prefer_small_reads()
         if trains:
             onednn.prefer()
         with signals.stops(main):

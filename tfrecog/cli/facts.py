@@ -176,6 +176,13 @@ class OfRun:
 
 
 @dataclass(frozen=True)
+class Urls:
+    """It may be a URL of these schemes, or of any if none is named; no other setting may be one."""
+
+    schemes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Resumable:
     """A run may be continued with another value: it changes neither the model nor the steps already taken.
 

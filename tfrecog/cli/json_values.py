@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from tfrecog.cli import urls
 from tfrecog.cli.errors import UserError
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
@@ -23,7 +24,7 @@ class NotValid(UserError):
 def load(path: str | Path, kind: Any, remedy: str) -> Any:
     """The value in a JSON file; NotValid names the file, the place and the remedy, OSError if it cannot be read."""
     try:
-        return parse(Path(path).read_bytes(), kind)
+        return parse(urls.read(str(path)), kind)
     except NotValid as error:
         raise NotValid(f"{path} is not a valid {Path(path).name}: {error}; {remedy}") from error
 

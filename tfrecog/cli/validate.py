@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from tfrecog.cli import flags
+from tfrecog.cli import flags, urls
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import Ascending, Length, Range, When, shown
+from tfrecog.cli.facts import Ascending, Length, Range, Urls, When, shown
 
 Config = TypeVar("Config")
 
@@ -85,6 +85,11 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
 def _problem(leaf):
     if isinstance(leaf.value, tuple) and not leaf.value and not leaf.fact(Length):
         return "needs at least one value"
+    texts = leaf.value if isinstance(leaf.value, tuple) else (leaf.value,)
+    allowed = leaf.fact(Urls)
+    places = (urls.problem(text, allowed and allowed.schemes) for text in texts if isinstance(text, str))
+    if found := next(filter(None, places), ""):
+        return found
     found = (fact.problem(leaf.value) for kind in (Length, Range, Ascending) for fact in leaf.facts_of(kind))
     return next(filter(None, found), "")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from tfrecog.cli import urls
 from tfrecog.cli.facts import (
     Ascending,
     BakedInto,
@@ -16,6 +17,7 @@ from tfrecog.cli.facts import (
     Range,
     Resumable,
     Unless,
+    Urls,
     When,
 )
 
@@ -24,7 +26,7 @@ from tfrecog.cli.facts import (
 class DataConfig:
     """Where the records are, and what happens to an image on its way into a batch."""
 
-    records: Annotated[str, "Folder with dataset.json and the TFRecord shards."] = ""
+    records: Annotated[str, "Folder with dataset.json and the TFRecord shards; also at gs://.", Urls(urls.READ)] = ""
     train_split: Annotated[str, "Split to train on."] = "train"
     eval_split: Annotated[str, "Split to evaluate on.", Resumable("evaluation")] = "val"
     batch_size: Annotated[int, "Training: batch size, over all replicas together.", Positive("images")] = 16

@@ -9,6 +9,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tfrecog.cli import urls
 from tfrecog.cli.errors import UserError
 from tfrecog.data import augment as augments
 from tfrecog.data import image, order, randaugment, read
@@ -72,7 +73,8 @@ class _TrainingReader:
 
     def _read(self, steps):
         rows, index = np.concatenate([self.batch_of(step)[0][self.places] for step in steps]), self.split.index
-        serialized = np.array([read.read_or_report(self.split, row, self.damaged) for row in rows], object)
+        read_one = functools.partial(read.read_or_report, self.split, damaged=self.damaged)
+        serialized = np.array(urls.each(self.split.folder, read_one, rows), object)
         with_care = np.isin(rows, list(self.damaged.rows))
         with_care |= np.repeat(np.isin(steps, list(self.careful)), len(self.places))
         return rows, self.labels[rows], index.height[rows], index.width[rows], with_care, serialized

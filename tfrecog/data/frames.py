@@ -1,12 +1,12 @@
 """TFRecord files: rows of frames of a length (8 bytes, little-endian), its checksum (4), a record, its checksum (4)."""
 
 import io
-import os
 import struct
 import zlib
 
 import google_crc32c
 
+from tfrecog.cli import urls
 from tfrecog.cli.errors import Status, UserError
 
 HEADER = 12  # bytes of a frame before the record
@@ -37,8 +37,8 @@ def unpack(frame):
 
 def read(path):
     """Yields offset and bytes of each record of a file; CorruptRecord names the byte where it is damaged."""
-    with open(path, "rb") as file:
-        yield from _records(file, path, os.path.getsize(path))
+    with urls.open_to_read(str(path)) as file:
+        yield from _records(file, path, urls.size(str(path)))
 
 
 def read_compressed(path):

@@ -5,13 +5,12 @@ import itertools
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from absl import logging
 from google.protobuf.message import DecodeError
 
-from tfrecog.cli import checksums, files
+from tfrecog.cli import checksums, files, urls
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.progress import Bar
 from tfrecog.data import frames, info
@@ -60,17 +59,21 @@ class Index:
 
 def path_of(folder, split):
     """Path of the index file of a split."""
-    return Path(folder) / f"{split}.index.npz"
+    return os.path.join(folder, f"{split}.index.npz")
 
 
 def save(folder, split, index):
-    """Writes the index beside its shards, whole or not at all."""
+    """Writes the index beside its shards, whole or not at all; OSError if it cannot be written there."""
     columns = {name: getattr(index, name).astype(dtype) for name, dtype in COLUMNS.items()}
     lists = {"shards": np.array(index.shards, np.str_), "sizes": np.array(index.sizes, np.int64)}
     content = io.BytesIO()
     np.savez_compressed(content, **lists, **columns)
-    with files.write(path_of(folder, split), "wb") as file:
-        file.write(checksums.seal(content.getvalue()))
+    path, sealed = path_of(folder, split), checksums.seal(content.getvalue())
+    if urls.is_url(path):
+        urls.write(path, sealed)
+    else:
+        with files.write(path, "wb") as file:
+            file.write(sealed)
 
 
 def load(folder, split):
@@ -79,12 +82,12 @@ def load(folder, split):
     if split not in splits:
         raise UserError(f"{folder} has no split {split!r}; it has {sorted(splits)}")
     shards = splits[split].shards
-    paths = [Path(folder) / name for name in shards]
-    missing = [path.name for path in paths if not path.is_file()]
+    sizes = urls.sizes(folder, shards)
+    missing = [name for name, size in zip(shards, sizes, strict=True) if size is None]
     if missing:
         raise FileNotFoundError(f"{folder}: {len(missing)} shards are missing, such as {missing[0]}; build them again")
     index = _saved(path_of(folder, split))
-    same = index and index.shards == shards and index.sizes == tuple(path.stat().st_size for path in paths)
+    same = index and index.shards == shards and index.sizes == tuple(sizes)
     if same and _covers(index):
         return index
     index = scan(folder, shards)
@@ -97,12 +100,10 @@ def load(folder, split):
 
 def scan(folder, shards):
     """Index of the shards (file names in the folder), by reading all of them."""
-    columns, sizes = [], []
+    columns, sizes = [], urls.sizes(folder, shards)
     for name in Bar(shards, desc=f"index {folder}", unit="shard", leave=False):
-        path = Path(folder) / name
-        sizes.append(path.stat().st_size)
         columns.append(no_rows())
-        for offset, record in frames.read(path):
+        for offset, record in frames.read(os.path.join(folder, name)):
             add_row(columns[-1], offset, record, name)
     return join(shards, sizes, columns)
 
@@ -179,14 +180,13 @@ def _image_ids(source_ids):
 def read(folder, index, i):
     """Bytes of record i, checked against their checksum; CorruptRecord names where and what to do."""
     name, length = index.shards[index.shard[i]], int(index.length[i])
-    with open(os.path.join(folder, name), "rb", buffering=0) as file:
-        frame = os.pread(file.fileno(), HEADER + length + FOOTER, int(index.offset[i]))
-    record = frames.unpack(frame)
+    path = os.path.join(folder, name)
+    record = frames.unpack(urls.read_part(path, int(index.offset[i]), HEADER + length + FOOTER))
     if record is None:
-        raise CorruptRecord(
-            f"{index.locate(i)} is damaged: its checksum does not fit. "
-            f"Delete {os.path.join(folder, name)} and run its pipeline again, which builds missing shards only."
-        )
+        remedy = f"Delete {path} and run its pipeline again, which builds missing shards only."
+        if urls.is_url(path):
+            remedy = f"Copy {path} there again, from where `python -m pipelines.check` finds it whole."
+        raise CorruptRecord(f"{index.locate(i)} is damaged: its checksum does not fit. {remedy}")
     return record
 
 
@@ -202,10 +202,13 @@ def record_checksums(folder, index):
 
 def _saved(path):
     """The Index in a file; None where there is none, or it is damaged or of another version."""
-    if not path.is_file() or not checksums.intact(path):
+    if not urls.is_file(path):
+        return None
+    content = urls.read(path)
+    if not checksums.intact_content(io.BytesIO(content), len(content)):
         return None
     try:
-        with np.load(path, allow_pickle=False) as columns:
+        with np.load(io.BytesIO(content), allow_pickle=False) as columns:
             lists = {"shards": tuple(map(str, columns["shards"])), "sizes": tuple(map(int, columns["sizes"]))}
             made = {name: columns[name] for name in COLUMNS}
             arrays = all(isinstance(one, np.ndarray) for one in made.values())  # NumPy returns other bytes as they are.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from tfrecog.cli import files, json_values
+from tfrecog.cli import files, json_values, urls
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.cli.facts import NonNegative, Positive, Range
 from tfrecog.data import depth
@@ -133,8 +134,8 @@ class DatasetInfo:
 
 def load(folder):
     """DatasetInfo of a folder of records; FileNotFoundError or ValueError say what to do."""
-    path = Path(folder) / FILE
-    if not path.is_file():
+    path = os.path.join(folder, FILE)
+    if not urls.is_file(path):
         raise FileNotFoundError(
             f"{path} is missing; commands that build records write it: `python -m pipelines.any` for images and "
             "annotations, `pipelines.adopt` for TFRecords made elsewhere; `python -m pipelines` lists all of them. "

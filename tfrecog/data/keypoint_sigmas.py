@@ -1,7 +1,7 @@
 """Sigmas of the keypoints of a folder of records, for OKS."""
 
 import json
-from pathlib import Path
+import os
 
 from tfrecog.cli.errors import UserError
 from tfrecog.data import info
@@ -10,7 +10,7 @@ from tfrecog.data.classes import coco_person
 
 def of(folder):
     """Sigmas [J]; a UserError says what is missing and what to do."""
-    path, facts = Path(folder) / info.FILE, info.load(folder)
+    path, facts = os.path.join(folder, info.FILE), info.load(folder)
     if not facts.keypoints:
         raise UserError(
             f"{path} has no keypoints, which --detector.keypoints needs: build the records from annotations with "

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfrecog.cli import urls
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.data import image, order, records
 from tfrecog.data.frames import CorruptRecord
@@ -22,6 +23,12 @@ class InputError(UserError):
     status = Status.FAILED
 
 
+class Interrupted(InputError):
+    """A batch cannot be made now, as its records cannot be reached; see `urls.Unreachable`."""
+
+    status = Status.CONTINUES
+
+
 def in_words(batches: Iterable[dict]) -> Iterator[dict]:
     """The batches of a dataset; an error in one is an InputError with our own words, without TensorFlow's around."""
     try:
@@ -29,6 +36,8 @@ def in_words(batches: Iterable[dict]) -> Iterator[dict]:
     except (tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.OutOfRangeError) as error:
         text = re.split(r"\nTraceback \(most recent call last\)|\n\s*\[\[", str(error.message))[0]
         text = re.sub(r"^\{\{function_node .*?\}\} ", "", text)
+        if unreachable := re.search(r"\bUnreachable: (.*)", text, re.DOTALL):
+            raise Interrupted(unreachable[1].strip()) from error
         ours = re.search(r"\b(?:ValueError|UserError|CorruptRecord): (.*)", text, re.DOTALL)
         ours = ours or re.search(r"assertion failed: \[(.*)\]", text, re.DOTALL)
         raise InputError((ours[1] if ours else text).strip()) from error
@@ -96,7 +105,8 @@ def prepare(dataset, example, config, batch_size, of_batch=None):
 
     `of_batch` changes a batch as a whole.
     """
-    workers = config.workers or tf.data.AUTOTUNE
+    # Who waits for a distant disk computes nothing: more threads than cores have work.
+    workers = config.workers or (urls.IN_FLIGHT if urls.is_url(config.records) else tf.data.AUTOTUNE)
     dataset = mapped(dataset, example, num_parallel_calls=workers, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if of_batch:
@@ -105,7 +115,7 @@ def prepare(dataset, example, config, batch_size, of_batch=None):
     options = tf.data.Options()
     # Images are the parallelism; threads within one would only compete.
     options.threading.max_intra_op_parallelism = 1
-    options.threading.private_threadpool_size = config.workers or cores.usable()
+    options.threading.private_threadpool_size = max(workers, 0) or cores.usable()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)
 

@@ -9,7 +9,7 @@ from typing import IO, Any, TypeVar
 import tensorflow as tf
 
 import tfrecog
-from tfrecog.cli import files, flagfiles, flags, validate
+from tfrecog.cli import files, flagfiles, flags, urls, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import Freezes, Resumable, shown
 from tfrecog.config import BackboneConfig, Experiment
@@ -36,7 +36,7 @@ def resolve(experiment: _Experiment) -> _Experiment:
     for section, backbone in backbones(experiment).items():
         if backbone.weights != keras_weights.IMAGENET:
             paths[f"{section}.weights"] = backbone.weights
-    return flags.replace(experiment, {k: str(Path(v).expanduser().resolve()) for k, v in paths.items() if v})
+    return flags.replace(experiment, {k: urls.absolute(v) for k, v in paths.items() if v})
 
 
 def evaluation_rules(experiment: Experiment) -> dict[str, Any]:
