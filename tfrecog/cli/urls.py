@@ -67,7 +67,7 @@ def check_local(place: str | Path, name: str) -> None:
 
 def absolute(place: str | Path) -> str:
     """The place as it is called in every folder."""
-    return str(place) if is_url(place) else str(Path(place).expanduser().resolve())
+    return str(place).rstrip("/") if is_url(place) else str(Path(place).expanduser().resolve())
 
 
 def expanded(place: str | Path) -> str:

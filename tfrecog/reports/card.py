@@ -9,7 +9,7 @@ import numpy as np
 
 import tfrecog
 from tfrecog.cli import facts as facts_of
-from tfrecog.cli import flagfiles, flags, validate
+from tfrecog.cli import flagfiles, flags, urls, validate
 from tfrecog.config import DataConfig, Experiment, plain
 from tfrecog.data import info
 from tfrecog.data.split import Split
@@ -138,7 +138,7 @@ def run_data(experiment: Experiment) -> DataConfig | None:
 
 def is_same(other: DataConfig, split: str, measured: DataConfig) -> bool:
     """Whether a split of some records is the measured one, however their folder is written."""
-    here, there = (Path(data.records).expanduser().resolve() for data in (measured, other))
+    here, there = (urls.absolute(data.records) for data in (measured, other))
     return bool(other.records) and (there, split) == (here, measured.eval_split)
 
 
