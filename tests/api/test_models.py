@@ -143,8 +143,10 @@ def test_a_higher_score_leaves_out_and_a_lower_one_is_refused(detector, photos):
     assert streamed.to_coco() == fewer.to_coco()
     with pytest.raises(UserError, match=r"min_score=0\.01: this model finds nothing .* load it with"):
         detector.predict(files(photos)[0], min_score=0.01)
-    with pytest.raises(UserError, match="min_score=3: give a number from 0 to 1"):
-        detector.predict(files(photos)[0], min_score=3)
+    assert len(detector.predict(files(photos)[0], min_score=np.median(one.scores))) == len(fewer), "a NumPy scalar"
+    for wrong in (3, "0.5", float("nan")):
+        with pytest.raises(UserError, match=f"min_score={wrong!r}: give a number from 0 to 1"):
+            detector.predict(files(photos)[0], min_score=wrong)
 
 
 def test_settings_of_a_run_are_changed_as_by_flags(detector, photos):
@@ -159,7 +161,7 @@ def test_settings_of_a_run_are_changed_as_by_flags(detector, photos):
     ]:
         with pytest.raises(UserError, match=message):
             tfrecog.load(detector.experiment.workdir, settings=settings)
-    with pytest.raises(UserError, match="min_score=7"):
+    with pytest.raises(UserError, match=r"^min_score=7"):
         tfrecog.load(detector.experiment.workdir, min_score=7)
 
 

@@ -145,11 +145,11 @@ def _least(min_score: float | None, task: str, source: str | Path) -> float:
     """The least score of detections; UserError if one is given that cannot be, or for what is no detector."""
     if min_score is None:
         return MIN_SCORE
-    if not isinstance(min_score, int | float) or not 0 <= min_score <= 1:
+    if not models.is_score(min_score):
         raise UserError(f"--min_score={min_score!r}: give a number from 0 to 1")
     if task != "detection":
         raise UserError(f"--min_score={min_score:g}: {source} is not a detector; leave it out")
-    return min_score
+    return float(min_score)
 
 
 def published(name: str) -> Path:

@@ -1,6 +1,7 @@
 """A trained model in use: of a run, with its Keras model, or of an exported file."""
 
 import logging
+import numbers
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -132,7 +133,7 @@ class Model:
             raise UserError("tiles are for detectors and segmenters: a classifier looks at the middle of a picture")
         if min_score is not None and self.task != "detection":
             raise UserError(f"min_score is only for detectors, and this model is for {self.task}")
-        if min_score is not None and not 0 <= min_score <= 1:
+        if min_score is not None and not is_score(min_score):
             raise UserError(f"min_score={min_score!r}: give a number from 0 to 1")
         if min_score is not None and min_score < self.min_score:
             raise UserError(
@@ -170,6 +171,11 @@ class Model:
     def keras_model(self) -> Any:
         """The network as a Keras model, with its weights, to go on by oneself; an exported file has none."""
         raise UserError(f"{self.source} is an exported file: the run that it was made from has the Keras model")
+
+
+def is_score(value: Any) -> bool:
+    """Whether it is a number from 0 to 1; a NumPy scalar is one, too."""
+    return isinstance(value, numbers.Real) and 0 <= value <= 1
 
 
 def _log_broken(name, reason):
