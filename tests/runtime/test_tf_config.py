@@ -27,6 +27,22 @@ def test_a_chief_is_the_first_worker():
     assert cluster.spec == {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
 
 
+# What launchers write, by their documentation and sources: Kubeflow's Training Operator 1.9, Vertex AI, Ray 2.60.
+KUBEFLOW = """{"cluster":{"worker":["job-worker-0.team.svc:2222","job-worker-1.team.svc:2222"]},
+"task":{"type":"worker","index":1},"environment":"cloud"}"""
+VERTEX = """{"cluster": {"chief": ["training-workerpool0-ab-0:2222"],
+"worker": ["training-workerpool1-ab-0:2222", "training-workerpool1-ab-1:2222"]}, "environment": "cloud",
+"job": {"workerPoolSpecs": [{"replicaCount": "1"}, {"replicaCount": "2"}]},
+"task": {"cloud": "ab-cd", "index": 0, "trial": "1", "type": "worker"}}"""
+RAY = '{"cluster": {"worker": ["10.0.0.1:40001", "[fd00::2]:40002"]}, "task": {"type": "worker", "index": 1}}'
+
+
+@pytest.mark.parametrize(("text", "count"), [(KUBEFLOW, 2), (VERTEX, 3), (RAY, 2)], ids=["kubeflow", "vertex", "ray"])
+def test_what_launchers_write_is_read(text, count):
+    cluster = tf_config.read(text)
+    assert cluster and len(cluster.addresses) == count and cluster.index == 1
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{}", '{"task": {"type": "worker", "index": 0}}', '{"cluster": {"chief": ["a:1"]}, "environment": "cloud"}'],
@@ -42,6 +58,8 @@ def test_one_machine_is_no_cluster(text):
         ("worker-0:2222", "is no JSON"),
         ("[]", "has the form"),
         ('{"cluster": ["a:1", "b:2"]}', "has the form"),
+        ({"worker": {"1": "b:2"}, "ps": []}, "leave enableDynamicWorker out"),
+        ('{"sparseCluster": {"worker": {"1": "b:2"}}, "task": {"type": "worker", "index": 1}}', "enableDynamicWorker"),
         ({"worker": "a:1"}, "no list of host:port"),
         ({"worker": ["a", "b:2"]}, r'cluster.worker is \["a", "b:2"\], and no list of host:port'),
         ({"worker": ["a:1", "b:99999"]}, "no list of host:port"),

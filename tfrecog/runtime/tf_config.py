@@ -50,6 +50,10 @@ def read(text: str | None = None) -> Cluster | None:
     cluster, task = (config.get("cluster", {}), config.get("task", {})) if isinstance(config, dict) else ((), ())
     if not isinstance(cluster, dict) or not isinstance(task, dict):
         raise UserError(f"{VARIABLE} has the form {FORM}, and not {text[:200]}")
+    if "sparseCluster" in config or any(isinstance(addresses, dict) for addresses in cluster.values()):
+        raise UserError(
+            f"{VARIABLE} names this worker alone and not the others: leave enableDynamicWorker out of the TFJob"
+        )
     _check(cluster, kind := task.get("type"))
     tasks = [(role, place) for role in ("chief", "worker") for place in range(len(cluster.get(role, ())))]
     addresses = [cluster[role][place] for role, place in tasks]
