@@ -76,7 +76,7 @@ def test_the_evaluation_of_a_training_is_that_of_the_command_and_of_a_count(stra
     evaluate.main(asked)
     shown = capsys.readouterr().out
     assert "mean IoU" in shown
-    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png, worst.jpg in" in shown
+    assert "Wrote metrics.json, predictions.csv, confusion.csv, confusion.png, worst.jpg, report.html in" in shown
     before, now = (json.loads((place / "metrics.json").read_text()) for place in (workdir, out))
     assert now["metrics"] == before["metrics"] and now["step"] == 8
     # What the model says of each image by itself, counted a pixel at a time.

@@ -70,4 +70,4 @@ def test_a_signal_goes_to_all(number):
 def test_a_command_is_asked_for():
     command = [sys.executable, "-m", "tfrecog.launch", "--workers=2"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "a command is missing" in done.stderr
+    assert done.returncode == 2 and "command is missing" in done.stderr

@@ -1,7 +1,9 @@
 """Pillow's bilinear resize in TensorFlow: the same bytes, for graphs that cannot call Pillow."""
 
+import PIL
 import tensorflow as tf
 
+_DOWN_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 _BITS = 22  # of the fraction of a weight: 32, less 8 of a pixel and 2 of headroom
 
 
@@ -9,9 +11,11 @@ def resize(images, size):
     """Images [..., h, w, C] uint8 of a size [2], of images [..., H, W, C] uint8, by Pillow's filter BILINEAR.
 
     A triangle that is as wide as the pixels that become one, across and then down, each pass rounded to whole numbers.
-    Pillow 13 goes down first where the height loses more than twice as many pixels as the width; those before it did
-    not, and have some values that are 1 more or less there.
+    Pillow 13 goes down first where the height loses more than twice as many pixels as the width; those before it do
+    not, and have some values that are 1 more or less there. The one that is installed is followed, as in prediction.
     """
+    if not _DOWN_FIRST:
+        return _rows(_columns(images, size[1]), size[0])
     shape = tf.shape(images)
     lost = shape[-3:-1] - size
     return tf.cond(

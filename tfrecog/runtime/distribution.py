@@ -68,7 +68,7 @@ def reserve(replicas: int) -> None:
 
 def local_replicas(strategy: tf.distribute.Strategy) -> int:
     """How many of a strategy's replicas are on this machine."""
-    return len(strategy.extended.worker_devices)
+    return strategy.num_replicas_in_sync // cluster.workers().count
 
 
 def per_replica(strategy: tf.distribute.Strategy, batch: dict) -> dict:
