@@ -13,31 +13,19 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines import digits
+from tests.halves import HALVES, halves
 from tests.processes import Process, run
 from tests.runs import assert_continues_bit_for_bit, assert_same, train, weights
 from tfrecog import evaluate, predict
 from tfrecog.cli import flags
 from tfrecog.runs import checkpoints
 
-CLASSES = ("top", "bottom", "left", "right")
-
-
-def pictures(count, seed):
-    """Gray images uint8 [count, 20, 20], bright in one half, and which half it is [count]."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 4
-    images = rng.integers(0, 60, [count, 20, 20])
-    for image, label in zip(images, labels, strict=True):
-        half = slice(0, 10) if label % 2 == 0 else slice(10, 20)
-        image[(half, slice(None)) if label < 2 else (slice(None), half)] += 150
-    return images.astype(np.uint8), labels
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     for split, count in (("train", 64), ("val", 18)):
-        digits.build(*pictures(count, count), digits.Digits(out=str(folder), split=split, jobs=1), CLASSES)
+        digits.build(*halves(count, count), digits.Digits(out=str(folder), split=split, jobs=1), HALVES)
     return folder
 
 
@@ -114,7 +102,7 @@ def test_the_evaluation_of_a_training_is_that_of_the_command(straight, tmp_path,
 
 def test_prediction_says_of_a_file_what_evaluation_says_of_its_record(straight, tmp_path, capsys):
     workdir = straight[0]
-    for i, image in enumerate(pictures(18, 18)[0][:3]):
+    for i, image in enumerate(halves(18, 18)[0][:3]):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     (tmp_path / "rubbish.png").write_text("rubbish")
     asked = predict.Flags(images=(str(tmp_path),), out=str(tmp_path / "seen"))

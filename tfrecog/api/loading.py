@@ -20,19 +20,6 @@ _THRESHOLD = "detector.output.min_score"
 _log = logging.getLogger("tfrecog")
 
 
-@named_as_arguments()
-def load(
-    source: str | Path,
-    min_score: float | None,
-    checkpoint: str,
-    settings: Mapping[str, Any] | None,
-    threads: int,
-    device: str,
-) -> models.Model:
-    """See `tfrecog.load`."""
-    return find(source, min_score, checkpoint, settings, threads, device)
-
-
 def find(
     source: str | Path,
     min_score: float | None,
@@ -65,6 +52,9 @@ def find(
             f"{source} is no TFLite or ONNX file, and {error.name}, which runs all else, is missing: install tfrecog "
             "with its dependencies"
         ) from error
+
+
+load = named_as_arguments()(find)  # See `tfrecog.load`; errors name arguments.
 
 
 def _in_tensorflow(path, source, min_score, checkpoint, settings) -> models.Model:
