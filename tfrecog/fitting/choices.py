@@ -1,0 +1,152 @@
+"""From facts of data and machine to plans of a training: what is wanted first, then what costs less.
+
+  plans = ladder(facts, machine, given, minutes)
+  plan = with_length(plans[0], facts, batch=4, steps=900, evaluations=4)
+
+What a person gives wins over what is chosen here. No choice rests on the name of a data set.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfrecog import tasks
+from tfrecog.cli import flags, validate
+from tfrecog.config import Experiment
+from tfrecog.fitting import classification, detection, finetuning, segmentation
+from tfrecog.fitting.facts import Facts
+from tfrecog.fitting.machine import Machine
+from tfrecog.fitting.plan import Choice, Plan
+from tfrecog.fitting.start import Start
+
+_TASKS = {"detection": detection, "classification": classification, "segmentation": segmentation}
+LEAST, LEAST_PASSES, MOST_PASSES = 10_000, 20, 300  # pictures seen in a training from nothing, and of each picture
+LEAST_FROM, LEAST_PASSES_FROM, MOST_PASSES_FROM = 4_000, 8, 150  # from weights that know something
+_OPTIMISTIC = 1.5  # how much the estimate of a step may be wrong before it is measured
+
+
+def ladder(
+    facts: Facts, machine: Machine, given: Mapping[str, Any], minutes: float, start: Start | None = None
+) -> list[Plan]:
+    """Plans without batch, rate and lengths; the first is the best that this machine may manage in the time.
+
+    Args:
+        given: by path, the flags that a person gave.
+    """
+    if start:
+        steps = [finetuning.choices(facts, machine, start)]
+    else:
+        rules = _TASKS[facts.task]
+        rungs = rules.rungs(facts, machine)
+        fits = [60 * minutes / rules.seconds(facts, one, machine) for one in rungs]
+        least, _ = _wanted(facts, from_weights=False)
+        affordable = (place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least)
+        first = next(affordable, len(rungs) - 1)
+        steps = [rules.choices(facts, machine, one) for one in rungs[min(first, len(rungs) - 1) :]]
+    place = {"data.records": facts.folder, "data.train_split": facts.split}
+    of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
+    about = (facts.plain(), machine.plain(), float(minutes))
+    plans = [Plan(_merged([of_data, *some], given), *about) for some in steps]
+    return [one for place, one in enumerate(plans) if not place or one.choices != plans[place - 1].choices]
+
+
+def wanted_pictures(plan: Plan, facts: Facts) -> tuple[int, int]:
+    """Pictures that a training of a plan wants to see, and how many are of use at most."""
+    return _wanted(facts, from_weights=bool(plan.experiment().train.start_from))
+
+
+def _wanted(facts: Facts, from_weights: bool) -> tuple[int, int]:
+    least, few, many = (LEAST, LEAST_PASSES, MOST_PASSES)
+    if from_weights:
+        least, few, many = (LEAST_FROM, LEAST_PASSES_FROM, MOST_PASSES_FROM)
+    most = many * facts.images
+    return min(max(least, few * facts.images), most), most
+
+
+def batches(facts: Facts, machine: Machine) -> list[int]:
+    """Sizes of a batch that are to be timed, ascending; the first is for the least memory."""
+    most = max(2, facts.images // 20)
+    if facts.task == "classification":
+        sizes = [16, 32, 64, 128] if machine.gpus else [16, 32, 64]
+    else:
+        sizes = [2, 4, 8, 16, 32] if machine.gpus else [2, 4, 8]
+    return [one for one in sizes if one <= most] or [min(2, facts.images) or 1]
+
+
+def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: int) -> Plan:
+    """The plan with a batch, the rate for it, and a training of so many steps with so many evaluations."""
+    values = plan.experiment()
+    from_weights = bool(values.train.start_from)
+    given = {path for one in plan.choices if one.given for path in one.flags}
+    chosen = [Choice("batch", {"data.batch_size": batch}, f"{batch} of {facts.images:,} pictures a step")]
+    chosen.append(rate(facts, batch, from_weights, finetuning.is_published(values)))
+    with_batch = _given_first(plan.with_choices(*chosen), given, plan)
+    per_epoch = steps_per_epoch(with_batch.experiment())
+    warmup = min(max(20, min(steps // 10, 500)), max(1, steps // 2))
+    length = {
+        "schedule.epochs": _rounded(steps / per_epoch),
+        "schedule.warmup_epochs": _rounded(warmup / per_epoch),
+        "schedule.decay": "cosine",
+        "train.evaluate_epochs": _rounded(steps / per_epoch / max(1, evaluations)),
+        "train.checkpoint_epochs": _rounded(steps / per_epoch / max(1, 2 * evaluations)),
+    }
+    passes = steps * batch / facts.images
+    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; the rate rises for {warmup}, then falls to 0"
+    lengths = Choice("length", length, reason)
+    average = Choice("average of the weights", {"optim.ema": 0.999}, "it wavers less than the weights")
+    whole = _given_first(with_batch.with_choices(lengths, average), given, plan)
+    return Plan(whole.choices, plan.facts, plan.machine, plan.minutes, steps, plan.measured)
+
+
+def rate(facts: Facts, batch: int, from_weights: bool, published: bool) -> Choice:
+    """AdamW with a rate that follows the root of the batch, and is less for few pictures and weights that know much."""
+    peak = 2e-3 * math.sqrt(batch / 50) if facts.task == "classification" else 1e-3 * math.sqrt(batch / 4)
+    reason = f"follows the root of the batch of {batch}"
+    if from_weights:
+        share = min(1.0, math.sqrt(facts.images / 200))
+        peak = max(peak * share * (0.3 if published else 1.0), 1e-4)
+        reason += ", and is lower as the weights know much already"
+    values = {
+        "optim.name": "adamw",
+        "optim.learning_rate": float(f"{peak:.2g}"),
+        "optim.base_batch_size": batch,
+        "optim.weight_decay": 0.05,
+        "optim.decay_biases": False,
+        "optim.clip_norm": 10.0,
+    }
+    return Choice("rate", values, reason)
+
+
+def steps_per_epoch(experiment: Experiment) -> int:
+    """Batches that show every picture, as the training counts them."""
+    from tfrecog.data import info
+
+    quiet = flags.replace(experiment, {"train.evaluate_epochs": 0.0})
+    return tasks.build(quiet, info.load(experiment.data.records)).data().steps_per_epoch
+
+
+def _rounded(epochs: float) -> float:
+    """Enough digits that the steps come out as they were meant."""
+    return float(f"{epochs:.8g}")
+
+
+def _merged(chosen: Sequence[Choice], given: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """The choices without flags that are given or that nothing reads, and those that are given, marked."""
+    found = [one for choice in chosen if (one := _without(choice, given))]
+    if given:
+        found.append(Choice("given", dict(given), "given", given=True))
+    values = {path: value for choice in found for path, value in choice.flags.items()}
+    unread = set(validate.unread(flags.replace(Experiment(), values))) - set(given)
+    return tuple(one for choice in found if (one := _without(choice, unread)))
+
+
+def _given_first(plan: Plan, given: set[str], before: Plan) -> Plan:
+    """The plan with the flags that a person gave as they were before."""
+    kept = [one if one.given else _without(one, given) for one in plan.choices]
+    return Plan(tuple(filter(None, kept)), plan.facts, plan.machine, plan.minutes, plan.steps, plan.measured)
+
+
+def _without(choice: Choice, paths: Mapping[str, Any] | set[str]) -> Choice | None:
+    """The choice without some flags; None if none is left."""
+    left = {path: value for path, value in choice.flags.items() if path not in paths}
+    return Choice(choice.what, left, choice.reason, choice.given) if left else None
