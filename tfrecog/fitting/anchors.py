@@ -44,7 +44,7 @@ def chosen(boxes: np.ndarray, scale: float, levels: int, *, first: int = 2) -> A
     candidates = [usual, tuple(2 * one for one in usual), spaced(geometric(sizes, levels))]
     if len(drawn) >= FEW and len(np.unique(np.round(sizes))) >= 2 * levels:
         candidates.append(spaced(clustered(np.log(sizes), levels)))
-    shapes = dict.fromkeys((DEFAULT_RATIOS, _ratios(height / width)))
+    shapes = dict.fromkeys((_ratios(height / width), DEFAULT_RATIOS))
     tried = [judged(drawn, scale, one, ratios, first=first) for ratios in shapes for one in candidates]
     best = tried[0]
     for one in tried[1:]:

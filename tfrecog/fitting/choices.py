@@ -34,15 +34,15 @@ def ladder(
         given: by path, the flags that a person gave.
     """
     if start:
-        steps = [finetuning.choices(facts, machine, start)]
+        steps = [finetuning.choices(facts, machine, start, given)]
     else:
         rules = _TASKS[facts.task]
-        rungs = rules.rungs(facts, machine)
-        fits = [60 * minutes / rules.seconds(facts, one, machine) for one in rungs]
+        rungs = rules.rungs(facts, machine, given)
+        fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
         least, _ = _wanted(facts, from_weights=False)
         affordable = (place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least)
         first = next(affordable, len(rungs) - 1)
-        steps = [rules.choices(facts, machine, one) for one in rungs[min(first, len(rungs) - 1) :]]
+        steps = [rules.choices(facts, machine, one, given) for one in rungs[min(first, len(rungs) - 1) :]]
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
     about = (facts.plain(), machine.plain(), float(minutes))
@@ -63,9 +63,12 @@ def _wanted(facts: Facts, from_weights: bool) -> tuple[int, int]:
     return min(max(least, few * facts.images), most), most
 
 
-def batches(facts: Facts, machine: Machine) -> list[int]:
+def batches(facts: Facts, machine: Machine, given: Mapping[str, Any] | None = None) -> list[int]:
     """Sizes of a batch that are to be timed, ascending; the first is for the least memory."""
-    most = max(2, facts.images // 20)
+    if given and "data.batch_size" in given:
+        return [given["data.batch_size"]]
+    # An average over three pictures is too rough for batch norm.
+    most = max(4, facts.images // 20)
     if facts.task == "classification":
         sizes = [16, 32, 64, 128] if machine.gpus else [16, 32, 64]
     else:

@@ -1,9 +1,10 @@
 """The choices of a classifier: a small network for small grey pictures, else a narrow ResNet."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from tfrecog.fitting import detection
+from tfrecog.fitting import augmentation
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice
@@ -19,7 +20,7 @@ def is_glyphs(facts: Facts) -> bool:
     return facts.short[1] <= GLYPHS and facts.grey > 0.5
 
 
-def rungs(facts: Facts, machine: Machine) -> list[Rung]:
+def rungs(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Rung]:
     """From what is wanted down; the size is the side of the crop."""
     if is_glyphs(facts):
         return [Rung("lenet_modern", size=facts.short[1])]
@@ -30,22 +31,22 @@ def rungs(facts: Facts, machine: Machine) -> list[Rung]:
     return ladder + [Rung(size=one, saved="a smaller crop" * (one < sizes[-1])) for one in reversed(sizes)]
 
 
-def seconds(facts: Facts, rung: Rung, machine: Machine) -> float:
+def seconds(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]) -> float:
     """About how long a picture takes in training; measured later."""
     if rung.network == "lenet_modern":
         return 0.001 * 2 / machine.cores
     pixels = Rung(rung.network, rung.width, rois=0)
-    return cost(pixels, rung.size**2) * 2 / machine.cores / (100 if machine.gpus else 1)
+    return cost(pixels, given.get("classifier.crop", rung.size) ** 2) * 2 / machine.cores / (100 if machine.gpus else 1)
 
 
-def choices(facts: Facts, machine: Machine, rung: Rung) -> Iterator[Choice]:
+def choices(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]) -> Iterator[Choice]:
     """All of a training from nothing, but for its length, batch and rate."""
     reason = f"{len(facts.classes)} classes of whole pictures"
     yield Choice("task", {"task": "classification"}, reason)
     if rung.network == "lenet_modern":
         yield from _glyphs(facts)
         return
-    crop = int(rung.size)
+    crop = given.get("classifier.crop", int(rung.size))
     sides = {"classifier.crop": crop, "data.eval_short_side": math.ceil(crop * 1.125), "data.resize": "pillow"}
     fits = f"pictures of {facts.short[1]:.0f} pixels" + (f"; {rung.saved}" if rung.saved else "")
     yield Choice("image size", sides, fits)
@@ -57,7 +58,7 @@ def choices(facts: Facts, machine: Machine, rung: Rung) -> Iterator[Choice]:
         {"augment.crop": "inception", "augment.area": (0.25, 1.0)},
         f"{facts.images:,} pictures, of which a part shows the class, too",
     )
-    yield detection.flips(facts)
+    yield augmentation.flips(facts)
 
 
 def _glyphs(facts: Facts) -> Iterator[Choice]:

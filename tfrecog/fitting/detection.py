@@ -1,24 +1,22 @@
 """The choices of a detector: Faster, Mask or Keypoint R-CNN on a narrow pyramid, sized by the objects."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
-from tfrecog.fitting import anchors
-from tfrecog.fitting.facts import ClassFacts, Facts
+from tfrecog.fitting import anchors, augmentation, image_size
+from tfrecog.fitting.facts import Facts
+from tfrecog.fitting.image_size import up
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice
 from tfrecog.fitting.rung import Rung, cost
 
-BLURRED, CLEAR = 16.0, 24.0  # pixels that the smallest tenth of a class's objects need, and its median object
-SMALLEST, LONGEST = 128, 1333  # pixels of the short and of the long side
 MANY = 0.2  # share of the objects from which masks and keypoints are learned
-ENOUGH = 5  # objects of a class that tell how large it is
-_STEP = 32  # pixels that the sides of a padded picture are multiples of
 
 
-def rungs(facts: Facts, machine: Machine) -> list[Rung]:
+def rungs(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Rung]:
     """From what is wanted down."""
-    masks, _ = branches(facts)
+    masks, _ = branches(facts, given)
     many = 96 if facts.usual_objects[2] > 10 else 64
     if machine.gpus:
         wide = Rung("resnet50", 64, rois=256)
@@ -28,37 +26,41 @@ def rungs(facts: Facts, machine: Machine) -> list[Rung]:
     ladder = [wide, plain]
     if masks:
         ladder.append(Rung(rois=many, masks=8, saved="the mask branch sees 8 objects of a picture"))
-    least = 8 if masks else 0
-    ladder.append(Rung(rois=48, masks=least, saved="fewer regions of a picture"))
-    ladder.append(Rung(rois=48, masks=least, width=24, saved="fewer channels"))
-    ladder.append(Rung(rois=48, masks=least, width=24, size=0.75, saved="smaller pictures"))
+    cheap = Rung(rois=48, masks=8 if masks else 0, saved="fewer regions of a picture")
+    ladder.append(cheap)
+    short, _ = image_size.chosen(facts, plain, given)
+    if parts := image_size.windows(facts, short):
+        return ladder + [replace(cheap, window=one, saved=f"steps see {one:.0%} of its sides") for one in parts]
+    ladder.append(replace(cheap, width=24, saved="fewer channels"))
+    ladder.append(replace(cheap, width=24, size=0.75, saved="smaller pictures"))
     return ladder
 
 
-def branches(facts: Facts) -> tuple[bool, bool]:
+def branches(facts: Facts, given: Mapping[str, Any]) -> tuple[bool, bool]:
     """Whether masks and whether keypoints are learned."""
-    return facts.masks >= MANY, facts.posed >= MANY
+    masks = given.get("detector.masks", facts.masks >= MANY)
+    return masks, given.get("detector.keypoints", facts.posed >= MANY)
 
 
-def seconds(facts: Facts, rung: Rung, machine: Machine) -> float:
+def seconds(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]) -> float:
     """About how long a picture takes in training, to begin with the right rung; measured later."""
-    short, _ = wanted_short(facts)
-    pixels = short**2 * min(facts.ratio[1], LONGEST / short)
-    return cost(rung, pixels, branches(facts)[0]) * 2 / machine.cores / (100 if machine.gpus else 1)
+    short, _ = image_size.chosen(facts, rung, given)
+    pixels = (short * rung.window) ** 2 * min(facts.ratio[1], image_size.LONGEST / short)
+    return cost(rung, pixels, branches(facts, given)[0]) * 2 / machine.cores / (100 if machine.gpus else 1)
 
 
-def choices(facts: Facts, machine: Machine, rung: Rung) -> Iterator[Choice]:
+def choices(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]) -> Iterator[Choice]:
     """All of a training from nothing, but for its length, batch and rate."""
-    masks, keypoints = branches(facts)
+    masks, keypoints = branches(facts, given)
     yield _task(facts, masks, keypoints)
-    short, size = image_size(facts, rung)
+    short, size = image_size.chosen(facts, rung, given)
     yield size
     yield from _objects(facts)
     yield network(rung)
     yield _anchors(facts, short)
     yield from _heads(facts, rung, masks, keypoints)
-    yield flips(facts)
-    yield _scale(facts)
+    yield augmentation.flips(facts)
+    yield _scale(rung)
     yield Choice("light and colours", {"data.photometric": 0.5}, "pictures of other light are to be recognised, too")
 
 
@@ -77,50 +79,6 @@ def _task(facts: Facts, masks: bool, keypoints: bool) -> Choice:
     flags = {"task": "detection", "detector.masks": masks, "detector.keypoints": keypoints}
     why = "; ".join(reasons) or f"the {facts.objects:,} objects have boxes"
     return Choice("task", flags, f"{' and '.join(found)}: {why}")
-
-
-def wanted_short(facts: Facts) -> tuple[float, ClassFacts | None]:
-    """Pixels of the short side at which the objects of each class can be told, and the class that asks for them."""
-    seen = [one for one in facts.classes if one.objects >= ENOUGH] or [one for one in facts.classes if one.objects]
-    needs = sorted(((need(one), place) for place, one in enumerate(seen)), reverse=True)
-    if not needs:
-        return float(SMALLEST), None
-    # Of very many classes, a tenth may stay smaller.
-    pixels, place = needs[len(needs) // 10]
-    return min(max(pixels, SMALLEST), 2 * facts.short[1]), seen[place]
-
-
-def need(one: ClassFacts) -> float:
-    """Pixels of the short side that a class needs."""
-    return max(BLURRED / max(one.side[0], 1e-4), CLEAR / max(one.side[1], 1e-4))
-
-
-def image_size(facts: Facts, rung: Rung) -> tuple[int, Choice]:
-    """The short side in pixels, and the choice of all sizes."""
-    wanted, one = wanted_short(facts)
-    own = facts.short[1]
-    short = up(wanted * rung.size)
-    reason = "there is no object to measure"
-    if one is not None:
-        share = 100 * one.side[1]
-        reason = f"{one.name} (median {share:.0f} % of the short side) needs {max(BLURRED, CLEAR):.0f} pixels"
-    if 0.8 * own <= short <= 1.3 * own and rung.size == 1 and own >= 64:
-        short, reason = round(own), f"{reason}, about what the pictures have"
-    longest = min(LONGEST, up(short * min(max(facts.ratio[2], 1.0), 2.5)))
-    reason += f"; {rung.saved}" if rung.size < 1 else ""
-    flags = {
-        "data.short_side": (short,),
-        "data.eval_short_side": short,
-        "data.long_side": max(longest, short),
-        "data.aspect_ratios": _shapes(facts),
-    }
-    return short, Choice("image size", flags, reason)
-
-
-def _shapes(facts: Facts) -> tuple[float, ...]:
-    """Long / short sides of the padded pictures: one if all are alike, for each is compiled."""
-    _, middle, high = (min(max(one, 1.0), 2.5) for one in facts.ratio)
-    return tuple(dict.fromkeys((round(middle, 2), round(high, 2)) if high > 1.2 * middle else (round(high, 2),)))
 
 
 def _objects(facts: Facts) -> Iterator[Choice]:
@@ -199,37 +157,10 @@ def _heads(facts: Facts, rung: Rung, masks: bool, keypoints: bool) -> Iterator[C
         yield Choice("keypoint branch", joints, f"{len(facts.keypoints)} keypoints, many at the edge of their box")
 
 
-_NO_MIRROR = {"left", "right", "arrow", "text", "word", "letter", "letters", "digit", "digits", "number", "numbers"}
-_READ = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"}
-
-
-def flips(facts: Facts) -> Choice:
-    """Whether pictures are mirrored: not where that changes what they are."""
-    worded = [name for name in facts.names if set(_words(name)) & _NO_MIRROR]
-    signs = [name for name in facts.names if len(name) == 1 or name.isdigit() or name.lower() in _READ]
-    if facts.alone:
-        reason = f"off, as no keypoint changes places with {', '.join(facts.alone[:3])}"
-        return Choice("mirror images", {"data.flip": 0.0}, reason)
-    if worded:
-        return Choice("mirror images", {"data.flip": 0.0}, f"off, as the class {worded[0]!r} has a side or can be read")
-    if signs and 2 * len(signs) >= len(facts.names):
-        return Choice("mirror images", {"data.flip": 0.0}, f"off, as classes such as {signs[0]!r} are read")
-    return Choice("mirror images", {"data.flip": 0.5}, "no name of a class or keypoint says that sides matter")
-
-
-def _words(name: str) -> list[str]:
-    spaced = "".join(f" {letter}" if letter.isupper() else letter if letter.isalpha() else " " for letter in name)
-    return [*spaced.lower().split(), *"".join(c if c.isalpha() else " " for c in name).lower().split()]
-
-
-def _scale(facts: Facts) -> Choice:
-    """Random sizes: wide where there are few pictures."""
-    few = facts.images < 500
-    jitter = (0.8, 1.25)
-    reason = f"{facts.images:,} pictures show too few sizes" if few else "a little, as there are many pictures"
-    return Choice("random scale", {"data.scale_jitter": jitter}, reason)
-
-
-def up(pixels: float, step: int = _STEP) -> int:
-    """The next multiple of a step."""
-    return math.ceil(round(pixels, 3) / step) * step
+def _scale(rung: Rung) -> Choice:
+    """Random sizes, and with a window the factor from what a step sees to the whole picture."""
+    low, high = (round(one / rung.window, 3) for one in (0.8, 1.25))
+    reason = "objects are nearer and farther"
+    if rung.window < 1:
+        reason += f", and a step sees a window of {rung.window:.0%} of the picture's sides"
+    return Choice("random scale", {"data.scale_jitter": (low, high)}, reason)

@@ -154,6 +154,12 @@ def _alone(info: Any) -> tuple[tuple[str, ...], int]:
     return tuple(names), len(paired)
 
 
+def _is_shaped(runs: np.ndarray, height: int) -> bool:
+    """Whether a mask is no rectangle, as some tools write boxes."""
+    top, left, bottom, right = rle.box(runs, height)
+    return 0 < rle.area(runs) < NO_BOX * (bottom - top) * (right - left)
+
+
 class _Seen:
     """What the records that were looked at hold."""
 
@@ -186,8 +192,7 @@ class _Seen:
         areas = sides.prod(axis=1)
         self.whole += int(len(labels) == 1 and areas[0] > WHOLE * height * width)
         if record.masks:
-            filled = np.array([rle.area(runs) for runs in record.masks], np.float64)[good]
-            self.shaped += int(((filled > 0) & (filled < NO_BOX * areas)).sum())
+            self.shaped += sum(_is_shaped(runs, height) for runs, one in zip(record.masks, good, strict=True) if one)
         if record.keypoints is not None and len(labels):
             shown = (record.keypoints[good, :, 2] > 0).sum(axis=1)
             self.posed, self.visible = self.posed + int((shown > 0).sum()), self.visible + int(shown.sum())

@@ -1,11 +1,12 @@
 """The choices of a training that starts from weights: their network stays, and what is new is the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
-from tfrecog.fitting import anchors, detection
+from tfrecog.fitting import anchors, augmentation, detection
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice
@@ -24,7 +25,7 @@ def is_published(experiment: Experiment) -> bool:
     return bool(start) and (Path(start) / runs.IMPORTED).is_file()
 
 
-def choices(facts: Facts, machine: Machine, start: Start) -> Iterator[Choice]:
+def choices(facts: Facts, machine: Machine, start: Start, given: Mapping[str, Any]) -> Iterator[Choice]:
     """All of a training that starts from weights, but for its length, batch and rate."""
     own = start.experiment
     yield Choice("task", {"task": own.task}, "that of the weights")
@@ -34,10 +35,10 @@ def choices(facts: Facts, machine: Machine, start: Start) -> Iterator[Choice]:
     yield Choice("network and size", network, f"those of the weights, {title(own)}")
     yield from _frozen(facts, start)
     if own.task == "detection":
-        masks, keypoints = detection.branches(facts)
+        masks, keypoints = detection.branches(facts, given)
         yield Choice("task", {"task": "detection", "detector.masks": masks, "detector.keypoints": keypoints}, "found")
         yield from _anchors(facts, own)
-    yield detection.flips(facts)
+    yield augmentation.flips(facts)
 
 
 def title(experiment: Experiment) -> str:

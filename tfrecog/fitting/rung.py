@@ -10,6 +10,7 @@ class Rung:
     network: str = "resnet18"
     width: int = 32  # channels of its first stage
     size: float = 1.0  # factor of the picture's size
+    window: float = 1.0  # share of a detector's picture, along each side, that a step sees
     rois: int = 64  # of a detector, in training
     masks: int = 0  # positives that the mask branch sees of a picture; 0: all
     saved: str = ""  # on what, in words; empty on the first
@@ -23,4 +24,4 @@ def cost(rung: Rung, pixels: float, masks: bool = False) -> float:
     """
     of_network = {"resnet18": 1.0, "resnet34": 1.8, "resnet50": 2.6}[rung.network] * (rung.width / 32) ** 1.7
     of_masks = 0.004 * (rung.masks or rung.rois / 2) if masks else 0.0
-    return 1.5e-6 * pixels * rung.size**2 * of_network + 0.0012 * rung.rois + of_masks
+    return 1.5e-6 * pixels * of_network + 0.0012 * rung.rois + of_masks
