@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrecog.cli import validate
 from tfrecog.config import Experiment, OptimConfig, ScheduleConfig
 from tfrecog.studies import learning_rates
 from tfrecog.training import schedules
@@ -15,7 +16,7 @@ PLAIN = ScheduleConfig(epochs=12.0, warmup_epochs=0.0, warmup_factor=0.001, drop
 
 
 def rates(optim, schedule, batch_size, steps_per_epoch, count):
-    function = tf.function(schedules.learning_rate(optim, schedule, batch_size, steps_per_epoch))
+    function = tf.function(schedules.LearningRate(optim, schedule, batch_size, steps_per_epoch))
     return np.array([function(tf.constant(step, tf.int64)) for step in range(count)])
 
 
@@ -38,7 +39,7 @@ def test_detectron2s_schedule_is_reproduced():
     # 90,000 steps of 16 images, drops at 60,000 and 80,000, warmup of 1,000 from 0.001; its formula at step s < 1000:
     # base · (0.001 · (1 - s/1000) + s/1000). An epoch of 1,000 steps makes its numbers whole.
     schedule = ScheduleConfig(epochs=90.0, warmup_epochs=1.0, warmup_factor=0.001, drop_epochs=(60.0, 80.0))
-    rate = schedules.learning_rate(OptimConfig(), schedule, 16, 1000)
+    rate = schedules.LearningRate(OptimConfig(), schedule, 16, 1000)
     want = {0: 2e-5, 500: 0.02 * (0.0005 + 0.5), 1000: 0.02, 59_999: 0.02, 60_000: 2e-3, 79_999: 2e-3, 80_000: 2e-4}
     for step, value in want.items():
         assert float(rate(step)) == pytest.approx(value, rel=1e-5)
@@ -71,7 +72,7 @@ BASE = OptimConfig(learning_rate=0.1, base_batch_size=256, scaling="linear")
 def every_rate(schedule):
     """The rate of every step of the training, [steps]: 1,281,167 images are seen in 157 batches of 8192."""
     steps = tf.range(schedules.total_steps(schedule, 157), dtype=tf.int64)
-    return schedules.learning_rate(BASE, schedule, 8192, 157)(steps).numpy()
+    return schedules.LearningRate(BASE, schedule, 8192, 157)(steps).numpy()
 
 
 def test_imagenet_in_1_hour_grows_from_0_1_to_3_2_over_5_epochs_in_equal_increments_at_every_step():
@@ -116,6 +117,63 @@ def test_a_cosine_under_a_gradual_warmup_is_their_product():
     got = rates(OptimConfig(), schedule, 16, 10, 21)
     assert got[10] == pytest.approx(0.02 * 0.55 * (1 + math.cos(math.pi / 8)) / 2, rel=1e-6)
     assert got[20] == pytest.approx(0.02 * (1 + math.cos(math.pi / 4)) / 2, rel=1e-6)
+
+
+LINE = replace(PLAIN, epochs=8.0, decay="linear", warmup_epochs=2.0, warmup_factor=0.1)
+
+
+def test_a_line_falls_from_the_end_of_the_warmup_to_0_at_the_end():
+    # 80 steps of 10 an epoch; 20 of warmup from a tenth, then 60 by 1/60 of the peak each: none is left for step 80.
+    got = rates(OptimConfig(), LINE, 16, 10, 82)
+    np.testing.assert_allclose(got[:21], 0.02 * (0.1 + 0.9 * np.arange(21) / 20), rtol=1e-6)
+    np.testing.assert_allclose(got[20:], 0.02 * np.maximum(80 - np.arange(20, 82), 0) / 60, rtol=1e-6)
+
+
+@pytest.mark.parametrize("end", [5.0, 7.0, 12.0])
+def test_a_bend_aims_for_another_end_from_the_rate_that_the_line_has_come_to(end):
+    # At epoch 5 (step 50) the line from 20 to 80 has come to a half; from there it is straight to the new end.
+    bent = replace(LINE, bends=(5.0, end))
+    last = schedules.total_steps(bent, 10)
+    assert last == int(10 * end)
+    got = rates(OptimConfig(), bent, 16, 10, last + 1)
+    np.testing.assert_array_equal(got[:50], rates(OptimConfig(), LINE, 16, 10, 50))
+    share = 0.5 * (last - np.arange(50, last + 1)) / max(last - 50, 1)
+    np.testing.assert_allclose(got[50:], 0.02 * share, rtol=1e-6, atol=1e-12)
+
+
+def test_bends_follow_each_other_and_one_in_the_warmup_holds_from_its_end():
+    # To a half at step 50, from there to 60: at step 55 a quarter, from there to 75.
+    got = rates(OptimConfig(), replace(LINE, bends=(5.0, 6.0, 5.5, 7.5)), 16, 10, 76)
+    np.testing.assert_allclose(got[50:55] / 0.02, 0.5 * (60 - np.arange(50, 55)) / 10, rtol=1e-6)
+    np.testing.assert_allclose(got[55:] / 0.02, 0.25 * (75 - np.arange(55, 76)) / 20, rtol=1e-6, atol=1e-12)
+    early = rates(OptimConfig(), replace(LINE, bends=(1.0, 6.0)), 16, 10, 61)
+    np.testing.assert_array_equal(early, rates(OptimConfig(), replace(LINE, epochs=6.0), 16, 10, 61))
+
+
+def test_a_rate_that_is_bent_in_a_graph_is_that_of_the_schedule_with_the_bend():
+    bent = replace(LINE, bends=(5.0, 7.0))
+    rate = schedules.LearningRate(OptimConfig(), LINE, 16, 10)
+    graph, steps = tf.function(rate), tf.range(70, dtype=tf.int64)
+    np.testing.assert_array_equal(graph(steps), schedules.LearningRate(OptimConfig(), LINE, 16, 10)(steps))
+    rate.bend(bent)
+    np.testing.assert_array_equal(graph(steps), schedules.LearningRate(OptimConfig(), bent, 16, 10)(steps))
+
+
+@pytest.mark.parametrize(
+    ("bends", "reason"),
+    [
+        ((5.0,), "needs an end behind each epoch"),
+        ((5.0, 7.0, 4.0, 8.0), "in the order of the epochs"),
+        ((5.0, 4.0), "must not end before"),
+        ((0.0, 0.0), "after epoch 0"),
+    ],
+)
+def test_bends_that_cannot_be_are_refused(bends, reason):
+    assert reason in validate.problems(Experiment(schedule=replace(LINE, bends=bends)))["schedule.bends"]
+
+
+def test_bends_are_refused_where_nothing_reads_them():
+    assert "schedule.bends" in validate.problems(Experiment(schedule=replace(PLAIN, bends=(5.0, 6.0))))
 
 
 def test_the_figure_has_each_distinct_schedule_once():

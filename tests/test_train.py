@@ -37,7 +37,7 @@ def straight(tmp_path_factory):
 def test_the_weights_are_those_of_the_recipe(straight):
     # The same twelve steps in NumPy-like eager mode, one device, term by term: total / count, clipped, then SGD.
     config, model = tiny.experiment(straight), tiny.Task().build()
-    rate = schedules.learning_rate(config.optim, config.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
+    rate = schedules.LearningRate(config.optim, config.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
     momenta = [np.zeros(v.shape, np.float32) for v in model.trainable_variables]
     for step in range(12):
         with tf.GradientTape() as tape:

@@ -142,7 +142,7 @@ def test_a_step_whose_gradient_overflows_is_skipped_and_halves_the_scale(tmp_pat
     assert scales == [32768] * 4 + [16384] * 8  # The fourth step overflows.
     # The same run where the update of that step is left out; a power of two times a gradient changes no bit of it.
     exact = tiny.experiment(tmp_path / "exact")
-    rate = schedules.learning_rate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
+    rate = schedules.LearningRate(exact.optim, exact.schedule, tiny.BATCH, tiny.STEPS_PER_EPOCH)
     take, model = tiny.steps(Square(), exact, rate)
     for number in [0, 1, 2, *range(4, 12)]:
         take([tiny.batch(number)], number)

@@ -120,10 +120,15 @@ def train(workdir, *changes, task=Task, batches=None, evaluate=None, **options):
         evaluate: (model, strategy, step) → metrics.
     """
     task = task()
-    task.evaluation = SimpleNamespace(
+    task.evaluation = evaluation_of(evaluate)
+    return loop.run(task, experiment(workdir, *changes, **options), batches or data())
+
+
+def evaluation_of(evaluate):
+    """A task's evaluation whose metrics are those of a function of (model, strategy, step)."""
+    return SimpleNamespace(
         evaluate=lambda task, model, experiment, strategy, out, step, **_: evaluate(model, strategy, step)
     )
-    return loop.run(task, experiment(workdir, *changes, **options), batches or data())
 
 
 def steps(task, experiment, rate=lambda step: tf.constant(0.0)):

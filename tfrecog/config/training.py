@@ -1,5 +1,7 @@
 """Settings of the optimizer, the learning rate over time, and the run."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -69,7 +71,7 @@ class ScheduleConfig:
 
     epochs: Annotated[
         float,
-        "Length of training. A run with cosine or poly decay cannot be continued with another.",
+        "Length of training. A run with cosine, poly or linear decay cannot be continued with another.",
         Positive("epochs"),
         Resumable("training"),
     ] = 12.0
@@ -95,10 +97,20 @@ class ScheduleConfig:
         Unless(".warmup", "none", refused=False),
     ] = 0.001
     decay: Annotated[
-        Literal["steps", "cosine", "poly", "constant"],
+        Literal["steps", "cosine", "poly", "linear", "constant"],
         "After the warmup: step decay at schedule.drop_epochs, cosine decay to 0 (Loshchilov and Hutter 2017), "
-        "polynomial decay with a power of 0.9 (segmentation), or constant.",
+        "polynomial decay with a power of 0.9 (segmentation), a line from the end of the warmup to 0 (Li et al. 2020), "
+        "or constant.",
     ] = "steps"
+    bends: Annotated[
+        tuple[float, ...],
+        "Linear decay: pairs of epochs, such as 6,10: from epoch 6 on the line aims for 0 at epoch 10, where the "
+        "training then ends. tfrecog.fit adds them to keep to its time.",
+        NonNegative("epochs"),
+        Length(),
+        When(".decay", "linear"),
+        Resumable("training"),
+    ] = ()
     drop_epochs: Annotated[
         tuple[float, ...],
         "Step decay: the learning rate is multiplied by schedule.drop_factor at these epochs.",
@@ -110,6 +122,20 @@ class ScheduleConfig:
     drop_factor: Annotated[
         float, "See schedule.drop_epochs.", Positive(), When(".decay", "steps", refused=False)
     ] = 0.1  # fmt: skip
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Bends that are no pairs, in no order, or lead back."""
+        if self.decay != "linear":
+            return
+        pairs = list(zip(self.bends[::2], self.bends[1::2], strict=False))
+        if len(self.bends) % 2:
+            yield "bends", "needs an end behind each epoch, as in 6,10"
+        elif any(before > after for (before, _), (after, _) in itertools.pairwise(pairs)):
+            yield "bends", "must be in the order of the epochs from which they hold"
+        elif any(end < epoch for epoch, end in pairs):
+            yield "bends", "must not end before the epoch from which it holds"
+        elif not all(end for _, end in pairs):
+            yield "bends", "must end after epoch 0"
 
 
 @dataclass(frozen=True)

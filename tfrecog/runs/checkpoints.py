@@ -18,7 +18,7 @@ from tfrecog.cli import files, json_values
 from tfrecog.runs import checkpoint_reader
 from tfrecog.runs.checkpoint_reader import PREFIX, CheckpointError
 
-FOLDER, BEST, METRICS = "checkpoints", "best.json", "metrics.json"
+FOLDER, BEST, METRICS, PACE = "checkpoints", "best.json", "metrics.json", "pace.json"
 
 
 class Best(TypedDict):
@@ -43,10 +43,18 @@ class Training(Protocol):
     def memory(self) -> dict[str, dict[str, tf.Variable]]: ...
 
 
-def save(workdir: str | Path, step: int, model: keras.Model, training: Training | None, keep: int) -> Path:
+def save(
+    workdir: str | Path,
+    step: int,
+    model: keras.Model,
+    training: Training | None,
+    keep: int,
+    pace: dict[str, Any] | None = None,
+) -> Path:
     """Writes the checkpoint of `step`, whole or not at all; then removes all but the best and the latest `keep`.
 
-    Without a training there are only weights, to evaluate or to start from.
+    Without a training there are only weights, to evaluate or to start from. `pace` is what a training that keeps to a
+    time remembers of it, JSON-able.
     """
     folder, final = Path(workdir) / FOLDER, _path(workdir, step)
     checkpoint = tf.train.Checkpoint(
@@ -59,6 +67,8 @@ def save(workdir: str | Path, step: int, model: keras.Model, training: Training 
         files.remove_drafts(folder)
         with files.folder(final, replace=True) as draft:
             checkpoint.write(str(draft / PREFIX))
+            if pace is not None:
+                (draft / PACE).write_text(json.dumps(pace))
     except (OSError, tf.errors.OpError) as error:
         older = latest(workdir)
         raise CheckpointError(
@@ -156,6 +166,18 @@ def noted_metrics(workdir: str | Path, step: int, rules: dict[str, Any]) -> dict
     noted = json_values.load(path, Noted, "delete it: the evaluation is repeated") if path.is_file() else None
     same = noted and noted.get("rules") == json.loads(json.dumps(rules))  # JSON has lists for tuples.
     return noted["metrics"] if noted and same else None
+
+
+def note_pace(workdir: str | Path, step: int, pace: dict[str, Any]) -> None:
+    """Notes in the checkpoint of `step`, instead of what it has, what a training remembers of its time."""
+    with files.write(_path(workdir, step) / PACE) as file:
+        json.dump(pace, file)
+
+
+def noted_pace(workdir: str | Path, step: int) -> dict[str, Any] | None:
+    """What the checkpoint of `step` has of the time of its training; None if nothing."""
+    path = _path(workdir, step) / PACE
+    return json_values.load(path, dict[str, Any], "delete it: the time begins anew") if path.is_file() else None
 
 
 def find(source: str | Path) -> Path:

@@ -73,8 +73,7 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
             workdir / LOCK,
             f"another process is training in {workdir}: wait for it, end it, or choose another --workdir",
         )
-        with files.write(workdir / FLAGFILE) as file:
-            file.write(_text(experiment))
+        note(experiment)
         (workdir / dataset.FILE).unlink(missing_ok=True)
         dataset.save(workdir, info)  # So that later commands know the classes where the records are not at hand.
     except OSError as error:
@@ -83,6 +82,12 @@ def begin(experiment: Experiment, info: dataset.DatasetInfo) -> IO:
             "has room"
         ) from error
     return claim
+
+
+def note(experiment: Experiment) -> None:
+    """Writes a resolved experiment to its workdir, as the one that the run there is."""
+    with files.write(Path(experiment.workdir) / FLAGFILE) as file:
+        file.write(_text(experiment))
 
 
 def check_start(experiment: Experiment) -> None:
@@ -180,7 +185,7 @@ def differences(experiment: Experiment, info: dataset.DatasetInfo | None = None)
 def _check_same(workdir, experiment, info):
     found = differences(experiment, info)
     changed = {flag: values for flag, values in found.items() if flag not in MAY_DIFFER}
-    if experiment.schedule.decay in ("cosine", "poly") and "schedule.epochs" in found:
+    if experiment.schedule.decay in ("cosine", "poly", "linear") and "schedule.epochs" in found:
         changed["schedule.epochs"] = found["schedule.epochs"]  # The rate of every step depends on it.
     if changed:
         raise UserError(

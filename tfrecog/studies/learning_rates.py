@@ -31,7 +31,7 @@ def curves(
         schedule = dataclasses.replace(experiment.schedule, warmup=warmup)
         steps_per_epoch = -(-images // batch_size)
         steps = tf.range(schedules.total_steps(schedule, steps_per_epoch), dtype=tf.int64)
-        rates = schedules.learning_rate(optim, schedule, batch_size, steps_per_epoch)(steps).numpy()
+        rates = schedules.LearningRate(optim, schedule, batch_size, steps_per_epoch)(steps).numpy()
         if not any(np.array_equal(rates, others) for _, others in drawn.values()):
             drawn[f"{batch_size}, {scaling}, {warmup}"] = steps.numpy() / steps_per_epoch, rates
     return drawn

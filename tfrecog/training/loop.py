@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrecog.cli import out_of_memory, signals
+from tfrecog.cli import flags, out_of_memory, signals
 from tfrecog.cli.errors import Status, UserError
 from tfrecog.config import Experiment
 from tfrecog.data import read
@@ -22,6 +22,7 @@ from tfrecog.runtime import cluster, distribution
 from tfrecog.runtime.profiling import Profile
 from tfrecog.training import progress as summaries
 from tfrecog.training import schedules, startup_report
+from tfrecog.training.pace import Bend, Pace
 from tfrecog.training.start import check_divisible, prepare, starting_point
 from tfrecog.training.step import TrainState, TrainStep
 
@@ -35,22 +36,25 @@ class NonFiniteLoss(UserError):
 OnStep = Callable[[int, Mapping[str, float]], object]
 
 
-def train(experiment: Experiment, on_step: OnStep | None = None) -> Numbers:
+def train(experiment: Experiment, on_step: OnStep | None = None, pace: Pace | None = None) -> Numbers:
     """Trains and evaluates as an experiment says, in its workdir; returns the metrics of the last evaluation.
 
-    Where TF_CONFIG names several machines, this is one of them, and the others do the same.
+    Where TF_CONFIG names several machines, this is one of them, and the others do the same. A `pace` is for one machine
+    and a schedule with linear decay, whose end it may move.
     """
     cluster.join(experiment.train.worker_timeout)
     experiment, task, data, claim = prepare(experiment)
     try:
         with claim, cluster.workers().together():
-            return run(task, experiment, data, on_step)
+            return run(task, experiment, data, on_step, pace)
     finally:
         # A prediction that follows in this process computes as in any other, to the bit.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
 
 
-def run(task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = None) -> Numbers:
+def run(
+    task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = None, pace: Pace | None = None
+) -> Numbers:
     """Trains, from the latest checkpoint in the workdir if there is one; returns the metrics of the last evaluation.
 
     A finished run whose last checkpoint was evaluated by the same rules before is not evaluated again.
@@ -64,15 +68,16 @@ def run(task: Any, experiment: Experiment, data: Data, on_step: OnStep | None = 
         experiment: the whole of it, with a workdir.
         data: global batches, as a function of the step.
         on_step: is called after each step with its number, and by name its losses, gradient norm and learning rate.
+        pace: may move the end of the training.
     """
-    return _Run(task, experiment, data, on_step).train()
+    return _Run(task, experiment, data, on_step, pace).train()
 
 
 class _Run:
     """A run while it trains: its model, what is shown of it, and how far it is."""
 
-    def __init__(self, task, experiment, data, on_step=None):
-        self.task, self.experiment, self.data, self.on_step = task, experiment, data, on_step
+    def __init__(self, task, experiment, data, on_step=None, pace=None):
+        self.task, self.experiment, self.data, self.on_step, self.pace = task, experiment, data, on_step, pace
         self.options, self.workdir = experiment.train, experiment.workdir
         self.workers, self.strategy = cluster.workers(), distribution.strategy(self.options.replicas)
         check_divisible(experiment, self.strategy.num_replicas_in_sync)
@@ -88,8 +93,8 @@ class _Run:
         if self.done and self.workers.is_chief:
             print(f"continuing from the checkpoint of step {self.done} of {self.total} in {self.workdir}", flush=True)
         batch_size = experiment.data.batch_size
-        rate = schedules.learning_rate(experiment.optim, experiment.schedule, batch_size, data.steps_per_epoch)
-        self.train_step = TrainStep(task, self.model, self.state, rate, self.strategy, self.options)
+        self.rate = schedules.LearningRate(experiment.optim, experiment.schedule, batch_size, data.steps_per_epoch)
+        self.train_step = TrainStep(task, self.model, self.state, self.rate, self.strategy, self.options)
         shown = self.workdir, self.done, self.total, data.steps_per_epoch, batch_size, self.options.log_steps
         self.progress = summaries.Progress(*shown) if self.workers.is_chief else summaries.Unseen()
         self.progress.settings(self.done, experiment)
@@ -100,6 +105,8 @@ class _Run:
         """Takes the steps that are left, and returns the metrics of the last evaluation."""
         with signals.Interruption() as interruption:
             self.workers.came = lambda: interruption.came
+            if self.pace:
+                self.pace.begins(self.done, checkpoints.noted_pace(self.workdir, self.done))
             try:
                 # It was stopped before an evaluation, or in its middle.
                 if self.evaluation_is_due() and self.noted_metrics() is None:
@@ -135,12 +142,17 @@ class _Run:
         epochs = self.options.checkpoint_epochs, self.options.evaluate_epochs
 
         def ends_call(step):
-            return self.profile.ends_call(step) or any(self.due(each, step) for each in epochs)
+            return self.profile.ends_call(step) or step == self.total or any(self.due(each, step) for each in epochs)
 
-        batches = self.data.batches(self.done, self.total) if self.done < self.total else ()
-        for some in in_calls(batches, self.done, self.options.steps_per_execution, ends_call):
-            # One whose next batch cannot be made has fewer, and tells the others at the meeting after this one.
-            yield some[: min(self.workers.meet(len(some)).values)]
+        known = None
+        while self.done < self.total != known:  # Once more where a bend has moved the end away.
+            known = self.total
+            batches = self.data.batches(self.done, known)
+            for some in in_calls(batches, self.done, self.options.steps_per_execution, ends_call):
+                # One whose next batch cannot be made has fewer, and tells the others at the meeting after this one.
+                yield some[: min(self.workers.meet(len(some)).values)]
+                if self.done >= self.total:
+                    break
 
     def take(self, batches):
         """Takes the steps of one call."""
@@ -163,11 +175,26 @@ class _Run:
                 self.on_step(self.done, terms)
         self.progress.steps(self.done, steps, timed=not traced)
         self.progress.say(self.profile.after(self.done))
+        self.bend(self.pace and self.pace.stepped(self.done, self.total))
+
+    def bend(self, bend: Bend | None):
+        """From this step on the rate aims for another end, and the flags of the run say so before the next step."""
+        if bend is None or self.done >= self.total:
+            return
+        per_epoch, before = self.data.steps_per_epoch, self.experiment.schedule.bends
+        bends = {"schedule.bends": (*before, self.done / per_epoch, bend.end / per_epoch)}
+        self.experiment = flags.replace(self.experiment, bends)
+        folder.note(self.experiment)
+        self.rate.bend(self.experiment.schedule)
+        self.total = bend.end
+        self.progress.until(self.total)
+        self.progress.say(f"step {self.done}: {bend.why}")
 
     def save(self):
         """Saves a checkpoint, if there is none of this step; of several workers the chief does."""
         if self.done != self.saved and self.workers.is_chief:
-            checkpoints.save(self.workdir, self.done, self.model, self.state, self.options.keep_checkpoints)
+            keep, notes = self.options.keep_checkpoints, self.pace and self.pace.notes()
+            checkpoints.save(self.workdir, self.done, self.model, self.state, keep, notes)
         self.saved = self.done
 
     def measure(self, interruption, show=False):
@@ -191,6 +218,10 @@ class _Run:
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
+        if self.pace:
+            bend = self.pace.evaluated(self.done, self.total, self.metrics)
+            checkpoints.note_pace(self.workdir, self.done, self.pace.notes())
+            self.bend(bend)
         checkpoints.note_metrics(self.workdir, self.done, self.metrics, self.rules)
         if self.options.summary_images and hasattr(self.task, "draw"):
             with self.drawing(), self.at_once(interruption), self.state.averages.swapped_in(self.strategy):

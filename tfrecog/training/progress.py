@@ -74,6 +74,13 @@ class Progress:
             if step % self.log_steps == 0 or step == self.total:
                 self._log(step)
 
+    def until(self, total: int) -> None:
+        """From now on the training ends at another step."""
+        self.total = total
+        if self.bar is not None:
+            self.bar.total = total
+            self.bar.refresh()
+
     def pause(self) -> None:
         """Before work that is no training, which the speed leaves out."""
         self.clock = None

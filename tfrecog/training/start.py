@@ -9,12 +9,13 @@ import tensorflow as tf
 from tfrecog import tasks
 from tfrecog.cli import validate
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.facts import shown
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints, folder, warm_start
 from tfrecog.runtime import cluster, distribution
-from tfrecog.training import peers
+from tfrecog.training import peers, schedules
 from tfrecog.training.step import TrainState
 
 
@@ -41,11 +42,27 @@ def prepare(experiment: Experiment) -> tuple:
         dataset = info.load(experiment.data.records)
         task = tasks.build(experiment, dataset)
         data = task.data()
+        check_bends(experiment, dataset, data.steps_per_epoch)
         peers.compare(workers, experiment)
         peers.check_shared(workers, experiment.workdir)
         claim = folder.begin(experiment, dataset) if workers.is_chief else contextlib.nullcontext()
         workers.meet()
     return experiment, task, data, claim
+
+
+def check_bends(experiment: Experiment, dataset: info.DatasetInfo, steps_per_epoch: int) -> None:
+    """UserError if the run in the workdir would have taken its steps so far at other rates: bends are only added."""
+    if not (latest := checkpoints.latest(experiment.workdir)):
+        return
+    old, new = folder.differences(experiment, dataset).get("schedule.bends", ((), ()))
+    done = int(latest.name.partition("-")[2])
+    common = min(len(old), len(new))
+    more = [schedules.steps(epoch, steps_per_epoch) for epoch in (*old[common:], *new[common:])[::2]]
+    if old[:common] != new[:common] or any(step < done for step in more):
+        raise UserError(
+            f"--schedule.bends={shown(new)}: the run in {experiment.workdir} has taken {done} steps with "
+            f"{shown(old) or 'none'}; bends can be added behind those, or choose another --workdir"
+        )
 
 
 def check_divisible(experiment: Experiment, count: int) -> None:

@@ -32,7 +32,7 @@ def text(task, model, experiment, data, strategy) -> str:
         + (f", in {parts} parts of {batch // count // parts}" if parts > 1 else ""),
         "rate": f"{optim.name}, {schedules.peak(optim, batch):g} at its peak: {optim.learning_rate:g} for "
         f"{optim.base_batch_size} images, scaling {optim.scaling}; {_warmup(experiment, data)}; {_shape(schedule)}",
-        "length": f"{schedule.epochs:g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
+        "length": f"{schedules.length(schedule):g} epochs of {data.steps_per_epoch:,} steps = {total:,} steps",
         "steps": _special(experiment, device),
         "device": f"CPU, {cores.usable()} cores; {onednn.description()}" if device == "CPU" else "",
         "": repeats,
@@ -58,7 +58,7 @@ def _special(experiment, device):
 
 def _warmup(experiment, data):
     schedule = experiment.schedule
-    count = 0 if schedule.warmup == "none" else schedules.steps(schedule.warmup_epochs, data.steps_per_epoch)
+    count = schedules.warmup_steps(schedule, data.steps_per_epoch)
     if not count:
         return "no warmup"
     start = schedules.start(experiment.optim, schedule, experiment.data.batch_size)
@@ -70,7 +70,13 @@ def _shape(schedule):
         return {
             "cosine": "then half a cosine down to 0",
             "poly": "then down to 0, as the share that is left to the power of 0.9",
+            "linear": "then in a line down to 0" + _bends(schedule),
             "constant": "then no change",
         }[schedule.decay]
     drops = ", ".join(f"{epoch:g}" for epoch in schedule.drop_epochs if epoch < schedule.epochs) or "none"
     return f"times {schedule.drop_factor:g} at epochs {drops}"
+
+
+def _bends(schedule):
+    pairs = zip(schedule.bends[::2], schedule.bends[1::2], strict=True)
+    return "".join(f", from epoch {epoch:.4g} on at epoch {end:.4g}" for epoch, end in pairs)
