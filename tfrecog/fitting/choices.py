@@ -33,16 +33,14 @@ def ladder(
     Args:
         given: by path, the flags that a person gave.
     """
+    rules = _TASKS[facts.task]
+    rungs = rules.rungs(facts, machine, given)
+    fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
+    least, _ = _wanted(facts, from_weights=False)
+    first = next((place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least), len(rungs) - 1)
+    steps = [list(rules.choices(facts, machine, one, given)) for one in rungs[first:]]
     if start:
-        steps = [finetuning.choices(facts, machine, start, given)]
-    else:
-        rules = _TASKS[facts.task]
-        rungs = rules.rungs(facts, machine, given)
-        fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
-        least, _ = _wanted(facts, from_weights=False)
-        affordable = (place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least)
-        first = next(affordable, len(rungs) - 1)
-        steps = [rules.choices(facts, machine, one, given) for one in rungs[min(first, len(rungs) - 1) :]]
+        steps = [[*steps[0], *more] for more in finetuning.ladder(facts, machine, start, steps[0], given)]
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
     about = (facts.plain(), machine.plain(), float(minutes))
@@ -106,8 +104,8 @@ def rate(facts: Facts, batch: int, from_weights: bool, published: bool) -> Choic
     peak = 2e-3 * math.sqrt(batch / 50) if facts.task == "classification" else 1e-3 * math.sqrt(batch / 4)
     reason = f"follows the root of the batch of {batch}"
     if from_weights:
-        share = min(1.0, math.sqrt(facts.images / 200))
-        peak = max(peak * share * (0.3 if published else 1.0), 1e-4)
+        share = (0.2 if published else 1.0) * min(1.0, math.sqrt(facts.images / 200))
+        peak = max(peak * share, min(peak, 1e-4 if published else 2e-4))
         reason += ", and is lower as the weights know much already"
     values = {
         "optim.name": "adamw",
@@ -134,8 +132,12 @@ def _rounded(epochs: float) -> float:
 
 
 def _merged(chosen: Sequence[Choice], given: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """The choices without flags that are given or that nothing reads, and those that are given, marked."""
-    found = [one for choice in chosen if (one := _without(choice, given))]
+    """The choices, of several for a flag the last, without those flags that are given or that nothing reads."""
+    taken, found = set(given), []
+    for choice in reversed(chosen):
+        if own := _without(choice, taken):
+            found.insert(0, own)
+            taken |= own.flags.keys()
     if given:
         found.append(Choice("given", dict(given), "given", given=True))
     values = {path: value for choice in found for path, value in choice.flags.items()}
