@@ -20,8 +20,10 @@ from tfrecog.fitting.plan import Choice, Plan
 from tfrecog.fitting.start import Start
 
 _TASKS = {"detection": detection, "classification": classification, "segmentation": segmentation}
-LEAST, LEAST_PASSES, MOST_PASSES = 10_000, 20, 300  # pictures seen in a training from nothing, and of each picture
-LEAST_FROM, LEAST_PASSES_FROM, MOST_PASSES_FROM = 4_000, 8, 150  # from weights that know something
+# How many pictures a training wants to see, from nothing and from weights that know something; and how often at most.
+LEAST, LEAST_FROM = 10_000, 4_000
+LEAST_PASSES, LEAST_PASSES_FROM = 20, 8  # of a classifier, whose picture is one example
+MOST_PASSES, MOST_PASSES_FROM = 300, 150
 _OPTIMISTIC = 1.5  # how much the estimate of a step may be wrong before it is measured
 
 
@@ -57,8 +59,10 @@ def _wanted(facts: Facts, from_weights: bool) -> tuple[int, int]:
     least, few, many = (LEAST, LEAST_PASSES, MOST_PASSES)
     if from_weights:
         least, few, many = (LEAST_FROM, LEAST_PASSES_FROM, MOST_PASSES_FROM)
+    if facts.task == "classification":
+        least = max(least, few * facts.images)
     most = many * facts.images
-    return min(max(least, few * facts.images), most), most
+    return min(least, most), most
 
 
 def batches(facts: Facts, machine: Machine, given: Mapping[str, Any] | None = None) -> list[int]:
@@ -87,12 +91,12 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
     length = {
         "schedule.epochs": _rounded(steps / per_epoch),
         "schedule.warmup_epochs": _rounded(warmup / per_epoch),
-        "schedule.decay": "cosine",
+        "schedule.decay": "linear",
         "train.evaluate_epochs": _rounded(steps / per_epoch / max(1, evaluations)),
         "train.checkpoint_epochs": _rounded(steps / per_epoch / max(1, 2 * evaluations)),
     }
     passes = steps * batch / facts.images
-    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; the rate rises for {warmup}, then falls to 0"
+    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; the rate rises for {warmup}, then falls in a line to 0"
     lengths = Choice("length", length, reason)
     average = Choice("average of the weights", {"optim.ema": 0.999}, "it wavers less than the weights")
     whole = _given_first(with_batch.with_choices(lengths, average), given, plan)
