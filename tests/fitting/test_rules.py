@@ -21,8 +21,8 @@ def first(facts, minutes=20.0, machine=made.TWO_CORES, given=None):
     return choices.ladder(facts, machine, given or {}, minutes)[0].experiment()
 
 
-def size(facts, rung=Rung()):
-    return image_size.chosen(facts, rung, {})[0]
+def size(facts):
+    return image_size.chosen(facts, Rung(), {})[0]
 
 
 def test_cells_are_as_large_as_in_the_recipe_for_the_smallest_class():

@@ -96,7 +96,8 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
         "train.checkpoint_epochs": _rounded(steps / per_epoch / max(1, 2 * evaluations)),
     }
     passes = steps * batch / facts.images
-    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; the rate rises for {warmup}, then falls in a line to 0"
+    falls = f"the rate rises for {warmup}, then falls in a line to 0"
+    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; {falls}"
     lengths = Choice("length", length, reason)
     average = Choice("average of the weights", {"optim.ema": 0.999}, "it wavers less than the weights")
     whole = _given_first(with_batch.with_choices(lengths, average), given, plan)
