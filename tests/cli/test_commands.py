@@ -43,6 +43,7 @@ CASES = {
     "tfrecog.evaluate": ("--train.precision=float8", "--workdir={out} --data.records={missing}"),
     "tfrecog.launch": ("--workers=0", "-- {missing} --flag"),
     "pipelines.scenes": ("--count=0", "--out={file}/data --split=train --count=1"),
+    "pipelines.shapes": ("--count=0", "--out={file}/data --split=train --count=1"),
     "tfrecog.compress": ("--ranks=a", "--workdir={missing} --ranks=8,8 --out={out}"),
     "tfrecog.predict": ("--train.precision=float8", "--workdir={out} --images={missing} --out={out}"),
     "tfrecog.propose": ("--metrics=oks", "--workdir={missing} --data.records={missing} --out={out}/p.npz"),

@@ -1,0 +1,1 @@
+"""How `pipelines.shapes` draws: outlines, textures, grounds, objects and the camera."""
