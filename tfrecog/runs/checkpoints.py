@@ -82,9 +82,7 @@ def save(
 
 def check_room(workdir: str | Path, model: keras.Model, training: Training, keep: int) -> None:
     """Raises CheckpointError if the disk has no room for those that a run will keep: now, and not after an epoch."""
-    values = [variable.value for variable in model.variables]
-    values += [value for section in training.memory.values() for value in section.values()]
-    size = sum(int(np.prod(value.shape)) * value.dtype.size for value in values)
+    size = size_of(model, training)
     # Those kept, the best, and one that is being written; some may be there already.
     needed = size * max(1, keep + 2 - len(steps(workdir)))
     free = shutil.disk_usage(workdir).free
@@ -94,6 +92,13 @@ def check_room(workdir: str | Path, model: keras.Model, training: Training, keep
             f"({size / 1e6:,.0f} MB each). Make room, choose another --workdir, or keep fewer: "
             "--train.keep_checkpoints=1"
         )
+
+
+def size_of(model: keras.Model, training: Training) -> int:
+    """Bytes of the numbers in a checkpoint; its files are a little larger."""
+    values = [variable.value for variable in model.variables]
+    values += [value for section in training.memory.values() for value in section.values()]
+    return sum(int(np.prod(value.shape)) * value.dtype.size for value in values)
 
 
 def restore(path: str | Path, model: keras.Model, training: Training | None = None) -> int:
