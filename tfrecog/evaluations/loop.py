@@ -64,17 +64,16 @@ def evaluate(
     split.check_not_empty()
     measured, seconds = measure(experiment, split, strategy, workers), []
     options = {"any_size": measured.any_size, "seconds": seconds, "workers": workers}
+    seen = predictor.predict_batches(task, model, strategy, measured.batches, **options)
     if not workers.is_chief:
-        for _ in predictor.predict_batches(task, model, strategy, measured.batches, **options):
+        for _ in seen:
             pass
         return Numbers(workers.meet().values[0])
     if out and last and hasattr(measured, "diagnose"):
         measured.diagnose()
-    with (
-        measured.rows(out) as write,
-        Bar(total=len(split), desc=f"evaluate {split.name}", starting="compiling") as progress,
-    ):
-        for outputs, facts in predictor.predict_batches(task, model, strategy, measured.batches, **options):
+    words = {"desc": f"evaluate {split.name}", "starting": "compiling"}
+    with measured.rows(out) as write, Bar(total=len(split), **words) as progress:
+        for outputs, facts in seen:
             write(measured.add(outputs, facts))
             progress.update()
     found, table, more = measured.summarize()
@@ -84,19 +83,28 @@ def evaluate(
         written = {"metrics": numbers, "classes": table, "records": str(experiment.data.records), "split": split.name}
         written |= {"step": step, "checkpoint": str(checkpoint) if checkpoint else None}
         written |= {"test_seconds_per_image": median, **more, "tfrecog": tfrecog.version()}
-        report.remove(out)  # That of an evaluation before this one: other numbers are there from now on.
-        with files.write(Path(out) / METRICS) as file:
-            json.dump(written, file, indent=1)
-            file.write("\n")
-        measured.draw(Path(out), numbers)
-        if last:
-            sections = functools.partial(measured.report, written) if hasattr(measured, "report") else None
-            numbers.report = report.write(Path(out), task, model, experiment, split, written, sections)
+        numbers.report = _write(Path(out), measured, written, (task, model, experiment, split) if last else None)
     if show:
         print(measured.text(numbers, table))
         print(_speed(median, strategy))
     workers.meet({name: float(value) for name, value in numbers.items()})
     return numbers
+
+
+def _write(out: Path, measured, written: dict, on: tuple | None) -> Path | None:
+    """Writes what metrics.json has and the files of the task, and a report `on` its task, model, experiment and split.
+
+    Returns the path of the report, None where there is none.
+    """
+    report.remove(out)  # That of an evaluation before this one: other numbers are there from now on.
+    with files.write(out / METRICS) as file:
+        json.dump(written, file, indent=1)
+        file.write("\n")
+    measured.draw(out, written["metrics"])
+    if on is None:
+        return None
+    sections = functools.partial(measured.report, written) if hasattr(measured, "report") else None
+    return report.write(out, *on, written, sections)
 
 
 @contextlib.contextmanager
