@@ -29,8 +29,7 @@ CHANGES = {
         ),
     ],
     "tfrecog/tasks/__init__.py": [
-        ("import classification, detection", "import classification, counting, detection"),
-        ('        "detection": ', '        "counting": counting.Counting,\n        "detection": '),
+        ('    "detection": ', '    "counting": "Counting",\n    "detection": '),
     ],
 }
 

@@ -7,6 +7,8 @@ Its docstring says what it is for, with an example: help begins with it. `main` 
 at once: so help is quick, and a command of days loads no module that has changed since it began.
 """
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -100,6 +102,8 @@ def end(work: Callable[[], int | None], reader_left: int = 128 + signal.SIGPIPE)
         status = reader_left
     except Exception as error:
         status = report(error)
+    # Else Python, as it ends, searches all that TensorFlow has made for cycles, for more than a second of CPU time.
+    atexit.register(gc.freeze)
     sys.exit(int(status))
 
 

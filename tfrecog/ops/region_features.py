@@ -110,7 +110,8 @@ def _suitable(sampling_ratio):
 
 def _flat(boxes, choice):
     """Boxes [B, R, 4] of all images in one list [n, 4], the image of each [n] and its choice of map [n]."""
-    owner = tf.repeat(tf.range(tf.shape(boxes)[0]), tf.shape(boxes)[1])
+    batch, rois = (boxes.shape[i] or tf.shape(boxes)[i] for i in (0, 1))
+    owner = tf.reshape(tf.broadcast_to(tf.range(batch)[:, None], [batch, rois]), [-1])
     return tf.reshape(boxes, [-1, 4]), owner, tf.reshape(choice, [-1])
 
 

@@ -67,8 +67,8 @@ def _axis(start, extent, length, size, sampling_ratio):
 
 def sparse(flat, cells, weights):
     """Weighted sums [bins, C] of rows of flat [cells, C], over taps [bins, T], as a sparse matrix product."""
-    bins, taps = tf.shape(cells)[0], cells.shape[1]
-    rows = tf.repeat(tf.range(bins), taps)
+    bins, taps = cells.shape[0] or tf.shape(cells)[0], cells.shape[1]
+    rows = tf.reshape(tf.broadcast_to(tf.range(bins)[:, None], [bins, taps]), [-1])
     return product(flat, rows, tf.reshape(cells, [-1]), tf.reshape(weights, [-1]), bins, cells.shape[0])
 
 

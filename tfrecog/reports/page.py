@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import jinja2
-import markupsafe
-
 from tfrecog.reports.blocks import Facts, Section
 
 
 def render(title: str, head: Facts, sections: Sequence[Section]) -> str:
     """The page as HTML; whatever is in the values is text, and of a path that is no UTF-8 what is not becomes "?"."""
+    import markupsafe
+
     style, template = _parts()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     text = template.render(
@@ -24,6 +23,8 @@ def render(title: str, head: Facts, sections: Sequence[Section]) -> str:
 
 @cache
 def _parts():
+    import jinja2  # Only here: a prediction imports this module, and writes no page.
+
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,

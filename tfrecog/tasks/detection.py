@@ -92,15 +92,13 @@ class Detection:
         keras.utils.set_random_seed(self.experiment.train.seed)
         with mixed_precision.layers(self.experiment.train.precision):
             model = Detector(self.config, self.info.num_classes, len(self.info.keypoints), self.info.keypoint_sigmas)
-        image, rois = tf.zeros([1, 64, 64, 3]), tf.constant([[[0.0, 0, 32, 32]]])
-        features = model.extract(image, tf.constant([[64, 64]]))
+        features = model.extract(tf.zeros([1, 64, 64, 3]), tf.constant([[64, 64]]))
         if model.rpn is not None:
             model.rpn(features)
-        model.box_outputs(features, rois)
-        if self.config.masks:
-            model.mask_logits(features, rois)
-        if self.config.keypoints:
-            model.keypoint_logits(features, rois)
+        if self.config.pool == "warp":
+            model.box_outputs(features, tf.constant([[[0.0, 0, 32, 32]]]))
+        else:
+            model.build_branches(features)
         model.built = True
         return model
 

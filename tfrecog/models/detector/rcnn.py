@@ -104,10 +104,13 @@ class Detector(keras.Model):
         """Mask logits [B, R, 2 S, 2 S, K] of rois [B, R, 4]."""
         if self.mask is None:
             raise ValueError("this detector was built without masks (--detector.masks)")
-        pooled = self._pool(features, rois, self.config.mask)
+        return self._of_masks(self.mask, self._pool(features, rois, self.config.mask), training)
+
+    def _of_masks(self, mask, pooled, training=False):
+        """What a mask head says of pooled features, on C4 behind the trunk."""
         if self.config.neck == "c4":
             pooled = self.trunk(pooled, training=training)
-        return self.mask(pooled, training=training)
+        return mask(pooled, training=training)
 
     def keypoint_logits(self, features, rois):
         """Heat maps (logits) [B, R, 4 S, 4 S, J] of rois [B, R, 4]; they span `keypoint_spans(rois)`."""
@@ -120,6 +123,20 @@ class Detector(keras.Model):
         """Boxes [B, R, 4] that the heat maps of rois [B, R, 4] span: the rois, and a margin where one is asked for."""
         margin = self.config.keypoint.margin
         return boxes.grow(rois, margin) if margin else rois
+
+    def build_branches(self, features):
+        """Makes the variables of what sees rois: on zeros in place of what is pooled, since pooling takes longer."""
+        config, some = self.config, features[self.pooled_levels[0]]
+
+        def pooled(branch):
+            cells = [sum(side**2 for side in config.pyramid)] if config.pool == "pyramid" else [branch.size] * 2
+            return tf.zeros([1, 1, *cells, some.shape[-1]], some.dtype)
+
+        self.box(self.trunk(pooled(config.box)))
+        if self.mask is not None:
+            self._of_masks(self.mask, pooled(config.mask))
+        if self.keypoint is not None:
+            self.keypoint(pooled(config.keypoint))
 
     def call(self, image, size, proposals=None):
         """Detections in images [B, H, W, 3] in 0..255, of which size [B, 2] pixels are valid.
