@@ -92,7 +92,7 @@ def main(flags: Flags) -> None:
     print(f"Predicting with {model.source}", flush=True)
     broken: dict[Path, str] = {}
     if pictures:
-        seen = image_files.legible(pictures, broken, model.info.reading)
+        seen = image_files.legible(pictures, broken, model.info.reading, model.starting)
         images = ((number, picture, model.see(picture)) for number, picture in seen)
         if also:
             images = also.written(images, model.info, model.experiment.detector)

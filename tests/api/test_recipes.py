@@ -35,6 +35,7 @@ def test_a_recipe_is_found_by_its_name_or_file_and_changed_by_settings(tmp_path)
     one = tfrecog.recipe("coco/mask_rcnn_r50_fpn", {"schedule.epochs": 5, "schedule.drop_epochs": (3, 4)})
     assert one.experiment.detector.masks and one.experiment.schedule.epochs == 5
     assert one.experiment.schedule.drop_epochs == (3.0, 4.0)
+    assert repr(one) == "<tfrecog recipe coco/mask_rcnn_r50_fpn for detection; its settings are in .experiment>"
     (tmp_path / "mine.flags").write_text("--flagfile=configs/coco/mask_rcnn_r50_fpn.flags\n--data.batch_size=2\n")
     assert tfrecog.recipe(tmp_path / "mine.flags").experiment.data.batch_size == 2
     assert "smoke/mask_rcnn" in flagfiles.recipes() and "digits/lenet5" in flagfiles.recipes()

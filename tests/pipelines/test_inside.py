@@ -16,8 +16,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["sub/a.png", "./sub//a.png", "sub/../sub/a.png", "sub/not there.png", "..a.png"])
 def test_a_name_in_the_folder_is_a_path_there(folder, name):
-    path = folder / os.path.normpath(name)
-    assert inside(str(folder), name) == (str(path), path.exists())
+    assert inside(str(folder), name) == str(folder / os.path.normpath(name))
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "sub/../../secret.png", "{folder}/sub/a.png", "/dev/zero", ".."])
@@ -30,7 +29,7 @@ def test_only_files_are_read_and_links_to_files_are(folder):
     os.mkfifo(folder / "pipe")
     (folder / "zero").symlink_to("/dev/zero")
     (folder / "linked.png").symlink_to(folder.parent / "secret.png")
-    assert inside(str(folder), "linked.png") == (str(folder / "linked.png"), True)
+    assert inside(str(folder), "linked.png") == str(folder / "linked.png")
     for name, kind in {"pipe": "a pipe", "zero": "a device", "sub": "a folder"}.items():
         with pytest.raises(Refused, match=f"is {kind} in"):
             inside(str(folder), name)

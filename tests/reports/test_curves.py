@@ -105,6 +105,13 @@ def test_on_a_logarithmic_axis_equal_factors_are_equally_far():
     assert not Chart("", "x", "y", [Line("zero", [0, 1], [100, 0])], log=True).logarithmic
 
 
+def test_the_words_of_a_long_run_have_its_last_number_and_not_a_mean():
+    y = np.r_[np.ones(999), 7, np.nan]
+    chart = Chart("Losses", "step", "", [Line("loss", np.arange(1001), y)])
+    assert len(chart.lines[0].points) == MOST_POINTS
+    assert chart.description == "Losses, over step: loss ends at 7"
+
+
 def test_a_long_run_is_thinned_by_means_and_keeps_its_place():
     x = np.arange(100_000.0)
     points = Line("long", x, 2 * x).points

@@ -35,7 +35,7 @@ def write(
     ):
         draft, writer = Path(folder) / "film.mp4", None
         try:
-            for result in Bar(seen, desc=film.name, total=total or None, unit="frame", starting="compiling"):
+            for result in Bar(seen, desc=film.name, total=total or None, unit="frame", starting=model.starting):
                 drawn = np.asarray(result.draw(min_side, font))
                 writer = writer or _Writer(draft, rate, drawn)
                 writer.add(drawn)

@@ -34,6 +34,8 @@ class Model:
         min_score: detections with a lower score are not found.
     """
 
+    starting = ""  # what is done before the first picture is seen, as a bar says it
+
     def __init__(
         self,
         experiment: Experiment,
@@ -188,6 +190,8 @@ class RunModel(Model):
     Attributes:
         checkpoint, step: of the weights.
     """
+
+    starting = "compiling"
 
     def __init__(self, experiment: Experiment, checkpoint: str = "latest", min_score: float = MIN_SCORE):
         """Restores a run: `experiment.workdir`."""

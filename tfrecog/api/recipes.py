@@ -20,9 +20,13 @@ _RECIPE = re.compile(r"configs/([\w/]+)\.flags")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of a training."""
+    """All settings of a training, and the name of the recipe that they are from."""
 
     experiment: Experiment
+    name: str = ""
+
+    def __repr__(self):
+        return f"<tfrecog recipe {self.name} for {self.experiment.task}; its settings are in .experiment>"
 
     @named_as_arguments(records="data.records")
     def train(
@@ -67,4 +71,4 @@ def recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recip
         experiment = flags.load(Experiment(), Path(file).expanduser())
     except flags.Error as error:
         raise UserError(_RECIPE.sub(r"\1", str(error)) if file is not name else str(error)) from error
-    return Recipe(changed(experiment, settings or {}))
+    return Recipe(changed(experiment, settings or {}), str(name))

@@ -132,13 +132,13 @@ def _below(paths: list[Path], out: Path) -> list[Path]:
 
 
 def legible(
-    paths: list[Path], broken: dict[Path, str], reading: Reading = AS_SHOWN
+    paths: list[Path], broken: dict[Path, str], reading: Reading = AS_SHOWN, starting: str = ""
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields number and image uint8 [H, W, 3] of each file that can be read; the others get a reason in `broken`.
 
-    `reading` is that of the data set that a model learned from, see `load`.
+    `reading` is that of the data set that a model learned from, see `load`; `starting` is that of the bar.
     """
-    for number, path in enumerate(Bar(paths, desc="predict", starting="compiling")):
+    for number, path in enumerate(Bar(paths, desc="predict", starting=starting)):
         try:
             yield number, load(path, reading)
         except UNREADABLE as error:

@@ -1,7 +1,6 @@
 """The head of a page, as of a model card (Mitchell et al. 2019): what the model is, and where its numbers are from."""
 
 import datetime
-import importlib.metadata
 import json
 from pathlib import Path
 
@@ -175,7 +174,8 @@ def _parameters(model):
 
 
 def _software():
-    libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras", "numpy"))
+    found = environment.versions("tensorflow", "keras", "numpy")
+    libraries = ", ".join(f"{name} {version}" for name, version in found.items())
     commit = environment.commit()
     return f"tfrecog {tfrecog.version()}{f' {commit}' if commit else ''}, {libraries}"
 

@@ -25,10 +25,15 @@ class Line:
     steps: bool = False
 
     @cached_property
-    def points(self) -> np.ndarray:
-        """Finite points [n, 2] of x, y; of many, means of neighbours."""
+    def finite(self) -> np.ndarray:
+        """Finite points [n, 2] of x, y."""
         points = np.stack([np.asarray(self.x, float), np.asarray(self.y, float)], axis=1)
-        points = points[np.isfinite(points).all(axis=1)]
+        return points[np.isfinite(points).all(axis=1)]
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """What is drawn of them [n, 2]; of many, means of neighbours."""
+        points = self.finite
         if len(points) <= MOST_POINTS:
             return points
         return np.stack([part.mean(axis=0) for part in np.array_split(points, MOST_POINTS)])
@@ -134,7 +139,7 @@ class Chart:
     @property
     def description(self) -> str:
         """The chart in words."""
-        ends = [f"{line.name} ends at {_text(float(line.points[-1, 1]))}" for line in self.lines if len(line.points)]
+        ends = [f"{line.name} ends at {_text(float(line.finite[-1, 1]))}" for line in self.lines if len(line.finite)]
         return f"{self.title}, over {self.x_label}: {', '.join(ends)}"
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -16,7 +15,7 @@ from tfrecog.config import BackboneConfig, Experiment
 from tfrecog.data import info as dataset
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints
-from tfrecog.runtime import onednn
+from tfrecog.runtime import environment, onednn
 
 FLAGFILE, LOCK, IMPORTED = flagfiles.OF_RUN, ".lock", flagfiles.IMPORTED
 
@@ -157,7 +156,7 @@ def trained_with_onednn(workdir: str | Path) -> bool | None:
 
 
 def _text(experiment):
-    used = [f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras")]
+    used = [f"{name} {version}" for name, version in environment.versions("tensorflow", "keras").items()]
     if not tf.config.get_visible_devices("GPU"):
         used.append(f"oneDNN {'on' if onednn.is_on() else 'off'}")
     return (

@@ -1,5 +1,6 @@
 """The facts of a process that a report of a bug needs; without the names of people, and without secrets."""
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -41,11 +42,17 @@ def facts() -> dict[str, Any]:
     try:
         import tensorflow as tf
 
+        found["packages"] |= versions("tensorflow")
         gpus = [tf.config.experimental.get_device_details(one) for one in tf.config.list_physical_devices("GPU")]
         found |= {"gpus": [one.get("device_name", "unknown") for one in gpus], "onednn": onednn.description()}
     except ImportError as error:
         found["gpus"] = f"TensorFlow cannot be imported: {_anonymous(str(error))}"
     return found
+
+
+def versions(*modules: str) -> dict[str, str]:
+    """By name the versions of modules: a package of another name may bring one, as tf-nightly does tensorflow."""
+    return {name: importlib.import_module(name).__version__ for name in modules}
 
 
 def text(facts: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-from importlib import metadata
 from pathlib import Path
 
 import tfrecog
@@ -12,6 +11,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import shown
 from tfrecog.config import Experiment
 from tfrecog.data.split import Split
+from tfrecog.runtime import environment
 from tfrecog.runtime.cluster import Workers
 
 # What may differ from machine to machine; that the folders hold the same is seen otherwise.
@@ -38,7 +38,7 @@ def compare(workers: Workers, experiment: Experiment) -> None:
     names += [data.eval_split] * (experiment.train.evaluate_epochs > 0)
     facts |= {f"the records of {name!r}": Split.open(data.records, name).fingerprint() for name in names}
     facts |= {"the version of tfrecog": tfrecog.version()}
-    facts |= {f"the version of {name}": metadata.version(name) for name in ("tensorflow", "keras")}
+    facts |= {f"the version of {name}": one for name, one in environment.versions("tensorflow", "keras").items()}
     chief, *others = workers.meet({name: str(value) for name, value in facts.items()}).values
     lines = [
         f"  {name}: {other.get(name, 'none')} on {workers.name(index)}, {chief.get(name, 'none')} on the chief"
