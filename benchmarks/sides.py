@@ -140,7 +140,7 @@ class Side:
     def _watch(self):
         """Peak of the process and its workers together."""
         while self.process.poll() is None:
-            self.peak_mb = max(self.peak_mb, sum(map(_proportional_mb, _family(self.process.pid))))
+            self.peak_mb = max(self.peak_mb, sum(map(_proportional_mb, family(self.process.pid))))
             time.sleep(0.25)
 
 
@@ -188,13 +188,13 @@ class Sides:
         return row
 
 
-def _family(pid):
+def family(pid):
     """Process ids of a process and its descendants."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         children = []
-    return [pid, *(descendant for child in children for descendant in _family(child))]
+    return [pid, *(descendant for child in children for descendant in family(child))]
 
 
 def _proportional_mb(pid):

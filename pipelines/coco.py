@@ -61,8 +61,10 @@ class Picture:
     annotations: list[coco_json.Numbered]
 
     def fingerprint(self) -> str:
-        annotations = "\n".join(f"{number} {category} {text}" for number, category, text in self.annotations)
-        return f"{(self.name, self.file, self.image_id, self.size)!r}\n{annotations}"
+        parts = [repr((self.name, self.file, self.image_id, self.size))]
+        for number, category, text in self.annotations:
+            parts += f"\n{number} {category} ", text
+        return "".join(parts if self.annotations else [*parts, "\n"])
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,17 @@ class Coco(PlacedFlags):
 
 def build(flags: Coco) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
+    with coco_json.uncollected():
+        source, label_of = _source(flags)
+
+    def classes(picture: Picture) -> list[int | None]:
+        return [label_of.get(category) for _, category, _ in picture.annotations]
+
+    return build_share(source, flags, classes)
+
+
+def _source(flags: Coco) -> tuple[shards.Source, dict[int, int]]:
+    """What is built, and the labels by id of the category."""
     found: list[Problem] = []
     files = several.paths(flags.annotations)
     tree, json_file = coco_files.load(files, several.folders(flags.images, files), found), ",".join(files)
@@ -145,11 +158,7 @@ def build(flags: Coco) -> shards.Built:
     source = shards.Source(
         pictures, Collect(maker), facts, total, found, flags.png_masks, options=repr(maker), objects=objects
     )
-
-    def classes(picture: Picture) -> list[int | None]:
-        return [label_of.get(category) for _, category, _ in picture.annotations]
-
-    return build_share(source, flags, classes)
+    return source, label_of
 
 
 def class_names(flags: Coco) -> tuple[str, ...]:

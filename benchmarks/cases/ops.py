@@ -112,7 +112,7 @@ def ours(case, path):
 
     def paste_to_runs():
         pasted = rle.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)
-        return [rle.to_coco(runs, HEIGHT, WIDTH) for runs in pasted]
+        return rle.all_to_coco(pasted, HEIGHT, WIDTH)
 
     named = {"rpn_nms": rpn_nms, "class_nms": class_nms, "paste": paste}
     graph = tf.function(named.get(case, pool_with_gradient if case.endswith("+backward") else pool))

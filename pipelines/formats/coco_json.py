@@ -5,7 +5,9 @@ import gc
 import itertools
 import json
 from collections.abc import Callable, Container, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
+
+import msgspec
 
 from ..build.problems import Problem, Refused, Reporter, short
 from . import json_stream
@@ -13,12 +15,32 @@ from .tool_values import is_text, whole
 
 GIVEN_TWICE = "annotation given twice"
 _USED = ("bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
-_IDS = ("image_id", "id", "category_id")  # of an annotation
-_OF_IMAGE = ("id", "file_name", "height", "width")
-# The numbers of polygons are not used here, and to make floats of them would take half of the time.
-_LONG = {"images": json.JSONDecoder(), "annotations": json.JSONDecoder(parse_float=str.encode)}
 Numbered = tuple[int, int, str]  # an annotation that is used: an id that no other has, its category, its text in JSON
 _KEPT = "It is kept under the id {}: "
+
+
+class _Image(TypedDict, total=False):
+    """What is read of an image."""
+
+    id: Any
+    file_name: Any
+    height: Any
+    width: Any
+
+
+class _Ids(TypedDict, total=False):
+    """What is read of an annotation but for its text."""
+
+    image_id: Any
+    id: Any
+    category_id: Any
+
+
+# The numbers of polygons are not used here: most of the time would go into making objects of them.
+_LONG = {
+    "images": json_stream.Elements(quick=msgspec.json.Decoder(_Image)),
+    "annotations": json_stream.Elements(json.JSONDecoder(parse_float=str.encode), msgspec.json.Decoder(_Ids)),
+}
 
 
 class Annotation(NamedTuple):
@@ -32,9 +54,9 @@ class Annotation(NamedTuple):
     @classmethod
     def of(cls, entry: dict, text: str) -> "Annotation":
         """That of an element of the list, whose fractions may be bytes, and its text."""
-        image, number, category = map(entry.get, _IDS)
+        image, number, category = entry.get("image_id"), entry.get("id"), entry.get("category_id")
         if not type(image) is type(number) is type(category) is int:
-            image, number, category = map(json.loads(text).get, _IDS)
+            image, number, category = map(json.loads(text).get, _Ids.__annotations__)
         return cls(image, number, category, text)
 
 
@@ -54,7 +76,7 @@ def load(path: str, found: list[Problem], keep: Callable[[dict, str], Any] = Ann
     Ids of categories and of images become whole numbers where they are 1.0; a category's also where it is "1". Of an
     annotation stays what `keep` makes of it and of its text: COCO's polygons take as objects six times their text.
     """
-    with _uncollected():
+    with uncollected():
         tree = _read(path, keep)
     if tree.get("annotations") is None:
         tree["annotations"] = []
@@ -81,8 +103,8 @@ def load(path: str, found: list[Problem], keep: Callable[[dict, str], Any] = Ann
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Lets the garbage collector rest, which would look through a million objects again and again, and none dies."""
+def uncollected() -> Iterator[None]:
+    """Lets the garbage collector rest, which looks through millions of objects again and again where none dies."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -101,7 +123,7 @@ def _read(path: str, keep: Callable[[dict, str], Any]) -> dict[str, Any]:
             tree[key] = [keep(_object(path, key, n, entry), text) for n, (entry, text) in enumerate(value)]
         elif key == "images" and isinstance(value, Iterator):
             kept = (_object(path, key, n, entry) for n, (entry, _) in enumerate(value))
-            tree[key] = [{name: entry[name] for name in _OF_IMAGE if name in entry} for entry in kept]
+            tree[key] = [{name: entry[name] for name in _Image.__annotations__ if name in entry} for entry in kept]
         elif key in ("images", "annotations", "categories"):
             tree[key] = value
     return tree
@@ -165,11 +187,13 @@ def annotations_by_image(
     images = Images(name_of_image(tree, found))
     of_image: dict[int | str, list[Numbered]] = {image_id: [] for image_id in images.names}
     known = {category["id"]: category["name"] for category in tree["categories"]}
-    unused, seen = _unused(tree["annotations"]), {}
+    unused, shared = _unused(tree["annotations"]), _shared(tree["annotations"])
+    seen = dict.fromkeys(shared)  # the first annotation of each
     for annotation in tree["annotations"]:
         key, number, category = images.key(annotation.image_id), whole(annotation.id), whole(annotation.category_id)
-        if key is not None and category in classes and number is not None and number not in seen:
-            seen[number] = annotation
+        if key is not None and category in classes and number is not None and not seen.get(number):
+            if number in shared:
+                seen[number] = annotation
             of_image[key].append((number, category, annotation.text))
             continue
         said = [one for one in files if str(annotation.image_id).endswith(f" of {one}")] or files[:1]
@@ -183,7 +207,8 @@ def annotations_by_image(
         if category not in classes:
             _report_category(annotation, known, report)
             continue
-        if number in seen and _content(seen[number]) == _content(annotation):
+        first = seen.get(number)
+        if first and _content(first) == _content(annotation):
             report(GIVEN_TWICE, "the same annotation came before", "It is skipped once: remove one.")
             continue
         own = next(unused)
@@ -192,7 +217,6 @@ def annotations_by_image(
         elif annotation.id is not None:
             what = f"the id {short(annotation.id)} is not a whole number of 64 bits"
             report("id is not a number", what, _KEPT.format(own) + "give it a number.")
-        seen[own] = annotation
         of_image[key].append((own, category, annotation.text))
     return of_image
 
@@ -201,6 +225,12 @@ def _unused(annotations: list[Annotation]) -> Iterator[int]:
     """Ids that no annotation has."""
     used = {whole(one.id) for one in annotations}
     yield from (number for number in itertools.count(1) if number not in used)
+
+
+def _shared(annotations: list[Annotation]) -> set[int | None]:
+    """Ids that more than one annotation has."""
+    once: set[int | None] = set()
+    return {number for number in (whole(one.id) for one in annotations) if number in once or once.add(number)}
 
 
 def _report_category(annotation: Annotation, known: dict[int, str], report: Reporter) -> None:

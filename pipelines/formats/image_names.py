@@ -20,17 +20,17 @@ def paths(folder: str, names: Sequence[str]) -> Iterator[str | Refused]:
     of Unicode, or the last parts of that, such as the base name: if no other of the names ends so.
     """
     exact = [_exact(folder, name) for name in names]
-    found = [isinstance(path, str) and os.path.exists(path) for path in exact]
-    claims = Counter() if all(found) else Counter(ending for name in {*names} for ending in _endings(name))
-    for name, path, there in zip(names, exact, found, strict=True):
+    complete = all(there for _, there in exact)
+    claims = Counter() if complete else Counter(ending for name in {*names} for ending in _endings(name))
+    for name, (path, there) in zip(names, exact, strict=True):
         yield path if there else _meant(folder, name, claims) or path
 
 
-def _exact(folder: str, name: str) -> str | Refused:
+def _exact(folder: str, name: str) -> tuple[str | Refused, bool]:
     try:
         return inside(folder, name)
     except Refused as error:
-        return error
+        return error, False
 
 
 def _endings(name: str) -> list[str]:
@@ -44,8 +44,8 @@ def _meant(folder: str, name: str, claims: Counter) -> str | Refused | None:
     """The file that a name means that no file has; the reason if there is one that others may mean, None without."""
     for ending in _endings(name):
         for form in ("NFC", "NFD"):
-            path = _exact(folder, unicodedata.normalize(form, ending))
-            if isinstance(path, str) and os.path.exists(path):
+            path, there = _exact(folder, unicodedata.normalize(form, ending))
+            if there:
                 if claims[ending] == 1:
                     return path
                 what = f"{path} may be meant by each of {claims[ending]} images, and no file is called {short(name)}"

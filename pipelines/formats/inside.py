@@ -14,8 +14,8 @@ _KINDS = {
 }
 
 
-def inside(folder: str, name: str) -> str:
-    """Path of the file `name` in a folder, whether it is there or not; folders in the name are separated by slashes.
+def inside(folder: str, name: str) -> tuple[str, bool]:
+    """Path of the file `name` in a folder, and whether it is there; folders in the name are separated by slashes.
 
     Links that lie in the folder are followed, as data sets of links to a store need it: a name cannot make one.
 
@@ -31,10 +31,10 @@ def inside(folder: str, name: str) -> str:
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except FileNotFoundError:
-        return path
+        return path, False
     except (OSError, ValueError) as error:  # ValueError: a NUL, or a character that no name has
         reason = getattr(error, "strerror", None) or "it has a character that no name of a file has"
         raise Refused(f"no file can be read by the name {short(name)}: {reason}") from error
     if kind != stat.S_IFREG:
         raise Refused(f"{short(name)} is {_KINDS.get(kind, 'no file')} in {folder}; use the name of a file")
-    return path
+    return path, True

@@ -4,22 +4,46 @@ import contextlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import IO, Any
+
+import msgspec
 
 from ..build.problems import Refused
 
-CHUNK = 2**24  # characters
+CHUNK = 2**18  # characters
 _OF_NUMBER = 3  # characters after a number such as 1e+ or 1., by which it may go on, and one
 _SPACE = re.compile("[ \t\n\r]*")
+_LIST_END = re.compile("}[ \t\n\r]*]")
+_NEXT_OBJECT = re.compile("}[ \t\n\r]*,[ \t\n\r]*{")
+_MOST_DIGITS = sys.int_info.default_max_str_digits  # of a number that the standard library reads
+_TOO_LONG = re.compile(f"[0-9]{{{_MOST_DIGITS + 1}}}")
 _DECODER = json.JSONDecoder()
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def members(path: str, long: Mapping[str, json.JSONDecoder], give: str) -> Iterator[tuple[str, Any]]:
+@dataclass(frozen=True)
+class Elements:
+    """How the elements of a long list are read.
+
+    Attributes:
+        decoder: reads any of them.
+        quick: reads objects, many at once, where nothing is in the way; what it returns has all that is needed of what
+            `decoder` gives. msgspec is as strict as the standard library, but for the digits of a number, and makes no
+            objects of what is not asked for. None: `decoder` reads all.
+    """
+
+    decoder: json.JSONDecoder = _DECODER
+    quick: msgspec.json.Decoder | None = None
+
+
+def members(path: str, long: Mapping[str, Elements], give: str) -> Iterator[tuple[str, Any]]:
     """Names and values of the members of the object in a file, in UTF-8, 16 or 32, with a byte order mark or without.
 
-    The lists of the names in `long` are iterators of the pairs of an element, as the decoder of the name reads it, and
-    its text, to be read to their ends before the next member. `give` says what the file should be.
+    The lists of the names in `long` are iterators of the pairs of an element, as that is read, and its text, to be read
+    to their ends before the next member. `give` says what the file should be.
 
     Raises:
         Refused: it cannot be read, is broken, or holds no object; the message says where.
@@ -45,10 +69,15 @@ def members(path: str, long: Mapping[str, json.JSONDecoder], give: str) -> Itera
                 raise text.error("Extra data")
 
 
-def _elements(text: "_Text", decoder: json.JSONDecoder, path: str, give: str) -> Iterator[tuple[Any, str]]:
+def _elements(text: "_Text", how: Elements, path: str, give: str) -> Iterator[tuple[Any, str]]:
     with _explained(path, give):
+        tried = -1  # the part of the file in which many were asked for: where that fails, it is read one by one
         for _ in text.items("]"):
-            yield text.value(decoder)
+            some = []
+            if how.quick and tried != text.parts:
+                tried = text.parts
+                some = text.objects(how.quick)
+            yield from some or [text.value(how.decoder)]
 
 
 @contextlib.contextmanager
@@ -74,6 +103,7 @@ class _Text:
 
     def __init__(self, file: IO[str]):
         self._file, self._text, self._at, self._chunk = file, "", 0, CHUNK
+        self.parts = 0  # of the file that were read
         self._lines, self._column = 0, 0  # before the text
 
     def next(self) -> str:
@@ -122,6 +152,31 @@ class _Text:
             self._at, self._chunk = end, CHUNK
             return value, text
 
+    def objects(self, decoder: msgspec.json.Decoder) -> list[tuple[Any, str]]:
+        """The next elements of a list, those that are here as a whole, and their texts; none if it is not that simple.
+
+        None are passed where they cannot be read, or are not objects: the text cut in a wrong place is no list either.
+        """
+        self.next()
+        if end := _LIST_END.search(self._text, self._at):
+            cut = end.start() + 1
+        else:
+            cut = self._text.rfind("}", self._at) + 1
+            while cut and not _NEXT_OBJECT.match(self._text, cut - 1):
+                cut = self._text.rfind("}", self._at, cut - 1) + 1
+        if not cut:
+            return []
+        try:
+            parts = _PARTS.decode(f"[{self._text[self._at : cut]}]")
+            texts = [str(part, "utf-8") for part in parts]
+            found = list(zip(map(decoder.decode, parts), texts, strict=True))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return []
+        if any(len(text) > _MOST_DIGITS and _TOO_LONG.search(text) for text in texts):
+            return []
+        self._at = cut
+        return found
+
     def error(self, what: str, at: int | None = None) -> json.JSONDecodeError:
         """An error at a position of the text, by default where it is."""
         error = json.JSONDecodeError(what, self._text, self._at if at is None else at)
@@ -138,4 +193,5 @@ class _Text:
         self._lines += passed.count("\n")
         self._column = len(passed) - passed.rfind("\n") - 1 + (0 if "\n" in passed else self._column)
         self._text, self._at, self._chunk = self._text[self._at :] + read, 0, 2 * self._chunk
+        self.parts += 1
         return True

@@ -47,6 +47,19 @@ def test_matched_detections_have_the_average_precision_of_coco(seed):
                 assert ap.mean() == pytest.approx(row[f"{kind}_AP"], abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_images_that_count_several_times_give_the_precision_of_detections_that_do(seed):
+    rng = np.random.default_rng(seed)
+    thresholds, count, images = 3, rng.integers(0, 40), 6
+    # 0 a hit, 1 false, 2 ignored; a third has no hit, or nothing that is ignored.
+    verdicts = rng.choice([[0, 1, 2], [1, 1, 2], [0, 1, 1]][seed % 3], [thresholds, count])
+    image, times, objects = rng.integers(0, images, count), rng.integers(0, 4, images), int(rng.integers(1, 90))
+    hits, false = verdicts == 0, verdicts == 1
+    expected = diagnosis.average_precision(hits * times[image], false * times[image], objects)
+    got = diagnosis.Resampled(image, hits, false).average_precision(times, objects)
+    np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize(
     ("detections", "kinds"),
     [

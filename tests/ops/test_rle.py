@@ -48,6 +48,11 @@ def test_the_compressed_string_is_pycocotools(runs):
             assert rle.from_text(theirs).tolist() == rle.from_text(theirs.decode()).tolist() == runs
 
 
+@given(st.lists(st.lists(st.integers(0, 2**20) | st.integers(0, 40)), max_size=6))
+def test_strings_of_many_masks_at_once_are_those_of_one_after_the_other(many):
+    assert rle.to_texts(many) == [rle.to_text(runs) for runs in many]
+
+
 @given(st.lists(st.integers(0, 2**32 - 1)))
 def test_the_compressed_string_has_an_inverse_up_to_32_bits(runs):
     for few in FEW:

@@ -16,7 +16,8 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["sub/a.png", "./sub//a.png", "sub/../sub/a.png", "sub/not there.png", "..a.png"])
 def test_a_name_in_the_folder_is_a_path_there(folder, name):
-    assert inside(str(folder), name) == str(folder / os.path.normpath(name))
+    path = folder / os.path.normpath(name)
+    assert inside(str(folder), name) == (str(path), path.exists())
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "sub/../../secret.png", "{folder}/sub/a.png", "/dev/zero", ".."])
@@ -29,7 +30,7 @@ def test_only_files_are_read_and_links_to_files_are(folder):
     os.mkfifo(folder / "pipe")
     (folder / "zero").symlink_to("/dev/zero")
     (folder / "linked.png").symlink_to(folder.parent / "secret.png")
-    assert inside(str(folder), "linked.png") == str(folder / "linked.png")
+    assert inside(str(folder), "linked.png") == (str(folder / "linked.png"), True)
     for name, kind in {"pipe": "a pipe", "zero": "a device", "sub": "a folder"}.items():
         with pytest.raises(Refused, match=f"is {kind} in"):
             inside(str(folder), name)

@@ -1,5 +1,6 @@
 """What may be changed at random in a picture that is learned from, without changing what it shows."""
 
+from tfrecog.fitting import names
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.plan import Choice
 
@@ -9,7 +10,7 @@ _READ = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 def flips(facts: Facts) -> Choice:
     """Whether pictures are mirrored: not where that changes what they are."""
-    worded = [name for name in facts.names if set(_words(name)) & _NO_MIRROR]
+    worded = [name for name in facts.names if names.words(name) & _NO_MIRROR]
     signs = [name for name in facts.names if len(name) == 1 or name.isdigit() or name.lower() in _READ]
     if facts.alone:
         reason = f"off, as no keypoint changes places with {', '.join(facts.alone[:3])}"
@@ -19,8 +20,3 @@ def flips(facts: Facts) -> Choice:
     if signs and 2 * len(signs) >= len(facts.names):
         return Choice("mirror images", {"data.flip": 0.0}, f"off, as classes such as {signs[0]!r} are read")
     return Choice("mirror images", {"data.flip": 0.5}, "no name of a class or keypoint says that sides matter")
-
-
-def _words(name: str) -> list[str]:
-    spaced = "".join(f" {letter}" if letter.isupper() else letter if letter.isalpha() else " " for letter in name)
-    return [*spaced.lower().split(), *"".join(c if c.isalpha() else " " for c in name).lower().split()]

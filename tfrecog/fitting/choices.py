@@ -20,8 +20,10 @@ from tfrecog.fitting.plan import Choice, Plan
 from tfrecog.fitting.start import Start
 
 _TASKS = {"detection": detection, "classification": classification, "segmentation": segmentation}
-LEAST, LEAST_PASSES, MOST_PASSES = 10_000, 20, 300  # pictures seen in a training from nothing, and of each picture
-LEAST_FROM, LEAST_PASSES_FROM, MOST_PASSES_FROM = 4_000, 8, 150  # from weights that know something
+# How many pictures a training wants to see, from nothing and from weights that know something; and how often at most.
+LEAST, LEAST_FROM = 10_000, 4_000
+LEAST_PASSES, LEAST_PASSES_FROM = 20, 8  # of a classifier, whose picture is one example
+MOST_PASSES, MOST_PASSES_FROM = 300, 150
 _OPTIMISTIC = 1.5  # how much the estimate of a step may be wrong before it is measured
 
 
@@ -33,16 +35,14 @@ def ladder(
     Args:
         given: by path, the flags that a person gave.
     """
+    rules = _TASKS[facts.task]
+    rungs = rules.rungs(facts, machine, given)
+    fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
+    least, _ = _wanted(facts, from_weights=False)
+    first = next((place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least), len(rungs) - 1)
+    steps = [list(rules.choices(facts, machine, one, given)) for one in rungs[first:]]
     if start:
-        steps = [finetuning.choices(facts, machine, start, given)]
-    else:
-        rules = _TASKS[facts.task]
-        rungs = rules.rungs(facts, machine, given)
-        fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
-        least, _ = _wanted(facts, from_weights=False)
-        affordable = (place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least)
-        first = next(affordable, len(rungs) - 1)
-        steps = [rules.choices(facts, machine, one, given) for one in rungs[min(first, len(rungs) - 1) :]]
+        steps = [[*steps[0], *more] for more in finetuning.ladder(facts, machine, start, steps[0], given)]
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
     about = (facts.plain(), machine.plain(), float(minutes))
@@ -59,8 +59,10 @@ def _wanted(facts: Facts, from_weights: bool) -> tuple[int, int]:
     least, few, many = (LEAST, LEAST_PASSES, MOST_PASSES)
     if from_weights:
         least, few, many = (LEAST_FROM, LEAST_PASSES_FROM, MOST_PASSES_FROM)
+    if facts.task == "classification":
+        least = max(least, few * facts.images)
     most = many * facts.images
-    return min(max(least, few * facts.images), most), most
+    return min(least, most), most
 
 
 def batches(facts: Facts, machine: Machine, given: Mapping[str, Any] | None = None) -> list[int]:
@@ -89,12 +91,13 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
     length = {
         "schedule.epochs": _rounded(steps / per_epoch),
         "schedule.warmup_epochs": _rounded(warmup / per_epoch),
-        "schedule.decay": "cosine",
+        "schedule.decay": "linear",
         "train.evaluate_epochs": _rounded(steps / per_epoch / max(1, evaluations)),
         "train.checkpoint_epochs": _rounded(steps / per_epoch / max(1, 2 * evaluations)),
     }
     passes = steps * batch / facts.images
-    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; the rate rises for {warmup}, then falls to 0"
+    falls = f"the rate rises for {warmup}, then falls in a line to 0"
+    reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; {falls}"
     lengths = Choice("length", length, reason)
     average = Choice("average of the weights", {"optim.ema": 0.999}, "it wavers less than the weights")
     whole = _given_first(with_batch.with_choices(lengths, average), given, plan)
@@ -106,8 +109,8 @@ def rate(facts: Facts, batch: int, from_weights: bool, published: bool) -> Choic
     peak = 2e-3 * math.sqrt(batch / 50) if facts.task == "classification" else 1e-3 * math.sqrt(batch / 4)
     reason = f"follows the root of the batch of {batch}"
     if from_weights:
-        share = min(1.0, math.sqrt(facts.images / 200))
-        peak = max(peak * share * (0.3 if published else 1.0), 1e-4)
+        share = (0.2 if published else 1.0) * min(1.0, math.sqrt(facts.images / 200))
+        peak = max(peak * share, min(peak, 1e-4 if published else 2e-4))
         reason += ", and is lower as the weights know much already"
     values = {
         "optim.name": "adamw",
@@ -134,8 +137,12 @@ def _rounded(epochs: float) -> float:
 
 
 def _merged(chosen: Sequence[Choice], given: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """The choices without flags that are given or that nothing reads, and those that are given, marked."""
-    found = [one for choice in chosen if (one := _without(choice, given))]
+    """The choices, of several for a flag the last, without those flags that are given or that nothing reads."""
+    taken, found = set(given), []
+    for choice in reversed(chosen):
+        if own := _without(choice, taken):
+            found.insert(0, own)
+            taken |= own.flags.keys()
     if given:
         found.append(Choice("given", dict(given), "given", given=True))
     values = {path: value for choice in found for path, value in choice.flags.items()}

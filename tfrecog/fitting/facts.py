@@ -5,7 +5,6 @@ Facts are of at most 1,000 records, drawn with a fixed seed, so that two command
 
 import dataclasses
 import io
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from PIL import Image
 from tfrecog.cli.errors import UserError
 from tfrecog.data import frames, records
 from tfrecog.data.split import Split
+from tfrecog.fitting.names import words
 from tfrecog.ops import rle
 
 LOOKED = 1000  # records
@@ -25,7 +25,7 @@ NO_BOX = 0.97  # a mask that fills less than this of its box is no rectangle
 WHOLE = 0.6  # an object that fills more than this of a picture is the picture
 _GREY = 8.0  # mean distance of the colours from their grey, of 255, up to which a picture has few colours
 _MAKE, _MODEL = 0x010F, 0x0110  # of the camera, in EXIF data
-_SIDE = re.compile(r"(?i)left|right|(?<![a-z])[lr](?![a-z])")
+_SIDES = {"left", "right", "l", "r"}
 
 Three = tuple[float, float, float]  # the 10th, 50th and 90th percentile
 
@@ -150,7 +150,7 @@ def _task(part: Split) -> str:
 def _alone(info: Any) -> tuple[tuple[str, ...], int]:
     """Keypoints whose names have a side and that have no partner in a mirror, and how many have one."""
     paired = {position for pair in info.flip_pairs for position in pair}
-    names = [name for place, name in enumerate(info.keypoints) if place not in paired and _SIDE.search(name)]
+    names = [name for place, name in enumerate(info.keypoints) if place not in paired and words(name) & _SIDES]
     return tuple(names), len(paired)
 
 

@@ -1,12 +1,14 @@
-"""The choices of a training that starts from weights: their network stays, and what is new is the rest."""
+"""The choices of a training that starts from weights: their network stays, and the rest is chosen around it."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfrecog.cli import flags, validate
 from tfrecog.config import Experiment
-from tfrecog.fitting import anchors, augmentation, detection
+from tfrecog.config.classifier import SMALLEST_CROP
+from tfrecog.fitting import anchors, image_size
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice
@@ -14,9 +16,20 @@ from tfrecog.fitting.start import Start
 from tfrecog.runs import folder as runs
 
 REACHED = 0.95  # share of the boxes that the weights' own anchors have to reach
-_OF_NETWORK = ("detector.", "classifier.", "segmenter.")
-_OF_PICTURES = ("data.resize", "data.size_rounding", "data.long_side", "data.short_side", "data.eval_short_side")
 FEW = 50  # ordinary photographs, for which the backbone stays as it is
+SMALLER = (1.0, 0.75, 0.6, 0.4)  # factors of the size of published weights, for machines without a GPU
+LARGER = (1.0, 1.25, 1.5, 2.0)  # of the objects' size, so that anchors of other weights reach them
+# What only a training or an evaluation asks for, and is chosen by the data.
+_ASKED = (
+    "samples",
+    "positive_fraction",
+    "per_level",
+    "total",
+    "max_detections",
+    "detector.masks",
+    "detector.keypoints",
+)
+_CONVENTIONS = ("data.resize", "data.size_rounding")
 
 
 def is_published(experiment: Experiment) -> bool:
@@ -25,53 +38,90 @@ def is_published(experiment: Experiment) -> bool:
     return bool(start) and (Path(start) / runs.IMPORTED).is_file()
 
 
-def choices(facts: Facts, machine: Machine, start: Start, given: Mapping[str, Any]) -> Iterator[Choice]:
-    """All of a training that starts from weights, but for its length, batch and rate."""
+def ladder(
+    facts: Facts, machine: Machine, start: Start, base: Sequence[Choice], given: Mapping[str, Any]
+) -> list[list[Choice]]:
+    """Choices that replace those of a training from nothing, from the pictures' size that is wanted down."""
     own = start.experiment
-    yield Choice("task", {"task": own.task}, "that of the weights")
-    yield Choice("weights", {"train.start_from": start.folder, "train.skip_mismatched": True}, "given")
-    values = _values(own)
-    network = {path: value for path, value in values.items() if path.startswith(_OF_NETWORK) or path in _OF_PICTURES}
-    yield Choice("network and size", network, f"those of the weights, {title(own)}")
-    yield from _frozen(facts, start)
-    if own.task == "detection":
-        masks, keypoints = detection.branches(facts, given)
-        yield Choice("task", {"task": "detection", "detector.masks": masks, "detector.keypoints": keypoints}, "found")
-        yield from _anchors(facts, own)
-    yield augmentation.flips(facts)
+    if not start.photographs:
+        return [[*_network(facts, start, base), *_of_size(facts, own, _reaching(facts, own, base), given)]]
+    factors = (1.0,) if machine.gpus else SMALLER
+    return [[*_network(facts, start, base), *_of_size(facts, own, factor, given)] for factor in factors]
 
 
-def title(experiment: Experiment) -> str:
-    """The name of its network."""
-    sections = {"detection": experiment.detector.backbone, "segmentation": experiment.segmenter.backbone}
-    return sections.get(experiment.task, experiment.classifier).name
-
-
-def _values(experiment):
-    """Settings that something reads and that are not the defaults."""
+def _network(facts: Facts, start: Start, base: Sequence[Choice]) -> Iterator[Choice]:
+    """The network and the conventions of the weights, where they are not the defaults."""
+    own, section = (
+        start.experiment,
+        {"detection": "detector", "segmentation": "segmenter"}.get(facts.task, "classifier"),
+    )
+    chosen = {path for one in base for path in one.flags}
     default = {leaf.path: leaf.value for leaf in flags.leaves(Experiment())}
-    return {leaf.path: leaf.value for leaf in validate.read_leaves(experiment) if leaf.value != default[leaf.path]}
+    kept = {}
+    for leaf in validate.read_leaves(own):
+        of_network = leaf.path.startswith(f"{section}.") and not leaf.path.endswith(_ASKED)
+        if (of_network or leaf.path in _CONVENTIONS) and (leaf.value != default[leaf.path] or leaf.path in chosen):
+            kept[leaf.path] = leaf.value
+    yield Choice("network", kept, "that of the weights")
+    weights = {"train.start_from": start.folder, "train.skip_mismatched": True}
+    yield Choice("weights", weights, "what knows the classes starts anew if there are others")
+    if start.photographs and section != "classifier":
+        yield _frozen(facts, section)
 
 
-def _frozen(facts, start):
-    if not start.photographs or facts.task == "classification":
-        return
-    stages = 5 if facts.images < FEW and facts.camera > 0.5 and facts.grey < 0.5 else 2
-    section = "detector" if facts.task == "detection" else "segmenter"
-    reason = "the stem and res2 know edges and colours already"
-    if stages == 5:
-        reason = f"{facts.images} photographs are too few to change what learned from very many"
-    yield Choice("frozen stages", {f"{section}.backbone.frozen_stages": stages}, reason)
+def _frozen(facts: Facts, section: str) -> Choice:
+    stages, reason = 2, "the stem and res2 know edges and colours already"
+    if facts.images < FEW and facts.camera > 0.5 and facts.grey < 0.5:
+        stages = 5
+        reason = f"{facts.images} photographs are too few to change what learned from very many; most say which camera"
+    return Choice("frozen stages", {f"{section}.backbone.frozen_stages": stages}, reason)
 
 
-def _anchors(facts, own):
-    rpn = own.detector.rpn
-    short = own.data.eval_short_side
-    reached = anchors.judged(anchors.balanced(facts.boxes), short, rpn.anchor_sizes, rpn.anchor_ratios).reached
-    if own.detector.neck != "fpn" or rpn.every_size or reached >= REACHED:
+def _reaching(facts: Facts, own: Experiment, base: Sequence[Choice]) -> float:
+    """Factor of the objects' own size at which the anchors of weights reach most of the boxes."""
+    short = next((one.flags["data.eval_short_side"] for one in base if "data.eval_short_side" in one.flags), 0)
+    if facts.task != "detection" or not short:
+        return 1.0
+    return max(LARGER, key=lambda factor: round(_reached(facts, own, factor * short), 2))
+
+
+def _of_size(facts: Facts, own: Experiment, factor: float, given: Mapping[str, Any]) -> Iterator[Choice]:
+    """The pictures' size, and what hangs on it."""
+    reason = "that of the weights" if factor == 1 else f"{factor:g} of that of the weights, so that more are seen"
+    if facts.task == "classification":
+        least = SMALLEST_CROP.get(own.classifier.name, 32)
+        crop = max(least, image_size.up(own.classifier.crop * factor)) if factor < 1 else own.classifier.crop
+        side = max(crop, round(own.data.eval_short_side * crop / own.classifier.crop))
+        yield Choice("image size", {"classifier.crop": crop, "data.eval_short_side": side}, reason)
+    elif facts.task == "segmentation":
+        crop = tuple(max(64, image_size.up(side * factor)) for side in own.segmenter.crop)
+        yield Choice("image size", {"segmenter.crop": crop if factor < 1 else own.segmenter.crop}, reason)
+    else:
+        yield from _of_detector(facts, own, factor, reason, given)
+
+
+def _of_detector(facts, own, factor, reason, given):
+    published = own.data.eval_short_side
+    short = math.ceil(published * factor / 16) * 16 if factor < 1 else published
+    short = given.get("data.eval_short_side") or short
+    long = max(short, round(own.data.long_side * short / published))
+    sizes = {"data.short_side": (short,), "data.eval_short_side": short, "data.long_side": long}
+    yield Choice("image size", sizes, reason)
+    rpn, reached = own.detector.rpn, _reached(facts, own, short)
+    if reached >= REACHED or own.detector.neck != "fpn" or rpn.every_size:
         kept = {"detector.rpn.anchor_sizes": rpn.anchor_sizes, "detector.rpn.anchor_ratios": rpn.anchor_ratios}
         yield Choice("anchors", kept, f"those of the weights reach {reached:.0%} of the boxes")
         return
     found = anchors.chosen(facts.boxes, short, len(rpn.anchor_sizes))
-    new = {"detector.rpn.anchor_sizes": found.sizes, "detector.rpn.anchor_ratios": rpn.anchor_ratios}
-    yield Choice("anchors", new, f"those of the weights reach {reached:.0%} of the boxes, these {found.reached:.0%}")
+    # As many ratios as there are outputs for.
+    again = anchors.judged(anchors.balanced(facts.boxes), short, found.sizes, rpn.anchor_ratios)
+    new = {"detector.rpn.anchor_sizes": again.sizes, "detector.rpn.anchor_ratios": rpn.anchor_ratios}
+    yield Choice("anchors", new, f"those of the weights reach {reached:.0%} of the boxes, these {again.reached:.0%}")
+
+
+def _reached(facts: Facts, own: Experiment, short: float) -> float:
+    """Share of the boxes that the weights' anchors reach."""
+    rpn = own.detector.rpn
+    if not len(facts.boxes):
+        return 1.0
+    return anchors.judged(anchors.balanced(facts.boxes), short, rpn.anchor_sizes, rpn.anchor_ratios).reached

@@ -44,7 +44,7 @@ class Detections:
         """
         masks, keypoints = outputs.get("masks"), outputs.get("keypoints")
         if masks is not None:
-            masks = [rle.to_coco(runs, *size) for runs in masks]
+            masks = rle.all_to_coco(masks, *size)
         if keypoints is not None:
             keypoints = np.concatenate([np.round(keypoints[..., :2].astype(float), 3), keypoints[..., 2:]], axis=-1)
         boxes = np.round(outputs["boxes"].astype(float), 3)

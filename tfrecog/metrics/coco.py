@@ -170,7 +170,7 @@ def truth_masks(record) -> tuple[list[dict], np.ndarray]:
     maskless = np.array([not rle.area(runs) for runs in record.masks], bool)
     both = zip(record.masks, record.boxes, maskless, strict=True)
     runs = [_of_box(box, height, width) if none else own for own, box, none in both]
-    return [rle.to_coco(one, height, width) for one in runs], maskless
+    return rle.all_to_coco(runs, height, width), maskless
 
 
 def _texts(some) -> np.ndarray:

@@ -67,7 +67,12 @@ def precision(hits: np.ndarray, false: np.ndarray, objects: float) -> tuple[np.n
         objects: to find, more than 0.
     """
     found = np.cumsum(hits, axis=1)
-    exact = found / np.maximum(found + np.cumsum(false, axis=1), np.finfo(float).tiny)
+    return _highest(found, found + np.cumsum(false, axis=1), objects)
+
+
+def _highest(found, counted, objects):
+    """`precision` of detections of which so many, [T, n], were found and counted up to each."""
+    exact = found / np.maximum(counted, np.finfo(float).tiny)
     highest = np.maximum.accumulate(exact[:, ::-1], axis=1)[:, ::-1]
     places = np.stack([np.searchsorted(one / objects, RECALLS) for one in found])
     return np.take_along_axis(np.pad(highest, [(0, 0), (0, 1)]), places, axis=1), places
@@ -78,20 +83,43 @@ def average_precision(hits: np.ndarray, false: np.ndarray, objects: float) -> np
     return precision(hits, false, objects)[0].mean(axis=1)
 
 
+class Resampled:
+    """A class whose images may count several times: its average precision is that of `average_precision`.
+
+    The highest precision from a place on is that at a hit, so the detections that are no hits are counted alone.
+    """
+
+    def __init__(self, image: np.ndarray, hits: np.ndarray, false: np.ndarray):
+        """Of n detections, best first: int [n], bool [T, n] and bool [T, n]."""
+        self._image, self._places = image, np.flatnonzero(hits.any(axis=0))
+        self._hits, self._hit_image = hits[:, self._places], image[self._places]
+        left_out = ~(hits | false)
+        void = np.flatnonzero(left_out.any(axis=0))
+        self._left_out, self._void_image = left_out[:, void], image[void]
+        self._void_before = np.searchsorted(void, self._places, side="right")
+
+    def average_precision(self, times: np.ndarray, objects: float) -> np.ndarray:
+        """AP [T] where each image counts so many `times` [I]."""
+        found = np.cumsum(self._hits * times[self._hit_image], axis=1)
+        counted = np.cumsum(times[self._image])[self._places]
+        void = np.cumsum(self._left_out * times[self._void_image], axis=1)
+        void = np.pad(void, [(0, 0), (1, 0)])[:, self._void_before]
+        return _highest(found, counted - void, objects)[0].mean(axis=1)
+
+
 def standard_errors(found: Ranking, seed: int = 0) -> tuple[dict[str, float], np.ndarray]:
     """Standard errors of `AP` and `AP50` and of the AP of each class [K]: bootstrap over the images.
 
     NaN of a class whose objects are in fewer than two images, and none of all if each class is such.
     """
     rng = np.random.default_rng(seed)
-    parts = [(found.image[own], found.hits[own].T, found.false[own].T) for own in found.of_class()]
+    parts = [Resampled(found.image[own], found.hits[own].T, found.false[own].T) for own in found.of_class()]
     values = np.full([RESAMPLES, found.classes, len(THRESHOLDS)], np.nan)
     for resample in values:
         times = np.bincount(rng.integers(0, found.images, found.images), minlength=found.images)
         objects = np.bincount(found.object_label, times[found.object_image], found.classes + 1)[1:]
         for label in np.flatnonzero(objects):
-            image, hits, false = parts[label]
-            resample[label] = average_precision(hits * times[image], false * times[image], objects[label])
+            resample[label] = parts[label].average_precision(times, objects[label])
     together = np.unique(np.stack([found.object_label, found.object_image]), axis=1)[0]
     known = np.bincount(together, minlength=found.classes + 1)[1:] > 1
     by_class = np.full(found.classes, np.nan)

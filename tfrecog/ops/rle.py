@@ -1,5 +1,6 @@
 """Masks as COCO's run lengths, in NumPy alone: down the columns, starting with the zeros."""
 
+import itertools
 import re
 
 import numpy as np
@@ -29,12 +30,18 @@ def encode_crop(crop, top: int, left: int, height: int, width: int) -> np.ndarra
     rows, columns = crop.shape
     line = np.zeros(1 + columns * (rows + 1), bool)  # All columns, a zero before each and one after the last.
     line[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
-    column, row = np.divmod(np.flatnonzero(line[1:] != line[:-1]), rows + 1)
-    at = (left + column) * height + top + row
+    flips = (line[1:] != line[:-1]).nonzero()[0]
+    at = flips + flips // (rows + 1) * (height - rows - 1) + (left * height + top)
     # A run to the bottom of a column that goes on at the top of the next has two flips in one place: it is one run.
     double = at[1:] == at[:-1]
-    at = at[~(np.r_[double, False] | np.r_[False, double])] if len(at) else at
-    runs = np.diff(np.r_[0, at, height * width])
+    if double.any():
+        single = np.ones(len(at), bool)
+        single[1:] &= ~double
+        single[:-1] &= ~double
+        at = at[single]
+    ends = np.empty(len(at) + 2, np.int64)
+    ends[0], ends[1:-1], ends[-1] = 0, at, height * width
+    runs = ends[1:] - ends[:-1]
     return runs[:-1] if runs[-1] == 0 and len(runs) > 1 else runs
 
 
@@ -60,7 +67,13 @@ def box(runs, height: int) -> tuple[int, int, int, int]:
 
 def to_coco(runs, height: int, width: int) -> dict:
     """COCO's compressed form of run lengths, {"size": [height, width], "counts": bytes}, as pycocotools has it."""
-    return {"size": [int(height), int(width)], "counts": to_text(runs)}
+    return all_to_coco([runs], height, width)[0]
+
+
+def all_to_coco(many, height: int, width: int) -> list[dict]:
+    """That form of the run lengths of many masks of one size; takes a sixth of the time of one after the other."""
+    size = int(height), int(width)
+    return [{"size": [*size], "counts": text} for text in to_texts(many)]
 
 
 def from_coco(compressed: dict) -> tuple[np.ndarray, int, int]:
@@ -72,8 +85,18 @@ def to_text(runs) -> bytes:
     """COCO's compressed string: 5 bits a character from the lowest on, from the fourth number on differences to the
     last but one; 32 says that the number goes on, and its last character's 16 that it is negative.
     """
-    values = np.array(runs, np.int64)
-    values[3:] -= np.asarray(runs, np.int64)[1:-2]
+    return to_texts([runs])[0]
+
+
+def to_texts(many) -> list[bytes]:
+    """COCO's compressed strings of the run lengths of many masks, all at once; see `to_text`."""
+    if not len(many):
+        return []
+    counts = np.array([*map(len, many)])
+    values = np.concatenate([np.asarray(runs, np.int64) for runs in many])
+    starts = np.cumsum(counts) - counts
+    later = np.arange(len(values)) - np.repeat(starts, counts) >= 3
+    values[later] -= values[:-2][later[2:]]
     size = values ^ (values >> 63)  # without its sign
     group = np.arange(0, int(size.max(initial=0)).bit_length() + 1, 5)[:, None]
     # The bits behind a number's last character are all equal to that one's 16: there is nothing more to say.
@@ -81,7 +104,10 @@ def to_text(runs) -> bytes:
     characters = (48 + (values >> group & 31) + 32 * more).astype(np.uint8)
     begun = np.ones_like(more)
     begun[1:] = more[:-1]
-    return characters.T[begun.T].tobytes()
+    text = characters.T[begun.T].tobytes()
+    ends = np.concatenate([[0], np.cumsum(begun.sum(axis=0))])
+    cuts = ends[np.append(starts, len(values))].tolist()
+    return [text[start:end] for start, end in itertools.pairwise(cuts)]
 
 
 def from_text(text: bytes | str) -> np.ndarray:
@@ -161,10 +187,10 @@ def _stretched(masks, boxes, height, width):
     centre = (boxes[:, 2:] + boxes[:, :2]) * np.float32(0.5)
     start, end = (centre - half).astype(int), (centre + half).astype(int)
     extent = np.maximum(end - start + 1, 1)
-    for mask, (y, x), (rows, columns) in zip(masks, start, extent, strict=True):
+    for mask, (y, x), (rows, columns) in zip(masks, start.tolist(), extent.tolist(), strict=True):
         top, left, bottom, right = max(y, 0), max(x, 0), min(y + rows, height), min(x + columns, width)
-        across = _interpolation(np.arange(top, bottom) - y, rows, size)
-        down = _interpolation(np.arange(left, right) - x, columns, size)
+        across = _interpolation(np.arange(top - y, bottom - y, dtype=np.float32), rows, size)
+        down = _interpolation(np.arange(left - x, right - x, dtype=np.float32), columns, size)
         yield top, left, _product(_product(down, mask.T), across.T)
 
 
@@ -188,10 +214,9 @@ def _product(left, right):
 
 
 def _interpolation(pixel, extent, cells):
-    """Weights [p, cells] with which pixels [p] read `cells` stretched to `extent` pixels."""
-    at = (pixel.astype(np.float32) + np.float32(0.5)) * np.float32(cells / extent) - np.float32(0.5)
-    at = np.clip(at, 0, cells - 1)
-    return np.maximum(1 - np.abs(at[:, None] - np.arange(cells, dtype=np.float32)), 0)
+    """Weights [p, cells] with which pixels [p], float32, read `cells` stretched to `extent` pixels."""
+    at = (pixel + np.float32(0.5)) * np.float32(cells / extent) - np.float32(0.5)
+    return _tents(np.minimum(np.maximum(at, 0), cells - 1), cells)
 
 
 def _reading(start, end, length, cells):
@@ -202,4 +227,12 @@ def _reading(start, end, length, cells):
     first, last = (int(np.clip(edge, 0, length)) for edge in (start - half_a_cell, np.ceil(end + half_a_cell)))
     centre = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
     at = (centre - start) / (end - start) * np.float32(cells) - np.float32(0.5)
-    return first, np.maximum(1 - np.abs(at[:, None] - np.arange(cells, dtype=np.float32)), 0)
+    return first, _tents(at, cells)
+
+
+def _tents(at, cells):
+    """Weights [p, cells] of cells 0, 1, … at places [p]: 1 where a place is a cell, down to 0 at its neighbours."""
+    weights = at[:, None] - np.arange(cells, dtype=np.float32)
+    np.abs(weights, out=weights)
+    np.subtract(1, weights, out=weights)
+    return np.maximum(weights, 0, out=weights)

@@ -1,0 +1,95 @@
+import dataclasses
+
+import pytest
+
+from tests.fitting import made
+from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
+from tfrecog.fitting import choices, start
+from tfrecog.runs import folder as runs
+
+RACCOONS = made.detection(160, 350, 1.4, (("raccoon", 0.6),), each=1, camera=0.9)
+COCO = {"data.short_side": (800,), "detector.backbone.norm_epsilon": 0.0, "detector.masks": True}
+OWN = {
+    "data.short_side": (320,), "data.eval_short_side": 320, "data.long_side": 448,
+    "detector.backbone.name": "resnet18", "detector.backbone.norm": "batch", "detector.backbone.frozen_stages": 0,
+    "detector.backbone.width": 48, "detector.fpn.channels": 64, "detector.rpn.anchor_sizes": (32, 64, 128, 256),
+}  # fmt: skip
+
+
+@pytest.fixture
+def weights(tmp_path):
+    def make(values, *, published):
+        values = values | {"data.records": "theirs", "optim.learning_rate": 7.0}
+        (tmp_path / runs.FLAGFILE).write_text(validate.dumps(flags.replace(Experiment(), values)))
+        if published:
+            (tmp_path / runs.IMPORTED).write_text("{}")
+        return start.of_run(tmp_path)
+
+    return make
+
+
+def test_the_network_is_that_of_the_weights_and_boxes_alone_need_no_masks(weights):
+    theirs = weights(COCO, published=True)
+    plans = choices.ladder(RACCOONS, made.TWO_CORES, {}, 20, theirs)
+    for plan in plans:
+        experiment = plan.experiment(workdir="x")
+        validate.check(experiment)
+        backbone = experiment.detector.backbone
+        assert (backbone.name, backbone.norm, backbone.norm_epsilon) == ("resnet50", "frozen", 0)
+        assert (backbone.frozen_stages, experiment.detector.fpn.channels, experiment.detector.fpn.norm) == (
+            2,
+            256,
+            "none",
+        )
+        assert not experiment.detector.masks and experiment.train.start_from == theirs.folder
+        assert experiment.data.records == "data" and experiment.optim.learning_rate != 7
+    assert [plan.experiment().data.eval_short_side for plan in plans] == [800, 608, 480, 320]
+
+
+def test_a_gpu_has_the_time_for_their_size(weights):
+    (plan,) = choices.ladder(RACCOONS, made.A_GPU, {}, 20, weights(COCO, published=True))
+    assert plan.experiment().data.eval_short_side == 800
+
+
+def test_few_photographs_freeze_the_backbone_but_few_x_rays_do_not(weights):
+    theirs, few = weights(COCO, published=True), dataclasses.replace(RACCOONS, images=20)
+    stages = lambda facts: choices.ladder(facts, made.A_GPU, {}, 20, theirs)[0].experiment().detector.backbone  # noqa: E731
+    assert stages(few).frozen_stages == 5
+    assert stages(dataclasses.replace(few, grey=1.0)).frozen_stages == 2
+    assert stages(dataclasses.replace(few, camera=0.0)).frozen_stages == 2
+
+
+def test_weights_of_ones_own_freeze_nothing(weights):
+    plan = choices.ladder(RACCOONS, made.TWO_CORES, {}, 20, weights(OWN, published=False))[0]
+    backbone = plan.experiment().detector.backbone
+    assert (backbone.name, backbone.width, backbone.frozen_stages, backbone.norm) == ("resnet18", 48, 0, "batch")
+
+
+def test_their_anchors_stay_where_they_reach_the_boxes(weights):
+    theirs = weights(OWN, published=False)
+    kept = choices.ladder(RACCOONS, made.TWO_CORES, {}, 20, theirs)[0].experiment().detector.rpn
+    assert kept.anchor_sizes == (32, 64, 128, 256)
+    tiny = made.detection(200, 480, sides=(("bird", 0.012),))
+    other = choices.ladder(tiny, made.TWO_CORES, {}, 20, theirs)[0].experiment().detector.rpn
+    assert other.anchor_sizes != kept.anchor_sizes and len(other.anchor_ratios) == len(kept.anchor_ratios)
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_rate_is_lower_than_from_nothing_and_for_few_pictures(weights, published, monkeypatch):
+    monkeypatch.setattr(choices, "steps_per_epoch", lambda experiment: 40)
+    theirs = weights(OWN, published=published)
+
+    def rate(images, start):
+        facts = dataclasses.replace(RACCOONS, images=images)
+        plan = choices.ladder(facts, made.TWO_CORES, {}, 20, start)[0]
+        return choices.with_length(plan, facts, 4, 400, 2).experiment().optim.learning_rate
+
+    assert rate(25, theirs) < rate(160, theirs) < rate(160, None)
+    assert rate(2, theirs) >= (1e-4 if published else 2e-4)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"--start_from=.* is no run"):
+        start.of_run(tmp_path)
