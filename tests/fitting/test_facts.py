@@ -7,8 +7,9 @@ from PIL import Image
 from tests import datasets
 from tfrecog.cli.errors import UserError
 from tfrecog.data import info, records
-from tfrecog.fitting import choices, facts
+from tfrecog.fitting import choices, facts, image_size
 from tfrecog.fitting.machine import Machine
+from tfrecog.fitting.rung import Rung
 from tfrecog.ops import rle
 
 CAT, DOG = info.Category("cat", 1), info.Category("dog", 2)
@@ -119,7 +120,5 @@ def test_real_cells_need_320_pixels_for_their_platelets(shared_data, tmp_path):
             images=str(cells / "JPEGImages"), annotations=str(cells / "Annotations"), split="train", out=str(tmp_path)
         )
     )
-    plan = choices.ladder(facts.of_records(str(tmp_path), "train"), Machine(2.0, 2**33), {}, 60)[0]
-    assert plan.experiment().data.eval_short_side == 320
-    (size,) = (one for one in plan.choices if one.what == "image size")
-    assert "Platelets" in size.reason
+    short, choice = image_size.chosen(facts.of_records(str(tmp_path), "train"), Rung(), {})
+    assert short == 320 and "Platelets" in choice.reason

@@ -38,6 +38,12 @@ def test_small_scenes_stay_as_they_are():
     assert experiment.data.long_side == 160 and experiment.detector.masks
 
 
+def test_keypoints_need_twice_the_pixels_as_in_the_recipe():
+    posed = made.detection(2000, 128, 1.25, (("disc", 0.26), ("star", 0.25)), each=2, posed=1.0)
+    recipe = flags.load(Experiment(), "configs/scenes/keypoint_rcnn_r18_fpn.flags")
+    assert abs(size(posed) - recipe.data.eval_short_side) <= 32
+
+
 def test_tiny_pictures_are_enlarged_but_no_more_than_twice():
     assert size(made.detection(200, 100, sides=(("dot", 0.05),))) <= 2 * 100 + 32
 

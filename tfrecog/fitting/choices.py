@@ -24,7 +24,7 @@ _TASKS = {"detection": detection, "classification": classification, "segmentatio
 LEAST, LEAST_FROM = 10_000, 4_000
 LEAST_PASSES, LEAST_PASSES_FROM = 20, 8  # of a classifier, whose picture is one example
 MOST_PASSES, MOST_PASSES_FROM = 300, 150
-_OPTIMISTIC = 1.5  # how much the estimate of a step may be wrong before it is measured
+_OPTIMISTIC = 3.0  # how much faster than estimated a step may be, before it is measured
 
 
 def ladder(

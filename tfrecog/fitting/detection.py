@@ -6,12 +6,12 @@ from typing import Any
 
 from tfrecog.fitting import anchors, augmentation, image_size
 from tfrecog.fitting.facts import Facts
-from tfrecog.fitting.image_size import up
+from tfrecog.fitting.image_size import MANY, up
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice
 from tfrecog.fitting.rung import Rung, cost
 
-MANY = 0.2  # share of the objects from which masks and keypoints are learned
+LARGE = 224  # pixels of the short side, from which pictures may become smaller to be seen more often
 
 
 def rungs(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Rung]:
@@ -22,17 +22,18 @@ def rungs(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Rung
         wide = Rung("resnet50", 64, rois=256)
         smaller = Rung("resnet18", 64, rois=128, saved="a smaller network, ResNet-18")
         return [wide, smaller, Rung(rois=many, masks=8, saved="half the channels")]
-    wide, plain = Rung(width=64, rois=many), Rung(rois=many)
-    ladder = [wide, plain]
+    plain = Rung(rois=many)
+    ladder = [replace(plain, size=1.5, width=64), replace(plain, size=1.5), plain]
     if masks:
-        ladder.append(Rung(rois=many, masks=8, saved="the mask branch sees 8 objects of a picture"))
+        ladder.append(replace(plain, masks=8, saved="the mask branch sees 8 objects of a picture"))
     cheap = Rung(rois=48, masks=8 if masks else 0, saved="fewer regions of a picture")
     ladder.append(cheap)
     short, _ = image_size.chosen(facts, plain, given)
     if parts := image_size.windows(facts, short):
         return ladder + [replace(cheap, window=one, saved=f"steps see {one:.0%} of its sides") for one in parts]
     ladder.append(replace(cheap, width=24, saved="fewer channels"))
-    ladder.append(replace(cheap, width=24, size=0.75, saved="smaller pictures"))
+    if short >= LARGE:
+        ladder.append(replace(cheap, width=24, size=0.75, saved="smaller pictures"))
     return ladder
 
 
