@@ -129,17 +129,17 @@ def cost(asked: Training, flags: Flags, count: int) -> dict[str, float]:
     }
     total = sum(hours.values())
     return {
-        "images of a step, on each": share,
-        "computing, ms": computing * 1e3,
-        "each sends, MB": sent / 1e6,
-        "exchanging, ms": exchanging * 1e3,
-        "efficiency of a step, %": 100 * computing / step,
-        "Gbit/s for 90 %": 9 * sent / computing * 8 / 1e9,  # where exchanging takes a ninth of computing
-        "images/s, all": asked.batch / step,
-        **({"cores for the input, for each": share / step / flags.input_per_core} if flags.input_per_core else {}),
+        "images per device and step": share,
+        "computing, ms a step": computing * 1e3,
+        "sent by each device, MB a step": sent / 1e6,
+        "exchanging, ms a step": exchanging * 1e3,
+        "efficiency (computing / step), %": 100 * computing / step,
+        "Gbit/s for an efficiency of 90 %": 8e-9 * sent / (computing / 9),
+        "images/s of all devices": asked.batch / step,
+        **({"CPU cores per device for the input": share / step / flags.input_per_core} if flags.input_per_core else {}),
         **hours,
-        "all, h": total,
-        "devices x hours": total * count,
+        "total, h": total,
+        "device-hours": total * count,
         **({"price": total * count * flags.price} if flags.price else {}),
     }
 
@@ -163,9 +163,9 @@ def shown(number: float) -> str:
 def heading(asked: Training) -> str:
     """What the recipe asks for, for people."""
     return (
-        f"{asked.parameters:,} parameters learn: a gradient of {asked.gradient / 1e6:.1f} MB\n"
+        f"{asked.parameters:,} parameters learn: a gradient of {asked.gradient / 1e6:.1f} MB.\n"
         f"{asked.steps:,} steps of {asked.batch:,} images; {asked.evaluations} evaluations of {asked.evaluated:,} "
-        f"images; {asked.checkpoints} checkpoints of {asked.checkpoint / 1e6:.1f} MB\n"
+        f"images; {asked.checkpoints} checkpoints of {asked.checkpoint / 1e6:.1f} MB.\n"
     )
 
 

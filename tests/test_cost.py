@@ -40,20 +40,20 @@ def counted(arguments):
 def test_a_training_takes_what_its_parts_take():
     column = cost.cost(ASKED, MACHINES, 8)
     # 32 images at 100/s; 2 · 7/8 · 100 MB at 1 GB/s; 3600 such steps.
-    assert column["computing, ms"] == pytest.approx(320)
-    assert column["exchanging, ms"] == pytest.approx(175)
+    assert column["computing, ms a step"] == pytest.approx(320)
+    assert column["exchanging, ms a step"] == pytest.approx(175)
     assert column["training, h"] == pytest.approx(0.495)
-    assert column["efficiency of a step, %"] == pytest.approx(100 * 320 / 495)
+    assert column["efficiency (computing / step), %"] == pytest.approx(100 * 320 / 495)
     # 4,800 images at 8 · 300/s and then 0.01 s each, twice; ten times two seconds.
     assert column["evaluations, h"] == pytest.approx(2 * (2 + 48) / 3600)
     assert column["checkpoints, h"] == pytest.approx(20 / 3600)
-    assert column["all, h"] == pytest.approx(0.495 + 120 / 3600)
-    assert column["price"] == pytest.approx(3 * 8 * column["all, h"])
+    assert column["total, h"] == pytest.approx(0.495 + 120 / 3600)
+    assert column["price"] == pytest.approx(3 * 8 * column["total, h"])
 
 
 def test_one_device_exchanges_nothing_and_several_machines_are_joined_by_their_network():
-    assert cost.cost(ASKED, MACHINES, 1)["exchanging, ms"] == 0
-    assert cost.cost(ASKED, MACHINES, 16)["exchanging, ms"] == pytest.approx(1e3 * 2 * 15 / 16 * 0.1 / 0.5)
+    assert cost.cost(ASKED, MACHINES, 1)["exchanging, ms a step"] == 0
+    assert cost.cost(ASKED, MACHINES, 16)["exchanging, ms a step"] == pytest.approx(1e3 * 2 * 15 / 16 * 0.1 / 0.5)
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
@@ -71,24 +71,24 @@ def test_a_ring_sends_the_bytes_of_the_model(count):
         sent += moved[0].size
     assert (data == wanted).all()
     column = cost.cost(dataclasses.replace(ASKED, batch=count, gradient=size), MACHINES, count)
-    assert column["each sends, MB"] * 1e6 == pytest.approx(sent)
+    assert column["sent by each device, MB a step"] * 1e6 == pytest.approx(sent)
 
 
 def test_the_network_for_90_percent_gives_90_percent():
-    wanted = cost.cost(ASKED, MACHINES, 64)["Gbit/s for 90 %"]
+    wanted = cost.cost(ASKED, MACHINES, 64)["Gbit/s for an efficiency of 90 %"]
     column = cost.cost(ASKED, dataclasses.replace(MACHINES, network=wanted), 64)
-    assert column["efficiency of a step, %"] == pytest.approx(90)
+    assert column["efficiency (computing / step), %"] == pytest.approx(90)
 
 
 def test_the_paper_comes_to_the_same_bandwidth():
     # Goyal et al. 2017, 4.3: 100 MB in the 125 ms of a backward pass are 12.8 Gbit/s, for a large number of machines.
     column = cost.cost(dataclasses.replace(ASKED, batch=2**20), dataclasses.replace(MACHINES, network=12.8), 2**20)
-    assert column["exchanging, ms"] == pytest.approx(125, rel=1e-5)
+    assert column["exchanging, ms a step"] == pytest.approx(125, rel=1e-5)
 
 
 def test_cores_are_those_that_keep_up_with_a_device():
     column = cost.cost(ASKED, dataclasses.replace(MACHINES, input_per_core=25.0), 8)
-    assert column["cores for the input, for each"] == pytest.approx(32 / 0.495 / 25)
+    assert column["CPU cores per device for the input"] == pytest.approx(32 / 0.495 / 25)
 
 
 def test_a_batch_that_cannot_be_divided_is_refused():
@@ -167,7 +167,7 @@ def test_the_model_comes_near_what_was_published(name):
     gradient, one, count, share, published = PUBLISHED[name]
     asked = dataclasses.replace(ASKED, gradient=gradient, batch=share * count)
     machines = dataclasses.replace(cost.Flags(), images_per_second=one, devices_per_machine=16)
-    model = cost.cost(asked, machines, count)["images/s, all"]
+    model = cost.cost(asked, machines, count)["images/s of all devices"]
     assert 0.89 < model / published < 1.06
     percent = f"{100 * (model / published - 1):+.0f}".replace("-", "−")
     rows = (REPOSITORY / "docs/machines.md").read_text().splitlines()
