@@ -19,9 +19,9 @@ def rungs(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Rung
     masks, _ = branches(facts, given)
     many = 96 if facts.usual_objects[2] > 10 else 64
     if machine.gpus:
-        wide = Rung("resnet50", 64, rois=256)
-        smaller = Rung("resnet18", 64, rois=128, saved="a smaller network, ResNet-18")
-        return [wide, smaller, Rung(rois=many, masks=8, saved="half the channels")]
+        small = Rung("resnet18", 64, size=2, rois=128, saved="a smaller network, ResNet-18")
+        ladder = [Rung("resnet50", 64, size=2, rois=256), small, replace(small, size=1)]
+        return [*ladder, Rung(rois=many, masks=8, saved="half the channels")]
     plain = Rung(rois=many)
     ladder = [replace(plain, size=1.5, width=64), replace(plain, size=1.5), plain]
     if masks:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from tfrecog.cli.errors import UserError
-from tfrecog.data import frames, records
+from tfrecog.data import classification, frames, records
 from tfrecog.data.split import Split
 from tfrecog.fitting.names import words
 from tfrecog.ops import rle
@@ -100,6 +100,7 @@ def of_records(folder: str, split: str, task: str = "") -> Facts:
         except (UserError, frames.CorruptRecord):
             continue  # pipelines.check names it
     counts = index.instances[rows]
+    labels = classification.labels_of(part).tolist() if task == "classification" else []
     sides = np.sort(part.sizes[rows], axis=1)
     alone, pairs = _alone(part.info)
     return Facts(
@@ -110,7 +111,7 @@ def of_records(folder: str, split: str, task: str = "") -> Facts:
         looked=len(drawn),
         short=three(sides[:, 0]),
         ratio=three(sides[:, 1] / sides[:, 0]),
-        classes=seen.classes(part.info.names, part.info.splits[split].pixels, index.label, task),
+        classes=seen.classes(part.info.names, part.info.splits[split].pixels, labels),
         objects=int(counts.sum()),
         most_objects=int(counts.max(initial=0)),
         usual_objects=three(counts),
@@ -208,11 +209,11 @@ class _Seen:
             return
         self.grey.append(float(np.abs(small - small.mean(axis=-1, keepdims=True)).mean()) < _GREY)
 
-    def classes(self, names, pixels, labels, task) -> tuple[ClassFacts, ...]:
+    def classes(self, names, pixels, labels) -> tuple[ClassFacts, ...]:
         boxes = np.concatenate(self.boxes) if self.boxes else np.zeros((0, 3))
         counts = np.array(pixels[1:] if len(pixels) == len(names) + 1 else self.pixels[1:], np.float64)
         shares = counts / max(counts.sum(), 1)
-        images = Counter(labels.tolist()) if task == "classification" else self.pictures
+        images = Counter(labels) if labels else self.pictures
         found = []
         for label, name in enumerate(names, 1):
             height, width = boxes[boxes[:, 0] == label, 1:].T
