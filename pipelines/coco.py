@@ -20,6 +20,7 @@ Each problem with an image or an annotation is reported with its ids and a remed
 written.
 """
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -58,11 +59,11 @@ class Picture:
     file: tar_files.File
     image_id: str
     size: tuple[int, int] | None  # height, width, where the JSON has them
-    annotations: list[coco_json.Numbered]
+    annotations: list[coco_json.Annotation]
 
     def fingerprint(self) -> str:
         parts = [repr((self.name, self.file, self.image_id, self.size))]
-        for number, category, text in self.annotations:
+        for _, number, category, text in self.annotations:
             parts += f"\n{number} {category} ", text
         return "".join(parts if self.annotations else [*parts, "\n"])
 
@@ -120,11 +121,15 @@ def build(flags: Coco) -> shards.Built:
     """Writes a split of a dataset; raises Refused with what to do about it."""
     with coco_json.uncollected():
         source, label_of = _source(flags)
+        gc.freeze()  # What is listed stays until the end.
 
     def classes(picture: Picture) -> list[int | None]:
-        return [label_of.get(category) for _, category, _ in picture.annotations]
+        return [label_of.get(one.category_id) for one in picture.annotations]
 
-    return build_share(source, flags, classes)
+    try:
+        return build_share(source, flags, classes)
+    finally:
+        gc.unfreeze()
 
 
 def _source(flags: Coco) -> tuple[shards.Source, dict[int, int]]:

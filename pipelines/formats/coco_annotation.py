@@ -13,7 +13,7 @@ from tfrecog.ops import coco_format, rle
 from ..build.image_records import Instance
 from ..build.problems import LeftOut, Reporter, short
 from . import tool_values
-from .coco_json import Numbered, has_mask
+from .coco_json import Annotation, has_mask
 from .tool_values import numbers
 
 # Further outside the image than this, a box or a keypoint is reported; COCO's own round up to a pixel too far.
@@ -22,9 +22,9 @@ _SKIP = "It is skipped: correct the annotation, or take it out."
 Size = tuple[int, int]  # height, width
 
 
-def parsed(annotations: Iterable[Numbered]) -> list[dict]:
+def parsed(annotations: Iterable[Annotation]) -> list[dict]:
     """The annotations, with the ids that they have here."""
-    return [json.loads(text) | {"id": number, "category_id": category} for number, category, text in annotations]
+    return [json.loads(one.text) | {"id": one.id, "category_id": one.category_id} for one in annotations]
 
 
 def read(

@@ -13,7 +13,7 @@ from ..build import label_map_records
 from ..build.image_records import Instance
 from ..build.problems import Refused
 from . import presets, tool_values
-from .coco_json import Numbered
+from .coco_json import Annotation
 
 FACTS = label_map_records.facts(presets.voc_table().categories)
 # VOC's names of the classes for which COCO has another.
@@ -37,12 +37,12 @@ def label_of_category(path: str, tree: dict) -> dict[int, int]:
     return known
 
 
-def large_enough(of_image: dict[Any, list[Numbered]], min_area: int) -> dict[Any, list[Numbered]]:
+def large_enough(of_image: dict[Any, list[Annotation]], min_area: int) -> dict[Any, list[Annotation]]:
     """Those of the annotations of images whose areas are together larger than `min_area`."""
     return {key: those for key, those in of_image.items() if not min_area or _area(those) > min_area}
 
 
-def _area(annotations: list[Numbered]) -> float:
+def _area(annotations: list[Annotation]) -> float:
     return sum(tool_values.number(json.loads(text).get("area")) or 0 for *_, text in annotations)
 
 

@@ -15,7 +15,6 @@ from .tool_values import is_text, whole
 
 GIVEN_TWICE = "annotation given twice"
 _USED = ("bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints")
-Numbered = tuple[int, int, str]  # an annotation that is used: an id that no other has, its category, its text in JSON
 _KEPT = "It is kept under the id {}: "
 
 
@@ -44,7 +43,7 @@ _LONG = {
 
 
 class Annotation(NamedTuple):
-    """What an annotation is looked up by, as it is written, and all of its text."""
+    """What an annotation is looked up by, as it is written or as `annotations_by_image` has read it, and its text."""
 
     image_id: Any
     id: Any
@@ -178,23 +177,29 @@ class Images:
 
 def annotations_by_image(
     files: Sequence[str], tree: dict, classes: Container[int], found: list[Problem]
-) -> dict[int | str, list[Numbered]]:
+) -> dict[int | str, list[Annotation]]:
     """The annotations of each image id that have a class; problems of the others go to `found`.
 
-    `classes` has the ids of the categories that are used. Each annotation has an id of its own. Of several `files` an
+    `classes` has the ids of the categories that are used. Ids are whole numbers, and no two annotations have one. Of
+    several `files` an
     unknown image is "ID of FILE", as `coco_files` joins them.
     """
     images = Images(name_of_image(tree, found))
-    of_image: dict[int | str, list[Numbered]] = {image_id: [] for image_id in images.names}
+    of_image: dict[int | str, list[Annotation]] = {image_id: [] for image_id in images.names}
     known = {category["id"]: category["name"] for category in tree["categories"]}
     unused, shared = _unused(tree["annotations"]), _shared(tree["annotations"])
     seen = dict.fromkeys(shared)  # the first annotation of each
     for annotation in tree["annotations"]:
-        key, number, category = images.key(annotation.image_id), whole(annotation.id), whole(annotation.category_id)
+        image, number, category, _ = annotation
+        plain = type(image) is type(number) is type(category) is int and whole(number) is not None
+        if plain and image in of_image and category in classes and number not in shared:  # almost always
+            of_image[image].append(annotation)
+            continue
+        key, number, category = images.key(image), whole(number), whole(category)
         if key is not None and category in classes and number is not None and not seen.get(number):
             if number in shared:
                 seen[number] = annotation
-            of_image[key].append((number, category, annotation.text))
+            of_image[key].append(annotation._replace(id=number, category_id=category))
             continue
         said = [one for one in files if str(annotation.image_id).endswith(f" of {one}")] or files[:1]
         file = max(said, key=len) if key is None else images.names[key]
@@ -217,7 +222,7 @@ def annotations_by_image(
         elif annotation.id is not None:
             what = f"the id {short(annotation.id)} is not a whole number of 64 bits"
             report("id is not a number", what, _KEPT.format(own) + "give it a number.")
-        of_image[key].append((own, category, annotation.text))
+        of_image[key].append(annotation._replace(id=own, category_id=category))
     return of_image
 
 
@@ -229,8 +234,11 @@ def _unused(annotations: list[Annotation]) -> Iterator[int]:
 
 def _shared(annotations: list[Annotation]) -> set[int | None]:
     """Ids that more than one annotation has."""
+    ids = [one.id for one in annotations]
+    if {*map(type, ids)} <= {int} and len({*ids}) == len(ids):  # almost always
+        return set()
     once: set[int | None] = set()
-    return {number for number in (whole(one.id) for one in annotations) if number in once or once.add(number)}
+    return {number for number in map(whole, ids) if number in once or once.add(number)}
 
 
 def _report_category(annotation: Annotation, known: dict[int, str], report: Reporter) -> None:
