@@ -218,14 +218,14 @@ class _Run:
         self.progress.metrics(self.done, self.metrics)
         if checkpoints.mark_if_best(self.workdir, self.done, self.metrics, getattr(self.task, "best_by", ())):
             self.progress.say(f"the best so far: {checkpoints.best(self.workdir)}")
+        if self.options.summary_images and hasattr(self.task, "draw"):
+            with self.drawing(), self.at_once(interruption), self.state.averages.swapped_in(self.strategy):
+                self.progress.predictions(self.done, self.task.draw(*on, self.options.summary_images))
         if self.pace:
             bend = self.pace.evaluated(self.done, self.total, self.metrics)
             checkpoints.note_pace(self.workdir, self.done, self.pace.notes())
             self.bend(bend)
         checkpoints.note_metrics(self.workdir, self.done, self.metrics, self.rules)
-        if self.options.summary_images and hasattr(self.task, "draw"):
-            with self.drawing(), self.at_once(interruption), self.state.averages.swapped_in(self.strategy):
-                self.progress.predictions(self.done, self.task.draw(*on, self.options.summary_images))
 
     @contextlib.contextmanager
     def drawing(self):

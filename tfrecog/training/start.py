@@ -10,7 +10,7 @@ from tfrecog import tasks
 from tfrecog.cli import validate
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import shown
-from tfrecog.config import Experiment
+from tfrecog.config import Experiment, TrainConfig
 from tfrecog.data import info
 from tfrecog.models.backbones import keras_weights
 from tfrecog.runs import checkpoints, folder, warm_start
@@ -25,16 +25,10 @@ def prepare(experiment: Experiment) -> tuple:
     Raises UserError or OSError; then nothing is left behind.
     """
     validate.check(experiment)
-    # All before any operation runs: afterwards the first is refused, and the second does not reach everything.
     workers = cluster.workers()
     if workers.count > 1:
         peers.check_flags(experiment)
-    distribution.reserve(experiment.train.replicas if workers.count == 1 else 1)
-    if experiment.train.deterministic or not tf.config.get_visible_devices("GPU"):
-        # On a CPU always: some sums are else taken in whatever order the threads arrive.
-        tf.config.experimental.enable_op_determinism()
-        # It would join additions, two by two, into one AddN: see `train_step`.
-        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    settle(experiment.train)
     # Here already, so that a wrong number of replicas leaves no run behind.
     check_divisible(experiment, distribution.strategy(experiment.train.replicas).num_replicas_in_sync)
     with workers.together():
@@ -48,6 +42,19 @@ def prepare(experiment: Experiment) -> tuple:
         claim = folder.begin(experiment, dataset) if workers.is_chief else contextlib.nullcontext()
         workers.meet()
     return experiment, task, data, claim
+
+
+def settle(train: TrainConfig) -> None:
+    """Has TensorFlow compute as a training asks for; before any operation runs.
+
+    Afterwards more replicas on a CPU are refused, and determinism does not reach everything.
+    """
+    distribution.reserve(train.replicas if cluster.workers().count == 1 else 1)
+    if train.deterministic or not tf.config.get_visible_devices("GPU"):
+        # On a CPU always: some sums are else taken in whatever order the threads arrive.
+        tf.config.experimental.enable_op_determinism()
+        # It would join additions, two by two, into one AddN: see `train_step`.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
 def check_bends(experiment: Experiment, dataset: info.DatasetInfo, steps_per_epoch: int) -> None:
