@@ -21,6 +21,7 @@ from tfrecog.cli.errors import Status, UserError
 from tfrecog.runtime import devices, onednn, quiet_tensorflow
 
 Config = TypeVar("Config")
+_arguments: list[str] = []
 
 
 def run(
@@ -39,6 +40,7 @@ def run(
         check: raises UserError for values that cannot work.
         trains: whether the command takes training steps, which oneDNN makes faster on every CPU.
     """
+    _arguments[:] = sys.argv[1:]
     arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
     if section is None:
         del sys.argv[1:]  # kserve reads the command line on import, and our flags are none of its own.
@@ -51,6 +53,11 @@ def run(
     module = sys.modules[main.__module__]
     name = module.__spec__.name if module.__spec__ else main.__module__
     show(lambda: spelling.here(help.text(name, module.__doc__ or "", config, required, section)))
+
+
+def arguments() -> list[str]:
+    """What stood behind the name of the command that runs in this process."""
+    return [*_arguments]
 
 
 def _on_device(config: Config) -> Config:

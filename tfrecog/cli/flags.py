@@ -77,6 +77,14 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
     return replace(config, given)
 
 
+def named(config: Any, arguments: Sequence[str]) -> set[str]:
+    """The paths of the flags that arguments name, in flagfiles too, whatever their values."""
+    known = {leaf.path: leaf.kind for leaf in leaves(config)}
+    end = arguments.index(END) if END in arguments else len(arguments)
+    words = (word.lstrip("-").partition("=")[0] for word in flagfiles.expand(arguments[:end]) if word.startswith("-"))
+    return {name if name in known else name.removeprefix("no") for name in words} & known.keys()
+
+
 def _of_run(config: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the run that the `OfRun` flag names, if it does, and no others; raises Error."""
     leaf = next((leaf for leaf in leaves(config) if leaf.fact(facts.OfRun)), None)

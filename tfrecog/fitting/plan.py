@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tfrecog.cli import facts, files, flags, json_values
+from tfrecog.cli import facts, files, flagfiles, flags, json_values
 from tfrecog.config import Experiment
 
-FILE = "plan.json"
+FILE = flagfiles.PLAN
 
 
 @dataclasses.dataclass(frozen=True)

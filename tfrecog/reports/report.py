@@ -8,7 +8,7 @@ from pathlib import Path
 from tfrecog.cli import files
 from tfrecog.config import Experiment
 from tfrecog.data.split import Split
-from tfrecog.reports import card, curves, page
+from tfrecog.reports import card, choices, curves, page
 from tfrecog.reports.blocks import Number, Section, Tiles
 
 FILE = "report.html"
@@ -51,7 +51,7 @@ def write(
         title = f"{name or card.task_words(experiment)} on {split.name}"
         first, *others = sections() if sections else [_numbers(written["metrics"])]
         parts = [first, card.use(experiment, split, written["classes"]), *others, _curves(experiment, written)]
-        parts += [card.data(split), card.settings(experiment)]
+        parts += [card.data(split), *filter(None, [choices.section(experiment.workdir)]), card.settings(experiment)]
         text = page.render(title, card.head(name, model, experiment, split, written), parts)
         with files.write(path) as file:
             file.write(text)

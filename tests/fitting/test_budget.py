@@ -1,0 +1,162 @@
+"""The time of a training, by a clock of the test's own."""
+
+import pytest
+
+from tfrecog.fitting.timing.budget import Budget, Costs
+from tfrecog.training.pace import Bend
+
+
+class Machine:
+    """A training on a clock: what a step takes is a function of the share of the budget that is over."""
+
+    def __init__(self, seconds=1000.0, step=1.0, evaluation=10.0, closing=15.0, between=100, used=50.0, **options):
+        self.time, self.bends, self.lost = used, [], 0.0
+        self.seconds, self.evaluation, self.closing, self.between = seconds, evaluation, closing, between
+        self.costs = Costs(step, evaluation, 0.0, closing - evaluation)
+        self.options = {"steps_between": between} | options
+        self.budget = self.new(used)
+        self.noted = {}
+
+    def new(self, used=0.0):
+        return Budget(self.seconds, used, self.costs, now=lambda: self.time, **self.options)
+
+    def run(self, total, speed, stop_at=0, start=0, metric=lambda step: 0.0):
+        """Takes the steps until the end; returns how many they were."""
+        done = start
+        while done < total:
+            self.time += speed((self.time - self.lost) / self.seconds)
+            done += 1
+            total = self.after(done, total, self.budget.stepped(done, total))
+            if done < total and done % self.between == 0:
+                self.noted = {"step": done} | self.budget.notes()
+                self.time += self.evaluation
+                total = self.after(done, total, self.budget.evaluated(done, total, {"box_AP": metric(done)}))
+                self.noted = {"step": done} | self.budget.notes()
+            if done == stop_at:
+                return total
+        self.time += self.closing
+        return done
+
+    def after(self, done, total, bend):
+        if bend is None:
+            return total
+        assert isinstance(bend, Bend) and bend.end >= done and bend.why
+        self.bends.append((done, bend.end))
+        return bend.end
+
+
+# 1000 s: 50 used, 15 of closing, 9 evaluations of 10: 0.97 · 1000 - 155 = 815 steps of a second, about.
+PLANNED = 820
+
+
+def test_a_machine_as_fast_as_it_was_measured_moves_nothing():
+    machine = Machine()
+    assert machine.run(PLANNED, lambda share: 1.0) == PLANNED
+    assert machine.bends == [] and machine.time == pytest.approx(1000, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("speed", "name"),
+    [
+        (lambda share: 1.0 if share < 0.5 else 2.0, "half as fast from the middle on"),
+        (lambda share: 1.0 if share < 0.8 else 2.0, "half as fast at the end"),
+        (lambda share: 2.0, "half as fast from the start"),
+        (lambda share: 2.0 if share < 0.5 else 1.0, "twice as fast from the middle on"),
+        (lambda share: 1.0 if share < 0.3 else 3.0 if share < 0.6 else 1.0, "slow in between"),
+        (lambda share: 1 + share, "slower and slower"),
+        (lambda share: 0.5, "twice as fast as measured"),
+        (lambda share: 5.0, "five times slower"),
+    ],
+)
+def test_the_time_holds_to_within_15_percent(speed, name):
+    machine = Machine()
+    machine.run(PLANNED, speed)
+    assert 850 <= machine.time <= 1150, (name, machine.time, machine.bends)
+    assert machine.bends, name
+
+
+def test_the_end_is_moved_by_what_is_left_and_not_at_every_look():
+    # Twice as slow from the middle of the time on: about 435 steps are done, 15 + 40 s are for evaluations and the
+    # end: some 230 steps of two seconds are left.
+    machine = Machine()
+    end = machine.run(PLANNED, lambda share: 1.0 if share < 0.5 else 2.0)
+    assert 600 <= end <= 680
+    assert 1 <= len(machine.bends) <= 4 and all(step > 400 for step, _ in machine.bends)
+
+
+def test_a_machine_that_stands_still_is_stopped_when_the_time_is_over():
+    machine = Machine()
+    end = machine.run(PLANNED, lambda share: 1.0 if share < 0.4 else 100.0)
+    assert end < 400 and machine.time <= 1150
+    assert machine.bends[-1] == (end, end)
+
+
+def test_more_steps_than_are_of_use_are_not_taken():
+    machine = Machine(most=900)
+    assert machine.run(PLANNED, lambda share: 0.3) == 900
+    assert machine.time < 500
+
+
+def test_evaluations_that_take_longer_are_paid_for_by_steps():
+    machine = Machine()
+    machine.evaluation, machine.closing = 60.0, 80.0  # instead of 10 and 15
+    end = machine.run(PLANNED, lambda share: 1.0)
+    assert end < 650 and 850 <= machine.time <= 1150
+
+
+def test_the_first_evaluation_builds_a_graph_and_says_nothing_of_the_others():
+    machine = Machine(evaluation=2.0)
+    machine.costs = Costs(1.0, 2.0, 100.0, 5.0)  # 100 s of the graph, which were expected
+    machine.budget = machine.new(50.0)
+    evaluations = iter([102.0, *[2.0] * 20])
+
+    machine.between = 10**9
+    total = 820
+    machine.budget.begins(0, None)
+    for done in range(1, 201):
+        machine.time += 1.0
+        total = machine.after(done, total, machine.budget.stepped(done, total))
+        if done % 100 == 0:
+            machine.time += next(evaluations)
+            total = machine.after(done, total, machine.budget.evaluated(done, total, {}))
+    assert machine.bends == [] and total == 820
+
+
+def test_a_training_that_was_killed_has_the_time_that_its_checkpoint_has_left():
+    straight, killed = Machine(), Machine()
+    assert straight.run(PLANNED, lambda share: 1.0) == PLANNED
+    killed.run(PLANNED, lambda share: 1.0, stop_at=450)  # The checkpoint is of step 400.
+    noted = killed.noted
+    assert noted.pop("step") == 400
+    # 50 lost steps, an hour later, 30 s until the first step.
+    killed.lost += 50 + 3600 + 30
+    killed.time += 3600
+    killed.budget = killed.new()
+    killed.budget.begins(400, noted)
+    killed.time += 30
+    assert killed.run(PLANNED, lambda share: 1.0, start=400) == PLANNED
+    assert killed.bends == []
+    assert killed.budget.used == pytest.approx(straight.budget.used, abs=2)
+
+
+def test_an_evaluation_is_counted_once_where_it_is_repeated():
+    budget = Machine(best_by=("box_AP",), objects=50).new()
+    budget.evaluated(100, 800, {"box_AP": 0.2})
+    again = Machine(best_by=("box_AP",), objects=50).new()
+    again.begins(100, budget.notes())
+    again.evaluated(100, 800, {"box_AP": 0.2})
+    assert again.notes()["values"] == [(100, 0.2)]
+
+
+def test_a_training_that_gains_no_more_ends_at_a_rate_of_0_a_tenth_later():
+    machine = Machine(best_by=("mask_AP", "box_AP"), objects=400, steps_between=100)
+    # It gains until step 300. Judged with the one before, values 400, 500 and 600 are three without a gain.
+    end = machine.run(PLANNED, lambda share: 1.0, metric=lambda step: 0.5 * min(step, 200) / 200)
+    assert machine.bends == [(600, 682)] and end == 682  # 600 + 820 / 10
+    assert machine.time < 850  # and the rest of the time is given back
+
+
+def test_a_training_that_gains_goes_on():
+    machine = Machine(best_by=("box_AP",), objects=400)
+    assert machine.run(PLANNED, lambda share: 1.0, metric=lambda step: 0.5 * step / PLANNED) == PLANNED
+    assert machine.bends == []

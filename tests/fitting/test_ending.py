@@ -1,0 +1,25 @@
+from pathlib import Path
+
+from tfrecog.fitting.plan import Choice, Plan
+from tfrecog.fitting.session import ending
+
+MEASURED = {"batch": 4, "most": 3000}
+PLAN = Plan((Choice("task", {"task": "detection"}, ""),), {"images": 40}, {}, 20.0, 1000, MEASURED)
+
+
+def test_every_command_of_what_to_type_next_is_one_of_ours(tmp_path):
+    from tests.commands import COMMANDS
+
+    lines = ending.next_steps(PLAN, tmp_path, "photos", best=True)
+    called = [line.split()[2] for line in lines if line.startswith("  python -m ")]
+    assert {"tfrecog.predict", "tfrecog.evaluate", "export.tflite", "tfrecog.fit", "tfrecog.train"} == set(called)
+    assert set(called) <= set(COMMANDS)
+    assert sum("--checkpoint=best" in line for line in lines) == 3
+
+
+def test_more_minutes_are_offered_with_what_they_buy_where_they_buy_something():
+    # 1,000 steps of 4 are 100 passes over 40 pictures; three times that is 300, and 3,000 steps are of use at most.
+    assert ending.gain_of(PLAN, 1000) == "300 passes over the pictures instead of 100"
+    full = Plan(PLAN.choices, PLAN.facts, {}, 20.0, 3000, MEASURED)
+    assert ending.gain_of(full, 3000) == ""
+    assert not any("tfrecog.fit" in line for line in ending.next_steps(full, Path("runs/mine"), "photos"))

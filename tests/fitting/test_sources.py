@@ -1,0 +1,80 @@
+"""Records of whatever a person has."""
+
+import json
+
+import pytest
+
+from tests.fitting import pictures
+from tfrecog.cli.errors import UserError
+from tfrecog.data import info
+from tfrecog.fitting.session import sources
+
+
+def test_pictures_without_a_split_are_shared_out(tmp_path, capsys):
+    source = sources.of_photos(str(pictures.of_squares(tmp_path / "photos")), tmp_path / "out")
+    assert (source.train, source.val) == ("train", "val")
+    splits = info.load(source.records).splits
+    assert splits["train"].images + splits["val"].images == 12 and splits["val"].images >= 1
+    out = capsys.readouterr().out
+    assert "split: " in out and max(map(len, out.partition("running")[0].splitlines())) <= 80
+
+
+def test_a_validation_split_that_is_there_is_kept(tmp_path):
+    pictures.of_classes(tmp_path / "photos" / "train", each=6)
+    pictures.of_classes(tmp_path / "photos" / "test", each=2)
+    source = sources.of_photos(str(tmp_path / "photos"), tmp_path / "out")
+    assert (source.train, source.val) == ("train", "test")
+    assert {name: one.images for name, one in info.load(source.records).splits.items()} == {"train": 12, "test": 4}
+
+
+def test_records_are_used_as_they_are_and_a_lonely_split_is_said_to_flatter(tmp_path, capsys):
+    built = sources.of_photos(str(pictures.of_classes(tmp_path / "photos", each=6)), tmp_path / "out")
+    again = sources.of_photos(built.records, tmp_path / "other")
+    assert again == built and not (tmp_path / "other").exists()
+    facts = json.loads((tmp_path / "out" / "records" / "dataset.json").read_text())
+    del facts["splits"]["val"]
+    (tmp_path / "out" / "records" / "dataset.json").write_text(json.dumps(facts))
+    assert sources.of_photos(built.records, tmp_path / "other").val == "train"
+    assert "says" not in capsys.readouterr().err
+
+
+def test_a_file_stands_for_the_folder_that_has_its_pictures(tmp_path):
+    photos = pictures.of_squares(tmp_path / "photos")
+    (photos / "annotations").mkdir()
+    for path in photos.glob("*.xml"):
+        path.rename(photos / "annotations" / path.name)
+    one = next((photos / "annotations").glob("*.xml"))
+    source = sources.of_photos(str(one), tmp_path / "out")
+    assert sum(split.images for split in info.load(source.records).splits.values()) == 12
+
+
+def test_what_cannot_be_fitted_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for photos, message in (
+        ("empty", "has no pictures"),
+        ("photos", "12 pictures, and no annotations.*LabelMe"),
+        ("photos/one.png", "is a single file"),
+    ):
+        if photos == "photos":
+            pictures.of_squares(tmp_path / "photos")
+            for path in (tmp_path / "photos").glob("*.xml"):
+                path.unlink()
+            (tmp_path / "photos" / "one.png").write_bytes(b"")
+            (tmp_path / "photos" / "one.png").rename(tmp_path / "one.png")
+        place = tmp_path / "one.png" if photos.endswith(".png") else tmp_path / photos
+        with pytest.raises(UserError, match=message):
+            sources.of_photos(str(place), tmp_path / "out")
+    with pytest.raises(UserError, match=r"--out=.* lies in"):
+        sources.of_photos(str(tmp_path / "photos"), tmp_path / "photos" / "run")
+
+
+def test_damaged_records_are_refused_and_suspicious_ones_listed(tmp_path, capsys):
+    source = sources.of_photos(str(pictures.of_squares(tmp_path / "photos")), tmp_path / "out")
+    sources.check(source)
+    assert "check: nothing is damaged, nothing is suspicious" in capsys.readouterr().out
+    shard = next((tmp_path / "out" / "records").glob("train-*.tfrecord"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"train is damaged: .*pipelines\.check --data="):
+        sources.check(source)

@@ -1,0 +1,86 @@
+"""The end of a fit: how good the model is, how sure that is, where it is looked at, and what to type next."""
+
+from pathlib import Path
+
+from tfrecog import tasks
+from tfrecog.cli import spelling
+from tfrecog.data import info
+from tfrecog.evaluations.loop import Numbers
+from tfrecog.fitting.plan import Plan
+from tfrecog.fitting.session.screen import say
+from tfrecog.fitting.timing import stopping
+from tfrecog.runs import checkpoints
+
+_MORE = 3  # times the minutes, which are offered
+# What is told first of a task, in words; a share of objects or pictures.
+_SHOWN = {
+    "detection": (("keypoint_AP50", "keypoints, AP50"), ("mask_AP50", "masks, AP50"), ("box_AP50", "boxes, AP50")),
+    "classification": (("top1", "right classes"),),
+    "segmentation": (("mean_iou", "mean IoU"),),
+}
+
+
+def show(plan: Plan, out: Path, numbers: Numbers, photos: str) -> None:
+    """Prints it."""
+    experiment = plan.experiment()
+    held = info.load(experiment.data.records).splits[experiment.data.eval_split]
+    counted = held.instances or held.images
+    print(flush=True)
+    for name, words in _SHOWN[experiment.task]:
+        if numbers.get(name, -1) >= 0:
+            say(f"result: {words} {numbers[name]:.3f}{_uncertain(numbers[name], counted, experiment.task)}")
+    best = _best(out, tasks.of(experiment.task).best_by, counted)
+    if best:
+        say(f"result: an earlier checkpoint did better, and is used below: {best}")
+    pictures = sorted((out / "predictions").glob("step-*.jpg"))
+    if pictures:
+        say(f"look at: {pictures[-1]} (predictions beside the truth)")
+    if numbers.report:
+        say(f"look at: {numbers.report} (open it in a browser)")
+    for line in next_steps(plan, out, photos, bool(best)):
+        print(spelling.here(line), flush=True)
+
+
+def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[str]:
+    """What to type next: a comment and a command a line."""
+    also = " --checkpoint=best" * best
+    export = "saved_model" if plan.machine.get("gpus") else "tflite"
+    minutes = _MORE * plan.minutes
+    taken = len(checkpoints.steps(out)) and checkpoints.steps(out)[-1]
+    lines = [
+        ("find what it learned in new pictures", f"python -m tfrecog.predict new.jpg --model={out}{also}"),
+        ("measure it again", f"python -m tfrecog.evaluate --flagfile={out}{also}"),
+        ("take it elsewhere", f"python -m export.{export} --flagfile={out} --out={out}.{export}{also}"),
+    ]
+    if more := gain_of(plan, taken or plan.steps):
+        start = f"python -m tfrecog.fit {photos} --out={out}-longer --minutes={minutes:g}"
+        lines.append((f"give it more time: {more}", start))
+    lines.append(("train this again, to the bit", f"python -m tfrecog.train --flagfile={out} --workdir={out}-again"))
+    return ["", "what to type next:"] + [line for why, what in lines for line in (f"  # {why}", f"  {what}")]
+
+
+def gain_of(plan: Plan, taken: int) -> str:
+    """What three times the minutes would buy, in words, beside the steps that were taken; empty where nothing."""
+    measured = plan.measured
+    if taken >= measured["most"]:
+        return ""
+    data = plan.facts
+    seen = taken * measured["batch"] / max(1, data["images"])
+    longer = min(_MORE * seen, measured["most"] * measured["batch"] / max(1, data["images"]))
+    return f"{longer:.0f} passes over the pictures instead of {seen:.0f}"
+
+
+def _uncertain(value: float, counted: int, task: str) -> str:
+    """By how much a number may be off by chance."""
+    if task == "segmentation":
+        return ""
+    what = "objects" if task == "detection" else "pictures"
+    return f" ± {stopping.standard_error(value, counted):.3f} (by {counted:,} {what} to evaluate on)"
+
+
+def _best(out: Path, best_by: tuple[str, ...], counted: int) -> Path | None:
+    """The best checkpoint where it is another than the last, and is so by more than luck."""
+    best, latest = checkpoints.best(out), checkpoints.latest(out)
+    if best is None or latest is None or best == latest or counted < stopping.FEW:
+        return None
+    return best
