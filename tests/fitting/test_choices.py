@@ -47,6 +47,8 @@ def test_what_is_given_wins_and_is_marked():
     assert experiment.detector.box.samples == 7 and experiment.data.batch_size == 3
     assert {path for one in plan.choices if one.given for path in one.flags} == set(given)
     assert "as given" in plan.lines()
+    paths = [path for one in plan.choices for path in one.flags]
+    assert len(paths) == len(set(paths))
 
 
 def test_a_flag_that_nothing_reads_any_more_is_not_chosen():
