@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAMPLES = 1000  # boxes of a class
+SAMPLES, ALL_SAMPLES = 1000, 5000  # boxes of a class, and of all
 FEW = 50  # boxes, from which no clusters are made
 SMALLEST = 4.0  # pixels; smaller boxes teach nothing
 APART = 1.26  # the least quotient of neighbouring sizes
 SQUARE = (0.6, 1.7)  # ratios of objects that need no anchors of 0.5 and 2
 DEFAULT_RATIOS = (0.5, 1.0, 2.0)
-_OFFSETS = 4  # random places of the grid for each box
+_OFFSETS = 2  # random places of the grid for each box
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def chosen(boxes: np.ndarray, scale: float, levels: int, *, first: int = 2) -> A
 
 
 def balanced(boxes: np.ndarray) -> np.ndarray:
-    """As many boxes [m, 3] of each class, SAMPLES at most: of a class with fewer, each several times."""
+    """As many boxes [m, 3] of each class, SAMPLES at most and together ALL_SAMPLES; rare ones several times."""
     labels, counts = np.unique(boxes[:, 0], return_counts=True)
-    most = min(SAMPLES, int(counts.max(initial=0)))
+    most = min(SAMPLES, int(counts.max(initial=0)), max(1, ALL_SAMPLES // max(1, len(labels))))
     random, drawn = np.random.default_rng(0), [np.zeros((0, 3))]
     for label in labels:
         own = random.permutation(boxes[boxes[:, 0] == label])
