@@ -9,10 +9,10 @@ from tfrecog.training.pace import Bend
 class Machine:
     """A training on a clock: what a step takes is a function of the share of the budget that is over."""
 
-    def __init__(self, seconds=1000.0, step=1.0, evaluation=10.0, closing=15.0, between=100, used=50.0, **options):
+    def __init__(self, seconds=1000.0, step=1.0, evaluation=10.0, closing=10.0, between=100, used=50.0, **options):
         self.time, self.bends, self.lost = used, [], 0.0
         self.seconds, self.evaluation, self.closing, self.between = seconds, evaluation, closing, between
-        self.costs = Costs(step, evaluation, 0.0, closing - evaluation)
+        self.costs = Costs(step, evaluation)
         self.options = {"steps_between": between} | options
         self.budget = self.new(used)
         self.noted = {}
@@ -45,7 +45,7 @@ class Machine:
         return bend.end
 
 
-# 1000 s: 50 used, 15 of closing, 9 evaluations of 10: 0.97 · 1000 - 155 = 815 steps of a second, about.
+# 1000 s: 50 used, 10 of the end, 9 evaluations of 10: 0.97 · 1000 - 155 = 815 steps of a second, about.
 PLANNED = 820
 
 
@@ -99,14 +99,23 @@ def test_more_steps_than_are_of_use_are_not_taken():
 
 def test_evaluations_that_take_longer_are_paid_for_by_steps():
     machine = Machine()
-    machine.evaluation, machine.closing = 60.0, 80.0  # instead of 10 and 15
+    machine.evaluation, machine.closing = 60.0, 60.0  # instead of 10
     end = machine.run(PLANNED, lambda share: 1.0)
     assert end < 650 and 850 <= machine.time <= 1150
 
 
+def test_dear_evaluations_and_a_dear_end_have_their_room():
+    # Half as fast as planned: 820 s are left beside the end, and 100 steps take 200 s and an evaluation of 150.
+    machine = Machine(evaluation=150.0, closing=150.0, used=0.0)
+    end = machine.run(330, lambda share: 2.0)
+    assert 900 <= machine.time <= 1010
+    assert [machine.bends[0][1], end] == pytest.approx([0.82 * 1000 / 3.5] * 2, abs=12)
+    assert all(after > step for step, after in machine.bends)  # It ends at a rate of 0, and is not cut off.
+
+
 def test_the_first_evaluation_builds_a_graph_and_says_nothing_of_the_others():
     machine = Machine(evaluation=2.0)
-    machine.costs = Costs(1.0, 2.0, 100.0, 5.0)  # 100 s of the graph, which were expected
+    machine.costs = Costs(1.0, 2.0, 100.0)  # 100 s of the graph, which were expected
     machine.budget = machine.new(50.0)
     evaluations = iter([102.0, *[2.0] * 20])
 

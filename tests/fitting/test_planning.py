@@ -23,7 +23,7 @@ class Probed:
         self.tried.append(batch)
         if batch > self.room:
             raise NotEnoughMemory
-        evaluation = {"evaluation_start": 5.0, "evaluation_picture": 0.1, "report": 4.0} if evaluates else {}
+        evaluation = {"evaluation_start": 5.0, "evaluation_picture": 0.1} if evaluates else {}
         return Measured(self.step(batch), 10.0, choices.steps_per_epoch(experiment), 10**8 * batch, **evaluation)
 
 
@@ -55,7 +55,7 @@ def test_steps_fill_the_time_that_is_left(source):
     # 600 s: 97 % of it, without 20 that are gone, 10 of the start, and evaluations of 0.1 s a picture.
     evaluation = 0.1 * validation
     assert measured["evaluations"] == min(8, int(60 / evaluation))
-    left = 0.97 * 600 - 20 - 10 - (5 + evaluation + 4) - evaluation * (measured["evaluations"] - 1)
+    left = 0.97 * 600 - 20 - 10 - (5 + evaluation) - evaluation * (measured["evaluations"] - 1)
     assert plan.steps == int(left / 0.2)
     experiment = plan.experiment()
     assert experiment.schedule.decay == "linear" and experiment.data.eval_split == "val"

@@ -53,7 +53,7 @@ def test_steps_are_timed_and_a_process_that_dies_is_one_without_memory(experimen
         measured = prober.measure(experiment, evaluates=True, most=20)
         assert measured.steps_per_epoch == choices.steps_per_epoch(experiment)
         assert 0 < measured.step < measured.start and measured.memory > 2**26
-        assert measured.evaluation(10) > 0 and measured.report >= 0
+        assert measured.evaluation(10) > 0
         with pytest.raises(UserError, match="no_such_folder"):
             prober.measure(type(experiment)(workdir="", data=type(experiment.data)(records="/no_such_folder")))
         os.kill(prober._process.pid, signal.SIGKILL)  # as the system does where memory is short

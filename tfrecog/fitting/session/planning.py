@@ -51,7 +51,7 @@ class Time:
 
 def closing(measured: Measured, validation: int) -> float:
     """Seconds from the last step to the end."""
-    return measured.evaluation_start + measured.evaluation(validation) + measured.report
+    return measured.evaluation_start + measured.evaluation(validation)
 
 
 def given_of(plan: Plan) -> set[str]:

@@ -68,7 +68,7 @@ def experiment_of(plan: Plan, out: Path) -> Experiment:
 def budget_of(plan: Plan) -> Budget:
     """The pace of a plan's training."""
     measured, experiment = plan.measured, plan.experiment()
-    costs = Costs(measured["step"], measured["evaluation"], measured["evaluation_start"], measured["report"])
+    costs = Costs(measured["step"], measured["evaluation"], measured["evaluation_start"])
     dataset = info.load(experiment.data.records)
     held = dataset.splits[experiment.data.eval_split]
     best_by = getattr(tasks.of(experiment.task), "best_by", ())

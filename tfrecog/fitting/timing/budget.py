@@ -26,7 +26,6 @@ class Costs:
     step: float
     evaluation: float = 0.0  # of the whole validation split, with its pictures
     graph: float = 0.0  # that the first evaluation takes longer
-    report: float = 0.0  # that the last one takes longer
 
 
 class Budget:
@@ -128,7 +127,8 @@ class Budget:
     def _closing(self) -> float:
         """Seconds from the last step to the end; slower than was measured, where the last evaluation was."""
         graph = self.costs.graph * (not self._evaluated)
-        return self._slower * (self.costs.evaluation + graph + self.costs.report)
+        # Those on the way have no report, so they may take less than was measured; the last one does not.
+        return max(self._slower, 1.0) * (self.costs.evaluation + graph)
 
     @property
     def step_seconds(self) -> float:

@@ -81,16 +81,16 @@ def _timed(take: TrainStep, data: Any, most: float) -> tuple[float, float]:
 
 
 def _evaluated(task: Any, model: Any, experiment: Experiment, strategy: Any) -> dict[str, float]:
-    """Seconds of evaluations: of a picture, of all but the pictures, more for the first, and more for the last."""
+    """Seconds of an evaluation with its report: of a picture, of all but the pictures, and more for the first."""
     on = task, model, experiment, strategy
     some = _some_of(task.evaluation.Measured)
     seconds = []
-    for last in (False, False, True):  # The second time the graphs are there.
+    for _ in range(2):  # The second time the graphs are there.
         began = time.perf_counter()
-        evaluations.evaluate(some, *on, experiment.workdir, step=0, last=last)
+        evaluations.evaluate(some, *on, experiment.workdir, step=0)
         task.draw(*on, experiment.train.summary_images)
         seconds.append(time.perf_counter() - began)
-    first, again, last = seconds
+    first, again = seconds
     split = Split.open(experiment.data.records, experiment.data.eval_split)
     measured = some(experiment, split, strategy)
     began, count = time.perf_counter(), 0
@@ -103,7 +103,6 @@ def _evaluated(task: Any, model: Any, experiment: Experiment, strategy: Any) -> 
         "evaluation_start": max(first - again, 0.0),
         "evaluation_fixed": max(again - count * picture, 0.0),
         "evaluation_picture": picture,
-        "report": max(last - again, 0.0),
     }
 
 

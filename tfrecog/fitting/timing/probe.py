@@ -32,9 +32,8 @@ class Measured:
     steps_per_epoch: int
     memory: int  # bytes, at the peak
     evaluation_start: float = 0.0  # seconds that the first evaluation takes longer, as its graph is built
-    evaluation_fixed: float = 0.0  # seconds of an evaluation whatever the number of its pictures
+    evaluation_fixed: float = 0.0  # seconds of one with its report, whatever the number of its pictures
     evaluation_picture: float = 0.0  # seconds of a picture in an evaluation
-    report: float = 0.0  # seconds that the last evaluation takes longer
 
     def evaluation(self, pictures: int) -> float:
         """Seconds of an evaluation of so many pictures."""
@@ -42,7 +41,7 @@ class Measured:
 
     def with_evaluation_of(self, other: "Measured") -> "Measured":
         """The same, with the times of evaluations of another."""
-        names = ("evaluation_start", "evaluation_fixed", "evaluation_picture", "report")
+        names = ("evaluation_start", "evaluation_fixed", "evaluation_picture")
         return replace(self, **{name: getattr(other, name) for name in names})
 
 
