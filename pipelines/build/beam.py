@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfrecog.cli import files
+from tfrecog.cli import files, urls
+from tfrecog.cli.progress import Bar
 from tfrecog.runtime import quiet_tensorflow
 
 from . import workers
@@ -34,7 +35,7 @@ from .workers import Progress, Work
 logging.disable(logging.WARNING)  # Its import warns that clients of BigQuery are missing.
 try:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
     from apache_beam.runners.runner import PipelineState
 finally:
     logging.disable(logging.NOTSET)
@@ -48,6 +49,11 @@ _DEFAULTS = (
     "--default_sdk_harness_log_level=WARNING",
 )
 _PAUSE = 1.0  # seconds between two looks: for results, and whether to go on
+_SILENCE = 30.0  # seconds without a worker that has begun, after which a line says so
+_WAITING = (
+    f"no worker has begun after {_SILENCE:.0f} seconds; still waiting for Beam's runner. If it takes longer than its "
+    "workers need to start, check that the addresses in --beam_options can be reached"
+)
 _AGAIN = "The same command goes on from the finished shards."
 
 
@@ -57,7 +63,7 @@ class Outcome:
 
     steps: int  # of progress
     result: Any = None
-    error: OSError | Refused | None = None
+    error: OSError | Refused | urls.Unreachable | None = None
 
 
 def run(work: Work, tasks: Sequence, progress: Progress, *, options: str, folder: str) -> list:
@@ -71,6 +77,7 @@ def run(work: Work, tasks: Sequence, progress: Progress, *, options: str, folder
 
     Raises:
         OSError: what `work` raised, such as a full disk.
+        Unreachable: what it raised.
         Refused: `work` raised something else, or Beam failed; the message names where it was.
     """
     made = [path for path in (folder, os.path.dirname(folder)) if not os.path.exists(path)]
@@ -118,8 +125,12 @@ def problem(options: str) -> str:
         return " ".join(str(error).split())
     finally:
         logging.disable(logging.NOTSET)
-    if unknown and _is_direct(parsed):  # Others know more options than Beam's library.
+    if not _is_direct(parsed):  # Others know more options than Beam's library.
+        return ""
+    if unknown:
         return f"Beam has no option {' '.join(unknown)}"
+    if (count := parsed.view_as(DirectOptions).direct_num_workers) < 0:
+        return f"--direct_num_workers={count} is no number of threads; 0 takes one for each core"
     return ""
 
 
@@ -186,7 +197,12 @@ class _Watch:
         self._collect()
 
     def _look(self) -> None:
+        start, said = time.monotonic(), False
         while not self._over.wait(_PAUSE):
+            if not said and time.monotonic() > start + _SILENCE:
+                said = True
+                if not any(self._begun()):
+                    Bar.write(_WAITING)
             gone = [number for number, process in self._begun() if _is_gone(process)] if self._asks else []
             self._collect()
             gone = [number for number in gone if number not in self.outcomes]
@@ -272,7 +288,7 @@ class Worker(beam.DoFn):
             work, task = self._load(path)
             result = workers.explained(work, task, at)
             return Outcome(steps, result)
-        except (OSError, Refused) as error:
+        except (OSError, Refused, urls.Unreachable) as error:
             return Outcome(steps, error=error)
 
     def _load(self, path: Path) -> tuple[Work, Any]:

@@ -83,14 +83,20 @@ class Task:
 def claim(out: str, split: str) -> IO:
     """The claim of a split on a folder: until it is closed no other process builds or adopts it there.
 
+    The folders that builds on Beam left there when they were killed are removed.
+
     Raises:
         UserError: another one does.
     """
     folder = os.path.join(out, f".{split}.build")
     os.makedirs(folder, exist_ok=True)
-    return files.claim(
+    claimed = files.claim(
         os.path.join(folder, "lock"), f"another process is building {split!r} in {out}; wait for it, or end it"
     )
+    for path in Path(folder).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    return claimed
 
 
 def publish(
@@ -140,9 +146,7 @@ def remove_unfinished(tasks: list[Task], split: str) -> None:
     folder, out, names = tasks[0].folder, tasks[0].out, {task.name for task in tasks}
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if os.path.isdir(path):  # of a build on Beam
-            shutil.rmtree(path)
-        elif name.startswith("."):
+        if name.startswith("."):
             os.remove(path)
         elif name.endswith(".tfrecord") and name not in names:
             _discard(Task(name, out, folder, []))

@@ -16,7 +16,7 @@ pytest.importorskip("apache_beam", reason="the engine's extra is not installed: 
 
 import pipelines.build
 from pipelines import adopt, coco, imagenet, scenes
-from pipelines.build import engines, shards
+from pipelines.build import engines, publish, shards
 from pipelines.build.problems import Refused
 from tests.folders import REPOSITORY
 from tests.pipelines import small_sources
@@ -157,11 +157,14 @@ def test_a_stopped_build_ends_all_work_in_the_middle_of_its_shards(tmp_path):
 
 
 def test_what_a_killed_build_left_is_removed_by_the_next_one(tmp_path):
-    left = tmp_path / ".train.build" / ".beam-0123"
-    left.mkdir(parents=True)
-    (left / "task-0").touch()
+    left = {split: tmp_path / f".{split}.build" / ".beam-0123" for split in ("train", "val")}
+    for folder in left.values():
+        folder.mkdir(parents=True)
+        (folder / "task-0").touch()
     shards.build(scenes.source("train", 2, SMALL), str(tmp_path), "train", engine=engines.Processes(1))
-    assert not left.exists() and (tmp_path / "dataset.json").exists()
+    assert not left["train"].exists() and left["val"].exists() and (tmp_path / "dataset.json").exists()
+    publish.claim(str(tmp_path), "val").close()  # as pipelines.adopt does
+    assert not left["val"].exists()
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next_one(tmp_path):
     [
         ("--runner=Foo", "Unexpected pipeline runner: Foo. Valid values are "),
         ("--direct_num_workers=two", "argument --direct_num_workers: invalid int value: 'two'"),
+        ("--direct_num_workers=-1", "--direct_num_workers=-1 is no number of threads; 0 takes one for each core"),
         ("--direct_num_worker=2 words", "Beam has no option --direct_num_worker=2 words"),
         ("--runner=DataflowRunner", "Missing required option: project."),
         ("'", "No closing quotation"),
@@ -212,7 +216,7 @@ def test_an_empty_folder_for_the_dataset_keeps_its_permissions(tmp_path):
 DYING = """
 import dataclasses, os, pathlib
 from pipelines import scenes
-from pipelines.build import engines, shards
+from pipelines.build import engines, publish, shards
 from tfrecog.cli import command
 
 @dataclasses.dataclass(frozen=True)
