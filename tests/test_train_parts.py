@@ -99,6 +99,17 @@ def test_xla_makes_the_same_steps(whole, tmp_path):
     assert_same_but_for_rounding(found, whole[0], SUMMED)
 
 
+@pytest.mark.parametrize("way", [{"accumulate_steps": 4}, {"steps_per_execution": 2}])
+def test_no_gradient_of_a_loop_depends_on_the_trace(tmp_path, way):
+    """See `pooling.same_gradients`."""
+    experiment = classifier(tmp_path, name="lenet_modern", **way)
+    take, _ = tiny.steps(Classification(experiment, DIGITS), experiment)
+    function, _ = take.graph(list(pictures().batches(0, 1)))
+    graph = function.get_concrete_function().graph.as_graph_def()
+    operations = {node.op for inner in graph.library.function for node in inner.node_def}
+    assert "MaxPoolGradV2" in operations and "MaxPoolGrad" not in operations
+
+
 def test_xla_really_compiles(tmp_path):
     experiment = classifier(tmp_path, jit_compile=True)
     take, _ = tiny.steps(Classification(experiment, DIGITS), experiment)

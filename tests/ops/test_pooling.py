@@ -22,3 +22,21 @@ def test_it_needs_no_static_size():
     x = np.random.default_rng(0).normal(size=(1, 9, 10, 2)).astype(np.float32)
     pool = tf.function(lambda x: pooling.adaptive_average(x, 6), [tf.TensorSpec([None, None, None, 2])])
     np.testing.assert_allclose(pool(x).numpy(), pooling.adaptive_average(tf.constant(x), 6).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_max_pooling_has_the_same_gradient_in_a_loop_by_an_operation_that_is_never_replaced(padding):
+    x = tf.random.stateless_normal([2, 9, 8, 3], (0, 0))  # Windows overlap, and some cells are the maxima of four.
+
+    def gradient():
+        return tf.gradients(tf.reduce_sum(tf.sin(tf.nn.max_pool2d(x, 3, 2, padding))), [x])[0]
+
+    def body(i, _):
+        with pooling.same_gradients():
+            return i + 1, gradient()
+
+    graph = tf.function(lambda: tf.while_loop(lambda i, _: i < 2, body, [0, tf.zeros_like(x)])[1], autograph=False)
+    np.testing.assert_allclose(graph(), tf.function(gradient, autograph=False)(), rtol=1e-6)
+    functions = graph.get_concrete_function().graph.as_graph_def().library.function
+    operations = {node.op for function in functions for node in function.node_def}
+    assert "MaxPoolGradV2" in operations and "MaxPoolGrad" not in operations

@@ -1,6 +1,12 @@
-"""Pooling to a fixed size, whatever the size of the map."""
+"""Pooling to a fixed size, whatever the size of the map; and gradients of max pooling that are the same each time."""
+
+from contextlib import AbstractContextManager
 
 import tensorflow as tf
+
+from tfrecog.ops import target
+
+_GRADIENT = "TfrecogMaxPool"
 
 
 def adaptive_average(x, size: int):
@@ -23,3 +29,25 @@ def _bands(count, size):
     inside = (cell >= band * count // size) & (cell < ((band + 1) * count + size - 1) // size)
     weights = tf.cast(inside, tf.float32)
     return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+
+
+def same_gradients() -> AbstractContextManager:
+    """A context in the body of a loop whose max poolings have gradients that are the same each time, on a CPU.
+
+    TensorFlow has two kernels for such a gradient, its own and oneDNN's, which add in different orders. oneDNN's
+    replaces the other where a pass over the graph (MklLayoutRewritePass) comes to the gradient after the pooling; in a
+    loop that depends on addresses in memory, so each trace may round otherwise. MaxPoolGradV2 is never replaced.
+    """
+    return tf.compat.v1.get_default_graph().gradient_override_map({"MaxPool": _GRADIENT} if target.on_cpu() else {})
+
+
+@tf.RegisterGradient(_GRADIENT)
+def _max_pool_gradient(operation, gradient):
+    """The gradient of a MaxPool without explicit padding."""
+    names = "ksize", "strides", "padding", "data_format"
+    return tf.raw_ops.MaxPoolGradV2(
+        orig_input=operation.inputs[0],
+        orig_output=operation.outputs[0],
+        grad=gradient,
+        **{name: operation.get_attr(name) for name in names},
+    )

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfrecog.config import OptimConfig, TrainConfig
+from tfrecog.ops import pooling
 from tfrecog.runtime import distribution
 from tfrecog.runtime.mixed_precision import LossScale
 from tfrecog.training.ema import Averages
@@ -229,7 +230,8 @@ def _looped(function, count):
     names = []  # of the terms, which the loop carries as one row [T]: known when its body is traced
 
     def body(i, _, rows):
-        terms, sound = function(i)
+        with pooling.same_gradients():
+            terms, sound = function(i)
         names[:] = terms
         return i + 1, sound, rows.write(i, tf.stack([*terms.values()]))
 
