@@ -1,7 +1,7 @@
 """How far two trainings are apart: of each parameter tensor, the norm of the difference over that of the reference.
 
-What is smaller than a hundred-thousandth of all tensors together is compared with that: some gradients are zero but for
-rounding, as that of a bias which a softmax does not see.
+What is smaller than 0.00002 of all tensors together is compared with that: some gradients are zero but for rounding, as
+that of a bias which a softmax does not see.
 """
 
 import json
@@ -14,7 +14,7 @@ from tests.training_parity import cases
 # change), and the weights behind the last step (over the weights).
 TOLERANCES = {"term": 1e-5, "gradient": 1e-4, "early change": 1e-3, "weights": 1e-3}
 # Through batch norm rounding grows: so far apart are the first steps of torchvision in single and in double precision.
-_OF_BATCH_NORM = {"early change": 5e-2}
+_OF_BATCH_NORM = {"early change": 1e-1}
 _TENSORS = ("gradient", "early change", "change", "weights", "statistics")
 
 
@@ -82,7 +82,7 @@ def changes_apart(changes, stored):
 
 
 def _floored(norms):
-    return np.maximum(norms, 1e-5 * np.linalg.norm(norms))
+    return np.maximum(norms, 2e-5 * np.linalg.norm(norms))
 
 
 def _of_numbers(mine, terms, losses):
