@@ -21,7 +21,7 @@ from tfrecog.fitting.start import Start
 
 _TASKS = {"detection": detection, "classification": classification, "segmentation": segmentation}
 # How many pictures a training wants to see, from nothing and from weights that know something; and how often at most.
-LEAST, LEAST_FROM = 10_000, 4_000
+LEAST, LEAST_FROM = 6_000, 4_000
 LEAST_PASSES, LEAST_PASSES_FROM = 20, 8  # of a classifier, whose picture is one example
 MOST_PASSES, MOST_PASSES_FROM = 300, 150
 # The rate for a batch of 8 from nothing.
