@@ -14,7 +14,7 @@ from tfrecog.fitting import plan as plans
 from tfrecog.runs import checkpoints
 
 # Much time, and a length that is given: a busy machine changes nothing.
-QUICK = ("--minutes=60", "--schedule.epochs=12", "--train.checkpoint_epochs=2", "--train.evaluate_epochs=6")
+QUICK = ("--minutes=60", "--schedule.epochs=60", "--train.checkpoint_epochs=5", "--train.evaluate_epochs=30")
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def fitted(photos, tmp_path_factory):
 def test_a_folder_of_pictures_becomes_a_model_with_report_and_next_steps(fitted):
     out, printed = fitted
     assert (out / "report.html").is_file() and list((out / "predictions").glob("*.jpg"))
-    assert "check: nothing is damaged" in printed and "schedule.epochs=12" in printed
+    assert "check: nothing is damaged" in printed and "schedule.epochs=60" in printed
     assert f"python -m tfrecog.predict new.jpg --model={out}" in printed or "tfrecog predict new.jpg" in printed
     assert "result: right classes" in printed and "by 16 pictures to evaluate on" in printed
     experiment = flags.load(Experiment(), out / "experiment.flags")
-    assert (experiment.task, experiment.schedule.epochs, experiment.schedule.bends) == ("classification", 12.0, ())
+    assert (experiment.task, experiment.schedule.epochs, experiment.schedule.bends) == ("classification", 60.0, ())
     assert plans.load(out).measured["most"] == checkpoints.steps(out)[-1]
     assert "Choices" in (out / "report.html").read_text()
 

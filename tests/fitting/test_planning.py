@@ -49,6 +49,12 @@ def test_the_batch_is_the_largest_that_still_saves_time(source):
     assert plan.measured["batch"] == 32 == plan.experiment().data.batch_size
 
 
+@pytest.mark.parametrize(("images", "sizes"), [(800, [16, 32]), (200, [16]), (64, [16]), (20, [10]), (1, [1])])
+def test_a_classifier_of_few_pictures_does_not_learn_from_two_at_a_time(source, images, sizes):
+    found = dataclasses.replace(facts.of_records(source.records, source.train), images=images)
+    assert choices.batches(found, MACHINE) == sizes
+
+
 def test_steps_fill_the_time_that_is_left(source):
     plan = planned(source, Probed(lambda batch: 0.2 if batch == 32 else batch))
     measured, validation = plan.measured, plan.measured["validation"]

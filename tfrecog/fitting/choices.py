@@ -77,7 +77,8 @@ def batches(facts: Facts, machine: Machine, given: Mapping[str, Any] | None = No
         sizes = [16, 32, 64, 128] if machine.gpus else [16, 32, 64]
     else:
         sizes = [2, 4, 8, 16, 32] if machine.gpus else [2, 4, 8]
-    return [one for one in sizes if one <= most] or [min(2, facts.images) or 1]
+    # Of a small set a classifier takes its smallest batch all the same, or half of the pictures.
+    return [one for one in sizes if one <= most] or [max(1, min(sizes[0], facts.images // 2))]
 
 
 def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: int) -> Plan:
