@@ -111,7 +111,8 @@ def main():
     options.set, options.work = options.set.absolute(), options.work.absolute()
     options.work.mkdir(parents=True, exist_ok=True)
     stages, facts = Stages(options), machine.facts()
-    print(f"{facts['processor']}, commit {facts['commit']}, load {facts['load_before']:.1f}: {options.set}")
+    checkout = facts["commit"] if options.checkout == sides.REPOSITORY else options.checkout
+    print(f"{facts['processor']}, {checkout}, load {facts['load_before']:.1f}: {options.set}")
     print(f"{'':12}{'seconds':>9} {'CPU s':>7} {'peak MB':>8} {'processes CPU s':>16} {'largest MB':>11}", flush=True)
     for name in options.stages.split(","):
         uses = [getattr(stages, name)() for _ in range(options.runs)]
