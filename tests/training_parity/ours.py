@@ -129,7 +129,7 @@ class Trainer:
     def __init__(self, case, task, model, shapes):
         self.case, self.task, self.model, self.shapes = case, task, model, shapes
         self.strategy, settings = distribution.strategy(1), task.experiment
-        self.rate = schedules.learning_rate(settings.optim, settings.schedule, 1, 1)
+        self.rate = schedules.LearningRate(settings.optim, settings.schedule, 1, 1)
         with self.strategy.scope():
             self.state = TrainState(model, settings.optim, settings.train)
             self.moves = tf.Variable(1.0, trainable=False)
@@ -158,7 +158,7 @@ class Trainer:
         self.moves.assign(0.0)  # The step computes gradients and changes no weight.
         with self.strategy.scope():
             optimizer = Optimizer(self.model.trainable_variables, settings.optim)
-        rate, before = schedules.learning_rate(settings.optim, settings.schedule, 1, 1), self._variables()
+        rate, before = schedules.LearningRate(settings.optim, settings.schedule, 1, 1), self._variables()
         for number in range(cases.EARLY):
             self.step([_tensors(batches[number % len(batches)])], number)
             count = tf.constant(number, tf.int64)
