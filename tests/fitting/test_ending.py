@@ -1,4 +1,7 @@
+import json
 from pathlib import Path
+
+import pytest
 
 from tfrecog.fitting.plan import Choice, Plan
 from tfrecog.fitting.session import ending
@@ -23,3 +26,14 @@ def test_more_minutes_are_offered_with_what_they_buy_where_they_buy_something():
     full = Plan(PLAN.choices, PLAN.facts, {}, 20.0, 3000, MEASURED)
     assert ending.gain_of(full, 3000) == ""
     assert not any("tfrecog.fit" in line for line in ending.next_steps(full, Path("runs/mine"), "photos"))
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "flag"),
+    [([0.31, 0.38, 0.9], " --min_score=0.35"), ([0.01, None], " --min_score=0.05"), ([0.52], ""), ([None], "")],
+)
+def test_scores_that_are_still_low_are_looked_at_from_where_they_are_best(tmp_path, thresholds, flag):
+    classes = [{"best": None if one is None else {"threshold": one}} for one in thresholds]
+    (tmp_path / "diagnosis.json").write_text(json.dumps({"classes": classes}))
+    (predict,) = (one for one in ending.next_steps(PLAN, tmp_path, "photos") if "tfrecog.predict" in one)
+    assert predict.endswith(f"--model={tmp_path}{flag}")

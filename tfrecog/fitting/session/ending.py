@@ -1,14 +1,19 @@
 """The end of a fit: how good the model is, how sure that is, where it is looked at, and what to type next."""
 
+import json
+import math
+import statistics
 from pathlib import Path
 
 from tfrecog import tasks
 from tfrecog.cli import spelling
 from tfrecog.data import info
+from tfrecog.evaluations.detection import DIAGNOSIS
 from tfrecog.evaluations.loop import Numbers
 from tfrecog.fitting.plan import Plan
 from tfrecog.fitting.session.screen import say
 from tfrecog.fitting.timing import stopping
+from tfrecog.inference.flags import MIN_SCORE
 from tfrecog.runs import checkpoints
 
 _MORE = 3  # times the minutes, which are offered
@@ -47,8 +52,9 @@ def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[s
     export = "saved_model" if plan.machine.get("gpus") else "tflite"
     minutes = _MORE * plan.minutes
     taken = len(checkpoints.steps(out)) and checkpoints.steps(out)[-1]
+    seen = _low(out) if plan.experiment().task == "detection" else ""
     lines = [
-        ("find what it learned in new pictures", f"python -m tfrecog.predict new.jpg --model={out}{also}"),
+        ("find what it learned in new pictures", f"python -m tfrecog.predict new.jpg --model={out}{also}{seen}"),
         ("measure it again", f"python -m tfrecog.evaluate --flagfile={out}{also}"),
         ("take it elsewhere", f"python -m export.{export} --flagfile={out} --out={out}.{export}{also}"),
     ]
@@ -57,6 +63,18 @@ def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[s
         lines.append((f"give it more time: {more}", start))
     lines.append(("train this again, to the bit", f"python -m tfrecog.train --flagfile={out} --workdir={out}-again"))
     return ["", "what to type next:"] + [line for why, what in lines for line in (f"  # {why}", f"  {what}")]
+
+
+def _low(out: Path) -> str:
+    """The flag by which detections are seen that are right more often than not, where their scores are still low.
+
+    It is of the scores at which the classes have their highest F1 on the pictures to evaluate on, in steps of 0.05.
+    """
+    file = out / DIAGNOSIS
+    classes = json.loads(file.read_text())["classes"] if file.is_file() else []
+    scores = [one["best"]["threshold"] for one in classes if one["best"]]
+    least = math.floor(20 * statistics.median(scores)) / 20 if scores else MIN_SCORE
+    return f" --min_score={max(least, 0.05):g}" if least < MIN_SCORE else ""
 
 
 def gain_of(plan: Plan, taken: int) -> str:
