@@ -27,7 +27,7 @@ class Scripted:
     def begins(self, done, notes):
         self.told.append(("begins", done, notes))
 
-    def stepped(self, done, total):
+    def stepped(self, done, total, timed):
         self.told.append(("stepped", done, total))
         return Bend(self.bends[done], "it is slower") if done in self.bends else None
 

@@ -113,6 +113,15 @@ def test_dear_evaluations_and_a_dear_end_have_their_room():
     assert all(after > step for step, after in machine.bends)  # It ends at a rate of 0, and is not cut off.
 
 
+def test_the_graph_of_another_shape_of_pictures_is_no_slow_step():
+    machine = Machine()
+    for done in range(1, 45):  # Its time is gone, but no step takes it again.
+        shape = done in (3, 20)
+        machine.time += 30.0 if shape else 1.0
+        assert machine.budget.stepped(done, PLANNED - 60, timed=not shape) is None
+    assert machine.budget.step_seconds == pytest.approx(1.0)
+
+
 def test_the_first_evaluation_builds_a_graph_and_says_nothing_of_the_others():
     machine = Machine(evaluation=2.0)
     machine.costs = Costs(1.0, 2.0, 100.0)  # 100 s of the graph, which were expected

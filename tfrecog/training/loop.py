@@ -175,7 +175,7 @@ class _Run:
                 self.on_step(self.done, terms)
         self.progress.steps(self.done, steps, timed=not traced)
         self.progress.say(self.profile.after(self.done))
-        self.bend(self.pace and self.pace.stepped(self.done, self.total))
+        self.bend(self.pace and self.pace.stepped(self.done, self.total, timed=not traced))
 
     def bend(self, bend: Bend | None):
         """From this step on the rate aims for another end, and the flags of the run say so before the next step."""

@@ -18,8 +18,8 @@ class Pace(Protocol):
         """Before the first of the steps that are left; with the `notes` of the checkpoint that it goes on from."""
         ...
 
-    def stepped(self, done: int, total: int) -> Bend | None:
-        """After each call of some steps, of which `total` are to be taken."""
+    def stepped(self, done: int, total: int, timed: bool = True) -> Bend | None:
+        """After each call of some steps, of which `total` are to be taken; one that built its graph is not `timed`."""
         ...
 
     def evaluated(self, done: int, total: int, metrics: Mapping[str, float]) -> Bend | None:

@@ -84,12 +84,12 @@ class Budget:
         facts = {"seconds": self.used, "slower": self._slower, "values": self._values}
         return facts | {"ending": self._ending}
 
-    def stepped(self, done: int, total: int) -> Bend | None:
+    def stepped(self, done: int, total: int, timed: bool = True) -> Bend | None:
         """See Pace."""
         now = self.now()
         if self._since is None:
             self._since = now
-        if self._before:
+        if self._before and timed:
             step, before = self._before
             self._times.extend([(now - before) / (done - step)] * (done - step))
             self._times = self._times[-max(WINDOW, int(CHECK * total)) :]
