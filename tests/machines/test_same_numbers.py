@@ -23,6 +23,13 @@ CASES = {
     ),
     "classifier of AdamW, clipped": ("classifier_digits", "digit_records", "--optim.name=adamw", "--optim.clip_norm=1"),
     "segmenter": ("segmenter", "map_records", "--data.photometric=1"),
+    "segmenter of synchronised batch norm, in parts and evaluated between": (
+        "segmenter",
+        "map_records",
+        "--segmenter.backbone.norm=sync_batch",
+        "--train.accumulate_steps=2",
+        "--train.evaluate_epochs=0.5",
+    ),
     "Faster R-CNN": ("faster_rcnn", "scene_records"),
     "Mask R-CNN": ("mask_rcnn", "scene_records", "--metrics=both"),
     "Keypoint R-CNN": ("keypoint_rcnn", "scene_records", "--data.min_keypoints=1"),
