@@ -1,6 +1,7 @@
 r"""Trains the networks of both libraries from the same weights on the same batches, and prints how far they are apart.
 
-  PEER_PYTHON=/path/to/python python -m tests.training_parity [--store] [--double] [--photos=FOLDER] [CASE ...]
+  PEER_PYTHON=/path/to/python python -m tests.training_parity [--store] [--double] [CASE ...]
+  PEER_PYTHON=/path/to/python python -m tests.training_parity --photos=FOLDER [--narrow] [--double] [CASE ...]
 
 PEER_PYTHON names an interpreter that has torch and torchvision. Without --photos the networks are narrow and the
 pictures made; --store writes what the tests compare with, to stored/. --photos trains ResNet-50 at its own width on
@@ -21,10 +22,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", action="store_true")
     parser.add_argument("--photos", default="")
+    parser.add_argument("--narrow", action="store_true", help="with --photos: networks of 8 channels")
     parser.add_argument("--double", action="store_true", help="also torchvision beside itself in double precision")
     parser.add_argument("cases", nargs="*", metavar="CASE")
     options = parser.parse_args()
-    known = cases.LARGE if options.photos else cases.SMALL
+    known = cases.SMALL
+    if options.photos:
+        known = cases.NARROW if options.narrow else cases.LARGE
     python = os.environ.get("PEER_PYTHON", sys.executable)
     print(comparison.HEAD, flush=True)
     for name in options.cases or known:

@@ -75,6 +75,8 @@ def _cases(detectors, dense, classes):
 SMALL = _cases(_NARROW | {"decay": 0.02}, {"width": 8, "decay": 0.02}, (10, 6, 5))
 # Of classes as ImageNet's, those of COCO's pixels and those of its objects, by its numbers.
 LARGE = _cases({"rois": 44}, {}, (1000, 200, 90))
+# The same on narrow networks, for a machine without much time.
+NARROW = _cases(_NARROW | {"rois": 44, "joints": 17}, {"width": 8}, (1000, 200, 90))
 
 
 def to_json(case):

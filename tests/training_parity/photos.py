@@ -65,6 +65,8 @@ def _detection(case, folder, kind):
     for pair in zip(entries[:half], entries[-half:], strict=True):
         parts = [_example(case, folder, entry, objects[entry["id"]], slots) for entry in pair]
         batch = {name: np.stack([part[name] for part in parts]) for name in parts[0]} | {"seed": batches.seeds(2)}
+        if "masks" in batch:
+            batch["mask_boxes"] = batch["boxes"]
         made.append(batch | {"given": batches.rois(batch, case.rois - slots, rng)})
     return made
 
