@@ -12,9 +12,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from tests import sides
 from tests.matrices import representatives
-from tests.training_parity import batches, cases, comparison, ours, photos, run
+from tests.training_parity import batches, cases, comparison, ours, run
 from tfrecog import losses
 from tfrecog.ops import masks
 
@@ -126,15 +125,3 @@ def test_another_rule_of_loss_is_noticed(name, trainer):
     reference = json.loads(str(stored["terms"]))
     apart = {term for term, value in terms.items() if abs(value / reference[term] - 1) > comparison.TOLERANCES["term"]}
     assert apart == changed
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", cases.LARGE)
-def test_at_full_width_a_training_on_photographs_is_torchvisions(name, shared_data, tmp_path):
-    case, python = cases.LARGE[name], sides.peer_python()
-    found = run.peer(case, made := photos.of(case, shared_data), python, tmp_path)
-    training = ours.build(case, run.shapes_of(found))
-    with run.peers_mask_targets(found):
-        differences = comparison.exact(training.train(made), run.to_ours(case, training.model, found))
-    print(comparison.row(name, differences))
-    assert comparison.exceeding(case, differences) == {}
