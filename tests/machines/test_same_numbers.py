@@ -31,6 +31,7 @@ CASES = {
         "--train.evaluate_epochs=0.5",
     ),
     "Faster R-CNN": ("faster_rcnn", "scene_records"),
+    "Faster R-CNN with batch norm": ("faster_rcnn", "scene_records", "--detector.backbone.norm=batch"),
     "Mask R-CNN": ("mask_rcnn", "scene_records", "--metrics=both"),
     "Keypoint R-CNN": ("keypoint_rcnn", "scene_records", "--data.min_keypoints=1"),
 }
