@@ -66,12 +66,6 @@ class Picture:
         return repr(self)
 
 
-def build(out: str, split: str, count: int, options: Shapes | None = None, *, shard_count: int = 0, jobs: int = 0):
-    """Writes `count` pictures as a split of the dataset in `out`; returns what `shards.build` does."""
-    made = source(split, count, options or Shapes())
-    return shards.build(made, out, split, shards=shard_count, engine=engines.Processes(jobs))
-
-
 def source(split: str, count: int, options: Shapes) -> shards.Source:
     """What the shards of `count` pictures are built from."""
     items = [Picture(f"{split}-{number:06d}.jpg", split, number, options) for number in range(count)]

@@ -72,7 +72,7 @@ def main(flags: Flags) -> None:
                 sources.check(source)
                 plan = _planned(flags, given, source, lambda: time.perf_counter() - began)
                 plan.save(out)
-            numbers = training.train(plan, out, _facts(plan))
+            numbers = training.train(plan, out)
             ending.show(plan, out, numbers, flags.photos[0])
     except training.Again as other:
         say(f"fit: {other}")
@@ -178,14 +178,6 @@ def _continued(out: Path, flags: Flags, given: dict[str, Any]):
         plan.save(out)
     say(f"fit: continuing with the choices in {out / plans.FILE}")
     return plan
-
-
-def _facts(plan):
-    """Facts of the data of a plan."""
-    from tfrecog.fitting import facts
-
-    data = plan.experiment()
-    return facts.of_records(data.data.records, data.data.train_split, data.task)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,3 @@ def test_a_class_without_an_object_is_named():
     facts = made.detection(200, sides=(("cat", 0.3), ("dog", 0.3)))
     facts = dataclasses.replace(facts, classes=(facts.classes[0], dataclasses.replace(facts.classes[1], objects=0)))
     assert advice.before(facts) == ["dog: no objects to learn from"]
-
-
-def test_an_ap_of_a_hundred_objects_is_uncertain_by_five_points():
-    assert advice.uncertainty(0.5, 100) == 0.05 and advice.uncertainty(1.0, 100) == 0.0

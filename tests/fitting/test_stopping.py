@@ -6,6 +6,7 @@ from tfrecog.fitting.timing import stopping
 def test_the_standard_error_is_that_of_a_share():
     # 100 objects at one half: sqrt(0.25 / 100).
     assert stopping.standard_error(0.5, 100) == pytest.approx(0.05)
+    assert stopping.standard_error(1.0, 100) == 0
     assert stopping.standard_error(1.2, 100) == stopping.standard_error(-1, 100) == stopping.standard_error(0.5, 0) == 0
 
 

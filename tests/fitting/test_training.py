@@ -21,13 +21,13 @@ class Probed:
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory):
-    """A plan for 30 minutes, and its facts."""
+def plan(tmp_path_factory):
+    """A plan for 30 minutes."""
     folder = tmp_path_factory.mktemp("begun")
     source = sources.of_photos(str(pictures.of_classes(folder / "photos", each=200)), folder / "out")
     found = facts.of_records(source.records, source.train)
     time = planning.Time(1800.0, lambda: 30.0)
-    return planning.Planner(source, found, Machine(2.0, 10**10), time, Probed()).plan({}, None), found
+    return planning.Planner(source, found, Machine(2.0, 10**10), time, Probed()).plan({}, None)
 
 
 def fails(monkeypatch, error, steps=0):
@@ -43,14 +43,13 @@ def fails(monkeypatch, error, steps=0):
     monkeypatch.setattr(loop, "train", train)
 
 
-def test_out_of_memory_begins_again_with_half_the_batch(begun, monkeypatch, tmp_path):
-    plan, found = begun
+def test_out_of_memory_begins_again_with_half_the_batch(plan, monkeypatch, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "records").mkdir()
     fails(monkeypatch, OutOfMemory("out of memory"))
     batch = plan.measured["batch"]
     with pytest.raises(training.Again, match=f"out of memory with {batch} pictures a step: {batch // 2} now") as again:
-        training.train(plan, tmp_path, found)
+        training.train(plan, tmp_path)
     other = plans.load(tmp_path)
     assert (other.choices, other.steps) == (again.value.plan.choices, again.value.plan.steps)
     experiment = other.experiment()
@@ -60,31 +59,29 @@ def test_out_of_memory_begins_again_with_half_the_batch(begun, monkeypatch, tmp_
     assert not (tmp_path / "checkpoints").exists() and (tmp_path / "records").exists()
 
 
-def test_out_of_memory_for_the_fourth_time_or_of_a_given_batch_is_an_error(begun, monkeypatch, tmp_path):
-    plan, found = begun
+def test_out_of_memory_for_the_fourth_time_or_of_a_given_batch_is_an_error(plan, monkeypatch, tmp_path):
     fails(monkeypatch, OutOfMemory("out of memory"))
     for stuck in (
         dataclasses.replace(plan, measured=plan.measured | {"halved": training.FEWER_BATCHES}),
         plan.with_choices(plans.Choice("given", {"data.batch_size": 16}, "", given=True)),
     ):
         with pytest.raises(OutOfMemory):
-            training.train(stuck, tmp_path, found)
+            training.train(stuck, tmp_path)
 
 
 @pytest.mark.parametrize("runs_away", [True, False])
-def test_a_loss_that_runs_away_begins_again_once_with_a_third_of_the_rate(begun, monkeypatch, tmp_path, runs_away):
-    plan, found = begun
+def test_a_loss_that_runs_away_begins_again_once_with_a_third_of_the_rate(plan, monkeypatch, tmp_path, runs_away):
     error = None if runs_away else loop.NonFiniteLoss("step 7: loss is nan.\nImage ids of the batch: 3")
     fails(monkeypatch, error, steps=plan.steps if runs_away else 0)
     with pytest.raises(training.Again, match="a third of the rate"):
-        training.train(plan, tmp_path, found)
+        training.train(plan, tmp_path)
     other = plans.load(tmp_path)
     assert other.experiment().optim.learning_rate == pytest.approx(plan.experiment().optim.learning_rate / 3, rel=0.05)
     with pytest.raises(loop.NonFiniteLoss if error else training.Diverged):
-        training.train(other, tmp_path, found)
+        training.train(other, tmp_path)
 
 
-def test_a_loss_that_is_high_for_a_moment_goes_on(begun, monkeypatch, tmp_path):
+def test_a_loss_that_is_high_for_a_moment_goes_on():
     watch = training._Watch(warmup=20)
     for step in range(200):
         watch(step, {"loss": 9.0 if step % 10 == 5 else 1.0})

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines import shapes
+from pipelines.build import engines, shards
 from pipelines.shape_scenes import curves, objects, textures
 from tfrecog.data import info
 from tfrecog.ops import rle
@@ -141,7 +142,7 @@ def test_pictures_are_light_and_dark_grey_and_coloured():
 
 
 def test_a_split_is_built_with_masks_keypoints_and_48_classes(tmp_path, read_all):
-    built = shapes.build(str(tmp_path), "val", 5, OPTIONS, jobs=1).split
+    built = shards.build(shapes.source("val", 5, OPTIONS), str(tmp_path), "val", engine=engines.Processes(1)).split
     facts = info.load(tmp_path)
     assert facts.masks and facts.keypoints == shapes.KEYPOINTS and facts.num_classes == 48 == len(shapes.CLASSES)
     records = list(read_all(tmp_path, "val"))

@@ -1,7 +1,5 @@
 """What a person should know before a training and beside its numbers."""
 
-import math
-
 from tfrecog.fitting.facts import Facts
 
 TOO_FEW, FEW = 30, 100  # pictures
@@ -28,11 +26,6 @@ def before(facts: Facts) -> list[str]:
     if never:
         said.append(f"{_listed(never)}: no {what} to learn from")
     return said
-
-
-def uncertainty(ap: float, objects: int) -> float:
-    """Standard error of an AP in 0..1 at IoU 0.5, of so many objects: about that of a share of them."""
-    return math.sqrt(max(ap * (1 - ap), 0.0) / objects) if objects else 1.0
 
 
 def _listed(names: list[str]) -> str:

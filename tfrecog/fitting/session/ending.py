@@ -66,9 +66,10 @@ def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[s
 
 
 def _low(out: Path) -> str:
-    """The flag by which detections are seen that are right more often than not, where their scores are still low.
+    """The flag that shows detections of low scores too, where the highest F1 on the pictures to evaluate on is there.
 
-    It is of the scores at which the classes have their highest F1 on the pictures to evaluate on, in steps of 0.05.
+    It is the median of the classes' scores of the highest F1, rounded down to a multiple of 0.05; empty from the
+    default up.
     """
     file = out / DIAGNOSIS
     classes = json.loads(file.read_text())["classes"] if file.is_file() else []

@@ -15,8 +15,7 @@ from tfrecog.cli.out_of_memory import OutOfMemory
 from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.evaluations.loop import Numbers
-from tfrecog.fitting import choices
-from tfrecog.fitting.facts import Facts
+from tfrecog.fitting import choices, facts
 from tfrecog.fitting.plan import Choice, Plan
 from tfrecog.fitting.session.planning import SHOWN, given_of
 from tfrecog.fitting.timing.budget import Budget, Costs
@@ -42,7 +41,7 @@ class Again(Exception):
         self.plan = plan
 
 
-def train(plan: Plan, out: Path, facts: Facts) -> Numbers:
+def train(plan: Plan, out: Path) -> Numbers:
     """Trains in the folder, or continues there; returns the last evaluation's numbers.
 
     Raises Again where another plan is to be tried, which the folder has then in place of this one.
@@ -53,9 +52,9 @@ def train(plan: Plan, out: Path, facts: Facts) -> Numbers:
     try:
         return loop.train(experiment, on_step=watch, pace=pace)
     except OutOfMemory as error:
-        raise _with_less(plan, out, facts, budget, error) from error
+        raise _with_less(plan, out, budget, error) from error
     except (loop.NonFiniteLoss, Diverged) as error:
-        raise _slower(plan, out, facts, budget, error) from error
+        raise _slower(plan, out, budget, error) from error
 
 
 def experiment_of(plan: Plan, out: Path) -> Experiment:
@@ -104,34 +103,36 @@ class _Watch:
             )
 
 
-def _with_less(plan: Plan, out: Path, facts: Facts, budget: Budget, error: OutOfMemory) -> Exception:
+def _with_less(plan: Plan, out: Path, budget: Budget, error: OutOfMemory) -> Exception:
     """Again with half the batch, or the error where that was done often, or cannot be."""
     tried, batch = plan.measured.get("halved", 0), plan.measured["batch"]
     if batch < 2 or tried == FEWER_BATCHES or "data.batch_size" in given_of(plan):
         return error
     step = plan.measured["step"] / 2
     why = f"out of memory with {batch} pictures a step: {batch // 2} now"
-    return _again(plan, out, facts, budget, {"batch": batch // 2, "halved": tried + 1, "step": step}, why)
+    return _again(plan, out, budget, {"batch": batch // 2, "halved": tried + 1, "step": step}, why)
 
 
-def _slower(plan: Plan, out: Path, facts: Facts, budget: Budget, error: UserError) -> Exception:
+def _slower(plan: Plan, out: Path, budget: Budget, error: UserError) -> Exception:
     """Again with a third of the rate, or the error where that was done before, or the rate was given."""
     if plan.measured.get("slower") or "optim.learning_rate" in given_of(plan):
         return error
     rate = float(f"{plan.experiment().optim.learning_rate / LOWER:.2g}")
     found = {"slower": rate, "most": plan.measured["most"]}
     why = f"{str(error).partition(chr(10))[0]} The training begins again with a third of the rate, {rate:g}"
-    return _again(plan, out, facts, budget, found, why)
+    return _again(plan, out, budget, found, why)
 
 
-def _again(plan: Plan, out: Path, facts: Facts, budget: Budget, changed: dict[str, Any], why: str) -> Again:
+def _again(plan: Plan, out: Path, budget: Budget, changed: dict[str, Any], why: str) -> Again:
     """Another plan for the time that is left; the training in the folder makes room for its."""
     measured = plan.measured | changed | {"used": budget.used}
     left = budget.seconds - budget.used - measured["closing"] - measured["start"]
     left -= measured["evaluation"] * (measured["evaluations"] - 1)
     most = plan.measured["most"] * plan.measured["batch"] // measured["batch"]
     steps = max(20, min(int(left / measured["step"]), most))
-    other = choices.with_length(plan, facts, measured["batch"], steps, measured["evaluations"])
+    before = plan.experiment()
+    found = facts.of_records(before.data.records, before.data.train_split, before.task)
+    other = choices.with_length(plan, found, measured["batch"], steps, measured["evaluations"])
     if "slower" in measured:
         own = next(one for one in other.choices if "optim.learning_rate" in one.flags)
         values = own.flags | {"optim.learning_rate": measured["slower"]}
