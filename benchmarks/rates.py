@@ -47,7 +47,7 @@ def main(flags: Flags) -> None:
     print(f"input on {cores.usable()} cores: {rate:.1f} images/s, {of_cpu:.1f} for each CPU second (runs: {each})")
     if flags.evaluated:
         seconds = chief_seconds(task, experiment, flags.evaluated)
-        print(f"the chief, after the network: {seconds:.4f} CPU s an image of an evaluation")
+        print(f"the chief, after the network: {1000 * seconds:.3g} CPU ms an image of an evaluation")
 
 
 def input_rates(task, experiment: Experiment, images: int) -> tuple[float, float]:
