@@ -29,10 +29,10 @@ from typing import Annotated
 from tfrecog.cli import command
 from tfrecog.cli.facts import Length, Positive
 from tfrecog.cli.progress import Bar
+from tfrecog.cli.spelling import counted
 from tfrecog.data import index, info
 
 from .build import engines, label_map_records, publish
-from .build.command import counted
 from .build.problems import Refused
 from .classes import keypoint_sides, pixel_classes
 from .classes import keypoint_sigmas as sigmas

@@ -30,11 +30,11 @@ from tfrecog.cli import command, files, urls
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import NonNegative, Urls
 from tfrecog.cli.progress import Bar
+from tfrecog.cli.spelling import counted
 from tfrecog.data import info, records
 from tfrecog.data.records import Record
 from tfrecog.data.split import Split
 
-from .build.command import counted
 from .formats import written_names
 from .formats.palette_png import Palette
 from .formats.written_names import Names

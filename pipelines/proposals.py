@@ -23,6 +23,7 @@ import numpy as np
 
 from tfrecog.cli import command, spelling
 from tfrecog.cli.facts import When
+from tfrecog.cli.spelling import counted
 from tfrecog.data import frames, index, info, records
 from tfrecog.data.example import Example
 from tfrecog.data.fields import PROPOSAL
@@ -31,7 +32,7 @@ from tfrecog.proposals import methods, selective_search
 from tfrecog.proposals.selective_search import Options
 
 from .build import engines, image_records, problems, shards
-from .build.command import SplitFlags, counted
+from .build.command import SplitFlags
 from .build.problems import Problem, Refused
 from .formats import proposal_files
 

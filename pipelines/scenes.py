@@ -22,11 +22,12 @@ from PIL import Image
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import Fraction, NonNegative, Range
+from tfrecog.cli.spelling import counted
 from tfrecog.data import info, records
 from tfrecog.ops import rle
 
 from .build import engines, image_records, scene_shapes, shards
-from .build.command import SplitFlags, counted
+from .build.command import SplitFlags
 
 CLASSES = scene_shapes.NAMES
 KEYPOINTS = ("top", "left", "bottom", "right")

@@ -20,11 +20,12 @@ import numpy as np
 
 from tfrecog.cli import command
 from tfrecog.cli.facts import Fraction, NonNegative, Range
+from tfrecog.cli.spelling import counted
 from tfrecog.data import info, records
 from tfrecog.ops import rle
 
 from .build import engines, image_records, shards
-from .build.command import SplitFlags, counted
+from .build.command import SplitFlags
 from .shape_scenes import camera, curves, grounds, objects, textures
 
 CLASSES = objects.NAMES

@@ -21,8 +21,8 @@ LINEAR = ("--schedule.decay=linear", "--schedule.drop_epochs=")
 class Scripted:
     """A pace that bends at these steps, and notes what it was told."""
 
-    def __init__(self, bends):
-        self.bends, self.told = bends, []
+    def __init__(self, bends, unmeasured=()):
+        self.bends, self.told, self.unmeasured = bends, [], unmeasured
 
     def begins(self, done, notes):
         self.told.append(("begins", done, notes))
@@ -30,6 +30,9 @@ class Scripted:
     def stepped(self, done, total, timed):
         self.told.append(("stepped", done, total))
         return Bend(self.bends[done], "it is slower") if done in self.bends else None
+
+    def evaluates(self, done, total):
+        return done not in self.unmeasured
 
     def evaluated(self, done, total, metrics):
         self.told.append(("evaluated", done, dict(metrics)))
@@ -39,9 +42,9 @@ class Scripted:
         return {"told": len(self.told)}
 
 
-def train(workdir, bends, *changes, batches=None, evaluate=None, **options):
+def train(workdir, bends, *changes, batches=None, evaluate=None, unmeasured=(), **options):
     """Trains 12 steps in 3 epochs of 4 unless a bend moves the end; returns what the pace was told."""
-    pace, task = Scripted(bends), tiny.Task()
+    pace, task = Scripted(bends, unmeasured), tiny.Task()
     task.evaluation = tiny.evaluation_of(evaluate)
     experiment = tiny.experiment(workdir, *LINEAR, *changes, **options)
     workdir.mkdir(exist_ok=True)
@@ -100,6 +103,14 @@ def test_an_evaluation_may_bend_and_is_noted_with_its_checkpoint(tmp_path):
     ]
     # begins, six steps, two evaluations: the last is noted with its checkpoint.
     assert checkpoints.noted_pace(tmp_path, 6) == {"told": 9}
+
+
+def test_an_evaluation_for_which_there_is_no_time_is_left_out_and_the_last_one_never(tmp_path):
+    def evaluate(model, strategy, step):
+        return {"box_AP": 0.25}
+
+    told = train(tmp_path, {}, evaluate=evaluate, evaluate_epochs=1.0, unmeasured=(8, 12))
+    assert [fact[1] for fact in told if fact[0] == "evaluated"] == [4, 12]
 
 
 INFO = DatasetInfo((Category("cat", 1),), {"train": SplitInfo(2, 3, 0, ("a",))})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from tfrecog.cli.facts import Fraction, Length, NonNegative, Range, Unless
+from tfrecog.cli.spelling import counted
 from tfrecog.data import depth, info
 
 from . import engines, problems, shards, share_groups
@@ -180,8 +181,3 @@ def summary(flags: SplitFlags, built: shards.Built) -> str:
     elif not facts.image_labels:
         lines.append(f"{counted(made.instances, 'object')} and {counted(made.crowd, 'crowd')}")
     return "\n".join(lines)
-
-
-def counted(count: int, one: str, several: str = "") -> str:
-    """A number of things, in words: "1 shard", "2 shards"."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"

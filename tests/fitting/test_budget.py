@@ -27,7 +27,7 @@ class Machine:
             self.time += speed((self.time - self.lost) / self.seconds)
             done += 1
             total = self.after(done, total, self.budget.stepped(done, total))
-            if done < total and done % self.between == 0:
+            if done < total and done % self.between == 0 and self.budget.evaluates(done, total):
                 self.noted = {"step": done} | self.budget.notes()
                 self.time += self.evaluation
                 total = self.after(done, total, self.budget.evaluated(done, total, {"box_AP": metric(done)}))
@@ -111,6 +111,21 @@ def test_dear_evaluations_and_a_dear_end_have_their_room():
     assert 900 <= machine.time <= 1010
     assert [machine.bends[0][1], end] == pytest.approx([0.82 * 1000 / 3.5] * 2, abs=12)
     assert all(after > step for step, after in machine.bends)  # It ends at a rate of 0, and is not cut off.
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "time", "worth"),
+    [
+        (500, 525, 900.0, True),
+        (500, 524, 900.0, False),  # Less than a quarter of the steps between two evaluations before the last one.
+        (500, 800, 980.0, True),  # 10 s for this one, and 10 for the last.
+        (500, 800, 981.0, False),
+    ],
+)
+def test_an_evaluation_shortly_before_the_end_or_without_time_for_the_last_one_is_left_out(done, total, time, worth):
+    machine = Machine(used=0.0)
+    machine.time = time
+    assert machine.budget.evaluates(done, total) is worth
 
 
 def test_the_graph_of_another_shape_of_pictures_is_no_slow_step():

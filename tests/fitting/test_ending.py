@@ -5,6 +5,7 @@ import pytest
 
 from tfrecog.fitting.plan import Choice, Plan
 from tfrecog.fitting.session import ending
+from tfrecog.runs import checkpoints
 
 MEASURED = {"batch": 4, "most": 3000}
 PLAN = Plan((Choice("task", {"task": "detection"}, ""),), {"images": 40}, {}, 20.0, 1000, MEASURED)
@@ -18,6 +19,16 @@ def test_every_command_of_what_to_type_next_is_one_of_ours(tmp_path):
     assert {"tfrecog.predict", "tfrecog.evaluate", "export.tflite", "tfrecog.fit", "tfrecog.train"} == set(called)
     assert set(called) <= set(COMMANDS)
     assert sum("--checkpoint=best" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize(("last", "objects", "better"), [(0.49, 400, True), (0.496, 400, False), (0.3, 99, False)])
+def test_an_earlier_checkpoint_is_the_one_to_use_where_it_is_better_by_more_than_luck(tmp_path, last, objects, better):
+    # A quarter of the standard error of 0.49 of 400 objects is 0.00624.
+    for step in (100, 200):
+        (tmp_path / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
+    checkpoints.mark_if_best(tmp_path, 100, {"box_AP": 0.5}, ["mask_AP", "box_AP"])
+    found = ending._best(tmp_path, {"box_AP": last}, objects)
+    assert found == (tmp_path / "checkpoints/step-00000100" if better else None)
 
 
 def test_more_minutes_are_offered_with_what_they_buy_where_they_buy_something():

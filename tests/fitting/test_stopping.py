@@ -4,10 +4,12 @@ from tfrecog.fitting.timing import stopping
 
 
 def test_the_standard_error_is_that_of_a_share():
-    # 100 objects at one half: sqrt(0.25 / 100).
-    assert stopping.standard_error(0.5, 100) == pytest.approx(0.05)
-    assert stopping.standard_error(1.0, 100) == 0
-    assert stopping.standard_error(1.2, 100) == stopping.standard_error(-1, 100) == stopping.standard_error(0.5, 0) == 0
+    # 10,000 objects at one half: sqrt(0.25 / 10000).
+    assert stopping.standard_error(0.5, 10_000) == pytest.approx(0.005, rel=1e-3)
+    # None of n objects: from 0 to z² / (n + z²), of one to 1/2, and of 99 to 1/100. Of no object nothing is known.
+    assert stopping.standard_error(0.0, 1) == stopping.standard_error(1.0, 1) == 0.25
+    assert stopping.standard_error(1.2, 99) == stopping.standard_error(-1, 99) == 0.005
+    assert stopping.standard_error(0.5, 0) == 0.5
 
 
 @pytest.mark.parametrize(

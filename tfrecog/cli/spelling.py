@@ -1,4 +1,4 @@
-"""How a person calls a command: `python -m pipelines.check` in a checkout, and elsewhere `tfrecog check`."""
+"""How a command is called, `python -m pipelines.check` here and `tfrecog check` elsewhere, and numbers of things."""
 
 import os
 import re
@@ -14,3 +14,8 @@ def here(text: str) -> str:
     if str(HOME) in map(os.path.abspath, sys.path):
         return text
     return _CALL.sub(lambda call: f"tfrecog {call[1].rpartition('.')[2]}".rstrip(), text)
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """A number of things, in words: "1 class", "2,000 images"."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"

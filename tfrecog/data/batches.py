@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.spelling import counted
 from tfrecog.config import Experiment
 from tfrecog.data import read
 from tfrecog.data.info import DatasetInfo
@@ -87,11 +88,11 @@ def of_records(
     places = cluster.workers().places(data.batch_size, experiment.train.accumulate_steps)
     purposes = [("train", data.train_split)]
     purposes += [("evaluate", data.eval_split)] * (experiment.train.evaluate_epochs > 0)
-    parts = [f"{data.records}, {dataset.num_classes} classes"]
+    parts = [f"{data.records}, {counted(dataset.num_classes, 'class', 'classes')}"]
     for purpose, name in purposes:
         split = dataset.splits[name]
-        also = f", {getattr(split, what):,} {what}" if what else ""
-        parts.append(f"{purpose} on {name}: {split.images:,} images{also}")
+        also = f", {counted(getattr(split, what + 's'), what)}" if what else ""
+        parts.append(f"{purpose} on {name}: {counted(split.images, 'image')}{also}")
     return Data(
         steps_per_epoch=steps_per_epoch or -(-images // data.batch_size),
         batches=lambda start, total: read.in_words(make(places=places, start_step=start, steps=total)),

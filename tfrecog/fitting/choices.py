@@ -12,6 +12,7 @@ from typing import Any
 
 from tfrecog import tasks
 from tfrecog.cli import flags, validate
+from tfrecog.cli.spelling import counted
 from tfrecog.config import Experiment
 from tfrecog.fitting import classification, detection, finetuning, segmentation
 from tfrecog.fitting.facts import Facts
@@ -87,7 +88,7 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
     from_weights = bool(values.train.start_from)
     given = {path for one in plan.choices if one.given for path in one.flags}
     sizes = {"data.batch_size": batch, "data.eval_batch_size": max(4, min(batch, 64))}
-    chosen = [Choice("batch", sizes, f"{batch} of {facts.images:,} pictures a step")]
+    chosen = [Choice("batch", sizes, f"{batch} of {counted(facts.images, 'picture')} a step")]
     chosen.append(rate(facts, batch, from_weights, finetuning.is_published(values)))
     with_batch = _given_first(plan.with_choices(*chosen), given, plan)
     per_epoch = steps_per_epoch(with_batch.experiment())

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tfrecog.cli.spelling import counted
 from tfrecog.fitting import anchors, augmentation, image_size
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.image_size import MANY, up
@@ -78,7 +79,7 @@ def _task(facts: Facts, masks: bool, keypoints: bool) -> Choice:
         what = f"in {facts.whole:.0%} of the pictures one object fills most of it"
         reasons.append(f"{what}; if you need no boxes, a folder for each class and a classifier may be what you want")
     flags = {"task": "detection", "detector.masks": masks, "detector.keypoints": keypoints}
-    why = "; ".join(reasons) or f"the {facts.objects:,} objects have boxes"
+    why = "; ".join(reasons) or f"for {counted(facts.objects, 'object')} with a box"
     return Choice("task", flags, f"{' and '.join(found)}: {why}")
 
 
@@ -91,9 +92,11 @@ def _objects(facts: Facts) -> Iterator[Choice]:
     found = min(max(20, up(2 * most, 10)), 100 if most <= 100 else 300)
     where = ("rpn.train.per_level", "rpn.train.total", "rpn.infer.per_level", "rpn.infer.total")
     flags = {f"detector.{one}": proposals for one in where} | {"detector.output.max_detections": found}
-    yield Choice("proposals and detections", flags, f"nine of ten pictures have {usual:.0f} objects at most")
+    yield Choice(
+        "proposals and detections", flags, f"nine of ten pictures have {counted(round(usual), 'object')} at most"
+    )
     if facts.empty and facts.empty <= 0.25 * facts.images:
-        reason = f"{facts.empty} pictures without objects show what is none"
+        reason = f"{counted(facts.empty, 'picture')} without objects, to learn what is none"
         yield Choice("empty pictures", {"data.skip_empty": False}, reason)
 
 
@@ -138,7 +141,7 @@ def _heads(facts: Facts, rung: Rung, masks: bool, keypoints: bool) -> Iterator[C
     }
     if facts.usual_objects[2] <= 10:
         flags["detector.box.positive_fraction"] = 0.5
-    reason = f"{facts.usual_objects[1]:.0f} objects in a usual picture"
+    reason = f"{counted(round(facts.usual_objects[1]), 'object')} in a usual picture"
     yield Choice("regions of a picture", flags, f"{reason}; {rung.saved}" if rung.rois < 64 else reason)
     if masks:
         mask = {"data.mask_size": 56, "detector.mask.channels": 64, "detector.mask.convs": 2}

@@ -50,11 +50,6 @@ def shown(value: float, form: str) -> str:
     }[form]
 
 
-def counted(count: int, word: str) -> str:
-    """`1 image`, `2,000 images`."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
-
-
 @dataclass(frozen=True)
 class Bar:
     """A number with a bar beside it, whose length is a share from 0 to 1."""

@@ -9,10 +9,11 @@ import numpy as np
 import tfrecog
 from tfrecog.cli import facts as facts_of
 from tfrecog.cli import flagfiles, flags, urls, validate
+from tfrecog.cli.spelling import counted
 from tfrecog.config import DataConfig, Experiment, plain
 from tfrecog.data import info
 from tfrecog.data.split import Split
-from tfrecog.reports.blocks import Facts, Listing, Number, Section, Table, Words, counted
+from tfrecog.reports.blocks import Facts, Listing, Number, Section, Table, Words
 from tfrecog.runtime import environment
 
 FEW = 10  # Numbers of a class with fewer objects or images say little.

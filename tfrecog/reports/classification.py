@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecog.cli.spelling import counted
 from tfrecog.metrics.classification import share_error
 from tfrecog.reports import confusion, precision_recall
-from tfrecog.reports.blocks import Number, Picture, Pictures, Section, Table, Tiles, Words, counted
+from tfrecog.reports.blocks import Number, Picture, Pictures, Section, Table, Tiles, Words
 
 _MEANS = {
     "top1": "the most probable class is right",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecog.cli.spelling import counted
 from tfrecog.reports import confusion, precision_recall
 from tfrecog.reports.blocks import (
     STANDARD_ERROR,
@@ -15,7 +16,6 @@ from tfrecog.reports.blocks import (
     Table,
     Tiles,
     Words,
-    counted,
 )
 
 BACKGROUND = "background"

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfrecog.cli.spelling import counted
 from tfrecog.reports import confusion
-from tfrecog.reports.blocks import STANDARD_ERROR, Bar, Number, Picture, Pictures, Section, Table, Tiles, Words, counted
+from tfrecog.reports.blocks import STANDARD_ERROR, Bar, Number, Picture, Pictures, Section, Table, Tiles, Words
 
 _MEANS = {
     "mean_iou": "mean over the classes of right pixels / (pixels of the class or predicted as it)",

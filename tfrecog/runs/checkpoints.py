@@ -146,6 +146,12 @@ def best(workdir: str | Path) -> Path | None:
     return _path(workdir, note["step"]) if note and _path(workdir, note["step"]).is_dir() else None
 
 
+def best_metric(workdir: str | Path) -> tuple[str, float] | None:
+    """Name and value of the metric that chose a run's best checkpoint; None if there is none."""
+    note = _best(workdir)
+    return (note["by"], note["metrics"][note["by"]]) if note else None
+
+
 def mark_if_best(workdir: str | Path, step: int, metrics: dict[str, float], best_by: Sequence[str]) -> bool:
     """Notes the checkpoint of `step` as the best, which is never pruned, if its metric is: the first of `best_by`
     that was measured."""

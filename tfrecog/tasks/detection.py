@@ -85,7 +85,7 @@ class Detection:
         settings = {"masks": self.config.masks, "keypoints": keypoints, "proposals": self._on_record}
         make = functools.partial(detection.training, data, split, **settings, seed=experiment.train.seed)
         steps = detection.steps_per_epoch(split, data, keypoints)
-        return batches.of_records(experiment, self.info, make, len(rows), steps, what="instances")
+        return batches.of_records(experiment, self.info, make, len(rows), steps, what="instance")
 
     def build(self) -> Detector:
         """A new detector with its variables."""

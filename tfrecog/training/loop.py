@@ -253,7 +253,8 @@ class _Run:
 
     def evaluation_is_due(self):
         """Whether this step is followed by an evaluation, and is not the last."""
-        return self.done < self.total and self.due(self.options.evaluate_epochs)
+        due = self.done < self.total and self.due(self.options.evaluate_epochs)
+        return due and (self.pace is None or self.pace.evaluates(self.done, self.total))
 
     def due(self, epochs, step=None):
         """Whether a step, or else this one, is the nearest to a multiple of this number of epochs."""

@@ -22,6 +22,10 @@ class Pace(Protocol):
         """After each call of some steps, of which `total` are to be taken; one that built its graph is not `timed`."""
         ...
 
+    def evaluates(self, done: int, total: int) -> bool:
+        """Whether there is time for an evaluation on the way, which is due."""
+        ...
+
     def evaluated(self, done: int, total: int, metrics: Mapping[str, float]) -> Bend | None:
         """After each evaluation; after the last one nothing can bend."""
         ...

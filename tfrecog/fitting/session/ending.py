@@ -5,8 +5,8 @@ import math
 import statistics
 from pathlib import Path
 
-from tfrecog import tasks
 from tfrecog.cli import spelling
+from tfrecog.cli.spelling import counted
 from tfrecog.data import info
 from tfrecog.evaluations.detection import DIAGNOSIS
 from tfrecog.evaluations.loop import Numbers
@@ -29,12 +29,12 @@ def show(plan: Plan, out: Path, numbers: Numbers, photos: str) -> None:
     """Prints it."""
     experiment = plan.experiment()
     held = info.load(experiment.data.records).splits[experiment.data.eval_split]
-    counted = held.instances or held.images
+    evaluated = held.instances or held.images
     print(flush=True)
     for name, words in _SHOWN[experiment.task]:
         if numbers.get(name, -1) >= 0:
-            say(f"result: {words} {numbers[name]:.3f}{_uncertain(numbers[name], counted, experiment.task)}")
-    best = _best(out, tasks.of(experiment.task).best_by, counted)
+            say(f"result: {words} {numbers[name]:.3f}{_uncertain(numbers[name], evaluated, experiment.task)}")
+    best = _best(out, numbers, evaluated)
     if best:
         say(f"result: an earlier checkpoint did better, and is used below: {best}")
     pictures = sorted((out / "predictions").glob("step-*.jpg"))
@@ -89,17 +89,18 @@ def gain_of(plan: Plan, taken: int) -> str:
     return f"{longer:.0f} passes over the pictures instead of {seen:.0f}"
 
 
-def _uncertain(value: float, counted: int, task: str) -> str:
+def _uncertain(value: float, evaluated: int, task: str) -> str:
     """By how much a number may be off by chance."""
     if task == "segmentation":
         return ""
-    what = "objects" if task == "detection" else "pictures"
-    return f" ± {stopping.standard_error(value, counted):.3f} (by {counted:,} {what} to evaluate on)"
+    what = counted(evaluated, "object" if task == "detection" else "picture")
+    return f" ± {stopping.standard_error(value, evaluated):.3f} (by {what} to evaluate on)"
 
 
-def _best(out: Path, best_by: tuple[str, ...], counted: int) -> Path | None:
-    """The best checkpoint where it is another than the last, and is so by more than luck."""
-    best, latest = checkpoints.best(out), checkpoints.latest(out)
-    if best is None or latest is None or best == latest or counted < stopping.FEW:
+def _best(out: Path, numbers: Numbers, evaluated: int) -> Path | None:
+    """The best checkpoint where it is another than the last, and is better by more than luck."""
+    best, latest, metric = checkpoints.best(out), checkpoints.latest(out), checkpoints.best_metric(out)
+    if metric is None or latest is None or best == latest or evaluated < stopping.FEW:
         return None
-    return best
+    name, value = metric
+    return best if stopping.gains(numbers.get(name, value), value, evaluated) else None

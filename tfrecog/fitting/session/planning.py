@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tfrecog.cli.errors import UserError
+from tfrecog.cli.spelling import counted
 from tfrecog.data import info
 from tfrecog.fitting import choices
 from tfrecog.fitting.facts import Facts
@@ -69,7 +70,9 @@ class Planner:
     def plan(self, given: Mapping[str, Any], start: Start | None) -> Plan:
         """The plan with its steps, batch and rate; UserError where the time is too short for any."""
         ladder = choices.ladder(self.facts, self.machine, given, self.time.seconds / 60, start)
-        measured_on = Choice("evaluation", {"data.eval_split": self.source.val}, f"on {self.validation:,} pictures")
+        measured_on = Choice(
+            "evaluation", {"data.eval_split": self.source.val}, f"on {counted(self.validation, 'picture')}"
+        )
         ladder = [plan.with_choices(measured_on) for plan in ladder]
         sizes = choices.batches(self.facts, self.machine, given)
         tried, place = None, 0

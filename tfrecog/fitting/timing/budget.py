@@ -103,6 +103,12 @@ class Budget:
         self._checked = done
         return self._moved(done, total)
 
+    def evaluates(self, done: int, total: int) -> bool:
+        """See Pace: not shortly before the last one, nor where the time would be over after it."""
+        late = total - done < self.steps_between / 4
+        each = max(self._slower, 1.0) * self.costs.evaluation
+        return not late and self.used + each + self._closing <= self.seconds
+
     def evaluated(self, done: int, total: int, metrics: Mapping[str, float]) -> Bend | None:
         """See Pace."""
         expected = self.costs.evaluation + self.costs.graph * (not self._evaluated)

@@ -11,9 +11,12 @@ FEW = 100  # objects, or pictures of a classifier, below which the best of sever
 
 
 def standard_error(metric: float, objects: int) -> float:
-    """About how far a share of so many objects is off by chance (binomial)."""
-    share = min(max(metric, 0.0), 1.0)
-    return (share * (1 - share) / objects) ** 0.5 if objects else 0.0
+    """About how far a share of so many objects is off by chance; none and all of a few are no certainty.
+
+    Half of Wilson's interval for one standard deviation (1927, equation 4): that of the binomial where there are many.
+    """
+    share, count = min(max(metric, 0.0), 1.0), max(objects, 0)
+    return (share * (1 - share) * count + 0.25) ** 0.5 / (count + 1)
 
 
 def gains_no_more(values: Sequence[float], objects: int) -> bool:
@@ -27,4 +30,9 @@ def gains_no_more(values: Sequence[float], objects: int) -> bool:
     if len(judged) <= PATIENCE:
         return False
     before, last = max(judged[:-PATIENCE]), max(judged[-PATIENCE:])
-    return last - before <= max(LEAST_GAIN, standard_error(before, objects) / 4)
+    return not gains(before, last, objects)
+
+
+def gains(before: float, after: float, objects: int) -> bool:
+    """Whether a metric of so many objects is larger by more than chance."""
+    return after - before > max(LEAST_GAIN, standard_error(before, objects) / 4)
